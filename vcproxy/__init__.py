@@ -1,0 +1,1 @@
+"""vcproxy: a programmable proxy built from VConnections, tunnels and small state machines."""

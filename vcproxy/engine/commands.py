@@ -1,0 +1,88 @@
+"""Commands: what an engine asks of its driver. Values; the driver takes them and performs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.address import Address
+
+if TYPE_CHECKING:
+    from vcproxy.engine.bridge import Bridge
+    from vcproxy.engine.listener import Listener
+    from vcproxy.engine.net import NetVConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Find the numeric addresses of a host; answer `vc.resolved(addresses, error)`."""
+
+    vc: NetVConnection
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Connect to one numeric or Unix address; answer `vc.connected(...)` or `vc.refused(error)`.
+
+    With `tls` (whatever the caller of `engine.connect` gave for the driver) the handshake follows,
+    and the answer is `vc.established(...)` or `vc.failed(error)`. `server_name` is the name to be
+    sent and verified. An attempt under way for the same VC is given up.
+    """
+
+    vc: NetVConnection
+    address: Address
+    tls: object
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownWrite:
+    """Tell the peer that no more will come, after all that `sent` has counted."""
+
+    vc: NetVConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close; answer `vc.gone()` when the descriptor is closed.
+
+    What `sent` has counted still reaches the peer, unless `abort`: then the peer sees a reset.
+    """
+
+    vc: NetVConnection
+    abort: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run `fn(*args)` off the loop; answer `engine.called(number, value, error)`."""
+
+    number: int
+    fn: Callable[..., object]
+    args: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartBridge:
+    """Move a direction by itself from now on; `bridge.refuse()` where that cannot be done."""
+
+    bridge: Bridge
+
+
+@dataclass(frozen=True, slots=True)
+class EndBridge:
+    """Stop moving; answer `bridge.ended(rest)` with what was still on the way."""
+
+    bridge: Bridge
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAccept:
+    """The listener may accept again: connections have gone."""
+
+    listener: Listener
+
+
+Command = Resolve | Connect | ShutdownWrite | Close | Call | StartBridge | EndBridge | ResumeAccept

@@ -1,0 +1,411 @@
+"""Engine: the deterministic half of a net thread. Its driver is the other half.
+
+The driver's obligations, for each turn, in this order and on one thread:
+
+1. `clock(now)`: the time, from a clock that never runs backwards. It runs the inbox and queues
+   what has come due;
+2. feed what the operating system has: `accepted`, `called`, and what NetVConnection asks for;
+3. `run()`: events are delivered, at most those queued when it began;
+4. flush: take all of `reads`, `writes` and `commands` (`take_reads()` ...) and act on them. New
+   ones that this brings about wait for the next turn;
+5. poll: not at all while `busy`, else until `next_deadline()`, woken by `inbox.wake`.
+
+Given the same calls in the same order, an engine does the same: time is what `clock` last set,
+randomness is `random`, and no decision rests on the order of a set or on an identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from vcproxy.engine.address import Address
+from vcproxy.engine.commands import Call, Command, Resolve, ResumeAccept
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.event import Event
+from vcproxy.engine.inbox import Inbox
+from vcproxy.engine.iobuffer import IOBuffer, Memory
+from vcproxy.engine.mutex import Mutex, here
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.scheduler import Action, Scheduler, Ticket
+from vcproxy.engine.units import show_duration, show_size
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from vcproxy.engine.listener import Listener
+    from vcproxy.engine.net import Port
+
+ACCEPT_PAUSE_S = 0.1
+"""After a failed accept: what HAProxy waits when descriptors run out."""
+
+ACCEPT_WARNING_S = 1.0
+"""A listener that cannot accept says so at most this often."""
+
+RELIEF_TICK_S = 0.05
+"""How often a spent memory budget is looked at: soon for a person, seldom for the processor."""
+
+RELIEF_PATIENCE_S = 1.0
+"""How long the budget may stay spent before the largest laggard is closed."""
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Log(Protocol):
+    """Where an engine says what people should know. It must not block."""
+
+    def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
+        """Log a line. `error` is a programmer's mistake, to be shown with its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The event that answers `engine.call`: the value, or what `fn` raised."""
+
+    value: object
+    error: Exception | None = None
+
+
+class Engine:
+    """All VCs, timers and events of one net thread."""
+
+    __slots__ = (
+        "_accept_warned",
+        "_calls",
+        "_last_call",
+        "_relief",
+        "_scheduler",
+        "_spent_since",
+        "_starved",
+        "bridges",
+        "commands",
+        "inbox",
+        "log",
+        "memory",
+        "name",
+        "queue",
+        "random",
+        "reads",
+        "vcs",
+        "writes",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        memory: int,
+        random: Random,
+        log: Log,
+        bridges: bool = True,
+    ) -> None:
+        self.name = name
+        self.memory = Memory(memory)
+        self.random = random
+        self.log = log
+        self.bridges = bridges
+        """Whether directions may be moved by the driver alone."""
+        self.inbox = Inbox()
+        self.vcs: dict[NetVConnection, None] = {}
+        """Every VC from accept or connect until its descriptor is closed, in that order."""
+        self.reads: list[NetVConnection] = []
+        self.writes: list[NetVConnection] = []
+        self.commands: list[Command] = []
+        self._scheduler = Scheduler()
+        self.queue = self._scheduler.queue
+        self._starved: list[NetVConnection] = []
+        self._spent_since = 0.0
+        self._relief: Action | None = None
+        self._accept_warned: dict[Listener, float] = {}
+        self._calls: dict[int, tuple[Action, Action | None]] = {}
+        self._last_call = 0
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.name} vcs={len(self.vcs)}>"
+
+    # -- for continuations -------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds: what the driver set last."""
+        return self._scheduler.now
+
+    @property
+    def here(self) -> bool:
+        """Whether this thread is running this engine."""
+        return here.engine is self
+
+    def schedule(self, cont: Continuation, key: Hashable, data: object) -> Action:
+        """Deliver an event soon: never inline, in the order of scheduling."""
+        action = Action(cont, key, data, self.now, 0.0)
+        if self.here:
+            self._scheduler.soon(action)
+        else:
+            self.inbox.post(partial(self._scheduler.soon, action))
+        return action
+
+    def schedule_at(
+        self, when: float, cont: Continuation, key: Hashable, data: object, period: float = 0.0
+    ) -> Action:
+        """Deliver an event at `when` in the engine's time, then every `period` seconds if not 0."""
+        action = Action(cont, key, data, when, period)
+        if self.here:
+            self._scheduler.later(action)
+        else:
+            self.inbox.post(partial(self._scheduler.later, action))
+        return action
+
+    def schedule_in(
+        self, seconds: float, cont: Continuation, key: Hashable, data: object
+    ) -> Action:
+        """Deliver an event after that many seconds."""
+        return self.schedule_at(self.now + seconds, cont, key, data)
+
+    def schedule_every(
+        self, seconds: float, cont: Continuation, key: Hashable, data: object
+    ) -> Action:
+        """Deliver an event after that many seconds, and again and again."""
+        return self.schedule_at(self.now + seconds, cont, key, data, seconds)
+
+    def connect(
+        self,
+        cont: Continuation,
+        target: Address,
+        *,
+        tls: object = None,
+        server_name: str = "",
+        timeout: float = 0.0,
+    ) -> NetVConnection:
+        """Connect to `target`; all addresses of its name are tried in turn.
+
+        Delivers CONNECTED with the VC to `cont`, after the handshake where there is TLS, or
+        ERROR with the VC, whose `error` says why; the VC must then be closed. `tls` is whatever
+        the driver needs for it; `timeout` (seconds, 0: none) bounds all of it.
+        """
+        cont.mutex.require("connect()")
+        vc = NetVConnection(self, cont.mutex, str(target))
+        vc.target = target
+        vc.prepare(cont, tls, server_name or target.host)
+        self.vcs[vc] = None
+        vc.wait_at_most(timeout)
+        self.command(Resolve(vc, target))
+        return vc
+
+    def call(
+        self,
+        cont: Continuation,
+        fn: Callable[..., object],
+        *args: object,
+        deadline: float = 0.0,
+    ) -> None:
+        """Run `fn(*args)` off the loop; `cont` gets Called, in `deadline` seconds at the latest.
+
+        The function runs on another thread and must touch nothing of the engine. Its answer is
+        dropped when it comes after the deadline.
+        """
+        self._last_call += 1
+        number = self._last_call
+        answer = Action(cont, Called, None, 0.0, 0.0)
+        expiry = None
+        if deadline:
+            late = Called(None, TimeoutError(f"no answer in {show_duration(deadline)}"))
+            expiry = self.schedule_in(deadline, cont, Called, late)
+        self._calls[number] = (answer, expiry)
+        self.command(Call(number, fn, args))
+
+    def buffer(self, water_mark: int | None = None) -> IOBuffer:
+        """A buffer on this engine's memory."""
+        return IOBuffer(self.memory) if water_mark is None else IOBuffer(self.memory, water_mark)
+
+    def end_conversation(self, mutex: Mutex, error: Exception) -> None:
+        """Close everything under a mutex, and deliver nothing to it any more. It is held."""
+        mutex.ended = True
+        for vc in [vc for vc in self.vcs if vc.mutex is mutex]:
+            vc.do_io_close(error)
+
+    # -- for VCs -----------------------------------------------------------------------------
+
+    def deliver_soon(self, ticket: Ticket, key: Hashable, data: object) -> None:
+        """Queue an event that dies with its ticket."""
+        if self.here:
+            self.queue.append((ticket, key, data))
+        else:
+            self.inbox.post(partial(self.queue.append, (ticket, key, data)))
+
+    def introduce(self, vc: NetVConnection, listener: Listener) -> None:
+        """Have the listener make a continuation for a VC, and give it ACCEPT."""
+        try:
+            cont = listener.acceptor(vc)
+        except Exception as error:
+            self.log("error", f"{vc.name}: the plugin could not take the connection", error)
+            with vc.mutex.hold(self):
+                vc.do_io_close(error)
+        else:
+            self.schedule(cont, Event.ACCEPT, vc)
+
+    def starve(self, vc: NetVConnection) -> None:
+        """A VC may not read: the memory budget is spent. It is listed again when it is not."""
+        self._starved.append(vc)
+        if self._relief is None:
+            self._spent_since = self.now
+            self._relief = self.schedule_every(
+                RELIEF_TICK_S, _Own(self, self._relieve), Event.TIMEOUT, None
+            )
+
+    def forget(self, vc: NetVConnection) -> None:
+        """A VC's descriptor is closed."""
+        if vc in self.vcs:
+            del self.vcs[vc]
+            if vc.listener is not None:
+                vc.listener.went(self)
+
+    def command(self, command: Command) -> None:
+        """Ask something of the driver. From any thread."""
+        if self.here:
+            self.commands.append(command)
+        else:
+            self.inbox.post(partial(self.command, command))
+
+    # -- what the driver calls ---------------------------------------------------------------
+
+    def clock(self, now: float) -> None:
+        """Begin a turn: set the time, run the inbox, queue what has come due."""
+        here.engine = self
+        self._scheduler.clock(now)
+        if self.inbox:
+            self.inbox.drain()
+
+    def accepted(self, listener: Listener, port: Port, local: str, peer: str) -> NetVConnection:
+        """A connection came in. With TLS, `vc.established(...)` or `vc.failed()` is owed next."""
+        vc = NetVConnection(self, Mutex(), f"{listener.name} {peer}")
+        vc.listener = listener
+        vc.port = port
+        vc.local, vc.peer = local, peer
+        self.vcs[vc] = None
+        listener.came(self)
+        if listener.secure:
+            vc.wait_at_most(listener.handshake_s)
+        else:
+            vc.established()
+        return vc
+
+    def accept_failed(self, listener: Listener, error: Exception) -> None:
+        """An accept failed for want of something. ResumeAccept follows in 100 ms."""
+        last = self._accept_warned.get(listener)
+        if last is None or self.now - last >= ACCEPT_WARNING_S:
+            self._accept_warned[listener] = self.now
+            pause = show_duration(ACCEPT_PAUSE_S)
+            self.log("warning", f"{listener.name}: cannot accept: {error}; pausing for {pause}")
+        resume = partial(self.command, ResumeAccept(listener))
+        self.schedule_in(ACCEPT_PAUSE_S, _Own(self, resume), Event.TIMEOUT, None)
+
+    def called(self, number: int, value: object, error: Exception | None = None) -> None:
+        """A Call has ended, with a value or an exception."""
+        answer, expiry = self._calls.pop(number)
+        if expiry is not None:
+            if not expiry.pending:
+                return
+            expiry.cancel()
+        self.queue.append((answer, Called, Called(value, error)))
+
+    def run(self) -> None:
+        """Deliver the events that were queued when it began."""
+        queue = self.queue
+        for _ in range(len(queue)):
+            ticket, key, data = queue.popleft()
+            self._deliver(ticket, key, data)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do before the next poll may sleep."""
+        return bool(self.queue or self.reads or self.writes or self.commands or self.inbox)
+
+    def next_deadline(self) -> float | None:
+        """When `clock` must be called at the latest, in the engine's time; None: no matter when."""
+        return self._scheduler.next_deadline()
+
+    def take_reads(self) -> list[NetVConnection]:
+        """The VCs that want to read, once each."""
+        taken, self.reads = self.reads, []
+        for vc in taken:
+            vc.read_listed = False
+        return taken
+
+    def take_writes(self) -> list[NetVConnection]:
+        """The VCs that want to write, once each."""
+        taken, self.writes = self.writes, []
+        for vc in taken:
+            vc.write_listed = False
+        return taken
+
+    def take_commands(self) -> list[Command]:
+        """What the driver is to do."""
+        taken, self.commands = self.commands, []
+        return taken
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
+        cont = ticket.cont
+        if cont is None:
+            return
+        mutex = cont.mutex
+        if not mutex.try_acquire(self):
+            mutex.park(self, partial(self._deliver, ticket, key, data))
+            return
+        try:
+            if ticket.live and not mutex.ended:
+                ticket.pending = False
+                cont.handle_event(key, data)
+        except Exception as error:
+            self._crashed(cont, error)
+        finally:
+            mutex.release(self)
+
+    def _crashed(self, cont: Continuation, error: Exception) -> None:
+        """A programmer's mistake: its conversation ends, closed, and all else carries on."""
+        history = cont.crashed(error)
+        self.log("error", f"{cont!r} failed; its conversation is closed\n{history}".rstrip(), error)
+        self.end_conversation(cont.mutex, error)
+
+    def _relieve(self) -> None:
+        """Let reading go on, or close the largest laggard when patience is at an end."""
+        memory = self.memory
+        if memory.used < memory.budget * 3 // 4:  # not at the brim: it would only swing
+            starved, self._starved = self._starved, []
+            if self._relief is not None:
+                self._relief.cancel()
+                self._relief = None
+            for vc in starved:
+                vc.look_again(True)
+        elif self.now - self._spent_since >= RELIEF_PATIENCE_S:
+            laggard = max(self.vcs, key=_held_by, default=None)
+            if laggard is not None and _held_by(laggard):
+                held = show_size(_held_by(laggard))
+                self.log("warning", f"{laggard.name}: closed, memory is spent and it holds {held}")
+                laggard.failed(MemoryError(f"the memory budget is spent, and {held} wait here"))
+            self._spent_since = self.now
+
+
+class _Own(Continuation):
+    """The engine's own timers: a call, under a mutex that nobody else has."""
+
+    __slots__ = ("_act",)
+
+    def __init__(self, engine: Engine, act: Callable[[], None]) -> None:
+        super().__init__(engine, Mutex())
+        self._act = act
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        self._act()
+
+
+def _held_by(vc: NetVConnection) -> int:
+    """Bytes that wait for a VC to take them, or for somebody to take them from it."""
+    if vc.write_vio is not None and vc.write_vio.live:
+        return vc.write_vio.reader.avail
+    if vc.read_vio is not None and vc.read_vio.live:
+        return vc.read_vio.buffer.held
+    return 0

@@ -1,0 +1,39 @@
+"""Inbox: the one door through which other threads reach an engine."""
+
+from collections import deque
+from collections.abc import Callable
+
+
+def _nobody_sleeps() -> None:
+    """The driver has not said how to wake it."""
+
+
+class Inbox:
+    """Calls posted from any thread, made in order on the engine's own thread.
+
+    The driver's obligation: set `sleeping` before it decides how long to poll, look at the inbox
+    once more, poll, and clear `sleeping`; `wake` must end that poll from any thread. Then no post
+    is slept through, and a busy engine costs its posters no system call.
+    """
+
+    __slots__ = ("_calls", "sleeping", "wake")
+
+    def __init__(self) -> None:
+        self._calls: deque[Callable[[], None]] = deque()
+        self.sleeping = False
+        self.wake: Callable[[], None] = _nobody_sleeps
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have `call` made in the engine's next turn. Any thread may post."""
+        self._calls.append(call)
+        if self.sleeping:
+            self.wake()
+
+    def drain(self) -> None:
+        """Make the calls that were there when it began; later ones wait for the next turn."""
+        calls = self._calls
+        for _ in range(len(calls)):
+            calls.popleft()()

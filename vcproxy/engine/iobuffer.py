@@ -1,0 +1,279 @@
+"""IOBuffer: one writer, any number of readers, blocks by reference.
+
+A block never changes once it is written: small ones are `bytes`, large ones are views of slabs
+that go round in a pool. A reader is a place in the sequence of blocks; a block lives until the
+slowest reader has passed it. Memory is counted by what blocks occupy, not by what they carry.
+"""
+
+from __future__ import annotations
+
+SLAB = 256 * 1024
+"""Bytes of one large block. Reads of 256 KiB move 5 times what 4 KiB reads move (measured)."""
+
+COPY_OUT = SLAB // 8
+"""Reads up to this size are copied out of the slab, so that a slab is never kept for a crumb."""
+
+MERGE = 4096
+"""Small neighbours are merged up to this size, so that single-byte writes cost no object each."""
+
+MAX_VIEWS = 64
+"""Blocks handed to one system call; the kernel takes 1024 (IOV_MAX), past 64 nothing is gained."""
+
+Block = bytes | memoryview
+
+
+class Slab(bytearray):
+    """The storage of large blocks: `refs` counts the blocks that show it."""
+
+    __slots__ = ("refs",)
+    refs: int
+
+
+class Memory:
+    """The budget of all buffers of one engine, and its pool of slabs.
+
+    `used` counts what the blocks of its buffers occupy. Reading pauses while `spent`.
+    """
+
+    __slots__ = ("_free", "budget", "scratch", "used")
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.used = 0
+        self._free: list[Slab] = []
+        self.scratch = self._view()
+        """A slab to read into: small reads are copied out of it, large ones take it along."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more may be read for now."""
+        return self.used >= self.budget
+
+    def take_scratch(self) -> memoryview:
+        """The scratch slab goes to a buffer; there is a fresh one."""
+        taken = self.scratch
+        self.scratch = self._view()
+        return taken
+
+    def _view(self) -> memoryview:
+        slab = self._free.pop() if self._free else Slab(SLAB)
+        slab.refs = 0
+        return memoryview(slab)
+
+    def drop(self, block: Block) -> None:
+        """A buffer has done with a block."""
+        if type(block) is memoryview and type(block.obj) is Slab:
+            slab = block.obj
+            slab.refs -= 1
+            if slab.refs <= 0 and len(self._free) < 16:  # 4 MiB: what a few bulk flows need
+                self._free.append(slab)
+
+
+def _capacity(block: Block) -> int:
+    return len(block) if type(block) is bytes else len(block.obj)  # type: ignore[arg-type, union-attr]
+
+
+class IOBuffer:
+    """A sequence of bytes between one writer and its readers.
+
+    Full: it occupies `water_mark` bytes or more; the producer sleeps until a consumer reenables
+    it. It then holds at most `water_mark` plus one slab. Bytes written while there is no reader
+    are gone: make the reader first (Traffic Server's rule).
+    """
+
+    __slots__ = (
+        "_behind",
+        "_first",
+        "_readers",
+        "blocks",
+        "held",
+        "memory",
+        "water_mark",
+        "written",
+    )
+
+    def __init__(self, memory: Memory, water_mark: int = SLAB) -> None:
+        self.memory = memory
+        self.water_mark = water_mark
+        self.blocks: list[Block] = []
+        self.held = 0
+        """Bytes that its blocks occupy."""
+        self.written = 0
+        """Bytes ever written."""
+        self._readers: list[Reader] = []
+        self._first = 0  # the number of blocks[0] in the sequence of all blocks
+        self._behind = 0  # how many readers have not passed blocks[0]
+
+    def __repr__(self) -> str:
+        return f"<IOBuffer held={self.held} readers={len(self._readers)}>"
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be read into it before it is full; 0 when it is."""
+        return max(self.water_mark - self.held, 0)
+
+    def reader(self) -> Reader:
+        """A new reader, at the end: it sees what is written from now on."""
+        return self._join(Reader(self, self._first + len(self.blocks), 0, self.written))
+
+    def write(self, data: bytes) -> None:
+        """Append. It ignores the water mark: who writes by hand controls the flow by hand."""
+        if not data or not self._readers:
+            self.written += len(data)
+            return
+        blocks = self.blocks
+        size = len(data)
+        if len(blocks) > 1 and size + len(blocks[-1]) <= MERGE and type(blocks[-1]) is bytes:
+            # Never the first block: some readers may have passed it already.
+            blocks[-1] += data
+            self.held += size
+            self.written += size
+            self.memory.used += size
+        else:
+            self._append(data, size, size)
+
+    def write_slab(self, slab: memoryview, count: int) -> None:
+        """Append the first `count` bytes of a slab that was taken from a memory's scratch."""
+        block = slab[:count]
+        if self._readers:
+            self._keep(block)
+        else:
+            self.written += count
+            self.memory.drop(block)
+
+    def write_from(self, reader: Reader, count: int) -> None:
+        """Append `count` bytes that another buffer's reader has before it, by reference.
+
+        The reader does not move. Both buffers count the blocks that they now share.
+        """
+        for view in reader.views(count, max_views=None):
+            if type(view) is memoryview and type(view.obj) is Slab and len(view) > COPY_OUT:
+                self._keep(view)
+            else:
+                self.write(bytes(view))
+
+    def _keep(self, block: memoryview) -> None:
+        slab = block.obj
+        assert type(slab) is Slab
+        slab.refs += 1
+        self._append(block, len(block), len(slab))
+
+    def _append(self, block: Block, size: int, capacity: int) -> None:
+        if not self.blocks:
+            self._behind = len(self._readers)
+        self.blocks.append(block)
+        self.held += capacity
+        self.written += size
+        self.memory.used += capacity
+
+    def __del__(self) -> None:
+        # A forgotten buffer holds no memory any more; its owner should have closed the readers.
+        self.memory.used -= self.held
+
+    def _join(self, reader: Reader) -> Reader:
+        self._readers.append(reader)
+        if self.blocks and reader._block == self._first:
+            self._behind += 1
+        return reader
+
+    def _passed_first(self) -> None:
+        """One more reader has passed the first block: drop the blocks that nobody needs."""
+        self._behind -= 1
+        blocks = self.blocks
+        while blocks and self._behind == 0:
+            block = blocks.pop(0)
+            capacity = _capacity(block)
+            self.held -= capacity
+            self.memory.used -= capacity
+            self.memory.drop(block)
+            self._first += 1
+            first = self._first
+            self._behind = sum(reader._block == first for reader in self._readers) if blocks else 0
+
+
+class Reader:
+    """A consumer's place in an IOBuffer. What lies before it stays until it is consumed."""
+
+    __slots__ = ("_block", "_offset", "buffer", "position")
+
+    def __init__(self, buffer: IOBuffer, block: int, offset: int, position: int) -> None:
+        self.buffer = buffer
+        self._block = block
+        self._offset = offset
+        self.position = position
+        """Bytes of the buffer's whole sequence that lie behind it."""
+
+    def __repr__(self) -> str:
+        return f"<Reader avail={self.avail}>"
+
+    @property
+    def avail(self) -> int:
+        """Bytes written and not yet consumed here."""
+        return self.buffer.written - self.position
+
+    def clone(self) -> Reader:
+        """Another reader at the same place."""
+        return self.buffer._join(Reader(self.buffer, self._block, self._offset, self.position))
+
+    def views(self, limit: int, max_views: int | None = MAX_VIEWS) -> list[Block]:
+        """What comes next, uncopied: at most `limit` bytes. Valid until it is consumed."""
+        blocks = self.buffer.blocks
+        index = self._block - self.buffer._first
+        end = len(blocks) if max_views is None else index + max_views
+        views: list[Block] = blocks[index:end]
+        if self._offset and views:
+            views[0] = memoryview(views[0])[self._offset :]
+        total = 0
+        for index, view in enumerate(views):
+            total += len(view)
+            if total >= limit:
+                del views[index + 1 :]
+                if total > limit:
+                    views[index] = memoryview(view)[: len(view) - (total - limit)]
+                    if not len(views[index]):
+                        del views[index]
+                break
+        return views
+
+    def peek(self, limit: int | None = None) -> bytes:
+        """Copy what comes next, at most `limit` bytes, without consuming it."""
+        return b"".join(self.views(self.avail if limit is None else limit, max_views=None))
+
+    def read(self, limit: int | None = None) -> bytes:
+        """Copy what comes next, at most `limit` bytes, and consume it."""
+        data = self.peek(limit)
+        self.consume(len(data))
+        return data
+
+    def find(self, pattern: bytes, start: int = 0) -> int:
+        """Offset of the first `pattern` at or after `start`, counted from here; -1 if none."""
+        return self.peek().find(pattern, start)
+
+    def consume(self, count: int) -> None:
+        """Go on by `count` bytes. Raises ValueError if that is more than there are."""
+        buffer = self.buffer
+        if count > buffer.written - self.position:
+            raise ValueError(f"consume({count}): only {self.avail} bytes are available")
+        self.position += count
+        offset = self._offset + count
+        while count:
+            index = self._block - buffer._first
+            size = len(buffer.blocks[index])
+            if offset < size:
+                break
+            offset -= size
+            self._block += 1
+            if index == 0:
+                buffer._passed_first()
+            count = offset
+        self._offset = offset
+
+    def close(self) -> None:
+        """Leave the buffer: what only this reader still needed is dropped. Twice is harmless."""
+        buffer = self.buffer
+        if self in buffer._readers:
+            buffer._readers.remove(self)
+            behind, self._block = self._block, -1
+            self.position = buffer.written
+            if buffer.blocks and behind == buffer._first:
+                buffer._passed_first()

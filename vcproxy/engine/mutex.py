@@ -1,0 +1,106 @@
+"""Mutex: what one conversation shares, owned by an engine and never waited for.
+
+Traffic Server's ProxyMutex: re-entrant, and on the net threads only ever tried. What happens on a
+miss differs: there the event comes back after 10 ms; here it is parked on the mutex, and whoever
+releases the mutex posts it, so nobody blocks and nobody spins.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+
+
+class LockNotHeld(RuntimeError):
+    """A verb other than `reenable()` was used without holding the mutex it needs."""
+
+
+class _Here(threading.local):
+    """Which engine this OS thread is running just now: in simulation one thread runs several."""
+
+    engine: Engine | None = None
+
+
+here = _Here()
+
+
+class Mutex:
+    """A re-entrant try-lock that an engine owns.
+
+    `ended` is set when the conversation under it has crashed: no event is delivered any more.
+    """
+
+    __slots__ = ("_depth", "_lock", "_parked", "ended", "owner")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._parked: list[tuple[Engine, Callable[[], None]]] = []
+        self.owner: Engine | None = None
+        self.ended = False
+
+    @property
+    def held(self) -> bool:
+        """Whether the engine that runs in this thread holds it."""
+        return self.owner is not None and self.owner is here.engine
+
+    def require(self, verb: str) -> None:
+        """Raise LockNotHeld, naming the verb, unless this engine holds the mutex."""
+        if self.owner is None or self.owner is not here.engine:
+            raise LockNotHeld(
+                f"{verb} needs the mutex of its conversation, and this engine does not hold it; "
+                "from another conversation's callback only reenable() may be called"
+            )
+
+    def try_acquire(self, engine: Engine) -> bool:
+        """Take it for the engine if it is free or already the engine's; never wait."""
+        if self.owner is engine:
+            self._depth += 1
+            return True
+        if self._lock.acquire(False):
+            self.owner = engine
+            self._depth = 1
+            return True
+        return False
+
+    def release(self, engine: Engine) -> None:
+        """Undo one `try_acquire`; the last one posts what was parked meanwhile."""
+        self._depth -= 1
+        if self._depth == 0:
+            self.owner = None
+            self._lock.release()
+            if self._parked:
+                self._post_parked()
+
+    def park(self, engine: Engine, retry: Callable[[], None]) -> None:
+        """Have `retry` posted to the engine's inbox once the mutex is released."""
+        self._parked.append((engine, retry))
+        # The owner may have released between the miss and the line above, without seeing it.
+        if self.try_acquire(engine):
+            self.release(engine)
+
+    def _post_parked(self) -> None:
+        while self._parked:
+            try:
+                engine, retry = self._parked.pop(0)
+            except IndexError:  # another releasing thread was quicker
+                return
+            engine.inbox.post(retry)
+
+    @contextmanager
+    def hold(self, engine: Engine) -> Iterator[None]:
+        """Hold it for code outside an engine's turn: start-up and tests. It must be free."""
+        before, here.engine = here.engine, engine
+        if not self.try_acquire(engine):
+            here.engine = before
+            raise LockNotHeld("hold() found the mutex taken by another engine")
+        try:
+            yield
+        finally:
+            self.release(engine)
+            here.engine = before

@@ -1,0 +1,393 @@
+"""NetVConnection: a VConnection that a driver feeds.
+
+The second half of the class is what drivers call. It is the hottest code of the project: flat on
+purpose, with everything looked up once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from vcproxy.engine.address import Address
+from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
+from vcproxy.engine.commands import Close, Connect, ShutdownWrite
+from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import COPY_OUT, SLAB, Block, IOBuffer, Reader
+from vcproxy.engine.vconnection import VConnection
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.listener import Listener
+    from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.scheduler import Action
+    from vcproxy.engine.vio import VIO
+
+
+class Port(Protocol):
+    """What a driver keeps for a VC: the descriptor, its readiness, its TLS filter."""
+
+    spliceable: bool
+    """Whether a bridge may move its bytes: a plain stream socket."""
+
+    def read(self) -> None:
+        """The engine wants to read: do so if the descriptor is ready, as `begin_read` says."""
+
+    def write(self) -> None:
+        """The engine wants to write: do so if the descriptor is ready, as `begin_write` says."""
+
+
+class HandshakeTimeout(TimeoutError):
+    """The peer did not finish its TLS handshake in time."""
+
+
+class NetVConnection(VConnection):
+    """A VC over a driver's port.
+
+    The driver's obligations, on the engine's own thread:
+
+    - when the port may be readable: `begin_read()`. None: not now, the engine lists the VC in
+      `engine.reads` when it can proceed. A view: read into it once, then `received(n)`, or
+      `would_block()` if nothing came;
+    - when it may be writable: `begin_write()`. None as above, with `engine.writes`. Views: write
+      them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went;
+    - an orderly end (FIN, close_notify), after all data: `ended()`; anything else: `failed()`.
+      Between a `begin_` and its answer the mutex is held: answer first, then report the end;
+    - `connected()`, `established()`, `refused()` and `resolved()` answer commands; `gone()` is
+      the last call for a VC, and is owed for each.
+    """
+
+    __slots__ = (
+        "_candidates",
+        "_deadline",
+        "_eof",
+        "_opener",
+        "_refusals",
+        "_tls",
+        "alpn",
+        "certificate",
+        "full",
+        "listener",
+        "local",
+        "open",
+        "peer",
+        "port",
+        "read_listed",
+        "server_name",
+        "sni",
+        "target",
+        "write_listed",
+    )
+
+    def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
+        super().__init__(engine, mutex, name)
+        self.port: Port | None = None
+        """The driver's own; None until there is a connection."""
+        self.listener: Listener | None = None
+        """Where it came in; None for a connection that was asked for."""
+        self.target: Address | None = None
+        """Where it was asked to go; None for one that came in."""
+        self.local = ""
+        self.peer = ""
+        self.sni: str | None = None
+        self.alpn: str | None = None
+        self.certificate: str | None = None
+        """The subject of the peer's verified certificate."""
+        self.open = False
+        """Whether it is established: connected, and through its handshake with TLS."""
+        self.server_name = ""
+        self.read_listed = self.write_listed = False
+        self.full = False  # reading found no room: the consumer's progress must list it again
+        self._eof = False
+        self._opener: Continuation | None = None
+        self._deadline: Action | None = None
+        self._candidates: list[Address] = []
+        self._refusals: list[str] = []
+        self._tls: object = None
+
+    # -- verbs -------------------------------------------------------------------------------
+
+    def look_again(self, reads: bool) -> None:
+        """List the VC for reading or writing, on its own engine."""
+        engine = self.engine
+        if not engine.here:
+            engine.inbox.post(partial(self.look_again, reads))
+        elif not self.open or self.closed:
+            pass
+        elif reads:
+            self.full = False
+            if not self.read_listed:
+                self.read_listed = True
+                engine.reads.append(self)
+        elif not self.write_listed:
+            self.write_listed = True
+            engine.writes.append(self)
+
+    def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
+        """See VConnection. An end that came before is told to each new reader."""
+        vio = super().do_io_read(cont, nbytes, buffer)
+        if self.error is not None:
+            vio.end(Event.ERROR)
+        elif self._eof:
+            vio.end(Event.EOS)
+        return vio
+
+    def do_io_write(self, cont: Continuation, nbytes: int | None, reader: Reader) -> VIO:
+        """See VConnection."""
+        vio = super().do_io_write(cont, nbytes, reader)
+        if self.error is not None:
+            vio.end(Event.ERROR)
+        elif not reader.avail and nbytes != 0:
+            vio.ready()
+        return vio
+
+    def _end_writing(self) -> None:
+        self.engine.command(ShutdownWrite(self))
+
+    def _end(self, abort: bool) -> None:
+        self._stop_waiting()
+        self.engine.command(Close(self, abort))
+
+    def prepare(self, opener: Continuation, tls: object, server_name: str) -> None:
+        """Set what connecting needs: who is told, and what the driver is given."""
+        self._opener = opener
+        self._tls = tls
+        self.server_name = server_name
+
+    # -- connecting --------------------------------------------------------------------------
+
+    def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
+        """Answer Resolve: the addresses to try in turn, or why there are none."""
+        if self.closed:
+            return
+        if error is not None:
+            self.failed(error)
+            return
+        self._candidates = list(addresses)
+        self._try_next()
+
+    def refused(self, error: Exception) -> None:
+        """Answer Connect: this address did not work; the next one is tried."""
+        if not self.closed:
+            self._refusals.append(str(error))
+            self._try_next()
+
+    def _try_next(self) -> None:
+        if self._candidates:
+            address = self._candidates.pop(0)
+            self.engine.command(Connect(self, address, self._tls, self.server_name))
+        else:
+            reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
+            self.failed(ConnectionError(reasons))
+
+    def connected(self, port: Port, local: str, peer: str) -> None:
+        """Answer Connect: there is a connection. With TLS the handshake follows."""
+        self.port = port
+        self.local, self.peer = local, peer
+        if self._tls is None:
+            self.established()
+
+    def established(
+        self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
+    ) -> None:
+        """It can be used: ACCEPT or CONNECTED is on its way."""
+        if self.closed:
+            return
+        self.sni, self.alpn, self.certificate = sni, alpn, certificate
+        self.open = True
+        self._stop_waiting()
+        if self.listener is not None:
+            self.engine.introduce(self, self.listener)
+        elif self._opener is not None:
+            self.engine.schedule(self._opener, Event.CONNECTED, self)
+            self._opener = None
+            self.look_again(True)
+            self.look_again(False)
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Judge the VC's own timers."""
+        if key is Event.TIMEOUT:
+            self._deadline = None
+            if self.target is not None:
+                self.failed(TimeoutError("no connection in time"))
+            else:
+                self.failed(HandshakeTimeout("no TLS handshake in time"))
+        else:
+            super().handle_event(key, data)
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Fail unless it is established within that time; 0 waits for ever."""
+        if seconds:
+            self._deadline = self.engine.schedule_in(seconds, self, Event.TIMEOUT, None)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # -- what the driver calls ---------------------------------------------------------------
+
+    def begin_read(self) -> memoryview | None:
+        """Take the lock and say where to read to; None: not now, and no lock is held."""
+        vio = self.read_vio
+        if vio is None or vio.over or vio.bridge is not None:
+            return None
+        engine = self.engine
+        mutex = vio.mutex
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self.look_again, True))
+            return None
+        if vio.live:
+            buffer: IOBuffer = vio.store  # type: ignore[assignment]
+            room = buffer.water_mark - buffer.held
+            if vio.nbytes is not None and vio.nbytes - vio.ndone < room:
+                room = vio.nbytes - vio.ndone
+            if room <= 0:
+                self.full = True
+            elif buffer.memory.used < buffer.memory.budget:
+                scratch = engine.memory.scratch
+                return scratch if room >= SLAB else scratch[:room]
+            else:
+                engine.starve(self)
+        mutex.release(engine)
+        return None
+
+    def would_block(self) -> None:
+        """Answer `begin_read`: nothing came."""
+        self.read_vio.mutex.release(self.engine)  # type: ignore[union-attr]
+
+    def received(self, count: int) -> None:
+        """Answer `begin_read`: that many bytes are in the view."""
+        engine = self.engine
+        vio: VIO = self.read_vio  # type: ignore[assignment]
+        buffer: IOBuffer = vio.store  # type: ignore[assignment]
+        if count <= COPY_OUT:
+            buffer.write(bytes(engine.memory.scratch[:count]))
+        else:
+            buffer.write_slab(engine.memory.take_scratch(), count)
+        self.moved_at = engine.now
+        vio.ndone += count
+        partner = vio.partner
+        if vio.ndone == vio.nbytes:
+            vio.end(Event.READ_COMPLETE)
+        if partner is not None:
+            vio.bulk = vio.bulk + 1 if count >= BULK_READ else 0
+            sink = partner.vc
+            if sink.engine is not engine or type(sink) is not NetVConnection:
+                partner.reenable()
+            elif not sink.write_listed and sink.open:
+                sink.write_listed = True
+                engine.writes.append(sink)
+        elif not vio.pending and not vio.over:
+            vio.pending = True
+            engine.queue.append((vio, Event.READ_READY, vio))
+        vio.mutex.release(engine)
+
+    def begin_write(self) -> list[Block] | None:
+        """Take the lock and say what to write; None: not now, and no lock is held."""
+        vio = self.write_vio
+        if vio is None or vio.over or vio.bridge is not None:
+            return None
+        engine = self.engine
+        mutex = vio.mutex
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self.look_again, False))
+            return None
+        if vio.live:
+            reader: Reader = vio.store  # type: ignore[assignment]
+            avail = reader.buffer.written - reader.position
+            if vio.nbytes is not None:
+                todo = vio.nbytes - vio.ndone
+                if todo <= 0:
+                    vio.end(Event.WRITE_COMPLETE)
+                    avail = 0
+                elif todo < avail:
+                    avail = todo
+            if avail:
+                return reader.views(avail)
+        mutex.release(engine)
+        return None
+
+    def sent(self, count: int) -> None:
+        """Answer `begin_write`: that many bytes have been taken over (plaintext, with TLS)."""
+        engine = self.engine
+        vio: VIO = self.write_vio  # type: ignore[assignment]
+        mutex = vio.mutex
+        if not count:
+            mutex.release(engine)
+            return
+        reader: Reader = vio.store  # type: ignore[assignment]
+        reader.consume(count)
+        self.moved_at = engine.now
+        vio.ndone += count
+        if vio.ndone == vio.nbytes:
+            vio.end(Event.WRITE_COMPLETE)
+        elif reader.position < reader.buffer.written and not self.write_listed:
+            self.write_listed = True
+            engine.writes.append(self)
+        source = vio.partner
+        if source is not None:
+            if source.bulk >= BULK_READS and engine.bridges:
+                self._bridge(source, vio)
+            vc = source.vc
+            if type(vc) is not NetVConnection or vc.full or vc.engine is not engine:
+                source.reenable()
+        elif not vio.pending and not vio.over:
+            vio.pending = True
+            engine.queue.append((vio, Event.WRITE_READY, vio))
+        mutex.release(engine)
+
+    def ended(self) -> None:
+        """The peer has ended its direction in an orderly way, and all its data has been read."""
+        vio = self.read_vio
+        if not self.mutex.try_acquire(self.engine):
+            self.mutex.park(self.engine, self.ended)
+            return
+        self._eof = True
+        if vio is not None:
+            vio.end(Event.EOS)
+        self.mutex.release(self.engine)
+
+    def failed(self, error: Exception) -> None:
+        """The connection has broken, or could not be made: both directions are over."""
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self.failed, error))
+            return
+        if not self.closed and self.error is None:
+            self.error = error
+            self._stop_waiting()
+            if self._opener is not None:
+                engine.schedule(self._opener, Event.ERROR, self)
+                self._opener = None
+            elif not self.open:
+                engine.log("info", f"{self.name}: {error}")
+                self.do_io_close(error)
+            else:
+                for vio in (self.read_vio, self.write_vio):
+                    if vio is not None:
+                        vio.end(Event.ERROR)
+        mutex.release(engine)
+
+    def gone(self) -> None:
+        """The descriptor is closed: nothing will be called for this VC any more."""
+        self.port = None
+        self.engine.forget(self)
+
+    def _bridge(self, source: VIO, sink: VIO) -> None:
+        """Hand the direction to the driver, where nothing stands against it."""
+        vc = source.vc
+        if (
+            type(vc) is NetVConnection
+            and vc.engine is self.engine
+            and not source.buffer.held
+            and not source.over
+            and sink.nbytes is None
+            and vc.port is not None
+            and vc.port.spliceable
+            and self.port is not None
+            and self.port.spliceable
+        ):
+            Bridge(source, sink)

@@ -1,0 +1,52 @@
+"""Durations and sizes the way people write them: "250ms", "5s", "2m", "64KiB", "1MiB"."""
+
+import re
+
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", re.ASCII)
+
+
+def _quantity(
+    text: str, units: dict[str, float] | dict[str, int], kind: str, example: str
+) -> float:
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None or match[2] not in units:
+        known = ", ".join(units)
+        raise ValueError(
+            f'"{text}" is not a {kind}: write a number and a unit ({known}), as "{example}"'
+        )
+    return float(match[1]) * units[match[2]]
+
+
+def duration(text: str) -> float:
+    """Return the seconds in a duration such as "250ms" or "1.5s".
+
+    Raises ValueError, with the known units, for anything else.
+    """
+    return _quantity(text, _SECONDS, "duration", "5s")
+
+
+def size(text: str) -> int:
+    """Return the bytes in a size such as "64KiB".
+
+    Raises ValueError, with the known units, for anything else.
+    """
+    return int(_quantity(text, _BYTES, "size", "64KiB"))
+
+
+def show_duration(seconds: float) -> str:
+    """Write seconds as the shortest exact duration: 0.25 is "250ms", 120.0 is "2m"."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count = round(seconds / _SECONDS[unit], 9)
+        if count >= 1 and count == int(count):
+            return f"{int(count)}{unit}"
+    return f"{seconds:g}s"
+
+
+def show_size(count: int) -> str:
+    """Write bytes as the shortest exact size: 65536 is "64KiB"."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count and count % _BYTES[unit] == 0:
+            return f"{count // _BYTES[unit]}{unit}"
+    return f"{count}B"

@@ -1,0 +1,163 @@
+"""VIO: one operation on one direction of a VConnection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import IOBuffer, Reader
+
+if TYPE_CHECKING:
+    from vcproxy.engine.bridge import Bridge
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.vconnection import VConnection
+
+
+class VIO:
+    """What was asked with `do_io_read` or `do_io_write`, and how far it has got.
+
+    All of it lives under `mutex`. `nbytes` (None: until done) may be changed while the mutex is
+    held; `reenable()` afterwards makes it count. A VIO is `live` until it is replaced or its VC
+    is closed, and `over` once its last event (COMPLETE, EOS, ERROR) has been queued.
+    """
+
+    __slots__ = (
+        "bridge",
+        "bulk",
+        "cont",
+        "live",
+        "mutex",
+        "nbytes",
+        "ndone",
+        "over",
+        "partner",
+        "pending",
+        "reads",
+        "store",
+        "vc",
+    )
+
+    def __init__(
+        self,
+        vc: VConnection,
+        cont: Continuation,
+        nbytes: int | None,
+        store: IOBuffer | Reader,
+        reads: bool,
+    ) -> None:
+        self.vc = vc
+        self.cont: Continuation | None = cont
+        self.mutex: Mutex = cont.mutex
+        self.nbytes = nbytes
+        self.ndone = 0
+        self.store = store
+        self.reads = reads
+        """Whether it reads (and its store is the IOBuffer to fill) or writes (from a Reader)."""
+        self.live = True
+        self.over = False
+        self.pending = False
+        self.partner: VIO | None = None
+        self.bulk = 0
+        self.bridge: Bridge | None = None
+
+    def __repr__(self) -> str:
+        goal = "" if self.nbytes is None else f"/{self.nbytes}"
+        return f"<VIO {self.name} {self.ndone}{goal}>"
+
+    @property
+    def name(self) -> str:
+        """Who moves here, for logs and histories: the VC and the direction."""
+        return f"{self.vc.name} {'read' if self.reads else 'write'}"
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong, when the event was ERROR."""
+        return self.vc.error
+
+    @property
+    def ntodo(self) -> int | None:
+        """How many bytes are still to be moved; None when that is not known."""
+        return None if self.nbytes is None else self.nbytes - self.ndone
+
+    @property
+    def buffer(self) -> IOBuffer:
+        """The buffer that is filled or emptied."""
+        return self.store if type(self.store) is IOBuffer else self.reader.buffer
+
+    @property
+    def reader(self) -> Reader:
+        """The place that a write takes its bytes from."""
+        assert type(self.store) is Reader, f"{self.name} has no reader"
+        return self.store
+
+    def reenable(self) -> None:
+        """Say that something changed: room, data or nbytes. Any thread, at any time, any lock.
+
+        The only verb that is free in a callback from another conversation. It never calls back
+        inline and has no effect where nothing can be done.
+        """
+        if self.live:
+            self.vc.look_again(self.reads)
+
+    def recall(self) -> None:
+        """Stop reading, to take the VC back: BRIDGE_ENDED is the last event of this VIO.
+
+        It comes once what was in a bridge's pipe is in the buffer; at once (still as a queued
+        event) where there is no bridge. The buffer then has all that was read.
+        """
+        self.mutex.require("recall()")
+        if self.bridge is None:
+            self.end(Event.BRIDGE_ENDED)
+        else:
+            self.bridge.recall()
+
+    def signal(self, event: Event) -> None:
+        """Queue an event for the continuation, on the VC's engine. READY is queued once."""
+        self.vc.engine.deliver_soon(self, event, self)
+
+    def ready(self) -> None:
+        """Queue READ_READY or WRITE_READY, unless one is pending; a partner is told directly."""
+        if self.partner is not None:
+            self.partner.reenable()
+        elif not self.pending:
+            self.pending = True
+            self.signal(Event.READ_READY if self.reads else Event.WRITE_READY)
+
+    def end(self, event: Event) -> None:
+        """Queue the last event of this operation. Once over, further ends are ignored."""
+        if self.live and not self.over:
+            self.over = True
+            self.signal(event)
+
+    def progress(self, count: int) -> None:
+        """Count bytes moved: READY, or COMPLETE when that was the last of nbytes."""
+        self.ndone += count
+        if self.ndone == self.nbytes:
+            self.end(Event.READ_COMPLETE if self.reads else Event.WRITE_COMPLETE)
+            if self.partner is not None:
+                self.partner.reenable()
+        else:
+            self.ready()
+
+    def retire(self) -> None:
+        """It was replaced, or its VC closed: nothing of it is delivered any more."""
+        self.live = False
+        self.cont = None
+        if self.partner is not None:
+            self.partner.partner = None
+            self.partner = None
+        if self.bridge is not None:
+            self.bridge.stop()
+
+
+def couple(source: VIO, sink: VIO) -> None:
+    """Join a read to the write of what it reads: they wake each other, and nobody looks between.
+
+    No READY is delivered for either any more, COMPLETE, EOS, ERROR and timeouts are. Only coupled
+    VIOs are ever bridged. Requires both to share one buffer and one mutex.
+    """
+    assert source.buffer is sink.buffer, f"{source} and {sink} share no buffer"
+    source.mutex.require("couple()")
+    source.partner, sink.partner = sink, source
+    sink.reenable()
