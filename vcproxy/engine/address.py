@@ -1,7 +1,10 @@
 """Addresses as URIs: tcp://host:port, tls://host:port, unix:///path, unix:relative, stdio:."""
 
+import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
+
+_NUMERIC = re.compile(r"\d+\.\d+\.\d+\.\d+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%.*)?", re.ASCII)
 
 STREAM_SCHEMES = ("tcp", "tls", "unix", "stdio")
 
@@ -42,13 +45,13 @@ class Address:
     @classmethod
     def _parse_inet(cls, uri: str, scheme: str) -> "Address":
         example = f'as in "{scheme}://127.0.0.1:8080"'
-        parts = urlsplit(uri)
-        if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-            raise ValueError(f'"{uri}": only host and port may stand after {scheme}://, {example}')
         try:
+            parts = urlsplit(uri)
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise ValueError(f'"{uri}": {error}, {example}') from None
+        if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError(f'"{uri}": only host and port may stand after {scheme}://, {example}')
         if not host:
             raise ValueError(f'"{uri}" names no host, {example}')
         if port is None:
@@ -60,6 +63,11 @@ class Address:
         """Whether TLS is spoken here."""
         return self.scheme == "tls"
 
+    @property
+    def numeric(self) -> bool:
+        """Whether nothing has to be resolved to reach it."""
+        return self.scheme == "unix" or bool(_NUMERIC.fullmatch(self.host))
+
     def with_port(self, port: int) -> "Address":
         """The same address on another port: what port 0 turned out to be."""
         return replace(self, port=port)
@@ -68,6 +76,6 @@ class Address:
         if self.scheme == "stdio":
             return "stdio:"
         if self.scheme == "unix":
-            return f"unix:{self.path}"
+            return f"unix:{'//' if self.path.startswith('//') else ''}{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"

@@ -14,6 +14,7 @@ from vcproxy.engine.commands import EndBridge, StartBridge
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
+    from vcproxy.engine.net import Port
     from vcproxy.engine.vio import VIO
 
 BULK_READ = 32 * 1024
@@ -38,11 +39,13 @@ class Bridge:
     answered by `ended(rest)` too, and only then by the VC's own `ended()` or `failed()`.
     """
 
-    __slots__ = ("_recalled", "_stopping", "inside", "over", "sink", "source", "thin")
+    __slots__ = ("_recalled", "_stopping", "inside", "over", "ports", "sink", "source", "thin")
 
-    def __init__(self, source: VIO, sink: VIO) -> None:
+    def __init__(self, source: VIO, sink: VIO, ports: tuple[Port, Port]) -> None:
         self.source = source
         self.sink = sink
+        self.ports = ports
+        """The driver's own ports of source and sink."""
         self.inside = 0
         """Bytes on the way: taken from the source, not yet given to the sink."""
         self.thin = 0

@@ -75,6 +75,7 @@ class Engine:
         "_accept_warned",
         "_calls",
         "_last_call",
+        "_missed",
         "_relief",
         "_scheduler",
         "_spent_since",
@@ -115,7 +116,8 @@ class Engine:
         self.commands: list[Command] = []
         self._scheduler = Scheduler()
         self.queue = self._scheduler.queue
-        self._starved: list[NetVConnection] = []
+        self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
+        self._starved: dict[NetVConnection, None] = {}
         self._spent_since = 0.0
         self._relief: Action | None = None
         self._accept_warned: dict[Listener, float] = {}
@@ -222,7 +224,7 @@ class Engine:
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """Close everything under a mutex, and deliver nothing to it any more. It is held."""
         mutex.ended = True
-        for vc in [vc for vc in self.vcs if vc.mutex is mutex]:
+        for vc in list(mutex.vcs):
             vc.do_io_close(error)
 
     # -- for VCs -----------------------------------------------------------------------------
@@ -235,19 +237,19 @@ class Engine:
             self.inbox.post(partial(self.queue.append, (ticket, key, data)))
 
     def introduce(self, vc: NetVConnection, listener: Listener) -> None:
-        """Have the listener make a continuation for a VC, and give it ACCEPT."""
-        try:
-            cont = listener.acceptor(vc)
-        except Exception as error:
-            self.log("error", f"{vc.name}: the plugin could not take the connection", error)
-            with vc.mutex.hold(self):
-                vc.do_io_close(error)
-        else:
-            self.schedule(cont, Event.ACCEPT, vc)
+        """Hand an established VC to its listener's acceptor, under the VC's mutex."""
+        with vc.mutex.hold(self):
+            try:
+                cont = listener.acceptor(vc)
+                if cont is not None:
+                    self.schedule(cont, Event.ACCEPT, vc)
+            except Exception as error:
+                self.log("error", f"{vc.name}: the plugin could not take the connection", error)
+                self.end_conversation(vc.mutex, error)
 
     def starve(self, vc: NetVConnection) -> None:
         """A VC may not read: the memory budget is spent. It is listed again when it is not."""
-        self._starved.append(vc)
+        self._starved[vc] = None
         if self._relief is None:
             self._spent_since = self.now
             self._relief = self.schedule_every(
@@ -277,15 +279,16 @@ class Engine:
         if self.inbox:
             self.inbox.drain()
 
-    def accepted(self, listener: Listener, port: Port, local: str, peer: str) -> NetVConnection:
-        """A connection came in. With TLS, `vc.established(...)` or `vc.failed()` is owed next."""
+    def accepted(
+        self, listener: Listener, port: Port, peer: str, *, secure: bool | None = None
+    ) -> NetVConnection:
+        """A connection came in. `secure`: `vc.established(...)` or `vc.failed()` is owed next."""
         vc = NetVConnection(self, Mutex(), f"{listener.name} {peer}")
         vc.listener = listener
         vc.port = port
-        vc.local, vc.peer = local, peer
+        vc.peer = peer
         self.vcs[vc] = None
-        listener.came(self)
-        if listener.secure:
+        if listener.secure if secure is None else secure:
             vc.wait_at_most(listener.handshake_s)
         else:
             vc.established()
@@ -352,8 +355,12 @@ class Engine:
         if cont is None:
             return
         mutex = cont.mutex
+        if mutex in self._missed:
+            self._missed[mutex].append((ticket, key, data))  # it does not overtake those before it
+            return
         if not mutex.try_acquire(self):
-            mutex.park(self, partial(self._deliver, ticket, key, data))
+            self._missed[mutex] = [(ticket, key, data)]
+            mutex.park(self, partial(self._retry, mutex))
             return
         try:
             if ticket.live and not mutex.ended:
@@ -363,6 +370,10 @@ class Engine:
             self._crashed(cont, error)
         finally:
             mutex.release(self)
+
+    def _retry(self, mutex: Mutex) -> None:
+        """A mutex is free that was missed: what waits for it comes first in this turn."""
+        self.queue.extendleft(reversed(self._missed.pop(mutex)))
 
     def _crashed(self, cont: Continuation, error: Exception) -> None:
         """A programmer's mistake: its conversation ends, closed, and all else carries on."""
@@ -374,7 +385,7 @@ class Engine:
         """Let reading go on, or close the largest laggard when patience is at an end."""
         memory = self.memory
         if memory.used < memory.budget * 3 // 4:  # not at the brim: it would only swing
-            starved, self._starved = self._starved, []
+            starved, self._starved = self._starved, {}
             if self._relief is not None:
                 self._relief.cancel()
                 self._relief = None

@@ -124,7 +124,12 @@ class IOBuffer:
         blocks = self.blocks
         size = len(data)
         if len(blocks) > 1 and size + len(blocks[-1]) <= MERGE and type(blocks[-1]) is bytes:
-            # Never the first block: some readers may have passed it already.
+            # Never the first block: whoever has passed it is no longer counted behind it.
+            end = self._first + len(blocks)
+            for reader in self._readers:
+                if reader._block == end:  # it has passed the block that grows now
+                    reader._block -= 1
+                    reader._offset = len(blocks[-1])
             blocks[-1] += data
             self.held += size
             self.written += size
@@ -146,6 +151,9 @@ class IOBuffer:
 
         The reader does not move. Both buffers count the blocks that they now share.
         """
+        if not self._readers:
+            self.written += count
+            return
         for view in reader.views(count, max_views=None):
             if type(view) is memoryview and type(view.obj) is Slab and len(view) > COPY_OUT:
                 self._keep(view)

@@ -16,42 +16,46 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One listening address. Its connections may belong to several engines.
+    """One named listener, at one or more addresses. Its connections may go to several engines.
 
     The driver's obligations: ask `admits()` before each accept and stop accepting when it says
-    no, until ResumeAccept; report a failed accept by `engine.accept_failed`.
+    no, until ResumeAccept; say `came()` for each accept, on the thread of `home`, before
+    `engine.accepted`; report a failed one by `engine.accept_failed`.
     """
 
     name: str
-    acceptor: Callable[[NetVConnection], Continuation]
-    """Makes the continuation that gets ACCEPT. It may be exchanged while running."""
+    acceptor: Callable[[NetVConnection], Continuation | None]
+    """Called with each VC that is established, under its mutex: returns the continuation that is
+    to get ACCEPT, or None if the VC is seen to. It may be exchanged while running."""
     home: Engine
     """The engine whose driver accepts."""
+    tls: object = None
+    """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
     secure: bool = False
     handshake_s: float = 10.0
     """Seconds for a handshake, 0 for no limit (with `secure`)."""
     max_connections: int = 10_000
-    closed: bool = False
-    _open: dict[Engine, int] = field(default_factory=dict)
+    _came: int = 0
+    _went: dict[Engine, int] = field(default_factory=dict)
     _paused: bool = False
 
     @property
     def open(self) -> int:
         """Connections accepted and not yet gone."""
-        return sum(self._open.values())
+        return self._came - sum(self._went.values())
 
     def admits(self) -> bool:
         """Whether one more may be accepted; if not, ResumeAccept comes when one may."""
         self._paused = self.open >= self.max_connections
         return not self._paused
 
-    def came(self, engine: Engine) -> None:
-        """Count a connection of that engine's. Each engine writes its own count only."""
-        self._open[engine] = self._open.get(engine, 0) + 1
+    def came(self) -> None:
+        """The driver of `home` has accepted a connection, for whichever engine."""
+        self._came += 1
 
     def went(self, engine: Engine) -> None:
-        """A connection of that engine's is gone."""
-        self._open[engine] -= 1
+        """A connection of that engine's is gone. Each engine keeps a count of its own."""
+        self._went[engine] = self._went.get(engine, 0) + 1
         if self._paused:
             self.home.inbox.post(self._resume)
 

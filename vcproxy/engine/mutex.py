@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.vconnection import VConnection
 
 
 class LockNotHeld(RuntimeError):
@@ -35,7 +36,7 @@ class Mutex:
     `ended` is set when the conversation under it has crashed: no event is delivered any more.
     """
 
-    __slots__ = ("_depth", "_lock", "_parked", "ended", "owner")
+    __slots__ = ("_depth", "_lock", "_parked", "ended", "owner", "vcs")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,6 +44,8 @@ class Mutex:
         self._parked: list[tuple[Engine, Callable[[], None]]] = []
         self.owner: Engine | None = None
         self.ended = False
+        self.vcs: dict[VConnection, None] = {}
+        """The open VCs of the conversation, whatever their kind and engine, as they joined."""
 
     @property
     def held(self) -> bool:

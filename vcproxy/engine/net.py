@@ -128,19 +128,8 @@ class NetVConnection(VConnection):
     def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
         """See VConnection. An end that came before is told to each new reader."""
         vio = super().do_io_read(cont, nbytes, buffer)
-        if self.error is not None:
-            vio.end(Event.ERROR)
-        elif self._eof:
+        if self._eof:
             vio.end(Event.EOS)
-        return vio
-
-    def do_io_write(self, cont: Continuation, nbytes: int | None, reader: Reader) -> VIO:
-        """See VConnection."""
-        vio = super().do_io_write(cont, nbytes, reader)
-        if self.error is not None:
-            vio.end(Event.ERROR)
-        elif not reader.avail and nbytes != 0:
-            vio.ready()
         return vio
 
     def _end_writing(self) -> None:
@@ -246,6 +235,8 @@ class NetVConnection(VConnection):
                 room = vio.nbytes - vio.ndone
             if room <= 0:
                 self.full = True
+                if vio.ndone and vio.nbytes is not None and vio.ndone >= vio.nbytes:  # lowered
+                    vio.end(Event.READ_COMPLETE)
             elif buffer.memory.used < buffer.memory.budget:
                 scratch = engine.memory.scratch
                 return scratch if room >= SLAB else scratch[:room]
@@ -341,13 +332,12 @@ class NetVConnection(VConnection):
 
     def ended(self) -> None:
         """The peer has ended its direction in an orderly way, and all its data has been read."""
-        vio = self.read_vio
         if not self.mutex.try_acquire(self.engine):
             self.mutex.park(self.engine, self.ended)
             return
         self._eof = True
-        if vio is not None:
-            vio.end(Event.EOS)
+        if self.read_vio is not None:
+            self.read_vio.end(Event.EOS)
         self.mutex.release(self.engine)
 
     def failed(self, error: Exception) -> None:
@@ -363,8 +353,9 @@ class NetVConnection(VConnection):
                 engine.schedule(self._opener, Event.ERROR, self)
                 self._opener = None
             elif not self.open:
+                # In order, not by a reset: the alert that says why is still on its way.
                 engine.log("info", f"{self.name}: {error}")
-                self.do_io_close(error)
+                self.do_io_close()
             else:
                 for vio in (self.read_vio, self.write_vio):
                     if vio is not None:
@@ -390,4 +381,4 @@ class NetVConnection(VConnection):
             and self.port is not None
             and self.port.spliceable
         ):
-            Bridge(source, sink)
+            Bridge(source, sink, (vc.port, self.port))

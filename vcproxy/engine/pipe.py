@@ -14,10 +14,7 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
-    from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.iobuffer import IOBuffer
-    from vcproxy.engine.vio import VIO
 
 
 class PipeReset(ConnectionError):
@@ -43,35 +40,28 @@ class PipeVConnection(VConnection):
             source._scheduled = True
             self.engine.inbox.post(source._pump)
 
-    def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
-        """See VConnection."""
-        vio = super().do_io_read(cont, nbytes, buffer)
-        if self.error is not None:
-            vio.end(Event.ERROR)
-        return vio
-
     def _end_writing(self) -> None:
         self._done_writing = True
         self.look_again(reads=False)
 
     def _end(self, abort: bool) -> None:
-        self._done_writing = True
-        other = self._other
-        self.engine.inbox.post(partial(other._left, self.error if abort else None))
+        if abort:
+            self.engine.inbox.post(partial(self._other._reset, self.error))
+        else:
+            self._done_writing = True
+            self.look_again(reads=False)
+            self.look_again(reads=True)
 
-    def _left(self, error: Exception | None) -> None:
-        """The other end was closed: nothing comes any more, and nobody takes anything."""
+    def _reset(self, error: Exception | None) -> None:
+        """The other end was closed with an error."""
         if not self.mutex.try_acquire(self.engine):
-            self.mutex.park(self.engine, partial(self._left, error))
+            self.mutex.park(self.engine, partial(self._reset, error))
             return
         if not self.closed:
-            if error is not None:
-                self.error = PipeReset(f"the other end was closed: {error}")
-            if self.read_vio is not None:
-                self.read_vio.end(Event.EOS if error is None else Event.ERROR)
-            if self.write_vio is not None:
-                self.error = self.error or PipeReset("the other end was closed")
-                self.write_vio.end(Event.ERROR)
+            self.error = PipeReset(f"the other end was closed: {error}")
+            for vio in (self.read_vio, self.write_vio):
+                if vio is not None:
+                    vio.end(Event.ERROR)
         self.mutex.release(self.engine)
 
     def _pump(self) -> None:
@@ -85,31 +75,36 @@ class PipeVConnection(VConnection):
                 mutex.park(engine, self._pump)
                 return
         self._scheduled = False
-        self._move(self.write_vio, other.read_vio)
+        self._move()
         for mutex in locks:
             mutex.release(engine)
 
-    def _move(self, write: VIO | None, read: VIO | None) -> None:
-        if write is not None and not write.over and write.nbytes == write.ndone:
-            write.end(Event.WRITE_COMPLETE)
-        elif write is not None and not write.over and not write.reader.avail and not write.ndone:
-            write.ready()
+    def _move(self) -> None:
+        other = self._other
+        write = None if self.closed else self.write_vio
+        read = None if other.closed else other.read_vio
+        if write is not None and not write.over:
+            if other.closed:
+                self.error = self.error or PipeReset("the other end was closed")
+                write.end(Event.ERROR)
+            elif write.ntodo is not None and write.ntodo <= 0:
+                write.end(Event.WRITE_COMPLETE)
         if read is None or read.over:
             return
-        if write is None or write.over:
-            if self._done_writing and not self._other.closed:
+        if read.ndone and read.ntodo is not None and read.ntodo <= 0:
+            read.end(Event.READ_COMPLETE)
+        elif write is None or write.over:
+            if self._done_writing:
                 read.end(Event.EOS)
-            return
-        count = min(write.reader.avail, read.buffer.room)
-        for todo in (write.ntodo, read.ntodo):
-            if todo is not None:
-                count = min(count, todo)
-        if count > 0:
-            read.buffer.write_from(write.reader, count)
-            write.reader.consume(count)
-            self.moved_at = self._other.moved_at = self.engine.now
-            write.progress(count)
-            read.progress(count)
+        else:
+            room = (write.reader.avail, read.buffer.room, write.ntodo, read.ntodo)
+            count = min(most for most in room if most is not None)
+            if count > 0:
+                read.buffer.write_from(write.reader, count)
+                write.reader.consume(count)
+                self.moved_at = other.moved_at = self.engine.now
+                write.progress(count)
+                read.progress(count)
 
 
 def pipe(engine: Engine, name: str = "pipe") -> tuple[PipeVConnection, PipeVConnection]:

@@ -62,6 +62,7 @@ class VConnection(Continuation, ABC):
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
         super().__init__(engine, mutex)
+        mutex.vcs[self] = None
         self.name = name
         """Who this is, for logs and histories."""
         self.closed = False
@@ -122,6 +123,7 @@ class VConnection(Continuation, ABC):
             return
         self.mutex.require("do_io_close()")
         self.closed = True
+        del self.mutex.vcs[self]
         self.error = self.error or error
         for vio in (self.read_vio, self.write_vio):
             if vio is not None:
@@ -183,6 +185,13 @@ class VConnection(Continuation, ABC):
         if self.closed:
             raise ClosedError(f"{verb} on {self.name} after do_io_close()")
 
+    def join(self, mutex: Mutex) -> None:
+        """Go over to another conversation. The old mutex is held, or nobody else knows the VC."""
+        if mutex is not self.mutex:
+            del self.mutex.vcs[self]
+            self.mutex = mutex
+            mutex.vcs[self] = None
+
     def _begin(self, vio: VIO) -> VIO:
         last = self.read_vio if vio.reads else self.write_vio
         if last is not None:
@@ -191,7 +200,11 @@ class VConnection(Continuation, ABC):
             self.read_vio = vio
         else:
             self.write_vio = vio
-        self.mutex = vio.mutex
+        self.join(vio.mutex)
+        if self.error is not None:
+            vio.end(Event.ERROR)
+        elif not vio.reads and vio.nbytes != 0 and not vio.reader.avail:
+            vio.ready()
         self.look_again(vio.reads)
         return vio
 

@@ -1,0 +1,26 @@
+"""echo: send back to each client what it sends."""
+
+from tunnels.done import TunnelDone
+from tunnels.one_way import OneWayTunnel
+from vcproxy.business.session import Session
+from vcproxy.machine.state import State
+
+
+class Echo(Session):
+    """A tunnel from the client to itself."""
+
+    needs_upstream = False
+
+    ECHOING = State(initial=True)
+    CLOSED = State(final=True)
+
+    @ECHOING.enter
+    def echoing(self) -> None:
+        """Lend the client to a tunnel, as both its ends."""
+        OneWayTunnel(self, self.client, self.client, watch=False, name=self.name).start()
+
+    @ECHOING.on(TunnelDone, to=CLOSED)
+    def echoed(self, done: TunnelDone) -> None:
+        """Say why, when it did not end in order."""
+        if not done.reason.clean:
+            self.log(done)

@@ -1,0 +1,55 @@
+"""forward: connect each client to a server of the upstream, and move what both say.
+
+The client is not read before there is somewhere to send it. A server that refuses, or does not
+answer in time, is followed by the next one; with none left the client is closed.
+"""
+
+from tunnels.done import TunnelDone
+from vcproxy.business.session import Session
+from vcproxy.engine.event import Event
+from vcproxy.engine.net import NetVConnection
+from vcproxy.machine.state import State
+
+
+class Forward(Session):
+    """Accept, pick a server, connect, tunnel."""
+
+    needs_upstream = True
+
+    CONNECTING = State(initial=True)
+    RELAYING = State()
+    CLOSED = State(final=True)
+
+    __slots__ = ("_untried",)
+
+    @CONNECTING.enter
+    def connecting(self) -> None:
+        """Begin with the server whose turn it is."""
+        assert self.service.upstream is not None
+        self._untried = self.service.upstream.order()
+        self.connect(self._untried.pop(0))
+
+    @CONNECTING.on(Event.ERROR, to=(CLOSED,))
+    def refused(self, server: NetVConnection) -> State | None:
+        """Try the next server, if there is one."""
+        server.do_io_close()
+        if self._untried:
+            self.log(f"server {server.name} failed: {server.error}; trying the next")
+            self.connect(self._untried.pop(0))
+            return None
+        self.log(f"server {server.name} failed: {server.error}; no server is left, closing")
+        return self.CLOSED
+
+    CONNECTING.goes(Event.CONNECTED, RELAYING)
+
+    @RELAYING.enter
+    def relaying(self) -> None:
+        """Lend both sides to a tunnel."""
+        self.lend()
+
+    @RELAYING.on(TunnelDone, to=CLOSED)
+    def relayed(self, done: TunnelDone) -> None:
+        """An abnormal end is passed on as one: the other side must not take it for the end."""
+        if not done.reason.clean:
+            self.log(done)
+            self.close(done.error)

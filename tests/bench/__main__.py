@@ -1,0 +1,193 @@
+"""The command: `python -m tests.bench`. Choose, run in alternating rounds, report."""
+
+import argparse
+import resource
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from . import report
+from .peers import DESCRIPTORS, MOST_TUNNELS, PEERS, ROOT, Failed, Peer
+from .workloads import Sample, Workload, workloads
+
+ABOUT = """\
+Measure vcproxy beside other proxies: what each spends, in CPU or memory, on a unit of work. One
+run measures them all, in alternating rounds, and reports medians: ratios travel to other
+machines, absolute figures do not. All is on loopback, and is stopped at the end. A full run
+takes about four minutes; leave the machine alone meanwhile."""
+
+EXAMPLES = """\
+examples:
+  python -m tests.bench --quick                       a minute, rough figures
+  python -m tests.bench -w bulk -p vcproxy,haproxy    one workload, two peers
+  python -m tests.bench --out figures                 keep the JSON and the picture elsewhere
+
+workloads: {workloads}
+peers: {peers}
+
+The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
+
+Key = tuple[str, str]
+"""(workload, peer)"""
+
+
+def arguments() -> argparse.Namespace:
+    known = workloads(1, 1, 1)
+    parser = argparse.ArgumentParser(
+        "python -m tests.bench",
+        description=ABOUT,
+        epilog=EXAMPLES.format(workloads=", ".join(known), peers=", ".join(PEERS)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = parser.add_argument
+    option("-w", "--workloads", type=some_of(known), metavar="A,B", help="only these (all)")
+    option("-p", "--peers", type=some_of(PEERS), metavar="A,B", help="only these (all)")
+    option("-r", "--rounds", type=positive(int), help="samples of each figure (3)")
+    option("--bulk", type=positive(float), metavar="GiB", help="size of the bulk stream (1)")
+    option("--seconds", type=positive(float), help="length of the other loads (1)")
+    option("--idle", type=positive(int), metavar="N", help="idle tunnels (4000)")
+    option("--quick", action="store_true", help="1 round, small sizes")
+    option(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where results.json and costs.png go (docs/bench for a full run; a run that is "
+        "quick or chooses workloads or peers keeps nothing)",
+    )
+    chosen = parser.parse_args()
+    whole = not (chosen.quick or chosen.workloads or chosen.peers)
+    usual = (1, 0.25, 0.3, 500) if chosen.quick else (3, 1.0, 1.0, 4000)
+    for name, value in zip(("rounds", "bulk", "seconds", "idle"), usual, strict=True):
+        if getattr(chosen, name) is None:
+            setattr(chosen, name, value)
+    chosen.workloads = chosen.workloads or list(known)
+    chosen.peers = chosen.peers or list(PEERS)
+    chosen.out = chosen.out or (ROOT / "docs" / "bench" if whole else None)
+    return chosen
+
+
+def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """A parser of `a,b,c`, each of them known; gives them in the known order."""
+    names = list(known)
+
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",")
+        if strange := [name for name in chosen if name not in names]:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(strange)}: not known; choose from {', '.join(names)}"
+            )
+        return [name for name in names if name in chosen]
+
+    return parse
+
+
+def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = kind(text)
+        if value <= 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    parse.__name__ = "number"  # argparse names the type by it
+    return parse
+
+
+class Progress:
+    """One line on standard error, rewritten; nothing where that is no terminal."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.done = 0
+        self.begin = time.monotonic()
+        self.shown = sys.stderr.isatty()
+
+    def step(self, doing: str) -> None:
+        if self.shown:
+            bar = "#" * (30 * self.done // self.steps)
+            left = "?"
+            if self.done:
+                spent = time.monotonic() - self.begin
+                left = f"{spent / self.done * (self.steps - self.done):.0f} s"
+            sys.stderr.write(f"\r\033[K[{bar:<30}] {left} left: {doing}")
+            sys.stderr.flush()
+        self.done += 1
+
+    def clear(self) -> None:
+        if self.shown:
+            sys.stderr.write("\r\033[K")
+
+
+def run(
+    works: list[Workload], peers: list[Peer], rounds: int
+) -> tuple[dict[Key, list[Sample]], dict[Key, str]]:
+    """Measure. Gives the samples, and why a measurement could not be made."""
+    samples: defaultdict[Key, list[Sample]] = defaultdict(list)
+    failures: dict[Key, str] = {}
+    plan = [(w, r, p) for w in works for r in range(rounds) for p in peers if w.suits(p)]
+    progress = Progress(len(plan) or 1)
+    try:
+        for work, turn, peer in plan:
+            key = (work.name, peer.name)
+            progress.step(f"{work.title}, round {turn + 1} of {rounds}, {peer.name}")
+            if key in failures:
+                continue
+            try:
+                samples[key].append(work.measure(peer))
+            except Failed as failure:
+                failures[key] = str(failure)
+    finally:
+        progress.clear()
+    return samples, failures
+
+
+def terminated(*_: object) -> NoReturn:
+    sys.exit(143)
+
+
+def main() -> int:
+    chosen = arguments()
+    signal.signal(signal.SIGTERM, terminated)  # so that everything started is stopped
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))  # for every child
+    idle = min(int(chosen.idle), MOST_TUNNELS)
+    known = workloads(chosen.bulk, chosen.seconds, idle)
+    works = [known[name] for name in chosen.workloads]
+    peers: list[Peer] = []
+    print("Peers")
+    for name in chosen.peers:
+        if why := PEERS[name].missing():
+            print(f"  {name}: skipped, {why}")
+        else:
+            peers.append(PEERS[name])
+    versions = {peer.name: peer.told_version() for peer in peers}
+    for peer in peers:
+        print(f"\n{versions[peer.name]}\n{peer.described()}")
+    print(
+        f"\n{chosen.rounds} rounds; bulk of {chosen.bulk:g} GiB, other loads of "
+        f"{chosen.seconds:g} s, {idle} idle tunnels; {report.machine()}",
+        flush=True,
+    )
+
+    samples, failures = run(works, peers, int(chosen.rounds))
+    results = {key: report.medians(every) for key, every in samples.items() if every}
+    print(*report.table(works, peers, results, failures), sep="\n")
+    print(*report.goals(works, results), sep="\n")
+    if chosen.out:
+        report.write_json(chosen.out / "results.json", works, versions, samples, results, failures)
+        print(f"\nwritten: {chosen.out / 'results.json'}")
+        try:
+            report.draw(chosen.out / "costs.png", works, peers, results)
+            print(f"drawn:   {chosen.out / 'costs.png'}")
+        except ImportError:
+            print("not drawn: matplotlib is not installed (pip install 'vcproxy[bench]')")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

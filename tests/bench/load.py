@@ -1,0 +1,228 @@
+"""The load: servers and clients, each a process of its own, bare so that two cores suffice.
+
+    python -m tests.bench.load echo | sink
+    python -m tests.bench.load bulk | trips | churn | idle  PORT TUNNELS AMOUNT
+
+A server prints its port. A client prepares, prints `ready`, waits for a line, works, prints its
+figures as JSON, and keeps what it opened until its standard input ends: the caller reads the
+proxy's meters at both points. This module must not know what is measured, nor which proxy.
+"""
+
+import json
+import os
+import select
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from time import perf_counter
+from typing import NoReturn
+
+LOOPBACK = "127.0.0.1"
+MESSAGE = bytes(64)
+CHUNK = 256 * 1024
+HEADER = struct.Struct("!Q")  # a bulk stream begins with its length, so no proxy need half-close
+WARM_S = 0.2  # enough for every path to have run a few thousand times
+
+
+# --- servers
+
+
+def listening() -> socket.socket:
+    listener = socket.create_server((LOOPBACK, 0), backlog=4096)
+    print(listener.getsockname()[1], flush=True)
+    return listener
+
+
+def echo() -> NoReturn:
+    """Send back whatever comes."""
+    listener = listening()
+    listener.setblocking(False)
+    ears = listener.fileno()
+    epoll = select.epoll()
+    epoll.register(ears, select.EPOLLIN)
+    poll, read, write, close = epoll.poll, os.read, os.write, os.close
+    while True:
+        for fd, _ in poll():
+            if fd == ears:
+                try:
+                    accepted, _ = listener.accept()
+                except BlockingIOError:
+                    continue
+                accepted.setblocking(False)
+                epoll.register(accepted.detach(), select.EPOLLIN)
+                continue
+            try:
+                data = read(fd, CHUNK)
+                if data:
+                    write(fd, data)
+                else:
+                    close(fd)
+            except ConnectionError:
+                close(fd)
+
+
+def sink() -> NoReturn:
+    """Swallow one stream after another, and answer one byte when a stream is whole."""
+    listener = listening()
+    space = bytearray(CHUNK)
+    while True:
+        stream, _ = listener.accept()
+        with stream:
+            header = stream.recv(HEADER.size, socket.MSG_WAITALL)
+            if len(header) < HEADER.size:  # somebody only knocked
+                continue
+            missing: int = HEADER.unpack(header)[0]
+            while missing and (got := stream.recv_into(space)):
+                missing -= got
+            if not missing:
+                stream.sendall(b"k")
+
+
+# --- clients
+
+
+def ready() -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+def report(done: float, seconds: float, latencies: list[float] | None = None) -> None:
+    figures = {"done": done, "seconds": seconds}
+    if latencies:
+        ordered = sorted(latencies)
+        figures["p50_us"] = ordered[len(ordered) // 2] * 1e6
+        figures["p99_us"] = ordered[len(ordered) * 99 // 100] * 1e6
+    print(json.dumps(figures), flush=True)
+    sys.stdin.read()
+
+
+def connect(port: int) -> int:
+    """Connect and give the bare descriptor: the loops below spend nothing on objects."""
+    return socket.create_connection((LOOPBACK, port)).detach()
+
+
+def echoed(fd: int) -> None:
+    """Take one message back, whole."""
+    got = len(os.read(fd, CHUNK))
+    if got != len(MESSAGE):
+        sys.exit(f"{got} bytes came back where {len(MESSAGE)} were sent")
+
+
+def bulk(port: int, _tunnels: int, size: float) -> None:
+    """Push `size` bytes through one tunnel. Reports GiB."""
+    chunk = memoryview(bytes(CHUNK))
+    with socket.create_connection((LOOPBACK, port)) as stream:
+        ready()
+        begin = perf_counter()
+        stream.sendall(HEADER.pack(int(size)))
+        left = int(size)
+        while left:
+            left -= stream.send(chunk[:left])
+        if stream.recv(1) != b"k":
+            sys.exit("the stream was cut short")
+        report(size / 2**30, perf_counter() - begin)
+
+
+def trips(port: int, tunnels: int, seconds: float) -> None:
+    """Bounce one message at a time on every tunnel. Reports round trips and their latency."""
+    fds = [connect(port) for _ in range(tunnels)]
+    epoll = select.epoll()
+    for fd in fds:
+        epoll.register(fd, select.EPOLLIN)
+    sent = [0.0] * (max(fds) + 1)
+
+    def bounce(seconds: float) -> tuple[float, list[float]]:
+        poll, write, take, now = epoll.poll, os.write, echoed, perf_counter
+        latencies: list[float] = []
+        flying = tunnels
+        begin = now()
+        end = begin + seconds
+        for fd in fds:
+            sent[fd] = now()
+            write(fd, MESSAGE)
+        while flying:
+            for fd, _ in poll():
+                take(fd)
+                back = now()
+                latencies.append(back - sent[fd])
+                if back < end:
+                    sent[fd] = back
+                    write(fd, MESSAGE)
+                else:
+                    flying -= 1
+        return now() - begin, latencies
+
+    bounce(WARM_S)
+    ready()
+    spent, latencies = bounce(seconds)
+    report(len(latencies), spent, latencies)
+
+
+def churn(port: int, tunnels: int, seconds: float) -> None:
+    """Connect, one round trip, close; `tunnels` at a time. Reports connections."""
+    epoll = select.epoll()
+    poll, close, take, now = epoll.poll, os.close, echoed, perf_counter
+    began: dict[int, float] = {}
+
+    def begin_one() -> None:
+        begin = now()
+        fd = connect(port)  # loopback: the kernel answers at once, the proxy accepts later
+        os.write(fd, MESSAGE)
+        epoll.register(fd, select.EPOLLIN)
+        began[fd] = begin
+
+    def turn_over(seconds: float) -> tuple[float, list[float]]:
+        latencies: list[float] = []
+        begin = now()
+        end = begin + seconds
+        for _ in range(tunnels):
+            begin_one()
+        while began:
+            for fd, _ in poll():
+                take(fd)
+                close(fd)
+                back = now()
+                latencies.append(back - began.pop(fd))
+                if back < end:
+                    begin_one()
+        return now() - begin, latencies
+
+    turn_over(WARM_S)
+    ready()
+    spent, latencies = turn_over(seconds)
+    report(len(latencies), spent, latencies)
+
+
+def idle(port: int, tunnels: int, _amount: float) -> None:
+    """Open tunnels, one round trip on each so that both ends stand, and leave them. Reports how
+    many."""
+
+    def stand() -> int:
+        fd = connect(port)
+        os.write(fd, MESSAGE)
+        echoed(fd)
+        return fd
+
+    os.close(stand())  # whatever the first tunnel alone costs is not the price of the others
+    ready()
+    begin = perf_counter()
+    for _ in range(tunnels):
+        stand()
+    report(tunnels, perf_counter() - begin)
+
+
+SERVERS: dict[str, Callable[[], NoReturn]] = {"echo": echo, "sink": sink}
+CLIENTS = {"bulk": bulk, "trips": trips, "churn": churn, "idle": idle}
+
+if __name__ == "__main__":
+    role, *numbers = sys.argv[1:]
+    try:
+        if role in SERVERS:
+            SERVERS[role]()
+        port, tunnels, amount = numbers
+        CLIENTS[role](int(port), int(tunnels), float(amount))
+    except OSError as error:
+        sys.exit(f"{role}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

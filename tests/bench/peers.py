@@ -1,0 +1,289 @@
+"""The proxies under comparison: how each is configured, started and stopped.
+
+A peer is data. `$listen` and `$server` are ports, `$config` the file its configuration is
+written to, `$scratch` a directory of its own.
+"""
+
+import importlib.util
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from threading import Timer
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOPBACK = "127.0.0.1"
+START_S = 10.0
+LISTEN = "0A"  # the state as /proc/net/tcp writes it
+DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+# HAProxy asks for two descriptors and half another for each, spliced or not; 200 for the rest.
+MOST_TUNNELS = min(8000, (DESCRIPTORS - 200) * 2 // 5)
+PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
+
+
+class Failed(Exception):
+    """A measurement that could not be made, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    name: str
+    command: tuple[str, ...]
+    config: str = ""
+    version: tuple[str, ...] = ()
+    """The command that tells its version."""
+    needs: str = ""
+    """The Python module it cannot do without."""
+    only: tuple[str, ...] = ()
+    """The workloads it is made for; empty: all."""
+    most_tunnels: int = sys.maxsize
+
+    def missing(self) -> str:
+        """Why it cannot run here; empty if it can."""
+        if not shutil.which(self.command[0], path=PATH):
+            return f"{self.command[0]} is not installed"
+        if self.needs and not importable(self.needs):
+            return f"the Python module {self.needs} is not installed"
+        return ""
+
+    def told_version(self) -> str:
+        told = subprocess.run(
+            self.version,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "PATH": PATH},
+        )
+        lines = (told.stdout + told.stderr).splitlines()
+        return next((line for line in lines if "version" in line.lower()), "".join(lines[:1]))
+
+    def described(self) -> str:
+        """Its command and its configuration, as they are."""
+        shown = " ".join("python" if word == sys.executable else word for word in self.command)
+        return "\n".join((f"{self.name}: {shown}", *(f"    {x}" for x in self.config.splitlines())))
+
+
+def importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def command_line(peer: Peer, scratch: Path, listen: int, server: int) -> list[str]:
+    """Write the configuration, and give the command that uses it."""
+    config = scratch / "config"
+    values: Mapping[str, object] = {
+        "listen": listen,
+        "server": server,
+        "config": config,
+        "scratch": scratch,
+    }
+    config.write_text(Template(peer.config).substitute(values))
+    return [Template(word).substitute(values) for word in peer.command]
+
+
+def free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def stop(process: "subprocess.Popen[str]") -> None:
+    """End a process and all it forked: it was started as a session of its own."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+@contextmanager
+def running(peer: Peer, server: int) -> Iterator[tuple[int, int]]:
+    """Run the peer in front of the server's port. Gives (pid, port); raises Failed."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        scratch = Path(name)
+        log = scratch / "log"
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                command_line(peer, scratch, port, server),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                process_group=0,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, "PATH": PATH},
+            )
+        try:
+            deadline = time.monotonic() + START_S
+            while not listens(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise Failed(f"does not start: {last_line(log.read_text())}")
+                time.sleep(0.01)
+            yield process.pid, port
+        finally:
+            stop(process)
+
+
+def last_line(said: str) -> str:
+    """What a program that gave up said in the end."""
+    return (said.strip().splitlines() or ["it said nothing"])[-1]
+
+
+def listens(port: int) -> bool:
+    """Look, do not knock: one tunnel more, before those measured, laid asyncio's heap out so
+    that its round trips cost a quarter."""
+    rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return any(row[1].endswith(f":{port:04X}") and row[3] == LISTEN for row in rows)
+
+
+def start_s(peer: Peer) -> float:
+    """Seconds from exec to the line `ready` on standard error. Raises Failed."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        command = command_line(peer, Path(name), free_port(), free_port())
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, process_group=0, text=True, cwd=ROOT
+        )
+        patience = Timer(START_S, process.kill)
+        try:
+            patience.start()
+            assert process.stderr
+            said: list[str] = []
+            for line in process.stderr:
+                if line.strip() == "ready":
+                    return time.perf_counter() - begin
+                said.append(line)
+            raise Failed(f"does not start: {last_line(''.join(said))}")
+        finally:
+            patience.cancel()
+            stop(process)
+
+
+# --- the peers
+
+HAPROXY = f"""\
+global
+    nbthread 1$tuning
+    maxconn {MOST_TUNNELS}
+defaults
+    mode tcp
+    option splice-auto
+    timeout connect 5s
+    timeout client 5m
+    timeout server 5m
+listen bench
+    bind 127.0.0.1:$listen
+    server peer 127.0.0.1:$server
+"""
+
+# Debian ships the stream module apart; where it is built in there is nothing to load.
+STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+NGINX = f"""\
+{f"load_module {STREAM_MODULE};" if STREAM_MODULE.exists() else ""}
+daemon off;
+worker_processes 1;
+pid $scratch/pid;
+error_log stderr;
+events {{ worker_connections 20000; }}
+stream {{
+    server {{
+        listen 127.0.0.1:$listen;
+        proxy_pass 127.0.0.1:$server;
+    }}
+}}
+"""
+
+VCPROXY = """\
+[proxy]
+net_threads = 1
+splice = {splice}
+
+[[listener]]
+name = "bench"
+bind = "tcp://127.0.0.1:$listen"
+plugin = "forward"
+upstream = "bench"
+limits = { max_connections = 20000 }
+
+[upstream.bench]
+servers = ["tcp://127.0.0.1:$server"]
+"""
+
+
+def haproxy(name: str, tuning: str = "", only: tuple[str, ...] = ()) -> Peer:
+    return Peer(
+        name,
+        ("haproxy", "-db", "-f", "$config"),
+        HAPROXY.replace("$tuning", tuning and f"\n    {tuning}"),
+        version=("haproxy", "-v"),
+        only=only,
+    )
+
+
+def relay(library: str, style: str) -> Peer:
+    tell = "import sys; print('Python', sys.version.split()[0])"
+    if library == "uvloop":
+        tell = "import uvloop; print('uvloop', uvloop.__version__)"
+    return Peer(
+        f"{library}-{style}",
+        (sys.executable, "-m", "tests.bench.relays", library, style, "$listen", "$server"),
+        version=(sys.executable, "-c", tell),
+        needs=library,
+    )
+
+
+def vcproxy(name: str, splice: str, only: tuple[str, ...] = ()) -> Peer:
+    return Peer(
+        name,
+        (sys.executable, "-m", "vcproxy.cli", "-c", "$config"),
+        VCPROXY.replace("{splice}", splice),
+        version=(sys.executable, "-m", "vcproxy.cli", "--version"),
+        needs="vcproxy.cli",
+        only=only,
+    )
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        vcproxy("vcproxy", "true"),
+        vcproxy("vcproxy-copy", "false", only=("bulk",)),
+        haproxy("haproxy"),
+        haproxy("haproxy-256k", "tune.bufsize 262144", only=("bulk", "idle")),
+        Peer("nginx", ("nginx", "-p", "$scratch", "-c", "$config"), NGINX, ("nginx", "-v")),
+        Peer(
+            "socat",
+            (
+                "socat",
+                "TCP-LISTEN:$listen,bind=127.0.0.1,reuseaddr,fork,backlog=1024",
+                "TCP:127.0.0.1:$server",
+            ),
+            version=("socat", "-V"),
+            most_tunnels=200,  # it forks a process for each
+        ),
+        *(
+            relay(library, style)
+            for library in ("asyncio", "uvloop")
+            for style in ("streams", "protocol")
+        ),
+    )
+}

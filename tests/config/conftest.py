@@ -1,0 +1,85 @@
+"""A folder with a configuration in it, and everything that its files may name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from vcproxy.config.loader import Configuration, load
+from vcproxy.config.problem import ConfigError
+
+PLUGINS = """\
+from dataclasses import dataclass, field
+
+from vcproxy.config.schema import Duration, FilePath, Size
+
+
+class _Session:
+    vcproxy_plugin = True
+
+
+@dataclass
+class _Options:
+    limit: Size = 65536
+    every: Duration = 1.5
+    words: tuple[str, ...] = ()
+    table: FilePath | None = None
+
+
+class Orders(_Session):
+    Options = _Options
+    needs_upstream = True
+
+
+class Greeter(_Session):
+    needs_upstream = False
+
+
+class Either(_Session):
+    pass
+
+
+class Innocent:
+    pass
+"""
+
+Complain = Callable[[str], list[str]]
+Accept = Callable[[str], Configuration]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "own.py").write_text(PLUGINS)
+    return tmp_path
+
+
+@pytest.fixture
+def complaints(folder: Path) -> Complain:
+    """Return what `vcproxy -t` would print about a file, without the folder's name."""
+
+    def complaints(text: str) -> list[str]:
+        file = folder / "proxy.toml"
+        file.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load(file)
+        return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+    return complaints
+
+
+@pytest.fixture
+def accepted(folder: Path) -> Accept:
+    """Load a file that has nothing wrong with it."""
+
+    def accepted(text: str) -> Configuration:
+        file = folder / "proxy.toml"
+        file.write_text(text)
+        return load(file)
+
+    return accepted
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()

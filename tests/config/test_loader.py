@@ -1,0 +1,235 @@
+"""What a sound file becomes, and that the effective configuration says the same."""
+
+import dataclasses
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from vcproxy.config.loader import Configuration, effective, load
+from vcproxy.config.reference import reference
+from vcproxy.engine.address import Address
+
+Accept = Callable[[str], Configuration]
+Complain = Callable[[str], list[str]]
+
+FULL = """\
+upstream.db.servers = ["tls://db.example:5432", "unix:db.sock"]
+upstream.db.tls = { verify = false, ca = "ca.pem" }
+upstream.plain = { servers = ["tcp://127.0.0.1:5432"] }
+
+[proxy]
+net_threads = 2
+memory = "1GiB"
+drain_timeout = "1.5s"
+splice = false
+log = "proxy.log"
+
+[[listener]]
+name = "web.example"
+bind = ["tls://[::1]:0", "unix:web.sock"]
+plugin = "own.py:Orders"
+upstream = "db"
+options = { limit = "2KiB", words = ["a", "b"], table = "table.csv" }
+timeouts = { active = "1h" }
+half_close = false
+
+[listener.tls]
+certificate = "cert.pem"
+key = "cert.pem"
+client_ca = "ca.pem"
+alpn = ["h2", "http/1.1"]
+names."b.example" = { certificate = "cert.pem", key = "cert.pem" }
+
+[[listener]]
+name = "ears"
+plugin = "own.py:Either"
+"""
+
+
+@pytest.fixture
+def certificates(folder: Path, authority: trustme.CA) -> None:
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued = authority.issue_cert("localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(folder / "cert.pem")
+
+
+@pytest.mark.usefixtures("certificates")
+def test_every_key(folder: Path, accepted: Accept) -> None:
+    configuration = accepted(FULL)
+    proxy, (web, ears) = configuration.settings.proxy, configuration.settings.listener
+    assert (proxy.memory, proxy.drain_timeout, proxy.log) == (1 << 30, 1.5, folder / "proxy.log")
+    assert web.bind == (
+        Address("tls", "::1", 0),
+        Address("unix", path=str(folder / "web.sock")),
+    )
+    assert web.tls is not None
+    assert web.tls.names["b.example"].key == folder / "cert.pem"
+    assert (web.timeouts.active, web.timeouts.connect) == (3600.0, 5.0)
+    assert configuration.settings.upstream["db"].tls.ca == folder / "ca.pem"
+    assert (ears.bind, ears.upstream, ears.half_close) == ((), None, True)
+
+
+@pytest.mark.usefixtures("certificates")
+def test_plugins_and_their_options(folder: Path, accepted: Accept) -> None:
+    plugins = accepted(FULL).plugins
+    assert [plugin.cls.__name__ for plugin in plugins.values()] == ["Orders", "Either"]
+    options = plugins["web.example"].options
+    assert dataclasses.is_dataclass(options)
+    assert not isinstance(options, type)
+    assert dataclasses.asdict(options) == {
+        "limit": 2048,
+        "every": 1.5,
+        "words": ("a", "b"),
+        "table": folder / "table.csv",
+    }
+    assert plugins["ears"].options is None
+
+
+@pytest.mark.usefixtures("certificates")
+def test_the_effective_configuration_is_the_same_anywhere(
+    accepted: Accept, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    configuration = accepted(FULL)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "effective.toml"
+    elsewhere.write_text(effective(configuration))
+    again = load(elsewhere)
+    assert again == configuration
+    assert effective(again) == effective(configuration)
+
+
+@pytest.mark.usefixtures("certificates")
+def test_the_effective_configuration_has_every_default(accepted: Accept) -> None:
+    tree = tomllib.loads(effective(accepted(FULL)))
+    web, ears = tree["listener"]
+    assert web["options"]["every"] == "1500ms"
+    assert ears["limits"] == {"max_connections": 1000}
+    assert ears["timeouts"] == {
+        "handshake": "10s",
+        "connect": "5s",
+        "inactivity": "5m",
+        "active": "0s",
+    }
+    assert tree["upstream"]["plain"] == {
+        "servers": ["tcp://127.0.0.1:5432"],
+        "balance": "round_robin",
+    }
+
+
+def test_a_loaded_configuration_is_frozen(accepted: Accept) -> None:
+    listener = accepted('[[listener]]\nname = "a"\nplugin = "own.py:Either"\n').settings.listener
+    with pytest.raises(ValidationError):
+        listener[0].name = "b"
+
+
+@given(
+    memory=st.integers(0, 1 << 40),
+    milliseconds=st.integers(0, 10**9),
+    words=st.lists(st.text(st.characters(codec="utf-8"))),
+)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
+def test_effective_round_trip(
+    accepted: Accept, memory: int, milliseconds: int, words: list[str]
+) -> None:
+    import tomli_w
+
+    tree = {
+        "proxy": {"memory": f"{memory}B", "drain_timeout": f"{milliseconds}ms"},
+        "listener": [
+            {
+                "name": "a",
+                "plugin": "own.py:Orders",
+                "upstream": "b",
+                "options": {"words": words, "every": f"{milliseconds}ms"},
+            }
+        ],
+        "upstream": {"b": {"servers": ["stdio:"]}},
+    }
+    configuration = accepted(tomli_w.dumps(tree))
+    assert accepted(effective(configuration)) == configuration
+
+
+OPTIONS = """\
+from dataclasses import dataclass
+from enum import Enum
+from pydantic import BaseModel, Field
+
+class Colour(Enum):
+    RED = "red"
+
+class Model(BaseModel):
+    colour: Colour = Colour.RED
+    least: int = Field(default=1, ge=1)
+    inner: dict[str, list[int]] = {}
+
+@dataclass
+class Picky:
+    name: str
+    def __post_init__(self) -> None:
+        if self.name == "nobody":
+            raise ValueError("must be somebody")
+        if self.name == "broken":
+            raise LookupError("a mistake in the plugin")
+
+class Mine:
+    vcproxy_plugin = True
+    Options = KIND
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ("Model", 'colour = "blue"', "options.colour: must be 'red'"),
+        ("Model", "least = 0", "options.least: must be greater than or equal to 1"),
+        ("Model", "inner.a = [1, true]", "options.inner.a.1: must be a whole number, not true"),
+        ("Model", "leest = 0", 'options.leest: unknown key; did you mean "least"?'),
+        ("Picky", "", "options.name: is missing"),
+        ("Picky", 'name = "nobody"', "options: must be somebody"),
+        ("Picky", 'name = "broken"', "options: LookupError at mine.py:20: a mistake in the plugin"),
+        ("int", "", "options: Options of Mine must be a dataclass or a pydantic model"),
+    ],
+)
+def test_options_of_every_kind(
+    folder: Path, complaints: Complain, kind: str, options: str, told: str
+) -> None:
+    (folder / "mine.py").write_text(OPTIONS.replace("KIND", kind))
+    (line,) = complaints(
+        f'[[listener]]\nname = "a"\nplugin = "mine.py"\n[listener.options]\n{options}\n'
+    )
+    assert line.partition("listener.a.")[2].startswith(told)
+
+
+def test_an_enum_is_written_by_its_value(folder: Path, accepted: Accept) -> None:
+    (folder / "mine.py").write_text(OPTIONS.replace("KIND", "Model"))
+    configuration = accepted('[[listener]]\nname = "a"\nplugin = "mine.py"\n')
+    assert configuration.settings.listener[0].options == {
+        "colour": "red",
+        "least": 1,
+        "inner": {},
+    }
+
+
+def test_the_reference_is_current() -> None:
+    file = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
+    assert file.read_text() == reference(), "run `python -m vcproxy.config.reference`"
+
+
+def test_a_sound_file_needs_no_module_of_the_error_path(folder: Path, accepted: Accept) -> None:
+    file = accepted('[[listener]]\nname = "a"\nplugin = "own.py:Either"\n').file
+    program = (
+        "import sys, pathlib; from vcproxy.config.loader import load; "
+        "load(pathlib.Path(sys.argv[1])); "
+        "print({'difflib', 'tomli_w', 'vcproxy.config.explain'} & set(sys.modules))"
+    )
+    run = [sys.executable, "-c", program, str(file)]
+    assert subprocess.check_output(run, text=True) == "set()\n"

@@ -1,0 +1,124 @@
+"""Plugins are found by a bundled name, a module or a file, and by nothing else."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from vcproxy.config import plugin as plugin_module
+from vcproxy.config.plugin import PluginError, Plugins
+
+SESSION = "class _Session:\n    vcproxy_plugin = True\n\n\n"
+ONE = SESSION + "class One(_Session):\n    pass\n"
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that stands in for the distribution's plugins."""
+    folder = tmp_path / "bundled"
+    folder.mkdir()
+    monkeypatch.setattr(plugin_module, "BUNDLED", folder)
+    return folder
+
+
+def refusal(spec: str) -> str:
+    with pytest.raises(PluginError) as caught:
+        Plugins().find(spec)
+    return str(caught.value)
+
+
+def test_a_bundled_file_and_a_bundled_folder(bundled: Path) -> None:
+    (bundled / "one.py").write_text(ONE)
+    (bundled / "many").mkdir()
+    (bundled / "many" / "__init__.py").write_text("from .two import Two\n")
+    (bundled / "many" / "two.py").write_text(ONE.replace("One", "Two"))
+    assert Plugins().find("one").__name__ == "One"
+    assert Plugins().find("many").__name__ == "Two"
+    assert refusal("onne") == 'there is no bundled plugin "onne"; did you mean "one"?'
+    assert refusal("xyzzy") == (
+        'there is no bundled plugin "xyzzy"; your own are written "path/file.py:Class" '
+        'or "package.module:Class"'
+    )
+
+
+def test_a_stranger_named_plugins_shadows_nothing(
+    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bundled / "one.py").write_text(ONE)
+    stranger = tmp_path / "stranger"
+    for name in ("plugins/__init__.py", "plugins/one.py", "one.py"):
+        file = stranger / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("raise RuntimeError('a stranger was imported')\n")
+    monkeypatch.syspath_prepend(stranger)
+    found = Plugins().find("one")
+    assert sys.modules[found.__module__].__file__ == str(bundled / "one.py")
+
+
+def test_the_bundled_plugins_stand_beside_the_package() -> None:
+    assert (plugin_module.BUNDLED / "py.typed").is_file()
+
+
+def test_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "acme_proxy"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "orders.py").write_text(ONE)
+    (package / "broken.py").write_text("import acme_nothing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Plugins().find("acme_proxy.orders:One").__name__ == "One"
+    assert Plugins().find("acme_proxy.orders").__name__ == "One"
+    assert refusal("acme_proxy.order:One") == "there is no module acme_proxy.order"
+    assert refusal("acme_prox.orders:One") == "there is no module acme_prox"
+    assert refusal("acme_proxy.broken:One") == (
+        f"ModuleNotFoundError at {package}/broken.py:1: No module named 'acme_nothing'"
+    )
+
+
+def test_a_file_runs_once_for_all_its_listeners_and_anew_for_each_load(tmp_path: Path) -> None:
+    file = tmp_path / "a:b.py"
+    file.write_text(ONE)
+    plugins = Plugins()
+    first = plugins.find(f"{file}:One")
+    assert plugins.find(f"{file}") is first
+    file.write_text(ONE.replace("One", "Two"))  # of the same length, within the same second
+    assert Plugins().find(f"{file}").__name__ == "Two"
+
+
+def test_which_class(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(ONE + "class Two(_Session):\n    pass\nclass Innocent:\n    pass\n")
+    assert refusal(f"{file}") == f'{file} defines One, Two: say which, as "{file}:One"'
+    assert refusal(f"{file}:Tow") == f'{file} has no class Tow; did you mean "Two"?'
+    assert refusal(f"{file}:Innocent") == (
+        f"Innocent in {file} is not a plugin: it must be a Session"
+    )
+    file.write_text("class Innocent:\n    pass\n")
+    assert refusal(f"{file}") == f"{file} defines no plugin: no class in it is a Session"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("\nraise KeyError('limit')\n", "KeyError at FILE:2: 'limit'"),
+        ("def check():\n    assert 0\n\ncheck()\n", "AssertionError at FILE:2: no message"),
+        ("import json\n\njson.loads('{')\n", "JSONDecodeError at FILE:3: Expecting"),
+        ("x = (\n", "SyntaxError at FILE:1: '(' was never closed"),
+        ("import sys\nsys.exit('enough')\n", "SystemExit at FILE:2: enough"),
+        ("open('/no/such/file')\n", "FileNotFoundError at FILE:1: [Errno 2] No such file"),
+    ],
+)
+def test_a_file_that_fails(tmp_path: Path, source: str, told: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(source)
+    assert refusal(f"{file}:One").startswith(told.replace("FILE", str(file)))
+
+
+@pytest.mark.parametrize("spec", ["", ":One", "a-b", "../one", "/one", "a..b:One", "one two"])
+def test_what_names_nothing(spec: str) -> None:
+    assert "is neither a name nor a module nor a file that ends in .py" in refusal(spec)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    assert refusal(f"{file}:One") == f"cannot read {file}: No such file or directory"

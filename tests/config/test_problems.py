@@ -1,0 +1,411 @@
+"""Every mistake is told at its place, in plain words, and all of them at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vcproxy.config.loader import load
+from vcproxy.config.problem import ConfigError, Problem
+
+Complain = Callable[[str], list[str]]
+
+SOUND = """\
+[[listener]]
+name = "web"
+bind = "tcp://127.0.0.1:0"
+plugin = "own.py:Either"
+"""
+
+BROKEN = {
+    "an empty file": (
+        "",
+        "proxy.toml:1:1: listener: there is no listener: write [[listener]] and below it, "
+        'for example, name = "main", bind = "tcp://127.0.0.1:8080" and plugin = "echo"',
+    ),
+    "not TOML": (
+        "[proxy]\nmemory = 1MiB\n",
+        "proxy.toml:2:11: this is not TOML: Expected newline or end of document after a statement",
+    ),
+    "not TOML at its end": (
+        '[proxy]\nmemory = "\n',
+        "proxy.toml:2:11: this is not TOML: Illegal character '\\n'",
+    ),
+    "a key twice": (
+        "[proxy]\nworkers = 1\nworkers = 1\n",
+        "proxy.toml:3:12: this is not TOML: Cannot overwrite a value",
+    ),
+    "unfinished": ("a = [\n1,\n\n", "proxy.toml:2:3: this is not TOML: Invalid value"),
+    "wrong types": (
+        """\
+[proxy]
+net_threads = "1"
+workers = 1.5
+memory = 5
+drain_timeout = "5 parsecs"
+splice = "yes"
+log = []
+"""
+        + SOUND,
+        "proxy.toml:2:1: proxy.net_threads: must be a whole number, not text",
+        "proxy.toml:3:1: proxy.workers: must be a whole number, not a fraction",
+        'proxy.toml:4:1: proxy.memory: must be a size in quotes, as "64KiB"',
+        'proxy.toml:5:1: proxy.drain_timeout: "5 parsecs" is not a duration: write a number and '
+        'a unit (us, ms, s, m, h, d), as "5s"',
+        "proxy.toml:6:1: proxy.splice: must be true or false, not text",
+        'proxy.toml:7:1: proxy.log: must be the path of a file in quotes, as "conf/file.pem"',
+    ),
+    "numbers out of range": (
+        "proxy = { net_threads = 0, workers = 2 }\n" + SOUND,
+        "proxy.toml:1:11: proxy.net_threads: must be greater than or equal to 1",
+        "proxy.toml:1:28: proxy.workers: only 1 for now: use net_threads, or start several "
+        "processes on the same configuration",
+    ),
+    "tables that are none": (
+        "proxy = 1\nlistener = [2]\nupstream.db = []\n",
+        "proxy.toml:1:1: proxy: must be a table, not a whole number",
+        "proxy.toml:2:13: listener.0: must be a table, not a whole number",
+        "proxy.toml:3:10: upstream.db: must be a table, not a list",
+    ),
+    "one listener in single brackets": (
+        '[listener]\nname = "web"\n',
+        "proxy.toml:1:2: listener: must be a list, not a table",
+    ),
+    "keys that nobody knows": (
+        """\
+[proxi]
+[[listener]]
+name = "web"
+bindd = "tcp://127.0.0.1:0"
+plugin = "own.py:Either"
+timeouts.inactivty = "5s"
+tls = { names = { "b.example" = { "certificat" = "x" } } }
+[upstream.db]
+server = ["tcp://127.0.0.1:1"]
+xyzzy = 1
+""",
+        'proxy.toml:1:2: proxi: unknown key; did you mean "proxy"?',
+        'proxy.toml:4:1: listener.web.bindd: unknown key; did you mean "bind"?',
+        'proxy.toml:6:10: listener.web.timeouts.inactivty: unknown key; did you mean "inactivity"?',
+        "proxy.toml:7:1: listener.web.tls.certificate: is missing",
+        "proxy.toml:7:1: listener.web.tls.key: is missing",
+        'proxy.toml:7:19: listener.web.tls.names."b.example".key: is missing',
+        'proxy.toml:7:35: listener.web.tls.names."b.example".certificat: unknown key; '
+        'did you mean "certificate"?',
+        'proxy.toml:9:1: upstream.db.server: unknown key; did you mean "servers"?',
+        "proxy.toml:10:1: upstream.db.xyzzy: unknown key",
+    ),
+    "missing keys": (
+        "[[listener]]\n[upstream.db]\n",
+        "proxy.toml:1:3: listener.0.name: is missing",
+        "proxy.toml:1:3: listener.0.plugin: is missing",
+        "proxy.toml:2:11: upstream.db.servers: is missing",
+    ),
+    "bad addresses": (
+        SOUND
+        + """\
+[[listener]]
+name = "list"
+plugin = "own.py:Either"
+bind = [
+    "tcp://127.0.0.1:1",  # this one is right
+    "tcp://127.0.0.1",
+    5,
+]
+[[listener]]
+name = "single"
+plugin = "own.py:Either"
+bind = "tcp://127.0.0.1"
+[upstream.db]
+servers = ["tcp://db:0"]
+[upstream.none]
+servers = []
+""",
+        'proxy.toml:10:5: listener.list.bind.1: "tcp://127.0.0.1" names no port, '
+        'as in "tcp://127.0.0.1:8080"',
+        "proxy.toml:11:5: listener.list.bind.2: must be an address in quotes, "
+        'as "tcp://127.0.0.1:8080"',
+        'proxy.toml:16:1: listener.single.bind: "tcp://127.0.0.1" names no port, '
+        'as in "tcp://127.0.0.1:8080"',
+        'proxy.toml:18:12: upstream.db.servers.0: "tcp://db:0": a server needs a port above 0',
+        "proxy.toml:20:1: upstream.none.servers: needs at least one server",
+    ),
+    "the same name twice": (
+        SOUND + SOUND,
+        "proxy.toml:6:1: listener.web.name: another listener has this name",
+    ),
+    "the same address twice": (
+        """\
+[[listener]]
+name = "a"
+plugin = "own.py:Either"
+bind = ["tcp://127.0.0.1:80", "unix:run.sock", "tcp://127.0.0.1:0", "tcp://127.0.0.1:80"]
+[[listener]]
+name = "b"
+plugin = "own.py:Either"
+bind = ["unix:./run.sock", "tcp://127.0.0.1:0", "tcp://127.0.0.2:80", "stdio:"]
+[upstream.c]
+servers = ["stdio:"]
+""",
+        "proxy.toml:4:69: listener.a.bind.3: tcp://127.0.0.1:80 is bound already",
+        "proxy.toml:8:9: listener.b.bind.0: unix:run.sock is bound already",
+        "proxy.toml:10:12: upstream.c.servers.0: stdio: may be used only once in a process",
+    ),
+    "an upstream that is not there": (
+        SOUND + 'upstream = "db1"\n[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
+        'proxy.toml:5:1: listener.web.upstream: there is no [upstream.db1]; did you mean "db"?',
+    ),
+    "no upstream at all": (
+        SOUND + 'upstream = "db"\n',
+        "proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]",
+    ),
+    "upstreams and plugins that do not fit": (
+        """\
+[[listener]]
+name = "a"
+plugin = "own.py:Orders"
+[[listener]]
+name = "b"
+plugin = "own.py:Greeter"
+upstream = "db"
+[upstream.db]
+servers = ["tcp://127.0.0.1:1"]
+""",
+        'proxy.toml:1:3: listener.a.upstream: Orders needs an upstream: write upstream = "NAME"',
+        "proxy.toml:7:1: listener.b.upstream: Greeter takes no upstream",
+    ),
+    "a balance of the future": (
+        SOUND + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\nbalance = "roundrobin"\n',
+        'proxy.toml:7:1: upstream.db.balance: must be "round_robin", not "roundrobin"; '
+        'did you mean "round_robin"?',
+    ),
+    "tls where there is none": (
+        """\
+[[listener]]
+name = "a"
+plugin = "own.py:Either"
+bind = ["tcp://127.0.0.1:1", "tls://127.0.0.1:2"]
+[upstream.db]
+servers = ["tcp://127.0.0.1:1"]
+tls.verify = false
+""",
+        "proxy.toml:4:30: listener.a.bind.1: tls:// needs tls = { certificate = ..., key = ... }",
+        "proxy.toml:7:1: upstream.db.tls: is of no use: no server is tls://",
+    ),
+    "protocol names": (
+        SOUND + 'tls.alpn = ["http/1.1", "", "é"]\ntls.certificate = "own.py"\n',
+        "proxy.toml:5:1: listener.web.tls.key: is missing",
+        'proxy.toml:5:25: listener.web.tls.alpn.1: "" is not a protocol name: '
+        "1 to 255 ASCII letters",
+        'proxy.toml:5:29: listener.web.tls.alpn.2: "é" is not a protocol name: '
+        "1 to 255 ASCII letters",
+    ),
+    "files that are not there": (
+        SOUND.replace("tcp:", "tls:")
+        + """\
+tls = { certificate = "no.pem", key = "no.key", client_ca = "." }
+[upstream.db]
+servers = ["tls://127.0.0.1:1"]
+tls.ca = "no.ca"
+[proxy]
+log = "no/where.log"
+""",
+        "proxy.toml:5:9: listener.web.tls.certificate: cannot read no.pem: "
+        "No such file or directory",
+        "proxy.toml:5:33: listener.web.tls.key: cannot read no.key: No such file or directory",
+        "proxy.toml:5:49: listener.web.tls.client_ca: cannot read FOLDER: Is a directory",
+        "proxy.toml:8:5: upstream.db.tls.ca: cannot read no.ca: No such file or directory",
+        "proxy.toml:10:1: proxy.log: there is no directory no",
+    ),
+    "files that hold something else": (
+        SOUND.replace("tcp:", "tls:")
+        + 'tls = { certificate = "own.py", key = "own.py", client_ca = "own.py" }\n',
+        "proxy.toml:5:9: listener.web.tls.certificate: own.py holds no certificate in PEM",
+        "proxy.toml:5:49: listener.web.tls.client_ca: own.py holds no certificate in PEM",
+    ),
+    "options of a plugin": (
+        SOUND.replace("Either", "Orders")
+        + """\
+upstream = "db"
+[listener.options]
+limit = "much"
+evry = "5s"
+words = [
+    "one",
+    2,
+]
+[upstream.db]
+servers = ["tcp://127.0.0.1:1"]
+""",
+        'proxy.toml:7:1: listener.web.options.limit: "much" is not a size: write a number and '
+        'a unit (B, KiB, MiB, GiB), as "64KiB"',
+        'proxy.toml:8:1: listener.web.options.evry: unknown key; did you mean "every"?',
+        "proxy.toml:11:5: listener.web.options.words.1: must be text, not a whole number",
+    ),
+    "options for a plugin that has none": (
+        SOUND + "options = { limit = 1 }\n",
+        "proxy.toml:5:1: listener.web.options: Either takes no options",
+    ),
+    "mistakes of every kind in one listener": (
+        """\
+[[listener]]
+name = "web"
+plugin = "own.py:Orders"
+upsteam = "db"  # so it is not said that Orders needs an upstream
+bind = "tls://127.0.0.1"
+tls = { certificate = "no.pem", key = "own.py" }
+limits = { max_connections = "many" }
+options.limit = 1
+""",
+        'proxy.toml:4:1: listener.web.upsteam: unknown key; did you mean "upstream"?',
+        'proxy.toml:5:1: listener.web.bind: "tls://127.0.0.1" names no port, '
+        'as in "tls://127.0.0.1:8080"',
+        "proxy.toml:6:9: listener.web.tls.certificate: cannot read no.pem: "
+        "No such file or directory",
+        "proxy.toml:7:12: listener.web.limits.max_connections: must be a whole number, not text",
+        'proxy.toml:8:9: listener.web.options.limit: must be a size in quotes, as "64KiB"',
+    ),
+}
+
+
+@pytest.mark.parametrize("text_and_lines", BROKEN.values(), ids=BROKEN.keys())
+def test_problems(text_and_lines: tuple[str, ...], folder: Path, complaints: Complain) -> None:
+    text, *lines = text_and_lines
+    assert complaints(text) == [line.replace("FOLDER", str(folder)) for line in lines]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no\.toml: cannot read it: No such file or directory$"):
+        load(tmp_path / "no.toml")
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read it: Is a directory$"):
+        load(tmp_path)
+
+
+def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_bytes(b"[proxy]\n# \xc3\xa9 \xe9\n")
+    with pytest.raises(ConfigError, match=r"toml:2:5: this is not UTF-8: save the file as UTF-8$"):
+        load(file)
+
+
+def test_nesting_without_end(complaints: Complain) -> None:
+    (line,) = complaints("a = " + "[" * 5000)
+    assert "this is not TOML: maximum recursion depth" in line
+
+
+JUNK = st.sampled_from(
+    [0, -1, 1.5, True, "", "db", "5s", "1MiB", "tcp://a:1", "tls://a:1", "stdio:", "own.py:Orders"]
+)
+VALUES = st.recursive(
+    JUNK,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["certificate", "key", "verify", "x.y"]), inner)
+    ),
+    max_leaves=3,
+)
+
+
+def tables(*keys: str) -> st.SearchStrategy[object]:
+    return st.dictionaries(st.sampled_from(keys), VALUES) | VALUES
+
+
+TREES = st.fixed_dictionaries(
+    {},
+    optional={
+        "proxy": tables("workers", "memory", "log", "x"),
+        "listener": VALUES | st.lists(tables("name", "bind", "plugin", "upstream", "tls", "plugn")),
+        "upstream": VALUES | st.dictionaries(st.just("db"), tables("servers", "tls", "server")),
+        "x": VALUES,
+    },
+)
+
+
+@given(TREES)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_says_each_complaint_has_its_place(
+    folder: Path, tree: dict[str, object]
+) -> None:
+    file = folder / "proxy.toml"
+    file.write_text(tomli_w.dumps(tree))
+    lines = file.read_text().split("\n")
+    problems: tuple[Problem, ...] = ()
+    try:
+        load(file)
+    except ConfigError as error:
+        problems = error.problems
+    for problem in problems:
+        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
+        assert problem.path
+        assert problem.message
+
+
+class TestCertificates:
+    """A listener on tls:// starts only with a key that fits its certificate."""
+
+    CONFIGURATION = SOUND.replace("tcp:", "tls:") + (
+        'tls = { certificate = "cert.pem", key = "key.pem", client_ca = "ca.pem" }\n'
+    )
+
+    @pytest.fixture(autouse=True)
+    def files(self, folder: Path, authority: trustme.CA) -> trustme.LeafCert:
+        issued = authority.issue_cert("localhost")
+        issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+        issued.private_key_pem.write_to_path(folder / "key.pem")
+        authority.cert_pem.write_to_path(folder / "ca.pem")
+        return issued
+
+    def test_all_right(self, folder: Path) -> None:
+        (folder / "proxy.toml").write_text(self.CONFIGURATION)
+        tls = load(folder / "proxy.toml").settings.listener[0].tls
+        assert tls is not None
+        assert tls.key == folder / "key.pem"
+
+    def test_a_key_of_another_certificate(
+        self, folder: Path, authority: trustme.CA, complaints: Complain
+    ) -> None:
+        authority.issue_cert("other").private_key_pem.write_to_path(folder / "key.pem")
+        assert complaints(self.CONFIGURATION) == [
+            "proxy.toml:5:35: listener.web.tls.key: key.pem is not the key of cert.pem"
+        ]
+
+    def test_an_encrypted_key(
+        self, folder: Path, files: trustme.LeafCert, complaints: Complain
+    ) -> None:
+        from cryptography.hazmat.primitives import serialization as pem
+
+        key = pem.load_pem_private_key(files.private_key_pem.bytes(), None)
+        encrypted = key.private_bytes(
+            pem.Encoding.PEM,
+            pem.PrivateFormat.PKCS8,
+            pem.BestAvailableEncryption(b"secret"),
+        )
+        (folder / "key.pem").write_bytes(encrypted)
+        assert complaints(self.CONFIGURATION) == [
+            "proxy.toml:5:35: listener.web.tls.key: key.pem is encrypted: store the key without "
+            "a passphrase, readable only to vcproxy"
+        ]
+
+    def test_a_certificate_for_a_key(self, folder: Path, complaints: Complain) -> None:
+        (folder / "key.pem").write_bytes((folder / "cert.pem").read_bytes())
+        assert complaints(self.CONFIGURATION) == [
+            "proxy.toml:5:35: listener.web.tls.key: key.pem holds no private key in PEM"
+        ]
+
+    def test_a_key_for_a_certificate(self, folder: Path, complaints: Complain) -> None:
+        (folder / "cert.pem").write_bytes((folder / "key.pem").read_bytes())
+        assert complaints(self.CONFIGURATION) == [
+            "proxy.toml:5:9: listener.web.tls.certificate: cert.pem holds no certificate in PEM"
+        ]
+
+    def test_a_table_without_a_tls_address(self, complaints: Complain) -> None:
+        assert complaints(self.CONFIGURATION.replace("tls:", "tcp:")) == [
+            "proxy.toml:5:1: listener.web.tls: is of no use: no address in bind is tls://"
+        ]

@@ -1,0 +1,1 @@
+"""The shipped conformance suite, run on every kind of VConnection."""

@@ -1,0 +1,507 @@
+"""Two TLS filters, face to face, with a wire between them that cuts where it likes."""
+
+import datetime
+import itertools
+import ssl
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trustme import CA, KeyType, LeafCert
+
+from vcproxy.drivers.tls import MARK, RECORD, TlsError, TlsFilter
+from vcproxy.drivers.tls_context import Identity, client_context, server_context
+
+OVERHEAD = 256  # header, tag and padding of one record in any cipher (RFC 5246, 6.2.3)
+ENDLESS = 1 << 30
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+
+
+class Files(NamedTuple):
+    ca: Path
+    other_ca: Path
+    site: Identity
+    wild: Identity
+    alice: Identity
+    stranger: Identity
+    expired: Identity
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder = tmp_path_factory.mktemp("tls")
+    # RSA: signatures of one length, so that whole conversations repeat in length
+    ca, other = CA(key_type=KeyType.RSA), CA(key_type=KeyType.RSA)
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    other.cert_pem.write_to_path(str(folder / "other_ca.pem"))
+
+    def keep(name: str, leaf: LeafCert) -> Identity:
+        identity = Identity(folder / f"{name}.pem", folder / f"{name}.key")
+        for part, mode in zip(leaf.cert_chain_pems, "wa", strict=False):
+            part.write_to_path(str(identity.certificate), append=mode == "a")
+        leaf.private_key_pem.write_to_path(str(identity.key))
+        return identity
+
+    def issue(issuer: CA, *names: str, cn: str | None = None, years: int = 1) -> LeafCert:
+        until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=365 * years)
+        since = until - datetime.timedelta(days=400)
+        return issuer.issue_cert(
+            *names, common_name=cn, key_type=KeyType.RSA, not_before=since, not_after=until
+        )
+
+    return Files(
+        folder / "ca.pem",
+        folder / "other_ca.pem",
+        keep("site", issue(ca, "site.example", "127.0.0.1")),
+        keep("wild", issue(ca, "*.wild.example")),
+        keep("alice", issue(ca, "alice@site.example", cn="alice,O=root")),
+        keep("stranger", issue(other, "stranger@site.example")),
+        keep("expired", issue(ca, "site.example", years=-1)),
+    )
+
+
+def met(
+    client: ssl.SSLContext, server: ssl.SSLContext, name: str = "site.example"
+) -> tuple[TlsFilter, TlsFilter]:
+    """Both ends, established."""
+    ends = (
+        TlsFilter(client, server_side=False, server_hostname=name),
+        TlsFilter(server, server_side=True),
+    )
+    shake(*ends)
+    return ends
+
+
+def shake(client: TlsFilter, server: TlsFilter, cuts: Iterator[int] | None = None) -> None:
+    cuts = cuts or itertools.repeat(ENDLESS)
+    while not (client.established and server.established):
+        for here, there in ((client, server), (server, client)):
+            here.established or here.handshake()
+            carry(here, there, cuts)
+    carry(server, client, cuts)
+
+
+def carry(source: TlsFilter, sink: TlsFilter, cuts: Iterable[int] = (ENDLESS,)) -> int:
+    """Move pieces of these sizes along the wire; return the bytes moved."""
+    moved = 0
+    for cut in cuts:
+        if not (piece := source.ciphertext()[:cut]):
+            break
+        sink.feed(piece)
+        source.sent(len(piece))
+        moved += len(piece)
+    return moved
+
+
+def say(source: TlsFilter, sink: TlsFilter, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[source.write([left]) :]
+        carry(source, sink, itertools.repeat(ENDLESS))
+
+
+def hear(end: TlsFilter, view_size: int = 1 << 18) -> bytes:
+    """All plaintext that is there now."""
+    heard = bytearray()
+    view = memoryview(bytearray(view_size))
+    while count := end.read_into(view):
+        heard += view[:count]
+    if count is None:
+        assert not end.pending
+    return bytes(heard)
+
+
+def ended(end: TlsFilter) -> bool:
+    """Whether the orderly end is what comes next."""
+    return end.read_into(memoryview(bytearray(1))) == 0
+
+
+@pytest.fixture(scope="module", params=VERSIONS, ids=lambda version: str(version.name))
+def contexts(files: Files, request: pytest.FixtureRequest) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    client, server = client_context(ca=files.ca), server_context(*files.site)
+    client.maximum_version = request.param
+    return client, server
+
+
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+
+
+# Streams
+
+
+def test_a_conversation_one_byte_at_a_time(contexts: Contexts) -> None:
+    client = TlsFilter(contexts[0], server_side=False, server_hostname="site.example")
+    server = TlsFilter(contexts[1], server_side=True)
+    shake(client, server, itertools.repeat(1))
+    for source, sink, data in ((client, server, b"question"), (server, client, b"answer")):
+        source.write([data[:3], memoryview(data)[3:]])
+        source.close_notify()
+        heard = b""
+        while carry(source, sink, [1]):
+            assert sink.pending
+            heard += hear(sink)
+        assert heard == data
+
+
+sizes = st.integers(0, 3 * RECORD)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    messages=st.lists(st.tuples(st.booleans(), st.lists(sizes, max_size=5)), max_size=6),
+    cuts=st.lists(st.integers(1, 2 * RECORD), min_size=1),
+    view_size=st.integers(64, 1 << 17),
+    random=st.randoms(use_true_random=False),
+)
+def test_bytes_are_conserved_and_the_end_comes_after_them(
+    contexts: Contexts,
+    messages: list[tuple[bool, list[int]]],
+    cuts: list[int],
+    view_size: int,
+    random: Random,
+) -> None:
+    client, server = met(*contexts)
+    cut = itertools.cycle(cuts)
+    ways = ((client, server), (server, client))
+    for forward, lengths in messages:
+        source, sink = ways[forward]
+        views = [memoryview(random.randbytes(length)) for length in lengths]
+        expected, heard = b"".join(views), b""
+        while heard != expected:
+            taken = source.write(views)
+            assert source._outgoing.pending + len(source._wire) <= MARK + RECORD + OVERHEAD
+            while taken:
+                first = views.pop(0)
+                if taken < len(first):
+                    views.insert(0, first[taken:])
+                taken -= min(taken, len(first))
+            carry(source, sink, itertools.islice(cut, 3))
+            heard += hear(sink, view_size)
+        assert not sink.pending
+    for source, sink in ways:
+        source.close_notify()
+        carry(source, sink, itertools.repeat(1))
+        assert ended(sink)
+        assert not sink.pending
+
+
+def test_the_mark_holds_back_what_nobody_sends(contexts: Contexts) -> None:
+    client, server = met(*contexts)
+    views = [bytes(100_000), bytes(50)]
+    assert client.write(views) == 2 * RECORD
+    assert client.write(views) == 0
+    half = client.ciphertext()[: RECORD + 2 * OVERHEAD]
+    server.feed(half)
+    client.sent(len(half))
+    assert client.write(views) == RECORD
+    assert client.write(views) == 0
+    carry(client, server, itertools.repeat(ENDLESS))
+    assert hear(server) == bytes(3 * RECORD)
+
+
+def test_small_views_share_a_record(contexts: Contexts) -> None:
+    client, server = met(*contexts)
+    client.write([b"x"] * 1000)
+    assert carry(client, server) <= 1000 + OVERHEAD
+    assert hear(server) == b"x" * 1000
+
+
+def test_a_large_transfer(contexts: Contexts) -> None:
+    client, server = met(*contexts)
+    data = bytes(range(256)) * 4096 * 8
+    left, heard = memoryview(data), bytearray()
+    while left:
+        left = left[client.write([left]) :]
+        carry(client, server, itertools.repeat(ENDLESS))
+        heard += hear(server)
+    assert heard == data
+
+
+def test_one_read_takes_several_records_and_the_rest_stays_pending(contexts: Contexts) -> None:
+    client, server = met(*contexts)
+    say(client, server, bytes(5 * RECORD))
+    view = memoryview(bytearray(4 * RECORD + 1))
+    assert server.read_into(view) == len(view)
+    assert server.pending
+    assert server.read_into(view) == RECORD - 1
+    assert not server.pending
+
+
+def test_lengths_on_the_wire_repeat(contexts: Contexts) -> None:
+    def run() -> list[int]:
+        client = TlsFilter(contexts[0], server_side=False, server_hostname="site.example")
+        server = TlsFilter(contexts[1], server_side=True)
+        lengths = []
+        for _ in range(4):
+            for here, there in ((client, server), (server, client)):
+                here.established or here.handshake()
+                lengths.append(carry(here, there))
+        for views in ([b"a"], [b"b" * 9, b"c" * 30_000], [b"d"] * 40):
+            client.write(views)
+            lengths.append(carry(client, server, itertools.repeat(ENDLESS)))
+        client.close_notify()
+        return [*lengths, carry(client, server)]
+
+    assert run() == run()
+
+
+# Ends
+
+
+def result(end: TlsFilter, view: memoryview) -> int | str | None:
+    try:
+        return end.read_into(view)
+    except TlsError as error:
+        return str(error)
+
+
+@settings(max_examples=60, deadline=None)
+@given(length=st.integers(0, RECORD + 99), share=st.floats(0, 1), closing=st.booleans())
+def test_a_wire_cut_anywhere_is_an_error_after_the_data(
+    contexts: Contexts, length: int, share: float, closing: bool
+) -> None:
+    client, server = met(*contexts)
+    client.write([bytes(length)])
+    if closing:
+        client.close_notify()
+    stream = bytes(client.ciphertext())
+    given_up = stream[: int(share * len(stream))]
+    server.feed(given_up)
+    server.feed_eof()
+    assert server.pending
+    view = memoryview(bytearray(2 * RECORD))
+    whole = closing and given_up == stream
+    truncated = "the stream was truncated: it ended without close_notify"
+    if length:
+        assert result(server, view) in (min(length, RECORD), length, truncated)
+    assert result(server, view) == (0 if whole else truncated)
+    assert not server.pending
+
+
+def test_damage_is_told_after_the_data_and_to_the_peer(contexts: Contexts) -> None:
+    client, server = met(*contexts)
+    say(client, server, b"good")
+    client.write([b"bad"])
+    stream = bytearray(client.ciphertext())
+    stream[-1] ^= 1
+    server.feed(stream)
+    view = memoryview(bytearray(100))
+    assert server.read_into(view) == 4
+    assert server.pending
+    with pytest.raises(TlsError, match=r"damaged or forged on its way$"):
+        server.read_into(view)
+    assert not server.pending
+    carry(server, client)
+    with pytest.raises(TlsError, match="damaged or forged on its way, says the peer"):
+        hear(client)
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["client", "server"])
+@pytest.mark.parametrize("inside", ["nothing", "part", "record", "plaintext", "all", "end"])
+def test_half_close_while_the_other_direction_goes_on(
+    contexts: Contexts, first: int, inside: str
+) -> None:
+    ends = met(*contexts)
+    closer, talker = ends[first], ends[1 - first]
+    talker.write([b"early " * 1000])
+    if inside == "end":
+        talker.close_notify()
+    carry(talker, closer, {"nothing": [], "part": [700]}.get(inside, [ENDLESS]))
+    heard = b""
+    if inside in ("part", "plaintext"):
+        view = memoryview(bytearray(10))
+        heard = bytes(view[: closer.read_into(view) or 0])
+
+    closer.close_notify()
+    closer.close_notify()
+    carry(closer, talker)
+    assert ended(talker)
+
+    assert closer.pending == (inside not in ("nothing", "part"))
+    if inside == "end":
+        assert heard + hear(closer) == b"early " * 1000
+        return
+    carry(talker, closer)
+    heard += hear(closer, 7)
+    say(talker, closer, b"late " * 20_000)
+    heard += hear(closer)
+    talker.close_notify()
+    carry(talker, closer)
+    assert heard == b"early " * 1000 + b"late " * 20_000
+    assert ended(closer)
+
+
+def test_half_close_then_a_cut_wire_is_still_a_truncation(contexts: Contexts) -> None:
+    client, server = met(*contexts)
+    say(server, client, b"part of an answer")
+    client.feed_eof()
+    client.close_notify()
+    view = memoryview(bytearray(100))
+    assert client.read_into(view) == 17
+    with pytest.raises(TlsError, match="truncated"):
+        client.read_into(view)
+
+
+def test_nothing_is_written_after_close_notify(contexts: Contexts) -> None:
+    client, _ = met(*contexts)
+    client.close_notify()
+    with pytest.raises(TlsError):
+        client.write([b"too late"])
+
+
+# Who is who
+
+
+def test_sni_chooses_the_certificate(files: Files) -> None:
+    server = server_context(*files.site, names={"*.Wild.example": files.wild})
+    for name in ("a.wild.example", "A.WILD.example", "site.example"):
+        _, end = met(client_context(ca=files.ca), server, name)
+        assert end.sni == name
+    for name in ("a.b.wild.example", "unknown.example"):
+        with pytest.raises(TlsError, match="Hostname mismatch"):
+            met(client_context(ca=files.ca), server, name)
+    client, end = met(client_context(ca=files.ca), server, "127.0.0.1")
+    assert end.sni is None
+    assert client.peer is not None
+
+
+def test_a_name_with_control_characters_is_no_name(files: Files) -> None:
+    client = TlsFilter(
+        client_context(verify=False), server_side=False, server_hostname="site.example"
+    )
+    client.handshake()
+    hello = bytes(client.ciphertext()).replace(b"site.example", b"site\nexample")
+    server = TlsFilter(server_context(*files.site), server_side=True)
+    server.feed(hello)
+    assert not server.handshake()
+    assert getattr(server._object, "sni", "none") is None
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [(["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), (["smtp"], None), ([], None)],
+)
+def test_alpn_follows_the_server_and_goes_on_without_an_overlap(
+    files: Files, offered: list[str], chosen: str | None
+) -> None:
+    names = {"*.wild.example": files.wild}
+    server = server_context(*files.site, alpn=["h2", "http/1.1"], names=names)
+    for name in ("site.example", "a.wild.example"):
+        ends = met(client_context(ca=files.ca, alpn=offered), server, name)
+        assert [end.alpn for end in ends] == [chosen, chosen]
+
+
+def test_a_client_certificate_names_the_peer_and_cannot_forge_another(files: Files) -> None:
+    certificate, key = files.alice
+    client = client_context(ca=files.ca, certificate=certificate, key=key)
+    names = {"*.wild.example": files.wild}
+    server = server_context(*files.site, client_ca=files.ca, names=names)
+    for name in ("site.example", "a.wild.example"):
+        _, end = met(client, server, name)
+        assert end.peer is not None
+        assert end.peer.startswith(r"CN=alice\2CO\3Droot,OU=")
+
+
+def test_nobody_is_named_without_proof(files: Files) -> None:
+    client, server = met(client_context(verify=False), server_context(*files.stranger), "x.example")
+    assert (client.peer, server.peer) == (None, None)
+
+
+def refusals(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> tuple[str, str]:
+    """What client and server have to say about a connection that fails ("": nothing)."""
+    ends = (
+        TlsFilter(client, server_side=False, server_hostname=name),
+        TlsFilter(server, server_side=True),
+    )
+    said = ["", ""]
+    for _ in range(4):
+        for me in (0, 1):
+            here, there = ends[me], ends[1 - me]
+            if not said[me]:
+                try:
+                    if here.established or here.handshake():
+                        hear(here)
+                except TlsError as error:
+                    said[me] = str(error)
+            carry(here, there)
+    return said[0], said[1]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: str(version.name))
+@pytest.mark.parametrize(
+    ("case", "client_says", "server_says"),
+    [
+        ("unknown CA", "refused: unknown CA", "refused our certificate: unknown CA"),
+        ("expired", "refused: certificate has expired", "refused our certificate: expired"),
+        ("wrong name", "refused: Hostname mismatch", "refused our certificate"),
+        ("wrong address", "refused: IP address mismatch", "refused our certificate"),
+        ("no certificate", "", "the peer sent no certificate, and one is required"),
+        ("strange certificate", "refused our certificate: unknown CA", "refused: unknown CA"),
+        ("no cipher", "nothing in common", "no cipher in common"),
+    ],
+)
+def test_refusals_in_plain_words(
+    files: Files, version: ssl.TLSVersion, case: str, client_says: str, server_says: str
+) -> None:
+    client, server, name = client_context(ca=files.ca), server_context(*files.site), "site.example"
+    match case:
+        case "unknown CA":
+            client = client_context(ca=files.other_ca)
+        case "expired":
+            server = server_context(*files.expired)
+        case "wrong name":
+            name = "other.example"
+        case "wrong address":
+            name = "127.0.0.2"
+        case "no certificate":
+            server = server_context(*files.site, client_ca=files.ca)
+        case "strange certificate":
+            client = client_context(
+                ca=files.ca, certificate=files.stranger.certificate, key=files.stranger.key
+            )
+            server = server_context(*files.site, client_ca=files.ca)
+        case "no cipher":
+            version = ssl.TLSVersion.TLSv1_2  # all TLS 1.3 ciphers are always shared
+            client.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+            server.set_ciphers("ECDHE-RSA-AES256-GCM-SHA384")
+    client.maximum_version = version
+    client_said, server_said = refusals(client, server, name)
+    assert client_says in client_said
+    assert server_says in server_said
+
+
+def test_no_version_in_common(files: Files) -> None:
+    client, server = client_context(ca=files.ca), server_context(*files.site)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.minimum_version = ssl.TLSVersion.TLSv1_3
+    client_said, server_said = refusals(client, server, "site.example")
+    assert client_said == "no TLS version in common, says the peer"
+    assert server_said == "no TLS version in common with the peer"
+
+
+@pytest.mark.parametrize("server_side", [True, False])
+@pytest.mark.parametrize(
+    ("spoken", "text"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "the peer spoke plain HTTP, not TLS"),
+        (b"CONNECT a:1 HTTP/1.1\r\n\r\n", "plain HTTP \\(CONNECT\\), not TLS"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the peer does not speak TLS"),
+        (b"\0" * 64, "the peer does not speak TLS"),
+        (b"\x16\x03\x01", "closed the connection during the handshake"),
+        (b"", "closed the connection during the handshake"),
+    ],
+)
+def test_a_peer_without_tls(files: Files, server_side: bool, spoken: bytes, text: str) -> None:
+    context = server_context(*files.site) if server_side else client_context(ca=files.ca)
+    name = None if server_side else "site.example"
+    end = TlsFilter(context, server_side=server_side, server_hostname=name)
+    end.feed(spoken)
+    end.feed_eof()
+    with pytest.raises(TlsError, match=text):
+        end.handshake()
+    assert not end.established
+    end.close_notify()

@@ -1,0 +1,90 @@
+"""Addresses as URIs."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vcproxy.engine.address import Address
+
+names = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True)
+hosts = st.one_of(names, st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
+inet = st.builds(Address, st.sampled_from(("tcp", "tls")), hosts, st.integers(0, 65535))
+paths = st.text(st.characters(codec="utf-8"), min_size=1, max_size=100).filter(
+    lambda path: len(path.encode()) <= 107
+)
+unix = st.builds(lambda path: Address("unix", path=path), paths)
+addresses = st.one_of(inet, unix, st.just(Address("stdio")))
+
+
+@given(addresses)
+@example(Address("unix", path="//run/app.sock"))
+def test_what_is_shown_is_what_is_read(address: Address) -> None:
+    assert Address.parse(str(address)) == address
+
+
+@given(st.one_of(st.text(), st.text().map("tcp://".__add__), st.text().map("unix:".__add__)))
+@example("tcp://[::1:80")
+@example("tcp://host\n:80")
+def test_any_text_is_an_address_or_a_value_error_that_names_it(text: str) -> None:
+    try:
+        address = Address.parse(text)
+    except ValueError as error:
+        assert f'"{text}"' in str(error)
+    else:
+        assert Address.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("tcp://127.0.0.1:80", Address("tcp", "127.0.0.1", 80)),
+        ("tls://Example.COM:443/", Address("tls", "example.com", 443)),
+        ("tcp://[::1]:0", Address("tcp", "::1", 0)),
+        ("unix:///run/app.sock", Address("unix", path="/run/app.sock")),
+        ("unix:app.sock", Address("unix", path="app.sock")),
+        ("stdio:", Address("stdio")),
+    ],
+)
+def test_spellings(uri: str, address: Address) -> None:
+    assert Address.parse(uri) == address
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("localhost:80", "must begin with one of tcp:, tls:, unix:, stdio:"),
+        ("tcp://127.0.0.1", "names no port"),
+        ("tcp://:80", "names no host"),
+        ("tcp://host:99999", "Port out of range"),
+        ("tcp://host:http", "Port could not be cast"),
+        ("tcp://host:80/path", "only host and port"),
+        ("tcp://me:secret@host:80", "only host and port"),
+        ("tcp://:secret@host:80", "only host and port"),
+        ("tcp://[::1:80", "Invalid IPv6 URL"),
+        ("unix:", "names no socket path"),
+        ("unix:" + "x" * 108, "at most 107 bytes"),
+        ("stdio:0", "nothing after the colon"),
+    ],
+)
+def test_errors_say_what_is_wrong(uri: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as caught:
+        Address.parse(uri)
+    assert uri in str(caught.value)
+
+
+def test_port_0_is_resolved() -> None:
+    assert str(Address.parse("tcp://[::1]:0").with_port(8080)) == "tcp://[::1]:8080"
+
+
+@pytest.mark.parametrize(
+    ("uri", "numeric"),
+    [
+        ("tcp://127.0.0.1:1", True),
+        ("tcp://[fe80::1]:1", True),
+        ("unix:app.sock", True),
+        ("tcp://localhost:1", False),
+        ("tcp://1.2.3.4.example:1", False),
+    ],
+)
+def test_only_names_have_to_be_resolved(uri: str, numeric: bool) -> None:
+    assert Address.parse(uri).numeric is numeric

@@ -1,0 +1,191 @@
+"""A world for the engine: a clock, hand-fed wires, and ears that write down what they hear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from random import Random
+
+from vcproxy.engine.address import Address
+from vcproxy.engine.commands import Close, Command, Connect, ShutdownWrite
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.iobuffer import IOBuffer
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.net import NetVConnection
+
+TARGET = Address.parse("tcp://example:1")
+
+
+def engine(log: list[str] | None = None, memory: int = 1 << 30, name: str = "engine") -> Engine:
+    """An engine that logs lines such as "warning: text"."""
+    lines = [] if log is None else log
+
+    def write(level: Level, text: str, error: Exception | None = None) -> None:
+        lines.append(f"{level}: {text}" + (f" ({error})" if error else ""))
+
+    return Engine(name, memory=memory, random=Random(0), log=write)
+
+
+class Ear(Continuation):
+    """Writes down what it hears; `on` says what it does about it."""
+
+    def __init__(self, engine: Engine, mutex: Mutex | None = None) -> None:
+        super().__init__(engine, mutex or Mutex())
+        self.heard: list[Hashable] = []
+        self.data: list[object] = []
+        self.on: dict[Hashable, Callable[[], object]] = {}
+        self.buffer = IOBuffer(engine.memory)
+        self.incoming = self.buffer.reader()
+        self.outward = IOBuffer(engine.memory)
+        self.outgoing = self.outward.reader()
+
+    def __repr__(self) -> str:
+        return "<Ear>"
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Write it down."""
+        self.heard.append(key)
+        self.data.append(data)
+        if key in self.on:
+            self.on[key]()
+
+
+class Wire:
+    """A hand-fed port: what the peer sent, and what it has been sent."""
+
+    vc: NetVConnection
+
+    def __init__(self, spliceable: bool = False) -> None:
+        self.spliceable = spliceable
+        self.incoming = bytearray()
+        self.outgoing = bytearray()
+        self.window = 1 << 30
+        """Bytes that the peer still takes."""
+        self.piece = 1 << 30
+        """Bytes that one system call moves at most."""
+        self.ended: str = ""
+
+    def read(self) -> None:
+        """Read once."""
+        view = self.vc.begin_read()
+        if view is None:
+            return
+        count = min(len(view), len(self.incoming), self.piece)
+        if count:
+            view[:count] = self.incoming[:count]
+            del self.incoming[:count]
+            self.vc.received(count)
+        else:
+            self.vc.would_block()
+
+    def write(self) -> None:
+        """Write once."""
+        views = self.vc.begin_write()
+        if views is None:
+            return
+        data = b"".join(views)[: min(self.window, self.piece)]
+        self.outgoing += data
+        self.window -= len(data)
+        self.vc.sent(len(data))
+
+    def arrive(self, data: bytes) -> None:
+        """The peer sends something."""
+        self.incoming += data
+        self.read()
+
+
+class World:
+    """One engine, whose driver is the test."""
+
+    def __init__(self, memory: int = 1 << 30) -> None:
+        self.log: list[str] = []
+        self.engine = engine(self.log, memory)
+        self.commands: list[Command] = []
+        self.now = 0.0
+        self.engine.clock(0.0)
+
+    def turn(self, passed: float = 0.0) -> None:
+        """One turn: clock, events, flush. Closes and shutdowns are done, the rest is kept."""
+        self.now += passed
+        self.engine.clock(self.now)
+        self.engine.run()
+        self.flush()
+
+    def flush(self) -> None:
+        """Do what the engine asks for."""
+        for vc in self.engine.take_reads():
+            if vc.port is not None:
+                vc.port.read()
+        for vc in self.engine.take_writes():
+            if vc.port is not None:
+                vc.port.write()
+        for command in self.engine.take_commands():
+            if isinstance(command, Close):
+                if isinstance(command.vc.port, Wire):
+                    command.vc.port.ended += "reset" if command.abort else "closed"
+                command.vc.gone()
+            elif isinstance(command, ShutdownWrite):
+                assert isinstance(command.vc.port, Wire)
+                command.vc.port.ended += "fin "
+            else:
+                self.commands.append(command)
+
+    def settle(self, passed: float = 0.0) -> None:
+        """Turns until nothing is left to do."""
+        self.turn(passed)
+        for _ in range(1000):
+            if not self.engine.busy:
+                return
+            self.turn()
+        raise AssertionError("the engine is never done")
+
+    def vc(
+        self, mutex: Mutex | None = None, *, spliceable: bool = False
+    ) -> tuple[NetVConnection, Wire]:
+        """A VC that is connected to a wire, in the conversation of `mutex`."""
+        ear = Ear(self.engine, mutex)
+        with ear.mutex.hold(self.engine):
+            vc = self.engine.connect(ear, TARGET)
+        wire = Wire(spliceable)
+        wire.vc = vc
+        vc.connected(wire, "here", "there")
+        self.settle()
+        self.commands.clear()
+        return vc, wire
+
+    def reading(self, nbytes: int | None = None) -> tuple[Ear, NetVConnection, Wire]:
+        """A VC that an ear reads."""
+        ear = Ear(self.engine)
+        vc, wire = self.vc(ear.mutex)
+        with ear.mutex.hold(self.engine):
+            vc.do_io_read(ear, nbytes, ear.buffer)
+        self.settle()
+        return ear, vc, wire
+
+    def writing(self, data: bytes = b"", nbytes: int | None = None) -> tuple[Ear, NetVConnection, Wire]:
+        """A VC that an ear writes."""
+        ear = Ear(self.engine)
+        vc, wire = self.vc(ear.mutex)
+        ear.outward.write(data)
+        with ear.mutex.hold(self.engine):
+            vc.do_io_write(ear, nbytes, ear.outgoing)
+        return ear, vc, wire
+
+    def connecting(self, ear: Ear, timeout: float = 0.0) -> NetVConnection:
+        """A VC on its way to TARGET."""
+        with ear.mutex.hold(self.engine):
+            vc = self.engine.connect(ear, TARGET, timeout=timeout)
+        self.settle()
+        return vc
+
+    def attempts(self) -> list[str]:
+        """The addresses that the driver was told to connect to, so far."""
+        return [str(c.address) for c in self.commands if isinstance(c, Connect)]
+
+    def accept(self, listener: Listener, peer: str = "peer") -> tuple[NetVConnection, Wire]:
+        """A connection comes in."""
+        listener.came()
+        wire = Wire()
+        wire.vc = self.engine.accepted(listener, wire, peer)
+        return wire.vc, wire

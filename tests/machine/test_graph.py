@@ -1,0 +1,248 @@
+"""The law of declared graphs: each way of breaking it, and what the author is told."""
+
+import re
+
+import pytest
+
+from vcproxy.engine.event import Event
+from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import ANY, State
+
+
+def refused(*words: str) -> "pytest.RaisesExc[TypeError]":
+    """A TypeError that names its place in this file and then says these words, in order."""
+    pattern = r"test_graph\.py:\d+: .*" + ".*".join(map(re.escape, words))
+    return pytest.raises(TypeError, match=pattern)
+
+
+def test_the_place_is_the_line_of_the_declaration() -> None:
+    with pytest.raises(TypeError) as caught:
+
+        class Wrong(Machine):
+            HERE = State(initial=True)
+            HERE.goes("key", HERE)
+            HERE.goes("key", HERE)
+
+    line = test_the_place_is_the_line_of_the_declaration.__code__.co_firstlineno
+    place, problem = str(caught.value).split(": ", 1)
+    assert place == f"{__file__}:{line + 6}"
+    assert problem.endswith(f"Wrong.HERE on key: already receives it at {__file__}:{line + 5}")
+
+
+def test_a_machine_has_an_initial_state() -> None:
+    with refused("NoStart has no initial state"):
+
+        class NoStart(Machine):
+            HERE = State()
+
+
+def test_a_machine_has_one_initial_state() -> None:
+    with refused("TwoStarts.RIGHT", "several initial states: LEFT, RIGHT"):
+
+        class TwoStarts(Machine):
+            LEFT, RIGHT = State(initial=True), State(initial=True)
+            LEFT.goes("go", RIGHT)
+            RIGHT.goes("go", LEFT)
+
+
+def test_a_target_is_a_state_of_the_machine() -> None:
+    elsewhere = State()
+    with refused("Stray.HERE on go", "not a state here"):
+
+        class Stray(Machine):
+            HERE = State(initial=True)
+            HERE.goes("go", elsewhere)
+
+
+def test_a_target_is_not_a_name() -> None:
+    with refused("Stringly.HERE on go: goes to 'THERE', which is not a state here"):
+
+        class Stringly(Machine):
+            HERE = State(initial=True)
+
+            @HERE.on("go", to="THERE")  # type: ignore[arg-type]
+            def go(self, data: object) -> None: ...
+
+
+def test_a_parent_is_a_state_of_the_machine() -> None:
+    with refused("Orphan.HERE: its parent", "is not a state of", "Orphan"):
+
+        class Orphan(Machine):
+            HERE = State(initial=True, parent=State())
+
+
+def test_a_state_has_one_name() -> None:
+    with refused("Alias.ALSO: HERE is a second name"):
+
+        class Alias(Machine):
+            HERE = ALSO = State(initial=True)
+
+
+def test_a_key_is_received_once() -> None:
+    with refused("Twice.HERE on EOS: already receives it at", "test_graph.py"):
+
+        class Twice(Machine):
+            HERE = State(initial=True)
+
+            @HERE.on("other", Event.EOS)
+            def one(self, data: object) -> None: ...
+
+            @HERE.on(Event.EOS)
+            def two(self, data: object) -> None: ...
+
+
+def test_a_state_has_one_enter() -> None:
+    with refused("Doubly.HERE on ENTER: already receives it"):
+
+        class Doubly(Machine):
+            HERE = State(initial=True)
+
+            @HERE.enter
+            def one(self) -> None: ...
+
+            @HERE.enter
+            def two(self) -> None: ...
+
+
+def test_a_receiver_is_not_hidden() -> None:
+    with refused("Hidden.HERE on a: its method same is hidden"):
+
+        class Hidden(Machine):
+            HERE = State(initial=True)
+
+            @HERE.on("a")
+            def same(self, data: object) -> None: ...
+
+            @HERE.on("b")  # type: ignore[no-redef]
+            def same(self, data: object) -> None: ...  # noqa: F811
+
+
+def test_a_state_can_be_reached() -> None:
+    with refused("Island.AWAY: is unreachable"):
+
+        class Island(Machine):
+            HERE, AWAY = State(initial=True), State()
+            AWAY.goes("back", HERE)
+
+
+def test_a_way_that_a_catch_all_covers_leads_nowhere() -> None:
+    with refused("Covered.AWAY: is unreachable"):
+
+        class Covered(Machine):
+            ALL = State()
+            HERE, AWAY = State(initial=True, parent=ALL), State()
+            ALL.goes("go", AWAY)
+            AWAY.goes("back", HERE)
+
+            @HERE.on(ANY)
+            def any(self, key: object, data: object) -> None: ...
+
+
+def test_a_parent_is_reached_with_its_children() -> None:
+    class Grouped(Machine):
+        GROUP = State()
+        HERE, DONE = State(initial=True, parent=GROUP), State(final=True)
+        GROUP.goes("end", DONE)
+
+    assert list(Grouped.transitions()) == [(Grouped.GROUP, "end", Grouped.DONE)]
+
+
+def test_a_final_state_can_be_reached_from_everywhere() -> None:
+    with refused("Trap.SPIN: is dead: no final state"):
+
+        class Trap(Machine):
+            HERE, SPIN, SPUN, DONE = State(initial=True), State(), State(), State(final=True)
+            HERE.goes("end", DONE)
+            HERE.goes("spin", SPIN)
+            SPIN.goes("on", SPUN)
+            SPUN.goes("on", SPIN)
+
+
+def test_without_final_states_a_dead_end_is_still_one() -> None:
+    with refused("End.THERE: is dead: nothing leads out of it"):
+
+        class End(Machine):
+            HERE, THERE = State(initial=True), State()
+            HERE.goes("go", THERE)
+            THERE.goes("again", THERE)
+
+
+def test_a_single_state_may_last_forever() -> None:
+    class Forever(Machine):
+        HERE = State(initial=True)
+
+        @HERE.on(Event.ACCEPT)
+        def accepted(self, vc: object) -> None: ...
+
+    assert Forever.states == (Forever.HERE,)
+
+
+def test_a_timeout_is_received() -> None:
+    with refused("Deaf.HERE: has a timeout, and nothing receives TIMEOUT"):
+
+        class Deaf(Machine):
+            HERE = State(initial=True, timeout="1s")
+
+
+def test_a_timeout_is_received_by_a_parent_too() -> None:
+    class Heard(Machine):
+        ALL, DONE = State(), State(final=True)
+        HERE = State(initial=True, parent=ALL, timeout="1s")
+        ALL.goes(Event.TIMEOUT, DONE)
+
+    assert Heard.HERE.seconds == 1.0
+
+
+def test_a_timeout_receiver_has_a_clock() -> None:
+    with refused("Clockless.HERE on TIMEOUT: neither it nor a child has a timeout"):
+
+        class Clockless(Machine):
+            HERE, DONE = State(initial=True), State(final=True)
+            HERE.goes(Event.TIMEOUT, DONE)
+
+
+def test_a_timeout_is_a_duration() -> None:
+    with pytest.raises(ValueError, match='"5" is not a duration'):
+        State(timeout="5")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("parent", "no parent and no children"),
+        ("timeout", "no timeout"),
+        ("exit", "leads out of a final state"),
+    ],
+)
+def test_a_final_state_stands_alone(wrong: str, words: str) -> None:
+    with refused("Ended.DONE", words):
+
+        class Ended(Machine):
+            HERE = State(initial=True)
+            DONE = State(
+                final=True,
+                parent=HERE if wrong == "parent" else None,
+                timeout="1s" if wrong == "timeout" else None,
+            )
+            HERE.goes("end", DONE)
+            DONE.goes(Event.TIMEOUT if wrong == "timeout" else "back", HERE)
+
+
+class Whole(Machine):
+    HERE, DONE = State(initial=True), State(final=True)
+    HERE.goes("end", DONE)
+
+
+def test_a_subclass_adds_no_states() -> None:
+    with refused("More.THERE: Whole has its states, and a subclass adds none"):
+
+        class More(Whole):
+            THERE = State()
+
+
+def test_a_subclass_declares_nothing_on_inherited_states() -> None:
+    with refused("Whole.HERE is complete and cannot receive late as well"):
+
+        class Later(Whole):
+            @Whole.HERE.on("late")
+            def late(self, data: object) -> None: ...

@@ -1,0 +1,103 @@
+"""A proxy in simulation: it lends what it accepts and connects to a tunnel, and watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TypeAlias
+
+from tunnels.done import TunnelDone
+from tunnels.one_way import OneWayTunnel
+from tunnels.two_way import TwoWayTunnel
+from vcproxy.drivers.sim import SimDriver
+from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vio import VIO
+
+PROXY = Address.parse("tcp://proxy:80")
+SERVER = Address.parse("tcp://server:80")
+
+Tunnel: TypeAlias = OneWayTunnel | TwoWayTunnel
+
+
+class Session(Continuation):
+    """One client: connects to the server, lends both to a tunnel, closes both when it is done."""
+
+    def __init__(self, proxy: Proxy, client: NetVConnection) -> None:
+        super().__init__(client.engine, client.mutex)
+        self._proxy = proxy
+        self._client = client
+        self.tunnel: Tunnel | None = None
+        self.done: list[TunnelDone] = []
+        self.wrong: list[str] = []
+        """Events that should not have been delivered."""
+        proxy.sessions.append(self)
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Take what a session takes; anything else is wrong."""
+        if key is Event.ACCEPT:
+            self._server = self._proxy.outward.connect(self, SERVER)
+        elif key is Event.CONNECTED and self.tunnel is None:
+            for vc in (self._client, self._server):
+                vc.set_inactivity_timeout(self._proxy.inactivity_s)
+            self.tunnel = self._lend()
+            self.tunnel.start()
+        elif key is Event.ERROR and self.tunnel is None:
+            self._close(self._server.error)
+        elif isinstance(data, TunnelDone):
+            self.done.append(data)
+            if len(self.done) == 1:
+                self._close(None if data.reason.clean else ConnectionError(str(data)))
+        else:
+            self.wrong.append(f"{key} for the session: {data}")
+
+    def _lend(self) -> Tunnel:
+        proxy = self._proxy
+        if proxy.two_way:
+            return TwoWayTunnel(self, self._client, self._server, water_mark=proxy.water_mark)
+        return WatchedTunnel(
+            self, self._client, self._server, nbytes=proxy.nbytes, water_mark=proxy.water_mark
+        )
+
+    def _close(self, error: Exception | None) -> None:
+        self._client.do_io_close(error)
+        self._server.do_io_close(error)
+
+
+class WatchedTunnel(OneWayTunnel):
+    """Fails, and with it the run, when it is told of what has been closed or replaced."""
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Look, then take it."""
+        if isinstance(data, VIO):
+            assert not data.vc.closed, f"{key} after do_io_close(): {data}"
+            assert data.live, f"{key} for a VIO that was replaced: {data}"
+        super().handle_event(key, data)
+
+
+class Proxy:
+    """Listens on one engine, and connects from the same or another."""
+
+    def __init__(
+        self,
+        inward: SimDriver,
+        outward: SimDriver,
+        *,
+        two_way: bool,
+        nbytes: int | None = None,
+        water_mark: int | None = None,
+        inactivity_s: float = 0.0,
+    ) -> None:
+        self.outward: Engine = outward.engine
+        self.two_way = two_way
+        self.nbytes = nbytes
+        self.water_mark = water_mark
+        self.inactivity_s = inactivity_s
+        self.sessions: list[Session] = []
+        inward.listen(PROXY, Listener("proxy", self._accept, inward.engine))
+
+    def _accept(self, client: NetVConnection) -> Session:
+        return Session(self, client)

@@ -1,0 +1,255 @@
+"""OneWayTunnel: what comes from one VC goes to another.
+
+One buffer is shared by both sides. Full, its producer sleeps until the consumer has taken
+something; empty, the consumer until the producer has brought something. With nobody looking at
+the bytes the two VIOs are coupled: they wake each other without a word to this machine, and a
+driver may bridge them. With a transform there is a buffer before it and one behind it.
+
+    RELAYING --EOS, READ_COMPLETE, BRIDGE_ENDED--> FLUSHING --WRITE_COMPLETE--> DONE
+        |                                              |
+        +---- ERROR, timeouts, the sink's EOS ---------+------------------------> DONE
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnels.done import Flow, Reason, TunnelDone
+from vcproxy.engine.event import Event
+from vcproxy.engine.vconnection import Shutdown
+from vcproxy.engine.vio import VIO, couple
+from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import State
+
+if TYPE_CHECKING:
+    from tunnels.transform import Transform
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.iobuffer import IOBuffer, Reader
+    from vcproxy.engine.vconnection import VConnection
+
+CHUNK = 16 * 1024
+"""Bytes given to a transform at once: its output overshoots a full buffer by one chunk's worth."""
+
+STOP = "STOP"
+"""Tag: end now."""
+
+
+class OneWayTunnel(Machine):
+    """Moves what `source` brings to `sink`, and tells `owner` with one TunnelDone.
+
+    The VCs are lent: the tunnel closes neither. When the source ends in an orderly way, what is
+    buffered reaches the sink, then the sink is shut down for writing; with `nbytes` it ends after
+    that many bytes and leaves the sink open. It runs under the owner's mutex.
+
+    Args:
+        reader: a place in a buffer that has been read into already: the tunnel begins with what
+            lies before it and goes on with that buffer.
+        transform: changes the bytes on their way.
+        watch: read the sink too, only to see it end; what it sends is dropped. (A TwoWayTunnel
+            has the other direction for that.)
+        water_mark: bytes of buffer at which reading pauses.
+    """
+
+    __slots__ = (
+        "_input",
+        "_output",
+        "_owner",
+        "_reason",
+        "_sink_vc",
+        "_source_vc",
+        "_transform",
+        "_watch",
+        "_who",
+        "_writer",
+        "error",
+        "sink",
+        "source",
+    )
+
+    RELAYING = State(initial=True)
+    FLUSHING = State()
+    DONE = State(final=True)
+
+    source: VIO
+    sink: VIO
+
+    def __init__(
+        self,
+        owner: Continuation,
+        source: VConnection,
+        sink: VConnection,
+        *,
+        nbytes: int | None = None,
+        reader: Reader | None = None,
+        transform: Transform | None = None,
+        watch: bool = True,
+        water_mark: int | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(owner.engine, owner.mutex, name=name)
+        self._owner = owner
+        self._source_vc, self._sink_vc = source, sink
+        self._transform = transform
+        self._watch = watch
+        self._reason = Reason.STOPPED
+        self._who = self.name
+        self.error: Exception | None = None
+        buffer: IOBuffer = reader.buffer if reader else self.engine.buffer(water_mark)
+        self._input: Reader = reader or buffer.reader()
+        self._writer: IOBuffer | None = None
+        self._output = self._input
+        if transform is not None:
+            self._writer = self.engine.buffer(water_mark)
+            self._output = self._writer.reader()
+        source.mutex.require("a tunnel")
+        self.source = source.do_io_read(self, nbytes, buffer)
+        self.sink = sink.do_io_write(self, None, self._output)
+
+    @RELAYING.enter
+    def relaying(self) -> None:
+        """Couple the two sides, or look at what is there already."""
+        if self._transform is None:
+            couple(self.source, self.sink)
+        else:
+            self._pump()
+        if self._watch:
+            sink = self._sink_vc
+            sink.do_io_read(self, None, self.engine.buffer())  # without a reader: all is dropped
+
+    # -- the source --------------------------------------------------------------------------
+
+    @RELAYING.on(Event.READ_READY)
+    def brought(self, vio: VIO) -> None:
+        """Pass on what was read."""
+        if vio is self.source:
+            self._pump()
+
+    @RELAYING.on(Event.EOS, to=(FLUSHING, DONE))
+    def ended(self, vio: VIO) -> State:
+        """The source has ended, or the sink has."""
+        if vio is not self.source:
+            return self._end(Reason.SINK_ENDED, vio)
+        if vio.ntodo:
+            return self._end(Reason.TRUNCATED, vio)
+        return self._last(Reason.EOS, vio)
+
+    @RELAYING.on(Event.READ_COMPLETE, to=FLUSHING)
+    def completed(self, vio: VIO) -> None:
+        """The goal is reached."""
+        self._last(Reason.COMPLETE, vio)
+
+    @RELAYING.on(Event.BRIDGE_ENDED, to=FLUSHING)
+    def recalled(self, vio: VIO) -> None:
+        """Reading has stopped for the owner's sake."""
+        self._last(Reason.RECALLED, vio)
+
+    # -- the sink ----------------------------------------------------------------------------
+
+    @RELAYING.on(Event.WRITE_READY)
+    @FLUSHING.on(Event.WRITE_READY)
+    def took(self, vio: VIO) -> None:
+        """Bring more."""
+        self._pump()
+
+    @FLUSHING.on(Event.WRITE_COMPLETE, to=DONE)
+    def flushed(self, vio: VIO) -> None:
+        """All has reached the sink."""
+        if self._reason is Reason.EOS:
+            self._sink_vc.do_io_shutdown(Shutdown.WRITE)
+
+    @FLUSHING.on(Event.EOS, to=DONE)
+    def left(self, vio: VIO) -> None:
+        """The sink ended while it was owed something."""
+        self._end(Reason.SINK_ENDED, vio)
+
+    @FLUSHING.on(Event.READ_READY)
+    def ignored(self, vio: VIO) -> None:
+        """The sink's own chatter, or bytes already counted."""
+
+    # -- ends --------------------------------------------------------------------------------
+
+    @RELAYING.on(Event.ERROR, to=DONE)
+    @FLUSHING.on(Event.ERROR, to=DONE)
+    def failed(self, vio: VIO) -> None:
+        """A connection has broken."""
+        self.error = vio.error
+        self._end(Reason.ERROR, vio)
+
+    @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
+    @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
+    def idled(self, vio: VIO) -> None:
+        """Nothing has moved for too long."""
+        self._end(Reason.INACTIVITY, vio)
+
+    @RELAYING.on(Event.ACTIVE_TIMEOUT, to=DONE)
+    @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=DONE)
+    def outlived(self, vio: VIO) -> None:
+        """It has lasted too long."""
+        self._end(Reason.ACTIVE, vio)
+
+    @RELAYING.on(STOP, to=DONE)
+    @FLUSHING.on(STOP, to=DONE)
+    def stopped(self, _: object) -> None:
+        """The owner wants no more of it."""
+        self._reason = Reason.STOPPED
+
+    @DONE.enter
+    def done(self) -> None:
+        """Give the VCs back."""
+        flow = self.flow
+        self.source.retire()
+        self.sink.retire()
+        self._input.close()
+        self._output.close()
+        done = TunnelDone(self, self._reason, self._who, self.error, (flow,))
+        self.engine.schedule(self._owner, TunnelDone, done)
+
+    # -- for owners --------------------------------------------------------------------------
+
+    @property
+    def flow(self) -> Flow:
+        """What has gone through so far."""
+        names = self._source_vc.name, self._sink_vc.name
+        return Flow(*names, self.source.ndone, self.sink.ndone)
+
+    def recall(self) -> None:
+        """Stop reading; what was read still reaches the sink; then TunnelDone, RECALLED."""
+        self.source.recall()
+
+    def stop(self) -> None:
+        """End now, flushed or not: TunnelDone, STOPPED."""
+        self.engine.schedule(self, STOP, None)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _end(self, reason: Reason, vio: VIO) -> State:
+        self._reason = reason
+        self._who = vio.vc.name
+        return self.DONE
+
+    def _last(self, reason: Reason, vio: VIO) -> State:
+        self._end(reason, vio)
+        if self._transform is None:
+            self._finish()
+        else:
+            self._pump()
+        return self.FLUSHING
+
+    def _finish(self) -> None:
+        """Nothing will follow: WRITE_COMPLETE comes when the sink has what is there."""
+        self.sink.nbytes = self.sink.ndone + self._output.avail
+        self.sink.reenable()
+
+    def _pump(self) -> None:
+        """Transform what has come, as far as there is room behind."""
+        transform, writer = self._transform, self._writer
+        if transform is None or writer is None:
+            return
+        while self._input.avail and writer.room:
+            writer.write(transform.feed(self._input.read(CHUNK)))
+        if self.source.over and not self._input.avail and self.sink.nbytes is None:
+            writer.write(transform.finish())
+            self._finish()
+        else:
+            self.source.reenable()
+            self.sink.reenable()

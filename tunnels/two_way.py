@@ -1,0 +1,123 @@
+"""TwoWayTunnel: two OneWayTunnels under one mutex.
+
+    BOTH --one done in order--> HALF --the other done--> DONE
+      +---- one done otherwise, or half_close=False ----> ENDING --the other done--> DONE
+
+A direction that ends cleanly leaves the other running: true half-close. (Traffic Server ends both
+at the first end; `half_close=False` does that.) One that is terminated terminates the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnels.done import TunnelDone
+from tunnels.one_way import OneWayTunnel
+from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import State
+
+if TYPE_CHECKING:
+    from tunnels.transform import Transform
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.iobuffer import Reader
+    from vcproxy.engine.vconnection import VConnection
+
+
+class TwoWayTunnel(Machine):
+    """Moves what each of two VCs brings to the other, and tells `owner` with one TunnelDone.
+
+    Its reason, who and error are those of the direction that ended it: the first that was
+    terminated, else the last that ended in order. See OneWayTunnel for the rest.
+
+    Args:
+        request: a place in a buffer that the client has been read into already.
+        upward: transforms what goes to the server.
+        downward: transforms what goes to the client.
+    """
+
+    __slots__ = ("_half_close", "_owner", "_verdict", "down", "up")
+
+    BOTH = State(initial=True)
+    HALF = State()
+    ENDING = State()
+    DONE = State(final=True)
+
+    def __init__(
+        self,
+        owner: Continuation,
+        client: VConnection,
+        server: VConnection,
+        *,
+        half_close: bool = True,
+        request: Reader | None = None,
+        upward: Transform | None = None,
+        downward: Transform | None = None,
+        water_mark: int | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(owner.engine, owner.mutex, name=name)
+        self._owner = owner
+        self._half_close = half_close
+        self._verdict: TunnelDone | None = None
+        self.up = OneWayTunnel(
+            self,
+            client,
+            server,
+            reader=request,
+            transform=upward,
+            watch=False,
+            water_mark=water_mark,
+            name=f"{self.name} up",
+        )
+        self.down = OneWayTunnel(
+            self,
+            server,
+            client,
+            transform=downward,
+            watch=False,
+            water_mark=water_mark,
+            name=f"{self.name} down",
+        )
+
+    @BOTH.enter
+    def relaying(self) -> None:
+        """Set both directions going."""
+        self.up.start()
+        self.down.start()
+
+    @BOTH.on(TunnelDone, to=(HALF, ENDING))
+    def first(self, done: TunnelDone) -> State:
+        """One direction has ended."""
+        self._verdict = done
+        if done.reason.clean and self._half_close:
+            return self.HALF
+        (self.down if done.tunnel is self.up else self.up).stop()
+        return self.ENDING
+
+    @HALF.on(TunnelDone, to=DONE)
+    def second(self, done: TunnelDone) -> None:
+        """The other has too."""
+        self._verdict = done
+
+    @ENDING.on(TunnelDone, to=DONE)
+    def ended(self, done: TunnelDone) -> None:
+        """The other has been stopped."""
+
+    @DONE.enter
+    def done(self) -> None:
+        """Give the VCs back."""
+        verdict = self._verdict
+        assert verdict is not None
+        flows = self.up.flow, self.down.flow
+        done = TunnelDone(self, verdict.reason, verdict.who, verdict.error, flows)
+        self.engine.schedule(self._owner, TunnelDone, done)
+
+    def recall(self) -> None:
+        """Stop reading on both sides; what was read still arrives; then TunnelDone, RECALLED."""
+        self.up.recall()
+        self.down.recall()
+
+    def stop(self) -> None:
+        """End both directions now: TunnelDone, STOPPED."""
+        self.up.stop()
+        self.down.stop()

@@ -1,0 +1,1 @@
+"""Business machines: who may speak, what is valid, who gets which part of an answer."""

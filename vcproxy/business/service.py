@@ -1,0 +1,26 @@
+"""Service: what a listener's configuration means to its sessions, on one engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vcproxy.upstream.servers import RoundRobin
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Given to every session; a reload makes a new one for new connections."""
+
+    name: str
+    """The listener's."""
+    options: object = None
+    """The plugin's own `Options`, or None if it has none."""
+    upstream: RoundRobin | None = None
+    connect_s: float = 5.0
+    """Seconds for a connection to a server, its handshake included. 0: no limit, as below."""
+    inactivity_s: float = 300.0
+    """Seconds without a byte either way."""
+    active_s: float = 0.0
+    """Seconds that a connection may last."""
+    half_close: bool = True
+    """Whether one direction may go on when the other has ended."""

@@ -1,0 +1,174 @@
+"""Checks that look beyond one key: names that refer to each other, addresses, files, certificates.
+
+Each check is a generator of faults over settings that are sound by their types.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vcproxy.config.place import KeyPath
+from vcproxy.config.problem import Fault, did_you_mean
+from vcproxy.config.schema import KeyPair, Settings, UpstreamTls
+from vcproxy.engine.address import Address
+
+
+def check(settings: Settings) -> Iterator[Fault]:
+    """Yield every fault; which check comes first does not matter."""
+    if not settings.listener:
+        yield Fault(
+            ("listener",),
+            "there is no listener: write [[listener]] and below it, for example, "
+            'name = "main", bind = "tcp://127.0.0.1:8080" and plugin = "echo"',
+        )
+    yield from _names(settings)
+    yield from _references(settings)
+    yield from _addresses(settings)
+    yield from _tls_and_addresses(settings)
+    yield from _files(settings)
+
+
+def _names(settings: Settings) -> Iterator[Fault]:
+    first: dict[str, KeyPath] = {}
+    for index, listener in enumerate(settings.listener):
+        path = ("listener", index, "name")
+        if first.setdefault(listener.name, path) != path:
+            yield Fault(path, "another listener has this name", because=(first[listener.name],))
+
+
+def _references(settings: Settings) -> Iterator[Fault]:
+    for index, listener in enumerate(settings.listener):
+        if listener.upstream is not None and listener.upstream not in settings.upstream:
+            hint = did_you_mean(listener.upstream, list(settings.upstream))
+            yield Fault(
+                ("listener", index, "upstream"),
+                f"there is no [upstream.{listener.upstream}]{hint}",
+                because=(("upstream",),),
+            )
+
+
+def _addresses(settings: Settings) -> Iterator[Fault]:
+    """An address is bound once; standard input and output serve one end of one listener."""
+    stdio: list[KeyPath] = []
+    bound: dict[tuple[str, object], KeyPath] = {}
+    for index, listener in enumerate(settings.listener):
+        for item, address in enumerate(listener.bind):
+            path: KeyPath = ("listener", index, "bind", item)
+            if address.scheme == "stdio":
+                stdio.append(path)
+            elif address.path or address.port:  # on port 0 everybody gets a port of their own
+                first = bound.setdefault(_socket(address), path)
+                if first != path:
+                    yield Fault(path, f"{address} is bound already", because=(first,))
+    for name, upstream in settings.upstream.items():
+        for item, address in enumerate(upstream.servers):
+            if address.scheme == "stdio":
+                stdio.append(("upstream", name, "servers", item))
+    for path in stdio[1:]:
+        yield Fault(path, "stdio: may be used only once in a process", because=(stdio[0],))
+
+
+def _socket(address: Address) -> tuple[str, object]:
+    """Return what two addresses cannot both bind: tcp:// and tls:// share their ports."""
+    if address.path:
+        return "unix", address.path
+    return address.scheme.replace("tls", "tcp"), (address.host, address.port)
+
+
+def _tls_and_addresses(settings: Settings) -> Iterator[Fault]:
+    for index, listener in enumerate(settings.listener):
+        path: KeyPath = ("listener", index)
+        bind, tls = (*path, "bind"), (*path, "tls")
+        if listener.tls is None:
+            for item, address in enumerate(listener.bind):
+                if address.secure:
+                    message = "tls:// needs tls = { certificate = ..., key = ... }"
+                    yield Fault((*bind, item), message, because=(tls,))
+        elif not any(address.secure for address in listener.bind):
+            yield Fault(tls, "is of no use: no address in bind is tls://", because=(bind,))
+    for name, upstream in settings.upstream.items():
+        if upstream.tls != UpstreamTls() and not any(server.secure for server in upstream.servers):
+            yield Fault(
+                ("upstream", name, "tls"),
+                "is of no use: no server is tls://",
+                because=(("upstream", name, "servers"),),
+            )
+
+
+def _files(settings: Settings) -> Iterator[Fault]:
+    log = settings.proxy.log
+    if log is not None and not log.parent.is_dir():
+        yield Fault(("proxy", "log"), f"there is no directory {log.parent}")
+    for index, listener in enumerate(settings.listener):
+        if listener.tls is not None:
+            path: KeyPath = ("listener", index, "tls")
+            yield from _key_pair(listener.tls, path)
+            yield from _authorities(listener.tls.client_ca, (*path, "client_ca"))
+            for name, pair in listener.tls.names.items():
+                yield from _key_pair(pair, (*path, "names", name))
+    for name, upstream in settings.upstream.items():
+        yield from _authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
+
+
+def _authorities(file: Path | None, path: KeyPath) -> Iterator[Fault]:
+    if file is None:
+        return
+    if trouble := _unreadable(file):
+        yield Fault(path, trouble)
+    elif not _holds_certificates(file):
+        yield Fault(path, f"{file} holds no certificate in PEM")
+
+
+def _key_pair(pair: KeyPair, path: KeyPath) -> Iterator[Fault]:
+    files = {"certificate": pair.certificate, "key": pair.key}
+    troubles = {name: trouble for name, file in files.items() if (trouble := _unreadable(file))}
+    for name, trouble in troubles.items():
+        yield Fault((*path, name), trouble)
+    if "certificate" not in troubles and not _holds_certificates(pair.certificate):
+        yield Fault((*path, "certificate"), f"{pair.certificate} holds no certificate in PEM")
+    elif not troubles and (trouble := _wrong_key(pair)):
+        yield Fault((*path, "key"), trouble)
+
+
+def _unreadable(file: Path) -> str | None:
+    try:
+        with file.open("rb"):
+            return None
+    except OSError as error:
+        return f"cannot read {file}: {error.strerror}"
+
+
+def _holds_certificates(file: Path) -> bool:
+    import ssl  # costs some 10 ms that a proxy without TLS need not wait for
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def _wrong_key(pair: KeyPair) -> str | None:
+    """Return what is wrong with the key of a readable certificate."""
+    import ssl
+
+    class EncryptedError(Exception):
+        pass
+
+    def passphrase() -> str:
+        raise EncryptedError
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            pair.certificate, pair.key, passphrase
+        )
+    except EncryptedError:
+        return (
+            f"{pair.key} is encrypted: store the key without a passphrase, readable only to vcproxy"
+        )
+    except ssl.SSLError as error:
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+            return f"{pair.key} is not the key of {pair.certificate}"
+        if error.reason == "EE_KEY_TOO_SMALL":
+            return f"the key of {pair.certificate} is too short to be safe"
+        return f"{pair.key} holds no private key in PEM"
+    return None

@@ -1,0 +1,136 @@
+"""Read a configuration file into checked settings and plugins, or say everything that is wrong."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from vcproxy.config.check import check
+from vcproxy.config.options import OptionsError, read_options
+from vcproxy.config.place import KeyPath, line_and_column
+from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
+from vcproxy.config.problem import ConfigError, Fault, Problem
+from vcproxy.config.schema import Listener, Settings, as_json
+
+_SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a file says: its settings, and the plugin of each listener by the listener's name.
+
+    The options in `settings` are complete, defaults included, so that two configurations are
+    equal if they ask for the same, wherever they were read from.
+    """
+
+    settings: Settings
+    plugins: Mapping[str, Plugin] = field(compare=False)
+    file: Path = field(compare=False)
+
+
+def load(file: Path) -> Configuration:
+    """Read and check a configuration file, its plugins included.
+
+    Raises ConfigError with every problem at once.
+    """
+    text = _read(file)
+    tree = _parse(file, text)
+    directory = file.absolute().parent
+    try:
+        settings = _settings(tree, directory)
+        found: list[Fault] = []
+    except ValidationError as error:
+        from vcproxy.config import explain, salvage
+
+        found = explain.faults(error, Settings)
+        settings = _settings(salvage.sound_part(tree, found), directory)
+    plugins, listeners, refused = _plugins(settings, directory)
+    refused += check(settings)
+    if found or refused:
+        from vcproxy.config import explain, salvage
+
+        found += salvage.news(refused, found)
+        raise ConfigError(*explain.placed(found, file, text, tree))
+    settings = settings.model_copy(update={"listener": listeners})
+    return Configuration(settings, MappingProxyType(plugins), file)
+
+
+def effective(configuration: Configuration) -> str:
+    """Return everything that is in effect, defaults included, as a configuration file in TOML."""
+    import tomli_w  # only `vcproxy -T` writes TOML
+
+    settings = configuration.settings
+    tree = settings.model_dump(mode="json", exclude_none=True)
+    for name, upstream in settings.upstream.items():
+        if not any(server.secure for server in upstream.servers):
+            del tree["upstream"][name]["tls"]  # nothing is verified there, so nothing is said
+    return tomli_w.dumps(tree)
+
+
+def _read(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(Problem(file, 0, 0, "", f"cannot read it: {error.strerror}")) from None
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        place = line_and_column(before, len(before))
+        message = "this is not UTF-8: save the file as UTF-8"
+        raise ConfigError(Problem(file, *place, "", message)) from None
+
+
+def _parse(file: Path, text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        what, place = str(error), line_and_column(text, len(text.rstrip()))
+        if match := _SYNTAX.fullmatch(what):
+            what = match[1]
+            place = (int(match[2]), int(match[3])) if match[2] else place
+        raise ConfigError(Problem(file, *place, "", f"this is not TOML: {what}")) from None
+
+
+def _settings(tree: dict[str, object], directory: Path) -> Settings:
+    return Settings.model_validate_json(as_json(tree), context={"directory": directory})
+
+
+def _plugins(
+    settings: Settings, directory: Path
+) -> tuple[dict[str, Plugin], tuple[Listener, ...], list[Fault]]:
+    """Return each listener's plugin, the listeners with complete options, and what is wrong."""
+    plugins: dict[str, Plugin] = {}
+    listeners: list[Listener] = []
+    refused: list[Fault] = []
+    shelf = Plugins()
+    for index, listener in enumerate(settings.listener):
+        path: KeyPath = ("listener", index)
+        try:
+            plugin = shelf.find(listener.plugin)
+        except PluginError as error:
+            refused.append(Fault((*path, "plugin"), str(error)))
+            continue
+        refused += _wrong_upstream(plugin, listener, path)
+        try:
+            options, complete = read_options(plugin, listener.options, directory)
+        except OptionsError as error:
+            within = (*path, "options")
+            refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]
+        else:
+            plugins[listener.name] = Plugin(plugin, options)
+            listeners.append(listener.model_copy(update={"options": complete}))
+    return plugins, tuple(listeners), refused
+
+
+def _wrong_upstream(plugin: type, listener: Listener, path: KeyPath) -> list[Fault]:
+    needed, given = needs_upstream(plugin), listener.upstream is not None
+    if needed is None or needed == given:
+        return []
+    message = "takes no upstream" if given else 'needs an upstream: write upstream = "NAME"'
+    fault = Fault((*path, "upstream"), f"{plugin.__name__} {message}", because=((*path, "plugin"),))
+    return [fault]

@@ -1,0 +1,47 @@
+"""A plugin's own options: a table of the file, read as the plugin's `Options`."""
+
+from dataclasses import is_dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from vcproxy.config.plugin import failed, options_type
+from vcproxy.config.problem import Fault
+from vcproxy.config.schema import as_json
+
+
+class OptionsError(Exception):
+    """The options of a listener cannot be used. The paths of the faults begin in its options."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+
+def read_options(
+    plugin: type, table: dict[str, object], directory: Path
+) -> tuple[object, dict[str, object]]:
+    """Return a plugin's options, and the table that says the same with every default written out.
+
+    The options are None for a plugin that has no `Options`. Raises OptionsError.
+    """
+    kind = options_type(plugin)
+    if kind is None:
+        if table:
+            raise OptionsError(Fault((), f"{plugin.__name__} takes no options"))
+        return None, {}
+    if not (isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, BaseModel))):
+        needed = f"Options of {plugin.__name__} must be a dataclass or a pydantic model"
+        raise OptionsError(Fault((), needed))
+    try:
+        adapter = TypeAdapter(kind)
+        options = adapter.validate_json(
+            as_json(table), strict=True, extra="forbid", context={"directory": directory}
+        )
+        return options, adapter.dump_python(options, mode="json", exclude_none=True)
+    except ValidationError as error:
+        from vcproxy.config import explain
+
+        raise OptionsError(*explain.faults(error, kind)) from None
+    except Exception as error:  # whatever else an author's own validators raise
+        raise OptionsError(Fault((), str(failed(error)))) from None

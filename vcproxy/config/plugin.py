@@ -1,0 +1,178 @@
+"""Find the class that serves a listener: bundled, in a module, or in a file.
+
+Files are loaded by their path, under a module name that no import statement can spell: what is
+installed under the name `plugins` or `forward` is never taken for a plugin. Every load runs a
+file's code anew, so that a reload serves what the file says now.
+"""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TypeGuard
+
+import vcproxy
+from vcproxy.config.problem import did_you_mean
+from vcproxy.config.schema import plugin_place
+
+BUNDLED = Path(vcproxy.__file__).parents[1] / "plugins"
+
+
+class PluginError(Exception):
+    """A plugin cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What serves a listener: a class, and its options (None if the class has no `Options`)."""
+
+    cls: type
+    options: object
+
+
+class Plugins:
+    """The plugins of one configuration; listeners that name the same file share its module."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, ModuleType] = {}
+
+    def find(self, spec: str) -> type:
+        """Return the class that "name", "package.module:Class" or "path/file.py:Class" names.
+
+        Without ":Class", it is the one plugin that the module defines itself, names that begin
+        with an underscore aside. Raises PluginError.
+        """
+        place = plugin_place(spec)
+        module = self._module(place, bundled=place == spec and "." not in place)
+        if place == spec:
+            return _only_plugin(module, place)
+        name = spec[len(place) + 1 :]
+        found = getattr(module, name, None)
+        if found is None:
+            classes = [key for key, value in vars(module).items() if is_plugin(value)]
+            raise PluginError(f"{place} has no class {name}{did_you_mean(name, classes)}")
+        if not is_plugin(found):
+            raise PluginError(f"{name} in {place} is not a plugin: it must be a Session")
+        return found
+
+    def _module(self, place: str, bundled: bool) -> ModuleType:
+        if place.endswith(".py"):
+            return self._file(Path(place))
+        if not all(part.isidentifier() for part in place.split(".")):
+            raise PluginError(
+                f'"{place}" is neither a name nor a module nor a file that ends in .py'
+            )
+        if bundled:
+            return self._bundled(place)
+        try:
+            return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name and f"{place}.".startswith(f"{error.name}."):
+                raise PluginError(f"there is no module {error.name}") from None
+            raise failed(error) from None
+        except (Exception, SystemExit) as error:
+            raise failed(error) from None
+
+    def _bundled(self, name: str) -> ModuleType:
+        for path in (BUNDLED / f"{name}.py", BUNDLED / name / "__init__.py"):
+            if path.is_file():
+                return self._file(path)
+        hint = did_you_mean(name, _bundled_names())
+        own = '; your own are written "path/file.py:Class" or "package.module:Class"'
+        raise PluginError(f'there is no bundled plugin "{name}"{hint or own}')
+
+    def _file(self, path: Path) -> ModuleType:
+        if path not in self._files:
+            self._files[path] = _run(path)
+        return self._files[path]
+
+
+def is_plugin(thing: object) -> TypeGuard[type]:
+    """Whether a thing is a class that may serve a listener: a subclass of Session."""
+    return isinstance(thing, type) and bool(getattr(thing, "vcproxy_plugin", False))
+
+
+def options_type(plugin: type) -> type | None:
+    """Return a plugin's `Options`, a dataclass or pydantic model, if it has any."""
+    found: type | None = getattr(plugin, "Options", None)
+    return found
+
+
+def needs_upstream(plugin: type) -> bool | None:
+    """Return True if a plugin needs an upstream, False if it takes none, None if both are fine."""
+    needed: bool | None = getattr(plugin, "needs_upstream", None)
+    return needed
+
+
+def _bundled_names() -> list[str]:
+    return [p.stem for p in BUNDLED.glob("*") if p.suffix == ".py" or (p / "__init__.py").is_file()]
+
+
+def _only_plugin(module: ModuleType, place: str) -> type:
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if is_plugin(value)
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")
+        and not name.startswith("_")
+    }
+    match list(own):
+        case [name]:
+            return own[name]
+        case []:
+            raise PluginError(f"{place} defines no plugin: no class in it is a Session")
+        case names:
+            raise PluginError(
+                f'{place} defines {", ".join(names)}: say which, as "{place}:{names[0]}"'
+            )
+
+
+def _run(path: Path) -> ModuleType:
+    """Run a file as a module of its own; a package, if it is the __init__.py of a folder."""
+    package = [str(path.parent)] if path.name == "__init__.py" else None
+    name = f"vcproxy plugin {path}".replace(".", "_")
+    spec = spec_from_file_location(name, path, submodule_search_locations=package)
+    assert spec is not None
+    module = module_from_spec(spec)
+    for stale in [key for key in sys.modules if key.startswith(f"{name}.")]:
+        del sys.modules[stale]
+    sys.modules[name] = module  # dataclasses look their module up here
+    try:
+        # Not by the loader of the spec: its cache of bytecode misses an edit of the same length
+        # within the same second.
+        exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
+    except OSError as error:
+        if error.filename == str(path):
+            raise PluginError(f"cannot read {path}: {error.strerror}") from None
+        raise failed(error) from None
+    except (Exception, SystemExit) as error:
+        raise failed(error) from None
+    return module
+
+
+def failed(error: BaseException) -> PluginError:
+    """Return a PluginError that says what a plugin's code raised, and on which line of it."""
+    file, line = _scene(error)
+    return PluginError(f"{type(error).__name__} at {file}:{line}: {_what(error)}")
+
+
+def _what(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return error.msg
+    return str(error) or "no message"
+
+
+def _scene(error: BaseException) -> tuple[str, int]:
+    """Return the file of the plugin that failed, and the last line in it that was being run."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno or 0
+    lines: dict[str, int] = {}
+    step = error.__traceback__
+    while step is not None:
+        code, module = step.tb_frame.f_code, step.tb_frame.f_globals.get("__name__", "")
+        if module.split(".")[0] not in ("vcproxy", "importlib", "pydantic"):
+            lines[code.co_filename] = step.tb_lineno
+        step = step.tb_next
+    return next(iter(lines.items()), ("?", 0))

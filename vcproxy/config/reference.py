@@ -1,0 +1,110 @@
+"""Write the reference of the configuration from its schema: `python -m vcproxy.config.reference`.
+
+The text of each entry is the docstring under its attribute in `schema`.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from vcproxy.config import schema
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "[proxy]": schema.Proxy,
+    "[[listener]]": schema.Listener,
+    "[listener.tls]": schema.ListenerTls,
+    "[listener.tls.names.NAME]": schema.KeyPair,
+    "[listener.limits]": schema.Limits,
+    "[listener.timeouts]": schema.Timeouts,
+    "[upstream.NAME]": schema.Upstream,
+    "[upstream.NAME.tls]": schema.UpstreamTls,
+}
+
+INTRODUCTION = """\
+# Configuration
+
+<!-- Written by `python -m vcproxy.config.reference`; edit vcproxy/config/schema.py instead. -->
+
+A configuration is one TOML file. Unknown keys are errors. Relative paths are relative to the file.
+
+- A **duration** is a number and a unit: "250ms", "5s", "2m", "1h", "1d".
+- A **size** is a number and a unit: "512B", "64KiB", "1MiB", "1GiB".
+- An **address** is a URI: "tcp://127.0.0.1:80", "tls://[::1]:443", "unix:run/app.sock", "stdio:".
+
+Check a file with `vcproxy -t -c FILE`; print it with every default by `vcproxy -T -c FILE`.
+"""
+
+
+def reference() -> str:
+    """Return the reference of the configuration, in Markdown."""
+    return "\n".join([INTRODUCTION, *(_section(*item) for item in SECTIONS.items())])
+
+
+def _section(title: str, table: type[BaseModel]) -> str:
+    rows = "".join(f"| {' | '.join(row)} |\n" for row in _rows(table))
+    head = "| key | type | default | meaning |\n|---|---|---|---|\n"
+    return f"## {title}\n\n{inspect.getdoc(table)}\n\n{head}{rows}"
+
+
+def _rows(table: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    properties = table.model_json_schema()["properties"]
+    meanings = _docstrings(table)
+    for key, info in table.model_fields.items():
+        yield f"`{key}`", _type(properties[key]), _default(table, key, info), meanings[key]
+
+
+def _type(of: dict[str, Any]) -> str:
+    match of:
+        case {"anyOf": [one, *_]}:
+            return _type(one)
+        case {"const": str(only)}:
+            return f'"{only}"'
+        case {"enum": choices}:
+            return " or ".join(f'"{choice}"' for choice in choices)
+        case {"type": "array", "items": items}:
+            return f"list of {_type(items)}"
+        case {"type": "string"}:
+            return str(of.get("format", "text"))
+        case {"type": "integer"}:
+            return "whole number"
+        case {"type": "boolean"}:
+            return "true or false"
+    return "table"
+
+
+def _default(table: type[BaseModel], key: str, info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = table.model_construct(**{key: info.default}).model_dump(mode="json")[key]
+    if value is None or value == []:
+        return ""
+    if isinstance(value, dict):
+        return "see below" if value else ""
+    return f"`{tomli_w.dumps({key: value}).partition(' = ')[2].strip()}`"
+
+
+def _docstrings(table: type[BaseModel]) -> dict[str, str]:
+    """Return the text under each attribute of a class, inherited ones included."""
+    found: dict[str, str] = {}
+    for cls in reversed(table.__mro__):
+        if cls.__module__ != schema.__name__:
+            continue
+        (node,) = ast.parse(inspect.getsource(cls)).body
+        assert isinstance(node, ast.ClassDef)
+        for attribute, text in zip(node.body, node.body[1:], strict=False):
+            match attribute, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(name)),
+                    ast.Expr(value=ast.Constant(value=str(words))),
+                ):
+                    found[name] = " ".join(words.split())
+    return found
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

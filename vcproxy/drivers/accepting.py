@@ -1,0 +1,190 @@
+"""Accepting and connecting: how sockets come to the epoll driver."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.address import Address
+from vcproxy.engine.commands import Connect
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.epoll import EpollDriver
+    from vcproxy.engine.listener import Listener
+
+BACKLOG = 1024
+"""Connections the kernel keeps for us: a burst of that many is not refused."""
+
+BATCH = 32
+"""Accepts in one turn: a flood does not keep the connections that are there from being served."""
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+def bind(address: Address) -> socket.socket:
+    """Make a listening socket. Raises OSError, worded for people.
+
+    The socket file of a dead process is replaced, that of a live one is not.
+    """
+    if address.scheme == "unix":
+        sock = socket.socket(socket.AF_UNIX)
+        where: object = address.path
+        _remove_stale(address.path)
+    else:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        info = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, _, _, _, where = info[0]
+        sock = socket.socket(family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.setblocking(False)
+        sock.bind(where)  # type: ignore[arg-type]
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return  # bind() will say that it is in use
+    except FileNotFoundError:
+        return
+    probe = socket.socket(socket.AF_UNIX)
+    with probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            return
+
+
+def show(sockaddr: object) -> str:
+    """Write a socket address for logs."""
+    if isinstance(sockaddr, tuple):
+        host, port = sockaddr[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return "unix"
+
+
+class AcceptPort:
+    """A listening socket. Level-triggered: who is paused just stops watching."""
+
+    def __init__(self, driver: EpollDriver, listener: Listener, address: Address) -> None:
+        self._driver = driver
+        self._listener = listener
+        self._sock = sock = bind(address)
+        self._inet = address.scheme != "unix"
+        self.asked = address
+        self.address = address.with_port(sock.getsockname()[1]) if self._inet else address
+        self._inode = 0 if self._inet else os.stat(address.path).st_ino
+        self.resume()
+
+    def resume(self) -> None:
+        """Accept from now on."""
+        if self._sock.fileno() >= 0:
+            self._driver.watch(self._sock.fileno(), self, select.EPOLLIN)
+
+    def _pause(self) -> None:
+        self._driver.forget(self._sock.fileno())
+
+    def ready(self, mask: int) -> None:
+        """Accept a batch of what is waiting."""
+        listener = self._listener
+        for _ in range(BATCH):
+            if not listener.admits():
+                self._pause()
+                return
+            try:
+                sock, peer = self._sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    continue  # that connection's own trouble (accept(2)): on to the next one
+                self._pause()
+                self._driver.engine.accept_failed(listener, OSError(str(error.strerror).lower()))
+                return
+            sock.setblocking(False)
+            if self._inet:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            listener.came()
+            tls = listener.tls if self.address.secure else None
+            self._driver.deal(listener, sock, show(peer), tls)
+
+    def close(self) -> None:
+        """Close it; remove a Unix socket's file, unless somebody has put another there."""
+        self._pause()
+        self._sock.close()
+        if not self._inet:
+            try:
+                if os.stat(self.address.path).st_ino == self._inode:
+                    os.unlink(self.address.path)
+            except FileNotFoundError:
+                pass
+
+
+class Attempt:
+    """A connect that is under way."""
+
+    spliceable = False
+
+    def __init__(self, driver: EpollDriver, command: Connect) -> None:
+        self._driver = driver
+        self._command = command
+        address = command.address
+        if address.scheme == "unix":
+            family: int = socket.AF_UNIX
+            where: object = address.path
+        else:
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            where = (address.host, address.port)
+        self._sock = socket.socket(family)
+        self._sock.setblocking(False)
+        if family != socket.AF_UNIX:
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        command.vc.port = self
+        driver.watch(self._sock.fileno(), self)
+        try:
+            self._sock.connect(where)  # type: ignore[arg-type]
+        except BlockingIOError:
+            # EINPROGRESS; on a Unix socket EAGAIN: its backlog is full (connect(2))
+            if address.scheme == "unix":
+                self.abandon()
+                raise
+        except OSError:
+            self.abandon()
+            raise
+
+    def read(self) -> None:
+        """There is nothing to read yet."""
+
+    def write(self) -> None:
+        """There is nothing to write to yet."""
+
+    def ready(self, mask: int) -> None:
+        """It has succeeded or failed."""
+        if not mask & (select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP):
+            return
+        sock, command = self._sock, self._command
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self.abandon()
+            command.vc.refused(OSError(number, f"{command.address}: {os.strerror(number).lower()}"))
+        else:
+            self._driver.connected(command, sock, show(sock.getsockname()), str(command.address))
+
+    def abandon(self) -> None:
+        """Give it up."""
+        self._driver.forget(self._sock.fileno())
+        self._sock.close()
+        self._command.vc.port = None

@@ -1,0 +1,313 @@
+"""The epoll driver: the other half of a net thread, on a real Linux."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from vcproxy.drivers.accepting import AcceptPort, Attempt
+from vcproxy.drivers.calls import Callers
+from vcproxy.drivers.resolving import resolve
+from vcproxy.drivers.splice import PipePool, Splice
+from vcproxy.drivers.stdio import Stdio
+from vcproxy.drivers.stream import EDGES, StreamPort
+from vcproxy.drivers.tls import TlsFilter
+from vcproxy.drivers.tls_port import TlsPort
+from vcproxy.engine.address import Address
+from vcproxy.engine.commands import (
+    Call,
+    Close,
+    Command,
+    Connect,
+    EndBridge,
+    Resolve,
+    ResumeAccept,
+    ShutdownWrite,
+    StartBridge,
+)
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.listener import Listener
+
+MAX_EVENTS = 256
+"""Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
+
+
+CIPHERTEXT = 64 * 1024
+"""Bytes of TLS read at once: OpenSSL's buffers keep the size of the largest piece they were fed."""
+
+
+class Watcher(Protocol):
+    """Who is told what epoll says of a descriptor."""
+
+    def ready(self, mask: int) -> None:
+        """Take an event."""
+
+
+class EpollDriver:
+    """Drives one engine with one epoll. All methods but `stop` belong to its own thread.
+
+    Its obligations towards the engine stand in `vcproxy.engine.engine`.
+    """
+
+    def __init__(self, engine: Engine, callers: Callers | None = None) -> None:
+        self.engine = engine
+        self.team: list[EpollDriver] = [self]
+        """The drivers that connections are dealt to, in turn."""
+        self.ciphertext = memoryview(bytearray(CIPHERTEXT))
+        """Where TLS ports read to: filters take it over at once."""
+        self._callers = callers or Callers()
+        self._epoll = select.epoll()
+        self._watchers: dict[int, Watcher] = {}
+        self._pipes = PipePool()
+        self._listening: dict[Listener, list[AcceptPort | Stdio]] = {}
+        self._dealt = 0
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_order = 0
+        self._stopping = False
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._wake_fd, _Wakeup(self._wake_fd), select.EPOLLIN)
+        engine.inbox.wake = partial(os.eventfd_write, self._wake_fd, 1)
+        self._perform: dict[type[Command], Callable[..., None]] = {
+            Resolve: self._resolve,
+            Connect: self._connect,
+            ShutdownWrite: self._shutdown_write,
+            Close: self._close,
+            Call: self._call,
+            StartBridge: self._start_bridge,
+            EndBridge: self._end_bridge,
+            ResumeAccept: self._resume_accept,
+        }
+        engine.clock(time.monotonic())
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Turn until `stop` is called, then close everything."""
+        while not self._stopping:
+            self.turn()
+        self.close()
+
+    def stop(self) -> None:
+        """End `run` after its present turn. Any thread may call it."""
+        self.engine.inbox.post(self._stop)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def turn(self, timeout: float | None = None) -> None:
+        """Poll (at most `timeout` seconds, if given), then do all that is due."""
+        engine = self.engine
+        engine.inbox.sleeping = True
+        events = self._epoll.poll(self._patience(timeout), MAX_EVENTS)
+        engine.inbox.sleeping = False
+        engine.clock(time.monotonic())
+        watchers = self._watchers
+        for fd, mask in events:
+            watcher = watchers.get(fd)
+            if watcher is not None:
+                watcher.ready(mask)
+        if engine.queue:
+            engine.run()
+        if engine.writes:
+            for vc in engine.take_writes():
+                if vc.port is not None:
+                    vc.port.write()
+        if engine.reads:
+            for vc in engine.take_reads():
+                if vc.port is not None:
+                    vc.port.read()
+        if engine.commands:
+            for command in engine.take_commands():
+                self._perform[type(command)](command)
+        if self._timers:
+            self._run_timers()
+
+    def _patience(self, timeout: float | None) -> float:
+        """How long to poll, in seconds; -1: until something happens."""
+        engine = self.engine
+        if engine.busy:
+            return 0.0
+        deadline = engine.next_deadline()
+        if self._timers and (deadline is None or self._timers[0][0] < deadline):
+            deadline = self._timers[0][0]
+        if deadline is None:
+            return -1.0 if timeout is None else timeout
+        wait = max(deadline - time.monotonic(), 0.0)
+        return wait if timeout is None else min(wait, timeout)
+
+    def close(self) -> None:
+        """Close every descriptor, whatever is under way."""
+        for listener in list(self._listening):
+            self.unlisten(listener)
+        for vc in list(self.engine.vcs):
+            if isinstance(vc.port, StreamPort):
+                vc.port.finish()
+        self._pipes.close()
+        for watcher in list(self._watchers.values()):
+            if isinstance(watcher, Attempt):
+                watcher.abandon()
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    # -- for ports ---------------------------------------------------------------------------
+
+    def watch(self, fd: int, watcher: Watcher, mask: int = EDGES) -> None:
+        """Have epoll's events for a descriptor told to a watcher, in place of the one before."""
+        if fd not in self._watchers:
+            self._epoll.register(fd, mask)
+        self._watchers[fd] = watcher
+
+    def forget(self, fd: int) -> None:
+        """Stop watching a descriptor that is about to be closed."""
+        if self._watchers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Make a call of the driver's own, which the engine knows nothing of, after a time."""
+        self._timer_order += 1
+        heapq.heappush(self._timers, (time.monotonic() + seconds, self._timer_order, call))
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+
+    # -- listening ---------------------------------------------------------------------------
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """Accept at an address for a listener; returns the address with its real port.
+
+        A listener may listen at several. Its `tls`, an ssl.SSLContext, serves the tls addresses.
+        Raises OSError.
+        """
+        ports = self._listening.setdefault(listener, [])
+        if address.scheme == "stdio":
+            ports.append(Stdio(self, listener))
+            return address
+        port = AcceptPort(self, listener, address)
+        ports.append(port)
+        return port.address
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """Accept no more for a listener, at one address or at all. Its connections live on."""
+        ports = self._listening.get(listener, [])
+        for port in list(ports):
+            if address is None or port.asked == address:
+                port.close()
+                ports.remove(port)
+
+    def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
+        """Give an accepted socket to the next driver of the team."""
+        driver = self.team[self._dealt % len(self.team)]
+        self._dealt += 1
+        if driver is self:
+            self.adopt(listener, sock, peer, tls)
+        else:
+            driver.engine.inbox.post(partial(driver.adopt, listener, sock, peer, tls))
+
+    def adopt(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
+        """Own an accepted socket from now on. `tls` is None for a plain one."""
+        if isinstance(tls, ssl.SSLContext):
+            port: StreamPort = TlsPort(self, sock, TlsFilter(tls, server_side=True))
+        else:
+            port = StreamPort(self, sock)
+        port.vc = self.engine.accepted(listener, port, peer, secure=tls is not None)
+        self.watch(port.fd, port)
+
+    # -- commands ----------------------------------------------------------------------------
+
+    def _resolve(self, command: Resolve) -> None:
+        vc, address = command.vc, command.address
+
+        def answer(value: object, error: Exception | None) -> None:
+            found = value if isinstance(value, list) else []
+            self.engine.inbox.post(partial(vc.resolved, found, error))
+
+        if address.numeric:
+            vc.resolved([address])
+        else:
+            self._callers.run(resolve, (address,), answer)
+
+    def _connect(self, command: Connect) -> None:
+        vc = command.vc
+        if vc.closed:
+            return
+        try:
+            Attempt(self, command)
+        except OSError as error:
+            vc.refused(OSError(error.errno, f"{command.address}: {error.strerror}"))
+
+    def connected(self, command: Connect, sock: socket.socket, local: str, peer: str) -> None:
+        """An attempt has succeeded: its socket becomes a port."""
+        vc = command.vc
+        if isinstance(command.tls, ssl.SSLContext):
+            tls = TlsFilter(
+                command.tls, server_side=False, server_hostname=command.server_name or None
+            )
+            port: StreamPort = TlsPort(self, sock, tls)
+        else:
+            port = StreamPort(self, sock)
+        port.vc = vc
+        port.readable = True  # it was registered before: what has come meanwhile made its edge
+        self.watch(port.fd, port)
+        vc.connected(port, local, peer)
+        if isinstance(port, TlsPort):
+            port.shake_hands()
+
+    def _shutdown_write(self, command: ShutdownWrite) -> None:
+        if isinstance(command.vc.port, StreamPort):
+            command.vc.port.shutdown_write()
+
+    def _close(self, command: Close) -> None:
+        vc = command.vc
+        if isinstance(vc.port, StreamPort):
+            vc.port.close(command.abort)
+        elif isinstance(vc.port, Attempt):
+            vc.port.abandon()
+            vc.gone()
+        else:
+            vc.gone()
+
+    def _call(self, command: Call) -> None:
+        def answer(value: object, error: Exception | None) -> None:
+            self.engine.inbox.post(partial(self.engine.called, command.number, value, error))
+
+        self._callers.run(command.fn, command.args, answer)
+
+    def _start_bridge(self, command: StartBridge) -> None:
+        bridge = command.bridge
+        source, sink = bridge.ports
+        pipe = self._pipes.borrow()
+        if pipe is None or not isinstance(source, StreamPort) or not isinstance(sink, StreamPort):
+            if pipe is not None:
+                self._pipes.give_back(pipe)
+            bridge.refuse()
+        else:
+            Splice(bridge, source, sink, pipe, self._pipes).move()
+
+    def _end_bridge(self, command: EndBridge) -> None:
+        source, _ = command.bridge.ports
+        if isinstance(source, StreamPort) and source.bridged_out is not None:
+            source.bridged_out.stop()
+
+    def _resume_accept(self, command: ResumeAccept) -> None:
+        for port in self._listening.get(command.listener, ()):
+            port.resume()
+
+
+class _Wakeup:
+    """The descriptor by which other threads end a poll."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def ready(self, mask: int) -> None:
+        """Be ready for the next time."""
+        os.eventfd_read(self._fd)

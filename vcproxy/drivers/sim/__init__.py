@@ -1,0 +1,8 @@
+"""The simulated driver: the same engine on a network in memory, in virtual time, from a seed."""
+
+from vcproxy.drivers.sim.driver import SimDriver
+from vcproxy.drivers.sim.faults import Faults
+from vcproxy.drivers.sim.peer import Peer
+from vcproxy.drivers.sim.simulation import Server, Simulation, Stuck, seeds
+
+__all__ = ["Faults", "Peer", "Server", "SimDriver", "Simulation", "Stuck", "seeds"]

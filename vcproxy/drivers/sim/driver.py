@@ -1,0 +1,297 @@
+"""The simulated driver: the other half of a net thread, on a network in memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from vcproxy.drivers.sim.link import Endpoint, Stream
+from vcproxy.drivers.sim.port import SimPipe, SimPort
+from vcproxy.drivers.sim.secure import SecureStream
+from vcproxy.drivers.tls import TlsFilter
+from vcproxy.engine.address import Address
+from vcproxy.engine.commands import (
+    Call,
+    Close,
+    Command,
+    Connect,
+    EndBridge,
+    Resolve,
+    ResumeAccept,
+    ShutdownWrite,
+    StartBridge,
+)
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import here
+from vcproxy.engine.net import NetVConnection
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.sim.faults import Span
+    from vcproxy.drivers.sim.network import Acceptor, Network
+
+TraceEntry: TypeAlias = tuple[float, str, str, str, tuple[object, ...]]
+"""Time, engine, call, VC, and what tells the call from others: sizes, digests, reasons."""
+
+
+class SimDriver:
+    """Drives one engine on a simulated network. Its obligations stand in `vcproxy.engine.engine`.
+
+    It does what is due when `turn` is called, and never waits.
+    """
+
+    def __init__(
+        self, engine: Engine, network: Network, trace: list[TraceEntry] | None = None
+    ) -> None:
+        self.engine = engine
+        self.team: list[SimDriver] = [self]
+        """The drivers that connections are dealt to, in turn."""
+        self.accept_errors: deque[OSError] = deque()
+        """What the next accepts fail with."""
+        self.woken: dict[SimPort, None] = {}
+        """Ports that have seen an edge since the last turn."""
+        self._network = network
+        self._timeline = network.timeline
+        self._trace = trace
+        self._listening: dict[Listener, _Accepting] = {}
+        self._attempts: dict[NetVConnection, Connect | Resolve] = {}
+        self._answers: deque[Callable[[], None]] = deque()
+        self._dealt = 0
+        self._perform: dict[type[Command], Callable[..., None]] = {
+            Resolve: self._resolve,
+            Connect: self._connect,
+            ShutdownWrite: self._shutdown_write,
+            Close: self._close,
+            Call: self._call,
+            StartBridge: self._start_bridge,
+            EndBridge: self._end_bridge,
+            ResumeAccept: self._resume_accept,
+        }
+
+    def __repr__(self) -> str:
+        return f"<SimDriver of {self.engine.name}>"
+
+    # -- turns -------------------------------------------------------------------------------
+
+    def wants_turn(self) -> bool:
+        """Whether there is something to do at this very time."""
+        if self._answers or self.woken or self.engine.busy:
+            return True
+        deadline = self.engine.next_deadline()
+        return deadline is not None and deadline <= self._timeline.now
+
+    def turn(self) -> None:
+        """Do all that is due."""
+        engine = self.engine
+        engine.clock(self._timeline.now)
+        try:
+            for _ in range(len(self._answers)):
+                self._answers.popleft()()
+            woken = list(self.woken)
+            self.woken.clear()
+            self._network.random.shuffle(woken)  # a kernel promises no order
+            for port in woken:
+                port.ready()
+            engine.run()
+            for vc in engine.take_reads():
+                if vc.port is not None:
+                    vc.port.read()
+            for vc in engine.take_writes():
+                if vc.port is not None:
+                    vc.port.write()
+            for command in engine.take_commands():
+                self._perform[type(command)](command)
+        finally:
+            here.engine = None  # between turns nobody is inside: posts go through the inbox
+
+    def note(self, call: str, vc: NetVConnection, *detail: object) -> None:
+        """Put a call into the engine in the trace, where one is kept."""
+        if self._trace is not None:
+            self._trace.append((self._timeline.now, self.engine.name, call, vc.name, detail))
+
+    def answer(self, span: Span, call: Callable[[], None]) -> None:
+        """Have a call made in a turn, after a while."""
+        self._timeline.after(self._network.span(span), partial(self._answers.append, call))
+
+    # -- listening ---------------------------------------------------------------------------
+
+    def listen(self, address: Address, listener: Listener, tls: object = None) -> Address:
+        """Accept for a listener from now on; returns the address with its real port.
+
+        `tls` is the ssl.SSLContext of a tls address. Raises OSError.
+        """
+        accepting = _Accepting(self, self._network.listen(address), listener, tls)
+        self._listening[listener] = accepting
+        return accepting.acceptor.address
+
+    def unlisten(self, listener: Listener) -> None:
+        """Accept no more for a listener. Its connections live on."""
+        accepting = self._listening.pop(listener, None)
+        if accepting is not None:
+            self._network.unlisten(accepting.acceptor)
+
+    def accept(self, accepting: _Accepting) -> None:
+        """Accept what waits, as far as it is admitted."""
+        listener, backlog = accepting.listener, accepting.acceptor.backlog
+        network = self._network
+        while backlog and not accepting.paused:
+            if not listener.admits():
+                accepting.paused = True
+            elif self.accept_errors or network.happens(network.faults.accept):
+                accepting.paused = True
+                error = self.accept_errors.popleft() if self.accept_errors else _exhausted()
+                self.engine.accept_failed(listener, error)
+            else:
+                listener.came()
+                driver = self.team[self._dealt % len(self.team)]
+                self._dealt += 1
+                driver.answer(
+                    (0.0, 0.0), partial(driver.adopt, listener, backlog.popleft(), accepting.tls)
+                )
+
+    def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> None:
+        """Own an accepted endpoint from now on."""
+        port = SimPort(self, self._wrap(endpoint, tls, server_side=True))
+        port.vc = self.engine.accepted(listener, port, endpoint.peer)
+        self.note("accepted", port.vc)
+        port.shake_hands()
+        self.woken[port] = None
+
+    def _wrap(
+        self, endpoint: Endpoint, tls: object, *, server_side: bool, server_name: str = ""
+    ) -> Stream:
+        if not isinstance(tls, ssl.SSLContext):
+            return endpoint
+        name = None if server_side else server_name
+        wire = TlsFilter(tls, server_side=server_side, server_hostname=name)
+        return SecureStream(endpoint, wire, self._timeline)
+
+    # -- commands ----------------------------------------------------------------------------
+
+    def _resolve(self, command: Resolve) -> None:
+        vc = command.vc
+        self._attempts[vc] = command
+
+        def resolved() -> None:
+            if self._attempts.pop(vc, None) is not command:
+                return
+            try:
+                addresses, error = self._network.resolve(command.address), None
+            except OSError as reason:
+                addresses, error = [], reason
+            self.note("resolved", vc, *addresses)
+            vc.resolved(addresses, error)
+
+        self.answer(self._network.faults.resolve_s, resolved)
+
+    def _connect(self, command: Connect) -> None:
+        vc = command.vc
+        self._attempts[vc] = command
+
+        def done(endpoint: Endpoint | None, error: OSError | None) -> None:
+            self._answers.append(partial(self._connected, command, endpoint, error))
+
+        self._network.connect(command.address, done)
+
+    def _connected(
+        self, command: Connect, endpoint: Endpoint | None, error: OSError | None
+    ) -> None:
+        vc = command.vc
+        if self._attempts.get(vc) is not command:  # given up
+            if endpoint is not None:
+                endpoint.reset()
+            return
+        del self._attempts[vc]
+        if endpoint is None:
+            assert error is not None
+            self.note("refused", vc, str(error))
+            vc.refused(error)
+            return
+        stream = self._wrap(
+            endpoint, command.tls, server_side=False, server_name=command.server_name
+        )
+        port = SimPort(self, stream)
+        port.vc = vc
+        self.note("connected", vc)
+        vc.connected(port, endpoint.local, endpoint.peer)
+        port.shake_hands()
+        self.woken[port] = None
+
+    def _shutdown_write(self, command: ShutdownWrite) -> None:
+        port = command.vc.port
+        if isinstance(port, SimPort):
+            port.shutdown_write()
+
+    def _close(self, command: Close) -> None:
+        vc = command.vc
+        self._attempts.pop(vc, None)
+        if isinstance(vc.port, SimPort):
+            vc.port.close(command.abort)
+
+        def gone() -> None:
+            self.note("gone", vc)
+            vc.gone()
+
+        self.answer(self._network.faults.gone_s, gone)
+
+    def _call(self, command: Call) -> None:
+        def call() -> None:
+            value: object = None
+            error: Exception | None = None
+            try:
+                value = command.fn(*command.args)
+            except Exception as raised:
+                error = raised
+            self.engine.called(command.number, value, error)
+
+        self.answer(self._network.faults.call_s, call)
+
+    def _start_bridge(self, command: StartBridge) -> None:
+        bridge, network = command.bridge, self._network
+        source, sink = bridge.ports
+        assert isinstance(source, SimPort)
+        assert isinstance(sink, SimPort)
+        if network.happens(network.faults.no_pipe):
+            bridge.refuse()
+        else:
+            capacity = network.random.randint(*network.faults.pipe)
+            SimPipe(self, bridge, source, sink, capacity).move()
+
+    def _end_bridge(self, command: EndBridge) -> None:
+        source, _ = command.bridge.ports
+        if isinstance(source, SimPort) and source.bridged_out is not None:
+            source.bridged_out.stop()
+
+    def _resume_accept(self, command: ResumeAccept) -> None:
+        accepting = self._listening.get(command.listener)
+        if accepting is not None:
+            accepting.paused = False
+            self.accept(accepting)
+
+
+class _Accepting:
+    """A listener and where it listens."""
+
+    __slots__ = ("_driver", "acceptor", "listener", "paused", "tls")
+
+    def __init__(
+        self, driver: SimDriver, acceptor: Acceptor, listener: Listener, tls: object
+    ) -> None:
+        self._driver = driver
+        self.acceptor = acceptor
+        self.listener = listener
+        self.tls = tls
+        self.paused = False
+        acceptor.on_edge = self._edge
+
+    def _edge(self) -> None:
+        self._driver.answer((0.0, 0.0), partial(self._driver.accept, self))
+
+
+def _exhausted() -> OSError:
+    return OSError(errno.EMFILE, os.strerror(errno.EMFILE).lower())

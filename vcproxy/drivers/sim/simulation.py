@@ -1,0 +1,254 @@
+"""Simulation: engines and peers on one network in memory, in virtual time, from one seed.
+
+The same seed and the same script give the same run, call by call at the level of plaintext.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.sim.driver import SimDriver, TraceEntry
+from vcproxy.drivers.sim.faults import Faults
+from vcproxy.drivers.sim.network import Acceptor, Network
+from vcproxy.drivers.sim.peer import Peer
+from vcproxy.drivers.sim.secure import SecureStream
+from vcproxy.drivers.sim.timeline import Timeline
+from vcproxy.drivers.tls import TlsFilter
+from vcproxy.engine.engine import Engine, Level, Log
+
+if TYPE_CHECKING:
+    import ssl
+
+    from vcproxy.drivers.sim.link import Endpoint, Stream
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.mutex import Mutex
+
+SPIN = 200_000
+"""So many turns without time going on are a loop that will not end."""
+
+
+class Stuck(AssertionError):
+    """What a run was to reach will not happen, or not in time."""
+
+
+class Server:
+    """A scripted server: a Peer for each connection."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.peers: list[Peer] = []
+
+
+class Simulation:
+    """A world for tests.
+
+    It is also a context manager: an exception that leaves it carries the seed as a note.
+
+        with Simulation(seed, Faults.all()) as sim:
+            proxy = sim.driver("proxy")
+            address = proxy.listen(Address.parse("tcp://proxy:0"), listener)
+            client = sim.client(address)
+            client.send(b"hello")
+            sim.run(until=lambda: client.received == b"hello")
+    """
+
+    def __init__(self, seed: int, faults: Faults | None = None, *, trace: bool = False) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.faults = faults or Faults()
+        self.timeline = Timeline()
+        self.network = Network(self.timeline, self.random, self.faults)
+        self.drivers: list[SimDriver] = []
+        self.log: list[tuple[float, Level, str]] = []
+        """What the engines logged, and when."""
+        self.trace: list[TraceEntry] | None = [] if trace else None
+        """Every call into an engine, if asked for."""
+        self._mistakes: list[Exception] = []
+        self._phantom = Engine("phantom", memory=0, random=self.random, log=self._log)
+        self._haunted: list[Mutex] = []
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            error.add_note(f"seed={self.seed} (VCPROXY_SEED={self.seed} repeats it)")
+
+    # -- who takes part ----------------------------------------------------------------------
+
+    def driver(
+        self,
+        name: str = "engine",
+        *,
+        memory: int = 64 << 20,
+        bridges: bool = True,
+        log: Log | None = None,
+    ) -> SimDriver:
+        """An engine and its driver. Without a `log`, a programmer's mistake is raised by `run`."""
+        engine = Engine(
+            name, memory=memory, random=self.random, log=log or self._log, bridges=bridges
+        )
+        driver = SimDriver(engine, self.network, self.trace)
+        self.drivers.append(driver)
+        return driver
+
+    def client(
+        self, address: Address, tls: ssl.SSLContext | None = None, server_name: str = ""
+    ) -> Peer:
+        """A peer that connects. `error` tells of a refusal."""
+        peer = Peer()
+
+        def done(endpoint: Endpoint | None, error: OSError | None) -> None:
+            if endpoint is None:
+                peer.attach(None, error)
+            else:
+                name = server_name or address.host
+                peer.attach(self._wrap(endpoint, tls, server_side=False, name=name))
+
+        self.network.connect(address, done)
+        return peer
+
+    def server(
+        self,
+        address: Address,
+        on_connect: Callable[[Peer], None] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> Server:
+        """Peers that are connected to; `on_connect` gives each its script."""
+        acceptor = self.network.listen(address)
+        server = Server(acceptor.address)
+        acceptor.on_edge = partial(self._serve, server, acceptor, on_connect, tls)
+        return server
+
+    def _serve(
+        self,
+        server: Server,
+        acceptor: Acceptor,
+        on_connect: Callable[[Peer], None] | None,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        peer = Peer()
+        server.peers.append(peer)
+        if on_connect is not None:
+            on_connect(peer)
+        endpoint = acceptor.backlog.popleft()
+        peer.attach(self._wrap(endpoint, tls, server_side=True, name=None))
+
+    def _wrap(
+        self, endpoint: Endpoint, tls: ssl.SSLContext | None, *, server_side: bool, name: str | None
+    ) -> Stream:
+        if tls is None:
+            return endpoint
+        wire = TlsFilter(tls, server_side=server_side, server_hostname=name)
+        return SecureStream(endpoint, wire, self.timeline)
+
+    # -- time --------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the beginning."""
+        return self.timeline.now
+
+    def run(self, until: Callable[[], bool] | None = None, limit: float = 3600.0) -> None:
+        """Run until the condition holds; without one, until nothing is left to happen.
+
+        `limit` is in virtual seconds. Raises Stuck when it passes, or when nothing is left to
+        happen and the condition does not hold; and what `_log` caught of programmers' mistakes.
+        """
+        last = self.now + limit
+        turns = 0
+        try:
+            while until is None or not until():
+                waiting = [driver for driver in self.drivers if driver.wants_turn()]
+                arranged = self.timeline.next_time()
+                choices = len(waiting) + (arranged is not None and arranged <= self.now)
+                if choices:
+                    turns += 1
+                    if turns > SPIN:
+                        raise Stuck(f"seed={self.seed}: {waiting} turn for ever at {self.now}s")
+                    choice = self.random.randrange(choices)
+                    if choice < len(waiting):
+                        self._turn(waiting[choice])
+                    else:
+                        self.timeline.step()
+                    continue
+                turns = 0
+                when = self._next_time()
+                if when is None:
+                    if until is None:
+                        return
+                    raise Stuck(
+                        f"seed={self.seed}: nothing is left to happen at {self.now}s, "
+                        "and what was waited for has not"
+                    )
+                if when > last:
+                    raise Stuck(f"seed={self.seed}: not done within {limit}s of virtual time")
+                self.timeline.now = when
+        finally:
+            self._exorcise()
+
+    def elapse(self, seconds: float) -> None:
+        """Run for so long."""
+        end = self.now + seconds
+        self.timeline.at(end, _nothing)
+        self.run(until=lambda: self.now >= end, limit=seconds)
+
+    def _next_time(self) -> float | None:
+        times = [driver.engine.next_deadline() for driver in self.drivers]
+        times.append(self.timeline.next_time())
+        return min((time for time in times if time is not None), default=None)
+
+    def _turn(self, driver: SimDriver) -> None:
+        driver.turn()
+        if self._mistakes:
+            raise self._mistakes.pop()
+        if self.network.happens(self.faults.lock_miss):
+            self._haunt(driver.engine)
+
+    def _haunt(self, engine: Engine) -> None:
+        """Have the phantom hold some conversation's mutex for a while."""
+        open_vcs = [vc for vc in engine.vcs if vc.open]
+        if open_vcs:
+            mutex = self.random.choice(open_vcs).mutex
+            if mutex.try_acquire(self._phantom):
+                self._haunted.append(mutex)
+                self.timeline.after(
+                    self.network.span(self.faults.lock_s), partial(self._let_go, mutex)
+                )
+
+    def _let_go(self, mutex: Mutex) -> None:
+        if mutex in self._haunted:
+            self._haunted.remove(mutex)
+            mutex.release(self._phantom)
+
+    def _exorcise(self) -> None:
+        """Between runs all mutexes are free: the script may hold them."""
+        while self._haunted:
+            self._haunted.pop().release(self._phantom)
+
+    def _log(self, level: Level, text: str, error: Exception | None = None) -> None:
+        self.log.append((self.now, level, text))
+        if error is not None:
+            self._mistakes.append(error)
+
+
+def _nothing() -> None:
+    """Time has passed."""
+
+
+def seeds(count: int) -> Iterator[int]:
+    """The seeds to run: VCPROXY_SEED alone if it is set, else VCPROXY_SEEDS or `count` of them."""
+    if "VCPROXY_SEED" in os.environ:
+        yield int(os.environ["VCPROXY_SEED"])
+    else:
+        yield from range(int(os.environ.get("VCPROXY_SEEDS", count)))

@@ -1,0 +1,134 @@
+"""Splice: a bridge's bytes go from socket to pipe to socket and never enter Python."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.stream import StreamPort
+    from vcproxy.engine.bridge import Bridge
+
+PIPE_SIZE = 1 << 20
+"""Through a 1 MiB pipe splice costs half of what it costs through the default 64 KiB (measured)."""
+
+POOL_SIZE = 32
+"""Pipes kept for the next bridge; more than that are seldom in use at once."""
+
+_FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
+
+
+class Pipe(NamedTuple):
+    """An empty kernel pipe."""
+
+    out: int
+    into: int
+    size: int
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self.out)
+        os.close(self.into)
+
+
+class PipePool:
+    """Empty pipes to borrow."""
+
+    def __init__(self) -> None:
+        self._free: list[Pipe] = []
+
+    def borrow(self) -> Pipe | None:
+        """An empty pipe; None when the system has none to give, or only small ones."""
+        if self._free:
+            return self._free.pop()
+        try:
+            out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            size = fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        except OSError:  # the user's share of pipe memory is used up (pipe(7))
+            os.close(out)
+            os.close(into)
+            return None
+        return Pipe(out, into, size)
+
+    def give_back(self, pipe: Pipe) -> None:
+        """Take an empty pipe back."""
+        if len(self._free) < POOL_SIZE:
+            self._free.append(pipe)
+        else:
+            pipe.close()
+
+    def close(self) -> None:
+        """Close what is in the pool."""
+        while self._free:
+            self._free.pop().close()
+
+
+class Splice:
+    """The mover of one bridge, between two plain ports. See Bridge for its obligations."""
+
+    __slots__ = ("_bridge", "_pipe", "_pool", "_sink", "_source")
+
+    def __init__(
+        self, bridge: Bridge, source: StreamPort, sink: StreamPort, pipe: Pipe, pool: PipePool
+    ) -> None:
+        self._bridge = bridge
+        self._source = source
+        self._sink = sink
+        self._pipe = pipe
+        self._pool = pool
+        source.bridged_out = sink.bridged_in = self
+
+    def move(self) -> None:
+        """One splice in and one out, as far as both sides are ready."""
+        bridge, source, sink = self._bridge, self._source, self._sink
+        todo = bridge.begin()
+        if todo is None:
+            return
+        if todo == 0:
+            self.stop()
+            return
+        inside = bridge.inside
+        taken = given = 0
+        end: OSError | None = None
+        over = False
+        space = self._pipe.size - inside
+        if source.readable and space:
+            try:
+                taken = os.splice(source.fd, self._pipe.into, min(todo, space), flags=_FLAGS)
+                over = taken == 0
+            except BlockingIOError:
+                # With bytes inside, the pipe may be what is full, not the socket that is empty.
+                source.readable = inside > 0
+            except OSError as error:
+                end, over = error, True
+        broken = source
+        if sink.writable and inside + taken:
+            try:
+                given = os.splice(self._pipe.out, sink.fd, inside + taken, flags=_FLAGS)
+            except BlockingIOError:
+                sink.writable = False
+            except OSError as error:
+                end, over, broken = error, True, sink
+        bridge.moved(taken, given)
+        if over:
+            # An orderly end is met again by copying; an error was taken off the socket here.
+            self.stop()
+            if end is not None:
+                broken.broke(end)
+        elif given or (taken and sink.writable):
+            source.vc.look_again(True)
+
+    def stop(self) -> None:
+        """Empty the pipe into the engine's buffer and give it back."""
+        if self._source.bridged_out is not self:
+            return
+        self._source.bridged_out = self._sink.bridged_in = None
+        rest = bytearray()
+        while len(rest) < self._bridge.inside:
+            rest += os.read(self._pipe.out, self._bridge.inside - len(rest))
+        self._pool.give_back(self._pipe)
+        self._bridge.ended(bytes(rest))

@@ -1,0 +1,113 @@
+"""Standard input and output as one connection, as inetd or ssh's ProxyCommand hand it over."""
+
+from __future__ import annotations
+
+import os
+import select
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.stream import StreamPort
+from vcproxy.engine.address import Address
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.epoll import EpollDriver
+    from vcproxy.engine.listener import Listener
+
+
+class StdioPort(StreamPort):
+    """Reads one descriptor and writes another: pipes, terminals, sockets or files.
+
+    Both are duplicates, and the originals become /dev/null: so closing one is seen by whoever is
+    at its other end, and nothing the program prints goes into the stream.
+    """
+
+    __slots__ = ("_blocking", "_out")
+
+    def __init__(self, driver: EpollDriver, source: int = 0, sink: int = 1) -> None:
+        self._driver = driver
+        self.sock = None
+        self.fd, self._out = _take(source, os.O_RDONLY), _take(sink, os.O_WRONLY)
+        # The open file is shared with whoever started us: it is put back as it was found.
+        self._blocking = [fd for fd in (self.fd, self._out) if os.get_blocking(fd)]
+        for fd in self._blocking:
+            os.set_blocking(fd, False)
+        self.writable = True
+        self.spliceable = False
+        self.bridged_out = self.bridged_in = None
+        self._eof = False
+        self._recv_into = lambda view: os.readv(self.fd, [view])
+        self._send = partial(os.write, self._out)
+        self._sendmsg = partial(os.writev, self._out)
+        # A regular file cannot be polled, and need not be: it is always ready.
+        self._ending = self.readable = not _watched(driver, self.fd, self, select.EPOLLIN)
+        _watched(driver, self._out, _Out(self), select.EPOLLOUT)
+
+    def shutdown_write(self) -> None:
+        """Close the output: its reader sees the end."""
+        self.writable = False
+        self._close(self._out)
+        self._out = -1
+
+    def close(self, abort: bool) -> None:
+        """Close both: what was written stays readable at the other end."""
+        self.finish()
+
+    def finish(self) -> None:
+        """Close both descriptors now."""
+        if self.fd >= 0:
+            self._close(self.fd)
+            self._close(self._out)
+            self.fd = self._out = -1
+            self.vc.gone()
+
+    def _close(self, fd: int) -> None:
+        if fd >= 0:
+            self._driver.forget(fd)
+            if fd in self._blocking:
+                os.set_blocking(fd, True)
+            os.close(fd)
+
+
+class _Out:
+    """Tells the port that its output takes more."""
+
+    def __init__(self, port: StdioPort) -> None:
+        self._port = port
+
+    def ready(self, mask: int) -> None:
+        self._port.writable = True
+        self._port.write()
+
+
+class Stdio:
+    """The listener's side: one connection is there from the start, and no other will come."""
+
+    asked = Address("stdio")
+
+    def __init__(self, driver: EpollDriver, listener: Listener) -> None:
+        listener.came()
+        port = StdioPort(driver)
+        port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
+
+    def resume(self) -> None:
+        """Nothing more is accepted."""
+
+    def close(self) -> None:
+        """Nothing is left to close: the connection lives on."""
+
+
+def _take(fd: int, mode: int) -> int:
+    taken = os.dup(fd)
+    null = os.open(os.devnull, mode)
+    os.dup2(null, fd)
+    os.close(null)
+    return taken
+
+
+def _watched(driver: EpollDriver, fd: int, watcher: StdioPort | _Out, mask: int) -> bool:
+    try:
+        driver.watch(fd, watcher, mask | select.EPOLLET)
+    except PermissionError:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""TlsPort: a stream port with a TLS filter between the socket and the engine."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.stream import ENDS, LINGER_S, StreamPort
+from vcproxy.drivers.tls import TlsError, TlsFilter
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.epoll import EpollDriver
+
+
+class TlsPort(StreamPort):
+    """A socket whose bytes are ciphertext; the engine sees plaintext and counts plaintext."""
+
+    __slots__ = ("_closing", "_filter")
+
+    def __init__(self, driver: EpollDriver, sock: socket.socket, tls: TlsFilter) -> None:
+        super().__init__(driver, sock)
+        self.spliceable = False
+        self._filter = tls
+        self._closing = False
+
+    def ready(self, mask: int) -> None:
+        """Take an edge from epoll."""
+        if mask & ~select.EPOLLOUT:
+            self.readable = True
+        if mask & ENDS:
+            self._ending = True
+        if mask & select.EPOLLOUT:
+            self.writable = True
+        if self._closing:
+            self._finish_closing()
+        elif not self._filter.established:
+            self.shake_hands()
+        else:
+            if self.writable:
+                self.write()
+            self.read()
+            if mask & select.EPOLLERR:
+                self._look_for_error()
+
+    def shake_hands(self) -> None:
+        """Take the handshake as far as the wire allows."""
+        tls = self._filter
+        try:
+            while not tls.handshake():
+                self._flush()
+                if not self._feed():
+                    return
+        except TlsError as error:
+            self._flush()  # the alert
+            self.vc.failed(error)
+            return
+        except OSError as error:
+            self.broke(error)
+            return
+        self._flush()
+        self.vc.established(tls.sni, tls.alpn, tls.peer)
+
+    def read(self) -> None:
+        """Read once: first what is decrypted or can be, then what the wire has."""
+        tls = self._filter
+        if not (self.readable or tls.pending):
+            return
+        vc = self.vc
+        view = vc.begin_read()
+        if view is None:
+            return
+        error: OSError | None = None
+        count = None
+        try:
+            count = tls.read_into(view)
+            while count is None and self._feed():
+                count = tls.read_into(view)
+        except OSError as reason:
+            error = reason
+        if count:
+            vc.received(count)
+            if self.readable or tls.pending:
+                vc.look_again(True)
+        else:
+            vc.would_block()
+            if error is not None:
+                self._flush()
+                self.broke(error)
+            elif count == 0:
+                vc.ended()
+        self._flush()
+
+    def write(self) -> None:
+        """Encrypt and send as much as the wire takes at once."""
+        vc, tls = self.vc, self._filter
+        self._flush()
+        while self.writable and tls.established:
+            views = vc.begin_write()
+            if views is None:
+                return
+            try:
+                count = tls.write(views)
+            except TlsError as error:
+                vc.sent(0)
+                self.broke(error)
+                return
+            vc.sent(count)
+            self._flush()
+            if not count:
+                return
+
+    def broke(self, error: OSError) -> None:
+        """The connection has failed: tell the VC in plain words."""
+        if isinstance(error, TlsError):
+            self.readable = self.writable = False
+            self.vc.failed(error)
+        else:
+            super().broke(error)
+
+    def shutdown_write(self) -> None:
+        """Send close_notify behind all that was written; FIN follows when we close."""
+        self._filter.close_notify()
+        self._flush()
+
+    def close(self, abort: bool) -> None:
+        """Close: with a reset, or once the ciphertext has left, in two seconds at the latest."""
+        if abort:
+            self._flush()  # the alert that tells the peer why
+            super().close(abort=True)
+            return
+        self._filter.close_notify()
+        self._closing = True
+        self._driver.after(LINGER_S, self._give_up)
+        self._finish_closing()
+
+    def _finish_closing(self) -> None:
+        if self._flush() and self.sock is not None:
+            super().close(abort=False)
+
+    def _feed(self) -> bool:
+        """Bring ciphertext, or the wire's end, to the filter; False: nothing came."""
+        if not self.readable:
+            return False
+        scratch = self._driver.ciphertext
+        try:
+            count = self._recv_into(scratch)
+        except BlockingIOError:
+            self.readable = False
+            return False
+        if count:
+            self._filter.feed(scratch[:count])
+            # A short read proves the socket empty only where no FIN may stand behind it.
+            if count < len(scratch) and not self._ending:
+                self.readable = False
+        else:
+            self._filter.feed_eof()
+            self.readable = False
+            self._eof = True
+        return True
+
+    def _flush(self) -> bool:
+        """Send what ciphertext the wire takes; True when none is left."""
+        tls = self._filter
+        try:
+            while waiting := tls.ciphertext():
+                tls.sent(self._send(waiting))
+        except BlockingIOError:
+            self.writable = False
+            return False
+        except OSError:
+            self.writable = False  # reading tells why
+            return True
+        return True

@@ -1,0 +1,1 @@
+"""Hierarchical state machines, declared as classes and checked when the class is made."""

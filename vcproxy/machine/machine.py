@@ -1,0 +1,203 @@
+"""Machine: a continuation whose behaviour is declared as states.
+
+    class Greeter(Machine):
+        ASKING = State(initial=True, timeout="5s")
+        RELAYING, DONE = State(), State(final=True)
+        ASKING.goes(Event.TIMEOUT, DONE)
+
+        @ASKING.on(Message, to=RELAYING)
+        def asked(self, message: Message) -> None: ...
+
+Any state may be current, one with children too. A move leaves up to the nearest state that holds
+both ends and enters down from there; only a move to oneself leaves and enters the state itself. The
+graph is law: nothing but a declared receiver moves a machine, and to declared targets only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.event import Event
+from vcproxy.machine import graph
+from vcproxy.machine.state import ANY, State, label
+from vcproxy.machine.table import Entry, Record, Table, Way, build, catch, unhandled, way
+
+if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.scheduler import Action
+
+REMEMBERED: Final = 64
+"""Events in a machine's ring: Traffic Server's transactions keep 65, enough for a post mortem."""
+_FIRST_SLOTS = 8  # most machines of a busy proxy are idle or short: the ring doubles when it must
+_TIMEOUT = Event.TIMEOUT
+
+
+class Received(NamedTuple):
+    """One event in a machine's history."""
+
+    machine: str
+    state: State
+    key: Hashable
+    source: str
+    """OS for an engine event and a nameless message, SELF for one's own, or the sender's name."""
+
+    def __str__(self) -> str:
+        return f"{self.machine} @ {self.state.name} got '{label(self.key)}' from {self.source}"
+
+
+class Machine(Continuation):
+    """A hierarchical state machine. A class without states is abstract: a base for others.
+
+    Make it, then start() it: the constructor enters nothing. Making the class raises TypeError
+    where its graph breaks the law (see vcproxy.machine.graph).
+    """
+
+    __slots__ = ("_next", "_ring", "_state", "_table", "_timers", "name")
+
+    CREATED = State()
+    """The current state until start(): it receives nothing."""
+    states: ClassVar[tuple[State, ...]] = ()
+    """In the order of declaration."""
+    _birth: ClassVar[Way]
+    _unborn: ClassVar[Table] = {ANY: (unhandled, None, None, {})}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        declared = tuple(value for value in vars(cls).values() if isinstance(value, State))
+        if declared and cls.states:
+            raise TypeError(
+                f"{declared[0].place}: {declared[0]!r}: {cls.states[0].machine} has its states, "
+                "and a subclass adds none: it overrides methods"
+            )
+        if declared:
+            graph.check(cls.__qualname__, vars(cls))
+            cls.states = declared
+        if cls.states:
+            initial = next(state for state in cls.states if state.initial)
+            cls._birth = way(cls, Machine.CREATED, initial, build(cls)[initial])
+
+    @classmethod
+    def transitions(cls) -> Iterator[tuple[State, Hashable, State]]:
+        """Yield each declared (source, key, target): the arrows of a diagram."""
+        for state in cls.states:
+            for receiver in state.receivers:
+                for target in receiver.targets:
+                    yield state, receiver.key, target
+
+    def __init__(self, engine: Engine, mutex: Mutex, *, name: str = "") -> None:
+        if not self.states:
+            raise TypeError(
+                f"{type(self).__qualname__} declares no states: it is a base for others"
+            )
+        super().__init__(engine, mutex)
+        self.name = name or type(self).__name__
+        self._state = Machine.CREATED
+        self._table = self._unborn
+        self._timers: list[Action] = []
+        self._ring: list[Record | None] = []
+        self._next = 0
+
+    @property
+    def state(self) -> State:
+        """The current state; CREATED before start()."""
+        return self._state
+
+    def __repr__(self) -> str:
+        return f"<{self.name} @ {self._state.name}>"
+
+    def start(self) -> None:
+        """Enter the initial state. Raises RuntimeError when called again."""
+        if self._state is not Machine.CREATED:
+            raise RuntimeError(f"{self!r} has been started before: a machine starts once")
+        self._move(self._birth)
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Give the event to the receiver that is declared for the current state.
+
+        A timeout whose state has been left is ignored, and so is whatever reaches a final state
+        that declares no receiver for it: messages may still have been on their way. Raises
+        Unhandled where nothing receives the key, ValueError for a target that was not declared.
+        """
+        try:
+            function, record, way, choices = self._table[key]
+        except KeyError:
+            entry = self._seldom(key, data)
+            if entry is None:
+                return
+            function, record, way, choices = entry
+        if record is None:
+            # Only the name is kept: a ring must not keep messages, and their buffers, alive.
+            name = getattr(data, "name", None)
+            record = self._state, key, name if type(name) is str else "OS"
+        latest = self._next
+        try:
+            self._ring[latest] = record
+        except IndexError:
+            latest = self._turn(record)
+        self._next = latest + 1
+        target = function(self, data)
+        if target is not None:
+            try:
+                way = choices[target]
+            except (KeyError, TypeError):
+                raise self._undeclared(target, key, choices) from None
+        if way is not None:
+            self._move(way)
+
+    def history(self) -> Iterator[Received]:
+        """Yield the last REMEMBERED events, oldest first; the one being received is the last."""
+        for record in (*self._ring[self._next :], *self._ring[: self._next]):
+            if record is not None:
+                state, key, source = record
+                yield Received(self.name, state, key, "SELF" if source == self.name else source)
+
+    def crashed(self, error: Exception) -> str:
+        """Return the history for the log, a line for each event."""
+        return "\n".join(map(str, self.history()))
+
+    def finished(self) -> None:
+        """Called once, on entering a final state: the machine is over. To be overridden."""
+
+    def _seldom(self, key: Hashable, data: object) -> Entry | None:
+        """Find what has no entry of its own: a timeout (None: it is late), or a catch-all's key."""
+        if key is _TIMEOUT:
+            return self._table.get(data) if isinstance(data, State) else None
+        return catch(self._table[ANY], key)
+
+    def _move(self, way: Way) -> None:
+        leaving, entering, target, table = way
+        timers = self._timers
+        for state, hook in leaving:
+            if state.seconds is not None:
+                timers.pop().cancel()
+            if hook is not None:
+                hook(self)
+        self._state = target
+        self._table = table
+        for state, hook in entering:
+            if state.seconds is not None:
+                # Inner states are left before outer ones, so their clocks are a stack.
+                timers.append(self.engine.schedule_in(state.seconds, self, _TIMEOUT, state))
+            if hook is not None:
+                hook(self)
+        if target.final:
+            self.finished()
+
+    def _turn(self, record: Record) -> int:
+        """Put the record past the ring's end: into a longer ring, or at its beginning."""
+        ring = self._ring
+        latest = len(ring) % REMEMBERED
+        if latest == len(ring):
+            ring.extend([None] * (latest or _FIRST_SLOTS))
+        ring[latest] = record
+        return latest
+
+    def _undeclared(self, target: object, key: Hashable, choices: dict[State, Way]) -> ValueError:
+        declared = ", ".join(choice.name for choice in choices) or "no target"
+        return ValueError(
+            f"{self.name} @ {self._state.name}: the receiver of {label(key)} returned {target!r}; "
+            f"it declares {declared}: return one of them, or None"
+        )

@@ -1,0 +1,312 @@
+"""The program while it runs: net threads, listeners, reload and drain, from a configuration."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Hashable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from vcproxy.business.service import Service
+from vcproxy.business.session import Session
+from vcproxy.config.loader import Configuration, load
+from vcproxy.config.problem import ConfigError
+from vcproxy.drivers.calls import Callers
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.units import show_duration
+from vcproxy.log import LineLog
+from vcproxy.upstream.servers import RoundRobin
+from vcproxy.upstream.servers import Server as Upstreamed
+
+if TYPE_CHECKING:
+    from vcproxy.config import schema
+
+DRAIN_TICK_S = 0.02
+"""How often a draining proxy looks whether its last connection has gone."""
+
+
+class StartError(Exception):
+    """The proxy cannot start; the text says why, for people."""
+
+
+class Proxy:
+    """Everything that a configuration stands for, running in this process.
+
+    `run` turns the first net thread in the calling thread, which must be the main one: signals
+    come there.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Make the net threads and listen. Raises StartError."""
+        proxy = configuration.settings.proxy
+        try:
+            self.log = LineLog(proxy.log)
+        except OSError as error:
+            raise StartError(f"{configuration.file}: proxy.log: {error}") from None
+        _raise_descriptor_limit()
+        self._configuration = configuration
+        self._callers = Callers()
+        self._drivers = [
+            EpollDriver(
+                Engine(
+                    f"net-{number}",
+                    memory=proxy.memory // proxy.net_threads,
+                    random=random.Random(),
+                    log=self.log,
+                    bridges=proxy.splice,
+                ),
+                self._callers,
+            )
+            for number in range(proxy.net_threads)
+        ]
+        self._first = self._drivers[0]
+        self._first.team = self._drivers
+        self._draining = False
+        self._listeners: dict[str, Listener] = {}
+        self._bound: dict[Address, tuple[Listener, Address]] = {}
+        try:
+            self._apply(configuration)
+        except OSError as error:
+            self._close()
+            raise StartError(str(error)) from None
+
+    # -- running -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        self._take_signals()
+        threads = [
+            threading.Thread(target=driver.run, name=driver.engine.name)
+            for driver in self._drivers[1:]
+        ]
+        for thread in threads:
+            thread.start()
+        for name, listener in self._listeners.items():
+            for at, real in self._bound.values():
+                if at is listener:
+                    print(f"listening {name} {real}", file=sys.stderr)
+        print("ready", file=sys.stderr, flush=True)
+        if all(address.scheme == "stdio" for address in self._bound):
+            self._every(DRAIN_TICK_S, self._stop_when_idle)
+        self._first.run()
+        for thread in threads:
+            thread.join()
+
+    def _take_signals(self) -> None:
+        def take(number: int, call: Callable[[], None]) -> None:
+            def handler(_: int, __: FrameType | None) -> None:
+                self._first.engine.inbox.post(call)
+
+            signal.signal(number, handler)
+
+        take(signal.SIGTERM, self.drain)
+        take(signal.SIGINT, self.drain)
+        take(signal.SIGHUP, self.reload)
+        take(signal.SIGUSR1, self.log.reopen)
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Accept no more, let what runs end within the drain timeout, stop. Again: stop now."""
+        if self._draining:
+            self._stop()
+            return
+        self._draining = True
+        for listener in self._listeners.values():
+            self._first.unlisten(listener)
+        limit = self._configuration.settings.proxy.drain_timeout
+        if self._open:
+            self.log("info", f"draining {self._open} connections, {show_duration(limit)} at most")
+        self._every(DRAIN_TICK_S, self._stop_when_idle)
+        self._after(limit, self._stop)
+
+    @property
+    def _open(self) -> int:
+        return sum(len(driver.engine.vcs) for driver in self._drivers)
+
+    def _stop_when_idle(self) -> None:
+        if not self._open:
+            self._stop()
+
+    def _stop(self) -> None:
+        for driver in self._drivers:
+            driver.stop()
+
+    def _close(self) -> None:
+        for driver in self._drivers:
+            driver.close()
+
+    # -- configurations ----------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration anew; new connections use it. A broken one changes nothing."""
+        file = self._configuration.file
+
+        def loaded(value: object, error: Exception | None) -> None:
+            self._first.engine.inbox.post(partial(self._reloaded, value, error))
+
+        self._callers.run(load, (file,), loaded)
+
+    def _reloaded(self, value: object, error: Exception | None) -> None:
+        file = self._configuration.file
+        if isinstance(value, Configuration) and not self._draining:
+            try:
+                self._apply(value)
+            except OSError as reason:
+                error = reason
+            else:
+                self._note_unchangeable(value)
+                self._configuration = value
+                self.log("info", f"reloaded {file}: new connections use it")
+        if error is not None:
+            known = isinstance(error, ConfigError | OSError)
+            text = f"not reloaded, the configuration in use stays:\n{error}"
+            self.log("error", text, None if known else error)
+
+    def _note_unchangeable(self, new: Configuration) -> None:
+        old = self._configuration.settings.proxy
+        for key in ("net_threads", "memory", "splice", "log"):
+            if getattr(new.settings.proxy, key) != getattr(old, key):
+                self.log("warning", f"proxy.{key} has changed; that takes a restart")
+
+    def _apply(self, configuration: Configuration) -> None:
+        """Serve by a configuration from now on. Raises OSError with nothing changed."""
+        file = configuration.file
+        wanted = {
+            address: (entry, self._listener(entry.name))
+            for entry in configuration.settings.listener
+            for address in entry.bind
+        }
+        fresh = [address for address in wanted if address not in self._bound]
+        bound: dict[Address, tuple[Listener, Address]] = {}
+        for address in fresh:
+            entry, listener = wanted[address]
+            try:
+                bound[address] = listener, self._first.listen(address, listener)
+            except OSError as error:
+                for other, (owner, _) in bound.items():
+                    self._first.unlisten(owner, other)
+                reason = (error.strerror or str(error)).lower()
+                text = f"{file}: listener.{entry.name}: cannot listen at {address}: {reason}"
+                raise OSError(text) from error
+        for address, (listener, _) in list(self._bound.items()):
+            now = wanted.get(address)
+            if now is None or now[1] is not listener:
+                self._first.unlisten(listener, address)
+                del self._bound[address]
+                if now is not None:  # it has another name now
+                    bound[address] = now[1], self._first.listen(address, now[1])
+        self._bound.update(bound)
+        self._listeners = {listener.name: listener for _, listener in wanted.values()}
+        for entry in configuration.settings.listener:
+            self._equip(self._listener(entry.name), entry, configuration)
+
+    def _listener(self, name: str) -> Listener:
+        listener = self._listeners.get(name)
+        if listener is None:
+            listener = Listener(name, acceptor=_nobody, home=self._first.engine)
+            self._listeners[name] = listener
+        return listener
+
+    def _equip(
+        self, listener: Listener, entry: schema.Listener, configuration: Configuration
+    ) -> None:
+        """Give a listener what its entry says."""
+        plugin = configuration.plugins[entry.name]
+        servers = _servers(configuration.settings.upstream.get(entry.upstream or ""))
+        timeouts = entry.timeouts
+        services = {
+            driver.engine: Service(
+                name=entry.name,
+                options=plugin.options,
+                upstream=RoundRobin(servers) if servers else None,
+                connect_s=timeouts.connect,
+                inactivity_s=timeouts.inactivity,
+                active_s=timeouts.active,
+                half_close=entry.half_close,
+            )
+            for driver in self._drivers
+        }
+        listener.tls = _server_tls(entry.tls)
+        listener.handshake_s = timeouts.handshake
+        listener.max_connections = entry.limits.max_connections
+        session = plugin.cls
+        assert issubclass(session, Session)
+
+        def accept(client: NetVConnection) -> None:
+            session(client, services[client.engine]).start()
+
+        listener.acceptor = accept
+
+    # -- the program's own timers ------------------------------------------------------------
+
+    def _every(self, seconds: float, call: Callable[[], None]) -> None:
+        engine = self._first.engine
+        engine.schedule_every(seconds, _Chore(engine, call), Event.TIMEOUT, None)
+
+    def _after(self, seconds: float, call: Callable[[], None]) -> None:
+        engine = self._first.engine
+        engine.schedule_in(seconds, _Chore(engine, call), Event.TIMEOUT, None)
+
+
+class _Chore(Continuation):
+    """A call to be made on the first net thread, at its time."""
+
+    def __init__(self, engine: Engine, call: Callable[[], None]) -> None:
+        super().__init__(engine, Mutex())
+        self._call = call
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        self._call()
+
+
+def _nobody(client: NetVConnection) -> None:
+    """Nothing serves the listener yet."""
+    client.do_io_close()
+
+
+def _servers(upstream: schema.Upstream | None) -> list[Upstreamed]:
+    if upstream is None:
+        return []
+    tls = None
+    if any(address.secure for address in upstream.servers):
+        from vcproxy.drivers.tls_context import client_context
+
+        tls = client_context(ca=upstream.tls.ca, verify=upstream.tls.verify)
+    return [Upstreamed(address, tls if address.secure else None) for address in upstream.servers]
+
+
+def _server_tls(tls: schema.ListenerTls | None) -> object:
+    if tls is None:
+        return None
+    from vcproxy.drivers.tls_context import Identity, server_context
+
+    names = {name: Identity(pair.certificate, pair.key) for name, pair in tls.names.items()}
+    return server_context(
+        tls.certificate, tls.key, client_ca=tls.client_ca, alpn=tls.alpn, names=names
+    )
+
+
+def _raise_descriptor_limit() -> None:
+    """Use all the descriptors that the system allows: the soft limit is made for programs that
+    call select(2)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def serve(file: Path) -> None:
+    """Load a configuration and run it. Raises ConfigError, StartError."""
+    Proxy(load(file)).run()

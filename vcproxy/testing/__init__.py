@@ -1,0 +1,1 @@
+"""For authors of plugins and machines: simulated proxies, scripted peers, checks."""

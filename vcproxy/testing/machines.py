@@ -1,0 +1,78 @@
+"""A check for any declared machine, made from its class alone: every state against every key.
+
+It checks what the declarations mean, not what receivers do; nothing is instantiated.
+"""
+
+from collections.abc import Hashable
+from random import Random
+
+from vcproxy.engine.event import Event
+from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import ANY, ENTER, LEAVE, Receiver, State, flatten, label, route
+
+_STEPS = 50
+"""Of one random walk: several times round the largest machine in the tree."""
+
+
+def check_machine(machine: type[Machine], *, walks: int = 20, seed: int = 0) -> set[str]:
+    """Check the class; return its holes, "STATE KEY" for each key it knows that a state refuses.
+
+    A refused key ends the machine, so its test names the holes, and a new one is a decision:
+    `assert check_machine(Greeter) == {"RELAYING Message"}`. Raises AssertionError where a state
+    receives a key otherwise than a walk up its parents says, or where a random walk from the
+    initial state leaves the class or gets entering and leaving out of balance.
+    """
+    assert machine.states, f"{machine.__qualname__} declares no states"
+    random = Random(seed)
+    for _ in range(walks):
+        _walk(machine, random)
+    return {
+        f"{state.name} {label(key)}"
+        for state in machine.states
+        for key in known_keys(machine)
+        if not _received(state, key)
+        and not state.final
+        # Only the state whose clock runs out has to take a TIMEOUT, and its class was checked.
+        and key is not Event.TIMEOUT
+    }
+
+
+def known_keys(machine: type[Machine]) -> set[Hashable]:
+    """Return every key that some state of the class declares a receiver for."""
+    declared = {receiver.key for state in machine.states for receiver in state.receivers}
+    return declared - {ANY, ENTER, LEAVE}
+
+
+def receiver_of(state: State, key: Hashable) -> Receiver | None:
+    """Find the receiver of a key by walking up: own receiver, own catch-all, then the parent's."""
+    for holder in reversed(state.path):
+        own = {receiver.key: receiver for receiver in holder.receivers}
+        if key in own or ANY in own:
+            return own.get(key) or own[ANY]
+    return None
+
+
+def _received(state: State, key: Hashable) -> bool:
+    received = flatten(state)
+    found, expected = received.get(key, received.get(ANY)), receiver_of(state, key)
+    assert found is expected, f"{state!r} takes {label(key)} with {found}, not with {expected}"
+    return found is not None
+
+
+def _walk(machine: type[Machine], random: Random) -> None:
+    entered: list[State] = []
+    (state,) = (state for state in machine.states if state.initial)
+    left: tuple[State, ...] = ()
+    path = state.path
+    for _ in range(_STEPS):
+        assert state in machine.states, f"{state!r} is not a state of {machine.__qualname__}"
+        for leaving in left:
+            assert entered.pop() is leaving, f"{leaving!r} is left before a state inside it"
+        entered.extend(path)
+        assert tuple(entered) == state.path, f"in {state!r} what was entered is {entered}"
+        targets = [target for r in flatten(state).values() for target in r.targets]
+        if not targets:
+            return
+        target = random.choice(targets)
+        left, path = route(state, target)
+        state = target

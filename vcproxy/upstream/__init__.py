@@ -1,0 +1,1 @@
+"""Upstreams: the servers behind a listener, and which of them to try."""
