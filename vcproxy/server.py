@@ -38,6 +38,9 @@ DRAIN_TICK_S = 0.02
 """How often a draining proxy looks whether its last connection has gone."""
 
 
+Place = Address | tuple[str, Address]
+
+
 class StartError(Exception):
     """The proxy cannot start; the text says why, for people."""
 
@@ -76,7 +79,8 @@ class Proxy:
         self._first.team = self._drivers
         self._draining = False
         self._listeners: dict[str, Listener] = {}
-        self._bound: dict[Address, tuple[Listener, Address]] = {}
+        self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
+        """Who listens at each place: the address that was asked for, and the real one."""
         try:
             self._apply(configuration)
         except OSError as error:
@@ -95,11 +99,11 @@ class Proxy:
         for thread in threads:
             thread.start()
         for name, listener in self._listeners.items():
-            for at, real in self._bound.values():
+            for at, _, real in self._bound.values():
                 if at is listener:
                     print(f"listening {name} {real}", file=sys.stderr)
         print("ready", file=sys.stderr, flush=True)
-        if all(address.scheme == "stdio" for address in self._bound):
+        if all(asked.scheme == "stdio" for _, asked, _ in self._bound.values()):
             self._every(DRAIN_TICK_S, self._stop_when_idle)
         self._first.run()
         for thread in threads:
@@ -186,31 +190,31 @@ class Proxy:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
         file = configuration.file
         wanted = {
-            address: (entry, self._listener(entry.name))
+            _place(entry, address): (entry, self._listener(entry.name), address)
             for entry in configuration.settings.listener
             for address in entry.bind
         }
-        fresh = [address for address in wanted if address not in self._bound]
-        bound: dict[Address, tuple[Listener, Address]] = {}
-        for address in fresh:
-            entry, listener = wanted[address]
+        bound: dict[Place, tuple[Listener, Address, Address]] = {}
+        for place, (entry, listener, address) in wanted.items():
+            if place in self._bound:
+                continue
             try:
-                bound[address] = listener, self._first.listen(address, listener)
+                bound[place] = listener, address, self._first.listen(address, listener)
             except OSError as error:
-                for other, (owner, _) in bound.items():
-                    self._first.unlisten(owner, other)
+                for owner, asked, _ in bound.values():
+                    self._first.unlisten(owner, asked)
                 reason = (error.strerror or str(error)).lower()
                 text = f"{file}: listener.{entry.name}: cannot listen at {address}: {reason}"
                 raise OSError(text) from error
-        for address, (listener, _) in list(self._bound.items()):
-            now = wanted.get(address)
+        for place, (listener, address, _) in list(self._bound.items()):
+            now = wanted.get(place)
             if now is None or now[1] is not listener:
                 self._first.unlisten(listener, address)
-                del self._bound[address]
+                del self._bound[place]
                 if now is not None:  # it has another name now
-                    bound[address] = now[1], self._first.listen(address, now[1])
+                    bound[place] = now[1], address, self._first.listen(address, now[1])
         self._bound.update(bound)
-        self._listeners = {listener.name: listener for _, listener in wanted.values()}
+        self._listeners = {listener.name: listener for _, listener, _ in wanted.values()}
         for entry in configuration.settings.listener:
             self._equip(self._listener(entry.name), entry, configuration)
 
@@ -271,6 +275,11 @@ class _Chore(Continuation):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         self._call()
+
+
+def _place(entry: schema.Listener, address: Address) -> Place:
+    """What tells a bound address from the others: on port 0 each listener gets one of its own."""
+    return address if address.port or address.path else (entry.name, address)
 
 
 def _nobody(client: NetVConnection) -> None:

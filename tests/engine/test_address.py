@@ -29,9 +29,11 @@ def test_any_text_is_an_address_or_a_value_error_that_names_it(text: str) -> Non
     try:
         address = Address.parse(text)
     except ValueError as error:
-        assert f'"{text}"' in str(error)
+        complaint = str(error)
     else:
+        complaint = f'"{text}"'
         assert Address.parse(str(address)) == address
+    assert f'"{text}"' in complaint
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Model(RuleBasedStateMachine):
         self.memory = Memory(1 << 20)
         self.buffers = (IOBuffer(self.memory), IOBuffer(self.memory))
         self.ahead: dict[Reader, bytes] = {}
-        self.written = {buffer: 0 for buffer in self.buffers}
+        self.written = dict.fromkeys(self.buffers, 0)
         self.slabs = Slabs()
 
     def _appended(self, buffer: IOBuffer, data: bytes) -> None:
@@ -139,9 +139,7 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None
-)
+TestModel.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 def test_a_slab_goes_round() -> None:

@@ -147,12 +147,17 @@ class World:
         ear = Ear(self.engine, mutex)
         with ear.mutex.hold(self.engine):
             vc = self.engine.connect(ear, TARGET)
+        wire = self.plug(vc, spliceable=spliceable)
+        self.commands.clear()
+        return vc, wire
+
+    def plug(self, vc: NetVConnection, *, spliceable: bool = False) -> Wire:
+        """A VC that was on its way is connected."""
         wire = Wire(spliceable)
         wire.vc = vc
         vc.connected(wire, "here", "there")
         self.settle()
-        self.commands.clear()
-        return vc, wire
+        return wire
 
     def reading(self, nbytes: int | None = None) -> tuple[Ear, NetVConnection, Wire]:
         """A VC that an ear reads."""
@@ -163,7 +168,9 @@ class World:
         self.settle()
         return ear, vc, wire
 
-    def writing(self, data: bytes = b"", nbytes: int | None = None) -> tuple[Ear, NetVConnection, Wire]:
+    def writing(
+        self, data: bytes = b"", nbytes: int | None = None
+    ) -> tuple[Ear, NetVConnection, Wire]:
         """A VC that an ear writes."""
         ear = Ear(self.engine)
         vc, wire = self.vc(ear.mutex)

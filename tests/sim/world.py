@@ -17,9 +17,6 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
 
-PROXY = Address.parse("tcp://proxy:80")
-SERVER = Address.parse("tcp://server:80")
-
 Tunnel: TypeAlias = OneWayTunnel | TwoWayTunnel
 
 
@@ -39,7 +36,7 @@ class Session(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         """Take what a session takes; anything else is wrong."""
         if key is Event.ACCEPT:
-            self._server = self._proxy.outward.connect(self, SERVER)
+            self._server = self._proxy.outward.connect(self, self._proxy.server)
         elif key is Event.CONNECTED and self.tunnel is None:
             for vc in (self._client, self._server):
                 vc.set_inactivity_timeout(self._proxy.inactivity_s)
@@ -57,7 +54,13 @@ class Session(Continuation):
     def _lend(self) -> Tunnel:
         proxy = self._proxy
         if proxy.two_way:
-            return TwoWayTunnel(self, self._client, self._server, water_mark=proxy.water_mark)
+            return TwoWayTunnel(
+                self,
+                self._client,
+                self._server,
+                half_close=proxy.half_close,
+                water_mark=proxy.water_mark,
+            )
         return WatchedTunnel(
             self, self._client, self._server, nbytes=proxy.nbytes, water_mark=proxy.water_mark
         )
@@ -85,19 +88,24 @@ class Proxy:
         self,
         inward: SimDriver,
         outward: SimDriver,
+        server: Address,
         *,
         two_way: bool,
+        half_close: bool = True,
         nbytes: int | None = None,
         water_mark: int | None = None,
         inactivity_s: float = 0.0,
     ) -> None:
         self.outward: Engine = outward.engine
+        self.server = server
         self.two_way = two_way
+        self.half_close = half_close
         self.nbytes = nbytes
         self.water_mark = water_mark
         self.inactivity_s = inactivity_s
         self.sessions: list[Session] = []
-        inward.listen(PROXY, Listener("proxy", self._accept, inward.engine))
+        listener = Listener("proxy", self._accept, inward.engine)
+        self.address = inward.listen(Address("tcp", "proxy"), listener)
 
     def _accept(self, client: NetVConnection) -> Session:
         return Session(self, client)

@@ -181,7 +181,8 @@ class Attempt:
             self.abandon()
             command.vc.refused(OSError(number, f"{command.address}: {os.strerror(number).lower()}"))
         else:
-            self._driver.connected(command, sock, show(sock.getsockname()), str(command.address))
+            local, peer = show(sock.getsockname()), str(command.address)
+            self._driver.connected(command, sock, local, peer, mask)
 
     def abandon(self) -> None:
         """Give it up."""

@@ -244,8 +244,10 @@ class EpollDriver:
         except OSError as error:
             vc.refused(OSError(error.errno, f"{command.address}: {error.strerror}"))
 
-    def connected(self, command: Connect, sock: socket.socket, local: str, peer: str) -> None:
-        """An attempt has succeeded: its socket becomes a port."""
+    def connected(
+        self, command: Connect, sock: socket.socket, local: str, peer: str, mask: int
+    ) -> None:
+        """An attempt has succeeded, as `mask` told: its socket becomes a port."""
         vc = command.vc
         if isinstance(command.tls, ssl.SSLContext):
             tls = TlsFilter(
@@ -255,11 +257,9 @@ class EpollDriver:
         else:
             port = StreamPort(self, sock)
         port.vc = vc
-        port.readable = True  # it was registered before: what has come meanwhile made its edge
         self.watch(port.fd, port)
         vc.connected(port, local, peer)
-        if isinstance(port, TlsPort):
-            port.shake_hands()
+        port.ready(mask)  # the server may have spoken, even ended: no other edge tells of that
 
     def _shutdown_write(self, command: ShutdownWrite) -> None:
         if isinstance(command.vc.port, StreamPort):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 
+_INPUT = select.EPOLLIN | select.EPOLLRDHUP  # RDHUP: it may be a socket, as socat's EXEC gives
+
+
 class StdioPort(StreamPort):
     """Reads one descriptor and writes another: pipes, terminals, sockets or files.
 
@@ -40,7 +43,7 @@ class StdioPort(StreamPort):
         self._send = partial(os.write, self._out)
         self._sendmsg = partial(os.writev, self._out)
         # A regular file cannot be polled, and need not be: it is always ready.
-        self._ending = self.readable = not _watched(driver, self.fd, self, select.EPOLLIN)
+        self._ending = self.readable = not _watched(driver, self.fd, self, _INPUT)
         _watched(driver, self._out, _Out(self), select.EPOLLOUT)
 
     def shutdown_write(self) -> None:
@@ -88,7 +91,12 @@ class Stdio:
     def __init__(self, driver: EpollDriver, listener: Listener) -> None:
         listener.came()
         port = StdioPort(driver)
-        port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
+
+        def come() -> None:
+            port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
+
+        # In the next turn, as other connections come: the listener may not be equipped yet.
+        driver.engine.inbox.post(come)
 
     def resume(self) -> None:
         """Nothing more is accepted."""

@@ -16,7 +16,7 @@ randomness is `random`, and no decision rests on the order of a set or on an ide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -355,7 +355,7 @@ class Engine:
         if cont is None:
             return
         mutex = cont.mutex
-        if mutex in self._missed:
+        if self._missed and mutex in self._missed:
             self._missed[mutex].append((ticket, key, data))  # it does not overtake those before it
             return
         if not mutex.try_acquire(self):
@@ -392,9 +392,12 @@ class Engine:
             for vc in starved:
                 vc.look_again(True)
         elif self.now - self._spent_since >= RELIEF_PATIENCE_S:
-            laggard = max(self.vcs, key=_held_by, default=None)
-            if laggard is not None and _held_by(laggard):
-                held = show_size(_held_by(laggard))
+            vcs = [vc for vc in self.vcs if not vc.closed and vc.error is None]
+            drained = {vc.write_vio.buffer for vc in vcs if vc.write_vio is not None}
+            held_by = partial(_held_by, drained)
+            laggard = max(vcs, key=held_by, default=None)
+            if laggard is not None and held_by(laggard):
+                held = show_size(held_by(laggard))
                 self.log("warning", f"{laggard.name}: closed, memory is spent and it holds {held}")
                 laggard.failed(MemoryError(f"the memory budget is spent, and {held} wait here"))
             self._spent_since = self.now
@@ -413,10 +416,9 @@ class _Own(Continuation):
         self._act()
 
 
-def _held_by(vc: NetVConnection) -> int:
-    """Bytes that wait for a VC to take them, or for somebody to take them from it."""
-    if vc.write_vio is not None and vc.write_vio.live:
-        return vc.write_vio.reader.avail
-    if vc.read_vio is not None and vc.read_vio.live:
-        return vc.read_vio.buffer.held
-    return 0
+def _held_by(drained: Container[IOBuffer], vc: NetVConnection) -> int:
+    """Bytes that wait for a VC to take them, or that came from it and have no VC to go to."""
+    write, read = vc.write_vio, vc.read_vio
+    behind = 0 if write is None else write.reader.avail
+    hoarded = 0 if read is None or read.buffer in drained else read.buffer.held
+    return max(behind, hoarded)

@@ -114,8 +114,17 @@ class NetVConnection(VConnection):
         engine = self.engine
         if not engine.here:
             engine.inbox.post(partial(self.look_again, reads))
-        elif not self.open or self.closed:
+            return
+        vio = self.read_vio if reads else self.write_vio
+        if not self.open or self.closed:
             pass
+        elif (
+            vio is not None
+            and vio.nbytes is not None
+            and vio.ndone >= vio.nbytes
+            and vio.bridge is None  # a bridge sees to its own goals
+        ):
+            self._reached(vio)
         elif reads:
             self.full = False
             if not self.read_listed:
@@ -124,6 +133,15 @@ class NetVConnection(VConnection):
         elif not self.write_listed:
             self.write_listed = True
             engine.writes.append(self)
+
+    def _reached(self, vio: VIO) -> None:
+        """The goal of an operation is what has been done already: no byte will complete it."""
+        if not vio.mutex.try_acquire(self.engine):
+            vio.mutex.park(self.engine, partial(self.look_again, vio.reads))
+            return
+        if vio.ndone or not vio.reads:  # a read of nothing is no read: it waits for timeouts
+            vio.end(Event.READ_COMPLETE if vio.reads else Event.WRITE_COMPLETE)
+        vio.mutex.release(self.engine)
 
     def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
         """See VConnection. An end that came before is told to each new reader."""
@@ -235,8 +253,6 @@ class NetVConnection(VConnection):
                 room = vio.nbytes - vio.ndone
             if room <= 0:
                 self.full = True
-                if vio.ndone and vio.nbytes is not None and vio.ndone >= vio.nbytes:  # lowered
-                    vio.end(Event.READ_COMPLETE)
             elif buffer.memory.used < buffer.memory.budget:
                 scratch = engine.memory.scratch
                 return scratch if room >= SLAB else scratch[:room]
@@ -290,13 +306,8 @@ class NetVConnection(VConnection):
             reader: Reader = vio.store  # type: ignore[assignment]
             avail = reader.buffer.written - reader.position
             if vio.nbytes is not None:
-                todo = vio.nbytes - vio.ndone
-                if todo <= 0:
-                    vio.end(Event.WRITE_COMPLETE)
-                    avail = 0
-                elif todo < avail:
-                    avail = todo
-            if avail:
+                avail = min(avail, vio.nbytes - vio.ndone)
+            if avail > 0:
                 return reader.views(avail)
         mutex.release(engine)
         return None

@@ -41,7 +41,7 @@ def show_duration(seconds: float) -> str:
         count = round(seconds / _SECONDS[unit], 9)
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{round(seconds * 1e6)}us" if 0 < seconds < 1e-3 else f"{seconds!r}s"
+    return f"{round(seconds * 1e6)}us" if 0 < seconds < 1e-3 else f"{seconds:.12g}s"
 
 
 def show_size(count: int) -> str:

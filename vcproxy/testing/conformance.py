@@ -30,7 +30,7 @@ from vcproxy.engine.vio import VIO
 Run = Callable[[Callable[[], bool]], None]
 """Drives what lies beneath until the condition holds; fails, saying so, when it never does."""
 
-MOMENT_S = 0.03
+MOMENT_S = 0.02
 """How long to wait for what must not happen: many turns of any driver."""
 
 LARGE = 3_000_017
@@ -78,9 +78,9 @@ class Law:
         for end in (a, b):
             if not end.closed:
                 end.close()
+        a.wait_a_moment()
+        b.wait(lambda: True)
         for end in (a, b):
-            if not end.mutex.ended:
-                end.wait_a_moment()
             end.let_go()
 
 

@@ -34,6 +34,7 @@ from vcproxy.engine.net import NetVConnection
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.faults import Span
     from vcproxy.drivers.sim.network import Acceptor, Network
+    from vcproxy.drivers.sim.phantom import Phantom
 
 TraceEntry: TypeAlias = tuple[float, str, str, str, tuple[object, ...]]
 """Time, engine, call, VC, and what tells the call from others: sizes, digests, reasons."""
@@ -46,7 +47,11 @@ class SimDriver:
     """
 
     def __init__(
-        self, engine: Engine, network: Network, trace: list[TraceEntry] | None = None
+        self,
+        engine: Engine,
+        network: Network,
+        phantom: Phantom,
+        trace: list[TraceEntry] | None = None,
     ) -> None:
         self.engine = engine
         self.team: list[SimDriver] = [self]
@@ -56,6 +61,7 @@ class SimDriver:
         self.woken: dict[SimPort, None] = {}
         """Ports that have seen an edge since the last turn."""
         self._network = network
+        self._phantom = phantom
         self._timeline = network.timeline
         self._trace = trace
         self._listening: dict[Listener, _Accepting] = {}
@@ -96,6 +102,7 @@ class SimDriver:
             self.woken.clear()
             self._network.random.shuffle(woken)  # a kernel promises no order
             for port in woken:
+                self._phantom.visit(port.vc)
                 port.ready()
             engine.run()
             for vc in engine.take_reads():
@@ -110,7 +117,8 @@ class SimDriver:
             here.engine = None  # between turns nobody is inside: posts go through the inbox
 
     def note(self, call: str, vc: NetVConnection, *detail: object) -> None:
-        """Put a call into the engine in the trace, where one is kept."""
+        """A call into the engine is about to be made: put it in the trace, where one is kept."""
+        self._phantom.visit(vc)
         if self._trace is not None:
             self._trace.append((self._timeline.now, self.engine.name, call, vc.name, detail))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Faults:
     accept: float = 0.0
     """An accept fails for want of descriptors."""
     lock_miss: float = 0.0
-    """After a turn, another engine holds the mutex of some conversation for `lock_s`."""
+    """Before a call into the engine, another one takes the mutex it needs, for `lock_s`."""
     lock_s: Span = (0.0, 0.01)
     no_pipe: float = 0.0
     """There is no pipe for a bridge."""
@@ -76,14 +76,9 @@ class Faults:
             socket=(1, 256 * KIB),
         )
 
-    @classmethod
-    def some(cls, random: Random) -> Faults:
-        """A half of them, drawn anew each time: one fault often hides what another would show."""
-        return replace(
-            cls(),
-            **{
-                field.name: getattr(cls.all(), field.name)
-                for field in fields(cls)
-                if random.random() < 0.5
-            },
-        )
+    def some(self, random: Random) -> Faults:
+        """A half of these, drawn by chance: one fault often hides what another would show."""
+        drawn = {
+            field.name: getattr(self, field.name) for field in fields(self) if random.random() < 0.5
+        }
+        return Faults(**drawn)

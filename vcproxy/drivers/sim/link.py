@@ -71,6 +71,9 @@ class Stream(Protocol):
     def shutdown(self) -> None:
         """Tell the other end that no more will come, behind all that was taken."""
 
+    def cut(self) -> None:
+        """The same on the wire alone, behind TLS's back."""
+
     def close(self) -> None:
         """Give the connection up; what was taken still arrives."""
 
@@ -141,9 +144,9 @@ class Link:
         return data
 
     def lose(self) -> None:
-        """What is in flight never arrives."""
+        """What is in flight never arrives, but for a reset."""
         self.inside = len(self.arrived)
-        self._flight.clear()
+        self._flight = deque(entry for entry in self._flight if entry[1] is Sign.RESET)
 
     def _tell_writer(self) -> None:
         self.writer.on_edge()
@@ -159,11 +162,10 @@ class Link:
         if now < clear:
             self._arm(clear)
             return
-        flight = self._flight
-        while flight and flight[0][0] <= now:
-            self._land(flight.popleft()[1])
-        if flight:
-            self._arm(flight[0][0])
+        while self._flight and self._flight[0][0] <= now:
+            self._land(self._flight.popleft()[1])
+        if self._flight:
+            self._arm(self._flight[0][0])
 
     def _land(self, cargo: bytes | Sign) -> None:
         sink = self.sink
@@ -266,6 +268,10 @@ class Endpoint:
         if not self._shut and self._error is None:
             self._shut = True
             self.outgoing.carry(Sign.FIN)
+
+    def cut(self) -> None:
+        """See Stream."""
+        self.shutdown()
 
     def close(self) -> None:
         """See Stream. If there are unread bytes, or come some, a reset follows what was taken."""

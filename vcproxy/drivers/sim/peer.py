@@ -74,6 +74,11 @@ class Peer:
             self._stream.reset()
             self._stream = None
 
+    def cut(self) -> None:
+        """End the wire as it is: with TLS, without the close_notify that is owed."""
+        if self._stream is not None:
+            self._stream.cut()
+
     def stall(self) -> None:
         """Read nothing from now on."""
         self._stalled = True

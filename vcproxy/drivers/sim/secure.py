@@ -89,6 +89,10 @@ class SecureStream:
         self._tls.close_notify()
         self._flush_if_whole()
 
+    def cut(self) -> None:
+        """See Stream."""
+        self._endpoint.cut()
+
     def close(self) -> None:
         """See Stream: once the ciphertext has left, in two seconds at the latest."""
         self.on_edge = nobody

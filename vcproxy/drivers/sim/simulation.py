@@ -16,6 +16,7 @@ from vcproxy.drivers.sim.driver import SimDriver, TraceEntry
 from vcproxy.drivers.sim.faults import Faults
 from vcproxy.drivers.sim.network import Acceptor, Network
 from vcproxy.drivers.sim.peer import Peer
+from vcproxy.drivers.sim.phantom import Phantom
 from vcproxy.drivers.sim.secure import SecureStream
 from vcproxy.drivers.sim.timeline import Timeline
 from vcproxy.drivers.tls import TlsFilter
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from vcproxy.drivers.sim.link import Endpoint, Stream
     from vcproxy.engine.address import Address
-    from vcproxy.engine.mutex import Mutex
 
 SPIN = 200_000
 """So many turns without time going on are a loop that will not end."""
@@ -69,8 +69,8 @@ class Simulation:
         self.trace: list[TraceEntry] | None = [] if trace else None
         """Every call into an engine, if asked for."""
         self._mistakes: list[Exception] = []
-        self._phantom = Engine("phantom", memory=0, random=self.random, log=self._log)
-        self._haunted: list[Mutex] = []
+        self._spinning = 0  # steps since time went on
+        self._phantom = Phantom(self.network)
 
     def __enter__(self) -> Simulation:
         return self
@@ -98,7 +98,7 @@ class Simulation:
         engine = Engine(
             name, memory=memory, random=self.random, log=log or self._log, bridges=bridges
         )
-        driver = SimDriver(engine, self.network, self.trace)
+        driver = SimDriver(engine, self.network, self._phantom, self.trace)
         self.drivers.append(driver)
         return driver
 
@@ -163,39 +163,46 @@ class Simulation:
         """Run until the condition holds; without one, until nothing is left to happen.
 
         `limit` is in virtual seconds. Raises Stuck when it passes, or when nothing is left to
-        happen and the condition does not hold; and what `_log` caught of programmers' mistakes.
+        happen and the condition does not hold; and what a continuation raised.
         """
         last = self.now + limit
-        turns = 0
         try:
             while until is None or not until():
-                waiting = [driver for driver in self.drivers if driver.wants_turn()]
-                arranged = self.timeline.next_time()
-                choices = len(waiting) + (arranged is not None and arranged <= self.now)
-                if choices:
-                    turns += 1
-                    if turns > SPIN:
-                        raise Stuck(f"seed={self.seed}: {waiting} turn for ever at {self.now}s")
-                    choice = self.random.randrange(choices)
-                    if choice < len(waiting):
-                        self._turn(waiting[choice])
-                    else:
-                        self.timeline.step()
-                    continue
-                turns = 0
-                when = self._next_time()
-                if when is None:
+                if not self.step():
                     if until is None:
                         return
                     raise Stuck(
                         f"seed={self.seed}: nothing is left to happen at {self.now}s, "
                         "and what was waited for has not"
                     )
-                if when > last:
+                if self.now > last:
                     raise Stuck(f"seed={self.seed}: not done within {limit}s of virtual time")
-                self.timeline.now = when
         finally:
-            self._exorcise()
+            self._phantom.leave()
+
+    def step(self) -> bool:
+        """Let one thing happen, the next in time; one of them by chance. False: there is none.
+
+        For scripts that look at each step; `run` is for all others.
+        """
+        now = self.now
+        waiting: list[Callable[[], None]] = [
+            partial(self._turn, driver) for driver in self.drivers if driver.wants_turn()
+        ]
+        arranged = self.timeline.next_time()
+        if arranged is not None and arranged <= now:
+            waiting.append(self.timeline.step)
+        if waiting:
+            self._spinning += 1
+            if self._spinning > SPIN:
+                raise Stuck(f"seed={self.seed}: turning for ever at {now}s")
+            self.random.choice(waiting)()
+            return True
+        self._spinning = 0
+        when = self._next_time()
+        if when is not None:
+            self.timeline.now = when
+        return when is not None
 
     def elapse(self, seconds: float) -> None:
         """Run for so long."""
@@ -212,29 +219,6 @@ class Simulation:
         driver.turn()
         if self._mistakes:
             raise self._mistakes.pop()
-        if self.network.happens(self.faults.lock_miss):
-            self._haunt(driver.engine)
-
-    def _haunt(self, engine: Engine) -> None:
-        """Have the phantom hold some conversation's mutex for a while."""
-        open_vcs = [vc for vc in engine.vcs if vc.open]
-        if open_vcs:
-            mutex = self.random.choice(open_vcs).mutex
-            if mutex.try_acquire(self._phantom):
-                self._haunted.append(mutex)
-                self.timeline.after(
-                    self.network.span(self.faults.lock_s), partial(self._let_go, mutex)
-                )
-
-    def _let_go(self, mutex: Mutex) -> None:
-        if mutex in self._haunted:
-            self._haunted.remove(mutex)
-            mutex.release(self._phantom)
-
-    def _exorcise(self) -> None:
-        """Between runs all mutexes are free: the script may hold them."""
-        while self._haunted:
-            self._haunted.pop().release(self._phantom)
 
     def _log(self, level: Level, text: str, error: Exception | None = None) -> None:
         self.log.append((self.now, level, text))

@@ -1,0 +1,48 @@
+# `make run` and `make test` are all there is to know. Each sets up what it needs in .venv, once,
+# and again when pyproject.toml changes.
+
+PYTHON ?= python3
+SEEDS ?= 2000
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench sim docs clean
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\):.*##  */make \1	/p' $(MAKEFILE_LIST)
+
+run: $(VENV)/for-run  ## run the proxy of conf/proxy.toml
+	$(BIN)/vcproxy -c conf/proxy.toml
+
+test: $(VENV)/for-dev  ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/for-dev  ## look at the code without running it: style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+sim: $(VENV)/for-dev  ## SEEDS=2000 random worlds; VCPROXY_SEED=17 make sim repeats one
+	VCPROXY_SEEDS=$(SEEDS) $(BIN)/python -m pytest --timeout 0 tests/sim
+
+bench: $(VENV)/for-bench  ## measure it beside other proxies
+	$(BIN)/python -m tests.bench
+
+docs: $(VENV)/for-run  ## write the generated pages of docs/reference anew
+	$(BIN)/python -m tests.docs.generated
+
+clean:  ## remove what make has made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/for-run: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/for-%: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[$*]'
+	@touch $@

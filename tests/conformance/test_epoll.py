@@ -1,0 +1,132 @@
+"""VCs over real descriptors keep the laws: TCP, TLS, Unix sockets and stdio, on two engines."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.stdio import StdioPort
+from vcproxy.engine.address import Address
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+from vcproxy.testing.conformance import Law, Pair, Run, Trait, laws
+
+from .conftest import Contexts
+from .meeting import meet
+
+PATIENCE_S = 20.0
+"""What never comes to pass in this time never will, on the busiest machine."""
+
+GLANCE_S = 0.001
+"""How long one driver polls while it is the other's turn."""
+
+
+class Drivers:
+    """Two engines and their drivers, taking turns on one thread."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.home, self.away = self._driver("home"), self._driver("away")
+
+    def _driver(self, name: str) -> EpollDriver:
+        def log(level: str, text: str, error: Exception | None = None) -> None:
+            self.lines.append(f"{name} {level}: {text}")
+
+        return EpollDriver(Engine(name, memory=1 << 30, random=Random(0), log=log))
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Turn and turn about."""
+        last = time.monotonic() + PATIENCE_S
+        while not until():
+            self.home.turn(GLANCE_S)
+            self.away.turn(GLANCE_S)
+            assert time.monotonic() < last, f"it never came to that; the engines said {self.lines}"
+
+
+@contextmanager
+def drivers() -> Iterator[Drivers]:
+    """Two drivers; at the end no VC, no byte and no descriptor is left behind."""
+    before = os.listdir("/proc/self/fd")
+    both = Drivers()
+    try:
+        yield both
+        engines = (both.home.engine, both.away.engine)
+        both.run(lambda: not any(engine.vcs for engine in engines))
+        assert [engine.memory.used for engine in engines] == [0, 0]
+    finally:
+        both.home.close()
+        both.away.close()
+    assert os.listdir("/proc/self/fd") == before
+
+
+@contextmanager
+def connected(address: str, server: object = None, client: object = None) -> Iterator[Pair]:
+    """Two VCs that met at an address."""
+    with drivers() as both:
+        yield meet(
+            lambda listener: both.home.listen(Address.parse(address), listener),
+            both.home.engine,
+            both.away.engine,
+            both.run,
+            server,
+            client,
+        )
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_tcp(law: Law) -> None:
+    with connected("tcp://127.0.0.1:0") as pair:
+        law(pair)
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_the_accepted_end_of_tcp(law: Law) -> None:
+    with connected("tcp://127.0.0.1:0") as pair:
+        law(Pair(pair.b, pair.a, pair.run))
+
+
+@pytest.mark.parametrize("law", laws(lacking=(Trait.RESET,)), ids=str)
+def test_unix(law: Law, tmp_path: Path) -> None:
+    with connected(f"unix:{tmp_path}/socket") as pair:
+        law(pair)
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_tls(law: Law, contexts: Contexts) -> None:
+    with connected("tls://127.0.0.1:0", contexts.server, contexts.client) as pair:
+        law(pair)
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_the_accepted_end_of_tls(law: Law, contexts: Contexts) -> None:
+    with connected("tls://127.0.0.1:0", contexts.server, contexts.client) as pair:
+        law(Pair(pair.b, pair.a, pair.run))
+
+
+def on_descriptors(driver: EpollDriver, source: int, sink: int, run: Run) -> NetVConnection:
+    """A VC on two descriptors, as on standard input and output."""
+    came: list[NetVConnection] = []
+    listener = Listener("stdio", came.append, driver.engine)
+    listener.came()
+    port = StdioPort(driver, source, sink)
+    driver.engine.clock(time.monotonic())
+    port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
+    os.close(source)
+    os.close(sink)
+    run(lambda: bool(came))
+    return came[0]
+
+
+@pytest.mark.parametrize("law", laws(lacking=(Trait.RESET,)), ids=str)
+def test_stdio(law: Law) -> None:
+    with drivers() as both:
+        there, back = os.pipe(), os.pipe()
+        a = on_descriptors(both.home, back[0], there[1], both.run)
+        b = on_descriptors(both.away, there[0], back[1], both.run)
+        law(Pair(a, b, both.run))

@@ -1,0 +1,67 @@
+"""The suite itself: a kind that breaks a law is found out."""
+
+from collections.abc import Callable
+
+import pytest
+
+from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import IOBuffer, Reader
+from vcproxy.engine.pipe import PipeVConnection
+from vcproxy.engine.vconnection import VConnection
+from vcproxy.engine.vio import VIO
+from vcproxy.testing.conformance import Law, laws
+
+from .test_pipe import piped
+
+LAWS = {str(law): law for law in laws()}
+
+
+def call_wolf(vio: VIO) -> None:
+    """READY where nothing is new."""
+    vio.ready()
+
+
+def tell_ends_again(vio: VIO, event: Event) -> None:
+    """An end that is not the last event."""
+    vio.signal(event)
+
+
+def lose_a_byte(buffer: IOBuffer, reader: Reader, count: int) -> None:
+    """Count right, and carry wrong."""
+    buffer.write(reader.peek(count)[:-1] + b"?")
+
+
+no_goal = property(lambda vio: None)
+
+
+def never_close(vc: VConnection, error: Exception | None = None) -> None:
+    """Go on after the close."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "sabotage", "law"),
+    [
+        (VIO, "reenable", call_wolf, "reenable_is_always_harmless"),
+        (VIO, "end", tell_ends_again, "a_close_is_an_orderly_end"),
+        (IOBuffer, "write_from", lose_a_byte, "bytes_go_both_ways"),
+        (VIO, "ntodo", no_goal, "a_read_ends_exactly_at_its_goal"),
+        (VConnection, "do_io_close", never_close, "closing_in_a_callback"),
+        (PipeVConnection, "_end_writing", lambda vc: None, "shutdown_of_both_directions"),
+        (VConnection, "_tell", lambda vc, timeout: None, "inactivity_is_told_once"),
+    ],
+)
+def test_sabotage_is_found_out(
+    owner: type,
+    name: str,
+    sabotage: Callable[..., None] | property,
+    law: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(owner, name, sabotage)
+    with pytest.raises(AssertionError), piped() as pair:
+        LAWS[law](pair)
+
+
+def test_laws_have_names_and_texts() -> None:
+    assert len(LAWS) == len(laws())
+    assert all(isinstance(law, Law) and law.check.__doc__ for law in laws())

@@ -1,0 +1,92 @@
+"""Write the pages of docs/reference from the code: `python -m tests.docs.generated`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from vcproxy import cli
+from vcproxy.config.reference import reference as configuration
+from vcproxy.engine import event
+
+ROOT = Path(__file__).parents[2]
+
+COMMAND_LINE = """\
+# Command line
+
+<!-- Written by `make docs` from vcproxy/cli.py. -->
+
+```text
+{help}```
+
+While it runs, standard error has a line `listening NAME URI` for each address, with its real port,
+then `ready`, then the log (unless `[proxy] log` names a file). A configuration with mistakes is
+refused with all of them at once, each as `FILE:LINE:COLUMN: key.path: what is wrong`.
+
+How to reload, drain and reopen logs: [reload and drain](../how-to/reload-and-drain.md).
+"""
+
+EVENTS = """\
+# Events
+
+<!-- Written by `make docs` from vcproxy/engine/event.py. -->
+
+What a continuation's `handle_event(key, data)`, and so a machine's receiver, is given. The key is a
+member of `vcproxy.engine.event.Event`; the data is what the event is about.
+
+| key | data | meaning |
+|---|---|---|
+{rows}
+Every event is queued, never delivered inline. COMPLETE, EOS and ERROR are the last event of their
+VIO; at most one READY of a VIO is pending. After `do_io_close()` nothing is delivered for a VC.
+
+Other keys are message classes, with an instance as data, and tags:
+
+| key | from | meaning |
+|---|---|---|
+| `TunnelDone` | tunnels | the tunnel has ended, and its VCs are the owner's again |
+| `SinkDone` | OneWayMultiTunnel | one sink has ended, the tunnel goes on |
+| `Called` | `engine.call` | what a call off the loop returned or raised |
+"""
+
+
+def command_line() -> str:
+    """What `vcproxy --help` says, at the width of a page."""
+    parser = cli.parser()
+    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=98)
+    return COMMAND_LINE.format(help=parser.format_help())
+
+
+def events() -> str:
+    """The vocabulary as a table."""
+    rows = (f"| `{name}` | {data} | {meaning} |\n" for name, data, meaning in _members())
+    return EVENTS.format(rows="".join(rows))
+
+
+def _members() -> Iterator[tuple[str, str, str]]:
+    """Each member of Event: its name, its data, and its meaning, from the text under it."""
+    (node,) = ast.parse(inspect.getsource(event.Event)).body
+    assert isinstance(node, ast.ClassDef)
+    for member, text in zip(node.body, node.body[1:], strict=False):
+        match member, text:
+            case (
+                ast.Assign(targets=[ast.Name(name)]),
+                ast.Expr(value=ast.Constant(value=str(words))),
+            ):
+                data, _, meaning = " ".join(words.split()).partition(": ")
+                yield name, data, meaning
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs/reference/command-line.md": command_line,
+    ROOT / "docs/reference/configuration.md": configuration,
+    ROOT / "docs/reference/events.md": events,
+}
+
+if __name__ == "__main__":
+    for page, write in PAGES.items():
+        page.write_text(write())

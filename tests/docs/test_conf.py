@@ -1,0 +1,37 @@
+"""The configurations of conf/: they load as they are, and the default explains every key."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import trustme
+
+from vcproxy.config.loader import load
+from vcproxy.config.reference import reference
+
+CONF = Path(__file__).parents[2] / "conf"
+FILES = sorted(CONF.glob("*.toml"))
+
+ROWS = re.findall(r"^\| `(\w+)` \| .*? \| (?:`(.*?)`)?", reference(), re.MULTILINE)
+"""Key and default of every entry in the reference of the configuration."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_it_loads(file: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(file, tmp_path)
+    issued = trustme.CA().issue_cert("localhost")
+    issued.private_key_pem.write_to_path(tmp_path / "server.key")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    load(copy)
+
+
+@pytest.mark.parametrize(("key", "default"), ROWS)
+def test_the_default_shows_every_key_at_its_default(key: str, default: str) -> None:
+    text = (CONF / "proxy.toml").read_text()
+    shown = rf"^(# )?({key} = |\[.*\b{key}\b.*\])"
+    if default:
+        shown = rf"^# {key} = {re.escape(default)}( |$)"
+    assert re.search(shown, text, re.MULTILINE), f"it does not show {key} = {default}"

@@ -1,0 +1,184 @@
+"""Everything that README and docs show is so: code runs, TOML loads, commands and links exist."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.docs import generated
+from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, name
+from tests.e2e.running import Running
+from vcproxy import cli
+from vcproxy.business.service import Service
+from vcproxy.business.session import Session
+from vcproxy.config.loader import load
+from vcproxy.config.plugin import Plugins
+from vcproxy.config.problem import ConfigError
+from vcproxy.drivers.sim import Simulation
+from vcproxy.engine.address import Address
+from vcproxy.engine.listener import Listener
+
+README = ROOT / "README.md"
+CONF = ROOT / "conf" / "proxy.toml"
+ECHO = '\n[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
+
+having_python = [page for page in PAGES if blocks(page, "python")]
+having_toml = [page for page in PAGES if blocks(page, "toml", "toml wrong")]
+having_sh = [page for page in PAGES if blocks(page, "sh")]
+having_console = [page for page in PAGES if blocks(page, "console")]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """Where a reader has put what the pages tell to make first."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(tmp_path / "server.key")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    authority.cert_pem.write_to_path(tmp_path / "authorities.pem")
+    return tmp_path
+
+
+def written(page: Path, desk: Path) -> Iterator[Path]:
+    """Write the Python of a page to files, named by their first line or by the page."""
+    for block in blocks(page, "python"):
+        titled = re.match(r"# (\w+\.py)\n", block.text)
+        file = desk / (titled[1] if titled else f"{page.stem}.py")
+        file.write_text(block.text)
+        yield file
+
+
+@pytest.mark.parametrize("page", having_python, ids=name)
+def test_the_python_of_a_page_runs(page: Path, desk: Path) -> None:
+    for file in written(page, desk):
+        if file.name.startswith("test_"):
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=desk, check=False)
+            assert done.returncode == 0, done.stdout
+        else:
+            Plugins().find(str(file))
+
+
+@pytest.mark.parametrize("page", having_toml, ids=name)
+def test_the_toml_of_a_page_loads(page: Path, desk: Path) -> None:
+    list(written(page, desk))
+    shown = blocks(page)
+    for block, following in zip(shown, [*shown[1:], None], strict=True):
+        file = desk / "first.toml"
+        if block.info == "toml":
+            file.write_text(block.text + ("" if "[[listener]]" in block.text else ECHO))
+            load(file)
+        elif block.info == "toml wrong":
+            file.write_text(block.text)
+            with pytest.raises(ConfigError) as caught:
+                load(file)
+            assert following is not None
+            assert str(caught.value).replace(f"{desk}/", "") == following.text.rstrip()
+
+
+@pytest.mark.parametrize("page", having_sh, ids=name)
+def test_the_commands_of_a_page_exist(page: Path, desk: Path) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for block in blocks(page, "sh"):
+        for command in block.commands:
+            match command:
+                case ["make", target]:
+                    assert target in targets
+                case ["vcproxy" | ".venv/bin/vcproxy", *arguments]:
+                    cli.parser().parse_args(arguments)
+                case ["openssl", *_]:
+                    subprocess.run(command, cwd=desk, capture_output=True, check=True)
+                case [".venv/bin/python", "-m", "pytest", file]:
+                    assert file in [path.name for path in written(page, desk)]
+                case _:
+                    assert command[0] == "kill", f"how is this checked? {command}"
+
+
+@pytest.mark.parametrize("page", having_console, ids=name)
+def test_a_session_at_the_terminal_goes_as_shown(page: Path, desk: Path) -> None:
+    if not shutil.which("socat"):
+        pytest.skip("socat is not installed")
+    file = desk / "proxy.toml"
+    text = CONF.read_text()
+    ports = {port: free_port() for port in ("15000", "15001")}
+    for shown, free in ports.items():
+        text = text.replace(f":{shown}", f":{free}")
+    file.write_text(text)
+    proxy = Running(file)
+    try:
+        for block in blocks(page, "console"):
+            prompt, _, output = block.text.partition("\n")
+            command = prompt.removeprefix("$ ")
+            for shown, free in ports.items():
+                command = command.replace(f":{shown}", f":{free}")
+            assert subprocess.check_output(command, shell=True, text=True) == output
+        proxy.stop()
+    finally:
+        proxy.kill()
+
+
+def free_port() -> int:
+    """A port that nobody uses just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
+    (file,) = written(README, desk)
+    plugin = Plugins().find(str(file))
+    assert issubclass(plugin, Session)
+    with Simulation(seed=1) as sim:
+        driver = sim.driver()
+
+        def accept(client: object) -> None:
+            plugin(client, Service("shout")).start()  # type: ignore[arg-type]
+
+        listener = Listener("shout", accept, driver.engine)
+        client = sim.client(driver.listen(Address.parse("tcp://proxy:1"), listener))
+        client.send(b"hello")
+        client.end()
+        sim.run(until=lambda: client.ended)
+        assert client.received == b"HELLO"
+
+
+def test_the_mistake_in_the_readme_is_told_so(desk: Path) -> None:
+    file = desk / "proxy.toml"
+    file.write_text(CONF.read_text().replace("\nservers =", "\nserver ="))
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    shown = str(caught.value).replace(str(file), "conf/proxy.toml")
+    assert shown in [block.text.rstrip() for block in blocks(README, "text")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{link}: there is no {target}"
+        assert not anchor or anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("page", generated.PAGES, ids=name)
+def test_generated_pages_are_current(page: Path) -> None:
+    assert page.read_text() == generated.PAGES[page](), "write it anew: make docs"
+
+
+def test_every_page_is_on_the_map() -> None:
+    index = ROOT / "docs" / "index.md"
+    mapped = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
+    assert set(ROOT.glob("docs/**/*.md")) - mapped == {index}
+
+
+@pytest.mark.parametrize("path", re.findall(r"`((?:vcproxy|tunnels|plugins|conf)/[^`]*)`", " ".join(page.read_text() for page in PAGES)))
+def test_paths_in_the_text_exist(path: str) -> None:
+    assert (ROOT / path).exists()

@@ -1,0 +1,157 @@
+"""TLS in simulation: the same filter as on a real socket, on a wire that cuts where it likes."""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from trustme import CA, KeyType
+
+from vcproxy.drivers.sim import Faults, Peer, SimDriver, Simulation
+from vcproxy.drivers.sim.driver import TraceEntry
+from vcproxy.drivers.tls import TlsError
+from vcproxy.drivers.tls_context import Identity, client_context, server_context
+from vcproxy.engine.address import Address
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+
+from .test_sim import TEXT, Caller, Echo
+
+SITE = Address.parse("tls://site.example:443")
+
+
+class Contexts(NamedTuple):
+    client: ssl.SSLContext
+    server: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contexts]:
+    folder: Path = tmp_path_factory.mktemp("tls")
+    ca = CA(key_type=KeyType.RSA)  # signatures of one length: runs repeat
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    leaf = ca.issue_cert("site.example", key_type=KeyType.RSA)
+    leaf.cert_chain_pems[0].write_to_path(str(folder / "site.pem"))
+    leaf.private_key_pem.write_to_path(str(folder / "site.key"))
+    identity = Identity(folder / "site.pem", folder / "site.key")
+    yield Contexts(client_context(ca=folder / "ca.pem"), server_context(*identity))
+
+
+def echo_on(driver: SimDriver, contexts: Contexts) -> list[Echo]:
+    made: list[Echo] = []
+
+    def acceptor(vc: NetVConnection) -> Echo:
+        made.append(Echo(vc))
+        return made[-1]
+
+    driver.listen(SITE, Listener("echo", acceptor, driver.engine, secure=True), contexts.server)
+    return made
+
+
+def test_a_client_is_echoed_in_tls_whatever_the_wire_does(contexts: Contexts) -> None:
+    for seed in range(15):
+        faults = Faults(latency=(0.0, 0.1), short=0.3, one_byte=0.1, lock_miss=0.2)
+        with Simulation(seed, faults) as sim:
+            driver = sim.driver()
+            made = echo_on(driver, contexts)
+            client = sim.client(SITE, contexts.client)
+            client.send(TEXT)
+            client.end()
+            sim.run()
+            assert client.received == TEXT
+            assert client.ended
+            assert not client.reset_seen
+            assert made[0].vc.sni == "site.example"
+            assert not driver.engine.vcs
+
+
+def test_an_engine_connects_to_a_tls_server(contexts: Contexts) -> None:
+    def greet(peer: Peer) -> None:
+        peer.send(b"hello")
+        peer.end()
+
+    with Simulation(1) as sim:
+        sim.server(SITE, greet, contexts.server)
+        caller = Caller(sim.driver())
+        with caller.mutex.hold(caller.engine):
+            vc = caller.engine.connect(caller, SITE, tls=contexts.client)
+        sim.run()
+        assert caller.heard == [Event.CONNECTED]
+        buffer = caller.engine.buffer()
+        reader = buffer.reader()
+        with caller.mutex.hold(caller.engine):
+            vc.do_io_read(caller, None, buffer)
+        sim.run()
+        assert caller.heard == [Event.CONNECTED, Event.READ_READY, Event.EOS]
+        assert reader.read() == b"hello"
+
+
+def test_a_server_with_another_name_is_refused(contexts: Contexts) -> None:
+    with Simulation(1) as sim:
+        server = sim.server(SITE, tls=contexts.server)
+        caller = Caller(sim.driver())
+        with caller.mutex.hold(caller.engine):
+            vc = caller.engine.connect(
+                caller, SITE, tls=contexts.client, server_name="other.example"
+            )
+        sim.run()
+        assert caller.heard == [Event.ERROR]
+        assert "certificate" in str(vc.error)
+        assert isinstance(server.peers[0].error, TlsError)
+
+
+def test_an_end_without_close_notify_is_an_error(contexts: Contexts) -> None:
+    with Simulation(1) as sim:
+        made = echo_on(sim.driver(), contexts)
+        client = sim.client(SITE, contexts.client)
+        client.send(b"hello")
+        sim.run()
+        client.cut()
+        sim.run()
+        assert client.received == b"hello"
+        assert made[0].heard[-1] is Event.ERROR
+        assert "without close_notify" in str(made[0].vc.error)
+
+
+def test_plaintext_on_a_tls_port_is_told_and_closed(contexts: Contexts) -> None:
+    with Simulation(1) as sim:
+        driver = sim.driver()
+        made = echo_on(driver, contexts)
+        client = sim.client(SITE)
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        sim.run()
+        assert client.received[:1] == b"\x15"  # an alert (RFC 8446, 5.1)
+        assert client.ended
+        assert made == []
+        assert not driver.engine.vcs
+        [(_, level, text)] = sim.log
+        assert (level, "plain HTTP" in text) == ("info", True)
+
+
+def test_a_handshake_that_stalls_is_closed_after_its_time(contexts: Contexts) -> None:
+    with Simulation(1) as sim:
+        driver = sim.driver()
+        echo_on(driver, contexts)
+        client = sim.client(SITE)
+        sim.run(until=lambda: client.ended)
+        assert sim.now == pytest.approx(10.0)
+        sim.run()
+        assert not driver.engine.vcs
+
+
+def traced(seed: int, contexts: Contexts) -> list[TraceEntry]:
+    with Simulation(seed, Faults.all(), trace=True) as sim:
+        echo_on(sim.driver(), contexts)
+        client = sim.client(SITE, contexts.client)
+        client.send(TEXT)
+        client.end()
+        sim.run()
+        assert sim.trace is not None
+        return sim.trace
+
+
+def test_a_seed_repeats_the_plaintext_though_the_ciphertext_differs(contexts: Contexts) -> None:
+    for seed in range(10):
+        assert traced(seed, contexts) == traced(seed, contexts)

@@ -1,0 +1,157 @@
+"""Fixtures: the program, certificates, and programs that nobody here wrote."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import trustme
+
+from tests.e2e.running import PATIENCE_S, Running, connect, eventually
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands in this folder."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+class Starter(Protocol):
+    """Starts the program on a configuration."""
+
+    def __call__(
+        self, text: str, *, wrapper: tuple[str, ...] = (), stdin: int = ..., stdout: int = ...
+    ) -> Running:
+        """See Running."""
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Starter]:
+    """Start programs; each must end the test at rest, with status 0 and no traceback."""
+    numbers = count()
+    started: list[Running] = []
+
+    def start(
+        text: str,
+        *,
+        wrapper: tuple[str, ...] = (),
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+    ) -> Running:
+        file = tmp_path / f"proxy-{next(numbers)}.toml"
+        file.write_text(text)
+        running = Running(file, wrapper=wrapper, stdin=stdin, stdout=stdout)
+        started.append(running)
+        return running
+
+    try:
+        yield start
+        for running in started:
+            running.stop()
+    finally:
+        for running in started:
+            running.kill()
+
+
+class Tools:
+    """Programs of the system's, ended with the test."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        self, *command: str, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        """Start one that serves; it is killed when the test ends."""
+        _installed(command[0])
+        process = subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._running.append(process)
+        return process
+
+    def serve(self, uri: str, *command: str) -> None:
+        """Start one that serves, and wait until it can be reached."""
+        self.start(*command)
+
+        def reached() -> bool:
+            try:
+                connect(uri).close()
+            except OSError:
+                return False
+            return True
+
+        eventually(reached, f"{command[0]} at {uri}")
+
+    def run(self, *command: str, stdin: bytes = b"", status: int | None = 0) -> bytes:
+        """Run one to its end; return what it wrote on standard output and standard error."""
+        _installed(command[0])
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=2 * PATIENCE_S,
+            check=False,
+        )
+        assert status is None or done.returncode == status, done.stdout.decode(errors="replace")
+        return done.stdout
+
+    def end(self) -> None:
+        """Kill those that still run."""
+        for process in self._running:
+            process.kill()
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+def _installed(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Iterator[Tools]:
+    """Programs that nobody here wrote."""
+    tools = Tools(tmp_path)
+    yield tools
+    tools.end()
+
+
+class Certificates:
+    """An authority, and files for those it vouches for."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._authority = trustme.CA()
+        self.ca = directory / "ca.pem"
+        self._authority.cert_pem.write_to_path(self.ca)
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """A certificate and its key for a name or an address."""
+        certificate, key = self._directory / f"{name}.pem", self._directory / f"{name}.key"
+        if not key.exists():
+            issued = self._authority.issue_cert(name, common_name=name)
+            issued.private_key_pem.write_to_path(key)
+            certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+        return certificate, key
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """What everybody here trusts."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """What nobody here trusts."""
+    return Certificates(tmp_path_factory.mktemp("strangers"))

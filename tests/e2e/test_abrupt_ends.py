@@ -1,0 +1,160 @@
+"""Connections that break in mid-transfer, from either side, and what the other side sees."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import ECHO, PATIENCE_S, Server, all_of, exactly, forward, reset
+
+PIECE = b"p" * 1_000_000
+
+Settings = pytest.mark.parametrize("settings", ["", "splice = false"], ids=["bridged", "copied"])
+
+
+def pump(source: socket.socket, sink: socket.socket, times: int) -> None:
+    """Send so much that a transfer is under way, in pieces that the sink reads."""
+    with ThreadPoolExecutor(1) as sender:
+        for _ in range(times):
+            sending = sender.submit(source.sendall, PIECE)
+            assert exactly(sink, len(PIECE)) == PIECE
+            sending.result()
+
+
+def breaks(sock: socket.socket) -> bool:
+    """Whether it ends by a reset, whatever comes before that."""
+    try:
+        all_of(sock)
+    except ConnectionResetError:
+        return True
+    return False
+
+
+@Settings
+@pytest.mark.parametrize("times", [0, 8], ids=["at rest", "in mid-transfer"])
+@pytest.mark.parametrize("towards", ["server", "client"])
+@pytest.mark.parametrize("breaker", ["sender", "receiver"])
+def test_a_reset_reaches_the_other_side_as_one(
+    proxy: Starter, settings: str, times: int, towards: str, breaker: str
+) -> None:
+    with Server() as server:
+        running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
+        client = running.connect("in")
+        accepted = server.next()
+        source, sink = (client, accepted) if towards == "server" else (accepted, client)
+        with source, sink:
+            pump(source, sink, times)
+            if times:  # and some more is on its way
+                source.sendall(b"unfinished")
+                exactly(sink, 1)
+            first, other = (source, sink) if breaker == "sender" else (sink, source)
+            reset(first)
+            assert breaks(other)
+    running.wait_for("INFO in 127.0.0.1:.*a connection failed .*connection reset by peer")
+
+
+@Settings
+def test_a_reset_is_noticed_while_the_other_side_does_not_read(
+    proxy: Starter, settings: str
+) -> None:
+    with Server() as server:
+        running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
+        with running.connect("in") as client, server.next() as accepted:
+            fill(client)
+            reset(client)
+            running.wait_for("a connection failed")
+            assert breaks(accepted)
+
+
+def fill(sock: socket.socket) -> int:
+    """Send until nothing more is taken; return how much was."""
+    sock.settimeout(0.3)
+    sent = 0
+    try:
+        while True:
+            sent += sock.send(PIECE)
+    except TimeoutError:
+        sock.settimeout(PATIENCE_S)
+        return sent
+
+
+def test_a_tls_client_that_breaks_resets_the_server(
+    proxy: Starter, certificates: Certificates
+) -> None:
+    certificate, key = certificates.issue("localhost")
+    trusting = ssl.create_default_context(cafile=str(certificates.ca))
+    with Server() as server:
+        running = proxy(
+            forward(
+                server.uri,
+                bind="tls://127.0.0.1:0",
+                listener=f'tls = {{ certificate = "{certificate}", key = "{key}" }}',
+            )
+        )
+
+        def conversation(end: Callable[[ssl.SSLSocket], None]) -> bool:
+            with (
+                trusting.wrap_socket(running.connect("in"), server_hostname="localhost") as client,
+                server.next() as accepted,
+            ):
+                client.sendall(b"half a mess")
+                assert exactly(accepted, 11) == b"half a mess"
+                end(client)
+                return breaks(accepted)
+
+        assert conversation(lambda client: reset(client))
+        assert conversation(lambda client: client.close())  # no close_notify: cut off, not ended
+        running.wait_for("truncated: it ended without close_notify")
+        assert not conversation(lambda client: client.unwrap().close())
+
+
+def test_both_ends_at_the_same_time(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy(forward(server.uri))
+        for number in range(100):
+            client = running.connect("in")
+            accepted = server.next()
+            client.sendall(b"x")
+            accepted.sendall(b"y")
+            for sock in (client, accepted) if number % 2 else (accepted, client):
+                sock.shutdown(socket.SHUT_WR)
+            assert all_of(client) == b"y"
+            assert all_of(accepted) == b"x"
+            client.close()
+            accepted.close()
+    assert "failed" not in running.log
+
+
+def test_thousands_of_abrupt_ends_leave_nothing(proxy: Starter) -> None:
+    """Each kind of end in turn; `proxy` counts the descriptors when the test is over."""
+    with Server() as server:
+        running = proxy(forward(server.uri) + ECHO)
+        for number in range(2000):
+            client = running.connect("in")
+            accepted = server.next()
+            kind = number % 5
+            if kind == 0:
+                reset(client)
+                accepted.close()
+            elif kind == 1:
+                reset(accepted)
+                client.close()
+            elif kind == 2:
+                client.sendall(b"unread")
+                accepted.close()
+                client.close()
+            elif kind == 3:
+                client.close()
+                accepted.close()
+            else:
+                reset(client)
+                reset(accepted)
+            with running.connect("echo") as echo:
+                echo.sendall(b"unread")
+                if kind % 2:
+                    reset(echo)

@@ -1,0 +1,113 @@
+"""Servers that refuse, reset, keep silent or do not exist: the next one, then the end."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import Server, all_of, exactly, forward, refusing, reset
+
+
+def ended(client: socket.socket) -> bool:
+    """Whether it ends without a byte, orderly or not."""
+    try:
+        return all_of(client) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_the_next_server_is_tried(proxy: Starter) -> None:
+    nobody = refusing()
+    with Server() as server:
+        running = proxy(forward(nobody, server.uri))
+        for _ in range(4):  # each turn begins with another server
+            with running.connect("in") as client, server.next() as accepted:
+                client.sendall(b"hello")
+                assert exactly(accepted, 5) == b"hello"
+    running.wait_for(f"server {nobody} failed: {nobody}: connection refused; trying the next", 2)
+
+
+def test_with_none_left_the_client_is_closed_and_the_log_says_why(proxy: Starter) -> None:
+    one, two = refusing(), refusing()
+    running = proxy(forward(one, two))
+    with running.connect("in") as client:
+        client.sendall(b"is anybody there?")
+        assert ended(client)
+        name = f"in 127.0.0.1:{client.getsockname()[1]}"
+    running.wait_for(f"INFO {name}: server {one} failed: .* refused; trying the next")
+    running.wait_for(f"INFO {name}: server {two} failed: .* refused; no server is left, closing")
+
+
+def test_a_server_that_never_accepts_is_given_up_in_time(proxy: Starter) -> None:
+    with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
+        filler.connect(full.getsockname())  # from here on the kernel drops who knocks
+        running = proxy(
+            forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }')
+        )
+        with running.connect("in") as client, server.next() as accepted:
+            accepted.sendall(b"welcome")
+            assert exactly(client, 7) == b"welcome"
+    running.wait_for(f"server {full.uri} failed: no connection in time; trying the next")
+
+
+def test_a_server_that_resets_at_once_resets_the_client(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy(forward(server.uri))
+        with running.connect("in") as client:
+            reset(server.next())
+            with pytest.raises(ConnectionResetError):
+                all_of(client)
+    running.wait_for("a connection failed .*connection reset by peer")
+
+
+def test_a_server_that_resets_in_the_handshake_is_followed_by_the_next(
+    proxy: Starter, certificates: Certificates
+) -> None:
+    with Server() as one, Server() as two:
+        servers = [server.uri.replace("tcp:", "tls:") for server in (one, two)]
+        running = proxy(forward(*servers))
+        with running.connect("in") as client:
+            reset(one.next())
+            reset(two.next())
+            assert ended(client)
+    running.wait_for(f"server {servers[0]} failed: connection reset by peer; trying the next")
+    running.wait_for(f"server {servers[1]} failed: connection reset by peer; no server is left")
+
+
+def test_a_missing_unix_socket_and_an_unknown_host_are_named(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    running = proxy(forward("unix:missing.sock", "tcp://nobody.invalid:80"))
+    with running.connect("in") as client:
+        assert ended(client)
+    running.wait_for(f"server unix:{tmp_path}/missing.sock failed: .*no such file or directory")
+    running.wait_for("server tcp://nobody.invalid:80 failed: cannot resolve nobody.invalid: ")
+
+
+def test_the_client_is_not_read_before_there_is_a_server(proxy: Starter) -> None:
+    """What it says waits in the kernel, and reaches the server that is found at last."""
+    with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
+        filler.connect(full.getsockname())
+        running = proxy(
+            forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }')
+        )
+        with running.connect("in") as client:
+            client.sendall(b"first words")
+            client.shutdown(socket.SHUT_WR)
+            with server.next() as accepted:
+                assert all_of(accepted) == b"first words"
+                accepted.sendall(b"heard")
+            assert all_of(client) == b"heard"
+
+
+def test_a_server_that_speaks_and_ends_at_once_is_heard(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy(forward(server.uri))
+        for number in range(200):
+            with running.connect("in") as client:
+                with server.next() as accepted:
+                    accepted.sendall(b"%d" % number)
+                assert all_of(client) == b"%d" % number

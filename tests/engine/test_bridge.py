@@ -1,0 +1,218 @@
+"""Bridge: what the driver is told to move, and that nobody can tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from vcproxy.engine.bridge import BULK_READ, BULK_READS, THIN_MOVES, UNLIMITED, Bridge
+from vcproxy.engine.commands import EndBridge, StartBridge
+from vcproxy.engine.event import Event
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vio import VIO, couple
+
+from .world import Ear, Wire, World, engine
+
+
+class Direction:
+    """A coupled direction between two plain wires."""
+
+    def __init__(self, spliceable: bool = True, bridges: bool = True) -> None:
+        self.world = World()
+        self.world.engine.bridges = bridges
+        self.ear = Ear(self.world.engine)
+        self.source, self.source_wire = self.world.vc(self.ear.mutex, spliceable=spliceable)
+        self.sink, self.sink_wire = self.world.vc(self.ear.mutex, spliceable=True)
+        with self.ear.mutex.hold(self.world.engine):
+            self.read = self.source.do_io_read(self.ear, None, self.ear.buffer)
+            self.write = self.sink.do_io_write(self.ear, None, self.ear.incoming)
+            couple(self.read, self.write)
+        self.world.settle()
+        self.ear.heard.clear()
+        self.ear.data.clear()
+
+    def bulk(self, reads: int = BULK_READS) -> list[Bridge]:
+        """Carry bulk; return the bridges that were asked for."""
+        for _ in range(reads):
+            self.source_wire.arrive(bytes(BULK_READ))
+            self.world.settle()
+        return [c.bridge for c in self.world.commands if isinstance(c, StartBridge)]
+
+    def bridged(self) -> Bridge:
+        (bridge,) = self.bulk()
+        return bridge
+
+    def ends(self) -> list[EndBridge]:
+        return [c for c in self.world.commands if isinstance(c, EndBridge)]
+
+
+def move(bridge: Bridge, taken: int, given: int) -> int | None:
+    """One move, as a driver makes it."""
+    limit = bridge.begin()
+    if limit:
+        bridge.moved(min(taken, limit), given)
+    return limit
+
+
+def test_bulk_between_plain_wires_is_bridged() -> None:
+    direction = Direction()
+    assert direction.bulk(BULK_READS - 1) == []
+    assert len(direction.bulk(1)) == 1
+    assert direction.ear.heard == [], "nobody looks between coupled VIOs"
+
+
+@pytest.mark.parametrize("plain", [{"spliceable": False}, {"bridges": False}])
+def test_what_cannot_or_may_not_be_bridged_is_copied(plain: dict[str, bool]) -> None:
+    direction = Direction(**plain)
+    assert direction.bulk(2 * BULK_READS) == []
+    assert len(direction.sink_wire.outgoing) == 2 * BULK_READS * BULK_READ
+
+
+def test_small_reads_are_copied() -> None:
+    direction = Direction()
+    for _ in range(3 * BULK_READS):
+        direction.source_wire.arrive(bytes(BULK_READ - 1))
+        direction.world.settle()
+    assert direction.bulk(0) == []
+
+
+def test_moves_are_counted_on_both_sides_and_by_the_timers() -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    before = direction.read.ndone
+    direction.world.turn(5)
+    assert move(bridge, 1000, 600) == UNLIMITED
+    assert (direction.read.ndone, direction.write.ndone) == (before + 1000, before + 600)
+    assert bridge.inside == 400
+    assert direction.source.moved_at == direction.sink.moved_at == 5
+
+
+def test_while_it_lasts_the_copying_rests() -> None:
+    direction = Direction()
+    direction.bridged()
+    assert direction.source.begin_read() is None
+    assert direction.sink.begin_write() is None
+
+
+def test_its_rest_is_copied_and_copying_goes_on() -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    direction.sink_wire.outgoing.clear()
+    move(bridge, 4, 0)
+    bridge.ended(b"rest")
+    direction.source_wire.arrive(b" and more")
+    direction.world.settle()
+    assert direction.sink_wire.outgoing == b"rest and more"
+    assert direction.read.ndone == direction.write.ndone
+
+
+def test_refused_means_copied() -> None:
+    direction = Direction()
+    direction.bridged().refuse()
+    direction.sink_wire.outgoing.clear()
+    direction.source_wire.arrive(b"copied")
+    direction.world.settle()
+    assert direction.sink_wire.outgoing == b"copied"
+
+
+def test_it_ends_when_it_is_no_longer_bulk() -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    for _ in range(THIN_MOVES):
+        assert move(bridge, 10, 10)
+    assert move(bridge, 10, 10) == 0
+
+
+def test_a_recall_brings_the_rest_and_then_says_so() -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    direction.sink_wire.window = 0
+    move(bridge, 4, 0)
+    with direction.ear.mutex.hold(direction.world.engine):
+        direction.read.recall()
+    direction.world.settle()
+    assert [end.bridge for end in direction.ends()] == [bridge]
+    assert bridge.begin() == 0
+    bridge.ended(b"rest")
+    direction.world.settle()
+    assert direction.ear.heard == [Event.BRIDGE_ENDED]
+    assert direction.ear.incoming.peek() == b"rest"
+
+
+def test_a_recall_without_a_bridge_says_so_at_once() -> None:
+    direction = Direction()
+    with direction.ear.mutex.hold(direction.world.engine):
+        direction.read.recall()
+        assert direction.ear.heard == []
+    direction.world.settle()
+    assert direction.ear.heard == [Event.BRIDGE_ENDED]
+
+
+def test_a_goal_is_kept() -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    with direction.ear.mutex.hold(direction.world.engine):
+        direction.read.nbytes = direction.read.ndone + 10
+    assert move(bridge, 99, 10) == 10
+    assert move(bridge, 1, 1) == 0
+    bridge.ended(b"")
+    direction.world.settle()
+    assert direction.ear.heard == [Event.READ_COMPLETE]
+
+
+def test_a_goal_moved_to_what_has_been_done_ends_it_in_order() -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    move(bridge, 4, 0)
+    with direction.ear.mutex.hold(direction.world.engine):
+        direction.read.nbytes = direction.read.ndone
+    direction.read.reenable()
+    direction.world.settle()
+    assert direction.ear.heard == [], "the rest is still on its way"
+    assert bridge.begin() == 0
+    bridge.ended(b"rest")
+    direction.world.settle()
+    assert direction.ear.heard == [Event.READ_COMPLETE]
+
+
+@pytest.mark.parametrize("end", ["source", "sink"])
+def test_a_close_stops_it(end: str) -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    vc: NetVConnection = getattr(direction, end)
+    with direction.ear.mutex.hold(direction.world.engine):
+        vc.do_io_close()
+    direction.world.settle()
+    assert [stopped.bridge for stopped in direction.ends()] == [bridge]
+    bridge.ended(b"rest")
+    direction.world.settle()
+    assert all(isinstance(vio, VIO) and vio.vc is not vc for vio in direction.ear.data)
+
+
+def test_a_taken_mutex_holds_it_up_and_lists_it_again() -> None:
+    direction = Direction()
+    bridge = direction.bridged()
+    other = engine(name="other")
+    with direction.ear.mutex.hold(other):
+        assert bridge.begin() is None
+    direction.world.engine.clock(0)
+    assert direction.source in direction.world.engine.take_reads()
+
+
+def test_only_what_shares_a_buffer_is_coupled() -> None:
+    world = World()
+    ear = Ear(world.engine)
+    source, _ = world.vc(ear.mutex)
+    sink, _ = world.vc(ear.mutex)
+    with ear.mutex.hold(world.engine):
+        read: VIO = source.do_io_read(ear, None, ear.buffer)
+        write = sink.do_io_write(ear, None, ear.outgoing)
+        with pytest.raises(AssertionError, match="share no buffer"):
+            couple(read, write)
+
+
+def test_a_wire_of_either_kind_may_be_coupled() -> None:
+    direction = Direction(spliceable=False)
+    wire: Wire = direction.source_wire
+    wire.arrive(b"through")
+    direction.world.settle()
+    assert direction.sink_wire.outgoing == b"through"

@@ -1,0 +1,238 @@
+"""Engine: turns, calls, crashes, the memory budget, and conversations across engines."""
+
+import pytest
+
+from vcproxy.engine.commands import Call
+from vcproxy.engine.engine import Called
+from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.pipe import pipe
+
+from .world import Ear, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+class TestTurns:
+    def test_a_pass_runs_only_what_was_queued_when_it_began(self, world: World) -> None:
+        ear = Ear(world.engine)
+        ear.on["again"] = lambda: world.engine.schedule(ear, "again", None)
+        world.engine.schedule(ear, "again", None)
+        for turns in range(1, 5):
+            world.turn()
+            assert ear.heard == ["again"] * turns
+
+    def test_timers(self, world: World) -> None:
+        ear = Ear(world.engine)
+        world.engine.schedule_in(5, ear, "in", None)
+        world.engine.schedule_at(3, ear, "at", None)
+        tick = world.engine.schedule_every(4, ear, "every", None)
+        assert world.engine.next_deadline() == 3
+        world.settle(3)
+        world.settle(2)
+        world.settle(5)
+        tick.cancel()
+        world.settle(100)
+        assert ear.heard == ["at", "every", "in", "every"]
+        assert world.engine.next_deadline() is None
+
+    def test_a_cancelled_event_is_not_delivered_though_it_is_queued(self, world: World) -> None:
+        ear = Ear(world.engine)
+        world.engine.schedule(ear, "dropped", None).cancel()
+        world.settle()
+        assert ear.heard == []
+
+    def test_other_engines_go_through_the_inbox(self, world: World) -> None:
+        other = World()
+        ear = Ear(world.engine)
+        woken: list[bool] = []
+        world.engine.inbox.wake = lambda: woken.append(True)
+        world.engine.inbox.sleeping = True
+        other.turn()
+        world.engine.schedule(ear, "posted", None)
+        assert woken == [True]
+        assert world.engine.busy
+        world.settle()
+        assert ear.heard == ["posted"]
+
+
+class TestCalls:
+    def test_the_answer_comes_back(self, world: World) -> None:
+        ear = Ear(world.engine)
+        world.engine.call(ear, max, 1, 2)
+        world.settle()
+        assert world.commands == [Call(1, max, (1, 2))]
+        world.engine.called(1, 2)
+        world.settle()
+        assert ear.heard == [Called]
+        assert ear.data == [Called(2)]
+
+    def test_so_does_what_was_raised(self, world: World) -> None:
+        ear = Ear(world.engine)
+        error = LookupError("no")
+        world.engine.call(ear, max, deadline=5)
+        world.engine.called(1, None, error)
+        world.settle(100)
+        assert ear.data == [Called(None, error)]
+
+    def test_an_answer_after_the_deadline_is_dropped(self, world: World) -> None:
+        ear = Ear(world.engine)
+        world.engine.call(ear, max, deadline=2)
+        world.settle(2)
+        world.engine.called(1, "late")
+        world.settle()
+        (answer,) = ear.data
+        assert isinstance(answer, Called)
+        assert str(answer.error) == "no answer in 2s"
+
+
+class TestCrashes:
+    def test_the_whole_conversation_ends_and_nothing_else(self, world: World) -> None:
+        ear, one, wire = world.reading()
+        bystander, other, other_wire = world.reading()
+        two, _ = world.vc(ear.mutex)
+        with ear.mutex.hold(world.engine):
+            inner, outer = pipe(world.engine)
+        with ear.mutex.hold(world.engine), inner.mutex.hold(world.engine):
+            inner.do_io_read(ear, None, ear.buffer)
+        beyond = Ear(world.engine, outer.mutex)
+        with beyond.mutex.hold(world.engine):
+            outer.do_io_read(beyond, None, beyond.buffer)
+        ear.on[Event.READ_READY] = lambda: {}["nothing"]  # type: ignore[index]
+        wire.arrive(b"a banana skin")
+        other_wire.arrive(b"all well")
+        world.engine.schedule(ear, "queued", None)
+        world.settle()
+        assert (one.closed, two.closed, inner.closed, other.closed) == (True, True, True, False)
+        assert wire.ended == "reset"
+        assert ear.heard == [Event.READ_READY], "nothing is delivered after the crash"
+        assert bystander.heard == [Event.READ_READY]
+        assert beyond.heard == [Event.ERROR]
+        assert world.log == ["error: <Ear> failed; its conversation is closed ('nothing')"]
+
+    def test_what_led_to_it_is_logged(self, world: World) -> None:
+        class Storyteller(Ear):
+            def crashed(self, error: Exception) -> str:
+                return "once upon a time"
+
+            def handle_event(self, key: object, data: object) -> None:
+                raise ValueError(key)
+
+        world.engine.schedule(Storyteller(world.engine), "wolf", None)
+        world.settle()
+        assert world.log == [
+            "error: <Ear> failed; its conversation is closed\nonce upon a time (wolf)"
+        ]
+
+
+class TestAcrossEngines:
+    def test_one_conversation_on_two_engines(self, world: World) -> None:
+        """Each VC is fed by its own engine, all are called back under the one mutex."""
+        other = World()
+        ear, _, wire = world.reading()
+        there = Ear(other.engine, ear.mutex)
+        vc, far_wire = other.vc(ear.mutex)
+        with ear.mutex.hold(world.engine):
+            vc.do_io_write(there, None, ear.incoming)
+        for one in (world, other):
+            one.settle()
+        there.heard.clear()
+        world.turn()
+        wire.arrive(b"across")
+        ear.on[Event.READ_READY] = lambda: vc.write_vio.reenable()  # type: ignore[union-attr]
+        world.settle()
+        assert far_wire.outgoing == b"", "its own engine has to write it"
+        other.settle()
+        assert far_wire.outgoing == b"across"
+        assert there.heard == [Event.WRITE_READY]
+
+    def test_a_crash_closes_the_vcs_on_the_other_engine_too(self, world: World) -> None:
+        other = World()
+        ear, _, wire = world.reading()
+        far, far_wire = other.vc(ear.mutex)
+        ear.on[Event.READ_READY] = lambda: {}["nothing"]  # type: ignore[index]
+        world.turn()
+        wire.arrive(b"!")
+        world.settle()
+        other.settle()
+        assert far.closed
+        assert far_wire.ended == "reset"
+        assert not other.engine.vcs
+
+
+class TestMemory:
+    BUDGET = 4 * SLAB
+
+    def spent(self) -> tuple[World, Ear, Ear]:
+        """Two readers that hoard: the first more than the second."""
+        world = World(self.BUDGET)
+        greedy, _, wire = world.reading()
+        modest, _, other_wire = world.reading()
+        greedy.buffer.water_mark = modest.buffer.water_mark = 1 << 30
+        other_wire.arrive(bytes(SLAB))
+        for _ in range(5):
+            wire.arrive(bytes(SLAB))
+        world.settle()
+        return world, greedy, modest
+
+    def test_reading_pauses_when_the_budget_is_spent(self) -> None:
+        world, greedy, _ = self.spent()
+        assert world.engine.memory.used == self.BUDGET
+        assert greedy.incoming.avail == 3 * SLAB
+
+    def test_it_goes_on_when_some_is_free_again(self) -> None:
+        world, greedy, _ = self.spent()
+        greedy.incoming.consume(2 * SLAB)
+        world.settle(0.05)
+        assert greedy.incoming.avail == 2 * SLAB, "one more read than was left"
+        assert world.log == []
+
+    def test_the_largest_laggard_is_closed_when_it_lasts(self) -> None:
+        world, greedy, modest = self.spent()
+        for _ in range(19):
+            world.settle(0.05)
+        assert world.log == []
+        world.settle(0.05)
+        world.settle(0.05)
+        assert greedy.heard[-1] is Event.ERROR
+        assert Event.ERROR not in modest.heard
+        assert world.log == [
+            "warning: tcp://example:1: closed, memory is spent and it holds 768KiB"
+        ]
+
+    def test_a_laggard_that_does_not_let_go_is_not_blamed_twice(self) -> None:
+        world, greedy, modest = self.spent()
+        for _ in range(45):
+            world.settle(0.05)
+        assert [ear.heard[-1] for ear in (greedy, modest)] == [Event.ERROR, Event.ERROR]
+        assert len(world.log) == 2
+
+    def test_the_source_is_not_blamed_for_a_sink_that_does_not_take(self) -> None:
+        world = World(self.BUDGET)
+        source, _, wire = world.reading()
+        source.buffer.water_mark = 1 << 30
+        sinks = []
+        for window in (1 << 30, 0):
+            sink = Ear(world.engine)
+            vc, sink_wire = world.vc(sink.mutex)
+            sink_wire.window = window
+            with sink.mutex.hold(world.engine):
+                vc.do_io_write(sink, None, source.buffer.reader())
+            sinks.append(sink)
+        source.incoming.close()
+
+        def hurry_the_sinks() -> None:
+            for vc in world.engine.vcs:
+                if vc.write_vio is not None:
+                    vc.write_vio.reenable()
+
+        source.on[Event.READ_READY] = hurry_the_sinks
+        for _ in range(5):
+            wire.arrive(bytes(SLAB))
+        for _ in range(22):
+            world.settle(0.05)
+        assert Event.ERROR not in source.heard
+        assert [Event.ERROR in sink.heard for sink in sinks] == [False, True]

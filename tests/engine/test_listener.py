@@ -1,0 +1,121 @@
+"""Listener: who is let in, and what becomes of those who are."""
+
+from functools import partial
+
+import pytest
+
+from vcproxy.engine.commands import ResumeAccept
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+
+from .world import Ear, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def eared(ears: list[Ear], vc: NetVConnection) -> Continuation:
+    """Accept with an ear in the VC's own conversation."""
+    ears.append(Ear(vc.engine, vc.mutex))
+    return ears[-1]
+
+
+def listening(world: World, **options: object) -> tuple[Listener, list[Ear]]:
+    ears: list[Ear] = []
+    return Listener("db", partial(eared, ears), world.engine, **options), ears  # type: ignore[arg-type]
+
+
+def test_a_connection_is_introduced(world: World) -> None:
+    listener, ears = listening(world)
+    vc, _ = world.accept(listener, "tcp://192.0.2.1:5")
+    world.settle()
+    assert ears[0].heard == [Event.ACCEPT]
+    assert ears[0].data == [vc]
+    assert vc.name == "db tcp://192.0.2.1:5"
+
+
+def test_a_handshake_comes_first(world: World) -> None:
+    listener, ears = listening(world, secure=True)
+    vc, _ = world.accept(listener)
+    world.settle()
+    assert ears == []
+    vc.established("site.example", "h2", "CN=alice")
+    world.settle(100)
+    assert ears[0].heard == [Event.ACCEPT]
+    assert (vc.sni, vc.alpn, vc.certificate) == ("site.example", "h2", "CN=alice")
+
+
+def test_a_stalled_handshake_is_ended_and_logged(world: World) -> None:
+    listener, ears = listening(world, secure=True, handshake_s=10)
+    vc, _ = world.accept(listener)
+    world.settle(9.9)
+    assert not vc.closed
+    world.settle(0.2)
+    assert vc.closed
+    assert ears == []
+    assert world.log == ["info: db peer: no TLS handshake in time"]
+    assert listener.open == 0
+
+
+def test_a_failed_handshake_is_logged_and_nobody_is_made_for_it(world: World) -> None:
+    listener, ears = listening(world, secure=True)
+    vc, _ = world.accept(listener)
+    vc.failed(ConnectionError("plaintext on a TLS port"))
+    world.settle()
+    assert vc.closed
+    assert ears == []
+    assert world.log == ["info: db peer: plaintext on a TLS port"]
+
+
+def test_it_admits_so_many_and_resumes_when_one_is_gone(world: World) -> None:
+    listener, _ = listening(world, max_connections=2)
+    vcs = []
+    for _ in range(2):
+        assert listener.admits()
+        vcs.append(world.accept(listener)[0])
+    assert not listener.admits()
+    world.settle()
+    assert world.commands == []
+    for vc in vcs:
+        with vc.mutex.hold(world.engine):
+            vc.do_io_close()
+    world.settle()
+    assert world.commands == [ResumeAccept(listener)], "once"
+    assert listener.admits()
+
+
+def test_a_failed_accept_pauses_100_ms_and_warns_at_most_once_a_second(world: World) -> None:
+    listener, _ = listening(world)
+    for _ in range(25):
+        world.engine.accept_failed(listener, OSError("too many open files"))
+        world.settle(0.09)
+        assert world.commands == []
+        world.settle(0.02)
+        assert world.commands == [ResumeAccept(listener)]
+        world.commands.clear()
+    assert (
+        world.log
+        == [
+            "warning: db: cannot accept: too many open files; pausing for 100ms",
+        ]
+        * 3
+    )
+
+
+def test_an_acceptor_that_fails_costs_its_connection_only(world: World) -> None:
+    def fail(vc: NetVConnection) -> Continuation:
+        raise KeyError("no such tenant")
+
+    listener, _ = listening(world)
+    kept, _ = world.accept(listener, "kept")
+    listener.acceptor = fail
+    lost, wire = world.accept(listener, "lost")
+    world.settle()
+    assert (kept.closed, lost.closed, wire.ended) == (False, True, "reset")
+    assert world.log == [
+        "error: db lost: the plugin could not take the connection ('no such tenant')"
+    ]

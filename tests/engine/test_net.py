@@ -1,0 +1,321 @@
+"""NetVConnection on a hand-fed wire: what a driver feeds, and what continuations hear."""
+
+import pytest
+
+from vcproxy.engine.address import Address
+from vcproxy.engine.commands import Connect, Resolve
+from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import COPY_OUT, SLAB, IOBuffer
+from vcproxy.engine.vconnection import Shutdown
+
+from .world import TARGET, Ear, Wire, World, engine
+
+ADDRESSES = [Address.parse(f"tcp://192.0.2.{n}:1") for n in (1, 2)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+class TestReading:
+    def test_what_arrives_is_in_the_buffer(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        wire.arrive(b"hello")
+        assert ear.heard == [], "nothing calls back inline"
+        world.settle()
+        assert ear.heard == [Event.READ_READY]
+        assert ear.data == [vc.read_vio]
+        assert ear.incoming.read() == b"hello"
+
+    def test_ready_collapses_to_one_pending(self, world: World) -> None:
+        ear, _, wire = world.reading()
+        for _ in range(3):
+            wire.arrive(b"more ")
+        world.settle()
+        assert ear.heard == [Event.READ_READY]
+        wire.arrive(b"and more")
+        world.settle()
+        assert ear.heard == [Event.READ_READY] * 2
+        assert ear.incoming.read() == b"more more more and more"
+
+    def test_a_large_read_takes_the_slab_along_and_a_small_one_is_copied_out(
+        self, world: World
+    ) -> None:
+        ear, _, wire = world.reading()
+        wire.arrive(bytes(COPY_OUT))
+        assert ear.buffer.held == COPY_OUT
+        wire.arrive(bytes(COPY_OUT + 1))
+        assert ear.buffer.held == COPY_OUT + SLAB
+
+    def test_complete_exactly_at_the_goal(self, world: World) -> None:
+        ear, vc, wire = world.reading(nbytes=4)
+        wire.arrive(b"head+body")
+        world.settle()
+        assert ear.heard == [Event.READ_COMPLETE]
+        assert ear.incoming.read() == b"head"
+        with vc.mutex.hold(world.engine):
+            vc.do_io_read(ear, None, ear.buffer)
+        world.settle()
+        assert ear.heard == [Event.READ_COMPLETE, Event.READ_READY]
+        assert ear.incoming.read() == b"+body"
+
+    @pytest.mark.parametrize("nbytes", [3, 5])
+    def test_a_goal_lowered_to_what_has_come_is_complete(self, world: World, nbytes: int) -> None:
+        ear, vc, wire = world.reading(nbytes=10)
+        wire.arrive(b"short")
+        world.settle()
+        assert vc.read_vio is not None
+        with vc.mutex.hold(world.engine):
+            vc.read_vio.nbytes = nbytes
+        vc.read_vio.reenable()
+        world.settle()
+        assert ear.heard == [Event.READ_READY, Event.READ_COMPLETE]
+
+    def test_a_full_buffer_sleeps_until_it_is_reenabled(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        ear.buffer.water_mark = 4
+        wire.arrive(b"12345678")
+        wire.read()
+        assert wire.incoming == b"5678"
+        world.settle()
+        ear.incoming.read()
+        world.settle()
+        assert wire.incoming == b"5678", "nobody has said that there is room"
+        assert vc.read_vio is not None
+        vc.read_vio.reenable()
+        world.settle()
+        assert ear.incoming.read() == b"5678"
+
+    def test_eos_comes_after_all_data_and_to_each_new_reader(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        wire.arrive(b"the last")
+        vc.ended()
+        world.settle()
+        assert ear.heard == [Event.READ_READY, Event.EOS]
+        with vc.mutex.hold(world.engine):
+            vc.do_io_read(ear, None, ear.buffer)
+        world.settle()
+        assert ear.heard == [Event.READ_READY, Event.EOS, Event.EOS]
+
+    def test_an_end_that_meets_a_taken_mutex_reaches_who_reads_by_then(self, world: World) -> None:
+        """Another engine exchanges the reader while the end is on its way."""
+        ear, vc, _ = world.reading()
+        other = engine(name="other")
+        late = Ear(world.engine, ear.mutex)
+        with ear.mutex.hold(other):
+            world.engine.clock(0.0)
+            vc.ended()
+            other.clock(0.0)
+            vc.do_io_read(late, None, late.buffer)
+        world.settle()
+        assert ear.heard == []
+        assert late.heard == [Event.EOS]
+
+    def test_a_read_of_nothing_takes_nothing(self, world: World) -> None:
+        ear, vc, wire = world.reading(nbytes=0)
+        wire.arrive(b"later")
+        with vc.mutex.hold(world.engine):
+            vc.set_inactivity_timeout(1)
+        world.settle(2)
+        assert ear.heard == [Event.INACTIVITY_TIMEOUT]
+        assert wire.incoming == b"later"
+
+    def test_a_miss_lists_the_vc_again(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        other = engine(name="other")
+        wire.incoming += b"patience"
+        with ear.mutex.hold(other):
+            assert vc.begin_read() is None
+        world.settle()
+        assert ear.incoming.read() == b"patience"
+
+
+class TestWriting:
+    def test_what_is_written_goes_out(self, world: World) -> None:
+        ear, vc, wire = world.writing(b"hello", nbytes=5)
+        world.settle()
+        assert wire.outgoing == b"hello"
+        assert ear.heard == [Event.WRITE_COMPLETE]
+        assert ear.data == [vc.write_vio]
+
+    def test_an_empty_write_asks_once_to_be_filled(self, world: World) -> None:
+        ear, vc, wire = world.writing()
+        world.settle()
+        assert ear.heard == [Event.WRITE_READY]
+        assert vc.write_vio is not None
+        vc.write_vio.reenable()
+        world.settle()
+        assert ear.heard == [Event.WRITE_READY], "a spurious reenable has no effect"
+        ear.outward.write(b"filled")
+        vc.write_vio.reenable()
+        world.settle()
+        assert wire.outgoing == b"filled"
+        assert ear.heard == [Event.WRITE_READY] * 2
+
+    def test_complete_exactly_at_the_goal(self, world: World) -> None:
+        ear, _, wire = world.writing(b"this, not that", nbytes=5)
+        world.settle()
+        assert wire.outgoing == b"this,"
+        assert ear.heard == [Event.WRITE_COMPLETE]
+        assert ear.outgoing.peek() == b" not that"
+
+    def test_a_slow_peer_takes_it_piece_by_piece(self, world: World) -> None:
+        ear, _, wire = world.writing(b"abcdef", nbytes=6)
+        wire.piece = 2
+        world.settle()
+        assert wire.outgoing == b"abcdef"
+        assert ear.heard == [Event.WRITE_READY] * 2 + [Event.WRITE_COMPLETE]
+
+    def test_a_peer_that_takes_nothing_hears_nothing(self, world: World) -> None:
+        ear, _, wire = world.writing(b"abcdef", nbytes=6)
+        wire.window = 0
+        world.settle()
+        assert ear.heard == []
+        wire.window = 6
+        wire.write()
+        world.settle()
+        assert ear.heard == [Event.WRITE_COMPLETE]
+
+    def test_a_goal_lowered_to_what_has_gone_is_complete(self, world: World) -> None:
+        ear, vc, _ = world.writing(b"short", nbytes=10)
+        world.settle()
+        assert vc.write_vio is not None
+        with vc.mutex.hold(world.engine):
+            vc.write_vio.nbytes = vc.write_vio.ndone
+        vc.write_vio.reenable()
+        world.settle()
+        assert ear.heard == [Event.WRITE_READY, Event.WRITE_COMPLETE]
+
+    def test_shutdown_ends_one_direction(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        with vc.mutex.hold(world.engine):
+            vc.do_io_shutdown(Shutdown.WRITE)
+        wire.arrive(b"still here")
+        world.settle()
+        assert wire.ended == "fin "
+        assert ear.incoming.read() == b"still here"
+
+
+class TestEnds:
+    def test_a_break_is_told_to_both_directions(self, world: World) -> None:
+        ear, vc, _ = world.reading()
+        with vc.mutex.hold(world.engine):
+            vc.do_io_write(ear, None, ear.outgoing)
+        world.settle()
+        ear.heard.clear()
+        vc.failed(ConnectionResetError("reset by peer"))
+        vc.failed(BrokenPipeError("told once"))
+        world.settle()
+        assert ear.heard == [Event.ERROR, Event.ERROR]
+        assert str(vc.error) == "reset by peer"
+        with vc.mutex.hold(world.engine):
+            vc.do_io_read(ear, None, ear.buffer)
+        world.settle()
+        assert ear.heard == [Event.ERROR] * 3
+
+    def test_a_fresh_vio_drops_the_queued_events_of_the_one_it_replaces(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        wire.arrive(b"queued")
+        with vc.mutex.hold(world.engine):
+            vc.do_io_read(ear, None, IOBuffer(world.engine.memory))
+        world.settle()
+        assert ear.heard == []
+        assert ear.incoming.read() == b"queued", "its bytes are kept"
+
+    def test_nothing_is_heard_after_the_close(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        with vc.mutex.hold(world.engine):
+            vc.set_inactivity_timeout(1)
+            vc.set_active_timeout(1)
+        wire.arrive(b"queued")
+        vc.ended()
+        read = vc.read_vio
+        with vc.mutex.hold(world.engine):
+            vc.do_io_close()
+        vc.failed(ConnectionResetError("late"))
+        assert read is not None
+        read.reenable()
+        world.settle(10)
+        assert ear.heard == []
+        assert wire.ended == "closed"
+        assert not world.engine.vcs
+
+    def test_a_close_with_an_error_is_a_reset(self, world: World) -> None:
+        _, vc, wire = world.reading()
+        with vc.mutex.hold(world.engine):
+            vc.do_io_close(ValueError("bad message"))
+            vc.do_io_close()
+        world.settle()
+        assert wire.ended == "reset"
+
+
+class TestConnecting:
+    def test_connected(self, world: World) -> None:
+        ear = Ear(world.engine)
+        vc = world.connecting(ear)
+        assert world.commands == [Resolve(vc, TARGET)]
+        vc.resolved(ADDRESSES)
+        world.settle()
+        assert world.commands[1:] == [Connect(vc, ADDRESSES[0], None, "example")]
+        world.plug(vc)
+        assert ear.heard == [Event.CONNECTED]
+        assert ear.data == [vc]
+        assert (vc.local, vc.peer, vc.open) == ("here", "there", True)
+
+    def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(self, world: World) -> None:
+        ear = Ear(world.engine)
+        vc = world.connecting(ear)
+        vc.resolved([*ADDRESSES, ADDRESSES[0]])
+        for reason in ("refused", "unreachable", "refused"):
+            assert ear.heard == []
+            vc.refused(ConnectionRefusedError(reason))
+            world.settle()
+        assert world.attempts() == [str(a) for a in (*ADDRESSES, ADDRESSES[0])]
+        assert ear.heard == [Event.ERROR]
+        assert str(vc.error) == "refused; unreachable"
+        assert not vc.closed, "the opener owes the close"
+
+    @pytest.mark.parametrize("error", [OSError("no such name"), None])
+    def test_a_name_without_addresses(self, world: World, error: OSError | None) -> None:
+        ear = Ear(world.engine)
+        vc = world.connecting(ear)
+        vc.resolved([], error)
+        world.settle()
+        assert ear.heard == [Event.ERROR]
+        assert str(vc.error) == str(error or "it has no address")
+
+    def test_the_timeout_bounds_all_of_it(self, world: World) -> None:
+        ear = Ear(world.engine)
+        vc = world.connecting(ear, timeout=5)
+        world.settle(3)
+        vc.resolved(ADDRESSES)
+        world.settle(1.9)
+        assert ear.heard == []
+        world.settle(0.2)
+        assert ear.heard == [Event.ERROR]
+        assert str(vc.error) == "no connection in time"
+
+    def test_a_close_in_between(self, world: World) -> None:
+        ear = Ear(world.engine)
+        vc = world.connecting(ear, timeout=5)
+        with ear.mutex.hold(world.engine):
+            vc.do_io_close()
+        vc.resolved(ADDRESSES)
+        vc.refused(ConnectionRefusedError("late"))
+        vc.connected(Wire(), "", "")
+        world.settle(10)
+        assert ear.heard == []
+        assert world.attempts() == []
+        assert not world.engine.vcs
+
+    def test_what_is_asked_before_it_is_connected_waits(self, world: World) -> None:
+        ear = Ear(world.engine)
+        vc = world.connecting(ear)
+        ear.outward.write(b"early")
+        with ear.mutex.hold(world.engine):
+            vc.do_io_write(ear, 5, ear.outgoing)
+        world.settle()
+        wire = world.plug(vc)
+        assert wire.outgoing == b"early"
+        assert ear.heard == [Event.CONNECTED, Event.WRITE_COMPLETE]

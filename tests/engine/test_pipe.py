@@ -1,0 +1,123 @@
+"""Pipe: what it is beyond the laws of every VConnection (tests/conformance)."""
+
+import pytest
+
+from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.pipe import PipeVConnection, pipe
+
+from .world import Ear, World, engine
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def used(end: PipeVConnection, reads: bool = True) -> Ear:
+    ear = Ear(end.engine, end.mutex)
+    with end.mutex.hold(end.engine):
+        if reads:
+            end.do_io_read(ear, None, ear.buffer)
+        else:
+            end.do_io_write(ear, None, ear.outgoing)
+    return ear
+
+
+def test_slabs_go_through_by_reference(world: World) -> None:
+    a, b = pipe(world.engine)
+    writer, reader = used(a, reads=False), used(b)
+    writer.outward.write_slab(world.engine.memory.take_scratch(), SLAB)
+    (slab,) = writer.outgoing.views(SLAB)
+    assert a.write_vio is not None
+    a.write_vio.reenable()
+    world.settle()
+    (view,) = reader.incoming.views(SLAB)
+    assert view.obj is slab.obj  # type: ignore[union-attr]
+
+
+def test_the_buffers_of_its_users_are_the_backpressure(world: World) -> None:
+    a, b = pipe(world.engine)
+    writer, reader = used(a, reads=False), used(b)
+    reader.buffer.water_mark = 10
+    writer.outward.write(bytes(25))
+    a.write_vio.reenable()  # type: ignore[union-attr]
+    world.settle()
+    assert (writer.outgoing.avail, reader.incoming.avail) == (15, 10)
+
+
+def test_both_ends_may_share_a_conversation(world: World) -> None:
+    a, b = pipe(world.engine)
+    ear = Ear(world.engine, a.mutex)
+    with a.mutex.hold(world.engine), b.mutex.hold(world.engine):
+        a.do_io_write(ear, 2, ear.outgoing)
+        b.do_io_read(ear, 2, ear.buffer)
+    ear.outward.write(b"me")
+    a.write_vio.reenable()  # type: ignore[union-attr]
+    world.settle()
+    assert ear.heard == [Event.WRITE_READY, Event.WRITE_COMPLETE, Event.READ_COMPLETE]
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_taken_mutex_at_either_end_delays_and_loses_nothing(world: World, taken: int) -> None:
+    ends = pipe(world.engine)
+    writer, reader = used(ends[0], reads=False), used(ends[1])
+    other = engine(name="other")
+    writer.outward.write(b"late")
+    with ends[taken].mutex.hold(other):
+        for _ in range(3):
+            world.turn()
+        assert reader.incoming.avail == 0
+        assert not world.engine.busy, "nobody spins"
+    world.settle()
+    assert reader.incoming.read() == b"late"
+
+
+def test_a_close_leaves_its_owners_buffers_alone(world: World) -> None:
+    """A move that was on its way must not take from a reader that serves another VC by now."""
+    a, b = pipe(world.engine)
+    writer, reader = used(a, reads=False), used(b)
+    world.settle()
+    writer.outward.write(b"mine again")
+    a.write_vio.reenable()  # type: ignore[union-attr]
+    with a.mutex.hold(world.engine):
+        a.do_io_close()
+    world.settle()
+    assert writer.outgoing.read() == b"mine again"
+    assert reader.heard == [Event.EOS]
+
+
+def test_a_reset_is_never_taken_for_an_orderly_end(world: World) -> None:
+    a, b = pipe(world.engine)
+    reader = used(b)
+    b.read_vio.reenable()  # type: ignore[union-attr]
+    with a.mutex.hold(world.engine):
+        a.do_io_close(ValueError("bad"))
+    world.settle()
+    assert reader.heard == [Event.ERROR]
+    assert str(b.error) == "the other end was closed: bad"
+
+
+def test_a_finished_writer_hears_no_error_of_a_close(world: World) -> None:
+    a, b = pipe(world.engine)
+    used(a)
+    ear = Ear(world.engine, b.mutex)
+    ear.outward.write(b"request")
+    with b.mutex.hold(world.engine):
+        b.do_io_write(ear, 7, ear.outgoing)
+    world.settle()
+    with a.mutex.hold(world.engine):
+        a.do_io_close()
+    world.settle()
+    with b.mutex.hold(world.engine):
+        b.do_io_read(ear, None, ear.buffer)
+    world.settle()
+    assert ear.heard == [Event.WRITE_COMPLETE, Event.EOS]
+
+
+def test_ends_are_under_mutexes_of_their_own(world: World) -> None:
+    a, b = pipe(world.engine, "inner")
+    assert isinstance(a.mutex, Mutex)
+    assert a.mutex is not b.mutex
+    assert (a.name, b.name) == ("inner A", "inner B")
