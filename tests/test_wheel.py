@@ -47,9 +47,13 @@ def test_it_holds_nothing_else(installed: Path) -> None:
 def test_it_runs_by_itself(installed: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n')
-    command = [sys.executable, "-m", "vcproxy.cli", "-t", "-c", str(file)]
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    run = {"cwd": tmp_path, "env": environment, "text": True}
-    where = [sys.executable, "-c", "import vcproxy.cli; print(vcproxy.cli.__file__)"]
-    assert subprocess.check_output(where, **run).startswith(str(installed))
-    assert subprocess.check_output(command, **run) == f"{file}: all is well\n"
+    where = ("-c", "import vcproxy.cli; print(vcproxy.cli.__file__)")
+    check = ("-m", "vcproxy.cli", "-t", "-c", str(file))
+
+    def python(*arguments: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(installed)}
+        command = [sys.executable, *arguments]
+        return subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
+
+    assert python(*where).startswith(str(installed))
+    assert python(*check) == f"{file}: all is well\n"

@@ -98,10 +98,6 @@ class Proxy:
         ]
         for thread in threads:
             thread.start()
-        for name, listener in self._listeners.items():
-            for at, _, real in self._bound.values():
-                if at is listener:
-                    print(f"listening {name} {real}", file=sys.stderr)
         print("ready", file=sys.stderr, flush=True)
         if all(asked.scheme == "stdio" for _, asked, _ in self._bound.values()):
             self._every(DRAIN_TICK_S, self._stop_when_idle)
@@ -214,6 +210,8 @@ class Proxy:
                 if now is not None:  # it has another name now
                     bound[place] = now[1], address, self._first.listen(address, now[1])
         self._bound.update(bound)
+        for listener, _, real in bound.values():
+            print(f"listening {listener.name} {real}", file=sys.stderr, flush=True)
         self._listeners = {listener.name: listener for _, listener, _ in wanted.values()}
         for entry in configuration.settings.listener:
             self._equip(self._listener(entry.name), entry, configuration)

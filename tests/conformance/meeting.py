@@ -15,16 +15,21 @@ from vcproxy.testing.conformance import Pair, Run
 
 
 class Caller(Continuation):
-    """Waits for CONNECTED."""
+    """Connects when it is told where to, on its own engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, tls: object) -> None:
         super().__init__(engine, Mutex())
-        self.connected = False
+        self.tls = tls
+        self.connected: list[NetVConnection] = []
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take what connecting ends with."""
-        assert key is Event.CONNECTED, getattr(data, "error", key)
-        self.connected = True
+        """Take an address, then what connecting ends with."""
+        if isinstance(data, Address):
+            self.engine.connect(self, data, tls=self.tls)
+        else:
+            assert isinstance(data, NetVConnection)
+            assert key is Event.CONNECTED, data.error
+            self.connected.append(data)
 
 
 def meet(
@@ -39,8 +44,7 @@ def meet(
     came: list[NetVConnection] = []
     listener = Listener("listener", came.append, home, tls=server, secure=server is not None)
     address = listens(listener)
-    caller = Caller(away)
-    with caller.mutex.hold(away):
-        vc = away.connect(caller, address, tls=client)
-    run(lambda: bool(came) and caller.connected)
-    return Pair(vc, came[0], run)
+    caller = Caller(away, client)
+    away.schedule(caller, Address, address)
+    run(lambda: bool(came and caller.connected))
+    return Pair(caller.connected[0], came[0], run)

@@ -1,6 +1,8 @@
 """VCs over real descriptors keep the laws: TCP, TLS, Unix sockets and stdio, on two engines."""
 
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from vcproxy.drivers.stdio import StdioPort
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.testing.conformance import Law, Pair, Run, Trait, laws
 
@@ -77,6 +80,48 @@ def connected(address: str, server: object = None, client: object = None) -> Ite
             server,
             client,
         )
+
+
+@contextmanager
+def threaded(address: str) -> Iterator[Pair]:
+    """Two VCs on two net threads that are made to switch as often as can be."""
+    both = Drivers()
+    never = threading.Event()
+
+    def run(until: Callable[[], bool]) -> None:
+        last = time.monotonic() + PATIENCE_S
+        while not until():
+            never.wait(GLANCE_S)
+            assert time.monotonic() < last, f"it never came to that; the engines said {both.lines}"
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=driver.run) for driver in (both.home, both.away)]
+    home, away = both.home.engine, both.away.engine
+
+    def listens(listener: Listener) -> Address:
+        real = both.home.listen(Address.parse(address), listener)
+        here.engine = None  # the engines are those of the threads from now on
+        for thread in threads:
+            thread.start()
+        return real
+
+    try:
+        yield meet(listens, home, away, run)
+        run(lambda: not (home.vcs or away.vcs))
+        assert (home.memory.used, away.memory.used) == (0, 0)
+    finally:
+        sys.setswitchinterval(interval)
+        both.home.stop()
+        both.away.stop()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_two_net_threads(law: Law) -> None:
+    with threaded("tcp://127.0.0.1:0") as pair:
+        law(pair)
 
 
 @pytest.mark.parametrize("law", laws(), ids=str)

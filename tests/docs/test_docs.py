@@ -25,9 +25,11 @@ from vcproxy.config.problem import ConfigError
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf" / "proxy.toml"
+SOURCES = [file for top in ("vcproxy", "tunnels") for file in (ROOT / top).glob("**/*.py")]
 ECHO = '\n[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
 
 having_python = [page for page in PAGES if blocks(page, "python")]
@@ -60,7 +62,7 @@ def written(page: Path, desk: Path) -> Iterator[Path]:
 def test_the_python_of_a_page_runs(page: Path, desk: Path) -> None:
     for file in written(page, desk):
         if file.name.startswith("test_"):
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file.name]
             done = subprocess.run(command, capture_output=True, text=True, cwd=desk, check=False)
             assert done.returncode == 0, done.stdout
         else:
@@ -107,29 +109,27 @@ def test_a_session_at_the_terminal_goes_as_shown(page: Path, desk: Path) -> None
     if not shutil.which("socat"):
         pytest.skip("socat is not installed")
     file = desk / "proxy.toml"
-    text = CONF.read_text()
     ports = {port: free_port() for port in ("15000", "15001")}
-    for shown, free in ports.items():
-        text = text.replace(f":{shown}", f":{free}")
-    file.write_text(text)
+
+    def here(text: str) -> str:
+        return re.sub(r"(?<=:)1500[01]", lambda port: ports[port[0]], text)
+
+    file.write_text(here(CONF.read_text()))
     proxy = Running(file)
     try:
         for block in blocks(page, "console"):
             prompt, _, output = block.text.partition("\n")
-            command = prompt.removeprefix("$ ")
-            for shown, free in ports.items():
-                command = command.replace(f":{shown}", f":{free}")
+            command = here(prompt.removeprefix("$ "))
             assert subprocess.check_output(command, shell=True, text=True) == output
         proxy.stop()
     finally:
         proxy.kill()
 
 
-def free_port() -> int:
+def free_port() -> str:
     """A port that nobody uses just now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+        return str(server.getsockname()[1])
 
 
 def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
@@ -139,8 +139,8 @@ def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
     with Simulation(seed=1) as sim:
         driver = sim.driver()
 
-        def accept(client: object) -> None:
-            plugin(client, Service("shout")).start()  # type: ignore[arg-type]
+        def accept(client: NetVConnection) -> None:
+            plugin(client, Service("shout")).start()
 
         listener = Listener("shout", accept, driver.engine)
         client = sim.client(driver.listen(Address.parse("tcp://proxy:1"), listener))
@@ -179,6 +179,15 @@ def test_every_page_is_on_the_map() -> None:
     assert set(ROOT.glob("docs/**/*.md")) - mapped == {index}
 
 
-@pytest.mark.parametrize("path", re.findall(r"`((?:vcproxy|tunnels|plugins|conf)/[^`]*)`", " ".join(page.read_text() for page in PAGES)))
-def test_paths_in_the_text_exist(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_paths_in_the_text_exist(page: Path) -> None:
+    for path in re.findall(r"`((?:vcproxy|tunnels|plugins|conf|tests)/[^`]*)`", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/design/*.md")), ids=name)
+def test_the_design_names_what_the_code_has(page: Path) -> None:
+    code = "".join(file.read_text() for file in SOURCES)
+    shown = "".join(re.findall(r"`[^`\n]+`|->>.*|-->>.*", page.read_text()))
+    for called in re.findall(r"\b([a-z_]\w*)\((?!\d)", shown):
+        assert re.search(rf"(def {called}\b|\b{called}:)", code), f"there is no {called}()"

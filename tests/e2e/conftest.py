@@ -66,9 +66,7 @@ class Tools:
         self._directory = directory
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(
-        self, *command: str, stdin: int = subprocess.DEVNULL
-    ) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start one that serves; it is killed when the test ends."""
         _installed(command[0])
         process = subprocess.Popen(

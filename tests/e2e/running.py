@@ -218,6 +218,9 @@ plugin = "echo"
 """
 
 
+PIECE = b"p" * 1_000_000
+
+
 def reset(sock: socket.socket) -> None:
     """Close it so that the peer sees a reset, not an end."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -240,6 +243,18 @@ def exactly(sock: socket.socket, size: int) -> bytes:
         assert piece, f"ended after {len(received)} of {size} bytes"
         received += piece
     return bytes(received)
+
+
+def fill(sock: socket.socket) -> int:
+    """Send until nothing more is taken; return how much was."""
+    sock.settimeout(0.2)
+    sent = 0
+    try:
+        while True:
+            sent += sock.send(PIECE)
+    except TimeoutError:
+        sock.settimeout(PATIENCE_S)
+        return sent
 
 
 class Server(socket.socket):

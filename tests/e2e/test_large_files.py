@@ -81,7 +81,8 @@ def test_over_tls_with_nginx_and_curl(
         http {{
             access_log off; client_max_body_size 0;
             client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/1;
-            fastcgi_temp_path {tmp_path}/2; uwsgi_temp_path {tmp_path}/3; scgi_temp_path {tmp_path}/4;
+            fastcgi_temp_path {tmp_path}/2; uwsgi_temp_path {tmp_path}/3;
+            scgi_temp_path {tmp_path}/4;
             server {{
                 listen {server.removeprefix("tcp://")} ssl;
                 ssl_certificate {certificate}; ssl_certificate_key {key};

@@ -49,9 +49,7 @@ def test_over_a_unix_socket(proxy: Starter, tools: Tools, redis: str, tmp_path: 
     assert tools.run("redis-cli", "-s", path, "GET", "key") == b"value\n"
 
 
-def test_over_tls(
-    proxy: Starter, tools: Tools, redis: str, certificates: Certificates
-) -> None:
+def test_over_tls(proxy: Starter, tools: Tools, redis: str, certificates: Certificates) -> None:
     certificate, key = certificates.issue("localhost")
     running = proxy(
         forward(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.conftest import Certificates, Starter
 from tests.e2e.running import Server, all_of, exactly, forward, refusing, reset
+
+WORDS = "(connection reset by peer|the peer closed the connection during the handshake)"
+"""OpenSSL may have met the reset on sending: then reading meets an end."""
 
 
 def ended(client: socket.socket) -> bool:
@@ -27,7 +28,7 @@ def test_the_next_server_is_tried(proxy: Starter) -> None:
             with running.connect("in") as client, server.next() as accepted:
                 client.sendall(b"hello")
                 assert exactly(accepted, 5) == b"hello"
-    running.wait_for(f"server {nobody} failed: {nobody}: connection refused; trying the next", 2)
+    running.wait_for(f"server {nobody} failed: connection refused; trying the next", 2)
 
 
 def test_with_none_left_the_client_is_closed_and_the_log_says_why(proxy: Starter) -> None:
@@ -36,31 +37,28 @@ def test_with_none_left_the_client_is_closed_and_the_log_says_why(proxy: Starter
     with running.connect("in") as client:
         client.sendall(b"is anybody there?")
         assert ended(client)
-        name = f"in 127.0.0.1:{client.getsockname()[1]}"
-    running.wait_for(f"INFO {name}: server {one} failed: .* refused; trying the next")
-    running.wait_for(f"INFO {name}: server {two} failed: .* refused; no server is left, closing")
+        said = f"INFO in 127.0.0.1:{client.getsockname()[1]}: server"
+    running.wait_for(f"{said} {one} failed: connection refused; trying the next")
+    running.wait_for(f"{said} {two} failed: connection refused; no server is left, closing")
 
 
 def test_a_server_that_never_accepts_is_given_up_in_time(proxy: Starter) -> None:
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
         filler.connect(full.getsockname())  # from here on the kernel drops who knocks
-        running = proxy(
-            forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }')
-        )
+        running = proxy(forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }'))
         with running.connect("in") as client, server.next() as accepted:
             accepted.sendall(b"welcome")
             assert exactly(client, 7) == b"welcome"
-    running.wait_for(f"server {full.uri} failed: no connection in time; trying the next")
+        running.wait_for(f"server {full.uri} failed: no connection in time; trying the next")
 
 
-def test_a_server_that_resets_at_once_resets_the_client(proxy: Starter) -> None:
+def test_a_server_that_resets_at_once_ends_the_client(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri))
         with running.connect("in") as client:
             reset(server.next())
-            with pytest.raises(ConnectionResetError):
-                all_of(client)
-    running.wait_for("a connection failed .*connection reset by peer")
+            assert ended(client)  # it may seem to have refused, or to have broken
+        running.wait_for("connection reset by peer")
 
 
 def test_a_server_that_resets_in_the_handshake_is_followed_by_the_next(
@@ -73,8 +71,8 @@ def test_a_server_that_resets_in_the_handshake_is_followed_by_the_next(
             reset(one.next())
             reset(two.next())
             assert ended(client)
-    running.wait_for(f"server {servers[0]} failed: connection reset by peer; trying the next")
-    running.wait_for(f"server {servers[1]} failed: connection reset by peer; no server is left")
+    running.wait_for(f"server {servers[0]} failed: {WORDS}; trying the next")
+    running.wait_for(f"server {servers[1]} failed: {WORDS}; no server is left")
 
 
 def test_a_missing_unix_socket_and_an_unknown_host_are_named(
@@ -84,16 +82,14 @@ def test_a_missing_unix_socket_and_an_unknown_host_are_named(
     with running.connect("in") as client:
         assert ended(client)
     running.wait_for(f"server unix:{tmp_path}/missing.sock failed: .*no such file or directory")
-    running.wait_for("server tcp://nobody.invalid:80 failed: cannot resolve nobody.invalid: ")
+    running.wait_for("server tcp://nobody.invalid:80 failed: cannot resolve nobody.invalid: name ")
 
 
 def test_the_client_is_not_read_before_there_is_a_server(proxy: Starter) -> None:
     """What it says waits in the kernel, and reaches the server that is found at last."""
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
         filler.connect(full.getsockname())
-        running = proxy(
-            forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }')
-        )
+        running = proxy(forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }'))
         with running.connect("in") as client:
             client.sendall(b"first words")
             client.shutdown(socket.SHUT_WR)

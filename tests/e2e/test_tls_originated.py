@@ -74,9 +74,7 @@ def test_a_server_that_speaks_no_tls_is_named(proxy: Starter) -> None:
 def test_a_servers_handshake_has_the_connect_timeout(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(
-            forward(
-                server.uri.replace("tcp:", "tls:"), listener='timeouts = { connect = "200ms" }'
-            )
+            forward(server.uri.replace("tcp:", "tls:"), listener='timeouts = { connect = "200ms" }')
         )
         with running.connect("in") as client, server.next():
             assert all_of(client) == b""

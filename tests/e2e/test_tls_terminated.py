@@ -164,5 +164,3 @@ def test_an_end_without_close_notify_is_not_an_orderly_one(
         exactly(client, 7)
         socket.socket.shutdown(client, socket.SHUT_WR)
         running.wait_for("the stream was truncated: it ended without close_notify")
-
-

@@ -89,7 +89,7 @@ def test_moves_are_counted_on_both_sides_and_by_the_timers() -> None:
 def test_while_it_lasts_the_copying_rests() -> None:
     direction = Direction()
     direction.bridged()
-    assert direction.source.begin_read() is None
+    assert direction.source.begin_read() == 0
     assert direction.sink.begin_write() is None
 
 
@@ -216,3 +216,22 @@ def test_a_wire_of_either_kind_may_be_coupled() -> None:
     wire.arrive(b"through")
     direction.world.settle()
     assert direction.sink_wire.outgoing == b"through"
+
+
+def test_the_goal_of_a_coupled_write_is_kept() -> None:
+    direction = Direction()
+    with direction.ear.mutex.hold(direction.world.engine):
+        direction.write.nbytes = 4
+    direction.source_wire.arrive(b"this and not that")
+    direction.world.settle()
+    assert direction.sink_wire.outgoing == b"this"
+    assert direction.ear.heard == [Event.WRITE_COMPLETE]
+
+
+def test_a_third_reader_of_a_coupled_direction_misses_nothing() -> None:
+    direction = Direction()
+    spy = direction.ear.buffer.reader()
+    direction.source_wire.arrive(b"for both")
+    direction.world.settle()
+    assert direction.sink_wire.outgoing == b"for both"
+    assert spy.read() == b"for both"

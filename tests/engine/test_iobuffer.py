@@ -24,7 +24,7 @@ class Slabs:
         self.n += 1
         data = self.n.to_bytes(4, "big") * (count // 4 + 1)
         memory.scratch[:count] = data[:count]
-        return memory.take_scratch(), data[:count]
+        return memory.scratch[:count], data[:count]
 
 
 class Model(RuleBasedStateMachine):
@@ -64,9 +64,9 @@ class Model(RuleBasedStateMachine):
         self._appended(self.buffers[which], data)
 
     @rule(which=st.integers(0, 1), count=st.integers(1, SLAB))
-    def write_slab(self, which: int, count: int) -> None:
+    def keep(self, which: int, count: int) -> None:
         slab, data = self.slabs.fill(self.memory, count)
-        self.buffers[which].write_slab(slab, count)
+        self.buffers[which].keep(slab, self.memory)
         self._appended(self.buffers[which], data)
 
     @rule(reader=readers, count=sizes)
@@ -146,8 +146,8 @@ def test_a_slab_goes_round() -> None:
     memory = Memory(1 << 20)
     buffer = IOBuffer(memory)
     reader = buffer.reader()
-    first = memory.take_scratch()
-    buffer.write_slab(first, SLAB)
+    first = memory.scratch
+    buffer.keep(first, memory)
     assert memory.take_scratch().obj is not first.obj
     reader.consume(SLAB)
     memory.take_scratch()
@@ -158,8 +158,8 @@ def test_a_shared_slab_goes_round_once_nobody_shows_it() -> None:
     memory = Memory(1 << 20)
     one, two = IOBuffer(memory), IOBuffer(memory)
     mine, yours = one.reader(), two.reader()
-    slab = memory.take_scratch()
-    one.write_slab(slab, SLAB)
+    slab = memory.scratch
+    one.keep(slab, memory)
     two.write_from(mine, SLAB)
     assert memory.used == 2 * SLAB
     mine.consume(SLAB)
@@ -175,7 +175,7 @@ def test_a_crumb_of_a_slab_is_copied() -> None:
     one, two = IOBuffer(memory), IOBuffer(memory)
     mine = one.reader()
     two.reader()
-    one.write_slab(memory.take_scratch(), SLAB)
+    one.keep(memory.scratch, memory)
     two.write_from(mine, COPY_OUT)
     assert two.held == COPY_OUT
 

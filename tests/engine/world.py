@@ -9,7 +9,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Close, Command, Connect, ShutdownWrite
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine, Level
-from vcproxy.engine.iobuffer import IOBuffer
+from vcproxy.engine.iobuffer import Block, IOBuffer
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
@@ -68,16 +68,30 @@ class Wire:
 
     def read(self) -> None:
         """Read once."""
-        view = self.vc.begin_read()
-        if view is None:
+        room = self.vc.begin_read()
+        if not room:
             return
-        count = min(len(view), len(self.incoming), self.piece)
+        count = min(room, len(self.incoming), self.piece)
         if count:
-            view[:count] = self.incoming[:count]
+            scratch = self.vc.engine.memory.scratch
+            count = min(count, len(scratch))
+            scratch[:count] = self.incoming[:count]
             del self.incoming[:count]
-            self.vc.received(count)
+            data = scratch[:count]
+            sink = self.vc.straight
+            if sink is None or sink.port is None:
+                self.vc.received(data)
+            else:
+                self.vc.passed(data, sink.port.push(data))
         else:
             self.vc.would_block()
+
+    def push(self, data: Block) -> int:
+        """Take what another wire brought."""
+        taken = data[: min(self.window, self.piece)]
+        self.outgoing += taken
+        self.window -= len(taken)
+        return len(taken)
 
     def write(self) -> None:
         """Write once."""

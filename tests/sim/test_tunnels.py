@@ -214,8 +214,9 @@ def test_without_losses_all_arrives_bridged_or_not(batch: list[int]) -> None:
         bridged = script.play(bridges=True)
         copied = script.play(bridges=False)
         for conversation, other in zip(bridged, copied, strict=True):
-            outcome = conversation.outcome()
-            assert outcome == other.outcome(), f"seed={seed}"
+            outcome, copying = conversation.outcome(), other.outcome()
+            if Reason.SINK_ENDED not in (outcome.reason, copying.reason):  # else it is a race
+                assert outcome == copying, f"seed={seed}"
             if script.two_way:
                 assert outcome.at_server == conversation.client_part.data, f"seed={seed}"
                 assert outcome.at_client == conversation.server_part.data, f"seed={seed}"

@@ -14,6 +14,7 @@ from vcproxy.engine.commands import Connect
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll import EpollDriver
+    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.listener import Listener
 
 BACKLOG = 1024
@@ -133,6 +134,12 @@ class AcceptPort:
                 pass
 
 
+def refusal(command: Connect, number: int) -> OSError:
+    """Say why a connect has failed; and where, if that is not what was asked for by name."""
+    why = os.strerror(number).lower()
+    return OSError(why if command.address == command.vc.target else f"{command.address}: {why}")
+
+
 class Attempt:
     """A connect that is under way."""
 
@@ -171,6 +178,10 @@ class Attempt:
     def write(self) -> None:
         """There is nothing to write to yet."""
 
+    def push(self, data: Block) -> int:
+        """There is nothing to write to yet."""
+        return 0
+
     def ready(self, mask: int) -> None:
         """It has succeeded or failed."""
         if not mask & (select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP):
@@ -179,7 +190,7 @@ class Attempt:
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self.abandon()
-            command.vc.refused(OSError(number, f"{command.address}: {os.strerror(number).lower()}"))
+            command.vc.refused(refusal(command, number))
         else:
             local, peer = show(sock.getsockname()), str(command.address)
             self._driver.connected(command, sock, local, peer, mask)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from vcproxy.drivers.accepting import AcceptPort, Attempt
+from vcproxy.drivers.accepting import AcceptPort, Attempt, refusal
 from vcproxy.drivers.calls import Callers
 from vcproxy.drivers.resolving import resolve
 from vcproxy.drivers.splice import PipePool, Splice
@@ -105,7 +105,7 @@ class EpollDriver:
         """Poll (at most `timeout` seconds, if given), then do all that is due."""
         engine = self.engine
         engine.inbox.sleeping = True
-        events = self._epoll.poll(self._patience(timeout), MAX_EVENTS)
+        events = self._epoll.poll(0.0 if engine.busy else self._patience(timeout), MAX_EVENTS)
         engine.inbox.sleeping = False
         engine.clock(time.monotonic())
         watchers = self._watchers
@@ -131,15 +131,12 @@ class EpollDriver:
 
     def _patience(self, timeout: float | None) -> float:
         """How long to poll, in seconds; -1: until something happens."""
-        engine = self.engine
-        if engine.busy:
-            return 0.0
-        deadline = engine.next_deadline()
+        deadline = self.engine.next_deadline()
         if self._timers and (deadline is None or self._timers[0][0] < deadline):
             deadline = self._timers[0][0]
         if deadline is None:
             return -1.0 if timeout is None else timeout
-        wait = max(deadline - time.monotonic(), 0.0)
+        wait = max(deadline - self.engine.now, 0.0)
         return wait if timeout is None else min(wait, timeout)
 
     def close(self) -> None:
@@ -148,7 +145,10 @@ class EpollDriver:
             self.unlisten(listener)
         for vc in list(self.engine.vcs):
             if isinstance(vc.port, StreamPort):
-                vc.port.finish()
+                if vc.closed:
+                    vc.port.finish()
+                else:  # cut off: its peer must not take that for the end
+                    vc.port.close(abort=True)
         self._pipes.close()
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Attempt):
@@ -242,7 +242,7 @@ class EpollDriver:
         try:
             Attempt(self, command)
         except OSError as error:
-            vc.refused(OSError(error.errno, f"{command.address}: {error.strerror}"))
+            vc.refused(refusal(command, error.errno or 0))
 
     def connected(
         self, command: Connect, sock: socket.socket, local: str, peer: str, mask: int

@@ -16,6 +16,6 @@ def resolve(address: Address) -> list[Address]:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise OSError(f"cannot resolve {address.host}: {error.strerror}") from error
+        raise OSError(f"cannot resolve {address.host}: {str(error.strerror).lower()}") from error
     hosts = dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found)
     return [replace(address, host=host) for host in hosts]

@@ -39,6 +39,8 @@ class StdioPort(StreamPort):
         self.spliceable = False
         self.bridged_out = self.bridged_in = None
         self._eof = False
+        self._small = True
+        self._recv = partial(os.read, self.fd)
         self._recv_into = lambda view: os.readv(self.fd, [view])
         self._send = partial(os.write, self._out)
         self._sendmsg = partial(os.writev, self._out)

@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.iobuffer import Block
@@ -21,6 +22,10 @@ EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 ENDS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _INPUT = select.EPOLLIN | ENDS
+
+SMALL = 4096
+"""Reads of less than this are likely to be followed by such: they come as `bytes` of their own,
+which saves copying them out of a slab (a sixth of the cost of a small read, measured)."""
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 * 1024
@@ -42,9 +47,11 @@ class StreamPort:
         "_driver",
         "_ending",
         "_eof",
+        "_recv",
         "_recv_into",
         "_send",
         "_sendmsg",
+        "_small",
         "bridged_in",
         "bridged_out",
         "fd",
@@ -70,18 +77,20 @@ class StreamPort:
         """The bridge that brings what this port writes."""
         self._ending = False  # epoll has told of an end: no edge will tell of more
         self._eof = False  # and it has been read
+        self._small = True
+        self._recv: Callable[[int], bytes] = sock.recv
         self._recv_into: Callable[[memoryview], int] = sock.recv_into
         self._send: Callable[[Block], int] = sock.send
         self._sendmsg: Callable[[Sequence[Block]], int] = sock.sendmsg
 
     def ready(self, mask: int) -> None:
         """Take an edge from epoll."""
+        if mask & ENDS:
+            self._ending = True
         if mask & _INPUT:
             self.readable = True
-            if mask & ENDS:
-                self._ending = True
             self.read()
-        if mask & select.EPOLLOUT and not self.writable:
+        if not self.writable and mask & select.EPOLLOUT:
             self.writable = True
             self.write()
         if mask & select.EPOLLERR:
@@ -95,29 +104,59 @@ class StreamPort:
             self.bridged_out.move()
             return
         vc = self.vc
-        view = vc.begin_read()
-        if view is None:
+        room = vc.begin_read()
+        if not room:
             return
+        data: Block
         try:
-            count = self._recv_into(view)
+            if self._small:
+                size = SMALL if room > SMALL else room
+                data = self._recv(size)
+            else:
+                size = room
+                view = vc.engine.memory.scratch[:size]
+                data = view[: self._recv_into(view)]
         except BlockingIOError:
             self.readable = False
             vc.would_block()
+            return
         except OSError as error:
             vc.would_block()
             self.broke(error)
+            return
+        count = len(data)
+        if not count:
+            self.readable = False
+            self._eof = True
+            vc.would_block()
+            vc.ended()
+            return
+        sink = vc.straight
+        if sink is None:
+            vc.received(data)
         else:
-            if count:
-                vc.received(count)
-                if count == len(view) or self._ending:
-                    vc.look_again(True)
-                else:
-                    self.readable = False
-            else:
-                self.readable = False
-                self._eof = True
-                vc.would_block()
-                vc.ended()
+            vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
+        self._small = count < SMALL
+        if count == size or self._ending:
+            vc.look_again(True)
+        else:
+            self.readable = False
+
+    def push(self, data: Block) -> int:
+        """Write at once what another port has read; return how much was taken."""
+        if not self.writable:
+            return 0
+        try:
+            count = self._send(data)
+        except BlockingIOError:
+            count = 0
+        except OSError as error:
+            # Under the reader's lock: told when that has its answer.
+            self._driver.engine.inbox.post(partial(self.broke, error))
+            count = 0
+        if count < len(data):
+            self.writable = False
+        return count
 
     def write(self) -> None:
         """Write once, as `begin_write` says."""
@@ -151,7 +190,7 @@ class StreamPort:
     def broke(self, error: OSError) -> None:
         """The descriptor has failed: tell the VC in plain words."""
         self.readable = self.writable = False
-        self.vc.failed(type(error)(error.errno, os.strerror(error.errno or 0).lower()))
+        self.vc.failed(type(error)(os.strerror(error.errno or 0).lower()))
 
     def shutdown_write(self) -> None:
         """Tell the peer that no more will come, behind all that was sent."""

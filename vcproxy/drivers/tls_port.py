@@ -11,6 +11,7 @@ from vcproxy.drivers.tls import TlsError, TlsFilter
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll import EpollDriver
+    from vcproxy.engine.iobuffer import Block
 
 
 class TlsPort(StreamPort):
@@ -67,9 +68,10 @@ class TlsPort(StreamPort):
         if not (self.readable or tls.pending):
             return
         vc = self.vc
-        view = vc.begin_read()
-        if view is None:
+        room = vc.begin_read()
+        if not room:
             return
+        view = vc.engine.memory.scratch[:room]
         error: OSError | None = None
         count = None
         try:
@@ -79,7 +81,7 @@ class TlsPort(StreamPort):
         except OSError as reason:
             error = reason
         if count:
-            vc.received(count)
+            vc.received(view[:count])
             if self.readable or tls.pending:
                 vc.look_again(True)
         else:
@@ -109,6 +111,10 @@ class TlsPort(StreamPort):
             self._flush()
             if not count:
                 return
+
+    def push(self, data: Block) -> int:
+        """Write at once what another port has read: it is encrypted with the rest."""
+        return 0
 
     def broke(self, error: OSError) -> None:
         """The connection has failed: tell the VC in plain words."""

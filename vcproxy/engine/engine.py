@@ -86,6 +86,7 @@ class Engine:
         "log",
         "memory",
         "name",
+        "now",
         "queue",
         "random",
         "reads",
@@ -116,6 +117,8 @@ class Engine:
         self.commands: list[Command] = []
         self._scheduler = Scheduler()
         self.queue = self._scheduler.queue
+        self.now = 0.0
+        """Seconds: what the driver set last."""
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
         self._starved: dict[NetVConnection, None] = {}
         self._spent_since = 0.0
@@ -128,11 +131,6 @@ class Engine:
         return f"<Engine {self.name} vcs={len(self.vcs)}>"
 
     # -- for continuations -------------------------------------------------------------------
-
-    @property
-    def now(self) -> float:
-        """Seconds: what the driver set last."""
-        return self._scheduler.now
 
     @property
     def here(self) -> bool:
@@ -275,7 +273,9 @@ class Engine:
     def clock(self, now: float) -> None:
         """Begin a turn: set the time, run the inbox, queue what has come due."""
         here.engine = self
-        self._scheduler.clock(now)
+        scheduler = self._scheduler
+        scheduler.clock(now)
+        self.now = scheduler.now
         if self.inbox:
             self.inbox.drain()
 

@@ -112,6 +112,11 @@ class IOBuffer:
         """How many bytes may be read into it before it is full; 0 when it is."""
         return max(self.water_mark - self.held, 0)
 
+    @property
+    def shared(self) -> bool:
+        """Whether it has more than one reader."""
+        return len(self._readers) > 1
+
     def reader(self) -> Reader:
         """A new reader, at the end: it sees what is written from now on."""
         return self._join(Reader(self, self._first + len(self.blocks), 0, self.written))
@@ -137,14 +142,16 @@ class IOBuffer:
         else:
             self._append(data, size, size)
 
-    def write_slab(self, slab: memoryview, count: int) -> None:
-        """Append the first `count` bytes of a slab that was taken from a memory's scratch."""
-        block = slab[:count]
-        if self._readers:
-            self._keep(block)
+    def keep(self, data: Block, memory: Memory) -> None:
+        """Append what a driver has read: `bytes`, or a view of that memory's scratch.
+
+        A large view takes the slab along; a small one is copied out of it.
+        """
+        if type(data) is memoryview and len(data) > COPY_OUT and self._readers:
+            memory.take_scratch()
+            self._share(data)
         else:
-            self.written += count
-            self.memory.drop(block)
+            self.write(bytes(data))
 
     def write_from(self, reader: Reader, count: int) -> None:
         """Append `count` bytes that another buffer's reader has before it, by reference.
@@ -156,11 +163,11 @@ class IOBuffer:
             return
         for view in reader.views(count, max_views=None):
             if type(view) is memoryview and type(view.obj) is Slab and len(view) > COPY_OUT:
-                self._keep(view)
+                self._share(view)
             else:
                 self.write(bytes(view))
 
-    def _keep(self, block: memoryview) -> None:
+    def _share(self, block: memoryview) -> None:
         slab = block.obj
         assert type(slab) is Slab
         slab.refs += 1

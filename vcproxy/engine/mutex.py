@@ -36,12 +36,12 @@ class Mutex:
     `ended` is set when the conversation under it has crashed: no event is delivered any more.
     """
 
-    __slots__ = ("_depth", "_lock", "_parked", "ended", "owner", "vcs")
+    __slots__ = ("depth", "ended", "lock", "owner", "parked", "vcs")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._parked: list[tuple[Engine, Callable[[], None]]] = []
+        self.lock = threading.Lock()
+        self.depth = 0
+        self.parked: list[tuple[Engine, Callable[[], None]]] = []
         self.owner: Engine | None = None
         self.ended = False
         self.vcs: dict[VConnection, None] = {}
@@ -63,34 +63,35 @@ class Mutex:
     def try_acquire(self, engine: Engine) -> bool:
         """Take it for the engine if it is free or already the engine's; never wait."""
         if self.owner is engine:
-            self._depth += 1
+            self.depth += 1
             return True
-        if self._lock.acquire(False):
+        if self.lock.acquire(False):
             self.owner = engine
-            self._depth = 1
+            self.depth = 1
             return True
         return False
 
     def release(self, engine: Engine) -> None:
         """Undo one `try_acquire`; the last one posts what was parked meanwhile."""
-        self._depth -= 1
-        if self._depth == 0:
+        self.depth -= 1
+        if self.depth == 0:
             self.owner = None
-            self._lock.release()
-            if self._parked:
-                self._post_parked()
+            self.lock.release()
+            if self.parked:
+                self.post_parked()
 
     def park(self, engine: Engine, retry: Callable[[], None]) -> None:
         """Have `retry` posted to the engine's inbox once the mutex is released."""
-        self._parked.append((engine, retry))
+        self.parked.append((engine, retry))
         # The owner may have released between the miss and the line above, without seeing it.
         if self.try_acquire(engine):
             self.release(engine)
 
-    def _post_parked(self) -> None:
-        while self._parked:
+    def post_parked(self) -> None:
+        """Post what was parked: owed by whoever has released the lock."""
+        while self.parked:
             try:
-                engine, retry = self._parked.pop(0)
+                engine, retry = self.parked.pop(0)
             except IndexError:  # another releasing thread was quicker
                 return
             engine.inbox.post(retry)

@@ -14,7 +14,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
 from vcproxy.engine.commands import Close, Connect, ShutdownWrite
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import COPY_OUT, SLAB, Block, IOBuffer, Reader
+from vcproxy.engine.iobuffer import SLAB, Block, IOBuffer, Reader
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ class Port(Protocol):
     def write(self) -> None:
         """The engine wants to write: do so if the descriptor is ready, as `begin_write` says."""
 
+    def push(self, data: Block) -> int:
+        """Write at once what another port has read; return how many bytes were taken, or 0.
+
+        It is called under the lock: it reports nothing to the engine before it has returned.
+        """
+
+
 
 class HandshakeTimeout(TimeoutError):
     """The peer did not finish its TLS handshake in time."""
@@ -48,9 +55,10 @@ class NetVConnection(VConnection):
 
     The driver's obligations, on the engine's own thread:
 
-    - when the port may be readable: `begin_read()`. None: not now, the engine lists the VC in
-      `engine.reads` when it can proceed. A view: read into it once, then `received(n)`, or
-      `would_block()` if nothing came;
+    - when the port may be readable: `begin_read()`. 0: not now, the engine lists the VC in
+      `engine.reads` when it can proceed. A number: read at most so much, once, then
+      `received(data)`, or `would_block()` if nothing came. Where `straight` names a VC, its port
+      may `push` the data first: then `passed(data, count)`;
     - when it may be writable: `begin_write()`. None as above, with `engine.writes`. Views: write
       them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went;
     - an orderly end (FIN, close_notify), after all data: `ended()`; anything else: `failed()`.
@@ -77,6 +85,7 @@ class NetVConnection(VConnection):
         "read_listed",
         "server_name",
         "sni",
+        "straight",
         "target",
         "write_listed",
     )
@@ -99,6 +108,8 @@ class NetVConnection(VConnection):
         """Whether it is established: connected, and through its handshake with TLS."""
         self.server_name = ""
         self.read_listed = self.write_listed = False
+        self.straight: NetVConnection | None = None
+        """Between `begin_read` and its answer: where what is read may be written at once."""
         self.full = False  # reading found no room: the consumer's progress must list it again
         self._eof = False
         self._opener: Continuation | None = None
@@ -149,6 +160,11 @@ class NetVConnection(VConnection):
         if self._eof:
             vio.end(Event.EOS)
         return vio
+
+    def reached_from(self, source: VConnection) -> NetVConnection | None:
+        """Itself, if the same driver feeds both."""
+        same = isinstance(source, NetVConnection) and source.engine is self.engine
+        return self if same else None
 
     def _end_writing(self) -> None:
         self.engine.command(ShutdownWrite(self))
@@ -236,61 +252,103 @@ class NetVConnection(VConnection):
 
     # -- what the driver calls ---------------------------------------------------------------
 
-    def begin_read(self) -> memoryview | None:
-        """Take the lock and say where to read to; None: not now, and no lock is held."""
+    def begin_read(self) -> int:
+        """Take the lock and say how many bytes may be read, a slab's at most.
+
+        0: not now, and no lock is held.
+        """
         vio = self.read_vio
         if vio is None or vio.over or vio.bridge is not None:
-            return None
+            return 0
         engine = self.engine
         mutex = vio.mutex
-        if not mutex.try_acquire(engine):
+        # try_acquire(), in line: the two calls of a message would be a tenth of its cost
+        if mutex.lock.acquire(False):
+            mutex.owner = engine
+            mutex.depth = 1
+        elif not mutex.try_acquire(engine):
             mutex.park(engine, partial(self.look_again, True))
-            return None
+            return 0
         if vio.live:
             buffer: IOBuffer = vio.store  # type: ignore[assignment]
-            room = buffer.water_mark - buffer.held
+            held = buffer.held
+            room = buffer.water_mark - held
             if vio.nbytes is not None and vio.nbytes - vio.ndone < room:
                 room = vio.nbytes - vio.ndone
             if room <= 0:
                 self.full = True
             elif buffer.memory.used < buffer.memory.budget:
-                scratch = engine.memory.scratch
-                return scratch if room >= SLAB else scratch[:room]
+                straight = vio.straight
+                if straight is not None:
+                    sink: VIO = vio.partner  # type: ignore[assignment]
+                    if held or sink.over or sink.nbytes is not None or buffer.shared:
+                        straight = None
+                self.straight = straight
+                return room if room < SLAB else SLAB
             else:
                 engine.starve(self)
         mutex.release(engine)
-        return None
+        return 0
 
     def would_block(self) -> None:
         """Answer `begin_read`: nothing came."""
         self.read_vio.mutex.release(self.engine)  # type: ignore[union-attr]
 
-    def received(self, count: int) -> None:
-        """Answer `begin_read`: that many bytes are in the view."""
+    def received(self, data: Block) -> None:
+        """Answer `begin_read`: this came. `bytes` are kept, a view of the scratch is taken over."""
         engine = self.engine
         vio: VIO = self.read_vio  # type: ignore[assignment]
         buffer: IOBuffer = vio.store  # type: ignore[assignment]
-        if count <= COPY_OUT:
-            buffer.write(bytes(engine.memory.scratch[:count]))
-        else:
-            buffer.write_slab(engine.memory.take_scratch(), count)
+        buffer.keep(data, engine.memory)
         self.moved_at = engine.now
+        count = len(data)
         vio.ndone += count
         partner = vio.partner
         if vio.ndone == vio.nbytes:
             vio.end(Event.READ_COMPLETE)
         if partner is not None:
             vio.bulk = vio.bulk + 1 if count >= BULK_READ else 0
-            sink = partner.vc
-            if sink.engine is not engine or type(sink) is not NetVConnection:
-                partner.reenable()
-            elif not sink.write_listed and sink.open:
-                sink.write_listed = True
-                engine.writes.append(sink)
+            partner.vc.look_again(False)
         elif not vio.pending and not vio.over:
             vio.pending = True
             engine.queue.append((vio, Event.READ_READY, vio))
         vio.mutex.release(engine)
+
+    def passed(self, data: Block, count: int) -> None:
+        """Answer `begin_read`: this came, and `straight` took its first `count` bytes at once.
+
+        The same as `received(data)`, then the sink's `begin_write()` and `sent(count)`.
+        """
+        engine = self.engine
+        vio: VIO = self.read_vio  # type: ignore[assignment]
+        sink: VIO = vio.partner  # type: ignore[assignment]
+        size = len(data)
+        self.moved_at = sink.vc.moved_at = engine.now
+        vio.ndone += size
+        sink.ndone += count
+        buffer: IOBuffer = vio.store  # type: ignore[assignment]
+        buffer.written += count
+        sink.store.position += count  # type: ignore[union-attr]
+        if count < size:
+            buffer.keep(data[count:], engine.memory)
+            sink.vc.look_again(False)
+        if vio.ndone == vio.nbytes:
+            vio.end(Event.READ_COMPLETE)
+        if size < BULK_READ:
+            vio.bulk = 0
+        else:
+            vio.bulk += 1
+            if vio.bulk >= BULK_READS and engine.bridges:
+                self._bridge(vio, sink)
+        mutex = vio.mutex
+        if mutex.depth == 1:  # release(), in line
+            mutex.depth = 0
+            mutex.owner = None
+            mutex.lock.release()
+            if mutex.parked:
+                mutex.post_parked()
+        else:
+            mutex.release(engine)
 
     def begin_write(self) -> list[Block] | None:
         """Take the lock and say what to write; None: not now, and no lock is held."""
@@ -331,11 +389,14 @@ class NetVConnection(VConnection):
             engine.writes.append(self)
         source = vio.partner
         if source is not None:
-            if source.bulk >= BULK_READS and engine.bridges:
-                self._bridge(source, vio)
             vc = source.vc
-            if type(vc) is not NetVConnection or vc.full or vc.engine is not engine:
+            if type(vc) is not NetVConnection or vc.engine is not engine:
                 source.reenable()
+            else:
+                if source.bulk >= BULK_READS and engine.bridges:
+                    vc._bridge(source, vio)
+                if vc.full:
+                    vc.look_again(True)
         elif not vio.pending and not vio.over:
             vio.pending = True
             engine.queue.append((vio, Event.WRITE_READY, vio))
@@ -380,16 +441,8 @@ class NetVConnection(VConnection):
 
     def _bridge(self, source: VIO, sink: VIO) -> None:
         """Hand the direction to the driver, where nothing stands against it."""
-        vc = source.vc
-        if (
-            type(vc) is NetVConnection
-            and vc.engine is self.engine
-            and not source.buffer.held
-            and not source.over
-            and sink.nbytes is None
-            and vc.port is not None
-            and vc.port.spliceable
-            and self.port is not None
-            and self.port.spliceable
-        ):
-            Bridge(source, sink, (vc.port, self.port))
+        if source.straight is None or source.buffer.held or source.over or sink.nbytes is not None:
+            return
+        giver, taker = self.port, source.straight.port
+        if taker is not None and taker.spliceable and giver is not None and giver.spliceable:
+            Bridge(source, sink, (giver, taker))

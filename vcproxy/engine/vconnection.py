@@ -19,6 +19,7 @@ from vcproxy.engine.vio import VIO
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
 
 
@@ -207,6 +208,10 @@ class VConnection(Continuation, ABC):
             vio.ready()
         self.look_again(vio.reads)
         return vio
+
+    def reached_from(self, source: VConnection) -> NetVConnection | None:
+        """Itself, if what a driver reads from `source` may be written to it at once."""
+        return None
 
     # -- what a kind is ----------------------------------------------------------------------
 

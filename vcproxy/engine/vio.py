@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vconnection import VConnection
 
 
@@ -35,6 +36,7 @@ class VIO:
         "pending",
         "reads",
         "store",
+        "straight",
         "vc",
     )
 
@@ -58,6 +60,7 @@ class VIO:
         self.over = False
         self.pending = False
         self.partner: VIO | None = None
+        self.straight: NetVConnection | None = None
         self.bulk = 0
         self.bridge: Bridge | None = None
 
@@ -145,8 +148,8 @@ class VIO:
         self.live = False
         self.cont = None
         if self.partner is not None:
-            self.partner.partner = None
-            self.partner = None
+            self.partner.partner = self.partner.straight = None
+            self.partner = self.straight = None
         if self.bridge is not None:
             self.bridge.stop()
 
@@ -160,4 +163,5 @@ def couple(source: VIO, sink: VIO) -> None:
     assert source.buffer is sink.buffer, f"{source} and {sink} share no buffer"
     source.mutex.require("couple()")
     source.partner, sink.partner = sink, source
+    source.straight = sink.vc.reached_from(source.vc)
     sink.reenable()

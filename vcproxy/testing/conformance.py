@@ -193,8 +193,9 @@ class End(Continuation):
 
     def write(self, data: bytes) -> None:
         """Write this to the end, WRITE_COMPLETE included."""
+        before = self.heard.count(Event.WRITE_COMPLETE)
         self.begin_writing(data, nbytes=len(data))
-        self.hears(Event.WRITE_COMPLETE, self.heard.count(Event.WRITE_COMPLETE) + 1)
+        self.hears(Event.WRITE_COMPLETE, before + 1)
 
     def begin_writing(self, data: bytes, nbytes: int | None = None) -> None:
         """Begin a write."""

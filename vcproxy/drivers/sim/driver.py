@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import ssl
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from vcproxy.drivers.sim.link import Endpoint, Stream
+from vcproxy.drivers.sim.link import Endpoint
 from vcproxy.drivers.sim.port import SimPipe, SimPort
-from vcproxy.drivers.sim.secure import SecureStream
-from vcproxy.drivers.tls import TlsFilter
+from vcproxy.drivers.sim.secure import over
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
     Call,
@@ -164,20 +162,11 @@ class SimDriver:
 
     def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> None:
         """Own an accepted endpoint from now on."""
-        port = SimPort(self, self._wrap(endpoint, tls, server_side=True))
+        port = SimPort(self, over(endpoint, tls, self._timeline, server_side=True))
         port.vc = self.engine.accepted(listener, port, endpoint.peer)
         self.note("accepted", port.vc)
         port.shake_hands()
         self.woken[port] = None
-
-    def _wrap(
-        self, endpoint: Endpoint, tls: object, *, server_side: bool, server_name: str = ""
-    ) -> Stream:
-        if not isinstance(tls, ssl.SSLContext):
-            return endpoint
-        name = None if server_side else server_name
-        wire = TlsFilter(tls, server_side=server_side, server_hostname=name)
-        return SecureStream(endpoint, wire, self._timeline)
 
     # -- commands ----------------------------------------------------------------------------
 
@@ -220,8 +209,8 @@ class SimDriver:
             self.note("refused", vc, str(error))
             vc.refused(error)
             return
-        stream = self._wrap(
-            endpoint, command.tls, server_side=False, server_name=command.server_name
+        stream = over(
+            endpoint, command.tls, self._timeline, server_side=False, name=command.server_name
         )
         port = SimPort(self, stream)
         port.vc = vc

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from vcproxy.engine.iobuffer import COPY_OUT, Block
+
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.driver import SimDriver
     from vcproxy.drivers.sim.link import Stream
@@ -87,19 +89,18 @@ class SimPort:
         if self.bridged_out is not None:
             return self.bridged_out.move()
         vc, note = self.vc, self._driver.note
-        view = vc.begin_read()
-        if view is None:
+        room = vc.begin_read()
+        if not room:
             return False
         try:
-            data = self.stream.recv(len(view))
+            data = self.stream.recv(room)
         except ConnectionError as error:
             vc.would_block()
             self._break(error)
             return False
         if data:
-            view[: len(data)] = data
             note("received", vc, len(data), crc32(data))
-            vc.received(len(data))
+            self._bring(data)
             vc.look_again(True)
             return True
         self.readable = False
@@ -108,6 +109,33 @@ class SimPort:
             note("ended", vc)
             vc.ended()
         return False
+
+    def _bring(self, data: bytes) -> None:
+        """Give the engine what came: in its scratch if it is much, and passed on if it may be."""
+        vc = self.vc
+        block: Block = data
+        if len(data) > COPY_OUT:
+            block = vc.engine.memory.scratch[: len(data)]
+            block[:] = data
+        sink = vc.straight
+        if sink is None or sink.port is None:
+            vc.received(block)
+        else:
+            count = sink.port.push(block)
+            self._driver.note("passed", vc, count)
+            vc.passed(block, count)
+
+    def push(self, data: Block) -> int:
+        """Write at once what another port has read."""
+        if not self.writable or not self.established:
+            return 0
+        try:
+            count = self.stream.send([data])
+        except ConnectionError:
+            return 0  # met again by the next write, outside the reader's lock
+        if count is None:
+            self.writable = False
+        return count or 0
 
     def write(self) -> None:
         """Write once, as `begin_write` says."""

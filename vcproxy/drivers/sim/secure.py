@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,26 @@ from vcproxy.drivers.sim.link import nobody
 from vcproxy.drivers.tls import RECORD, TlsError, TlsFilter
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.link import Endpoint, Octets
+    from vcproxy.drivers.sim.link import Endpoint, Octets, Stream
     from vcproxy.drivers.sim.timeline import Timeline
 
 LINGER_S = 2.0
 """A close waits so long for its ciphertext to leave, as the epoll driver's does."""
+
+
+def over(
+    endpoint: Endpoint, tls: object, timeline: Timeline, *, server_side: bool, name: str = ""
+) -> Stream:
+    """The endpoint itself, or TLS on it where `tls` is an ssl.SSLContext.
+
+    `name`, on the client's side, is what the server must be called.
+    """
+    if not isinstance(tls, ssl.SSLContext):
+        return endpoint
+    hostname = None if server_side else name
+    return SecureStream(
+        endpoint, TlsFilter(tls, server_side=server_side, server_hostname=hostname), timeline
+    )
 
 
 class SecureStream:

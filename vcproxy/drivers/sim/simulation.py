@@ -17,15 +17,14 @@ from vcproxy.drivers.sim.faults import Faults
 from vcproxy.drivers.sim.network import Acceptor, Network
 from vcproxy.drivers.sim.peer import Peer
 from vcproxy.drivers.sim.phantom import Phantom
-from vcproxy.drivers.sim.secure import SecureStream
+from vcproxy.drivers.sim.secure import over
 from vcproxy.drivers.sim.timeline import Timeline
-from vcproxy.drivers.tls import TlsFilter
 from vcproxy.engine.engine import Engine, Level, Log
 
 if TYPE_CHECKING:
     import ssl
 
-    from vcproxy.drivers.sim.link import Endpoint, Stream
+    from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.engine.address import Address
 
 SPIN = 200_000
@@ -113,7 +112,7 @@ class Simulation:
                 peer.attach(None, error)
             else:
                 name = server_name or address.host
-                peer.attach(self._wrap(endpoint, tls, server_side=False, name=name))
+                peer.attach(over(endpoint, tls, self.timeline, server_side=False, name=name))
 
         self.network.connect(address, done)
         return peer
@@ -142,15 +141,7 @@ class Simulation:
         if on_connect is not None:
             on_connect(peer)
         endpoint = acceptor.backlog.popleft()
-        peer.attach(self._wrap(endpoint, tls, server_side=True, name=None))
-
-    def _wrap(
-        self, endpoint: Endpoint, tls: ssl.SSLContext | None, *, server_side: bool, name: str | None
-    ) -> Stream:
-        if tls is None:
-            return endpoint
-        wire = TlsFilter(tls, server_side=server_side, server_hostname=name)
-        return SecureStream(endpoint, wire, self.timeline)
+        peer.attach(over(endpoint, tls, self.timeline, server_side=True))
 
     # -- time --------------------------------------------------------------------------------
 

@@ -1,0 +1,143 @@
+"""Too much of everything: connections, descriptors, bytes that nobody reads, tiny pieces."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import selectors
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from tests.e2e.conftest import Starter
+from tests.e2e.running import ECHO, PIECE, Server, all_of, eventually, exactly, fill, forward
+
+MIB = 1 << 20
+
+
+def echoes(client: socket.socket, said: bytes) -> None:
+    """Say something and hear it again."""
+    client.sendall(said)
+    assert exactly(client, len(said)) == said
+
+
+@pytest.mark.parametrize("settings", ["", "splice = false"], ids=["bridged", "copied"])
+def test_readers_that_never_read_cost_little_and_hold_nobody_up(
+    proxy: Starter, settings: str
+) -> None:
+    with Server() as server, ExitStack() as stuck:
+        running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri) + ECHO)
+        before = running.resident()
+        for _ in range(5):
+            client = stuck.enter_context(running.connect("in"))
+            stuck.enter_context(server.next())  # it never reads
+            fill(client)
+        assert running.resident() - before < 5 * MIB
+        with running.connect("echo") as other:
+            for _ in range(20):
+                with ThreadPoolExecutor(1) as sender:
+                    sending = sender.submit(other.sendall, PIECE)
+                    assert exactly(other, len(PIECE)) == PIECE
+                    sending.result()
+
+
+def test_a_spent_memory_budget_closes_the_largest_laggard(proxy: Starter) -> None:
+    """Its buffers alone would need more than there is."""
+    with Server() as server, ExitStack() as stuck:
+        running = proxy('[proxy]\nmemory = "512KiB"\nsplice = false\n' + forward(server.uri) + ECHO)
+        for _ in range(6):
+            client = stuck.enter_context(running.connect("in"))
+            stuck.enter_context(server.next())
+            fill(client)
+        running.wait_for("WARNING .* closed, memory is spent and it holds ")
+        with running.connect("echo") as other:
+            echoes(other, b"still here")
+
+
+def test_one_byte_at_a_time(proxy: Starter) -> None:
+    said = bytes(range(256)) * 8
+    with Server() as server:
+        running = proxy(forward(server.uri))
+        with running.connect("in") as client, server.next() as accepted:
+            for sock in (client, accepted):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for number in range(len(said)):
+                client.sendall(said[number : number + 1])
+                accepted.sendall(said[number : number + 1])
+            client.shutdown(socket.SHUT_WR)
+            accepted.shutdown(socket.SHUT_WR)
+            assert all_of(accepted) == said
+            assert all_of(client) == said
+
+
+@pytest.mark.parametrize("net_threads", [1, 3])
+def test_a_flood_waits_in_the_backlog_and_is_served_in_the_end(
+    proxy: Starter, net_threads: int
+) -> None:
+    running = proxy(
+        f"[proxy]\nnet_threads = {net_threads}\n" + ECHO + "limits = { max_connections = 10 }\n"
+    )
+    clients = [running.connect("echo") for _ in range(200)]
+    for number, client in enumerate(clients):
+        client.sendall(b"%d" % number)
+    assert running.descriptors() <= running.at_rest + 10
+    for number, client in enumerate(clients):  # each that leaves lets another in
+        assert exactly(client, len(b"%d" % number)) == b"%d" % number
+        client.close()
+
+
+def test_without_descriptors_it_warns_and_goes_on(proxy: Starter) -> None:
+    running = proxy(ECHO, wrapper=("prlimit", "--nofile=40:40"))
+    clients = [running.connect("echo") for _ in range(60)]
+    echoes(clients[0], b"served")
+    running.wait_for(r"WARNING echo: cannot accept: too many open files; pausing for 100ms", 2)
+    at = re.findall(r"^\S+ (\S+),(\d+) WARNING echo: cannot accept", running.log, re.MULTILINE)
+    assert at[0] != at[1]
+    for client in clients[:30]:
+        client.close()
+    for client in clients[30:]:
+        echoes(client, b"served in the end")
+        client.close()
+    warnings = running.log.count("cannot accept")
+    with running.connect("echo") as client:
+        echoes(client, b"as ever")
+    assert running.log.count("cannot accept") == warnings
+
+
+def test_thousands_of_idle_connections(proxy: Starter) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    count = min(3000, hard // 3)
+    running = proxy(ECHO + f"limits = {{ max_connections = {count} }}\n")
+    try:
+        with ExitStack() as idle:
+            before = running.resident()
+            clients = [idle.enter_context(running.connect("echo")) for _ in range(count)]
+            eventually(lambda: running.descriptors() >= running.at_rest + count, "all are there")
+            assert (running.resident() - before) / count < 12 * 1024
+            for client in clients:
+                client.sendall(b"awake")
+            assert all(exactly(client, 5) == b"awake" for client in clients)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_many_at_once_on_several_net_threads(proxy: Starter) -> None:
+    running = proxy("[proxy]\nnet_threads = 4\n" + ECHO)
+    said = b"0123456789" * 2000
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for _ in range(100):
+            client = stack.enter_context(running.connect("echo"))
+            client.sendall(said)
+            client.shutdown(socket.SHUT_WR)
+            selector.register(client, selectors.EVENT_READ, bytearray())
+        while selector.get_map():
+            for key, _ in selector.select(15):
+                piece = os.read(key.fd, 1 << 16)
+                key.data.extend(piece)
+                if not piece:
+                    assert key.data == said
+                    selector.unregister(key.fd)

@@ -1,0 +1,270 @@
+"""Signals: drain and stop, reload, reopen the log."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import (
+    ECHO,
+    PIECE,
+    Running,
+    Server,
+    all_of,
+    eventually,
+    exactly,
+    fill,
+    forward,
+)
+
+
+def refuses(running: Running, name: str) -> bool:
+    """Whether a listener takes nobody any more."""
+    try:
+        running.connect(name).close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        return True
+    return False
+
+
+def rewrite(running: Running, text: str) -> None:
+    """Give it another configuration, and wait until it says what it thinks of it."""
+    running.file.write_text(text)
+    said = running.log.count("reloaded")
+    running.signal(signal.SIGHUP)
+    running.wait_for("reloaded", said + 1)
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_transfer_under_way_ends_and_nobody_new_comes(
+    proxy: Starter, number: signal.Signals
+) -> None:
+    with Server() as server:
+        running = proxy(forward(server.uri))
+        with running.connect("in") as client, server.next() as accepted:
+            client.sendall(b"give me")
+            assert exactly(accepted, 7) == b"give me"
+            running.signal(number)
+            running.wait_for("draining 2 connections, 10s at most")
+            assert refuses(running, "in")
+            accepted.sendall(PIECE)
+            accepted.shutdown(socket.SHUT_WR)
+            assert all_of(client) == PIECE
+            client.close()
+        began = time.monotonic()
+        assert running.wait() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_a_second_signal_stops_at_once(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy(forward(server.uri))
+        with running.connect("in") as client, server.next() as accepted:
+            client.sendall(b"x")
+            exactly(accepted, 1)
+            running.signal(signal.SIGTERM)
+            running.wait_for("draining")
+            running.signal(signal.SIGTERM)
+            assert running.wait() == 0
+            for sock in (client, accepted):  # cut off: not an end that could be taken for one
+                with pytest.raises(ConnectionResetError):
+                    all_of(sock)
+
+
+def test_who_does_not_end_is_cut_off_after_the_drain_timeout(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy('[proxy]\ndrain_timeout = "300ms"\n' + forward(server.uri))
+        with running.connect("in") as client, server.next() as accepted:
+            accepted.sendall(b"half")
+            exactly(client, 4)
+            began = time.monotonic()
+            running.signal(signal.SIGTERM)
+            assert running.wait() == 0
+            assert 0.25 < time.monotonic() - began < 5
+            with pytest.raises(ConnectionResetError):
+                all_of(client)
+
+
+def test_it_ends_with_transfers_that_are_stuck(proxy: Starter) -> None:
+    """Bridged, on several threads, with nobody reading."""
+    with Server() as server:
+        running = proxy('[proxy]\nnet_threads = 3\ndrain_timeout = "100ms"\n' + forward(server.uri))
+        pairs = [(running.connect("in"), server.next()) for _ in range(3)]
+        for client, _ in pairs:
+            fill(client)
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        for pair in pairs:
+            for sock in pair:
+                sock.close()
+
+
+def test_a_unix_socket_goes_with_the_program(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock"))
+    assert (tmp_path / "echo.sock").is_socket()
+    running.stop()
+    assert not (tmp_path / "echo.sock").exists()
+
+
+# -- a new configuration -------------------------------------------------------------------------
+
+
+def test_new_connections_use_it_and_old_ones_live_on(proxy: Starter) -> None:
+    with Server() as one, Server() as two:
+        running = proxy(forward(one.uri))
+        with running.connect("in") as old, one.next() as old_accepted:
+            rewrite(running, forward(two.uri))
+            with running.connect("in") as new, two.next() as new_accepted:
+                for client, accepted in ((old, old_accepted), (new, new_accepted)):
+                    client.sendall(b"to")
+                    assert exactly(accepted, 2) == b"to"
+                    accepted.sendall(b"fro")
+                    assert exactly(client, 3) == b"fro"
+
+
+def test_a_broken_one_is_logged_with_all_its_errors_and_changes_nothing(proxy: Starter) -> None:
+    running = proxy(ECHO)
+    rewrite(
+        running,
+        '[proxy]\nnet_thread = 1\n[[listener]]\nname = "x"\nplugin = "ecko"\nbind = "tcp:"\n',
+    )
+    log = running.wait_for("not reloaded, the configuration in use stays") and running.log
+    for wrong in ("proxy.net_thread", "listener.0.bind|listener.*bind", "ecko"):
+        assert re.search(rf"{re.escape(str(running.file))}:\d+:\d+: .*({wrong})", log), wrong
+    running.file.unlink()
+    running.signal(signal.SIGHUP)
+    running.wait_for("not reloaded", 2)
+    with running.connect("echo") as client:
+        client.sendall(b"as before")
+        assert exactly(client, 9) == b"as before"
+
+
+def free() -> str:
+    """An address that is free, and stays the same when it is reloaded."""
+    with Server() as server:
+        return server.uri
+
+
+def listener(name: str, uri: str) -> str:
+    """An echo listener at an address."""
+    return f'[[listener]]\nname = "{name}"\nbind = "{uri}"\nplugin = "echo"\n'
+
+
+def test_listeners_come_and_go(proxy: Starter) -> None:
+    one, two = free(), free()
+    running = proxy(listener("one", one))
+    with running.connect("one") as old:
+        rewrite(running, listener("one", one) + listener("two", two))
+        running.at_rest += 1
+        assert running.uri("two") == two
+        with running.connect("two") as client:
+            client.sendall(b"new")
+            assert exactly(client, 3) == b"new"
+        rewrite(running, listener("two", two))
+        running.at_rest -= 1
+        assert refuses(running, "one")
+        old.sendall(b"old")
+        assert exactly(old, 3) == b"old"
+
+
+def test_a_listener_gets_another_name(proxy: Starter) -> None:
+    uri = free()
+    running = proxy(listener("before", uri) + listener("other", "tcp://127.0.0.1:0"))
+    rewrite(running, listener("after", uri) + listener("other", "tcp://127.0.0.1:0"))
+    with running.connect("before") as client:
+        client.sendall(b"same place")
+        assert exactly(client, 10) == b"same place"
+    with running.connect("other") as client:
+        client.sendall(b"same port")
+        assert exactly(client, 9) == b"same port"
+
+
+def test_an_address_that_is_taken_keeps_the_old_configuration(proxy: Starter) -> None:
+    one, two = free(), free()
+    running = proxy(listener("one", one))
+    with Server() as taken:
+        rewrite(running, listener("two", two) + listener("three", taken.uri))
+    running.wait_for(
+        f"listener.three: cannot listen at {taken_uri(running)}: address already in use"
+    )
+    with running.connect("one") as client:
+        client.sendall(b"here")
+        assert exactly(client, 4) == b"here"
+    rewrite(running, listener("two", two))  # nothing was left listening there
+    with running.connect("two") as client:
+        client.sendall(b"there")
+        assert exactly(client, 5) == b"there"
+
+
+def taken_uri(running: Running) -> str:
+    """The last address of its file."""
+    return running.file.read_text().rpartition('bind = "')[2].partition('"')[0]
+
+
+def test_new_certificates_are_shown_without_a_restart(
+    proxy: Starter, certificates: Certificates, strangers: Certificates
+) -> None:
+    import ssl
+
+    def shows(authority: Certificates) -> str:
+        certificate, key = authority.issue("localhost")
+        tls = f'tls = {{ certificate = "{certificate}", key = "{key}" }}\n'
+        return listener("echo", "tls://127.0.0.1:0") + tls
+
+    def trusted(authority: Certificates) -> bool:
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        with running.connect("echo") as plain:
+            try:
+                context.wrap_socket(plain, server_hostname="localhost").close()
+            except ssl.SSLCertVerificationError:
+                return False
+            return True
+
+    running = proxy(shows(strangers))
+    assert not trusted(certificates)
+    rewrite(running, shows(certificates))
+    assert trusted(certificates)
+
+
+def test_what_takes_a_restart_is_said(proxy: Starter) -> None:
+    running = proxy(ECHO)
+    rewrite(running, "[proxy]\nnet_threads = 2\n" + ECHO)
+    running.wait_for("WARNING proxy.net_threads has changed; that takes a restart")
+
+
+def test_reloads_leave_nothing(proxy: Starter) -> None:
+    running = proxy(ECHO)
+    for number in range(30):
+        rewrite(running, listener(f"name {number}", "unix:echo.sock") + ECHO)
+    running.at_rest += 1
+
+
+# -- the log -------------------------------------------------------------------------------------
+
+
+def test_the_log_goes_to_a_file_that_is_reopened(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy('[proxy]\nlog = "proxy.log"\n' + ECHO)
+    log, moved = tmp_path / "proxy.log", tmp_path / "proxy.log.1"
+
+    def reload() -> None:
+        running.signal(signal.SIGHUP)
+
+    reload()
+    eventually(lambda: "reloaded" in log.read_text(), "the first entry")
+    log.rename(moved)
+    reload()
+    eventually(lambda: moved.read_text().count("reloaded") == 2, "the second, where it was")
+    running.signal(signal.SIGUSR1)
+    reload()
+    eventually(lambda: log.exists() and "reloaded" in log.read_text(), "the third, in a new file")
+    assert moved.read_text().count("reloaded") == 2
+    assert "reloaded" not in running.log
