@@ -42,7 +42,7 @@ def meet(
 ) -> Pair:
     """Connect from `away` to a listener of `home`, with TLS where contexts are given."""
     came: list[NetVConnection] = []
-    listener = Listener("listener", came.append, home, tls=server, secure=server is not None)
+    listener = Listener("listener", came.append, home, tls=server)
     address = listens(listener)
     caller = Caller(away, client)
     away.schedule(caller, Address, address)

@@ -31,7 +31,7 @@ def simulated(faults: Faults, contexts: Contexts | None = None) -> Iterator[Pair
                 simulation.run(until)
 
         yield meet(
-            lambda listener: home.listen(Address(scheme, "listener"), listener, server),
+            lambda listener: home.listen(Address(scheme, "listener"), listener),
             home.engine,
             away.engine,
             run,

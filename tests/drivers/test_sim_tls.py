@@ -45,7 +45,7 @@ def echo_on(driver: SimDriver, contexts: Contexts) -> list[Echo]:
         made.append(Echo(vc))
         return made[-1]
 
-    driver.listen(SITE, Listener("echo", acceptor, driver.engine, secure=True), contexts.server)
+    driver.listen(SITE, Listener("echo", acceptor, driver.engine, tls=contexts.server))
     return made
 
 

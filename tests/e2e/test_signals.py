@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -133,13 +134,10 @@ def test_new_connections_use_it_and_old_ones_live_on(proxy: Starter) -> None:
 
 def test_a_broken_one_is_logged_with_all_its_errors_and_changes_nothing(proxy: Starter) -> None:
     running = proxy(ECHO)
-    rewrite(
-        running,
-        '[proxy]\nnet_thread = 1\n[[listener]]\nname = "x"\nplugin = "ecko"\nbind = "tcp:"\n',
-    )
+    rewrite(running, "[proxy]\nnet_thread = 1\n" + listener("x", "tcp:").replace("echo", "ecko"))
     log = running.wait_for("not reloaded, the configuration in use stays") and running.log
-    for wrong in ("proxy.net_thread", "listener.0.bind|listener.*bind", "ecko"):
-        assert re.search(rf"{re.escape(str(running.file))}:\d+:\d+: .*({wrong})", log), wrong
+    for wrong in ("proxy.net_thread", "bind", "ecko"):
+        assert re.search(rf"{re.escape(str(running.file))}:\d+:\d+: .*{wrong}", log), wrong
     running.file.unlink()
     running.signal(signal.SIGHUP)
     running.wait_for("not reloaded", 2)
@@ -193,9 +191,7 @@ def test_an_address_that_is_taken_keeps_the_old_configuration(proxy: Starter) ->
     running = proxy(listener("one", one))
     with Server() as taken:
         rewrite(running, listener("two", two) + listener("three", taken.uri))
-    running.wait_for(
-        f"listener.three: cannot listen at {taken_uri(running)}: address already in use"
-    )
+        running.wait_for(f"listener.three: cannot listen at {taken.uri}: address already in use")
     with running.connect("one") as client:
         client.sendall(b"here")
         assert exactly(client, 4) == b"here"
@@ -205,16 +201,9 @@ def test_an_address_that_is_taken_keeps_the_old_configuration(proxy: Starter) ->
         assert exactly(client, 5) == b"there"
 
 
-def taken_uri(running: Running) -> str:
-    """The last address of its file."""
-    return running.file.read_text().rpartition('bind = "')[2].partition('"')[0]
-
-
 def test_new_certificates_are_shown_without_a_restart(
     proxy: Starter, certificates: Certificates, strangers: Certificates
 ) -> None:
-    import ssl
-
     def shows(authority: Certificates) -> str:
         certificate, key = authority.issue("localhost")
         tls = f'tls = {{ certificate = "{certificate}", key = "{key}" }}\n'

@@ -39,8 +39,8 @@ def test_a_connection_is_introduced(world: World) -> None:
 
 
 def test_a_handshake_comes_first(world: World) -> None:
-    listener, ears = listening(world, secure=True)
-    vc, _ = world.accept(listener)
+    listener, ears = listening(world)
+    vc, _ = world.accept(listener, secure=True)
     world.settle()
     assert ears == []
     vc.established("site.example", "h2", "CN=alice")
@@ -50,8 +50,8 @@ def test_a_handshake_comes_first(world: World) -> None:
 
 
 def test_a_stalled_handshake_is_ended_and_logged(world: World) -> None:
-    listener, ears = listening(world, secure=True, handshake_s=10)
-    vc, _ = world.accept(listener)
+    listener, ears = listening(world, handshake_s=10)
+    vc, _ = world.accept(listener, secure=True)
     world.settle(9.9)
     assert not vc.closed
     world.settle(0.2)
@@ -62,8 +62,8 @@ def test_a_stalled_handshake_is_ended_and_logged(world: World) -> None:
 
 
 def test_a_failed_handshake_is_logged_and_nobody_is_made_for_it(world: World) -> None:
-    listener, ears = listening(world, secure=True)
-    vc, _ = world.accept(listener)
+    listener, ears = listening(world)
+    vc, _ = world.accept(listener, secure=True)
     vc.failed(ConnectionError("plaintext on a TLS port"))
     world.settle()
     assert vc.closed

@@ -204,9 +204,11 @@ class World:
         """The addresses that the driver was told to connect to, so far."""
         return [str(c.address) for c in self.commands if isinstance(c, Connect)]
 
-    def accept(self, listener: Listener, peer: str = "peer") -> tuple[NetVConnection, Wire]:
+    def accept(
+        self, listener: Listener, peer: str = "peer", *, secure: bool = False
+    ) -> tuple[NetVConnection, Wire]:
         """A connection comes in."""
         listener.came()
         wire = Wire()
-        wire.vc = self.engine.accepted(listener, wire, peer)
+        wire.vc = self.engine.accepted(listener, wire, peer, secure=secure)
         return wire.vc, wire

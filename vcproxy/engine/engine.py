@@ -280,7 +280,7 @@ class Engine:
             self.inbox.drain()
 
     def accepted(
-        self, listener: Listener, port: Port, peer: str, *, secure: bool | None = None
+        self, listener: Listener, port: Port, peer: str, *, secure: bool = False
     ) -> NetVConnection:
         """A connection came in. `secure`: `vc.established(...)` or `vc.failed()` is owed next."""
         vc = NetVConnection(self, Mutex(), f"{listener.name} {peer}")
@@ -288,7 +288,7 @@ class Engine:
         vc.port = port
         vc.peer = peer
         self.vcs[vc] = None
-        if listener.secure if secure is None else secure:
+        if secure:
             vc.wait_at_most(listener.handshake_s)
         else:
             vc.established()

@@ -31,9 +31,8 @@ class Listener:
     """The engine whose driver accepts."""
     tls: object = None
     """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
-    secure: bool = False
     handshake_s: float = 10.0
-    """Seconds for a handshake, 0 for no limit (with `secure`)."""
+    """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000
     _came: int = 0
     _went: dict[Engine, int] = field(default_factory=dict)

@@ -126,12 +126,12 @@ class SimDriver:
 
     # -- listening ---------------------------------------------------------------------------
 
-    def listen(self, address: Address, listener: Listener, tls: object = None) -> Address:
+    def listen(self, address: Address, listener: Listener) -> Address:
         """Accept for a listener from now on; returns the address with its real port.
 
-        `tls` is the ssl.SSLContext of a tls address. Raises OSError.
+        The listener's `tls`, an ssl.SSLContext, serves a tls address. Raises OSError.
         """
-        accepting = _Accepting(self, self._network.listen(address), listener, tls)
+        accepting = _Accepting(self, self._network.listen(address), listener)
         self._listening[listener] = accepting
         return accepting.acceptor.address
 
@@ -156,14 +156,14 @@ class SimDriver:
                 listener.came()
                 driver = self.team[self._dealt % len(self.team)]
                 self._dealt += 1
-                driver.answer(
-                    (0.0, 0.0), partial(driver.adopt, listener, backlog.popleft(), accepting.tls)
-                )
+                tls = listener.tls if accepting.acceptor.address.secure else None
+                adopt = partial(driver.adopt, listener, backlog.popleft(), tls)
+                driver.answer((0.0, 0.0), adopt)
 
     def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> None:
         """Own an accepted endpoint from now on."""
         port = SimPort(self, over(endpoint, tls, self._timeline, server_side=True))
-        port.vc = self.engine.accepted(listener, port, endpoint.peer)
+        port.vc = self.engine.accepted(listener, port, endpoint.peer, secure=tls is not None)
         self.note("accepted", port.vc)
         port.shake_hands()
         self.woken[port] = None
@@ -274,15 +274,12 @@ class SimDriver:
 class _Accepting:
     """A listener and where it listens."""
 
-    __slots__ = ("_driver", "acceptor", "listener", "paused", "tls")
+    __slots__ = ("_driver", "acceptor", "listener", "paused")
 
-    def __init__(
-        self, driver: SimDriver, acceptor: Acceptor, listener: Listener, tls: object
-    ) -> None:
+    def __init__(self, driver: SimDriver, acceptor: Acceptor, listener: Listener) -> None:
         self._driver = driver
         self.acceptor = acceptor
         self.listener = listener
-        self.tls = tls
         self.paused = False
         acceptor.on_edge = self._edge
 

@@ -1,0 +1,190 @@
+"""The command line: what it prints, how it exits, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, exactly
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def vcproxy(*arguments: str | Path) -> tuple[int, str, str]:
+    """Run it to its end: exit status, standard output, standard error."""
+    done = subprocess.run(
+        [*VCPROXY, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_version_and_help() -> None:
+    status, out, _ = vcproxy("--version")
+    assert status == 0
+    assert out.startswith("vcproxy ")
+    status, out, _ = vcproxy("--help")
+    assert status == 0
+    assert "vcproxy -t -c conf/proxy.toml" in out
+
+
+def test_without_a_configuration_it_asks_for_one() -> None:
+    status, out, err = vcproxy()
+    assert (status, out) == (2, "")
+    assert "name it with -c" in err
+
+
+@pytest.mark.parametrize("arguments", [["--colour"], ["walk", "-c", "x"], ["-t", "-T", "-c", "x"]])
+def test_a_wrong_command_line(arguments: list[str]) -> None:
+    status, _, err = vcproxy(*arguments)
+    assert status == 2
+    assert err.startswith("usage: vcproxy")
+
+
+def test_check_tells_all_errors_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(
+        ECHO.replace("plugin", "plugins")
+        + '[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:x"\nplugin = "forward"\n'
+    )
+    status, out, err = vcproxy("-t", "-c", file)
+    assert (status, out) == (1, "")
+    places = [line for line in err.splitlines() if line.startswith(f"{file}:")]
+    assert len(places) >= 3
+    assert "did you mean" in err
+    for mode in ([], ["-T"], ["run"]):
+        assert vcproxy(*mode, "-c", file) == (1, "", err)
+
+
+def test_a_missing_and_an_empty_file(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.toml"
+    empty.touch()
+    for file, words in ((tmp_path / "missing.toml", "missing.toml"), (empty, "no listener")):
+        for mode in ([], ["-t"], ["-T"]):
+            status, _, err = vcproxy(*mode, "-c", file)
+            assert status == 1
+            assert words in err
+
+
+def test_what_it_prints_is_a_configuration_and_stays_the_same(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    first.write_text(ECHO)
+    status, printed, _ = vcproxy("-T", "-c", first)
+    assert status == 0
+    assert tomllib.loads(printed)["listener"][0]["limits"]["max_connections"] > 0
+    second.write_text(printed)
+    assert vcproxy("-t", "-c", second)[0] == 0
+    assert vcproxy("-T", "-c", second) == (0, printed, "")
+
+
+def test_a_port_in_use_is_named_and_nothing_starts(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    with Server() as taken:
+        free = ECHO.replace("tcp://127.0.0.1:0", "unix:free.sock")
+        busy = ECHO.replace("tcp://127.0.0.1:0", taken.uri).replace('"echo"', '"busy"', 1)
+        file.write_text(free + busy)
+        status, out, err = vcproxy("-c", file)
+        assert (status, out) == (1, "")
+        assert err.splitlines()[-1] == (
+            f"{file}: listener.busy: cannot listen at {taken.uri}: address already in use"
+        )
+        assert "ready" not in err
+    assert not (tmp_path / "free.sock").exists()
+
+
+def test_an_address_of_somebody_else(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(ECHO.replace("127.0.0.1", "203.0.113.1"))
+    status, _, err = vcproxy("-c", file)
+    assert status == 1
+    assert "listener.echo: cannot listen at tcp://203.0.113.1:0: " in err
+    file.write_text(ECHO.replace("127.0.0.1", "nobody.invalid"))
+    status, _, err = vcproxy("-c", file)
+    assert status == 1
+    assert "listener.echo: cannot listen at tcp://nobody.invalid:0: " in err
+
+
+def test_the_socket_of_a_dead_process_is_replaced_a_live_one_is_not(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    path = tmp_path / "echo.sock"
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    assert path.exists()
+    text = ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock")
+    running = proxy(text)
+    second = tmp_path / "second.toml"
+    second.write_text(text)
+    status, _, err = vcproxy("-c", second)
+    assert status == 1
+    assert f"cannot listen at unix:{path}: address already in use" in err
+    with running.connect("echo") as client:
+        client.sendall(b"mine")
+        assert exactly(client, 4) == b"mine"
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "echo.sock").write_text("precious")
+    file = tmp_path / "proxy.toml"
+    file.write_text(ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock"))
+    assert vcproxy("-c", file)[0] == 1
+    assert (tmp_path / "echo.sock").read_text() == "precious"
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    file = tmp_path / "proxy.toml"
+    file.write_text('[proxy]\nlog = "log"\n' + ECHO)
+    status, _, err = vcproxy("-c", file)
+    assert status == 1
+    assert "proxy.log" in err
+
+
+def test_there_are_configurations() -> None:
+    assert (CONF / "proxy.toml").exists()
+
+
+@pytest.mark.parametrize("file", sorted(CONF.glob("*.toml")), ids=lambda file: file.stem)
+def test_every_configuration_that_is_shipped_runs(
+    proxy: Starter, certificates: Certificates, tmp_path: Path, file: Path
+) -> None:
+    """As it stands it may lack certificates, and its ports may be in use."""
+    text = file.read_text()
+    settings = tomllib.loads(text)
+    for listener in settings["listener"]:
+        bind = listener.get("bind", [])
+        for address in [bind] if isinstance(bind, str) else bind:
+            if address.startswith(("tcp:", "tls:")):
+                text = text.replace(
+                    f'bind = "{address}"', f'bind = "{address.rpartition(":")[0]}:0"'
+                )
+                settings
+    for path in sorted(set(strings(settings, ("certificate", "key", "client_ca", "ca")))):
+        certificate, key = certificates.issue("localhost")
+        text = text.replace(path, str(key if "key" in Path(path).name else certificate))
+    (tmp_path / "shipped.toml").write_text(text)
+    assert vcproxy("-t", "-c", tmp_path / "shipped.toml")[0] == 0
+    proxy(text)
+
+
+def strings(tree: object, keys: tuple[str, ...]) -> list[str]:
+    """All texts that stand under some key, at any depth."""
+    found: list[str] = []
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            found += [value] if key in keys and isinstance(value, str) else strings(value, keys)
+    elif isinstance(tree, list):
+        for value in tree:
+            found += strings(value, keys)
+    return found
