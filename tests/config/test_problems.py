@@ -62,8 +62,8 @@ log = []
     "numbers out of range": (
         "proxy = { net_threads = 0, workers = 2 }\n" + SOUND,
         "proxy.toml:1:11: proxy.net_threads: must be greater than or equal to 1",
-        "proxy.toml:1:28: proxy.workers: only 1 for now: use net_threads, or start several "
-        "processes on the same configuration",
+        "proxy.toml:1:28: proxy.workers: only 1 for now, more come later: until then start a "
+        "second vcproxy on other addresses",
     ),
     "tables that are none": (
         "proxy = 1\nlistener = [2]\nupstream.db = []\n",

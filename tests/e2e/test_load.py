@@ -107,6 +107,26 @@ def test_without_descriptors_it_warns_and_goes_on(proxy: Starter) -> None:
     assert running.log.count("cannot accept") == warnings
 
 
+def test_without_descriptors_no_server_is_reached_and_the_log_says_so(proxy: Starter) -> None:
+    echo = proxy(ECHO)
+    running = proxy(forward(echo.uri("echo")), wrapper=("prlimit", "--nofile=30:30"))
+    clients = [running.connect("in") for _ in range(40)]
+    running.wait_for("server .* failed: too many open files; no server is left, closing")
+    for client in clients:
+        client.close()
+
+    def served() -> bool:
+        """Whether all of those have been seen to, and there is room again."""
+        with running.connect("in") as client:
+            try:
+                client.sendall(b"again")
+                return client.recv(5) == b"again"
+            except ConnectionError:
+                return False
+
+    eventually(served, "it serves again")
+
+
 def test_thousands_of_idle_connections(proxy: Starter) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

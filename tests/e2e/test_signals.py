@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import (
     ECHO,
     PIECE,
@@ -22,6 +22,7 @@ from tests.e2e.running import (
     exactly,
     fill,
     forward,
+    refusing,
 )
 
 
@@ -228,6 +229,24 @@ def test_what_takes_a_restart_is_said(proxy: Starter) -> None:
     running = proxy(ECHO)
     rewrite(running, "[proxy]\nnet_threads = 2\n" + ECHO)
     running.wait_for("WARNING proxy.net_threads has changed; that takes a restart")
+
+
+def test_reloads_under_load_lose_nobody(proxy: Starter, tools: Tools) -> None:
+    uri = refusing()
+    port = uri.rpartition(":")[2]
+    tools.serve(uri, "redis-server", "--port", port, "--save", "")
+    running = proxy("[proxy]\nnet_threads = 2\n" + forward(uri))
+    benchmark = tools.start(
+        *("redis-benchmark", "-p", str(running.port("in")), "-t", "set", "-n", "20000"),
+        *("-k", "0"),  # a connection for each request
+    )
+    reloads = 0
+    while benchmark.poll() is None:
+        rewrite(running, running.file.read_text())
+        reloads += 1
+    assert benchmark.returncode == 0
+    assert reloads > 3
+    assert "failed" not in running.log
 
 
 def test_reloads_leave_nothing(proxy: Starter) -> None:

@@ -80,7 +80,7 @@ def _plugin(value: str, info: ValidationInfo) -> str:
 def _workers(count: int) -> int:
     if count > 1:
         raise ValueError(
-            "only 1 for now, more come later: until then start a second vcproxy with binds of its own"
+            "only 1 for now, more come later: until then start a second vcproxy on other addresses"
         )
     return count
 

@@ -45,7 +45,6 @@ class Port(Protocol):
         """
 
 
-
 class HandshakeTimeout(TimeoutError):
     """The peer did not finish its TLS handshake in time."""
 

@@ -1,0 +1,169 @@
+"""Plugins whose author made a mistake: their conversation ends, closed, and all else goes on."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from signal import SIGHUP
+
+import pytest
+
+from tests.e2e.conftest import Starter
+from tests.e2e.running import ECHO, all_of, eventually, exactly
+
+PLUGIN = """
+from tunnels.done import TunnelDone
+from tunnels.one_way import OneWayTunnel
+from vcproxy.business.session import Session
+from vcproxy.engine.event import Event
+from vcproxy.machine.state import State
+
+
+class Broken(Session):
+    needs_upstream = False
+
+    READING = State(initial=True)
+    ECHOING = State()
+    DONE = State(final=True)
+
+    def __init__(self, client, service):
+        super().__init__(client, service)
+        {constructor}
+
+    @READING.enter
+    def reading(self):
+        self.buffer = self.engine.buffer()
+        self.reader = self.buffer.reader()
+        self.client.do_io_read(self, None, self.buffer)
+        {enter}
+
+    @READING.on(Event.READ_READY, to=(ECHOING, DONE))
+    def read(self, vio):
+        word = self.reader.read(self.reader.avail)
+        if word == b"1/0":
+            return 1 / 0
+        if word == b"go":
+            return self.ECHOING
+        if word == b"astray":
+            return self.READING
+        if word == b"unknown":
+            self.engine.schedule(self, "SURPRISE", None)
+        return None
+
+    @READING.on(Event.EOS, to=DONE)
+    def left(self, vio):
+        pass
+
+    @ECHOING.enter
+    def echoing(self):
+        OneWayTunnel(self, self.client, self.client, watch=False).start()
+
+    @ECHOING.on(TunnelDone, to=DONE)
+    def echoed(self, done):
+        {done}
+"""
+
+
+def broken(
+    directory: Path, constructor: str = "pass", enter: str = "pass", done: str = "pass"
+) -> str:
+    """A configuration with the plugin, beside a listener that works."""
+    text = PLUGIN.format(constructor=constructor, enter=enter, done=done)
+    (directory / "broken.py").write_text(text)
+    return ECHO + (
+        '[[listener]]\nname = "broken"\nbind = "tcp://127.0.0.1:0"\nplugin = "broken.py:Broken"\n'
+    )
+
+
+def reset_by_peer(client: socket.socket) -> bool:
+    """Whether it ends by a reset, without a byte before."""
+    with pytest.raises(ConnectionResetError):
+        assert client.recv(100) == b"a reset"
+    return True
+
+
+@pytest.mark.parametrize(
+    ("word", "mistake"),
+    [
+        (b"1/0", "ZeroDivisionError: division by zero"),
+        (b"astray", "READING.*declares ECHOING, DONE"),
+        (b"unknown", "SURPRISE"),
+    ],
+    ids=["it raises", "it returns a target that is not declared", "it meets an unknown event"],
+)
+def test_a_mistake_in_a_receiver_ends_its_conversation_only(
+    proxy: Starter, tmp_path: Path, word: bytes, mistake: str
+) -> None:
+    running = proxy(broken(tmp_path))
+    running.mistakes = 2
+    with running.connect("broken") as good:
+        for _ in range(2):
+            with running.connect("broken") as bad:
+                bad.sendall(word)
+                assert reset_by_peer(bad)
+                name = f"broken 127.0.0.1:{bad.getsockname()[1]}"
+            running.wait_for(f"ERROR <{name} @ READING> failed; its conversation is closed")
+            running.wait_for(rf"^    {name} @ READING got 'READ_READY' from ")  # the history
+        running.wait_for(mistake, 2)
+        good.sendall(b"go")
+        with running.connect("echo") as other:
+            for client in (good, other):
+                client.sendall(b"unharmed")
+                exactly(client, 8)
+
+
+def test_the_traceback_names_the_authors_line(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(broken(tmp_path))
+    running.mistakes = 1
+    with running.connect("broken") as bad:
+        bad.sendall(b"1/0")
+        assert reset_by_peer(bad)
+    running.wait_for(rf'File "{tmp_path}/broken.py", line \d+, in read')
+
+
+@pytest.mark.parametrize("where", ["constructor", "enter"])
+def test_a_mistake_at_birth_resets_the_client(proxy: Starter, tmp_path: Path, where: str) -> None:
+    running = proxy(broken(tmp_path, **{where: 'raise LookupError("not today")'}))
+    running.mistakes = 20
+    for _ in range(20):
+        with running.connect("broken") as client:
+            assert reset_by_peer(client)
+    running.wait_for("LookupError: not today", 20)
+    with running.connect("echo") as client:
+        client.sendall(b"unharmed")
+        assert exactly(client, 8) == b"unharmed"
+
+
+def test_a_mistake_at_the_end_closes_too(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(broken(tmp_path, done='raise LookupError("too late")'))
+    running.mistakes = 1
+    with running.connect("broken") as client:
+        client.sendall(b"go")
+        client.shutdown(socket.SHUT_WR)
+        try:
+            all_of(client)
+        except ConnectionResetError:
+            pass
+    running.wait_for("LookupError: too late")
+
+
+def test_who_leaves_a_plugin_leaves_nothing(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(broken(tmp_path))
+    running.mistakes = 50
+    for _ in range(50):
+        with running.connect("broken") as client:
+            client.sendall(b"1/0")
+        running.connect("broken").close()
+    eventually(lambda: running.log.count("ZeroDivisionError") == 50, "all mistakes are logged")
+
+
+def test_a_plugin_that_cannot_be_loaded_starts_nothing(proxy: Starter, tmp_path: Path) -> None:
+    """And on a reload it changes nothing."""
+    running = proxy(ECHO)
+    running.file.write_text(broken(tmp_path, enter="pass\n    oh dear"))
+    running.signal(SIGHUP)
+    running.wait_for("not reloaded, the configuration in use stays")
+    running.wait_for(r"proxy-0.toml:\d+:\d+: listener.*broken.py.*SyntaxError|invalid syntax")
+    with running.connect("echo") as client:
+        client.sendall(b"unharmed")
+        assert exactly(client, 8) == b"unharmed"
