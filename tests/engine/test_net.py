@@ -2,15 +2,11 @@
 
 import pytest
 
-from vcproxy.engine.address import Address
-from vcproxy.engine.commands import Connect, Resolve
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import COPY_OUT, SLAB, IOBuffer
 from vcproxy.engine.vconnection import Shutdown
 
-from .world import TARGET, Ear, Wire, World, engine
-
-ADDRESSES = [Address.parse(f"tcp://192.0.2.{n}:1") for n in (1, 2)]
+from .world import Ear, World, engine
 
 
 @pytest.fixture
@@ -248,74 +244,3 @@ class TestEnds:
             vc.do_io_close()
         world.settle()
         assert wire.ended == "reset"
-
-
-class TestConnecting:
-    def test_connected(self, world: World) -> None:
-        ear = Ear(world.engine)
-        vc = world.connecting(ear)
-        assert world.commands == [Resolve(vc, TARGET)]
-        vc.resolved(ADDRESSES)
-        world.settle()
-        assert world.commands[1:] == [Connect(vc, ADDRESSES[0], None, "example")]
-        world.plug(vc)
-        assert ear.heard == [Event.CONNECTED]
-        assert ear.data == [vc]
-        assert (vc.local, vc.peer, vc.open) == ("here", "there", True)
-
-    def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(self, world: World) -> None:
-        ear = Ear(world.engine)
-        vc = world.connecting(ear)
-        vc.resolved([*ADDRESSES, ADDRESSES[0]])
-        for reason in ("refused", "unreachable", "refused"):
-            assert ear.heard == []
-            vc.refused(ConnectionRefusedError(reason))
-            world.settle()
-        assert world.attempts() == [str(a) for a in (*ADDRESSES, ADDRESSES[0])]
-        assert ear.heard == [Event.ERROR]
-        assert str(vc.error) == "refused; unreachable"
-        assert not vc.closed, "the opener owes the close"
-
-    @pytest.mark.parametrize("error", [OSError("no such name"), None])
-    def test_a_name_without_addresses(self, world: World, error: OSError | None) -> None:
-        ear = Ear(world.engine)
-        vc = world.connecting(ear)
-        vc.resolved([], error)
-        world.settle()
-        assert ear.heard == [Event.ERROR]
-        assert str(vc.error) == str(error or "it has no address")
-
-    def test_the_timeout_bounds_all_of_it(self, world: World) -> None:
-        ear = Ear(world.engine)
-        vc = world.connecting(ear, timeout=5)
-        world.settle(3)
-        vc.resolved(ADDRESSES)
-        world.settle(1.9)
-        assert ear.heard == []
-        world.settle(0.2)
-        assert ear.heard == [Event.ERROR]
-        assert str(vc.error) == "no connection in time"
-
-    def test_a_close_in_between(self, world: World) -> None:
-        ear = Ear(world.engine)
-        vc = world.connecting(ear, timeout=5)
-        with ear.mutex.hold(world.engine):
-            vc.do_io_close()
-        vc.resolved(ADDRESSES)
-        vc.refused(ConnectionRefusedError("late"))
-        vc.connected(Wire(), "", "")
-        world.settle(10)
-        assert ear.heard == []
-        assert world.attempts() == []
-        assert not world.engine.vcs
-
-    def test_what_is_asked_before_it_is_connected_waits(self, world: World) -> None:
-        ear = Ear(world.engine)
-        vc = world.connecting(ear)
-        ear.outward.write(b"early")
-        with ear.mutex.hold(world.engine):
-            vc.do_io_write(ear, 5, ear.outgoing)
-        world.settle()
-        wire = world.plug(vc)
-        assert wire.outgoing == b"early"
-        assert ear.heard == [Event.CONNECTED, Event.WRITE_COMPLETE]

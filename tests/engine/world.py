@@ -13,6 +13,7 @@ from vcproxy.engine.iobuffer import Block, IOBuffer
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.outgoing import OutgoingVConnection
 
 TARGET = Address.parse("tcp://example:1")
 
@@ -165,7 +166,7 @@ class World:
         self.commands.clear()
         return vc, wire
 
-    def plug(self, vc: NetVConnection, *, spliceable: bool = False) -> Wire:
+    def plug(self, vc: OutgoingVConnection, *, spliceable: bool = False) -> Wire:
         """A VC that was on its way is connected."""
         wire = Wire(spliceable)
         wire.vc = vc
@@ -193,7 +194,7 @@ class World:
             vc.do_io_write(ear, nbytes, ear.outgoing)
         return ear, vc, wire
 
-    def connecting(self, ear: Ear, timeout: float = 0.0) -> NetVConnection:
+    def connecting(self, ear: Ear, timeout: float = 0.0) -> OutgoingVConnection:
         """A VC on its way to TARGET."""
         with ear.mutex.hold(self.engine):
             vc = self.engine.connect(ear, TARGET, timeout=timeout)

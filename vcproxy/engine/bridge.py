@@ -96,8 +96,8 @@ class Bridge:
             source.end(Event.BRIDGE_ENDED)
         elif source.ndone == source.nbytes:
             source.end(Event.READ_COMPLETE)
-        source.reenable()
-        sink.reenable()
+        source.vc.look_again(True)  # also for whoever uses the VCs after these two VIOs
+        sink.vc.look_again(False)
         source.mutex.release(engine)
 
     def refuse(self) -> None:

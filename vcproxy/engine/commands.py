@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.outgoing import OutgoingVConnection
 
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
     """Find the numeric addresses of a host; answer `vc.resolved(addresses, error)`."""
 
-    vc: NetVConnection
+    vc: OutgoingVConnection
     address: Address
 
 
@@ -31,7 +32,7 @@ class Connect:
     sent and verified. An attempt under way for the same VC is given up.
     """
 
-    vc: NetVConnection
+    vc: OutgoingVConnection
     address: Address
     tls: object
     server_name: str

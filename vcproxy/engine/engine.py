@@ -29,6 +29,7 @@ from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.iobuffer import IOBuffer, Memory
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.outgoing import OutgoingVConnection
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
 from vcproxy.engine.units import show_duration, show_size
 
@@ -177,7 +178,7 @@ class Engine:
         tls: object = None,
         server_name: str = "",
         timeout: float = 0.0,
-    ) -> NetVConnection:
+    ) -> OutgoingVConnection:
         """Connect to `target`; all addresses of its name are tried in turn.
 
         Delivers CONNECTED with the VC to `cont`, after the handshake where there is TLS, or
@@ -185,9 +186,7 @@ class Engine:
         the driver needs for it; `timeout` (seconds, 0: none) bounds all of it.
         """
         cont.mutex.require("connect()")
-        vc = NetVConnection(self, cont.mutex, str(target))
-        vc.target = target
-        vc.prepare(cont, tls, server_name or target.host)
+        vc = OutgoingVConnection(self, cont, target, tls, server_name or target.host)
         self.vcs[vc] = None
         vc.wait_at_most(timeout)
         self.command(Resolve(vc, target))

@@ -6,13 +6,12 @@ purpose, with everything looked up once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from vcproxy.engine.address import Address
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
-from vcproxy.engine.commands import Close, Connect, ShutdownWrite
+from vcproxy.engine.commands import Close, ShutdownWrite
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import SLAB, Block, IOBuffer, Reader
 from vcproxy.engine.vconnection import VConnection
@@ -45,10 +44,6 @@ class Port(Protocol):
         """
 
 
-class HandshakeTimeout(TimeoutError):
-    """The peer did not finish its TLS handshake in time."""
-
-
 class NetVConnection(VConnection):
     """A VC over a driver's port.
 
@@ -62,17 +57,13 @@ class NetVConnection(VConnection):
       them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went;
     - an orderly end (FIN, close_notify), after all data: `ended()`; anything else: `failed()`.
       Between a `begin_` and its answer the mutex is held: answer first, then report the end;
-    - `connected()`, `established()`, `refused()` and `resolved()` answer commands; `gone()` is
-      the last call for a VC, and is owed for each.
+    - `established()` when it can be used, after its handshake with TLS; `gone()` is the last call
+      for a VC, and is owed for each.
     """
 
     __slots__ = (
-        "_candidates",
         "_deadline",
         "_eof",
-        "_opener",
-        "_refusals",
-        "_tls",
         "alpn",
         "certificate",
         "full",
@@ -82,10 +73,8 @@ class NetVConnection(VConnection):
         "peer",
         "port",
         "read_listed",
-        "server_name",
         "sni",
         "straight",
-        "target",
         "write_listed",
     )
 
@@ -94,9 +83,7 @@ class NetVConnection(VConnection):
         self.port: Port | None = None
         """The driver's own; None until there is a connection."""
         self.listener: Listener | None = None
-        """Where it came in; None for a connection that was asked for."""
-        self.target: Address | None = None
-        """Where it was asked to go; None for one that came in."""
+        """Where it came in; None for a connection that was asked for (OutgoingVConnection)."""
         self.local = ""
         self.peer = ""
         self.sni: str | None = None
@@ -105,17 +92,12 @@ class NetVConnection(VConnection):
         """The subject of the peer's verified certificate."""
         self.open = False
         """Whether it is established: connected, and through its handshake with TLS."""
-        self.server_name = ""
         self.read_listed = self.write_listed = False
         self.straight: NetVConnection | None = None
         """Between `begin_read` and its answer: where what is read may be written at once."""
         self.full = False  # reading found no room: the consumer's progress must list it again
         self._eof = False
-        self._opener: Continuation | None = None
         self._deadline: Action | None = None
-        self._candidates: list[Address] = []
-        self._refusals: list[str] = []
-        self._tls: object = None
 
     # -- verbs -------------------------------------------------------------------------------
 
@@ -172,44 +154,12 @@ class NetVConnection(VConnection):
         self._stop_waiting()
         self.engine.command(Close(self, abort))
 
-    def prepare(self, opener: Continuation, tls: object, server_name: str) -> None:
-        """Set what connecting needs: who is told, and what the driver is given."""
-        self._opener = opener
-        self._tls = tls
-        self.server_name = server_name
+    # -- beginning ---------------------------------------------------------------------------
 
-    # -- connecting --------------------------------------------------------------------------
-
-    def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
-        """Answer Resolve: the addresses to try in turn, or why there are none."""
-        if self.closed:
-            return
-        if error is not None:
-            self.failed(error)
-            return
-        self._candidates = list(addresses)
-        self._try_next()
-
-    def refused(self, error: Exception) -> None:
-        """Answer Connect: this address did not work; the next one is tried."""
-        if not self.closed:
-            self._refusals.append(str(error))
-            self._try_next()
-
-    def _try_next(self) -> None:
-        if self._candidates:
-            address = self._candidates.pop(0)
-            self.engine.command(Connect(self, address, self._tls, self.server_name))
-        else:
-            reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
-            self.failed(ConnectionError(reasons))
-
-    def connected(self, port: Port, local: str, peer: str) -> None:
-        """Answer Connect: there is a connection. With TLS the handshake follows."""
-        self.port = port
-        self.local, self.peer = local, peer
-        if self._tls is None:
-            self.established()
+    def wait_at_most(self, seconds: float) -> None:
+        """Fail unless it is established within that time; 0 waits for ever."""
+        if seconds:
+            self._deadline = self.engine.schedule_in(seconds, self, Event.TIMEOUT, None)
 
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
@@ -220,29 +170,27 @@ class NetVConnection(VConnection):
         self.sni, self.alpn, self.certificate = sni, alpn, certificate
         self.open = True
         self._stop_waiting()
-        if self.listener is not None:
-            self.engine.introduce(self, self.listener)
-        elif self._opener is not None:
-            self.engine.schedule(self._opener, Event.CONNECTED, self)
-            self._opener = None
-            self.look_again(True)
-            self.look_again(False)
+        self._introduce()
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Judge the VC's own timers."""
         if key is Event.TIMEOUT:
             self._deadline = None
-            if self.target is not None:
-                self.failed(TimeoutError("no connection in time"))
-            else:
-                self.failed(HandshakeTimeout("no TLS handshake in time"))
+            self.failed(self._too_late())
         else:
             super().handle_event(key, data)
 
-    def wait_at_most(self, seconds: float) -> None:
-        """Fail unless it is established within that time; 0 waits for ever."""
-        if seconds:
-            self._deadline = self.engine.schedule_in(seconds, self, Event.TIMEOUT, None)
+    def _introduce(self) -> None:
+        if self.listener is not None:
+            self.engine.introduce(self, self.listener)
+
+    def _not_made(self, error: Exception) -> None:
+        # In order, not by a reset: the alert that says why is still on its way.
+        self.engine.log("info", f"{self.name}: {error}")
+        self.do_io_close()
+
+    def _too_late(self) -> Exception:
+        return TimeoutError("no TLS handshake in time")
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -389,9 +337,9 @@ class NetVConnection(VConnection):
         source = vio.partner
         if source is not None:
             vc = source.vc
-            if type(vc) is not NetVConnection or vc.engine is not engine:
+            if source.straight is None:
                 source.reenable()
-            else:
+            elif isinstance(vc, NetVConnection):
                 if source.bulk >= BULK_READS and engine.bridges:
                     vc._bridge(source, vio)
                 if vc.full:
@@ -420,13 +368,8 @@ class NetVConnection(VConnection):
         if not self.closed and self.error is None:
             self.error = error
             self._stop_waiting()
-            if self._opener is not None:
-                engine.schedule(self._opener, Event.ERROR, self)
-                self._opener = None
-            elif not self.open:
-                # In order, not by a reset: the alert that says why is still on its way.
-                engine.log("info", f"{self.name}: {error}")
-                self.do_io_close()
+            if not self.open:
+                self._not_made(error)
             else:
                 for vio in (self.read_vio, self.write_vio):
                     if vio is not None:
