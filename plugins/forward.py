@@ -1,13 +1,15 @@
 """forward: connect each client to a server of the upstream, and move what both say.
 
 The client is not read before there is somewhere to send it. A server that refuses, or does not
-answer in time, is followed by the next one; with none left the client is closed.
+answer in time, is followed by the next one; with none left the client is closed. Connecting ends
+when the client's connection breaks or its time is up.
 """
 
 from tunnels.done import TunnelDone
 from vcproxy.business.session import Session
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vio import VIO
 from vcproxy.machine.state import State
 
 
@@ -27,18 +29,27 @@ class Forward(Session):
         """Begin with the server whose turn it is."""
         assert self.service.upstream is not None
         self._untried = self.service.upstream.order()
+        self.client.do_io_read(self, 0, self.engine.buffer())  # of nothing: to see it break
         self.connect(self._untried.pop(0))
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
-    def refused(self, server: NetVConnection) -> State | None:
-        """Try the next server, if there is one."""
-        server.do_io_close()
-        if self._untried:
-            self.log(f"server {server.name} failed: {server.error}; trying the next")
-            self.connect(self._untried.pop(0))
-            return None
-        self.log(f"server {server.name} failed: {server.error}; no server is left, closing")
-        return self.CLOSED
+    def failed(self, failed: NetVConnection | VIO) -> State | None:
+        """Try the next server, if there is one and the client is still there."""
+        if isinstance(failed, VIO):
+            self.log(f"the client failed before a server answered: {failed.error}")
+            return self.CLOSED
+        failed.do_io_close()
+        if not self._untried:
+            self.log(f"server {failed.name} failed: {failed.error}; no server is left, closing")
+            return self.CLOSED
+        self.log(f"server {failed.name} failed: {failed.error}; trying the next")
+        self.connect(self._untried.pop(0))
+        return None
+
+    @CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
+    def waited(self, _: VIO) -> None:
+        """No server has answered while the client's time lasted."""
+        self.log("the client's time was up before a server answered")
 
     CONNECTING.goes(Event.CONNECTED, RELAYING)
 
@@ -52,4 +63,4 @@ class Forward(Session):
         """An abnormal end is passed on as one: the other side must not take it for the end."""
         if not done.reason.clean:
             self.log(done)
-            self.close(done.error)
+            self.close(done.error or ConnectionAbortedError(done.reason.value))

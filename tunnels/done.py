@@ -57,7 +57,7 @@ class TunnelDone:
     """What went wrong, where the reason is ERROR."""
     flows: tuple[Flow, ...]
     """OneWay: one. TwoWay: client to server, server to client. OneWayMulti: one for each sink
-    that was there at the end."""
+    that was there when the source ended, or when the tunnel did."""
 
     def __str__(self) -> str:
         why = f"{self.reason.value} ({self.who}{f': {self.error}' if self.error else ''})"

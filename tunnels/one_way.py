@@ -43,7 +43,8 @@ class OneWayTunnel(Machine):
 
     Args:
         reader: a place in a buffer that has been read into already: the tunnel begins with what
-            lies before it and goes on with that buffer.
+            lies before it and goes on with that buffer. Those bytes count as taken, also towards
+            `nbytes`, and may not be more than that.
         transform: changes the bytes on their way.
         watch: read the sink too, only to see it end; what it sends is dropped. (A TwoWayTunnel
             has the other direction for that.)
@@ -59,6 +60,7 @@ class OneWayTunnel(Machine):
         "_source_vc",
         "_transform",
         "_watch",
+        "_watched",
         "_who",
         "_writer",
         "error",
@@ -91,6 +93,7 @@ class OneWayTunnel(Machine):
         self._source_vc, self._sink_vc = source, sink
         self._transform = transform
         self._watch = watch
+        self._watched: VIO | None = None
         self._reason = Reason.STOPPED
         self._who = self.name
         self.error: Exception | None = None
@@ -102,7 +105,10 @@ class OneWayTunnel(Machine):
             self._writer = self.engine.buffer(water_mark)
             self._output = self._writer.reader()
         source.mutex.require("a tunnel")
+        ahead = self._input.avail
+        assert nbytes is None or ahead <= nbytes, f"{name}: {ahead} bytes lie before {nbytes=}"
         self.source = source.do_io_read(self, nbytes, buffer)
+        self.source.ndone = ahead
         self.sink = sink.do_io_write(self, None, self._output)
 
     @RELAYING.enter
@@ -112,9 +118,11 @@ class OneWayTunnel(Machine):
             couple(self.source, self.sink)
         else:
             self._pump()
+        if self.source.ntodo == 0:
+            self.source.end(Event.READ_COMPLETE)  # no byte that comes will complete it
         if self._watch:
-            sink = self._sink_vc
-            sink.do_io_read(self, None, self.engine.buffer())  # without a reader: all is dropped
+            nowhere = self.engine.buffer()  # without a reader: all is dropped
+            self._watched = self._sink_vc.do_io_read(self, None, nowhere)
 
     # -- the source --------------------------------------------------------------------------
 
@@ -131,17 +139,26 @@ class OneWayTunnel(Machine):
             return self._end(Reason.SINK_ENDED, vio)
         if vio.ntodo:
             return self._end(Reason.TRUNCATED, vio)
-        return self._last(Reason.EOS, vio)
+        self._end(Reason.EOS, vio)
+        return self.FLUSHING
 
     @RELAYING.on(Event.READ_COMPLETE, to=FLUSHING)
     def completed(self, vio: VIO) -> None:
         """The goal is reached."""
-        self._last(Reason.COMPLETE, vio)
+        self._end(Reason.COMPLETE, vio)
 
     @RELAYING.on(Event.BRIDGE_ENDED, to=FLUSHING)
     def recalled(self, vio: VIO) -> None:
         """Reading has stopped for the owner's sake."""
-        self._last(Reason.RECALLED, vio)
+        self._end(Reason.RECALLED, vio)
+
+    @FLUSHING.enter
+    def flushing(self) -> None:
+        """Nothing will follow what is there."""
+        if self._transform is None:
+            self._finish()
+        else:
+            self._pump()
 
     # -- the sink ----------------------------------------------------------------------------
 
@@ -191,7 +208,7 @@ class OneWayTunnel(Machine):
     @FLUSHING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
         """The owner wants no more of it."""
-        self._reason = Reason.STOPPED
+        self._reason, self._who = Reason.STOPPED, self.name
 
     @DONE.enter
     def done(self) -> None:
@@ -199,6 +216,8 @@ class OneWayTunnel(Machine):
         flow = self.flow
         self.source.retire()
         self.sink.retire()
+        if self._watched is not None:
+            self._watched.retire()
         self._input.close()
         self._output.close()
         done = TunnelDone(self, self._reason, self._who, self.error, (flow,))
@@ -227,16 +246,8 @@ class OneWayTunnel(Machine):
         self._who = vio.vc.name
         return self.DONE
 
-    def _last(self, reason: Reason, vio: VIO) -> State:
-        self._end(reason, vio)
-        if self._transform is None:
-            self._finish()
-        else:
-            self._pump()
-        return self.FLUSHING
-
     def _finish(self) -> None:
-        """Nothing will follow: WRITE_COMPLETE comes when the sink has what is there."""
+        """WRITE_COMPLETE is to come when the sink has what is there."""
         self.sink.nbytes = self.sink.ndone + self._output.avail
         self.sink.reenable()
 
@@ -247,7 +258,8 @@ class OneWayTunnel(Machine):
             return
         while self._input.avail and writer.room:
             writer.write(transform.feed(self._input.read(CHUNK)))
-        if self.source.over and not self._input.avail and self.sink.nbytes is None:
+        flushing = self.state is self.FLUSHING
+        if flushing and not self._input.avail and self.sink.nbytes is None:
             writer.write(transform.finish())
             self._finish()
         else:

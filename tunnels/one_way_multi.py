@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.vio import VIO
 
 Ends = Literal["last", "any_required", "never"]
-"""When the sinks' ends end the tunnel: with the last one, with any required one, or not at all."""
+"""When sinks that go end the tunnel: with the last one, with any required one, or not at all."""
 
-STOP = "STOP"
+REMOVE, STOP = "REMOVE", "STOP"
+"""Tags: give one sink back, end now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,20 +37,25 @@ class Sink:
 
     vc: VConnection
     vio: VIO
+    watched: VIO | None
+    """The read that sees it end."""
+    joined: int
+    """Bytes that the source had brought before."""
     required: bool
 
 
 class OneWayMultiTunnel(Machine):
     """Moves what `source` brings to every sink, and tells `owner` with one TunnelDone.
 
-    A sink that ends earlier is given back with SinkDone. The slowest sink governs the speed. The
-    VCs are lent, the tunnel closes none. With `ends` "never" it also runs with no sink at all:
-    then what comes is dropped.
+    A sink that goes earlier, or has its due when the source has ended, is given back with SinkDone.
+    The slowest sink governs the speed. The VCs are lent, the tunnel closes none. With `ends`
+    "never" it also runs with no sink at all: then what comes is dropped.
     """
 
     __slots__ = (
         "_ends",
         "_error",
+        "_flushed",
         "_owner",
         "_reason",
         "_sinks",
@@ -79,6 +85,7 @@ class OneWayMultiTunnel(Machine):
         self._source_vc = source
         self._ends = ends
         self._sinks: list[Sink] = []
+        self._flushed: list[Flow] = []
         self._reason = Reason.STOPPED
         self._who = self.name
         self._error: Exception | None = None
@@ -91,18 +98,26 @@ class OneWayMultiTunnel(Machine):
 
     # -- for owners --------------------------------------------------------------------------
 
-    def add(self, sink: VConnection, *, required: bool = False) -> None:
-        """Lend a sink: it gets what is read from now on. Before start() or while RELAYING."""
-        vio = sink.do_io_write(self, None, self.buffer.reader())
-        sink.do_io_read(self, None, self.engine.buffer())  # without a reader: all is dropped
-        self._sinks.append(Sink(sink, vio, required))
+    def add(self, sink: VConnection, *, required: bool = False, watch: bool = True) -> None:
+        """Lend a sink: it gets what is read from now on, and SinkDone brings it back.
+
+        Once the source has ended that is nothing, and the sink is back at once. With `watch` it is
+        read too, only to see it end; what it sends is dropped.
+        """
+        if self.state is self.DONE:
+            nothing = Flow(self._source_vc.name, sink.name, 0, 0)
+            done = SinkDone(self, sink, self._reason, self._error, nothing)
+            self.engine.schedule(self._owner, SinkDone, done)
+            return
+        nbytes = 0 if self.state is self.FLUSHING else None
+        vio = sink.do_io_write(self, nbytes, self.buffer.reader())
+        nowhere = self.engine.buffer()  # without a reader: all is dropped
+        watched = sink.do_io_read(self, None, nowhere) if watch else None
+        self._sinks.append(Sink(sink, vio, watched, self.buffer.written, required))
 
     def remove(self, sink: VConnection) -> None:
-        """Take a sink back now: SinkDone, STOPPED."""
-        for one in self._sinks:
-            if one.vc is sink:
-                self._release(one, Reason.STOPPED)
-                return
+        """Take a sink back, flushed or not: SinkDone, STOPPED. The rule `ends` holds for it too."""
+        self.engine.schedule(self, REMOVE, sink)
 
     def stop(self) -> None:
         """End now, flushed or not: TunnelDone, STOPPED."""
@@ -110,8 +125,8 @@ class OneWayMultiTunnel(Machine):
 
     @property
     def flows(self) -> tuple[Flow, ...]:
-        """What has gone to each sink so far."""
-        return tuple(map(self._flow, self._sinks))
+        """What has gone to each sink since it joined; see TunnelDone for whose they are."""
+        return (*self._flushed, *map(self._flow, self._sinks))
 
     # -- moving ------------------------------------------------------------------------------
 
@@ -137,8 +152,8 @@ class OneWayMultiTunnel(Machine):
     def ended(self, vio: VIO) -> State | None:
         """The source has ended, or a sink has."""
         if vio is not self.source:
-            return self._lost(vio, Reason.SINK_ENDED)
-        self._end(Reason.EOS, vio)
+            return self._lost(vio.vc, Reason.SINK_ENDED)
+        self._end(Reason.EOS, vio.vc)
         for sink in self._sinks:
             sink.vio.nbytes = sink.vio.ndone + sink.vio.reader.avail
             sink.vio.reenable()
@@ -148,35 +163,41 @@ class OneWayMultiTunnel(Machine):
     @FLUSHING.on(Event.ERROR, to=(DONE,))
     def failed(self, vio: VIO) -> State | None:
         """A connection has broken."""
-        return self._lost(vio, Reason.ERROR)
+        return self._broken(vio, Reason.ERROR)
 
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, vio: VIO) -> State | None:
         """Nothing has moved for too long."""
-        return self._lost(vio, Reason.INACTIVITY)
+        return self._broken(vio, Reason.INACTIVITY)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     def outlived(self, vio: VIO) -> State | None:
         """It has lasted too long."""
-        return self._lost(vio, Reason.ACTIVE)
+        return self._broken(vio, Reason.ACTIVE)
 
     @FLUSHING.on(Event.EOS, to=(DONE,))
     def left(self, vio: VIO) -> State | None:
         """A sink ended while it was owed something."""
-        return self._lost(vio, Reason.SINK_ENDED)
+        return self._lost(vio.vc, Reason.SINK_ENDED)
 
     @FLUSHING.on(Event.WRITE_COMPLETE, to=(DONE,))
     def flushed(self, vio: VIO) -> State | None:
         """A sink has its due."""
-        return self._lost(vio, Reason.EOS)
+        return self._lost(vio.vc, Reason.EOS)
+
+    @RELAYING.on(REMOVE, to=(DONE,))
+    @FLUSHING.on(REMOVE, to=(DONE,))
+    def removed(self, sink: VConnection) -> State | None:
+        """The owner wants one back."""
+        return self._lost(sink, Reason.STOPPED)
 
     @RELAYING.on(STOP, to=DONE)
     @FLUSHING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
         """The owner wants no more of it."""
-        self._reason = Reason.STOPPED
+        self._reason, self._who = Reason.STOPPED, self.name
 
     @DONE.enter
     def done(self) -> None:
@@ -191,45 +212,40 @@ class OneWayMultiTunnel(Machine):
     # -- inside ------------------------------------------------------------------------------
 
     def _flow(self, sink: Sink) -> Flow:
-        return Flow(self._source_vc.name, sink.vc.name, self.source.ndone, sink.vio.ndone)
+        taken = self.buffer.written - sink.joined
+        return Flow(self._source_vc.name, sink.vc.name, taken, sink.vio.ndone)
 
-    def _end(self, reason: Reason, vio: VIO) -> None:
-        self._reason, self._who, self._error = reason, vio.vc.name, vio.error
+    def _end(self, reason: Reason, vc: VConnection) -> State:
+        self._reason, self._who, self._error = reason, vc.name, vc.error
+        return self.DONE
 
-    def _lost(self, vio: VIO, reason: Reason) -> State | None:
-        """A VC is through: the source with all the rest, a sink alone, if the rule allows."""
-        if vio.vc is self._source_vc:
-            self._end(reason, vio)
-            return self.DONE
-        sink = next((sink for sink in self._sinks if sink.vc is vio.vc), None)
+    def _broken(self, vio: VIO, reason: Reason) -> State | None:
+        """The source takes all the rest with it, a sink goes alone, if the rule allows."""
+        return self._end(reason, vio.vc) if vio is self.source else self._lost(vio.vc, reason)
+
+    def _lost(self, vc: VConnection, reason: Reason) -> State | None:
+        """Give a sink back, and say what follows."""
+        sink = next((sink for sink in self._sinks if sink.vc is vc), None)
         if sink is None:
-            return None  # its second direction: it has been given back for the first
-        self._release(sink, reason)
-        flushing = self.state is self.FLUSHING
-        if self._over(sink) if not flushing else not self._sinks:
-            if not flushing:
-                self._end(reason, vio)
-            return self.DONE
-        self.source.reenable()  # it may have been the one that held the others up
-        return None
-
-    def _over(self, lost: Sink) -> bool:
-        if self._ends == "any_required":
-            return lost.required
-        return self._ends == "last" and not self._sinks
-
-    def _release(self, sink: Sink, reason: Reason) -> None:
+            return None  # it was gone before the removal
         self._sinks.remove(sink)
         flow = self._flow(sink)
         self._retire(sink)
         if reason is Reason.EOS:
-            sink.vc.do_io_shutdown(Shutdown.WRITE)
-        done = SinkDone(self, sink.vc, reason, sink.vc.error, flow)
-        self.engine.schedule(self._owner, SinkDone, done)
+            vc.do_io_shutdown(Shutdown.WRITE)
+        self.engine.schedule(self._owner, SinkDone, SinkDone(self, vc, reason, vc.error, flow))
+        if self.state is self.FLUSHING:
+            self._flushed.append(flow)
+            return None if self._sinks else self.DONE
+        if self._ends == "any_required" and sink.required:
+            return self._end(reason, vc)
+        if self._ends == "last" and not self._sinks:
+            return self._end(reason, vc)
+        self.source.reenable()  # it may have been the one that held the others up
+        return None
 
     def _retire(self, sink: Sink) -> None:
-        reader = sink.vio.reader
-        sink.vio.retire()
-        if sink.vc.read_vio is not None:
-            sink.vc.read_vio.retire()
-        reader.close()
+        for vio in (sink.vio, sink.watched):
+            if vio is not None:
+                vio.retire()
+        sink.vio.reader.close()

@@ -10,4 +10,4 @@ class Transform(Protocol):
         """Take what was read, in order; return what may go on now, b"" for nothing yet."""
 
     def finish(self) -> bytes:
-        """The source has ended: return what is still owed."""
+        """Nothing will follow: return what is still owed. Called once, and not after a failure."""

@@ -1,7 +1,7 @@
 """TwoWayTunnel: two OneWayTunnels under one mutex.
 
     BOTH --one done in order--> HALF --the other done--> DONE
-      +---- one done otherwise, or half_close=False ----> ENDING --the other done--> DONE
+      +---- one done otherwise, or EOS and half_close=False ----> ENDING --the other done--> DONE
 
 A direction that ends cleanly leaves the other running: true half-close. (Traffic Server ends both
 at the first end; `half_close=False` does that.) One that is terminated terminates the other.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnels.done import TunnelDone
+from tunnels.done import Reason, TunnelDone
 from tunnels.one_way import OneWayTunnel
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
@@ -89,7 +89,7 @@ class TwoWayTunnel(Machine):
     def first(self, done: TunnelDone) -> State:
         """One direction has ended."""
         self._verdict = done
-        if done.reason.clean and self._half_close:
+        if done.reason is Reason.RECALLED or (done.reason is Reason.EOS and self._half_close):
             return self.HALF
         (self.down if done.tunnel is self.up else self.up).stop()
         return self.ENDING

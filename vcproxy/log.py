@@ -41,4 +41,13 @@ class LineLog:
     def reopen(self) -> None:
         """Open the file anew at its path: the old one has been moved away."""
         if isinstance(self._handler, logging.FileHandler):
-            self._handler.close()  # the next entry opens it, to append
+            try:
+                fresh = logging.FileHandler(self._handler.baseFilename)
+            except OSError as error:
+                self("error", f"the log is not reopened: {error}")
+                return
+            fresh.setFormatter(self._handler.formatter)
+            self._logger.addHandler(fresh)
+            self._logger.removeHandler(self._handler)
+            self._handler.close()
+            self._handler = fresh

@@ -33,6 +33,7 @@ from vcproxy.upstream.servers import Server as Upstreamed
 
 if TYPE_CHECKING:
     from vcproxy.config import schema
+    from vcproxy.config.plugin import Plugin
 
 DRAIN_TICK_S = 0.02
 """How often a draining proxy looks whether its last connection has gone."""
@@ -78,6 +79,7 @@ class Proxy:
         self._first = self._drivers[0]
         self._first.team = self._drivers
         self._draining = False
+        self._asked = 0  # how often to reload
         self._listeners: dict[str, Listener] = {}
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
@@ -101,9 +103,12 @@ class Proxy:
         print("ready", file=sys.stderr, flush=True)
         if all(asked.scheme == "stdio" for _, asked, _ in self._bound.values()):
             self._every(DRAIN_TICK_S, self._stop_when_idle)
-        self._first.run()
-        for thread in threads:
-            thread.join()
+        try:
+            self._first.run()
+        finally:
+            self._stop()  # if it has failed, the others would keep the process alive for ever
+            for thread in threads:
+                thread.join()
 
     def _take_signals(self) -> None:
         def take(number: int, call: Callable[[], None]) -> None:
@@ -154,13 +159,17 @@ class Proxy:
     def reload(self) -> None:
         """Read the configuration anew; new connections use it. A broken one changes nothing."""
         file = self._configuration.file
+        self._asked += 1
+        asked = self._asked
 
         def loaded(value: object, error: Exception | None) -> None:
-            self._first.engine.inbox.post(partial(self._reloaded, value, error))
+            self._first.engine.inbox.post(partial(self._reloaded, asked, value, error))
 
         self._callers.run(load, (file,), loaded)
 
-    def _reloaded(self, value: object, error: Exception | None) -> None:
+    def _reloaded(self, asked: int, value: object, error: Exception | None) -> None:
+        if asked != self._asked:
+            return  # it was asked again meanwhile: this may be what the file said before
         file = self._configuration.file
         if isinstance(value, Configuration) and not self._draining:
             try:
@@ -185,9 +194,18 @@ class Proxy:
     def _apply(self, configuration: Configuration) -> None:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
         file = configuration.file
+        entries = configuration.settings.listener
+        upstreams = configuration.settings.upstream
+        try:
+            keys = {
+                entry.name: (_server_tls(entry.tls), _servers(upstreams.get(entry.upstream or "")))
+                for entry in entries
+            }
+        except ValueError as error:  # a file is not what it was when the loader looked
+            raise OSError(f"{file}: {error}") from error
         wanted = {
             _place(entry, address): (entry, self._listener(entry.name), address)
-            for entry in configuration.settings.listener
+            for entry in entries
             for address in entry.bind
         }
         bound: dict[Place, tuple[Listener, Address, Address]] = {}
@@ -213,8 +231,10 @@ class Proxy:
         for listener, _, real in bound.values():
             print(f"listening {listener.name} {real}", file=sys.stderr, flush=True)
         self._listeners = {listener.name: listener for _, listener, _ in wanted.values()}
-        for entry in configuration.settings.listener:
-            self._equip(self._listener(entry.name), entry, configuration)
+        for entry in entries:
+            listener = self._listener(entry.name)
+            listener.tls, servers = keys[entry.name]
+            self._equip(listener, entry, configuration.plugins[entry.name], servers)
 
     def _listener(self, name: str) -> Listener:
         listener = self._listeners.get(name)
@@ -224,11 +244,13 @@ class Proxy:
         return listener
 
     def _equip(
-        self, listener: Listener, entry: schema.Listener, configuration: Configuration
+        self,
+        listener: Listener,
+        entry: schema.Listener,
+        plugin: Plugin,
+        servers: list[Upstreamed],
     ) -> None:
         """Give a listener what its entry says."""
-        plugin = configuration.plugins[entry.name]
-        servers = _servers(configuration.settings.upstream.get(entry.upstream or ""))
         timeouts = entry.timeouts
         services = {
             driver.engine: Service(
@@ -242,9 +264,9 @@ class Proxy:
             )
             for driver in self._drivers
         }
-        listener.tls = _server_tls(entry.tls)
         listener.handshake_s = timeouts.handshake
         listener.max_connections = entry.limits.max_connections
+        listener.resume()
         session = plugin.cls
         assert issubclass(session, Session)
 

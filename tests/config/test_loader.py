@@ -152,7 +152,7 @@ def test_effective_round_trip(
                 "options": {"words": words, "every": f"{milliseconds}ms"},
             }
         ],
-        "upstream": {"b": {"servers": ["stdio:"]}},
+        "upstream": {"b": {"servers": ["unix:b.sock"]}},
     }
     configuration = accepted(tomli_w.dumps(tree))
     assert accepted(effective(configuration)) == configuration

@@ -148,12 +148,19 @@ bind = ["tcp://127.0.0.1:80", "unix:run.sock", "tcp://127.0.0.1:0", "tcp://127.0
 name = "b"
 plugin = "own.py:Either"
 bind = ["unix:./run.sock", "tcp://127.0.0.1:0", "tcp://127.0.0.2:80", "stdio:"]
-[upstream.c]
-servers = ["stdio:"]
+[[listener]]
+name = "c"
+plugin = "own.py:Either"
+bind = "stdio:"
 """,
         "proxy.toml:4:69: listener.a.bind.3: tcp://127.0.0.1:80 is bound already",
         "proxy.toml:8:9: listener.b.bind.0: unix:run.sock is bound already",
-        "proxy.toml:10:12: upstream.c.servers.0: stdio: may be used only once in a process",
+        "proxy.toml:12:1: listener.c.bind: stdio: may be used only once in a process",
+    ),
+    "a server at standard output": (
+        SOUND + '[upstream.db]\nservers = ["stdio:"]\n',
+        "proxy.toml:6:12: upstream.db.servers.0: stdio: is where a client comes from: "
+        "no server can be reached there",
     ),
     "an upstream that is not there": (
         SOUND + 'upstream = "db1"\n[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',

@@ -102,6 +102,23 @@ def test_a_tls_client_that_breaks_resets_the_server(
         assert not conversation(in_order)
 
 
+def test_a_tls_client_that_breaks_while_nobody_reads_it_is_noticed(
+    proxy: Starter, certificates: Certificates
+) -> None:
+    """Its own echo is in its way: the proxy waits to send before it reads on."""
+    certificate, key = certificates.issue("localhost")
+    trusting = ssl.create_default_context(cafile=str(certificates.ca))
+    running = proxy(
+        ECHO.replace("tcp:", "tls:") + f'tls = {{ certificate = "{certificate}", key = "{key}" }}\n'
+    )
+    for _ in range(3):
+        plain = running.connect("echo")
+        with trusting.wrap_socket(plain, server_hostname="localhost") as client:
+            fill(client)
+            reset(client)
+    running.wait_for("a connection failed .*(connection reset by peer|broken pipe)", 3)
+
+
 def test_both_ends_at_the_same_time(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri))

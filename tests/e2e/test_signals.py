@@ -237,7 +237,7 @@ def test_reloads_under_load_lose_nobody(proxy: Starter, tools: Tools) -> None:
     tools.serve(uri, "redis-server", "--port", port, "--save", "")
     running = proxy("[proxy]\nnet_threads = 2\n" + forward(uri))
     benchmark = tools.start(
-        *("redis-benchmark", "-p", str(running.port("in")), "-t", "set", "-n", "20000"),
+        *("redis-benchmark", "-p", str(running.port("in")), "-t", "set", "-n", "3000"),
         *("-k", "0"),  # a connection for each request
     )
     reloads = 0

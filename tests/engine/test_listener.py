@@ -8,6 +8,7 @@ from vcproxy.engine.commands import ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 
 from .world import Ear, World
@@ -86,6 +87,34 @@ def test_it_admits_so_many_and_resumes_when_one_is_gone(world: World) -> None:
     world.settle()
     assert world.commands == [ResumeAccept(listener)], "once"
     assert listener.admits()
+
+
+def test_one_that_goes_while_they_are_counted_is_not_missed(world: World) -> None:
+    class Meanwhile(int):
+        """A limit; while it is compared with, another net thread's connection goes."""
+
+        def __le__(self, there: int) -> bool:
+            listener.went(world.engine)
+            return int(self) <= there
+
+    listener, _ = listening(world, max_connections=1)
+    assert listener.admits()
+    listener.came()
+    listener.max_connections = Meanwhile(1)
+    assert not listener.admits()
+    listener.max_connections = 1
+    world.settle()
+    assert world.commands == [ResumeAccept(listener)]
+
+
+def test_it_resumes_when_it_may_admit_more_than_before(world: World) -> None:
+    listener, _ = listening(world, max_connections=1)
+    listener.came()
+    assert not listener.admits()
+    listener.max_connections = 2
+    with Mutex().hold(world.engine):
+        listener.resume()
+    assert world.engine.take_commands() == [ResumeAccept(listener)]
 
 
 def test_a_failed_accept_pauses_100_ms_and_warns_at_most_once_a_second(world: World) -> None:

@@ -5,6 +5,7 @@ import pytest
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import COPY_OUT, SLAB, IOBuffer
 from vcproxy.engine.vconnection import Shutdown
+from vcproxy.engine.vio import couple
 
 from .world import Ear, World, engine
 
@@ -244,3 +245,39 @@ class TestEnds:
             vc.do_io_close()
         world.settle()
         assert wire.ended == "reset"
+
+
+def test_a_sink_that_takes_nothing_has_not_moved_whichever_way_it_was_offered(
+    world: World,
+) -> None:
+    ear = Ear(world.engine)
+    source, wire = world.vc(ear.mutex)
+    sink, closed = world.vc(ear.mutex)
+    closed.window = 0
+    with ear.mutex.hold(world.engine):
+        couple(
+            source.do_io_read(ear, None, ear.buffer),
+            sink.do_io_write(ear, None, ear.incoming),
+        )
+    world.settle(5)
+    wire.arrive(b"straight on")
+    wire.arrive(b"by way of the buffer")
+    world.settle()
+    assert (source.moved_at, sink.moved_at) == (5, 0)
+
+
+def test_nobody_is_closed_while_the_budget_is_not_spent() -> None:
+    world = World(memory=4 * SLAB)
+    keeping, kept, first = world.reading()
+    taking, paused, second = world.reading()
+    keeping.buffer.water_mark = taking.buffer.water_mark = 4 * SLAB
+    for wire in (first, second, first, second):
+        wire.arrive(b"." * SLAB)
+    second.arrive(b"waits")
+    taking.incoming.read(SLAB)
+    world.settle(0.9)
+    assert taking.incoming.avail == SLAB, "at three quarters reading would soon pause again"
+    for _ in range(5):
+        world.settle(0.1)
+    assert taking.incoming.avail == SLAB + len(b"waits")
+    assert (kept.error, paused.error, world.log) == (None, None, [])

@@ -47,7 +47,7 @@ def _references(settings: Settings) -> Iterator[Fault]:
 
 
 def _addresses(settings: Settings) -> Iterator[Fault]:
-    """An address is bound once; standard input and output serve one end of one listener."""
+    """An address is bound once; standard input and output are one connection."""
     stdio: list[KeyPath] = []
     bound: dict[tuple[str, object], KeyPath] = {}
     for index, listener in enumerate(settings.listener):
@@ -59,10 +59,6 @@ def _addresses(settings: Settings) -> Iterator[Fault]:
                 first = bound.setdefault(_socket(address), path)
                 if first != path:
                     yield Fault(path, f"{address} is bound already", because=(first,))
-    for name, upstream in settings.upstream.items():
-        for item, address in enumerate(upstream.servers):
-            if address.scheme == "stdio":
-                stdio.append(("upstream", name, "servers", item))
     for path in stdio[1:]:
         yield Fault(path, "stdio: may be used only once in a process", because=(stdio[0],))
 

@@ -56,6 +56,8 @@ def _endpoint(value: object, info: ValidationInfo) -> Address:
 
 
 def _server(address: Address) -> Address:
+    if address.scheme == "stdio":
+        raise ValueError("stdio: is where a client comes from: no server can be reached there")
     if address.scheme in ("tcp", "tls") and not address.port:
         raise ValueError(f'"{address}": a server needs a port above 0')
     return address

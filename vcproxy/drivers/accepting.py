@@ -60,6 +60,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     probe = socket.socket(socket.AF_UNIX)
+    probe.setblocking(False)  # a live one whose backlog is full would hold us up
     with probe:
         try:
             probe.connect(path)
@@ -130,8 +131,8 @@ class AcceptPort:
             try:
                 if os.stat(self.address.path).st_ino == self._inode:
                     os.unlink(self.address.path)
-            except FileNotFoundError:
-                pass
+            except OSError:
+                pass  # it is gone already, or its folder is
 
 
 def refusal(command: Connect, number: int) -> OSError:

@@ -187,12 +187,9 @@ class EpollDriver:
         A listener may listen at several. Its `tls`, an ssl.SSLContext, serves the tls addresses.
         Raises OSError.
         """
-        ports = self._listening.setdefault(listener, [])
-        if address.scheme == "stdio":
-            ports.append(Stdio(self, listener))
-            return address
-        port = AcceptPort(self, listener, address)
-        ports.append(port)
+        stdio = address.scheme == "stdio"
+        port = Stdio(self, listener) if stdio else AcceptPort(self, listener, address)
+        self._listening.setdefault(listener, []).append(port)
         return port.address
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
@@ -202,6 +199,8 @@ class EpollDriver:
             if address is None or port.asked == address:
                 port.close()
                 ports.remove(port)
+        if not ports:
+            self._listening.pop(listener, None)
 
     def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
         """Give an accepted socket to the next driver of the team."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import socket
+import stat
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -51,8 +54,14 @@ class StdioPort(StreamPort):
     def shutdown_write(self) -> None:
         """Close the output: its reader sees the end."""
         self.writable = False
+        if self._out >= 0 and stat.S_ISSOCK(os.fstat(self._out).st_mode):
+            # It may be the input too (inetd, socat): closing one of two descriptors ends nothing.
+            with socket.socket(fileno=os.dup(self._out)) as sock, suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+            return
         self._close(self._out)
         self._out = -1
+        os.set_blocking(self.fd, False)  # a terminal is one open file for both
 
     def close(self, abort: bool) -> None:
         """Close both: what was written stays readable at the other end."""
@@ -61,10 +70,14 @@ class StdioPort(StreamPort):
     def finish(self) -> None:
         """Close both descriptors now."""
         if self.fd >= 0:
-            self._close(self.fd)
-            self._close(self._out)
-            self.fd = self._out = -1
+            self.give_back()
             self.vc.gone()
+
+    def give_back(self) -> None:
+        """Close both, blocking again if they were."""
+        self._close(self.fd)
+        self._close(self._out)
+        self.fd = self._out = -1
 
     def _close(self, fd: int) -> None:
         if fd >= 0:
@@ -88,14 +101,15 @@ class _Out:
 class Stdio:
     """The listener's side: one connection is there from the start, and no other will come."""
 
-    asked = Address("stdio")
+    asked = address = Address("stdio")
 
     def __init__(self, driver: EpollDriver, listener: Listener) -> None:
         listener.came()
-        port = StdioPort(driver)
+        self._port = port = StdioPort(driver)
 
         def come() -> None:
-            port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
+            if port.fd >= 0:
+                port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
 
         # In the next turn, as other connections come: the listener may not be equipped yet.
         driver.engine.inbox.post(come)
@@ -104,7 +118,9 @@ class Stdio:
         """Nothing more is accepted."""
 
     def close(self) -> None:
-        """Nothing is left to close: the connection lives on."""
+        """Give it back if it has not come yet; else the connection lives on."""
+        if not hasattr(self._port, "vc"):
+            self._port.give_back()
 
 
 def _take(fd: int, mode: int) -> int:

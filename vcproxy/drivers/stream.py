@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from vcproxy.drivers.splice import Splice
     from vcproxy.engine.net import NetVConnection
 
-EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+ENDS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR | select.EPOLLPRI
+"""A short read proves nothing after these: an end is behind it, or it stopped at urgent data."""
+
+EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLPRI | select.EPOLLRDHUP | select.EPOLLET
 """Registered once for a connection: both directions, told when they change."""
 
-ENDS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _INPUT = select.EPOLLIN | ENDS
 
 SMALL = 4096
@@ -87,6 +89,8 @@ class StreamPort:
         """Take an edge from epoll."""
         if mask & ENDS:
             self._ending = True
+            if mask & select.EPOLLPRI:
+                self._copy_only()
         if mask & _INPUT:
             self.readable = True
             self.read()
@@ -233,10 +237,21 @@ class StreamPort:
         if self.sock is not None:
             self.finish()
 
+    def _copy_only(self) -> None:
+        """Bridge no more: splice(2) stops for ever at urgent data, which reading leaves out."""
+        self.spliceable = False
+        if self.bridged_out is not None:
+            self.bridged_out.stop()
+
+    @property
+    def _deaf(self) -> bool:
+        """Whether nobody reads who would be told of an error."""
+        vio = self.vc.read_vio
+        return vio is None or vio.over or vio.ntodo == 0
+
     def _look_for_error(self) -> None:
         """A VC that is not reading would not notice a reset."""
-        vio = self.vc.read_vio
-        if (vio is None or vio.over) and self.sock is not None:
+        if self._deaf and self.sock is not None:
             number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
                 self.broke(OSError(number, ""))

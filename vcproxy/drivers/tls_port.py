@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class TlsPort(StreamPort):
     """A socket whose bytes are ciphertext; the engine sees plaintext and counts plaintext."""
 
-    __slots__ = ("_closing", "_filter")
+    __slots__ = ("_closing", "_filter", "_lost")
 
     def __init__(self, driver: EpollDriver, sock: socket.socket, tls: TlsFilter) -> None:
         super().__init__(driver, sock)
         self.spliceable = False
         self._filter = tls
         self._closing = False
+        self._lost: OSError | None = None  # why sending has failed
 
     def ready(self, mask: int) -> None:
         """Take an edge from epoll."""
@@ -70,6 +71,8 @@ class TlsPort(StreamPort):
         vc = self.vc
         room = vc.begin_read()
         if not room:
+            if self._lost is not None:  # nobody reads on to meet the end
+                self.broke(self._lost)
             return
         view = vc.engine.memory.scratch[:room]
         error: OSError | None = None
@@ -174,7 +177,10 @@ class TlsPort(StreamPort):
         except BlockingIOError:
             self.writable = False
             return False
-        except OSError:
-            self.writable = False  # reading tells why
+        except OSError as error:
+            self.writable = False
+            self._lost = error
+            self.readable = True
+            self.vc.look_again(True)  # reading may tell more: an alert, or what came before
             return True
         return True

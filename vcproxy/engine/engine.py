@@ -383,14 +383,16 @@ class Engine:
     def _relieve(self) -> None:
         """Let reading go on, or close the largest laggard when patience is at an end."""
         memory = self.memory
-        if memory.used < memory.budget * 3 // 4:  # not at the brim: it would only swing
+        patient = self.now - self._spent_since < RELIEF_PATIENCE_S
+        # Not at the brim, where it would only swing; but nobody is closed for what is not spent.
+        if memory.used < memory.budget * 3 // 4 or not (patient or memory.spent):
             starved, self._starved = self._starved, {}
             if self._relief is not None:
                 self._relief.cancel()
                 self._relief = None
             for vc in starved:
                 vc.look_again(True)
-        elif self.now - self._spent_since >= RELIEF_PATIENCE_S:
+        elif not patient:
             vcs = [vc for vc in self.vcs if not vc.closed and vc.error is None]
             drained = {vc.write_vio.buffer for vc in vcs if vc.write_vio is not None}
             held_by = partial(_held_by, drained)

@@ -45,6 +45,7 @@ class Listener:
 
     def admits(self) -> bool:
         """Whether one more may be accepted; if not, ResumeAccept comes when one may."""
+        self._paused = True  # before the count: who goes from now on sees it
         self._paused = self.open >= self.max_connections
         return not self._paused
 
@@ -56,9 +57,10 @@ class Listener:
         """A connection of that engine's is gone. Each engine keeps a count of its own."""
         self._went[engine] = self._went.get(engine, 0) + 1
         if self._paused:
-            self.home.inbox.post(self._resume)
+            self.home.inbox.post(self.resume)
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Accept again, if it had paused and there is room: owed by who raises max_connections."""
         if self._paused and self.open < self.max_connections:
             self._paused = False
             self.home.command(ResumeAccept(self))

@@ -270,7 +270,9 @@ class NetVConnection(VConnection):
         vio: VIO = self.read_vio  # type: ignore[assignment]
         sink: VIO = vio.partner  # type: ignore[assignment]
         size = len(data)
-        self.moved_at = sink.vc.moved_at = engine.now
+        self.moved_at = engine.now
+        if count:
+            sink.vc.moved_at = engine.now
         vio.ndone += size
         sink.ndone += count
         buffer: IOBuffer = vio.store  # type: ignore[assignment]

@@ -1,0 +1,37 @@
+"""Listening: who is there already, and is asked without waiting."""
+
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.engine.world import engine
+from vcproxy.drivers.accepting import bind
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.engine.address import Address
+from vcproxy.engine.listener import Listener
+
+
+def test_a_live_unix_socket_with_a_full_backlog_is_in_use(tmp_path: Path) -> None:
+    path = str(tmp_path / "live")
+    with socket.socket(socket.AF_UNIX) as live, socket.socket(socket.AF_UNIX) as waiting:
+        live.bind(path)
+        live.listen(0)
+        waiting.connect(path)
+        with pytest.raises(OSError, match="in use") as refused:
+            bind(Address.parse(f"unix:{path}"))
+        assert refused.value.errno == errno.EADDRINUSE
+
+
+def test_a_socket_whose_folder_has_become_a_file_is_closed_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    driver = EpollDriver(engine())
+    listener = Listener("in", lambda vc: None, driver.engine)
+    driver.listen(Address.parse(f"unix:{tmp_path}/run/in"), listener)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (tmp_path / "run").touch()
+    driver.unlisten(listener)
+    with pytest.raises(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as late:
+        late.connect(str(tmp_path / "moved" / "in"))
+    driver.close()

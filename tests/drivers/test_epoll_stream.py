@@ -1,0 +1,144 @@
+"""Plain descriptors under epoll: what is told only once, and what a short read does not tell."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+
+from tests.engine.world import Ear
+from tunnels.one_way import OneWayTunnel
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.stdio import StdioPort
+from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+
+TURNS = 2000
+"""What has not come to pass in so many turns of 10 ms never will."""
+
+PIECE = b"p" * (256 * 1024)
+
+
+def quiet(level: Level, text: str, error: Exception | None = None) -> None:
+    """Nobody reads it."""
+
+
+class Driven:
+    """One driver, and peers of its VCs."""
+
+    def __init__(self) -> None:
+        self.driver = EpollDriver(Engine("net", memory=1 << 30, random=Random(0), log=quiet))
+        self._vcs: list[NetVConnection] = []
+        self._listener = Listener("in", self._vcs.append, self.driver.engine)
+        self._peers: list[socket.socket] = []
+
+    def meet(self) -> tuple[NetVConnection, socket.socket]:
+        """A VC over TCP, and its peer."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            peer = socket.create_connection(listening.getsockname())
+            sock, _ = listening.accept()
+        sock.setblocking(False)
+        peer.setblocking(False)
+        self._peers.append(peer)
+        self._listener.came()
+        self.driver.adopt(self._listener, sock, "peer", None)
+        return self._vcs[-1], peer
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turn until it is so."""
+        for _ in range(TURNS):
+            if condition():
+                return
+            self.driver.turn(0.01)
+        raise AssertionError("it never came to that")
+
+    def receive(self, peer: socket.socket, size: int) -> bytes:
+        """What the peer gets, so much of it."""
+        received = bytearray()
+
+        def all_is_there() -> bool:
+            try:
+                received.extend(peer.recv(size - len(received)))
+            except BlockingIOError:
+                pass
+            return len(received) == size
+
+        self.until(all_is_there)
+        return bytes(received)
+
+    def end(self) -> None:
+        """Close everything."""
+        self.driver.close()
+        for peer in self._peers:
+            peer.close()
+
+
+@pytest.fixture
+def driven() -> Iterator[Driven]:
+    driven = Driven()
+    yield driven
+    driven.end()
+
+
+@pytest.mark.parametrize("bridged", [False, True])
+def test_urgent_data_is_left_out_and_holds_up_nothing(driven: Driven, bridged: bool) -> None:
+    source, giver = driven.meet()
+    sink, taker = driven.meet()
+    engine = driven.driver.engine
+    owner = Ear(engine, source.mutex)
+    with source.mutex.hold(engine), sink.mutex.hold(engine):
+        OneWayTunnel(owner, source, sink).start()
+    while bridged and (source.read_vio is None or source.read_vio.bridge is None):
+        sent = giver.send(PIECE)
+        driven.receive(taker, sent)
+    giver.send(b"abc")
+    giver.send(b"!", socket.MSG_OOB)
+    giver.send(b"def")
+    assert driven.receive(taker, 6) == b"abcdef"
+
+
+def test_a_reset_is_heard_while_nothing_is_read(driven: Driven) -> None:
+    vc, peer = driven.meet()
+    engine = driven.driver.engine
+    ear = Ear(engine, vc.mutex)
+    with vc.mutex.hold(engine):
+        vc.do_io_read(ear, 0, ear.buffer)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    driven.until(lambda: ear.heard)
+    assert ear.heard == [Event.ERROR]
+    assert str(vc.error) == "connection reset by peer"
+
+
+def stdio(driver: EpollDriver, fd: int) -> StdioPort:
+    """The port of a program whose input and output are one open file."""
+    return StdioPort(driver, os.dup(fd), os.dup(fd))
+
+
+def test_the_end_of_output_is_seen_where_input_is_the_same_socket(driven: Driven) -> None:
+    peer, ours = socket.socketpair()
+    with peer, ours:
+        port = stdio(driven.driver, ours.fileno())
+        port.shutdown_write()
+        peer.settimeout(5)
+        ours.close()
+        assert peer.recv(1) == b""
+        assert not os.get_blocking(port.fd)
+        port.give_back()
+
+
+def test_the_end_of_output_does_not_make_reading_a_terminal_block(driven: Driven) -> None:
+    master, slave = os.openpty()
+    port = stdio(driven.driver, slave)
+    port.shutdown_write()
+    assert not os.get_blocking(port.fd)
+    port.give_back()
+    assert os.get_blocking(slave), "as it was found"
+    os.close(slave)
+    os.close(master)

@@ -1,0 +1,80 @@
+"""A crowd of clients, each of whom behaves or misbehaves as its number says."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import ECHO, all_of, forward, reset
+
+CLIENTS = 400
+
+
+@pytest.mark.parametrize("kind", ["plain", "unix", "tls"])
+def test_who_behaves_gets_every_byte_back(
+    proxy: Starter, certificates: Certificates, kind: str
+) -> None:
+    certificate, key = certificates.issue("localhost")
+    tls = f'tls = {{ certificate = "{certificate}", key = "{key}" }}'
+    trust = f'tls = {{ ca = "{certificates.ca}" }}'
+    threads = "[proxy]\nnet_threads = 3\n"
+    if kind == "plain":
+        echo = proxy(threads + ECHO)
+        running = proxy(threads + forward(echo.uri("echo")))
+    elif kind == "unix":
+        echo = proxy(threads + ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock"))
+        running = proxy(threads + forward(echo.uri("echo"), bind="unix:in.sock"))
+    else:
+        echo = proxy(threads + ECHO.replace("tcp:", "tls:") + tls + "\n")
+        running = proxy(
+            threads
+            + forward(
+                echo.uri("echo"), bind="tls://127.0.0.1:0", listener=tls, upstream=trust
+            ).replace('["tls://127.0.0.1', '["tls://localhost')
+        )
+    trusting = ssl.create_default_context(cafile=str(certificates.ca))
+
+    def converse(number: int) -> bool:
+        """Whether it went as it should; a client that breaks off expects nothing."""
+        chance = random.Random(number)
+        client = running.connect("in")
+        said = chance.randbytes(chance.choice([0, 1, 100, 5_000, 300_000]))
+        try:
+            if kind == "tls":
+                client = trusting.wrap_socket(client, server_hostname="localhost")
+            manner = chance.choice(["orderly", "orderly", "reset", "close", "rude"])
+            if manner == "orderly":
+                with ThreadPoolExecutor(1) as hearer:
+                    hearing = hearer.submit(hear, client, len(said))
+                    client.sendall(said)
+                    if not isinstance(client, ssl.SSLSocket):
+                        client.shutdown(socket.SHUT_WR)
+                    return hearing.result() == said
+            client.sendall(said[: len(said) // 2])
+            if manner == "reset":
+                reset(client)
+            elif manner == "rude" and said[1:]:
+                client.recv(1)  # and leave the rest unread
+            return True
+        except ConnectionError:
+            return manner != "orderly"
+        finally:
+            client.close()
+
+    with ThreadPoolExecutor(16) as crowd:
+        assert all(crowd.map(converse, range(CLIENTS)))
+
+
+def hear(client: socket.socket, size: int) -> bytes:
+    """What comes back: until the end; as much as was said where no end can be shown (ssl)."""
+    if not isinstance(client, ssl.SSLSocket):
+        return all_of(client)
+    heard = bytearray()
+    while len(heard) < size:
+        heard += client.recv(1 << 16)
+    return bytes(heard)

@@ -1,0 +1,43 @@
+"""What a reload does to who waits, and what is not what it was when the loader looked."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import ECHO, exactly
+from vcproxy.config.loader import load
+from vcproxy.server import Proxy
+
+
+def test_who_waits_outside_is_let_in_when_the_limit_is_raised(proxy: Starter) -> None:
+    limited = ECHO + "limits = {{ max_connections = {} }}\n"
+    running = proxy(limited.format(1))
+    with running.connect("echo") as first, running.connect("echo") as second:
+        first.sendall(b"1")
+        assert exactly(first, 1) == b"1"
+        second.sendall(b"2")
+        running.file.write_text(limited.format(2))
+        running.signal(signal.SIGHUP)
+        assert exactly(second, 1) == b"2"
+
+
+def test_a_certificate_that_has_vanished_since_it_was_checked_changes_nothing(
+    tmp_path: Path, certificates: Certificates, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(ECHO)
+    running = Proxy(load(file))
+    pem, key = certificates.issue("vanishing")
+    tls = ECHO.replace("tcp:", "tls:").replace('name = "echo"', 'name = "two"')
+    file.write_text(f'{tls}tls = {{ certificate = "{pem}", key = "{key}" }}\n')
+    checked = load(file)
+    pem.unlink()
+    key.unlink()
+    with pytest.raises(OSError, match=r"vanishing\.pem: No such file"):
+        running._apply(checked)
+    running._close()
+    assert [line for line in capfd.readouterr().err.splitlines() if "listening" in line] == [
+        f"listening echo {real}" for *_, real in running._bound.values()
+    ]
