@@ -35,7 +35,7 @@ BUFFER = 2 * SLAB
 
 
 class Owner(Continuation):
-    """Writes down what he hears."""
+    """Writes down what he hears, and does what he is scheduled to do."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, Mutex())
@@ -47,6 +47,9 @@ class Owner(Continuation):
         return "<Owner>"
 
     def handle_event(self, key: Hashable, data: object) -> None:
+        if callable(data):
+            data()
+            return
         self.heard.append(key)
         if isinstance(data, TunnelDone):
             self.done.append(data)

@@ -7,9 +7,9 @@ import os
 import select
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Protocol
 
 from vcproxy.drivers.accepting import AcceptPort, Attempt, refusal
@@ -64,6 +64,7 @@ class EpollDriver:
         """Where TLS ports read to: filters take it over at once."""
         self._callers = callers or Callers()
         self._epoll = select.epoll()
+        self._poll = self._epoll.poll
         self._watchers: dict[int, Watcher] = {}
         self._pipes = PipePool()
         self._listening: dict[Listener, list[AcceptPort | Stdio]] = {}
@@ -84,7 +85,7 @@ class EpollDriver:
             EndBridge: self._end_bridge,
             ResumeAccept: self._resume_accept,
         }
-        engine.clock(time.monotonic())
+        engine.clock(monotonic())
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -104,10 +105,11 @@ class EpollDriver:
     def turn(self, timeout: float | None = None) -> None:
         """Poll (at most `timeout` seconds, if given), then do all that is due."""
         engine = self.engine
-        engine.inbox.sleeping = True
-        events = self._epoll.poll(0.0 if engine.busy else self._patience(timeout), MAX_EVENTS)
-        engine.inbox.sleeping = False
-        engine.clock(time.monotonic())
+        inbox = engine.inbox
+        inbox.sleeping = True
+        events = self._poll(0.0 if engine.busy else self._patience(timeout), MAX_EVENTS)
+        inbox.sleeping = False
+        engine.clock(monotonic())
         watchers = self._watchers
         for fd, mask in events:
             watcher = watchers.get(fd)
@@ -131,13 +133,16 @@ class EpollDriver:
 
     def _patience(self, timeout: float | None) -> float:
         """How long to poll, in seconds; -1: until something happens."""
-        deadline = self.engine.next_deadline()
+        engine = self.engine
+        deadline = engine.next_deadline()
         if self._timers and (deadline is None or self._timers[0][0] < deadline):
             deadline = self._timers[0][0]
         if deadline is None:
             return -1.0 if timeout is None else timeout
-        wait = max(deadline - self.engine.now, 0.0)
-        return wait if timeout is None else min(wait, timeout)
+        wait = deadline - engine.now
+        if timeout is not None and timeout < wait:
+            return timeout
+        return wait if wait > 0.0 else 0.0
 
     def close(self) -> None:
         """Close every descriptor, whatever is under way."""
@@ -172,10 +177,10 @@ class EpollDriver:
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Make a call of the driver's own, which the engine knows nothing of, after a time."""
         self._timer_order += 1
-        heapq.heappush(self._timers, (time.monotonic() + seconds, self._timer_order, call))
+        heapq.heappush(self._timers, (monotonic() + seconds, self._timer_order, call))
 
     def _run_timers(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
 

@@ -87,6 +87,7 @@ class Engine:
         "log",
         "memory",
         "name",
+        "next_deadline",
         "now",
         "queue",
         "random",
@@ -118,6 +119,8 @@ class Engine:
         self.commands: list[Command] = []
         self._scheduler = Scheduler()
         self.queue = self._scheduler.queue
+        self.next_deadline = self._scheduler.next_deadline
+        """() -> when `clock` must be called at the latest, or None: no matter when."""
         self.now = 0.0
         """Seconds: what the driver set last."""
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
@@ -272,10 +275,8 @@ class Engine:
     def clock(self, now: float) -> None:
         """Begin a turn: set the time, run the inbox, queue what has come due."""
         here.engine = self
-        scheduler = self._scheduler
-        scheduler.clock(now)
-        self.now = scheduler.now
-        if self.inbox:
+        self.now = self._scheduler.clock(now)
+        if self.inbox.calls:
             self.inbox.drain()
 
     def accepted(
@@ -322,11 +323,7 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether there is something to do before the next poll may sleep."""
-        return bool(self.queue or self.reads or self.writes or self.commands or self.inbox)
-
-    def next_deadline(self) -> float | None:
-        """When `clock` must be called at the latest, in the engine's time; None: no matter when."""
-        return self._scheduler.next_deadline()
+        return bool(self.queue or self.reads or self.writes or self.commands or self.inbox.calls)
 
     def take_reads(self) -> list[NetVConnection]:
         """The VCs that want to read, once each."""

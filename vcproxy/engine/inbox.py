@@ -16,24 +16,22 @@ class Inbox:
     is slept through, and a busy engine costs its posters no system call.
     """
 
-    __slots__ = ("_calls", "sleeping", "wake")
+    __slots__ = ("calls", "sleeping", "wake")
 
     def __init__(self) -> None:
-        self._calls: deque[Callable[[], None]] = deque()
+        self.calls: deque[Callable[[], None]] = deque()
+        """What was posted and not yet made: to be looked at, not touched."""
         self.sleeping = False
         self.wake: Callable[[], None] = _nobody_sleeps
 
-    def __bool__(self) -> bool:
-        return bool(self._calls)
-
     def post(self, call: Callable[[], None]) -> None:
         """Have `call` made in the engine's next turn. Any thread may post."""
-        self._calls.append(call)
+        self.calls.append(call)
         if self.sleeping:
             self.wake()
 
     def drain(self) -> None:
         """Make the calls that were there when it began; later ones wait for the next turn."""
-        calls = self._calls
+        calls = self.calls
         for _ in range(len(calls)):
             calls.popleft()()

@@ -84,10 +84,10 @@ class IOBuffer:
     __slots__ = (
         "_behind",
         "_first",
-        "_readers",
         "blocks",
         "held",
         "memory",
+        "readers",
         "water_mark",
         "written",
     )
@@ -100,22 +100,18 @@ class IOBuffer:
         """Bytes that its blocks occupy."""
         self.written = 0
         """Bytes ever written."""
-        self._readers: list[Reader] = []
+        self.readers: list[Reader] = []
+        """Who is in it: to be looked at, not touched."""
         self._first = 0  # the number of blocks[0] in the sequence of all blocks
         self._behind = 0  # how many readers have not passed blocks[0]
 
     def __repr__(self) -> str:
-        return f"<IOBuffer held={self.held} readers={len(self._readers)}>"
+        return f"<IOBuffer held={self.held} readers={len(self.readers)}>"
 
     @property
     def room(self) -> int:
         """How many bytes may be read into it before it is full; 0 when it is."""
         return max(self.water_mark - self.held, 0)
-
-    @property
-    def shared(self) -> bool:
-        """Whether it has more than one reader."""
-        return len(self._readers) > 1
 
     def reader(self) -> Reader:
         """A new reader, at the end: it sees what is written from now on."""
@@ -123,7 +119,7 @@ class IOBuffer:
 
     def write(self, data: bytes) -> None:
         """Append. It ignores the water mark: who writes by hand controls the flow by hand."""
-        if not data or not self._readers:
+        if not data or not self.readers:
             self.written += len(data)
             return
         blocks = self.blocks
@@ -131,7 +127,7 @@ class IOBuffer:
         if len(blocks) > 1 and size + len(blocks[-1]) <= MERGE and type(blocks[-1]) is bytes:
             # Never the first block: whoever has passed it is no longer counted behind it.
             end = self._first + len(blocks)
-            for reader in self._readers:
+            for reader in self.readers:
                 if reader._block == end:  # it has passed the block that grows now
                     reader._block -= 1
                     reader._offset = len(blocks[-1])
@@ -147,7 +143,7 @@ class IOBuffer:
 
         A large view takes the slab along; a small one is copied out of it.
         """
-        if type(data) is memoryview and len(data) > COPY_OUT and self._readers:
+        if type(data) is memoryview and len(data) > COPY_OUT and self.readers:
             memory.take_scratch()
             self._share(data)
         else:
@@ -158,7 +154,7 @@ class IOBuffer:
 
         The reader does not move. Both buffers count the blocks that they now share.
         """
-        if not self._readers:
+        if not self.readers:
             self.written += count
             return
         for view in reader.views(count, max_views=None):
@@ -175,7 +171,7 @@ class IOBuffer:
 
     def _append(self, block: Block, size: int, capacity: int) -> None:
         if not self.blocks:
-            self._behind = len(self._readers)
+            self._behind = len(self.readers)
         self.blocks.append(block)
         self.held += capacity
         self.written += size
@@ -186,7 +182,7 @@ class IOBuffer:
         self.memory.used -= self.held
 
     def _join(self, reader: Reader) -> Reader:
-        self._readers.append(reader)
+        self.readers.append(reader)
         if self.blocks and reader._block == self._first:
             self._behind += 1
         return reader
@@ -203,7 +199,7 @@ class IOBuffer:
             self.memory.drop(block)
             self._first += 1
             first = self._first
-            self._behind = sum(reader._block == first for reader in self._readers) if blocks else 0
+            self._behind = sum(reader._block == first for reader in self.readers) if blocks else 0
 
 
 class Reader:
@@ -286,8 +282,8 @@ class Reader:
     def close(self) -> None:
         """Leave the buffer: what only this reader still needed is dropped. Twice is harmless."""
         buffer = self.buffer
-        if self in buffer._readers:
-            buffer._readers.remove(self)
+        if self in buffer.readers:
+            buffer.readers.remove(self)
             behind, self._block = self._block, -1
             self.position = buffer.written
             if buffer.blocks and behind == buffer._first:

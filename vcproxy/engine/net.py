@@ -228,7 +228,7 @@ class NetVConnection(VConnection):
                 straight = vio.straight
                 if straight is not None:
                     sink: VIO = vio.partner  # type: ignore[assignment]
-                    if held or sink.over or sink.nbytes is not None or buffer.shared:
+                    if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
                         straight = None
                 self.straight = straight
                 return room if room < SLAB else SLAB

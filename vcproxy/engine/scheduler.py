@@ -75,8 +75,8 @@ class Scheduler:
         if len(self._timers) >= self._sweep_at:
             self._sweep()
 
-    def clock(self, now: float) -> None:
-        """Set the time and queue what has come due. The clock never runs backwards."""
+    def clock(self, now: float) -> float:
+        """Set the time, queue what has come due, return the time: it never runs backwards."""
         if now > self.now:
             self.now = now
         timers = self._timers
@@ -90,6 +90,7 @@ class Scheduler:
                     action.when = self.now + action.period
                     self.later(action)
                     timers = self._timers
+        return self.now
 
     def next_deadline(self) -> float | None:
         """When the earliest timer is due, or None. Cancelled timers on top are dropped."""

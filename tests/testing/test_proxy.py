@@ -1,0 +1,72 @@
+"""SimulatedProxy: a plugin's story can be told with it, and a story that fails says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.forward import Forward
+from vcproxy.business.session import Session
+from vcproxy.drivers.sim import Faults, Stuck
+from vcproxy.machine.state import State
+from vcproxy.testing.proxy import SimulatedProxy
+
+
+class Deaf(Session):
+    """Takes clients, and does nothing for them."""
+
+    SITTING = State(initial=True)
+    CLOSED = State(final=True)
+    SITTING.goes("never", CLOSED)
+
+
+def test_a_story_in_three_lines() -> None:
+    with SimulatedProxy(Forward) as proxy:
+        client, server = proxy.client(), proxy.server()
+        client.send(b"ping")
+        proxy.run()
+        assert server.received == b"ping"
+
+
+def test_each_call_for_a_server_waits_for_one_more_connection() -> None:
+    with SimulatedProxy(Forward) as proxy:
+        proxy.client()
+        first = proxy.server()
+        proxy.client()
+        second = proxy.server()
+        assert first is not second
+        assert proxy.connections() == 2
+        assert len(proxy.sessions) == 2
+
+
+def test_a_server_that_nobody_connects_to_is_waited_for_in_vain() -> None:
+    with SimulatedProxy(Deaf) as proxy:
+        proxy.client()
+        with pytest.raises(Stuck, match="nothing is left to happen"):
+            proxy.server()
+
+
+def test_a_story_that_fails_names_its_seed() -> None:
+    with pytest.raises(AssertionError) as failure, SimulatedProxy(Deaf, seed=17) as proxy:
+        assert proxy.connections() == 1
+    assert failure.value.__notes__ == ["seed=17 (VCPROXY_SEED=17 repeats it)"]
+
+
+def test_options_and_limits_reach_the_plugin() -> None:
+    with SimulatedProxy(Deaf, servers=(), options="mine", half_close=False, active_s=3) as proxy:
+        proxy.client()
+        proxy.run()
+        [session] = proxy.sessions
+        assert session.service.options == "mine"
+        assert session.service.upstream is None
+        assert not session.service.half_close
+        assert session.service.active_s == 3
+
+
+def test_the_network_may_be_unkind() -> None:
+    with SimulatedProxy(Forward, faults=Faults(latency=(1.0, 1.0))) as proxy:
+        client, server = proxy.client(), proxy.server()
+        client.send(b"ping")
+        began = proxy.sim.now
+        proxy.run()
+        assert server.received == b"ping"
+        assert proxy.sim.now - began == 2.0
