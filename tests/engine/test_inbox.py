@@ -9,10 +9,10 @@ def test_calls_are_made_in_order() -> None:
     inbox, made = Inbox(), list[int]()
     for n in range(3):
         inbox.post(lambda n=n: made.append(n))  # type: ignore[misc]
-    assert inbox
+    assert inbox.calls
     inbox.drain()
     assert made == [0, 1, 2]
-    assert not inbox
+    assert not inbox.calls
 
 
 def test_what_is_posted_while_draining_waits_for_the_next_turn() -> None:
@@ -25,7 +25,7 @@ def test_what_is_posted_while_draining_waits_for_the_next_turn() -> None:
     inbox.post(again)
     inbox.drain()
     assert made == ["once"]
-    assert inbox
+    assert inbox.calls
 
 
 def test_a_sleeper_is_woken_and_a_busy_engine_costs_no_wake() -> None:

@@ -1,4 +1,4 @@
-"""OutgoingVConnection: resolved, tried in turn, established, or not."""
+"""Outgoing: resolved, tried in turn, established, or not."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Connect, Resolve
 from vcproxy.engine.event import Event
 
-from .world import TARGET, Ear, Wire, World
+from .world import TARGET, Ear, Wire, World, way
 
 ADDRESSES = [Address.parse(f"tcp://192.0.2.{n}:1") for n in (1, 2)]
 
@@ -19,10 +19,10 @@ def world() -> World:
 def test_it_is_made(world: World) -> None:
     ear = Ear(world.engine)
     vc = world.connecting(ear)
-    assert world.commands == [Resolve(vc, TARGET)]
-    vc.resolved(ADDRESSES)
+    assert world.commands == [Resolve(way(vc), TARGET)]
+    way(vc).resolved(ADDRESSES)
     world.settle()
-    assert world.commands[1:] == [Connect(vc, ADDRESSES[0], None, "example")]
+    assert world.commands[1:] == [Connect(way(vc), ADDRESSES[0])]
     world.plug(vc)
     assert ear.heard == [Event.CONNECTED]
     assert ear.data == [vc]
@@ -32,10 +32,10 @@ def test_it_is_made(world: World) -> None:
 def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(world: World) -> None:
     ear = Ear(world.engine)
     vc = world.connecting(ear)
-    vc.resolved([*ADDRESSES, ADDRESSES[0]])
+    way(vc).resolved([*ADDRESSES, ADDRESSES[0]])
     for reason in ("refused", "unreachable", "refused"):
         assert ear.heard == []
-        vc.refused(ConnectionRefusedError(reason))
+        way(vc).refused(ConnectionRefusedError(reason))
         world.settle()
     assert world.attempts() == [str(a) for a in (*ADDRESSES, ADDRESSES[0])]
     assert ear.heard == [Event.ERROR]
@@ -47,22 +47,27 @@ def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(world: World) ->
 def test_a_name_without_addresses(world: World, error: OSError | None) -> None:
     ear = Ear(world.engine)
     vc = world.connecting(ear)
-    vc.resolved([], error)
+    way(vc).resolved([], error)
     world.settle()
     assert ear.heard == [Event.ERROR]
     assert str(vc.error) == str(error or "it has no address")
 
 
-def test_the_timeout_bounds_all_of_it(world: World) -> None:
+def test_each_address_has_its_share_of_the_time(world: World) -> None:
     ear = Ear(world.engine)
     vc = world.connecting(ear, timeout=5)
     world.settle(3)
-    vc.resolved(ADDRESSES)
-    world.settle(1.9)
+    way(vc).resolved(ADDRESSES)
+    world.settle(0.9)
+    assert world.attempts() == [str(ADDRESSES[0])]
+    world.settle(0.2)
+    assert world.attempts() == [str(address) for address in ADDRESSES]
+    world.settle(0.8)
     assert ear.heard == []
     world.settle(0.2)
     assert ear.heard == [Event.ERROR]
-    assert str(vc.error) == "no connection in time"
+    assert str(vc.error) == "tcp://192.0.2.1:1: no answer in time; no connection in time"
+
 
 
 def test_a_close_in_between(world: World) -> None:
@@ -70,9 +75,9 @@ def test_a_close_in_between(world: World) -> None:
     vc = world.connecting(ear, timeout=5)
     with ear.mutex.hold(world.engine):
         vc.do_io_close()
-    vc.resolved(ADDRESSES)
-    vc.refused(ConnectionRefusedError("late"))
-    vc.connected(Wire(), "", "")
+    way(vc).resolved(ADDRESSES)
+    way(vc).refused(ConnectionRefusedError("late"))
+    way(vc).connected(Wire(), "", "")
     world.settle(10)
     assert ear.heard == []
     assert world.attempts() == []

@@ -13,7 +13,7 @@ from vcproxy.engine.iobuffer import Block, IOBuffer
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.outgoing import OutgoingVConnection
+from vcproxy.engine.outgoing import Outgoing
 
 TARGET = Address.parse("tcp://example:1")
 
@@ -110,6 +110,12 @@ class Wire:
         self.read()
 
 
+def way(vc: NetVConnection) -> Outgoing:
+    """How a VC that was asked for comes to be."""
+    assert vc.outgoing is not None
+    return vc.outgoing
+
+
 class World:
     """One engine, whose driver is the test."""
 
@@ -166,11 +172,11 @@ class World:
         self.commands.clear()
         return vc, wire
 
-    def plug(self, vc: OutgoingVConnection, *, spliceable: bool = False) -> Wire:
+    def plug(self, vc: NetVConnection, *, spliceable: bool = False) -> Wire:
         """A VC that was on its way is connected."""
         wire = Wire(spliceable)
         wire.vc = vc
-        vc.connected(wire, "here", "there")
+        way(vc).connected(wire, "here", "there")
         self.settle()
         return wire
 
@@ -194,7 +200,7 @@ class World:
             vc.do_io_write(ear, nbytes, ear.outgoing)
         return ear, vc, wire
 
-    def connecting(self, ear: Ear, timeout: float = 0.0) -> OutgoingVConnection:
+    def connecting(self, ear: Ear, timeout: float = 0.0) -> NetVConnection:
         """A VC on its way to TARGET."""
         with ear.mutex.hold(self.engine):
             vc = self.engine.connect(ear, TARGET, timeout=timeout)

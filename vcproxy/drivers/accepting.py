@@ -138,7 +138,9 @@ class AcceptPort:
 def refusal(command: Connect, number: int) -> OSError:
     """Say why a connect has failed; and where, if that is not what was asked for by name."""
     why = os.strerror(number).lower()
-    return OSError(why if command.address == command.vc.target else f"{command.address}: {why}")
+    return OSError(
+        why if command.address == command.outgoing.target else f"{command.address}: {why}"
+    )
 
 
 class Attempt:
@@ -160,7 +162,7 @@ class Attempt:
         self._sock.setblocking(False)
         if family != socket.AF_UNIX:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        command.vc.port = self
+        command.outgoing.vc.port = self
         driver.watch(self._sock.fileno(), self)
         try:
             self._sock.connect(where)  # type: ignore[arg-type]
@@ -191,7 +193,7 @@ class Attempt:
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self.abandon()
-            command.vc.refused(refusal(command, number))
+            command.outgoing.refused(refusal(command, number))
         else:
             local, peer = show(sock.getsockname()), str(command.address)
             self._driver.connected(command, sock, local, peer, mask)
@@ -200,4 +202,4 @@ class Attempt:
         """Give it up."""
         self._driver.forget(self._sock.fileno())
         self._sock.close()
-        self._command.vc.port = None
+        self._command.outgoing.vc.port = None

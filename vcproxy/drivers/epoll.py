@@ -228,41 +228,42 @@ class EpollDriver:
     # -- commands ----------------------------------------------------------------------------
 
     def _resolve(self, command: Resolve) -> None:
-        vc, address = command.vc, command.address
+        outgoing, address = command.outgoing, command.address
 
         def answer(value: object, error: Exception | None) -> None:
             found = value if isinstance(value, list) else []
-            self.engine.inbox.post(partial(vc.resolved, found, error))
+            self.engine.inbox.post(partial(outgoing.resolved, found, error))
 
         if address.numeric:
-            vc.resolved([address])
+            outgoing.resolved([address])
         else:
             self._callers.run(resolve, (address,), answer)
 
     def _connect(self, command: Connect) -> None:
-        vc = command.vc
+        vc = command.outgoing.vc
+        if isinstance(vc.port, Attempt):
+            vc.port.abandon()
         if vc.closed:
             return
         try:
             Attempt(self, command)
         except OSError as error:
-            vc.refused(refusal(command, error.errno or 0))
+            command.outgoing.refused(refusal(command, error.errno or 0))
 
     def connected(
         self, command: Connect, sock: socket.socket, local: str, peer: str, mask: int
     ) -> None:
         """An attempt has succeeded, as `mask` told: its socket becomes a port."""
-        vc = command.vc
-        if isinstance(command.tls, ssl.SSLContext):
-            tls = TlsFilter(
-                command.tls, server_side=False, server_hostname=command.server_name or None
-            )
+        outgoing = command.outgoing
+        if isinstance(outgoing.tls, ssl.SSLContext):
+            name = outgoing.server_name or None
+            tls = TlsFilter(outgoing.tls, server_side=False, server_hostname=name)
             port: StreamPort = TlsPort(self, sock, tls)
         else:
             port = StreamPort(self, sock)
-        port.vc = vc
+        port.vc = outgoing.vc
         self.watch(port.fd, port)
-        vc.connected(port, local, peer)
+        outgoing.connected(port, local, peer)
         port.ready(mask)  # the server may have spoken, even ended: no other edge tells of that
 
     def _shutdown_write(self, command: ShutdownWrite) -> None:

@@ -12,30 +12,27 @@ if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.outgoing import OutgoingVConnection
+    from vcproxy.engine.outgoing import Outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Find the numeric addresses of a host; answer `vc.resolved(addresses, error)`."""
+    """Find the numeric addresses of a host; answer `outgoing.resolved(addresses, error)`."""
 
-    vc: OutgoingVConnection
+    outgoing: Outgoing
     address: Address
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Connect to one numeric or Unix address; answer `vc.connected(...)` or `vc.refused(error)`.
+    """Connect to one numeric or Unix address; answer `outgoing.connected()` or `.refused()`.
 
-    With `tls` (whatever the caller of `engine.connect` gave for the driver) the handshake follows,
-    and the answer is `vc.established(...)` or `vc.failed(error)`. `server_name` is the name to be
-    sent and verified. An attempt under way for the same VC is given up.
+    Where the outgoing VC has `tls` the handshake follows, and `vc.established()` or `vc.failed()`
+    answers that. An attempt under way for the same VC is given up.
     """
 
-    vc: OutgoingVConnection
+    outgoing: Outgoing
     address: Address
-    tls: object
-    server_name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from vcproxy.engine.address import Address
-from vcproxy.engine.commands import Call, Command, Resolve, ResumeAccept
+from vcproxy.engine.commands import Call, Command, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.iobuffer import IOBuffer, Memory
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.outgoing import OutgoingVConnection
+from vcproxy.engine.outgoing import Outgoing
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
 from vcproxy.engine.units import show_duration, show_size
 
@@ -181,7 +181,7 @@ class Engine:
         tls: object = None,
         server_name: str = "",
         timeout: float = 0.0,
-    ) -> OutgoingVConnection:
+    ) -> NetVConnection:
         """Connect to `target`; all addresses of its name are tried in turn.
 
         Delivers CONNECTED with the VC to `cont`, after the handshake where there is TLS, or
@@ -189,10 +189,9 @@ class Engine:
         the driver needs for it; `timeout` (seconds, 0: none) bounds all of it.
         """
         cont.mutex.require("connect()")
-        vc = OutgoingVConnection(self, cont, target, tls, server_name or target.host)
+        vc = NetVConnection(self, cont.mutex, str(target))
         self.vcs[vc] = None
-        vc.wait_at_most(timeout)
-        self.command(Resolve(vc, target))
+        Outgoing(vc, cont, target, tls, server_name or target.host, timeout)
         return vc
 
     def call(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.outgoing import Outgoing
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
 
@@ -70,6 +71,7 @@ class NetVConnection(VConnection):
         "listener",
         "local",
         "open",
+        "outgoing",
         "peer",
         "port",
         "read_listed",
@@ -83,7 +85,9 @@ class NetVConnection(VConnection):
         self.port: Port | None = None
         """The driver's own; None until there is a connection."""
         self.listener: Listener | None = None
-        """Where it came in; None for a connection that was asked for (OutgoingVConnection)."""
+        """Where it came in; None for a connection that was asked for (see `outgoing`)."""
+        self.outgoing: Outgoing | None = None
+        """How it came or comes to be; None for one that came in."""
         self.local = ""
         self.peer = ""
         self.sni: str | None = None
@@ -158,6 +162,7 @@ class NetVConnection(VConnection):
 
     def wait_at_most(self, seconds: float) -> None:
         """Fail unless it is established within that time; 0 waits for ever."""
+        self._stop_waiting()
         if seconds:
             self._deadline = self.engine.schedule_in(seconds, self, Event.TIMEOUT, None)
 
@@ -176,21 +181,28 @@ class NetVConnection(VConnection):
         """Judge the VC's own timers."""
         if key is Event.TIMEOUT:
             self._deadline = None
-            self.failed(self._too_late())
+            if self.outgoing is not None:
+                self.outgoing.expired()
+            else:
+                self.failed(TimeoutError("no TLS handshake in time"))
         else:
             super().handle_event(key, data)
 
     def _introduce(self) -> None:
         if self.listener is not None:
             self.engine.introduce(self, self.listener)
+        elif self.outgoing is not None:
+            self.outgoing.tell(Event.CONNECTED)
+            self.look_again(True)
+            self.look_again(False)
 
     def _not_made(self, error: Exception) -> None:
-        # In order, not by a reset: the alert that says why is still on its way.
-        self.engine.log("info", f"{self.name}: {error}")
-        self.do_io_close()
-
-    def _too_late(self) -> Exception:
-        return TimeoutError("no TLS handshake in time")
+        if self.outgoing is not None:
+            self.outgoing.tell(Event.ERROR)
+        else:
+            # In order, not by a reset: the alert that says why is still on its way.
+            self.engine.log("info", f"{self.name}: {error}")
+            self.do_io_close()
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:

@@ -1,85 +1,114 @@
-"""OutgoingVConnection: a connection that was asked for, from the name to the first byte."""
+"""Outgoing: how a VC that was asked for comes to be, from a name to a connection."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.commands import Connect
+from vcproxy.engine.commands import Connect, Resolve
 from vcproxy.engine.event import Event
-from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
-    from vcproxy.engine.engine import Engine
-    from vcproxy.engine.net import Port
+    from vcproxy.engine.net import NetVConnection, Port
 
 
-class OutgoingVConnection(NetVConnection):
-    """A VC to `target`. All addresses of its name are tried, in turn.
+class Outgoing:
+    """The way to `target`: all addresses of its name are tried in turn, each with its share of
+    the time that is left.
 
-    The driver's obligations, beside those of NetVConnection: `resolved()` answers Resolve,
-    `connected()` or `refused()` answers Connect.
+    The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
+    Connect.
     """
 
-    __slots__ = ("_candidates", "_opener", "_refusals", "_tls", "server_name", "target")
+    __slots__ = (
+        "_candidates",
+        "_opener",
+        "_refusals",
+        "_trying",
+        "_until",
+        "server_name",
+        "target",
+        "tls",
+        "vc",
+    )
 
     def __init__(
-        self, engine: Engine, opener: Continuation, target: Address, tls: object, server_name: str
+        self,
+        vc: NetVConnection,
+        opener: Continuation,
+        target: Address,
+        tls: object,
+        server_name: str,
+        timeout: float,
     ) -> None:
-        super().__init__(engine, opener.mutex, str(target))
+        self.vc = vc
         self.target = target
+        self.tls = tls
+        """Whatever the driver needs for a handshake; None: plain."""
         self.server_name = server_name
         """The name that TLS sends and verifies."""
         self._opener: Continuation | None = opener
-        self._tls = tls
         self._candidates: list[Address] = []
+        self._trying: Address | None = None
         self._refusals: list[str] = []
+        self._until = vc.engine.now + timeout if timeout else 0.0
+        vc.outgoing = self
+        vc.wait_at_most(timeout)
+        vc.engine.command(Resolve(self, target))
 
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
         """Answer Resolve: the addresses to try in turn, or why there are none."""
-        if self.closed:
+        if self.vc.closed:
             return
         if error is not None:
-            self.failed(error)
+            self.vc.failed(error)
             return
         self._candidates = list(addresses)
         self._try_next()
 
     def refused(self, error: Exception) -> None:
         """Answer Connect: this address did not work; the next one is tried."""
-        if not self.closed:
+        if not self.vc.closed:
             self._refusals.append(str(error))
             self._try_next()
 
     def connected(self, port: Port, local: str, peer: str) -> None:
         """Answer Connect: there is a connection. With TLS the handshake follows."""
-        self.port = port
-        self.local, self.peer = local, peer
-        if self._tls is None:
-            self.established()
+        vc = self.vc
+        vc.port = port
+        vc.local, vc.peer = local, peer
+        if self.tls is None:
+            vc.established()
+        else:
+            self._candidates = []  # what speaks TCP is the server, whatever its handshake says
+            self._wait(1)
+
+    def expired(self) -> None:
+        """The time is up, for this address or for all."""
+        if self._candidates:
+            self.refused(TimeoutError(f"{self._trying}: no answer in time"))
+        else:
+            self.vc.failed(TimeoutError("; ".join([*self._refusals, "no connection in time"])))
+
+    def tell(self, event: Event) -> None:
+        """Tell the opener how it has ended: CONNECTED or ERROR, once."""
+        if self._opener is not None:
+            self.vc.engine.schedule(self._opener, event, self.vc)
+            self._opener = None
 
     def _try_next(self) -> None:
         if self._candidates:
-            address = self._candidates.pop(0)
-            self.engine.command(Connect(self, address, self._tls, self.server_name))
+            self._wait(len(self._candidates))
+            self._trying = self._candidates.pop(0)
+            self.vc.engine.command(Connect(self, self._trying))
         else:
             reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
-            self.failed(ConnectionError(reasons))
+            self.vc.failed(ConnectionError(reasons))
 
-    def _introduce(self) -> None:
-        self._tell_opener(Event.CONNECTED)
-        self.look_again(True)
-        self.look_again(False)
-
-    def _not_made(self, error: Exception) -> None:
-        self._tell_opener(Event.ERROR)
-
-    def _too_late(self) -> Exception:
-        return TimeoutError("no connection in time")
-
-    def _tell_opener(self, event: Event) -> None:
-        if self._opener is not None:
-            self.engine.schedule(self._opener, event, self)
-            self._opener = None
+    def _wait(self, shares: int) -> None:
+        """Give what comes next its share of the time that is left."""
+        if self._until:
+            left = max(self._until - self.vc.engine.now, 0.001)
+            self.vc.wait_at_most(left / shares)

@@ -171,7 +171,7 @@ class SimDriver:
     # -- commands ----------------------------------------------------------------------------
 
     def _resolve(self, command: Resolve) -> None:
-        vc = command.vc
+        vc = command.outgoing.vc
         self._attempts[vc] = command
 
         def resolved() -> None:
@@ -182,12 +182,12 @@ class SimDriver:
             except OSError as reason:
                 addresses, error = [], reason
             self.note("resolved", vc, *addresses)
-            vc.resolved(addresses, error)
+            command.outgoing.resolved(addresses, error)
 
         self.answer(self._network.faults.resolve_s, resolved)
 
     def _connect(self, command: Connect) -> None:
-        vc = command.vc
+        vc = command.outgoing.vc
         self._attempts[vc] = command
 
         def done(endpoint: Endpoint | None, error: OSError | None) -> None:
@@ -198,7 +198,7 @@ class SimDriver:
     def _connected(
         self, command: Connect, endpoint: Endpoint | None, error: OSError | None
     ) -> None:
-        vc = command.vc
+        vc = command.outgoing.vc
         if self._attempts.get(vc) is not command:  # given up
             if endpoint is not None:
                 endpoint.reset()
@@ -207,15 +207,14 @@ class SimDriver:
         if endpoint is None:
             assert error is not None
             self.note("refused", vc, str(error))
-            vc.refused(error)
+            command.outgoing.refused(error)
             return
-        stream = over(
-            endpoint, command.tls, self._timeline, server_side=False, name=command.server_name
-        )
+        tls, name = command.outgoing.tls, command.outgoing.server_name
+        stream = over(endpoint, tls, self._timeline, server_side=False, name=name)
         port = SimPort(self, stream)
         port.vc = vc
         self.note("connected", vc)
-        vc.connected(port, endpoint.local, endpoint.peer)
+        command.outgoing.connected(port, endpoint.local, endpoint.peer)
         port.shake_hands()
         self.woken[port] = None
 
