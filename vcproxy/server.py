@@ -220,13 +220,14 @@ class Proxy:
                 reason = (error.strerror or str(error)).lower()
                 text = f"{file}: listener.{entry.name}: cannot listen at {address}: {reason}"
                 raise OSError(text) from error
-        for place, (listener, address, _) in list(self._bound.items()):
+        for place, (listener, address, real) in list(self._bound.items()):
             now = wanted.get(place)
-            if now is None or now[1] is not listener:
+            if now is None:
                 self._first.unlisten(listener, address)
                 del self._bound[place]
-                if now is not None:  # it has another name now
-                    bound[place] = now[1], address, self._first.listen(address, now[1])
+            elif now[1] is not listener:  # it has another name now
+                self._first.hand_over(address, listener, now[1])
+                bound[place] = now[1], address, real
         self._bound.update(bound)
         for listener, _, real in bound.values():
             print(f"listening {listener.name} {real}", file=sys.stderr, flush=True)

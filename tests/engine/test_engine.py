@@ -1,5 +1,7 @@
 """Engine: turns, calls, crashes, the memory budget, and conversations across engines."""
 
+import sys
+
 import pytest
 
 from vcproxy.engine.commands import Call
@@ -112,6 +114,14 @@ class TestCrashes:
         assert bystander.heard == [Event.READ_READY]
         assert beyond.heard == [Event.ERROR]
         assert world.log == ["error: <Ear> failed; its conversation is closed ('nothing')"]
+
+    def test_a_plugin_does_not_end_the_program(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        ear.on[Event.READ_READY] = sys.exit
+        wire.arrive(b"quit")
+        world.settle()
+        assert vc.closed
+        assert wire.ended == "reset"
 
     def test_what_led_to_it_is_logged(self, world: World) -> None:
         class Storyteller(Ear):

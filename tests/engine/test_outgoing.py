@@ -69,7 +69,6 @@ def test_each_address_has_its_share_of_the_time(world: World) -> None:
     assert str(vc.error) == "tcp://192.0.2.1:1: no answer in time; no connection in time"
 
 
-
 def test_a_close_in_between(world: World) -> None:
     ear = Ear(world.engine)
     vc = world.connecting(ear, timeout=5)

@@ -83,7 +83,7 @@ class AcceptPort:
 
     def __init__(self, driver: EpollDriver, listener: Listener, address: Address) -> None:
         self._driver = driver
-        self._listener = listener
+        self.listener = listener
         self._sock = sock = bind(address)
         self._inet = address.scheme != "unix"
         self.asked = address
@@ -101,7 +101,7 @@ class AcceptPort:
 
     def ready(self, mask: int) -> None:
         """Accept a batch of what is waiting."""
-        listener = self._listener
+        listener = self.listener
         for _ in range(BATCH):
             if not listener.admits():
                 self._pause()
@@ -163,8 +163,8 @@ class Attempt:
         if family != socket.AF_UNIX:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         command.outgoing.vc.port = self
-        driver.watch(self._sock.fileno(), self)
         try:
+            driver.watch(self._sock.fileno(), self)
             self._sock.connect(where)  # type: ignore[arg-type]
         except BlockingIOError:
             # EINPROGRESS; on a Unix socket EAGAIN: its backlog is full (connect(2))

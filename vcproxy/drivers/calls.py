@@ -31,8 +31,15 @@ class Callers:
         with self._lock:
             self._waiting += 1
             if self._waiting > self._started and self._started < THREADS:
-                self._started += 1
-                threading.Thread(target=self._serve, daemon=True, name="vcproxy call").start()
+                try:
+                    threading.Thread(target=self._serve, daemon=True, name="vcproxy call").start()
+                except RuntimeError as error:  # the system starts no more threads
+                    if not self._started:
+                        self._waiting -= 1
+                        answer(None, error)
+                        return
+                else:
+                    self._started += 1
         self._work.put((fn, args, answer))
 
     def _serve(self) -> None:

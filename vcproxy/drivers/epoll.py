@@ -207,6 +207,16 @@ class EpollDriver:
         if not ports:
             self._listening.pop(listener, None)
 
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """Accept at an address for another listener from now on; nobody who waits is lost."""
+        for port in self._listening.get(old, []):
+            if port.asked == address:
+                self._listening[old].remove(port)
+                self._listening.setdefault(new, []).append(port)
+                port.listener = new
+                port.resume()
+                return
+
     def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
         """Give an accepted socket to the next driver of the team."""
         driver = self.team[self._dealt % len(self.team)]
@@ -222,8 +232,14 @@ class EpollDriver:
             port: StreamPort = TlsPort(self, sock, TlsFilter(tls, server_side=True))
         else:
             port = StreamPort(self, sock)
-        port.vc = self.engine.accepted(listener, port, peer, secure=tls is not None)
-        self.watch(port.fd, port)
+        try:
+            self.watch(port.fd, port)
+        except OSError as error:  # the system watches no more descriptors (epoll_ctl(2), ENOSPC)
+            sock.close()
+            listener.went(self.engine)
+            self.engine.log("warning", f"{listener.name} {peer}: closed: {error.strerror}")
+        else:
+            port.vc = self.engine.accepted(listener, port, peer, secure=tls is not None)
 
     # -- commands ----------------------------------------------------------------------------
 

@@ -104,6 +104,7 @@ class Stdio:
     asked = address = Address("stdio")
 
     def __init__(self, driver: EpollDriver, listener: Listener) -> None:
+        self.listener = listener
         listener.came()
         self._port = port = StdioPort(driver)
 

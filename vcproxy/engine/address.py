@@ -1,10 +1,8 @@
 """Addresses as URIs: tcp://host:port, tls://host:port, unix:///path, unix:relative, stdio:."""
 
-import re
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from urllib.parse import urlsplit
-
-_NUMERIC = re.compile(r"\d+\.\d+\.\d+\.\d+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%.*)?", re.ASCII)
 
 STREAM_SCHEMES = ("tcp", "tls", "unix", "stdio")
 
@@ -66,7 +64,13 @@ class Address:
     @property
     def numeric(self) -> bool:
         """Whether nothing has to be resolved to reach it."""
-        return self.scheme == "unix" or bool(_NUMERIC.fullmatch(self.host))
+        if self.scheme == "unix":
+            return True
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return False
+        return True
 
     def with_port(self, port: int) -> "Address":
         """The same address on another port: what port 0 turned out to be."""

@@ -16,7 +16,7 @@ randomness is `random`, and no decision rests on the order of a set or on an ide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -30,8 +30,9 @@ from vcproxy.engine.iobuffer import IOBuffer, Memory
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
+from vcproxy.engine.relief import Relief
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
-from vcproxy.engine.units import show_duration, show_size
+from vcproxy.engine.units import show_duration
 
 if TYPE_CHECKING:
     from random import Random
@@ -44,12 +45,6 @@ ACCEPT_PAUSE_S = 0.1
 
 ACCEPT_WARNING_S = 1.0
 """A listener that cannot accept says so at most this often."""
-
-RELIEF_TICK_S = 0.05
-"""How often a spent memory budget is looked at: soon for a person, seldom for the processor."""
-
-RELIEF_PATIENCE_S = 1.0
-"""How long the budget may stay spent before the largest laggard is closed."""
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -79,8 +74,6 @@ class Engine:
         "_missed",
         "_relief",
         "_scheduler",
-        "_spent_since",
-        "_starved",
         "bridges",
         "commands",
         "inbox",
@@ -124,9 +117,7 @@ class Engine:
         self.now = 0.0
         """Seconds: what the driver set last."""
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
-        self._starved: dict[NetVConnection, None] = {}
-        self._spent_since = 0.0
-        self._relief: Action | None = None
+        self._relief = Relief(self)
         self._accept_warned: dict[Listener, float] = {}
         self._calls: dict[int, tuple[Action, Action | None]] = {}
         self._last_call = 0
@@ -242,18 +233,14 @@ class Engine:
                 cont = listener.acceptor(vc)
                 if cont is not None:
                     self.schedule(cont, Event.ACCEPT, vc)
-            except Exception as error:
+            except (Exception, SystemExit) as mistake:
+                error = _as_error(mistake)
                 self.log("error", f"{vc.name}: the plugin could not take the connection", error)
                 self.end_conversation(vc.mutex, error)
 
     def starve(self, vc: NetVConnection) -> None:
         """A VC may not read: the memory budget is spent. It is listed again when it is not."""
-        self._starved[vc] = None
-        if self._relief is None:
-            self._spent_since = self.now
-            self._relief = self.schedule_every(
-                RELIEF_TICK_S, _Own(self, self._relieve), Event.TIMEOUT, None
-            )
+        self._relief.starve(vc)
 
     def forget(self, vc: NetVConnection) -> None:
         """A VC's descriptor is closed."""
@@ -361,8 +348,8 @@ class Engine:
             if ticket.live and not mutex.ended:
                 ticket.pending = False
                 cont.handle_event(key, data)
-        except Exception as error:
-            self._crashed(cont, error)
+        except (Exception, SystemExit) as mistake:
+            self._crashed(cont, _as_error(mistake))
         finally:
             mutex.release(self)
 
@@ -375,29 +362,6 @@ class Engine:
         history = cont.crashed(error)
         self.log("error", f"{cont!r} failed; its conversation is closed\n{history}".rstrip(), error)
         self.end_conversation(cont.mutex, error)
-
-    def _relieve(self) -> None:
-        """Let reading go on, or close the largest laggard when patience is at an end."""
-        memory = self.memory
-        patient = self.now - self._spent_since < RELIEF_PATIENCE_S
-        # Not at the brim, where it would only swing; but nobody is closed for what is not spent.
-        if memory.used < memory.budget * 3 // 4 or not (patient or memory.spent):
-            starved, self._starved = self._starved, {}
-            if self._relief is not None:
-                self._relief.cancel()
-                self._relief = None
-            for vc in starved:
-                vc.look_again(True)
-        elif not patient:
-            vcs = [vc for vc in self.vcs if not vc.closed and vc.error is None]
-            drained = {vc.write_vio.buffer for vc in vcs if vc.write_vio is not None}
-            held_by = partial(_held_by, drained)
-            laggard = max(vcs, key=held_by, default=None)
-            if laggard is not None and held_by(laggard):
-                held = show_size(held_by(laggard))
-                self.log("warning", f"{laggard.name}: closed, memory is spent and it holds {held}")
-                laggard.failed(MemoryError(f"the memory budget is spent, and {held} wait here"))
-            self._spent_since = self.now
 
 
 class _Own(Continuation):
@@ -413,9 +377,9 @@ class _Own(Continuation):
         self._act()
 
 
-def _held_by(drained: Container[IOBuffer], vc: NetVConnection) -> int:
-    """Bytes that wait for a VC to take them, or that came from it and have no VC to go to."""
-    write, read = vc.write_vio, vc.read_vio
-    behind = 0 if write is None else write.reader.avail
-    hoarded = 0 if read is None or read.buffer in drained else read.buffer.held
-    return max(behind, hoarded)
+def _as_error(mistake: Exception | SystemExit) -> Exception:
+    if isinstance(mistake, Exception):
+        return mistake
+    error = RuntimeError("sys.exit() in a continuation ends its conversation, not the program")
+    error.__cause__ = mistake
+    return error
