@@ -17,8 +17,8 @@ from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.problem import ConfigError
-from vcproxy.drivers.calls import Callers
-from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.calls import Callers
+from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine

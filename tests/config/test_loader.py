@@ -134,9 +134,7 @@ def test_a_loaded_configuration_is_frozen(accepted: Accept) -> None:
     milliseconds=st.integers(0, 10**9),
     words=st.lists(st.text(st.characters(codec="utf-8"))),
 )
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 def test_effective_round_trip(
     accepted: Accept, memory: int, milliseconds: int, words: list[str]
 ) -> None:

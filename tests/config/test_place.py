@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.config.place import KeyPath, line_and_column, places
@@ -94,7 +94,6 @@ def leaves(tree: object, path: KeyPath = ()) -> list[KeyPath]:
 
 
 @given(TREES, st.booleans())
-@settings(deadline=None)
 def test_every_leaf_stands_on_a_line_with_its_key(tree: dict[str, object], multiline: bool) -> None:
     text = tomli_w.dumps(tree, multiline_strings=multiline)
     where = places(text)

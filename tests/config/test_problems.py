@@ -336,7 +336,7 @@ TREES = st.fixed_dictionaries(
 
 
 @given(TREES)
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_file_says_each_complaint_has_its_place(
     folder: Path, tree: dict[str, object]
 ) -> None:

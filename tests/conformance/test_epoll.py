@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from vcproxy.drivers.epoll import EpollDriver
-from vcproxy.drivers.stdio import StdioPort
+from vcproxy.drivers.epoll.stdio import StdioPort
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener

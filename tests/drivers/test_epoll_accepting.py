@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.world import engine
-from vcproxy.drivers.accepting import bind
 from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.accepting import bind
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 

@@ -13,7 +13,7 @@ import pytest
 from tests.engine.world import Ear
 from tunnels.one_way import OneWayTunnel
 from vcproxy.drivers.epoll import EpollDriver
-from vcproxy.drivers.stdio import StdioPort
+from vcproxy.drivers.epoll.stdio import StdioPort
 from vcproxy.engine.engine import Engine, Level
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener

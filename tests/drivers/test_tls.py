@@ -150,7 +150,7 @@ def test_a_conversation_one_byte_at_a_time(contexts: Contexts) -> None:
 sizes = st.integers(0, 3 * RECORD)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     messages=st.lists(st.tuples(st.booleans(), st.lists(sizes, max_size=5)), max_size=6),
     cuts=st.lists(st.integers(1, 2 * RECORD), min_size=1),
@@ -259,7 +259,7 @@ def result(end: TlsFilter, view: memoryview) -> int | str | None:
         return str(error)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(length=st.integers(0, RECORD + 99), share=st.floats(0, 1), closing=st.booleans())
 def test_a_wire_cut_anywhere_is_an_error_after_the_data(
     contexts: Contexts, length: int, share: float, closing: bool

@@ -10,11 +10,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.stream import StreamPort
+from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll import EpollDriver
+    from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.listener import Listener
 
 

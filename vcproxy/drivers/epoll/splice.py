@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.stream import StreamPort
+    from vcproxy.drivers.epoll.stream import StreamPort
     from vcproxy.engine.bridge import Bridge
 
 PIPE_SIZE = 1 << 20

@@ -12,14 +12,14 @@ from functools import partial
 from time import monotonic
 from typing import Protocol
 
-from vcproxy.drivers.accepting import AcceptPort, Attempt, refusal
-from vcproxy.drivers.calls import Callers
-from vcproxy.drivers.resolving import resolve
-from vcproxy.drivers.splice import PipePool, Splice
-from vcproxy.drivers.stdio import Stdio
-from vcproxy.drivers.stream import EDGES, StreamPort
+from vcproxy.drivers.epoll.accepting import AcceptPort, Attempt, refusal
+from vcproxy.drivers.epoll.calls import Callers
+from vcproxy.drivers.epoll.resolving import resolve
+from vcproxy.drivers.epoll.splice import PipePool, Splice
+from vcproxy.drivers.epoll.stdio import Stdio
+from vcproxy.drivers.epoll.stream import EDGES, StreamPort
+from vcproxy.drivers.epoll.tls_port import TlsPort
 from vcproxy.drivers.tls import TlsFilter
-from vcproxy.drivers.tls_port import TlsPort
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
     Call,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.iobuffer import Block
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll import EpollDriver
-    from vcproxy.drivers.splice import Splice
+    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.epoll.splice import Splice
     from vcproxy.engine.net import NetVConnection
 
 ENDS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR | select.EPOLLPRI

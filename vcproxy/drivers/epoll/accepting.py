@@ -13,7 +13,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Connect
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll import EpollDriver
+    from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.listener import Listener
 

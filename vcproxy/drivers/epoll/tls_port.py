@@ -6,11 +6,11 @@ import select
 import socket
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.stream import ENDS, LINGER_S, StreamPort
+from vcproxy.drivers.epoll.stream import ENDS, LINGER_S, StreamPort
 from vcproxy.drivers.tls import TlsError, TlsFilter
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll import EpollDriver
+    from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.iobuffer import Block
 
 
