@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from vcproxy.business.program import Program, Signal
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.config.loader import Configuration, load
@@ -79,6 +80,7 @@ class Proxy:
         self._first.team = self._drivers
         self._draining = False
         self._listeners: dict[str, Listener] = {}
+        self._programs: dict[str, Program] = {}
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
         try:
@@ -99,7 +101,8 @@ class Proxy:
         for thread in threads:
             thread.start()
         print("ready", file=sys.stderr, flush=True)
-        if all(asked.scheme == "stdio" for _, asked, _ in self._bound.values()):
+        stdio = all(asked.scheme == "stdio" for _, asked, _ in self._bound.values())
+        if stdio and not self._programs:
             self._every(DRAIN_TICK_S, self._stop_when_idle)
         self._first.run()
         for thread in threads:
@@ -112,10 +115,27 @@ class Proxy:
 
             signal.signal(number, handler)
 
-        take(signal.SIGTERM, self.drain)
-        take(signal.SIGINT, self.drain)
         take(signal.SIGHUP, self.reload)
         take(signal.SIGUSR1, self.log.reopen)
+        if self._programs:
+            ends = {signal.SIGTERM, signal.SIGINT}
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+            threading.Thread(target=self._wait_for, args=(ends,), daemon=True).start()
+        else:
+            take(signal.SIGTERM, self.drain)
+            take(signal.SIGINT, self.drain)
+
+    def _wait_for(self, ends: set[signal.Signals]) -> None:
+        """Tell the programs who sends a signal: handlers are not told that, only waiters are."""
+        while True:
+            info = signal.sigwaitinfo(ends)
+            told = Signal(info.si_signo, info.si_pid)
+            self._first.engine.inbox.post(partial(self._end_programs, told))
+
+    def _end_programs(self, told: Signal) -> None:
+        for program in self._programs.values():
+            self._first.engine.schedule(program, Signal, told)
+        self._first.engine.inbox.post(self.drain)  # a turn later: they have had their say
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -215,6 +235,10 @@ class Proxy:
         self._listeners = {listener.name: listener for _, listener, _ in wanted.values()}
         for entry in configuration.settings.listener:
             self._equip(self._listener(entry.name), entry, configuration)
+        for name in set(self._programs) - set(configuration.plugins):
+            program = self._programs.pop(name)
+            with program.mutex.hold(program.engine):
+                program.stop()
 
     def _listener(self, name: str) -> Listener:
         listener = self._listeners.get(name)
@@ -233,6 +257,7 @@ class Proxy:
         services = {
             driver.engine: Service(
                 name=entry.name,
+                bound=tuple(real for owner, _, real in self._bound.values() if owner is listener),
                 options=plugin.options,
                 upstream=RoundRobin(servers) if servers else None,
                 connect_s=timeouts.connect,
@@ -245,6 +270,15 @@ class Proxy:
         listener.tls = _server_tls(entry.tls)
         listener.handshake_s = timeouts.handshake
         listener.max_connections = entry.limits.max_connections
+        if issubclass(plugin.cls, Program):
+            program = self._programs.get(entry.name)
+            if program is None:
+                program = plugin.cls(self._first.engine, services[self._first.engine], _print)
+                self._programs[entry.name] = program
+                with program.mutex.hold(program.engine):
+                    program.start()
+            listener.acceptor = program.accept
+            return
         session = plugin.cls
         assert issubclass(session, Session)
 
@@ -283,6 +317,11 @@ def _place(entry: schema.Listener, address: Address) -> Place:
 def _nobody(client: NetVConnection) -> None:
     """Nothing serves the listener yet."""
     client.do_io_close()
+
+
+def _print(line: str) -> None:
+    """Write a line as it is: a program's trace is no log."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _servers(upstream: schema.Upstream | None) -> list[Upstreamed]:
