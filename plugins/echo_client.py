@@ -97,7 +97,7 @@ class Worker(StageMachine):
         service, tx = self._program.service, self._program.transmitters.take()
         assert service.upstream is not None
         server = service.upstream.order()[0]
-        self._place = f"{server.address.host}:{server.address.port}"
+        self._place = str(server.address).removeprefix("tcp://")
         if tx is None:
             self.send(self, "M2")
         else:
@@ -148,8 +148,9 @@ class Worker(StageMachine):
 
     @RECV.on("M1")
     def answered(self, message: Message) -> None:
-        """Show the reply."""
-        self.say(f"reply: {message.data.decode(errors='replace').rstrip()}")
+        """Show the reply, but let it neither forge a line nor steer a terminal."""
+        reply = message.data.decode("latin-1").rstrip("\n").encode("unicode_escape").decode()
+        self.say(f"reply: {reply}")
         self.send(self, "M0")
 
     @SEND.on("M2")

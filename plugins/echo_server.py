@@ -53,7 +53,7 @@ class Listener(StageMachine):
     @WORK.enter
     def greet(self) -> None:
         """Say where it is."""
-        ports = ", ".join(str(place.port) for place in self._program.service.bound)
+        ports = ", ".join(str(place.port or place) for place in self._program.service.bound)
         self.say(f"\nHello! I am '{self.name}' on port {ports}.")
 
     @WORK.on("D0")
@@ -158,6 +158,7 @@ class Worker(StageMachine):
         self.send(self._program.listener, "M0", self._client)
 
     def _is_line(self, data: bytes) -> bool:
+        """Show what has come so far, and say whether it is all."""
         self.say(f"<<< {len(data)} bytes: {{ {', '.join(map(str, data))} }}")
         return data.endswith(b"\n")
 

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from vcproxy.business.program import Program, Signal
+from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.config.loader import Configuration, load
@@ -80,7 +81,7 @@ class Proxy:
         self._first.team = self._drivers
         self._draining = False
         self._listeners: dict[str, Listener] = {}
-        self._programs: dict[str, Program] = {}
+        self._programs = Programs(self._first.engine, _print)
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
         try:
@@ -117,27 +118,27 @@ class Proxy:
 
         take(signal.SIGHUP, self.reload)
         take(signal.SIGUSR1, self.log.reopen)
+        ends = signal.SIGTERM, signal.SIGINT
+        for number in ends:
+            take(number, partial(self._end, Signal(number)))
         if self._programs:
-            ends = {signal.SIGTERM, signal.SIGINT}
+            # Who sends a signal is told to those who wait for it, not to handlers. Only where it
+            # matters: processes that a plugin starts inherit what is blocked.
             signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-            threading.Thread(target=self._wait_for, args=(ends,), daemon=True).start()
-        else:
-            take(signal.SIGTERM, self.drain)
-            take(signal.SIGINT, self.drain)
+            threading.Thread(target=self._wait_for, args=ends, daemon=True).start()
 
-    def _wait_for(self, ends: set[signal.Signals]) -> None:
-        """Tell the programs who sends a signal: handlers are not told that, only waiters are."""
+    def _wait_for(self, *ends: signal.Signals) -> None:
         while True:
-            info = signal.sigwaitinfo(ends)
-            told = Signal(info.si_signo, info.si_pid)
-            self._first.engine.inbox.post(partial(self._end_programs, told))
-
-    def _end_programs(self, told: Signal) -> None:
-        for program in self._programs.values():
-            self._first.engine.schedule(program, Signal, told)
-        self._first.engine.inbox.post(self.drain)  # a turn later: they have had their say
+            sent = signal.sigwaitinfo(ends)
+            told = Signal(sent.si_signo, sent.si_pid)
+            self._first.engine.inbox.post(partial(self._end, told))
 
     # -- ending ------------------------------------------------------------------------------
+
+    def _end(self, told: Signal) -> None:
+        """A signal says so: programs hear of it first."""
+        self._programs.tell(told)
+        self._first.engine.inbox.post(self.drain)  # in the next turn: they have had their say
 
     def drain(self) -> None:
         """Accept no more, let what runs end within the drain timeout, stop. Again: stop now."""
@@ -201,6 +202,11 @@ class Proxy:
         for key in ("net_threads", "memory", "splice", "log"):
             if getattr(new.settings.proxy, key) != getattr(old, key):
                 self.log("warning", f"proxy.{key} has changed; that takes a restart")
+        before = {entry.name: entry for entry in self._configuration.settings.listener}
+        for entry in new.settings.listener:
+            if entry.name in self._programs and before.get(entry.name, entry) != entry:
+                text = f"listener.{entry.name} has changed; its plugin takes that after a restart"
+                self.log("warning", text)
 
     def _apply(self, configuration: Configuration) -> None:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
@@ -235,10 +241,8 @@ class Proxy:
         self._listeners = {listener.name: listener for _, listener, _ in wanted.values()}
         for entry in configuration.settings.listener:
             self._equip(self._listener(entry.name), entry, configuration)
-        for name in set(self._programs) - set(configuration.plugins):
-            program = self._programs.pop(name)
-            with program.mutex.hold(program.engine):
-                program.stop()
+        plugins = configuration.plugins.items()
+        self._programs.keep([name for name, plugin in plugins if issubclass(plugin.cls, Program)])
 
     def _listener(self, name: str) -> Listener:
         listener = self._listeners.get(name)
@@ -271,13 +275,8 @@ class Proxy:
         listener.handshake_s = timeouts.handshake
         listener.max_connections = entry.limits.max_connections
         if issubclass(plugin.cls, Program):
-            program = self._programs.get(entry.name)
-            if program is None:
-                program = plugin.cls(self._first.engine, services[self._first.engine], _print)
-                self._programs[entry.name] = program
-                with program.mutex.hold(program.engine):
-                    program.start()
-            listener.acceptor = program.accept
+            own = services[self._first.engine]
+            listener.acceptor = self._programs.acceptor(plugin.cls, own)
             return
         session = plugin.cls
         assert issubclass(session, Session)

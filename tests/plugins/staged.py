@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vcproxy.business.program import Signal
+from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.staged_program import StagedProgram
 from vcproxy.drivers.sim import Simulation
@@ -14,22 +15,23 @@ PLACE = Address.parse("tcp://127.0.0.1:3333")
 
 
 class Staged:
-    """What the server does for a program: listen, start it, pass signals on."""
+    """What the proxy does for one program: start it, listen, pass signals on."""
 
     def __init__(self, sim: Simulation, plugin: type[StagedProgram], options: object) -> None:
         driver = sim.driver()
+        self.engine = driver.engine
         upstream = RoundRobin([Server(PLACE)]) if plugin.needs_upstream else None
         service = Service("echo", options=options, bound=(PLACE,), upstream=upstream)
         self.lines: list[str] = []
-        self.program = plugin(driver.engine, service, self.lines.append)
+        self._programs = Programs(driver.engine, self.lines.append)
+        accept = self._programs.acceptor(plugin, service)
         if not plugin.needs_upstream:
-            driver.listen(PLACE, Listener("echo", self.program.accept, driver.engine))
-        with self.program.mutex.hold(driver.engine):
-            self.program.start()
+            driver.listen(PLACE, Listener("echo", accept, driver.engine))
+        sim.run(until=lambda: bool(self.lines))
 
     def signal(self, number: int, pid: int) -> None:
         """Somebody sends a signal."""
-        self.program.engine.schedule(self.program, Signal, Signal(number, pid))
+        self._programs.tell(Signal(number, pid))
 
     def news(self) -> str:
         """What the trace says that it did not say before."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from plugins.echo_client import EchoClient, Options, Terminator, Worker
 from plugins.echo_server import EchoServer
 from plugins.echo_server import Options as ServerOptions
 from tests.plugins.staged import PLACE, Staged
-from vcproxy.drivers.sim import Peer, Simulation
+from vcproxy.drivers.sim import Faults, Peer, Simulation, seeds
 from vcproxy.testing.machines import check_machine
 
 STARTED = """\
@@ -148,6 +150,22 @@ def test_the_pair_talks_for_a_minute() -> None:
         assert len(replies) == 4 * 120
         assert replies.count("reply: WORKER-3-120") == 1
         assert len([line for line in server.lines if line.startswith("<<<")]) == 4 * 120
+
+
+@pytest.mark.parametrize("seed", [*seeds(3)])
+def test_the_pair_on_a_bad_network(seed: int) -> None:
+    with Simulation(seed, Faults.all()) as sim:
+        server = Staged(sim, EchoServer, ServerOptions(clients=6))
+        client = Staged(sim, EchoClient, Options())
+        sim.elapse(120)
+        replies = [line for line in client.lines if line.startswith("reply")]
+        assert len(replies) > 40
+        assert len(set(replies)) == len(replies)
+        client.signal(15, 1)
+        server.signal(15, 1)
+        sim.run()
+        assert not server.engine.vcs
+        assert not client.engine.vcs
 
 
 def test_its_machines_refuse_what_must_not_come() -> None:

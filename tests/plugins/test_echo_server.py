@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from plugins.echo_server import EchoServer, Listener, Options, Worker
+from tests.docs.pages import ROOT, blocks
 from tests.plugins.staged import PLACE, Staged
 from vcproxy.business.transfer import Rx, Tx
 from vcproxy.drivers.sim import Simulation, seeds
+from vcproxy.machine.trace import chart
 from vcproxy.testing.machines import check_machine
 
 STARTED = """\
@@ -188,9 +190,14 @@ def test_many_clients_come_and_go(seed: int) -> None:
             for client in sim.random.sample(clients, 4):
                 client.reset() if sim.random.random() < 0.5 else client.close()
             sim.elapse(0.1)
-        queue = server.program.queue
-        assert (len(queue), queue.late, queue.dropped) == (0, 0, 0)
-        assert not server.program.mutex.vcs
+        assert not server.engine.vcs
+
+
+def test_the_docs_show_this_trace() -> None:
+    page = ROOT / "docs" / "design" / "staged-machines.md"
+    (shown,) = blocks(page, "text")
+    assert ECHOED.startswith(shown.text)
+    assert chart(shown.text.splitlines()) in [block.text for block in blocks(page, "mermaid")]
 
 
 def test_its_machines_refuse_what_must_not_come() -> None:

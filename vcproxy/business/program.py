@@ -22,8 +22,8 @@ class Signal:
 
     number: int
     """As the operating system counts: 2 is INT, 15 is TERM."""
-    pid: int
-    """Who sent it; 0 for the terminal, or where that is not known."""
+    pid: int = 0
+    """Who sent it; 0 is the kernel, as for a terminal, or somebody unknown."""
 
 
 class Program(Continuation):

@@ -172,7 +172,7 @@ class StageMachine(Machine):
 
     __slots__ = ("_clocks", "life", "queue")
 
-    kind: ClassVar[str]
+    kind: ClassVar[str] = ""
     """The class's name in capitals."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable
 from types import TracebackType
 
+from vcproxy.machine.diagram import escaped
 from vcproxy.machine.machine import Machine, Received
 
 _LINE = re.compile(r"(?P<to>.+) @ (?P<state>\w+) got '(?P<key>.+)' from (?P<source>.+)")
@@ -84,7 +85,7 @@ def chart(trace: Iterable[object]) -> str:
     def alias(name: str) -> str:
         if name not in aliases:
             aliases[name] = f"p{len(aliases)}"
-            lines.append(f"    participant {aliases[name]} as {_escaped(name)}")
+            lines.append(f"    participant {aliases[name]} as {escaped(name)}")
         return aliases[name]
 
     for entry in trace:
@@ -96,10 +97,5 @@ def chart(trace: Iterable[object]) -> str:
         if states.get(to) != state:
             states[to] = state
             lines.append(f"    Note over {receiver}: {state}")
-        lines.append(f"    {sender}->>{receiver}: {_escaped(key)}")
+        lines.append(f"    {sender}->>{receiver}: {escaped(key)}")
     return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Write as entities what Mermaid takes for its own."""
-    return re.sub(r"[#;:<>%]", lambda match: f"#{ord(match[0])};", text)
