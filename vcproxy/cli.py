@@ -27,7 +27,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     """The whole command line under "", and its commands: the reference documents them from here."""
     options = argparse.ArgumentParser(
         prog="vcproxy",
-        usage="vcproxy [run] [-t | -T] -c FILE\n       vcproxy COMMAND ...",
+        usage="vcproxy [run] [-t | -T | --trace NAME] -c FILE\n       vcproxy COMMAND ...",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -78,6 +78,11 @@ def _configured(options: argparse.ArgumentParser) -> None:
     mode = options.add_mutually_exclusive_group()
     mode.add_argument("-t", dest="check", action="store_true", help="check it, and run nothing")
     mode.add_argument("-T", dest="show", action="store_true", help="check it, and print it")
+    options.add_argument(
+        "--trace",
+        metavar="NAME",
+        help="log what a machine receives, or a class of machines, by its name; Machine: all",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,16 +113,16 @@ def _run(chosen: argparse.Namespace) -> None:
         if chosen.check or chosen.show:
             _check(chosen.file, chosen.show)
         else:
-            _serve(chosen.file)
+            _serve(chosen.file, chosen.trace)
     except ConfigError as error:
         raise Refusal(error) from None
 
 
-def _serve(file: Path) -> None:
+def _serve(file: Path, trace: str | None) -> None:
     from vcproxy.server import StartError, serve
 
     try:
-        serve(file)
+        serve(file, trace)
     except StartError as error:
         raise Refusal(error) from None
 

@@ -30,6 +30,7 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.units import show_duration
 from vcproxy.log import LineLog
+from vcproxy.machine.trace import Trace
 from vcproxy.upstream.servers import RoundRobin
 from vcproxy.upstream.servers import Server as Upstreamed
 
@@ -352,6 +353,12 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def serve(file: Path) -> None:
-    """Load a configuration and run it. Raises ConfigError, StartError."""
-    Proxy(load(file)).run()
+def serve(file: Path, trace: str | None = None) -> None:
+    """Load a configuration and run it, and log a trace of the machines that `trace` names.
+
+    Raises ConfigError, StartError.
+    """
+    proxy = Proxy(load(file))
+    if trace is not None:
+        Trace(lambda received: proxy.log("info", str(received)), trace).start()
+    proxy.run()

@@ -224,3 +224,12 @@ def test_svg_is_drawn_by_graphviz_or_it_says_what_to_do() -> None:
         assert err.startswith(
             "SVG is drawn by `dot`, a program of Graphviz, and it is not installed"
         )
+
+
+def test_a_trace_is_logged(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(ECHO.replace("tcp://127.0.0.1:0", "stdio:"))
+    status, _, err = vcproxy("run", "--trace", "OneWayTunnel", "-c", file)
+    assert status == 0
+    assert "INFO echo stdio @ RELAYING got 'EOS' from OS\n" in err
+    assert "ECHOING" not in err

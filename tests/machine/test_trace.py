@@ -47,15 +47,25 @@ def door(engine: Engine, name: str, kind: type[Door] = Door) -> Door:
 
 def test_one_machine_a_class_or_all(engine: Engine) -> None:
     front, back, gate = door(engine, "front"), door(engine, "back"), door(engine, "gate", Gate)
-    told: dict[str, list[str]] = {"one": [], "class": [], "all": []}
+    told: dict[str, list[str]] = {
+        "one": [], "its name": [], "class": [], "its name too": [], "all": [],
+    }  # fmt: skip
     with (
+        Trace(lambda received: told["its name"].append(received.machine), "front"),
+        Trace(lambda received: told["its name too"].append(received.machine), "Gate"),
         Trace(lambda received: told["one"].append(received.machine), front),
         Trace(lambda received: told["class"].append(received.machine), Gate),
         Trace(lambda received: told["all"].append(received.machine)),
     ):
         for each in (front, back, gate):
             each.handle_event("push", None)
-    assert told == {"one": ["front"], "class": ["gate"], "all": ["front", "back", "gate"]}
+    assert told == {
+        "one": ["front"],
+        "its name": ["front"],
+        "class": ["gate"],
+        "its name too": ["gate"],
+        "all": ["front", "back", "gate"],
+    }
 
 
 def test_it_tells_what_the_history_tells_and_before_it_is_received(engine: Engine) -> None:

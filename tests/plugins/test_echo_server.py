@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from plugins.echo_server import EchoServer, Listener, Options, Worker
 from tests.docs.pages import ROOT, blocks
 from tests.plugins.staged import PLACE, Staged
 from vcproxy.business.transfer import Rx, Tx
+from vcproxy.config.loader import load
 from vcproxy.drivers.sim import Simulation, seeds
 from vcproxy.machine.trace import chart
 from vcproxy.testing.machines import check_machine
@@ -207,3 +211,13 @@ def test_its_machines_refuse_what_must_not_come() -> None:
     assert check_machine(Worker) == {
         "INIT M1", "INIT M2", "IDLE M2", "FAIL M1", "FAIL M2",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["server", "client"])
+def test_its_configuration_shows_the_defaults(name: str, tmp_path: Path) -> None:
+    text = (ROOT / "conf" / f"echo-{name}.toml").read_text()
+    plain, full = tmp_path / "plain.toml", tmp_path / "full.toml"
+    plain.write_text(text)
+    full.write_text(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
+    assert full.read_text() != text
+    assert load(full) == load(plain)

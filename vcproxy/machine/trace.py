@@ -22,13 +22,14 @@ class Trace:
         with Trace(print, Forward):
             ...
 
-    The lines read `WORKER-4 @ RECV got 'M1' from RX-4`. Any number of traces may be on.
+    `of` may also be the name of a machine or of a class: classes that are loaded anew keep it. The
+    lines read `WORKER-4 @ RECV got 'M1' from RX-4`. Any number of traces may be on.
     """
 
     _on: list[Trace] = []
 
     def __init__(
-        self, write: Callable[[Received], object], of: Machine | type[Machine] = Machine
+        self, write: Callable[[Received], object], of: Machine | type[Machine] | str = Machine
     ) -> None:
         self._write = write
         self._of = of
@@ -56,10 +57,11 @@ class Trace:
         if not Trace._on:
             Machine.handle_event = _untold  # type: ignore[method-assign]
 
-    def _tell(self, machine: Machine, received: Received) -> None:
+    def _covers(self, machine: Machine) -> bool:
         of = self._of
-        if isinstance(machine, of) if isinstance(of, type) else machine is of:
-            self._write(received)
+        if isinstance(of, str):
+            return of == machine.name or of in [kind.__name__ for kind in type(machine).__mro__]
+        return isinstance(machine, of) if isinstance(of, type) else machine is of
 
 
 _untold = Machine.handle_event
@@ -69,7 +71,8 @@ def _told(self: Machine, key: Hashable, data: object) -> None:
     received = self.receiving(key, data)
     if received is not None:
         for trace in Trace._on:
-            trace._tell(self, received)
+            if trace._covers(self):
+                trace._write(received)
     _untold(self, key, data)
 
 
