@@ -30,7 +30,6 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.units import show_duration
 from vcproxy.log import LineLog
-from vcproxy.machine.trace import Trace
 from vcproxy.upstream.servers import RoundRobin
 from vcproxy.upstream.servers import Server as Upstreamed
 
@@ -360,5 +359,7 @@ def serve(file: Path, trace: str | None = None) -> None:
     """
     proxy = Proxy(load(file))
     if trace is not None:
+        from vcproxy.machine.trace import Trace
+
         Trace(lambda received: proxy.log("info", str(received)), trace).start()
     proxy.run()

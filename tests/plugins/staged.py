@@ -17,9 +17,13 @@ PLACE = Address.parse("tcp://127.0.0.1:3333")
 class Staged:
     """What the proxy does for one program: start it, listen, pass signals on."""
 
-    def __init__(self, sim: Simulation, plugin: type[StagedProgram], options: object) -> None:
-        driver = sim.driver()
-        self.engine = driver.engine
+    def __init__(
+        self, sim: Simulation, plugin: type[StagedProgram], options: object, net_threads: int = 1
+    ) -> None:
+        drivers = [sim.driver(f"net-{number}") for number in range(net_threads)]
+        driver = drivers[0]
+        driver.team = drivers
+        self.engines = [driver.engine for driver in drivers]
         upstream = RoundRobin([Server(PLACE)]) if plugin.needs_upstream else None
         service = Service("echo", options=options, bound=(PLACE,), upstream=upstream)
         self.lines: list[str] = []

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
-from vcproxy.machine.machine import Machine, Received
+from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, ENTER, LEAVE, State, label
 from vcproxy.machine.table import Unhandled
 
@@ -108,7 +108,7 @@ class MessageQueue(Continuation):
         self.write = write
         self.dropped = 0
         self.late = 0
-        self.receiving: StageMachine | None = None
+        self.receiver: StageMachine | None = None
         """Who was given a message last."""
         self._waiting: deque[tuple[Life, str, Message]] = deque()
         self._kinds: dict[str, int] = {}
@@ -144,7 +144,7 @@ class MessageQueue(Continuation):
             if to.over:
                 self.late += 1
             else:
-                self.receiving = to.machine
+                self.receiver = to.machine
                 to.machine.receive(tag, message)
         self.engine.schedule(self, Event.TIMEOUT, None)
 
@@ -154,7 +154,7 @@ class MessageQueue(Continuation):
 
     def crashed(self, error: Exception) -> str:
         """Return the history of the machine that was receiving."""
-        return "" if self.receiving is None else Machine.crashed(self.receiving, error)
+        return "" if self.receiver is None else Machine.crashed(self.receiver, error)
 
     def name(self, kind: str) -> str:
         """Name one more machine of a kind: RX-1, RX-2."""
@@ -204,8 +204,7 @@ class StageMachine(Machine):
     def receive(self, tag: str, message: Message) -> None:
         """Have the reflex of the current stage take a message. Raises Unhandled."""
         if self.queue.write is not None:
-            source = "SELF" if message.name == self.name else message.name
-            self.queue.write(str(Received(self.name, self.state, tag, source)))
+            self.queue.write(str(self.receiving(tag, message)))
         try:
             super().handle_event(tag, message)
         except Unhandled as error:
