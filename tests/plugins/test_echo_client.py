@@ -118,6 +118,17 @@ def test_a_server_that_does_not_answer_is_given_ten_seconds() -> None:
         assert client.news() == BROKEN.format(tag="T0")
 
 
+def test_a_reply_can_not_forge_a_line_of_the_trace() -> None:
+    def lie(peer: Peer) -> None:
+        peer.send(b"\x1b[2J\nTERMINATOR-1 @ IDLE got 'S0' from OS\n")
+
+    with Simulation(seed=1) as sim:
+        sim.server(PLACE, lie)
+        client = one_worker(sim)
+        sim.elapse(0.4)
+        assert r"reply: \x1b[2J\nTERMINATOR-1 @ IDLE got 'S0' from OS" in client.lines
+
+
 def test_a_signal_ends_it() -> None:
     with Simulation(seed=1) as sim:
         server = sim.server(PLACE, echo)

@@ -10,9 +10,11 @@ import pytest
 from plugins.echo_server import EchoServer, Listener, Options, Worker
 from tests.docs.pages import ROOT, blocks
 from tests.plugins.staged import PLACE, Staged
+from vcproxy.business.service import Service
 from vcproxy.business.transfer import Rx, Tx
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import Simulation, seeds
+from vcproxy.engine.listener import Listener as Entrance
 from vcproxy.machine.trace import chart
 from vcproxy.testing.machines import check_machine
 
@@ -195,6 +197,24 @@ def test_many_clients_come_and_go(seed: int) -> None:
                 client.reset() if sim.random.random() < 0.5 else client.close()
             sim.elapse(0.1)
         assert not any(engine.vcs for engine in server.engines)
+
+
+def test_without_a_free_rx_the_client_is_closed() -> None:
+    with Simulation(seed=1) as sim:
+        driver, lines = sim.driver(), list[str]()
+        program = EchoServer(driver.engine, Service("echo", options=Options()), lines.append)
+        driver.listen(PLACE, Entrance("echo", program.accept, driver.engine))
+        with program.mutex.hold(driver.engine):
+            program.start()
+        while program.receivers.take():
+            pass
+        client = sim.client(PLACE)
+        sim.run(until=lambda: client.ended)
+        assert lines[-3:] == [
+            "WORKER-4 @ RECV got 'M2' from SELF",
+            "WORKER-4 @ FAIL got 'M0' from SELF",
+            "LISTENER-1 @ WORK got 'M0' from WORKER-4",
+        ]
 
 
 def test_the_docs_show_this_trace() -> None:
