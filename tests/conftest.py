@@ -9,8 +9,10 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is, and large ones are wanted here: neither
+# says whether the code is right.
+unjudged = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("untimed", deadline=None, suppress_health_check=unjudged)
 settings.load_profile("untimed")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

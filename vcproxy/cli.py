@@ -13,6 +13,7 @@ A programmable proxy: tunnels move the traffic, small state machines in Python s
   vcproxy -c conf/proxy.toml        run in the foreground; "ready" on standard error says it runs
   vcproxy -t -c conf/proxy.toml     check a configuration: all that is wrong with it, at once
   vcproxy -T -c conf/proxy.toml     check it and print what it comes to, defaults included
+  vcproxy diagram forward           draw the state machine of a plugin
 """
 
 EPILOG = """\
@@ -22,25 +23,66 @@ configuration is wrong, 2 the command line is wrong.
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options; the reference documents them from here."""
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The whole command line under "", and its commands: the reference documents them from here."""
     options = argparse.ArgumentParser(
         prog="vcproxy",
-        usage="vcproxy [run] [-t | -T] -c FILE",
+        usage="vcproxy [run] [-t | -T | --trace NAME] -c FILE\n       vcproxy COMMAND ...",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("command", nargs="?", choices=["run"], help="run (the default)")
+    options.set_defaults(act=_run)
+    _configured(options)
+    options.add_argument("--version", action="store_true", help="print the version")
+    commands = options.add_subparsers(prog="vcproxy", title="commands", metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="run in the foreground (the default)",
+        description="Run a configuration in the foreground.",
+        argument_default=argparse.SUPPRESS,  # what stands before the command holds as well
+    )
+    _configured(run)
+    diagram = commands.add_parser(
+        "diagram",
+        help="draw the state machines of a plugin",
+        description="Draw the state machines of a plugin, as they are declared.",
+    )
+    diagram.set_defaults(act=_diagram)
+    diagram.add_argument(
+        "plugin",
+        metavar="PLUGIN",
+        help='a bundled plugin, "package.module:Class" or "file.py:Class"; the class may be any '
+        "machine, as tunnels.two_way:TwoWayTunnel",
+    )
+    diagram.add_argument(
+        "--format",
+        choices=["mermaid", "dot", "svg"],
+        default="mermaid",
+        help="mermaid (the default), dot, or svg, for which Graphviz must be installed",
+    )
+    return {"": options, "run": run, "diagram": diagram}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    return parsers()[""]
+
+
+def _configured(options: argparse.ArgumentParser) -> None:
+    """Add what goes with a configuration file."""
     options.add_argument(
         "-c", dest="file", metavar="FILE", type=Path, help="the configuration, a TOML file"
     )
     mode = options.add_mutually_exclusive_group()
     mode.add_argument("-t", dest="check", action="store_true", help="check it, and run nothing")
     mode.add_argument("-T", dest="show", action="store_true", help="check it, and print it")
-    options.add_argument("--version", action="store_true", help="print the version")
-    return options
+    options.add_argument(
+        "--trace",
+        metavar="NAME",
+        help="log what a machine receives, or a class of machines, by its name; Machine: all",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,36 +92,84 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.version:
         print(f"vcproxy {_version()} (Python {sys.version.split()[0]})")
         return 0
-    if chosen.file is None:
+    if chosen.act is _run and chosen.file is None:
         options.error("which configuration? name it with -c, as in: vcproxy -c conf/proxy.toml")
+    try:
+        chosen.act(chosen)
+    except Refusal as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+class Refusal(Exception):
+    """What was asked for cannot be done; the text says why, for people."""
+
+
+def _run(chosen: argparse.Namespace) -> None:
     from vcproxy.config.problem import ConfigError
 
     try:
         if chosen.check or chosen.show:
-            return _check(chosen.file, chosen.show)
-        return _run(chosen.file)
+            _check(chosen.file, chosen.show)
+        else:
+            _serve(chosen.file, chosen.trace)
     except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 1
+        raise Refusal(error) from None
 
 
-def _run(file: Path) -> int:
+def _serve(file: Path, trace: str | None) -> None:
     from vcproxy.server import StartError, serve
 
     try:
-        serve(file)
+        serve(file, trace)
     except StartError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+        raise Refusal(error) from None
 
 
-def _check(file: Path, show: bool) -> int:
+def _check(file: Path, show: bool) -> None:
     from vcproxy.config.loader import effective, load
 
     configuration = load(file)
     print(effective(configuration) if show else f"{file}: all is well")
-    return 0
+
+
+def _diagram(chosen: argparse.Namespace) -> None:
+    from vcproxy.config.plugin import PluginError, Plugins
+    from vcproxy.machine import diagram
+    from vcproxy.machine.machine import Machine
+
+    try:
+        found = Plugins().named(chosen.plugin)
+    except PluginError as error:
+        raise Refusal(f"{chosen.plugin}: {error}") from None
+    drawn: tuple[type[Machine], ...] = getattr(found, "machines", ())
+    if isinstance(found, type) and issubclass(found, Machine) and found.states:
+        drawn = (found,)
+    if not drawn:
+        raise Refusal(f"{chosen.plugin}: there is no machine with states to draw")
+    if chosen.format == "mermaid":
+        print(diagram.mermaid(*drawn), end="")
+    else:
+        text = diagram.dot(*drawn)
+        print(text if chosen.format == "dot" else _svg(text), end="")
+
+
+def _svg(text: str) -> str:
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise Refusal(
+            "SVG is drawn by `dot`, a program of Graphviz, and it is not installed: "
+            "install graphviz, or ask for --format mermaid"
+        ) from None
+    if done.returncode:
+        raise Refusal(f"dot failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _version() -> str:

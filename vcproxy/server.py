@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from vcproxy.business.program import Program, Signal
+from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.config.loader import Configuration, load
@@ -81,6 +83,7 @@ class Proxy:
         self._draining = False
         self._asked = 0  # how often to reload
         self._listeners: dict[str, Listener] = {}
+        self._programs = Programs(self._first.engine, _print)
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
         try:
@@ -101,7 +104,8 @@ class Proxy:
         for thread in threads:
             thread.start()
         print("ready", file=sys.stderr, flush=True)
-        if all(asked.scheme == "stdio" for _, asked, _ in self._bound.values()):
+        stdio = all(asked.scheme == "stdio" for _, asked, _ in self._bound.values())
+        if stdio and not self._programs:
             self._every(DRAIN_TICK_S, self._stop_when_idle)
         try:
             self._first.run()
@@ -117,12 +121,29 @@ class Proxy:
 
             signal.signal(number, handler)
 
-        take(signal.SIGTERM, self.drain)
-        take(signal.SIGINT, self.drain)
         take(signal.SIGHUP, self.reload)
         take(signal.SIGUSR1, self.log.reopen)
+        ends = signal.SIGTERM, signal.SIGINT
+        for number in ends:
+            take(number, partial(self._end, Signal(number)))
+        if self._programs:
+            # Who sends a signal is told to those who wait for it, not to handlers. Only where it
+            # matters: processes that a plugin starts inherit what is blocked.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+            threading.Thread(target=self._wait_for, args=ends, daemon=True).start()
+
+    def _wait_for(self, *ends: signal.Signals) -> None:
+        while True:
+            sent = signal.sigwaitinfo(ends)
+            told = Signal(sent.si_signo, sent.si_pid)
+            self._first.engine.inbox.post(partial(self._end, told))
 
     # -- ending ------------------------------------------------------------------------------
+
+    def _end(self, told: Signal) -> None:
+        """A signal says so: programs hear of it first."""
+        self._programs.tell(told)
+        self._first.engine.inbox.post(self.drain)  # in the next turn: they have had their say
 
     def drain(self) -> None:
         """Accept no more, let what runs end within the drain timeout, stop. Again: stop now."""
@@ -190,6 +211,11 @@ class Proxy:
         for key in ("net_threads", "memory", "splice", "log"):
             if getattr(new.settings.proxy, key) != getattr(old, key):
                 self.log("warning", f"proxy.{key} has changed; that takes a restart")
+        before = {entry.name: entry for entry in self._configuration.settings.listener}
+        for entry in new.settings.listener:
+            if entry.name in self._programs and before.get(entry.name, entry) != entry:
+                text = f"listener.{entry.name} has changed; its plugin takes that after a restart"
+                self.log("warning", text)
 
     def _apply(self, configuration: Configuration) -> None:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
@@ -236,6 +262,8 @@ class Proxy:
             listener = self._listener(entry.name)
             listener.tls, servers = keys[entry.name]
             self._equip(listener, entry, configuration.plugins[entry.name], servers)
+        plugins = configuration.plugins.items()
+        self._programs.keep([name for name, plugin in plugins if issubclass(plugin.cls, Program)])
 
     def _listener(self, name: str) -> Listener:
         listener = self._listeners.get(name)
@@ -256,6 +284,7 @@ class Proxy:
         services = {
             driver.engine: Service(
                 name=entry.name,
+                bound=tuple(real for owner, _, real in self._bound.values() if owner is listener),
                 options=plugin.options,
                 upstream=RoundRobin(servers) if servers else None,
                 connect_s=timeouts.connect,
@@ -268,6 +297,10 @@ class Proxy:
         listener.handshake_s = timeouts.handshake
         listener.max_connections = entry.limits.max_connections
         listener.resume()
+        if issubclass(plugin.cls, Program):
+            own = services[self._first.engine]
+            listener.acceptor = self._programs.acceptor(plugin.cls, own)
+            return
         session = plugin.cls
         assert issubclass(session, Session)
 
@@ -308,6 +341,11 @@ def _nobody(client: NetVConnection) -> None:
     client.do_io_close()
 
 
+def _print(line: str) -> None:
+    """Write a line as it is: a program's trace is no log."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _servers(upstream: schema.Upstream | None) -> list[Upstreamed]:
     if upstream is None:
         return []
@@ -337,6 +375,14 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def serve(file: Path) -> None:
-    """Load a configuration and run it. Raises ConfigError, StartError."""
-    Proxy(load(file)).run()
+def serve(file: Path, trace: str | None = None) -> None:
+    """Load a configuration and run it, and log a trace of the machines that `trace` names.
+
+    Raises ConfigError, StartError.
+    """
+    proxy = Proxy(load(file))
+    if trace is not None:
+        from vcproxy.machine.trace import Trace
+
+        Trace(lambda received: proxy.log("info", str(received)), trace).start()
+    proxy.run()

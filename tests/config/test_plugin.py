@@ -91,10 +91,12 @@ def test_which_class(tmp_path: Path) -> None:
     assert refusal(f"{file}") == f'{file} defines One, Two: say which, as "{file}:One"'
     assert refusal(f"{file}:Tow") == f'{file} has no class Tow; did you mean "Two"?'
     assert refusal(f"{file}:Innocent") == (
-        f"Innocent in {file} is not a plugin: it must be a Session"
+        f"Innocent in {file} is not a plugin: it must be a Session or a Program"
     )
     file.write_text("class Innocent:\n    pass\n")
-    assert refusal(f"{file}") == f"{file} defines no plugin: no class in it is a Session"
+    assert refusal(f"{file}") == (
+        f"{file} defines no plugin: no class in it is a Session or a Program"
+    )
 
 
 @pytest.mark.parametrize(

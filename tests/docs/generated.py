@@ -1,10 +1,17 @@
-"""Write the pages of docs/reference from the code: `python -m tests.docs.generated`."""
+"""Write from the code what pages show of it: `python -m tests.docs.generated`.
+
+That is most of docs/reference, and on any page the pictures of machines: a block of Mermaid below
+the command that draws it, as `<!-- vcproxy diagram forward -->`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import inspect
+import io
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +22,10 @@ from vcproxy.engine import event
 
 ROOT = Path(__file__).parents[2]
 
+_PICTURE = re.compile(
+    r"(?P<before><!-- (?P<command>vcproxy diagram .*) -->\n\n```mermaid\n)[^`]*```"
+)
+
 COMMAND_LINE = """\
 # Command line
 
@@ -22,6 +33,15 @@ COMMAND_LINE = """\
 
 ```text
 {help}```
+
+## vcproxy diagram
+
+```text
+{diagram}```
+
+How to read what it draws: [machines](../design/machines.md).
+
+## While it runs
 
 While it runs, standard error has a line `listening NAME URI` for each address, with its real port,
 then `ready`, then the log (unless `[proxy] log` names a file). A configuration with mistakes is
@@ -55,10 +75,13 @@ Other keys are message classes, with an instance as data, and tags:
 
 
 def command_line() -> str:
-    """What `vcproxy --help` says, at the width of a page."""
-    parser = cli.parser()
-    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=98)
-    return COMMAND_LINE.format(help=parser.format_help())
+    """What `vcproxy --help` says, and its commands, at the width of a page."""
+    parsers = cli.parsers()
+    for parser in parsers.values():
+        parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=98)
+    return COMMAND_LINE.format(
+        help=parsers[""].format_help(), diagram=parsers["diagram"].format_help()
+    )
 
 
 def events() -> str:
@@ -81,10 +104,26 @@ def _members() -> Iterator[tuple[str, str, str]]:
                 yield name, data, meaning
 
 
+def pictured(page: Path) -> str:
+    """A page with the pictures of machines drawn anew."""
+    return _PICTURE.sub(_drawn, page.read_text())
+
+
+def _drawn(picture: re.Match[str]) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert cli.main(picture["command"].split()[1:]) == 0
+    return f"{picture['before']}{output.getvalue()}```"
+
+
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs/reference/command-line.md": command_line,
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,
+} | {
+    page: partial(pictured, page)
+    for page in ROOT.glob("docs/**/*.md")
+    if _PICTURE.search(page.read_text())
 }
 
 if __name__ == "__main__":

@@ -175,3 +175,59 @@ def test_the_default_configuration_moves_traffic(proxy: Starter) -> None:
     with running.connect("tunnel") as client:
         client.sendall(b"hello")
         assert exactly(client, 5) == b"hello"
+
+
+def strings(tree: object, keys: tuple[str, ...]) -> list[str]:
+    """All texts that stand under some key, at any depth."""
+    found: list[str] = []
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            found += [value] if key in keys and isinstance(value, str) else strings(value, keys)
+    elif isinstance(tree, list):
+        for value in tree:
+            found += strings(value, keys)
+    return found
+
+
+def test_a_machine_is_drawn() -> None:
+    status, out, _ = vcproxy("diagram", "forward")
+    assert status == 0
+    assert "Forward_CONNECTING --> Forward_RELAYING : CONNECTED" in out
+    status, out, _ = vcproxy("diagram", "tunnels.two_way:TwoWayTunnel", "--format", "dot")
+    assert status == 0
+    assert 'TwoWayTunnel_HALF -> TwoWayTunnel_DONE [label="TunnelDone"]' in out
+
+
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        ("nope", 'nope: there is no bundled plugin "nope"'),
+        ("vcproxy.business.session:Session", "there is no machine with states to draw"),
+        ("tunnels.done", "tunnels.done defines no plugin"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(plugin: str, words: str) -> None:
+    status, out, err = vcproxy("diagram", plugin)
+    assert (status, out) == (1, "")
+    assert words in err
+
+
+def test_svg_is_drawn_by_graphviz_or_it_says_what_to_do() -> None:
+    status, out, err = vcproxy("diagram", "echo", "--format", "svg")
+    if shutil.which("dot"):
+        assert status == 0
+        assert "<svg" in out
+    else:
+        assert (status, out) == (1, "")
+        assert err.startswith(
+            "SVG is drawn by `dot`, a program of Graphviz, and it is not installed"
+        )
+
+
+def test_a_trace_is_logged(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(ECHO.replace("tcp://127.0.0.1:0", "stdio:"))
+    status, _, err = vcproxy("run", "--trace", "OneWayTunnel", "-c", file)
+    assert status == 0
+    assert "INFO echo stdio @ RELAYING got 'EOS' from OS\n" in err
+    assert "ECHOING" not in err

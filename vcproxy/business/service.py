@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vcproxy.engine.address import Address
 from vcproxy.upstream.servers import RoundRobin
 
 
@@ -13,6 +14,8 @@ class Service:
 
     name: str
     """The listener's."""
+    bound: tuple[Address, ...] = ()
+    """Where it listens, with real ports."""
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
     upstream: RoundRobin | None = None

@@ -44,17 +44,24 @@ class Plugins:
         Without ":Class", it is the one plugin that the module defines itself, names that begin
         with an underscore aside. Raises PluginError.
         """
+        found, place = self.named(spec), plugin_place(spec)
+        if not is_plugin(found):
+            name = spec[len(place) + 1 :]
+            must = "it must be a Session or a Program"
+            raise PluginError(f"{name} in {place} is not a plugin: {must}")
+        return found
+
+    def named(self, spec: str) -> object:
+        """Return what a plugin is looked for under, whatever it is. Raises PluginError."""
         place = plugin_place(spec)
         module = self._module(place, bundled=place == spec and "." not in place)
         if place == spec:
             return _only_plugin(module, place)
         name = spec[len(place) + 1 :]
-        found = getattr(module, name, None)
+        found: object = getattr(module, name, None)
         if found is None:
             classes = [key for key, value in vars(module).items() if is_plugin(value)]
             raise PluginError(f"{place} has no class {name}{did_you_mean(name, classes)}")
-        if not is_plugin(found):
-            raise PluginError(f"{name} in {place} is not a plugin: it must be a Session")
         return found
 
     def _module(self, place: str, bundled: bool) -> ModuleType:
@@ -90,7 +97,7 @@ class Plugins:
 
 
 def is_plugin(thing: object) -> TypeGuard[type]:
-    """Whether a thing is a class that may serve a listener: a subclass of Session."""
+    """Whether a thing is a class that may serve a listener: a Session or a Program."""
     return isinstance(thing, type) and bool(getattr(thing, "vcproxy_plugin", False))
 
 
@@ -122,7 +129,9 @@ def _only_plugin(module: ModuleType, place: str) -> type:
         case [name]:
             return own[name]
         case []:
-            raise PluginError(f"{place} defines no plugin: no class in it is a Session")
+            raise PluginError(
+                f"{place} defines no plugin: no class in it is a Session or a Program"
+            )
         case names:
             raise PluginError(
                 f'{place} defines {", ".join(names)}: say which, as "{place}:{names[0]}"'

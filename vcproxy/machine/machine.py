@@ -147,6 +147,17 @@ class Machine(Continuation):
         if way is not None:
             self._move(way)
 
+    def receiving(self, key: Hashable, data: object) -> Received | None:
+        """Return what the history is about to say of an event; None for a timeout that is late."""
+        if isinstance(key, Event):
+            if key is _TIMEOUT and self._seldom(key, data) is None:
+                return None
+            source = "OS"
+        else:
+            name = getattr(data, "name", None)
+            source = name if type(name) is str else "OS"
+        return Received(self.name, self._state, key, "SELF" if source == self.name else source)
+
     def history(self) -> Iterator[Received]:
         """Yield the last REMEMBERED events, oldest first; the one being received is the last."""
         for record in (*self._ring[self._next :], *self._ring[: self._next]):

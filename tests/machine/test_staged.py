@@ -1,0 +1,314 @@
+"""Staged machines: tags, the queue, lives and pools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcproxy.drivers.sim import Simulation
+from vcproxy.engine.event import Event
+from vcproxy.engine.mutex import Mutex
+from vcproxy.machine.pool import Pool
+from vcproxy.machine.staged import (
+    STRETCH,
+    Life,
+    Message,
+    MessageQueue,
+    QueueFull,
+    Stage,
+    StageMachine,
+)
+from vcproxy.machine.state import label
+from vcproxy.machine.table import Unhandled
+
+
+class Player(StageMachine):
+    """Throws a ball back to whoever threw it, as often as it says."""
+
+    READY = Stage(initial=True)
+    TIRED = Stage()
+    OUT = Stage(final=True)
+
+    READY.goes("M1", TIRED)
+    TIRED.goes("M1", READY)
+    READY.goes("S0", OUT)
+
+    @READY.on("M0", "D0")
+    def caught(self, message: Message) -> None:
+        throws = message.data
+        if isinstance(throws, int) and throws:
+            assert message.source is not None
+            self.send(message.source, "M0", throws - 1)
+
+    @READY.on("T0", "T1")
+    def rang(self, message: Message) -> None:
+        self.say(f"{message.name} rang")
+
+    @TIRED.leave
+    def awake(self) -> None:
+        self.say("awake")
+
+
+class Ground:
+    """A queue with players, on a simulated engine."""
+
+    def __init__(self, **options: Any) -> None:
+        self.sim = Simulation(seed=1)
+        self.engine = self.sim.driver().engine
+        self.lines: list[str] = []
+        self.queue = MessageQueue(self.engine, Mutex(), write=self.lines.append, **options)
+
+    def player(self) -> Player:
+        player = Player(self.queue)
+        player.start()
+        return player
+
+
+# -- tags ----------------------------------------------------------------------------------------
+
+
+def test_machines_are_numbered_by_kind() -> None:
+    class Ball(Player):
+        pass
+
+    ground = Ground()
+    names = [machine.name for machine in (ground.player(), Ball(ground.queue), ground.player())]
+    assert names == ["PLAYER-1", "BALL-1", "PLAYER-2"]
+    assert Player(Ground().queue).name == "PLAYER-1"
+
+
+@pytest.mark.parametrize(
+    ("event", "tag"),
+    [
+        (Event.READ_READY, "D0"),
+        (Event.READ_COMPLETE, "D0"),
+        (Event.ACCEPT, "D0"),
+        (Event.WRITE_READY, "D1"),
+        (Event.WRITE_COMPLETE, "D1"),
+        (Event.CONNECTED, "D1"),
+        (Event.EOS, "D2"),
+        (Event.ERROR, "D2"),
+        ("S15", "S15"),
+    ],
+)
+def test_what_the_system_brings_has_a_tag(event: object, tag: str) -> None:
+    class Taker(StageMachine):
+        HERE = Stage(initial=True)
+
+        @HERE.on("D0", "D1", "D2", "S15")
+        def took(self, message: Message) -> None:
+            assert message == Message(None, "data")
+
+    ground = Ground()
+    machine = Taker(ground.queue)
+    machine.start()
+    machine.handle_event(event, "data")
+    assert ground.lines == [f"TAKER-1 @ HERE got '{tag}' from OS"]
+    assert str(*machine.history()) == ground.lines[0]
+
+
+@pytest.mark.parametrize("key", ["M5", "D2", Event.ACTIVE_TIMEOUT])
+def test_what_has_no_reflex_is_an_error(key: str | Event) -> None:
+    player = Ground().player()
+    with pytest.raises(Unhandled, match=rf"^PLAYER-1 @ READY : no reflex for '{label(key)}'"):
+        player.handle_event(key, None)
+
+
+@pytest.mark.parametrize("key", ["M16", "X0", "M", "m0", "M01", Event.EOS, Message])
+def test_a_key_that_is_no_tag_is_refused_with_its_place(key: object) -> None:
+    with pytest.raises(TypeError, match=r"test_staged\.py:\d+: .*HERE on .*: not a tag: write one"):
+
+        class Wrong(StageMachine):
+            HERE, THERE = Stage(initial=True), Stage()
+            HERE.goes(key, THERE)
+            THERE.goes("M0", HERE)
+
+
+def test_stages_are_flat() -> None:
+    with pytest.raises(TypeError, match=r"Wrong\.INNER has a parent, and stages are flat"):
+
+        class Wrong(StageMachine):
+            OUTER = Stage()
+            INNER = Stage(initial=True, parent=OUTER)
+            OUTER.goes("M0", INNER)
+
+
+def test_a_reflex_is_declared_once() -> None:
+    with pytest.raises(TypeError, match=r"HERE on M0: already receives it at .*test_staged\.py"):
+
+        class Wrong(StageMachine):
+            HERE = Stage(initial=True)
+            HERE.goes("M0", HERE)
+            HERE.goes("M0", HERE)
+
+
+def test_a_machine_starts_once_and_has_stages() -> None:
+    ground = Ground()
+    with pytest.raises(RuntimeError, match="PLAYER-1 @ READY> has been started before"):
+        ground.player().start()
+    with pytest.raises(TypeError, match="StageMachine declares no states"):
+        StageMachine(ground.queue)
+
+
+# -- the queue -----------------------------------------------------------------------------------
+
+
+def test_all_that_follows_comes_before_what_the_system_brings_next() -> None:
+    ground = Ground()
+    one, two = ground.player(), ground.player()
+    one.send(two, "M0", 2)
+    one.handle_event("T0", None)
+    two.handle_event("T1", None)
+    assert ground.lines == [
+        "PLAYER-2 @ READY got 'M0' from PLAYER-1",
+        "PLAYER-1 @ READY got 'T0' from OS",
+        "OS rang",
+        "PLAYER-1 @ READY got 'M0' from PLAYER-2",
+        "PLAYER-2 @ READY got 'M0' from PLAYER-1",
+        "PLAYER-2 @ READY got 'T1' from OS",
+        "OS rang",
+    ]
+
+
+def test_an_endless_game_gives_way_to_others() -> None:
+    ground = Ground()
+    one = ground.player()
+    one.send(one, "M0", 3 * STRETCH)
+    with ground.queue.mutex.hold(ground.engine):
+        ground.queue.drain()
+    assert len(ground.lines) == STRETCH
+    ground.sim.run()
+    assert len(ground.lines) == 3 * STRETCH + 1
+
+
+def test_a_full_queue_fails_and_names_everybody() -> None:
+    ground = Ground()
+    one, two = ground.player(), ground.player()
+    for _ in range(32):
+        one.send(two, "M0")
+    with pytest.raises(QueueFull, match="PLAYER-1 sends M1 to PLAYER-2, and 32 messages wait"):
+        one.send(two, "M1")
+
+
+@given(st.sampled_from(["drop_newest", "drop_oldest"]), st.integers(1, 5), st.integers(0, 9))
+def test_or_it_drops(policy: str, capacity: int, sent: int) -> None:
+    ground = Ground(capacity=capacity, overflow=policy)
+    players = [ground.player() for _ in range(sent)]
+    for player in players:
+        player.send(player, "M0")
+    ground.queue.drain()
+    kept = players[-capacity:] if policy == "drop_oldest" else players[:capacity]
+    assert ground.lines == [f"{player.name} @ READY got 'M0' from SELF" for player in kept]
+    assert ground.queue.dropped == sent - len(kept)
+
+
+def test_a_machine_that_stops_is_left() -> None:
+    ground = Ground()
+    player = ground.player()
+    player.handle_event("M1", None)
+    player.handle_event("M1", None)
+    assert ground.lines[-1] == "awake"
+    player.handle_event("S0", None)
+    assert player.state is Player.OUT
+
+
+def test_a_crash_tells_the_history_of_the_machine_that_failed() -> None:
+    ground = Ground()
+    one, two = ground.player(), ground.player()
+    one.send(two, "M9")
+    with pytest.raises(Unhandled, match="PLAYER-2 @ READY : no reflex for 'M9'") as caught:
+        ground.queue.drain()
+    assert one.crashed(caught.value) == "PLAYER-2 @ READY got 'M9' from PLAYER-1"
+
+
+def test_nothing_is_delivered_once_the_conversation_has_ended() -> None:
+    ground = Ground()
+    one = ground.player()
+    one.send(one, "M0")
+    ground.queue.mutex.ended = True
+    ground.queue.drain()
+    assert ground.lines == []
+
+
+# -- clocks --------------------------------------------------------------------------------------
+
+
+def test_a_clock_rings_once_and_can_be_set_anew_or_stopped() -> None:
+    ground = Ground()
+    player = ground.player()
+    with ground.queue.mutex.hold(ground.engine):
+        player.arm("T0", 1)
+        player.arm("T0", 3)
+        player.arm("T1", 2)
+        player.disarm("T1")
+        player.disarm("T1")
+    ground.sim.run()
+    assert ground.sim.now == 3.0
+    assert ground.lines == ["PLAYER-1 @ READY got 'T0' from OS", "OS rang"]
+
+
+# -- lives and pools -----------------------------------------------------------------------------
+
+
+def taken(pool: Pool) -> Life:
+    life = pool.take()
+    assert life is not None
+    return life
+
+
+def test_the_last_one_in_is_the_first_one_out() -> None:
+    ground, pool = Ground(), Pool()
+    players = [ground.player() for _ in range(3)]
+    for player in players:
+        pool.put(player)
+    assert len(pool) == 3
+    assert [taken(pool).machine for _ in players] == players[::-1]
+    assert pool.take() is None
+
+
+def test_a_message_to_a_former_life_is_dropped_and_counted() -> None:
+    ground, pool = Ground(), Pool()
+    one, two = ground.player(), ground.player()
+    pool.put(two)
+    former = taken(pool)
+    one.send(former, "M0", "for the first customer")
+    pool.put(two)
+    present = taken(pool)
+    assert (former.generation, present.generation) == (1, 2)
+    assert former.over
+    assert not present.over
+    one.send(present, "M0", "for the second")
+    one.send(former, "M0", "too late")
+    ground.queue.drain()
+    assert ground.lines == ["PLAYER-2 @ READY got 'M0' from PLAYER-1"]
+    assert ground.queue.late == 2
+
+
+def test_an_answer_finds_the_life_that_asked() -> None:
+    ground, pool = Ground(), Pool()
+    asker, answerer = ground.player(), ground.player()
+    asker.send(answerer, "M0", 1)
+    pool.put(asker)
+    ground.queue.drain()
+    assert ground.queue.late == 1
+
+
+def test_a_clock_does_not_outlive_its_life() -> None:
+    ground, pool = Ground(), Pool()
+    player = ground.player()
+    with ground.queue.mutex.hold(ground.engine):
+        player.arm("T0", 1)
+        pool.put(player)
+    ground.sim.run()
+    assert ground.lines == []
+
+
+def test_resting_twice_is_a_mistake() -> None:
+    ground, pool = Ground(), Pool()
+    player = ground.player()
+    pool.put(player)
+    with pytest.raises(ValueError, match="PLAYER-1 @ READY> rests here already"):
+        pool.put(player)

@@ -1,0 +1,44 @@
+"""A staged program in simulation, and its trace."""
+
+from __future__ import annotations
+
+from vcproxy.business.program import Signal
+from vcproxy.business.programs import Programs
+from vcproxy.business.service import Service
+from vcproxy.business.staged_program import StagedProgram
+from vcproxy.drivers.sim import Simulation
+from vcproxy.engine.address import Address
+from vcproxy.engine.listener import Listener
+from vcproxy.upstream.servers import RoundRobin, Server
+
+PLACE = Address.parse("tcp://127.0.0.1:3333")
+
+
+class Staged:
+    """What the proxy does for one program: start it, listen, pass signals on."""
+
+    def __init__(
+        self, sim: Simulation, plugin: type[StagedProgram], options: object, net_threads: int = 1
+    ) -> None:
+        drivers = [sim.driver(f"net-{number}") for number in range(net_threads)]
+        driver = drivers[0]
+        driver.team = drivers
+        self.engines = [driver.engine for driver in drivers]
+        upstream = RoundRobin([Server(PLACE)]) if plugin.needs_upstream else None
+        service = Service("echo", options=options, bound=(PLACE,), upstream=upstream)
+        self.lines: list[str] = []
+        self._programs = Programs(driver.engine, self.lines.append)
+        accept = self._programs.acceptor(plugin, service)
+        if not plugin.needs_upstream:
+            driver.listen(PLACE, Listener("echo", accept, driver.engine))
+        sim.run(until=lambda: bool(self.lines))
+
+    def signal(self, number: int, pid: int) -> None:
+        """Somebody sends a signal."""
+        self._programs.tell(Signal(number, pid))
+
+    def news(self) -> str:
+        """What the trace says that it did not say before."""
+        said = "".join(f"{line}\n" for line in self.lines)
+        self.lines.clear()
+        return said

@@ -1,0 +1,183 @@
+"""echo_client: its trace, word for word the original's, against scripted servers and its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.echo_client import EchoClient, Options, Terminator, Worker
+from plugins.echo_server import EchoServer
+from plugins.echo_server import Options as ServerOptions
+from tests.plugins.staged import PLACE, Staged
+from vcproxy.drivers.sim import Faults, Peer, Simulation, seeds
+from vcproxy.testing.machines import check_machine
+
+STARTED = """\
+RX-1 @ INIT got 'M0' from SELF
+TX-1 @ INIT got 'M0' from SELF
+WORKER-1 @ INIT got 'M0' from SELF
+TERMINATOR-1 @ INIT got 'M0' from SELF
+"""
+CONNECTING = """\
+TX-1 @ IDLE got 'M1' from WORKER-1
+TX-1 @ IDLE got 'M0' from SELF
+"""
+CONNECTED = """\
+TX-1 @ WORK got 'D1' from OS
+TX-1 @ WORK got 'M0' from SELF
+WORKER-1 @ CONN got 'M1' from TX-1
+WORKER-1 : connected to '127.0.0.1:3333'
+WORKER-1 @ CONN got 'M0' from SELF
+"""
+FAILED = """\
+TX-1 @ WORK got 'D2' from OS
+TX-1 @ WORK got 'M0' from SELF
+WORKER-1 @ CONN got 'M2' from TX-1
+WORKER-1 : can not connect to '127.0.0.1:3333'
+WORKER-1 @ CONN got 'M3' from SELF
+"""
+ASKED = """\
+TX-1 @ IDLE got 'M1' from WORKER-1
+TX-1 @ IDLE got 'M0' from SELF
+TX-1 @ WORK got 'D1' from OS
+TX-1 @ WORK got 'M0' from SELF
+WORKER-1 @ SEND got 'M1' from TX-1
+WORKER-1 @ SEND got 'M0' from SELF
+RX-1 @ IDLE got 'M1' from WORKER-1
+RX-1 @ IDLE got 'M0' from SELF
+"""
+ANSWERED = """\
+RX-1 @ WORK got 'D0' from OS
+RX-1 @ WORK got 'M0' from SELF
+WORKER-1 @ RECV got 'M1' from RX-1
+reply: WORKER-1-{number}
+WORKER-1 @ RECV got 'M0' from SELF
+"""
+PAUSED = "WORKER-1 @ TWIX got 'T0' from OS\n"
+BROKEN = """\
+RX-1 @ WORK got '{tag}' from OS
+RX-1 @ WORK got 'M0' from SELF
+WORKER-1 @ RECV got 'M2' from RX-1
+WORKER-1 @ RECV got 'M3' from SELF
+"""
+WAITED = "WORKER-1 @ WAIT got 'T0' from OS\n"
+
+
+def one_worker(sim: Simulation) -> Staged:
+    client = Staged(sim, EchoClient, Options(workers=1))
+    assert client.news() == STARTED + CONNECTING
+    return client
+
+
+def echo(peer: Peer) -> None:
+    peer.on_data = peer.send
+
+
+def test_requests_and_replies_twice_a_second() -> None:
+    with Simulation(seed=1) as sim:
+        sim.server(PLACE, echo)
+        client = one_worker(sim)
+        sim.elapse(0.4)
+        assert client.news() == CONNECTED + ASKED + ANSWERED.format(number=1)
+        sim.elapse(0.5)
+        assert client.news() == PAUSED + ASKED + ANSWERED.format(number=2)
+        sim.elapse(9.0)
+        assert client.lines.count("reply: WORKER-1-7") == 1
+        assert sum(line.startswith("reply:") for line in client.lines) == 18
+
+
+def test_nobody_is_there_and_five_seconds_later_somebody_is() -> None:
+    with Simulation(seed=1) as sim:
+        client = one_worker(sim)
+        sim.elapse(4.9)
+        assert client.news() == FAILED
+        sim.server(PLACE, echo)
+        sim.elapse(0.4)
+        assert client.news() == WAITED + CONNECTING + CONNECTED + ASKED + ANSWERED.format(number=1)
+
+
+def test_a_server_that_hangs_up_is_connected_to_anew_and_numbers_go_on() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(PLACE)
+        client = one_worker(sim)
+        sim.elapse(1)
+        assert client.news() == CONNECTED + ASKED
+        server.peers[0].end()
+        sim.elapse(1)
+        assert client.news() == BROKEN.format(tag="D2")
+        sim.elapse(5)
+        assert server.peers[1].received == b"WORKER-1-2\n"
+
+
+def test_a_server_that_does_not_answer_is_given_ten_seconds() -> None:
+    with Simulation(seed=1) as sim:
+        sim.server(PLACE)
+        client = one_worker(sim)
+        sim.elapse(9.9)
+        assert client.news() == CONNECTED + ASKED
+        sim.elapse(0.2)
+        assert client.news() == BROKEN.format(tag="T0")
+
+
+def test_a_reply_can_not_forge_a_line_of_the_trace() -> None:
+    def lie(peer: Peer) -> None:
+        peer.send(b"\x1b[2J\nTERMINATOR-1 @ IDLE got 'S0' from OS\n")
+
+    with Simulation(seed=1) as sim:
+        sim.server(PLACE, lie)
+        client = one_worker(sim)
+        sim.elapse(0.4)
+        assert r"reply: \x1b[2J\nTERMINATOR-1 @ IDLE got 'S0' from OS" in client.lines
+
+
+def test_a_signal_ends_it() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(PLACE, echo)
+        client = one_worker(sim)
+        sim.elapse(0.1)
+        client.news()
+        client.signal(2, 1234)
+        sim.run(until=lambda: server.peers[0].ended)
+        assert client.news() == (
+            "TERMINATOR-1 @ IDLE got 'S0' from OS\ngot signal #2 from PID 1234\n"
+        )
+        sim.elapse(20)
+        assert client.news() == ""
+
+
+def test_the_last_machine_made_is_the_first_taken() -> None:
+    with Simulation(seed=1) as sim:
+        client = Staged(sim, EchoClient, Options())
+        assert [line for line in client.lines if "@ IDLE got 'M1'" in line] == [
+            f"TX-{5 - n} @ IDLE got 'M1' from WORKER-{n}" for n in (1, 2, 3, 4)
+        ]
+
+
+def test_the_pair_talks_for_a_minute() -> None:
+    with Simulation(seed=3) as sim:
+        server = Staged(sim, EchoServer, ServerOptions())
+        client = Staged(sim, EchoClient, Options())
+        sim.elapse(60)
+        replies = [line for line in client.lines if line.startswith("reply")]
+        assert len(replies) == 4 * 120
+        assert replies.count("reply: WORKER-3-120") == 1
+        assert len([line for line in server.lines if line.startswith("<<<")]) == 4 * 120
+
+
+@pytest.mark.parametrize("seed", [*seeds(3)])
+def test_the_pair_on_a_bad_network(seed: int) -> None:
+    with Simulation(seed, Faults.all()) as sim:
+        server = Staged(sim, EchoServer, ServerOptions(clients=6), net_threads=1 + seed % 2)
+        client = Staged(sim, EchoClient, Options())
+        sim.elapse(120)
+        replies = [line for line in client.lines if line.startswith("reply")]
+        assert len(replies) > 40
+        assert len(set(replies)) == len(replies)
+        client.signal(15, 1)
+        server.signal(15, 1)
+        sim.run()
+        assert not any(engine.vcs for engine in server.engines + client.engines)
+
+
+def test_its_machines_refuse_what_must_not_come() -> None:
+    assert check_machine(Terminator) == {"INIT S0", "INIT S1", "IDLE M0"}
+    assert check_machine(Worker) >= {"TWIX M1", "WAIT M2", "RECV T0"}

@@ -1,0 +1,65 @@
+"""Program: a plugin that lives as long as its listener, and gets all its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.mutex import Mutex
+from vcproxy.machine.machine import Machine
+
+if TYPE_CHECKING:
+    from vcproxy.business.service import Service
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The process is asked to end: a program may say good-bye before connections are drained."""
+
+    number: int
+    """As the operating system counts: 2 is INT, 15 is TERM."""
+    pid: int = 0
+    """Who sent it; 0 is the kernel, as for a terminal, or somebody unknown."""
+
+
+class Program(Continuation):
+    """One continuation for all clients of a listener, under one mutex; or for none, without `bind`.
+
+    It is made and started once, when its listener listens, on the first net thread, and a reload
+    leaves it alone. `handle_event` is given ACCEPT with each client, which is under the program's
+    mutex by then, and Signal. An exception ends it with all its connections, and later clients are
+    closed. When its listener has gone from the configuration, it is told to stop.
+    """
+
+    vcproxy_plugin: ClassVar[bool] = True
+    needs_upstream: ClassVar[bool | None] = None
+    """As for a Session."""
+    machines: ClassVar[tuple[type[Machine], ...]] = ()
+    """What it consists of: `vcproxy diagram` draws them."""
+
+    def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
+        """`write` prints a line on standard error as it is: not a log, no time before it."""
+        super().__init__(engine, Mutex())
+        self.service = service
+        self.write = write
+
+    def start(self) -> None:
+        """Begin. The mutex is held."""
+
+    def stop(self) -> None:
+        """Close every connection, and those to come; take no event any more. The mutex is held."""
+        self.mutex.ended = True
+        for vc in list(self.mutex.vcs):
+            vc.do_io_close()
+
+    def accept(self, client: NetVConnection) -> Continuation | None:
+        """Take a client over, as its listener's acceptor: the client's mutex is held."""
+        if self.mutex.ended:
+            client.do_io_close()
+            return None
+        client.join(self.mutex)
+        return self

@@ -1,0 +1,68 @@
+"""Programs: those of one proxy, by the names of their listeners. They outlive reloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Hashable
+from typing import TYPE_CHECKING
+
+from vcproxy.business.program import Program, Signal
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.net import NetVConnection
+
+if TYPE_CHECKING:
+    from vcproxy.business.service import Service
+    from vcproxy.engine.engine import Engine
+
+
+class Programs:
+    """All run on one engine. `write` takes what they print."""
+
+    def __init__(self, engine: Engine, write: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._write = write
+        self._running: dict[str, Program] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._running)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._running
+
+    def acceptor(
+        self, kind: type[Program], service: Service
+    ) -> Callable[[NetVConnection], Continuation | None]:
+        """Return who takes a listener's clients: its program, which is started if it is new."""
+        program = self._running.get(service.name)
+        if program is None:
+            try:
+                program = kind(self._engine, service, self._write)
+            except Exception as error:
+                self._engine.log("error", f"{service.name}: the plugin could not start", error)
+                return NetVConnection.do_io_close
+            self._running[service.name] = program
+            self._engine.schedule(_Call(program, program.start), Signal, None)
+        return program.accept
+
+    def keep(self, names: Container[str]) -> None:
+        """Stop all others."""
+        for name in [name for name in self._running if name not in names]:
+            program = self._running.pop(name)
+            self._engine.schedule(_Call(program, program.stop), Signal, None)
+
+    def tell(self, signal: Signal) -> None:
+        """Tell each of a signal."""
+        for program in self._running.values():
+            self._engine.schedule(program, Signal, signal)
+
+
+class _Call(Continuation):
+    """A call under a program's mutex: if it fails, so does the program."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, program: Program, call: Callable[[], None]) -> None:
+        super().__init__(program.engine, program.mutex)
+        self._call = call
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        self._call()
