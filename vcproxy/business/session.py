@@ -94,9 +94,9 @@ class Session(Machine):
     def fail(self, why: str) -> None:
         """Something here is broken: close, abnormally on both sides; the log has the history."""
         self.count("failed")
-        error = ConnectionError(why)
-        self.engine.log("error", f"{self.name}: {why}\n{self.crashed(error)}")
-        self.close(error)
+        history = "\n".join(map(str, self.history()))
+        self.engine.log("error", f"{self.name}: {why}\n{history}")
+        self.close(ConnectionError(why))
 
     def close(self, error: Exception | None = None) -> None:
         """Close both VCs; with an error their peers see a reset, not an orderly end."""
