@@ -111,7 +111,11 @@ _DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 def parse_json(message: bytes) -> object:
     """Return what a JSON text stands for. Raises ValueError for anything else."""
+    text = message.decode().strip(" \t\r\n")
     try:
-        return _DECODER.decode(message.decode())
+        value, end = _DECODER.raw_decode(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    if end != len(text):
+        raise ValueError("more follows its end")
+    return value

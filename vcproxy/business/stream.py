@@ -68,7 +68,7 @@ class Incoming:
 
 
 class Outgoing:
-    """Bytes to a VC. `cont` gets WRITE_READY when some have gone."""
+    """Bytes to a VC. `cont` gets WRITE_READY when some have gone after it was found full."""
 
     __slots__ = ("buffer", "reader", "vio")
 
@@ -80,13 +80,20 @@ class Outgoing:
     def say(self, data: bytes) -> None:
         """Send, behind all that was said before."""
         if data:
+            vio = self.vio
+            vio.pending = True  # nobody waits for room: a READY would cost a turn for nothing
             self.buffer.write(data)
-            self.vio.reenable()
+            vio.reenable()
+            if vio.bridge is not None:
+                vio.bridge.stop()
 
     @property
     def full(self) -> bool:
         """Whether so much waits that no more should be said until some has gone."""
-        return self.reader.avail >= SLAB
+        if self.reader.avail < SLAB:
+            return False
+        self.vio.pending = False
+        return True
 
     def finish(self) -> None:
         """Nothing more will be said: WRITE_COMPLETE comes when all has gone."""

@@ -25,6 +25,7 @@ from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict, is_
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
+from vcproxy.engine.vio import couple
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ class Validator(Session):
         return self._take_all() if vio is self._messages.vio else self.relayed(vio)
 
     def _take_all(self) -> State | None:
-        messages, answers, forwarded = self._messages, self.answers, self._forwarded
-        while not (answers.full or (forwarded is not None and forwarded.full)):
+        messages, forwarded = self._messages, self._forwarded
+        while not (self._stuffed() or (forwarded is not None and forwarded.full)):
             if self._unturned is not None:
                 if self._owed:
                     return None
@@ -122,6 +123,13 @@ class Validator(Session):
             if target is not None:
                 return target
         return None
+
+    def _stuffed(self) -> bool:
+        """Whether the client does not read what it is answered. Then it is told when it does."""
+        full = self.answers.full
+        if full:
+            self.answers.vio.uncouple()
+        return full
 
     def _no_more(self) -> State:
         """The client is not heard any more: in order, or for a fault."""
@@ -204,6 +212,7 @@ class Validator(Session):
         replies = self.replies or (self.framing if self.in_turn else None)
         if replies is None:
             self._heard = server.do_io_read(self, None, self.answers.buffer)
+            couple(self._heard, self.answers.vio)
         else:
             self._received = Incoming(self, server, replies)
             self._heard = self._received.vio
@@ -227,10 +236,10 @@ class Validator(Session):
             return None
         if self._received is not None:
             return self._relay_whole(self._received)
-        if vio is heard:
-            answers.vio.reenable()
-            return self.CLOSED if vio.over and vio.error is None else None
-        if vio is answers.vio:
+        if vio is heard and vio.over and vio.error is None:
+            return self.CLOSED
+        if heard.partner is None and not answers.full:
+            couple(heard, answers.vio)
             heard.reenable()
         return None
 
