@@ -310,3 +310,17 @@ def test_whatever_happens_only_what_is_valid_arrives_and_nothing_stays(batch: in
             for peer in world.servers:
                 assert valid.startswith(peer.received)
             world.settle()
+
+
+def test_what_is_said_behind_bulk_is_not_held_up_by_a_bridge() -> None:
+    bulk = bytes(3_000_000)
+    with Simulation(1) as sim:
+        world = World(sim, Orders, lambda peer, _: peer.send(bulk))
+        client = world.client(b"ok 1\n")
+        sim.run(until=lambda: len(client.received) > 2_000_000)
+        assert any(vc.read_vio.bridge for vc in world.engine.vcs if vc.read_vio), "it is bridged"
+        client.send(b"huh\n")
+        sim.run(until=lambda: len(client.received) == len(bulk) + len(b"what?\n"))
+        client.send(b"huh\n")
+        sim.run(until=lambda: client.received.endswith(b"what?\n"))
+        assert client.received.replace(b"what?\n", b"") == bulk

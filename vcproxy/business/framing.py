@@ -68,12 +68,12 @@ class Delimited:
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
-        _check_size(message, self.limit)
         wire = message + self.delimiter
         # Not `in message`: together with the delimiter its end may make one more.
-        if wire.find(self.delimiter) != len(message):
-            raise ValueError(f"a message may not hold the delimiter {self.delimiter!r}")
-        return wire
+        if wire.find(self.delimiter) == len(message) <= self.limit:
+            return wire
+        _check_size(message, self.limit)
+        raise ValueError(f"a message may not hold the delimiter {self.delimiter!r}")
 
 
 @dataclass(frozen=True, slots=True)

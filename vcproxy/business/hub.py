@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 GIVEN_UP = 1000
 """Requests given up and not answered yet: with so many the server is taken to answer no more."""
 
+ASKED = "ASKED"
+"""Tag: there are requests."""
 OVERDUE = "OVERDUE"
 """Tag: the oldest request has waited too long."""
 
@@ -49,8 +51,8 @@ class Hub(Machine):
     """Sends what sources ask to one server, and each its part of what comes back."""
 
     __slots__ = (
-        "_by_key", "_given_up", "_open", "_received", "_sent", "_server", "_service", "_timer",
-        "_unsent", "_untried", "_waiting", "sources",
+        "_asked", "_by_key", "_given_up", "_open", "_received", "_sent", "_server", "_service",
+        "_timer", "_unsent", "_untried", "_waiting", "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -64,6 +66,7 @@ class Hub(Machine):
         self._service = service
         self.sources: dict[Splitter, None] = {}
         """Who shares it: a source enters itself, and leaves with Gone."""
+        self._asked: list[Request] = []  # in this turn
         self._by_key: dict[Hashable, deque[Request]] = {}
         self._open: dict[Request, None] = {}  # owed to somebody, the oldest first
         self._given_up = 0  # of those at the server
@@ -82,21 +85,34 @@ class Hub(Machine):
 
     # -- requests ----------------------------------------------------------------------------
 
-    @IDLE.on(Request, to=CONNECTING)
-    @CONNECTING.on(Request)
-    @SERVING.on(Request)
-    def asked(self, request: Request) -> None:
-        """Put it in its place, and send it if that is at the server."""
-        queue = self._by_key.get(request.key)
-        if queue is None:
-            queue = self._by_key[request.key] = deque()
-        queue.append(request)
-        self._open[request] = None
+    def ask(self, request: Request) -> None:
+        """Have a request answered: its source gets Deliveries, or Unanswered.
+
+        A source calls it directly, for it runs on the same engine; the hub itself takes all that
+        were asked in a turn at once.
+        """
+        if not self._asked:
+            self.engine.schedule(self, ASKED, None)
+        self._asked.append(request)
         self._unsent += len(request.wire)
+
+    @IDLE.on(ASKED, to=CONNECTING)
+    @CONNECTING.on(ASKED)
+    @SERVING.on(ASKED)
+    def asked(self, _: object) -> None:
+        """Put the requests in their places, and send those whose place is at the server."""
+        asked, self._asked = self._asked, []
+        by_key, sent = self._by_key, self._sent
+        for request in asked:
+            queue = by_key.get(request.key)
+            if queue is None:
+                queue = by_key[request.key] = deque()
+            queue.append(request)
+            self._open[request] = None
+            if sent is not None and (request.key is None or len(queue) == 1):
+                self._send(request, sent)
         if self._timer is None:
-            self._timer = self.engine.schedule_at(request.until, self, OVERDUE, None)
-        if self._sent is not None and (request.key is None or len(queue) == 1):
-            self._send(request, self._sent)
+            self._timer = self.engine.schedule_at(asked[0].until, self, OVERDUE, None)
 
     def _send(self, request: Request, sent: Outgoing) -> None:
         self._unsent -= len(request.wire)
@@ -128,7 +144,7 @@ class Hub(Machine):
     def _make_room(self) -> None:
         if self._waiting and not self.full:
             for source in self._waiting:
-                self.engine.schedule(source, Room, Room())
+                self.engine.deliver_soon(source.ticket, Room, Room())
             self._waiting.clear()
 
     # -- the server --------------------------------------------------------------------------
@@ -210,7 +226,8 @@ class Hub(Machine):
             if request.source is None:
                 self._count("late")
             else:
-                self.engine.schedule(request.source, Delivery, Delivery(request, part))
+                source = request.source
+                self.engine.deliver_soon(source.ticket, Delivery, Delivery(request, part))
             if part.last:
                 self._finish(request, queue)
         orphans += not parts
@@ -277,7 +294,8 @@ class Hub(Machine):
 
     def _tell(self, request: Request, why: str) -> None:
         if request.source is not None:
-            self.engine.schedule(request.source, Unanswered, Unanswered(request, why))
+            source = request.source
+            self.engine.deliver_soon(source.ticket, Unanswered, Unanswered(request, why))
 
     def _close(self) -> None:
         for way in (self._sent, self._received):
@@ -287,7 +305,8 @@ class Hub(Machine):
             self._server.do_io_close()
         self._sent = self._received = self._server = None
         self._by_key.clear()
-        self._given_up = self._unsent = 0
+        self._given_up = 0
+        self._unsent = sum(len(request.wire) for request in self._asked)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -301,10 +320,10 @@ class Hub(Machine):
 
     def crashed(self, error: Exception) -> str:
         """Nobody may wait for what will not come."""
-        for request in self._open:
+        for request in (*self._open, *self._asked):
             self._tell(request, "the hub failed")
         for source in self._waiting:
-            self.engine.schedule(source, Room, Room())
+            self.engine.deliver_soon(source.ticket, Room, Room())
         self._forget()
         return super().crashed(error)
 

@@ -1,10 +1,13 @@
-"""What a source and the hub say to each other, and what a reply is split into. Values."""
+"""What a source and the hub say to each other, and what a reply is split into.
+
+Values; tuples, for a busy hub makes two of them for each request.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from vcproxy.business.splitter import Splitter
@@ -14,8 +17,7 @@ Orphans: TypeAlias = Literal["drop", "reconnect"]
 which answers can no longer be told apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one request gets of a reply."""
 
     key: Hashable
@@ -28,7 +30,7 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request on its way. As a message to the hub: please have it answered."""
+    """One request on its way."""
 
     source: Splitter | None
     """Who is owed the answer; None: it was given up."""
@@ -39,24 +41,21 @@ class Request:
     sent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """To a source: a part of what it asked for."""
 
     request: Request
     part: Part
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(NamedTuple):
     """To a source: the request is given up."""
 
     request: Request
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """To the hub: tell the source when there is room for more requests."""
 
     source: Splitter
@@ -67,8 +66,7 @@ class Room:
     """To a source that was waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """To the hub: a source has left, and what it asked for is owed to nobody."""
 
     source: Splitter

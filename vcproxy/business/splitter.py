@@ -28,6 +28,7 @@ from vcproxy.business.sharing import (
 from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.business.verdict import Reject, Resend
 from vcproxy.engine.event import Event
+from vcproxy.engine.scheduler import Action
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Splitter(Session):
     backlog: int = 1 << 20
     """Bytes of answers that a source may leave unread before it is closed."""
 
-    __slots__ = ("_asked", "_hub", "_messages", "_patient", "_unturned")
+    __slots__ = ("_asked", "_hub", "_messages", "_patient", "_unturned", "ticket")
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -81,6 +82,8 @@ class Splitter(Session):
         self._asked: dict[Request, None] = {}
         self._unturned: Reject | Resend | None = None
         self._patient = False  # the hub tells when there is room
+        self.ticket = Action(self, Delivery, None, 0.0, 0.0)
+        """What all events from the hub hang on: one object, not one for each."""
 
     # -- for authors -------------------------------------------------------------------------
 
@@ -154,7 +157,7 @@ class Splitter(Session):
         request = Request(self, key, message, wire, self.engine.now + self.timeout_s)
         self._asked[request] = None
         self.count("asked")
-        self.engine.schedule(self._hub, Request, request)
+        self._hub.ask(request)
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
         """Say it in its turn: when all that was asked before has been answered."""
@@ -208,10 +211,12 @@ class Splitter(Session):
         return self._answered(unanswered.request)
 
     def _answered(self, request: Request) -> State | None:
-        del self._asked[request]
+        asked = self._asked
+        held_up = len(asked) >= self.window or self._unturned is not None
+        del asked[request]
         if self.state is self.READING:
-            return self.moved(self.answers.vio)
-        return None if self._asked else self.CLOSED
+            return self.moved(self.answers.vio) if held_up else None
+        return None if asked else self.CLOSED
 
     # -- ends --------------------------------------------------------------------------------
 
