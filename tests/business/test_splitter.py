@@ -174,6 +174,48 @@ def test_a_request_that_is_not_answered_in_time_is_told_so_and_its_answer_goes_t
         assert world.service.counts["late"] == 1
 
 
+def test_a_place_that_is_never_given_back_costs_the_server_its_connection() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling, silent)
+        first = world.client(b"1 lost\n")
+        sim.run(until=lambda: first.received == b"no answer to 1 lost\n")
+        second = world.client(b"1 behind\n")
+        sim.run(until=lambda: second.received == b"no answer to 1 behind\n")
+        third = world.client(b"1 again\n")
+        sim.run(until=lambda: len(world.servers) == 2 and bool(world.servers[1].received))
+        assert world.at_server == b"1 lost\n1 again\n"
+        world.servers[1].send(b"1 end\n")
+        sim.run(until=lambda: third.received == b"1 end\n")
+
+
+def test_many_who_ask_and_leave_cost_a_server_that_never_answers_its_connection() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, InOrder, silent)
+        staying = world.client()
+        for _ in range(70):
+            going = world.client(b"a\n" * Splitter.window)
+            sim.elapse(0.01)
+            going.reset()
+        sim.run(until=lambda: bool(world.servers) and world.servers[0].ended)
+        assert any("leaves requests unanswered" in line for line in world.logged)
+        staying.reset()
+        world.settle()
+
+
+def test_requests_that_wait_behind_a_lost_one_do_not_stop_the_others() -> None:
+    class Wide(Telling):
+        window = 1000
+
+    with Simulation(1) as sim:
+        world = World(sim, Wide, silent)
+        stuck = world.client(b"1 lost\n" + (b"1 " + b"x" * 900 + b"\n") * 400)
+        sim.run(until=lambda: stuck.received.count(b"\n") == 401, limit=100.0)
+        other = world.client(b"2 ask\n")
+        sim.run(until=lambda: b"2 ask" in world.at_server)
+        world.servers[-1].send(b"2 end\n")
+        sim.run(until=lambda: other.received == b"2 end\n")
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_when_the_server_dies_each_source_gets_an_answer_or_a_close(how: str) -> None:
     with Simulation(1) as sim:

@@ -10,8 +10,9 @@ or leaves costs the others nothing.
 
 Requests with the key None are sent at once, and answered in their order. Of those with one key only
 the oldest is at the server; the next follows when it is done, so that equal keys of two sources are
-never mixed up. A request that was given up still holds its place: the answer that may yet come is
-the one it was owed, and is dropped.
+never mixed up. A request that was given up at the server still holds its place: the answer that may
+yet come is the one it was owed, and is dropped. A server that leaves such places taken, for others
+to wait behind or too many of them, is given up itself: a fresh connection owes nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from vcproxy.upstream.servers import Server
 
 GIVEN_UP = 1000
-"""Requests given up and not answered yet: with so many the server is taken to answer no more."""
+"""Requests given up and not answered yet: sources that leave cause some, a server that is well
+answers them soon."""
 
 ASKED = "ASKED"
 """Tag: there are requests."""
@@ -51,8 +53,8 @@ class Hub(Machine):
     """Sends what sources ask to one server, and each its part of what comes back."""
 
     __slots__ = (
-        "_asked", "_by_key", "_given_up", "_open", "_received", "_sent", "_server", "_service",
-        "_timer", "_unsent", "_untried", "_waiting", "sources",
+        "_asked", "_by_key", "_due", "_given_up", "_open", "_received", "_sent", "_server",
+        "_service", "_timer", "_unsent", "_untried", "_waiting", "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -67,6 +69,7 @@ class Hub(Machine):
         self.sources: dict[Splitter, None] = {}
         """Who shares it: a source enters itself, and leaves with Gone."""
         self._asked: list[Request] = []  # in this turn
+        self._due: list[bytes] = []
         self._by_key: dict[Hashable, deque[Request]] = {}
         self._open: dict[Request, None] = {}  # owed to somebody, the oldest first
         self._given_up = 0  # of those at the server
@@ -102,38 +105,36 @@ class Hub(Machine):
     def asked(self, _: object) -> None:
         """Put the requests in their places, and send those whose place is at the server."""
         asked, self._asked = self._asked, []
-        by_key, sent = self._by_key, self._sent
+        by_key, serving = self._by_key, self._sent is not None
         for request in asked:
             queue = by_key.get(request.key)
             if queue is None:
                 queue = by_key[request.key] = deque()
             queue.append(request)
             self._open[request] = None
-            if sent is not None and (request.key is None or len(queue) == 1):
-                self._send(request, sent)
+            if serving and (request.key is None or len(queue) == 1):
+                self._send(request)
+        self._flush()
         if self._timer is None:
             self._timer = self.engine.schedule_at(asked[0].until, self, OVERDUE, None)
 
-    def _send(self, request: Request, sent: Outgoing) -> None:
-        self._unsent -= len(request.wire)
+    def _send(self, request: Request) -> None:
         request.sent = True
-        sent.say(request.wire)
+        self._due.append(request.wire)
 
-    def _send_due(self, key: Hashable, sent: Outgoing) -> None:
-        """Send what is due of one key, none of which is sent; what was given up goes nowhere."""
+    def _flush(self) -> None:
+        """Say at once what has come to be due."""
+        if self._due and self._sent is not None:
+            wire = b"".join(self._due)
+            self._due.clear()
+            self._unsent -= len(wire)
+            self._sent.say(wire)
+
+    def _send_due(self, key: Hashable) -> None:
+        """Send what is due of one key, none of which is sent."""
         queue = self._by_key[key]
-        for _ in range(len(queue)):
-            request = queue.popleft()
-            if request.source is None:
-                self._unsent -= len(request.wire)
-                continue
-            self._send(request, sent)
-            if key is not None:
-                queue.appendleft(request)
-                break
-            queue.append(request)
-        if not queue:
-            del self._by_key[key]
+        for request in queue if key is None else (queue[0],):
+            self._send(request)
 
     @ALIVE.on(Waiting)
     def awaited(self, waiting: Waiting) -> None:
@@ -179,7 +180,8 @@ class Hub(Machine):
         self._sent = Outgoing(self, server)
         self._received = Incoming(self, server, author.replies or author.framing)
         for key in list(self._by_key):
-            self._send_due(key, self._sent)
+            self._send_due(key)
+        self._flush()
         self._make_room()
 
     @SERVING.on(Event.WRITE_READY)
@@ -197,13 +199,15 @@ class Hub(Machine):
                 wrong = self._share(reply)
             except Exception as error:
                 # A plugin's mistake: whose answers are still right cannot be known any more.
-                self.engine.log("error", f"{self.name}: split() failed", error)
+                history = Machine.crashed(self, error)
+                self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
                 wrong = "split() failed"
             if wrong:
                 return self._lose(wrong)
         if received.stopped:
             fault = received.fault
             return self._lose(fault.value if fault else "the server has ended")
+        self._flush()
         self._make_room()
         return None
 
@@ -226,8 +230,8 @@ class Hub(Machine):
             if request.source is None:
                 self._count("late")
             else:
-                source = request.source
-                self.engine.deliver_soon(source.ticket, Delivery, Delivery(request, part))
+                delivery = Delivery(request, part)
+                self.engine.queue.append((request.source.ticket, Delivery, delivery))
             if part.last:
                 self._finish(request, queue)
         orphans += not parts
@@ -245,15 +249,22 @@ class Hub(Machine):
             del self._open[request]
         if not queue:
             del self._by_key[request.key]
-        elif request.key is not None and self._sent is not None:
-            self._send_due(request.key, self._sent)
+        elif request.key is not None:
+            self._send_due(request.key)
 
     # -- requests that are not answered ------------------------------------------------------
 
     def _give_up(self, request: Request) -> None:
         del self._open[request]
         request.source = None
-        self._given_up += request.sent
+        if request.sent:
+            self._given_up += 1
+            return
+        self._unsent -= len(request.wire)
+        queue = self._by_key[request.key]
+        queue.remove(request)
+        if not queue:
+            del self._by_key[request.key]
 
     @ALIVE.on(OVERDUE, to=(IDLE,))
     def overdue(self, _: object) -> State | None:
@@ -261,25 +272,32 @@ class Hub(Machine):
         self._timer = None
         now = self.engine.now
         late = list(takewhile(lambda request: request.until <= now, self._open))
+        stuck = self._sent is not None and not all(request.sent for request in late)
         for request in late:
             self._tell(request, "no answer in time")
             self._give_up(request)
         self._count("timed_out", len(late))
-        if self._given_up > GIVEN_UP:
-            return self._lose(f"more than {GIVEN_UP} requests were not answered in time")
+        if stuck or self._given_up > GIVEN_UP:
+            return self._lose("the server leaves requests unanswered")
         oldest = next(iter(self._open), None)
         if oldest is not None:
             self._timer = self.engine.schedule_at(oldest.until, self, OVERDUE, None)
+        self._make_room()
         return None
 
-    @ALIVE.on(Gone, to=(CLOSED,))
+    @ALIVE.on(Gone, to=(IDLE, CLOSED))
     def left(self, gone: Gone) -> State | None:
         """What a source asked for is owed to nobody. With the last one the connection goes."""
         self.sources.pop(gone.source, None)
         for request in gone.requests:
             if request in self._open:
                 self._give_up(request)
-        return None if self.sources else self.CLOSED
+        if not self.sources:
+            return self.CLOSED
+        if self._given_up > GIVEN_UP:
+            return self._lose("the server leaves requests unanswered")
+        self._make_room()
+        return None
 
     def _lose(self, why: str) -> State:
         """The connection is over: no request under way is answered; the next one opens another."""
@@ -305,6 +323,7 @@ class Hub(Machine):
             self._server.do_io_close()
         self._sent = self._received = self._server = None
         self._by_key.clear()
+        self._due.clear()
         self._given_up = 0
         self._unsent = sum(len(request.wire) for request in self._asked)
         if self._timer is not None:
