@@ -237,6 +237,8 @@ class Hub(Machine):
         orphans += not parts
         if not orphans:
             return ""
+        if not self._service.counts["orphan"]:
+            self._log("a part that nobody asked for; more of them will only be counted")
         self._count("orphan", orphans)
         return "a part that nobody asked for" if author.orphans == "reconnect" else ""
 
