@@ -149,10 +149,11 @@ class Splitter(Session):
 
     def _ask(self, message: bytes) -> None:
         key = self.key(message)
-        if isinstance(key, Reject | Resend):
-            self._unturned = key
-            return
-        hash(key)  # a key that is none must fail here, not in the hub
+        if key is not None:
+            if isinstance(key, Reject | Resend):
+                self._unturned = key
+                return
+            hash(key)  # one that cannot be a key must fail here, not in the hub
         wire = self.framing.encode(message)
         request = Request(self, key, message, wire, self.engine.now + self.timeout_s)
         self._asked[request] = None

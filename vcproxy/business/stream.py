@@ -38,9 +38,10 @@ class Incoming:
         """The next message; None: there is none yet, or never will be."""
         if not self._whole:
             reader = self._reader
-            if not reader.avail:
+            buffer = reader.buffer
+            if buffer.written == reader.position:
                 return None
-            full = not reader.buffer.room
+            full = buffer.held >= buffer.water_mark
             self._whole = self._decoder.feed(reader.read())
             if full:
                 self.vio.reenable()
@@ -90,7 +91,7 @@ class Outgoing:
     @property
     def full(self) -> bool:
         """Whether so much waits that no more should be said until some has gone."""
-        if self.reader.avail < SLAB:
+        if self.buffer.written - self.reader.position < SLAB:
             return False
         self.vio.pending = False
         return True
