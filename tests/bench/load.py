@@ -1,7 +1,7 @@
 """The load: servers and clients, each a process of its own, bare so that two cores suffice.
 
     python -m tests.bench.load echo | sink
-    python -m tests.bench.load bulk | trips | churn | idle  PORT TUNNELS AMOUNT
+    python -m tests.bench.load bulk | trips | lines | churn | idle  PORT TUNNELS AMOUNT
 
 A server prints its port. A client prepares, prints `ready`, waits for a line, works, prints its
 figures as JSON, and keeps what it opened until its standard input ends: the caller reads the
@@ -20,6 +20,7 @@ from typing import NoReturn
 
 LOOPBACK = "127.0.0.1"
 MESSAGE = bytes(64)
+LINE = b'{"id": 1, "op": "put", "text": "%s"}\n' % bytes(165).replace(b"\0", b"x")  # 200 bytes
 CHUNK = 256 * 1024
 HEADER = struct.Struct("!Q")  # a bulk stream begins with its length, so no proxy need half-close
 WARM_S = 0.2  # enough for every path to have run a few thousand times
@@ -102,11 +103,11 @@ def connect(port: int) -> int:
     return socket.create_connection((LOOPBACK, port)).detach()
 
 
-def echoed(fd: int) -> None:
+def echoed(fd: int, size: int = len(MESSAGE)) -> None:
     """Take one message back, whole."""
     got = len(os.read(fd, CHUNK))
-    if got != len(MESSAGE):
-        sys.exit(f"{got} bytes came back where {len(MESSAGE)} were sent")
+    if got != size:
+        sys.exit(f"{got} bytes came back where {size} were sent")
 
 
 def bulk(port: int, _tunnels: int, size: float) -> None:
@@ -124,7 +125,7 @@ def bulk(port: int, _tunnels: int, size: float) -> None:
         report(size / 2**30, perf_counter() - begin)
 
 
-def trips(port: int, tunnels: int, seconds: float) -> None:
+def trips(port: int, tunnels: int, seconds: float, message: bytes = MESSAGE) -> None:
     """Bounce one message at a time on every tunnel. Reports round trips and their latency."""
     fds = [connect(port) for _ in range(tunnels)]
     epoll = select.epoll()
@@ -134,21 +135,22 @@ def trips(port: int, tunnels: int, seconds: float) -> None:
 
     def bounce(seconds: float) -> tuple[float, list[float]]:
         poll, write, take, now = epoll.poll, os.write, echoed, perf_counter
+        size = len(message)
         latencies: list[float] = []
         flying = tunnels
         begin = now()
         end = begin + seconds
         for fd in fds:
             sent[fd] = now()
-            write(fd, MESSAGE)
+            write(fd, message)
         while flying:
             for fd, _ in poll():
-                take(fd)
+                take(fd, size)
                 back = now()
                 latencies.append(back - sent[fd])
                 if back < end:
                     sent[fd] = back
-                    write(fd, MESSAGE)
+                    write(fd, message)
                 else:
                     flying -= 1
         return now() - begin, latencies
@@ -157,6 +159,11 @@ def trips(port: int, tunnels: int, seconds: float) -> None:
     ready()
     spent, latencies = bounce(seconds)
     report(len(latencies), spent, latencies)
+
+
+def lines(port: int, tunnels: int, seconds: float) -> None:
+    """Bounce JSON lines. Reports what `trips` does."""
+    trips(port, tunnels, seconds, LINE)
 
 
 def churn(port: int, tunnels: int, seconds: float) -> None:
@@ -213,7 +220,13 @@ def idle(port: int, tunnels: int, _amount: float) -> None:
 
 
 SERVERS: dict[str, Callable[[], NoReturn]] = {"echo": echo, "sink": sink}
-CLIENTS = {"bulk": bulk, "trips": trips, "churn": churn, "idle": idle}
+CLIENTS: dict[str, Callable[[int, int, float], None]] = {
+    "bulk": bulk,
+    "trips": trips,
+    "lines": lines,
+    "churn": churn,
+    "idle": idle,
+}
 
 if __name__ == "__main__":
     role, *numbers = sys.argv[1:]

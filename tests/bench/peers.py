@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 from threading import Timer
@@ -45,7 +45,7 @@ class Peer:
     needs: str = ""
     """The Python module it cannot do without."""
     only: tuple[str, ...] = ()
-    """The workloads it is made for; empty: all."""
+    """The workloads it is made for; empty: all but those that are a plugin's work."""
     most_tunnels: int = sys.maxsize
 
     def missing(self) -> str:
@@ -229,6 +229,21 @@ servers = ["tcp://127.0.0.1:$server"]
 """
 
 
+def service(plugin: str, options: str) -> tuple[Peer, Peer]:
+    """A bundled plugin, and the program that somebody might write instead."""
+    tell = "import sys; print('Python', sys.version.split()[0])"
+    ours = vcproxy(f"vcproxy-{plugin}", "true", only=(plugin,))
+    return (
+        replace(ours, config=ours.config.replace('"forward"', f'"{plugin}"\noptions = {options}')),
+        Peer(
+            f"streams-{plugin}",
+            (sys.executable, "-m", "tests.bench.services", plugin, "$listen", "$server"),
+            version=(sys.executable, "-c", tell),
+            only=(plugin,),
+        ),
+    )
+
+
 def haproxy(name: str, tuning: str = "", only: tuple[str, ...] = ()) -> Peer:
     return Peer(
         name,
@@ -285,5 +300,7 @@ PEERS = {
             for library in ("asyncio", "uvloop")
             for style in ("streams", "protocol")
         ),
+        *service("validate", '{ framing = "json-lines", required = ["id"] }'),
+        *service("split", "{ }"),
     )
 }

@@ -61,6 +61,9 @@ GOALS = (
     Goal("trips-1000", 1.3, "vcproxy", as_in="trips-50"),
     Goal("idle", 12),
     Goal("start", 400),
+    # From the issue that ordered the business machines.
+    Goal("validate", 0.6, "streams-validate", peer="vcproxy-validate"),
+    Goal("split", 0.6, "streams-split", peer="vcproxy-split"),
 )
 
 

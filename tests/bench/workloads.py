@@ -41,7 +41,7 @@ class Traffic:
     scale: float = 1e6
 
     def suits(self, peer: Peer) -> bool:
-        meant = not peer.only or self.name in peer.only
+        meant = self.name in peer.only if peer.only else self.client != "lines"
         return meant and self.tunnels_of(peer) <= peer.most_tunnels
 
     def tunnels_of(self, peer: Peer) -> int:
@@ -101,11 +101,17 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         title = f"64-byte round trips, {tunnels} connection{'s' if tunnels > 1 else ''}"
         return Traffic(f"trips-{tunnels}", title, "us", "/s", "echo", "trips", tunnels, seconds)
 
+    def lines(plugin: str) -> Traffic:
+        title = f"{plugin}: 200-byte JSON lines, 50 connections"
+        return Traffic(plugin, title, "us", "/s", "echo", "lines", 50, seconds)
+
     every: tuple[Workload, ...] = (
         Traffic("bulk", "bulk", "ms/GiB", "GiB/s", "sink", "bulk", 1, bulk_gib * 2**30, scale=1e3),
         trips(1),
         trips(50),
         trips(1000),
+        lines("validate"),
+        lines("split"),
         Traffic("churn", "connect, echo, close", "us", "/s", "echo", "churn", 8, seconds),
         Traffic(
             "idle", "idle tunnel", "KiB", "opened/s", "echo", "idle", idle, 0, resident_kib, scale=1

@@ -232,3 +232,14 @@ def test_a_forgotten_buffer_gives_its_memory_back() -> None:
     del reader, buffer
     gc.collect()
     assert memory.used == 0
+
+
+def test_a_small_message_is_read_without_a_copy() -> None:
+    memory = Memory(1 << 20)
+    buffer = IOBuffer(memory)
+    reader = buffer.reader()
+    message = bytes(200)
+    for _ in range(3):
+        buffer.write(message)
+        assert reader.read() is message
+        assert (buffer.held, memory.used, reader.avail) == (0, 0, 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 from vcproxy.engine.address import Address
 from vcproxy.upstream.servers import RoundRobin
@@ -27,3 +29,7 @@ class Service:
     """Seconds that a connection may last."""
     half_close: bool = True
     """Whether one direction may go on when the other has ended."""
+    counts: Counter[str] = field(default_factory=Counter, compare=False)
+    """What has happened to its sessions, by name."""
+    shared: dict[Hashable, object] = field(default_factory=dict, compare=False)
+    """What its sessions have in common, as a server's connection."""

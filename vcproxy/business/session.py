@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunnels.two_way import TwoWayTunnel
+from vcproxy.business.farewell import Farewell
+from vcproxy.business.stream import Outgoing
 from vcproxy.machine.machine import Machine
 
 if TYPE_CHECKING:
@@ -17,22 +19,28 @@ class Session(Machine):
     """One client's conversation. A subclass declares its states; see Machine.
 
     It is made and started when a client's connection is established, and runs under the client's
-    mutex. In its final state it closes what it owns. An exception ends it, closed.
+    mutex. Nothing touches a server before `connect` or `seek`. In its final state it closes what it
+    owns, after the client has been told what was said with `answer`. An exception ends it, closed.
     """
 
     vcproxy_plugin: ClassVar[bool] = True
     needs_upstream: ClassVar[bool | None] = None
     """True: a listener must name an upstream; False: it must not; None: as it likes."""
 
-    __slots__ = ("client", "server", "service")
+    __slots__ = ("_untried", "answers", "client", "server", "service")
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
         self.client = client
         self.service = service
         self.server: NetVConnection | None = None
+        self.answers: Outgoing | None = None
+        """The way to the client, once `answer` has been used."""
+        self._untried: list[Server] = []
         client.set_inactivity_timeout(service.inactivity_s)
         client.set_active_timeout(service.active_s)
+
+    # -- the server --------------------------------------------------------------------------
 
     def connect(self, server: Server) -> None:
         """Ask for the server VC: CONNECTED or ERROR follows, with the VC."""
@@ -40,15 +48,55 @@ class Session(Machine):
             self, server.address, tls=server.tls, timeout=self.service.connect_s
         )
 
+    def seek(self) -> None:
+        """Connect to the upstream's server whose turn it is: see `connect`."""
+        assert self.service.upstream is not None, "there is no upstream: set needs_upstream = True"
+        self._untried = self.service.upstream.order()
+        self.connect(self._untried.pop(0))
+
+    def seek_on(self) -> bool:
+        """The server failed: close it, and connect to the next. False: none is left."""
+        failed = self.server
+        assert failed is not None, "seek() first: no server has failed"
+        failed.do_io_close()
+        then = "trying the next" if self._untried else "no server is left"
+        self.log(f"server {failed.name} failed: {failed.error}; {then}")
+        if self._untried:
+            self.connect(self._untried.pop(0))
+            return True
+        self.server = None
+        return False
+
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
         """Lend client and server to a tunnel: TunnelDone brings them back."""
         assert self.server is not None, "connect() first: there is no server to lend"
         half_close = self.service.half_close
         tunnel(self, self.client, self.server, half_close=half_close, **options).start()
 
+    # -- the client --------------------------------------------------------------------------
+
+    def answer(self, data: bytes) -> None:
+        """Say something to the client, as it stands, while no tunnel has it."""
+        if self.answers is None:
+            self.answers = Outgoing(self, self.client)
+        self.answers.say(data)
+
+    # -- the end -----------------------------------------------------------------------------
+
     def log(self, text: object) -> None:
         """Log a line, with the session's name before it."""
         self.engine.log("info", f"{self.name}: {text}")
+
+    def count(self, what: str) -> None:
+        """Count one more of something in the service's `counts`."""
+        self.service.counts[what] += 1
+
+    def fail(self, why: str) -> None:
+        """Something here is broken: close, abnormally on both sides; the log has the history."""
+        self.count("failed")
+        history = "\n".join(map(str, self.history()))
+        self.engine.log("error", f"{self.name}: {why}\n{history}")
+        self.close(ConnectionError(why))
 
     def close(self, error: Exception | None = None) -> None:
         """Close both VCs; with an error their peers see a reset, not an orderly end."""
@@ -58,4 +106,11 @@ class Session(Machine):
 
     def finished(self) -> None:
         """The machine is over: nothing stays open behind it."""
-        self.close()
+        if self.answers is not None and not self.client.closed:
+            Farewell(self.client, self.answers.reader).start()
+            if self.server is not None:
+                self.server.do_io_close()
+        else:
+            if self.answers is not None:
+                self.answers.close()
+            self.close()

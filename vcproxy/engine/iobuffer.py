@@ -187,6 +187,21 @@ class IOBuffer:
             self._behind += 1
         return reader
 
+    def _take_only(self) -> bytes | None:
+        """Give away the only block to the only reader: a small message costs no copy then."""
+        blocks = self.blocks
+        if len(blocks) != 1 or len(self.readers) != 1:
+            return None
+        block = blocks[0]
+        if type(block) is not bytes:
+            return None
+        blocks.clear()
+        self._first += 1
+        self._behind = 0
+        self.held -= len(block)
+        self.memory.used -= len(block)
+        return block
+
     def _passed_first(self) -> None:
         """One more reader has passed the first block: drop the blocks that nobody needs."""
         self._behind -= 1
@@ -252,6 +267,12 @@ class Reader:
 
     def read(self, limit: int | None = None) -> bytes:
         """Copy what comes next, at most `limit` bytes, and consume it."""
+        if limit is None and not self._offset and self._block == self.buffer._first:
+            whole = self.buffer._take_only()
+            if whole is not None:
+                self._block += 1
+                self.position += len(whole)
+                return whole
         data = self.peek(limit)
         self.consume(len(data))
         return data

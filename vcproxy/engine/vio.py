@@ -147,6 +147,10 @@ class VIO:
         """It was replaced, or its VC closed: nothing of it is delivered any more."""
         self.live = False
         self.cont = None
+        self.uncouple()
+
+    def uncouple(self) -> None:
+        """Have both sides tell their continuations again. A bridge ends, soon. See `couple`."""
         if self.partner is not None:
             self.partner.partner = self.partner.straight = None
             self.partner = self.straight = None

@@ -1,0 +1,89 @@
+"""The bundled split: many clients, one server connection, each gets what is its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.split import Split
+from tests.business.world import World, shout, silent
+from vcproxy.config.options import OptionsError, read_options
+from vcproxy.drivers.sim import Peer, Simulation
+
+KEYED: dict[str, Any] = {"framing": "json-lines", "key": "id", "answer": "no id", "keep": True}
+
+
+def world_of(sim: Simulation, options: dict[str, Any], script: Any) -> World:
+    made, _ = read_options(Split, options, Path())
+    return World(sim, Split, script, options=made)
+
+
+def test_by_order() -> None:
+    with Simulation(1) as sim:
+        world = world_of(sim, {}, shout)
+        clients = [world.client(b"a%d\n" % n, b"b%d\n" % n) for n in range(5)]
+        sim.run(until=lambda: all(len(client.received) == 6 for client in clients))
+        assert clients[3].received == b"A3\nB3\n"
+        assert len(world.servers) == 1
+
+
+def test_by_key_in_any_order_and_in_arrays() -> None:
+    def answer(peer: Peer, _: bytes) -> None:
+        requests = [json.loads(line) for line in peer.received.splitlines()]
+        if len(requests) == 3:
+            one, two, three = ({"id": request["id"], "ok": True} for request in requests)
+            peer.send(json.dumps([three, one]).encode() + b"\n")
+            peer.send(json.dumps(two).encode() + b"\n")
+
+    with Simulation(1) as sim:
+        world = world_of(sim, KEYED, answer)
+        ids = [1, True, "1"]  # three keys
+        clients = [world.client(json.dumps({"id": each}).encode() + b"\n") for each in ids]
+        sim.run(until=lambda: all(client.received for client in clients))
+        assert [json.loads(client.received)["id"] for client in clients] == ids
+
+
+def test_several_parts() -> None:
+    def answer(peer: Peer, _: bytes) -> None:
+        peer.send(b'{"id":1,"end":false}\n[{"id":1,"end":true}]\n{"id":1,"end":true}\n')
+
+    with Simulation(1) as sim:
+        world = world_of(sim, {**KEYED, "last": "end"}, answer)
+        client = world.client(b'{"id":1}\n')
+        sim.run(until=lambda: world.service.counts["orphan"] == 1)
+        sim.run(until=lambda: client.received.count(b"\n") == 2)
+
+
+def test_a_request_without_the_key_is_answered_by_the_proxy() -> None:
+    with Simulation(1) as sim:
+        world = world_of(sim, KEYED, shout)
+        client = world.client(b'{}\nnonsense\n[1]\n{"id":')
+        client.end()
+        sim.run(until=lambda: client.ended)
+        assert client.received == b"no id\n" * 3
+        assert world.servers == []
+
+
+def test_an_answer_that_is_none_is_an_orphan_and_the_request_is_told() -> None:
+    with Simulation(1) as sim:
+        options = {**KEYED, "timeout": "5s", "unanswered": "sorry"}
+        world = world_of(sim, options, lambda peer, _: peer.send(b'nonsense\n{"id":2}\n7\n'))
+        client = world.client(b'{"id":1}\n')
+        sim.run(until=lambda: client.received == b"sorry\n")
+        assert world.service.counts["orphan"] == 3
+
+
+def test_with_nothing_to_say_the_client_is_closed() -> None:
+    with Simulation(1) as sim:
+        world = world_of(sim, {**KEYED, "timeout": "5s"}, silent)
+        client = world.client(b'{"id":1}\n')
+        sim.run(until=lambda: client.ended)
+        assert sim.now == pytest.approx(5.0)
+
+
+def test_an_answer_that_is_no_message_is_refused() -> None:
+    with pytest.raises(OptionsError, match="delimiter"):
+        read_options(Split, {"unanswered": "two\nlines"}, Path())

@@ -1,0 +1,99 @@
+"""The bundled validate: what its options say is valid passes, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.validate import Validate
+from tests.business.world import World, shout
+from vcproxy.config.options import OptionsError, read_options
+from vcproxy.drivers.sim import Simulation
+from vcproxy.testing.machines import check_machine
+
+
+def exchange(options: dict[str, Any], said: bytes) -> tuple[bytes, bytes]:
+    """What the client is answered, and what has reached the server."""
+    made, _ = read_options(Validate, options, Path())
+    with Simulation(1) as sim:
+        world = World(sim, Validate, shout, options=made)
+        client = world.client(said)
+        client.end()
+        sim.run(until=lambda: client.ended)
+        return bytes(client.received), world.at_server if world.servers else b""
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "answered", "forwarded"),
+    [
+        ({}, b"a\nb\n", b"A\nB\n", b"a\nb\n"),
+        ({"pattern": "a.*", "answer": "no"}, b"b\nabc\n", b"no\n", b""),
+        (
+            {"pattern": "a.*", "answer": "no", "keep": True, "in_turn": True},
+            b"abc\nb\na\n\xff\n",
+            b"ABC\nno\nA\nno\n",
+            b"abc\na\n",
+        ),
+        ({"wait": "soon"}, b"a\n", b"soon\nA\n", b"a\n"),
+        (
+            {"framing": "json-lines", "answer": "no", "keep": True},
+            b'[1]\n\nNaN\n{"a":\n' + b"[" * 5000 + b"\n",
+            b"no\nno\nno\n[1]\n",
+            b"[1]\n",
+        ),
+        (
+            {"required": ["id", "op"], "answer": "no", "keep": True},
+            b'{"id": 1}\n[]\n{"op": 1, "id": 1}\n',
+            b'no\nno\n{"OP": 1, "ID": 1}\n',
+            b'{"op": 1, "id": 1}\n',
+        ),
+        ({"framing": "delimiter", "delimiter": "\r\n"}, b"a\nb\r\n", b"A\nB\r\n", b"a\nb\r\n"),
+        (
+            {"framing": "length-prefix", "width": 2, "pattern": "a", "answer": "no"},
+            b"\0\1b",
+            b"\0\2no",
+            b"",
+        ),
+        (
+            {
+                "framing": "length-prefix",
+                "width": 2,
+                "byte_order": "little",
+                "inclusive": True,
+            },
+            b"\4\0hi",
+            b"\4\0HI",
+            b"\4\0hi",
+        ),
+        ({"framing": "netstring", "limit": "5B"}, b"2:hi,6:longer,", b"2:HI,", b"2:hi,"),
+        ({"framing": "fixed", "size": "2B"}, b"abcde", b"ABCD", b"abcd"),
+    ],
+)
+def test_what_options_mean(
+    options: dict[str, Any], said: bytes, answered: bytes, forwarded: bytes
+) -> None:
+    assert exchange(options, said) == (answered, forwarded)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"framing": "delimiter"}, 'framing = "delimiter" needs delimiter'),
+        ({"width": 4}, 'width is for framing = "length-prefix", this is "lines"'),
+        ({"framing": "length-prefix", "width": 3}, "must be 1, 2, 4 or 8, not 3"),
+        ({"framing": "line"}, 'did you mean "lines"?'),
+        ({"pattern": "("}, "must be a valid regular expression"),
+        ({"answer": "two\nlines"}, "may not hold the delimiter"),
+        ({"wait": "long", "limit": "3B"}, "over the limit 3B"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(OptionsError) as caught:
+        read_options(Validate, options, Path())
+    assert problem in str(caught.value.faults[0].message)
+
+
+def test_it_is_a_sound_machine() -> None:
+    assert check_machine(Validate)

@@ -1,0 +1,360 @@
+"""Hub: one server connection that many sources share, and who is owed which part of its replies.
+
+One for each listener and engine, made by its first source and gone with its last. Sources and hub
+are conversations of their own: they only send each other messages, so a source that breaks, stalls
+or leaves costs the others nothing.
+
+    IDLE --a request--> CONNECTING --CONNECTED--> SERVING
+      ^---- no server ------+                        |
+      ^---- the server has gone ---------------------+       no source is left: CLOSED
+
+Requests with the key None are sent at once, and answered in their order. Of those with one key only
+the oldest is at the server; the next follows when it is done, so that equal keys of two sources are
+never mixed up. A request that was given up at the server still holds its place: the answer that may
+yet come is the one it was owed, and is dropped. A server that leaves such places taken, for others
+to wait behind or too many of them, is given up itself: a fresh connection owes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from vcproxy.business.sharing import Delivery, Gone, Request, Room, Unanswered, Waiting
+from vcproxy.business.stream import Incoming, Outgoing
+from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.mutex import Mutex
+from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import State
+
+if TYPE_CHECKING:
+    from vcproxy.business.service import Service
+    from vcproxy.business.splitter import Splitter
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.scheduler import Action
+    from vcproxy.engine.vio import VIO
+    from vcproxy.upstream.servers import Server
+
+GIVEN_UP = 1000
+"""Requests given up and not answered yet: sources that leave cause some, a server that is well
+answers them soon."""
+
+ASKED = "ASKED"
+"""Tag: there are requests."""
+OVERDUE = "OVERDUE"
+"""Tag: the oldest request has waited too long."""
+
+
+class Hub(Machine):
+    """Sends what sources ask to one server, and each its part of what comes back."""
+
+    __slots__ = (
+        "_asked", "_by_key", "_due", "_given_up", "_open", "_received", "_sent", "_server",
+        "_service", "_timer", "_unsent", "_untried", "_waiting", "sources",
+    )  # fmt: skip
+
+    ALIVE = State()
+    IDLE = State(parent=ALIVE, initial=True)
+    CONNECTING = State(parent=ALIVE)
+    SERVING = State(parent=ALIVE)
+    CLOSED = State(final=True)
+
+    def __init__(self, engine: Engine, service: Service) -> None:
+        super().__init__(engine, Mutex(), name=f"{service.name} hub")
+        self._service = service
+        self.sources: dict[Splitter, None] = {}
+        """Who shares it: a source enters itself, and leaves with Gone."""
+        self._asked: list[Request] = []  # in this turn
+        self._due: list[bytes] = []
+        self._by_key: dict[Hashable, deque[Request]] = {}
+        self._open: dict[Request, None] = {}  # owed to somebody, the oldest first
+        self._given_up = 0  # of those at the server
+        self._unsent = 0  # bytes
+        self._waiting: list[Splitter] = []
+        self._timer: Action | None = None
+        self._untried: list[Server] = []
+        self._server: NetVConnection | None = None
+        self._sent: Outgoing | None = None
+        self._received: Incoming | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should be asked for now: see Waiting."""
+        return self._unsent >= SLAB or (self._sent is not None and self._sent.full)
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def ask(self, request: Request) -> None:
+        """Have a request answered: its source gets Deliveries, or Unanswered.
+
+        A source calls it directly, for it runs on the same engine; the hub itself takes all that
+        were asked in a turn at once.
+        """
+        if not self._asked:
+            self.engine.schedule(self, ASKED, None)
+        self._asked.append(request)
+        self._unsent += len(request.wire)
+
+    @IDLE.on(ASKED, to=CONNECTING)
+    @CONNECTING.on(ASKED)
+    @SERVING.on(ASKED)
+    def asked(self, _: object) -> None:
+        """Put the requests in their places, and send those whose place is at the server."""
+        asked, self._asked = self._asked, []
+        by_key, serving = self._by_key, self._sent is not None
+        for request in asked:
+            queue = by_key.get(request.key)
+            if queue is None:
+                queue = by_key[request.key] = deque()
+            queue.append(request)
+            self._open[request] = None
+            if serving and (request.key is None or len(queue) == 1):
+                self._send(request)
+        self._flush()
+        if self._timer is None:
+            self._timer = self.engine.schedule_at(asked[0].until, self, OVERDUE, None)
+
+    def _send(self, request: Request) -> None:
+        request.sent = True
+        self._due.append(request.wire)
+
+    def _flush(self) -> None:
+        """Say at once what has come to be due."""
+        if self._due and self._sent is not None:
+            wire = b"".join(self._due)
+            self._due.clear()
+            self._unsent -= len(wire)
+            self._sent.say(wire)
+
+    def _send_due(self, key: Hashable) -> None:
+        """Send what is due of one key, none of which is sent."""
+        queue = self._by_key[key]
+        for request in queue if key is None else (queue[0],):
+            self._send(request)
+
+    @ALIVE.on(Waiting)
+    def awaited(self, waiting: Waiting) -> None:
+        """A source has more to ask than there is room for."""
+        self._waiting.append(waiting.source)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._waiting and not self.full:
+            for source in self._waiting:
+                self.engine.deliver_soon(source.ticket, Room, Room())
+            self._waiting.clear()
+
+    # -- the server --------------------------------------------------------------------------
+
+    @CONNECTING.enter
+    def connecting(self) -> None:
+        """There is something to ask."""
+        assert self._service.upstream is not None
+        self._untried = self._service.upstream.order()
+        self._connect()
+
+    def _connect(self) -> None:
+        server = self._untried.pop(0)
+        self._server = self.engine.connect(
+            self, server.address, tls=server.tls, timeout=self._service.connect_s
+        )
+
+    @CONNECTING.on(Event.ERROR, to=(IDLE,))
+    def refused(self, server: NetVConnection) -> State | None:
+        """Try the next server."""
+        if self._untried:
+            self._log(f"server {server.name} failed: {server.error}; trying the next")
+            server.do_io_close()
+            self._connect()
+            return None
+        return self._lose(f"server {server.name} failed: {server.error}; no server is left")
+
+    @CONNECTING.on(Event.CONNECTED, to=SERVING)
+    def connected(self, server: NetVConnection) -> None:
+        """Ask what has gathered."""
+        author = next(iter(self.sources))
+        self._sent = Outgoing(self, server)
+        self._received = Incoming(self, server, author.replies or author.framing)
+        for key in list(self._by_key):
+            self._send_due(key)
+        self._flush()
+        self._make_room()
+
+    @SERVING.on(Event.WRITE_READY)
+    def heard(self, vio: VIO) -> None:
+        """The server has taken some."""
+        self._make_room()
+
+    @SERVING.on(Event.READ_READY, Event.EOS, to=(IDLE,))
+    def answered(self, vio: VIO) -> State | None:
+        """Give each source its part of what has come."""
+        received = self._received
+        assert received is not None
+        while (reply := received.take()) is not None:
+            try:
+                wrong = self._share(reply)
+            except Exception as error:
+                # A plugin's mistake: whose answers are still right cannot be known any more.
+                history = Machine.crashed(self, error)
+                self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
+                wrong = "split() failed"
+            if wrong:
+                return self._lose(wrong)
+        if received.stopped:
+            fault = received.fault
+            return self._lose(fault.value if fault else "the server has ended")
+        self._flush()
+        self._make_room()
+        return None
+
+    @SERVING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=IDLE)
+    def broke(self, vio: VIO) -> None:
+        """The connection is of no use any more."""
+        self._lose(f"{vio.name}: {vio.error or 'it lasted too long'}")
+
+    def _share(self, reply: bytes) -> str:
+        """Split one reply; what is wrong with it, if the connection has to be given up."""
+        author = next(iter(self.sources))
+        parts = orphans = 0
+        for part in author.split(reply):
+            parts += 1
+            queue = self._by_key.get(part.key)
+            if queue is None:
+                orphans += 1
+                continue
+            request = queue[0]
+            if request.source is None:
+                self._count("late")
+            else:
+                delivery = Delivery(request, part)
+                self.engine.queue.append((request.source.ticket, Delivery, delivery))
+            if part.last:
+                self._finish(request, queue)
+        orphans += not parts
+        if not orphans:
+            return ""
+        if not self._service.counts["orphan"]:
+            self._log("a part that nobody asked for; more of them will only be counted")
+        self._count("orphan", orphans)
+        return "a part that nobody asked for" if author.orphans == "reconnect" else ""
+
+    def _finish(self, request: Request, queue: deque[Request]) -> None:
+        """The oldest of its key has been answered."""
+        queue.popleft()
+        if request.source is None:
+            self._given_up -= 1
+        else:
+            del self._open[request]
+        if not queue:
+            del self._by_key[request.key]
+        elif request.key is not None:
+            self._send_due(request.key)
+
+    # -- requests that are not answered ------------------------------------------------------
+
+    def _give_up(self, request: Request) -> None:
+        del self._open[request]
+        request.source = None
+        if request.sent:
+            self._given_up += 1
+            return
+        self._unsent -= len(request.wire)
+        queue = self._by_key[request.key]
+        queue.remove(request)
+        if not queue:
+            del self._by_key[request.key]
+
+    @ALIVE.on(OVERDUE, to=(IDLE,))
+    def overdue(self, _: object) -> State | None:
+        """Give up what has waited too long. Its place stays taken: see the module."""
+        self._timer = None
+        now = self.engine.now
+        late = list(takewhile(lambda request: request.until <= now, self._open))
+        stuck = self._sent is not None and not all(request.sent for request in late)
+        for request in late:
+            self._tell(request, "no answer in time")
+            self._give_up(request)
+        self._count("timed_out", len(late))
+        if stuck or self._given_up > GIVEN_UP:
+            return self._lose("the server leaves requests unanswered")
+        oldest = next(iter(self._open), None)
+        if oldest is not None:
+            self._timer = self.engine.schedule_at(oldest.until, self, OVERDUE, None)
+        self._make_room()
+        return None
+
+    @ALIVE.on(Gone, to=(IDLE, CLOSED))
+    def left(self, gone: Gone) -> State | None:
+        """What a source asked for is owed to nobody. With the last one the connection goes."""
+        self.sources.pop(gone.source, None)
+        for request in gone.requests:
+            if request in self._open:
+                self._give_up(request)
+        if not self.sources:
+            return self.CLOSED
+        if self._given_up > GIVEN_UP:
+            return self._lose("the server leaves requests unanswered")
+        self._make_room()
+        return None
+
+    def _lose(self, why: str) -> State:
+        """The connection is over: no request under way is answered; the next one opens another."""
+        self._log(f"{why}; {len(self._open)} requests are not answered")
+        self._count("unanswered", len(self._open))
+        for request in self._open:
+            self._tell(request, why)
+        self._open.clear()
+        self._close()
+        self._make_room()
+        return self.IDLE
+
+    def _tell(self, request: Request, why: str) -> None:
+        if request.source is not None:
+            source = request.source
+            self.engine.deliver_soon(source.ticket, Unanswered, Unanswered(request, why))
+
+    def _close(self) -> None:
+        for way in (self._sent, self._received):
+            if way is not None:
+                way.close()
+        if self._server is not None:
+            self._server.do_io_close()
+        self._sent = self._received = self._server = None
+        self._by_key.clear()
+        self._due.clear()
+        self._given_up = 0
+        self._unsent = sum(len(request.wire) for request in self._asked)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- ends --------------------------------------------------------------------------------
+
+    def finished(self) -> None:
+        """Nobody shares it any more: whoever comes next makes another."""
+        self._close()
+        self._forget()
+
+    def crashed(self, error: Exception) -> str:
+        """Nobody may wait for what will not come."""
+        for request in (*self._open, *self._asked):
+            self._tell(request, "the hub failed")
+        for source in self._waiting:
+            self.engine.deliver_soon(source.ticket, Room, Room())
+        self._forget()
+        return super().crashed(error)
+
+    def _forget(self) -> None:
+        if self._service.shared.get(Hub) is self:
+            del self._service.shared[Hub]
+
+    def _count(self, what: str, times: int = 1) -> None:
+        if times:
+            self._service.counts[what] += times
+
+    def _log(self, text: str) -> None:
+        self.engine.log("info", f"{self.name}: {text}")

@@ -1,0 +1,106 @@
+"""The two directions of a VC as business machines use them: messages that come, bytes that go.
+
+Nothing is decided here, and nothing is read or said ahead without bound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.iobuffer import SLAB
+
+if TYPE_CHECKING:
+    from vcproxy.business.framing import Fault, Framing
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.iobuffer import IOBuffer
+    from vcproxy.engine.net import NetVConnection
+
+READ_AHEAD = 64 * 1024
+"""Bytes read and not yet taken as messages: a few hundred of them, which costs no speed."""
+
+
+class Incoming:
+    """Whole messages from a VC. `cont` gets the VIO's events, of which EOS may come too early:
+    messages may still have to be taken.
+    """
+
+    __slots__ = ("_decoder", "_reader", "_whole", "framing", "vio")
+
+    def __init__(self, cont: Continuation, vc: NetVConnection, framing: Framing) -> None:
+        buffer = vc.engine.buffer(READ_AHEAD)
+        self._reader = buffer.reader()
+        self.framing = framing
+        self._decoder = framing.decoder()
+        self._whole: list[bytes] = []  # backwards: the next is the last
+        self.vio = vc.do_io_read(cont, None, buffer)
+
+    def take(self) -> bytes | None:
+        """The next message; None: there is none yet, or never will be."""
+        if not self._whole:
+            reader = self._reader
+            buffer = reader.buffer
+            if buffer.written == reader.position:
+                return None
+            full = buffer.held >= buffer.water_mark
+            self._whole = self._decoder.feed(reader.read())
+            if full:
+                self.vio.reenable()
+            if not self._whole:
+                return None
+            self._whole.reverse()
+        return self._whole.pop()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more can be taken, once `take` has given None: see `fault`."""
+        return self._decoder.fault is not None or (self.vio.over and self.vio.error is None)
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why it has stopped; None: the VC has ended behind a whole message."""
+        if self._decoder.fault is None:
+            self._decoder.finish()
+        return self._decoder.fault
+
+    def close(self) -> None:
+        """Let go of what has not been taken."""
+        self._reader.close()
+        self._whole.clear()
+
+
+class Outgoing:
+    """Bytes to a VC. `cont` gets WRITE_READY when some have gone after it was found full."""
+
+    __slots__ = ("buffer", "reader", "vio")
+
+    def __init__(self, cont: Continuation, vc: NetVConnection) -> None:
+        self.buffer: IOBuffer = vc.engine.buffer()
+        self.reader = self.buffer.reader()
+        self.vio = vc.do_io_write(cont, None, self.reader)
+
+    def say(self, data: bytes) -> None:
+        """Send, behind all that was said before."""
+        if data:
+            vio = self.vio
+            vio.pending = True  # nobody waits for room: a READY would cost a turn for nothing
+            self.buffer.write(data)
+            vio.reenable()
+            if vio.bridge is not None:
+                vio.bridge.stop()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that no more should be said until some has gone."""
+        if self.buffer.written - self.reader.position < SLAB:
+            return False
+        self.vio.pending = False
+        return True
+
+    def finish(self) -> None:
+        """Nothing more will be said: WRITE_COMPLETE comes when all has gone."""
+        self.vio.nbytes = self.vio.ndone + self.reader.avail
+        self.vio.reenable()
+
+    def close(self) -> None:
+        """Let go of what has not gone."""
+        self.reader.close()

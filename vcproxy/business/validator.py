@@ -1,0 +1,290 @@
+"""Validator: the base of plugins that look at every message before a server gets it.
+
+Messages are judged one at a time, in order, and go on in order. The server is connected to after
+the first accepted message: a client that never says anything valid never touches it. A message over
+the limit, half a message at the end, a length that cannot be: nothing of it goes on, it is counted
+and logged, and the client is not heard any more. What was accepted before is still answered.
+
+    READING --Later--> ASKING --Called--> READING
+       |-- first accepted message --> CONNECTING --CONNECTED--> READING
+       |-- no more from the client -> ENDED --no more from the server--> CLOSED
+       +-- the same, without a server, or the server has ended --------> CLOSED
+
+What bounds it: the client is read only while there is room for what its messages bring about, on
+the way to the server and on the way back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.business.framing import Framing, lines
+from vcproxy.business.session import Session
+from vcproxy.business.stream import Incoming, Outgoing
+from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict, is_plain
+from vcproxy.engine.engine import Called
+from vcproxy.engine.event import Event
+from vcproxy.engine.vconnection import Shutdown
+from vcproxy.engine.vio import couple
+from vcproxy.machine.state import State
+
+if TYPE_CHECKING:
+    from vcproxy.business.service import Service
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.vio import VIO
+
+
+class Validator(Session):
+    """A conversation of messages. A subclass says how they are framed and what is valid.
+
+        class Orders(Validator):
+            framing = lines(limit="64KiB")
+
+            def check(self, message):
+                return Accept() if message.startswith(b"order ") else Resend(b"what?\\n")
+
+    Without `replies` the server's answers go back as they come, and what is said by verdicts
+    stands between them wherever it falls. With it they go back in whole messages.
+    """
+
+    needs_upstream = True
+
+    framing: Framing = lines()
+    """How the client's messages are told apart."""
+    replies: Framing | None = None
+    """How the server's are, if what verdicts say must not fall into one of them."""
+    in_turn: bool = False
+    """Whether each accepted message gets exactly one reply: then what verdicts answer (but for
+    `wait`) comes in its turn, and `replies` are framed like messages unless it says otherwise."""
+
+    __slots__ = ("_forwarded", "_heard", "_held", "_messages", "_owed", "_received", "_unturned")
+
+    TALKING = State()
+    READING = State(parent=TALKING, initial=True)
+    ASKING = State(parent=TALKING)
+    CONNECTING = State(parent=TALKING)
+    ENDED = State(parent=TALKING)
+    CLOSED = State(final=True)
+
+    answers: Outgoing
+
+    def __init__(self, client: NetVConnection, service: Service) -> None:
+        super().__init__(client, service)
+        self.answers = Outgoing(self, client)
+        self._messages = Incoming(self, client, self.framing)
+        self._forwarded: Outgoing | None = None
+        self._heard: VIO | None = None  # the server's read
+        self._received: Incoming | None = None  # with `replies`: what it reads
+        self._held = b""  # the message that is asked about, or waits for the server
+        self._unturned: Reject | Resend | None = None
+        self._owed = 0  # replies to accepted messages
+
+    # -- for authors -------------------------------------------------------------------------
+
+    def check(self, message: bytes) -> Verdict:
+        """Judge one message, without its framing. It must not block: see Later. To be overridden.
+
+        An exception ends the conversation, closed, and so does anything but a Verdict.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} must say what is valid: check()")
+
+    def decide(self, message: bytes, value: object) -> Verdict:
+        """Judge the plain data that a Later has brought for the message. To be overridden."""
+        raise TypeError(
+            f"{self.name}: a Later brought {value!r}, which is no verdict: override decide()"
+        )
+
+    # -- what the client says ----------------------------------------------------------------
+
+    @READING.on(Event.READ_READY, Event.WRITE_READY, to=(ASKING, CONNECTING, ENDED, CLOSED))
+    def moved(self, vio: VIO) -> State | None:
+        """Take what has come, as far as there is room for what it brings about."""
+        if vio is not self._messages.vio and self.relayed(vio) is not None:
+            return self.CLOSED
+        return self._take_all()
+
+    @READING.on(Event.EOS, to=(ASKING, CONNECTING, ENDED, CLOSED))
+    def ended(self, vio: VIO) -> State | None:
+        """One side has said all."""
+        return self._take_all() if vio is self._messages.vio else self.relayed(vio)
+
+    def _take_all(self) -> State | None:
+        messages, forwarded = self._messages, self._forwarded
+        while not (self._stuffed() or (forwarded is not None and forwarded.full)):
+            if self._unturned is not None:
+                if self._owed:
+                    return None
+                target = self._refuse(self._unturned)
+            else:
+                message = messages.take()
+                if message is None:
+                    return self._no_more() if messages.stopped else None
+                target = self._carry_out(message, self.check(message))
+            if target is not None:
+                return target
+        return None
+
+    def _stuffed(self) -> bool:
+        """Whether the client does not read what it is answered. Then it is told when it does."""
+        full = self.answers.full
+        if full:
+            self.answers.vio.uncouple()
+        return full
+
+    def _no_more(self) -> State:
+        """The client is not heard any more: in order, or for a fault."""
+        fault = self._messages.fault
+        if fault is not None:
+            self.count(fault.name.lower())
+            self.log(f"{fault.value}; no more is taken from it")
+        return self._leave()
+
+    def _leave(self) -> State:
+        return self.CLOSED if self._forwarded is None else self.ENDED
+
+    # -- verdicts ----------------------------------------------------------------------------
+
+    def _carry_out(self, message: bytes, verdict: Verdict) -> State | None:
+        if isinstance(verdict, Accept):
+            return self._accept(message, verdict)
+        if isinstance(verdict, Reject | Resend):
+            if self.in_turn and self._owed:
+                self._unturned = verdict
+                return None
+            return self._refuse(verdict)
+        if isinstance(verdict, Later):
+            self._held = message
+            self.engine.call(self, verdict.fn, *verdict.args, deadline=verdict.deadline_s)
+            return self.ASKING
+        raise TypeError(
+            f"{self.name}: the verdict was {verdict!r}: it must be Accept, Reject, Resend or Later"
+        )
+
+    def _accept(self, message: bytes, verdict: Accept) -> State | None:
+        self.count("accepted")
+        wire = self.framing.encode(message if verdict.rewritten is None else verdict.rewritten)
+        if verdict.wait:
+            self.answers.say(verdict.wait)
+        self._owed += 1
+        if self._forwarded is None:
+            self._held = wire
+            return self.CONNECTING
+        self._forwarded.say(wire)
+        return None
+
+    def _refuse(self, verdict: Reject | Resend) -> State | None:
+        self._unturned = None
+        self.answers.say(verdict.answer)
+        if isinstance(verdict, Resend):
+            self.count("resent")
+            return None
+        self.count("rejected")
+        return None if verdict.keep else self._leave()
+
+    @ASKING.on(Called, to=(READING, ASKING, CONNECTING, ENDED, CLOSED))
+    def told(self, called: Called) -> State:
+        """A Later has its value: a verdict, or what decides on one."""
+        if called.error is not None or not (
+            isinstance(called.value, Verdict) or is_plain(called.value)
+        ):
+            problem = called.error or f"it brought {called.value!r}, no verdict nor plain data"
+            self.fail(f"the verdict on a message failed: {problem}")
+            return self.CLOSED
+        message, self._held = self._held, b""
+        verdict = called.value
+        if not isinstance(verdict, Verdict):
+            verdict = self.decide(message, verdict)
+        return self._carry_out(message, verdict) or self._take_all() or self.READING
+
+    # -- the server --------------------------------------------------------------------------
+
+    @CONNECTING.enter
+    def connecting(self) -> None:
+        """Something valid has come: now there is a reason to connect."""
+        self.seek()
+
+    @CONNECTING.on(Event.CONNECTED, to=(READING, ASKING, ENDED, CLOSED))
+    def connected(self, server: NetVConnection) -> State:
+        """Send what was held for it, and take its replies."""
+        forwarded = self._forwarded = Outgoing(self, server)
+        forwarded.say(self._held)
+        self._held = b""
+        replies = self.replies or (self.framing if self.in_turn else None)
+        if replies is None:
+            self._heard = server.do_io_read(self, None, self.answers.buffer)
+            couple(self._heard, self.answers.vio)
+        else:
+            self._received = Incoming(self, server, replies)
+            self._heard = self._received.vio
+        return self._take_all() or self.READING
+
+    @CONNECTING.on(Event.ERROR, to=(CLOSED,))
+    def refused(self, failed: NetVConnection | VIO) -> State | None:
+        """Try the next server, unless it was the client that broke."""
+        if failed is not self.server:
+            return self.broke(failed)
+        if self.seek_on():
+            return None
+        self.count("unserved")
+        return self.CLOSED
+
+    @TALKING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, to=(CLOSED,))
+    def relayed(self, vio: VIO) -> State | None:
+        """Bring the client what the server says, as far as there is room."""
+        heard, answers = self._heard, self.answers
+        if heard is None or vio is self._messages.vio:
+            return None
+        if self._received is not None:
+            return self._relay_whole(self._received)
+        if vio is heard and vio.over and vio.error is None:
+            return self.CLOSED
+        if heard.partner is None and not answers.full:
+            couple(heard, answers.vio)
+            heard.reenable()
+        return None
+
+    def _relay_whole(self, received: Incoming) -> State | None:
+        answers = self.answers
+        while not answers.full:
+            reply = received.take()
+            if reply is None:
+                return self._server_done(received) if received.stopped else None
+            self._owed -= self._owed > 0
+            answers.say(received.framing.encode(reply))
+        return None
+
+    def _server_done(self, received: Incoming) -> State:
+        fault = received.fault
+        if fault is not None:
+            self.count(f"reply_{fault.name.lower()}")
+            self.log(f"{received.vio.name}: {fault.value}; closing")
+            self.close(ConnectionError(fault.value))
+        return self.CLOSED
+
+    @ENDED.enter
+    def last_forwarded(self) -> None:
+        """The client has said all: so will the server have heard all."""
+        assert self._forwarded is not None
+        self._forwarded.finish()
+
+    @ENDED.on(Event.WRITE_COMPLETE)
+    def told_all(self, vio: VIO) -> None:
+        """Half-close: the answers are still to come."""
+        vio.vc.do_io_shutdown(Shutdown.WRITE)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    @TALKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=(CLOSED,))
+    def broke(self, broken: VIO | NetVConnection) -> State:
+        """A connection has broken, or nothing moves: both sides see an abnormal end."""
+        error = broken.error or TimeoutError("it lasted too long, or nothing moved")
+        self.log(f"{broken.name}: {error}")
+        self.close(error)
+        return self.CLOSED
+
+    def finished(self) -> None:
+        """Let go of what was not taken, and close."""
+        for way in (self._messages, self._forwarded, self._received):
+            if way is not None:
+                way.close()
+        super().finished()
