@@ -22,29 +22,19 @@ class Forward(Session):
     RELAYING = State()
     CLOSED = State(final=True)
 
-    __slots__ = ("_untried",)
-
     @CONNECTING.enter
     def connecting(self) -> None:
         """Begin with the server whose turn it is."""
-        assert self.service.upstream is not None
-        self._untried = self.service.upstream.order()
         self.client.do_io_read(self, 0, self.engine.buffer())  # of nothing: to see it break
-        self.connect(self._untried.pop(0))
+        self.seek()
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
     def failed(self, failed: NetVConnection | VIO) -> State | None:
         """Try the next server, if there is one and the client is still there."""
-        if isinstance(failed, VIO):
-            self.log(f"the client failed before a server answered: {failed.error}")
-            return self.CLOSED
-        failed.do_io_close()
-        if not self._untried:
-            self.log(f"server {failed.name} failed: {failed.error}; no server is left, closing")
-            return self.CLOSED
-        self.log(f"server {failed.name} failed: {failed.error}; trying the next")
-        self.connect(self._untried.pop(0))
-        return None
+        if failed is self.server:
+            return None if self.seek_on() else self.CLOSED
+        self.log(f"the client failed before a server answered: {failed.error}")
+        return self.CLOSED
 
     @CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def waited(self, _: VIO) -> None:
