@@ -261,6 +261,10 @@ class Engine:
     def clock(self, now: float) -> None:
         """Begin a turn: set the time, run the inbox, queue what has come due."""
         here.engine = self
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """`clock`, on a thread that has called it and has run no other engine since."""
         self.now = self._scheduler.clock(now)
         if self.inbox.calls:
             self.inbox.drain()

@@ -91,8 +91,10 @@ class EpollDriver:
 
     def run(self) -> None:
         """Turn until `stop` is called, then close everything."""
+        self.engine.clock(monotonic())
+        tick = self.engine.tick  # no other engine runs in this thread
         while not self._stopping:
-            self.turn()
+            self._turn(tick, None)
         self.close()
 
     def stop(self) -> None:
@@ -104,12 +106,17 @@ class EpollDriver:
 
     def turn(self, timeout: float | None = None) -> None:
         """Poll (at most `timeout` seconds, if given), then do all that is due."""
+        self._turn(self.engine.clock, timeout)
+
+    def _turn(self, begin: Callable[[float], None], timeout: float | None) -> None:
         engine = self.engine
         inbox = engine.inbox
         inbox.sleeping = True
-        events = self._poll(0.0 if engine.busy else self._patience(timeout), MAX_EVENTS)
+        # engine.busy, in line: a turn often serves but one message
+        busy = engine.queue or engine.reads or engine.writes or engine.commands or inbox.calls
+        events = self._poll(0.0 if busy else self._patience(timeout), MAX_EVENTS)
         inbox.sleeping = False
-        engine.clock(monotonic())
+        begin(monotonic())
         watchers = self._watchers
         for fd, mask in events:
             watcher = watchers.get(fd)
