@@ -42,7 +42,9 @@ def test_an_unknown_authority_is_refused_and_named(
     with running.connect("in") as client:
         client.sendall(b"hello\n")
         assert all_of(client) == b""
-    running.wait_for(f"server {s_server} failed: .*certificate is refused: unknown CA.*no server is left")
+    running.wait_for(
+        f"server {s_server} failed: .*certificate is refused: unknown CA.*no server is left"
+    )
 
 
 def test_a_name_that_is_not_the_servers_is_refused(

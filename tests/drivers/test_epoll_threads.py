@@ -1,0 +1,142 @@
+"""Two real net threads that share every tunnel: its client on one, its server on the other."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import socket
+import sys
+import threading
+from collections.abc import Hashable, Iterator
+
+import pytest
+
+from tunnels.done import Reason, TunnelDone
+from tunnels.two_way import TwoWayTunnel
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import here
+from vcproxy.engine.net import NetVConnection
+
+CLIENTS = 12
+SIZE = 8 << 20
+
+
+class Owner(Continuation):
+    """Lends a client of the one engine and a server of the other to one tunnel."""
+
+    def __init__(self, engine: Engine, client: NetVConnection, target: Address) -> None:
+        super().__init__(engine, client.mutex)
+        self.client = client
+        self.target = target
+        self.server: NetVConnection | None = None
+        self.done: list[TunnelDone] = []
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        if key == "connect":
+            self.server = self.engine.connect(self, self.target)
+        elif key is Event.CONNECTED and self.server is not None:
+            TwoWayTunnel(self, self.client, self.server).start()
+        elif isinstance(data, TunnelDone) and self.server is not None:
+            self.done.append(data)
+            self.client.do_io_close()
+            self.server.do_io_close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads are switched as often as can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def echo(server: socket.socket) -> None:
+    """Send back to each of the clients, one after another, what it sends."""
+    for _ in range(CLIENTS):
+        sock, _ = server.accept()
+        threading.Thread(target=echo_one, args=(sock,)).start()
+
+
+def echo_one(sock: socket.socket) -> None:
+    with sock:
+        while data := sock.recv(1 << 16):
+            sock.sendall(data)
+
+
+def converse(address: tuple[str, int], seed: int, wrong: list[str]) -> None:
+    """Send much, in pieces of all sizes, and take it back."""
+    dice = random.Random(seed)
+    message = dice.randbytes(SIZE)
+
+    def say(sock: socket.socket) -> None:
+        sent = 0
+        while sent < SIZE:
+            piece = dice.choice([1, 64, 5000, 300_000])
+            sock.sendall(message[sent : sent + piece])
+            sent += piece
+        sock.shutdown(socket.SHUT_WR)
+
+    with socket.create_connection(address, timeout=30) as sock:
+        talker = threading.Thread(target=say, args=(sock,))
+        talker.start()
+        heard = hashlib.sha256()
+        while data := sock.recv(1 << 16):
+            heard.update(data)
+        talker.join()
+    if heard.digest() != hashlib.sha256(message).digest():
+        wrong.append(f"seed={seed}: what came back is not what was sent")
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("bridges", [True, False])
+def test_a_tunnel_between_two_threads_loses_nothing(bridges: bool) -> None:
+    lines: list[str] = []
+
+    def log(level: Level, text: str, error: Exception | None = None) -> None:
+        lines.append(f"{level}: {text} {error!r}")
+
+    near, far = drivers = [
+        EpollDriver(
+            Engine(name, memory=64 << 20, random=random.Random(1), log=log, bridges=bridges)
+        )
+        for name in ("near", "far")
+    ]
+    owners: list[Owner] = []
+
+    def accept(client: NetVConnection) -> None:
+        owners.append(Owner(far.engine, client, Address("tcp", "127.0.0.1", target)))
+        far.engine.schedule(owners[-1], "connect", None)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = server.getsockname()[1]
+        address = near.listen(Address("tcp", "127.0.0.1"), Listener("in", accept, near.engine))
+        here.engine = None  # from now on each engine is its own thread's
+        threads = [threading.Thread(target=driver.run) for driver in drivers]
+        threads.append(threading.Thread(target=echo, args=(server,)))
+        for thread in threads:
+            thread.start()
+        wrong: list[str] = []
+        clients = [
+            threading.Thread(target=converse, args=(("127.0.0.1", address.port), seed, wrong))
+            for seed in range(CLIENTS)
+        ]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        for driver in drivers:
+            driver.stop()
+        for thread in threads:
+            thread.join()
+    assert (wrong, lines) == ([], [])
+    assert [[done.reason for done in owner.done] for owner in owners] == [[Reason.EOS]] * CLIENTS
+    assert [(flow.taken, flow.given) for owner in owners for flow in owner.done[0].flows] == [
+        (SIZE, SIZE)
+    ] * (2 * CLIENTS)
+    assert (near.engine.memory.used, far.engine.memory.used) == (0, 0)
