@@ -102,7 +102,7 @@ def test_a_mistake_in_a_receiver_ends_its_conversation_only(
                 bad.sendall(word)
                 assert reset_by_peer(bad)
                 name = f"broken 127.0.0.1:{bad.getsockname()[1]}"
-            running.wait_for(f"ERROR <{name} @ READING> failed; its conversation is closed")
+            running.wait_for(f"ERROR Broken <{name} @ READING> failed; its conversation is closed")
             running.wait_for(rf"^    {name} @ READING got 'READ_READY' from ")  # the history
         running.wait_for(mistake, 2)
         good.sendall(b"go")
