@@ -17,6 +17,7 @@ from vcproxy.config.loader import Configuration, load
 from vcproxy.config.problem import ConfigError
 from vcproxy.drivers.epoll.calls import Callers
 from vcproxy.drivers.epoll.driver import EpollDriver
+from vcproxy.drivers.epoll.watchdog import Lag, Watchdog
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
@@ -65,6 +66,7 @@ class Proxy:
         ]
         self._first = self._drivers[0]
         self._first.team = self._drivers
+        self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
         self._draining = False
         self._asked = 0  # how often to reload
         self._listeners = Listeners(self._drivers, _print)
@@ -85,12 +87,14 @@ class Proxy:
         ]
         for thread in threads:
             thread.start()
+        self._watchdog.start()
         print("ready", file=sys.stderr, flush=True)
         if self._listeners.only_stdio:
             self._every(DRAIN_TICK_S, self._stop_when_idle)
         try:
             self._first.run()
         finally:
+            self._watchdog.stop()
             self._stop()  # if it has failed, the others would keep the process alive for ever
             for thread in threads:
                 thread.join()
@@ -118,6 +122,10 @@ class Proxy:
             sent = signal.sigwaitinfo(ends)
             told = Signal(sent.si_signo, sent.si_pid)
             self._first.engine.inbox.post(partial(self._end, told))
+
+    def lags(self) -> dict[str, Lag]:
+        """How late each net thread was in the last second, by its name. Any thread may ask."""
+        return self._watchdog.lags()
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -188,7 +196,7 @@ class Proxy:
 
     def _note_unchangeable(self, new: Configuration) -> None:
         old = self._configuration.settings.proxy
-        for key in ("net_threads", "memory", "splice", "log"):
+        for key in ("net_threads", "memory", "splice", "slow_callback", "log"):
             if getattr(new.settings.proxy, key) != getattr(old, key):
                 self.log("warning", f"proxy.{key} has changed; that takes a restart")
         before = {entry.name: entry for entry in self._configuration.settings.listener}

@@ -12,6 +12,9 @@ from tests.e2e.conftest import Starter
 from tests.e2e.running import ECHO, all_of, eventually, exactly
 
 PLUGIN = """
+import sys
+import time
+
 from tunnels.done import TunnelDone
 from tunnels.one_way import OneWayTunnel
 from vcproxy.business.session import Session
@@ -42,6 +45,11 @@ class Broken(Session):
         word = self.reader.read(2)
         if word == b"1/":
             return 1 / 0
+        if word == b"sl":
+            time.sleep(0.5)
+            self.log("awake")
+        if word == b"sy":
+            sys.exit("goodbye")
         if word == b"go":
             return self.ECHOING
         if word == b"as":
@@ -82,14 +90,27 @@ def reset_by_peer(client: socket.socket) -> bool:
     return True
 
 
+def ended_by_reset(client: socket.socket) -> bool:
+    """Whether it ends by a reset."""
+    with pytest.raises(ConnectionResetError):
+        all_of(client)
+    return True
+
+
 @pytest.mark.parametrize(
     ("word", "mistake"),
     [
         (b"1/0", "ZeroDivisionError: division by zero"),
         (b"astray", "READING.*declares ECHOING, DONE"),
         (b"unknown", "SURPRISE"),
+        (b"sys.exit", "SystemExit: goodbye"),
     ],
-    ids=["it raises", "it returns a target that is not declared", "it meets an unknown event"],
+    ids=[
+        "it raises",
+        "it returns a target that is not declared",
+        "it meets an unknown event",
+        "it exits",
+    ],
 )
 def test_a_mistake_in_a_receiver_ends_its_conversation_only(
     proxy: Starter, tmp_path: Path, word: bytes, mistake: str
@@ -102,7 +123,7 @@ def test_a_mistake_in_a_receiver_ends_its_conversation_only(
                 bad.sendall(word)
                 assert reset_by_peer(bad)
                 name = f"broken 127.0.0.1:{bad.getsockname()[1]}"
-            running.wait_for(f"ERROR <{name} @ READING> failed; its conversation is closed")
+            running.wait_for(f"ERROR Broken <{name} @ READING> failed; its conversation is closed")
             running.wait_for(rf"^    {name} @ READING got 'READ_READY' from ")  # the history
         running.wait_for(mistake, 2)
         good.sendall(b"go")
@@ -145,6 +166,49 @@ def test_a_mistake_at_the_end_closes_too(proxy: Starter, tmp_path: Path) -> None
         except ConnectionResetError:
             pass
     running.wait_for("LookupError: too late")
+
+
+def test_who_blocks_the_thread_is_shown_and_ended_when_it_returns(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    running = proxy(broken(tmp_path))
+    with running.connect("broken") as good, running.connect("broken") as bad:
+        bad.sendall(b"sleep")
+        name = f"Broken <broken 127.0.0.1:{bad.getsockname()[1]} @ READING>"
+        running.wait_for(f"ERROR {name} has blocked net-0 for 250ms; its conversation is closed")
+        running.wait_for(rf'^ +File "{tmp_path}/broken.py", line \d+, in read$')
+        running.wait_for("time.sleep")
+        running.wait_for(f"ERROR {name} failed; its conversation is closed")
+        running.wait_for(r"TimeoutError: its callback blocked net-0 for \d\.\d+ s")
+        running.wait_for("READING got 'READ_READY' from ")
+        assert ended_by_reset(bad)
+        good.sendall(b"go")
+        good.sendall(b"unharmed")
+        assert exactly(good, 8) == b"unharmed"
+        running.wait_for(r"WARNING net-0 lags: what was due has come \d\.\d+ s late")
+    assert running.log.count("has blocked") == 1
+
+
+def test_a_constructor_that_blocks_is_found_too(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(broken(tmp_path, constructor="time.sleep(0.5)"))
+    with running.connect("broken") as bad, running.connect("echo") as other:
+        running.wait_for(r"<NetVConnection broken 127.0.0.1:\d+> has blocked net-0 for 250ms")
+        running.wait_for(rf'^ +File "{tmp_path}/broken.py", line \d+, in __init__$')
+        assert ended_by_reset(bad)
+        other.sendall(b"unharmed")
+        assert exactly(other, 8) == b"unharmed"
+
+
+def test_the_watchdog_can_be_switched_off(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy('[proxy]\nslow_callback = "0s"\n' + broken(tmp_path))
+    with running.connect("broken") as slow:
+        slow.sendall(b"sl")
+        running.wait_for("awake")
+        slow.sendall(b"go")
+        slow.sendall(b"well slept")
+        assert exactly(slow, 10)
+    assert "blocked" not in running.log
+    assert "lags" not in running.log
 
 
 def test_who_leaves_a_plugin_leaves_nothing(proxy: Starter, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Engine: turns, calls, crashes, the memory budget, and conversations across engines."""
 
 import sys
+from functools import partial
 
 import pytest
 
@@ -113,7 +114,7 @@ class TestCrashes:
         assert ear.heard == [Event.READ_READY], "nothing is delivered after the crash"
         assert bystander.heard == [Event.READ_READY]
         assert beyond.heard == [Event.ERROR]
-        assert world.log == ["error: <Ear> failed; its conversation is closed ('nothing')"]
+        assert world.log == ["error: Ear <Ear> failed; its conversation is closed ('nothing')"]
 
     def test_a_plugin_does_not_end_the_program(self, world: World) -> None:
         ear, vc, wire = world.reading()
@@ -133,9 +134,58 @@ class TestCrashes:
 
         world.engine.schedule(Storyteller(world.engine), "wolf", None)
         world.settle()
+        [line] = world.log
+        assert "Storyteller <Ear> failed; its conversation is closed\nonce upon a time" in line
+        assert line.endswith("(wolf)")
+
+
+class TestBlocking:
+    """The driver says so, from outside: the engine has no clock of its own."""
+
+    def test_the_conversation_of_who_blocked_ends(self, world: World) -> None:
+        ear, vc, wire = world.reading()
+        _, other, _ = world.reading()
+        ear.on[Event.READ_READY] = lambda: world.engine.inbox.post(
+            partial(world.engine.blocked, ear, world.engine.now)
+        )
+        wire.arrive(b"a nap")
+        world.turn()
+        assert not vc.closed, "the callback has not returned"
+        world.settle(0.5)
+        assert (vc.closed, wire.ended, other.closed) == (True, "reset", False)
         assert world.log == [
-            "error: <Ear> failed; its conversation is closed\nonce upon a time (wolf)"
+            "error: Ear <Ear> failed; its conversation is closed "
+            "(its callback blocked engine for 0.500 s)"
         ]
+        world.engine.blocked(ear, 0.0)
+        assert len(world.log) == 1, "it has ended already"
+
+    def test_it_waits_for_the_mutex(self, world: World) -> None:
+        other = World()
+        ear, vc, _ = world.reading()
+        with ear.mutex.hold(other.engine):
+            world.engine.inbox.post(partial(world.engine.blocked, ear, 0.0))
+            world.settle()
+            assert not vc.closed
+        world.settle()
+        assert vc.closed
+
+    def test_anybody_may_see_who_runs(self, world: World) -> None:
+        engine, ear = world.engine, Ear(world.engine)
+        seen: list[tuple[float, int]] = []
+
+        def look() -> None:
+            assert engine.running is ear
+            seen.append((engine.now, engine.delivery))
+
+        ear.on["one"] = ear.on["two"] = look
+        for key in ("one", "two"):
+            engine.schedule(ear, key, None)
+        world.settle()
+        engine.schedule(ear, "one", None)
+        world.settle(1.0)
+        assert len(set(seen)) == 3, "no two calls look alike"
+        assert engine.running is None
 
 
 class TestAcrossEngines:

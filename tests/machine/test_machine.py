@@ -411,7 +411,7 @@ def test_a_crash_leaves_the_history_in_the_log(engine: Engine) -> None:
     engine.schedule(machine, Other, Other())
     wait(engine, 0)
     assert LOG == [
-        "error: <GREETER-1 @ RELAYING> failed; its conversation is closed\n"
+        "error: Greeter <GREETER-1 @ RELAYING> failed; its conversation is closed\n"
         "GREETER-1 @ ASKING got 'Message' from OS\n"
         "GREETER-1 @ RELAYING got 'Other' from OS"
     ]

@@ -95,7 +95,8 @@ class Session(Machine):
         """Something here is broken: close, abnormally on both sides; the log has the history."""
         self.count("failed")
         history = "\n".join(map(str, self.history()))
-        self.engine.log("error", f"{self.name}: {why}\n{history}")
+        who = type(self).__qualname__
+        self.engine.log("error", f"{who} {self!r} failed; it is closed: {why}\n{history}")
         self.close(ConnectionError(why))
 
     def close(self, error: Exception | None = None) -> None:

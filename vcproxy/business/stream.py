@@ -79,8 +79,8 @@ class Outgoing:
         self.vio = vc.do_io_write(cont, None, self.reader)
 
     def say(self, data: bytes) -> None:
-        """Send, behind all that was said before."""
-        if data:
+        """Send, behind all that was said before. Raises TypeError for what is not bytes."""
+        if data != b"":
             vio = self.vio
             vio.pending = True  # nobody waits for room: a READY would cost a turn for nothing
             self.buffer.write(data)

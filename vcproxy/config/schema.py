@@ -153,6 +153,10 @@ class Proxy(Table):
     splice: bool = True
     """Whether bulk traffic between plain sockets may be moved by the kernel, without a copy."""
 
+    slow_callback: Duration = 0.25
+    """A plugin's callback that takes longer is logged with its stack, and ends its conversation:
+    all others on its thread have waited, about as long as people notice. "0s": none is."""
+
     log: FilePath | None = None
     """The file that takes the log; it is reopened on SIGUSR1. Absent: standard error."""
 

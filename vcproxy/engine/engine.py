@@ -76,6 +76,7 @@ class Engine:
         "_scheduler",
         "bridges",
         "commands",
+        "delivery",
         "inbox",
         "log",
         "memory",
@@ -85,6 +86,7 @@ class Engine:
         "queue",
         "random",
         "reads",
+        "running",
         "vcs",
         "writes",
     )
@@ -112,6 +114,10 @@ class Engine:
         self.commands: list[Command] = []
         self._scheduler = Scheduler()
         self.queue = self._scheduler.queue
+        self.running: Continuation | None = None
+        """Who is being called back, if anybody is. Any thread may look."""
+        self.delivery = 0
+        """Which call that is: with `now` it tells each from all others."""
         self.next_deadline = self._scheduler.next_deadline
         """() -> when `clock` must be called at the latest, or None: no matter when."""
         self.now = 0.0
@@ -229,6 +235,8 @@ class Engine:
     def introduce(self, vc: NetVConnection, listener: Listener) -> None:
         """Hand an established VC to its listener's acceptor, under the VC's mutex."""
         with vc.mutex.hold(self):
+            self.delivery = min(self.delivery, 0) - 1  # those of `run` count up
+            self.running = vc
             try:
                 cont = listener.acceptor(vc)
                 if cont is not None:
@@ -237,6 +245,8 @@ class Engine:
                 error = _as_error(mistake)
                 self.log("error", f"{vc.name}: the plugin could not take the connection", error)
                 self.end_conversation(vc.mutex, error)
+            finally:
+                self.running = None
 
     def starve(self, vc: NetVConnection) -> None:
         """A VC may not read: the memory budget is spent. It is listed again when it is not."""
@@ -306,9 +316,21 @@ class Engine:
     def run(self) -> None:
         """Deliver the events that were queued when it began."""
         queue = self.queue
-        for _ in range(len(queue)):
+        for self.delivery in range(len(queue)):
             ticket, key, data = queue.popleft()
             self._deliver(ticket, key, data)
+        self.running = None
+
+    def blocked(self, cont: Continuation, since: float) -> None:
+        """A callback has held up the thread in the turn that began then: its conversation ends."""
+        mutex = cont.mutex
+        if not mutex.try_acquire(self):
+            mutex.park(self, partial(self.blocked, cont, since))
+            return
+        if not mutex.ended:
+            took = f"its callback blocked {self.name} for {self.now - since:.3f} s"
+            self._crashed(cont, TimeoutError(took))
+        mutex.release(self)
 
     @property
     def busy(self) -> bool:
@@ -351,6 +373,7 @@ class Engine:
         try:
             if ticket.live and not mutex.ended:
                 ticket.pending = False
+                self.running = cont
                 cont.handle_event(key, data)
         except (Exception, SystemExit) as mistake:
             self._crashed(cont, _as_error(mistake))
@@ -363,8 +386,12 @@ class Engine:
 
     def _crashed(self, cont: Continuation, error: Exception) -> None:
         """A programmer's mistake: its conversation ends, closed, and all else carries on."""
-        history = cont.crashed(error)
-        self.log("error", f"{cont!r} failed; its conversation is closed\n{history}".rstrip(), error)
+        who = type(cont).__qualname__
+        try:
+            text = f"{who} {cont!r} failed; its conversation is closed\n{cont.crashed(error)}"
+        except (Exception, SystemExit) as worse:  # the author's too: it must not save the first
+            text = f"{who} failed, then its crashed() or repr() with {worse!r}; it is closed"
+        self.log("error", text.rstrip(), error)
         self.end_conversation(cont.mutex, error)
 
 

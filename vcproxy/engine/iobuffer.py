@@ -118,7 +118,12 @@ class IOBuffer:
         return self._join(Reader(self, self._first + len(self.blocks), 0, self.written))
 
     def write(self, data: bytes) -> None:
-        """Append. It ignores the water mark: who writes by hand controls the flow by hand."""
+        """Append. It ignores the water mark: who writes by hand controls the flow by hand.
+
+        Raises TypeError for what is not bytes: here, not in the driver when it is to be sent.
+        """
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
         if not data or not self.readers:
             self.written += len(data)
             return

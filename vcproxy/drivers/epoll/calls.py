@@ -49,6 +49,8 @@ class Callers:
                 value = fn(*args)
             except Exception as error:
                 answer(None, error)
+            except SystemExit as left:  # it would end this thread, and all calls with the last
+                answer(None, RuntimeError(f"sys.exit({left.code!r}) in a call"))
             else:
                 answer(value, None)
             with self._lock:

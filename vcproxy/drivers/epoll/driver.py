@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
+from threading import get_ident
 from time import monotonic
 from typing import Protocol
 
@@ -72,6 +73,8 @@ class EpollDriver:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
         self._stopping = False
+        self.thread = 0
+        """The identity of the thread that runs it; 0 before it does."""
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watch(self._wake_fd, _Wakeup(self._wake_fd), select.EPOLLIN)
         engine.inbox.wake = partial(os.eventfd_write, self._wake_fd, 1)
@@ -91,6 +94,7 @@ class EpollDriver:
 
     def run(self) -> None:
         """Turn until `stop` is called, then close everything."""
+        self.thread = get_ident()
         self.engine.clock(monotonic())
         tick = self.engine.tick  # no other engine runs in this thread
         while not self._stopping:

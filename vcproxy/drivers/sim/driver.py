@@ -243,6 +243,8 @@ class SimDriver:
                 value = command.fn(*command.args)
             except Exception as raised:
                 error = raised
+            except SystemExit as left:
+                error = RuntimeError(f"sys.exit({left.code!r}) in a call")
             self.engine.called(command.number, value, error)
 
         self.answer(self._network.faults.call_s, call)
