@@ -85,7 +85,11 @@ class Lending(Machine):
         if session.answers is not None:
             session.answers.close()
             session.answers = None
-        session.relay(self._tunnel, server, request=self._unheard, **self._options)
+        options: dict[str, Any] = {
+            "half_close": session.service.half_close,
+            "request": self._unheard,
+        }
+        self._tunnel(session, session.client, server, **options, **self._options).start()
         return self.OVER
 
     @WAITING.on(Event.ERROR, to=(OVER,))

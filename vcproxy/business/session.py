@@ -103,15 +103,11 @@ class Session(Machine):
         """
         hearing, self._hearing = self._hearing, None
         if hearing is None and self.answers is None and self.server is not None:
-            self.relay(tunnel, self.server, **options)
+            half_close = self.service.half_close
+            tunnel(self, self.client, self.server, half_close=half_close, **options).start()
         else:
             unheard = None if hearing is None else hearing.give_back()
             Lending(self, tunnel, options, unheard).start()
-
-    def relay(self, tunnel: type[TwoWayTunnel], server: NetVConnection, **options: Any) -> None:
-        """Start a tunnel at once, between the client and a server that is connected. See `lend`."""
-        half_close = self.service.half_close
-        tunnel(self, self.client, server, half_close=half_close, **options).start()
 
     # -- the client --------------------------------------------------------------------------
 
