@@ -41,6 +41,14 @@ COMMAND_LINE = """\
 
 How to read what it draws: [machines](../design/machines.md).
 
+## vcproxy plugin
+
+```text
+{new}
+{check}```
+
+How to write one: [write a plugin](../how-to/write-a-plugin.md).
+
 ## While it runs
 
 While it runs, standard error has a line `listening NAME URI` for each address, with its real port,
@@ -80,7 +88,10 @@ def command_line() -> str:
     for parser in parsers.values():
         parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=98)
     return COMMAND_LINE.format(
-        help=parsers[""].format_help(), diagram=parsers["diagram"].format_help()
+        help=parsers[""].format_help(),
+        diagram=parsers["diagram"].format_help(),
+        new=parsers["plugin new"].format_help(),
+        check=parsers["plugin check"].format_help(),
     )
 
 

@@ -1,12 +1,6 @@
 """For authors of plugins and machines: simulated proxies, scripts, checks.
 
-    SimulatedProxy     a plugin between clients and servers in memory, in virtual time
-    Script             what a peer says and hears, compared line by line
-    fragments          every way to cut some bytes in two
-    Faults             what the simulated network does to you, by a seed
-    check_machine      every state of a machine against every key
-
-The laws of VConnections are in vcproxy.testing.conformance; the fixture that runs the real program
+The laws of VConnections are in vcproxy.testing.conformance; the real program, as a pytest fixture,
 is in vcproxy.testing.pytest_plugin.
 """
 
