@@ -338,3 +338,13 @@ def test_the_machines_keep_the_law() -> None:
     assert check_machine(Hearing) == set()
     assert check_machine(Lending) == set()
     assert check_machine(Greeter) == {"ASKING TunnelDone", "RELAYING Message"}
+
+
+def test_a_session_that_ends_amid_messages_keeps_no_memory() -> None:
+    with SimulatedProxy(_lends_after(2, lines()), refusing=["server"]) as proxy:
+        client = proxy.client()
+        client.send(b"one\ntwo\nthree\n" + b"x" * 100_000)
+        proxy.run()
+        proxy.sessions.clear()
+        assert not proxy.engine.vcs
+        assert proxy.engine.memory.used == 0

@@ -78,6 +78,8 @@ Other keys are message classes, with an instance as data, and tags:
 |---|---|---|
 | `TunnelDone` | tunnels | the tunnel has ended, and its VCs are the owner's again |
 | `SinkDone` | OneWayMultiTunnel | one sink has ended, the tunnel goes on |
+| `Message` | a session's client | it has said something |
+| `Fault` | a session's client | what it says cannot be read on, as a message over the limit |
 | `Called` | `engine.call` | what a call off the loop returned or raised |
 """
 
