@@ -14,6 +14,7 @@ A programmable proxy: tunnels move the traffic, small state machines in Python s
   vcproxy -t -c conf/proxy.toml     check a configuration: all that is wrong with it, at once
   vcproxy -T -c conf/proxy.toml     check it and print what it comes to, defaults included
   vcproxy diagram forward           draw the state machine of a plugin
+  vcproxy plugin new orders         write a plugin of your own, and its test
 """
 
 EPILOG = """\
@@ -62,7 +63,40 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         default="mermaid",
         help="mermaid (the default), dot, or svg, for which Graphviz must be installed",
     )
-    return {"": options, "run": run, "diagram": diagram}
+    plugin = commands.add_parser(
+        "plugin", help="begin a plugin, or check one", description="Begin a plugin, or check one."
+    )
+    steps = plugin.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    new = steps.add_parser(
+        "new",
+        help="write NAME.py and its test",
+        description="Write NAME.py and test_NAME.py, which passes, here. No file is overwritten.",
+    )
+    new.set_defaults(act=_plugin_new)
+    new.add_argument("name", metavar="NAME", help="the name of the module, as order_check")
+    new.add_argument(
+        "--kind",
+        choices=["session", "validator", "splitter"],
+        default="session",
+        help="what it is: a session (the default), which hears its client and lends it to a "
+        "tunnel; a validator, which judges messages; a splitter, which shares a server",
+    )
+    check = steps.add_parser(
+        "check",
+        help="load a plugin as the proxy would",
+        description="Load a plugin as the proxy would; print what it is, or what is wrong with it.",
+    )
+    check.set_defaults(act=_plugin_check)
+    check.add_argument(
+        "plugin", metavar="PLUGIN", help='"file.py", "file.py:Class", or as a listener names it'
+    )
+    return {
+        "": options,
+        "run": run,
+        "diagram": diagram,
+        "plugin new": new,
+        "plugin check": check,
+    }
 
 
 def parser() -> argparse.ArgumentParser:
@@ -170,6 +204,27 @@ def _svg(text: str) -> str:
     if done.returncode:
         raise Refusal(f"dot failed: {done.stderr.strip()}")
     return done.stdout
+
+
+def _plugin_new(chosen: argparse.Namespace) -> None:
+    from vcproxy.config.plugin import PluginError
+    from vcproxy.scaffold import new
+
+    try:
+        plugin, test = new(chosen.name, chosen.kind, Path())
+    except PluginError as error:
+        raise Refusal(error) from None
+    print(f"{plugin}, and {test} that tests it")
+
+
+def _plugin_check(chosen: argparse.Namespace) -> None:
+    from vcproxy.config.plugin import PluginError
+    from vcproxy.inspection import inspect_plugin
+
+    try:
+        print(inspect_plugin(chosen.plugin), end="")
+    except PluginError as error:
+        raise Refusal(error) from None
 
 
 def _version() -> str:

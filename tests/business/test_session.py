@@ -202,12 +202,12 @@ def test_a_session_that_cannot_be_made_is_closed() -> None:
         assert not proxy.engine.vcs
 
 
-def test_lending_before_connecting_says_what_to_do() -> None:
+def test_lending_without_an_upstream_says_what_to_do() -> None:
     class Hasty(Lender):
         def connecting(self) -> None:
             self.lend()
 
-    with SimulatedProxy(Hasty) as proxy:
+    with SimulatedProxy(Hasty, servers=()) as proxy:
         proxy.client()
-        with pytest.raises(AssertionError, match="there is no server to lend"):
+        with pytest.raises(AssertionError, match="set needs_upstream = True"):
             proxy.run()

@@ -41,6 +41,14 @@ COMMAND_LINE = """\
 
 How to read what it draws: [machines](../design/machines.md).
 
+## vcproxy plugin
+
+```text
+{new}
+{check}```
+
+How to write one: [write a plugin](../how-to/write-a-plugin.md).
+
 ## While it runs
 
 While it runs, standard error has a line `listening NAME URI` for each address, with its real port,
@@ -70,6 +78,8 @@ Other keys are message classes, with an instance as data, and tags:
 |---|---|---|
 | `TunnelDone` | tunnels | the tunnel has ended, and its VCs are the owner's again |
 | `SinkDone` | OneWayMultiTunnel | one sink has ended, the tunnel goes on |
+| `Message` | a session's client | it has said something |
+| `Fault` | a session's client | what it says cannot be read on, as a message over the limit |
 | `Called` | `engine.call` | what a call off the loop returned or raised |
 """
 
@@ -80,7 +90,10 @@ def command_line() -> str:
     for parser in parsers.values():
         parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=98)
     return COMMAND_LINE.format(
-        help=parsers[""].format_help(), diagram=parsers["diagram"].format_help()
+        help=parsers[""].format_help(),
+        diagram=parsers["diagram"].format_help(),
+        new=parsers["plugin new"].format_help(),
+        check=parsers["plugin check"].format_help(),
     )
 
 

@@ -32,6 +32,9 @@ CONF = ROOT / "conf" / "proxy.toml"
 SOURCES = [file for top in ("vcproxy", "tunnels") for file in (ROOT / top).glob("**/*.py")]
 ECHO = '\n[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
 
+# By its entry point it would be a plugin only once it is installed, and then a second time.
+WITH_OURS = ("-p", "no:cacheprovider", "-p", "no:vcproxy", "-p", "vcproxy.testing.pytest_plugin")
+
 having_python = [page for page in PAGES if blocks(page, "python")]
 having_toml = [page for page in PAGES if blocks(page, "toml", "toml wrong")]
 having_sh = [page for page in PAGES if blocks(page, "sh")]
@@ -62,7 +65,7 @@ def written(page: Path, desk: Path) -> Iterator[Path]:
 def test_the_python_of_a_page_runs(page: Path, desk: Path) -> None:
     for file in written(page, desk):
         if file.name.startswith("test_"):
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file.name]
+            command = [sys.executable, "-m", "pytest", "-q", *WITH_OURS, file.name]
             done = subprocess.run(command, capture_output=True, text=True, cwd=desk, check=False)
             assert done.returncode == 0, done.stdout
         else:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import trustme
 
-from tests.e2e.running import PATIENCE_S, Running, connect, eventually
+from tests.e2e.running import PATIENCE_S, connect, eventually
+from vcproxy.testing.running import Starter as Starter
+from vcproxy.testing.running import starting
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,41 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-class Starter(Protocol):
-    """Starts the program on a configuration."""
-
-    def __call__(
-        self, text: str, *, wrapper: tuple[str, ...] = (), stdin: int = ..., stdout: int = ...
-    ) -> Running:
-        """See Running."""
-
-
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Starter]:
     """Start programs; each must end the test at rest, with status 0 and no traceback."""
-    numbers = count()
-    started: list[Running] = []
-
-    def start(
-        text: str,
-        *,
-        wrapper: tuple[str, ...] = (),
-        stdin: int = subprocess.DEVNULL,
-        stdout: int = subprocess.DEVNULL,
-    ) -> Running:
-        file = tmp_path / f"proxy-{next(numbers)}.toml"
-        file.write_text(text)
-        running = Running(file, wrapper=wrapper, stdin=stdin, stdout=stdout)
-        started.append(running)
-        return running
-
-    try:
+    with starting(tmp_path) as start:
         yield start
-        for running in started:
-            running.stop()
-    finally:
-        for running in started:
-            running.kill()
 
 
 class Tools:

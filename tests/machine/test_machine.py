@@ -327,6 +327,18 @@ def test_a_final_state_ignores_what_still_comes(engine: Engine) -> None:
     assert (machine.state, machine.log) == (Greeter.DONE, [])
 
 
+def test_an_abandoned_machine_is_over_where_it_is(engine: Engine) -> None:
+    greeter = Greeter(engine)
+    greeter.start()
+    state = greeter.state
+    greeter.abandon()
+    assert engine.next_deadline() is None
+    greeter.handle_event(Message, Message())
+    greeter.handle_event(Event.READ_READY, None)
+    assert greeter.state is state
+    assert greeter.log[-1] == "finished"
+
+
 def test_a_final_state_may_receive(engine: Engine) -> None:
     class Late(Logged):
         BEGIN, DONE = State(initial=True), State(final=True)

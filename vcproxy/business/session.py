@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunnels.two_way import TwoWayTunnel
 from vcproxy.business.farewell import Farewell
+from vcproxy.business.framing import Framing, lines
+from vcproxy.business.hearing import Hearing, Message
+from vcproxy.business.lending import Lending
 from vcproxy.business.stream import Outgoing
 from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import State, flatten
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
+    from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
     from vcproxy.upstream.servers import Server
 
@@ -21,13 +26,25 @@ class Session(Machine):
     It is made and started when a client's connection is established, and runs under the client's
     mutex. Nothing touches a server before `connect` or `seek`. In its final state it closes what it
     owns, after the client has been told what was said with `answer`. An exception ends it, closed.
+
+    One that declares a receiver for Message hears its client: each message that `framing` finds,
+    while its state has such a receiver; `hear` says that it has one again. See Hearing for the end
+    of what can be heard. `lend` gives all that was not heard to the tunnel.
     """
 
     vcproxy_plugin: ClassVar[bool] = True
     needs_upstream: ClassVar[bool | None] = None
     """True: a listener must name an upstream; False: it must not; None: as it likes."""
+    framing: Framing = lines()
+    """How the client's messages are told apart, where they are heard. Each must be found whatever
+    stood before it: what is lent is found anew."""
+    _listening: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
 
-    __slots__ = ("_untried", "answers", "client", "server", "service")
+    __slots__ = ("_hearing", "_untried", "answers", "client", "server", "service")
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls._listening = frozenset(state for state in cls.states if Message in flatten(state))
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
@@ -36,25 +53,36 @@ class Session(Machine):
         self.server: NetVConnection | None = None
         self.answers: Outgoing | None = None
         """The way to the client, once `answer` has been used."""
+        self._hearing: Hearing | None = None
         self._untried: list[Server] = []
         client.set_inactivity_timeout(service.inactivity_s)
         client.set_active_timeout(service.active_s)
 
+    def start(self) -> None:
+        """Enter the initial state, and begin to hear."""
+        if self._listening:
+            self._hearing = Hearing(self)
+            self._hearing.start()
+        super().start()
+
     # -- the server --------------------------------------------------------------------------
 
-    def connect(self, server: Server) -> None:
-        """Ask for the server VC: CONNECTED or ERROR follows, with the VC."""
+    def connect(self, server: Server, *, told: Continuation | None = None) -> None:
+        """Ask for the server VC: CONNECTED or ERROR follows, with the VC.
+
+        They are for `told`, a continuation under the same mutex; for the session, if left out.
+        """
         self.server = self.engine.connect(
-            self, server.address, tls=server.tls, timeout=self.service.connect_s
+            told or self, server.address, tls=server.tls, timeout=self.service.connect_s
         )
 
-    def seek(self) -> None:
+    def seek(self, *, told: Continuation | None = None) -> None:
         """Connect to the upstream's server whose turn it is: see `connect`."""
         assert self.service.upstream is not None, "there is no upstream: set needs_upstream = True"
         self._untried = self.service.upstream.order()
-        self.connect(self._untried.pop(0))
+        self.connect(self._untried.pop(0), told=told)
 
-    def seek_on(self) -> bool:
+    def seek_on(self, *, told: Continuation | None = None) -> bool:
         """The server failed: close it, and connect to the next. False: none is left."""
         failed = self.server
         assert failed is not None, "seek() first: no server has failed"
@@ -62,24 +90,43 @@ class Session(Machine):
         then = "trying the next" if self._untried else "no server is left"
         self.log(f"server {failed.name} failed: {failed.error}; {then}")
         if self._untried:
-            self.connect(self._untried.pop(0))
+            self.connect(self._untried.pop(0), told=told)
             return True
         self.server = None
         return False
 
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
-        """Lend client and server to a tunnel: TunnelDone brings them back."""
-        assert self.server is not None, "connect() first: there is no server to lend"
-        half_close = self.service.half_close
-        tunnel(self, self.client, self.server, half_close=half_close, **options).start()
+        """Lend client and server to a tunnel: TunnelDone brings them back.
+
+        Without a server it seeks one first; where there is none, TunnelDone says so. The tunnel
+        begins behind what was answered, and with what the client has said and nobody has heard.
+        """
+        hearing, self._hearing = self._hearing, None
+        if hearing is None and self.answers is None and self.server is not None:
+            half_close = self.service.half_close
+            tunnel(self, self.client, self.server, half_close=half_close, **options).start()
+        else:
+            unheard = None if hearing is None else hearing.give_back()
+            Lending(self, tunnel, options, unheard).start()
 
     # -- the client --------------------------------------------------------------------------
 
     def answer(self, data: bytes) -> None:
         """Say something to the client, as it stands, while no tunnel has it."""
         if self.answers is None:
-            self.answers = Outgoing(self, self.client)
+            self.answers = Outgoing(self._hearing or self, self.client)
         self.answers.say(data)
+
+    def hear(self) -> None:
+        """Go on hearing, in a state that receives Message, after one that did not."""
+        if self._hearing is not None:
+            self._hearing.go_on()
+
+    @property
+    def hears(self) -> bool:
+        """Whether it takes a Message now: its state does, and the client reads the answers."""
+        answers = self.answers
+        return self.state in self._listening and not (answers is not None and answers.full)
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -107,6 +154,7 @@ class Session(Machine):
 
     def finished(self) -> None:
         """The machine is over: nothing stays open behind it."""
+        self._hearing = None
         if self.answers is not None and not self.client.closed:
             Farewell(self.client, self.answers.reader).start()
             if self.server is not None:

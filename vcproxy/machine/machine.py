@@ -22,7 +22,7 @@ from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.machine import graph
 from vcproxy.machine.state import ANY, State, label
-from vcproxy.machine.table import Entry, Record, Table, Way, build, catch, unhandled, way
+from vcproxy.machine.table import GONE, Entry, Record, Table, Way, build, catch, unhandled, way
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -170,7 +170,14 @@ class Machine(Continuation):
         return "\n".join(map(str, self.history()))
 
     def finished(self) -> None:
-        """Called once, on entering a final state: the machine is over. To be overridden."""
+        """Called once, in a final state or by `abandon`: the machine is over. To be overridden."""
+
+    def abandon(self) -> None:
+        """Be over in whatever state it is, for its world has gone; nothing is received any more."""
+        while self._timers:
+            self._timers.pop().cancel()
+        self._table = GONE
+        self.finished()
 
     def _seldom(self, key: Hashable, data: object) -> Entry | None:
         """Find what has no entry of its own: a timeout (None: it is late), or a catch-all's key."""

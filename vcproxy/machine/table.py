@@ -97,3 +97,7 @@ def unhandled(machine: Machine, key: Hashable, data: object) -> None:
         f"{machine.name} @ {state.name}: no receiver for {label(key)} ({type(data).__name__}); "
         f"it receives {known}: declare one for it, or a catch-all (ANY)"
     )
+
+
+GONE: Table = {ANY: (_ignored, None, None, {})}
+"""Of a machine that was abandoned."""

@@ -1,1 +1,21 @@
-"""For authors of plugins and machines: simulated proxies, scripted peers, checks."""
+"""For authors of plugins and machines: simulated proxies, scripts, checks.
+
+The laws of VConnections are in vcproxy.testing.conformance; the real program, as a pytest fixture,
+is in vcproxy.testing.pytest_plugin.
+"""
+
+from vcproxy.drivers.sim import Faults, Peer, Stuck, seeds
+from vcproxy.testing.machines import check_machine
+from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.testing.script import Script, fragments
+
+__all__ = [
+    "Faults",
+    "Peer",
+    "Script",
+    "SimulatedProxy",
+    "Stuck",
+    "check_machine",
+    "fragments",
+    "seeds",
+]

@@ -1,0 +1,95 @@
+"""Script: a conversation that goes as written passes, any other is shown beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.echo import Echo
+from plugins.forward import Forward
+from vcproxy.testing import Script, SimulatedProxy, fragments
+
+
+def test_a_conversation_that_goes_as_written() -> None:
+    with SimulatedProxy(Forward) as proxy:
+        client, server = proxy.client(), proxy.server()
+        Script("""
+            client > hello
+            client > are you there?
+            server < hello
+            server < are you there?
+
+            server > yes
+            server >.
+            client < yes
+            client <.
+        """).play(proxy.run, client=client, server=server)
+
+
+def test_a_reset_is_not_an_end() -> None:
+    with SimulatedProxy(Forward) as proxy:
+        client, server = proxy.client(), proxy.server()
+        Script("""
+            server >!
+            client <!
+        """).play(proxy.run, client=client, server=server)
+
+
+def test_one_that_goes_otherwise_is_shown() -> None:
+    with SimulatedProxy(Echo, servers=()) as proxy:
+        client = proxy.client()
+        script = Script("""
+            client > hello
+            client < HELLO
+            client > bye
+            client < bye
+        """)
+        with pytest.raises(AssertionError) as caught:
+            script.play(proxy.run, client=client)
+        assert str(caught.value).splitlines() == [
+            "the script (-), and what happened (+):",
+            "  client > hello",
+            "- client < HELLO",
+            "+ client < hello",
+            "  client > bye",
+            "  client < bye",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (b"more\n", "+ client < more"),
+        (b"mo", "+ client < mo (and no end of line)"),
+        (b"\xff\n", r"+ client < \xff"),
+    ],
+)
+def test_what_is_heard_and_not_written_fails_it(said: bytes, shown: str) -> None:
+    with SimulatedProxy(Forward) as proxy:
+        client, server = proxy.client(), proxy.server()
+        server.send(said)
+        with pytest.raises(AssertionError) as caught:
+            Script("client > hello").play(proxy.run, client=client)
+        assert shown in str(caught.value).splitlines()
+
+
+def test_what_is_written_and_not_heard_fails_it() -> None:
+    with SimulatedProxy(Forward) as proxy:
+        client, _ = proxy.client(), proxy.server()
+        with pytest.raises(AssertionError, match="- client < hello"):
+            Script("client < hello").play(proxy.run, client=client)
+
+
+def test_lines_may_end_otherwise() -> None:
+    with SimulatedProxy(Echo, servers=()) as proxy:
+        client = proxy.client()
+        Script("client > a\nclient < a", newline=b"\r\n").play(proxy.run, client=client)
+        assert client.received == b"a\r\n"
+
+
+def test_a_line_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match='"client: hello" must be "NAME > said"'):
+        Script("client: hello")
+
+
+def test_fragments_are_every_cut() -> None:
+    assert fragments(b"abc") == [(b"a", b"bc"), (b"ab", b"c")]

@@ -1,0 +1,82 @@
+"""The one import of plugin authors: `from vcproxy.api import Session, State, TIMEOUT`.
+
+Names only. What they mean stands where they are defined, and in docs/reference/api.md. The proxy
+itself does not import it.
+"""
+
+from tunnels.done import Flow, Reason, SinkDone, TunnelDone
+from tunnels.one_way import OneWayTunnel
+from tunnels.one_way_multi import OneWayMultiTunnel
+from tunnels.transform import Transform
+from tunnels.two_way import TwoWayTunnel
+from vcproxy.business.framing import (
+    Decoder,
+    Fault,
+    Framing,
+    delimiter,
+    fixed,
+    json_lines,
+    length_prefix,
+    lines,
+    netstring,
+)
+from vcproxy.business.hearing import Message
+from vcproxy.business.program import Program, Signal
+from vcproxy.business.service import Service
+from vcproxy.business.session import Session
+from vcproxy.business.sharing import Part
+from vcproxy.business.splitter import Splitter
+from vcproxy.business.validator import Validator
+from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
+from vcproxy.config.schema import Duration, Size
+from vcproxy.engine.engine import Called
+from vcproxy.engine.event import Event
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vio import VIO
+from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import ANY, State
+
+TIMEOUT = Event.TIMEOUT
+
+__all__ = [
+    "ANY",
+    "TIMEOUT",
+    "VIO",
+    "Accept",
+    "Called",
+    "Decoder",
+    "Duration",
+    "Event",
+    "Fault",
+    "Flow",
+    "Framing",
+    "Later",
+    "Machine",
+    "Message",
+    "NetVConnection",
+    "OneWayMultiTunnel",
+    "OneWayTunnel",
+    "Part",
+    "Program",
+    "Reason",
+    "Reject",
+    "Resend",
+    "Service",
+    "Session",
+    "Signal",
+    "SinkDone",
+    "Size",
+    "Splitter",
+    "State",
+    "Transform",
+    "TunnelDone",
+    "TwoWayTunnel",
+    "Validator",
+    "Verdict",
+    "delimiter",
+    "fixed",
+    "json_lines",
+    "length_prefix",
+    "lines",
+    "netstring",
+]

@@ -1,0 +1,94 @@
+"""Inspection: what a plugin is, or all that is wrong with it, for `vcproxy plugin check`.
+
+It loads the plugin as the proxy would, and looks at the class only: nothing of it is run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import tomli_w
+from pydantic import TypeAdapter
+
+from vcproxy.business.program import Program
+from vcproxy.business.session import Session
+from vcproxy.business.splitter import Splitter
+from vcproxy.business.validator import Validator
+from vcproxy.config.options import OptionsError, read_options
+from vcproxy.config.plugin import PluginError, Plugins, needs_upstream, options_type
+from vcproxy.config.schema import plugin_place
+from vcproxy.machine.machine import Machine
+
+BASES = (Validator, Splitter, Session, Program)
+UPSTREAM = {True: "needed", False: "none", None: "as the listener likes"}
+
+
+def inspect_plugin(spec: str) -> str:
+    """Return lines about the plugin that a listener would name so: states, options, defaults.
+
+    Raises PluginError, with all that is wrong, a line for each with its place.
+    """
+    try:
+        plugin = Plugins().find(spec)
+    except PluginError as error:
+        raise PluginError(f"{spec}: {error}") from None
+    file = plugin_place(spec)
+    if not file.endswith(".py"):
+        file = inspect.getfile(plugin)
+    place = f"{file}:{inspect.getsourcelines(plugin)[1]}"
+    problems = [f"{place}: {problem}" for problem in _problems(plugin)]
+    if problems:
+        raise PluginError("\n".join(problems))
+    return "".join(f"{line}\n" for line in _lines(plugin, place))
+
+
+def _problems(plugin: type) -> Iterator[str]:
+    name = plugin.__name__
+    if issubclass(plugin, Machine) and not plugin.states:
+        yield f"{name} declares no states: it is a base for others"
+    if issubclass(plugin, Validator) and plugin.check is Validator.check:
+        yield f"{name} must say what is valid: check()"
+    if issubclass(plugin, Program) and plugin.handle_event is Program.handle_event:
+        yield f"{name} must take events: handle_event()"
+    for key in ("framing", "replies"):
+        framing = getattr(plugin, key, None)
+        if framing is not None and not all(
+            hasattr(framing, verb) for verb in ("decoder", "encode")
+        ):
+            yield f"{name}.{key} is {framing!r}, no framing: write it as lines()"
+    if needs_upstream(plugin) not in UPSTREAM:
+        yield f"{name}.needs_upstream must be True, False or None"
+    try:
+        read_options(plugin, {}, Path())
+    except OptionsError as error:
+        for fault in error.faults:
+            if fault.message != "is missing":
+                yield ": ".join([f"Options of {name}", *map(str, fault.path), fault.message])
+
+
+def _lines(plugin: type, place: str) -> Iterator[str]:
+    kind = next(base.__name__ for base in BASES if issubclass(plugin, base))
+    documentation = (plugin.__doc__ or "").strip().partition("\n")[0]
+    yield f"{place}: {plugin.__name__}, a {kind}: {documentation}".removesuffix(": ")
+    yield f"upstream: {UPSTREAM[needs_upstream(plugin)]}"
+    machines = (plugin,) if issubclass(plugin, Machine) else getattr(plugin, "machines", ())
+    for machine in machines:
+        yield f"states of {machine.__name__}: {', '.join(state.name for state in machine.states)}"
+    kind_of_options = options_type(plugin)
+    if kind_of_options is None:
+        yield "options: none"
+        return
+    schema = TypeAdapter(kind_of_options).json_schema()
+    required = schema.get("required", [])
+    defaults = {} if required else read_options(plugin, {}, Path())[1]
+    yield "options:"
+    for key, of in schema.get("properties", {}).items():
+        default = defaults.get(key, of.get("default"))
+        if key in required:
+            yield f"  {key}: required"
+        elif default is None:
+            yield f"  {key}: left out"
+        else:
+            yield f"  {tomli_w.dumps({key: default}).rstrip()}"
