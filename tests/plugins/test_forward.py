@@ -110,7 +110,7 @@ def test_with_no_server_left_the_client_is_closed_and_the_reasons_are_logged() -
         assert client.ended
         assert client.received == b""
         assert "tcp://a:1 failed" in proxy.log[0]
-        assert "tcp://b:1: connection refused; no server is left, closing" in proxy.log[1]
+        assert "tcp://b:1: connection refused; no server is left" in proxy.log[1]
         assert not proxy.engine.vcs
 
 
@@ -201,6 +201,7 @@ def test_one_conversation_does_not_disturb_another() -> None:
 def test_every_state_takes_what_may_reach_it() -> None:
     assert check_machine(Forward) == {
         "CONNECTING TunnelDone",  # there is no tunnel yet
+        "RELAYING REFUSED",  # it is served
         # The session's own operations are over: what happens now is told to the tunnel.
         "RELAYING ERROR", "RELAYING CONNECTED",
         "RELAYING INACTIVITY_TIMEOUT", "RELAYING ACTIVE_TIMEOUT",

@@ -48,10 +48,14 @@ class Session(Machine):
             self, server.address, tls=server.tls, timeout=self.service.connect_s
         )
 
-    def seek(self) -> None:
-        """Connect to the upstream's server whose turn it is: see `connect`."""
+    def servers(self) -> list[Server]:
+        """Return the servers to try, in order, at least one: the upstream's. To be overridden."""
         assert self.service.upstream is not None, "there is no upstream: set needs_upstream = True"
-        self._untried = self.service.upstream.order()
+        return self.service.upstream.order()
+
+    def seek(self) -> None:
+        """Connect to the first of `servers`: see `connect`."""
+        self._untried = self.servers()
         self.connect(self._untried.pop(0))
 
     def seek_on(self) -> bool:
@@ -77,6 +81,8 @@ class Session(Machine):
 
     def answer(self, data: bytes) -> None:
         """Say something to the client, as it stands, while no tunnel has it."""
+        if not data:
+            return
         if self.answers is None:
             self.answers = Outgoing(self, self.client)
         self.answers.say(data)
