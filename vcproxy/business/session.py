@@ -27,12 +27,14 @@ class Session(Machine):
     needs_upstream: ClassVar[bool | None] = None
     """True: a listener must name an upstream; False: it must not; None: as it likes."""
 
-    __slots__ = ("_untried", "answers", "client", "server", "service")
+    __slots__ = ("_untried", "answers", "client", "options", "server", "service")
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
         self.client = client
         self.service = service
+        self.options: Any = service.options
+        """The plugin's own; a typed plugin declares `options: Options` in its class."""
         self.server: NetVConnection | None = None
         self.answers: Outgoing | None = None
         """The way to the client, once `answer` has been used."""
@@ -72,20 +74,30 @@ class Session(Machine):
         return False
 
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
-        """Lend client and server to a tunnel: TunnelDone brings them back."""
+        """Lend client and server to a tunnel: TunnelDone brings them back.
+
+        What was said with `answer` and has not gone yet goes first.
+        """
         assert self.server is not None, "connect() first: there is no server to lend"
         half_close = self.service.half_close
+        if self.answers is not None:
+            options["reply"] = self.answers.reader
+            self.answers = None
         tunnel(self, self.client, self.server, half_close=half_close, **options).start()
 
     # -- the client --------------------------------------------------------------------------
 
+    @property
+    def client_address(self) -> str:
+        """The client's IP address; empty where it has none, as on a Unix socket."""
+        return self.client.peer.rpartition(":")[0].strip("[]")
+
     def answer(self, data: bytes) -> None:
         """Say something to the client, as it stands, while no tunnel has it."""
-        if not data:
-            return
-        if self.answers is None:
-            self.answers = Outgoing(self, self.client)
-        self.answers.say(data)
+        if self.answers is not None:
+            self.answers.say(data)
+        elif data:
+            self.answers = Outgoing(self, self.client, data)
 
     # -- the end -----------------------------------------------------------------------------
 
