@@ -16,19 +16,26 @@ from vcproxy.business.splitter import Splitter
 from vcproxy.business.verdict import Resend
 
 
+def parsed(text: bytes) -> object:
+    try:
+        return parse_json(text)
+    except ValueError:
+        return None
+
+
 class Batch(Splitter):
     def key(self, request: bytes) -> str | Resend:
-        try:
-            match parse_json(request):
-                case {"id": str(key)}:
-                    return key
-        except ValueError:
-            pass
+        match parsed(request):
+            case {"id": str(key)}:
+                return key
         return Resend(b'{"error": "a request is JSON and has an id"}\n')
 
     def split(self, reply: bytes) -> Iterator[Part]:
-        for answer in json.loads(reply):
-            yield Part(answer["id"], json.dumps(answer).encode(), last=answer["done"])
+        answers = parsed(reply)
+        for answer in answers if isinstance(answers, list) else []:
+            match answer:
+                case {"id": str(key), "done": bool(done)}:
+                    yield Part(key, json.dumps(answer).encode(), last=done)
 
     def unanswered(self, request: bytes, why: str) -> bytes:
         return json.dumps({"error": why}).encode()

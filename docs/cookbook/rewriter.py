@@ -19,7 +19,10 @@ class Rewriter(Validator):
     framing = json_lines()
 
     def check(self, message: bytes) -> Verdict:
-        request = parse_json(message)
+        try:
+            request = parse_json(message)
+        except ValueError:
+            return Reject(b'{"error": "not JSON"}\n')
         if not isinstance(request, dict):
             return Reject(b'{"error": "not an object"}\n')
         return Accept(json.dumps(request | {"from": self.client_address}).encode())

@@ -53,6 +53,17 @@ def test_batch_gives_each_client_its_parts() -> None:
         assert proxy.connections() == 1
 
 
+def test_batch_drops_what_makes_no_sense() -> None:
+    with recipe("batch") as proxy:
+        client = proxy.client()
+        client.send(b'{"id": "a"}\n')
+        server = proxy.server()
+        server.send(b'hm\n7\n[7, {"id": "a"}]\n[{"id": "a", "done": true}]\n')
+        proxy.elapse(0.1)
+        assert client.received == b'{"id": "a", "done": true}\n'
+        assert proxy.service.counts["orphan"] == 3
+
+
 def test_batch_says_so_when_the_server_goes() -> None:
     with recipe("batch") as proxy:
         client = proxy.client()
@@ -110,12 +121,14 @@ def test_lookup_fails_closed(customers: str, trouble: str) -> None:
 
 def test_rewriter_tells_the_server_who_asks() -> None:
     with recipe("rewriter") as proxy:
-        client = proxy.client()
+        client, other = proxy.client(), proxy.client()
         client.send(b'{"op": "get", "from": "somebody else"}\n[]\n')
+        other.send(b"get\n")
         server = proxy.server()
         proxy.run()
         assert json.loads(server.received) == {"op": "get", "from": "10.0.0.1"}
         assert client.received == b'{"error": "not an object"}\n'
+        assert other.received == b'{"error": "not JSON"}\n'
 
 
 def test_audit_logs_no_secrets() -> None:
