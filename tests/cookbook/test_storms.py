@@ -1,11 +1,10 @@
 """Recipes in bad weather: whatever peers and networks do, none makes a mistake, and all is closed.
 
-VCPROXY_SEED=17 repeats one storm.
+VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,9 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cookbook.kitchen import RECIPES, recipe
-from vcproxy.drivers.sim import Faults, Peer
-
-SEEDS = [int(os.environ["VCPROXY_SEED"])] if "VCPROXY_SEED" in os.environ else range(10)
+from vcproxy.drivers.sim import Faults, Peer, seeds
 
 TABLES: dict[str, dict[str, Any]] = {
     "allow_list": {"networks": ["10.0.0.0/8"]},
@@ -38,7 +35,7 @@ def act(peer: Peer, random: Random) -> None:
             getattr(peer, verb)()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", list(seeds(10)))
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
 def test_a_storm(file: Path, seed: int) -> None:
     random = Random(seed)
