@@ -110,7 +110,7 @@ def test_with_no_server_left_the_client_is_closed_and_the_reasons_are_logged() -
         assert client.ended
         assert client.received == b""
         assert "tcp://a:1 failed" in proxy.log[0]
-        assert "tcp://b:1: connection refused; no server is left" in proxy.log[1]
+        assert "tcp://b:1: connection refused; no server is left, closing" in proxy.log[1]
         assert not proxy.engine.vcs
 
 

@@ -65,7 +65,7 @@ class Session(Machine):
         failed = self.server
         assert failed is not None, "seek() first: no server has failed"
         failed.do_io_close()
-        then = "trying the next" if self._untried else "no server is left"
+        then = "trying the next" if self._untried else "no server is left, closing"
         self.log(f"server {failed.name} failed: {failed.error}; {then}")
         if self._untried:
             self.connect(self._untried.pop(0))
