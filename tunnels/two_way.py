@@ -9,7 +9,7 @@ at the first end; `half_close=False` does that.) One that is terminated terminat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tunnels.done import Reason, TunnelDone
 from tunnels.one_way import OneWayTunnel
@@ -31,9 +31,13 @@ class TwoWayTunnel(Machine):
 
     Args:
         request: a place in a buffer that the client has been read into already.
+        reply: a place in a buffer with what the client is still to be told.
         upward: transforms what goes to the server.
         downward: transforms what goes to the client.
     """
+
+    one_way: ClassVar[type[OneWayTunnel]] = OneWayTunnel
+    """What moves each direction."""
 
     __slots__ = ("_half_close", "_owner", "_verdict", "down", "up")
 
@@ -50,6 +54,7 @@ class TwoWayTunnel(Machine):
         *,
         half_close: bool = True,
         request: Reader | None = None,
+        reply: Reader | None = None,
         upward: Transform | None = None,
         downward: Transform | None = None,
         water_mark: int | None = None,
@@ -59,7 +64,7 @@ class TwoWayTunnel(Machine):
         self._owner = owner
         self._half_close = half_close
         self._verdict: TunnelDone | None = None
-        self.up = OneWayTunnel(
+        self.up = self.one_way(
             self,
             client,
             server,
@@ -69,10 +74,11 @@ class TwoWayTunnel(Machine):
             water_mark=water_mark,
             name=f"{self.name} up",
         )
-        self.down = OneWayTunnel(
+        self.down = self.one_way(
             self,
             server,
             client,
+            reader=reply,
             transform=downward,
             watch=False,
             water_mark=water_mark,

@@ -14,6 +14,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
 from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.upstream.servers import Server
 
 
 class Shout:
@@ -34,7 +35,7 @@ class Lender(Session):
     REFUSED, BACK = State(final=True), State(final=True)
 
     tunnel: type[TwoWayTunnel] = TwoWayTunnel
-    options: dict[str, Transform] = {}
+    transforms: dict[str, Transform] = {}
     done: TunnelDone | None = None
 
     @CONNECTING.enter
@@ -47,7 +48,7 @@ class Lender(Session):
 
     @LENT.enter
     def lent(self) -> None:
-        self.lend(self.tunnel, **self.options)
+        self.lend(self.tunnel, **self.transforms)
 
     @LENT.on(TunnelDone, to=BACK)
     def back(self, done: TunnelDone) -> None:
@@ -94,7 +95,7 @@ def test_what_it_lent_comes_back_and_is_closed_in_its_final_state() -> None:
 
 def test_a_tunnel_takes_options() -> None:
     class Shouter(Lender):
-        options = {"upward": Shout()}
+        transforms = {"upward": Shout()}
 
     with SimulatedProxy(Shouter) as proxy:
         client, server = proxy.client(), proxy.server()
@@ -103,6 +104,53 @@ def test_a_tunnel_takes_options() -> None:
         proxy.run()
         assert server.received == b"HELLO!"
         assert server.ended
+
+
+def test_what_was_said_before_lending_is_heard_before_what_the_server_says() -> None:
+    class Polite(Lender):
+        def lent(self) -> None:
+            self.answer(bytes(1_000_000))
+            super().lent()
+
+    with SimulatedProxy(Polite) as proxy:
+        client, server = proxy.client(), proxy.server()
+        client.stall()
+        server.send(b"welcome")
+        proxy.run()
+        client.resume()
+        proxy.run()
+        assert client.received == bytes(1_000_000) + b"welcome"
+
+
+def test_a_session_may_choose_its_servers() -> None:
+    class Chooser(Lender):
+        def connecting(self) -> None:
+            self.seek()
+
+        def servers(self) -> list[Server]:
+            return super().servers()[::-1]
+
+    with SimulatedProxy(Chooser, ["a", "b"]) as proxy:
+        proxy.client()
+        proxy.server("b")
+        assert not proxy.connections("a")
+
+
+def test_sessions_share_what_the_first_of_them_makes() -> None:
+    class Visitors:
+        number = 0
+
+    class Counted(Lender):
+        def connecting(self) -> None:
+            visitors = self.service.share(Visitors)
+            visitors.number += 1
+            self.answer(b"%d" % visitors.number)
+            super().connecting()
+
+    with SimulatedProxy(Counted, refusing=["server"]) as proxy:
+        clients = [proxy.client(), proxy.client()]
+        proxy.run()
+        assert [client.received for client in clients] == [b"1", b"2"]
 
 
 def test_a_tunnel_of_ones_own_may_be_lent_to() -> None:

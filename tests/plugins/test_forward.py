@@ -201,6 +201,7 @@ def test_one_conversation_does_not_disturb_another() -> None:
 def test_every_state_takes_what_may_reach_it() -> None:
     assert check_machine(Forward) == {
         "CONNECTING TunnelDone",  # there is no tunnel yet
+        "RELAYING REFUSED",  # it is served
         # The session's own operations are over: what happens now is told to the tunnel.
         "RELAYING ERROR", "RELAYING CONNECTED",
         "RELAYING INACTIVITY_TIMEOUT", "RELAYING ACTIVE_TIMEOUT",

@@ -88,8 +88,9 @@ class Lending(Machine):
         options: dict[str, Any] = {
             "half_close": session.service.half_close,
             "request": self._unheard,
+            **self._options,
         }
-        self._tunnel(session, session.client, server, **options, **self._options).start()
+        self._tunnel(session, session.client, server, **options).start()
         return self.OVER
 
     @WAITING.on(Event.ERROR, to=(OVER,))

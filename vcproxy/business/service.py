@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from vcproxy.engine.address import Address
 from vcproxy.upstream.servers import RoundRobin
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +33,15 @@ class Service:
     """Whether one direction may go on when the other has ended."""
     counts: Counter[str] = field(default_factory=Counter, compare=False)
     """What has happened to its sessions, by name."""
-    shared: dict[Hashable, object] = field(default_factory=dict, compare=False)
+    shared: dict[object, object] = field(default_factory=dict, compare=False)
     """What its sessions have in common, as a server's connection."""
+
+    def share(self, kind: type[T]) -> T:
+        """Return the one object of a class that all sessions have; the first one makes it.
+
+        It is this engine's alone and needs no lock; a reload makes another for new connections.
+        """
+        shared = self.shared.get(kind)
+        if not isinstance(shared, kind):
+            shared = self.shared[kind] = kind()
+        return shared

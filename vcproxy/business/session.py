@@ -40,7 +40,7 @@ class Session(Machine):
     stood before it: what is lent is found anew."""
     _listening: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
 
-    __slots__ = ("_hearing", "_untried", "answers", "client", "server", "service")
+    __slots__ = ("_hearing", "_untried", "answers", "client", "options", "server", "service")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -50,6 +50,8 @@ class Session(Machine):
         super().__init__(client.engine, client.mutex, name=client.name)
         self.client = client
         self.service = service
+        self.options: Any = service.options
+        """The plugin's own; a typed plugin declares `options: Options` in its class."""
         self.server: NetVConnection | None = None
         self.answers: Outgoing | None = None
         """The way to the client, once `answer` has been used."""
@@ -76,10 +78,14 @@ class Session(Machine):
             told or self, server.address, tls=server.tls, timeout=self.service.connect_s
         )
 
-    def seek(self, *, told: Continuation | None = None) -> None:
-        """Connect to the upstream's server whose turn it is: see `connect`."""
+    def servers(self) -> list[Server]:
+        """Return the servers to try, in order, at least one: the upstream's. To be overridden."""
         assert self.service.upstream is not None, "there is no upstream: set needs_upstream = True"
-        self._untried = self.service.upstream.order()
+        return self.service.upstream.order()
+
+    def seek(self, *, told: Continuation | None = None) -> None:
+        """Connect to the first of `servers`: see `connect`."""
+        self._untried = self.servers()
         self.connect(self._untried.pop(0), told=told)
 
     def seek_on(self, *, told: Continuation | None = None) -> bool:
@@ -111,11 +117,17 @@ class Session(Machine):
 
     # -- the client --------------------------------------------------------------------------
 
+    @property
+    def client_address(self) -> str:
+        """The client's IP address; empty where it has none, as on a Unix socket."""
+        return self.client.peer.rpartition(":")[0].strip("[]")
+
     def answer(self, data: bytes) -> None:
         """Say something to the client, as it stands, while no tunnel has it."""
-        if self.answers is None:
-            self.answers = Outgoing(self._hearing or self, self.client)
-        self.answers.say(data)
+        if self.answers is not None:
+            self.answers.say(data)
+        elif data:
+            self.answers = Outgoing(self._hearing or self, self.client, data)
 
     def hear(self) -> None:
         """Go on hearing, in a state that receives Message, after one that did not."""

@@ -69,14 +69,18 @@ class Incoming:
 
 
 class Outgoing:
-    """Bytes to a VC. `cont` gets WRITE_READY when some have gone after it was found full."""
+    """Bytes to a VC. `cont` gets WRITE_READY when some have gone after it was found full, and at
+    the beginning unless there are `words` to begin with.
+    """
 
     __slots__ = ("buffer", "reader", "vio")
 
-    def __init__(self, cont: Continuation, vc: NetVConnection) -> None:
+    def __init__(self, cont: Continuation, vc: NetVConnection, words: bytes = b"") -> None:
         self.buffer: IOBuffer = vc.engine.buffer()
         self.reader = self.buffer.reader()
+        self.buffer.write(words)
         self.vio = vc.do_io_write(cont, None, self.reader)
+        self.vio.pending = True
 
     def say(self, data: bytes) -> None:
         """Send, behind all that was said before. Raises TypeError for what is not bytes."""

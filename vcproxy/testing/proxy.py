@@ -103,6 +103,10 @@ class SimulatedProxy:
         """How often that server has been connected to."""
         return len(self._servers[name].peers)
 
+    def peers(self, name: str = "server") -> list[Peer]:
+        """The server's ends of all connections to it so far: `server` waits for one more."""
+        return self._servers[name].peers
+
     def run(self) -> None:
         """Run until nothing is left to happen; time limits that were given pass, too."""
         self.sim.run()

@@ -1,0 +1,30 @@
+"""allow_list: serve only clients of some networks.
+
+[[listener]]
+name = "inner"
+bind = "tcp://127.0.0.1:15312"
+plugin = "allow_list.py"
+upstream = "shop"
+options.networks = ["10.0.0.0/8", "::1/128"]
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from vcproxy.business.forwarder import Forwarder
+
+
+class AllowList(Forwarder):
+    @dataclass(frozen=True)
+    class Options:
+        networks: list[IPv4Network | IPv6Network]
+        """Where clients may be."""
+
+    options: Options
+
+    def refusal(self) -> bytes | None:
+        address = ip_address(self.client_address)
+        if any(address in network for network in self.options.networks):
+            return None
+        self.log("refused: it is in none of the networks")
+        return b""

@@ -1,0 +1,41 @@
+"""batch: a splitter. Many clients share one connection; the server answers many requests at once.
+
+[[listener]]
+name = "batch"
+bind = "tcp://127.0.0.1:15301"
+plugin = "batch.py"
+upstream = "shop"
+"""
+
+import json
+from collections.abc import Iterator
+
+from vcproxy.business.options import parse_json
+from vcproxy.business.sharing import Part
+from vcproxy.business.splitter import Splitter
+from vcproxy.business.verdict import Resend
+
+
+def parsed(text: bytes) -> object:
+    try:
+        return parse_json(text)
+    except ValueError:
+        return None
+
+
+class Batch(Splitter):
+    def key(self, request: bytes) -> str | Resend:
+        match parsed(request):
+            case {"id": str(key)}:
+                return key
+        return Resend(b'{"error": "a request is JSON and has an id"}\n')
+
+    def split(self, reply: bytes) -> Iterator[Part]:
+        answers = parsed(reply)
+        for answer in answers if isinstance(answers, list) else []:
+            match answer:
+                case {"id": str(key), "done": bool(done)}:
+                    yield Part(key, json.dumps(answer).encode(), last=done)
+
+    def unanswered(self, request: bytes, why: str) -> bytes:
+        return json.dumps({"error": why}).encode()

@@ -1,0 +1,35 @@
+"""canary: let a new server have a share of the clients; if it fails, the old ones have them.
+
+[[listener]]
+name = "canary"
+bind = "tcp://127.0.0.1:15311"
+plugin = "canary.py"
+upstream = "shop"
+options = { server = "tcp://127.0.0.1:8081", share = 0.05 }
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from vcproxy.business.forwarder import Forwarder
+from vcproxy.config.schema import Endpoint
+from vcproxy.upstream.servers import Server
+
+
+class Canary(Forwarder):
+    @dataclass(frozen=True)
+    class Options:
+        server: Endpoint
+        """The new one."""
+        share: Annotated[float, Field(ge=0, le=1)]
+        """Of the clients, 0 to 1."""
+
+    options: Options
+
+    def servers(self) -> list[Server]:
+        if self.engine.random.random() >= self.options.share:
+            return super().servers()
+        self.count("canary")
+        return [Server(self.options.server), *super().servers()]

@@ -1,0 +1,43 @@
+"""lookup: ask a database before a request may pass, for at most 2 seconds.
+
+    [[listener]]
+    name = "customers"
+    bind = "tcp://127.0.0.1:15309"
+    plugin = "lookup.py"
+    upstream = "shop"
+    options.database = "customers.sqlite"
+
+The proxy goes on meanwhile; only this client waits. A database that fails or is late fails closed.
+"""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from vcproxy.business.validator import Validator
+from vcproxy.business.verdict import Accept, Later, Reject, Verdict
+from vcproxy.config.schema import FilePath
+
+
+def is_customer(database: Path, name: str) -> bool:
+    """Runs on another thread: it may block, and touches nothing of the conversation."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        return db.execute("SELECT 1 FROM customers WHERE name = ?", [name]).fetchone() is not None
+
+
+class Lookup(Validator):
+    @dataclass(frozen=True)
+    class Options:
+        database: FilePath
+        """With a table `customers` that has a column `name`."""
+
+    options: Options
+    in_turn = True
+
+    def check(self, message: bytes) -> Verdict:
+        name = message.partition(b" ")[0].decode(errors="replace")
+        return Later(is_customer, self.options.database, name, deadline="2s")
+
+    def decide(self, message: bytes, value: object) -> Verdict:
+        return Accept() if value is True else Reject(b"who are you?\n", keep=True)

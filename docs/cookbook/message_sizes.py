@@ -1,0 +1,45 @@
+"""message_sizes: log how long each message is, both ways, and change nothing.
+
+[[listener]]
+name = "sizes"
+bind = "tcp://127.0.0.1:15305"
+plugin = "message_sizes.py"
+upstream = "shop"
+options = { framing = "length-prefix", width = 4 }
+"""
+
+from collections.abc import Callable
+
+from vcproxy.business.forwarder import Forwarder
+from vcproxy.business.framing import Framing
+from vcproxy.business.options import FramingOptions
+
+
+class Sizes:
+    """A transform that only looks."""
+
+    def __init__(self, framing: Framing, say: Callable[[str], None]) -> None:
+        self.decoder = framing.decoder()
+        self.say = say
+
+    def feed(self, data: bytes) -> bytes:
+        for message in self.decoder.feed(data):
+            self.say(f"{len(message)} bytes")
+        return data
+
+    def finish(self) -> bytes:
+        self.decoder.finish()
+        if self.decoder.fault:
+            self.say(self.decoder.fault.value)
+        return b""
+
+
+class MessageSizes(Forwarder):
+    Options = FramingOptions
+    options: FramingOptions
+
+    def upward(self) -> Sizes:
+        return Sizes(self.options.framed, lambda text: self.log(f"request: {text}"))
+
+    def downward(self) -> Sizes:
+        return Sizes(self.options.framed, lambda text: self.log(f"reply: {text}"))

@@ -1,0 +1,25 @@
+"""orders: a validator. Only orders with an id and an amount above 0 ever reach the server.
+
+[[listener]]
+name = "orders"
+bind = "tcp://127.0.0.1:15300"
+plugin = "orders.py"
+upstream = "shop"
+"""
+
+from vcproxy.business.options import parse_json
+from vcproxy.business.validator import Validator
+from vcproxy.business.verdict import Accept, Resend, Verdict
+
+
+class Orders(Validator):
+    in_turn = True
+
+    def check(self, message: bytes) -> Verdict:
+        try:
+            match parse_json(message):
+                case {"id": str(), "amount": int(amount)} if amount > 0:
+                    return Accept()
+        except ValueError:
+            return Resend(b"this is not JSON\n")
+        return Resend(b"an order has an id and an amount above 0\n")

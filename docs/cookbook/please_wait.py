@@ -1,0 +1,19 @@
+"""please_wait: tell the client at once that its request is being worked on.
+
+[[listener]]
+name = "patience"
+bind = "tcp://127.0.0.1:15308"
+plugin = "please_wait.py"
+upstream = "shop"
+"""
+
+from vcproxy.business.framing import lines
+from vcproxy.business.validator import Validator
+from vcproxy.business.verdict import Accept, Verdict
+
+
+class PleaseWait(Validator):
+    replies = lines()  # so that it never falls into the middle of one
+
+    def check(self, message: bytes) -> Verdict:
+        return Accept(wait=b"please wait\n")

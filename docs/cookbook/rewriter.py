@@ -1,0 +1,28 @@
+"""rewriter: write the client's address into each request, a JSON object in a line.
+
+[[listener]]
+name = "rewriter"
+bind = "tcp://127.0.0.1:15306"
+plugin = "rewriter.py"
+upstream = "shop"
+"""
+
+import json
+
+from vcproxy.business.framing import json_lines
+from vcproxy.business.options import parse_json
+from vcproxy.business.validator import Validator
+from vcproxy.business.verdict import Accept, Reject, Verdict
+
+
+class Rewriter(Validator):
+    framing = json_lines()
+
+    def check(self, message: bytes) -> Verdict:
+        try:
+            request = parse_json(message)
+        except ValueError:
+            return Reject(b'{"error": "not JSON"}\n')
+        if not isinstance(request, dict):
+            return Reject(b'{"error": "not an object"}\n')
+        return Accept(json.dumps(request | {"from": self.client_address}).encode())

@@ -1,0 +1,23 @@
+"""shout: a transform. What the server says comes in capitals.
+
+[[listener]]
+name = "shout"
+bind = "tcp://127.0.0.1:15310"
+plugin = "shout.py"
+upstream = "shop"
+"""
+
+from vcproxy.business.forwarder import Forwarder
+
+
+class Capitals:
+    def feed(self, data: bytes) -> bytes:
+        return data.upper()
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class Shout(Forwarder):
+    def downward(self) -> Capitals:
+        return Capitals()

@@ -1,0 +1,35 @@
+"""The recipes of docs/cookbook, as files, as what their docstrings tell, and between peers."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from vcproxy.config.options import read_options
+from vcproxy.config.plugin import Plugins
+from vcproxy.testing.proxy import SimulatedProxy
+
+COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
+RECIPES = sorted(COOKBOOK.glob("*.py"))
+
+
+def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedProxy:
+    """A recipe between scripted clients and servers, with these options."""
+    plugin = Plugins().find(str(COOKBOOK / f"{name}.py"))
+    options, _ = read_options(plugin, table or {}, COOKBOOK)
+    return SimulatedProxy(plugin, options=options, **keywords)
+
+
+def docstring(file: Path) -> str:
+    """What a recipe says of itself."""
+    said = ast.get_docstring(ast.parse(file.read_text()))
+    assert said, f"{file.name} does not say what it is for"
+    return said
+
+
+def length(file: Path) -> int:
+    """How many lines of code it has: all behind its docstring that are not blank."""
+    docstring = ast.parse(file.read_text()).body[0]
+    code = file.read_text().splitlines()[docstring.end_lineno :]
+    return sum(bool(line.strip()) for line in code)

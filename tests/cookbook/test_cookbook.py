@@ -1,0 +1,52 @@
+"""The cookbook as a whole: recipes load as they say, are sound, and as short as promised."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.cookbook.kitchen import COOKBOOK, RECIPES, docstring, length
+from vcproxy.config.loader import load
+from vcproxy.config.plugin import Plugins
+from vcproxy.machine.machine import Machine
+from vcproxy.testing.machines import check_machine, known_keys
+
+INDEX = dict(
+    re.findall(r"\| \[(\w+\.py)\]\(\1\) \| (\d+) \|", (COOKBOOK / "README.md").read_text())
+)
+SHOP = '[upstream.shop]\nservers = ["tcp://127.0.0.1:8080"]\n'
+
+each = pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+
+
+def test_every_recipe_is_in_the_index_with_its_length() -> None:
+    assert len(RECIPES) >= 10
+    assert {file.name: str(length(file)) for file in RECIPES} == INDEX
+
+
+@pytest.mark.parametrize(("name", "most"), [("orders", 15), ("batch", 25)])
+def test_what_was_promised_to_be_short_is(name: str, most: int) -> None:
+    assert length(COOKBOOK / f"{name}.py") <= most
+
+
+@each
+def test_its_docstring_configures_it(file: Path, tmp_path: Path) -> None:
+    shutil.copy(file, tmp_path)
+    head, *rest = docstring(file).split("\n\n")
+    assert re.match(rf"{file.stem}: .*\.$", head, re.DOTALL), "it says what it is for"
+    table = textwrap.dedent(rest[0])
+    assert len(table.splitlines()) <= 6
+    (tmp_path / "proxy.toml").write_text(f"{table}\n{SHOP}" if "shop" in table else table)
+    load(tmp_path / "proxy.toml")
+
+
+@each
+def test_it_is_a_sound_machine(file: Path) -> None:
+    plugin = Plugins().find(str(file))
+    assert issubclass(plugin, Machine)
+    holes = check_machine(plugin)
+    assert len(holes) < len(plugin.states) * len(known_keys(plugin))

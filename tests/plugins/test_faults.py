@@ -1,0 +1,214 @@
+"""The bundled faults: bytes come late, slowly and in pieces, or not at all, but never wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plugins.faults import BadNetwork
+from tunnels.one_way import OneWayTunnel
+from tunnels.paced import PacedOneWay, PacedTwoWay
+from tunnels.two_way import TwoWayTunnel
+from vcproxy.business.forwarder import Forwarder
+from vcproxy.config.options import OptionsError, read_options
+from vcproxy.drivers.sim import Peer
+from vcproxy.testing.machines import check_machine
+from vcproxy.testing.proxy import SimulatedProxy
+
+
+def bad(seed: int = 0, **table: Any) -> SimulatedProxy:
+    """A proxy with these faults."""
+    options, _ = read_options(BadNetwork, table, Path())
+    return SimulatedProxy(BadNetwork, options=options, seed=seed)
+
+
+def met(proxy: SimulatedProxy) -> tuple[Peer, Peer]:
+    client = proxy.client()
+    return client, proxy.server()
+
+
+def timed(proxy: SimulatedProxy, peer: Peer) -> list[tuple[float, bytes]]:
+    """What comes to a peer, with the time when it does."""
+    came: list[tuple[float, bytes]] = []
+    peer.on_data = lambda data: came.append((round(proxy.sim.now, 6), data))
+    peer.on_end = lambda: came.append((round(proxy.sim.now, 6), b""))
+    return came
+
+
+def test_without_faults_it_forwards() -> None:
+    with bad() as proxy:
+        client, server = met(proxy)
+        client.send(b"ping")
+        server.send(b"pong")
+        proxy.run()
+        assert server.received == b"ping"
+        assert client.received == b"pong"
+        assert proxy.sim.now == 0.0
+
+
+def test_latency_is_that_of_its_direction_and_the_end_has_it_too() -> None:
+    with bad(up={"latency": "2s"}) as proxy:
+        client, server = met(proxy)
+        came = timed(proxy, server)
+        server.send(b"at once")
+        client.send(b"one")
+        proxy.elapse(1.0)
+        assert client.received == b"at once"
+        client.send(b"two")
+        proxy.elapse(0.5)
+        client.end()
+        proxy.run()
+        assert came == [(2.0, b"one"), (3.0, b"two"), (3.5, b"")]
+        server.end()
+        proxy.run()
+        assert not proxy.engine.vcs
+        assert proxy.engine.memory.used == 0
+        assert proxy.log == []
+
+
+def test_jitter_never_changes_the_order() -> None:
+    with bad(up={"latency": "1s", "jitter": "1s"}) as proxy:
+        client, server = met(proxy)
+        came = timed(proxy, server)
+        for number in range(100):
+            client.send(b"%d " % number)
+            proxy.elapse(0.01)
+        proxy.elapse(2.0)
+        assert server.received.split() == [b"%d" % number for number in range(100)]
+        assert 0.0 <= came[0][0] < came[-1][0] <= 3.0
+
+
+def test_bandwidth() -> None:
+    with bad(down={"bandwidth": "10KiB"}) as proxy:
+        client, server = met(proxy)
+        server.send(bytes(100 * 1024))
+        proxy.elapse(5.0)
+        assert 50 * 1024 <= len(client.received) <= 51 * 1024
+        proxy.run()
+        assert len(client.received) == 100 * 1024
+        assert 9.5 < proxy.sim.now < 10.5
+
+
+def test_slices_and_pauses() -> None:
+    with bad(up={"slice": "3B", "pause": "1s"}) as proxy:
+        client, server = met(proxy)
+        came = timed(proxy, server)
+        client.send(b"12345678")
+        client.end()
+        proxy.run()
+        assert came == [(0.0, b"123"), (1.0, b"456"), (2.0, b"78"), (3.0, b"")]
+
+
+@pytest.mark.parametrize("sent", [10, 11])
+def test_a_reset_after_so_many_bytes(sent: int) -> None:
+    with bad(up={"reset_after": "10B"}) as proxy:
+        client, server = met(proxy)
+        client.send(bytes(sent))
+        proxy.run()
+        assert server.received == bytes(10)
+        assert client.reset_seen is server.reset_seen is (sent > 10)
+        if sent > 10:
+            assert "a fault, as configured" in proxy.log[0]
+            assert not proxy.engine.vcs
+
+
+def test_a_reset_by_chance_is_repeated_by_its_seed() -> None:
+    def story(seed: int) -> bytes:
+        with bad(seed, up={"reset": 0.1, "slice": "1B"}) as proxy:
+            client, server = met(proxy)
+            client.send(bytes(1000))
+            proxy.run()
+            assert client.reset_seen
+            assert server.reset_seen
+            return bytes(server.received)
+
+    assert len({story(1), story(1)}) == 1
+    assert len({story(seed) for seed in range(10)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("table", "counts"), [({"refuse": 0.5}, "refused"), ({"share": 0.5}, "bad")]
+)
+def test_some_have_it_and_some_have_not(table: dict[str, Any], counts: str) -> None:
+    with bad(up={"latency": "1s"}, **table) as proxy:
+        for _ in range(100):
+            proxy.client()
+        proxy.run()
+        assert 30 < proxy.service.counts[counts] < 70
+
+
+def test_what_is_on_its_way_is_bounded() -> None:
+    with bad(up={"latency": "1h"}) as proxy:
+        client, _ = met(proxy)
+        client.send(bytes(5_000_000))
+        proxy.elapse(60.0)
+        assert proxy.engine.memory.used <= 512 * 1024
+        client.reset()
+        proxy.elapse(60.0)
+        assert not proxy.engine.vcs
+        assert proxy.engine.memory.used == 0
+
+
+def test_a_server_that_does_not_read_is_waited_for() -> None:
+    with bad(up={"latency": "1ms", "slice": "1KiB"}) as proxy:
+        client, server = met(proxy)
+        server.stall()
+        client.send(bytes(3_000_000))
+        client.end()
+        proxy.run()
+        assert proxy.engine.memory.used <= 512 * 1024
+        server.resume()
+        proxy.run()
+        assert server.received == bytes(3_000_000)
+        assert server.ended
+
+
+@given(
+    latency=st.integers(0, 50),
+    jitter=st.integers(0, 100),
+    bandwidth=st.sampled_from([0, 1, 100, 10_000]),
+    piece=st.integers(0, 10),
+    pause=st.integers(0, 10),
+    said=st.lists(st.binary(max_size=30), max_size=10),
+    seed=st.integers(0, 1000),
+)
+def test_no_byte_is_lost_or_changed(
+    latency: int, jitter: int, bandwidth: int, piece: int, pause: int, said: list[bytes], seed: int
+) -> None:
+    faults = {
+        "latency": f"{latency}ms",
+        "jitter": f"{jitter}ms",
+        "bandwidth": f"{bandwidth}B",
+        "slice": f"{piece}B",
+        "pause": f"{pause}ms",
+    }
+    with bad(seed, up=faults, down=faults) as proxy:
+        client, server = met(proxy)
+        server.on_data = server.send
+        server.on_end = server.end
+        for data in said:
+            client.send(data)
+            proxy.elapse(0.01)
+        client.end()
+        proxy.run()
+        assert client.received == b"".join(said)
+        assert client.ended
+        assert not proxy.engine.vcs
+
+
+@pytest.mark.parametrize(
+    "table", [{"up": {"reset": 1.5}}, {"down": {"latency": 3}}, {"share": -1.0}, {"sideways": {}}]
+)
+def test_options_that_make_no_sense_are_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(OptionsError):
+        bad(**table)
+
+
+def test_they_are_sound_machines() -> None:
+    assert check_machine(BadNetwork) == check_machine(Forwarder)
+    assert check_machine(PacedOneWay) == check_machine(OneWayTunnel)
+    assert check_machine(PacedTwoWay) == check_machine(TwoWayTunnel)
