@@ -22,6 +22,7 @@ check: $(VENV)/for-dev  ## look at the code without running it: style, types, la
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/cookbook/*.py
 	$(BIN)/lint-imports --no-logo
 
 sim: $(VENV)/for-dev  ## SEEDS=2000 random worlds; VCPROXY_SEED=17 make sim repeats one

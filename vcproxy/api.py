@@ -9,6 +9,7 @@ from tunnels.one_way import OneWayTunnel
 from tunnels.one_way_multi import OneWayMultiTunnel
 from tunnels.transform import Transform
 from tunnels.two_way import TwoWayTunnel
+from vcproxy.business.forwarder import Forwarder
 from vcproxy.business.framing import (
     Decoder,
     Fault,
@@ -21,6 +22,7 @@ from vcproxy.business.framing import (
     netstring,
 )
 from vcproxy.business.hearing import Message
+from vcproxy.business.options import FramingOptions, parse_json
 from vcproxy.business.program import Program, Signal
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
@@ -28,13 +30,14 @@ from vcproxy.business.sharing import Part
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
-from vcproxy.config.schema import Duration, Size
+from vcproxy.config.schema import Duration, Endpoint, FilePath, Size
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State
+from vcproxy.upstream.servers import Server
 
 TIMEOUT = Event.TIMEOUT
 
@@ -46,10 +49,14 @@ __all__ = [
     "Called",
     "Decoder",
     "Duration",
+    "Endpoint",
     "Event",
     "Fault",
+    "FilePath",
     "Flow",
+    "Forwarder",
     "Framing",
+    "FramingOptions",
     "Later",
     "Machine",
     "Message",
@@ -61,6 +68,7 @@ __all__ = [
     "Reason",
     "Reject",
     "Resend",
+    "Server",
     "Service",
     "Session",
     "Signal",
@@ -79,4 +87,5 @@ __all__ = [
     "length_prefix",
     "lines",
     "netstring",
+    "parse_json",
 ]

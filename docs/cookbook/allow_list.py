@@ -11,7 +11,7 @@ options.networks = ["10.0.0.0/8", "::1/128"]
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from vcproxy.business.forwarder import Forwarder
+from vcproxy.api import Forwarder
 
 
 class AllowList(Forwarder):

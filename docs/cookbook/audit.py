@@ -10,9 +10,7 @@ upstream = "shop"
 import json
 from typing import Any
 
-from vcproxy.business.framing import json_lines
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Reject, Verdict
+from vcproxy.api import Accept, Reject, Validator, Verdict, json_lines
 
 SECRET = {"password", "token", "card"}
 

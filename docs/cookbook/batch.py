@@ -10,10 +10,7 @@ upstream = "shop"
 import json
 from collections.abc import Iterator
 
-from vcproxy.business.options import parse_json
-from vcproxy.business.sharing import Part
-from vcproxy.business.splitter import Splitter
-from vcproxy.business.verdict import Resend
+from vcproxy.api import Part, Resend, Splitter, parse_json
 
 
 def parsed(text: bytes) -> object:

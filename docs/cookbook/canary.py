@@ -13,9 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.business.forwarder import Forwarder
-from vcproxy.config.schema import Endpoint
-from vcproxy.upstream.servers import Server
+from vcproxy.api import Endpoint, Forwarder, Server
 
 
 class Canary(Forwarder):

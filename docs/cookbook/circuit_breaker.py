@@ -15,8 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.business.forwarder import Forwarder
-from vcproxy.config.schema import Duration
+from vcproxy.api import Duration, Forwarder
 
 
 class Circuit:

@@ -11,12 +11,7 @@ options.token = "open sesame"
 from dataclasses import dataclass
 from hmac import compare_digest
 
-from tunnels.done import TunnelDone
-from vcproxy.business.session import Session
-from vcproxy.engine.event import Event
-from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.vio import VIO
-from vcproxy.machine.state import State
+from vcproxy.api import VIO, Event, NetVConnection, Session, State, TunnelDone
 
 LONGEST = 256  # bytes of a line that may be a token
 

@@ -15,9 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Later, Reject, Verdict
-from vcproxy.config.schema import FilePath
+from vcproxy.api import Accept, FilePath, Later, Reject, Validator, Verdict
 
 
 def is_customer(database: Path, name: str) -> bool:

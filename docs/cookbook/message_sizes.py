@@ -10,9 +10,7 @@ options = { framing = "length-prefix", width = 4 }
 
 from collections.abc import Callable
 
-from vcproxy.business.forwarder import Forwarder
-from vcproxy.business.framing import Framing
-from vcproxy.business.options import FramingOptions
+from vcproxy.api import Forwarder, Framing, FramingOptions
 
 
 class Sizes:

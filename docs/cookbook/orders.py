@@ -7,9 +7,7 @@ plugin = "orders.py"
 upstream = "shop"
 """
 
-from vcproxy.business.options import parse_json
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Resend, Verdict
+from vcproxy.api import Accept, Resend, Validator, Verdict, parse_json
 
 
 class Orders(Validator):

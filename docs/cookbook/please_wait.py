@@ -7,9 +7,7 @@ plugin = "please_wait.py"
 upstream = "shop"
 """
 
-from vcproxy.business.framing import lines
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Verdict
+from vcproxy.api import Accept, Validator, Verdict, lines
 
 
 class PleaseWait(Validator):

@@ -12,14 +12,7 @@ with "\\u0016\\u0003".
 
 from dataclasses import dataclass
 
-from tunnels.done import TunnelDone
-from vcproxy.business.session import Session
-from vcproxy.config.schema import Endpoint
-from vcproxy.engine.event import Event
-from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.vio import VIO
-from vcproxy.machine.state import State
-from vcproxy.upstream.servers import Server
+from vcproxy.api import VIO, Endpoint, Event, NetVConnection, Server, Session, State, TunnelDone
 
 
 class ProtocolSwitch(Session):

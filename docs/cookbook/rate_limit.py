@@ -16,8 +16,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Resend, Verdict
+from vcproxy.api import Accept, Resend, Validator, Verdict
 
 
 class Window:

@@ -9,10 +9,7 @@ upstream = "shop"
 
 import json
 
-from vcproxy.business.framing import json_lines
-from vcproxy.business.options import parse_json
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Reject, Verdict
+from vcproxy.api import Accept, Reject, Validator, Verdict, json_lines, parse_json
 
 
 class Rewriter(Validator):

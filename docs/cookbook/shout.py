@@ -7,7 +7,7 @@ plugin = "shout.py"
 upstream = "shop"
 """
 
-from vcproxy.business.forwarder import Forwarder
+from vcproxy.api import Forwarder
 
 
 class Capitals:
