@@ -16,7 +16,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import tomli_w
+from pydantic import TypeAdapter
+
 from vcproxy import cli
+from vcproxy.config.options import OptionsError, read_options
+from vcproxy.config.plugin import Plugins, options_type
+from vcproxy.config.reference import docstrings
 from vcproxy.config.reference import reference as configuration
 from vcproxy.engine import event
 
@@ -57,6 +63,16 @@ refused with all of them at once, each as `FILE:LINE:COLUMN: key.path: what is w
 
 How to reload, drain and reopen logs: [reload and drain](../how-to/reload-and-drain.md).
 """
+
+PLUGINS = """\
+# Bundled plugins
+
+<!-- Written by `make docs` from plugins/ and their Options. -->
+
+A listener names one as `plugin = "NAME"`, and gives it `options = {{ ... }}`. Options have
+defaults; one without is left out.
+
+{sections}"""
 
 EVENTS = """\
 # Events
@@ -117,6 +133,49 @@ def _members() -> Iterator[tuple[str, str, str]]:
                 yield name, data, meaning
 
 
+def plugins() -> str:
+    """What is bundled, and the options of each."""
+    names = sorted(file.stem for file in (ROOT / "plugins").glob("[a-z]*.py"))
+    return PLUGINS.format(sections="\n".join(map(_plugin, names)))
+
+
+def _plugin(name: str) -> str:
+    plugin = Plugins().find(name)
+    about = (inspect.getdoc(inspect.getmodule(plugin)) or "").partition("\n\n")[0]
+    options = options_type(plugin)
+    if options is None:
+        return f"## {name}\n\n{_sentence(about)} It has no options.\n"
+    meanings = docstrings(options)
+    try:
+        defaults = read_options(plugin, {}, ROOT)[1]
+    except OptionsError:  # some are required
+        defaults = {}
+    rows = "".join(
+        f"| `{key}` | {_default(of, defaults.get(key))} | {meanings.get(key, '')} |\n"
+        for key, of in TypeAdapter(options).json_schema()["properties"].items()
+    )
+    return (
+        f"## {name}\n\n{_sentence(about)}\n\n| option | default | meaning |\n|---|---|---|\n{rows}"
+    )
+
+
+def _sentence(about: str) -> str:
+    words = about.partition(": ")[2]
+    return words[0].upper() + " ".join(words[1:].split())
+
+
+def _default(of: dict[str, object], default: object) -> str:
+    default = of.get("default") if default is None else default
+    return "" if default is None else f"`{_toml(default)}`"
+
+
+def _toml(value: object) -> str:
+    """A value as it would stand in the file, a table on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + " }"
+    return tomli_w.dumps({"_": value})[4:].strip()
+
+
 def pictured(page: Path) -> str:
     """A page with the pictures of machines drawn anew."""
     return _PICTURE.sub(_drawn, page.read_text())
@@ -133,6 +192,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs/reference/command-line.md": command_line,
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,
+    ROOT / "docs/reference/plugins.md": plugins,
 } | {
     page: partial(pictured, page)
     for page in ROOT.glob("docs/**/*.md")

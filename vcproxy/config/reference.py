@@ -5,6 +5,7 @@ The text of each entry is the docstring under its attribute in `schema`.
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,7 +54,7 @@ def _section(title: str, table: type[BaseModel]) -> str:
 
 def _rows(table: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
     properties = table.model_json_schema()["properties"]
-    meanings = _docstrings(table)
+    meanings = docstrings(table)
     for key, info in table.model_fields.items():
         yield f"`{key}`", _type(properties[key]), _default(table, key, info), meanings[key]
 
@@ -88,13 +89,13 @@ def _default(table: type[BaseModel], key: str, info: FieldInfo) -> str:
     return f"`{tomli_w.dumps({key: value}).partition(' = ')[2].strip()}`"
 
 
-def _docstrings(table: type[BaseModel]) -> dict[str, str]:
-    """Return the text under each attribute of a class, inherited ones included."""
+def docstrings(table: type) -> dict[str, str]:
+    """Return the text under each attribute of a class, those of our own bases included."""
     found: dict[str, str] = {}
     for cls in reversed(table.__mro__):
-        if cls.__module__ != schema.__name__:
+        if cls.__module__.partition(".")[0] in ("builtins", "pydantic"):
             continue
-        (node,) = ast.parse(inspect.getsource(cls)).body
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
         assert isinstance(node, ast.ClassDef)
         for attribute, text in zip(node.body, node.body[1:], strict=False):
             match attribute, text:
