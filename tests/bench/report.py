@@ -178,27 +178,30 @@ def draw(
     shown = [w for w in workloads if sum((w.name, p.name) in results for p in peers) > 1]
     if not shown:
         return
-    names = [peer.name for peer in peers]
     rows = -(-len(shown) // 3)
-    picture, panels = pyplot.subplots(rows, 3, figsize=(11, 3.6 * rows), sharey=True, squeeze=False)
+    picture, panels = pyplot.subplots(rows, 3, figsize=(13, 3.2 * rows), squeeze=False)
     for panel in panels.flat[len(shown) :]:
         panel.set_visible(False)
     for panel, workload in zip(panels.flat, shown, strict=False):
-        costs = [s.cost if (s := results.get((workload.name, n))) else 0.0 for n in names]
+        costs = {
+            peer.name: sample.cost
+            for peer in peers
+            if (sample := results.get((workload.name, peer.name)))
+        }
         # A peer that forks is many times dearer: its bar is cut, its value stands.
-        reach = 1.3 * sorted(cost for cost in costs if cost)[-2]
-        colours = ["#c2410c" if name.startswith("vcproxy") else "#94a3b8" for name in names]
-        panel.barh(names, [min(cost, reach) for cost in costs], color=colours)
-        for row, cost in enumerate(costs):
-            if cost:
-                label = f" {figure(cost)}" + (" »" if cost > reach else "")
-                panel.text(min(cost, reach), row, label, va="center", fontsize=8)
+        second, dearest = sorted(costs.values())[-2:]
+        reach = dearest if dearest <= 2 * second else 1.3 * second
+        colours = ["#c2410c" if name.startswith("vcproxy") else "#94a3b8" for name in costs]
+        panel.barh(list(costs), [min(cost, reach) for cost in costs.values()], color=colours)
+        for row, cost in enumerate(costs.values()):
+            label = f" {figure(cost)}" + (" »" if cost > reach else "")
+            panel.text(min(cost, reach), row, label, va="center", fontsize=8)
         panel.set_xlim(0, reach * 1.2)
         panel.set_xticks([])
-        panel.set_title(f"{workload.title}: {workload.cost_unit}", fontsize=10)
+        panel.set_title(f"{workload.title}: {workload.cost_unit}", fontsize=9)
         panel.spines[["top", "right", "bottom"]].set_visible(False)
-        panel.tick_params(length=0)
-    panels[0][0].invert_yaxis()
+        panel.tick_params(length=0, labelsize=8)
+        panel.invert_yaxis()
     picture.suptitle("What one unit of work costs the proxy: CPU time, memory; shorter is better")
     picture.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
