@@ -39,7 +39,7 @@ class Bridge:
     answered by `ended(rest)` too, and only then by the VC's own `ended()` or `failed()`.
     """
 
-    __slots__ = ("_recalled", "_stopping", "inside", "over", "ports", "sink", "source", "thin")
+    __slots__ = ("_recalled", "_stopping", "inside", "ports", "sink", "source", "thin")
 
     def __init__(self, source: VIO, sink: VIO, ports: tuple[Port, Port]) -> None:
         self.source = source
@@ -49,7 +49,6 @@ class Bridge:
         self.inside = 0
         """Bytes on the way: taken from the source, not yet given to the sink."""
         self.thin = 0
-        self.over = False
         self._recalled = self._stopping = False
         source.bridge = sink.bridge = self
         source.vc.engine.command(StartBridge(self))
@@ -88,7 +87,6 @@ class Bridge:
         if not source.mutex.try_acquire(engine):
             source.mutex.park(engine, partial(self.ended, rest))
             return
-        self.over = True
         source.bridge = sink.bridge = None
         source.bulk = 0
         source.buffer.write(rest)
