@@ -31,7 +31,6 @@ class TwoWayTunnel(Machine):
 
     Args:
         request: a place in a buffer that the client has been read into already.
-        reply: a place in a buffer with what the client is still to be told.
         upward: transforms what goes to the server.
         downward: transforms what goes to the client.
     """
@@ -54,7 +53,6 @@ class TwoWayTunnel(Machine):
         *,
         half_close: bool = True,
         request: Reader | None = None,
-        reply: Reader | None = None,
         upward: Transform | None = None,
         downward: Transform | None = None,
         water_mark: int | None = None,
@@ -78,7 +76,6 @@ class TwoWayTunnel(Machine):
             self,
             server,
             client,
-            reader=reply,
             transform=downward,
             watch=False,
             water_mark=water_mark,
