@@ -8,12 +8,38 @@ from vcproxy.engine.address import Address
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True)
 hosts = st.one_of(names, st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
-inet = st.builds(Address, st.sampled_from(("tcp", "tls")), hosts, st.integers(0, 65535))
+ports = st.integers(0, 65535)
+inet = st.builds(Address, st.sampled_from(("tcp", "tls", "udp")), hosts, ports)
+groups = st.builds(
+    lambda group, port, parameters: Address(
+        "udp", group, port, parameters=tuple(sorted(parameters.items()))
+    ),
+    st.sampled_from(("239.1.1.1", "ff02::1234")),
+    ports,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "interface": st.sampled_from(("lo", "127.0.0.1", "::1")),
+            "source": st.sampled_from(("10.0.0.1", "fe80::1")),
+            "ttl": st.integers(0, 255).map(str),
+        },
+    ),
+)
+subjects = st.from_regex(r"[a-zA-Z0-9_$]+(\.[a-zA-Z0-9_*%?]+){0,3}", fullmatch=True)
+nats = st.builds(
+    lambda host, port, subject, durable: Address(
+        "nats", host, port, subject, (("durable", durable),) if durable else ()
+    ),
+    hosts,
+    ports,
+    subjects,
+    st.from_regex(r"[a-z0-9_]{0,5}", fullmatch=True),
+)
 paths = st.text(st.characters(codec="utf-8"), min_size=1, max_size=100).filter(
     lambda path: len(path.encode()) <= 107
 )
 unix = st.builds(lambda path: Address("unix", path=path), paths)
-addresses = st.one_of(inet, unix, st.just(Address("stdio")))
+addresses = st.one_of(inet, groups, nats, unix, st.just(Address("stdio")))
 
 
 @given(addresses)
@@ -45,6 +71,16 @@ def test_any_text_is_an_address_or_a_value_error_that_names_it(text: str) -> Non
         ("unix:///run/app.sock", Address("unix", path="/run/app.sock")),
         ("unix:app.sock", Address("unix", path="app.sock")),
         ("stdio:", Address("stdio")),
+        ("udp://127.0.0.1:53", Address("udp", "127.0.0.1", 53)),
+        (
+            "udp://239.1.1.1:5000?ttl=4&interface=lo",
+            Address("udp", "239.1.1.1", 5000, parameters=(("interface", "lo"), ("ttl", "4"))),
+        ),
+        ("nats://127.0.0.1/orders.new", Address("nats", "127.0.0.1", 4222, "orders.new")),
+        (
+            "nats://bob:secret@host:4000/a.%3E?durable=d",
+            Address("nats", "host", 4000, "a.>", (("durable", "d"),), user="bob:secret"),
+        ),
     ],
 )
 def test_spellings(uri: str, address: Address) -> None:
@@ -55,6 +91,13 @@ def test_spellings(uri: str, address: Address) -> None:
     ("uri", "why"),
     [
         ("localhost:80", "must begin with one of tcp:, tls:, unix:, stdio:"),
+        ("udp://127.0.0.1:53?ttl=1", "ttl is for multicast groups, and 127.0.0.1 is none"),
+        ("udp://239.1.1.1:53?ttl=256", "ttl must have a number of hops from 0 to 255"),
+        ("udp://239.1.1.1:53?iface=lo", "interface, source, ttl may stand behind"),
+        ("udp://239.1.1.1:53?source=lo", "source must be an IP address"),
+        ("udp://239.1.1.1:53?ttl=1&ttl=2", "each parameter may be given once"),
+        ("tcp://127.0.0.1:53?ttl=1", "nothing may stand behind"),
+        ("nats://127.0.0.1", "names no subject"),
         ("tcp://127.0.0.1", "names no port"),
         ("tcp://:80", "names no host"),
         ("tcp://host:99999", "Port out of range"),

@@ -1,31 +1,44 @@
-"""Addresses as URIs: tcp://host:port, tls://host:port, unix:///path, unix:relative, stdio:."""
+"""Addresses as URIs: tcp, tls and udp://host:port, unix:path, stdio:, nats://host:port/subject."""
 
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-STREAM_SCHEMES = ("tcp", "tls", "unix", "stdio")
+SCHEMES = ("tcp", "tls", "unix", "stdio", "udp", "nats")
+
+NATS_PORT = 4222
+"""Where a NATS server listens unless it is told otherwise."""
+
+PARAMETERS = {"udp": ("interface", "source", "ttl"), "nats": ("stream", "durable")}
+"""What may stand behind the question mark. Of udp://, for a multicast group only: the interface to
+join or send on (its name or an address of it), the one source to hear, and how many hops a datagram
+may go. Of nats://, for JetStream: the stream, and the durable consumer that remembers its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where to listen or connect to.
 
-    `host` and `port` belong to tcp and tls, `path` to unix; stdio has none of them. A host is a
-    name, an IPv4 address or an IPv6 address without its brackets.
+    `host` and `port` belong to tcp, tls, udp and nats, `path` to unix, and to nats, as its subject;
+    stdio has none of them. A host is a name, an IPv4 address or an IPv6 address without its
+    brackets.
     """
 
     scheme: str
     host: str = ""
     port: int = 0
     path: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    """See PARAMETERS: in the order of the alphabet."""
+    user: str = ""
+    """Of nats: who to log in as, "name:password" or a token. It is not shown."""
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
         """Read an address from its URI. Raises ValueError saying what is wrong with it."""
         scheme, colon, rest = uri.partition(":")
-        if not colon or scheme not in STREAM_SCHEMES:
-            known = ", ".join(f"{name}:" for name in STREAM_SCHEMES)
+        if not colon or scheme not in SCHEMES:
+            known = ", ".join(f"{name}:" for name in SCHEMES)
             raise ValueError(f'"{uri}" is not an address: it must begin with one of {known}')
         if scheme == "stdio":
             if rest.strip("/"):
@@ -38,23 +51,39 @@ class Address:
             if len(path.encode()) > 107:  # sun_path holds 108 bytes with its final NUL (unix(7))
                 raise ValueError(f'"{uri}": a Unix socket path holds at most 107 bytes')
             return cls("unix", path=path)
-        return cls._parse_inet(uri, scheme)
+        return cls._parse_net(uri, scheme)
 
     @classmethod
-    def _parse_inet(cls, uri: str, scheme: str) -> "Address":
-        example = f'as in "{scheme}://127.0.0.1:8080"'
+    def _parse_net(cls, uri: str, scheme: str) -> "Address":
+        nats = scheme == "nats"
+        example = f'as in "{scheme}://127.0.0.1:{f"{NATS_PORT}/orders.new" if nats else "8080"}"'
         try:
             parts = urlsplit(uri)
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise ValueError(f'"{uri}": {error}, {example}') from None
-        if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        user, at, _ = parts.netloc.rpartition("@")
+        if parts.fragment or (not nats and (parts.path not in ("", "/") or at)):
             raise ValueError(f'"{uri}": only host and port may stand after {scheme}://, {example}')
         if not host:
             raise ValueError(f'"{uri}" names no host, {example}')
-        if port is None:
+        if port is None and not nats:
             raise ValueError(f'"{uri}" names no port, {example}')
-        return cls(scheme, host=host, port=port)
+        path = unquote(parts.path[1:]) if nats else ""
+        if nats and (not path or any(c.isspace() for c in path)):
+            raise ValueError(f'"{uri}" names no subject, {example}')
+        return cls(
+            scheme,
+            host=host,
+            port=NATS_PORT if port is None else port,
+            path=path,
+            parameters=_parameters(uri, scheme, host, parts.query),
+            user=unquote(user),
+        )
+
+    def parameter(self, name: str) -> str:
+        """What a parameter says; empty if it is not there."""
+        return dict(self.parameters).get(name, "")
 
     @property
     def secure(self) -> bool:
@@ -62,9 +91,19 @@ class Address:
         return self.scheme == "tls"
 
     @property
+    def whole(self) -> bool:
+        """Whether messages travel here, each as one, not a stream of bytes."""
+        return self.scheme in ("udp", "nats")
+
+    @property
+    def multicast(self) -> bool:
+        """Whether this is a group that any number of hosts may join (RFC 1112, RFC 4291)."""
+        return self.scheme == "udp" and _is_group(self.host)
+
+    @property
     def numeric(self) -> bool:
         """Whether nothing has to be resolved to reach it."""
-        if self.scheme == "unix":
+        if self.scheme in ("unix", "nats"):  # who speaks NATS for us resolves by itself
             return True
         try:
             ip_address(self.host)
@@ -82,4 +121,43 @@ class Address:
         if self.scheme == "unix":
             return f"unix:{'//' if self.path.startswith('//') else ''}{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        subject = f"/{quote(self.path)}" if self.path else ""
+        query = f"?{urlencode(self.parameters, safe=':')}" if self.parameters else ""
+        return f"{self.scheme}://{host}:{self.port}{subject}{query}"
+
+
+def _is_group(host: str) -> bool:
+    try:
+        return ip_address(host).is_multicast
+    except ValueError:
+        return False
+
+
+def _parameters(uri: str, scheme: str, host: str, query: str) -> tuple[tuple[str, str], ...]:
+    known = PARAMETERS.get(scheme, ())
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError:
+        pairs = [(query, "")]
+    for name, value in pairs:
+        if name not in known:
+            names = ", ".join(known) or "nothing"
+            raise ValueError(f'"{uri}": {names} may stand behind the "?" of {scheme}://')
+        if not value or (name == "ttl" and not (value.isdecimal() and int(value) < 256)):
+            meant = "a number of hops from 0 to 255" if name == "ttl" else "a value"
+            raise ValueError(f'"{uri}": {name} must have {meant}')
+        if name == "source" and not _is_address(value):
+            raise ValueError(f'"{uri}": source must be an IP address')
+    if pairs and scheme == "udp" and not _is_group(host):
+        raise ValueError(f'"{uri}": {pairs[0][0]} is for multicast groups, and {host} is none')
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError(f'"{uri}": each parameter may be given once')
+    return tuple(sorted(pairs))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

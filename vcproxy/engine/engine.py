@@ -26,7 +26,7 @@ from vcproxy.engine.commands import Call, Command, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
-from vcproxy.engine.iobuffer import IOBuffer, Memory
+from vcproxy.engine.iobuffer import SLAB, IOBuffer, Memory
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
@@ -213,9 +213,9 @@ class Engine:
         self._calls[number] = (answer, expiry)
         self.command(Call(number, fn, args))
 
-    def buffer(self, water_mark: int | None = None) -> IOBuffer:
-        """A buffer on this engine's memory."""
-        return IOBuffer(self.memory) if water_mark is None else IOBuffer(self.memory, water_mark)
+    def buffer(self, water_mark: int | None = None, *, whole: bool = False) -> IOBuffer:
+        """A buffer on this engine's memory; `whole`: of messages."""
+        return IOBuffer(self.memory, SLAB if water_mark is None else water_mark, whole=whole)
 
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """Close everything under a mutex, and deliver nothing to it any more. It is held."""

@@ -79,6 +79,8 @@ class IOBuffer:
     Full: it occupies `water_mark` bytes or more; the producer sleeps until a consumer reenables
     it. It then holds at most `water_mark` plus one slab. Bytes written while there is no reader
     are gone: make the reader first (Traffic Server's rule).
+
+    A `whole` buffer holds messages: each write is one block, and stays one.
     """
 
     __slots__ = (
@@ -89,11 +91,13 @@ class IOBuffer:
         "memory",
         "readers",
         "water_mark",
+        "whole",
         "written",
     )
 
-    def __init__(self, memory: Memory, water_mark: int = SLAB) -> None:
+    def __init__(self, memory: Memory, water_mark: int = SLAB, *, whole: bool = False) -> None:
         self.memory = memory
+        self.whole = whole
         self.water_mark = water_mark
         self.blocks: list[Block] = []
         self.held = 0
@@ -129,7 +133,12 @@ class IOBuffer:
             return
         blocks = self.blocks
         size = len(data)
-        if len(blocks) > 1 and size + len(blocks[-1]) <= MERGE and type(blocks[-1]) is bytes:
+        if (
+            len(blocks) > 1
+            and size + len(blocks[-1]) <= MERGE
+            and type(blocks[-1]) is bytes
+            and not self.whole
+        ):
             # Never the first block: whoever has passed it is no longer counted behind it.
             end = self._first + len(blocks)
             for reader in self.readers:
@@ -148,7 +157,7 @@ class IOBuffer:
 
         A large view takes the slab along; a small one is copied out of it.
         """
-        if type(data) is memoryview and len(data) > COPY_OUT and self.readers:
+        if type(data) is memoryview and len(data) > COPY_OUT and self.readers and not self.whole:
             memory.take_scratch()
             self._share(data)
         else:
@@ -242,6 +251,16 @@ class Reader:
         """Bytes written and not yet consumed here."""
         return self.buffer.written - self.position
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks lie before it, with the rest of one that has been begun."""
+        return self.buffer._first + len(self.buffer.blocks) - self._block
+
+    @property
+    def begun(self) -> int:
+        """Bytes consumed of the block that comes next."""
+        return self._offset
+
     def clone(self) -> Reader:
         """Another reader at the same place."""
         return self.buffer._join(Reader(self.buffer, self._block, self._offset, self.position))
@@ -279,6 +298,13 @@ class Reader:
                 self.position += len(whole)
                 return whole
         data = self.peek(limit)
+        self.consume(len(data))
+        return data
+
+    def read_block(self) -> bytes:
+        """Copy the next block, or the rest of it, and consume it: of a whole buffer, a message."""
+        block = self.buffer.blocks[self._block - self.buffer._first]
+        data = bytes(memoryview(block)[self._offset :])
         self.consume(len(data))
         return data
 

@@ -38,6 +38,9 @@ class ClosedError(RuntimeError):
 class VConnection(Continuation, ABC):
     """A two-way stream of bytes, owned by one engine from accept or connect to close.
 
+    Where it is `whole`, a stream of messages: it must be given whole buffers, and each block is
+    read and written as one.
+
     | operation | events to its continuation |
     |---|---|
     | do_io_read | READ_READY (repeats) then READ_COMPLETE, EOS or ERROR |
@@ -58,6 +61,7 @@ class VConnection(Continuation, ABC):
         "moved_at",
         "name",
         "read_vio",
+        "whole",
         "write_vio",
     )
 
@@ -66,6 +70,8 @@ class VConnection(Continuation, ABC):
         mutex.vcs[self] = None
         self.name = name
         """Who this is, for logs and histories."""
+        self.whole = False
+        """Whether messages travel here, each as one block of a whole buffer (datagrams)."""
         self.closed = False
         self.error: Exception | None = None
         """What the world did, once an ERROR has been queued."""
