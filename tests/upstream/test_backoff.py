@@ -14,20 +14,20 @@ SEEDS = st.integers(0, 2**32)
 TRIES = st.integers(1, 40)
 
 
-class Unlucky(Random):
-    """Chance always takes the least it may."""
+class Still(Random):
+    """Chance that takes nothing."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
 
 
 def test_each_delay_is_twice_the_last_up_to_the_longest() -> None:
-    backoff = Backoff(Unlucky(), first_s=1, most_s=10)
+    backoff = Backoff(Still(), first_s=1, most_s=10)
     assert [backoff.next_s() for _ in range(6)] == [1, 2, 4, 8, 10, 10]
 
 
 def test_only_a_connection_that_outlived_the_next_delay_begins_anew() -> None:
-    backoff = Backoff(Unlucky(), first_s=1, most_s=10)
+    backoff = Backoff(Still(), first_s=1, most_s=10)
     assert [backoff.next_s(), backoff.next_s()] == [1, 2]
     assert not backoff.lasted(4)
     assert backoff.next_s() == 4

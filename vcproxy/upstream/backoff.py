@@ -19,8 +19,8 @@ class Backoff:
 
     Args:
         random: what chance is.
-        first_s: the first delay; half of it is lost at most. A restart takes a server about as long.
-        most_s: no delay is longer: who is back is found within half a minute.
+        first_s: the first delay: who only stumbled is back by then, and is missed by nobody.
+        most_s: the longest delay: who comes back is found within half a minute.
     """
 
     __slots__ = ("_first_s", "_most_s", "_random", "delay_s")
