@@ -22,6 +22,7 @@ from vcproxy.business.framing import (
     netstring,
 )
 from vcproxy.business.hearing import Message
+from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.options import FramingOptions, parse_json
 from vcproxy.business.program import Program, Signal
 from vcproxy.business.service import Service
@@ -30,7 +31,7 @@ from vcproxy.business.sharing import Part
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
-from vcproxy.config.schema import Duration, Endpoint, FilePath, Size
+from vcproxy.config.schema import Duration, Endpoint, FilePath, Size, Target, UpstreamTls
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
@@ -58,6 +59,8 @@ __all__ = [
     "Framing",
     "FramingOptions",
     "Later",
+    "Link",
+    "LinkUp",
     "Machine",
     "Message",
     "NetVConnection",
@@ -76,9 +79,11 @@ __all__ = [
     "Size",
     "Splitter",
     "State",
+    "Target",
     "Transform",
     "TunnelDone",
     "TwoWayTunnel",
+    "UpstreamTls",
     "Validator",
     "Verdict",
     "delimiter",
