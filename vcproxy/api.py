@@ -4,7 +4,7 @@ Names only. What they mean stands where they are defined, and in docs/reference/
 itself does not import it.
 """
 
-from tunnels.done import Flow, Reason, SinkDone, TunnelDone
+from tunnels.done import Flow, Reason, SinkDone, SourceDone, TunnelDone
 from tunnels.one_way import OneWayTunnel
 from tunnels.one_way_multi import OneWayMultiTunnel
 from tunnels.transform import Transform
@@ -32,6 +32,7 @@ from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
 from vcproxy.config.schema import Duration, Endpoint, FilePath, Size, Target, UpstreamTls
+from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
@@ -47,6 +48,7 @@ __all__ = [
     "TIMEOUT",
     "VIO",
     "Accept",
+    "Address",
     "Called",
     "Decoder",
     "Duration",
@@ -77,6 +79,7 @@ __all__ = [
     "Signal",
     "SinkDone",
     "Size",
+    "SourceDone",
     "Splitter",
     "State",
     "Target",
