@@ -80,12 +80,15 @@ def test_the_network_may_be_unkind() -> None:
         assert proxy.sim.now - began == 2.0
 
 
+SINK = Address("tcp", "sink", 1)
+
+
 @dataclass(frozen=True)
 class Places:
     """Where a postman is met, and where letters go."""
 
     side: tuple[Address, ...] = (Address("tcp", "side", 1), Address("tls", "side", 2))
-    to: Address = Address("tcp", "sink", 1)
+    to: Address = SINK
 
 
 class Postman(Program):
@@ -129,6 +132,6 @@ def test_a_server_of_its_options_may_refuse_and_come_later() -> None:
         proxy.elapse(10)
         assert proxy.printed == []
         assert "connection refused; trying again in" in proxy.log[0]
-        proxy.sim.server(Places.to)
+        proxy.sim.server(SINK)
         proxy.elapse(10)
         assert proxy.printed == ["up"]
