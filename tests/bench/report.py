@@ -64,6 +64,19 @@ GOALS = (
     # From the issue that ordered the business machines.
     Goal("validate", 0.6, "streams-validate", peer="vcproxy-validate"),
     Goal("split", 0.6, "streams-split", peer="vcproxy-split"),
+    # From the issue that ordered the fan-out.
+    *(
+        Goal(f"fan-{sinks}", limit, against, peer="vcproxy-relay")
+        for sinks in (8, 100)
+        for limit, against in ((1.1, "copy-loop"), (1, "ncat"), (1, "socat-tee"))
+    ),
+    Goal("lines-1000", 1.3, "vcproxy-lines", peer="vcproxy-lines", as_in="lines-10"),
+    # The others keep their rate within 5 %; the stalled one holds no more than its max_lag.
+    *(
+        goal
+        for peer in ("vcproxy-drop-oldest", "vcproxy-disconnect")
+        for goal in (Goal("stalled", 1 / 0.95, peer=peer), Goal("stalled-memory", 1024, peer=peer))
+    ),
 )
 
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .measure import cpu_s, resident_kib, settle
-from .peers import ROOT, Failed, Peer, last_line, running, start_s, stop
+from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
+from .peers import ROOT, Failed, Peer, free_port, last_line, running, start_s, stop
 
 PATIENCE_S = 60.0  # a load that says nothing for so long is stuck
 STARTS = 10
+WRITE = 64 * 1024
+LINE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,7 @@ class Traffic:
                 answer(client)
                 settle(pid)
                 before = self.gauge(pid)
-                assert client.stdin
-                client.stdin.write("go\n")
-                client.stdin.flush()
+                order(client)
                 figures = json.loads(answer(client))
                 settle(pid)
                 cost = (self.gauge(pid) - before) * self.scale / figures["done"]
@@ -71,6 +71,104 @@ class Traffic:
             figures.get("p50_us"),
             figures.get("p99_us"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Poured:
+    """What a fan did between two looks at its meters."""
+
+    bytes: float
+    seconds: float
+    p50_us: float | None
+    p99_us: float | None
+    cpu_s: float
+    grown_kib: float
+    """How far its memory rose at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """A producer, and sinks that get all it says; `size` is in bytes, and each sink's."""
+
+    name: str
+    title: str
+    cost_unit: str
+    rate_unit: str
+    sinks: int
+    size: float
+    unit: int
+    """Bytes in one unit of work."""
+    scale: float = 1e6
+    producer: str = "pour"
+    pace: int = 0
+    consumer: str = "sinks"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with self.poured(peer) as pour:
+            done = pour()
+        units = done.bytes / self.unit
+        cost = done.cpu_s * self.scale / units
+        return Sample(cost, units / done.seconds, done.p50_us, done.p99_us)
+
+    @contextmanager
+    def poured(self, peer: Peer) -> Iterator[Callable[..., Poured]]:
+        """Run all of it. Gives what has the producer send `size`, while some sinks sleep."""
+        subscribers = free_port()
+        with (
+            running(peer, subscribers) as (pid, port),
+            load(
+                self.consumer, port if peer.one_port else subscribers, self.sinks, self.size
+            ) as sinks,
+        ):
+            answer(sinks)
+            settle(pid)  # every sink has joined
+            with load(self.producer, port, self.pace, self.size) as producer:
+                answer(producer)
+                settle(pid)
+
+                def pour(asleep: int = 0) -> Poured:
+                    forget_peak(pid)
+                    held, spent = peak_kib(pid), cpu_s(pid)
+                    order(sinks, asleep)
+                    order(producer)
+                    figures = json.loads(answer(sinks))
+                    settle(pid)
+                    return Poured(
+                        figures["done"],
+                        figures["seconds"],
+                        figures.get("p50_us"),
+                        figures.get("p99_us"),
+                        cpu_s(pid) - spent,
+                        peak_kib(pid) - held,
+                    )
+
+                yield pour
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """A fan that serves all of its sinks, and then the same while one of them never reads."""
+
+    name: str
+    title: str
+    cost_unit: str
+    fan: Fan
+    judge: Callable[[Poured, Poured], float]
+    """(nobody stalled, one stalled) -> the cost."""
+    rate_unit: str = "GiB/s"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with self.fan.poured(peer) as pour:
+            calm, stalled = pour(), pour(asleep=1)
+        return Sample(self.judge(calm, stalled), stalled.bytes / self.fan.unit / stalled.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +189,7 @@ class Start:
         return Sample(times[STARTS // 2] * 1e3)
 
 
-Workload = Traffic | Start
+Workload = Traffic | Fan | Stalled | Start
 
 
 def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
@@ -105,6 +203,23 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         title = f"{plugin}: 200-byte JSON lines, 50 connections"
         return Traffic(plugin, title, "us", "/s", "echo", "lines", 50, seconds)
 
+    def fan(sinks: int) -> Fan:
+        size = 2 * bulk_gib * 2**30 / sinks // WRITE * WRITE
+        title = f"fan-out of 64 KiB writes, {sinks} sinks"
+        return Fan(f"fan-{sinks}", title, "ms/GiB", "GiB/s", sinks, size, 2**30, scale=1e3)
+
+    def ticks(sinks: int, pace: int) -> Fan:
+        title = f"{pace} lines a second to {sinks} sinks"
+        size = int(pace * seconds) * LINE
+        return Fan(
+            f"lines-{sinks}", title, "us", "/s", sinks, size, LINE, 1e6, "tick", pace, "readers"
+        )
+
+    def stalled(
+        name: str, title: str, unit: str, judge: Callable[[Poured, Poured], float]
+    ) -> Stalled:
+        return Stalled(name, f"1 of 100 sinks stalled: {title}", unit, fan(100), judge)
+
     every: tuple[Workload, ...] = (
         Traffic("bulk", "bulk", "ms/GiB", "GiB/s", "sink", "bulk", 1, bulk_gib * 2**30, scale=1e3),
         trips(1),
@@ -117,6 +232,19 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
             "idle", "idle tunnel", "KiB", "opened/s", "echo", "idle", idle, 0, resident_kib, scale=1
         ),
         Start(),
+        fan(8),
+        fan(100),
+        ticks(10, 1000),
+        ticks(100, 1000),
+        ticks(1000, 100),
+        # Each of the others is given as much, and what they get is timed.
+        stalled("stalled", "time", "x", lambda calm, stalled: stalled.seconds / calm.seconds),
+        stalled(
+            "stalled-memory",
+            "memory",
+            "KiB",
+            lambda calm, stalled: stalled.grown_kib - calm.grown_kib,
+        ),
     )
     return {workload.name: workload for workload in every}
 
@@ -137,6 +265,13 @@ def load(*role: object) -> Iterator["subprocess.Popen[str]"]:
         yield process
     finally:
         stop(process)
+
+
+def order(process: "subprocess.Popen[str]", how: object = "go") -> None:
+    """Have the load begin."""
+    assert process.stdin
+    process.stdin.write(f"{how}\n")
+    process.stdin.flush()
 
 
 def answer(process: "subprocess.Popen[str]") -> str:
