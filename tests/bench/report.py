@@ -99,7 +99,8 @@ def table(
 ) -> Iterator[str]:
     """One block for each workload: every peer's cost, and vcproxy's against it."""
     for workload in workloads:
-        ours = results.get((workload.name, "vcproxy"))
+        names = filter(is_ours, measured(workload, peers, results))
+        ours = next((results[workload.name, name] for name in names), None)
         yield ""
         yield (
             f"{workload.title:<34}{workload.cost_unit:>10}{workload.rate_unit or '-':>11}"
@@ -115,6 +116,15 @@ def table(
                 yield f"  {peer.name:<32}{figure(sample.cost):>10}{''.join(told)}{ratio:>14}"
             if key in failures:
                 yield f"  {peer.name:<32}FAILED: {failures[key]}"
+
+
+def measured(workload: Workload, peers: Sequence[Peer], results: Results) -> list[str]:
+    """The peers that did the work."""
+    return [peer.name for peer in peers if (workload.name, peer.name) in results]
+
+
+def is_ours(peer: str) -> bool:
+    return peer.startswith("vcproxy")
 
 
 def figure(value: float | None) -> str:
@@ -187,8 +197,9 @@ def draw(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    # A work that only one peer does has nothing to compare.
-    shown = [w for w in workloads if sum((w.name, p.name) in results for p in peers) > 1]
+    # A work that one peer does, or only vcproxy, has nothing to compare.
+    done = {workload: measured(workload, peers, results) for workload in workloads}
+    shown = [w for w, names in done.items() if len(names) > 1 and not all(map(is_ours, names))]
     if not shown:
         return
     rows = -(-len(shown) // 3)
@@ -196,15 +207,11 @@ def draw(
     for panel in panels.flat[len(shown) :]:
         panel.set_visible(False)
     for panel, workload in zip(panels.flat, shown, strict=False):
-        costs = {
-            peer.name: sample.cost
-            for peer in peers
-            if (sample := results.get((workload.name, peer.name)))
-        }
+        costs = {name: results[workload.name, name].cost for name in done[workload]}
         # A peer that forks is many times dearer: its bar is cut, its value stands.
         second, dearest = sorted(costs.values())[-2:]
         reach = dearest if dearest <= 2 * second else 1.3 * second
-        colours = ["#c2410c" if name.startswith("vcproxy") else "#94a3b8" for name in costs]
+        colours = ["#c2410c" if is_ours(name) else "#94a3b8" for name in costs]
         panel.barh(list(costs), [min(cost, reach) for cost in costs.values()], color=colours)
         for row, cost in enumerate(costs.values()):
             label = f" {figure(cost)}" + (" »" if cost > reach else "")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 
 from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
 from .peers import ROOT, Failed, Peer, free_port, last_line, running, start_s, stop
@@ -82,8 +83,7 @@ class Poured:
     p50_us: float | None
     p99_us: float | None
     cpu_s: float
-    grown_kib: float
-    """How far its memory rose at most."""
+    peak_kib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Fan:
 
                 def pour(asleep: int = 0) -> Poured:
                     forget_peak(pid)
-                    held, spent = peak_kib(pid), cpu_s(pid)
+                    spent = cpu_s(pid)
                     order(sinks, asleep)
                     order(producer)
                     figures = json.loads(answer(sinks))
@@ -143,7 +143,7 @@ class Fan:
                         figures.get("p50_us"),
                         figures.get("p99_us"),
                         cpu_s(pid) - spent,
-                        peak_kib(pid) - held,
+                        peak_kib(pid),
                     )
 
                 yield pour
@@ -151,7 +151,8 @@ class Fan:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """A fan that serves all of its sinks, and then the same while one of them never reads."""
+    """Two fans in turn, so that whatever disturbs one disturbs both: one serves all of its sinks,
+    of the other's one never reads."""
 
     name: str
     title: str
@@ -159,6 +160,7 @@ class Stalled:
     fan: Fan
     judge: Callable[[Poured, Poured], float]
     """(nobody stalled, one stalled) -> the cost."""
+    turns: int
     rate_unit: str = "GiB/s"
 
     def suits(self, peer: Peer) -> bool:
@@ -166,9 +168,13 @@ class Stalled:
 
     def measure(self, peer: Peer) -> Sample:
         """Measure once, with everything fresh. Raises Failed."""
-        with self.fan.poured(peer) as pour:
-            calm, stalled = pour(), pour(asleep=1)
-        return Sample(self.judge(calm, stalled), stalled.bytes / self.fan.unit / stalled.seconds)
+        with self.fan.poured(peer) as pour, self.fan.poured(peer) as pour_past_one:
+            pour(), pour_past_one()  # all read: what is dear only once is paid
+            pairs = [(pour(), pour_past_one(asleep=1)) for _ in range(self.turns)]
+        return Sample(
+            median(self.judge(*pair) for pair in pairs),
+            median(other.bytes / other.seconds for _, other in pairs) / self.fan.unit,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +221,12 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
             f"lines-{sinks}", title, "us", "/s", sinks, size, LINE, 1e6, "tick", pace, "readers"
         )
 
-    def stalled(
-        name: str, title: str, unit: str, judge: Callable[[Poured, Poured], float]
-    ) -> Stalled:
-        return Stalled(name, f"1 of 100 sinks stalled: {title}", unit, fan(100), judge)
+    def slowed(calm: Poured, stalled: Poured) -> float:
+        """How much longer the others wait for as much."""
+        return stalled.seconds / calm.seconds
+
+    def grown(calm: Poured, stalled: Poured) -> float:
+        return stalled.peak_kib - calm.peak_kib
 
     every: tuple[Workload, ...] = (
         Traffic("bulk", "bulk", "ms/GiB", "GiB/s", "sink", "bulk", 1, bulk_gib * 2**30, scale=1e3),
@@ -237,14 +245,8 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         ticks(10, 1000),
         ticks(100, 1000),
         ticks(1000, 100),
-        # Each of the others is given as much, and what they get is timed.
-        stalled("stalled", "time", "x", lambda calm, stalled: stalled.seconds / calm.seconds),
-        stalled(
-            "stalled-memory",
-            "memory",
-            "KiB",
-            lambda calm, stalled: stalled.grown_kib - calm.grown_kib,
-        ),
+        Stalled("stalled", "1 of 100 sinks stalled: time", "x", fan(100), slowed, 5),
+        Stalled("stalled-memory", "1 of 100 sinks stalled: memory", "KiB", fan(100), grown, 1),
     )
     return {workload.name: workload for workload in every}
 
