@@ -257,7 +257,7 @@ exec socat TCP-LISTEN:$listen,bind=127.0.0.1 SYSTEM:'exec tee *.sink >/dev/null'
 """
 
 FANS = ("fan-8", "fan-100")
-LINES = ("lines-10", "lines-100", "lines-1000")
+LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
 STALLS = ("stalled", "stalled-memory")
 
 

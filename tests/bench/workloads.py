@@ -214,12 +214,10 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         title = f"fan-out of 64 KiB writes, {sinks} sinks"
         return Fan(f"fan-{sinks}", title, "ms/GiB", "GiB/s", sinks, size, 2**30, scale=1e3)
 
-    def ticks(sinks: int, pace: int) -> Fan:
+    def ticks(name: str, sinks: int, pace: int) -> Fan:
         title = f"{pace} lines a second to {sinks} sinks"
         size = int(pace * seconds) * LINE
-        return Fan(
-            f"lines-{sinks}", title, "us", "/s", sinks, size, LINE, 1e6, "tick", pace, "readers"
-        )
+        return Fan(name, title, "us", "/s", sinks, size, LINE, 1e6, "tick", pace, "readers")
 
     def slowed(calm: Poured, stalled: Poured) -> float:
         """How much longer the others wait for as much."""
@@ -242,9 +240,10 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         Start(),
         fan(8),
         fan(100),
-        ticks(10, 1000),
-        ticks(100, 1000),
-        ticks(1000, 100),
+        ticks("lines-10", 10, 1000),
+        ticks("lines-100", 100, 1000),
+        ticks("lines-1000", 1000, 100),  # at more, lines share a send, and each seems cheaper
+        ticks("lines-million", 1000, 1000),
         Stalled("stalled", "1 of 100 sinks stalled: time", "x", fan(100), slowed, 5),
         Stalled("stalled-memory", "1 of 100 sinks stalled: memory", "KiB", fan(100), grown, 1),
     )
