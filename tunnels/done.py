@@ -83,7 +83,8 @@ class Dropped:
         return Dropped(self.messages + other.messages, self.bytes + other.bytes)
 
     def __str__(self) -> str:
-        return f"{self.messages} messages dropped, {show_size(self.bytes)}"
+        plural = "" if self.messages == 1 else "s"
+        return f"{self.messages} message{plural} dropped, {show_size(self.bytes)}"
 
 
 @dataclass(frozen=True, slots=True)

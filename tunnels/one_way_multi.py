@@ -12,7 +12,7 @@ alone; what that means for the rest is the rule `ends`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tunnels.done import (
@@ -55,7 +55,7 @@ SAID, REMOVE, FINISH, STOP = "SAID", "REMOVE", "FINISH", "STOP"
 class Standing:
     """How one sink stands."""
 
-    name: str
+    sink: VConnection
     lag: int
     """Bytes that wait for it."""
     given: int
@@ -207,9 +207,10 @@ class OneWayMultiTunnel(Machine):
     ) -> None:
         """Lend a sink: it gets what comes from now on, and SinkDone brings it back.
 
-        Once the end has come that is nothing, and the sink is back at once. With `watch` it is
-        read too, only to see it end; what it says is dropped, and counted, or `mute` gives it back,
-        SPOKE. Raises ValueError for a policy that drops messages where there are none.
+        With `join` "tail" it gets what is remembered first; that is granted beside its `lag`. Once
+        the end has come it gets nothing, and is back at once. With `watch` it is read too, only to
+        see it end; what it says is dropped, and counted, or `mute` gives it back, SPOKE. Raises
+        ValueError for a policy that drops messages where there are none.
         """
         if lag.drops and not self.buffer.whole:
             raise ValueError(f"{lag.then} drops messages, and {self.name} moves bytes")
@@ -219,6 +220,7 @@ class OneWayMultiTunnel(Machine):
             return
         memory = self._memory if join == "tail" else None
         reader = self.buffer.reader() if memory is None else memory.clone()
+        lag = replace(lag, most=lag.most + reader.avail)
         start = reader.position
         vio = sink.do_io_write(self, None, reader)
         nowhere = self.engine.buffer(whole=sink.whole)  # without a reader: all is dropped
@@ -250,8 +252,8 @@ class OneWayMultiTunnel(Machine):
         """How each sink stands, in the order in which they joined."""
         for sink in self._sinks.values():
             heard = sink.watched.ndone if sink.watched is not None else 0
-            name, given = sink.vc.name, sink.vio.ndone
-            yield Standing(name, sink.lag, given, sink.losses, heard, sink.required)
+            given = sink.vio.ndone
+            yield Standing(sink.vc, sink.lag, given, sink.losses, heard, sink.required)
 
     # -- moving ------------------------------------------------------------------------------
 
@@ -319,7 +321,10 @@ class OneWayMultiTunnel(Machine):
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, vio: VIO) -> State | None:
-        """Nothing has moved for too long."""
+        """Nothing has moved for too long; a source that may not speak is not to blame."""
+        if vio is self.source and self.buffer.full and self._patience_s:
+            vio.vc.set_inactivity_timeout(self._patience_s)
+            return None
         return self._broken(vio, Reason.INACTIVITY)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
@@ -359,17 +364,19 @@ class OneWayMultiTunnel(Machine):
     @DONE.enter
     def done(self) -> None:
         """Give all VCs back."""
-        flows = self.flows
         if self.source is not None and not self._own_source:
             self._source_done(self._reason)
-        elif self.source is not None:
+        self._tell(TunnelDone(self, self._reason, self._who, self._error, self.flows))
+
+    def finished(self) -> None:
+        """Nothing is kept."""
+        if self.source is not None:
             self.source.retire()
         for sink in self._sinks.values():
             sink.retire()
         self._fan.place.close()
         if self._memory is not None:
             self._memory.close()
-        self._tell(TunnelDone(self, self._reason, self._who, self._error, flows))
 
     # -- inside ------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class Relay:
             self.stage.run()
 
     def standing(self, sink: Line) -> Standing:
-        return next(each for each in self.tunnel.standings() if each.name == sink.name)
+        return next(each for each in self.tunnel.standings() if each.sink is sink.vc)
 
 
 @pytest.fixture(params=[1, 2], ids=["one engine", "two engines"])
@@ -126,7 +126,7 @@ def test_disconnect_gives_the_slow_one_back(stage: Stage) -> None:
     [gone] = stage.owner.gone
     assert (gone.sink, gone.reason) == (slow.vc, Reason.LAGGED)
     assert gone.flow.taken - gone.flow.given > MOST
-    assert [each.name for each in relay.tunnel.standings()] == [sink.name for sink in others]
+    assert [each.sink for each in relay.tunnel.standings()] == [sink.vc for sink in others]
     assert all(numbers(sink.peer.received) == list(range(relay.said)) for sink in others)
 
 
