@@ -98,6 +98,11 @@ class SinkDone:
     flow: Flow
     dropped: Dropped = Dropped()
 
+    @property
+    def owed(self) -> int:
+        """Bytes that it should have got, and has not: it may stand in the middle of a message."""
+        return self.flow.taken - self.flow.given - self.dropped.bytes
+
 
 @dataclass(frozen=True, slots=True)
 class SourceDone:

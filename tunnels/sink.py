@@ -42,9 +42,13 @@ class Sink:
 
     @property
     def lag(self) -> int:
-        """Bytes that wait for it."""
-        ahead = self.resumes.avail if self.resumes is not None else 0
-        return self.vio.reader.avail + ahead
+        """Bytes that wait for it; once it is retired, those that waited then."""
+        return self._brought - self.vio.ndone - self.dropped_bytes
+
+    @property
+    def _brought(self) -> int:
+        """Bytes that have come since it joined."""
+        return (self.resumes or self.vio.reader).buffer.written - self.joined
 
     @property
     def excessive(self) -> bool:
@@ -60,8 +64,7 @@ class Sink:
 
     def flow(self, source: str) -> Flow:
         """What was brought since it joined, and what it has got of that."""
-        shared = (self.resumes or self.vio.reader).buffer
-        return Flow(source, self.vc.name, shared.written - self.joined, self.vio.ndone)
+        return Flow(source, self.vc.name, self._brought, self.vio.ndone)
 
     # -- dropping ----------------------------------------------------------------------------
 

@@ -44,6 +44,11 @@ class Program(Continuation):
     """What it consists of: `vcproxy diagram` draws them."""
 
     @classmethod
+    def needs_bind(cls, options: Any) -> bool | None:
+        """As for a Session; a Program may do without."""
+        return None
+
+    @classmethod
     def binds(cls, options: Any) -> Mapping[str, Sequence[Address]]:
         """Return where else its clients come in: addresses, by the option that names them.
 

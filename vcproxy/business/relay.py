@@ -53,6 +53,11 @@ class Relay(Program):
     machines = (OneWayMultiTunnel, Link, Producer)
 
     @classmethod
+    def needs_bind(cls, options: RelayOptions) -> bool:
+        """See Program: producers come in there, or there is a source."""
+        return options.source is None
+
+    @classmethod
     def binds(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
         """See Program."""
         return {"subscribers": options.subscribers}
@@ -118,8 +123,9 @@ class Relay(Program):
 
     def stop(self) -> None:
         """See Program."""
-        for machine in (*self._readers, self.tunnel):
-            machine.abandon()
+        self._ending = True
+        self.tunnel.abandon()
+        self._close_all("the relay was stopped")
         for link in self._links:
             link.stop()
         super().stop()
@@ -151,23 +157,24 @@ class Relay(Program):
 
     def _ended(self, done: TunnelDone) -> None:
         """A round is over: nobody stays."""
-        why = "the relay has ended"
-        for standing in self.tunnel.standings():
-            self._remember(self._sinks.get(standing.sink), standing.given, standing.dropped)
-        self.counts["left"] += len(self._sinks)
-        for producer in self._readers:
-            producer.abandon()
-        for vc, link in self._sinks.items():
-            self._give_up(vc, link, why)
-        for vc in filter(None, (*self._producers, self._heir)):
-            self._give_up(vc, self._source, why)
-        self._sinks.clear()
-        self._producers.clear()
-        self._heir = None
+        self._close_all("the relay has ended")
         if not self._ending:
             cause = f"{done.reason.value} ({done.who})"
             self._log("warning", self.service.name, f"ends, and begins anew: {cause}")
             self.tunnel = self._begin()
+
+    def _close_all(self, why: str) -> None:
+        for each in self.tunnel.standings():
+            link = self._sinks.pop(each.sink)
+            self.counts["left"] += 1
+            self._remember(link, each.given, each.dropped)
+            self._give_up(each.sink, link, why, owed=each.lag)
+        for producer in self._readers:
+            producer.abandon()
+        for vc in filter(None, (*self._producers, self._heir)):
+            self._give_up(vc, self._source, why)
+        self._producers.clear()
+        self._heir = None
 
     @property
     def _links(self) -> Iterable[Link]:
@@ -178,15 +185,23 @@ class Relay(Program):
         return filter(None, self._producers.values())
 
     def _give_up(
-        self, vc: VConnection, link: Link | None, why: str, error: Exception | None = None
+        self,
+        vc: VConnection,
+        link: Link | None,
+        why: str,
+        *,
+        error: Exception | None = None,
+        owed: int = 0,
     ) -> None:
-        """Close a connection. One of a link is made again, unless this is the end."""
-        if link is None:
-            vc.do_io_close(error)
-        elif self._ending:
+        """Close a connection: in order, unless something is wrong or it should have got more.
+
+        One of a link is made again, unless this is the end.
+        """
+        vc.do_io_close(error or (ConnectionError(why) if owed else None))
+        if link is not None and self._ending:
             link.stop()
-        else:
-            link.lost(why, error)
+        elif link is not None:
+            link.lost(why)
 
     # -- events ------------------------------------------------------------------------------
 
@@ -278,7 +293,8 @@ class Relay(Program):
         del self._producers[vc]
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         self._log("info", vc.name, f"produces no more: {why}; {show_size(done.taken)} taken")
-        self._give_up(vc, self._source, why, None if done.reason is Reason.EOS else done.error)
+        error = None if done.reason is Reason.EOS else done.error
+        self._give_up(vc, self._source, why, error=error)
         heir, self._heir = self._heir, None
         if heir is not None and not heir.closed:
             self._produce(heir)
@@ -300,8 +316,6 @@ class Relay(Program):
 
     def _sink_left(self, done: SinkDone) -> None:
         vc = done.sink
-        if vc not in self._sinks:
-            return  # with its round
         link = self._sinks.pop(vc)
         self.counts["left"] += 1
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
@@ -309,8 +323,7 @@ class Relay(Program):
         given = f"{show_size(done.flow.given)} given{lost}"
         self._log("info", vc.name, f"leaves: {why}; {given}; {self._present}")
         self._remember(link, done.flow.given, done.dropped)
-        error = None if done.reason in ORDERLY else done.error or ConnectionError(why)
-        self._give_up(vc, link, why, error)
+        self._give_up(vc, link, why, error=done.error, owed=done.owed)
 
     def _remember(self, link: Link | None, given: int, dropped: Dropped) -> None:
         """Count what a connection has had that is over, where another will follow it."""
@@ -354,5 +367,3 @@ ACTIONS = {
 }
 
 NOTHING = 0, Dropped()
-
-ORDERLY = (Reason.EOS, Reason.SINK_ENDED, Reason.STOPPED)

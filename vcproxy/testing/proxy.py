@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from vcproxy.business.program import Program
 from vcproxy.business.programs import Programs
@@ -107,7 +107,7 @@ class SimulatedProxy:
             for option, places in doors.items()
         }
 
-    def __enter__(self) -> SimulatedProxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
