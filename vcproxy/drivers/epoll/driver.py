@@ -20,6 +20,7 @@ from vcproxy.drivers.epoll.splice import PipePool, Splice
 from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
 from vcproxy.drivers.epoll.tls_port import TlsPort
+from vcproxy.drivers.spreading import spread
 from vcproxy.drivers.tls import TlsFilter
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
@@ -31,6 +32,7 @@ from vcproxy.engine.commands import (
     Resolve,
     ResumeAccept,
     ShutdownWrite,
+    Spread,
     StartBridge,
 )
 from vcproxy.engine.engine import Engine
@@ -86,6 +88,7 @@ class EpollDriver:
             Call: self._call,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
+            Spread: spread,
             ResumeAccept: self._resume_accept,
         }
         engine.clock(monotonic())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from vcproxy.drivers.sim.link import Endpoint
 from vcproxy.drivers.sim.port import SimPipe, SimPort
 from vcproxy.drivers.sim.secure import over
+from vcproxy.drivers.spreading import spread
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
     Call,
@@ -22,6 +23,7 @@ from vcproxy.engine.commands import (
     Resolve,
     ResumeAccept,
     ShutdownWrite,
+    Spread,
     StartBridge,
 )
 from vcproxy.engine.engine import Engine
@@ -74,6 +76,7 @@ class SimDriver:
             Call: self._call,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
+            Spread: spread,
             ResumeAccept: self._resume_accept,
         }
 
