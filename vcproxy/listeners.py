@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.business.program import Program
@@ -53,10 +53,8 @@ class Listeners:
         entries = configuration.settings.listener
         upstreams = configuration.settings.upstream
         try:
-            keys = {
-                entry.name: (_server_tls(entry.tls), _servers(upstreams.get(entry.upstream or "")))
-                for entry in entries
-            }
+            keys = {entry.name: _server_tls(entry.tls) for entry in entries}
+            servers = {name: _servers(upstream) for name, upstream in upstreams.items()}
         except ValueError as error:  # a file is not what it was when the loader looked
             raise OSError(f"{file}: {error}") from error
         wanted = {
@@ -90,7 +88,7 @@ class Listeners:
         self._named = {listener.name: listener for _, listener, _ in wanted.values()}
         for entry in entries:
             listener = self._listener(entry.name)
-            listener.tls, servers = keys[entry.name]
+            listener.tls = keys[entry.name]
             self._equip(listener, entry, configuration.plugins[entry.name], servers)
         plugins = configuration.plugins.items()
         self.programs.keep([name for name, plugin in plugins if issubclass(plugin.cls, Program)])
@@ -107,7 +105,7 @@ class Listeners:
         listener: Listener,
         entry: schema.Listener,
         plugin: Plugin,
-        servers: list[Server],
+        servers: Mapping[str, list[Server]],
     ) -> None:
         """Give a listener what its entry says."""
         timeouts = entry.timeouts
@@ -116,7 +114,8 @@ class Listeners:
                 name=entry.name,
                 bound=tuple(real for owner, _, real in self._bound.values() if owner is listener),
                 options=plugin.options,
-                upstream=RoundRobin(servers) if servers else None,
+                upstream=RoundRobin(servers[entry.upstream]) if entry.upstream else None,
+                upstreams={name: RoundRobin(listed) for name, listed in servers.items()},
                 connect_s=timeouts.connect,
                 inactivity_s=timeouts.inactivity,
                 active_s=timeouts.active,
@@ -150,9 +149,7 @@ def _nobody(client: NetVConnection) -> None:
     client.do_io_close()
 
 
-def _servers(upstream: schema.Upstream | None) -> list[Server]:
-    if upstream is None:
-        return []
+def _servers(upstream: schema.Upstream) -> list[Server]:
     tls = None
     if any(address.secure for address in upstream.servers):
         from vcproxy.drivers.tls_context import client_context

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol, TypeAlias
 
 from vcproxy.business.comparison import OVERHEAD
@@ -43,10 +44,17 @@ def majority(answers: Mapping[int, bytes], missing: int, servers: int) -> Sequen
 class Choice(Protocol):
     """Takes what servers answer, and gives what goes to the client."""
 
-    due: float | None
-    """When `take` has to be asked again: somebody is late then."""
-    over: bool
-    """Whether nothing more will go to the client."""
+    @property
+    def due(self) -> float | None:
+        """When `take` has to be asked again: somebody is late then."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will go to the client."""
+
+    @property
+    def without(self) -> int:
+        """How many times there was no answer to give."""
 
     def heard(self, who: int, answer: bytes, now: float) -> None:
         """Take what a server answers."""
@@ -67,11 +75,12 @@ class Choice(Protocol):
 class WholeChoice:
     """Without a framing: the server that answers first has the whole connection."""
 
-    __slots__ = ("_chosen", "_taken", "due", "over")
+    __slots__ = ("_chosen", "_taken", "due", "over", "without")
 
     def __init__(self) -> None:
         self.due: float | None = None
         self.over = False
+        self.without = 0
         self._chosen: int | None = None
         self._taken: list[bytes] = []
 
@@ -113,7 +122,7 @@ class MessageChoice:
 
     Args:
         servers: how many there are, the primary included.
-        timeout_s: how long an answer waits for those of the others.
+        timeout_s: how long an answer waits for those of the others; 0: as long as they are there.
         most: bytes by which a server may be ahead of what has been decided.
         unresolved: what the client gets where the rule gives nothing; None: it is closed.
     """
@@ -128,11 +137,10 @@ class MessageChoice:
     ) -> None:
         self._servers = servers
         self._rule = rule
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s or inf
         self._most = most
         self.unresolved = unresolved
         self.without = 0
-        """Answers on which the rule gave nothing."""
         self._ballots: deque[Ballot] = deque()
         self._decided = 0  # the number of ballots[0] in the sequence of all
         self._given = [0] * servers  # answers
@@ -142,7 +150,7 @@ class MessageChoice:
     @property
     def due(self) -> float | None:
         """See Choice."""
-        return self._ballots[0].until if self._ballots else None
+        return self._ballots[0].until if self._ballots and self._timeout_s < inf else None
 
     @property
     def over(self) -> bool:

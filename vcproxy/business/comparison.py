@@ -24,7 +24,16 @@ class Side(Enum):
 class Comparison(ABC):
     """Of a primary's and a mirror's answers. `most` is how many bytes one may be ahead."""
 
-    __slots__ = ("_ahead", "_ended", "_most", "compared", "differences", "first", "over")
+    __slots__ = (
+        "_ahead",
+        "_ended",
+        "_most",
+        "compared",
+        "differences",
+        "first",
+        "given_up",
+        "over",
+    )
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -37,13 +46,25 @@ class Comparison(ABC):
         """Where the first difference is, for people."""
         self.over = False
         """Whether nothing that follows can be compared."""
+        self.given_up = False
 
     def feed(self, side: Side, data: bytes) -> None:
         """Take what one says: a message, or some bytes of a stream."""
         if not self.over:
             self._take(side, data)
             if self.waiting > self._most:
-                self.over = True
+                self.give_up()
+
+    def give_up(self) -> None:
+        """Compare no more."""
+        if not self.over:
+            self.over = self.given_up = True
+            self._forget()
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something was said that has not been compared."""
+        return self.given_up or self.waiting > 0
 
     def end(self, side: Side) -> None:
         """One says no more: whatever the other has said or says beyond it is a difference."""
@@ -52,6 +73,7 @@ class Comparison(ABC):
             if self.waiting and self._ahead is not side:
                 self._differ()
                 self.over = True
+                self._forget()
 
     @property
     @abstractmethod
@@ -63,6 +85,10 @@ class Comparison(ABC):
         """Compare with what waits, or wait."""
 
     @abstractmethod
+    def _forget(self) -> None:
+        """Let go of what waits."""
+
+    @abstractmethod
     def _place(self) -> str:
         """Say where the comparison has got to."""
 
@@ -71,11 +97,12 @@ class Comparison(ABC):
         self.differences += 1
 
     def _beyond(self, side: Side) -> bool:
-        """Whether the other has ended: then this is one difference, and the last."""
-        self.over = self._ended not in (None, side)
-        if self.over:
-            self._differ()
-        return self.over
+        """Whether the other has ended. Then this is one difference, and the last."""
+        if self._ended in (None, side):
+            return False
+        self._differ()
+        self.over = True
+        return True
 
 
 class StreamComparison(Comparison):
@@ -101,7 +128,7 @@ class StreamComparison(Comparison):
                 self.compared += next(at for at in range(both) if held[at] != data[at])
                 self._differ()
                 self.over = True
-                held.clear()
+                self._forget()
                 return
             self.compared += both
             del held[:both]
@@ -109,6 +136,9 @@ class StreamComparison(Comparison):
         if data and not self._beyond(side):
             self._ahead = side
             held += data
+
+    def _forget(self) -> None:
+        self._held.clear()
 
     def _place(self) -> str:
         return f"byte {self.compared}"
@@ -141,6 +171,10 @@ class MessageComparison(Comparison):
             self._ahead = side
             held.append(data)
             self._size += size
+
+    def _forget(self) -> None:
+        self._held.clear()
+        self._size = 0
 
     def _place(self) -> str:
         return f"answer {self.compared + 1}"

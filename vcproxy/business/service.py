@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,6 +24,9 @@ class Service:
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
     upstream: RoundRobin | None = None
+    """The listener's."""
+    upstreams: Mapping[str, RoundRobin] = field(default_factory=dict)
+    """All that there are, by name: a plugin's options may name others, see UpstreamName."""
     connect_s: float = 5.0
     """Seconds for a connection to a server, its handshake included. 0: no limit, as below."""
     inactivity_s: float = 300.0

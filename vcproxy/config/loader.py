@@ -117,7 +117,7 @@ def _plugins(
             continue
         refused += _wrong_upstream(plugin, listener, path)
         try:
-            options, complete = read_options(plugin, listener.options, directory)
+            options, complete = read_options(plugin, listener.options, directory, settings.upstream)
         except OptionsError as error:
             within = (*path, "options")
             refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]

@@ -1,5 +1,6 @@
 """A plugin's own options: a table of the file, read as the plugin's `Options`."""
 
+from collections.abc import Collection
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -19,11 +20,15 @@ class OptionsError(Exception):
 
 
 def read_options(
-    plugin: type, table: dict[str, object], directory: Path
+    plugin: type,
+    table: dict[str, object],
+    directory: Path,
+    upstreams: Collection[str] | None = None,
 ) -> tuple[object, dict[str, object]]:
     """Return a plugin's options, and the table that says the same with every default written out.
 
-    The options are None for a plugin that has no `Options`. Raises OptionsError.
+    The options are None for a plugin that has no `Options`. `upstreams` are those that they may
+    name; None: any. Raises OptionsError.
     """
     kind = options_type(plugin)
     if kind is None:
@@ -35,8 +40,9 @@ def read_options(
         raise OptionsError(Fault((), needed))
     try:
         adapter = TypeAdapter(kind)
+        context = {"directory": directory, "upstreams": upstreams}
         options = adapter.validate_json(
-            as_json(table), strict=True, extra="forbid", context={"directory": directory}
+            as_json(table), strict=True, extra="forbid", context=context
         )
         return options, adapter.dump_python(options, mode="json", exclude_none=True)
     except ValidationError as error:

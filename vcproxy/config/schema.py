@@ -22,6 +22,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from vcproxy.config.problem import did_you_mean
 from vcproxy.engine.address import Address
 from vcproxy.engine.units import duration, show_duration, show_size, size
 
@@ -124,6 +125,18 @@ Endpoint = Annotated[
     WithJsonSchema({"type": "string", "format": "address"}),
 ]
 """An address written as a URI. Authors may use it in their plugin's Options."""
+
+
+def _known_upstream(name: str, info: ValidationInfo) -> str:
+    known = (info.context or {}).get("upstreams")
+    if known is not None and name not in known:
+        raise ValueError(f"there is no [upstream.{name}]{did_you_mean(name, list(known))}")
+    return name
+
+
+UpstreamName = Annotated[str, AfterValidator(_known_upstream)]
+"""The NAME of an [upstream.NAME], whose servers `Service.upstreams` has. Authors may use it in
+their plugin's Options."""
 
 
 class Table(BaseModel):

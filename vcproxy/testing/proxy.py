@@ -11,8 +11,9 @@ It runs the plugin only: no configuration is read, and nothing of the operating 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType, TracebackType
 
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
@@ -30,7 +31,8 @@ class SimulatedProxy:
     Args:
         plugin: the class; a session of it is made for each client.
         servers: the names of the upstream's servers, in order. None: there is no upstream.
-        refusing: those of them that refuse connections.
+        upstreams: other upstreams by name, and the names of their servers.
+        refusing: those servers that refuse connections.
         options: the plugin's own.
         seed, faults: see Simulation. Without faults all is instant and nothing is lost.
 
@@ -42,6 +44,7 @@ class SimulatedProxy:
         plugin: type[Session],
         servers: Sequence[str] = ("server",),
         *,
+        upstreams: Mapping[str, Sequence[str]] = MappingProxyType({}),
         refusing: Sequence[str] = (),
         options: object = None,
         connect_s: float = 0.0,
@@ -54,11 +57,15 @@ class SimulatedProxy:
         self.sim = Simulation(seed, faults)
         self.sessions: list[Session] = []
         """One for each client that was accepted, in that order."""
-        addresses = [Address("tcp", name, 1) for name in servers]
+
+        def known(names: Sequence[str]) -> RoundRobin:
+            return RoundRobin([Server(Address("tcp", name, 1)) for name in names])
+
         self.service = Service(
             name="proxy",
             options=options,
-            upstream=RoundRobin([Server(address) for address in addresses]) if servers else None,
+            upstream=known(servers) if servers else None,
+            upstreams={name: known(listed) for name, listed in upstreams.items()},
             connect_s=connect_s,
             inactivity_s=inactivity_s,
             active_s=active_s,
@@ -66,9 +73,9 @@ class SimulatedProxy:
         )
         self._plugin = plugin
         self._servers: dict[str, Answerer] = {
-            address.host: self.sim.server(address)
-            for address in addresses
-            if address.host not in refusing
+            name: self.sim.server(Address("tcp", name, 1))
+            for name in (*servers, *chain.from_iterable(upstreams.values()))
+            if name not in refusing
         }
         self._met = dict.fromkeys(self._servers, 0)
         driver = self.sim.driver("proxy")
