@@ -4,35 +4,39 @@ The client's server, the primary, is neither slowed nor broken by a mirror, and 
 client, unless `reply` says otherwise. Mirrors' answers are compared with its own.
 
     [listener.options]
-    mirrors = "shadow"                  # every server of [upstream.shadow]
+    mirrors = ["tcp://127.0.0.1:15601"]
     sample = 0.1
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from vcproxy.business.mirroring import Mirroring, Reply
 from vcproxy.business.options import OptionalFramingOptions
 from vcproxy.business.service import Service
-from vcproxy.config.schema import Duration, Size, UpstreamName
+from vcproxy.config.schema import Duration, Size, Target, UpstreamTls
+from vcproxy.engine.address import Address
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.servers import Server
 
 
 class Mirror(Mirroring):
-    """Mirrors a share of the clients, to all servers of one upstream."""
+    """Mirrors a share of the clients."""
 
     @dataclass(frozen=True, kw_only=True)
     class Options(OptionalFramingOptions):
         """Who else hears the clients, and whose answers they get."""
 
-        mirrors: UpstreamName
-        """The name of an upstream: each of its servers is a mirror."""
+        mirrors: Annotated[tuple[Target, ...], Field(min_length=1)]
+        """The addresses of the mirrors: tcp://, tls:// or unix:."""
+
+        tls: UpstreamTls = field(default_factory=UpstreamTls)
+        """How mirrors on tls:// are verified, as servers of an upstream are."""
 
         sample: Annotated[float, Field(ge=0, le=1)] = 1.0
         """Of the connections, 0 to 1, that are mirrored."""
@@ -62,6 +66,9 @@ class Mirror(Mirroring):
 
         def __post_init__(self) -> None:
             super().__post_init__()
+            for address in self.mirrors:
+                if address.whole:
+                    raise ValueError(f"{address}: a stream is mirrored to tcp://, tls:// or unix:")
             if self.framing != "none":
                 self.said(self.unresolved)
             elif self.reply in ("all", "quorum"):
@@ -76,6 +83,11 @@ class Mirror(Mirroring):
                 )
 
     options: Options
+
+    @classmethod
+    def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
+        """See Session."""
+        return {"mirrors": options.mirrors}
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         options = service.options
@@ -92,4 +104,5 @@ class Mirror(Mirroring):
         options = self.options
         if options.sample < 1 and self.engine.random.random() >= options.sample:
             return ()
-        return self.service.upstreams[options.mirrors].servers
+        tls = self.service.connect_tls
+        return [Server(each, tls if each.secure else None) for each in options.mirrors]

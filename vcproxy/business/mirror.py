@@ -237,8 +237,12 @@ class Mirror(Machine):
         if done.dropped.messages:
             self._count("dropped", done.dropped.messages)
         given, differences = done.flow.given, self._counted
-        what = f"{given} bytes given, {done.dropped}, {differences} differences"
-        self._log(f"{why or 'followed to the end'}; {what}")
+        news = [why or "followed to the end", f"{given} bytes given"]
+        if done.dropped.messages:
+            news.append(str(done.dropped))
+        if differences:
+            news.append(f"differences: {differences}")
+        self._log("; ".join(news))
 
     def _log(self, text: str) -> None:
         self.engine.log("info", f"{self.name}: {text}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,9 +23,9 @@ class Service:
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
     upstream: RoundRobin | None = None
-    """The listener's."""
-    upstreams: Mapping[str, RoundRobin] = field(default_factory=dict)
-    """All that there are, by name: a plugin's options may name others, see UpstreamName."""
+    connect_tls: object = None
+    """What a driver needs to speak TLS to the addresses that the options name; None if none of
+    them is tls://."""
     connect_s: float = 5.0
     """Seconds for a connection to a server, its handshake included. 0: no limit, as below."""
     inactivity_s: float = 300.0

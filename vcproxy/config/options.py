@@ -1,14 +1,14 @@
 """A plugin's own options: a table of the file, read as the plugin's `Options`."""
 
-from collections.abc import Collection
 from dataclasses import is_dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from vcproxy.config.plugin import failed, options_type
+from vcproxy.config.plugin import Places, Plugin, failed, options_type
 from vcproxy.config.problem import Fault
 from vcproxy.config.schema import as_json
+from vcproxy.engine.address import Address
 
 
 class OptionsError(Exception):
@@ -20,15 +20,11 @@ class OptionsError(Exception):
 
 
 def read_options(
-    plugin: type,
-    table: dict[str, object],
-    directory: Path,
-    upstreams: Collection[str] | None = None,
+    plugin: type, table: dict[str, object], directory: Path
 ) -> tuple[object, dict[str, object]]:
     """Return a plugin's options, and the table that says the same with every default written out.
 
-    The options are None for a plugin that has no `Options`. `upstreams` are those that they may
-    name; None: any. Raises OptionsError.
+    The options are None for a plugin that has no `Options`. Raises OptionsError.
     """
     kind = options_type(plugin)
     if kind is None:
@@ -40,9 +36,8 @@ def read_options(
         raise OptionsError(Fault((), needed))
     try:
         adapter = TypeAdapter(kind)
-        context = {"directory": directory, "upstreams": upstreams}
         options = adapter.validate_json(
-            as_json(table), strict=True, extra="forbid", context=context
+            as_json(table), strict=True, extra="forbid", context={"directory": directory}
         )
         return options, adapter.dump_python(options, mode="json", exclude_none=True)
     except ValidationError as error:
@@ -50,4 +45,21 @@ def read_options(
 
         raise OptionsError(*explain.faults(error, kind)) from None
     except Exception as error:  # whatever else an author's own validators raise
+        raise OptionsError(Fault((), str(failed(error)))) from None
+
+
+def with_places(plugin: type, options: object) -> Plugin:
+    """Return a plugin with its options, and the addresses that it says they name.
+
+    Raises OptionsError.
+    """
+
+    def places(hook: str) -> dict[str, tuple[Address, ...]]:
+        ask = getattr(plugin, hook, None)
+        named: Places = ask(options) if ask is not None else {}
+        return {option: tuple(addresses) for option, addresses in named.items()}
+
+    try:
+        return Plugin(plugin, options, places("binds"), places("connects"))
+    except Exception as error:  # whatever an author's own code raises
         raise OptionsError(Fault((), str(failed(error)))) from None

@@ -22,7 +22,6 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vcproxy.config.problem import did_you_mean
 from vcproxy.engine.address import Address
 from vcproxy.engine.units import duration, show_duration, show_size, size
 
@@ -127,16 +126,8 @@ Endpoint = Annotated[
 """An address written as a URI. Authors may use it in their plugin's Options."""
 
 
-def _known_upstream(name: str, info: ValidationInfo) -> str:
-    known = (info.context or {}).get("upstreams")
-    if known is not None and name not in known:
-        raise ValueError(f"there is no [upstream.{name}]{did_you_mean(name, list(known))}")
-    return name
-
-
-UpstreamName = Annotated[str, AfterValidator(_known_upstream)]
-"""The NAME of an [upstream.NAME], whose servers `Service.upstreams` has. Authors may use it in
-their plugin's Options."""
+Target = Annotated[Endpoint, AfterValidator(_server)]
+"""An address that can be connected to. Authors may use it in their plugin's Options."""
 
 
 class Table(BaseModel):
@@ -266,9 +257,7 @@ class UpstreamTls(Table):
 class Upstream(Table):
     """Servers that do the same work."""
 
-    servers: Annotated[
-        tuple[Annotated[Endpoint, AfterValidator(_server)], ...], AfterValidator(_not_empty)
-    ]
+    servers: Annotated[tuple[Target, ...], AfterValidator(_not_empty)]
     """The servers' addresses, at least one."""
 
     balance: Literal["round_robin"] = "round_robin"

@@ -23,15 +23,14 @@ class RoundRobin:
     One for each engine: nothing is shared between net threads.
     """
 
-    __slots__ = ("_next", "servers")
+    __slots__ = ("_next", "_servers")
 
     def __init__(self, servers: Sequence[Server]) -> None:
-        self.servers = tuple(servers)
-        """All of them, as they were given."""
+        self._servers = tuple(servers)
         self._next = 0
 
     def order(self) -> list[Server]:
         """The servers to try for a new connection, in turn, each once."""
         start = self._next
-        self._next = (start + 1) % len(self.servers)
-        return [*self.servers[start:], *self.servers[:start]]
+        self._next = (start + 1) % len(self._servers)
+        return [*self._servers[start:], *self._servers[:start]]
