@@ -16,19 +16,18 @@ class Cutter:
     What stands between two messages, as a blank line, comes with the second one.
     """
 
-    __slots__ = ("_decoder", "_framing", "fault", "rest")
+    __slots__ = ("_decoder", "_framing", "_rest", "fault")
 
     def __init__(self, framing: Framing) -> None:
         self._framing = framing
         self._decoder = framing.decoder()
-        self.rest = bytearray()
-        """What has come and is no message, or not yet."""
+        self._rest = bytearray()
         self.fault: Fault | None = None
         """Set once no more can be cut: the messages given before are sound."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece, return the messages that it completes, in order."""
-        rest = self.rest
+        rest = self._rest
         rest += data
         wires: list[bytes] = []
         begin = 0
@@ -44,3 +43,9 @@ class Cutter:
         del rest[:begin]
         self.fault = self.fault or self._decoder.fault
         return wires
+
+    def take_rest(self) -> bytes:
+        """Give what has come and is no message, or not yet: nothing more can be cut then."""
+        rest = bytes(self._rest)
+        self._rest.clear()
+        return rest

@@ -100,19 +100,20 @@ class Upward(Machine):
         assert cutter is not None
         assert vio is not None
         while reader.avail and not self.tunnel.full:
+            data = reader.read()
+            vio.reenable()
             if cutter.fault is None:
-                self.tunnel.say(cutter.feed(reader.read()))
+                self.tunnel.say(cutter.feed(data))
                 if cutter.fault is not None:
                     self._lose_mirrors(f"what the client says: {cutter.fault.value}")
                     return
             else:
-                self.tunnel.say([reader.read()])
-            vio.reenable()
+                self.tunnel.say([cutter.take_rest() + data])
         if vio.over and not reader.avail:
-            self._say_rest(cutter)
+            self.tunnel.say([cutter.take_rest()])
             self.tunnel.finish()
         elif cutter.fault is not None:
-            self._say_rest(cutter)
+            self.tunnel.say([cutter.take_rest()])
 
     def _lose_mirrors(self, why: str) -> None:
         """What follows is for the primary only: it is said when they have gone."""
@@ -120,10 +121,6 @@ class Upward(Machine):
             if mirror is not None:
                 mirror.handle_event(CUT, why)
         self.engine.schedule(self, Room, Room(self.tunnel))
-
-    def _say_rest(self, cutter: Cutter) -> None:
-        self.tunnel.say([bytes(cutter.rest)])
-        cutter.rest.clear()
 
     # -- news of the tunnel ------------------------------------------------------------------
 
