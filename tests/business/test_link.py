@@ -31,11 +31,11 @@ class Still(Random):
 class Owner(Continuation):
     """Watches what the link brings, and gives it back when it ends."""
 
-    def __init__(self, sim: Simulation, *, connect_s: float = 0.0) -> None:
+    def __init__(self, sim: Simulation, *, connect_s: float = 0.0, tls: object = None) -> None:
         self.sim = sim
         super().__init__(sim.driver("proxy").engine, Mutex())
         self.backoff = Backoff(Still())  # 0.1 s, 0.2 s, 0.4 s ...
-        self.link = Link(self, SINK, connect_s=connect_s, backoff=self.backoff)
+        self.link = Link(self, SINK, tls=tls, connect_s=connect_s, backoff=self.backoff)
         self.ups: list[LinkUp] = []
         with self.mutex.hold(self.engine):
             self.link.start()
@@ -98,6 +98,16 @@ def test_it_tells_its_owner_of_the_connection() -> None:
         assert owner.link.reconnects == 0
         owner.stop()
         assert server.peers[0].ended
+
+
+def test_what_is_not_tls_is_met_in_plain_whatever_there_is_for_tls() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(SINK)
+        owner = Owner(sim, tls=object())
+        sim.run()
+        assert server.peers[0].connected
+        assert len(owner.ups) == 1
+        owner.stop()
 
 
 def test_who_refuses_is_tried_again_after_ever_longer_delays() -> None:

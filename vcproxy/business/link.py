@@ -45,7 +45,7 @@ class Link(Machine):
 
     Args:
         name: who this is, in logs; the target's address, if left out.
-        tls: what the driver needs to speak TLS there; None: plain.
+        tls: what the driver needs to speak TLS, where the target is tls://.
         hears: it is a source: of udp:// and nats:// it hears what is sent there.
         connect_s: seconds for a connection, its handshake included; 0: no limit.
         backoff: the delays between tries.
@@ -77,7 +77,7 @@ class Link(Machine):
         self.reconnects = 0
         """How often it was up again after it had been lost."""
         self._owner = owner
-        self._tls = tls
+        self._tls = tls if target.secure else None
         self._hears = hears
         self._connect_s = connect_s
         self._backoff = backoff or Backoff(self.engine.random)
