@@ -42,10 +42,10 @@ MIRRORS = ["tcp://m1:1", "tcp://m2:1", "tcp://m3:1"]
 
 
 def text(random: Random) -> bytes:
-    """Some lines; now and then half a one, or one that is too long, at the end."""
-    count, size = random.choice([(0, 0), (1, 1), (50, 20), (400, 500), (20, 9000)])
-    lines = b"".join(b"%d %s\n" % (n, random.randbytes(size // 2).hex().encode())
-                     for n in range(count))  # fmt: skip
+    """Some lines, at times more than all buffers hold; at the end half a one, or one too long."""
+    count, size = random.choice([(0, 0), (1, 1), (50, 20), (400, 500), (20, 9000), (500, 5000)])
+    line = random.randbytes(size // 2).hex().encode()
+    lines = b"".join(b"%d %s\n" % (n, line) for n in range(count))
     return lines + random.choice([b"", b"", b"half", b"long" * 20_000])
 
 

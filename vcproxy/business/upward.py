@@ -166,6 +166,8 @@ class Upward(Machine):
         for (vc, mirror), how in zip(self._lent.items(), self.tunnel.standings(), strict=True):
             flow = Flow(self._client.name, vc.name, how.given + how.lag, how.given)
             if mirror is not None:
+                if done.reason is not Reason.STOPPED:
+                    mirror.handle_event(CUT, f"the conversation broke off: {done.reason.value}")
                 sink_done = SinkDone(self, vc, done.reason, done.error, flow, how.dropped)
                 mirror.handle_event(SinkDone, sink_done)
             elif self.state is self.MOVING:
