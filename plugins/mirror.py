@@ -51,8 +51,8 @@ class Mirror(Mirroring):
         """How far a mirror may be behind, with what it is told or with its answers."""
 
         on_lag: Literal["disconnect", "drop_oldest", "drop_newest"] = "disconnect"
-        """What becomes of one that is further behind. With a framing it may stay, and does not get
-        some of the messages."""
+        """What becomes of one that is further behind: "disconnect"; with a framing "drop_oldest" or
+        "drop_newest", too: it stays, and misses whole messages."""
 
         timeout: Duration = 5.0
         """How long an answer waits for those of the other servers, with reply = "all" or

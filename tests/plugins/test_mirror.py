@@ -197,7 +197,7 @@ def test_a_mirror_that_stalls_gets_whole_messages(policy: str) -> None:
         proxy.run()
         got = mirror.received.splitlines(keepends=True)
         every = iter(said.splitlines(keepends=True))
-        assert all(line in every for line in got)
+        assert all(bytes(line) in every for line in got)
         dropped = proxy.service.counts
         end(primary, mirror)
         proxy.run()

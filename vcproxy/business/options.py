@@ -35,7 +35,7 @@ class OptionalFramingOptions:
     """What separates messages; "none": they are not told apart."""
 
     limit: Size = 64 << 10
-    """The longest message; one that is longer ends the conversation."""
+    """The longest message; behind one that is longer nothing can be read."""
 
     delimiter: str | None = None
     """With framing = "delimiter": the text that ends each message, as "\\r\\n"."""
