@@ -12,6 +12,7 @@ from vcproxy.config.schema import Size
 
 KEYS = {
     "none": (),
+    "datagram": (),
     "lines": (),
     "json-lines": (),
     "delimiter": ("delimiter",),
