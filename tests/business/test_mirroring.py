@@ -52,11 +52,13 @@ def test_a_subclass_says_who_is_mirrored() -> None:
         assert other.received == b""
 
 
-class Wrong(Odd):
+class Wrong(Mirroring):
     """Asks for a quorum of bytes."""
 
-    framing = Mirroring.framing
     reply = "quorum"
+
+    def mirrors(self) -> list[Server]:
+        return [Server(SHADOW)]
 
 
 def test_what_cannot_be_chosen_is_a_mistake() -> None:

@@ -118,7 +118,7 @@ class Answering(Machine):
                 raise self.error
         except ConnectionError as error:
             self.error = error
-            self._reason, self._who = Reason.ERROR, self._primary.name
+            self._reason, self._who = Reason.ERROR, self.name
             return self.DONE
         self._heard = False
         if self._choice.over:

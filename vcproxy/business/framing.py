@@ -26,6 +26,7 @@ LIMIT = "64KiB"
 """The longest message unless a framing says otherwise: what asyncio's streams take for a line."""
 
 __all__ = [
+    "UNFRAMED",
     "Decoder",
     "Fault",
     "Framing",

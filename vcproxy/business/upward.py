@@ -109,7 +109,9 @@ class Upward(Machine):
                     return
             else:
                 self.tunnel.say([cutter.take_rest() + data])
-        if vio.over and not reader.avail:
+        if reader.avail or vio.error is not None:
+            return
+        if vio.over:
             self.tunnel.say([cutter.take_rest()])
             self.tunnel.finish()
         elif cutter.fault is not None:
