@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.units import show_size
+
 if TYPE_CHECKING:
     from tunnels.lag import OnLag
     from vcproxy.engine.vconnection import VConnection
@@ -77,8 +79,11 @@ class Dropped:
     messages: int = 0
     bytes: int = 0
 
+    def __add__(self, other: Dropped) -> Dropped:
+        return Dropped(self.messages + other.messages, self.bytes + other.bytes)
+
     def __str__(self) -> str:
-        return f"{self.messages} messages of {self.bytes} bytes dropped"
+        return f"{self.messages} messages dropped, {show_size(self.bytes)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ def test_a_slab_goes_round() -> None:
     buffer.keep(first, memory)
     assert memory.take_scratch().obj is not first.obj
     reader.consume(SLAB)
+    memory.take_scratch()
     assert memory.scratch.obj is first.obj
 
 
@@ -165,6 +166,7 @@ def test_a_shared_slab_goes_round_once_nobody_shows_it() -> None:
     memory.take_scratch()
     assert memory.scratch.obj is not slab.obj
     yours.consume(SLAB)
+    memory.take_scratch()
     assert memory.scratch.obj is slab.obj
 
 

@@ -191,6 +191,10 @@ class Engine:
         Outgoing(vc, cont, target, tls, server_name or target.host, timeout)
         return vc
 
+    def hear(self, cont: Continuation, source: Address, *, timeout: float = 0.0) -> NetVConnection:
+        """Hear what is sent to `source`, where messages travel; answered as `connect` is."""
+        return self.connect(cont, source, timeout=timeout)
+
     def call(
         self,
         cont: Continuation,

@@ -66,9 +66,7 @@ class Memory:
             slab = block.obj
             slab.refs -= 1
             if slab.refs <= 0 and len(self._free) < 16:  # 4 MiB: what a few bulk flows need
-                # It is the next to be read into: it is still in the processor's cache.
-                self._free.append(self.scratch.obj)  # type: ignore[arg-type]
-                self.scratch = memoryview(slab)
+                self._free.append(slab)
 
 
 def _capacity(block: Block) -> int:

@@ -232,8 +232,8 @@ class EpollDriver:
                 return
 
     def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
-        """Give an accepted socket to the next driver of the team."""
-        driver = self.team[self._dealt % len(self.team)]
+        """Give an accepted socket to the next driver of the team, or keep it if it is pinned."""
+        driver = self if listener.pinned else self.team[self._dealt % len(self.team)]
         self._dealt += 1
         if driver is self:
             self.adopt(listener, sock, peer, tls)

@@ -157,7 +157,7 @@ class SimDriver:
                 self.engine.accept_failed(listener, error)
             else:
                 listener.came()
-                driver = self.team[self._dealt % len(self.team)]
+                driver = self if listener.pinned else self.team[self._dealt % len(self.team)]
                 self._dealt += 1
                 tls = listener.tls if accepting.acceptor.address.secure else None
                 adopt = partial(driver.adopt, listener, backlog.popleft(), tls)
