@@ -96,8 +96,10 @@ class TwoWayTunnel(Machine):
         )
 
     def way_up(self, client: VConnection, server: VConnection, **options: Any) -> Way:
-        """Return what moves what the client says; `options` are OneWayTunnel's. An extension may
-        return another machine that tells this one how it ended."""
+        """Return what moves what the client says, with OneWayTunnel's options.
+
+        An extension may return another machine, which tells this one how it ended.
+        """
         return self.one_way(self, client, server, watch=False, **options)
 
     def way_down(self, server: VConnection, client: VConnection, **options: Any) -> Way:

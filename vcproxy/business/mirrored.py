@@ -47,6 +47,7 @@ class MirroredTunnel(TwoWayTunnel):
 
     def way_up(self, client: VConnection, server: VConnection, **options: Any) -> Way:
         """Make the mirrors, and a tunnel to all."""
+        assert options["reader"] is options["transform"] is None, "mirrors hear all, and unchanged"
         session = self._session
         framing = session.framing if session.lag.drops else None
         up = Upward(self, client, server, framing=framing, name=options["name"])

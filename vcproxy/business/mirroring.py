@@ -45,8 +45,8 @@ class Mirroring(Forwarder):
     """How messages are told apart, both ways, if that matters: to drop whole ones, to compare or
     to choose them one by one."""
     reply: Reply = "primary"
-    """"all" and "quorum" need a framing. Without one "first" is the server that answers first, for
-    the whole connection."""
+    """Without a framing there are only "primary", and "first" for the whole connection: the server
+    that answers first."""
     max_lag: int = 1 << 20
     """Bytes that a mirror may be behind, or its answers ahead or behind to be compared."""
     on_lag: OnLag = "disconnect"

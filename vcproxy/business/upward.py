@@ -111,11 +111,10 @@ class Upward(Machine):
                 self.tunnel.say([cutter.take_rest() + data])
         if reader.avail or vio.error is not None:
             return
+        if vio.over or cutter.fault is not None:
+            self.tunnel.say([cutter.take_rest()])
         if vio.over:
-            self.tunnel.say([cutter.take_rest()])
             self.tunnel.finish()
-        elif cutter.fault is not None:
-            self.tunnel.say([cutter.take_rest()])
 
     def _lose_mirrors(self, why: str) -> None:
         """What follows is for the primary only: it is said when they have gone."""
