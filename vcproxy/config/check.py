@@ -23,6 +23,7 @@ def check(settings: Settings) -> Iterator[Fault]:
     yield from _names(settings)
     yield from _references(settings)
     yield from _addresses(settings)
+    yield from _kinds(settings)
     yield from _tls_and_addresses(settings)
     yield from _files(settings)
 
@@ -61,6 +62,24 @@ def _addresses(settings: Settings) -> Iterator[Fault]:
                     yield Fault(path, f"{address} is bound already", because=(first,))
     for path in stdio[1:]:
         yield Fault(path, "stdio: may be used only once in a process", because=(stdio[0],))
+
+
+def _kinds(settings: Settings) -> Iterator[Fault]:
+    """Who listens for datagrams has servers that take them: a stream has no boundaries to keep."""
+    for index, listener in enumerate(settings.listener):
+        upstream = settings.upstream.get(listener.upstream or "")
+        if upstream is None:
+            continue
+        for item, address in enumerate(listener.bind):
+            other = [server for server in upstream.servers if server.whole != address.whole]
+            if other:
+                kinds = ("datagrams", "a stream") if address.whole else ("a stream", "datagrams")
+                yield Fault(
+                    ("listener", index, "bind", item),
+                    f"{kinds[0]} would come here, and the server {other[0]} takes {kinds[1]}: "
+                    "have both udp://, or neither",
+                    because=(("upstream", listener.upstream or "", "servers"),),
+                )
 
 
 def _socket(address: Address) -> tuple[str, object]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from vcproxy.config.check import check
 from vcproxy.config.options import OptionsError, read_options
 from vcproxy.config.place import KeyPath, line_and_column
-from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
+from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream, takes_datagrams
 from vcproxy.config.problem import ConfigError, Fault, Problem
 from vcproxy.config.schema import Listener, Settings, as_json
 
@@ -116,6 +116,7 @@ def _plugins(
             refused.append(Fault((*path, "plugin"), str(error)))
             continue
         refused += _wrong_upstream(plugin, listener, path)
+        refused += _wrong_bind(plugin, listener, path)
         try:
             options, complete = read_options(plugin, listener.options, directory)
         except OptionsError as error:
@@ -134,3 +135,15 @@ def _wrong_upstream(plugin: type, listener: Listener, path: KeyPath) -> list[Fau
     message = "takes no upstream" if given else 'needs an upstream: write upstream = "NAME"'
     fault = Fault((*path, "upstream"), f"{plugin.__name__} {message}", because=((*path, "plugin"),))
     return [fault]
+
+
+def _wrong_bind(plugin: type, listener: Listener, path: KeyPath) -> list[Fault]:
+    if takes_datagrams(plugin):
+        return []
+    message = f"{plugin.__name__} knows streams only, and here datagrams would come: bind it to tcp"
+    because = ((*path, "plugin"),)
+    return [
+        Fault((*path, "bind", item), message, because=because)
+        for item, address in enumerate(listener.bind)
+        if address.whole
+    ]

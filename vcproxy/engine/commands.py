@@ -36,6 +36,17 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class Hear:
+    """Hear what is sent to one numeric udp address, as a member if it is a multicast group.
+
+    Answered as Connect is.
+    """
+
+    outgoing: Outgoing
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownWrite:
     """Tell the peer that no more will come, after all that `sent` has counted."""
 
@@ -83,4 +94,6 @@ class ResumeAccept:
     listener: Listener
 
 
-Command = Resolve | Connect | ShutdownWrite | Close | Call | StartBridge | EndBridge | ResumeAccept
+Command = (
+    Resolve | Connect | Hear | ShutdownWrite | Close | Call | StartBridge | EndBridge | ResumeAccept
+)
