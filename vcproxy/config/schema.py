@@ -65,9 +65,7 @@ def _server(address: Address) -> Address:
 
 def _no_subject(address: Address) -> Address:
     if address.scheme == "nats":
-        raise ValueError(
-            f'"{address}": only the relay\'s source and targets may be nats:// subjects'
-        )
+        raise ValueError(f'"{address}": only the source and the targets of a relay may be nats://')
     return address
 
 
@@ -196,8 +194,8 @@ class Limits(Table):
     """How much a listener takes on."""
 
     max_connections: Annotated[int, Field(ge=1)] = 1000
-    """Client connections at a time; on udp://, addresses that datagrams come from. 1000 clients and as many servers stay well below 4096, the
-    lowest hard limit on descriptors in common use."""
+    """Client connections at a time; at udp://, addresses that datagrams come from. 1000 clients and
+    as many servers stay well below 4096, the lowest hard limit on descriptors in common use."""
 
 
 class Timeouts(Table):

@@ -16,7 +16,7 @@ from types import TracebackType
 
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
-from vcproxy.drivers.sim import Faults, Peer, Simulation
+from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Simulation
 from vcproxy.drivers.sim import Server as Answerer
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
@@ -32,6 +32,8 @@ class SimulatedProxy:
         servers: the names of the upstream's servers, in order. None: there is no upstream.
         refusing: those of them that refuse connections.
         options: the plugin's own.
+        datagrams: whether clients and servers are at udp://: see `datagram_client`.
+        max_connections: clients at a time.
         seed, faults: see Simulation. Without faults all is instant and nothing is lost.
 
     Times are as in Service, but without limit unless they are given.
@@ -44,6 +46,8 @@ class SimulatedProxy:
         *,
         refusing: Sequence[str] = (),
         options: object = None,
+        datagrams: bool = False,
+        max_connections: int = 10_000,
         connect_s: float = 0.0,
         inactivity_s: float = 0.0,
         active_s: float = 0.0,
@@ -54,7 +58,8 @@ class SimulatedProxy:
         self.sim = Simulation(seed, faults)
         self.sessions: list[Session] = []
         """One for each client that was accepted, in that order."""
-        addresses = [Address("tcp", name, 1) for name in servers]
+        scheme = "udp" if datagrams else "tcp"
+        addresses = [Address(scheme, name, 1) for name in servers]
         self.service = Service(
             name="proxy",
             options=options,
@@ -65,16 +70,19 @@ class SimulatedProxy:
             half_close=half_close,
         )
         self._plugin = plugin
-        self._servers: dict[str, Answerer] = {
-            address.host: self.sim.server(address)
-            for address in addresses
-            if address.host not in refusing
-        }
+        there = [address for address in addresses if address.host not in refusing]
+        self._servers: dict[str, Answerer] = {}
+        self._datagram_servers: dict[str, DatagramPeer] = {}
+        for address in there:
+            if datagrams:
+                self._datagram_servers[address.host] = self.sim.datagram_server(address)
+            else:
+                self._servers[address.host] = self.sim.server(address)
         self._met = dict.fromkeys(self._servers, 0)
         driver = self.sim.driver("proxy")
         self.engine = driver.engine
-        listener = Listener("proxy", self._accept, self.engine)
-        self._address = driver.listen(Address("tcp", "proxy"), listener)
+        listener = Listener("proxy", self._accept, self.engine, max_connections=max_connections)
+        self._address = driver.listen(Address(scheme, "proxy"), listener)
 
     def __enter__(self) -> SimulatedProxy:
         return self
@@ -90,6 +98,14 @@ class SimulatedProxy:
     def client(self) -> Peer:
         """A client that connects as soon as something is run."""
         return self.sim.client(self._address)
+
+    def datagram_client(self) -> DatagramPeer:
+        """A client of the proxy, where that has `datagrams`."""
+        return self.sim.datagram_client(self._address)
+
+    def datagram_server(self, name: str = "server") -> DatagramPeer:
+        """That server, where the proxy has `datagrams`."""
+        return self._datagram_servers[name]
 
     def server(self, name: str = "server") -> Peer:
         """Run until that server is connected to once more; return its end. Raises Stuck."""

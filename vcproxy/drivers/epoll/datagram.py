@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll.accepting import show
-from vcproxy.drivers.epoll.multicast import join, send_on
+from vcproxy.drivers.epoll.multicast import interface_index, join, send_on
 from vcproxy.drivers.sources import Sources
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def bound(address: Address) -> socket.socket:
         if address.multicast:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # many may hear one group
             join(sock, address)
+            where = _group(address)
         sock.bind(where)
     except OSError:
         sock.close()
@@ -107,11 +108,21 @@ def connected(address: Address) -> socket.socket:
     try:
         if address.multicast:
             send_on(sock, address)
-        sock.connect((address.host, address.port))
+            sock.connect(_group(address))
+        else:
+            sock.connect((address.host, address.port))
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _group(address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+    """The sockaddr of a group: in IPv6 most of them say little without their interface."""
+    place = address.host, address.port
+    if ":" not in address.host:
+        return place
+    return (*place, 0, interface_index(address.parameter("interface")))
 
 
 def _open(family: int) -> socket.socket:

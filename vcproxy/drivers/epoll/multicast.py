@@ -35,7 +35,7 @@ def join(sock: socket.socket, address: Address) -> None:
         if sock.family == socket.AF_INET6:
             # Not what other sockets of this host have joined.
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0)
-            index = _index(interface)
+            index = interface_index(interface)
             if source:
                 request = struct.pack("I4x", index) + _sockaddr(group) + _sockaddr(source)
                 sock.setsockopt(socket.IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, request)
@@ -60,7 +60,7 @@ def send_on(sock: socket.socket, address: Address) -> None:
     interface, ttl = address.parameter("interface"), int(address.parameter("ttl") or 1)
     try:
         if sock.family == socket.AF_INET6:
-            index = _index(interface)
+            index = interface_index(interface)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
         else:
@@ -79,12 +79,15 @@ def _ipv4(sock: socket.socket, interface: str) -> bytes:
     return fcntl.ioctl(sock.fileno(), SIOCGIFADDR, request)[_ADDRESS_BYTES]
 
 
-def _index(interface: str) -> int:
-    """The number of an interface; 0: as the system's routes say."""
+def interface_index(interface: str) -> int:
+    """The number of an interface; 0: as the system's routes say. Raises OSError."""
     if not interface:
         return 0
     if not _numeric(interface):
-        return socket.if_nametoindex(interface)
+        try:
+            return socket.if_nametoindex(interface)
+        except OSError:
+            raise OSError(errno.ENODEV, "") from None
     wanted = ip_address(interface).packed.hex()
     for line in Path("/proc/net/if_inet6").read_text().splitlines():
         packed, index, *_ = line.split()
@@ -109,7 +112,7 @@ def _numeric(interface: str) -> bool:
 
 def _worded(error: OSError, interface: str) -> OSError:
     known = ", ".join(name for _, name in socket.if_nameindex())
-    if error.errno not in (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL, errno.EINVAL):
+    if error.errno not in (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL):
         return error
     if not interface:
         return OSError(f'no route says on which interface: write "?interface=", one of {known}')

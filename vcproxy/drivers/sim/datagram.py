@@ -1,0 +1,374 @@
+"""Datagrams in memory: sockets as a kernel would show them, the post between them, scripted ends.
+
+A SimSocket is used by the very ports that real sockets are (`vcproxy.drivers.datagrams`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+from zlib import crc32
+
+from vcproxy.drivers.datagrams import DatagramPort
+from vcproxy.drivers.sim.link import nobody
+from vcproxy.drivers.sources import Sources
+from vcproxy.engine.address import Address
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.sim.driver import SimDriver
+    from vcproxy.drivers.sim.network import Network
+    from vcproxy.drivers.sources import SourcePort
+    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.listener import Listener
+
+Place: TypeAlias = tuple[str, int]
+"""Host and port."""
+
+LARGEST_SENT = 65_507
+"""Bytes of one IPv4 datagram without its headers: more is refused (EMSGSIZE)."""
+
+FULL_S = (0.0, 0.01)
+"""How long a socket that takes nothing stays so."""
+
+INTERFACES = ("lo", "127.0.0.1", "eth0", "10.0.0.1")
+"""What a host here has, by name and address."""
+
+HERE = "10.0.0.1"
+
+
+class Post:
+    """Brings datagrams, each by itself: it may be lost, doubled, or overtaken by a later one."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._bound: dict[Place, SimSocket] = {}
+        self._members: dict[Place, list[SimSocket]] = {}
+
+    def bind(self, address: Address) -> SimSocket:
+        """Open a socket at an address, port 0: a free one; or as a member of a group.
+
+        Raises OSError.
+        """
+        place = address.host, address.port or self.network.free_port()
+        if address.multicast:
+            sock = SimSocket(self, place, on=_interface(address), only=address.parameter("source"))
+            self._members.setdefault(place, []).append(sock)
+            return sock
+        if place in self._bound:
+            raise OSError(errno.EADDRINUSE, f"{address}: {os.strerror(errno.EADDRINUSE)}")
+        sock = self._bound[place] = SimSocket(self, place)
+        return sock
+
+    def connect(self, address: Address) -> SimSocket:
+        """Open a socket that sends to an address. Raises OSError."""
+        place = HERE, self.network.free_port()
+        on = _interface(address) if address.multicast else ""
+        to = address.host, address.port
+        sock = self._bound[place] = SimSocket(self, place, peer=to, on=on)
+        return sock
+
+    def close(self, sock: SimSocket) -> None:
+        """Nothing is brought to a socket any more."""
+        if sock in self._members.get(sock.local, ()):
+            self._members[sock.local].remove(sock)
+        else:
+            del self._bound[sock.local]
+
+    def send(self, sock: SimSocket, data: bytes, to: Place) -> None:
+        """Bring a datagram to everybody whom it concerns, if nothing befalls it."""
+        members = self._members.get(to)
+        if members is not None:
+            for member in members:
+                if member.admits(sock):
+                    self._carry(partial(member.arrive, data, sock.local))
+        else:
+            self._carry(partial(self._deliver, sock, data, to))
+
+    def _carry(self, deliver: Callable[[], None]) -> None:
+        network = self.network
+        faults, timeline = network.faults, network.timeline
+        copies = 0 if network.happens(faults.lose) else 1
+        if copies and network.happens(faults.double):
+            copies = 2
+        for _ in range(copies):
+            arrival = timeline.now + network.span(faults.latency)
+            timeline.at(max(arrival, network.cut_until), deliver)
+
+    def _deliver(self, sock: SimSocket, data: bytes, to: Place) -> None:
+        there = self._bound.get(to)
+        if there is not None and there.hears(sock.local):
+            there.arrive(data, sock.local)
+        elif sock.peer == to:
+            self._carry(sock.refuse)  # an ICMP message, which may be lost too
+
+
+class SimSocket:
+    """One socket. See DatagramSocket."""
+
+    def __init__(
+        self, post: Post, local: Place, *, peer: Place | None = None, on: str = "", only: str = ""
+    ) -> None:
+        self.local = local
+        self.peer = peer
+        self.on_edge: Callable[[], None] = nobody
+        """Called when there is something to read, or room to write again."""
+        self.writable = True
+        self._post = post
+        self._on = on
+        self._only = only
+        self._arrived: deque[tuple[bytes, Place]] = deque()
+        self._room = post.network.random.randint(*post.network.faults.socket)
+        self._error: OSError | None = None
+        self._open = True
+
+    @property
+    def readable(self) -> bool:
+        """Whether `recv` would give something, or raise."""
+        return bool(self._arrived) or self._error is not None
+
+    # -- as a kernel shows it ----------------------------------------------------------------
+
+    def recv(self, size: int, /) -> bytes:
+        """See DatagramSocket."""
+        return self.recvfrom(size)[0]
+
+    def recvfrom(self, size: int, /) -> tuple[bytes, Place]:
+        """See DatagramSocket."""
+        self._raise()
+        if not self._arrived:
+            raise BlockingIOError(errno.EAGAIN, "")
+        data, source = self._arrived.popleft()
+        self._room += len(data)
+        return data[:size], source
+
+    def send(self, data: Block, /) -> int:
+        """See DatagramSocket."""
+        assert self.peer is not None, "it is not connected"
+        return self.sendto(data, self.peer)
+
+    def sendto(self, data: Block, peer: Place, /) -> int:
+        """See DatagramSocket."""
+        self._raise()
+        network = self._post.network
+        if len(data) > LARGEST_SENT:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        if self.writable and network.happens(network.faults.short):
+            self.writable = False
+            network.timeline.after(network.span(FULL_S), self._drained)
+        if not self.writable:
+            raise BlockingIOError(errno.EAGAIN, "")
+        self._post.send(self, bytes(data), peer)
+        return len(data)
+
+    def sendmsg(
+        self,
+        buffers: Iterable[Block],
+        ancdata: Iterable[tuple[int, int, bytes]] = (),
+        flags: int = 0,
+        address: Place | None = None,
+        /,
+    ) -> int:
+        """See DatagramSocket."""
+        data = b"".join(buffers)
+        peer = address or self.peer
+        assert peer is not None, "it is not connected"
+        ((_, _, packed),) = ancdata
+        (size,) = struct.unpack("H", packed)
+        network = self._post.network
+        if network.happens(network.faults.uncut):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.sendto(data[:size], peer)
+        for start in range(size, len(data), size):
+            self._post.send(self, data[start : start + size], peer)
+        return len(data)
+
+    def getsockopt(self, level: int, option: int, /) -> int:
+        """See DatagramSocket: it knows all that it is asked about."""
+        return 0
+
+    def close(self) -> None:
+        """See DatagramSocket."""
+        self._open = False
+        self.on_edge = nobody
+        self._arrived.clear()
+        self._post.close(self)
+
+    # -- for the post ------------------------------------------------------------------------
+
+    def hears(self, source: Place) -> bool:
+        """Whether it is for that one: a connected socket hears its peer only."""
+        return self.peer is None or self.peer == source
+
+    def admits(self, sender: SimSocket) -> bool:
+        """Whether a member of a group hears somebody."""
+        same = not self._on or not sender._on or self._on == sender._on
+        return same and self._only in ("", sender.local[0])
+
+    def arrive(self, data: bytes, source: Place) -> None:
+        """Something has come; it is lost where too much waits already."""
+        if self._open and self._room > 0:
+            self._room -= len(data)
+            self._arrived.append((data, source))
+            self.on_edge()
+
+    def refuse(self) -> None:
+        """Nobody is where something was sent to."""
+        if self._open:
+            self._error = ConnectionRefusedError(
+                errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)
+            )
+            self.on_edge()
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _drained(self) -> None:
+        self.writable = True
+        self.on_edge()
+
+
+def _interface(address: Address) -> str:
+    name = address.parameter("interface")
+    if name and name not in INTERFACES:
+        raise OSError(f"interface={name}: there is no such interface: name one of lo, eth0")
+    return {"127.0.0.1": "lo", "10.0.0.1": "eth0"}.get(name, name)
+
+
+# -- in a driver -----------------------------------------------------------------------------
+
+
+class _Owner(Protocol):
+    def readable(self) -> None:
+        """There is something to read."""
+
+    def may_write(self) -> None:
+        """The socket takes more."""
+
+
+class Watch:
+    """What a driver tells the owner of a socket, as level-triggered epoll would."""
+
+    owner: _Owner
+
+    def __init__(self, driver: SimDriver, sock: SimSocket) -> None:
+        self._driver = driver
+        self._sock = sock
+        self._reads = self._writes = False
+        sock.on_edge = self._look
+
+    def want(self, reads: bool, writes: bool) -> None:
+        """See Want."""
+        self._reads, self._writes = reads, writes
+        self._look()
+
+    def ready(self) -> None:
+        """Tell the owner what is so, in the turn after it became so."""
+        if self._writes and self._sock.writable:
+            self.owner.may_write()
+        if self._reads and self._sock.readable:
+            self.owner.readable()
+        self._look()
+
+    def _look(self) -> None:
+        sock = self._sock
+        if (self._reads and sock.readable) or (self._writes and sock.writable):
+            self._driver.woken[self] = None
+
+
+class SimDatagramPort(DatagramPort):
+    """A DatagramPort whose calls are noted."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, driver: SimDriver, sock: SimSocket) -> None:
+        watch = Watch(driver, sock)
+        watch.owner = self
+        super().__init__(sock, watch.want, sock.send)
+        self._driver = driver
+
+    def readable(self) -> None:
+        """See DatagramPort."""
+        self._driver.note("readable", self.vc)
+        super().readable()
+
+    def _bring(self, data: bytes) -> None:
+        self._driver.note("received", self.vc, len(data), crc32(data))
+        super()._bring(data)
+
+
+class SimSources(Sources):
+    """Sources whose calls are noted."""
+
+    def __init__(self, driver: SimDriver, sock: SimSocket, listener: Listener) -> None:
+        self._driver = driver
+        watch = Watch(driver, sock)
+        watch.owner = self
+        self.address = Address("udp", *sock.local)
+        super().__init__(driver.engine, listener, sock, watch.want, show)
+
+    def arrived(self, port: SourcePort, data: bytes) -> None:
+        """See Sources."""
+        self._driver.note("arrived", port.vc, len(data), crc32(data))
+        super().arrived(port, data)
+
+
+def show(place: object) -> str:
+    """Write a place for logs."""
+    assert isinstance(place, tuple)
+    return f"{place[0]}:{place[1]}"
+
+
+# -- scripted --------------------------------------------------------------------------------
+
+
+def _ignore(data: bytes, source: Place) -> None:
+    """The script wants no word of what comes: it looks at `received`."""
+
+
+class DatagramPeer:
+    """A scripted end, outside the engine: sends what it is told to, and keeps what it gets."""
+
+    def __init__(self, sock: SimSocket) -> None:
+        self.received: list[bytes] = []
+        """The datagrams that came, in that order."""
+        self.sources: list[Place] = []
+        """Where each of them came from."""
+        self.refused = 0
+        """How often nobody was where it sent to."""
+        self.on_datagram: Callable[[bytes, Place], None] = _ignore
+        """Called with each that comes, and where it came from."""
+        self._sock = sock
+        sock.on_edge = self._take
+
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+        return Address("udp", *self._sock.local)
+
+    def send(self, data: bytes, to: Place | None = None) -> None:
+        """Send one datagram: to its server, or `to` somebody."""
+        target = to or self._sock.peer
+        assert target is not None, "to whom?"
+        self._sock._post.send(self._sock, data, target)
+
+    def close(self) -> None:
+        """Be there no more."""
+        self._sock.close()
+
+    def _take(self) -> None:
+        while self._sock.readable:
+            try:
+                data, source = self._sock.recvfrom(LARGEST_SENT)
+            except ConnectionRefusedError:
+                self.refused += 1
+                continue
+            self.received.append(data)
+            self.sources.append(source)
+            self.on_datagram(data, source)
