@@ -40,6 +40,10 @@ class Either(_Session):
     pass
 
 
+class Packets(_Session):
+    datagrams = True
+
+
 class Innocent:
     pass
 """

@@ -140,7 +140,9 @@ def _wrong_upstream(plugin: type, listener: Listener, path: KeyPath) -> list[Fau
 def _wrong_bind(plugin: type, listener: Listener, path: KeyPath) -> list[Fault]:
     if takes_datagrams(plugin):
         return []
-    message = f"{plugin.__name__} knows streams only, and here datagrams would come: bind it to tcp"
+    message = (
+        f"{plugin.__name__} knows streams only, and here datagrams would come: bind it to tcp://"
+    )
     because = ((*path, "plugin"),)
     return [
         Fault((*path, "bind", item), message, because=because)
