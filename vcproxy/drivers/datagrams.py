@@ -123,7 +123,8 @@ class DatagramPort:
 
     def readable(self) -> None:
         """Read a batch, as far as `begin_read` lets; the rest stays in the socket."""
-        begin, recv = self.vc.begin_read, self._recv
+        vc, recv = self.vc, self._recv
+        begin = vc.begin_read
         for _ in range(BATCH):
             if not begin():
                 self._reads = False
@@ -132,10 +133,10 @@ class DatagramPort:
             try:
                 data = recv(LARGEST)
             except BlockingIOError:
-                self.vc.would_block()
+                vc.would_block()
                 return
             except OSError as error:
-                self.vc.would_block()
+                vc.would_block()
                 self.broke(error)
                 return
             self._bring(data)

@@ -63,11 +63,7 @@ class Sources:
                 continue  # of one datagram's sender: on to the next one
             port = ports.get(peer) or self._admit(peer)
             if port is not None:
-                self.arrived(port, data)
-
-    def arrived(self, port: SourcePort, data: bytes) -> None:
-        """A datagram has come for a VC that is known."""
-        port.take(data)
+                port.take(data)
 
     def _admit(self, peer: PeerAddress) -> SourcePort | None:
         """Begin with a new source, if that may be."""
@@ -79,9 +75,13 @@ class Sources:
             self.losses.drop(f"limits.max_connections = {most} sessions are open")
             return None
         listener.came()
-        port = self._ports[peer] = SourcePort(self, peer)
+        port = self._ports[peer] = self.port(peer)
         port.vc = self.engine.accepted(listener, port, self._show(peer), whole=True)
         return port
+
+    def port(self, peer: PeerAddress) -> SourcePort:
+        """Make the port of a new source."""
+        return SourcePort(self, peer)
 
     # -- for ports ---------------------------------------------------------------------------
 

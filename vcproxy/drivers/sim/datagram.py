@@ -16,13 +16,12 @@ from zlib import crc32
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.sim.link import nobody
-from vcproxy.drivers.sources import Sources
+from vcproxy.drivers.sources import SourcePort, Sources
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.driver import SimDriver
     from vcproxy.drivers.sim.network import Network
-    from vcproxy.drivers.sources import SourcePort
     from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.listener import Listener
 
@@ -307,16 +306,30 @@ class SimSources(Sources):
     """Sources whose calls are noted."""
 
     def __init__(self, driver: SimDriver, sock: SimSocket, listener: Listener) -> None:
-        self._driver = driver
+        self.driver = driver
         watch = Watch(driver, sock)
         watch.owner = self
         self.address = Address("udp", *sock.local)
         super().__init__(driver.engine, listener, sock, watch.want, show)
 
-    def arrived(self, port: SourcePort, data: bytes) -> None:
+    def port(self, peer: Place) -> SourcePort:
         """See Sources."""
-        self._driver.note("arrived", port.vc, len(data), crc32(data))
-        super().arrived(port, data)
+        return SimSourcePort(self, peer)
+
+
+class SimSourcePort(SourcePort):
+    """A SourcePort whose calls are noted."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, sources: SimSources, peer: Place) -> None:
+        super().__init__(sources, peer)
+        self._driver = sources.driver
+
+    def take(self, data: bytes) -> None:
+        """See SourcePort."""
+        self._driver.note("arrived", self.vc, len(data), crc32(data))
+        super().take(data)
 
 
 def show(place: object) -> str:
