@@ -51,7 +51,7 @@ def bound(number: int) -> bool:
 
 def test_socat_to_socat(proxy: Starter, tools: Tools) -> None:
     there = free_port()
-    tools.start("socat", f"UDP4-LISTEN:{there},bind=127.0.0.1,fork", "EXEC:cat")
+    tools.start("socat", "-T", "2", f"UDP4-LISTEN:{there},bind=127.0.0.1,fork", "EXEC:cat")
     eventually(lambda: bound(there), "socat listens")
     running = proxy(forward(f"udp://127.0.0.1:{there}", bind=BIND, listener=SHORT))
     to = f"UDP4-SENDTO:127.0.0.1:{running.port('in')}"

@@ -9,7 +9,7 @@ from plugins.forward import Forward
 from tunnels.transform import Transform
 from vcproxy.business.forwarder import Forwarder
 from vcproxy.drivers.sim import DatagramPeer
-from vcproxy.drivers.sim.datagram import Place
+from vcproxy.drivers.sim.post import Place
 from vcproxy.testing import Faults, SimulatedProxy
 
 

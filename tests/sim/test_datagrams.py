@@ -16,7 +16,7 @@ from tests.engine.world import Ear
 from tests.sim.test_tunnels import BATCHES
 from vcproxy.drivers.datagrams import MOST_BYTES, MOST_SEGMENTS, DatagramPort, runs
 from vcproxy.drivers.sim import DatagramPeer, Faults, Simulation
-from vcproxy.drivers.sim.datagram import Place
+from vcproxy.drivers.sim.post import Place
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.testing.proxy import SimulatedProxy

@@ -57,11 +57,15 @@ class _Watch:
     def want(self, reads: bool, writes: bool) -> None:
         """See Want. Level-triggered: what is left over is told again."""
         mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0)
-        if mask != self._mask:
-            self._mask = mask
+        if mask == self._mask:
+            return
+        if not mask:
             self._driver.forget(self._fd)
-            if mask:
-                self._driver.watch(self._fd, self, mask)
+        elif not self._mask:
+            self._driver.watch(self._fd, self, mask)
+        else:
+            self._driver.rewatch(self._fd, mask)
+        self._mask = mask
 
     def ready(self, mask: int) -> None:
         """Take an event."""
@@ -72,9 +76,14 @@ class _Watch:
 
 
 def port(driver: EpollDriver, sock: socket.socket) -> DatagramPort:
-    """Make the port of a socket that is one VC's."""
+    """Make the port of a socket that is one VC's. Raises OSError: the system watches no more."""
     watch = _Watch(driver, sock)
     watch.owner = made = DatagramPort(sock, watch.want, sock.send)
+    try:
+        made.read()
+    except OSError:
+        sock.close()
+        raise
     return made
 
 

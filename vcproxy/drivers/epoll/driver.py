@@ -187,6 +187,10 @@ class EpollDriver:
             self._epoll.register(fd, mask)
         self._watchers[fd] = watcher
 
+    def rewatch(self, fd: int, mask: int) -> None:
+        """Have other events of a descriptor told to its watcher."""
+        self._epoll.modify(fd, mask)
+
     def forget(self, fd: int) -> None:
         """Stop watching a descriptor that is about to be closed."""
         if self._watchers.pop(fd, None) is not None:

@@ -33,10 +33,11 @@ from vcproxy.engine.mutex import here
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.datagram import SimSocket, Watch
+    from vcproxy.drivers.sim.datagram import Watch
     from vcproxy.drivers.sim.faults import Span
     from vcproxy.drivers.sim.network import Acceptor, Network
     from vcproxy.drivers.sim.phantom import Phantom
+    from vcproxy.drivers.sim.post import SimSocket
 
 TraceEntry: TypeAlias = tuple[float, str, str, str, tuple[object, ...]]
 """Time, engine, call, VC, and what tells the call from others: sizes, digests, reasons."""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from vcproxy.drivers.sim.datagram import Post
 from vcproxy.drivers.sim.link import Endpoint, Link, Sign, nobody
+from vcproxy.drivers.sim.post import Post
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:

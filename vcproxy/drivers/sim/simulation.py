@@ -12,7 +12,7 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.sim.datagram import DatagramPeer
+from vcproxy.drivers.sim.datagram_peer import DatagramPeer
 from vcproxy.drivers.sim.driver import SimDriver, TraceEntry
 from vcproxy.drivers.sim.faults import Faults
 from vcproxy.drivers.sim.network import Acceptor, Network
