@@ -1,4 +1,7 @@
-"""TunnelDone: what a tunnel tells its owner, once, when it gives the VCs back."""
+"""What tunnels tell their owners: TunnelDone, once, when they give the VCs back.
+
+One with many sinks also tells who has left, lags or has recovered before.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.units import show_size
+
 if TYPE_CHECKING:
+    from tunnels.lag import OnLag
     from vcproxy.engine.vconnection import VConnection
 
 
@@ -22,6 +28,8 @@ class Reason(enum.Enum):
     INACTIVITY = "nothing moved for too long"
     ACTIVE = "it lasted too long"
     STOPPED = "it was stopped"
+    LAGGED = "it lagged too far behind"
+    SPOKE = "it spoke where it may only listen"
 
     @property
     def clean(self) -> bool:
@@ -65,6 +73,20 @@ class TunnelDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """What a sink did not get."""
+
+    messages: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Dropped) -> Dropped:
+        return Dropped(self.messages + other.messages, self.bytes + other.bytes)
+
+    def __str__(self) -> str:
+        return f"{self.messages} messages dropped, {show_size(self.bytes)}"
+
+
+@dataclass(frozen=True, slots=True)
 class SinkDone:
     """A OneWayMultiTunnel gives one sink back, and goes on with the others."""
 
@@ -73,3 +95,48 @@ class SinkDone:
     reason: Reason
     error: Exception | None
     flow: Flow
+    dropped: Dropped = Dropped()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDone:
+    """A OneWayMultiTunnel gives a source back, and waits for another."""
+
+    tunnel: object
+    source: VConnection
+    reason: Reason
+    error: Exception | None
+    taken: int
+    """Bytes that it brought."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkLags:
+    """A sink has fallen behind so far that something is done about it: see Lag.
+
+    It comes once, until it has recovered. With "block" it comes at half of what is granted, and
+    with "disconnect" not at all: then SinkDone says so.
+    """
+
+    tunnel: object
+    sink: VConnection
+    lag: int
+    """Bytes."""
+    then: OnLag
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRecovered:
+    """A sink that lagged has had all that there is."""
+
+    tunnel: object
+    sink: VConnection
+    dropped: Dropped
+    """Since it joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A OneWayMultiTunnel that was full takes messages again."""
+
+    tunnel: object

@@ -1,63 +1,103 @@
-"""OneWayMultiTunnel: what comes from one VC goes to any number of others.
+"""OneWayMultiTunnel: what comes from one place goes to any number of VCs.
 
-All sinks read one buffer, each from a place of its own; they join and leave while it runs. (Traffic
-Server stops at 4, and the first failure ends it all.) A sink that ends or fails leaves alone; what
-that means for the rest is the rule `ends`.
+All sinks read one buffer; those that keep up are fed together (see Fan), each of the others from a
+place of its own, as far behind as it is granted (see Lag). They join and leave while it runs.
+(Traffic Server stops at 4, and the first failure ends it all.) A sink that ends or fails leaves
+alone; what that means for the rest is the rule `ends`.
 
-    RELAYING --the source ended--> FLUSHING --every sink has its due--> DONE
-        +---- ERROR or timeout of the source, or the rule says so ------> DONE
+    RELAYING --the source ended, finish()--> FLUSHING --every sink has its due--> DONE
+        +---- ERROR or timeout of the source, or the rule says so ----------> DONE
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tunnels.done import Flow, Reason, SinkDone, TunnelDone
+from tunnels.done import (
+    Dropped,
+    Flow,
+    Reason,
+    Room,
+    SinkDone,
+    SinkLags,
+    SinkRecovered,
+    SourceDone,
+    TunnelDone,
+)
+from tunnels.history import NO_HISTORY, History, Join
+from tunnels.lag import BLOCK, Lag
+from tunnels.sink import Sink
 from vcproxy.engine.event import Event
+from vcproxy.engine.fan import Fan
+from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
 
 Ends = Literal["last", "any_required", "never"]
 """When sinks that go end the tunnel: with the last one, with any required one, or not at all."""
 
-REMOVE, STOP = "REMOVE", "STOP"
-"""Tags: give one sink back, end now."""
+News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | Room
+
+SAID, REMOVE, FINISH, STOP = "SAID", "REMOVE", "FINISH", "STOP"
+"""Tags: the owner has said something, wants one VC back, an end in order, an end now."""
 
 
-@dataclass(slots=True, eq=False)
-class Sink:
-    """One consumer: its VC, the write that feeds it, and whether the tunnel may lose it."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one sink stands."""
 
-    vc: VConnection
-    vio: VIO
-    watched: VIO | None
-    """The read that sees it end."""
-    joined: int
-    """Bytes that the source had brought before."""
+    name: str
+    lag: int
+    """Bytes that wait for it."""
+    given: int
+    """Bytes that it has got since it joined."""
+    dropped: Dropped
+    heard: int
+    """Bytes that it has said; nobody heard them."""
     required: bool
 
 
 class OneWayMultiTunnel(Machine):
-    """Moves what `source` brings to every sink, and tells `owner` with one TunnelDone.
+    """Moves what comes to every sink, and tells `owner` with one TunnelDone.
 
-    A sink that goes earlier, or has its due when the source has ended, is given back with SinkDone.
-    The slowest sink governs the speed. The VCs are lent, the tunnel closes none. With `ends`
-    "never" it also runs with no sink at all: then what comes is dropped.
+    What comes is what `source` brings: its end is flushed to all sinks and ends the tunnel. Or
+    there is none, and the owner lends one after the other (`feed`), or says messages himself
+    (`say`); then the tunnel ends with `finish`. With `ends` "never" it runs with no sink at all,
+    too: what comes is dropped.
+
+    A sink that goes earlier, or has its due at the end, is given back with SinkDone. SinkLags,
+    SinkRecovered, SourceDone and Room tell the owner the rest. The VCs are lent, the tunnel closes
+    none.
+
+    Args:
+        whole: messages are moved, not a stream of bytes. A `source` that is whole makes it so.
+        history: what a sink may get that joins at the "tail".
+        water_mark: bytes of buffer at which reading pauses; a sink's Lag or the history raises it.
+        patience_s: a sink that lags and takes nothing for so long is given back, INACTIVITY, so
+            that "block" does not mean for ever. 0: it does.
     """
 
     __slots__ = (
         "_ends",
         "_error",
+        "_fan",
         "_flushed",
+        "_history",
+        "_memory",
+        "_own_source",
         "_owner",
+        "_patience_s",
         "_reason",
+        "_said",
         "_sinks",
         "_source_vc",
         "_who",
@@ -69,55 +109,133 @@ class OneWayMultiTunnel(Machine):
     FLUSHING = State()
     DONE = State(final=True)
 
-    source: VIO
-
     def __init__(
         self,
         owner: Continuation,
-        source: VConnection,
+        source: VConnection | None = None,
         *,
         ends: Ends = "last",
-        water_mark: int | None = None,
+        whole: bool = False,
+        history: History = NO_HISTORY,
+        water_mark: int = SLAB,
+        patience_s: float = 0.0,
         name: str = "",
     ) -> None:
         super().__init__(owner.engine, owner.mutex, name=name)
         self._owner = owner
         self._source_vc = source
+        self._own_source = source is not None
         self._ends = ends
-        self._sinks: list[Sink] = []
+        self._patience_s = patience_s
+        self._sinks: dict[VConnection, Sink] = {}
         self._flushed: list[Flow] = []
         self._reason = Reason.STOPPED
         self._who = self.name
         self._error: Exception | None = None
-        self.buffer = self.engine.buffer(water_mark)
+        self._said = False
+        whole = whole or (source is not None and source.whole)
+        self.buffer = self.engine.buffer(water_mark, whole=whole)
+        self.source: VIO | None = None
+        self._fan = Fan(self, self.buffer)
+        self._history = history
+        self._memory: Reader | None = None
+        if history.bytes:
+            self._memory = self.buffer.reader()
+            self._hold(history.bytes + SLAB)
 
     @RELAYING.enter
     def relaying(self) -> None:
         """Read, once the sinks that were added before have their places."""
-        self.source = self._source_vc.do_io_read(self, None, self.buffer)
+        if self._source_vc is not None:
+            self._read(self._source_vc)
 
-    # -- for owners --------------------------------------------------------------------------
+    # -- for owners: what comes --------------------------------------------------------------
 
-    def add(self, sink: VConnection, *, required: bool = False, watch: bool = True) -> None:
-        """Lend a sink: it gets what is read from now on, and SinkDone brings it back.
+    def feed(self, source: VConnection) -> None:
+        """Lend a source that another may follow: SourceDone brings it back. One at a time."""
+        assert self.source is None, f"{self.name}: {self._source_vc} is the source"
+        if self.state is self.RELAYING:
+            self._source_vc = source
+            self._read(source)
+        else:
+            self._tell(SourceDone(self, source, self._reason, None, 0))
 
-        Once the source has ended that is nothing, and the sink is back at once. With `watch` it is
-        read too, only to see it end; what it sends is dropped.
+    def say(self, messages: Iterable[bytes]) -> None:
+        """Move messages, each as it stands on the wire. The tunnel must be `whole`.
+
+        It takes them also when it is `full`.
         """
-        if self.state is self.DONE:
-            nothing = Flow(self._source_vc.name, sink.name, 0, 0)
-            done = SinkDone(self, sink, self._reason, self._error, nothing)
-            self.engine.schedule(self._owner, SinkDone, done)
+        assert self.buffer.whole, f"{self.name}: messages, where bytes are moved"
+        if self.state is not self.RELAYING:
             return
-        nbytes = 0 if self.state is self.FLUSHING else None
-        vio = sink.do_io_write(self, nbytes, self.buffer.reader())
-        nowhere = self.engine.buffer()  # without a reader: all is dropped
-        watched = sink.do_io_read(self, None, nowhere) if watch else None
-        self._sinks.append(Sink(sink, vio, watched, self.buffer.written, required))
+        for message in messages:
+            self.buffer.write(message)
+        self._fan.came()
+        if len(self.buffer.readers) > 1 and not self._said:
+            self._said = True
+            self.engine.schedule(self, SAID, None)
 
-    def remove(self, sink: VConnection) -> None:
-        """Take a sink back, flushed or not: SinkDone, STOPPED. The rule `ends` holds for it too."""
-        self.engine.schedule(self, REMOVE, sink)
+    @property
+    def full(self) -> bool:
+        """Whether no more should be said. If so, Room tells the owner when that has changed."""
+        full = self.buffer.full
+        if full:
+            self._fan.sources[self] = None
+        return full
+
+    def reenable(self) -> None:
+        """There may be room again: for the fan, as for a source that is a VIO."""
+        if not self.buffer.full:
+            self._fan.sources.pop(self, None)
+            self._tell(Room(self))
+
+    def finish(self) -> None:
+        """No more will come: every sink gets what waits for it, then TunnelDone, EOS."""
+        self.engine.schedule(self, FINISH, None)
+
+    # -- for owners: where it goes -----------------------------------------------------------
+
+    def add(
+        self,
+        sink: VConnection,
+        *,
+        required: bool = False,
+        watch: bool = True,
+        lag: Lag = BLOCK,
+        join: Join = "head",
+        mute: bool = False,
+    ) -> None:
+        """Lend a sink: it gets what comes from now on, and SinkDone brings it back.
+
+        Once the end has come that is nothing, and the sink is back at once. With `watch` it is
+        read too, only to see it end; what it says is dropped, and counted, or `mute` gives it back,
+        SPOKE. Raises ValueError for a policy that drops messages where there are none.
+        """
+        if lag.drops and not self.buffer.whole:
+            raise ValueError(f"{lag.then} drops messages, and {self.name} moves bytes")
+        if self.state is self.DONE:
+            nothing = Flow(self._source_name, sink.name, 0, 0)
+            self._tell(SinkDone(self, sink, self._reason, self._error, nothing))
+            return
+        memory = self._memory if join == "tail" else None
+        reader = self.buffer.reader() if memory is None else memory.clone()
+        start = reader.position
+        vio = sink.do_io_write(self, None, reader)
+        nowhere = self.engine.buffer(whole=sink.whole)  # without a reader: all is dropped
+        watched = sink.do_io_read(self, None, nowhere) if watch else None
+        added = self._sinks[sink] = Sink(sink, vio, watched, lag, required, mute, start)
+        if self.state is self.FLUSHING:
+            added.finish()
+        else:
+            self._hold(lag.most if lag.then == "block" else lag.most + SLAB)
+            self._fan.feed(vio)
+
+    def remove(self, vc: VConnection) -> None:
+        """Take a sink or a source back, flushed or not: SinkDone or SourceDone, STOPPED.
+
+        The rule `ends` holds for such a sink too.
+        """
+        self.engine.schedule(self, REMOVE, vc)
 
     def stop(self) -> None:
         """End now, flushed or not: TunnelDone, STOPPED."""
@@ -126,25 +244,53 @@ class OneWayMultiTunnel(Machine):
     @property
     def flows(self) -> tuple[Flow, ...]:
         """What has gone to each sink since it joined; see TunnelDone for whose they are."""
-        return (*self._flushed, *map(self._flow, self._sinks))
+        return (*self._flushed, *(sink.flow(self._source_name) for sink in self._sinks.values()))
+
+    def standings(self) -> Iterator[Standing]:
+        """How each sink stands, in the order in which they joined."""
+        for sink in self._sinks.values():
+            heard = sink.watched.ndone if sink.watched is not None else 0
+            name, given = sink.vc.name, sink.vio.ndone
+            yield Standing(name, sink.lag, given, sink.losses, heard, sink.required)
 
     # -- moving ------------------------------------------------------------------------------
 
-    @RELAYING.on(Event.READ_READY)
-    def brought(self, vio: VIO) -> None:
-        """Wake every sink."""
+    @RELAYING.on(Event.READ_READY, to=(DONE,))
+    def brought(self, vio: VIO) -> State | None:
+        """Something has come; or a sink has said something."""
         if vio is self.source:
-            for sink in self._sinks:
-                sink.vio.reenable()
+            return self._look_after()
+        return self._spoke(vio)
+
+    @RELAYING.on(SAID, to=(DONE,))
+    def said(self, _: object) -> State | None:
+        """The owner has said something, and not all can have it at once."""
+        self._said = False
+        return self._look_after()
+
+    @FLUSHING.on(SAID)
+    def said_last(self, _: object) -> None:
+        """It is flushed with the rest."""
 
     @RELAYING.on(Event.WRITE_READY)
+    @FLUSHING.on(Event.WRITE_READY)
     def took(self, vio: VIO) -> None:
-        """There may be room again."""
-        self.source.reenable()
+        """A sink that lags or is on a detour has got some."""
+        sink = self._sinks[vio.vc]
+        if sink.resume():
+            self._fan.catch_up(vio)
+            vio.reenable()
+        if sink.lag == 0 or not (sink.lags or sink.resumes):
+            vio.pending = True  # no more of this
+            if sink.lags:
+                sink.lags = False
+                self._be_patient(sink)
+                self._tell(SinkRecovered(self, sink.vc, sink.losses))
 
-    @FLUSHING.on(Event.READ_READY, Event.WRITE_READY)
-    def ignored(self, vio: VIO) -> None:
+    @FLUSHING.on(Event.READ_READY, to=(DONE,))
+    def heard(self, vio: VIO) -> State | None:
         """A sink's own chatter, or bytes already counted."""
+        return self._spoke(vio)
 
     # -- ends --------------------------------------------------------------------------------
 
@@ -153,11 +299,16 @@ class OneWayMultiTunnel(Machine):
         """The source has ended, or a sink has."""
         if vio is not self.source:
             return self._lost(vio.vc, Reason.SINK_ENDED)
+        if not self._own_source:
+            return self._source_done(Reason.EOS)
         self._end(Reason.EOS, vio.vc)
-        for sink in self._sinks:
-            sink.vio.nbytes = sink.vio.ndone + sink.vio.reader.avail
-            sink.vio.reenable()
-        return self.FLUSHING if self._sinks else self.DONE
+        return self._flush()
+
+    @RELAYING.on(FINISH, to=(FLUSHING, DONE))
+    def finished_by_owner(self, _: object) -> State:
+        """The owner has no more."""
+        self._reason, self._who = Reason.EOS, self.name
+        return self._flush()
 
     @RELAYING.on(Event.ERROR, to=(DONE,))
     @FLUSHING.on(Event.ERROR, to=(DONE,))
@@ -189,9 +340,15 @@ class OneWayMultiTunnel(Machine):
 
     @RELAYING.on(REMOVE, to=(DONE,))
     @FLUSHING.on(REMOVE, to=(DONE,))
-    def removed(self, sink: VConnection) -> State | None:
+    def removed(self, vc: VConnection) -> State | None:
         """The owner wants one back."""
-        return self._lost(sink, Reason.STOPPED)
+        if self.source is not None and vc is self.source.vc:
+            return self._broken(self.source, Reason.STOPPED)
+        return self._lost(vc, Reason.STOPPED)
+
+    @FLUSHING.on(FINISH)
+    def flushing_already(self, _: object) -> None:
+        """It has ended before."""
 
     @RELAYING.on(STOP, to=DONE)
     @FLUSHING.on(STOP, to=DONE)
@@ -203,37 +360,121 @@ class OneWayMultiTunnel(Machine):
     def done(self) -> None:
         """Give all VCs back."""
         flows = self.flows
-        self.source.retire()
-        for sink in self._sinks:
-            self._retire(sink)
-        done = TunnelDone(self, self._reason, self._who, self._error, flows)
-        self.engine.schedule(self._owner, TunnelDone, done)
+        if self.source is not None and not self._own_source:
+            self._source_done(self._reason)
+        elif self.source is not None:
+            self.source.retire()
+        for sink in self._sinks.values():
+            sink.retire()
+        self._fan.place.close()
+        if self._memory is not None:
+            self._memory.close()
+        self._tell(TunnelDone(self, self._reason, self._who, self._error, flows))
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _flow(self, sink: Sink) -> Flow:
-        taken = self.buffer.written - sink.joined
-        return Flow(self._source_vc.name, sink.vc.name, taken, sink.vio.ndone)
+    @property
+    def _source_name(self) -> str:
+        return self._source_vc.name if self._source_vc is not None else self.name
+
+    def _tell(self, news: News) -> None:
+        self.engine.schedule(self._owner, type(news), news)  # type: ignore[arg-type]
+
+    def _hold(self, count: int) -> None:
+        """Let the buffer hold that many bytes."""
+        self.buffer.water_mark = max(self.buffer.water_mark, count)
+
+    def _read(self, source: VConnection) -> None:
+        self.source = source.do_io_read(self, None, self.buffer)
+        self._fan.fill(self.source)
+
+    def _look_after(self) -> State | None:
+        """Not all could have what came at once: forget what is too old, judge who lags."""
+        if not self.buffer.whole:
+            self.buffer.compact()
+        if self._memory is not None:
+            self._history.forget(self._memory)
+        for vio in list(self._fan.behind):
+            ended = self._judge(self._sinks[vio.vc])
+            if ended is not None:
+                return ended
+        self._fan.wake()
+        return None
+
+    def _judge(self, sink: Sink) -> State | None:
+        """Do what the policy of a sink that is behind wants done."""
+        grant = sink.grant
+        if grant.then == "block":
+            if 2 * sink.lag >= grant.most:
+                self._note(sink)
+        elif sink.excessive:
+            if grant.then == "disconnect":
+                return self._lost(sink.vc, Reason.LAGGED)
+            self._note(sink)
+            sink.drop()
+        return None
+
+    def _note(self, sink: Sink) -> None:
+        """It lags: the owner is told, once."""
+        if not sink.lags:
+            sink.lags = True
+            sink.vio.pending = False  # it is to tell when it gets on
+            self._be_patient(sink)
+            self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
+
+    def _be_patient(self, sink: Sink) -> None:
+        if self._patience_s:
+            waits = sink.lags or self.state is self.FLUSHING
+            sink.vc.set_inactivity_timeout(self._patience_s if waits else 0.0)
+
+    def _spoke(self, vio: VIO) -> State | None:
+        """A sink has said something."""
+        sink = self._sinks.get(vio.vc)
+        return self._lost(vio.vc, Reason.SPOKE) if sink is not None and sink.mute else None
+
+    def _flush(self) -> State:
+        """Nothing more will come: each sink goes by itself until it has its due."""
+        if self.source is not None and not self._own_source:
+            self._source_done(Reason.STOPPED)
+        for sink in self._sinks.values():
+            self._fan.leave(sink.vio)
+            sink.finish()
+        return self.FLUSHING if self._sinks else self.DONE
+
+    @FLUSHING.enter
+    def flushing(self) -> None:
+        """Nobody may hold up the end for ever."""
+        for sink in self._sinks.values():
+            self._be_patient(sink)
 
     def _end(self, reason: Reason, vc: VConnection) -> State:
         self._reason, self._who, self._error = reason, vc.name, vc.error
         return self.DONE
 
     def _broken(self, vio: VIO, reason: Reason) -> State | None:
-        """The source takes all the rest with it, a sink goes alone, if the rule allows."""
-        return self._end(reason, vio.vc) if vio is self.source else self._lost(vio.vc, reason)
+        """The tunnel's own source takes all the rest with it, any other goes alone."""
+        if vio is not self.source:
+            return self._lost(vio.vc, reason)
+        return self._end(reason, vio.vc) if self._own_source else self._source_done(reason)
+
+    def _source_done(self, reason: Reason) -> State | None:
+        """Give the source back; another may follow."""
+        vio, self.source = self.source, None
+        assert vio is not None
+        vio.retire()
+        self._tell(SourceDone(self, vio.vc, reason, vio.vc.error, vio.ndone))
+        return None
 
     def _lost(self, vc: VConnection, reason: Reason) -> State | None:
         """Give a sink back, and say what follows."""
-        sink = next((sink for sink in self._sinks if sink.vc is vc), None)
+        sink = self._sinks.pop(vc, None)
         if sink is None:
             return None  # it was gone before the removal
-        self._sinks.remove(sink)
-        flow = self._flow(sink)
-        self._retire(sink)
+        flow = sink.flow(self._source_name)
+        sink.retire()
         if reason is Reason.EOS:
             vc.do_io_shutdown(Shutdown.WRITE)
-        self.engine.schedule(self._owner, SinkDone, SinkDone(self, vc, reason, vc.error, flow))
+        self._tell(SinkDone(self, vc, reason, vc.error, flow, sink.losses))
         if self.state is self.FLUSHING:
             self._flushed.append(flow)
             return None if self._sinks else self.DONE
@@ -241,11 +482,5 @@ class OneWayMultiTunnel(Machine):
             return self._end(reason, vc)
         if self._ends == "last" and not self._sinks:
             return self._end(reason, vc)
-        self.source.reenable()  # it may have been the one that held the others up
+        self._fan.wake()  # it may have been the one that held the others up
         return None
-
-    def _retire(self, sink: Sink) -> None:
-        for vio in (sink.vio, sink.watched):
-            if vio is not None:
-                vio.retire()
-        sink.vio.reader.close()

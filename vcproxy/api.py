@@ -4,7 +4,7 @@ Names only. What they mean stands where they are defined, and in docs/reference/
 itself does not import it.
 """
 
-from tunnels.done import Flow, Reason, SinkDone, TunnelDone
+from tunnels.done import Flow, Reason, SinkDone, SourceDone, TunnelDone
 from tunnels.one_way import OneWayTunnel
 from tunnels.one_way_multi import OneWayMultiTunnel
 from tunnels.transform import Transform
@@ -22,6 +22,7 @@ from vcproxy.business.framing import (
     netstring,
 )
 from vcproxy.business.hearing import Message
+from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.options import FramingOptions, parse_json
 from vcproxy.business.program import Program, Signal
 from vcproxy.business.service import Service
@@ -30,7 +31,8 @@ from vcproxy.business.sharing import Part
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
-from vcproxy.config.schema import Duration, Endpoint, FilePath, Size
+from vcproxy.config.schema import Duration, Endpoint, FilePath, Size, Target, UpstreamTls
+from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
@@ -46,6 +48,7 @@ __all__ = [
     "TIMEOUT",
     "VIO",
     "Accept",
+    "Address",
     "Called",
     "Decoder",
     "Duration",
@@ -58,6 +61,8 @@ __all__ = [
     "Framing",
     "FramingOptions",
     "Later",
+    "Link",
+    "LinkUp",
     "Machine",
     "Message",
     "NetVConnection",
@@ -74,11 +79,14 @@ __all__ = [
     "Signal",
     "SinkDone",
     "Size",
+    "SourceDone",
     "Splitter",
     "State",
+    "Target",
     "Transform",
     "TunnelDone",
     "TwoWayTunnel",
+    "UpstreamTls",
     "Validator",
     "Verdict",
     "delimiter",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vcproxy.business.program import Program
@@ -19,8 +20,22 @@ if TYPE_CHECKING:
     from vcproxy.config import schema
     from vcproxy.config.loader import Configuration
     from vcproxy.config.plugin import Plugin
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
 
+Acceptor = Callable[[NetVConnection], "Continuation | None"]
 Place = Address | tuple[str, Address]
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """What is made from files for an entry, before anything is changed for it."""
+
+    tls: object
+    """For its own tls:// addresses."""
+    servers: list[Server]
+    connect_tls: object
+    """For those that its options name."""
 
 
 class Listeners:
@@ -52,20 +67,25 @@ class Listeners:
         file = configuration.file
         entries = configuration.settings.listener
         upstreams = configuration.settings.upstream
+        served = [(entry, configuration.plugins[entry.name]) for entry in entries]
         try:
             keys = {
-                entry.name: (_server_tls(entry.tls), _servers(upstreams.get(entry.upstream or "")))
-                for entry in entries
+                entry.name: _Keys(
+                    _server_tls(entry.tls),
+                    _servers(upstreams.get(entry.upstream or "")),
+                    _client_tls(plugin.tls) if plugin.needs_tls else None,
+                )
+                for entry, plugin in served
             }
         except ValueError as error:  # a file is not what it was when the loader looked
             raise OSError(f"{file}: {error}") from error
         wanted = {
-            _place(entry, address): (entry, self._listener(entry.name), address)
-            for entry in entries
-            for address in entry.bind
+            _place(name, address): (self._listener(name), address)
+            for entry, plugin in served
+            for name, address in _binds(entry, plugin)
         }
         bound: dict[Place, tuple[Listener, Address, Address]] = {}
-        for place, (entry, listener, address) in wanted.items():
+        for place, (listener, address) in wanted.items():
             if place in self._bound:
                 continue
             try:
@@ -74,24 +94,22 @@ class Listeners:
                 for owner, asked, _ in bound.values():
                     self._first.unlisten(owner, asked)
                 reason = (error.strerror or str(error)).lower()
-                text = f"{file}: listener.{entry.name}: cannot listen at {address}: {reason}"
+                text = f"{file}: listener.{listener.name}: cannot listen at {address}: {reason}"
                 raise OSError(text) from error
         for place, (listener, address, real) in list(self._bound.items()):
             now = wanted.get(place)
             if now is None:
                 self._first.unlisten(listener, address)
                 del self._bound[place]
-            elif now[1] is not listener:  # it has another name now
-                self._first.hand_over(address, listener, now[1])
-                bound[place] = now[1], address, real
+            elif now[0] is not listener:  # it has another name now
+                self._first.hand_over(address, listener, now[0])
+                bound[place] = now[0], address, real
         self._bound.update(bound)
         for listener, _, real in bound.values():
             self._write(f"listening {listener.name} {real}")
-        self._named = {listener.name: listener for _, listener, _ in wanted.values()}
-        for entry in entries:
-            listener = self._listener(entry.name)
-            listener.tls, servers = keys[entry.name]
-            self._equip(listener, entry, configuration.plugins[entry.name], servers)
+        self._named = {listener.name: listener for listener, _ in wanted.values()}
+        for entry, plugin in served:
+            self._equip(entry, plugin, keys[entry.name])
         plugins = configuration.plugins.items()
         self.programs.keep([name for name, plugin in plugins if issubclass(plugin.cls, Program)])
 
@@ -102,21 +120,17 @@ class Listeners:
             self._named[name] = listener
         return listener
 
-    def _equip(
-        self,
-        listener: Listener,
-        entry: schema.Listener,
-        plugin: Plugin,
-        servers: list[Server],
-    ) -> None:
-        """Give a listener what its entry says."""
+    def _equip(self, entry: schema.Listener, plugin: Plugin, keys: _Keys) -> None:
+        """Give a listener what its entry says, and those of its plugin's options the same."""
         timeouts = entry.timeouts
+        own = self._listener(entry.name)
         services = {
             driver.engine: Service(
                 name=entry.name,
-                bound=tuple(real for owner, _, real in self._bound.values() if owner is listener),
+                bound=tuple(real for owner, _, real in self._bound.values() if owner is own),
                 options=plugin.options,
-                upstream=RoundRobin(servers) if servers else None,
+                upstream=RoundRobin(keys.servers) if keys.servers else None,
+                connect_tls=keys.connect_tls,
                 connect_s=timeouts.connect,
                 inactivity_s=timeouts.inactivity,
                 active_s=timeouts.active,
@@ -124,25 +138,43 @@ class Listeners:
             )
             for driver in self._drivers
         }
-        listener.handshake_s = timeouts.handshake
-        listener.max_connections = entry.limits.max_connections
-        listener.resume()
-        if issubclass(plugin.cls, Program):
-            own = services[self._first.engine]
-            listener.acceptor = self.programs.acceptor(plugin.cls, own)
-            return
-        session = plugin.cls
-        assert issubclass(session, Session)
+        accept = self._acceptor(plugin.cls, services)
+        for listener in (own, *(self._listener(_part(entry, option)) for option in plugin.binds)):
+            listener.acceptor = accept
+            listener.pinned = issubclass(plugin.cls, Program)
+            listener.tls = keys.tls
+            listener.handshake_s = timeouts.handshake
+            listener.max_connections = entry.limits.max_connections
+            listener.resume()
+
+    def _acceptor(self, plugin: type, services: dict[Engine, Service]) -> Acceptor:
+        if issubclass(plugin, Program):
+            return self.programs.acceptor(plugin, services[self._first.engine])
+        assert issubclass(plugin, Session)
 
         def accept(client: NetVConnection) -> None:
-            session(client, services[client.engine]).start()
+            plugin(client, services[client.engine]).start()
 
-        listener.acceptor = accept
+        return accept
 
 
-def _place(entry: schema.Listener, address: Address) -> Place:
+def _binds(entry: schema.Listener, plugin: Plugin) -> Iterator[tuple[str, Address]]:
+    """Yield where an entry listens, by the names of its listeners."""
+    for address in entry.bind:
+        yield entry.name, address
+    for option, addresses in plugin.binds.items():
+        for address in addresses:
+            yield _part(entry, option), address
+
+
+def _part(entry: schema.Listener, option: str) -> str:
+    """Name the listener for the addresses that an option names."""
+    return f"{entry.name}.{option}"
+
+
+def _place(name: str, address: Address) -> Place:
     """What tells a bound address from the others: on port 0 each listener gets one of its own."""
-    return address if address.port or address.path else (entry.name, address)
+    return address if address.port or address.path else (name, address)
 
 
 def _nobody(client: NetVConnection) -> None:
@@ -153,12 +185,15 @@ def _nobody(client: NetVConnection) -> None:
 def _servers(upstream: schema.Upstream | None) -> list[Server]:
     if upstream is None:
         return []
-    tls = None
-    if any(address.secure for address in upstream.servers):
-        from vcproxy.drivers.tls_context import client_context
-
-        tls = client_context(ca=upstream.tls.ca, verify=upstream.tls.verify)
+    secure = any(address.secure for address in upstream.servers)
+    tls = _client_tls(upstream.tls) if secure else None
     return [Server(address, tls if address.secure else None) for address in upstream.servers]
+
+
+def _client_tls(tls: schema.UpstreamTls) -> object:
+    from vcproxy.drivers.tls_context import client_context
+
+    return client_context(ca=tls.ca, verify=tls.verify)
 
 
 def _server_tls(tls: schema.ListenerTls | None) -> object:

@@ -22,7 +22,7 @@ takes about four minutes; leave the machine alone meanwhile."""
 
 EXAMPLES = """\
 examples:
-  python -m tests.bench --quick                       a minute, rough figures
+  python -m tests.bench --quick                       two minutes, rough figures
   python -m tests.bench -w bulk -p vcproxy,haproxy    one workload, two peers
   python -m tests.bench --out figures                 keep the JSON and the picture elsewhere
 

@@ -2,10 +2,13 @@
 
     python -m tests.bench.load echo | sink
     python -m tests.bench.load bulk | trips | lines | churn | idle  PORT TUNNELS AMOUNT
+    python -m tests.bench.load sinks | readers                      PORT SINKS BYTES
+    python -m tests.bench.load pour | tick                          PORT LINES_A_SECOND BYTES
 
 A server prints its port. A client prepares, prints `ready`, waits for a line, works, prints its
 figures as JSON, and keeps what it opened until its standard input ends: the caller reads the
-proxy's meters at both points. This module must not know what is measured, nor which proxy.
+proxy's meters at both points. The consumers and the producers of a fan do so once for every line;
+producers have no figures. This module must not know what is measured, nor which proxy.
 """
 
 import json
@@ -14,8 +17,10 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from time import perf_counter, perf_counter_ns, sleep
 from typing import NoReturn
 
 LOOPBACK = "127.0.0.1"
@@ -23,6 +28,11 @@ MESSAGE = bytes(64)
 LINE = b'{"id": 1, "op": "put", "text": "%s"}\n' % bytes(165).replace(b"\0", b"x")  # 200 bytes
 CHUNK = 256 * 1024
 HEADER = struct.Struct("!Q")  # a bulk stream begins with its length, so no proxy need half-close
+STAMPED = b'{"at": %020d, "text": "%s"}\n'  # nanoseconds, where every reader finds them
+STAMP = slice(7, 27)
+TIMED = 10  # readers whose latencies are kept: enough to tell, too few to slow the others
+WRITE = (b"x" * 4095 + b"\n") * 16  # 64 KiB; lines, for those who look
+QUIET_S = 3.0  # a fan that is silent for so long has lost something
 WARM_S = 0.2  # enough for every path to have run a few thousand times
 
 
@@ -88,13 +98,17 @@ def ready() -> None:
     sys.stdin.readline()
 
 
-def report(done: float, seconds: float, latencies: list[float] | None = None) -> None:
+def tell(done: float, seconds: float, latencies: list[float] | None = None) -> None:
     figures = {"done": done, "seconds": seconds}
     if latencies:
         ordered = sorted(latencies)
         figures["p50_us"] = ordered[len(ordered) // 2] * 1e6
         figures["p99_us"] = ordered[len(ordered) * 99 // 100] * 1e6
     print(json.dumps(figures), flush=True)
+
+
+def report(done: float, seconds: float, latencies: list[float] | None = None) -> None:
+    tell(done, seconds, latencies)
     sys.stdin.read()
 
 
@@ -219,6 +233,103 @@ def idle(port: int, tunnels: int, _amount: float) -> None:
     report(tunnels, perf_counter() - begin)
 
 
+# --- the consumers of a fan, and its producers
+
+
+def sinks(port: int, number: int, size: float, timed: int = 0) -> None:
+    """Take `size` bytes at every sink but those that sleep: each order says how many. Reports
+    bytes, and the latencies of stamped lines at the `timed` sinks."""
+    streams = [socket.create_connection((LOOPBACK, port)) for _ in range(number)]
+    latencies: list[float] = []
+    takes = {stream.fileno(): swallower(stream) for stream in streams}
+    for stream in streams[:: -(-number // timed)] if timed else ():
+        takes[stream.fileno()] = timer(stream, latencies)
+    print("ready", flush=True)
+    for order in sys.stdin:
+        awake = streams[int(order) :]
+        begin = perf_counter()
+        take_all([stream.fileno() for stream in awake], takes, int(size))
+        tell(len(awake) * size, perf_counter() - begin, latencies)
+        latencies.clear()
+
+
+def readers(port: int, number: int, size: float) -> None:
+    """Sinks of stamped lines."""
+    sinks(port, number, size, timed=min(number, TIMED))
+
+
+def take_all(fds: list[int], takes: dict[int, Callable[[], int]], size: int) -> None:
+    missing = dict.fromkeys(fds, size)
+    with select.epoll() as epoll:
+        for fd in fds:
+            epoll.register(fd, select.EPOLLIN)
+        while missing:
+            ready = epoll.poll(QUIET_S)
+            if not ready:
+                sys.exit(f"lost: {sum(missing.values())} of {len(fds) * size} bytes")
+            for fd, _ in ready:
+                got = takes[fd]()
+                left = missing[fd] - got
+                if left > 0 and got:
+                    missing[fd] = left
+                elif left:
+                    sys.exit("a sink was closed early" if left > 0 else "a sink got too much")
+                else:
+                    del missing[fd]
+                    epoll.unregister(fd)
+
+
+def swallower(stream: socket.socket) -> Callable[[], int]:
+    """Takes what has come; the kernel drops it without a copy, so that no sink is the brake."""
+    return partial(stream.recv_into, bytearray(CHUNK), CHUNK, socket.MSG_TRUNC)
+
+
+def timer(stream: socket.socket, latencies: list[float]) -> Callable[[], int]:
+    """Takes what has come, and notes how long ago each line was written."""
+    begun = b""
+
+    def take() -> int:
+        nonlocal begun
+        data = stream.recv(CHUNK)
+        now = perf_counter_ns()
+        begun += data
+        whole = len(begun) // len(LINE) * len(LINE)
+        lines = (begun[at:][STAMP] for at in range(0, whole, len(LINE)))
+        latencies.extend((now - int(stamp)) / 1e9 for stamp in lines)
+        begun = begun[whole:]
+        return len(data)
+
+    return take
+
+
+@contextmanager
+def producing(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection((LOOPBACK, port)) as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        print("ready", flush=True)
+        yield stream
+
+
+def pour(port: int, _pace: int, size: float) -> None:
+    """Write `size` bytes as fast as they are taken, 64 KiB at a time."""
+    with producing(port) as stream:
+        for _ in sys.stdin:
+            for _ in range(int(size) // len(WRITE)):
+                stream.sendall(WRITE)
+
+
+def tick(port: int, pace: int, size: float) -> None:
+    """Write `size` bytes in stamped lines, `pace` of them a second."""
+    text = b"x" * (len(LINE) - len(STAMPED % (0, b"")))
+    with producing(port) as stream:
+        for _ in sys.stdin:
+            due = perf_counter()
+            for _ in range(int(size) // len(LINE)):
+                sleep(max(0.0, due - perf_counter()))
+                stream.sendall(STAMPED % (perf_counter_ns(), text))
+                due += 1 / pace
+
+
 SERVERS: dict[str, Callable[[], NoReturn]] = {"echo": echo, "sink": sink}
 CLIENTS: dict[str, Callable[[int, int, float], None]] = {
     "bulk": bulk,
@@ -226,6 +337,10 @@ CLIENTS: dict[str, Callable[[int, int, float], None]] = {
     "lines": lines,
     "churn": churn,
     "idle": idle,
+    "sinks": sinks,
+    "readers": readers,
+    "pour": pour,
+    "tick": tick,
 }
 
 if __name__ == "__main__":

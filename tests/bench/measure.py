@@ -56,6 +56,17 @@ def resident_kib(pid: int) -> float:
     return total
 
 
+def forget_peak(pid: int) -> None:
+    """Let the peak of the process's memory begin anew, at what it holds now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5)
+
+
+def peak_kib(pid: int) -> float:
+    """The most memory the process, without its children, has held."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0])
+
+
 def settle(pid: int, quiet_s: float = 0.05, patience_s: float = 2.0) -> None:
     """Wait until the tree spends no more CPU: what is left to do belongs to the reading."""
     deadline = time.monotonic() + patience_s

@@ -1,7 +1,7 @@
 """The proxies under comparison: how each is configured, started and stopped.
 
-A peer is data. `$listen` and `$server` are ports, `$config` the file its configuration is
-written to, `$scratch` a directory of its own.
+A peer is data. `$listen` and `$server` are ports (the consumers of a fan connect to the second),
+`$config` the file its configuration is written to, `$scratch` a directory of its own.
 """
 
 import importlib.util
@@ -47,11 +47,14 @@ class Peer:
     only: tuple[str, ...] = ()
     """The workloads it is made for; empty: all but those that are a plugin's work."""
     most_tunnels: int = sys.maxsize
+    one_port: bool = False
+    """The consumers of its fan connect where the producer does."""
 
     def missing(self) -> str:
         """Why it cannot run here; empty if it can."""
-        if not shutil.which(self.command[0], path=PATH):
-            return f"{self.command[0]} is not installed"
+        for program in (self.command[0], self.version[0]):  # a script needs what it runs
+            if not shutil.which(program, path=PATH):
+                return f"{program} is not installed"
         if self.needs and not importable(self.needs):
             return f"the Python module {self.needs} is not installed"
         return ""
@@ -133,7 +136,7 @@ def running(peer: Peer, server: int) -> Iterator[tuple[int, int]]:
             )
         try:
             deadline = time.monotonic() + START_S
-            while not listens(port):
+            while not (listens(port) and (peer.one_port or listens(server))):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise Failed(f"does not start: {last_line(log.read_text())}")
                 time.sleep(0.01)
@@ -228,6 +231,35 @@ limits = { max_connections = 20000 }
 servers = ["tcp://127.0.0.1:$server"]
 """
 
+RELAY = """\
+[proxy]
+net_threads = 1
+
+[[listener]]
+name = "bench"
+bind = "tcp://127.0.0.1:$listen"
+plugin = "relay"
+limits = { max_connections = 20000 }
+
+[listener.options]
+subscribers = "tcp://127.0.0.1:$server"
+framing = "{framing}"
+max_lag = "1MiB"
+on_lag = "{on_lag}"
+"""
+
+# A socat for each sink moves what its FIFO says into the socket it was given; tee feeds them all.
+SOCAT_TEE = """\
+cd $scratch
+socat TCP-LISTEN:$server,bind=127.0.0.1,fork,backlog=1024 \\
+    SYSTEM:'mkfifo $$SOCAT_PEERPORT.sink; exec socat -u -b65536 ./$$SOCAT_PEERPORT.sink -',nofork &
+exec socat TCP-LISTEN:$listen,bind=127.0.0.1 SYSTEM:'exec tee *.sink >/dev/null',nofork
+"""
+
+FANS = ("fan-8", "fan-100")
+LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
+STALLS = ("stalled", "stalled-memory")
+
 
 def service(plugin: str, options: str) -> tuple[Peer, Peer]:
     """A bundled plugin, and the program that somebody might write instead."""
@@ -241,6 +273,21 @@ def service(plugin: str, options: str) -> tuple[Peer, Peer]:
             version=(sys.executable, "-c", tell),
             only=(plugin,),
         ),
+    )
+
+
+def vcproxy_relay(name: str, framing: str, on_lag: str, only: tuple[str, ...]) -> Peer:
+    config = RELAY.replace("{framing}", framing).replace("{on_lag}", on_lag)
+    return replace(vcproxy(name, "true", only), config=config)
+
+
+def fan(name: str) -> Peer:
+    tell = "import sys; print('Python', sys.version.split()[0])"
+    return Peer(
+        name,
+        (sys.executable, "-m", "tests.bench.fans", name, "$listen", "$server"),
+        version=(sys.executable, "-c", tell),
+        only=(*FANS, *LINES),
     )
 
 
@@ -302,5 +349,19 @@ PEERS = {
         ),
         *service("validate", '{ framing = "json-lines", required = ["id"] }'),
         *service("split", "{ }"),
+        vcproxy_relay("vcproxy-relay", "none", "block", FANS),
+        vcproxy_relay("vcproxy-lines", "lines", "disconnect", LINES),
+        vcproxy_relay("vcproxy-drop-oldest", "lines", "drop_oldest", STALLS),
+        vcproxy_relay("vcproxy-disconnect", "lines", "disconnect", STALLS),
+        fan("copy-loop"),
+        fan("streams-fan"),
+        Peer(
+            "ncat",
+            ("ncat", "--listen", "--broker", "--max-conns", "2000", LOOPBACK, "$listen"),
+            version=("ncat", "--version"),
+            only=FANS,
+            one_port=True,
+        ),
+        Peer("socat-tee", ("sh", "$config"), SOCAT_TEE, ("socat", "-V"), only=FANS),
     )
 }

@@ -64,6 +64,19 @@ GOALS = (
     # From the issue that ordered the business machines.
     Goal("validate", 0.6, "streams-validate", peer="vcproxy-validate"),
     Goal("split", 0.6, "streams-split", peer="vcproxy-split"),
+    # From the issue that ordered the fan-out.
+    *(
+        Goal(f"fan-{sinks}", limit, against, peer="vcproxy-relay")
+        for sinks in (8, 100)
+        for limit, against in ((1.1, "copy-loop"), (1, "ncat"), (1, "socat-tee"))
+    ),
+    Goal("lines-1000", 1.3, "vcproxy-lines", peer="vcproxy-lines", as_in="lines-10"),
+    # The others keep their rate within 5 %; the stalled one holds no more than its max_lag.
+    *(
+        goal
+        for peer in ("vcproxy-drop-oldest", "vcproxy-disconnect")
+        for goal in (Goal("stalled", 1 / 0.95, peer=peer), Goal("stalled-memory", 1024, peer=peer))
+    ),
 )
 
 
@@ -86,7 +99,8 @@ def table(
 ) -> Iterator[str]:
     """One block for each workload: every peer's cost, and vcproxy's against it."""
     for workload in workloads:
-        ours = results.get((workload.name, "vcproxy"))
+        names = filter(is_ours, measured(workload, peers, results))
+        ours = next((results[workload.name, name] for name in names), None)
         yield ""
         yield (
             f"{workload.title:<34}{workload.cost_unit:>10}{workload.rate_unit or '-':>11}"
@@ -102,6 +116,15 @@ def table(
                 yield f"  {peer.name:<32}{figure(sample.cost):>10}{''.join(told)}{ratio:>14}"
             if key in failures:
                 yield f"  {peer.name:<32}FAILED: {failures[key]}"
+
+
+def measured(workload: Workload, peers: Sequence[Peer], results: Results) -> list[str]:
+    """The peers that did the work."""
+    return [peer.name for peer in peers if (workload.name, peer.name) in results]
+
+
+def is_ours(peer: str) -> bool:
+    return peer.startswith("vcproxy")
 
 
 def figure(value: float | None) -> str:
@@ -174,8 +197,9 @@ def draw(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    # A work that only one peer does has nothing to compare.
-    shown = [w for w in workloads if sum((w.name, p.name) in results for p in peers) > 1]
+    # A work that one peer does, or only vcproxy, has nothing to compare.
+    done = {workload: measured(workload, peers, results) for workload in workloads}
+    shown = [w for w, names in done.items() if len(names) > 1 and not all(map(is_ours, names))]
     if not shown:
         return
     rows = -(-len(shown) // 3)
@@ -183,15 +207,11 @@ def draw(
     for panel in panels.flat[len(shown) :]:
         panel.set_visible(False)
     for panel, workload in zip(panels.flat, shown, strict=False):
-        costs = {
-            peer.name: sample.cost
-            for peer in peers
-            if (sample := results.get((workload.name, peer.name)))
-        }
+        costs = {name: results[workload.name, name].cost for name in done[workload]}
         # A peer that forks is many times dearer: its bar is cut, its value stands.
         second, dearest = sorted(costs.values())[-2:]
         reach = dearest if dearest <= 2 * second else 1.3 * second
-        colours = ["#c2410c" if name.startswith("vcproxy") else "#94a3b8" for name in costs]
+        colours = ["#c2410c" if is_ours(name) else "#94a3b8" for name in costs]
         panel.barh(list(costs), [min(cost, reach) for cost in costs.values()], color=colours)
         for row, cost in enumerate(costs.values()):
             label = f" {figure(cost)}" + (" »" if cost > reach else "")

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median
 
-from .measure import cpu_s, resident_kib, settle
-from .peers import ROOT, Failed, Peer, last_line, running, start_s, stop
+from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
+from .peers import ROOT, Failed, Peer, free_port, last_line, running, start_s, stop
 
 PATIENCE_S = 60.0  # a load that says nothing for so long is stuck
 STARTS = 10
+WRITE = 64 * 1024
+LINE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,7 @@ class Traffic:
                 answer(client)
                 settle(pid)
                 before = self.gauge(pid)
-                assert client.stdin
-                client.stdin.write("go\n")
-                client.stdin.flush()
+                order(client)
                 figures = json.loads(answer(client))
                 settle(pid)
                 cost = (self.gauge(pid) - before) * self.scale / figures["done"]
@@ -70,6 +71,109 @@ class Traffic:
             figures["done"] / figures["seconds"],
             figures.get("p50_us"),
             figures.get("p99_us"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Poured:
+    """What a fan did between two looks at its meters."""
+
+    bytes: float
+    seconds: float
+    p50_us: float | None
+    p99_us: float | None
+    cpu_s: float
+    peak_kib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """A producer, and sinks that get all it says; `size` is in bytes, and each sink's."""
+
+    name: str
+    title: str
+    cost_unit: str
+    rate_unit: str
+    sinks: int
+    size: float
+    unit: int
+    """Bytes in one unit of work."""
+    scale: float = 1e6
+    producer: str = "pour"
+    pace: int = 0
+    consumer: str = "sinks"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with self.poured(peer) as pour:
+            done = pour()
+        units = done.bytes / self.unit
+        cost = done.cpu_s * self.scale / units
+        return Sample(cost, units / done.seconds, done.p50_us, done.p99_us)
+
+    @contextmanager
+    def poured(self, peer: Peer) -> Iterator[Callable[..., Poured]]:
+        """Run all of it. Gives what has the producer send `size`, while some sinks sleep."""
+        subscribers = free_port()
+        with (
+            running(peer, subscribers) as (pid, port),
+            load(
+                self.consumer, port if peer.one_port else subscribers, self.sinks, self.size
+            ) as sinks,
+        ):
+            answer(sinks)
+            settle(pid)  # every sink has joined
+            with load(self.producer, port, self.pace, self.size) as producer:
+                answer(producer)
+                settle(pid)
+
+                def pour(asleep: int = 0) -> Poured:
+                    forget_peak(pid)
+                    spent = cpu_s(pid)
+                    order(sinks, asleep)
+                    order(producer)
+                    figures = json.loads(answer(sinks))
+                    settle(pid)
+                    return Poured(
+                        figures["done"],
+                        figures["seconds"],
+                        figures.get("p50_us"),
+                        figures.get("p99_us"),
+                        cpu_s(pid) - spent,
+                        peak_kib(pid),
+                    )
+
+                yield pour
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Two fans in turn, so that whatever disturbs one disturbs both: one serves all of its sinks,
+    of the other's one never reads."""
+
+    name: str
+    title: str
+    cost_unit: str
+    fan: Fan
+    judge: Callable[[Poured, Poured], float]
+    """(nobody stalled, one stalled) -> the cost."""
+    turns: int
+    rate_unit: str = "GiB/s"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with self.fan.poured(peer) as pour, self.fan.poured(peer) as pour_past_one:
+            pour(), pour_past_one()  # all read: what is dear only once is paid
+            pairs = [(pour(), pour_past_one(asleep=1)) for _ in range(self.turns)]
+        return Sample(
+            median(self.judge(*pair) for pair in pairs),
+            median(other.bytes / other.seconds for _, other in pairs) / self.fan.unit,
         )
 
 
@@ -91,7 +195,7 @@ class Start:
         return Sample(times[STARTS // 2] * 1e3)
 
 
-Workload = Traffic | Start
+Workload = Traffic | Fan | Stalled | Start
 
 
 def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
@@ -105,6 +209,23 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         title = f"{plugin}: 200-byte JSON lines, 50 connections"
         return Traffic(plugin, title, "us", "/s", "echo", "lines", 50, seconds)
 
+    def fan(sinks: int) -> Fan:
+        size = 2 * bulk_gib * 2**30 / sinks // WRITE * WRITE
+        title = f"fan-out of 64 KiB writes, {sinks} sinks"
+        return Fan(f"fan-{sinks}", title, "ms/GiB", "GiB/s", sinks, size, 2**30, scale=1e3)
+
+    def ticks(name: str, sinks: int, pace: int) -> Fan:
+        title = f"{pace} lines a second to {sinks} sinks"
+        size = int(pace * seconds) * LINE
+        return Fan(name, title, "us", "/s", sinks, size, LINE, 1e6, "tick", pace, "readers")
+
+    def slowed(calm: Poured, stalled: Poured) -> float:
+        """How much longer the others wait for as much."""
+        return stalled.seconds / calm.seconds
+
+    def grown(calm: Poured, stalled: Poured) -> float:
+        return stalled.peak_kib - calm.peak_kib
+
     every: tuple[Workload, ...] = (
         Traffic("bulk", "bulk", "ms/GiB", "GiB/s", "sink", "bulk", 1, bulk_gib * 2**30, scale=1e3),
         trips(1),
@@ -117,6 +238,14 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
             "idle", "idle tunnel", "KiB", "opened/s", "echo", "idle", idle, 0, resident_kib, scale=1
         ),
         Start(),
+        fan(8),
+        fan(100),
+        ticks("lines-10", 10, 1000),
+        ticks("lines-100", 100, 1000),
+        ticks("lines-1000", 1000, 100),  # at more, lines share a send, and each seems cheaper
+        ticks("lines-million", 1000, 1000),
+        Stalled("stalled", "1 of 100 sinks stalled: time", "x", fan(100), slowed, 5),
+        Stalled("stalled-memory", "1 of 100 sinks stalled: memory", "KiB", fan(100), grown, 1),
     )
     return {workload.name: workload for workload in every}
 
@@ -137,6 +266,13 @@ def load(*role: object) -> Iterator["subprocess.Popen[str]"]:
         yield process
     finally:
         stop(process)
+
+
+def order(process: "subprocess.Popen[str]", how: object = "go") -> None:
+    """Have the load begin."""
+    assert process.stdin
+    process.stdin.write(f"{how}\n")
+    process.stdin.flush()
 
 
 def answer(process: "subprocess.Popen[str]") -> str:

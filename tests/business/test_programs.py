@@ -87,6 +87,15 @@ def test_clients_of_several_net_threads_come_to_the_one_program() -> None:
     assert house.lines == ["guest starts", "client 1", "client 2"]
 
 
+def test_clients_of_a_pinned_listener_stay_on_its_engine() -> None:
+    house = House(Guest, engines=2)
+    house.listener.pinned = True
+    for _ in range(2):
+        house.sim.client(PLACE)
+    house.sim.run()
+    assert len(house.engine.vcs) == 2
+
+
 def test_a_reload_leaves_it_alone_and_it_stops_when_its_listener_goes() -> None:
     house = House(Guest)
     client = house.sim.client(PLACE)

@@ -12,7 +12,7 @@ from vcproxy.config.problem import ConfigError
 PLUGINS = """\
 from dataclasses import dataclass, field
 
-from vcproxy.config.schema import Duration, FilePath, Size
+from vcproxy.config.schema import Duration, Endpoint, FilePath, Size, Target, UpstreamTls
 
 
 class _Session:
@@ -38,6 +38,31 @@ class Greeter(_Session):
 
 class Either(_Session):
     pass
+
+
+@dataclass
+class _Places:
+    subscribers: tuple[Endpoint, ...] = ()
+    targets: tuple[Target, ...] = ()
+    tls: UpstreamTls = UpstreamTls()
+
+
+class Hub(_Session):
+    Options = _Places
+
+    @classmethod
+    def binds(cls, options):
+        return {"subscribers": options.subscribers}
+
+    @classmethod
+    def connects(cls, options):
+        return {"targets": options.targets}
+
+
+class Lost(_Session):
+    @classmethod
+    def binds(cls, options):
+        return options.nowhere
 
 
 class Packets(_Session):

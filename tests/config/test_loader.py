@@ -94,6 +94,24 @@ def test_plugins_and_their_options(folder: Path, accepted: Accept) -> None:
 
 
 @pytest.mark.usefixtures("certificates")
+def test_addresses_that_options_name(folder: Path, accepted: Accept) -> None:
+    plugin = accepted("""
+[[listener]]
+name = "hub"
+plugin = "own.py:Hub"
+[listener.options]
+subscribers = ["tcp://127.0.0.1:0", "unix:hub.sock"]
+targets = ["tls://localhost:1"]
+tls = { ca = "ca.pem" }
+""").plugins["hub"]
+    here = Address("unix", path=str(folder / "hub.sock"))
+    assert plugin.binds == {"subscribers": (Address("tcp", "127.0.0.1", 0), here)}
+    assert plugin.connects == {"targets": (Address("tls", "localhost", 1),)}
+    assert plugin.needs_tls
+    assert plugin.tls.ca == folder / "ca.pem"
+
+
+@pytest.mark.usefixtures("certificates")
 def test_the_effective_configuration_is_the_same_anywhere(
     accepted: Accept, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -200,13 +200,19 @@ bind = ["tcp://127.0.0.1:1", "tls://127.0.0.1:2"]
 servers = ["tcp://127.0.0.1:1"]
 tls.verify = false
 """,
-        "proxy.toml:4:30: listener.a.bind.1: tls:// needs tls = { certificate = ..., key = ... }",
+        "proxy.toml:4:30: listener.a.bind.1: tls:// needs the listener's "
+        "tls = { certificate = ..., key = ... }",
         "proxy.toml:7:1: upstream.db.tls: is of no use: no server is tls://",
     ),
     "datagrams for who knows streams": (
         SOUND.replace("tcp:", "udp:"),
         "proxy.toml:3:1: listener.web.bind: Either knows streams only, and here datagrams would "
         "come: bind it to tcp://",
+    ),
+    "datagrams for subscribers of a stream": (
+        SOUND.replace("Either", "Hub") + 'options = { subscribers = ["udp://127.0.0.1:0"] }\n',
+        "proxy.toml:5:28: listener.web.options.subscribers.0: Hub knows streams only, and here "
+        "datagrams would come: bind it to tcp://",
     ),
     "datagrams here, a stream there": (
         """\
@@ -295,6 +301,75 @@ servers = ["tcp://127.0.0.1:1"]
     "options for a plugin that has none": (
         SOUND + "options = { limit = 1 }\n",
         "proxy.toml:5:1: listener.web.options: Either takes no options",
+    ),
+    "addresses in options": (
+        """\
+[[listener]]
+name = "hub"
+bind = "tcp://127.0.0.1:7100"
+plugin = "own.py:Hub"
+[listener.options]
+subscribers = ["tcp://127.0.0.1:7100", "tls://127.0.0.1:7101", "tcp://127.0.0.1:0"]
+targets = ["stdio:", "tcp://127.0.0.1:0"]
+
+[[listener]]
+name = "other"
+plugin = "own.py:Hub"
+options = { subscribers = ["tcp://127.0.0.1:7101"], targets = ["tcp://127.0.0.1:1"] }
+""",
+        "proxy.toml:7:12: listener.hub.options.targets.0: stdio: is where a client comes from: "
+        "no server can be reached there",
+        'proxy.toml:7:22: listener.hub.options.targets.1: "tcp://127.0.0.1:0": a server needs a '
+        "port above 0",
+    ),
+    "addresses in options that are taken": (
+        """\
+[[listener]]
+name = "hub"
+bind = "tcp://127.0.0.1:7100"
+plugin = "own.py:Hub"
+[listener.options]
+subscribers = ["tcp://127.0.0.1:7100", "tls://127.0.0.1:7101", "tcp://127.0.0.1:0"]
+
+[[listener]]
+name = "hub.subscribers"
+plugin = "own.py:Hub"
+options = { subscribers = ["tcp://127.0.0.1:7101"] }
+""",
+        "proxy.toml:6:16: listener.hub.options.subscribers.0: tcp://127.0.0.1:7100 is bound "
+        "already",
+        "proxy.toml:6:40: listener.hub.options.subscribers.1: tls:// needs the listener's "
+        "tls = { certificate = ..., key = ... }",
+        'proxy.toml:9:1: listener."hub.subscribers".name: another listener\'s options listen '
+        "under this name",
+        'proxy.toml:11:28: listener."hub.subscribers".options.subscribers.0: '
+        "tcp://127.0.0.1:7101 is bound already",
+    ),
+    "how to verify servers that options name": (
+        """\
+[[listener]]
+name = "hub"
+plugin = "own.py:Hub"
+[listener.options]
+targets = ["tls://127.0.0.1:1"]
+tls = { ca = "no.pem" }
+
+[[listener]]
+name = "plain"
+plugin = "own.py:Hub"
+[listener.options]
+targets = ["tcp://127.0.0.1:1"]
+tls = { verify = false }
+""",
+        "proxy.toml:6:9: listener.hub.options.tls.ca: cannot read no.pem: "
+        "No such file or directory",
+        "proxy.toml:13:1: listener.plain.options.tls: is of no use: no other option names a "
+        "server that is tls://",
+    ),
+    "a plugin that cannot say what its options name": (
+        SOUND.replace("Either", "Lost"),
+        "proxy.toml:1:3: listener.web.options: AttributeError at own.py:53: "
+        "'NoneType' object has no attribute 'nowhere'",
     ),
     "mistakes of every kind in one listener": (
         """\
@@ -456,4 +531,14 @@ class TestCertificates:
         text = self.CONFIGURATION.replace("tls:", f"{scheme}:").replace("Either", "Packets")
         assert complaints(text) == [
             "proxy.toml:5:1: listener.web.tls: is of no use: no address in bind is tls://"
+        ]
+
+    def test_a_table_for_the_addresses_in_options(self, folder: Path, complaints: Complain) -> None:
+        text = self.CONFIGURATION.replace("tls:", "tcp:").replace("Either", "Hub")
+        secure = text + 'options = { subscribers = ["tls://127.0.0.1:0"] }\n'
+        (folder / "proxy.toml").write_text(secure)
+        load(folder / "proxy.toml")
+        assert complaints(text) == [
+            "proxy.toml:5:1: listener.web.tls: is of no use: "
+            "no address in bind or subscribers is tls://"
         ]

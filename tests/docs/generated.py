@@ -57,9 +57,10 @@ How to write one: [write a plugin](../how-to/write-a-plugin.md).
 
 ## While it runs
 
-While it runs, standard error has a line `listening NAME URI` for each address, with its real port,
-then `ready`, then the log (unless `[proxy] log` names a file). A configuration with mistakes is
-refused with all of them at once, each as `FILE:LINE:COLUMN: key.path: what is wrong`.
+While it runs, standard error has a line `listening NAME URI` for each address, with its real port
+(`listening NAME.OPTION URI` for one that an option of its plugin names), then `ready`, then the log
+(unless `[proxy] log` names a file). A configuration with mistakes is refused with all of them at
+once, each as `FILE:LINE:COLUMN: key.path: what is wrong`.
 
 How to reload, drain and reopen logs: [reload and drain](../how-to/reload-and-drain.md).
 """

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
+
 import pytest
 
 from plugins.forward import Forward
+from vcproxy.business.link import Link, LinkUp
+from vcproxy.business.program import Program, Signal
 from vcproxy.business.session import Session
+from vcproxy.business.stream import Outgoing
 from vcproxy.drivers.sim import Faults, Stuck
+from vcproxy.engine.address import Address
+from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
 from vcproxy.testing.proxy import SimulatedProxy
 
@@ -70,3 +78,60 @@ def test_the_network_may_be_unkind() -> None:
         proxy.run()
         assert server.received == b"ping"
         assert proxy.sim.now - began == 2.0
+
+
+SINK = Address("tcp", "sink", 1)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a postman is met, and where letters go."""
+
+    side: tuple[Address, ...] = (Address("tcp", "side", 1), Address("tls", "side", 2))
+    to: Address = SINK
+
+
+class Postman(Program):
+    """Says to each client by which door it came; keeps a link, and counts how often it is up."""
+
+    @classmethod
+    def binds(cls, options: Places) -> dict[str, tuple[Address, ...]]:
+        return {"side": options.side}
+
+    @classmethod
+    def connects(cls, options: Places) -> dict[str, tuple[Address, ...]]:
+        return {"to": (options.to,)}
+
+    def start(self) -> None:
+        Link(self, self.service.options.to).start()  # type: ignore[attr-defined]
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        if isinstance(data, NetVConnection):
+            Outgoing(self, data, self.entrance(data).encode() or b"front")
+        elif isinstance(data, LinkUp):
+            self.write("up")
+        elif isinstance(data, Signal):
+            self.stop()
+
+
+def test_a_program_meets_clients_at_every_door_and_the_servers_of_its_options() -> None:
+    with SimulatedProxy(Postman, servers=(), options=Places()) as proxy:
+        clients = proxy.client(), proxy.client("side"), proxy.client("side", 1)
+        target = proxy.server("tcp://sink:1")
+        proxy.run()
+        assert [bytes(client.received) for client in clients] == [b"front", b"side", b"side"]
+        assert proxy.printed == ["up"]
+        assert isinstance(proxy.program, Postman)
+        proxy.programs.tell(Signal(15))
+        proxy.run()
+        assert all(peer.ended for peer in (*clients, target))
+
+
+def test_a_server_of_its_options_may_refuse_and_come_later() -> None:
+    with SimulatedProxy(Postman, options=Places(), refusing=["tcp://sink:1"]) as proxy:
+        proxy.elapse(10)
+        assert proxy.printed == []
+        assert "connection refused; trying again in" in proxy.log[0]
+        proxy.sim.server(SINK)
+        proxy.elapse(10)
+        assert proxy.printed == ["up"]

@@ -42,6 +42,8 @@ class Owner(Continuation):
         self.heard: list[Hashable] = []
         self.done: list[TunnelDone] = []
         self.gone: list[SinkDone] = []
+        self.news: list[object] = []
+        """All else that tunnels say."""
 
     def __repr__(self) -> str:
         return "<Owner>"
@@ -55,6 +57,8 @@ class Owner(Continuation):
             self.done.append(data)
         elif isinstance(data, SinkDone):
             self.gone.append(data)
+        else:
+            self.news.append(data)
 
 
 @dataclass(eq=False)

@@ -540,7 +540,7 @@ STORIES: dict[Reason, Callable[[Line, Line, OneWayTunnel], object]] = {
 }
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", STORIES)
 def test_for_every_reason_one_done_is_heard(stage: Stage, reason: Reason) -> None:
     goals = {Reason.COMPLETE: 2 * len(BULK) + 5, Reason.TRUNCATED: 2 * len(BULK)}
     source, sink = stage.lines()

@@ -11,6 +11,8 @@ from vcproxy.business import framing as framings
 from vcproxy.config.schema import Size
 
 KEYS = {
+    "none": (),
+    "datagram": (),
     "lines": (),
     "json-lines": (),
     "delimiter": ("delimiter",),

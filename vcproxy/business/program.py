@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
@@ -12,6 +12,7 @@ from vcproxy.machine.machine import Machine
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
+    from vcproxy.engine.address import Address
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
 
@@ -29,10 +30,11 @@ class Signal:
 class Program(Continuation):
     """One continuation for all clients of a listener, under one mutex; or for none, without `bind`.
 
-    It is made and started once, when its listener listens, on the first net thread, and a reload
-    leaves it alone. `handle_event` is given ACCEPT with each client, which is under the program's
-    mutex by then, and Signal. An exception ends it with all its connections, and later clients are
-    closed. When its listener has gone from the configuration, it is told to stop.
+    It is made and started once, when its listener listens, on the first net thread, where its
+    clients stay, and a reload leaves it alone. `handle_event` is given ACCEPT with each client,
+    which is under the program's mutex by then, and Signal. An exception ends it with all its
+    connections, and later clients are closed. When its listener has gone from the configuration, it
+    is told to stop.
     """
 
     vcproxy_plugin: ClassVar[bool] = True
@@ -42,6 +44,20 @@ class Program(Continuation):
     """As for a Session."""
     machines: ClassVar[tuple[type[Machine], ...]] = ()
     """What it consists of: `vcproxy diagram` draws them."""
+
+    @classmethod
+    def binds(cls, options: Any) -> Mapping[str, Sequence[Address]]:
+        """Return where else its clients come in: addresses, by the option that names them.
+
+        Those of the option `subscribers` are a listener "NAME.subscribers", as its own listener in
+        all else. To be overridden.
+        """
+        return {}
+
+    @classmethod
+    def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
+        """As for a Session."""
+        return {}
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         """`write` prints a line on standard error as it is: not a log, no time before it."""
@@ -65,3 +81,8 @@ class Program(Continuation):
             return None
         client.join(self.mutex)
         return self
+
+    def entrance(self, client: NetVConnection) -> str:
+        """Return the option of `binds` by whose address a client came in; empty: by `bind`."""
+        assert client.listener is not None
+        return client.listener.name.removeprefix(self.service.name).removeprefix(".")

@@ -28,6 +28,9 @@ class Programs:
     def __contains__(self, name: str) -> bool:
         return name in self._running
 
+    def __getitem__(self, name: str) -> Program:
+        return self._running[name]
+
     def acceptor(
         self, kind: type[Program], service: Service
     ) -> Callable[[NetVConnection], Continuation | None]:

@@ -23,6 +23,9 @@ class Service:
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
     upstream: RoundRobin | None = None
+    connect_tls: object = None
+    """What a driver needs to speak TLS to the addresses that the options name; None if none of
+    them is tls://."""
     connect_s: float = 5.0
     """Seconds for a connection to a server, its handshake included. 0: no limit, as below."""
     inactivity_s: float = 300.0

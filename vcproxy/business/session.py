@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunnels.done import Reason, TunnelDone
@@ -16,6 +17,7 @@ from vcproxy.machine.state import State, flatten
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
+    from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
     from vcproxy.upstream.servers import Server
@@ -48,6 +50,15 @@ class Session(Machine):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         cls._listening = frozenset(state for state in cls.states if Message in flatten(state))
+
+    @classmethod
+    def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
+        """Return where it connects to beside its upstream: addresses, by the option with them.
+
+        If one of them is tls:// there is `service.connect_tls`, and the option `tls`, an
+        UpstreamTls, says whom to trust. To be overridden.
+        """
+        return {}
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)

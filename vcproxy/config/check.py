@@ -3,16 +3,20 @@
 Each check is a generator of faults over settings that are sound by their types.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vcproxy.config.place import KeyPath
+from vcproxy.config.plugin import Plugin, takes_datagrams
 from vcproxy.config.problem import Fault, did_you_mean
-from vcproxy.config.schema import KeyPair, Settings, UpstreamTls
+from vcproxy.config.schema import KeyPair, Listener, Settings, UpstreamTls
 from vcproxy.engine.address import Address
 
+Plugins = Mapping[int, Plugin]
+"""The plugins by their listener's index: of those that could be loaded, with their options."""
 
-def check(settings: Settings) -> Iterator[Fault]:
+
+def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     """Yield every fault; which check comes first does not matter."""
     if not settings.listener:
         yield Fault(
@@ -20,20 +24,27 @@ def check(settings: Settings) -> Iterator[Fault]:
             "there is no listener: write [[listener]] and below it, for example, "
             'name = "main", bind = "tcp://127.0.0.1:8080" and plugin = "echo"',
         )
-    yield from _names(settings)
+    yield from _names(settings, plugins)
     yield from _references(settings)
-    yield from _addresses(settings)
-    yield from _kinds(settings)
-    yield from _tls_and_addresses(settings)
-    yield from _files(settings)
+    yield from _addresses(settings, plugins)
+    yield from _kinds(settings, plugins)
+    yield from _tls_and_addresses(settings, plugins)
+    yield from _files(settings, plugins)
 
 
-def _names(settings: Settings) -> Iterator[Fault]:
+def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+    others = {
+        f"{settings.listener[index].name}.{option}"
+        for index, plugin in plugins.items()
+        for option in plugin.binds
+    }
     first: dict[str, KeyPath] = {}
     for index, listener in enumerate(settings.listener):
         path = ("listener", index, "name")
         if first.setdefault(listener.name, path) != path:
             yield Fault(path, "another listener has this name", because=(first[listener.name],))
+        elif listener.name in others:
+            yield Fault(path, "another listener's options listen under this name")
 
 
 def _references(settings: Settings) -> Iterator[Fault]:
@@ -47,35 +58,52 @@ def _references(settings: Settings) -> Iterator[Fault]:
             )
 
 
-def _addresses(settings: Settings) -> Iterator[Fault]:
+def _bound(index: int, listener: Listener, plugins: Plugins) -> Iterator[tuple[KeyPath, Address]]:
+    """Yield all that a listener binds, with its place: its own addresses and its plugin's."""
+    path: KeyPath = ("listener", index)
+    for item, address in enumerate(listener.bind):
+        yield (*path, "bind", item), address
+    if index in plugins:
+        for option, addresses in plugins[index].binds.items():
+            for item, address in enumerate(addresses):
+                yield (*path, "options", option, item), address
+
+
+def _addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     """An address is bound once; standard input and output are one connection."""
     stdio: list[KeyPath] = []
-    bound: dict[tuple[str, object], KeyPath] = {}
+    taken: dict[tuple[str, object], KeyPath] = {}
     for index, listener in enumerate(settings.listener):
-        for item, address in enumerate(listener.bind):
-            path: KeyPath = ("listener", index, "bind", item)
+        for path, address in _bound(index, listener, plugins):
             if address.scheme == "stdio":
                 stdio.append(path)
             elif address.path or address.port:  # on port 0 everybody gets a port of their own
-                first = bound.setdefault(_socket(address), path)
+                first = taken.setdefault(_socket(address), path)
                 if first != path:
                     yield Fault(path, f"{address} is bound already", because=(first,))
     for path in stdio[1:]:
         yield Fault(path, "stdio: may be used only once in a process", because=(stdio[0],))
 
 
-def _kinds(settings: Settings) -> Iterator[Fault]:
-    """Who listens for datagrams has servers that take them: a stream has no boundaries to keep."""
+def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+    """Datagrams are for those who know them: a stream has no boundaries to keep."""
     for index, listener in enumerate(settings.listener):
         upstream = settings.upstream.get(listener.upstream or "")
-        if upstream is None:
-            continue
-        for item, address in enumerate(listener.bind):
-            other = [server for server in upstream.servers if server.whole != address.whole]
+        servers = upstream.servers if upstream else ()
+        plugin = plugins[index].cls if index in plugins else None
+        for path, address in _bound(index, listener, plugins):
+            if address.whole and plugin is not None and not takes_datagrams(plugin):
+                yield Fault(
+                    path,
+                    f"{plugin.__name__} knows streams only, and here datagrams would come: "
+                    "bind it to tcp://",
+                    because=(("listener", index, "plugin"),),
+                )
+            other = [server for server in servers if server.whole != address.whole]
             if other:
                 kinds = ("datagrams", "a stream") if address.whole else ("a stream", "datagrams")
                 yield Fault(
-                    ("listener", index, "bind", item),
+                    path,
                     f"{kinds[0]} would come here, and the server {other[0]} takes {kinds[1]}: "
                     "have both udp://, or neither",
                     because=(("upstream", listener.upstream or "", "servers"),),
@@ -89,17 +117,25 @@ def _socket(address: Address) -> tuple[str, object]:
     return address.scheme.replace("tls", "tcp"), (address.host, address.port)
 
 
-def _tls_and_addresses(settings: Settings) -> Iterator[Fault]:
+def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     for index, listener in enumerate(settings.listener):
         path: KeyPath = ("listener", index)
-        bind, tls = (*path, "bind"), (*path, "tls")
+        tls = (*path, "tls")
+        secure = [place for place, address in _bound(index, listener, plugins) if address.secure]
         if listener.tls is None:
-            for item, address in enumerate(listener.bind):
-                if address.secure:
-                    message = "tls:// needs tls = { certificate = ..., key = ... }"
-                    yield Fault((*bind, item), message, because=(tls,))
-        elif not any(address.secure for address in listener.bind):
-            yield Fault(tls, "is of no use: no address in bind is tls://", because=(bind,))
+            for place in secure:
+                message = "tls:// needs the listener's tls = { certificate = ..., key = ... }"
+                yield Fault(place, message, because=(tls,))
+        elif not secure and index in plugins:
+            where = " or ".join(("bind", *plugins[index].binds))
+            message = f"is of no use: no address in {where} is tls://"
+            yield Fault(tls, message, because=((*path, "bind"), (*path, "options")))
+    for index, plugin in plugins.items():
+        if plugin.tls != UpstreamTls() and not plugin.needs_tls:
+            yield Fault(
+                ("listener", index, "options", "tls"),
+                "is of no use: no other option names a server that is tls://",
+            )
     for name, upstream in settings.upstream.items():
         if upstream.tls != UpstreamTls() and not any(server.secure for server in upstream.servers):
             yield Fault(
@@ -109,7 +145,7 @@ def _tls_and_addresses(settings: Settings) -> Iterator[Fault]:
             )
 
 
-def _files(settings: Settings) -> Iterator[Fault]:
+def _files(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     log = settings.proxy.log
     if log is not None and not log.parent.is_dir():
         yield Fault(("proxy", "log"), f"there is no directory {log.parent}")
@@ -120,6 +156,8 @@ def _files(settings: Settings) -> Iterator[Fault]:
             yield from _authorities(listener.tls.client_ca, (*path, "client_ca"))
             for name, pair in listener.tls.names.items():
                 yield from _key_pair(pair, (*path, "names", name))
+    for index, plugin in plugins.items():
+        yield from _authorities(plugin.tls.ca, ("listener", index, "options", "tls", "ca"))
     for name, upstream in settings.upstream.items():
         yield from _authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
 

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from vcproxy.config.check import check
-from vcproxy.config.options import OptionsError, read_options
+from vcproxy.config.options import OptionsError, read_options, with_places
 from vcproxy.config.place import KeyPath, line_and_column
-from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream, takes_datagrams
+from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
 from vcproxy.config.problem import ConfigError, Fault, Problem
 from vcproxy.config.schema import Listener, Settings, as_json
 
@@ -49,14 +49,15 @@ def load(file: Path) -> Configuration:
         found = explain.faults(error, Settings)
         settings = _settings(salvage.sound_part(tree, found), directory)
     plugins, listeners, refused = _plugins(settings, directory)
-    refused += check(settings)
+    refused += check(settings, plugins)
     if found or refused:
         from vcproxy.config import explain, salvage
 
         found += salvage.news(refused, found)
         raise ConfigError(*explain.placed(found, file, text, tree))
     settings = settings.model_copy(update={"listener": listeners})
-    return Configuration(settings, MappingProxyType(plugins), file)
+    named = {listeners[index].name: plugin for index, plugin in plugins.items()}
+    return Configuration(settings, MappingProxyType(named), file)
 
 
 def effective(configuration: Configuration) -> str:
@@ -102,9 +103,9 @@ def _settings(tree: dict[str, object], directory: Path) -> Settings:
 
 def _plugins(
     settings: Settings, directory: Path
-) -> tuple[dict[str, Plugin], tuple[Listener, ...], list[Fault]]:
-    """Return each listener's plugin, the listeners with complete options, and what is wrong."""
-    plugins: dict[str, Plugin] = {}
+) -> tuple[dict[int, Plugin], tuple[Listener, ...], list[Fault]]:
+    """Return the listeners' plugins, the listeners with complete options, and what is wrong."""
+    plugins: dict[int, Plugin] = {}
     listeners: list[Listener] = []
     refused: list[Fault] = []
     shelf = Plugins()
@@ -116,14 +117,13 @@ def _plugins(
             refused.append(Fault((*path, "plugin"), str(error)))
             continue
         refused += _wrong_upstream(plugin, listener, path)
-        refused += _wrong_bind(plugin, listener, path)
         try:
             options, complete = read_options(plugin, listener.options, directory)
+            plugins[index] = with_places(plugin, options)
         except OptionsError as error:
             within = (*path, "options")
             refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]
         else:
-            plugins[listener.name] = Plugin(plugin, options)
             listeners.append(listener.model_copy(update={"options": complete}))
     return plugins, tuple(listeners), refused
 
@@ -135,17 +135,3 @@ def _wrong_upstream(plugin: type, listener: Listener, path: KeyPath) -> list[Fau
     message = "takes no upstream" if given else 'needs an upstream: write upstream = "NAME"'
     fault = Fault((*path, "upstream"), f"{plugin.__name__} {message}", because=((*path, "plugin"),))
     return [fault]
-
-
-def _wrong_bind(plugin: type, listener: Listener, path: KeyPath) -> list[Fault]:
-    if takes_datagrams(plugin):
-        return []
-    message = (
-        f"{plugin.__name__} knows streams only, and here datagrams would come: bind it to tcp://"
-    )
-    because = ((*path, "plugin"),)
-    return [
-        Fault((*path, "bind", item), message, because=because)
-        for item, address in enumerate(listener.bind)
-        if address.whole
-    ]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from vcproxy.config.plugin import failed, options_type
+from vcproxy.config.plugin import Places, Plugin, failed, options_type
 from vcproxy.config.problem import Fault
 from vcproxy.config.schema import as_json
+from vcproxy.engine.address import Address
 
 
 class OptionsError(Exception):
@@ -44,4 +45,21 @@ def read_options(
 
         raise OptionsError(*explain.faults(error, kind)) from None
     except Exception as error:  # whatever else an author's own validators raise
+        raise OptionsError(Fault((), str(failed(error)))) from None
+
+
+def with_places(plugin: type, options: object) -> Plugin:
+    """Return a plugin with its options, and the addresses that it says they name.
+
+    Raises OptionsError.
+    """
+
+    def places(hook: str) -> dict[str, tuple[Address, ...]]:
+        ask = getattr(plugin, hook, None)
+        named: Places = ask(options) if ask is not None else {}
+        return {option: tuple(addresses) for option, addresses in named.items()}
+
+    try:
+        return Plugin(plugin, options, places("binds"), places("connects"))
+    except Exception as error:  # whatever an author's own code raises
         raise OptionsError(Fault((), str(failed(error)))) from None

@@ -7,7 +7,8 @@ file's code anew, so that a reload serves what the file says now.
 
 import importlib
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,11 @@ from typing import TypeGuard
 
 import vcproxy
 from vcproxy.config.problem import did_you_mean
-from vcproxy.config.schema import plugin_place
+from vcproxy.config.schema import UpstreamTls, plugin_place
+from vcproxy.engine.address import Address
+
+Places = Mapping[str, Sequence[Address]]
+"""Addresses, by the option that names them."""
 
 BUNDLED = Path(vcproxy.__file__).parents[1] / "plugins"
 
@@ -30,6 +35,21 @@ class Plugin:
 
     cls: type
     options: object
+    binds: Places = field(default_factory=dict)
+    """Where else it listens."""
+    connects: Places = field(default_factory=dict)
+    """Where it connects to beside its upstream."""
+
+    @property
+    def tls(self) -> UpstreamTls:
+        """How those of `connects` on tls:// are verified: the option `tls`, if there is one."""
+        told = getattr(self.options, "tls", None)
+        return told if isinstance(told, UpstreamTls) else UpstreamTls()
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether one of `connects` is tls://."""
+        return any(address.secure for places in self.connects.values() for address in places)
 
 
 class Plugins:

@@ -132,6 +132,10 @@ Endpoint = Annotated[
 """An address written as a URI. Authors may use it in their plugin's Options."""
 
 
+Target = Annotated[Endpoint, AfterValidator(_server)]
+"""An address that can be connected to. Authors may use it in their plugin's Options."""
+
+
 class Table(BaseModel):
     """A table of the file: strict, closed and frozen."""
 
@@ -262,9 +266,7 @@ class UpstreamTls(Table):
 class Upstream(Table):
     """Servers that do the same work."""
 
-    servers: Annotated[
-        tuple[Annotated[Endpoint, AfterValidator(_server)], ...], AfterValidator(_not_empty)
-    ]
+    servers: Annotated[tuple[Target, ...], AfterValidator(_not_empty)]
     """The servers' addresses, at least one."""
 
     balance: Literal["round_robin"] = "round_robin"

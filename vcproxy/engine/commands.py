@@ -10,6 +10,7 @@ from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
+    from vcproxy.engine.fan import Fan
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.outgoing import Outgoing
@@ -88,6 +89,13 @@ class EndBridge:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Give all that are level in a fan what comes next; see Fan."""
+
+    fan: Fan
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeAccept:
     """The listener may accept again: connections have gone."""
 
@@ -95,5 +103,14 @@ class ResumeAccept:
 
 
 Command = (
-    Resolve | Connect | Hear | ShutdownWrite | Close | Call | StartBridge | EndBridge | ResumeAccept
+    Resolve
+    | Connect
+    | Hear
+    | ShutdownWrite
+    | Close
+    | Call
+    | StartBridge
+    | EndBridge
+    | Spread
+    | ResumeAccept
 )

@@ -192,7 +192,7 @@ class Engine:
         Outgoing(vc, cont, target, tls, server_name or target.host, timeout)
         return vc
 
-    def hear(self, cont: Continuation, address: Address) -> NetVConnection:
+    def hear(self, cont: Continuation, address: Address, *, timeout: float = 0.0) -> NetVConnection:
         """Hear what anybody sends to a udp address of this host, or to a multicast group.
 
         Delivers CONNECTED with the VC, which is whole and can only be read; or ERROR with the VC,
@@ -200,7 +200,7 @@ class Engine:
         """
         cont.mutex.require("hear()")
         vc = self._asked(cont, address)
-        Outgoing(vc, cont, address, None, "", 0.0, Hear)
+        Outgoing(vc, cont, address, None, "", timeout, Hear)
         return vc
 
     def _asked(self, cont: Continuation, address: Address) -> NetVConnection:

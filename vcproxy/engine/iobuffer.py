@@ -104,7 +104,7 @@ class IOBuffer:
         """Bytes that its blocks occupy."""
         self.written = 0
         """Bytes ever written."""
-        self.readers: list[Reader] = []
+        self.readers: dict[Reader, None] = {}
         """Who is in it: to be looked at, not touched."""
         self._first = 0  # the number of blocks[0] in the sequence of all blocks
         self._behind = 0  # how many readers have not passed blocks[0]
@@ -116,6 +116,11 @@ class IOBuffer:
     def room(self) -> int:
         """How many bytes may be read into it before it is full; 0 when it is."""
         return max(self.water_mark - self.held, 0)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be put into it."""
+        return self.held >= self.water_mark
 
     def reader(self) -> Reader:
         """A new reader, at the end: it sees what is written from now on."""
@@ -191,12 +196,25 @@ class IOBuffer:
         self.written += size
         self.memory.used += capacity
 
+    def compact(self) -> None:
+        """Copy what came last out of its slab, unless it fills it: somebody needs it for a time.
+
+        So the buffer occupies little more than its bytes. No views of it may be in use.
+        """
+        block = self.blocks[-1] if self.blocks else b""
+        waste = _capacity(block) - len(block)
+        if waste > COPY_OUT:
+            self.blocks[-1] = bytes(block)
+            self.held -= waste
+            self.memory.used -= waste
+            self.memory.drop(block)
+
     def __del__(self) -> None:
         # A forgotten buffer holds no memory any more; its owner should have closed the readers.
         self.memory.used -= self.held
 
     def _join(self, reader: Reader) -> Reader:
-        self.readers.append(reader)
+        self.readers[reader] = None
         if self.blocks and reader._block == self._first:
             self._behind += 1
         return reader
@@ -285,6 +303,32 @@ class Reader:
                 break
         return views
 
+    def batch(self, limit: int) -> list[Block]:
+        """The next blocks, uncopied: the first, and more as long as all are `limit` bytes at most.
+
+        Valid until it is consumed.
+        """
+        blocks = self.buffer.blocks
+        start = end = self._block - self.buffer._first
+        size = -self._offset
+        while end < len(blocks):
+            size += len(blocks[end])
+            if size > limit and end > start:
+                break
+            end += 1
+        batch = blocks[start:end]
+        if self._offset and batch:
+            batch[0] = memoryview(batch[0])[self._offset :]
+        return batch
+
+    def drop(self, limit: int, keep: int = 0) -> int:
+        """Pass whole blocks until at most `limit` bytes or `keep` blocks are left: how many."""
+        dropped = 0
+        while self.blocks > keep and self.avail > limit:
+            self.consume(self.next_size)
+            dropped += 1
+        return dropped
+
     def peek(self, limit: int | None = None) -> bytes:
         """Copy what comes next, at most `limit` bytes, without consuming it."""
         return b"".join(self.views(self.avail if limit is None else limit, max_views=None))
@@ -301,10 +345,18 @@ class Reader:
         self.consume(len(data))
         return data
 
+    @property
+    def next_size(self) -> int:
+        """Bytes of the next block, or of the rest of it. There is one."""
+        return len(self.buffer.blocks[self._block - self.buffer._first]) - self._offset
+
     def read_block(self) -> bytes:
-        """Copy the next block, or the rest of it, and consume it: of a whole buffer, a message."""
+        """Consume the next block, or the rest of it, and return it: of a whole buffer, a message.
+
+        There is one.
+        """
         block = self.buffer.blocks[self._block - self.buffer._first]
-        data = bytes(memoryview(block)[self._offset :])
+        data = bytes(memoryview(block)[self._offset :]) if self._offset else bytes(block)
         self.consume(len(data))
         return data
 
@@ -335,7 +387,7 @@ class Reader:
         """Leave the buffer: what only this reader still needed is dropped. Twice is harmless."""
         buffer = self.buffer
         if self in buffer.readers:
-            buffer.readers.remove(self)
+            del buffer.readers[self]
             behind, self._block = self._block, -1
             self.position = buffer.written
             if buffer.blocks and behind == buffer._first:

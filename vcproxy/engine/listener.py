@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One named listener, at one or more addresses. Its connections may go to several engines.
+    """One named listener, at one or more addresses. Its connections may go to several engines,
+    unless it is pinned.
 
     The driver's obligations: ask `admits()` before each accept and stop accepting when it says
     no, until ResumeAccept (datagrams from new sources are dropped meanwhile); say `came()` for
@@ -35,6 +36,8 @@ class Listener:
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000
+    pinned: bool = False
+    """Whether all its connections stay on `home`."""
     _came: int = 0
     _went: dict[Engine, int] = field(default_factory=dict)
     _paused: bool = False

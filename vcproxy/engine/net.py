@@ -6,7 +6,7 @@ purpose, with everything looked up once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,6 +45,13 @@ class Port(Protocol):
 
         It is called under the lock: it reports nothing to the engine before it has returned.
         """
+
+
+class WholePort(Port, Protocol):
+    """A port of messages: what is pushed or written is one message for each block."""
+
+    def push_each(self, blocks: Sequence[Block]) -> int:
+        """Push several; return how many bytes were taken, of whole messages."""
 
 
 class NetVConnection(VConnection):
@@ -272,6 +279,8 @@ class NetVConnection(VConnection):
         if partner is not None:
             vio.bulk = vio.bulk + 1 if count >= BULK_READ else 0
             partner.vc.look_again(False)
+        elif vio.fan is not None:
+            vio.fan.progress(vio)
         elif not vio.pending and not vio.over:
             vio.pending = True
             engine.queue.append((vio, Event.READ_READY, vio))
@@ -325,8 +334,9 @@ class NetVConnection(VConnection):
         if not mutex.try_acquire(engine):
             mutex.park(engine, partial(self.look_again, False))
             return None
-        if vio.live:
-            reader: Reader = vio.store  # type: ignore[assignment]
+        reader: Reader = vio.store  # type: ignore[assignment]
+        fan = vio.fan
+        if vio.live and (fan is None or reader is not fan.place):  # a fan feeds who is level
             avail = reader.buffer.written - reader.position
             if vio.nbytes is not None:
                 avail = min(avail, vio.nbytes - vio.ndone)
@@ -362,6 +372,8 @@ class NetVConnection(VConnection):
                     vc._bridge(source, vio)
                 if vc.full:
                     vc.look_again(True)
+        elif vio.fan is not None:
+            vio.fan.progress(vio)
         elif not vio.pending and not vio.over:
             vio.pending = True
             engine.queue.append((vio, Event.WRITE_READY, vio))

@@ -10,6 +10,7 @@ from vcproxy.engine.iobuffer import IOBuffer, Reader
 if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.fan import Fan
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vconnection import VConnection
@@ -27,6 +28,7 @@ class VIO:
         "bridge",
         "bulk",
         "cont",
+        "fan",
         "live",
         "mutex",
         "nbytes",
@@ -63,6 +65,7 @@ class VIO:
         self.straight: NetVConnection | None = None
         self.bulk = 0
         self.bridge: Bridge | None = None
+        self.fan: Fan | None = None
 
     def __repr__(self) -> str:
         goal = "" if self.nbytes is None else f"/{self.nbytes}"
@@ -123,6 +126,8 @@ class VIO:
         """Queue READ_READY or WRITE_READY, unless one is pending; a partner is told directly."""
         if self.partner is not None:
             self.partner.reenable()
+        elif self.fan is not None:
+            self.fan.progress(self)
         elif not self.pending:
             self.pending = True
             self.signal(Event.READ_READY if self.reads else Event.WRITE_READY)
@@ -148,6 +153,8 @@ class VIO:
         self.live = False
         self.cont = None
         self.uncouple()
+        if self.fan is not None:
+            self.fan.leave(self)
 
     def uncouple(self) -> None:
         """Have both sides tell their continuations again. A bridge ends, soon. See `couple`."""

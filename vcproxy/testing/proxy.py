@@ -7,13 +7,24 @@
         assert server.received == b"ping"
 
 It runs the plugin only: no configuration is read, and nothing of the operating system is used.
+
+A program is tested as a session is. Where its options name addresses, clients come in there too,
+`proxy.client("subscribers")`, and what it connects to is a scripted server:
+
+    options = Relay.Options(subscribers=(HERE,), targets=(Address.parse("tcp://sink:1"),))
+    with SimulatedProxy(Relay, options=options) as proxy:
+        subscriber, target = proxy.client("subscribers"), proxy.server("tcp://sink:1")
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias
 
+from vcproxy.business.program import Program
+from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Simulation
@@ -23,15 +34,23 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.servers import RoundRobin, Server
 
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+
+    Acceptor: TypeAlias = Callable[[NetVConnection], Continuation | None]
+
+NAME = "proxy"
+"""The listener's."""
+
 
 class SimulatedProxy:
     """One listener that a plugin serves, and its upstream.
 
     Args:
-        plugin: the class; a session of it is made for each client.
+        plugin: the class; a session of it is made for each client, or one program for all.
         servers: the names of the upstream's servers, in order. None: there is no upstream.
-        refusing: those of them that refuse connections.
-        options: the plugin's own.
+        refusing: those that refuse connections. A server that the options name goes by its URI.
+        options: the plugin's own. Their addresses are met in plain, tls:// ones too.
         datagrams: whether clients and servers are at udp://: see `datagram_client`.
         max_connections: clients at a time.
         seed, faults: see Simulation. Without faults all is instant and nothing is lost.
@@ -41,7 +60,7 @@ class SimulatedProxy:
 
     def __init__(
         self,
-        plugin: type[Session],
+        plugin: type[Session | Program],
         servers: Sequence[str] = ("server",),
         *,
         refusing: Sequence[str] = (),
@@ -58,10 +77,12 @@ class SimulatedProxy:
         self.sim = Simulation(seed, faults)
         self.sessions: list[Session] = []
         """One for each client that was accepted, in that order."""
+        self.printed: list[str] = []
+        """What a program has written on standard error."""
         scheme = "udp" if datagrams else "tcp"
         addresses = [Address(scheme, name, 1) for name in servers]
         self.service = Service(
-            name="proxy",
+            name=NAME,
             options=options,
             upstream=RoundRobin([Server(address) for address in addresses]) if servers else None,
             connect_s=connect_s,
@@ -69,20 +90,33 @@ class SimulatedProxy:
             active_s=active_s,
             half_close=half_close,
         )
-        self._plugin = plugin
-        there = [address for address in addresses if address.host not in refusing]
+        named = {address.host: address for address in addresses}
+        named |= {str(each): each for each in chain(*plugin.connects(options).values())}
         self._servers: dict[str, Answerer] = {}
         self._datagram_servers: dict[str, DatagramPeer] = {}
-        for address in there:
-            if datagrams:
-                self._datagram_servers[address.host] = self.sim.datagram_server(address)
+        for name, address in named.items():
+            if name in refusing:
+                continue
+            if address.scheme == "udp":
+                self._datagram_servers[name] = self.sim.datagram_server(address)
             else:
-                self._servers[address.host] = self.sim.server(address)
+                self._servers[name] = self.sim.server(address)
         self._met = dict.fromkeys(self._servers, 0)
-        driver = self.sim.driver("proxy")
+        driver = self.sim.driver(NAME)
         self.engine = driver.engine
-        listener = Listener("proxy", self._accept, self.engine, max_connections=max_connections)
-        self._address = driver.listen(Address(scheme, "proxy"), listener)
+        self.programs = Programs(self.engine, self.printed.append)
+        """The one program, if the plugin is one: it can be told of a Signal, or stopped."""
+        doors: dict[str, Sequence[Address]] = {"": [Address(scheme, NAME)]}
+        if issubclass(plugin, Program):
+            doors |= plugin.binds(options)
+        accept = self._acceptor(plugin)
+        self._doors = {
+            option: [
+                driver.listen(place, self._listener(option, accept, max_connections))
+                for place in places
+            ]
+            for option, places in doors.items()
+        }
 
     def __enter__(self) -> SimulatedProxy:
         return self
@@ -95,13 +129,21 @@ class SimulatedProxy:
     ) -> None:
         self.sim.__exit__(kind, error, traceback)
 
-    def client(self) -> Peer:
-        """A client that connects as soon as something is run."""
-        return self.sim.client(self._address)
+    @property
+    def program(self) -> Program:
+        """The program. Raises KeyError for a session."""
+        return self.programs[NAME]
+
+    def client(self, option: str = "", number: int = 0) -> Peer:
+        """A client that connects as soon as something is run.
+
+        It comes in at the listener's own address, or at one that an option names.
+        """
+        return self.sim.client(self._doors[option][number])
 
     def datagram_client(self) -> DatagramPeer:
         """A client of the proxy, where that has `datagrams`."""
-        return self.sim.datagram_client(self._address)
+        return self.sim.datagram_client(self._doors[""][0])
 
     def datagram_server(self, name: str = "server") -> DatagramPeer:
         """That server, where the proxy has `datagrams`."""
@@ -136,7 +178,17 @@ class SimulatedProxy:
         """The lines that were logged, as "level: text"."""
         return [f"{level}: {text}" for _, level, text in self.sim.log]
 
-    def _accept(self, client: NetVConnection) -> None:
-        session = self._plugin(client, self.service)
-        self.sessions.append(session)
-        session.start()
+    def _listener(self, option: str, accept: Acceptor, max_connections: int) -> Listener:
+        name = f"{NAME}.{option}".rstrip(".")
+        return Listener(name, accept, self.engine, max_connections=max_connections)
+
+    def _acceptor(self, plugin: type[Session | Program]) -> Acceptor:
+        if issubclass(plugin, Program):
+            return self.programs.acceptor(plugin, self.service)
+
+        def accept(client: NetVConnection) -> None:
+            session = plugin(client, self.service)
+            self.sessions.append(session)
+            session.start()
+
+        return accept

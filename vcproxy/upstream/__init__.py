@@ -1,1 +1,1 @@
-"""Upstreams: the servers behind a listener, and which of them to try."""
+"""Upstreams: the servers behind a listener, which of them to try, and when again."""

@@ -23,6 +23,7 @@ from vcproxy.drivers.epoll.splice import PipePool, Splice
 from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
 from vcproxy.drivers.epoll.tls_port import TlsPort
+from vcproxy.drivers.spreading import spread
 from vcproxy.drivers.tls import TlsFilter
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
@@ -35,6 +36,7 @@ from vcproxy.engine.commands import (
     Resolve,
     ResumeAccept,
     ShutdownWrite,
+    Spread,
     StartBridge,
 )
 from vcproxy.engine.engine import Engine
@@ -91,6 +93,7 @@ class EpollDriver:
             Call: self._call,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
+            Spread: spread,
             ResumeAccept: self._resume_accept,
         }
         engine.clock(monotonic())
@@ -245,8 +248,8 @@ class EpollDriver:
                 return
 
     def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
-        """Give an accepted socket to the next driver of the team."""
-        driver = self.team[self._dealt % len(self.team)]
+        """Give an accepted socket to the next driver of the team, or keep it if it is pinned."""
+        driver = self if listener.pinned else self.team[self._dealt % len(self.team)]
         self._dealt += 1
         if driver is self:
             self.adopt(listener, sock, peer, tls)

@@ -14,6 +14,7 @@ from vcproxy.drivers.sim.datagram import SimDatagramPort, SimSources
 from vcproxy.drivers.sim.link import Endpoint
 from vcproxy.drivers.sim.port import SimPipe, SimPort
 from vcproxy.drivers.sim.secure import over
+from vcproxy.drivers.spreading import spread
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
     Call,
@@ -25,6 +26,7 @@ from vcproxy.engine.commands import (
     Resolve,
     ResumeAccept,
     ShutdownWrite,
+    Spread,
     StartBridge,
 )
 from vcproxy.engine.engine import Engine
@@ -80,6 +82,7 @@ class SimDriver:
             Call: self._call,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
+            Spread: spread,
             ResumeAccept: self._resume_accept,
         }
 
@@ -171,7 +174,7 @@ class SimDriver:
                 self.engine.accept_failed(listener, error)
             else:
                 listener.came()
-                driver = self.team[self._dealt % len(self.team)]
+                driver = self if listener.pinned else self.team[self._dealt % len(self.team)]
                 self._dealt += 1
                 tls = listener.tls if accepting.acceptor.address.secure else None
                 adopt = partial(driver.adopt, listener, backlog.popleft(), tls)

@@ -1,0 +1,15 @@
+"""relay: one source, any number of sinks, and none is slowed by the slowest.
+
+[listener.options]
+subscribers = "tcp://127.0.0.1:7101"
+framing = "lines"
+on_lag = "drop_oldest"
+"""
+
+from __future__ import annotations
+
+from vcproxy.business import relay
+
+
+class Relay(relay.Relay):
+    """Relays what it is given, unchanged."""

@@ -1,0 +1,160 @@
+"""A plugin that lives as long as its listener: more places to listen at, servers of its own."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter, Tools
+from tests.e2e.running import Server, connect, exactly, refusing
+from tests.e2e.test_signals import refuses, rewrite
+
+BOARD = '''
+from dataclasses import dataclass
+
+from vcproxy.api import Endpoint, Event, Link, LinkUp, Program, Target, UpstreamTls
+from vcproxy.business.stream import Outgoing
+
+
+class Board(Program):
+    """Tells each client by which door it came in, and says "news" to its target."""
+
+    @dataclass(frozen=True)
+    class Options:
+        side: tuple[Endpoint, ...] = ()
+        target: Target | None = None
+        tls: UpstreamTls = UpstreamTls()
+
+    @classmethod
+    def binds(cls, options):
+        return {"side": options.side}
+
+    @classmethod
+    def connects(cls, options):
+        return {"target": (options.target,) if options.target else ()}
+
+    def start(self):
+        options, tls = self.service.options, self.service.connect_tls
+        if options.target is not None:
+            Link(self, options.target, name=f"board {options.target}", tls=tls).start()
+
+    def handle_event(self, key, data):
+        if key is Event.ACCEPT:
+            assert data.engine is self.engine
+            self.say(data, self.entrance(data) or "front")
+        elif key is LinkUp:
+            self.write(f"up {data.link.target}")
+            self.say(data.vc, "news")
+        elif key in (Event.EOS, Event.ERROR):
+            data.vc.do_io_close()
+
+    def say(self, vc, text):
+        Outgoing(self, vc, text.encode() + b"\\n")
+        vc.do_io_read(self, None, self.engine.buffer())
+'''
+
+
+@pytest.fixture(autouse=True)
+def _board(tmp_path: Path) -> None:
+    (tmp_path / "board.py").write_text(BOARD)
+
+
+def board(options: str, more: str = "") -> str:
+    """A configuration with the board on two net threads."""
+    return f"""
+[proxy]
+net_threads = 2
+
+[[listener]]
+name = "board"
+bind = "tcp://127.0.0.1:0"
+plugin = "board.py"
+options = {{ {options} }}
+{more}
+"""
+
+
+def test_it_knows_by_which_address_a_client_came_and_all_stay_on_one_thread(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    running = proxy(board(f'side = ["tcp://127.0.0.1:0", "unix:{tmp_path}/side"]'))
+    tcp, unix = running.uris("board.side")
+    assert unix == f"unix:{tmp_path}/side"
+    for _ in range(2):  # dealt in turn, they would come to both threads
+        with running.connect("board") as client:
+            assert exactly(client, 6) == b"front\n"
+    for uri in (tcp, unix):
+        with connect(uri) as client:
+            assert exactly(client, 5) == b"side\n"
+
+
+def test_such_an_address_has_the_tls_and_the_limits_of_the_listener(
+    proxy: Starter, certificates: Certificates
+) -> None:
+    certificate, key = certificates.issue("localhost")
+    running = proxy(
+        board(
+            'side = ["tls://127.0.0.1:0"]',
+            f'tls = {{ certificate = "{certificate}", key = "{key}" }}\n'
+            "limits = { max_connections = 1 }",
+        )
+    )
+    trust = ssl.create_default_context(cafile=certificates.ca)
+    sock = running.connect("board.side")
+    with trust.wrap_socket(sock, server_hostname="localhost") as client:
+        assert client.recv(100) == b"side\n"
+        with running.connect("board.side") as second:
+            second.settimeout(0.1)
+            with pytest.raises(TimeoutError):  # the kernel has it, nobody accepts it
+                trust.wrap_socket(second, server_hostname="localhost")
+
+
+def test_it_comes_and_goes_with_a_reload_and_goes_with_a_drain(proxy: Starter) -> None:
+    one, two = refusing(), refusing()
+    running = proxy(board(f'side = ["{one}"]'))
+    with running.connect("board.side") as old:
+        assert exactly(old, 5) == b"side\n"
+        rewrite(running, board(f'side = ["{one}", "{two}"]'))
+        running.at_rest += 1
+        assert running.uris("board.side") == [one, two]
+        rewrite(running, board(f'side = ["{two}"]'))
+        running.at_rest -= 1
+        running.signal(signal.SIGTERM)
+        running.wait_for("draining 1 connections")
+        assert refuses(running, "board")
+        old.sendall(b"still here")
+    assert running.wait() == 0
+
+
+def test_an_address_that_is_taken_is_named(proxy: Starter) -> None:
+    with Server() as taken:
+        running = proxy(board(""))
+        rewrite(running, board(f'side = ["{taken.uri}"]'))
+        running.wait_for(f"listener.board.side: cannot listen at {taken.uri}: address already in")
+
+
+def test_a_target_is_tried_until_it_is_there(proxy: Starter) -> None:
+    uri = refusing()
+    running = proxy(board(f'target = "{uri}"'))
+    running.wait_for(rf"board {uri}: connection refused; trying again in \d+ms")
+
+
+def test_a_target_over_tls_is_verified(
+    proxy: Starter, tools: Tools, certificates: Certificates
+) -> None:
+    certificate, key = certificates.issue("localhost")
+    port = refusing().rpartition(":")[2]
+    tools.serve(
+        f"tcp://localhost:{port}",
+        *("openssl", "s_server", "-accept", port, "-quiet"),
+        *("-cert", str(certificate), "-key", str(key)),
+    )
+    uri = f"tls://localhost:{port}"
+    running = proxy(board(f'target = "{uri}"'))
+    running.wait_for(f"board {uri}: .*certificate is refused: unknown CA.*; trying again in")
+    trusting = proxy(board(f'target = "{uri}", tls = {{ ca = "{certificates.ca}" }}'))
+    trusting.wait_for(f"^up {uri}$")
+    trusting.at_rest += 1

@@ -1,0 +1,169 @@
+"""OneWayMultiTunnel under every fault, with every policy, from seeds.
+
+Each sink gets whole messages, each once, in their order. One that blocks and stays connected gets
+all from its joining on. The tunnel ends when the rule says so, and not before. Nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import partial
+from random import Random
+
+import pytest
+
+from tunnels.done import Reason, SinkDone, TunnelDone
+from tunnels.history import History
+from tunnels.lag import Lag, OnLag
+from tunnels.one_way_multi import Ends, OneWayMultiTunnel
+from vcproxy.drivers.sim import Faults, Peer, Simulation, seeds
+from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vconnection import VConnection
+
+SEEDS = list(seeds(500))
+MESSAGES = 120
+POLICIES: list[OnLag] = ["block", "drop_oldest", "drop_newest", "disconnect"]
+RULES: list[Ends] = ["last", "any_required", "never"]
+MOST = 5000
+
+
+class Consumer:
+    """One sink: the peer at the far end, and how it was added."""
+
+    peer: Peer
+
+    def __init__(self, policy: OnLag, random: Random) -> None:
+        self.policy = policy
+        self.required = random.random() < 0.3
+        self.late = random.random() < 0.5
+        self.joined: int | None = None
+        """How many messages had been said before."""
+
+    def accept(self, speaker: Speaker, vc: NetVConnection) -> Continuation:
+        vc.join(speaker.mutex)
+        return speaker
+
+
+class Speaker(Continuation):
+    """Owns the tunnel: says one message after the other, adds who comes, closes who is done."""
+
+    def __init__(self, engine: Engine, seed: int, ends: Ends) -> None:
+        super().__init__(engine, Mutex())
+        self.random = Random(seed)
+        self.ends = ends
+        self.said: list[bytes] = []
+        self.done: TunnelDone | None = None
+        self.gone: list[SinkDone] = []
+        self.by_name: dict[str, Consumer] = {}
+        self.consumers: dict[VConnection, Consumer] = {}
+        history = History(bytes=self.random.choice([0, 3000]))
+        with self.mutex.hold(engine):
+            self.tunnel = OneWayMultiTunnel(
+                self, whole=True, ends=ends, history=history, patience_s=30.0
+            )
+            self.tunnel.start()
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        if callable(data):
+            data()
+        elif isinstance(data, NetVConnection):
+            assert data.listener is not None
+            self._add(data, self.by_name[data.listener.name])
+        elif isinstance(data, SinkDone):
+            self.gone.append(data)
+            data.sink.do_io_close(None if data.reason is Reason.EOS else ConnectionError())
+        elif isinstance(data, TunnelDone):
+            assert self.done is None, "it is said once"
+            self.done = data
+            for vc in list(self.mutex.vcs):
+                vc.do_io_close()
+
+    def _add(self, vc: NetVConnection, consumer: Consumer) -> None:
+        consumer.joined = len(self.said)
+        self.consumers[vc] = consumer
+        self.tunnel.add(
+            vc,
+            required=consumer.required,
+            lag=Lag(MOST, consumer.policy),
+            join="tail" if consumer.late else "head",
+        )
+
+    def speak(self) -> None:
+        """Say the next message if there is room, and go on."""
+        if len(self.said) == MESSAGES:
+            self.tunnel.finish()
+        elif self.done is None:
+            if not self.tunnel.full:
+                size = self.random.choice([1, 30, 900, 4000])
+                message = b"%d:%s\n" % (len(self.said), b"x" * size)
+                self.said.append(message)
+                self.tunnel.say([message])
+            pause = self.random.choice([0.0, 0.001, 0.02])
+            self.engine.schedule_in(pause, self, "act", self.speak)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_sink_gets_whole_messages_in_order(seed: int) -> None:
+    random = Random(seed)
+    with Simulation(seed, Faults.all().some(random)) as sim:
+        drivers = [sim.driver(f"engine {n}") for n in range(random.choice([1, 1, 2]))]
+        drivers[0].team = drivers
+        speaker = Speaker(drivers[0].engine, seed, random.choice(RULES))
+
+        for number in range(5):
+            consumer = Consumer(random.choice(POLICIES), random)
+            listener = Listener(f"{number}", partial(consumer.accept, speaker), speaker.engine)
+            address = drivers[0].listen(Address("tcp", "relay"), listener)
+            consumer.peer = sim.client(address)
+            speaker.by_name[listener.name] = consumer
+            at = random.uniform(0.0, 1.0)
+            act = random.choice(["stall", "end", "reset", "nothing", "nothing"])
+            if act != "nothing":
+                sim.timeline.after(at, getattr(consumer.peer, act))
+            if act == "stall":
+                sim.timeline.after(at + random.choice([0.5, 60.0]), consumer.peer.resume)
+        speaker.engine.schedule_in(0.2, speaker, "act", speaker.speak)
+        sim.run(limit=36_000)
+        judge(speaker)
+        for driver in drivers:
+            assert driver.engine.memory.used == 0
+
+
+def judge(speaker: Speaker) -> None:
+    """Look at what each consumer got, and at the end."""
+    gone = {done.sink: done for done in speaker.gone}
+    for vc, consumer in speaker.consumers.items():
+        got = consumer.peer.received.split(b"\n")
+        rest = got.pop()
+        complete = gone[vc].reason is Reason.EOS if vc in gone else False
+        if complete and consumer.peer.ended:
+            assert rest == b"", "half a message, then the end"
+        numbers = [int(message.partition(b":")[0]) for message in got]
+        assert [message + b"\n" for message in got] == [speaker.said[n] for n in numbers]
+        assert numbers == sorted(set(numbers)), "out of order, or twice"
+        if consumer.policy == "block" and numbers:
+            first, last = numbers[0], numbers[-1]
+            assert numbers == list(range(first, last + 1)), "block has lost something"
+            assert first <= (consumer.joined or 0)
+            if complete and consumer.peer.ended:
+                assert last == MESSAGES - 1
+    obeyed(speaker, gone)
+
+
+def obeyed(speaker: Speaker, gone: dict[VConnection, SinkDone]) -> None:
+    """Whether the tunnel ended as `ends` says."""
+    lost = [done for done in speaker.gone if done.reason is not Reason.EOS]
+    required = [done for done in lost if speaker.consumers[done.sink].required]
+    assert speaker.done is not None
+    early = speaker.done.reason is not Reason.EOS
+    if speaker.ends == "never":
+        assert not early
+    elif speaker.ends == "any_required":
+        assert not early or required
+    elif early:
+        assert all(vc in gone for vc in speaker.consumers if vc is not lost[-1].sink)

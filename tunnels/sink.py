@@ -1,0 +1,116 @@
+"""Sink: one consumer of a OneWayMultiTunnel, and what it has to do without when it is slow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnels.done import Dropped, Flow
+from vcproxy.engine.iobuffer import IOBuffer
+
+if TYPE_CHECKING:
+    from tunnels.lag import Lag
+    from vcproxy.engine.iobuffer import Reader
+    from vcproxy.engine.vconnection import VConnection
+    from vcproxy.engine.vio import VIO
+
+
+@dataclass(slots=True, eq=False)
+class Sink:
+    """Its VC, the write that feeds it, and how it stands.
+
+    What waits for it lies before the write's reader in the buffer of all. Or it is on a detour: it
+    is given something of its own first, and then goes on at `resumes`. So it can finish a message
+    whose successors have been dropped, without holding them.
+    """
+
+    vc: VConnection
+    vio: VIO
+    watched: VIO | None
+    """The read that sees it end."""
+    grant: Lag
+    required: bool
+    mute: bool
+    """Whether it goes when it says anything."""
+    joined: int
+    """The place in the source's bytes where it began."""
+    resumes: Reader | None = None
+    lags: bool = False
+    """Whether the owner has been told that it does."""
+    dropped: int = 0
+    dropped_bytes: int = 0
+
+    @property
+    def lag(self) -> int:
+        """Bytes that wait for it."""
+        ahead = self.resumes.avail if self.resumes is not None else 0
+        return self.vio.reader.avail + ahead
+
+    @property
+    def excessive(self) -> bool:
+        """Whether more waits for it than it is granted."""
+        if self.resumes is not None and self.grant.then == "drop_newest":
+            return self.resumes.avail > 0
+        return self.lag > self.grant.most
+
+    @property
+    def losses(self) -> Dropped:
+        """What it did not get."""
+        return Dropped(self.dropped, self.dropped_bytes)
+
+    def flow(self, source: str) -> Flow:
+        """What was brought since it joined, and what it has got of that."""
+        shared = (self.resumes or self.vio.reader).buffer
+        return Flow(source, self.vc.name, shared.written - self.joined, self.vio.ndone)
+
+    # -- dropping ----------------------------------------------------------------------------
+
+    def drop(self) -> None:
+        """Drop messages, by its policy, until no more waits than it is granted."""
+        oldest = self.grant.then == "drop_oldest"
+        if self.resumes is None:
+            self._detour(oldest)
+        reader = self.resumes or self.vio.reader
+        before = reader.avail
+        if oldest:
+            self.dropped += reader.drop(self.grant.most - (self.lag - before), keep=1)
+        else:
+            self.dropped += reader.drop(0)
+        self.dropped_bytes += before - reader.avail
+
+    def _detour(self, oldest: bool) -> None:
+        """Set apart what it gets in any case: the rest of a message, or all that is granted."""
+        reader, most = self.vio.reader, self.grant.most
+        if oldest and not reader.begun:
+            return
+        own = IOBuffer(reader.buffer.memory, whole=True)
+        first = own.reader()
+        own.write(reader.read_block())
+        while not oldest and reader.blocks and own.held + reader.next_size <= most:
+            own.write(reader.read_block())
+        self.vio.store, self.resumes = first, reader
+
+    def resume(self) -> bool:
+        """End a detour, if it has got what was set apart: whether it has."""
+        own = self.vio.reader
+        if self.resumes is None or own.avail:
+            return False
+        own.close()
+        self.vio.store, self.resumes = self.resumes, None
+        return True
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """WRITE_COMPLETE is to come when it has what waits for it."""
+        self.vio.nbytes = self.vio.ndone + self.lag
+        self.vio.reenable()
+
+    def retire(self) -> None:
+        """Nothing of it is delivered any more, and it holds nothing."""
+        for vio in (self.vio, self.watched):
+            if vio is not None:
+                vio.retire()
+        self.vio.reader.close()
+        if self.resumes is not None:
+            self.resumes.close()

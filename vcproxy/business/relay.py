@@ -1,0 +1,369 @@
+"""Relay: what producers say goes to every sink, and none is slowed by the slowest.
+
+One for a listener, on one engine. It owns all connections, lends them to a OneWayMultiTunnel, and
+says what becomes of each. Producers connect, or a Link connects to the source; subscribers connect,
+or Links connect to the targets. A rule (`ends`) may end the tunnel: all connections are closed, and
+the relay begins anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunnels.done import (
+    Dropped,
+    Reason,
+    Room,
+    SinkDone,
+    SinkLags,
+    SinkRecovered,
+    SourceDone,
+    TunnelDone,
+)
+from tunnels.one_way_multi import OneWayMultiTunnel
+from vcproxy.business.link import Link, LinkUp
+from vcproxy.business.producer import Producer
+from vcproxy.business.program import Program, Signal
+from vcproxy.business.relay_options import RelayOptions, Target
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.units import show_size
+
+if TYPE_CHECKING:
+    from vcproxy.business.service import Service
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.vconnection import VConnection
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """How one sink stands. Of a target, bytes and drops count from the relay's beginning."""
+
+    name: str
+    up: bool
+    """Whether it is connected."""
+    given: int
+    """Bytes that it got."""
+    dropped: Dropped
+    lag: int = 0
+    """Bytes that wait for it."""
+    heard: int = 0
+    """Bytes that it said, to nobody."""
+    reconnects: int = 0
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """How a relay stands."""
+
+    producers: Mapping[str, int]
+    """The bytes that each one has brought, by its name."""
+    sinks: tuple[SinkStatus, ...]
+    counts: Mapping[str, int]
+    """What has happened so far: "joined", "left", "lagged", "recovered", "refused" ..."""
+
+
+class Relay(Program):
+    """The base of relays. A subclass may change each message on its way.
+
+    class Quotes(Relay):
+        def edit(self, message):
+            return None if message.startswith(b"#") else message
+
+    """
+
+    Options: ClassVar[type] = RelayOptions
+    needs_upstream = False
+    machines = (OneWayMultiTunnel, Link, Producer)
+
+    @classmethod
+    def binds(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
+        """See Program."""
+        return {"subscribers": options.subscribers}
+
+    @classmethod
+    def connects(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
+        """See Program."""
+        source = () if options.source is None else (options.source,)
+        return {"source": source, "targets": [target.to for target in options.targets]}
+
+    def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
+        super().__init__(engine, service, write)
+        options: Any = service.options
+        assert isinstance(options, RelayOptions), "a relay's Options extend RelayOptions"
+        self.options = options
+        self.counts: Counter[str] = service.counts
+        self._framing = options.framed if options.streams else None
+        self._producers: dict[VConnection, Producer | None] = {}
+        self._heir: NetVConnection | None = None  # it takes the place of a producer that is stopped
+        self._sinks: dict[VConnection, Link | None] = {}
+        self._targets: dict[Link, Target] = {}
+        self._before: dict[Link, tuple[int, Dropped]] = {}  # bytes given, of lost connections
+        self._source: Link | None = None
+        self._ending = False
+        self.tunnel = self._begin()
+
+    # -- for authors -------------------------------------------------------------------------
+
+    def edit(self, message: bytes) -> bytes | None:
+        """Return what sinks get for a message; None: nothing. To be overridden.
+
+        It is asked where producers are streams with a framing. If it raises, that producer is
+        closed.
+        """
+        return message
+
+    def status(self) -> RelayStatus:
+        """How it stands now."""
+        source = self.tunnel.source
+        brought = source.ndone if source is not None else 0
+        producers = {
+            vc.name: brought if producer is None else producer.taken
+            for vc, producer in self._producers.items()
+        }
+        return RelayStatus(producers, tuple(self._standings()), dict(self.counts))
+
+    # -- beginning and end -------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect to what the options name."""
+        service, options = self.service, self.options
+
+        def link(place: Address, hears: bool) -> Link:
+            tls, connect_s = service.connect_tls, service.connect_s
+            made = Link(self, place, tls=tls, hears=hears, connect_s=connect_s)
+            made.start()
+            return made
+
+        if options.source is not None:
+            self._source = link(options.source, hears=True)
+        for target in options.targets:
+            self._targets[link(target.to, hears=False)] = target
+
+    def stop(self) -> None:
+        """See Program."""
+        self._stop_links()
+        super().stop()
+
+    def _begin(self) -> OneWayMultiTunnel:
+        """Make the tunnel of a new round, which has nobody in it yet."""
+        options = self.options
+        with self.mutex.hold(self.engine):
+            tunnel = OneWayMultiTunnel(
+                self,
+                whole=options.framing != "none",
+                ends=options.ends,
+                history=options.kept,
+                patience_s=self.service.inactivity_s,
+                name=self.service.name,
+            )
+            tunnel.start()
+        return tunnel
+
+    def _finish(self) -> None:
+        """The process ends: what has been read reaches the sinks, and all is closed."""
+        self._ending = True
+        for producer in self._producers.values():
+            if producer is not None:
+                producer.stop()
+        self.tunnel.finish()
+
+    def _ended(self, done: TunnelDone) -> None:
+        """A round is over: nobody stays."""
+        if not self._ending:
+            self._log("warning", f"it ends, and begins anew: {done.reason.value} ({done.who})")
+        for vc, link in (*self._sinks.items(), *((vc, None) for vc in self._producers)):
+            if link is not None:
+                link.lost("the relay has ended")
+            else:
+                vc.do_io_close()
+        for producer in self._producers.values():
+            if producer is not None:
+                producer.abandon()
+        if self._source is not None:
+            self._source.lost("the relay has ended")
+        self._sinks.clear()
+        self._producers.clear()
+        if self._ending:
+            self._stop_links()
+        else:
+            self.tunnel = self._begin()
+
+    def _stop_links(self) -> None:
+        for link in (self._source, *self._targets):
+            if link is not None:
+                link.stop()
+
+    # -- events ------------------------------------------------------------------------------
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Take whoever comes, and the tunnel's news."""
+        match data:
+            case NetVConnection():
+                self._came(data)
+            case LinkUp():
+                self._linked(data)
+            case SourceDone():
+                self._producer_left(data)
+            case SinkDone():
+                self._sink_left(data)
+            case SinkLags():
+                self.counts["lagged"] += 1
+                behind = f"{data.sink.name} lags {show_size(data.lag)} behind"
+                self._log("warning", f"{behind}: {ACTIONS[data.then]}")
+            case SinkRecovered():
+                self.counts["recovered"] += 1
+                self._log("info", f"{data.sink.name} has recovered; so far {data.dropped}")
+            case Room():
+                for producer in self._producers.values():
+                    if producer is not None:
+                        self.engine.schedule(producer, Room, data)
+            case TunnelDone():
+                self._ended(data)
+            case Signal():
+                self._finish()
+
+    def _came(self, vc: NetVConnection) -> None:
+        vc.set_active_timeout(self.service.active_s)
+        if self._ending:
+            vc.do_io_close()
+        elif self.entrance(vc):
+            self._join(vc, None)
+        else:
+            vc.set_inactivity_timeout(self.service.inactivity_s)
+            self._admit(vc)
+
+    def _linked(self, up: LinkUp) -> None:
+        link = up.link
+        if link is self._source:
+            self._produce(up.vc)
+        else:
+            self._join(up.vc, link)
+
+    # -- producers ---------------------------------------------------------------------------
+
+    def _admit(self, vc: NetVConnection) -> None:
+        """A producer has connected: say whether it may speak."""
+        present = next(iter(self._producers), None)
+        policy = self.options.producers
+        if self._source is not None:
+            self._refuse(vc, f"the source is {self._source.target}")
+        elif present is None or policy == "interleave":
+            self._produce(vc)
+        elif policy == "exclusive":
+            self._refuse(vc, f'{present.name} is the producer, and producers = "exclusive"')
+        else:
+            if self._heir is not None:
+                self._refuse(self._heir, f"{vc.name} came after it")
+            self._heir = vc
+            producer = self._producers[present]
+            if producer is not None:
+                producer.stop()
+            else:
+                self.tunnel.remove(present)
+
+    def _refuse(self, vc: NetVConnection, why: str) -> None:
+        self.counts["refused"] += 1
+        self._log("warning", f"{vc.name} is refused: {why}")
+        vc.do_io_close(ConnectionRefusedError(why))
+
+    def _produce(self, vc: NetVConnection) -> None:
+        self._log("info", f"{vc.name} produces")
+        if self._framing is None:
+            self._producers[vc] = None
+            self.tunnel.feed(vc)
+        else:
+            producer = self._producers[vc] = Producer(self, vc, self._framing)
+            producer.start()
+
+    def _producer_left(self, done: SourceDone) -> None:
+        vc = done.source
+        if vc not in self._producers:
+            return  # with its round
+        del self._producers[vc]
+        why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
+        self._log("info", f"{vc.name} produces no more: {why}; {show_size(done.taken)} taken")
+        error = None if done.reason is Reason.EOS else done.error
+        if self._source is not None:
+            self._source.lost(why, error)
+        else:
+            vc.do_io_close(error)
+        heir, self._heir = self._heir, None
+        if heir is not None and not heir.closed:
+            self._produce(heir)
+
+    # -- sinks -------------------------------------------------------------------------------
+
+    def _join(self, vc: NetVConnection, link: Link | None) -> None:
+        options = self.options
+        self._sinks[vc] = link
+        self.counts["joined"] += 1
+        self._log("info", f"{vc.name} joins; {self._present}")
+        if link is None:
+            mute = options.subscriber_data == "close"
+            self.tunnel.add(vc, lag=options.lag, join=options.join, mute=mute)
+        else:
+            target = self._targets[link]
+            join, lag = target.join or options.join, options.lag_of(target)
+            self.tunnel.add(vc, required=target.required, lag=lag, join=join)
+
+    def _sink_left(self, done: SinkDone) -> None:
+        vc = done.sink
+        if vc not in self._sinks:
+            return  # with its round
+        link = self._sinks.pop(vc)
+        self.counts["left"] += 1
+        why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
+        lost = f", {done.dropped}" if done.dropped.messages else ""
+        given = f"{show_size(done.flow.given)} given{lost}"
+        self._log("info", f"{vc.name} leaves: {why}; {given}; {self._present}")
+        error = None if done.reason in ORDERLY else done.error or ConnectionError(why)
+        if link is None:
+            vc.do_io_close(error)
+            return
+        earlier, dropped = self._before.get(link, NOTHING)
+        self._before[link] = earlier + done.flow.given, dropped + done.dropped
+        link.lost(why, error)
+
+    @property
+    def _present(self) -> str:
+        count = len(self._sinks)
+        return f"{count} sink{'' if count == 1 else 's'}"
+
+    def _standings(self) -> Iterator[SinkStatus]:
+        """Those of targets first, in the order of the options, then subscribers as they came."""
+        now = {standing.name: standing for standing in self.tunnel.standings()}
+        for link, target in self._targets.items():
+            given, dropped = self._before.get(link, NOTHING)
+            here = now.pop(link.name, None)
+            status = SinkStatus(link.name, False, given, dropped, required=target.required)
+            if here is not None:
+                status = replace(
+                    status,
+                    up=True,
+                    given=given + here.given,
+                    dropped=dropped + here.dropped,
+                    lag=here.lag,
+                    heard=here.heard,
+                )
+            yield replace(status, reconnects=link.reconnects)
+        for name, here in now.items():
+            yield SinkStatus(name, True, here.given, here.dropped, here.lag, here.heard)
+
+    def _log(self, level: Any, text: str) -> None:
+        self.engine.log(level, f"{self.service.name}: {text}")
+
+
+ACTIONS = {
+    "block": "the others wait for it soon",
+    "drop_oldest": "its oldest messages are dropped",
+    "drop_newest": "new messages are dropped for it",
+}
+
+NOTHING = 0, Dropped()
+
+ORDERLY = (Reason.EOS, Reason.SINK_ENDED, Reason.STOPPED)
