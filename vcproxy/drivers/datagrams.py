@@ -2,6 +2,8 @@
 
 Each datagram is one message of the VC, in both directions. What is told of the socket is level,
 not edge: a port says by `want` what it waits for, and takes a batch whenever there is something.
+Each is read by itself: with UDP_GRO a datagram that comes alone costs three times as much, and 50
+that were sent as one no less (measured on the loopback interface).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ class Losses:
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self.name = name
+        """It may be exchanged."""
         self.counts: Counter[str] = Counter()
         """Messages dropped, by the reason."""
         self._said: dict[str, float] = {}

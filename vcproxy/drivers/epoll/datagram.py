@@ -33,7 +33,8 @@ class DatagramListener(Sources):
         super().__init__(driver.engine, listener, sock, watch.want, show)
 
     def resume(self) -> None:
-        """It never pauses: who is not admitted is dropped."""
+        """Go on for the listener that it has now. It never pauses: who is too many is dropped."""
+        self.losses.name = self.listener.name
 
 
 class _Owner(Protocol):
