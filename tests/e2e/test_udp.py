@@ -43,6 +43,18 @@ def free_port() -> int:
         return port(sock)
 
 
+def free_for_both() -> int:
+    """A port number that is free for TCP and UDP alike."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as stream:
+            try:
+                with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as same:
+                    same.bind(stream.getsockname())
+                    return port(same)
+            except OSError:
+                continue
+
+
 def bound(number: int) -> bool:
     """Whether somebody listens for datagrams there."""
     with open("/proc/net/udp") as table:
@@ -60,7 +72,7 @@ def test_socat_to_socat(proxy: Starter, tools: Tools) -> None:
 
 
 def test_udp_and_tcp_share_a_port_number(proxy: Starter) -> None:
-    number = free_port()
+    number = free_for_both()
     running = proxy(
         f"""
 [[listener]]
