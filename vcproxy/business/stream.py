@@ -76,7 +76,7 @@ class Outgoing:
     __slots__ = ("buffer", "reader", "vio")
 
     def __init__(self, cont: Continuation, vc: VConnection, words: bytes = b"") -> None:
-        self.buffer: IOBuffer = vc.engine.buffer()
+        self.buffer: IOBuffer = vc.engine.buffer(whole=vc.whole)
         self.reader = self.buffer.reader()
         self.buffer.write(words)
         self.vio = vc.do_io_write(cont, None, self.reader)

@@ -42,6 +42,8 @@ class Port(Protocol):
     def push(self, data: Block) -> int:
         """Write at once what another port has read; return how many bytes were taken, or 0.
 
+        Of a whole VC it is one message, which is taken whole or not at all.
+
         It is called under the lock: it reports nothing to the engine before it has returned.
         """
 
@@ -62,9 +64,11 @@ class NetVConnection(VConnection):
       `engine.reads` when it can proceed. A number: read at most so much, once, then
       `received(data)`, or `would_block()` if nothing came. Where `straight` names a VC, its port
       may `push` the data first: then `passed(data, count)`. Where `fan` is one, those that are
-      level in it may be pushed the data: then `spread(data, short)`;
+      level in it may be pushed the data: then `spread(data, short)`. Of a whole VC it is one
+      message, which may be more than so much;
     - when it may be writable: `begin_write()`. None as above, with `engine.writes`. Views: write
-      them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went;
+      them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went. Of a whole VC
+      each is one message, and n counts those that went whole;
     - an orderly end (FIN, close_notify), after all data: `ended()`; anything else: `failed()`.
       Between a `begin_` and its answer the mutex is held: answer first, then report the end;
     - `established()` when it can be used, after its handshake with TLS; `gone()` is the last call

@@ -56,6 +56,7 @@ class SimPort:
     def ready(self) -> None:
         """Take an edge: in the turn after it."""
         stream = self.stream
+        self._driver.visit(self.vc)
         self.readable = self.readable or stream.readable
         self.writable = self.writable or stream.writable
         if not self.established:
