@@ -36,6 +36,14 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class Hear:
+    """Begin to receive the messages of an address; answer as for Connect."""
+
+    outgoing: Outgoing
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownWrite:
     """Tell the peer that no more will come, after all that `sent` has counted."""
 
@@ -83,4 +91,6 @@ class ResumeAccept:
     listener: Listener
 
 
-Command = Resolve | Connect | ShutdownWrite | Close | Call | StartBridge | EndBridge | ResumeAccept
+Command = (
+    Resolve | Connect | Hear | ShutdownWrite | Close | Call | StartBridge | EndBridge | ResumeAccept
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.commands import Connect, Resolve
+from vcproxy.engine.commands import Connect, Hear, Resolve
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ class Outgoing:
     the time that is left.
 
     The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
-    Connect.
+    Connect or Hear.
     """
 
     __slots__ = (
+        "_ask",
         "_candidates",
         "_opener",
         "_refusals",
@@ -39,6 +40,7 @@ class Outgoing:
         vc: NetVConnection,
         opener: Continuation,
         target: Address,
+        ask: type[Connect | Hear],
         tls: object,
         server_name: str,
         timeout: float,
@@ -49,6 +51,7 @@ class Outgoing:
         """Whatever the driver needs for a handshake; None: plain."""
         self.server_name = server_name
         """The name that TLS sends and verifies."""
+        self._ask = ask
         self._opener: Continuation | None = opener
         self._candidates: list[Address] = []
         self._trying: Address | None = None
@@ -69,13 +72,13 @@ class Outgoing:
         self._try_next()
 
     def refused(self, error: Exception) -> None:
-        """Answer Connect: this address did not work; the next one is tried."""
+        """Answer Connect or Hear: this address did not work; the next one is tried."""
         if not self.vc.closed:
             self._refusals.append(str(error))
             self._try_next()
 
     def connected(self, port: Port, local: str, peer: str) -> None:
-        """Answer Connect: there is a connection. With TLS the handshake follows."""
+        """Answer Connect or Hear: there is a connection. With TLS the handshake follows."""
         vc = self.vc
         vc.port = port
         vc.local, vc.peer = local, peer
@@ -102,7 +105,7 @@ class Outgoing:
         if self._candidates:
             self._wait(len(self._candidates))
             self._trying = self._candidates.pop(0)
-            self.vc.engine.command(Connect(self, self._trying))
+            self.vc.engine.command(self._ask(self, self._trying))
         else:
             reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
             self.vc.failed(ConnectionError(reasons))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vcproxy.drivers.epoll.accepting import AcceptPort, Attempt, refusal
 from vcproxy.drivers.epoll.calls import Callers
@@ -28,6 +28,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    Hear,
     Resolve,
     ResumeAccept,
     ShutdownWrite,
@@ -35,6 +36,9 @@ from vcproxy.engine.commands import (
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.nats import Loop
 
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
@@ -49,6 +53,14 @@ class Watcher(Protocol):
 
     def ready(self, mask: int) -> None:
         """Take an event."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A port that has a close of its own, and answers when it is done."""
+
+    def close(self, abort: bool) -> None:
+        """Close; `vc.gone()` is owed."""
 
 
 class EpollDriver:
@@ -69,6 +81,7 @@ class EpollDriver:
         self._watchers: dict[int, Watcher] = {}
         self._pipes = PipePool()
         self._listening: dict[Listener, list[AcceptPort | Stdio]] = {}
+        self._nats: Loop | None = None
         self._dealt = 0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
@@ -81,6 +94,7 @@ class EpollDriver:
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
+            Hear: self._hear,
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
@@ -165,6 +179,8 @@ class EpollDriver:
                     vc.port.finish()
                 else:  # cut off: its peer must not take that for the end
                     vc.port.close(abort=True)
+        if self._nats is not None:
+            self._nats.close()
         self._pipes.close()
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Attempt):
@@ -272,10 +288,28 @@ class EpollDriver:
             vc.port.abandon()
         if vc.closed:
             return
+        if command.address.scheme == "nats":
+            self._correspond(command)
+            return
         try:
             Attempt(self, command)
         except OSError as error:
             command.outgoing.refused(refusal(command, error.errno or 0))
+
+    def _hear(self, command: Hear) -> None:
+        if command.outgoing.vc.closed:
+            return
+        if command.address.scheme == "nats":
+            self._correspond(command)
+        else:
+            command.outgoing.refused(ValueError(f"{command.address} cannot be heard"))
+
+    def _correspond(self, command: Connect | Hear) -> None:
+        from vcproxy.drivers import nats  # asyncio costs 15 ms that only its users pay for
+
+        if self._nats is None:
+            self._nats = nats.Loop(partial(self.engine.log, "error"))
+        nats.open_port(self._nats, command)
 
     def connected(
         self, command: Connect, sock: socket.socket, local: str, peer: str, mask: int
@@ -304,6 +338,8 @@ class EpollDriver:
         elif isinstance(vc.port, Attempt):
             vc.port.abandon()
             vc.gone()
+        elif isinstance(vc.port, Closing):
+            vc.port.close(command.abort)
         else:
             vc.gone()
 

@@ -19,6 +19,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    Hear,
     Resolve,
     ResumeAccept,
     ShutdownWrite,
@@ -69,6 +70,7 @@ class SimDriver:
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
+            Hear: self._hear,
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
@@ -194,6 +196,9 @@ class SimDriver:
             self._answers.append(partial(self._connected, command, endpoint, error))
 
         self._network.connect(command.address, done)
+
+    def _hear(self, command: Hear) -> None:
+        command.outgoing.refused(ValueError(f"{command.address} cannot be heard here"))
 
     def _connected(
         self, command: Connect, endpoint: Endpoint | None, error: OSError | None
