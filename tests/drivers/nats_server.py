@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -43,6 +44,12 @@ class Server:
                 time.sleep(0.01)
             else:
                 return
+
+    def pause(self) -> None:
+        """Have it do nothing, not even die."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def kill(self) -> None:
         """End it at once; what its streams hold is on disk."""

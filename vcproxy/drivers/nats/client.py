@@ -97,7 +97,11 @@ def plain(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
-        case nats.errors.UnexpectedEOF() | nats.errors.ConnectionClosedError():
+        case (
+            nats.errors.UnexpectedEOF()
+            | nats.errors.ConnectionClosedError()
+            | ConnectionResetError(errno=None)  # asyncio's own "Connection lost"
+        ):
             return "the server has closed the connection"
         case nats.js.errors.ServiceUnavailableError() | nats.errors.NoRespondersError():
             return "JetStream is not to be had there"

@@ -6,8 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-ENDING_S = 2.0
+ENDING_S = 0.5
 """What is cut off when the loop ends has so long to leave in good order."""
+
+ENDINGS = 3
+"""So often it is told to: wait_for may swallow that, until Python 3.12."""
 
 
 class Loop:
@@ -33,9 +36,14 @@ class Loop:
 
     def _run(self) -> None:
         self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            self._loop.run_until_complete(asyncio.wait(tasks, timeout=ENDING_S))
+        self._loop.run_until_complete(self._end())
         self._loop.close()
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for _ in range(ENDINGS):
+            for task in tasks:
+                task.cancel()
+            if not tasks:
+                break
+            _, tasks = await asyncio.wait(tasks, timeout=ENDING_S)
