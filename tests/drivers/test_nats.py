@@ -44,6 +44,12 @@ class Proxy:
             self.driver.turn(0.01)
         raise AssertionError(f"it never came to that; {self.log}")
 
+    def elapse(self, seconds: float) -> None:
+        """Turn for a while."""
+        until = monotonic() + seconds
+        while monotonic() < until:
+            self.driver.turn(0.01)
+
     def posted(self) -> None:
         """Wait until something has come from another thread; do nothing about it."""
         until = monotonic() + PATIENCE_S
@@ -121,7 +127,8 @@ class Said(Line):
     def say(self, *messages: bytes) -> None:
         """Write messages, and wait until they are all taken over."""
         self.write(*messages)
-        self._proxy.until(lambda: not self.ear.outgoing.avail)
+        self._proxy.until(lambda: self.vc.error or not self.ear.outgoing.avail)
+        assert self.vc.error is None
 
     def write(self, *messages: bytes) -> None:
         """Write messages."""
@@ -358,8 +365,7 @@ def test_a_durable_source_waits_for_a_stalled_reader(
     peer.say("orders", *messages)
     line = proxy.hear(server.uri("orders?durable=relay"))
     line.read(water_mark=50_000)
-    for _ in range(50):
-        proxy.driver.turn(0.01)
+    proxy.elapse(0.3)
     assert line.take(3000) == messages
     peer.say("orders", b"", b"later")
     assert line.take(1) == [b"later"]
@@ -411,15 +417,14 @@ def test_what_waits_for_a_slow_reader_does_not_come_twice(
     proxy: Proxy, server: Server, peer: Peer
 ) -> None:
     peer.add_stream("ORDERS", "orders")
-    consumer = {"durable_name": "relay", "ack_policy": "explicit", "ack_wait": 300_000_000}
+    consumer = {"durable_name": "relay", "ack_policy": "explicit", "ack_wait": 1_000_000_000}
     peer.ask(
         "$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.relay",
         {"stream_name": "ORDERS", "config": consumer},
     )
     peer.say("orders", *numbered(200))
     line = proxy.hear(server.uri("orders?durable=relay"))
-    for _ in range(100):
-        proxy.driver.turn(0.01)
+    proxy.elapse(1.5)
     line.read()
     assert line.take(200) == numbered(200)
     peer.say("orders", b"the end")

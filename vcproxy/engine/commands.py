@@ -37,7 +37,10 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Hear:
-    """Begin to receive the messages of an address; answer as for Connect."""
+    """Hear what is sent to a NATS subject.
+
+    Answered as Connect is.
+    """
 
     outgoing: Outgoing
     address: Address

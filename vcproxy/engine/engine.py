@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from vcproxy.engine.address import Address
-from vcproxy.engine.commands import Call, Command, Connect, Hear, ResumeAccept
+from vcproxy.engine.commands import Call, Command, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
@@ -186,15 +186,25 @@ class Engine:
         the driver needs for it; `timeout` (seconds, 0: none) bounds all of it.
         """
         cont.mutex.require("connect()")
-        return self._begin(cont, target, Connect, tls, server_name, timeout)
+        vc = self._asked(cont, target)
+        Outgoing(vc, cont, target, tls, server_name or target.host, timeout)
+        return vc
 
-    def hear(self, cont: Continuation, source: Address, *, timeout: float = 0.0) -> NetVConnection:
-        """Receive the messages that come to `source`: datagrams, or those of a NATS subject.
+    def hear(self, cont: Continuation, address: Address, *, timeout: float = 0.0) -> NetVConnection:
+        """Hear the messages of a NATS subject.
 
-        Delivers and bounds as `connect` does. The VC is whole, and there is only reading from it.
+        Delivers CONNECTED with the VC, which is whole and can only be read; or ERROR with the VC,
+        whose `error` says why, as for `connect`.
         """
         cont.mutex.require("hear()")
-        return self._begin(cont, source, Hear, None, "", timeout)
+        vc = self._asked(cont, address)
+        Outgoing(vc, cont, address, None, "", timeout, Hear)
+        return vc
+
+    def _asked(self, cont: Continuation, address: Address) -> NetVConnection:
+        vc = NetVConnection(self, cont.mutex, str(address))
+        self.vcs[vc] = None
+        return vc
 
     def call(
         self,
@@ -362,21 +372,6 @@ class Engine:
         return taken
 
     # -- inside ------------------------------------------------------------------------------
-
-    def _begin(
-        self,
-        cont: Continuation,
-        address: Address,
-        ask: type[Connect | Hear],
-        tls: object,
-        server_name: str,
-        timeout: float,
-    ) -> NetVConnection:
-        vc = NetVConnection(self, cont.mutex, str(address))
-        vc.whole = address.whole
-        self.vcs[vc] = None
-        Outgoing(vc, cont, address, ask, tls, server_name or address.host, timeout)
-        return vc
 
     def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
         cont = ticket.cont

@@ -19,11 +19,11 @@ class Outgoing:
     the time that is left.
 
     The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
-    Connect or Hear.
+    the `attempt`, Connect or Hear.
     """
 
     __slots__ = (
-        "_ask",
+        "_attempt",
         "_candidates",
         "_opener",
         "_refusals",
@@ -40,10 +40,10 @@ class Outgoing:
         vc: NetVConnection,
         opener: Continuation,
         target: Address,
-        ask: type[Connect | Hear],
         tls: object,
         server_name: str,
         timeout: float,
+        attempt: type[Connect | Hear] = Connect,
     ) -> None:
         self.vc = vc
         self.target = target
@@ -51,13 +51,14 @@ class Outgoing:
         """Whatever the driver needs for a handshake; None: plain."""
         self.server_name = server_name
         """The name that TLS sends and verifies."""
-        self._ask = ask
+        self._attempt = attempt
         self._opener: Continuation | None = opener
         self._candidates: list[Address] = []
         self._trying: Address | None = None
         self._refusals: list[str] = []
         self._until = vc.engine.now + timeout if timeout else 0.0
         vc.outgoing = self
+        vc.whole = target.whole
         vc.wait_at_most(timeout)
         vc.engine.command(Resolve(self, target))
 
@@ -72,13 +73,13 @@ class Outgoing:
         self._try_next()
 
     def refused(self, error: Exception) -> None:
-        """Answer Connect or Hear: this address did not work; the next one is tried."""
+        """Answer Connect: this address did not work; the next one is tried."""
         if not self.vc.closed:
             self._refusals.append(str(error))
             self._try_next()
 
     def connected(self, port: Port, local: str, peer: str) -> None:
-        """Answer Connect or Hear: there is a connection. With TLS the handshake follows."""
+        """Answer Connect: there is a connection. With TLS the handshake follows."""
         vc = self.vc
         vc.port = port
         vc.local, vc.peer = local, peer
@@ -105,7 +106,7 @@ class Outgoing:
         if self._candidates:
             self._wait(len(self._candidates))
             self._trying = self._candidates.pop(0)
-            self.vc.engine.command(self._ask(self, self._trying))
+            self.vc.engine.command(self._attempt(self, self._trying))
         else:
             reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
             self.vc.failed(ConnectionError(reasons))
