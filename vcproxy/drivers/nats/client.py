@@ -116,4 +116,6 @@ def plain(error: BaseException) -> str:
             return (os.strerror(number) if number > 0 else reason).lower()
         case nats.errors.Error():
             return str(error).removeprefix("nats: ").strip("'").lower()
-    return str(error) or type(error).__name__
+        case OSError():
+            return str(error)
+    return f"{type(error).__name__}: {error}"

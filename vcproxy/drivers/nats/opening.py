@@ -15,14 +15,14 @@ def open_port(loop: Loop, command: Connect | Hear) -> None:
     durable = address.parameter("durable")
     if isinstance(command, Hear):
         if durable:
-            DurableSubscriber(loop, outgoing)
+            DurableSubscriber(loop, outgoing).open()
         elif address.parameter("stream"):
             outgoing.refused(ValueError("a stream is heard with durable=NAME"))
         else:
-            Subscriber(loop, outgoing)
+            Subscriber(loop, outgoing).open()
     elif durable:
         outgoing.refused(ValueError("durable= is for what is heard, not for what is published"))
     elif address.wildcard:
         outgoing.refused(ValueError(f"{address.path} is many subjects: nothing goes to all"))
     else:
-        Publisher(loop, outgoing)
+        Publisher(loop, outgoing).open()

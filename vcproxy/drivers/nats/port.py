@@ -50,10 +50,13 @@ class NatsPort(ABC):
         self._up = False  # from when there is a connection until we give it up ourselves
         self._stopped = False
         self._is_connected = self._closing = self._over = False
-        self.vc.port = self
-        loop.call(self._start)
 
     # -- in the engine's thread --------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin to connect."""
+        self.vc.port = self
+        self._loop.call(self._start)
 
     @abstractmethod
     def read(self) -> None:
