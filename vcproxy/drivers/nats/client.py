@@ -73,6 +73,12 @@ async def connect(
     return client
 
 
+async def settle(client: Client) -> None:
+    """Wait until the server has had all that was said. Raises nats.errors.Error, OSError."""
+    await client._flush_pending(force_flush=True)  # else the ping overtakes what is still queued
+    await client.flush(ANSWER_S)
+
+
 async def close(client: Client) -> None:
     """Close a connection, in whatever state it is."""
     try:

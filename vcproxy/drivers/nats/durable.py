@@ -156,6 +156,8 @@ class DurableSubscriber(Subscriber):
 
     async def _give_back(self, client: Client) -> None:
         """The VC is closed: what the engine has not taken is for whoever comes next, at once."""
+        from vcproxy.drivers.nats.client import settle
+
         if self._subscription is not None:
             # or it would come here again
             await self._subscription.drain()  # type: ignore[no-untyped-call]
@@ -163,7 +165,7 @@ class DurableSubscriber(Subscriber):
             await self._unacknowledged.popleft().ack()
         while self._arrived:
             await self._arrived.popleft().nak()
-        await client.flush()
+        await settle(client)
 
 
 def _require(found: ConsumerConfig, name: str, subject: str) -> None:

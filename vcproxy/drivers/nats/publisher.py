@@ -122,6 +122,8 @@ class Publisher(NatsPort):
 
     async def _publish(self, client: Client) -> None:
         """Publish what is queued, and wait until it has arrived."""
+        from vcproxy.drivers.nats.client import settle
+
         count = size = 0
         while self._queue:
             data = self._queue.popleft()
@@ -135,7 +137,7 @@ class Publisher(NatsPort):
         if self._inbox:
             await self._have_answers()
         else:
-            await client.flush()
+            await settle(client)
         self._post(partial(self._confirmed, count, size))
 
     async def _have_answers(self) -> None:

@@ -88,13 +88,15 @@ class Subscriber(NatsPort):
     # -- in the loop -------------------------------------------------------------------------
 
     async def _begin(self, client: Client) -> None:
+        from vcproxy.drivers.nats.client import settle
+
         await client.subscribe(
             self._address.path,
             cb=self._take_slowly,
             pending_msgs_limit=PENDING_MESSAGES,
             pending_bytes_limit=PENDING_BYTES,
         )
-        await client.flush()  # what the server has against it comes before the answer
+        await settle(client)  # what the server has against it comes before the answer
 
     async def _serve(self, client: Client) -> None:
         await asyncio.get_running_loop().create_future()  # the library calls by itself
