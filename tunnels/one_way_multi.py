@@ -250,8 +250,8 @@ class OneWayMultiTunnel(Machine):
         """How each sink stands, in the order in which they joined."""
         for sink in self._sinks.values():
             heard = sink.watched.ndone if sink.watched is not None else 0
-            name, given = sink.vc.name, sink.vio.ndone
-            yield Standing(name, sink.lag, given, sink.losses, heard, sink.required)
+            name = sink.vc.name
+            yield Standing(name, sink.lag, sink.given, sink.losses, heard, sink.required)
 
     # -- moving ------------------------------------------------------------------------------
 

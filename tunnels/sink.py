@@ -47,6 +47,12 @@ class Sink:
         return self.vio.reader.avail + ahead
 
     @property
+    def given(self) -> int:
+        """Bytes that it has got."""
+        fan = self.vio.fan
+        return self.vio.ndone if fan is None else fan.given(self.vio)
+
+    @property
     def excessive(self) -> bool:
         """Whether more waits for it than it is granted."""
         if self.resumes is not None and self.grant.then == "drop_newest":
@@ -61,7 +67,7 @@ class Sink:
     def flow(self, source: str) -> Flow:
         """What was brought since it joined, and what it has got of that."""
         shared = (self.resumes or self.vio.reader).buffer
-        return Flow(source, self.vc.name, shared.written - self.joined, self.vio.ndone)
+        return Flow(source, self.vc.name, shared.written - self.joined, self.given)
 
     # -- dropping ----------------------------------------------------------------------------
 
