@@ -57,7 +57,9 @@ class Standing:
 
     sink: VConnection
     lag: int
-    """Bytes that wait for it."""
+    """Bytes that what waits for it occupies."""
+    due: int
+    """Bytes that it has not got."""
     given: int
     """Bytes that it has got since it joined."""
     dropped: Dropped
@@ -220,7 +222,7 @@ class OneWayMultiTunnel(Machine):
             return
         memory = self._memory if join == "tail" else None
         reader = self.buffer.reader() if memory is None else memory.clone()
-        lag = replace(lag, most=lag.most + reader.avail)
+        lag = replace(lag, most=lag.most + reader.occupied)
         start = reader.position
         vio = sink.do_io_write(self, None, reader)
         nowhere = self.engine.buffer(whole=sink.whole)  # without a reader: all is dropped
@@ -252,8 +254,9 @@ class OneWayMultiTunnel(Machine):
         """How each sink stands, in the order in which they joined."""
         for sink in self._sinks.values():
             heard = sink.watched.ndone if sink.watched is not None else 0
-            given = sink.vio.ndone
-            yield Standing(sink.vc, sink.lag, given, sink.losses, heard, sink.required)
+            yield Standing(
+                sink.vc, sink.lag, sink.due, sink.given, sink.losses, heard, sink.required
+            )
 
     # -- moving ------------------------------------------------------------------------------
 

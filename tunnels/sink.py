@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnels.done import Dropped, Flow
-from vcproxy.engine.iobuffer import IOBuffer
+from vcproxy.engine.iobuffer import APART, IOBuffer
 
 if TYPE_CHECKING:
     from tunnels.lag import Lag
@@ -42,13 +42,25 @@ class Sink:
 
     @property
     def lag(self) -> int:
-        """Bytes that wait for it; once it is retired, those that waited then."""
-        return self._brought - self.vio.ndone - self.dropped_bytes
+        """Bytes that what waits for it occupies."""
+        ahead = self.resumes.occupied if self.resumes is not None else 0
+        return self.vio.reader.occupied + ahead
+
+    @property
+    def due(self) -> int:
+        """Bytes that it is still to get; once it is retired, those that it has not got."""
+        return self._brought - self.given - self.dropped_bytes
 
     @property
     def _brought(self) -> int:
         """Bytes that have come since it joined."""
         return (self.resumes or self.vio.reader).buffer.written - self.joined
+
+    @property
+    def given(self) -> int:
+        """Bytes that it has got."""
+        fan = self.vio.fan
+        return self.vio.ndone if fan is None else fan.given(self.vio)
 
     @property
     def excessive(self) -> bool:
@@ -64,7 +76,7 @@ class Sink:
 
     def flow(self, source: str) -> Flow:
         """What was brought since it joined, and what it has got of that."""
-        return Flow(source, self.vc.name, self._brought, self.vio.ndone)
+        return Flow(source, self.vc.name, self._brought, self.given)
 
     # -- dropping ----------------------------------------------------------------------------
 
@@ -74,9 +86,9 @@ class Sink:
         if self.resumes is None:
             self._detour(oldest)
         reader = self.resumes or self.vio.reader
-        before = reader.avail
+        before, apart = reader.avail, self.lag - reader.occupied
         if oldest:
-            self.dropped += reader.drop(self.grant.most - (self.lag - before), keep=1)
+            self.dropped += reader.drop(self.grant.most - apart, keep=1)
         else:
             self.dropped += reader.drop(0)
         self.dropped_bytes += before - reader.avail
@@ -89,7 +101,7 @@ class Sink:
         own = IOBuffer(reader.buffer.memory, whole=True)
         first = own.reader()
         own.write(reader.read_block())
-        while not oldest and reader.blocks and own.held + reader.next_size <= most:
+        while not oldest and reader.blocks and own.held + reader.next_size + APART <= most:
             own.write(reader.read_block())
         self.vio.store, self.resumes = first, reader
 
@@ -106,7 +118,7 @@ class Sink:
 
     def finish(self) -> None:
         """WRITE_COMPLETE is to come when it has what waits for it."""
-        self.vio.nbytes = self.vio.ndone + self.lag
+        self.vio.nbytes = self.vio.ndone + self.due
         self.vio.reenable()
 
     def retire(self) -> None:

@@ -209,8 +209,8 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         title = f"{plugin}: 200-byte JSON lines, 50 connections"
         return Traffic(plugin, title, "us", "/s", "echo", "lines", 50, seconds)
 
-    def fan(sinks: int) -> Fan:
-        size = 2 * bulk_gib * 2**30 / sinks // WRITE * WRITE
+    def fan(sinks: int, gib: float = 4 * bulk_gib) -> Fan:
+        size = gib * 2**30 / sinks // WRITE * WRITE
         title = f"fan-out of 64 KiB writes, {sinks} sinks"
         return Fan(f"fan-{sinks}", title, "ms/GiB", "GiB/s", sinks, size, 2**30, scale=1e3)
 
@@ -226,6 +226,8 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     def grown(calm: Poured, stalled: Poured) -> float:
         return stalled.peak_kib - calm.peak_kib
 
+    # To each far more than the kernel and max_lag take for one that never reads.
+    short = fan(100, max(1, 2 * bulk_gib))
     every: tuple[Workload, ...] = (
         Traffic("bulk", "bulk", "ms/GiB", "GiB/s", "sink", "bulk", 1, bulk_gib * 2**30, scale=1e3),
         trips(1),
@@ -244,8 +246,8 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         ticks("lines-100", 100, 1000),
         ticks("lines-1000", 1000, 100),  # at more, lines share a send, and each seems cheaper
         ticks("lines-million", 1000, 1000),
-        Stalled("stalled", "1 of 100 sinks stalled: time", "x", fan(100), slowed, 5),
-        Stalled("stalled-memory", "1 of 100 sinks stalled: memory", "KiB", fan(100), grown, 1),
+        Stalled("stalled", "1 of 100 sinks stalled: time", "x", short, slowed, 7),
+        Stalled("stalled-memory", "1 of 100 sinks stalled: memory", "KiB", short, grown, 1),
     )
     return {workload.name: workload for workload in every}
 

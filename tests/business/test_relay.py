@@ -17,6 +17,7 @@ from vcproxy.business.relay_options import RelayOptions, Target
 from vcproxy.business.relay_status import RelayStatus, SinkStatus
 from vcproxy.drivers.sim import Faults, Peer
 from vcproxy.engine.address import Address
+from vcproxy.engine.iobuffer import APART
 from vcproxy.testing.proxy import SimulatedProxy
 
 HERE = Address("tcp", "here", 1)
@@ -25,7 +26,10 @@ ONE, TWO, FEED = (Address("tcp", name, 1) for name in ("one", "two", "feed"))
 NETWORK = 1000
 """Bytes that wait in the network behind a peer that does not read."""
 
-MOST = 3000
+COST = 100 + APART
+"""What a line occupies."""
+
+MOST = 30 * COST
 """What a sink is granted: thirty lines."""
 
 
@@ -339,7 +343,9 @@ def test_subscribers_join_and_leave_in_flow() -> None:
         assert stage.status.counts == {"joined": 3, "left": 1}
 
 
-@pytest.mark.parametrize(("history", "first"), [(History(bytes=350), 7), (History(messages=2), 8)])
+@pytest.mark.parametrize(
+    ("history", "first"), [(History(bytes=3 * COST), 7), (History(messages=2), 8)]
+)
 def test_who_joins_late_hears_what_is_remembered(history: History, first: int) -> None:
     with relay(history=history) as stage:
         producer = stage.produce()
@@ -358,7 +364,7 @@ def test_bytes_are_remembered_to_the_byte() -> None:
 
 
 def test_who_wants_no_history_begins_with_what_comes() -> None:
-    with relay(history=History(bytes=350), join="head", **target(join="tail")) as stage:
+    with relay(history=History(bytes=3 * COST), join="head", **target(join="tail")) as stage:
         first = stage.target(ONE)
         producer = stage.produce()
         stage.lines(producer, range(10))
@@ -371,7 +377,7 @@ def test_who_wants_no_history_begins_with_what_comes() -> None:
 
 
 def test_history_is_not_held_against_who_joins() -> None:
-    with relay(history=History(bytes=5000), max_lag=200) as stage:
+    with relay(history=History(bytes=50 * COST), max_lag=200) as stage:
         producer = stage.produce()
         stage.lines(producer, range(100))
         late = stage.client("subscribers")
@@ -427,7 +433,7 @@ def stalled(stage: Stage, count: int) -> tuple[Peer, list[Peer], list[str]]:
 def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str) -> None:
     with relay(on_lag=policy, max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
-        assert log == [f"warning: {SLOW}: lags 3100B behind: {done}"]
+        assert log == [f"warning: {SLOW}: lags {31 * COST}B behind: {done}"]
         [sink, *rest] = stage.sinks
         assert sink.lag <= MOST
         assert sink.given == NETWORK
@@ -741,7 +747,7 @@ def test_what_a_slow_one_is_owed_is_flushed() -> None:
         stage.settle()
         got = numbers(slow)
         assert got == numbers(other) == list(range(len(got)))
-        assert 100 * len(got) > 320_000  # what the buffer held, and what was read ahead
+        assert COST * len(got) > 320_000  # what the buffer held, and what was read ahead
         assert slow.ended
         stage.at_rest()
 

@@ -168,7 +168,7 @@ class Relay(Program):
             link = self._sinks.pop(each.sink)
             self.counts["left"] += 1
             self._remember(link, each.given, each.dropped)
-            self._give_up(each.sink, link, why, owed=each.lag)
+            self._give_up(each.sink, link, why, owed=each.due)
         for producer in self._readers:
             producer.abandon()
         for vc in filter(None, (*self._producers, self._heir)):

@@ -8,7 +8,7 @@ until it is level again. So one that is slow costs the others nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.commands import Spread
@@ -51,6 +51,7 @@ class Fan:
         "buffer",
         "engine",
         "level",
+        "moved_at",
         "mutex",
         "place",
         "sources",
@@ -62,7 +63,12 @@ class Fan:
         self.buffer = buffer
         self.place = buffer.reader()
         """What lies before it goes to the level sinks next."""
-        self.level: dict[NetVConnection, VIO] = {}
+        self.level: dict[NetVConnection, int] = {}
+        """With what each had got when it became level, less the place then: nothing of a sink is
+        touched while it is level, for that costs more than to look it up (measured: after a
+        spread nothing of Python is left in the processor's cache)."""
+        self.moved_at = 0.0
+        """When the level ones got something last."""
         self.behind: dict[VIO, None] = {}
         """Those that have a reader of their own, in the order in which they fell behind."""
         self.sources: dict[Source, None] = {}
@@ -103,7 +109,7 @@ class Fan:
             self._idle.pop(sink, None)
             reader.close()
             sink.store = self.place
-            self.level[vc] = sink
+            self.level[vc] = sink.ndone - self.place.position
         elif not reader.avail:
             self._idle[sink] = None
 
@@ -116,6 +122,11 @@ class Fan:
             self.sources.pop(vio, None)
             self.behind.pop(vio, None)
             self._idle.pop(vio, None)
+
+    def given(self, sink: VIO) -> int:
+        """Bytes that it has got: what `ndone` says where it is not level."""
+        before = self.level.get(sink.vc)  # type: ignore[call-overload]
+        return sink.ndone if before is None else before + self.place.position
 
     def wake(self) -> None:
         """There may be room in the buffer: tell the sources."""
@@ -168,20 +179,38 @@ class Fan:
 
     def sent(self, size: int, short: Iterable[tuple[NetVConnection, int]]) -> None:
         """Answer `begin`: all have taken `size` bytes but those who are named, and how many."""
-        now = self.engine.now
+        self.moved_at = self.engine.now
+        self._part_with(short)
+        self._advance(size)
+        self.mutex.release(self.engine)
+
+    # -- what VCs call -----------------------------------------------------------------------
+
+    def took(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """A source has brought this, and all level sinks have taken it already but those named.
+
+        The mutex is held, and nothing is in the buffer.
+        """
+        self.moved_at = self.engine.now
+        size = len(data)
+        if short:
+            self.buffer.keep(data, self.engine.memory)
+            self._part_with(short)
+            self._advance(size)
+        else:
+            self.buffer.written += size
+            self.place.position += size
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _part_with(self, short: Iterable[tuple[NetVConnection, int]]) -> None:
         for vc, count in short:
-            vio = self.level[vc]
+            vio = vc.write_vio
+            assert vio is not None
             self._fall_behind(vio)
             vio.reader.consume(count)
             vio.ndone += count
             vc.look_again(False)
-        for vc, vio in self.level.items():
-            vio.ndone += size
-            vc.moved_at = now
-        self._advance(size)
-        self.mutex.release(self.engine)
-
-    # -- inside ------------------------------------------------------------------------------
 
     def _advance(self, size: int) -> None:
         """The level sinks have so much more behind them."""
@@ -196,6 +225,8 @@ class Fan:
             self.wake()
 
     def _fall_behind(self, sink: VIO) -> None:
+        sink.ndone = self.given(sink)
         del self.level[sink.vc]  # type: ignore[arg-type]
+        sink.vc.moved_at = max(sink.vc.moved_at, self.moved_at)
         self.behind[sink] = None
         sink.store = self.place.clone()

@@ -167,7 +167,10 @@ class VConnection(Continuation, ABC):
         """Judge the VC's own timers."""
         if key is Event.INACTIVITY_TIMEOUT:
             self._inactivity = None
-            idle_until = self.moved_at + self._inactivity_s
+            moved_at = self.moved_at
+            if self.write_vio is not None and self.write_vio.fan is not None:
+                moved_at = max(moved_at, self.write_vio.fan.moved_at)
+            idle_until = moved_at + self._inactivity_s
             if idle_until > self.engine.now:
                 # Rearmed when it fires, not on each byte: moving costs one assignment.
                 self._inactivity = self.engine.schedule_at(idle_until, self, key, None)
