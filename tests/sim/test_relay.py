@@ -23,7 +23,7 @@ from vcproxy.business.relay_options import RelayOptions, Target
 from vcproxy.business.stream import READ_AHEAD
 from vcproxy.drivers.sim import Faults, Peer, seeds
 from vcproxy.engine.address import Address
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.iobuffer import APART, SLAB
 from vcproxy.testing.proxy import SimulatedProxy
 
 SEEDS = list(seeds(500))
@@ -137,10 +137,12 @@ def granted(options: RelayOptions, sinks: int) -> int:
     """The bytes that a relay may keep: what the largest lag and the history say, and slack.
 
     The slack: what one read brings after it was full, what each producer has read ahead, and what
-    is set apart for each sink that has to do without some messages.
+    is set apart for each sink that has to do without some messages. What is read ahead occupies
+    more as messages than as bytes: the shortest has 5.
     """
+    read_ahead = READ_AHEAD // 5 * (5 + APART)
     most = max(lag.most for lag in (options.lag, *map(options.lag_of, options.targets)))
-    return 2 * options.kept.bytes + SLAB + 3 * READ_AHEAD + sinks * (most + options.limit)
+    return 2 * options.kept.bytes + SLAB + 3 * read_ahead + sinks * (most + options.limit)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
