@@ -63,6 +63,6 @@ options = {{ subscribers = "tcp://127.0.0.1:0", targets = "unix:{tmp_path}/nobod
     assert len(lines) == 2
     if plugin == "relay":
         told = f"{{'ticker': RelayStatus(producers={{}}, sinks=(SinkStatus(name='unix:{tmp_path}"
-        assert all(line.startswith(told) for line in lines)
+        assert lines[1].startswith(told)
     else:
         assert lines == ["no idea"] * 2
