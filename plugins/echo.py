@@ -10,6 +10,7 @@ class Echo(Session):
     """A tunnel from the client to itself."""
 
     needs_upstream = False
+    datagrams = True
 
     ECHOING = State(initial=True)
     CLOSED = State(final=True)
@@ -22,5 +23,5 @@ class Echo(Session):
     @ECHOING.on(TunnelDone, to=CLOSED)
     def echoed(self, done: TunnelDone) -> None:
         """Say why, when it did not end in order."""
-        if not done.reason.clean:
+        if not self.as_usual(done):
             self.log(done)

@@ -5,3 +5,5 @@ from vcproxy.business.forwarder import Forwarder
 
 class Forward(Forwarder):
     """A Forwarder as it is: everybody is served, and no byte is changed."""
+
+    datagrams = True

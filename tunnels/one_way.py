@@ -45,7 +45,8 @@ class OneWayTunnel(Machine):
         reader: a place in a buffer that has been read into already: the tunnel begins with what
             lies before it and goes on with that buffer. Those bytes count as taken, also towards
             `nbytes`, and may not be more than that.
-        transform: changes the bytes on their way.
+        transform: changes the bytes on their way. Between VCs that are whole it is fed one
+            message at a time, and what it makes of one is one.
         watch: read the sink too, only to see it end; what it sends is dropped. (A TwoWayTunnel
             has the other direction for that.)
         water_mark: bytes of buffer at which reading pauses.
@@ -97,12 +98,13 @@ class OneWayTunnel(Machine):
         self._reason = Reason.STOPPED
         self._who = self.name
         self.error: Exception | None = None
-        buffer: IOBuffer = reader.buffer if reader else self.engine.buffer(water_mark)
+        whole = source.whole
+        buffer: IOBuffer = reader.buffer if reader else self.engine.buffer(water_mark, whole=whole)
         self._input: Reader = reader or buffer.reader()
         self._writer: IOBuffer | None = None
         self._output = self._input
         if transform is not None:
-            self._writer = self.engine.buffer(water_mark)
+            self._writer = self.engine.buffer(water_mark, whole=whole)
             self._output = self._writer.reader()
         source.mutex.require("a tunnel")
         ahead = self._input.avail
@@ -257,7 +259,8 @@ class OneWayTunnel(Machine):
         if transform is None or writer is None:
             return
         while self._input.avail and writer.room:
-            writer.write(transform.feed(self._input.read(CHUNK)))
+            piece = self._input.read_block() if writer.whole else self._input.read(CHUNK)
+            writer.write(transform.feed(piece))
         flushing = self.state is self.FLUSHING
         if flushing and not self._input.avail and self.sink.nbytes is None:
             writer.write(transform.finish())

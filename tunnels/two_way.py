@@ -9,9 +9,9 @@ at the first end; `half_close=False` does that.) One that is terminated terminat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tunnels.done import Reason, TunnelDone
+from tunnels.done import Flow, Reason, TunnelDone
 from tunnels.one_way import OneWayTunnel
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
@@ -21,6 +21,23 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.vconnection import VConnection
+
+
+class Way(Protocol):
+    """What moves one direction, and tells its owner with one TunnelDone. See OneWayTunnel."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def recall(self) -> None:
+        """Stop reading."""
+
+    def stop(self) -> None:
+        """End now."""
+
+    @property
+    def flow(self) -> Flow:
+        """What has gone through so far."""
 
 
 class TwoWayTunnel(Machine):
@@ -62,25 +79,32 @@ class TwoWayTunnel(Machine):
         self._owner = owner
         self._half_close = half_close
         self._verdict: TunnelDone | None = None
-        self.up = self.one_way(
-            self,
+        self.up = self.way_up(
             client,
             server,
             reader=request,
             transform=upward,
-            watch=False,
             water_mark=water_mark,
             name=f"{self.name} up",
         )
-        self.down = self.one_way(
-            self,
+        self.down = self.way_down(
             server,
             client,
             transform=downward,
-            watch=False,
             water_mark=water_mark,
             name=f"{self.name} down",
         )
+
+    def way_up(self, client: VConnection, server: VConnection, **options: Any) -> Way:
+        """Return what moves what the client says, with OneWayTunnel's options.
+
+        An extension may return another machine, which tells this one how it ended.
+        """
+        return self.one_way(self, client, server, watch=False, **options)
+
+    def way_down(self, server: VConnection, client: VConnection, **options: Any) -> Way:
+        """The same for what the client is told."""
+        return self.one_way(self, server, client, watch=False, **options)
 
     @BOTH.enter
     def relaying(self) -> None:

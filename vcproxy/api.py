@@ -23,6 +23,7 @@ from vcproxy.business.framing import (
 )
 from vcproxy.business.hearing import Message
 from vcproxy.business.link import Link, LinkUp
+from vcproxy.business.mirroring import Mirroring
 from vcproxy.business.options import FramingOptions, parse_json
 from vcproxy.business.program import Program, Signal
 from vcproxy.business.relay import Relay, RelayStatus, SinkStatus
@@ -68,6 +69,7 @@ __all__ = [
     "LinkUp",
     "Machine",
     "Message",
+    "Mirroring",
     "NetVConnection",
     "OneWayMultiTunnel",
     "OneWayTunnel",

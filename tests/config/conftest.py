@@ -65,6 +65,10 @@ class Lost(_Session):
         return options.nowhere
 
 
+class Packets(_Session):
+    datagrams = True
+
+
 class Innocent:
     pass
 """

@@ -204,6 +204,50 @@ tls.verify = false
         "tls = { certificate = ..., key = ... }",
         "proxy.toml:7:1: upstream.db.tls: is of no use: no server is tls://",
     ),
+    "datagrams for who knows streams": (
+        SOUND.replace("tcp:", "udp:"),
+        "proxy.toml:3:1: listener.web.bind: Either knows streams only, and here datagrams would "
+        "come: bind it to tcp://",
+    ),
+    "datagrams for subscribers of a stream": (
+        SOUND.replace("Either", "Hub") + 'options = { subscribers = ["udp://127.0.0.1:0"] }\n',
+        "proxy.toml:5:28: listener.web.options.subscribers.0: Hub knows streams only, and here "
+        "datagrams would come: bind it to tcp://",
+    ),
+    "datagrams here, a stream there": (
+        """\
+[[listener]]
+name = "a"
+plugin = "own.py:Packets"
+bind = ["udp://127.0.0.1:1", "tcp://127.0.0.1:1", "udp://127.0.0.1:1"]
+upstream = "mixed"
+[upstream.mixed]
+servers = ["udp://127.0.0.1:2", "tls://127.0.0.1:3"]
+""",
+        "proxy.toml:4:9: listener.a.bind.0: datagrams would come here, and the server "
+        "tls://127.0.0.1:3 takes a stream: have both udp://, or neither",
+        "proxy.toml:4:30: listener.a.bind.1: a stream would come here, and the server "
+        "udp://127.0.0.1:2 takes datagrams: have both udp://, or neither",
+        "proxy.toml:4:51: listener.a.bind.2: datagrams would come here, and the server "
+        "tls://127.0.0.1:3 takes a stream: have both udp://, or neither",
+        "proxy.toml:4:51: listener.a.bind.2: udp://127.0.0.1:1 is bound already",
+    ),
+    "subjects": (
+        """\
+[[listener]]
+name = "a"
+plugin = "own.py:Packets"
+bind = "nats://127.0.0.1/a"
+[upstream.db]
+servers = ["nats://127.0.0.1/b", "udp://127.0.0.1:0"]
+""",
+        'proxy.toml:4:1: listener.a.bind: "nats://127.0.0.1:4222/a": only the source and the '
+        "targets of a relay may be nats://",
+        'proxy.toml:6:12: upstream.db.servers.0: "nats://127.0.0.1:4222/b": only the source and '
+        "the targets of a relay may be nats://",
+        'proxy.toml:6:34: upstream.db.servers.1: "udp://127.0.0.1:0": a server needs a port '
+        "above 0",
+    ),
     "protocol names": (
         SOUND + 'tls.alpn = ["http/1.1", "", "é"]\ntls.certificate = "own.py"\n',
         "proxy.toml:5:1: listener.web.tls.key: is missing",
@@ -482,8 +526,10 @@ class TestCertificates:
             "proxy.toml:5:9: listener.web.tls.certificate: cert.pem holds no certificate in PEM"
         ]
 
-    def test_a_table_without_a_tls_address(self, complaints: Complain) -> None:
-        assert complaints(self.CONFIGURATION.replace("tls:", "tcp:")) == [
+    @pytest.mark.parametrize("scheme", ["tcp", "udp"])
+    def test_a_table_without_a_tls_address(self, scheme: str, complaints: Complain) -> None:
+        text = self.CONFIGURATION.replace("tls:", f"{scheme}:").replace("Either", "Packets")
+        assert complaints(text) == [
             "proxy.toml:5:1: listener.web.tls: is of no use: no address in bind is tls://"
         ]
 

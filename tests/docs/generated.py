@@ -153,7 +153,7 @@ def _plugin(name: str) -> str:
         defaults = {}
     rows = "".join(
         f"| `{key}` | {_default(of, defaults.get(key))} | {meanings.get(key, '')} |\n"
-        for key, of in TypeAdapter(options).json_schema()["properties"].items()
+        for key, of in TypeAdapter(options).json_schema(mode="serialization")["properties"].items()
     )
     return (
         f"## {name}\n\n{_sentence(about)}\n\n| option | default | meaning |\n|---|---|---|\n{rows}"

@@ -27,6 +27,22 @@ class Decoder(Protocol):
         """The stream has ended: what has begun and is not whole becomes the fault HALF."""
 
 
+class Passing:
+    """Decodes nothing: each piece is passed on."""
+
+    __slots__ = ("fault",)
+
+    def __init__(self) -> None:
+        self.fault: Fault | None = None
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See Decoder."""
+        return [data]
+
+    def finish(self) -> None:
+        """See Decoder."""
+
+
 class Splitting:
     """Decodes what stands between delimiters. Each byte is looked at twice at most."""
 

@@ -31,7 +31,6 @@ class Farewell(Machine):
 
     SPEAKING.goes(Event.TIMEOUT, GONE)
     LISTENING.goes(Event.TIMEOUT, GONE)
-    SPEAKING.goes(Event.WRITE_COMPLETE, LISTENING)
     LISTENING.goes(Event.EOS, GONE)
 
     def __init__(self, vc: NetVConnection, reader: Reader) -> None:
@@ -44,6 +43,11 @@ class Farewell(Machine):
         """Say the words, and read nothing meanwhile."""
         self._vc.do_io_read(self, 0, self.engine.buffer())
         self._vc.do_io_write(self, self._reader.avail, self._reader)
+
+    @SPEAKING.on(Event.WRITE_COMPLETE, to=(LISTENING, GONE))
+    def said(self, _: VIO) -> State:
+        """A datagram's sender has no end to wait for."""
+        return self.GONE if self._vc.whole else self.LISTENING
 
     @LISTENING.enter
     def listening(self) -> None:

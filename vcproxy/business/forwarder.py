@@ -105,6 +105,6 @@ class Forwarder(Session):
     @RELAYING.on(TunnelDone, to=CLOSED)
     def relayed(self, done: TunnelDone) -> None:
         """An abnormal end is passed on as one: the other side must not take it for the end."""
-        if not done.reason.clean:
+        if not self.as_usual(done):
             self.log(done)
             self.close(done.error or ConnectionAbortedError(done.reason.value))

@@ -19,13 +19,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from vcproxy.business.decoding import Decoder, Fault, Measure, Measuring, Splitting
+from vcproxy.business.decoding import Decoder, Fault, Measure, Measuring, Passing, Splitting
 from vcproxy.engine.units import show_size, size
 
 LIMIT = "64KiB"
 """The longest message unless a framing says otherwise: what asyncio's streams take for a line."""
 
 __all__ = [
+    "UNFRAMED",
     "Decoder",
     "Fault",
     "Framing",
@@ -167,6 +168,22 @@ class Fixed:
         end = at + self.size
         return (at, end, end) if end <= len(data) else self.size
 
+
+@dataclass(frozen=True, slots=True)
+class Unframed:
+    """No messages: every piece of the stream is passed on as it came. See UNFRAMED."""
+
+    def decoder(self) -> Decoder:
+        """See Framing."""
+        return Passing()
+
+    def encode(self, message: bytes) -> bytes:
+        """See Framing."""
+        return message
+
+
+UNFRAMED: Framing = Unframed()
+"""Where messages are not told apart."""
 
 # -- how framings are written ----------------------------------------------------------------
 

@@ -24,19 +24,19 @@ KEYS = {
 
 
 @dataclass(frozen=True)
-class FramingOptions:
-    """How messages are told apart. A plugin's `Options` may extend it.
+class OptionalFramingOptions:
+    """How messages are told apart, if they are. A plugin's `Options` may extend it.
 
     Raises ValueError for a key that the framing does not have, or that it lacks.
     """
 
-    framing: Literal["lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"] = (
-        "lines"
-    )
-    """What separates messages."""
+    framing: Literal[
+        "none", "lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"
+    ] = "none"
+    """What separates messages; "none": they are not told apart."""
 
     limit: Size = 64 << 10
-    """The longest message; one that is longer ends the conversation."""
+    """The longest message; behind one that is longer nothing can be read."""
 
     delimiter: str | None = None
     """With framing = "delimiter": the text that ends each message, as "\\r\\n"."""
@@ -66,6 +66,8 @@ class FramingOptions:
     def framed(self) -> framings.Framing:
         """The framing that they stand for."""
         match self.framing:
+            case "none":
+                return framings.UNFRAMED
             case "json-lines":
                 return framings.json_lines(self.limit)
             case "delimiter":
@@ -82,6 +84,16 @@ class FramingOptions:
     def said(self, text: str) -> bytes:
         """Write a text as a message on the wire; nothing for an empty text."""
         return self.framed.encode(text.encode()) if text else b""
+
+
+@dataclass(frozen=True)
+class FramingOptions(OptionalFramingOptions):
+    """How messages are told apart. A plugin's `Options` may extend it."""
+
+    framing: Literal["lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"] = (
+        "lines"
+    )
+    """What separates messages."""
 
 
 @dataclass(frozen=True)

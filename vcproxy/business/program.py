@@ -40,6 +40,8 @@ class Program(Continuation):
     vcproxy_plugin: ClassVar[bool] = True
     needs_upstream: ClassVar[bool | None] = None
     """As for a Session."""
+    datagrams: ClassVar[bool] = False
+    """As for a Session."""
     machines: ClassVar[tuple[type[Machine], ...]] = ()
     """What it consists of: `vcproxy diagram` draws them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tunnels.done import Reason, TunnelDone
 from tunnels.two_way import TwoWayTunnel
 from vcproxy.business.farewell import Farewell
 from vcproxy.business.framing import Framing, lines
@@ -37,6 +38,8 @@ class Session(Machine):
     vcproxy_plugin: ClassVar[bool] = True
     needs_upstream: ClassVar[bool | None] = None
     """True: a listener must name an upstream; False: it must not; None: as it likes."""
+    datagrams: ClassVar[bool] = False
+    """Whether it may listen at udp://: what it does is right for one datagram at a time."""
     framing: Framing = lines()
     """How the client's messages are told apart, where they are heard. Each must be found whatever
     stood before it: what is lent is found anew."""
@@ -152,6 +155,10 @@ class Session(Machine):
         return self.state in self._listening and not (answers is not None and answers.full)
 
     # -- the end -----------------------------------------------------------------------------
+
+    def as_usual(self, done: TunnelDone) -> bool:
+        """Whether a tunnel has ended in order. Datagrams have no end but that no more come."""
+        return done.reason.clean or (self.client.whole and done.reason is Reason.INACTIVITY)
 
     def log(self, text: object) -> None:
         """Log a line, with the session's name before it."""

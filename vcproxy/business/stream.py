@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vcproxy.business.framing import Fault, Framing
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import IOBuffer
-    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.vconnection import VConnection
 
 READ_AHEAD = 64 * 1024
 """Bytes read and not yet taken as messages: a few hundred of them, which costs no speed."""
@@ -26,7 +26,7 @@ class Incoming:
 
     __slots__ = ("_decoder", "_reader", "_whole", "framing", "vio")
 
-    def __init__(self, cont: Continuation, vc: NetVConnection, framing: Framing) -> None:
+    def __init__(self, cont: Continuation, vc: VConnection, framing: Framing) -> None:
         buffer = vc.engine.buffer(READ_AHEAD)
         self._reader = buffer.reader()
         self.framing = framing
@@ -75,8 +75,8 @@ class Outgoing:
 
     __slots__ = ("buffer", "reader", "vio")
 
-    def __init__(self, cont: Continuation, vc: NetVConnection, words: bytes = b"") -> None:
-        self.buffer: IOBuffer = vc.engine.buffer()
+    def __init__(self, cont: Continuation, vc: VConnection, words: bytes = b"") -> None:
+        self.buffer: IOBuffer = vc.engine.buffer(whole=vc.whole)
         self.reader = self.buffer.reader()
         self.buffer.write(words)
         self.vio = vc.do_io_write(cont, None, self.reader)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vcproxy.config.place import KeyPath
-from vcproxy.config.plugin import Plugin
+from vcproxy.config.plugin import Plugin, takes_datagrams
 from vcproxy.config.problem import Fault, did_you_mean
 from vcproxy.config.schema import KeyPair, Listener, Settings, UpstreamTls
 from vcproxy.engine.address import Address
@@ -27,6 +27,7 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     yield from _names(settings, plugins)
     yield from _references(settings)
     yield from _addresses(settings, plugins)
+    yield from _kinds(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
     yield from _files(settings, plugins)
 
@@ -82,6 +83,31 @@ def _addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                     yield Fault(path, f"{address} is bound already", because=(first,))
     for path in stdio[1:]:
         yield Fault(path, "stdio: may be used only once in a process", because=(stdio[0],))
+
+
+def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+    """Datagrams are for those who know them: a stream has no boundaries to keep."""
+    for index, listener in enumerate(settings.listener):
+        upstream = settings.upstream.get(listener.upstream or "")
+        servers = upstream.servers if upstream else ()
+        plugin = plugins[index].cls if index in plugins else None
+        for path, address in _bound(index, listener, plugins):
+            if address.whole and plugin is not None and not takes_datagrams(plugin):
+                yield Fault(
+                    path,
+                    f"{plugin.__name__} knows streams only, and here datagrams would come: "
+                    "bind it to tcp://",
+                    because=(("listener", index, "plugin"),),
+                )
+            other = [server for server in servers if server.whole != address.whole]
+            if other:
+                kinds = ("datagrams", "a stream") if address.whole else ("a stream", "datagrams")
+                yield Fault(
+                    path,
+                    f"{kinds[0]} would come here, and the server {other[0]} takes {kinds[1]}: "
+                    "have both udp://, or neither",
+                    because=(("upstream", listener.upstream or "", "servers"),),
+                )
 
 
 def _socket(address: Address) -> tuple[str, object]:

@@ -133,6 +133,11 @@ def needs_upstream(plugin: type) -> bool | None:
     return needed
 
 
+def takes_datagrams(plugin: type) -> bool:
+    """Return whether a plugin may listen at udp://."""
+    return bool(getattr(plugin, "datagrams", False))
+
+
 def _bundled_names() -> list[str]:
     return [p.stem for p in BUNDLED.glob("*") if p.suffix == ".py" or (p / "__init__.py").is_file()]
 

@@ -58,8 +58,14 @@ def _endpoint(value: object, info: ValidationInfo) -> Address:
 def _server(address: Address) -> Address:
     if address.scheme == "stdio":
         raise ValueError("stdio: is where a client comes from: no server can be reached there")
-    if address.scheme in ("tcp", "tls") and not address.port:
+    if address.scheme in ("tcp", "tls", "udp") and not address.port:
         raise ValueError(f'"{address}": a server needs a port above 0')
+    return _no_subject(address)
+
+
+def _no_subject(address: Address) -> Address:
+    if address.scheme == "nats":
+        raise ValueError(f'"{address}": only the source and the targets of a relay may be nats://')
     return address
 
 
@@ -192,8 +198,8 @@ class Limits(Table):
     """How much a listener takes on."""
 
     max_connections: Annotated[int, Field(ge=1)] = 1000
-    """Client connections at a time. 1000 clients and as many servers stay well below 4096, the
-    lowest hard limit on descriptors in common use."""
+    """Client connections at a time; at udp://, addresses that datagrams come from. 1000 clients and
+    as many servers stay well below 4096, the lowest hard limit on descriptors in common use."""
 
 
 class Timeouts(Table):
@@ -206,7 +212,8 @@ class Timeouts(Table):
     """For a server to accept: two lost SYNs are retried within 3 seconds."""
 
     inactivity: Duration = 300.0
-    """For the next byte in either direction: longer than the usual keep-alive intervals."""
+    """For the next byte in either direction: longer than the usual keep-alive intervals. Nothing
+    else ends a session of datagrams."""
 
     active: Duration = 0.0
     """For a whole conversation, however busy: none, as tunnels may live for days."""
@@ -218,7 +225,9 @@ class Listener(Table):
     name: Annotated[str, Field(min_length=1)]
     """Names the listener in logs and metrics; unique."""
 
-    bind: Annotated[tuple[Endpoint, ...], BeforeValidator(_listed)] = ()
+    bind: Annotated[
+        tuple[Annotated[Endpoint, AfterValidator(_no_subject)], ...], BeforeValidator(_listed)
+    ] = ()
     """Where to listen: one address or a list. Left out where the plugin accepts nothing."""
 
     plugin: Annotated[str, Field(min_length=1), AfterValidator(_plugin)]

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from vcproxy.engine.commands import Spread
-
 if TYPE_CHECKING:
-    from vcproxy.engine.net import WholePort
+    from collections.abc import Sequence
+
+    from vcproxy.engine.commands import Spread
+    from vcproxy.engine.fan import Fan
+    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.net import NetVConnection, WholePort
 
 
 def spread(command: Spread) -> None:
     """Give all that are level what comes next, with one system call for each."""
     fan = command.fan
     blocks = fan.begin()
-    if blocks is None:
-        return
-    data = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+    if blocks is not None:
+        data = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        fan.sent(len(data), push_all(fan, data, blocks))
+
+
+def push_all(
+    fan: Fan, data: Block, blocks: Sequence[Block] = ()
+) -> list[tuple[NetVConnection, int]]:
+    """Push to each that is level; return who did not take all, and how many bytes each took.
+
+    `blocks` are the messages that `data` is made of, if they are several.
+    """
     size = len(data)
     short = []
     for vc in fan.level:
         port = vc.port
         if port is None:
             count = 0
-        elif vc.whole:
+        elif vc.whole and len(blocks) > 1:
             count = cast("WholePort", port).push_each(blocks)
         else:
             count = port.push(data)
         if count != size:
             short.append((vc, count))
-    fan.sent(size, short)
+    return short

@@ -37,6 +37,17 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class Hear:
+    """Hear what is sent to one numeric udp address, as a member if it is a multicast group.
+
+    Answered as Connect is.
+    """
+
+    outgoing: Outgoing
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownWrite:
     """Tell the peer that no more will come, after all that `sent` has counted."""
 
@@ -94,6 +105,7 @@ class ResumeAccept:
 Command = (
     Resolve
     | Connect
+    | Hear
     | ShutdownWrite
     | Close
     | Call

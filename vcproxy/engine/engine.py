@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from vcproxy.engine.address import Address
-from vcproxy.engine.commands import Call, Command, ResumeAccept
+from vcproxy.engine.commands import Call, Command, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
@@ -183,17 +183,30 @@ class Engine:
 
         Delivers CONNECTED with the VC to `cont`, after the handshake where there is TLS, or
         ERROR with the VC, whose `error` says why; the VC must then be closed. `tls` is whatever
-        the driver needs for it; `timeout` (seconds, 0: none) bounds all of it.
+        the driver needs for it; `timeout` (seconds, 0: none) bounds all of it. The VC of a udp
+        target is whole, and connected without a word to anybody: what is wrong there is told, if
+        at all, when something was sent. A multicast group is sent to, not heard: see `hear`.
         """
         cont.mutex.require("connect()")
-        vc = NetVConnection(self, cont.mutex, str(target))
-        self.vcs[vc] = None
+        vc = self._asked(cont, target)
         Outgoing(vc, cont, target, tls, server_name or target.host, timeout)
         return vc
 
-    def hear(self, cont: Continuation, source: Address, *, timeout: float = 0.0) -> NetVConnection:
-        """Hear what is sent to `source`, where messages travel; answered as `connect` is."""
-        return self.connect(cont, source, timeout=timeout)
+    def hear(self, cont: Continuation, address: Address, *, timeout: float = 0.0) -> NetVConnection:
+        """Hear what anybody sends to a udp address of this host, or to a multicast group.
+
+        Delivers CONNECTED with the VC, which is whole and can only be read; or ERROR with the VC,
+        whose `error` says why, as for `connect`. Several may hear one group.
+        """
+        cont.mutex.require("hear()")
+        vc = self._asked(cont, address)
+        Outgoing(vc, cont, address, None, "", timeout, Hear)
+        return vc
+
+    def _asked(self, cont: Continuation, address: Address) -> NetVConnection:
+        vc = NetVConnection(self, cont.mutex, str(address))
+        self.vcs[vc] = None
+        return vc
 
     def call(
         self,
@@ -284,10 +297,20 @@ class Engine:
             self.inbox.drain()
 
     def accepted(
-        self, listener: Listener, port: Port, peer: str, *, secure: bool = False
+        self,
+        listener: Listener,
+        port: Port,
+        peer: str,
+        *,
+        secure: bool = False,
+        whole: bool = False,
     ) -> NetVConnection:
-        """A connection came in. `secure`: `vc.established(...)` or `vc.failed()` is owed next."""
+        """A connection came in. `secure`: `vc.established(...)` or `vc.failed()` is owed next.
+
+        `whole`: the first datagram from there did.
+        """
         vc = NetVConnection(self, Mutex(), f"{listener.name} {peer}")
+        vc.whole = whole
         vc.listener = listener
         vc.port = port
         vc.peer = peer

@@ -8,7 +8,7 @@ until it is level again. So one that is slow costs the others nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.commands import Spread
@@ -180,6 +180,30 @@ class Fan:
     def sent(self, size: int, short: Iterable[tuple[NetVConnection, int]]) -> None:
         """Answer `begin`: all have taken `size` bytes but those who are named, and how many."""
         self.moved_at = self.engine.now
+        self._part_with(short)
+        self._advance(size)
+        self.mutex.release(self.engine)
+
+    # -- what VCs call -----------------------------------------------------------------------
+
+    def took(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """A source has brought this, and all level sinks have taken it already but those named.
+
+        The mutex is held, and nothing is in the buffer.
+        """
+        self.moved_at = self.engine.now
+        size = len(data)
+        if short:
+            self.buffer.keep(data, self.engine.memory)
+            self._part_with(short)
+            self._advance(size)
+        else:
+            self.buffer.written += size
+            self.place.position += size
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _part_with(self, short: Iterable[tuple[NetVConnection, int]]) -> None:
         for vc, count in short:
             vio = vc.write_vio
             assert vio is not None
@@ -187,10 +211,6 @@ class Fan:
             vio.reader.consume(count)
             vio.ndone += count
             vc.look_again(False)
-        self._advance(size)
-        self.mutex.release(self.engine)
-
-    # -- inside ------------------------------------------------------------------------------
 
     def _advance(self, size: int) -> None:
         """The level sinks have so much more behind them."""

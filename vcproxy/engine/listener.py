@@ -20,8 +20,9 @@ class Listener:
     unless it is pinned.
 
     The driver's obligations: ask `admits()` before each accept and stop accepting when it says
-    no, until ResumeAccept; say `came()` for each accept, on the thread of `home`, before
-    `engine.accepted`; report a failed one by `engine.accept_failed`.
+    no, until ResumeAccept (datagrams from new sources are dropped meanwhile); say `came()` for
+    each accept, on the thread of `home`, before `engine.accepted`; report a failed one by
+    `engine.accept_failed`.
     """
 
     name: str

@@ -19,6 +19,7 @@ from vcproxy.engine.vconnection import VConnection
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.fan import Fan
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.outgoing import Outgoing
@@ -41,6 +42,8 @@ class Port(Protocol):
     def push(self, data: Block) -> int:
         """Write at once what another port has read; return how many bytes were taken, or 0.
 
+        Of a whole VC it is one message, which is taken whole or not at all.
+
         It is called under the lock: it reports nothing to the engine before it has returned.
         """
 
@@ -60,9 +63,12 @@ class NetVConnection(VConnection):
     - when the port may be readable: `begin_read()`. 0: not now, the engine lists the VC in
       `engine.reads` when it can proceed. A number: read at most so much, once, then
       `received(data)`, or `would_block()` if nothing came. Where `straight` names a VC, its port
-      may `push` the data first: then `passed(data, count)`;
+      may `push` the data first: then `passed(data, count)`. Where `fan` is one, those that are
+      level in it may be pushed the data: then `spread(data, short)`. Of a whole VC it is one
+      message, which may be more than so much;
     - when it may be writable: `begin_write()`. None as above, with `engine.writes`. Views: write
-      them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went;
+      them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went. Of a whole VC
+      each is one message, and n counts those that went whole;
     - an orderly end (FIN, close_notify), after all data: `ended()`; anything else: `failed()`.
       Between a `begin_` and its answer the mutex is held: answer first, then report the end;
     - `established()` when it can be used, after its handshake with TLS; `gone()` is the last call
@@ -74,6 +80,7 @@ class NetVConnection(VConnection):
         "_eof",
         "alpn",
         "certificate",
+        "fan",
         "full",
         "listener",
         "local",
@@ -106,6 +113,8 @@ class NetVConnection(VConnection):
         self.read_listed = self.write_listed = False
         self.straight: NetVConnection | None = None
         """Between `begin_read` and its answer: where what is read may be written at once."""
+        self.fan: Fan | None = None
+        """The same, where that is many."""
         self.full = False  # reading found no room: the consumer's progress must list it again
         self._eof = False
         self._deadline: Action | None = None
@@ -149,6 +158,7 @@ class NetVConnection(VConnection):
     def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
         """See VConnection. An end that came before is told to each new reader."""
         vio = super().do_io_read(cont, nbytes, buffer)
+        self.fan = None
         if self._eof:
             vio.end(Event.EOS)
         return vio
@@ -250,6 +260,9 @@ class NetVConnection(VConnection):
                     if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
                         straight = None
                 self.straight = straight
+                fan = vio.fan
+                if fan is not None:
+                    self.fan = fan if not held and len(buffer.readers) == 1 else None
                 return room if room < SLAB else SLAB
             else:
                 engine.starve(self)
@@ -319,6 +332,21 @@ class NetVConnection(VConnection):
                 mutex.post_parked()
         else:
             mutex.release(engine)
+
+    def spread(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """Answer `begin_read`: this came, and all that are level in `fan` took it at once but those
+        who are named.
+
+        The same as `received(data)`, then the fan's `begin()` and `sent(len(data), short)`.
+        """
+        engine = self.engine
+        vio: VIO = self.read_vio  # type: ignore[assignment]
+        self.moved_at = engine.now
+        vio.ndone += len(data)
+        self.fan.took(data, short)  # type: ignore[union-attr]
+        if vio.ndone == vio.nbytes:
+            vio.end(Event.READ_COMPLETE)
+        vio.mutex.release(engine)
 
     def begin_write(self) -> list[Block] | None:
         """Take the lock and say what to write; None: not now, and no lock is held."""

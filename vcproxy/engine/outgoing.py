@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.commands import Connect, Resolve
+from vcproxy.engine.commands import Connect, Hear, Resolve
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ class Outgoing:
     the time that is left.
 
     The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
-    Connect.
+    the `attempt`, Connect or Hear.
     """
 
     __slots__ = (
+        "_attempt",
         "_candidates",
         "_opener",
         "_refusals",
@@ -42,6 +43,7 @@ class Outgoing:
         tls: object,
         server_name: str,
         timeout: float,
+        attempt: type[Connect | Hear] = Connect,
     ) -> None:
         self.vc = vc
         self.target = target
@@ -49,12 +51,14 @@ class Outgoing:
         """Whatever the driver needs for a handshake; None: plain."""
         self.server_name = server_name
         """The name that TLS sends and verifies."""
+        self._attempt = attempt
         self._opener: Continuation | None = opener
         self._candidates: list[Address] = []
         self._trying: Address | None = None
         self._refusals: list[str] = []
         self._until = vc.engine.now + timeout if timeout else 0.0
         vc.outgoing = self
+        vc.whole = target.whole
         vc.wait_at_most(timeout)
         vc.engine.command(Resolve(self, target))
 
@@ -102,7 +106,7 @@ class Outgoing:
         if self._candidates:
             self._wait(len(self._candidates))
             self._trying = self._candidates.pop(0)
-            self.vc.engine.command(Connect(self, self._trying))
+            self.vc.engine.command(self._attempt(self, self._trying))
         else:
             reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
             self.vc.failed(ConnectionError(reasons))

@@ -4,12 +4,13 @@ The laws of VConnections are in vcproxy.testing.conformance; the real program, a
 is in vcproxy.testing.pytest_plugin.
 """
 
-from vcproxy.drivers.sim import Faults, Peer, Stuck, seeds
+from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Stuck, seeds
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.testing.script import Script, fragments
 
 __all__ = [
+    "DatagramPeer",
     "Faults",
     "Peer",
     "Script",

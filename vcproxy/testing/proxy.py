@@ -21,13 +21,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from vcproxy.business.program import Program
 from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
-from vcproxy.drivers.sim import Faults, Peer, Simulation
+from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Simulation
 from vcproxy.drivers.sim import Server as Answerer
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
@@ -36,6 +36,8 @@ from vcproxy.upstream.servers import RoundRobin, Server
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
+
+    Acceptor: TypeAlias = Callable[[NetVConnection], Continuation | None]
 
 NAME = "proxy"
 """The listener's."""
@@ -49,6 +51,8 @@ class SimulatedProxy:
         servers: the names of the upstream's servers, in order. None: there is no upstream.
         refusing: those that refuse connections. A server that the options name goes by its URI.
         options: the plugin's own. Their addresses are met in plain, tls:// ones too.
+        datagrams: whether clients and servers are at udp://: see `datagram_client`.
+        max_connections: clients at a time.
         seed, faults: see Simulation. Without faults all is instant and nothing is lost.
 
     Times are as in Service, but without limit unless they are given.
@@ -61,6 +65,8 @@ class SimulatedProxy:
         *,
         refusing: Sequence[str] = (),
         options: object = None,
+        datagrams: bool = False,
+        max_connections: int = 10_000,
         connect_s: float = 0.0,
         inactivity_s: float = 0.0,
         active_s: float = 0.0,
@@ -73,7 +79,8 @@ class SimulatedProxy:
         """One for each client that was accepted, in that order."""
         self.printed: list[str] = []
         """What a program has written on standard error."""
-        addresses = [Address("tcp", name, 1) for name in servers]
+        scheme = "udp" if datagrams else "tcp"
+        addresses = [Address(scheme, name, 1) for name in servers]
         self.service = Service(
             name=NAME,
             options=options,
@@ -85,23 +92,27 @@ class SimulatedProxy:
         )
         named = {address.host: address for address in addresses}
         named |= {str(each): each for each in chain(*plugin.connects(options).values())}
-        self._servers: dict[str, Answerer] = {
-            name: self.sim.server(address)
-            for name, address in named.items()
-            if name not in refusing
-        }
+        self._servers: dict[str, Answerer] = {}
+        self._datagram_servers: dict[str, DatagramPeer] = {}
+        for name, address in named.items():
+            if name in refusing:
+                continue
+            if address.scheme == "udp":
+                self._datagram_servers[name] = self.sim.datagram_server(address)
+            else:
+                self._servers[name] = self.sim.server(address)
         self._met = dict.fromkeys(self._servers, 0)
         driver = self.sim.driver(NAME)
         self.engine = driver.engine
         self.programs = Programs(self.engine, self.printed.append)
         """The one program, if the plugin is one: it can be told of a Signal, or stopped."""
-        doors: dict[str, Sequence[Address]] = {"": [Address("tcp", NAME)]}
+        doors: dict[str, Sequence[Address]] = {"": [Address(scheme, NAME)]}
         if issubclass(plugin, Program):
             doors |= plugin.binds(options)
         accept = self._acceptor(plugin)
         self._doors = {
             option: [
-                driver.listen(place, Listener(f"{NAME}.{option}".rstrip("."), accept, self.engine))
+                driver.listen(place, self._listener(option, accept, max_connections))
                 for place in places
             ]
             for option, places in doors.items()
@@ -129,6 +140,14 @@ class SimulatedProxy:
         It comes in at the listener's own address, or at one that an option names.
         """
         return self.sim.client(self._doors[option][number])
+
+    def datagram_client(self) -> DatagramPeer:
+        """A client of the proxy, where that has `datagrams`."""
+        return self.sim.datagram_client(self._doors[""][0])
+
+    def datagram_server(self, name: str = "server") -> DatagramPeer:
+        """That server, where the proxy has `datagrams`."""
+        return self._datagram_servers[name]
 
     def server(self, name: str = "server") -> Peer:
         """Run until that server is connected to once more; return its end. Raises Stuck."""
@@ -159,9 +178,11 @@ class SimulatedProxy:
         """The lines that were logged, as "level: text"."""
         return [f"{level}: {text}" for _, level, text in self.sim.log]
 
-    def _acceptor(
-        self, plugin: type[Session | Program]
-    ) -> Callable[[NetVConnection], Continuation | None]:
+    def _listener(self, option: str, accept: Acceptor, max_connections: int) -> Listener:
+        name = f"{NAME}.{option}".rstrip(".")
+        return Listener(name, accept, self.engine, max_connections=max_connections)
+
+    def _acceptor(self, plugin: type[Session | Program]) -> Acceptor:
         if issubclass(plugin, Program):
             return self.programs.acceptor(plugin, self.service)
 

@@ -115,7 +115,7 @@ class Running:
         return int(self.uri(name).rpartition(":")[2])
 
     def connect(self, name: str) -> socket.socket:
-        """Connect to a listener, plainly, over whatever it listens on."""
+        """Connect to a listener, plainly, over whatever it listens on but datagrams."""
         return connect(self.uri(name))
 
     # -- the process -------------------------------------------------------------------------

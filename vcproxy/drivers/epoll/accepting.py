@@ -10,7 +10,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.address import Address
-from vcproxy.engine.commands import Connect
+from vcproxy.engine.commands import Connect, Hear
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
@@ -135,9 +135,9 @@ class AcceptPort:
                 pass  # it is gone already, or its folder is
 
 
-def refusal(command: Connect, number: int) -> OSError:
-    """Say why a connect has failed; and where, if that is not what was asked for by name."""
-    why = os.strerror(number).lower()
+def refusal(command: Connect | Hear, error: OSError) -> OSError:
+    """Say why an attempt has failed; and where, if that is not what was asked for by name."""
+    why = os.strerror(error.errno).lower() if error.errno else str(error)
     return OSError(
         why if command.address == command.outgoing.target else f"{command.address}: {why}"
     )
@@ -193,7 +193,7 @@ class Attempt:
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self.abandon()
-            command.outgoing.refused(refusal(command, number))
+            command.outgoing.refused(refusal(command, OSError(number, "")))
         else:
             local, peer = show(sock.getsockname()), str(command.address)
             self._driver.connected(command, sock, local, peer, mask)

@@ -13,8 +13,11 @@ from threading import get_ident
 from time import monotonic
 from typing import Protocol
 
-from vcproxy.drivers.epoll.accepting import AcceptPort, Attempt, refusal
+from vcproxy.drivers.datagrams import DatagramPort
+from vcproxy.drivers.epoll import datagram
+from vcproxy.drivers.epoll.accepting import AcceptPort, Attempt, refusal, show
 from vcproxy.drivers.epoll.calls import Callers
+from vcproxy.drivers.epoll.datagram import DatagramListener
 from vcproxy.drivers.epoll.resolving import resolve
 from vcproxy.drivers.epoll.splice import PipePool, Splice
 from vcproxy.drivers.epoll.stdio import Stdio
@@ -29,6 +32,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    Hear,
     Resolve,
     ResumeAccept,
     ShutdownWrite,
@@ -70,7 +74,7 @@ class EpollDriver:
         self._poll = self._epoll.poll
         self._watchers: dict[int, Watcher] = {}
         self._pipes = PipePool()
-        self._listening: dict[Listener, list[AcceptPort | Stdio]] = {}
+        self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
         self._dealt = 0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
@@ -83,6 +87,7 @@ class EpollDriver:
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
+            Hear: self._hear,
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
@@ -168,6 +173,8 @@ class EpollDriver:
                     vc.port.finish()
                 else:  # cut off: its peer must not take that for the end
                     vc.port.close(abort=True)
+            elif isinstance(vc.port, DatagramPort):
+                vc.port.close(abort=True)
         self._pipes.close()
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Attempt):
@@ -182,6 +189,10 @@ class EpollDriver:
         if fd not in self._watchers:
             self._epoll.register(fd, mask)
         self._watchers[fd] = watcher
+
+    def rewatch(self, fd: int, mask: int) -> None:
+        """Have other events of a descriptor told to its watcher."""
+        self._epoll.modify(fd, mask)
 
     def forget(self, fd: int) -> None:
         """Stop watching a descriptor that is about to be closed."""
@@ -206,8 +217,13 @@ class EpollDriver:
         A listener may listen at several. Its `tls`, an ssl.SSLContext, serves the tls addresses.
         Raises OSError.
         """
-        stdio = address.scheme == "stdio"
-        port = Stdio(self, listener) if stdio else AcceptPort(self, listener, address)
+        port: AcceptPort | DatagramListener | Stdio
+        if address.scheme == "stdio":
+            port = Stdio(self, listener)
+        elif address.scheme == "udp":
+            port = DatagramListener(self, listener, address)
+        else:
+            port = AcceptPort(self, listener, address)
         self._listening.setdefault(listener, []).append(port)
         return port.address
 
@@ -276,9 +292,27 @@ class EpollDriver:
         if vc.closed:
             return
         try:
-            Attempt(self, command)
+            if command.address.scheme == "udp":
+                self._open(command, datagram.connected(command.address))
+            else:
+                Attempt(self, command)
         except OSError as error:
-            command.outgoing.refused(refusal(command, error.errno or 0))
+            command.outgoing.refused(refusal(command, error))
+
+    def _hear(self, command: Hear) -> None:
+        if command.outgoing.vc.closed:
+            return
+        try:
+            self._open(command, datagram.bound(command.address))
+        except OSError as error:
+            command.outgoing.refused(refusal(command, error))
+
+    def _open(self, command: Connect | Hear, sock: socket.socket) -> None:
+        """A datagram socket is open: there is nobody to wait for."""
+        outgoing = command.outgoing
+        port = datagram.port(self, sock)
+        port.vc = outgoing.vc
+        outgoing.connected(port, show(sock.getsockname()), str(command.address))
 
     def connected(
         self, command: Connect, sock: socket.socket, local: str, peer: str, mask: int
@@ -302,7 +336,7 @@ class EpollDriver:
 
     def _close(self, command: Close) -> None:
         vc = command.vc
-        if isinstance(vc.port, StreamPort):
+        if isinstance(vc.port, StreamPort | DatagramPort):
             vc.port.close(command.abort)
         elif isinstance(vc.port, Attempt):
             vc.port.abandon()

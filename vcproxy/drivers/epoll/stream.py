@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vcproxy.drivers.spreading import push_all
 from vcproxy.engine.iobuffer import Block
 
 if TYPE_CHECKING:
@@ -141,10 +142,12 @@ class StreamPort:
             vc.ended()
             return
         sink = vc.straight
-        if sink is None:
+        if sink is not None:
+            vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
+        elif vc.fan is None:
             vc.received(data)
         else:
-            vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
+            vc.spread(data, push_all(vc.fan, data))
         self._small = count < SMALL
         if count == size or self._ending:
             vc.look_again(True)

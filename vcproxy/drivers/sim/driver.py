@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from vcproxy.drivers.datagrams import DatagramPort
+from vcproxy.drivers.sim.datagram import SimDatagramPort, SimSources
 from vcproxy.drivers.sim.link import Endpoint
 from vcproxy.drivers.sim.port import SimPipe, SimPort
 from vcproxy.drivers.sim.secure import over
@@ -20,6 +22,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    Hear,
     Resolve,
     ResumeAccept,
     ShutdownWrite,
@@ -32,9 +35,11 @@ from vcproxy.engine.mutex import here
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.sim.datagram import Watch
     from vcproxy.drivers.sim.faults import Span
     from vcproxy.drivers.sim.network import Acceptor, Network
     from vcproxy.drivers.sim.phantom import Phantom
+    from vcproxy.drivers.sim.post import SimSocket
 
 TraceEntry: TypeAlias = tuple[float, str, str, str, tuple[object, ...]]
 """Time, engine, call, VC, and what tells the call from others: sizes, digests, reasons."""
@@ -58,19 +63,20 @@ class SimDriver:
         """The drivers that connections are dealt to, in turn."""
         self.accept_errors: deque[OSError] = deque()
         """What the next accepts fail with."""
-        self.woken: dict[SimPort, None] = {}
+        self.woken: dict[SimPort | Watch, None] = {}
         """Ports that have seen an edge since the last turn."""
         self._network = network
         self._phantom = phantom
         self._timeline = network.timeline
         self._trace = trace
-        self._listening: dict[Listener, _Accepting] = {}
+        self._listening: dict[Listener, _Accepting | SimSources] = {}
         self._attempts: dict[NetVConnection, Connect | Resolve] = {}
         self._answers: deque[Callable[[], None]] = deque()
         self._dealt = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
+            Hear: self._hear,
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
@@ -103,7 +109,6 @@ class SimDriver:
             self.woken.clear()
             self._network.random.shuffle(woken)  # a kernel promises no order
             for port in woken:
-                self._phantom.visit(port.vc)
                 port.ready()
             engine.run()
             for vc in engine.take_reads():
@@ -116,6 +121,10 @@ class SimDriver:
                 self._perform[type(command)](command)
         finally:
             here.engine = None  # between turns nobody is inside: posts go through the inbox
+
+    def visit(self, vc: NetVConnection) -> None:
+        """Somebody else may be in a VC's conversation just now."""
+        self._phantom.visit(vc)
 
     def note(self, call: str, vc: NetVConnection, *detail: object) -> None:
         """A call into the engine is about to be made: put it in the trace, where one is kept."""
@@ -134,15 +143,23 @@ class SimDriver:
 
         The listener's `tls`, an ssl.SSLContext, serves a tls address. Raises OSError.
         """
-        accepting = _Accepting(self, self._network.listen(address), listener)
+        accepting: _Accepting | SimSources
+        if address.scheme == "udp":
+            accepting = SimSources(self, self._network.post.bind(address), listener)
+        else:
+            accepting = _Accepting(self, self._network.listen(address), listener)
         self._listening[listener] = accepting
-        return accepting.acceptor.address
+        return accepting.address
 
     def unlisten(self, listener: Listener) -> None:
         """Accept no more for a listener. Its connections live on."""
         accepting = self._listening.pop(listener, None)
         if accepting is not None:
-            self._network.unlisten(accepting.acceptor)
+            accepting.close()
+
+    def unbind(self, acceptor: Acceptor) -> None:
+        """Have nobody come in at an acceptor any more."""
+        self._network.unlisten(acceptor)
 
     def accept(self, accepting: _Accepting) -> None:
         """Accept what waits, as far as it is admitted."""
@@ -191,12 +208,35 @@ class SimDriver:
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
+        if command.address.scheme == "udp":
+            self._open(command, self._network.post.connect)
+            return
         self._attempts[vc] = command
 
         def done(endpoint: Endpoint | None, error: OSError | None) -> None:
             self._answers.append(partial(self._connected, command, endpoint, error))
 
         self._network.connect(command.address, done)
+
+    def _hear(self, command: Hear) -> None:
+        self._open(command, self._network.post.bind)
+
+    def _open(self, command: Connect | Hear, make: Callable[[Address], SimSocket]) -> None:
+        """Open a datagram socket: there is nobody to wait for."""
+        outgoing = command.outgoing
+        if outgoing.vc.closed:
+            return
+        try:
+            sock = make(command.address)
+        except OSError as error:
+            self.note("refused", outgoing.vc, str(error))
+            outgoing.refused(error)
+            return
+        port = SimDatagramPort(self, sock)
+        port.vc = outgoing.vc
+        self.note("connected", outgoing.vc)
+        local, peer = Address("udp", *sock.local), command.address
+        outgoing.connected(port, str(local), str(peer))
 
     def _connected(
         self, command: Connect, endpoint: Endpoint | None, error: OSError | None
@@ -229,6 +269,10 @@ class SimDriver:
     def _close(self, command: Close) -> None:
         vc = command.vc
         self._attempts.pop(vc, None)
+        if isinstance(vc.port, DatagramPort):
+            self.note("gone", vc)
+            vc.port.close(command.abort)
+            return
         if isinstance(vc.port, SimPort):
             vc.port.close(command.abort)
 
@@ -270,7 +314,7 @@ class SimDriver:
 
     def _resume_accept(self, command: ResumeAccept) -> None:
         accepting = self._listening.get(command.listener)
-        if accepting is not None:
+        if isinstance(accepting, _Accepting):
             accepting.paused = False
             self.accept(accepting)
 
@@ -286,6 +330,15 @@ class _Accepting:
         self.listener = listener
         self.paused = False
         acceptor.on_edge = self._edge
+
+    @property
+    def address(self) -> Address:
+        """Where that is."""
+        return self.acceptor.address
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._driver.unbind(self.acceptor)
 
     def _edge(self) -> None:
         self._driver.answer((0.0, 0.0), partial(self._driver.accept, self))

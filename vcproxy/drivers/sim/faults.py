@@ -22,9 +22,9 @@ class Faults:
     """Chances (0 to 1, each time the thing is done) and spans. All off, unless said otherwise."""
 
     latency: Span = (0.0, 0.0)
-    """Of each segment on its way; the order is kept."""
+    """Of each segment on its way; the order is kept. Each datagram has its own: some overtake."""
     short: float = 0.0
-    """A read or write moves a part only."""
+    """A read or write moves a part only. A datagram finds its socket full, for a moment."""
     one_byte: float = 0.0
     """A read or write moves one byte."""
     stall: float = 0.0
@@ -35,6 +35,12 @@ class Faults:
     partition_s: Span = (0.01, 2.0)
     reset: float = 0.0
     """A segment finds its connection broken: what is in flight, either way, is lost."""
+    lose: float = 0.0
+    """A datagram does not arrive."""
+    double: float = 0.0
+    """A datagram arrives twice."""
+    uncut: float = 0.0
+    """A send of many datagrams at once is more than the device can do."""
     refuse: float = 0.0
     """A connection that could be made is refused."""
     resolve_s: Span = (0.0, 0.0)
@@ -53,7 +59,8 @@ class Faults:
     pipe: Sizes = (256 * KIB, 256 * KIB)
     """How much a bridge's pipe holds."""
     socket: Sizes = (256 * KIB, 256 * KIB)
-    """How much one direction of a connection holds: both kernels' buffers and the wire."""
+    """How much one direction of a connection holds: both kernels' buffers and the wire. Datagrams
+    that come when that much waits are lost."""
 
     @classmethod
     def all(cls) -> Faults:
@@ -65,6 +72,9 @@ class Faults:
             stall=0.02,
             partition=0.005,
             reset=0.003,
+            lose=0.1,
+            double=0.1,
+            uncut=0.1,
             refuse=0.1,
             resolve_s=(0.0, 0.5),
             call_s=(0.0, 0.5),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from vcproxy.drivers.sim.link import Endpoint, Link, Sign, nobody
+from vcproxy.drivers.sim.post import Post
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Network:
         self.names: dict[str, list[str]] = {}
         """The hosts that a name stands for, in order; one that is missing stands for itself."""
         self.cut_until = 0.0
+        self.post = Post(self)
+        """Where datagrams go."""
         self._acceptors: dict[tuple[str, int, str], Acceptor] = {}
         self._last_port = FIRST_FREE_PORT - 1
 
@@ -101,7 +104,7 @@ class Network:
     def listen(self, address: Address) -> Acceptor:
         """Listen; port 0 gets a free one. Raises OSError when the address is taken."""
         if address.scheme != "unix" and not address.port:
-            address = address.with_port(self._free_port())
+            address = address.with_port(self.free_port())
         key = _key(address)
         if key in self._acceptors:
             raise OSError(errno.EADDRINUSE, f"{address}: {os.strerror(errno.EADDRINUSE)}")
@@ -125,7 +128,7 @@ class Network:
             error = ConnectionRefusedError(f"{address}: connection refused")
             self.timeline.after(way_back, lambda: done(None, error))
             return
-        here = "unix:" if address.scheme == "unix" else f"10.0.0.1:{self._free_port()}"
+        here = "unix:" if address.scheme == "unix" else f"10.0.0.1:{self.free_port()}"
         there = address.path if address.scheme == "unix" else f"{address.host}:{address.port}"
         out, back = Link(self), Link(self)
         client = Endpoint(self, back, out, here, there)
@@ -141,7 +144,8 @@ class Network:
                 return acceptor
         return None
 
-    def _free_port(self) -> int:
+    def free_port(self) -> int:
+        """A port that nobody has."""
         self._last_port += 1
         return self._last_port
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from vcproxy.drivers.spreading import push_all
 from vcproxy.engine.iobuffer import COPY_OUT, Block
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class SimPort:
     def ready(self) -> None:
         """Take an edge: in the turn after it."""
         stream = self.stream
+        self._driver.visit(self.vc)
         self.readable = self.readable or stream.readable
         self.writable = self.writable or stream.writable
         if not self.established:
@@ -118,7 +120,11 @@ class SimPort:
             block = vc.engine.memory.scratch[: len(data)]
             block[:] = data
         sink = vc.straight
-        if sink is None or sink.port is None:
+        if vc.fan is not None and sink is None:
+            short = push_all(vc.fan, block)
+            self._driver.note("spread", vc, *(count for _, count in short))
+            vc.spread(block, short)
+        elif sink is None or sink.port is None:
             vc.received(block)
         else:
             count = sink.port.push(block)

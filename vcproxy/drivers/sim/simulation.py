@@ -12,6 +12,7 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from vcproxy.drivers.sim.datagram_peer import DatagramPeer
 from vcproxy.drivers.sim.driver import SimDriver, TraceEntry
 from vcproxy.drivers.sim.faults import Faults
 from vcproxy.drivers.sim.network import Acceptor, Network
@@ -128,6 +129,14 @@ class Simulation:
         server = Server(acceptor.address)
         acceptor.on_edge = partial(self._serve, server, acceptor, on_connect, tls)
         return server
+
+    def datagram_client(self, address: Address) -> DatagramPeer:
+        """A peer that sends to a udp address, and hears what comes from there."""
+        return DatagramPeer(self.network.post.connect(address))
+
+    def datagram_server(self, address: Address) -> DatagramPeer:
+        """A peer at a udp address, or a member of a multicast group."""
+        return DatagramPeer(self.network.post.bind(address))
 
     def _serve(
         self,

@@ -1,0 +1,194 @@
+"""Forward and echo behind udp://: a session for each source, and every boundary kept."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from plugins.echo import Echo
+from plugins.forward import Forward
+from tunnels.transform import Transform
+from vcproxy.business.forwarder import Forwarder
+from vcproxy.drivers.sim import DatagramPeer
+from vcproxy.drivers.sim.post import Place
+from vcproxy.testing import Faults, SimulatedProxy
+
+
+def shouting(server: DatagramPeer) -> DatagramPeer:
+    """Have a server answer each datagram in capitals."""
+
+    def answer(data: bytes, source: Place) -> None:
+        server.send(data.upper(), source)
+
+    server.on_datagram = answer
+    return server
+
+
+def test_each_source_has_a_session_of_its_own() -> None:
+    with SimulatedProxy(Forward, datagrams=True) as proxy:
+        server = shouting(proxy.datagram_server())
+        clients = [proxy.datagram_client() for _ in range(3)]
+        for number, client in enumerate(clients):
+            client.send(b"client %d" % number)
+            client.send(b"again")
+        proxy.run()
+        for number, client in enumerate(clients):
+            assert client.received == [b"CLIENT %d" % number, b"AGAIN"]
+        assert len(proxy.sessions) == len(set(server.sources)) == 3
+        assert proxy.log == []
+
+
+def test_no_datagram_is_cut_or_joined() -> None:
+    said = [b"x" * size for size in (1, 4096, 5, 65_507, 5, 5, 40_000)]
+    with SimulatedProxy(Forward, datagrams=True) as proxy:
+        server = shouting(proxy.datagram_server())
+        client = proxy.datagram_client()
+        client.send(said[0])
+        proxy.run()
+        for data in said[1:]:
+            client.send(data)
+        proxy.run()
+        assert server.received == said
+        assert client.received == [data.upper() for data in said]
+
+
+def test_what_comes_before_there_is_a_way_to_the_server_waits() -> None:
+    with SimulatedProxy(Forward, datagrams=True, faults=Faults(resolve_s=(1.0, 1.0))) as proxy:
+        client, server = proxy.datagram_client(), proxy.datagram_server()
+        for data in (b"a", b"", b"b" * 60_000, b"c"):
+            client.send(data)
+        proxy.run()
+        assert server.received == [b"a", b"b" * 60_000], "a little waits, not more"
+        assert proxy.log == [
+            "warning: proxy: a datagram was dropped: their session did not read them"
+        ]
+        assert proxy.engine.memory.used == 0
+
+
+def test_silence_is_the_end_and_nothing_to_talk_about() -> None:
+    for plugin in (Forward, Echo):
+        servers = ["server"] if plugin.needs_upstream else []
+        with SimulatedProxy(plugin, servers, datagrams=True, inactivity_s=5.0) as proxy:
+            client = proxy.datagram_client()
+            client.send(b"hello")
+            proxy.elapse(4.0)
+            client.send(b"still here")
+            proxy.elapse(4.0)
+            assert len(proxy.engine.vcs) == 1 + len(servers)
+            proxy.run()
+            assert not proxy.engine.vcs
+            assert proxy.log == []
+            client.send(b"here again")
+            proxy.run()
+            assert len(proxy.sessions) == 2
+
+
+def test_a_server_that_refuses_ends_the_session_and_the_next_is_tried() -> None:
+    with SimulatedProxy(Forward, ["gone", "server"], refusing=["gone"], datagrams=True) as proxy:
+        client = proxy.datagram_client()
+        client.send(b"one")
+        proxy.run()
+        assert not proxy.engine.vcs
+        (line,) = proxy.log
+        assert "udp://gone:1: connection refused" in line
+        client.send(b"two")
+        proxy.run()
+        assert proxy.datagram_server().received == [b"two"]
+
+
+def test_over_the_limit_others_are_dropped_and_the_log_says_so_once_a_second() -> None:
+    with SimulatedProxy(Forward, datagrams=True, max_connections=2, inactivity_s=9.0) as proxy:
+        server = proxy.datagram_server()
+        clients = [proxy.datagram_client() for _ in range(4)]
+        for _ in range(30):
+            for client in clients:
+                client.send(b"hello")
+            proxy.elapse(0.1)
+        assert len(proxy.sessions) == 2
+        assert len(server.received) == 60
+        said = [(when, text) for when, _, text in proxy.sim.log]
+        assert len(said) == 3
+        assert said[0][1] == (
+            "proxy: a datagram was dropped: limits.max_connections = 2 sessions are open"
+        )
+        assert all(later - before >= 1.0 for (before, _), (later, _) in pairwise(said))
+        proxy.run()
+        clients[3].send(b"now?")
+        proxy.run()
+        assert server.received[-1] == b"now?"
+
+
+def test_echo_keeps_boundaries() -> None:
+    with SimulatedProxy(Echo, [], datagrams=True) as proxy:
+        client = proxy.datagram_client()
+        for data in (b"one", b"two", b"three"):
+            client.send(data)
+        proxy.run()
+        assert client.received == [b"one", b"two", b"three"]
+
+
+class Doubled(Transform):
+    """Says everything twice, and some words not at all."""
+
+    def feed(self, data: bytes) -> bytes:
+        return b"" if data == b"hush" else data + data
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class Doubling(Forwarder):
+    """Both ways."""
+
+    datagrams = True
+
+    def upward(self) -> Transform:
+        return Doubled()
+
+    def downward(self) -> Transform:
+        return Doubled()
+
+    def unserved(self) -> bytes:
+        return b"nobody"
+
+
+def test_a_transform_makes_one_datagram_of_one() -> None:
+    with SimulatedProxy(Doubling, datagrams=True) as proxy:
+        server, client = shouting(proxy.datagram_server()), proxy.datagram_client()
+        client.send(b"start")
+        proxy.run()
+        for data in (b"a", b"hush", b"b", b"c" * 30_000):
+            client.send(data)
+        proxy.run()
+        assert server.received == [b"startstart", b"aa", b"bb", b"c" * 60_000]
+        assert client.received[1:3] == [b"AAAA", b"BBBB"]
+
+
+def test_a_datagram_that_has_grown_too_large_is_dropped_and_the_session_lives() -> None:
+    with SimulatedProxy(Doubling, datagrams=True) as proxy:
+        server, client = proxy.datagram_server(), proxy.datagram_client()
+        client.send(b"x" * 40_000)
+        proxy.run()
+        client.send(b"y")
+        proxy.run()
+        assert server.received == [b"yy"]
+        assert proxy.log == [
+            "warning: udp://server:1: a datagram was dropped: "
+            "it is too large for the path (80000 bytes)"
+        ]
+        assert len(proxy.engine.vcs) == 2
+
+
+class Refusing(Doubling):
+    """Serves nobody."""
+
+    def refusal(self) -> bytes:
+        return b"go away"
+
+
+def test_who_is_not_served_is_told_in_one_datagram_and_forgotten_at_once() -> None:
+    with SimulatedProxy(Refusing, datagrams=True) as proxy:
+        client = proxy.datagram_client()
+        client.send(b"hello")
+        proxy.elapse(0.1)
+        assert client.received == [b"go away"]
+        assert not proxy.engine.vcs

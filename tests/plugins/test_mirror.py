@@ -1,0 +1,573 @@
+"""The bundled mirror: what client, primary and mirrors have, on good days and bad ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.mirror import Mirror
+from vcproxy.config.options import OptionsError, read_options
+from vcproxy.drivers.sim import Faults, Peer
+from vcproxy.testing.proxy import SimulatedProxy
+
+M1, M2 = "tcp://m1:1", "tcp://m2:1"
+
+LINE = b"x" * 999 + b"\n"
+
+
+def mirrored(
+    *mirrors: str,
+    refusing: Sequence[str] = (),
+    faults: Faults | None = None,
+    half_close: bool = True,
+    **table: Any,
+) -> SimulatedProxy:
+    """A proxy with a primary and mirrors."""
+    options, _ = read_options(Mirror, {"mirrors": list(mirrors or (M1,)), **table}, Path())
+    return SimulatedProxy(
+        Mirror, options=options, refusing=refusing, faults=faults, half_close=half_close
+    )
+
+
+def met(proxy: SimulatedProxy, *mirrors: str) -> tuple[Peer, ...]:
+    """A client, the primary, and mirrors."""
+    return proxy.client(), proxy.server(), *(proxy.server(name) for name in mirrors or (M1,))
+
+
+def end(*peers: Peer) -> None:
+    for peer in peers:
+        peer.end()
+
+
+def clean(proxy: SimulatedProxy) -> bool:
+    """Whether nothing is left of a conversation."""
+    proxy.sessions.clear()
+    return not proxy.engine.vcs and proxy.engine.memory.used == 0
+
+
+# -- good days -------------------------------------------------------------------------------
+
+
+def test_mirrors_hear_all_and_only_the_primary_answers() -> None:
+    with mirrored(M1, M2) as proxy:
+        client, primary, *mirrors = met(proxy, M1, M2)
+        client.send(b"ping")
+        proxy.run()
+        for mirror in mirrors:
+            mirror.send(b"pong")
+        primary.send(b"pong")
+        end(client, primary, *mirrors)
+        proxy.run()
+        assert [primary.received, *(mirror.received for mirror in mirrors)] == [b"ping"] * 3
+        assert client.received == b"pong"
+        assert client.ended
+        assert proxy.log == [
+            f"info: proxy 10.0.0.1:40001 mirror {name}: followed to the end; 4 bytes given"
+            for name in (M1, M2)
+        ]
+        counts = proxy.service.counts
+        assert counts["mirrored"] == 1
+        assert counts["followed"] == 2
+        assert counts["followed tcp://m1:1"] == 1
+        assert not counts["differences"]
+        assert not counts["not_compared"]
+        assert clean(proxy)
+
+
+def test_what_is_said_before_a_mirror_is_connected_is_kept_for_it() -> None:
+    with mirrored(faults=Faults(resolve_s=(1.0, 1.0))) as proxy:
+        client, primary = proxy.client(), proxy.server()
+        client.send(b"early")
+        proxy.elapse(0.5)
+        assert primary.received == b"early"
+        assert proxy.connections(M1) == 0
+        mirror = proxy.server(M1)
+        proxy.run()
+        assert mirror.received == b"early"
+
+
+def test_a_conversation_may_be_over_before_a_mirror_is_connected() -> None:
+    with mirrored(faults=Faults(resolve_s=(1.0, 1.0))) as proxy:
+        client, primary = proxy.client(), proxy.server()
+        client.send(b"short")
+        end(client, primary)
+        proxy.elapse(0.5)
+        assert client.ended
+        mirror = proxy.server(M1)
+        mirror.end()
+        proxy.run()
+        assert mirror.received == b"short"
+        assert mirror.ended
+        assert clean(proxy)
+
+
+def test_half_close() -> None:
+    with mirrored() as proxy:
+        client, primary, mirror = met(proxy)
+        client.end()
+        proxy.run()
+        assert primary.ended
+        assert mirror.ended
+        primary.send(b"still here")
+        proxy.run()
+        assert client.received == b"still here"
+        primary.end()
+        proxy.run()
+        assert client.ended
+
+
+@pytest.mark.parametrize("first", ["client", "primary"])
+def test_without_half_close_the_first_end_is_that_of_all(first: str) -> None:
+    with mirrored(half_close=False) as proxy:
+        client, primary, mirror = met(proxy)
+        client.send(b"bye")
+        proxy.run()
+        end(client if first == "client" else primary)
+        proxy.run()
+        assert client.ended or client is not primary
+        assert mirror.received == b"bye"
+        assert mirror.ended
+        assert clean(proxy)
+
+
+def test_a_share_of_the_connections() -> None:
+    with mirrored(sample=0.3) as proxy:
+        for _ in range(100):
+            proxy.client()
+        proxy.run()
+        assert 15 < proxy.service.counts["mirrored"] == proxy.connections(M1) < 45
+        assert proxy.connections() == 100
+
+
+def test_tls_mirrors_are_met_as_options_say() -> None:
+    with mirrored("tls://m1:2") as proxy:
+        client, _, mirror = met(proxy, "tls://m1:2")
+        client.send(b"ping")
+        proxy.run()
+        assert mirror.received == b"ping"
+
+
+# -- bad days --------------------------------------------------------------------------------
+
+
+def test_a_mirror_that_refuses() -> None:
+    with mirrored(refusing=[M1]) as proxy:
+        client, primary = proxy.client(), proxy.server()
+        client.send(b"ping")
+        primary.send(b"pong")
+        proxy.run()
+        assert primary.received == b"ping"
+        assert client.received == b"pong"
+        assert proxy.log == [
+            "info: proxy 10.0.0.1:40001 mirror tcp://m1:1: a connection failed: "
+            "tcp://m1:1: connection refused; 0 bytes given"
+        ]
+        assert proxy.service.counts["lost tcp://m1:1"] == 1
+
+
+def test_a_mirror_that_stalls_is_cut_off() -> None:
+    with mirrored() as proxy:
+        client, primary, mirror = met(proxy)
+        mirror.stall()
+        client.send(LINE * 10_000)
+        proxy.run()
+        assert len(primary.received) == 10_000_000
+        assert proxy.engine.memory.used <= 2 << 20
+        assert "it lagged too far behind" in proxy.log[0]
+        mirror.resume()
+        proxy.run()
+        assert mirror.reset_seen
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
+def test_a_mirror_that_stalls_gets_whole_messages(policy: str) -> None:
+    with mirrored(framing="lines", on_lag=policy, max_lag="64KiB") as proxy:
+        client, primary, mirror = met(proxy)
+        mirror.stall()
+        said = b"".join(b"%d %b" % (n, LINE) for n in range(5000))
+        client.send(said)
+        client.end()
+        proxy.run()
+        assert primary.received == said
+        assert primary.ended
+        mirror.resume()
+        proxy.run()
+        got = mirror.received.splitlines(keepends=True)
+        every = iter(said.splitlines(keepends=True))
+        assert all(bytes(line) in every for line in got)
+        dropped = proxy.service.counts
+        end(primary, mirror)
+        proxy.run()
+        assert dropped["dropped"] == 5000 - len(got) > 3000
+        assert "mirror tcp://m1:1: lags by " in proxy.log[0]
+        assert f": {policy}" in proxy.log[0]
+        assert f"{5000 - len(got)} messages dropped" in proxy.log[-1]
+        assert clean(proxy)
+
+
+def test_what_is_no_message_goes_to_the_primary_only() -> None:
+    with mirrored(framing="lines", limit="10B", on_lag="drop_oldest") as proxy:
+        client, primary, mirror = met(proxy)
+        client.send(b"short\n")
+        proxy.run()
+        client.send(b"a line that is too long\n")
+        client.send(b"and more\n")
+        proxy.run()
+        client.send(b"and half")
+        client.end()
+        proxy.run()
+        assert primary.received == b"short\na line that is too long\nand more\nand half"
+        assert primary.ended
+        assert mirror.received == b"short\n"
+        assert mirror.reset_seen
+        assert "what the client says: a message over the limit" in proxy.log[0]
+
+
+def test_a_mirror_that_breaks() -> None:
+    with mirrored() as proxy:
+        client, primary, mirror = met(proxy)
+        mirror.reset()
+        client.send(b"ping")
+        primary.send(b"pong")
+        proxy.run()
+        assert primary.received == b"ping"
+        assert client.received == b"pong"
+        assert not client.ended
+        assert "a connection failed" in proxy.log[0]
+
+
+def test_a_mirror_that_has_said_all_still_hears() -> None:
+    with mirrored() as proxy:
+        client, _, mirror = met(proxy)
+        mirror.end()
+        proxy.run()
+        client.send(b"ping")
+        proxy.run()
+        assert mirror.received == b"ping"
+
+
+def test_a_mirror_that_never_ends_is_given_two_seconds() -> None:
+    with mirrored() as proxy:
+        client, primary, mirror = met(proxy)
+        mirror.stall()
+        client.send(bytes(400_000))
+        end(client, primary)
+        proxy.elapse(1.9)
+        assert client.ended
+        assert len(proxy.engine.vcs) == 1
+        proxy.elapse(0.2)
+        assert "it has not taken all in time" in proxy.log[0]
+        assert clean(proxy)
+
+
+def test_without_a_primary_no_mirror_hears_anything() -> None:
+    with mirrored(refusing=["server"]) as proxy:
+        client = proxy.client()
+        client.send(b"ping")
+        proxy.run()
+        assert client.ended
+        assert proxy.connections(M1) == 0
+
+
+@pytest.mark.parametrize("framing", ["none", "lines"])
+@pytest.mark.parametrize("who", ["client", "primary"])
+def test_one_that_breaks_takes_all_with_it(who: str, framing: str) -> None:
+    policy = "drop_oldest" if framing == "lines" else "disconnect"
+    with mirrored(framing=framing, on_lag=policy) as proxy:
+        client, primary, mirror = met(proxy)
+        client.send(b"ping\n")
+        proxy.run()
+        (client if who == "client" else primary).reset()
+        proxy.run()
+        assert (primary if who == "client" else client).reset_seen
+        assert mirror.reset_seen
+        why = "mirror tcp://m1:1: the conversation broke off: a connection failed; 5 bytes given"
+        assert any(line.endswith(why) for line in proxy.log)
+        assert clean(proxy)
+
+
+# -- differences -----------------------------------------------------------------------------
+
+
+def test_bytes_that_differ() -> None:
+    with mirrored(M1, M2) as proxy:
+        _, primary, same, other = met(proxy, M1, M2)
+        primary.send(b"one two")
+        proxy.run()
+        same.send(b"one")
+        other.send(b"one xxx")
+        proxy.run()
+        same.send(b" two")
+        proxy.run()
+        [line] = proxy.log
+        assert line.endswith(
+            "mirror tcp://m2:1: answers otherwise than the primary, from byte 4 on"
+        )
+        counts = proxy.service.counts
+        assert counts["differences"] == counts["differences tcp://m2:1"] == 1
+
+
+def test_answers_that_differ_are_counted_each() -> None:
+    with mirrored(framing="lines") as proxy:
+        client, primary, mirror = met(proxy)
+        primary.send(b"a\nb\nc\n")
+        mirror.send(b"a\nB\nC\n")
+        proxy.run()
+        assert proxy.service.counts["differences"] == 2
+        assert "from answer 2 on" in proxy.log[0]
+        end(client, primary, mirror)
+        proxy.run()
+        assert proxy.log[1].endswith("followed to the end; 0 bytes given; differences: 2")
+
+
+def test_a_mirror_that_says_less_differs() -> None:
+    with mirrored() as proxy:
+        _, primary, mirror = met(proxy)
+        primary.send(b"pong")
+        mirror.send(b"po")
+        mirror.end()
+        proxy.run()
+        assert "from byte 2 on" in proxy.log[0]
+
+
+@pytest.mark.parametrize("ahead", ["primary", "mirror"])
+def test_one_too_far_ahead_is_not_compared(ahead: str) -> None:
+    with mirrored(max_lag="64KiB") as proxy:
+        client, primary, mirror = met(proxy)
+        (primary if ahead == "primary" else mirror).send(bytes(1_000_000))
+        proxy.run()
+        assert proxy.engine.memory.used <= 2 << 20
+        assert len(client.received) == (1_000_000 if ahead == "primary" else 0)
+        end(client, primary, mirror)
+        proxy.run()
+        assert proxy.service.counts["not_compared tcp://m1:1"] == 1
+        assert not proxy.service.counts["differences"]
+
+
+@pytest.mark.parametrize("garbage", ["primary", "mirror"])
+def test_answers_that_are_no_messages_are_not_compared(garbage: str) -> None:
+    with mirrored(framing="lines", limit="10B") as proxy:
+        client, primary, mirror = met(proxy)
+        primary.send(bytes(100) if garbage == "primary" else b"well\n")
+        mirror.send(bytes(100) if garbage == "mirror" else b"well\n")
+        client.send(b"ping")
+        end(client, primary, mirror)
+        proxy.run()
+        assert client.received == (bytes(100) if garbage == "primary" else b"well\n")
+        assert mirror.received == b"ping"
+        assert proxy.service.counts["not_compared"] == 1
+
+
+def test_with_nothing_to_compare_answers_are_bridged() -> None:
+    with mirrored(compare=False) as proxy:
+        client, primary, mirror = met(proxy)
+        mirror.send(b"whatever")
+        primary.send(bytes(5_000_000))
+        proxy.run()
+        assert client.received == bytes(5_000_000)
+        assert not proxy.log
+
+
+# -- whose answers ---------------------------------------------------------------------------
+
+
+def test_first_without_a_framing_is_one_server_for_the_connection() -> None:
+    with mirrored(reply="first") as proxy:
+        client, primary, mirror = met(proxy)
+        mirror.send(b"quick ")
+        proxy.run()
+        primary.send(b"slow")
+        mirror.send(b"quicker")
+        proxy.run()
+        assert client.received == b"quick quicker"
+        client.end()
+        primary.end()
+        proxy.run()
+        assert not client.ended
+        mirror.end()
+        proxy.run()
+        assert client.ended
+        assert "from byte 0 on" in proxy.log[0]
+        assert clean(proxy)
+
+
+def test_first_breaks_with_the_server_that_answers() -> None:
+    with mirrored(reply="first") as proxy:
+        client, _, mirror = met(proxy)
+        mirror.send(b"half an ans")
+        proxy.run()
+        mirror.reset()
+        proxy.run()
+        assert client.received == b"half an ans"
+        assert client.reset_seen
+        assert any("the server that answers the client has failed" in line for line in proxy.log)
+
+
+def test_first_is_the_primary_where_mirrors_say_nothing() -> None:
+    with mirrored(reply="first", refusing=[M1]) as proxy:
+        client, primary = proxy.client(), proxy.server()
+        primary.send(b"pong")
+        end(primary, client)
+        proxy.run()
+        assert client.received == b"pong"
+        assert client.ended
+
+
+def test_first_with_a_framing_is_chosen_for_each_answer() -> None:
+    with mirrored(reply="first", framing="lines") as proxy:
+        client, primary, mirror = met(proxy)
+        mirror.send(b"m1\n")
+        proxy.run()
+        primary.send(b"p1\np2\n")
+        proxy.run()
+        mirror.send(b"m2\nm3\n")
+        proxy.run()
+        assert client.received == b"m1\np2\nm3\n"
+        end(client, primary)
+        proxy.run()
+        assert client.ended
+
+
+def test_all_in_the_order_of_the_servers() -> None:
+    with mirrored(M1, M2, reply="all", framing="lines") as proxy:
+        client, primary, one, two = met(proxy, M1, M2)
+        two.send(b"c1\nc2\n")
+        one.send(b"b1\n")
+        proxy.elapse(0.1)
+        assert client.received == b""
+        primary.send(b"a1\na2\n")
+        proxy.elapse(0.1)
+        assert client.received == b"a1\nb1\nc1\n"
+        one.reset()  # gone: it is left out
+        proxy.elapse(0.1)
+        assert client.received == b"a1\nb1\nc1\na2\nc2\n"
+
+
+def test_all_leaves_out_who_is_late() -> None:
+    with mirrored(reply="all", framing="lines", timeout="3s") as proxy:
+        client, primary, mirror = met(proxy)
+        primary.send(b"p1\n")
+        proxy.elapse(2.9)
+        assert client.received == b""
+        proxy.elapse(0.2)
+        assert client.received == b"p1\n"
+        mirror.send(b"m1\nm2\n")
+        primary.send(b"p2\n")
+        proxy.elapse(0.1)
+        assert client.received == b"p1\np2\nm2\n"
+
+
+def test_all_is_complete_when_the_primary_ends() -> None:
+    with mirrored(reply="all", framing="lines", timeout="3s") as proxy:
+        client, primary, mirror = met(proxy)
+        primary.send(b"p1\n")
+        end(client, primary)
+        proxy.elapse(0.1)
+        assert not client.ended
+        mirror.send(b"m1\nm2\n")
+        proxy.elapse(0.1)
+        assert client.received == b"p1\nm1\n"
+        assert client.ended
+        mirror.end()
+        proxy.run()
+        assert clean(proxy)
+
+
+def test_a_client_that_does_not_read_is_waited_for() -> None:
+    with mirrored(reply="all", framing="lines", max_lag="64KiB", timeout="1h") as proxy:
+        client, primary, mirror = met(proxy)
+        client.stall()
+        primary.send(LINE * 3000)
+        mirror.send(LINE * 3000)
+        proxy.elapse(1.0)
+        assert proxy.engine.memory.used <= 1 << 20
+        client.resume()
+        proxy.elapse(1.0)
+        assert client.received == LINE * 6000
+
+
+def test_a_server_ahead_of_the_others_is_waited_for() -> None:
+    with mirrored(reply="all", framing="lines", max_lag="64KiB", timeout="0s") as proxy:
+        client, primary, mirror = met(proxy)
+        primary.send(LINE * 3000)
+        proxy.elapse(1.0)
+        assert primary.sent < 1_000_000
+        mirror.send(LINE * 3000)
+        proxy.elapse(1.0)
+        assert client.received == LINE * 6000
+
+
+def test_quorum() -> None:
+    with mirrored(M1, M2, reply="quorum", framing="lines") as proxy:
+        client, primary, one, two = met(proxy, M1, M2)
+        primary.send(b"wrong\n")
+        one.send(b"right\n")
+        proxy.elapse(0.1)
+        assert client.received == b""
+        two.send(b"right\n")
+        proxy.elapse(0.1)
+        assert client.received == b"right\n"
+
+
+@pytest.mark.parametrize("unresolved", ["", "no quorum"])
+def test_without_a_quorum(unresolved: str) -> None:
+    with mirrored(reply="quorum", framing="lines", unresolved=unresolved) as proxy:
+        client, primary, mirror = met(proxy)
+        primary.send(b"a\nc\n")
+        mirror.send(b"b\nc\n")
+        proxy.run()
+        assert proxy.service.counts["unresolved"] == (0 if unresolved else 1)
+        if unresolved:
+            assert client.received == b"no quorum\nc\n"
+            end(client, primary)
+            proxy.run()
+            assert proxy.service.counts["unresolved"] == 1
+        else:
+            assert client.received == b""
+            assert client.reset_seen
+            assert "no answer was given by more than half of the servers" in proxy.log[-2]
+
+
+def test_quorum_is_of_all_servers_also_of_those_that_are_gone() -> None:
+    with mirrored(M1, M2, reply="quorum", framing="lines", refusing=[M1]) as proxy:
+        client, primary, two = met(proxy, M2)
+        primary.send(b"a\nb\n")
+        two.send(b"a\n")
+        proxy.elapse(0.1)
+        assert client.received == b"a\n"
+        proxy.elapse(6.0)
+        assert client.reset_seen
+
+
+@pytest.mark.parametrize("reply", ["first", "all", "quorum"])
+def test_a_primary_whose_answers_are_no_messages_is_not_followed(reply: str) -> None:
+    with mirrored(reply=reply, framing="lines", limit="10B") as proxy:
+        client, primary, _ = met(proxy)
+        primary.send(bytes(100))
+        proxy.elapse(0.1)
+        assert client.received == b""
+        assert client.reset_seen
+
+
+# -- mistakes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"reply": "all"}, 'reply = "all" is about messages: say how they are told apart'),
+        ({"reply": "quorum"}, 'as framing = "lines"'),
+        ({"on_lag": "drop_oldest"}, "drops whole messages, and half of one would be garbage"),
+        ({"on_lag": "block"}, "must be"),
+        ({"mirrors": []}, "at least 1"),
+        ({"mirrors": ["udp://127.0.0.1:9"]}, "a stream is mirrored to tcp://, tls:// or unix:"),
+        ({"framing": "lines", "unresolved": "two\nlines"}, "delimiter"),
+    ],
+)
+def test_options_that_make_no_sense(table: dict[str, Any], says: str) -> None:
+    with pytest.raises(OptionsError) as caught:
+        read_options(Mirror, {"mirrors": [M1], **table}, Path())
+    assert says in str(caught.value.faults)

@@ -1,0 +1,159 @@
+"""Mirrors under random faults: whatever they do, client and primary have what they had without.
+
+VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from plugins.mirror import Mirror
+from vcproxy.config.options import read_options
+from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.engine.address import Address
+from vcproxy.testing.proxy import SimulatedProxy
+
+SEEDS = list(seeds(500))
+BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
+
+KINDNESS = Faults(
+    latency=(0.0, 0.02),
+    short=0.1,
+    one_byte=0.01,
+    stall=0.02,
+    partition=0.005,
+    resolve_s=(0.0, 0.5),
+    gone_s=(0.0, 0.1),
+    lock_miss=0.1,
+    no_pipe=0.2,
+    pipe=(1000, 256 * 1024),
+    socket=(1000, 256 * 1024),
+)
+"""Faults that delay and cut, but lose nothing."""
+
+PRIMARY = Address("tcp", "primary", 1)
+MIRRORS = ["tcp://m1:1", "tcp://m2:1", "tcp://m3:1"]
+
+
+def text(random: Random) -> bytes:
+    """Some lines, at times more than all buffers hold; at the end half a one, or one too long."""
+    count, size = random.choice([(0, 0), (1, 1), (50, 20), (400, 500), (20, 9000), (500, 5000)])
+    line = random.randbytes(size // 2).hex().encode()
+    lines = b"".join(b"%d %s\n" % (n, line) for n in range(count))
+    return lines + random.choice([b"", b"", b"half", b"long" * 20_000])
+
+
+def misbehave(peer: Peer, proxy: SimulatedProxy, random: Random, answers: bytes) -> None:
+    """A mirror does as it likes."""
+    said = random.choice([answers, answers[:5000], answers.swapcase(), random.randbytes(3000), b""])
+    peer.send(said)
+    at = random.uniform(0.0, 3.0)
+    deed = random.choice(["stall", "reset", "close", "end", "cut", "nothing"])
+    if deed == "stall":
+        peer.stall()
+        if random.random() < 0.5:
+            proxy.sim.timeline.after(at, peer.resume)
+    elif deed != "nothing":
+        proxy.sim.timeline.after(at, getattr(peer, deed))
+
+
+class Play:
+    """A client and a primary that say all they have to say, in pieces; and mirrors."""
+
+    def __init__(self, seed: int, faults: Faults, replies: Sequence[str] = ("primary",)) -> None:
+        random = self.random = Random(seed)
+        table: dict[str, Any] = {
+            "mirrors": random.sample(MIRRORS, random.randint(1, 3)),
+            "max_lag": random.choice(["1B", "5KiB", "1MiB"]),
+            "compare": random.random() < 0.8,
+            "sample": random.choice([1.0, 0.5]),
+            "reply": random.choice(replies),
+        }
+        self.alone = table["reply"] == "primary"
+        if table["reply"] in ("all", "quorum") or random.random() < 0.6:
+            table["framing"] = "lines"
+            table["on_lag"] = random.choice(["disconnect", "drop_oldest", "drop_newest"])
+        self.drops = table.get("on_lag", "").startswith("drop")
+        options, _ = read_options(Mirror, table, Path())
+        self.proxy = SimulatedProxy(
+            Mirror,
+            ("primary",),
+            options=options,
+            refusing=["primary", *MIRRORS],
+            seed=seed,
+            faults=faults,
+            connect_s=5.0,
+            inactivity_s=60.0,
+        )
+        sim = self.proxy.sim
+        self.question, self.answer = text(random), text(random)
+        self.primary = sim.server(PRIMARY, partial(self.talk, data=self.answer))
+        self.mirrors = [
+            sim.server(Address.parse(uri), self.mirror)
+            for uri in table["mirrors"]
+            if random.random() < 0.8
+        ]
+        self.client = self.proxy.client()
+        self.talk(self.client, self.question)
+
+    def talk(self, peer: Peer, data: bytes) -> None:
+        """Say it in two halves, and end."""
+        half, at = len(data) // 2, self.random.uniform(0.0, 2.0)
+        peer.send(data[:half])
+        self.proxy.sim.timeline.after(at, partial(peer.send, data[half:]))
+        self.proxy.sim.timeline.after(at + self.random.choice([0.0, 1.0]), peer.end)
+
+    def mirror(self, peer: Peer) -> None:
+        misbehave(peer, self.proxy, self.random, self.answer)
+
+    def check(self) -> None:
+        """What holds whatever happens."""
+        self.proxy.run()
+        at_primary = b"".join(bytes(peer.received) for peer in self.primary.peers)
+        assert self.question.startswith(at_primary)
+        if self.alone:
+            assert self.answer.startswith(self.client.received)
+        for mirror in self.mirrors:
+            for peer in mirror.peers:
+                self.check_mirror(bytes(peer.received))
+        assert not [line for line in self.proxy.log if line.startswith("error")]
+        assert not self.proxy.engine.vcs
+        self.proxy.sessions.clear()
+        assert self.proxy.engine.memory.used == 0
+
+    def check_mirror(self, received: bytes) -> None:
+        if not self.drops:
+            assert self.question.startswith(received)
+            return
+        *whole, half = received.split(b"\n")
+        said = iter(self.question.split(b"\n"))
+        assert all(line in said for line in whole), "whole messages, in order"
+        assert any(line.startswith(half) for line in said)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_client_and_primary_have_all(batch: list[int]) -> None:
+    for seed in batch:
+        play = Play(seed, KINDNESS.some(Random(seed)))
+        with play.proxy:
+            play.check()
+            [primary] = play.primary.peers
+            assert primary.received == play.question, f"seed {seed}"
+            assert play.client.received == play.answer, f"seed {seed}"
+            assert primary.ended
+            assert play.client.ended
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_nothing_else_than_was_said(batch: list[int]) -> None:
+    for seed in batch:
+        replies = "primary", "first", "all", "quorum"
+        play = Play(seed, Faults.all().some(Random(seed)), replies)
+        with play.proxy:
+            play.check()

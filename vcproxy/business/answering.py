@@ -1,0 +1,232 @@
+"""Answering: the direction to a client whose answers come from several servers.
+
+    TALKING --the choice is over--> ENDING --the client has all--> DONE
+        +---- the primary or the client failed, no answer -----------^
+
+It reads the primary; mirrors bring what they hear. What the choice gives goes to the client. While
+the client does not read, or a server is too far ahead of the others, that server is not heard.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnels.done import Flow, Reason, TunnelDone
+from vcproxy.business.stream import Incoming, Outgoing
+from vcproxy.engine.event import Event
+from vcproxy.engine.vconnection import Shutdown
+from vcproxy.machine.machine import Machine
+from vcproxy.machine.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vcproxy.business.choice import Choice
+    from vcproxy.business.framing import Framing
+    from vcproxy.business.mirror import Mirror
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.scheduler import Action
+    from vcproxy.engine.vconnection import VConnection
+    from vcproxy.engine.vio import VIO
+
+HEARD, LATE, STOP = "HEARD", "LATE", "STOP"
+"""Tags: mirrors have answered or left, the oldest answer has waited too long, end now."""
+
+
+class Answering(Machine):
+    """A Way from the primary and the mirrors to the client: see Way, and OneWayTunnel."""
+
+    __slots__ = (
+        "_alarm",
+        "_choice",
+        "_client",
+        "_framing",
+        "_heard",
+        "_incoming",
+        "_mirrors",
+        "_outgoing",
+        "_owner",
+        "_primary",
+        "_reason",
+        "_who",
+        "error",
+    )
+
+    TALKING = State(initial=True)
+    ENDING = State()
+    DONE = State(final=True)
+
+    def __init__(
+        self,
+        owner: Continuation,
+        primary: VConnection,
+        client: VConnection,
+        choice: Choice,
+        framing: Framing,
+        mirrors: Sequence[Mirror],
+        *,
+        name: str = "",
+    ) -> None:
+        super().__init__(owner.engine, owner.mutex, name=name)
+        self._owner = owner
+        self._primary, self._client = primary, client
+        self._choice = choice
+        self._framing = framing
+        self._mirrors = mirrors
+        self._alarm: Action | None = None
+        self._heard = False
+        self._reason, self._who = Reason.STOPPED, self.name
+        self.error: Exception | None = None
+        self._incoming = Incoming(self, primary, framing)
+        self._outgoing = Outgoing(self, client)
+
+    # -- what mirrors say --------------------------------------------------------------------
+
+    def takes(self, who: int) -> bool:
+        """Whether there is room for what a server answers. If not, it is asked to `hear` later."""
+        return not (self._choice.full(who) or self._outgoing.full)
+
+    def heard(self, who: int, answer: bytes) -> None:
+        """Take what a mirror answers."""
+        self._choice.heard(who, answer, self.engine.now)
+        self._soon()
+
+    def left(self, who: int, error: Exception | None) -> None:
+        """A mirror answers nothing more."""
+        try:
+            self._choice.left(who, error)
+        except ConnectionError as failure:
+            self.error = failure
+        self._soon()
+
+    def _soon(self) -> None:
+        if not self._heard:
+            self._heard = True
+            self.engine.schedule(self, HEARD, None)
+
+    # -- moving ------------------------------------------------------------------------------
+
+    @TALKING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, HEARD, LATE, to=(ENDING, DONE))
+    def moved(self, _: object) -> State | None:
+        """Take what has come, and give what can be given."""
+        self._heard = True  # what mirrors bring meanwhile is looked at here
+        try:
+            self._hear()
+            while self._say():
+                self._hear()
+            if self.error is not None:
+                raise self.error
+        except ConnectionError as error:
+            self.error = error
+            self._reason, self._who = Reason.ERROR, self.name
+            return self.DONE
+        self._heard = False
+        if self._choice.over:
+            self._reason, self._who = Reason.EOS, self._primary.name
+            return self.ENDING
+        self._watch_the_clock()
+        return None
+
+    def _hear(self) -> None:
+        """Hear all servers, as far as there is room."""
+        incoming = self._incoming
+        while self.takes(0):
+            answer = incoming.take()
+            if answer is None:
+                if incoming.stopped:
+                    self._hear_no_more()
+                break
+            for mirror in self._mirrors:
+                mirror.expect(answer)
+            self._choice.heard(0, answer, self.engine.now)
+        for mirror in self._mirrors:
+            mirror.hear()
+
+    def _hear_no_more(self) -> None:
+        """The primary has said all, if its last answer was whole."""
+        fault = self._incoming.fault
+        if fault is not None:
+            raise ConnectionError(f"{self._primary.name}: {fault.value}")
+        self._choice.left(0, None)
+
+    def _say(self) -> bool:
+        """Give the client what has been decided: whether there was anything."""
+        chosen = self._choice.take(self.engine.now)
+        for answer in chosen:
+            self._outgoing.say(self._framing.encode(answer))
+        return bool(chosen)
+
+    def _watch_the_clock(self) -> None:
+        """Look again when somebody is late."""
+        due = self._choice.due
+        if due is not None and (self._alarm is None or not self._alarm.pending):
+            self._alarm = self.engine.schedule_at(due, self, LATE, None)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    @ENDING.enter
+    def ending(self) -> None:
+        """Nothing will follow what has been said."""
+        self._outgoing.finish()
+
+    @ENDING.on(Event.WRITE_COMPLETE, to=DONE)
+    def told_all(self, _: VIO) -> None:
+        """The client has all."""
+        self._client.do_io_shutdown(Shutdown.WRITE)
+
+    @ENDING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, HEARD, LATE)
+    def too_late(self, _: object) -> None:
+        """It has been decided."""
+
+    @TALKING.on(Event.ERROR, to=DONE)
+    @ENDING.on(Event.ERROR, to=DONE)
+    def failed(self, vio: VIO) -> None:
+        """The primary or the client has broken."""
+        self.error = vio.error
+        self._reason, self._who = Reason.ERROR, vio.vc.name
+
+    @TALKING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
+    @ENDING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
+    def idled(self, vio: VIO) -> None:
+        """Nothing has moved for too long."""
+        self._reason, self._who = Reason.INACTIVITY, vio.vc.name
+
+    @TALKING.on(Event.ACTIVE_TIMEOUT, to=DONE)
+    @ENDING.on(Event.ACTIVE_TIMEOUT, to=DONE)
+    def outlived(self, vio: VIO) -> None:
+        """It has lasted too long."""
+        self._reason, self._who = Reason.ACTIVE, vio.vc.name
+
+    @TALKING.on(STOP, to=DONE)
+    @ENDING.on(STOP, to=DONE)
+    def stopped(self, _: object) -> None:
+        """The owner wants no more of it."""
+        self._reason, self._who = Reason.STOPPED, self.name
+
+    @DONE.enter
+    def done(self) -> None:
+        """Give the VCs back."""
+        flow = self.flow
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for way in (self._incoming, self._outgoing):
+            way.vio.retire()
+            way.close()
+        done = TunnelDone(self, self._reason, self._who, self.error, (flow,))
+        self.engine.schedule(self._owner, TunnelDone, done)
+
+    # -- for owners --------------------------------------------------------------------------
+
+    @property
+    def flow(self) -> Flow:
+        """What the primary has said so far, and what the client was told."""
+        taken, given = self._incoming.vio.ndone, self._outgoing.vio.ndone
+        return Flow(self._primary.name, self._client.name, taken, given)
+
+    def recall(self) -> None:
+        """What was decided cannot be told apart from what was not. Raises NotImplementedError."""
+        raise NotImplementedError("answers of several servers are not given back")
+
+    def stop(self) -> None:
+        """End now: TunnelDone, STOPPED."""
+        self.engine.schedule(self, STOP, None)
