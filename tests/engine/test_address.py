@@ -98,6 +98,9 @@ def test_spellings(uri: str, address: Address) -> None:
         ("udp://239.1.1.1:53?ttl=1&ttl=2", "each parameter may be given once"),
         ("tcp://127.0.0.1:53?ttl=1", "nothing may stand behind"),
         ("nats://127.0.0.1", "names no subject"),
+        ("nats://127.0.0.1/a..b", '"a..b" is no subject'),
+        ("nats://127.0.0.1/.a", '".a" is no subject'),
+        ("nats://127.0.0.1/%3E.a", '">.a" is no subject'),
         ("tcp://127.0.0.1", "names no port"),
         ("tcp://:80", "names no host"),
         ("tcp://host:99999", "Port out of range"),
@@ -133,3 +136,17 @@ def test_port_0_is_resolved() -> None:
 )
 def test_only_names_have_to_be_resolved(uri: str, numeric: bool) -> None:
     assert Address.parse(uri).numeric is numeric
+
+
+@pytest.mark.parametrize(
+    ("uri", "wildcard"),
+    [
+        ("nats://h/orders.new", False),
+        ("nats://h/orders.*", True),
+        ("nats://h/orders.%3E", True),
+        ("nats://h/a*b", False),
+        ("unix:/run/*", False),
+    ],
+)
+def test_a_subject_may_stand_for_many(uri: str, wildcard: bool) -> None:
+    assert Address.parse(uri).wildcard is wildcard

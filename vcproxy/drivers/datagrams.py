@@ -144,7 +144,10 @@ class DatagramPort:
             self._bring(data)
 
     def _bring(self, data: bytes) -> None:
-        """Answer `begin_read` with a datagram."""
+        """Answer `begin_read` with a datagram.
+
+        A fan gets it at the end of the turn: then it sends at once whatever the batch has brought.
+        """
         vc = self.vc
         sink = vc.straight
         if not data:

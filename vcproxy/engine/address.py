@@ -72,6 +72,9 @@ class Address:
         path = unquote(parts.path[1:]) if nats else ""
         if nats and (not path or any(c.isspace() for c in path)):
             raise ValueError(f'"{uri}" names no subject, {example}')
+        tokens = path.split(".") if nats else []
+        if not all(tokens) or ">" in tokens[:-1]:
+            raise ValueError(f'"{uri}": "{path}" is no subject, {example}')
         return cls(
             scheme,
             host=host,
@@ -94,6 +97,11 @@ class Address:
     def whole(self) -> bool:
         """Whether messages travel here, each as one, not a stream of bytes."""
         return self.scheme in ("udp", "nats")
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether it is a subject that stands for many: there is only hearing it."""
+        return self.scheme == "nats" and not {"*", ">"}.isdisjoint(self.path.split("."))
 
     @property
     def multicast(self) -> bool:

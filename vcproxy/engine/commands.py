@@ -38,7 +38,8 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Hear:
-    """Hear what is sent to one numeric udp address, as a member if it is a multicast group.
+    """Hear what is sent to one numeric udp address, as a member if it is a multicast group; or to a
+    NATS subject.
 
     Answered as Connect is.
     """

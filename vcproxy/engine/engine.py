@@ -193,7 +193,8 @@ class Engine:
         return vc
 
     def hear(self, cont: Continuation, address: Address, *, timeout: float = 0.0) -> NetVConnection:
-        """Hear what anybody sends to a udp address of this host, or to a multicast group.
+        """Hear what anybody sends to a udp address of this host, to a multicast group, or to a NATS
+        subject.
 
         Delivers CONNECTED with the VC, which is whole and can only be read; or ERROR with the VC,
         whose `error` says why, as for `connect`. Several may hear one group.

@@ -47,6 +47,9 @@ class Port(Protocol):
         It is called under the lock: it reports nothing to the engine before it has returned.
         """
 
+    def close(self, abort: bool) -> None:
+        """Close: at once, as a reset, or when all that was sent has gone."""
+
 
 class WholePort(Port, Protocol):
     """A port of messages: what is pushed or written is one message for each block."""

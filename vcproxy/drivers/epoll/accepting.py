@@ -198,6 +198,12 @@ class Attempt:
             local, peer = show(sock.getsockname()), str(command.address)
             self._driver.connected(command, sock, local, peer, mask)
 
+    def close(self, abort: bool) -> None:
+        """Give it up for good."""
+        vc = self._command.outgoing.vc
+        self.abandon()
+        vc.gone()
+
     def abandon(self) -> None:
         """Give it up."""
         self._driver.forget(self._sock.fileno())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll import datagram
@@ -41,6 +41,9 @@ from vcproxy.engine.commands import (
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.nats import Loop
 
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
@@ -75,6 +78,7 @@ class EpollDriver:
         self._watchers: dict[int, Watcher] = {}
         self._pipes = PipePool()
         self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
+        self._nats: Loop | None = None
         self._dealt = 0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
@@ -175,6 +179,8 @@ class EpollDriver:
                     vc.port.close(abort=True)
             elif isinstance(vc.port, DatagramPort):
                 vc.port.close(abort=True)
+        if self._nats is not None:
+            self._nats.close()
         self._pipes.close()
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Attempt):
@@ -291,6 +297,9 @@ class EpollDriver:
             vc.port.abandon()
         if vc.closed:
             return
+        if command.address.scheme == "nats":
+            self._correspond(command)
+            return
         try:
             if command.address.scheme == "udp":
                 self._open(command, datagram.connected(command.address))
@@ -301,6 +310,9 @@ class EpollDriver:
 
     def _hear(self, command: Hear) -> None:
         if command.outgoing.vc.closed:
+            return
+        if command.address.scheme == "nats":
+            self._correspond(command)
             return
         try:
             self._open(command, datagram.bound(command.address))
@@ -313,6 +325,13 @@ class EpollDriver:
         port = datagram.port(self, sock)
         port.vc = outgoing.vc
         outgoing.connected(port, show(sock.getsockname()), str(command.address))
+
+    def _correspond(self, command: Connect | Hear) -> None:
+        from vcproxy.drivers import nats  # asyncio costs 15 ms that only its users pay for
+
+        if self._nats is None:
+            self._nats = nats.Loop(partial(self.engine.log, "error"))
+        nats.open_port(self._nats, command)
 
     def connected(
         self, command: Connect, sock: socket.socket, local: str, peer: str, mask: int
@@ -336,13 +355,10 @@ class EpollDriver:
 
     def _close(self, command: Close) -> None:
         vc = command.vc
-        if isinstance(vc.port, StreamPort | DatagramPort):
-            vc.port.close(command.abort)
-        elif isinstance(vc.port, Attempt):
-            vc.port.abandon()
+        if vc.port is None:
             vc.gone()
         else:
-            vc.gone()
+            vc.port.close(command.abort)
 
     def _call(self, command: Call) -> None:
         def answer(value: object, error: Exception | None) -> None:

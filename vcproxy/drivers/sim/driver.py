@@ -227,6 +227,8 @@ class SimDriver:
         if outgoing.vc.closed:
             return
         try:
+            if command.address.scheme == "nats":
+                raise OSError(f"{command.address}: there is no NATS in a simulation")
             sock = make(command.address)
         except OSError as error:
             self.note("refused", outgoing.vc, str(error))

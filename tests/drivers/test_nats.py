@@ -1,0 +1,498 @@
+"""NATS subjects as VCs, against a real server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from time import monotonic
+
+import pytest
+
+from tests.drivers.nats_server import PATIENCE_S, Peer, Server
+from tests.engine.world import Ear
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.engine.address import Address
+from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.net import NetVConnection
+
+GONE = ("the server has closed the connection", "connection reset by peer", "broken pipe")
+"""What a killed server looks like: it depends on what was on the way."""
+
+TURNS = 3000
+"""What has not come to pass in so many turns of 10 ms never will."""
+
+
+class Proxy:
+    """A driver, and the ears of its VCs."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.engine = Engine("net", memory=1 << 30, random=Random(0), log=self._write)
+        self.driver = EpollDriver(self.engine)
+
+    def _write(self, level: Level, text: str, error: Exception | None = None) -> None:
+        self.log.append(f"{level}: {text}" + (f" ({error!r})" if error else ""))
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Turn until it is so."""
+        for _ in range(TURNS):
+            if condition():
+                return
+            self.driver.turn(0.01)
+        raise AssertionError(f"it never came to that; {self.log}")
+
+    def elapse(self, seconds: float) -> None:
+        """Turn for a while."""
+        until = monotonic() + seconds
+        while monotonic() < until:
+            self.driver.turn(0.01)
+
+    def posted(self) -> None:
+        """Wait until something has come from another thread; do nothing about it."""
+        until = monotonic() + PATIENCE_S
+        while not self.engine.inbox.calls:
+            assert monotonic() < until, "nothing has come"
+
+    def hear(self, uri: str) -> Heard:
+        """A VC that hears a subject."""
+        return Heard(self, uri)
+
+    def publish(self, uri: str) -> Said:
+        """A VC that publishes to a subject."""
+        return Said(self, uri)
+
+
+class Line:
+    """A VC that is opened, and the ear that opened it."""
+
+    def __init__(self, proxy: Proxy, uri: str, hears: bool) -> None:
+        self._proxy = proxy
+        self.ear = Ear(proxy.engine)
+        ask = proxy.engine.hear if hears else proxy.engine.connect
+        with self.ear.mutex.hold(proxy.engine):
+            self.vc: NetVConnection = ask(self.ear, Address.parse(uri), timeout=20)
+        proxy.until(lambda: self.ear.heard)
+
+    def close(self, error: Exception | None = None) -> None:
+        """Close it, and wait until it is gone."""
+        with self.vc.mutex.hold(self._proxy.engine):
+            self.vc.do_io_close(error)
+        self._proxy.until(lambda: self.vc not in self._proxy.engine.vcs)
+
+    def fails(self) -> str:
+        """Wait until it fails; what it says, without the server's port."""
+        self._proxy.until(lambda: self.vc.error)
+        return str(self.vc.error)
+
+
+class Heard(Line):
+    """A VC that hears, and what it has heard."""
+
+    def __init__(self, proxy: Proxy, uri: str) -> None:
+        super().__init__(proxy, uri, hears=True)
+
+    def read(self, water_mark: int = 1 << 20) -> None:
+        """Begin to read."""
+        self.ear.buffer = self._proxy.engine.buffer(water_mark, whole=True)
+        self.ear.incoming = self.ear.buffer.reader()
+        with self.ear.mutex.hold(self._proxy.engine):
+            self.vc.do_io_read(self.ear, None, self.ear.buffer)
+
+    def take(self, count: int) -> list[bytes]:
+        """The next messages."""
+        taken: list[bytes] = []
+
+        def enough() -> bool:
+            while self.ear.incoming.blocks and len(taken) < count:
+                taken.append(self.ear.incoming.read_block())
+                if self.vc.read_vio is not None:
+                    self.vc.read_vio.reenable()
+            return len(taken) == count
+
+        self._proxy.until(enough)
+        return taken
+
+
+class Said(Line):
+    """A VC that publishes."""
+
+    def __init__(self, proxy: Proxy, uri: str) -> None:
+        super().__init__(proxy, uri, hears=False)
+        self.ear.outward = proxy.engine.buffer(whole=True)
+        self.ear.outgoing = self.ear.outward.reader()
+
+    def say(self, *messages: bytes) -> None:
+        """Write messages, and wait until they are all taken over."""
+        self.write(*messages)
+        self._proxy.until(lambda: self.vc.error or not self.ear.outgoing.avail)
+        assert self.vc.error is None
+
+    def write(self, *messages: bytes) -> None:
+        """Write messages."""
+        for message in messages:
+            self.ear.outward.write(message)
+        with self.ear.mutex.hold(self._proxy.engine):
+            self.vc.do_io_write(self.ear, None, self.ear.outgoing)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    proxy = Proxy()
+    yield proxy
+    proxy.driver.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def peer(server: Server) -> Iterator[Peer]:
+    peer = Peer(server)
+    yield peer
+    peer.close()
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"message %d" % number for number in range(count)]
+
+
+# -- publishing ------------------------------------------------------------------------------
+
+
+def test_each_block_is_a_message(proxy: Proxy, server: Server, peer: Peer) -> None:
+    peer.listen("orders.*")
+    line = proxy.publish(server.uri("orders.new"))
+    assert line.vc.whole
+    assert line.vc.peer == server.uri("orders.new")
+    line.say(*numbered(3000))
+    assert peer.hear(3000) == numbered(3000)
+    line.close()
+
+
+def test_what_was_sent_is_handed_over_before_a_close(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    peer.listen("orders")
+    line = proxy.publish(server.uri("orders"))
+    messages = [b"%d " % number + b"x" * 1000 for number in range(3000)]
+    line.say(*messages)
+    line.close()
+    assert peer.hear(3000) == messages
+
+
+def test_publishing_takes_no_more_than_its_window(proxy: Proxy, server: Server) -> None:
+    line = proxy.publish(server.uri("orders"))
+    line.write(*[b"x" * 100_000] * 100)
+    proxy.driver.turn(0)
+    proxy.driver.turn(0)
+    taken = line.vc.write_vio.ndone if line.vc.write_vio else 0
+    assert 0 < taken < 5_000_000
+    proxy.until(lambda: not line.ear.outgoing.avail)
+
+
+def test_what_is_too_long_is_dropped_and_the_rest_goes_on(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    peer.listen("orders")
+    line = proxy.publish(server.uri("orders"))
+    line.say(b"before", b"x" * (1 << 20) + b"x", b"x" * (1 << 20), b"after")
+    assert [len(message) for message in peer.hear(3)] == [6, 1 << 20, 5]
+    proxy.until(lambda: proxy.log)
+    assert proxy.log == [
+        f"warning: {server.uri('orders')}: 1 message dropped: "
+        "longer than the 1048576 bytes that the server takes"
+    ]
+    assert line.vc.error is None
+
+
+def test_what_has_not_arrived_is_counted_when_the_server_dies(proxy: Proxy, server: Server) -> None:
+    line = proxy.publish(server.uri("orders"))
+    server.pause()
+    line.say(*numbered(10))
+    server.kill()
+    assert line.fails() in [f"{gone}; 10 messages perhaps lost with it" for gone in GONE]
+    line.close()
+
+
+def test_a_stream_confirms_what_it_has_stored(proxy: Proxy, server: Server, peer: Peer) -> None:
+    peer.add_stream("ORDERS", "orders.>", max_msg_size=1000)
+    line = proxy.publish(server.uri("orders.new?stream=ORDERS"))
+    line.say(*numbered(500), b"x" * 1001, b"the end")
+    line.close()
+    assert peer.stored("ORDERS") == 501
+    proxy.until(lambda: proxy.log)
+    assert proxy.log[0].endswith("1 message dropped: longer than stream ORDERS allows")
+
+
+@pytest.mark.parametrize(
+    ("subject", "why"),
+    [
+        ("orders.>", "orders.> is many subjects: nothing goes to all"),
+        ("orders?durable=d", "durable= is for what is heard, not for what is published"),
+        ("orders?stream=S", "stream not found"),
+        ("other?stream=REAL", "other is held by stream OTHER"),
+        ("elsewhere?stream=REAL", "no stream holds elsewhere"),
+    ],
+)
+def test_what_cannot_be_published_to(
+    proxy: Proxy, server: Server, peer: Peer, subject: str, why: str
+) -> None:
+    peer.add_stream("REAL", "real")
+    peer.add_stream("OTHER", "other")
+    line = proxy.publish(server.uri(subject))
+    assert line.fails() == why
+    line.close()
+
+
+# -- hearing ---------------------------------------------------------------------------------
+
+
+def test_each_message_is_a_block(proxy: Proxy, server: Server, peer: Peer) -> None:
+    line = proxy.hear(server.uri("orders.*"))
+    assert line.vc.whole
+    line.read()
+    peer.say("orders.new", *numbered(3000), b"", b"x" * (1 << 20))
+    assert line.take(3001) == [*numbered(3000), b"x" * (1 << 20)]
+    line.close()
+
+
+def test_odd_subjects(proxy: Proxy, server: Server, peer: Peer) -> None:
+    line = proxy.hear(server.uri("d%C3%A9j%C3%A0.%2A.%3E"))
+    line.read()
+    peer.say("d\u00e9j\u00e0.$vu.a-b.c", b"encore")
+    assert line.take(1) == [b"encore"]
+    line.close()
+    line = proxy.hear(server.uri("a%2Ab.%3E"))
+    assert line.fails() == "invalid subject"
+    line.close()
+
+
+def test_what_a_slow_reader_misses_is_counted(proxy: Proxy, server: Server, peer: Peer) -> None:
+    line = proxy.hear(server.uri("orders"))
+    for _ in range(30):
+        peer.say("orders", b"x" * (1 << 20))
+    proxy.until(lambda: proxy.log)
+    assert "dropped: they came faster than they were taken" in proxy.log[0]
+    line.read()
+    line.take(10)
+    line.close()
+
+
+def test_a_permission_that_is_missing(proxy: Proxy, tmp_path: Path) -> None:
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text("""
+        authorization { users = [
+            { user: bob, password: "a:b", permissions: { publish: "open", subscribe: "open" } }
+            { user: eve, password: "e" }
+        ] }
+    """)
+    server = Server(tmp_path, "-c", str(configuration))
+    server.start()
+    try:
+        for user, why in [
+            ("bob:wrong", "authorization violation"),
+            ("", "authorization violation"),
+        ]:
+            line = proxy.hear(server.uri("open", user))
+            assert line.fails() == why
+            line.close()
+        line = proxy.hear(server.uri("closed", "bob:a%3Ab"))
+        assert line.fails() == 'permissions violation for subscription to "closed"'
+        line.close()
+        said = proxy.publish(server.uri("closed", "bob:a%3Ab"))
+        said.write(b"let me in")
+        assert said.fails().startswith('permissions violation for publish to "closed"')
+        said.close()
+        heard, said = (
+            proxy.hear(server.uri("open", "eve:e")),
+            proxy.publish(server.uri("open", "bob:a%3Ab")),
+        )
+        heard.read()
+        said.say(b"hello")
+        assert heard.take(1) == [b"hello"]
+    finally:
+        server.kill()
+
+
+def test_a_server_that_is_not_there(proxy: Proxy, tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    for line in (proxy.hear(server.uri("orders")), proxy.publish(server.uri("orders"))):
+        assert line.fails() == "connection refused"
+        line.close()
+
+
+def test_a_connect_that_is_given_up(proxy: Proxy, server: Server) -> None:
+    ear = Ear(proxy.engine)
+    with ear.mutex.hold(proxy.engine):
+        vc = proxy.engine.connect(ear, Address.parse(server.uri("orders")))
+        vc.do_io_close()
+    proxy.until(lambda: vc not in proxy.engine.vcs)
+    with ear.mutex.hold(proxy.engine):
+        vc = proxy.engine.connect(ear, Address.parse(server.uri("orders")))
+    proxy.driver.turn(0)
+    with ear.mutex.hold(proxy.engine):
+        vc.do_io_close()
+    proxy.until(lambda: vc not in proxy.engine.vcs)
+    assert ear.heard == []
+
+
+def test_a_server_that_dies(proxy: Proxy, server: Server, peer: Peer) -> None:
+    line = proxy.hear(server.uri("orders"))
+    proxy.driver.turn(0)
+    peer.say("orders", b"one")
+    proxy.posted()
+    server.kill()
+    assert line.fails() in [f"{gone}; 1 message lost with it" for gone in GONE]
+    line.close()
+
+
+# -- JetStream -------------------------------------------------------------------------------
+
+
+def test_a_durable_source_waits_for_a_stalled_reader(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    peer.add_stream("ORDERS", "orders")
+    messages = [b"%d " % number + b"x" * 10_000 for number in range(3000)]
+    peer.say("orders", *messages)
+    line = proxy.hear(server.uri("orders?durable=relay"))
+    line.read(water_mark=50_000)
+    proxy.elapse(0.3)
+    assert line.take(3000) == messages
+    peer.say("orders", b"", b"later")
+    assert line.take(1) == [b"later"]
+    line.close()
+    assert proxy.log == []
+
+
+def test_a_durable_source_goes_on_where_it_was(proxy: Proxy, server: Server, peer: Peer) -> None:
+    peer.add_stream("ORDERS", "orders")
+    peer.say("orders", *numbered(1000))
+    line = proxy.hear(server.uri("orders?durable=relay&stream=ORDERS"))
+    line.read(water_mark=100)
+    heard = line.take(300)
+    line.close()
+    heard += line.take(line.ear.incoming.blocks)
+    assert heard == numbered(len(heard))
+    line = proxy.hear(server.uri("orders?durable=relay"))
+    line.read()
+    while set(heard) != set(numbered(1000)):
+        heard += line.take(1)
+    assert len(heard) < 1300, "not from the beginning"
+    line.close()
+
+
+def test_a_durable_source_loses_nothing_with_the_server(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    peer.add_stream("ORDERS", "orders")
+    consumer = {"durable_name": "relay", "ack_policy": "explicit", "ack_wait": 1_000_000_000}
+    peer.ask(
+        "$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.relay",
+        {"stream_name": "ORDERS", "config": consumer},
+    )
+    peer.say("orders", *numbered(2000))
+    peer.settle()
+    line = proxy.hear(server.uri("orders?durable=relay"))
+    line.read(water_mark=100)
+    heard = set(line.take(700))
+    server.kill()
+    assert line.fails() in GONE
+    heard.update(line.take(line.ear.incoming.blocks))
+    line.close()
+    server.start()
+    line = proxy.hear(server.uri("orders?durable=relay"))
+    line.read()
+    while heard != set(numbered(2000)):
+        heard.update(line.take(1))
+    line.close()
+
+
+def test_what_waits_for_a_slow_reader_does_not_come_twice(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    peer.add_stream("ORDERS", "orders")
+    consumer = {"durable_name": "relay", "ack_policy": "explicit", "ack_wait": 1_000_000_000}
+    peer.ask(
+        "$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.relay",
+        {"stream_name": "ORDERS", "config": consumer},
+    )
+    peer.say("orders", *numbered(200))
+    line = proxy.hear(server.uri("orders?durable=relay"))
+    proxy.elapse(1.5)
+    line.read()
+    assert line.take(200) == numbered(200)
+    peer.say("orders", b"the end")
+    assert line.take(1) == [b"the end"]
+    line.close()
+
+
+@pytest.mark.parametrize(
+    ("subject", "why"),
+    [
+        ("elsewhere?durable=d", "no stream holds elsewhere"),
+        ("orders?stream=ORDERS", "a stream is heard with durable=NAME"),
+        ("orders?durable=d&stream=S", "stream not found"),
+        ("orders?durable=push", "push is a push consumer, it must be a pull consumer"),
+        ("orders?durable=none", 'none has ack policy "none", it must be "explicit"'),
+        ("orders?durable=other", "other is there already, for orders.x"),
+    ],
+)
+def test_what_cannot_be_heard(
+    proxy: Proxy, server: Server, peer: Peer, subject: str, why: str
+) -> None:
+    peer.add_stream("ORDERS", "orders", "orders.x")
+    for name, more in {
+        "push": {"deliver_subject": "there", "ack_policy": "explicit"},
+        "none": {"ack_policy": "none"},
+        "other": {"ack_policy": "explicit", "filter_subject": "orders.x"},
+    }.items():
+        peer.ask(
+            f"$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.{name}",
+            {"stream_name": "ORDERS", "config": {"durable_name": name, **more}},
+        )
+    line = proxy.hear(server.uri(subject))
+    assert line.fails() == why
+    line.close()
+
+
+def test_a_consumer_that_is_deleted(proxy: Proxy, server: Server, peer: Peer) -> None:
+    peer.add_stream("ORDERS", "orders")
+    line = proxy.hear(server.uri("orders?durable=d"))
+    line.read()
+    peer.say("orders", b"one")
+    assert line.take(1) == [b"one"]
+    peer.ask("$JS.API.CONSUMER.DELETE.ORDERS.d")
+    assert line.fails().startswith("the durable consumer has ended: 409 Consumer Deleted")
+    line.close()
+
+
+# -- the library -----------------------------------------------------------------------------
+
+WITHOUT = """
+import sys
+sys.modules["nats"] = None
+from tests.drivers.test_nats import Proxy
+proxy = Proxy()
+line = proxy.hear("nats://127.0.0.1:1/orders")
+print(line.fails())
+line.close()
+proxy.driver.close()
+print(proxy.log)
+"""
+
+
+def test_without_the_library() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ['nats: needs a library: pip install "vcproxy[nats]"', "[]"]
