@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -25,7 +25,9 @@ from pathlib import Path
 from vcproxy.config.loader import load
 from vcproxy.server import Proxy
 
-PICTURE = Path(__file__).parents[2] / "docs" / "how-to" / "relay.png"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "relay.md"
+PICTURE = PAGE.with_suffix(".png")
+LOG = re.compile(r"(<!-- python -m tests.docs.relay_picture -->\n\n```text\n)[^`]*")
 POLICIES = "drop_oldest", "disconnect"
 HERE, SLOW = "127.0.0.1", "127.0.0.2"  # the slow one's own address tells it from the others
 
@@ -213,7 +215,7 @@ def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> No
                 at, 5.1, str(number), ha="center", va="center", fontsize=8, color="white",
                 bbox={"boxstyle": "circle,pad=0.25", "fc": INK, "ec": "none"},
             )  # fmt: skip
-            said = re.sub(r"^.*ticker: ticker.subscribers \S+", "127.0.0.2", text)
+            said = re.sub(r"^.*ticker.subscribers (\S+):\d+:?", r"\1", text)
             picture.text(
                 rate.get_position().x0, 0.09 - 0.03 * number, f"{number}  {at:4.2f} s  {said}",
                 family="monospace", fontsize=7.6,
@@ -234,6 +236,12 @@ def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> No
     picture.savefig(PICTURE, dpi=110)
 
 
+def quote(log: Iterable[str]) -> None:
+    """Show in the page what the log says of the producer and of the slow one; the hour will do."""
+    lines = [f"{line[11:]}\n" for line in log if SLOW in line or "produces" in line]
+    PAGE.write_text(LOG.sub(lambda block: block[1] + "".join(lines), PAGE.read_text()))
+
+
 def main(role: str = "", *arguments: str) -> None:
     """Draw; or be one of the processes that this takes."""
     match role:
@@ -244,14 +252,15 @@ def main(role: str = "", *arguments: str) -> None:
             samples, log = run(*arguments)
             json.dump([[list(vars(each).values()) for each in samples], log], sys.stdout)
         case _:
-            draw({policy: measured(policy) for policy in POLICIES})
+            runs = {policy: measured(policy) for policy in POLICIES}
+            draw(runs)
+            quote(line for _, line in runs[POLICIES[0]][1])
 
 
 def measured(policy: str) -> tuple[list[Sample], list[tuple[float, str]]]:
     """A run in a process of its own: signals end a proxy, and its process."""
     command = [sys.executable, "-m", __spec__.name, "run", policy]
     samples, log = json.loads(subprocess.check_output(command, stderr=subprocess.DEVNULL))
-    print(*(line for _, line in log), sep="\n")
     return [Sample(*each) for each in samples], log
 
 
