@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnels.done import Dropped, Flow
-from vcproxy.engine.iobuffer import IOBuffer
+from vcproxy.engine.iobuffer import APART, IOBuffer
 
 if TYPE_CHECKING:
     from tunnels.lag import Lag
@@ -42,7 +42,13 @@ class Sink:
 
     @property
     def lag(self) -> int:
-        """Bytes that wait for it."""
+        """Bytes that what waits for it occupies."""
+        ahead = self.resumes.occupied if self.resumes is not None else 0
+        return self.vio.reader.occupied + ahead
+
+    @property
+    def due(self) -> int:
+        """Bytes that it is still to get."""
         ahead = self.resumes.avail if self.resumes is not None else 0
         return self.vio.reader.avail + ahead
 
@@ -77,9 +83,9 @@ class Sink:
         if self.resumes is None:
             self._detour(oldest)
         reader = self.resumes or self.vio.reader
-        before = reader.avail
+        before, apart = reader.avail, self.lag - reader.occupied
         if oldest:
-            self.dropped += reader.drop(self.grant.most - (self.lag - before), keep=1)
+            self.dropped += reader.drop(self.grant.most - apart, keep=1)
         else:
             self.dropped += reader.drop(0)
         self.dropped_bytes += before - reader.avail
@@ -92,7 +98,7 @@ class Sink:
         own = IOBuffer(reader.buffer.memory, whole=True)
         first = own.reader()
         own.write(reader.read_block())
-        while not oldest and reader.blocks and own.held + reader.next_size <= most:
+        while not oldest and reader.blocks and own.held + reader.next_size + APART <= most:
             own.write(reader.read_block())
         self.vio.store, self.resumes = first, reader
 
@@ -109,7 +115,7 @@ class Sink:
 
     def finish(self) -> None:
         """WRITE_COMPLETE is to come when it has what waits for it."""
-        self.vio.nbytes = self.vio.ndone + self.lag
+        self.vio.nbytes = self.vio.ndone + self.due
         self.vio.reenable()
 
     def retire(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -147,6 +147,7 @@ def test_a_loaded_configuration_is_frozen(accepted: Accept) -> None:
         listener[0].name = "b"
 
 
+@example(memory=0, milliseconds=65751627, words=[])
 @given(
     memory=st.integers(0, 1 << 40),
     milliseconds=st.integers(0, 10**9),

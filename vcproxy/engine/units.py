@@ -24,7 +24,8 @@ def duration(text: str) -> float:
 
     Raises ValueError, with the known units, for anything else.
     """
-    return _quantity(text, _SECONDS, "duration", "5s")
+    # To the nanosecond: 65751627ms and 65751.627s are one duration, and would else be two floats.
+    return round(_quantity(text, _SECONDS, "duration", "5s"), 9)
 
 
 def size(text: str) -> int:
