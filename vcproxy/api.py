@@ -4,7 +4,7 @@ Names only. What they mean stands where they are defined, and in docs/reference/
 itself does not import it.
 """
 
-from tunnels.done import Flow, Reason, SinkDone, SourceDone, TunnelDone
+from tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
 from tunnels.one_way import OneWayTunnel
 from tunnels.one_way_multi import OneWayMultiTunnel
 from tunnels.transform import Transform
@@ -26,6 +26,8 @@ from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.mirroring import Mirroring
 from vcproxy.business.options import FramingOptions, parse_json
 from vcproxy.business.program import Program, Signal
+from vcproxy.business.relay import Relay, RelayStatus, SinkStatus
+from vcproxy.business.relay_options import RelayOptions
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.business.sharing import Part
@@ -52,6 +54,7 @@ __all__ = [
     "Address",
     "Called",
     "Decoder",
+    "Dropped",
     "Duration",
     "Endpoint",
     "Event",
@@ -74,12 +77,16 @@ __all__ = [
     "Program",
     "Reason",
     "Reject",
+    "Relay",
+    "RelayOptions",
+    "RelayStatus",
     "Resend",
     "Server",
     "Service",
     "Session",
     "Signal",
     "SinkDone",
+    "SinkStatus",
     "Size",
     "SourceDone",
     "Splitter",

@@ -79,6 +79,10 @@ class Program(Continuation):
         for vc in list(self.mutex.vcs):
             vc.do_io_close()
 
+    def status(self) -> object:
+        """How it stands, as a value, for whoever asks (see Proxy). To be overridden."""
+        return None
+
     def accept(self, client: NetVConnection) -> Continuation | None:
         """Take a client over, as its listener's acceptor: the client's mutex is held."""
         if self.mutex.ended:

@@ -95,7 +95,11 @@ class Relay(Program):
         return message
 
     def status(self) -> RelayStatus:
-        """How it stands now."""
+        """How it stands now, as values that stay as they are.
+
+        To be called on its net thread, as in a receiver or a callback of its engine; from another
+        one ask `Proxy.status()`.
+        """
         source = self.tunnel.source
         brought = source.ndone if source is not None else 0
         producers: Counter[str] = Counter()
