@@ -7,7 +7,7 @@ import re
 from plugins.relay import Relay
 from tests.docs.relay_picture import LOG, PAGE
 from vcproxy.business.program import Signal
-from vcproxy.business.relay_options import RelayOptions
+from vcproxy.business.relay.options import RelayOptions
 from vcproxy.engine.address import Address
 from vcproxy.testing.proxy import SimulatedProxy
 

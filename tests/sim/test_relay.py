@@ -19,7 +19,7 @@ from tunnels.history import History
 from tunnels.lag import OnLag
 from tunnels.one_way_multi import Ends
 from vcproxy.business.program import Signal
-from vcproxy.business.relay_options import RelayOptions, Target
+from vcproxy.business.relay.options import RelayOptions, Target
 from vcproxy.business.stream import READ_AHEAD
 from vcproxy.drivers.sim import Faults, Peer, seeds
 from vcproxy.engine.address import Address

@@ -12,9 +12,9 @@ from tunnels.done import Dropped
 from tunnels.history import History
 from tunnels.lag import OnLag
 from vcproxy.business.program import Signal
-from vcproxy.business.relay import Relay
-from vcproxy.business.relay_options import RelayOptions, Target
-from vcproxy.business.relay_status import RelayStatus, SinkStatus
+from vcproxy.business.relay.options import RelayOptions, Target
+from vcproxy.business.relay.relay import Relay
+from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.drivers.sim import Faults, Peer
 from vcproxy.engine.address import Address
 from vcproxy.engine.iobuffer import APART

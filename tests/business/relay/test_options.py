@@ -11,7 +11,7 @@ import pytest
 from plugins.relay import Relay
 from tunnels.history import History
 from tunnels.lag import Lag, OnLag
-from vcproxy.business.relay_options import RelayFraming, RelayOptions, Target
+from vcproxy.business.relay.options import RelayFraming, RelayOptions, Target
 from vcproxy.config.loader import load
 from vcproxy.config.options import OptionsError, read_options
 from vcproxy.config.problem import ConfigError
@@ -114,7 +114,7 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
         ),
         (
             {"framing": "lines", "targets": "nats://a/b.*"},
-            "targets.0.to: nats://a:4222/b.%2A: nothing can be published to a wildcard",
+            'targets.0.to: "nats://a:4222/b.%2A": b.* is many subjects: nothing goes to all',
         ),
         (
             SUBSCRIBERS | {"ends": "any_required"},

@@ -13,9 +13,12 @@ from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from vcproxy.business.framing import Framing
-    from vcproxy.business.relay import Relay
+    from vcproxy.business.relay.relay import Relay
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
+
+BATCH = 256
+"""Messages said before it is asked again whether there is room: a few milliseconds' work at most."""
 
 STOP = "STOP"
 """Tag: give the VC back."""
@@ -49,13 +52,14 @@ class Producer(Machine):
 
     @READING.on(Event.READ_READY, Event.EOS, Room, to=(DONE,))
     def came(self, _: VIO | Room) -> State | None:
-        """Pass on what has come, if there is room."""
-        if self._relay.tunnel.full:
-            return None
-        self._pass_on()
-        if self._reason is Reason.ERROR:
-            return self.DONE
-        return self._stopped() if self._incoming.stopped else None
+        """Pass on what has come, as far as there is room."""
+        while not self._relay.tunnel.full:
+            more = self._pass_on()
+            if self._reason is Reason.ERROR:
+                return self.DONE
+            if not more:
+                return self._stopped() if self._incoming.stopped else None
+        return None
 
     @READING.on(Event.ERROR, to=DONE)
     def failed(self, vio: VIO) -> None:
@@ -84,8 +88,9 @@ class Producer(Machine):
 
     @DONE.enter
     def done(self) -> None:
-        """Give it back."""
-        self._pass_on()
+        """Give it back, when all that has been read is said."""
+        while self._pass_on():
+            pass
         done = SourceDone(self, self.vc, self._reason, self._error, self.taken)
         self.engine.schedule(self._relay, SourceDone, done)
 
@@ -96,13 +101,18 @@ class Producer(Machine):
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _pass_on(self) -> None:
-        """Say all that has been read and is whole."""
+    def _pass_on(self) -> bool:
+        """Say a batch of what has been read and is whole; False: that was the last of it."""
         incoming, relay = self._incoming, self._relay
         encode = incoming.framing.encode
         messages = []
+        more = True
         try:
-            while (message := incoming.take()) is not None:
+            for _ in range(BATCH):
+                message = incoming.take()
+                if message is None:
+                    more = False
+                    break
                 edited = relay.edit(message)
                 if edited is not None:
                     messages.append(encode(edited))
@@ -110,7 +120,9 @@ class Producer(Machine):
             self.engine.log("error", f"{self.name}: edit() failed; it is closed", mistake)
             incoming.close()
             self._reason, self._error = Reason.ERROR, mistake
+            more = False
         relay.tunnel.say(messages)
+        return more
 
     def _stopped(self) -> State:
         """No message will come any more."""

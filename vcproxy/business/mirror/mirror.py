@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, SinkDone, SinkLags, SinkRecovered
-from vcproxy.business.comparison import Side
+from vcproxy.business.mirror.comparison import Side
 from vcproxy.business.stream import Incoming
 from vcproxy.engine.event import Event
 from vcproxy.machine.machine import Machine
@@ -21,8 +21,8 @@ from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from tunnels.one_way_multi import OneWayMultiTunnel
-    from vcproxy.business.answering import Answering
-    from vcproxy.business.mirroring import Mirroring
+    from vcproxy.business.mirror.answering import Answering
+    from vcproxy.business.mirror.mirroring import Mirroring
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.upstream.servers import Server

@@ -20,6 +20,7 @@ from tunnels.history import NO_HISTORY, History, Join
 from tunnels.lag import Lag, OnLag
 from tunnels.one_way_multi import Ends
 from vcproxy.business.options import FramingOptions
+from vcproxy.config import nats
 from vcproxy.config.options import OptionsError
 from vcproxy.config.place import KeyPath
 from vcproxy.config.problem import Fault
@@ -64,7 +65,8 @@ def _history(value: object) -> History:
     raise ValueError('must be a size in quotes, as "64KiB", or a number of messages, as 100')
 
 
-Place = Annotated[Endpoint, AfterValidator(_reachable)]
+Source = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.source)]
+Destination = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.target)]
 
 Remembered = Annotated[
     History,
@@ -78,7 +80,7 @@ Remembered = Annotated[
 class Target:
     """A sink that the relay connects to, and again when it is lost. A URI says the first key."""
 
-    to: Place
+    to: Destination
     """Where: tcp://, tls://, unix:, udp:// (one host or a group), nats://HOST/SUBJECT."""
 
     max_lag: Annotated[Size, Field(ge=1)] | None = None
@@ -103,7 +105,7 @@ class RelayOptions(FramingOptions):
     them. "datagram": each datagram, or message of NATS, is one. Left out: "datagram" where the
     source is udp:// or nats://, else "none"."""
 
-    source: Place | None = None
+    source: Source | None = None
     """Where the relay connects to and listens, again when it is lost or silent for the listener's
     inactivity: tcp://, tls://, unix:, nats://HOST/SUBJECT; or what it hears: udp://HOST:PORT, or a
     group, as udp://239.1.1.1:5000?interface=127.0.0.1. Left out: producers connect to the
@@ -187,8 +189,6 @@ class RelayOptions(FramingOptions):
         if target.to.whole and self.framing == BYTES:
             why = f'{target.to} takes messages, and framing = "none" has none: say how to find them'
             yield ("to",), why
-        if target.to.scheme == "nats" and set(target.to.path) & set("*>"):
-            yield ("to",), f"{target.to}: nothing can be published to a wildcard"
         if target.required and self.ends != "any_required":
             yield ("required",), f'is of no use: it is for ends = "any_required", not "{self.ends}"'
         if target.on_lag is not None and self.framing == BYTES and self.lag_of(target).drops:

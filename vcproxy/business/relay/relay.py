@@ -25,10 +25,10 @@ from tunnels.done import (
 )
 from tunnels.one_way_multi import OneWayMultiTunnel
 from vcproxy.business.link import Link, LinkUp
-from vcproxy.business.producer import Producer
 from vcproxy.business.program import Program, Signal
-from vcproxy.business.relay_options import RelayOptions, Target
-from vcproxy.business.relay_status import RelayStatus, SinkStatus
+from vcproxy.business.relay.options import RelayOptions, Target
+from vcproxy.business.relay.producer import Producer
+from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.units import show_size
 

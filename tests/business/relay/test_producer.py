@@ -6,9 +6,9 @@ from collections.abc import Callable, Hashable
 
 from tunnels.done import Reason, Room, SourceDone
 from vcproxy.business.framing import lines
-from vcproxy.business.producer import Producer
-from vcproxy.business.relay import Relay
-from vcproxy.business.relay_options import RelayOptions
+from vcproxy.business.relay.options import RelayOptions
+from vcproxy.business.relay.producer import Producer
+from vcproxy.business.relay.relay import Relay
 from vcproxy.business.service import Service
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
