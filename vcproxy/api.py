@@ -26,8 +26,9 @@ from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.mirroring import Mirroring
 from vcproxy.business.options import FramingOptions, parse_json
 from vcproxy.business.program import Program, Signal
-from vcproxy.business.relay import Relay, RelayStatus, SinkStatus
+from vcproxy.business.relay import Relay
 from vcproxy.business.relay_options import RelayOptions
+from vcproxy.business.relay_status import RelayStatus, SinkStatus
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.business.sharing import Part
