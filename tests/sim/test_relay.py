@@ -165,7 +165,7 @@ def test_it_does_what_it_says_in_any_weather(seed: int) -> None:
         obeyed(options, proxy.log)
         if random.random() < 0.5:
             proxy.programs.keep(())
-            proxy.elapse(0.2)  # to take a lock, and to close descriptors
+            proxy.elapse(1)  # to take a lock, to close descriptors, and for who was just coming
         else:
             proxy.programs.tell(Signal(15))
             proxy.sim.run(until=lambda: not proxy.engine.vcs, limit=60.0)
