@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.vio import VIO
 
 BATCH = 256
-"""Messages said before it is asked again whether there is room: a few milliseconds' work at most."""
+"""Messages said before it is asked again whether there is room: a millisecond's work."""
 
 STOP = "STOP"
 """Tag: give the VC back."""
