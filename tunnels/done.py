@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.units import show_size
+from vcproxy.engine.units import about
 
 if TYPE_CHECKING:
     from tunnels.lag import OnLag
@@ -84,7 +84,7 @@ class Dropped:
 
     def __str__(self) -> str:
         plural = "" if self.messages == 1 else "s"
-        return f"{self.messages} message{plural} dropped, {show_size(self.bytes)}"
+        return f"{self.messages} message{plural} dropped, {about(self.bytes)}"
 
 
 @dataclass(frozen=True, slots=True)

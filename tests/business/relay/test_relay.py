@@ -18,6 +18,7 @@ from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.drivers.sim import Faults, Peer
 from vcproxy.engine.address import Address
 from vcproxy.engine.iobuffer import APART
+from vcproxy.engine.units import about
 from vcproxy.testing.proxy import SimulatedProxy
 
 HERE = Address("tcp", "here", 1)
@@ -433,7 +434,7 @@ def stalled(stage: Stage, count: int) -> tuple[Peer, list[Peer], list[str]]:
 def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str) -> None:
     with relay(on_lag=policy, max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
-        assert log == [f"warning: {SLOW}: lags {31 * COST}B behind: {done}"]
+        assert log == [f"warning: {SLOW}: lags {about(31 * COST)} behind: {done}"]
         [sink, *rest] = stage.sinks
         assert sink.lag <= MOST
         assert sink.given == NETWORK

@@ -16,6 +16,7 @@ from tunnels.done import Reason, SinkDone, SinkLags, SinkRecovered
 from vcproxy.business.mirror.comparison import Side
 from vcproxy.business.stream import Incoming
 from vcproxy.engine.event import Event
+from vcproxy.engine.units import about
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
@@ -203,7 +204,7 @@ class Mirror(Machine):
     @ALIVE.on(SinkLags)
     def lags(self, news: SinkLags) -> None:
         """It is slow, and gets no longer all."""
-        self._log(f"lags by {news.lag} bytes: {news.then}")
+        self._log(f"lags {about(news.lag)} behind: {news.then}")
 
     @ALIVE.on(SinkRecovered)
     def recovered(self, news: SinkRecovered) -> None:
@@ -237,7 +238,7 @@ class Mirror(Machine):
         if done.dropped.messages:
             self._count("dropped", done.dropped.messages)
         given, differences = done.flow.given, self._counted
-        news = [why or "followed to the end", f"{given} bytes given"]
+        news = [why or "followed to the end", f"{about(given)} given"]
         if done.dropped.messages:
             news.append(str(done.dropped))
         if differences:

@@ -30,7 +30,7 @@ from vcproxy.business.relay.options import RelayOptions, Target
 from vcproxy.business.relay.producer import Producer
 from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.units import show_size
+from vcproxy.engine.units import about
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
@@ -222,7 +222,7 @@ class Relay(Program):
                 self._sink_left(data)
             case SinkLags():
                 self.counts["lagged"] += 1
-                behind = f"lags {show_size(data.lag)} behind"
+                behind = f"lags {about(data.lag)} behind"
                 self._log("warning", data.sink.name, f"{behind}: {ACTIONS[data.then]}")
             case SinkRecovered():
                 self.counts["recovered"] += 1
@@ -296,7 +296,7 @@ class Relay(Program):
             return  # with its round
         del self._producers[vc]
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
-        self._log("info", vc.name, f"produces no more: {why}; {show_size(done.taken)} taken")
+        self._log("info", vc.name, f"produces no more: {why}; {about(done.taken)} taken")
         error = None if done.reason is Reason.EOS else done.error
         self._give_up(vc, self._source, why, error=error)
         heir, self._heir = self._heir, None
@@ -324,7 +324,7 @@ class Relay(Program):
         self.counts["left"] += 1
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         lost = f", {done.dropped}" if done.dropped.messages else ""
-        given = f"{show_size(done.flow.given)} given{lost}"
+        given = f"{about(done.flow.given)} given{lost}"
         self._log("info", vc.name, f"leaves: {why}; {given}; {self._present}")
         self._remember(link, done.flow.given, done.dropped)
         self._give_up(vc, link, why, error=done.error, owed=done.owed)
