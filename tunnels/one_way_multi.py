@@ -173,9 +173,8 @@ class OneWayMultiTunnel(Machine):
         for message in messages:
             self.buffer.write(message)
         self._fan.came()
-        if len(self.buffer.readers) > 1 and not self._said:
-            self._said = True
-            self.engine.schedule(self, SAID, None)
+        if len(self.buffer.readers) > 1:
+            self.ready()
 
     @property
     def full(self) -> bool:
@@ -190,6 +189,12 @@ class OneWayMultiTunnel(Machine):
         if not self.buffer.full:
             self._fan.sources.pop(self, None)
             self._tell(Room(self))
+
+    def ready(self) -> None:
+        """Not all have what was said: they are looked after, soon. For the fan, as `reenable`."""
+        if not self._said:
+            self._said = True
+            self.engine.schedule(self, SAID, None)
 
     def finish(self) -> None:
         """No more will come: every sink gets what waits for it, then TunnelDone, EOS."""
@@ -285,7 +290,7 @@ class OneWayMultiTunnel(Machine):
         if sink.resume():
             self._fan.catch_up(vio)
             vio.reenable()
-        if sink.lag == 0 or not (sink.lags or sink.resumes):
+        if sink.level or not (sink.lags or sink.resumes):
             vio.pending = True  # no more of this
             if sink.lags:
                 sink.lags = False
@@ -422,6 +427,7 @@ class OneWayMultiTunnel(Machine):
                 return self._lost(sink.vc, Reason.LAGGED)
             self._note(sink)
             sink.drop()
+            self._hold(sink.lag + SLAB)  # a message longer than is granted holds up nobody either
         return None
 
     def _note(self, sink: Sink) -> None:

@@ -47,6 +47,12 @@ class Sink:
         return self.vio.reader.occupied + ahead
 
     @property
+    def level(self) -> bool:
+        """Whether it has had all, or gets what has just come together with those that have."""
+        fan = self.vio.fan
+        return self.lag == 0 or (fan is not None and self.vio.store is fan.place)
+
+    @property
     def due(self) -> int:
         """Bytes that it is still to get; once it is retired, those that it has not got."""
         return self._brought - self.given - self.dropped_bytes

@@ -160,6 +160,51 @@ def test_a_message_longer_than_what_is_granted_is_sent_all_the_same() -> None:
         assert (got[-1] == relay.said - 1) == (policy == "drop_oldest")
 
 
+def test_a_message_longer_than_any_buffer_holds_up_nobody_else() -> None:
+    stage = Stage()
+    slow, [quick] = stalled(list(stage.lines(2)))
+    relay = Relay(stage, [slow, quick], Lag(MOST, "drop_oldest"))
+    for letter in b"abcdef":
+        with stage.held():
+            relay.tunnel.say([bytes([letter]) * 2 * SLAB])
+            assert relay.tunnel.full  # so Room is wanted
+        stage.run()
+        assert not relay.tunnel.full
+    slow.peer.resume()
+    stage.run()
+    assert len(quick.peer.received) == 12 * SLAB
+    assert slow.peer.received == b"a" * 2 * SLAB + b"f" * 2 * SLAB
+
+
+@pytest.mark.parametrize("then", ["drop_oldest", "drop_newest", "disconnect"])
+def test_a_burst_that_fills_the_buffer_at_once_holds_up_nobody_else(then: OnLag) -> None:
+    stage = Stage()
+    slow, [quick] = stalled(list(stage.lines(2)))
+    relay = Relay(stage, [slow, quick], Lag(MOST, then))
+    relay.say(TO_FILL)  # by the network: it still has had all
+    with stage.held():
+        while not relay.tunnel.full:
+            relay.tunnel.say([message(relay.said)])
+            relay.said += 1
+    stage.run()
+    assert any(isinstance(news, Room) for news in stage.owner.news)
+    assert numbers(quick.peer.received) == list(range(relay.said))
+
+
+def test_one_that_catches_up_in_full_flow_has_recovered(stage: Stage) -> None:
+    slow, others = stalled(list(stage.lines(3)))
+    relay = Relay(stage, [slow, *others], Lag(MOST, "drop_oldest"))
+    relay.say(TO_FILL + 30)
+    slow.peer.resume()
+    for _ in range(600):
+        with stage.held():
+            relay.tunnel.say([message(relay.said)])
+        relay.said += 1
+        stage.sim.step()
+    stage.run()
+    assert isinstance(stage.owner.news[-1], SinkRecovered)
+
+
 def test_policies_are_each_sinks_own() -> None:
     stage = Stage()
     lines = list(stage.lines(4))
@@ -344,3 +389,42 @@ def test_patience_ends_with_one_that_takes_nothing() -> None:
     stage.sim.elapse(31)
     assert [gone.reason for gone in stage.owner.gone] == [Reason.INACTIVITY]
     assert not tunnel.full
+
+
+def test_patience_ends_too_while_others_are_served() -> None:
+    stage = Stage()
+    slow, quick = stage.lines(2)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc, lag=Lag(MOST, "drop_oldest"))
+        tunnel.add(quick.vc)
+    slow.peer.stall()
+    for number in range(TO_FILL + 100):
+        with stage.held():
+            tunnel.say([message(number)])
+        stage.sim.elapse(1)
+    [gone] = stage.owner.gone
+    assert (gone.sink, gone.reason) == (slow.vc, Reason.INACTIVITY)
+
+
+def test_patience_ends_with_one_that_leaves_no_room_for_a_second_read() -> None:
+    stage = Stage()
+    source, slow, quick = stage.lines(3)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", patience_s=30.0)
+
+    slow.peer.stall()
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc)
+        tunnel.add(quick.vc)
+    source.peer.send(BULK)
+    stage.sim.elapse(31)
+    assert [gone.sink for gone in stage.owner.gone] == [slow.vc]
+    stage.run()
+    assert quick.peer.received == BULK
