@@ -445,7 +445,7 @@ def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str
         lost = 100 - len(got)
         assert stage.sinks[0].dropped == Dropped(lost, 100 * lost)
         assert stage.log[-1] == (
-            f"info: {SLOW}: has recovered; so far {lost} messages dropped, {100 * lost}B"
+            f"info: {SLOW}: has recovered; so far {lost} messages dropped, {about(100 * lost)}"
         )
         assert stage.status.counts["recovered"] == stage.status.counts["lagged"] == 1
         if policy == "drop_oldest":
@@ -457,7 +457,9 @@ def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str
 def test_a_slow_one_is_disconnected() -> None:
     with relay(max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
-        assert log == [f"info: {SLOW}: leaves: it lagged too far behind; {NETWORK}B given; 2 sinks"]
+        assert log == [
+            f"info: {SLOW}: leaves: it lagged too far behind; {about(NETWORK)} given; 2 sinks"
+        ]
         slow.resume()
         stage.settle()
         assert slow.reset_seen
