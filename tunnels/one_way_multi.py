@@ -89,6 +89,7 @@ class OneWayMultiTunnel(Machine):
     """
 
     __slots__ = (
+        "_compacts",
         "_ends",
         "_error",
         "_fan",
@@ -140,9 +141,11 @@ class OneWayMultiTunnel(Machine):
         self.source: VIO | None = None
         self._fan = Fan(self, self.buffer)
         self._history = history
+        self._compacts = False  # where it matters how many bytes wait, slabs must be full
         self._memory: Reader | None = None
         if history.bytes:
             self._memory = self.buffer.reader()
+            self._compacts = not whole
             self._hold(history.bytes + SLAB)
 
     @RELAYING.enter
@@ -236,7 +239,11 @@ class OneWayMultiTunnel(Machine):
         if self.state is self.FLUSHING:
             added.finish()
         else:
-            self._hold(lag.most if lag.then == "block" else lag.most + SLAB)
+            if lag.then == "block":
+                self._hold(lag.most)
+            else:
+                self._hold(lag.most + SLAB)
+                self._compacts = not self.buffer.whole
             self._fan.feed(vio)
 
     def remove(self, vc: VConnection) -> None:
@@ -405,7 +412,7 @@ class OneWayMultiTunnel(Machine):
 
     def _look_after(self) -> State | None:
         """Not all could have what came at once: forget what is too old, judge who lags."""
-        if not self.buffer.whole:
+        if self._compacts:
             self.buffer.compact()
         if self._memory is not None:
             self._history.forget(self._memory)

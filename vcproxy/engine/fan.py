@@ -139,12 +139,11 @@ class Fan:
     # -- what comes --------------------------------------------------------------------------
 
     def came(self) -> None:
-        """Something has come into the buffer."""
+        """Something may have come into the buffer."""
         self.look_again()
-        if self._idle:
-            idle, self._idle = self._idle, {}
-            for sink in idle:
-                sink.reenable()
+        for sink in [sink for sink in self._idle if sink.reader.avail]:
+            del self._idle[sink]
+            sink.reenable()
 
     def look_again(self) -> None:
         """There may be something to spread."""
