@@ -11,6 +11,7 @@ alone; what that means for the rest is the rule `ends`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -47,8 +48,13 @@ Ends = Literal["last", "any_required", "never"]
 
 News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | Room
 
-SAID, REMOVE, FINISH, STOP = "SAID", "REMOVE", "FINISH", "STOP"
-"""Tags: the owner has said something, wants one VC back, an end in order, an end now."""
+SAID, STEADY, REMOVE, FINISH, STOP = "SAID", "STEADY", "REMOVE", "FINISH", "STOP"
+"""Tags: the owner has said something; a sink has kept up for a while; the owner wants one VC back,
+an end in order, an end now."""
+
+STEADY_S = 1.0
+"""So long a sink that lagged must keep up to have recovered: one that is only just quick enough
+falls behind and catches up a hundred times a second, which is news once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class OneWayMultiTunnel(Machine):
         "_error",
         "_fan",
         "_flushed",
+        "_held_up_at",
         "_history",
         "_memory",
         "_own_source",
@@ -135,6 +142,7 @@ class OneWayMultiTunnel(Machine):
         self._who = self.name
         self._error: Exception | None = None
         self._said = False
+        self._held_up_at = -math.inf
         whole = whole or (source is not None and source.whole)
         self.buffer = self.engine.buffer(water_mark, whole=whole)
         self.source: VIO | None = None
@@ -183,6 +191,12 @@ class OneWayMultiTunnel(Machine):
         if full:
             self._fan.sources[self] = None
         return full
+
+    @property
+    def held_up(self) -> bool:
+        """Whether there is no room, or was none until a sink left, within the time that a sink is
+        granted: a source that is silent is not to blame."""
+        return self.buffer.full or self.engine.now - self._held_up_at < self._patience_s
 
     def reenable(self) -> None:
         """There may be room again: for the fan, as for a source that is a VIO."""
@@ -295,7 +309,14 @@ class OneWayMultiTunnel(Machine):
             if sink.lags:
                 sink.lags = False
                 self._be_patient(sink)
-                self._tell(SinkRecovered(self, sink.vc, sink.losses))
+                sink.steady = self.engine.schedule_in(STEADY_S, self, STEADY, sink)
+
+    @RELAYING.on(STEADY)
+    @FLUSHING.on(STEADY)
+    def recovered(self, sink: Sink) -> None:
+        """It has kept up for a while."""
+        sink.steady = None
+        self._tell(SinkRecovered(self, sink.vc, sink.losses))
 
     @FLUSHING.on(Event.READ_READY, to=(DONE,))
     def heard(self, vio: VIO) -> State | None:
@@ -330,7 +351,7 @@ class OneWayMultiTunnel(Machine):
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, vio: VIO) -> State | None:
         """Nothing has moved for too long; a source that may not speak is not to blame."""
-        if vio is self.source and self.buffer.full and self._patience_s:
+        if vio is self.source and self.held_up and self._patience_s:
             vio.vc.set_inactivity_timeout(self._patience_s)
             return None
         return self._broken(vio, Reason.INACTIVITY)
@@ -431,12 +452,16 @@ class OneWayMultiTunnel(Machine):
         return None
 
     def _note(self, sink: Sink) -> None:
-        """It lags: the owner is told, once."""
+        """It lags: the owner is told, unless he thinks that it still does."""
         if not sink.lags:
             sink.lags = True
             sink.vio.pending = False  # it is to tell when it gets on
             self._be_patient(sink)
-            self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
+            if sink.steady is None:
+                self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
+            else:
+                sink.steady.cancel()
+                sink.steady = None
 
     def _be_patient(self, sink: Sink) -> None:
         if self._patience_s:
@@ -487,6 +512,8 @@ class OneWayMultiTunnel(Machine):
         if sink is None:
             return None  # it was gone before the removal
         flow = sink.flow(self._source_name)
+        if self.buffer.full:
+            self._held_up_at = self.engine.now
         sink.retire()
         if reason is Reason.EOS:
             vc.do_io_shutdown(Shutdown.WRITE)

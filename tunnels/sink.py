@@ -11,6 +11,7 @@ from vcproxy.engine.iobuffer import APART, IOBuffer
 if TYPE_CHECKING:
     from tunnels.lag import Lag
     from vcproxy.engine.iobuffer import Reader
+    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
 
@@ -36,7 +37,8 @@ class Sink:
     """The place in the source's bytes where it began."""
     resumes: Reader | None = None
     lags: bool = False
-    """Whether the owner has been told that it does."""
+    steady: Action | None = None
+    """When it has recovered, if it has caught up and does not lag again before."""
     dropped: int = 0
     dropped_bytes: int = 0
 
@@ -132,6 +134,8 @@ class Sink:
         for vio in (self.vio, self.watched):
             if vio is not None:
                 vio.retire()
+        if self.steady is not None:
+            self.steady.cancel()
         self.vio.reader.close()
         if self.resumes is not None:
             self.resumes.close()
