@@ -48,9 +48,11 @@ Ends = Literal["last", "any_required", "never"]
 
 News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | Room
 
-SAID, STEADY, REMOVE, FINISH, STOP = "SAID", "STEADY", "REMOVE", "FINISH", "STOP"
-"""Tags: the owner has said something; a sink has kept up for a while; the owner wants one VC back,
-an end in order, an end now."""
+SAID, STEADY, OVERDUE = "SAID", "STEADY", "OVERDUE"
+"""Tags: the owner has said something; a sink has kept up for a while, or has had time enough."""
+
+REMOVE, FINISH, STOP = "REMOVE", "FINISH", "STOP"
+"""Tags: the owner wants one VC back, an end in order, an end now."""
 
 STEADY_S = 1.0
 """So long a sink that lagged must keep up to have recovered: one that is only just quick enough
@@ -91,7 +93,8 @@ class OneWayMultiTunnel(Machine):
         history: what a sink may get that joins at the "tail".
         water_mark: bytes of buffer at which reading pauses; a sink's Lag or the history raises it.
         patience_s: a sink that lags and takes nothing for so long is given back, INACTIVITY, so
-            that "block" does not mean for ever. 0: it does.
+            that "block" does not mean for ever. 0: it does. It is looked at every so often: what
+            it says does not count, and it may last twice as long.
     """
 
     __slots__ = (
@@ -356,6 +359,16 @@ class OneWayMultiTunnel(Machine):
             return None
         return self._broken(vio, Reason.INACTIVITY)
 
+    @RELAYING.on(OVERDUE, to=(DONE,))
+    @FLUSHING.on(OVERDUE, to=(DONE,))
+    def overdue(self, so_far: tuple[Sink, int]) -> State | None:
+        """A sink should have taken something by now."""
+        sink, given = so_far
+        if sink.given == given:
+            return self._lost(sink.vc, Reason.INACTIVITY)
+        self._be_patient(sink)
+        return None
+
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     def outlived(self, vio: VIO) -> State | None:
@@ -464,9 +477,13 @@ class OneWayMultiTunnel(Machine):
                 sink.steady = None
 
     def _be_patient(self, sink: Sink) -> None:
-        if self._patience_s:
-            waits = sink.lags or self.state is self.FLUSHING
-            sink.vc.set_inactivity_timeout(self._patience_s if waits else 0.0)
+        """Look again in time; the VC's own timer would count what the sink says, too."""
+        if sink.overdue is not None:
+            sink.overdue.cancel()
+            sink.overdue = None
+        if self._patience_s and (sink.lags or self.state is self.FLUSHING):
+            so_far = sink, sink.given
+            sink.overdue = self.engine.schedule_in(self._patience_s, self, OVERDUE, so_far)
 
     def _spoke(self, vio: VIO) -> State | None:
         """A sink has said something."""

@@ -39,6 +39,8 @@ class Sink:
     lags: bool = False
     steady: Action | None = None
     """When it has recovered, if it has caught up and does not lag again before."""
+    overdue: Action | None = None
+    """When it is given back, if it has taken nothing more by then."""
     dropped: int = 0
     dropped_bytes: int = 0
 
@@ -134,8 +136,9 @@ class Sink:
         for vio in (self.vio, self.watched):
             if vio is not None:
                 vio.retire()
-        if self.steady is not None:
-            self.steady.cancel()
+        for alarm in (self.steady, self.overdue):
+            if alarm is not None:
+                alarm.cancel()
         self.vio.reader.close()
         if self.resumes is not None:
             self.resumes.close()

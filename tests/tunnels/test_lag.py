@@ -427,6 +427,27 @@ def test_patience_ends_too_while_others_are_served() -> None:
     assert (gone.sink, gone.reason) == (slow.vc, Reason.INACTIVITY)
 
 
+def test_patience_ends_with_one_that_speaks_and_takes_nothing() -> None:
+    stage = Stage()
+    [slow] = stage.lines(1)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc)
+    slow.peer.stall()
+    while not tunnel.full:
+        with stage.held():
+            tunnel.say([message(0)])
+        stage.sim.elapse(0.001)
+    for _ in range(4):
+        slow.peer.send(b"wait for me")
+        stage.sim.elapse(8)
+    assert [gone.reason for gone in stage.owner.gone] == [Reason.INACTIVITY]
+
+
 def test_patience_ends_with_one_that_leaves_no_room_for_a_second_read() -> None:
     stage = Stage()
     source, slow, quick = stage.lines(3)
