@@ -133,7 +133,7 @@ class SinkLags:
 
 @dataclass(frozen=True, slots=True)
 class SinkRecovered:
-    """A sink that lagged has had all that there is."""
+    """A sink that lagged has had all that there is, and has kept up for a second."""
 
     tunnel: object
     sink: VConnection

@@ -11,6 +11,7 @@ alone; what that means for the rest is the rule `ends`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -47,8 +48,15 @@ Ends = Literal["last", "any_required", "never"]
 
 News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | Room
 
-SAID, REMOVE, FINISH, STOP = "SAID", "REMOVE", "FINISH", "STOP"
-"""Tags: the owner has said something, wants one VC back, an end in order, an end now."""
+SAID, STEADY, OVERDUE = "SAID", "STEADY", "OVERDUE"
+"""Tags: the owner has said something; a sink has kept up for a while, or has had time enough."""
+
+REMOVE, FINISH, STOP = "REMOVE", "FINISH", "STOP"
+"""Tags: the owner wants one VC back, an end in order, an end now."""
+
+STEADY_S = 1.0
+"""So long a sink that lagged must keep up to have recovered: one that is only just quick enough
+falls behind and catches up a hundred times a second, which is news once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,8 @@ class OneWayMultiTunnel(Machine):
         history: what a sink may get that joins at the "tail".
         water_mark: bytes of buffer at which reading pauses; a sink's Lag or the history raises it.
         patience_s: a sink that lags and takes nothing for so long is given back, INACTIVITY, so
-            that "block" does not mean for ever. 0: it does.
+            that "block" does not mean for ever. 0: it does. It is looked at every so often: what
+            it says does not count, and it may last twice as long.
     """
 
     __slots__ = (
@@ -94,6 +103,7 @@ class OneWayMultiTunnel(Machine):
         "_error",
         "_fan",
         "_flushed",
+        "_held_up_at",
         "_history",
         "_memory",
         "_own_source",
@@ -136,6 +146,7 @@ class OneWayMultiTunnel(Machine):
         self._who = self.name
         self._error: Exception | None = None
         self._said = False
+        self._held_up_at = -math.inf
         whole = whole or (source is not None and source.whole)
         self.buffer = self.engine.buffer(water_mark, whole=whole)
         self.source: VIO | None = None
@@ -186,6 +197,12 @@ class OneWayMultiTunnel(Machine):
         if full:
             self._fan.sources[self] = None
         return full
+
+    @property
+    def held_up(self) -> bool:
+        """Whether there is no room, or was none until a sink left, within the time that a sink is
+        granted: a source that is silent is not to blame."""
+        return self.buffer.full or self.engine.now - self._held_up_at < self._patience_s
 
     def reenable(self) -> None:
         """There may be room again: for the fan, as for a source that is a VIO."""
@@ -302,7 +319,14 @@ class OneWayMultiTunnel(Machine):
             if sink.lags:
                 sink.lags = False
                 self._be_patient(sink)
-                self._tell(SinkRecovered(self, sink.vc, sink.losses))
+                sink.steady = self.engine.schedule_in(STEADY_S, self, STEADY, sink)
+
+    @RELAYING.on(STEADY)
+    @FLUSHING.on(STEADY)
+    def recovered(self, sink: Sink) -> None:
+        """It has kept up for a while."""
+        sink.steady = None
+        self._tell(SinkRecovered(self, sink.vc, sink.losses))
 
     @FLUSHING.on(Event.READ_READY, to=(DONE,))
     def heard(self, vio: VIO) -> State | None:
@@ -337,10 +361,20 @@ class OneWayMultiTunnel(Machine):
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, vio: VIO) -> State | None:
         """Nothing has moved for too long; a source that may not speak is not to blame."""
-        if vio is self.source and self.buffer.full and self._patience_s:
+        if vio is self.source and self.held_up and self._patience_s:
             vio.vc.set_inactivity_timeout(self._patience_s)
             return None
         return self._broken(vio, Reason.INACTIVITY)
+
+    @RELAYING.on(OVERDUE, to=(DONE,))
+    @FLUSHING.on(OVERDUE, to=(DONE,))
+    def overdue(self, so_far: tuple[Sink, int]) -> State | None:
+        """A sink should have taken something by now."""
+        sink, given = so_far
+        if sink.given == given:
+            return self._lost(sink.vc, Reason.INACTIVITY)
+        self._be_patient(sink)
+        return None
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
@@ -438,17 +472,25 @@ class OneWayMultiTunnel(Machine):
         return None
 
     def _note(self, sink: Sink) -> None:
-        """It lags: the owner is told, once."""
+        """It lags: the owner is told, unless he thinks that it still does."""
         if not sink.lags:
             sink.lags = True
             sink.vio.pending = False  # it is to tell when it gets on
             self._be_patient(sink)
-            self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
+            if sink.steady is None:
+                self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
+            else:
+                sink.steady.cancel()
+                sink.steady = None
 
     def _be_patient(self, sink: Sink) -> None:
-        if self._patience_s:
-            waits = sink.lags or self.state is self.FLUSHING
-            sink.vc.set_inactivity_timeout(self._patience_s if waits else 0.0)
+        """Look again in time; the VC's own timer would count what the sink says, too."""
+        if sink.overdue is not None:
+            sink.overdue.cancel()
+            sink.overdue = None
+        if self._patience_s and (sink.lags or self.state is self.FLUSHING):
+            so_far = sink, sink.given
+            sink.overdue = self.engine.schedule_in(self._patience_s, self, OVERDUE, so_far)
 
     def _spoke(self, vio: VIO) -> State | None:
         """A sink has said something."""
@@ -494,6 +536,8 @@ class OneWayMultiTunnel(Machine):
         if sink is None:
             return None  # it was gone before the removal
         flow = sink.flow(self._source_name)
+        if self.buffer.full:
+            self._held_up_at = self.engine.now
         sink.retire()
         if reason is Reason.EOS:
             vc.do_io_shutdown(Shutdown.WRITE)

@@ -11,6 +11,7 @@ from vcproxy.engine.iobuffer import APART, IOBuffer
 if TYPE_CHECKING:
     from tunnels.lag import Lag
     from vcproxy.engine.iobuffer import Reader
+    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
 
@@ -36,7 +37,10 @@ class Sink:
     """The place in the source's bytes where it began."""
     resumes: Reader | None = None
     lags: bool = False
-    """Whether the owner has been told that it does."""
+    steady: Action | None = None
+    """When it has recovered, if it has caught up and does not lag again before."""
+    overdue: Action | None = None
+    """When it is given back, if it has taken nothing more by then."""
     dropped: int = 0
     dropped_bytes: int = 0
 
@@ -132,6 +136,9 @@ class Sink:
         for vio in (self.vio, self.watched):
             if vio is not None:
                 vio.retire()
+        for alarm in (self.steady, self.overdue):
+            if alarm is not None:
+                alarm.cancel()
         self.vio.reader.close()
         if self.resumes is not None:
             self.resumes.close()

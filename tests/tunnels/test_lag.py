@@ -205,6 +205,22 @@ def test_one_that_catches_up_in_full_flow_has_recovered(stage: Stage) -> None:
     assert isinstance(stage.owner.news[-1], SinkRecovered)
 
 
+def test_one_that_lags_again_and_again_is_news_once(stage: Stage) -> None:
+    slow, others = stalled(list(stage.lines(3)))
+    relay = Relay(stage, [slow, *others], Lag(MOST, "drop_oldest"))
+    for _ in range(5):
+        slow.peer.stall()
+        for _ in range(TO_FILL + 30):
+            with stage.held():
+                relay.tunnel.say([message(0)])
+            stage.sim.elapse(0.001)
+        slow.peer.resume()
+        stage.sim.elapse(0.5)
+    assert [type(news) for news in stage.owner.news] == [SinkLags]
+    stage.sim.elapse(0.6)
+    assert [type(news) for news in stage.owner.news] == [SinkLags, SinkRecovered]
+
+
 def test_policies_are_each_sinks_own() -> None:
     stage = Stage()
     lines = list(stage.lines(4))
@@ -411,6 +427,27 @@ def test_patience_ends_too_while_others_are_served() -> None:
     assert (gone.sink, gone.reason) == (slow.vc, Reason.INACTIVITY)
 
 
+def test_patience_ends_with_one_that_speaks_and_takes_nothing() -> None:
+    stage = Stage()
+    [slow] = stage.lines(1)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc)
+    slow.peer.stall()
+    while not tunnel.full:
+        with stage.held():
+            tunnel.say([message(0)])
+        stage.sim.elapse(0.001)
+    for _ in range(4):
+        slow.peer.send(b"wait for me")
+        stage.sim.elapse(8)
+    assert [gone.reason for gone in stage.owner.gone] == [Reason.INACTIVITY]
+
+
 def test_patience_ends_with_one_that_leaves_no_room_for_a_second_read() -> None:
     stage = Stage()
     source, slow, quick = stage.lines(3)
@@ -428,3 +465,26 @@ def test_patience_ends_with_one_that_leaves_no_room_for_a_second_read() -> None:
     assert [gone.sink for gone in stage.owner.gone] == [slow.vc]
     stage.run()
     assert quick.peer.received == BULK
+
+
+def test_a_source_that_had_to_wait_is_not_to_blame() -> None:
+    stage = Stage()
+    source, slow, quick = stage.lines(3)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", patience_s=30.0)
+
+    slow.peer.stall()
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc)
+        tunnel.add(quick.vc)
+        source.vc.set_inactivity_timeout(30.0)
+    for size in (NETWORK, SLAB // 2, SLAB // 2):  # the second makes it lag, the third all wait
+        source.peer.send(BULK[:size])
+        stage.sim.elapse(1)
+    stage.sim.elapse(31)
+    assert [gone.sink for gone in stage.owner.gone] == [slow.vc]
+    assert stage.owner.done == []
+    stage.sim.elapse(31)
+    assert stage.done.reason is Reason.INACTIVITY

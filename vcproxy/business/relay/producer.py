@@ -69,7 +69,7 @@ class Producer(Machine):
     @READING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, _: VIO) -> State | None:
         """Nothing has come for too long; unless it may not speak, for there is no room."""
-        if self._relay.tunnel.full:
+        if self._relay.tunnel.held_up:
             self.vc.set_inactivity_timeout(self._relay.service.inactivity_s)
             return None
         self._reason = Reason.INACTIVITY
