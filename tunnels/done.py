@@ -29,6 +29,7 @@ class Reason(enum.Enum):
     ACTIVE = "it lasted too long"
     STOPPED = "it was stopped"
     LAGGED = "it lagged too far behind"
+    GARBLED = "no more messages can be found in what it says"
     SPOKE = "it spoke where it may only listen"
 
     @property

@@ -175,3 +175,16 @@ def test_an_acceptor_that_fails_after_it_joined_a_conversation_ends_that_one(
     assert world.log == [
         "error: db lost: the plugin could not take the connection ('no such room')"
     ]
+
+
+def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
+    listener, _ = listening(world, max_connections=1)
+    listener.came()
+    for _ in range(3):
+        assert not listener.admits()
+        world.settle(1)
+    said = ["warning: db: 1 connections are all it may have: others wait until some have gone"]
+    assert world.log == said
+    world.settle(60)
+    assert not listener.admits()
+    assert world.log == said * 2

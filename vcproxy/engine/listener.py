@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
 
+FULL_WARNING_S = 60.0
+"""A listener that is full says so at most this often: it may be full for hours."""
+
 
 @dataclass(slots=True, eq=False)
 class Listener:
@@ -41,6 +44,7 @@ class Listener:
     _came: int = 0
     _went: dict[Engine, int] = field(default_factory=dict)
     _paused: bool = False
+    _said: float = -FULL_WARNING_S  # when it was said last that it is full
 
     @property
     def open(self) -> int:
@@ -51,6 +55,12 @@ class Listener:
         """Whether one more may be accepted; if not, ResumeAccept comes when one may."""
         self._paused = True  # before the count: who goes from now on sees it
         self._paused = self.open >= self.max_connections
+        if self._paused and self.home.now >= self._said + FULL_WARNING_S:
+            self._said = self.home.now
+            text = (
+                f"{self.name}: {self.max_connections} connections: more wait until some have gone"
+            )
+            self.home.log("warning", text)
         return not self._paused
 
     def came(self) -> None:

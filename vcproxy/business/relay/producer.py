@@ -28,8 +28,8 @@ class Producer(Machine):
     """Reads a VC that it is lent, and says its messages to the relay while that has room.
 
     SourceDone gives the VC back to the relay: when it has ended, when no message can be found any
-    more (ERROR, with a ValueError), or when it is stopped. What has been read of it goes on before
-    that, but half a message goes to nobody.
+    more (GARBLED, with a ValueError), or when it is stopped. What has been read of it goes on
+    before that, but half a message goes to nobody.
     """
 
     __slots__ = ("_error", "_incoming", "_reason", "_relay", "vc")
@@ -128,6 +128,6 @@ class Producer(Machine):
         """No message will come any more."""
         fault = self._incoming.fault
         ended = fault is None or fault is Fault.HALF
-        self._reason = Reason.EOS if ended else Reason.ERROR
+        self._reason = Reason.EOS if ended else Reason.GARBLED
         self._error = ValueError(fault.value) if fault is not None else None
         return self.DONE

@@ -296,7 +296,8 @@ class Relay(Program):
             return  # with its round
         del self._producers[vc]
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
-        self._log("info", vc.name, f"produces no more: {why}; {about(done.taken)} taken")
+        level: Level = "warning" if done.reason is Reason.GARBLED else "info"
+        self._log(level, vc.name, f"produces no more: {why}; {about(done.taken)} taken")
         error = None if done.reason is Reason.EOS else done.error
         self._give_up(vc, self._source, why, error=error)
         heir, self._heir = self._heir, None
