@@ -183,7 +183,7 @@ def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
     for _ in range(3):
         assert not listener.admits()
         world.settle(1)
-    said = ["warning: db: 1 connections are all it may have: others wait until some have gone"]
+    said = ["warning: db: 1 connections: more wait until some have gone"]
     assert world.log == said
     world.settle(60)
     assert not listener.admits()
