@@ -11,6 +11,6 @@
   read from a log and added to a writer in the same frames makes the same file.
 - `values`: plain data; `values.Failure` stands for an exception, `values.Record` for a verdict.
 
-VCs, listeners, fans and calls are named by numbers, from 1, in the order in which they came to be;
+VCs, listeners and calls are named by numbers, from 1, in the order in which they came to be;
 steps are entries, counted from 1.
 """

@@ -85,8 +85,8 @@ class AcceptFailed(NamedTuple):
     error: Failure
 
 
-class Went(NamedTuple):
-    """`listener.went(engine)`, of a connection that never became a VC."""
+class Dropped(NamedTuple):
+    """`listener.dropped(engine)`."""
 
     listener: int
 
@@ -160,10 +160,11 @@ class Sent(NamedTuple):
     """In a log with full outputs."""
 
 
-class More(NamedTuple):
-    """`vc.more()`: there may be more to read."""
+class Again(NamedTuple):
+    """`vc.again(reads)`."""
 
     vc: int
+    reads: bool
 
 
 class Ended(NamedTuple):
@@ -212,9 +213,11 @@ class Connected(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """`fan.begin()`, then `sent(size, short)`; None: it gave nothing."""
+    """`fan.begin()`, then `sent(size, short)`; None: it gave nothing.
 
-    fan: int
+    Of the fan whose command comes next among those taken last.
+    """
+
     size: int | None
     digest: int
     """CRC-32 of what it gave."""
@@ -258,7 +261,7 @@ Entry: TypeAlias = (
     | Came
     | Accepted
     | AcceptFailed
-    | Went
+    | Dropped
     | Established
     | NoRead
     | WouldBlock
@@ -267,7 +270,7 @@ Entry: TypeAlias = (
     | SpreadRead
     | NoWrite
     | Sent
-    | More
+    | Again
     | Ended
     | Failed
     | Gone
