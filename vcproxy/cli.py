@@ -117,6 +117,13 @@ def _configured(options: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="log what a machine receives, or a class of machines, by its name; Machine: all",
     )
+    options.add_argument(
+        "--record",
+        metavar="LOG",
+        type=Path,
+        help="write down all that comes from outside, so that `vcproxy replay LOG` can run it "
+        "again",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,16 +154,16 @@ def _run(chosen: argparse.Namespace) -> None:
         if chosen.check or chosen.show:
             _check(chosen.file, chosen.show)
         else:
-            _serve(chosen.file, chosen.trace)
+            _serve(chosen.file, chosen.trace, chosen.record)
     except ConfigError as error:
         raise Refusal(error) from None
 
 
-def _serve(file: Path, trace: str | None) -> None:
+def _serve(file: Path, trace: str | None, record: Path | None) -> None:
     from vcproxy.server import StartError, serve
 
     try:
-        serve(file, trace)
+        serve(file, trace, record)
     except StartError as error:
         raise Refusal(error) from None
 

@@ -146,7 +146,7 @@ class TestBlocking:
         ear, vc, wire = world.reading()
         _, other, _ = world.reading()
         ear.on[Event.READ_READY] = lambda: world.engine.inbox.post(
-            partial(world.engine.blocked, ear, world.engine.now)
+            partial(world.engine.blocked, ear, (world.engine.now, 0))
         )
         wire.arrive(b"a nap")
         world.turn()
