@@ -34,6 +34,8 @@ class Frame(NamedTuple):
     size: int
     """Bytes in the file."""
     entries: tuple[Entry, ...]
+    payload: bytes
+    """The entries as they are written."""
 
 
 class Log:
@@ -71,7 +73,7 @@ class Log:
             while (read := self._frame(file, offset, step)) is not None:
                 entries = self._entries(read, offset, step)
                 end = file.tell()
-                yield Frame(step, offset, end - offset, entries)
+                yield Frame(step, offset, end - offset, entries, read)
                 step += len(entries)
                 offset = end
 

@@ -65,8 +65,7 @@ class RecordedVC(NetVConnection):
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
         super().__init__(engine, mutex, name)
-        self.engine.made += 1
-        self.number = self.engine.made
+        self.number = self.engine.enlist(self)
         """By which it is named in logs."""
         self._key = varint(self.number)
         self._views: list[Block] = []
@@ -182,8 +181,7 @@ class RecordedListener(Listener):
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
-        self.home.listeners += 1
-        self.number = self.home.listeners
+        self.number = self.home.enrol(self)
         """By which it is named in logs."""
 
     def admits(self) -> bool:

@@ -99,6 +99,16 @@ class RecordingEngine(Engine):
         self._must = False  # the turn has to be there, even if nothing follows its clock
         self._last = 0.0
 
+    def enlist(self, vc: RecordedVC) -> int:
+        """Give a VC its number."""
+        self.made += 1
+        return self.made
+
+    def enrol(self, listener: RecordedListener) -> int:
+        """Give a listener its number."""
+        self.listeners += 1
+        return self.listeners
+
     def note(self, entry: Entry) -> None:
         """Write an entry down."""
         self.out += encode(entry)

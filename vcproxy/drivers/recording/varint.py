@@ -30,24 +30,25 @@ def varint(number: int) -> bytes:
 class Octets:
     """A place in bytes, read from the front. All methods raise BrokenOctets at the end of them."""
 
-    __slots__ = ("_data", "_place")
+    __slots__ = ("_data", "place")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._place = 0
+        self.place = 0
+        """How much has been read."""
 
     @property
     def left(self) -> int:
         """Bytes not read yet."""
-        return len(self._data) - self._place
+        return len(self._data) - self.place
 
     def octet(self) -> int:
         """The next byte."""
         try:
-            octet = self._data[self._place]
+            octet = self._data[self.place]
         except IndexError:
             raise BrokenOctets("something is missing at its end") from None
-        self._place += 1
+        self.place += 1
         return octet
 
     def varint(self) -> int:
@@ -69,9 +70,9 @@ class Octets:
         """The next so many bytes."""
         if count > self.left:
             raise BrokenOctets("something is missing at its end")
-        begin = self._place
-        self._place += count
-        return self._data[begin : self._place]
+        begin = self.place
+        self.place += count
+        return self._data[begin : self.place]
 
     def counted(self) -> bytes:
         """The next bytes, which stand behind their number."""
