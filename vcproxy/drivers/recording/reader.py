@@ -17,7 +17,7 @@ from vcproxy.drivers.recording.frames import (
     payload,
 )
 from vcproxy.drivers.recording.header import Header
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor
 
 
 class LogError(Exception):
@@ -119,11 +119,11 @@ class Log:
             raise self._broken(offset, step, error) from None
 
     def _entries(self, read: bytes, offset: int, step: int) -> tuple[Entry, ...]:
-        octets = Octets(read)
+        cursor = Cursor(read)
         entries: list[Entry] = []
         try:
-            while octets.left:
-                entries.append(decode(octets))
+            while cursor.left:
+                entries.append(decode(cursor))
         except BrokenOctets as error:
             raise self._broken(offset, step + len(entries), error) from None
         return tuple(entries)

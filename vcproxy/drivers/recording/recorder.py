@@ -23,6 +23,7 @@ from vcproxy.drivers.recording.entries import (
     Run,
     encode,
 )
+from vcproxy.drivers.recording.frames import Octets
 from vcproxy.drivers.recording.recorded import (
     RecordedFan,
     RecordedListener,
@@ -60,8 +61,8 @@ class Sheet(Protocol):
     out: bytearray
     """Encoded entries of the present turn are appended. It stays the same object."""
 
-    def cut(self) -> None:
-        """The turn is over, or long."""
+    def cut(self, tail: Octets = b"") -> None:
+        """The turn is over, or long. `tail`: the last of it, which is not in `out`."""
 
 
 class RecordingEngine(Engine):

@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vcproxy.drivers.recording import entries as e
+from vcproxy.drivers.recording.frames import Octets
 from vcproxy.drivers.recording.recorded import RecordedListener, RecordedOutgoing, RecordedVC
 from vcproxy.drivers.recording.recorder import RecordingEngine, text
 from vcproxy.drivers.recording.values import Record
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Command, Spread
 from vcproxy.machine.state import label
@@ -56,10 +57,11 @@ class Comparison:
         """Whether the last one was as expected."""
         self._copy = copy
 
-    def cut(self) -> None:
+    def cut(self, tail: Octets = b"") -> None:
         """See Sheet."""
         if self.out:
             self.cuts += 1
+            self.out += tail
             self.same = self.out == self.expected
             if self._copy is not None:
                 self._copy.out += self.out
@@ -376,7 +378,7 @@ _SHOWN = 60
 
 def _read(done: bytes) -> e.Entry | None:
     try:
-        return e.decode(Octets(done)) if done else None
+        return e.decode(Cursor(done)) if done else None
     except BrokenOctets:
         return None
 

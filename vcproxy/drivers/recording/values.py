@@ -11,7 +11,7 @@ import sys
 from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets, counted, double, text, varint
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor, counted, double, text, varint
 
 DEEPEST = 100
 """Values within values: what is deeper goes in a circle, or is meant to hurt."""
@@ -122,24 +122,24 @@ def _pack_all(
 _SEQUENCES: dict[type, bytes] = {tuple: b"t", Failure: b"e", Record: b"r"}
 
 
-def unpack(octets: Octets) -> Value:
+def unpack(cursor: Cursor) -> Value:
     """Read the value that comes next. Raises BrokenOctets."""
-    return _unpack(octets, DEEPEST)
+    return _unpack(cursor, DEEPEST)
 
 
-def _unpack(octets: Octets, depth: int) -> Value:
+def _unpack(cursor: Cursor, depth: int) -> Value:
     if not depth:
         raise BrokenOctets("it is nested too deeply")
-    tag = octets.octet()
+    tag = cursor.octet()
     plain = _PLAIN.get(tag)
     if plain is not None:
-        return plain(octets)
+        return plain(cursor)
     if tag not in b"tlmer":
         raise BrokenOctets(f"{tag} begins no value")
-    count = octets.varint()
-    if count > octets.left:
+    count = cursor.varint()
+    if count > cursor.left:
         raise BrokenOctets("something is missing at its end")
-    values = [_unpack(octets, depth - 1) for _ in range(count)]
+    values = [_unpack(cursor, depth - 1) for _ in range(count)]
     if tag == ord("l"):
         return values
     if tag == ord("t"):
@@ -156,12 +156,12 @@ def _unpack(octets: Octets, depth: int) -> Value:
 
 
 _PLAIN = {
-    ord("N"): lambda octets: None,
-    ord("T"): lambda octets: True,
-    ord("F"): lambda octets: False,
-    ord("+"): Octets.varint,
-    ord("-"): lambda octets: -octets.varint(),
-    ord("d"): Octets.double,
-    ord("s"): Octets.text,
-    ord("b"): Octets.counted,
+    ord("N"): lambda cursor: None,
+    ord("T"): lambda cursor: True,
+    ord("F"): lambda cursor: False,
+    ord("+"): Cursor.varint,
+    ord("-"): lambda cursor: -cursor.varint(),
+    ord("d"): Cursor.double,
+    ord("s"): Cursor.text,
+    ord("b"): Cursor.counted,
 }

@@ -27,7 +27,7 @@ def varint(number: int) -> bytes:
     return bytes(octets)
 
 
-class Octets:
+class Cursor:
     """A place in bytes, read from the front. All methods raise BrokenOctets at the end of them."""
 
     __slots__ = ("_data", "place")
