@@ -176,6 +176,9 @@ class RecordedVC(NetVConnection):
         super().gone()
 
 
+RecordedVC.__name__ = RecordedVC.__qualname__ = NetVConnection.__name__  # what logs call it
+
+
 class RecordedListener(Listener):
     """A Listener that records. It is numbered when it is made."""
 

@@ -22,6 +22,7 @@ from vcproxy.drivers.recording.entries import (
     Entry,
     Run,
     encode,
+    failure,
 )
 from vcproxy.drivers.recording.frames import Octets
 from vcproxy.drivers.recording.recorded import (
@@ -30,7 +31,7 @@ from vcproxy.drivers.recording.recorded import (
     RecordedOutgoing,
     RecordedVC,
 )
-from vcproxy.drivers.recording.values import Failure, NotPlain
+from vcproxy.drivers.recording.values import Failure, NotPlain, plain
 from vcproxy.drivers.recording.varint import double
 from vcproxy.engine.commands import (
     Call,
@@ -156,7 +157,7 @@ class RecordingEngine(Engine):
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
         try:
-            self.note(Called(number, value, None if error is None else Failure.of(error)))
+            self.note(Called(number, plain(value), failure(error)))
         except NotPlain as reason:
             value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
             self.note(Called(number, None, Failure.of(error)))

@@ -6,9 +6,10 @@ and verdicts are written as what they are made of.
 
 from __future__ import annotations
 
-import builtins
 import sys
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from typing import NamedTuple
 
 from vcproxy.drivers.recording.varint import BrokenOctets, Cursor, counted, double, text, varint
@@ -43,15 +44,18 @@ class Failure(NamedTuple):
         return cls(kind.__module__, kind.__qualname__, arguments)
 
     def raised(self) -> Exception:
-        """The exception again; one of the same text, where its class is not to be had."""
-        home = sys.modules.get(self.module, builtins)
-        kind = getattr(home, self.name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            try:
-                return kind(*self.arguments)
-            except Exception:  # its author's own constructor wants something else
-                pass
-        return RuntimeError(f"{self.name}: {self}")
+        """The exception again; where its class is not to be had, one of that name and text."""
+        found = getattr(_home(self.module), self.name, None)
+        kind: type[Exception] = (
+            found
+            if isinstance(found, type) and issubclass(found, Exception)
+            else type(self.name, (Exception,), {"__module__": self.module})
+        )
+        with suppress(Exception):  # its author's own constructor may want something else
+            error = kind(*self.arguments)
+            if error.args == self.arguments:
+                return error
+        return kind.__new__(kind, *self.arguments)
 
     def __str__(self) -> str:
         return str(Exception(*self.arguments))
@@ -73,10 +77,23 @@ class Record(NamedTuple):
 
     def made(self) -> object:
         """The instance again. Raises NotPlain if its class is not to be had."""
-        kind = getattr(sys.modules.get(self.module), self.name, None)
+        kind = getattr(_home(self.module), self.name, None)
         if not (isinstance(kind, type) and is_dataclass(kind)):
             raise NotPlain(f"there is no dataclass {self.name} in {self.module}")
         return kind(*self.fields)
+
+
+def _home(module: str) -> object:
+    """A module that is there anyway, or that is one of ours."""
+    if module.startswith("vcproxy."):
+        with suppress(ImportError):
+            return import_module(module)
+    return sys.modules.get(module)
+
+
+def plain(value: object) -> Value:
+    """A value as it is written: an instance of a dataclass as Record."""
+    return Record.of(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def pack(value: Value) -> bytes:
