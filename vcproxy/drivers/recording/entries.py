@@ -309,6 +309,9 @@ _WRITERS = {
 }
 _READERS = [(kind, [read for _, read in _forms(kind)]) for kind in KINDS]
 
+PASSED = KINDS.index(Passed)
+_new = tuple.__new__
+
 OPCODES = {kind: varint(number) for number, kind in enumerate(KINDS)}
 """How each kind begins."""
 
@@ -322,12 +325,33 @@ def encode(entry: Entry) -> bytes:
 def decode(cursor: Cursor) -> Entry:
     """Read the entry that comes next. Raises BrokenOctets."""
     number = cursor.octet()
+    if number == PASSED:
+        return decode_passed(cursor)
     try:
         kind, readers = _READERS[number]
     except IndexError:
         raise BrokenOctets(f"{number} begins no entry") from None
     entry: Entry = kind._make([read(cursor) for read in readers])
     return entry
+
+
+def decode_passed(cursor: Cursor) -> Passed:
+    """What most logs mostly consist of, behind its opcode: by hand, in half the time."""
+    octets, place = cursor.data, cursor.place
+    try:
+        vc, sink, taken, shared, size = octets[place : place + 5]
+        if vc < 128 and sink < 128 and taken < 128 and size < 128:
+            place += 5
+        else:
+            vc, sink, taken = cursor.varint(), cursor.varint(), cursor.varint()
+            shared, size = cursor.octet(), cursor.varint()
+            place = cursor.place
+    except ValueError:
+        raise BrokenOctets("something is missing at its end") from None
+    cursor.place = end = place + size
+    if end > len(octets):
+        raise BrokenOctets("something is missing at its end")
+    return _new(Passed, (vc, sink, taken, shared != 0, octets[place:end]))
 
 
 def vc_of(entry: Entry) -> int | None:
