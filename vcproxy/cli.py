@@ -90,12 +90,38 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     check.add_argument(
         "plugin", metavar="PLUGIN", help='"file.py", "file.py:Class", or as a listener names it'
     )
+    replay = commands.add_parser(
+        "replay",
+        help="run again what was recorded",
+        description="Run again what --record wrote down, from the log alone, and compare: exit "
+        "status 0 only if all is as it was.",
+    )
+    replay.set_defaults(act=_replay)
+    replay.add_argument("log", metavar="LOG", type=Path, help="what --record has written")
+    replay.add_argument("--until", metavar="STEP", type=int, default=0, help="stop after a step")
+    replay.add_argument(
+        "--trace",
+        metavar="NAME",
+        default="",
+        help="print what a machine receives, or a class of machines, by its name; Machine: all",
+    )
+    replay.add_argument(
+        "--break",
+        dest="breaks",
+        metavar="KEY",
+        default="",
+        help="call the debugger before an event of this key is delivered, as READ_READY",
+    )
+    replay.add_argument(
+        "--record", dest="copy", metavar="COPY", type=Path, help="record the replay itself"
+    )
     return {
         "": options,
         "run": run,
         "diagram": diagram,
         "plugin new": new,
         "plugin check": check,
+        "replay": replay,
     }
 
 
@@ -116,6 +142,13 @@ def _configured(options: argparse.ArgumentParser) -> None:
         "--trace",
         metavar="NAME",
         help="log what a machine receives, or a class of machines, by its name; Machine: all",
+    )
+    options.add_argument(
+        "--record",
+        metavar="LOG",
+        type=Path,
+        help="write down all that comes from outside, so that `vcproxy replay LOG` can run it "
+        "again",
     )
 
 
@@ -147,16 +180,16 @@ def _run(chosen: argparse.Namespace) -> None:
         if chosen.check or chosen.show:
             _check(chosen.file, chosen.show)
         else:
-            _serve(chosen.file, chosen.trace)
+            _serve(chosen.file, chosen.trace, chosen.record)
     except ConfigError as error:
         raise Refusal(error) from None
 
 
-def _serve(file: Path, trace: str | None) -> None:
+def _serve(file: Path, trace: str | None, record: Path | None) -> None:
     from vcproxy.server import StartError, serve
 
     try:
-        serve(file, trace)
+        serve(file, trace, record)
     except StartError as error:
         raise Refusal(error) from None
 
@@ -225,6 +258,27 @@ def _plugin_check(chosen: argparse.Namespace) -> None:
         print(inspect_plugin(chosen.plugin), end="")
     except PluginError as error:
         raise Refusal(error) from None
+
+
+def _replay(chosen: argparse.Namespace) -> None:
+    from vcproxy.recording import with_hash_seed
+    from vcproxy.replay import Divergence, Log, LogError, replay
+
+    try:
+        with_hash_seed(Log(chosen.log).header.hash_seed)
+        print(
+            replay(
+                chosen.log,
+                until=chosen.until,
+                trace=chosen.trace,
+                breaks=chosen.breaks,
+                copy=chosen.copy,
+            )
+        )
+    except LogError as error:
+        raise Refusal(error) from None
+    except Divergence as error:
+        raise Refusal(f"{chosen.log}: {error}") from None
 
 
 def _version() -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.business.program import Program
 from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
-from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
@@ -27,6 +26,25 @@ Acceptor = Callable[[NetVConnection], "Continuation | None"]
 Place = Address | tuple[str, Address]
 
 
+class Host(Protocol):
+    """Where a proxy listens, and who it says it is there."""
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """Accept at an address; returns it with its real port. Raises OSError."""
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """Accept no more for a listener, at one address or at all."""
+
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """Accept at an address for another listener from now on."""
+
+    def server_tls(self, tls: schema.ListenerTls) -> object:
+        """What the handshakes of a listener need. Raises ValueError."""
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """What handshakes with servers need. Raises ValueError."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Keys:
     """What is made from files for an entry, before anything is changed for it."""
@@ -39,15 +57,16 @@ class _Keys:
 
 
 class Listeners:
-    """All listeners of a proxy. The first driver accepts, for all of them."""
+    """All listeners of a proxy, for all of its engines. They are at home on the first."""
 
-    def __init__(self, drivers: Sequence[EpollDriver], write: Callable[[str], None]) -> None:
+    def __init__(self, host: Host, engines: Sequence[Engine], write: Callable[[str], None]) -> None:
         """`write` takes the line for each that listens, and what programs print."""
-        self._drivers = drivers
-        self._first = drivers[0]
+        self._host = host
+        self._engines = engines
+        self._first = engines[0]
         self._write = write
         self._named: dict[str, Listener] = {}
-        self.programs = Programs(self._first.engine, write)
+        self.programs = Programs(self._first, write)
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
 
@@ -60,7 +79,7 @@ class Listeners:
     def close(self) -> None:
         """Accept no more. Connections live on."""
         for listener in self._named.values():
-            self._first.unlisten(listener)
+            self._host.unlisten(listener)
 
     def apply(self, configuration: Configuration) -> None:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
@@ -71,9 +90,9 @@ class Listeners:
         try:
             keys = {
                 entry.name: _Keys(
-                    _server_tls(entry.tls),
-                    _servers(upstreams.get(entry.upstream or "")),
-                    _client_tls(plugin.tls) if plugin.needs_tls else None,
+                    None if entry.tls is None else self._host.server_tls(entry.tls),
+                    self._servers(upstreams.get(entry.upstream or "")),
+                    self._host.client_tls(plugin.tls) if plugin.needs_tls else None,
                 )
                 for entry, plugin in served
             }
@@ -89,20 +108,20 @@ class Listeners:
             if place in self._bound:
                 continue
             try:
-                bound[place] = listener, address, self._first.listen(address, listener)
+                bound[place] = listener, address, self._host.listen(address, listener)
             except OSError as error:
                 for owner, asked, _ in bound.values():
-                    self._first.unlisten(owner, asked)
+                    self._host.unlisten(owner, asked)
                 reason = (error.strerror or str(error)).lower()
                 text = f"{file}: listener.{listener.name}: cannot listen at {address}: {reason}"
                 raise OSError(text) from error
         for place, (listener, address, real) in list(self._bound.items()):
             now = wanted.get(place)
             if now is None:
-                self._first.unlisten(listener, address)
+                self._host.unlisten(listener, address)
                 del self._bound[place]
             elif now[0] is not listener:  # it has another name now
-                self._first.hand_over(address, listener, now[0])
+                self._host.hand_over(address, listener, now[0])
                 bound[place] = now[0], address, real
         self._bound.update(bound)
         for listener, _, real in bound.values():
@@ -116,16 +135,23 @@ class Listeners:
     def _listener(self, name: str) -> Listener:
         listener = self._named.get(name)
         if listener is None:
-            listener = Listener(name, acceptor=_nobody, home=self._first.engine)
+            listener = self._first.listening(name, acceptor=_nobody, home=self._first)
             self._named[name] = listener
         return listener
+
+    def _servers(self, upstream: schema.Upstream | None) -> list[Server]:
+        if upstream is None:
+            return []
+        secure = any(address.secure for address in upstream.servers)
+        tls = self._host.client_tls(upstream.tls) if secure else None
+        return [Server(address, tls if address.secure else None) for address in upstream.servers]
 
     def _equip(self, entry: schema.Listener, plugin: Plugin, keys: _Keys) -> None:
         """Give a listener what its entry says, and those of its plugin's options the same."""
         timeouts = entry.timeouts
         own = self._listener(entry.name)
         services = {
-            driver.engine: Service(
+            engine: Service(
                 name=entry.name,
                 bound=tuple(real for owner, _, real in self._bound.values() if owner is own),
                 options=plugin.options,
@@ -136,7 +162,7 @@ class Listeners:
                 active_s=timeouts.active,
                 half_close=entry.half_close,
             )
-            for driver in self._drivers
+            for engine in self._engines
         }
         accept = self._acceptor(plugin.cls, services)
         for listener in (own, *(self._listener(_part(entry, option)) for option in plugin.binds)):
@@ -149,7 +175,7 @@ class Listeners:
 
     def _acceptor(self, plugin: type, services: dict[Engine, Service]) -> Acceptor:
         if issubclass(plugin, Program):
-            return self.programs.acceptor(plugin, services[self._first.engine])
+            return self.programs.acceptor(plugin, services[self._first])
         assert issubclass(plugin, Session)
 
         def accept(client: NetVConnection) -> None:
@@ -180,28 +206,3 @@ def _place(name: str, address: Address) -> Place:
 def _nobody(client: NetVConnection) -> None:
     """Nothing serves the listener yet."""
     client.do_io_close()
-
-
-def _servers(upstream: schema.Upstream | None) -> list[Server]:
-    if upstream is None:
-        return []
-    secure = any(address.secure for address in upstream.servers)
-    tls = _client_tls(upstream.tls) if secure else None
-    return [Server(address, tls if address.secure else None) for address in upstream.servers]
-
-
-def _client_tls(tls: schema.UpstreamTls) -> object:
-    from vcproxy.drivers.tls_context import client_context
-
-    return client_context(ca=tls.ca, verify=tls.verify)
-
-
-def _server_tls(tls: schema.ListenerTls | None) -> object:
-    if tls is None:
-        return None
-    from vcproxy.drivers.tls_context import Identity, server_context
-
-    names = {name: Identity(pair.certificate, pair.key) for name, pair in tls.names.items()}
-    return server_context(
-        tls.certificate, tls.key, client_ca=tls.client_ca, alpn=tls.alpn, names=names
-    )

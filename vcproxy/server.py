@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,12 @@ from vcproxy.config.problem import ConfigError
 from vcproxy.drivers.epoll.calls import Callers
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.drivers.epoll.watchdog import Lag, Watchdog
-from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine
-from vcproxy.engine.event import Event
-from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.units import show_duration
+from vcproxy.hosts import EpollHost
 from vcproxy.listeners import Listeners
 from vcproxy.log import LineLog
+from vcproxy.recording import FLUSH_S, Recording, with_hash_seed
 
 DRAIN_TICK_S = 0.02
 """How often a draining proxy looks whether its last connection has gone."""
@@ -44,7 +43,7 @@ class Proxy:
 
     def __init__(self, configuration: Configuration) -> None:
         """Make the net threads and listen. Raises StartError."""
-        proxy = configuration.settings.proxy
+        proxy, record = configuration.settings.proxy, configuration.settings.record
         try:
             self.log = LineLog(proxy.log)
         except OSError as error:
@@ -52,27 +51,36 @@ class Proxy:
         _raise_descriptor_limit()
         self._configuration = configuration
         self._callers = Callers()
-        self._drivers = [
-            EpollDriver(
+        self._recording: Recording | None = None
+        engines: list[Engine]
+        if record is None:
+            engines = [
                 Engine(
                     f"net-{number}",
                     memory=proxy.memory // proxy.net_threads,
                     random=random.Random(),
                     log=self.log,
                     bridges=proxy.splice,
-                ),
-                self._callers,
-            )
-            for number in range(proxy.net_threads)
-        ]
+                )
+                for number in range(proxy.net_threads)
+            ]
+        else:
+            try:
+                self._recording = Recording(configuration, record, self.log)
+            except OSError as error:
+                raise StartError(f"cannot record: {error}") from None
+            engines = [self._recording.engine]
+        self._drivers = [EpollDriver(engine, self._callers) for engine in engines]
         self._first = self._drivers[0]
         self._first.team = self._drivers
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
         self._draining = False
         self._asked = 0  # how often to reload
-        self._listeners = Listeners(self._drivers, _print)
+        recording = self._recording
+        host = EpollHost(self._first) if recording is None else recording.host(self._first)
+        self._listeners = Listeners(host, engines, _print)
         try:
-            self._listeners.apply(configuration)
+            self._apply(configuration)
         except OSError as error:
             self._close()
             raise StartError(str(error)) from None
@@ -89,12 +97,18 @@ class Proxy:
         for thread in threads:
             thread.start()
         self._watchdog.start()
+        if self._recording is not None:
+            self._every(FLUSH_S, self._recording.writer.flush)
         print("ready", file=sys.stderr, flush=True)
         if self._listeners.only_stdio:
             self._every(DRAIN_TICK_S, self._stop_when_idle)
+        orderly = False
         try:
             self._first.run()
+            orderly = True
         finally:
+            if self._recording is not None:
+                self._recording.close(orderly)
             self._watchdog.stop()
             self._stop()  # if it has failed, the others would keep the process alive for ever
             for thread in threads:
@@ -103,7 +117,7 @@ class Proxy:
     def _take_signals(self) -> None:
         def take(number: int, call: Callable[[], None]) -> None:
             def handler(_: int, __: FrameType | None) -> None:
-                self._first.engine.inbox.post(call)
+                self._first.engine.inbox.feed(call)
 
             signal.signal(number, handler)
 
@@ -122,7 +136,7 @@ class Proxy:
         while True:
             sent = signal.sigwaitinfo(ends)
             told = Signal(sent.si_signo, sent.si_pid)
-            self._first.engine.inbox.post(partial(self._end, told))
+            self._first.engine.inbox.feed(partial(self._end, told))
 
     def lags(self) -> dict[str, Lag]:
         """How late each net thread was in the last second, by its name. Any thread may ask."""
@@ -143,15 +157,17 @@ class Proxy:
             except Exception as mistake:  # of a plugin: who asked is told, the thread goes on
                 answer.set_exception(mistake)
 
-        self._first.engine.inbox.post(ask)
+        self._first.engine.inbox.feed(ask)
         return answer.result(patience_s)
 
     # -- ending ------------------------------------------------------------------------------
 
     def _end(self, told: Signal) -> None:
         """A signal says so: programs hear of it first."""
+        if self._recording is not None:
+            self._recording.signalled(told)
         self._listeners.programs.tell(told)
-        self._first.engine.inbox.post(self.drain)  # in the next turn: they have had their say
+        self._first.engine.inbox.feed(self.drain)  # in the next turn: they have had their say
 
     def drain(self) -> None:
         """Accept no more, let what runs end within the drain timeout, stop. Again: stop now."""
@@ -164,7 +180,7 @@ class Proxy:
         if self._open:
             self.log("info", f"draining {self._open} connections, {show_duration(limit)} at most")
         self._every(DRAIN_TICK_S, self._stop_when_idle)
-        self._after(limit, self._stop)
+        self._first.after(limit, self._stop)
 
     @property
     def _open(self) -> int:
@@ -184,6 +200,14 @@ class Proxy:
 
     # -- configurations ----------------------------------------------------------------------
 
+    def _apply(self, configuration: Configuration) -> None:
+        """Serve by a configuration from now on. Raises OSError."""
+        if self._recording is None:
+            self._listeners.apply(configuration)
+        else:
+            with self._recording.serving(configuration):
+                self._listeners.apply(configuration)
+
     def reload(self) -> None:
         """Read the configuration anew; new connections use it. A broken one changes nothing."""
         file = self._configuration.file
@@ -191,7 +215,7 @@ class Proxy:
         asked = self._asked
 
         def loaded(value: object, error: Exception | None) -> None:
-            self._first.engine.inbox.post(partial(self._reloaded, asked, value, error))
+            self._first.engine.inbox.feed(partial(self._reloaded, asked, value, error))
 
         self._callers.run(load, (file,), loaded)
 
@@ -201,7 +225,7 @@ class Proxy:
         file = self._configuration.file
         if isinstance(value, Configuration) and not self._draining:
             try:
-                self._listeners.apply(value)
+                self._apply(value)
             except OSError as reason:
                 error = reason
             else:
@@ -227,23 +251,11 @@ class Proxy:
     # -- the program's own timers ------------------------------------------------------------
 
     def _every(self, seconds: float, call: Callable[[], None]) -> None:
-        engine = self._first.engine
-        engine.schedule_every(seconds, _Chore(engine, call), Event.TIMEOUT, None)
+        def again() -> None:
+            call()
+            self._every(seconds, call)
 
-    def _after(self, seconds: float, call: Callable[[], None]) -> None:
-        engine = self._first.engine
-        engine.schedule_in(seconds, _Chore(engine, call), Event.TIMEOUT, None)
-
-
-class _Chore(Continuation):
-    """A call to be made on the first net thread, at its time."""
-
-    def __init__(self, engine: Engine, call: Callable[[], None]) -> None:
-        super().__init__(engine, Mutex())
-        self._call = call
-
-    def handle_event(self, key: Hashable, data: object) -> None:
-        self._call()
+        self._first.after(seconds, again)
 
 
 def _print(line: str) -> None:
@@ -258,12 +270,18 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def serve(file: Path, trace: str | None = None) -> None:
-    """Load a configuration and run it, and log a trace of the machines that `trace` names.
+def serve(file: Path, trace: str | None = None, record: Path | None = None) -> None:
+    """Load a configuration and run it; log a trace of the machines that `trace` names, and record
+    the run to `record`.
 
     Raises ConfigError, StartError.
     """
-    proxy = Proxy(load(file))
+    configuration = load(file)
+    if record is not None:
+        configuration = configuration.recorded_to(record)
+    if configuration.settings.record is not None:
+        with_hash_seed()
+    proxy = Proxy(configuration)
     if trace is not None:
         from vcproxy.machine.trace import Trace
 

@@ -53,7 +53,7 @@ class Proxy:
     def posted(self) -> None:
         """Wait until something has come from another thread; do nothing about it."""
         until = monotonic() + PATIENCE_S
-        while not self.engine.inbox.calls:
+        while not self.engine.inbox.fed:
             assert monotonic() < until, "nothing has come"
 
     def hear(self, uri: str) -> Heard:

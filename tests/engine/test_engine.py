@@ -146,7 +146,7 @@ class TestBlocking:
         ear, vc, wire = world.reading()
         _, other, _ = world.reading()
         ear.on[Event.READ_READY] = lambda: world.engine.inbox.post(
-            partial(world.engine.blocked, ear, world.engine.now)
+            partial(world.engine.blocked, ear, (world.engine.now, 0))
         )
         wire.arrive(b"a nap")
         world.turn()
@@ -157,14 +157,14 @@ class TestBlocking:
             "error: Ear <Ear> failed; its conversation is closed "
             "(its callback blocked engine for 0.500 s)"
         ]
-        world.engine.blocked(ear, 0.0)
+        world.engine.blocked(ear, (0.0, 0))
         assert len(world.log) == 1, "it has ended already"
 
     def test_it_waits_for_the_mutex(self, world: World) -> None:
         other = World()
         ear, vc, _ = world.reading()
         with ear.mutex.hold(other.engine):
-            world.engine.inbox.post(partial(world.engine.blocked, ear, 0.0))
+            world.engine.inbox.post(partial(world.engine.blocked, ear, (0.0, 0)))
             world.settle()
             assert not vc.closed
         world.settle()

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from vcproxy.config.options import OptionsError, read_options, with_places
 from vcproxy.config.place import KeyPath, line_and_column
 from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
 from vcproxy.config.problem import ConfigError, Fault, Problem
-from vcproxy.config.schema import Listener, Settings, as_json
+from vcproxy.config.schema import Listener, Record, Settings, as_json
 
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -30,14 +30,36 @@ class Configuration:
     settings: Settings
     plugins: Mapping[str, Plugin] = field(compare=False)
     file: Path = field(compare=False)
+    text: str = field(compare=False)
+    """The file as it was read."""
+    sources: Mapping[str, bytes] = field(compare=False)
+    """What the plugins were loaded from. See Plugins."""
+
+    def recorded_to(self, log: Path) -> "Configuration":
+        """The same, with its run recorded to a log of that path."""
+        was = self.settings.record
+        record = (
+            Record.model_construct(file=log)
+            if was is None
+            else was.model_copy(update={"file": log})
+        )
+        return replace(self, settings=self.settings.model_copy(update={"record": record}))
 
 
-def load(file: Path) -> Configuration:
-    """Read and check a configuration file, its plugins included.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A configuration that was read, and found sound, on another day: nothing is looked at here."""
+
+    text: str
+    sources: Mapping[str, bytes]
+
+
+def load(file: Path, recorded: Recorded | None = None) -> Configuration:
+    """Read and check a configuration file, its plugins included; or take what was recorded of it.
 
     Raises ConfigError with every problem at once.
     """
-    text = _read(file)
+    text = _read(file) if recorded is None else recorded.text
     tree = _parse(file, text)
     directory = file.absolute().parent
     try:
@@ -48,8 +70,10 @@ def load(file: Path) -> Configuration:
 
         found = explain.faults(error, Settings)
         settings = _settings(salvage.sound_part(tree, found), directory)
-    plugins, listeners, refused = _plugins(settings, directory)
-    refused += check(settings, plugins)
+    shelf = Plugins(None if recorded is None else recorded.sources)
+    plugins, listeners, refused = _plugins(settings, directory, shelf)
+    if recorded is None:
+        refused += check(settings, plugins)
     if found or refused:
         from vcproxy.config import explain, salvage
 
@@ -57,7 +81,7 @@ def load(file: Path) -> Configuration:
         raise ConfigError(*explain.placed(found, file, text, tree))
     settings = settings.model_copy(update={"listener": listeners})
     named = {listeners[index].name: plugin for index, plugin in plugins.items()}
-    return Configuration(settings, MappingProxyType(named), file)
+    return Configuration(settings, MappingProxyType(named), file, text, shelf.sources)
 
 
 def effective(configuration: Configuration) -> str:
@@ -102,13 +126,12 @@ def _settings(tree: dict[str, object], directory: Path) -> Settings:
 
 
 def _plugins(
-    settings: Settings, directory: Path
+    settings: Settings, directory: Path, shelf: Plugins
 ) -> tuple[dict[int, Plugin], tuple[Listener, ...], list[Fault]]:
     """Return the listeners' plugins, the listeners with complete options, and what is wrong."""
     plugins: dict[int, Plugin] = {}
     listeners: list[Listener] = []
     refused: list[Fault] = []
-    shelf = Plugins()
     for index, listener in enumerate(settings.listener):
         path: KeyPath = ("listener", index)
         try:

@@ -55,9 +55,15 @@ class Plugin:
 
 
 class Plugins:
-    """The plugins of one configuration; listeners that name the same file share its module."""
+    """The plugins of one configuration; listeners that name the same file share its module.
 
-    def __init__(self) -> None:
+    `recorded`: their sources, by what stands before the ":Class", in place of those that are here.
+    """
+
+    def __init__(self, recorded: Mapping[str, bytes] | None = None) -> None:
+        self.sources: dict[str, bytes] = {}
+        """What they were loaded from, in the same form."""
+        self._recorded = recorded
         self._files: dict[Path, ModuleType] = {}
 
     def find(self, spec: str) -> type:
@@ -87,8 +93,10 @@ class Plugins:
         return found
 
     def _module(self, place: str, bundled: bool) -> ModuleType:
+        if self._recorded is not None:
+            return self._from_log(place, self._recorded, bundled)
         if place.endswith(".py"):
-            return self._file(Path(place))
+            return self._file(Path(place), place)
         if not all(part.isidentifier() for part in place.split(".")):
             raise PluginError(
                 f'"{place}" is neither a name nor a module nor a file that ends in .py'
@@ -96,7 +104,10 @@ class Plugins:
         if bundled:
             return self._bundled(place)
         try:
-            return importlib.import_module(place)
+            module = importlib.import_module(place)
+            if module.__file__ is not None and module.__file__.endswith(".py"):
+                self.sources[place] = Path(module.__file__).read_bytes()
+            return module
         except ModuleNotFoundError as error:
             if error.name and f"{place}.".startswith(f"{error.name}."):
                 raise PluginError(f"there is no module {error.name}") from None
@@ -107,14 +118,25 @@ class Plugins:
     def _bundled(self, name: str) -> ModuleType:
         for path in (BUNDLED / f"{name}.py", BUNDLED / name / "__init__.py"):
             if path.is_file():
-                return self._file(path)
+                return self._file(path, name)
         hint = did_you_mean(name, _bundled_names())
         own = '; your own are written "path/file.py:Class" or "package.module:Class"'
         raise PluginError(f'there is no bundled plugin "{name}"{hint or own}')
 
-    def _file(self, path: Path) -> ModuleType:
+    def _file(self, path: Path, place: str) -> ModuleType:
         if path not in self._files:
-            self._files[path] = _run(path)
+            self.sources[place] = source = _read(path)
+            self._files[path] = _run(path, source)
+        return self._files[path]
+
+    def _from_log(self, place: str, recorded: Mapping[str, bytes], bundled: bool) -> ModuleType:
+        path = BUNDLED / f"{place}.py" if bundled else Path(place)
+        if path not in self._files:
+            if place not in recorded:
+                raise PluginError(f"{place} has no source in the log")
+            own_name = "" if bundled or place.endswith(".py") else place
+            self._files[path] = _run(path, recorded[place], own_name)
+        self.sources[place] = recorded[place]
         return self._files[path]
 
 
@@ -165,10 +187,17 @@ def _only_plugin(module: ModuleType, place: str) -> type:
             )
 
 
-def _run(path: Path) -> ModuleType:
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PluginError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _run(path: Path, source: bytes, name: str = "") -> ModuleType:
     """Run a file as a module of its own; a package, if it is the __init__.py of a folder."""
     package = [str(path.parent)] if path.name == "__init__.py" else None
-    name = f"vcproxy plugin {path}".replace(".", "_")
+    name = name or f"vcproxy plugin {path}".replace(".", "_")
     spec = spec_from_file_location(name, path, submodule_search_locations=package)
     assert spec is not None
     module = module_from_spec(spec)
@@ -178,11 +207,7 @@ def _run(path: Path) -> ModuleType:
     try:
         # Not by the loader of the spec: its cache of bytecode misses an edit of the same length
         # within the same second.
-        exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
-    except OSError as error:
-        if error.filename == str(path):
-            raise PluginError(f"cannot read {path}: {error.strerror}") from None
-        raise failed(error) from None
+        exec(compile(source, path, "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         raise failed(error) from None
     return module

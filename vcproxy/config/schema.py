@@ -6,6 +6,7 @@ are checked in `check`.
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -91,6 +92,14 @@ def _workers(count: int) -> int:
             "only 1 for now, more come later: until then start a second vcproxy on other addresses"
         )
     return count
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text.encode())
+    except re.error as error:
+        raise ValueError(f'"{text}" is no regular expression: {error}') from None
+    return text
 
 
 def _protocol_name(name: str) -> str:
@@ -276,11 +285,34 @@ class Upstream(Table):
     """How servers on tls:// are verified."""
 
 
+class Record(Table):
+    """What is written down of a run, so that `vcproxy replay` can run it again."""
+
+    file: FilePath
+    """The log. It holds what clients and servers said: nobody but its owner may read it."""
+
+    max_size: Size = 1 << 30
+    """How large it may get: the run then goes on, unrecorded. "0B": as large as it gets."""
+
+    redact: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
+    """Regular expressions: what matches in a piece of what clients and servers say is written down
+    as so many asterisks. A log without its contents can be looked at; a replay may part from it."""
+
+    outputs: Literal["digest", "full"] = "digest"
+    """What is written down of what the proxy sends: a digest, for comparison, or all of it."""
+
+    compress: bool = False
+    """Whether to compress: text gets smaller by half or more, at some cost in time."""
+
+
 class Settings(Table):
     """A whole configuration file."""
 
     proxy: Proxy = Proxy()
     """The process as a whole."""
+
+    record: Record | None = None
+    """Recording. Absent: none, unless the command line asks for it."""
 
     listener: tuple[Listener, ...] = ()
     """Where clients come in, one [[listener]] for each."""

@@ -1,11 +1,13 @@
 """Sources: a listening datagram socket that tells apart who sends to it, with a VC for each.
 
 All of them share the socket, so what a VC does not read now cannot stay in the kernel: a little
-waits here, and then it is dropped, as a full kernel would.
+waits here, and then it is dropped, as a full kernel would. It counts with the engine's memory, but
+is not in it: an engine knows of nothing that it was not told.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -49,6 +51,8 @@ class Sources:
         self._ports: dict[PeerAddress, SourcePort] = {}
         self._blocked: dict[SourcePort, None] = {}
         self._closed = False
+        self.waiting = 0
+        """Bytes that wait here for all VCs."""
         want(True, False)
 
     def readable(self) -> None:
@@ -117,7 +121,7 @@ class Sources:
 class SourcePort(DatagramPort):
     """What one source sends, and the way back to it."""
 
-    __slots__ = ("_sources", "_waiting", "_waits")
+    __slots__ = ("_size", "_sources", "_waiting")
 
     def __init__(self, sources: Sources, peer: PeerAddress) -> None:
         sendto = sources.sock.sendto
@@ -127,8 +131,8 @@ class SourcePort(DatagramPort):
 
         super().__init__(sources.sock, self._wait, send, peer)
         self._sources = sources
-        self._waiting = sources.engine.buffer(WAITING, whole=True).reader()
-        self._waits = False
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
 
     def _wait(self, reads: bool, writes: bool) -> None:
         """See Want: only writing is ever waited for."""
@@ -137,28 +141,34 @@ class SourcePort(DatagramPort):
 
     def take(self, data: bytes) -> None:
         """Bring a datagram, or have it wait, or drop it."""
-        if not self._waits and self.vc.begin_read():
+        if not self._waiting and self.vc.begin_read():
             self._bring(data)
             return
-        waiting = self._waiting.buffer
-        if waiting.room and not waiting.memory.spent:
-            waiting.write(data)
-            self._waits = bool(self._waiting.avail)
+        sources = self._sources
+        memory = sources.engine.memory
+        if self._size < WAITING and memory.used + sources.waiting < memory.budget:
+            if data:
+                self._waiting.append(data)
+                self._count(len(data))
         else:
-            self._sources.losses.drop("their session did not read them")
+            sources.losses.drop("their session did not read them")
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        self._sources.waiting += size
 
     def read(self) -> None:
         """The engine wants to read: bring what waits, as far as it may be."""
-        while self._waits and self.vc.begin_read():
-            data = self._waiting.read_block()
-            self._waits = bool(self._waiting.avail)
+        while self._waiting and self.vc.begin_read():
+            data = self._waiting.popleft()
+            self._count(-len(data))
             self._bring(data)
 
     def close(self, abort: bool) -> None:
         """Leave the socket to the others."""
         self.writable = False
-        self._waiting.close()
-        self._waits = False
+        self._waiting.clear()
+        self._count(-self._size)
         assert self._peer is not None
         self._sources.forget(self, self._peer)
         self.vc.gone()

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Call, Command, Hear, ResumeAccept
@@ -27,6 +27,7 @@ from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.iobuffer import SLAB, IOBuffer, Memory
+from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
@@ -37,7 +38,6 @@ from vcproxy.engine.units import show_duration
 if TYPE_CHECKING:
     from random import Random
 
-    from vcproxy.engine.listener import Listener
     from vcproxy.engine.net import Port
 
 ACCEPT_PAUSE_S = 0.1
@@ -66,6 +66,11 @@ class Called:
 
 class Engine:
     """All VCs, timers and events of one net thread."""
+
+    connection: ClassVar[type[NetVConnection]] = NetVConnection
+    """What it makes for each connection."""
+    listening: ClassVar[type[Listener]] = Listener
+    """What is made for each listener that is at home here."""
 
     __slots__ = (
         "_accept_warned",
@@ -205,7 +210,7 @@ class Engine:
         return vc
 
     def _asked(self, cont: Continuation, address: Address) -> NetVConnection:
-        vc = NetVConnection(self, cont.mutex, str(address))
+        vc = self.connection(self, cont.mutex, str(address))
         self.vcs[vc] = None
         return vc
 
@@ -296,8 +301,9 @@ class Engine:
     def tick(self, now: float) -> None:
         """`clock`, on a thread that has called it and has run no other engine since."""
         self.now = self._scheduler.clock(now)
-        if self.inbox.calls:
-            self.inbox.drain()
+        inbox = self.inbox
+        if inbox.calls or inbox.fed:
+            inbox.drain()
 
     def accepted(
         self,
@@ -312,7 +318,7 @@ class Engine:
 
         `whole`: the first datagram from there did.
         """
-        vc = NetVConnection(self, Mutex(), f"{listener.name} {peer}")
+        vc = self.connection(self, Mutex(), f"{listener.name} {peer}")
         vc.whole = whole
         vc.listener = listener
         vc.port = port
@@ -321,7 +327,7 @@ class Engine:
         if secure:
             vc.wait_at_most(listener.handshake_s)
         else:
-            vc.established()
+            vc.establish()
         return vc
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
@@ -351,21 +357,25 @@ class Engine:
             self._deliver(ticket, key, data)
         self.running = None
 
-    def blocked(self, cont: Continuation, since: float) -> None:
-        """A callback has held up the thread in the turn that began then: its conversation ends."""
+    def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
+        """A callback has held up the thread: its conversation ends.
+
+        `delivery`: which call that was, by the time of its turn and by its number there.
+        """
         mutex = cont.mutex
         if not mutex.try_acquire(self):
-            mutex.park(self, partial(self.blocked, cont, since))
+            mutex.park(self, partial(self.blocked, cont, delivery))
             return
         if not mutex.ended:
-            took = f"its callback blocked {self.name} for {self.now - since:.3f} s"
+            took = f"its callback blocked {self.name} for {self.now - delivery[0]:.3f} s"
             self._crashed(cont, TimeoutError(took))
         mutex.release(self)
 
     @property
     def busy(self) -> bool:
         """Whether there is something to do before the next poll may sleep."""
-        return bool(self.queue or self.reads or self.writes or self.commands or self.inbox.calls)
+        waits = self.inbox.calls or self.inbox.fed
+        return bool(self.queue or self.reads or self.writes or self.commands or waits)
 
     def take_reads(self) -> list[NetVConnection]:
         """The VCs that want to read, once each."""

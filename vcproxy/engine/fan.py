@@ -104,7 +104,7 @@ class Fan:
             return
         if (
             reader.position == self.place.position
-            and type(vc) is NetVConnection
+            and isinstance(vc, NetVConnection)
             and vc.engine is self.engine
             and vc.open
         ):

@@ -1,4 +1,4 @@
-"""Inbox: the one door through which other threads reach an engine."""
+"""Inbox: the one door through which other threads reach an engine, and engines each other."""
 
 from collections import deque
 from collections.abc import Callable
@@ -16,22 +16,31 @@ class Inbox:
     is slept through, and a busy engine costs its posters no system call.
     """
 
-    __slots__ = ("calls", "sleeping", "wake")
+    __slots__ = ("calls", "fed", "sleeping", "wake")
 
     def __init__(self) -> None:
         self.calls: deque[Callable[[], None]] = deque()
-        """What was posted and not yet made: to be looked at, not touched."""
+        """What engines have posted and is not yet made: to be looked at, not touched."""
+        self.fed: deque[Callable[[], None]] = deque()
+        """The same, of what comes from outside of all engines."""
         self.sleeping = False
         self.wake: Callable[[], None] = _nobody_sleeps
 
     def post(self, call: Callable[[], None]) -> None:
-        """Have `call` made in the engine's next turn. Any thread may post."""
+        """Have `call` made in the engine's next turn: an engine asks. Any thread may post."""
         self.calls.append(call)
+        if self.sleeping:
+            self.wake()
+
+    def feed(self, call: Callable[[], None]) -> None:
+        """The same for a driver, or whatever else is no part of an engine: behind all that engines
+        have posted, so that a recording need only know what came from outside."""
+        self.fed.append(call)
         if self.sleeping:
             self.wake()
 
     def drain(self) -> None:
         """Make the calls that were there when it began; later ones wait for the next turn."""
-        calls = self.calls
-        for _ in range(len(calls)):
-            calls.popleft()()
+        for calls in (self.calls, self.fed):
+            for _ in range(len(calls)):
+                calls.popleft()()

@@ -25,7 +25,7 @@ class Listener:
     The driver's obligations: ask `admits()` before each accept and stop accepting when it says
     no, until ResumeAccept (datagrams from new sources are dropped meanwhile); say `came()` for
     each accept, on the thread of `home`, before `engine.accepted`; report a failed one by
-    `engine.accept_failed`.
+    `engine.accept_failed`, and one of which no VC could be made by `dropped()`.
     """
 
     name: str
@@ -72,6 +72,10 @@ class Listener:
         self._went[engine] = self._went.get(engine, 0) + 1
         if self._paused:
             self.home.inbox.post(self.resume)
+
+    def dropped(self, engine: Engine) -> None:
+        """What came for that engine could not be kept: no VC was made for it."""
+        self.went(engine)
 
     def resume(self) -> None:
         """Accept again, if it had paused and there is room: owed by who raises max_connections."""

@@ -74,6 +74,7 @@ class NetVConnection(VConnection):
       each is one message, and n counts those that went whole;
     - an orderly end (FIN, close_notify), after all data: `ended()`; anything else: `failed()`.
       Between a `begin_` and its answer the mutex is held: answer first, then report the end;
+    - where there may be more to do in a direction than it was asked for: `again()`;
     - `established()` when it can be used, after its handshake with TLS; `gone()` is the last call
       for a VC, and is owed for each.
     """
@@ -186,10 +187,10 @@ class NetVConnection(VConnection):
         if seconds:
             self._deadline = self.engine.schedule_in(seconds, self, Event.TIMEOUT, None)
 
-    def established(
+    def establish(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
     ) -> None:
-        """It can be used: ACCEPT or CONNECTED is on its way."""
+        """It can be used from now on: ACCEPT or CONNECTED is on its way."""
         if self.closed:
             return
         self.sni, self.alpn, self.certificate = sni, alpn, certificate
@@ -204,9 +205,26 @@ class NetVConnection(VConnection):
             if self.outgoing is not None:
                 self.outgoing.expired()
             else:
-                self.failed(TimeoutError("no TLS handshake in time"))
+                self.fail(TimeoutError("no TLS handshake in time"))
         else:
             super().handle_event(key, data)
+
+    def fail(self, error: Exception) -> None:
+        """It has broken, or could not be made: both directions are over."""
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self.fail, error))
+            return
+        if not self.closed and self.error is None:
+            self.error = error
+            self._stop_waiting()
+            if not self.open:
+                self._not_made(error)
+            else:
+                for vio in (self.read_vio, self.write_vio):
+                    if vio is not None:
+                        vio.end(Event.ERROR)
+        mutex.release(engine)
 
     def _introduce(self) -> None:
         if self.listener is not None:
@@ -230,6 +248,16 @@ class NetVConnection(VConnection):
             self._deadline = None
 
     # -- what the driver calls ---------------------------------------------------------------
+
+    def established(
+        self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
+    ) -> None:
+        """The handshake is done."""
+        self.establish(sni, alpn, certificate)
+
+    def again(self, reads: bool) -> None:
+        """There may be more to do in a direction: list the VC for it."""
+        self.look_again(reads)
 
     def begin_read(self) -> int:
         """Take the lock and say how many bytes may be read, a slab's at most.
@@ -417,21 +445,8 @@ class NetVConnection(VConnection):
         self.mutex.release(self.engine)
 
     def failed(self, error: Exception) -> None:
-        """The connection has broken, or could not be made: both directions are over."""
-        mutex, engine = self.mutex, self.engine
-        if not mutex.try_acquire(engine):
-            mutex.park(engine, partial(self.failed, error))
-            return
-        if not self.closed and self.error is None:
-            self.error = error
-            self._stop_waiting()
-            if not self.open:
-                self._not_made(error)
-            else:
-                for vio in (self.read_vio, self.write_vio):
-                    if vio is not None:
-                        vio.end(Event.ERROR)
-        mutex.release(engine)
+        """The connection has broken, or its handshake has failed."""
+        self.fail(error)
 
     def gone(self) -> None:
         """The descriptor is closed: nothing will be called for this VC any more."""

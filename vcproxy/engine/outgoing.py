@@ -67,7 +67,7 @@ class Outgoing:
         if self.vc.closed:
             return
         if error is not None:
-            self.vc.failed(error)
+            self.vc.fail(error)
             return
         self._candidates = list(addresses)
         self._try_next()
@@ -84,7 +84,7 @@ class Outgoing:
         vc.port = port
         vc.local, vc.peer = local, peer
         if self.tls is None:
-            vc.established()
+            vc.establish()
         else:
             self._candidates = []  # what speaks TCP is the server, whatever its handshake says
             self._wait(1)
@@ -94,7 +94,7 @@ class Outgoing:
         if self._candidates:
             self.refused(TimeoutError(f"{self._trying}: no answer in time"))
         else:
-            self.vc.failed(TimeoutError("; ".join([*self._refusals, "no connection in time"])))
+            self.vc.fail(TimeoutError("; ".join([*self._refusals, "no connection in time"])))
 
     def tell(self, event: Event) -> None:
         """Tell the opener how it has ended: CONNECTED or ERROR, once."""
@@ -109,7 +109,7 @@ class Outgoing:
             self.vc.engine.command(self._attempt(self, self._trying))
         else:
             reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
-            self.vc.failed(ConnectionError(reasons))
+            self.vc.fail(ConnectionError(reasons))
 
     def _wait(self, shares: int) -> None:
         """Give what comes next its share of the time that is left."""

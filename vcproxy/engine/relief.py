@@ -74,7 +74,7 @@ class Relief(Continuation):
         if laggard is not None and held_by(laggard):
             held = about(held_by(laggard))
             engine.log("warning", f"{laggard.name}: closed, memory is spent and it holds {held}")
-            laggard.failed(MemoryError(f"the memory budget is spent, and {held} wait here"))
+            laggard.fail(MemoryError(f"the memory budget is spent, and {held} wait here"))
 
 
 def _held_by(drained: Container[IOBuffer], vc: NetVConnection) -> int:

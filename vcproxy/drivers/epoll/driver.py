@@ -115,7 +115,7 @@ class EpollDriver:
 
     def stop(self) -> None:
         """End `run` after its present turn. Any thread may call it."""
-        self.engine.inbox.post(self._stop)
+        self.engine.inbox.feed(self._stop)
 
     def _stop(self) -> None:
         self._stopping = True
@@ -129,7 +129,8 @@ class EpollDriver:
         inbox = engine.inbox
         inbox.sleeping = True
         # engine.busy, in line: a turn often serves but one message
-        busy = engine.queue or engine.reads or engine.writes or engine.commands or inbox.calls
+        waits = inbox.calls or inbox.fed
+        busy = engine.queue or engine.reads or engine.writes or engine.commands or waits
         events = self._poll(0.0 if busy else self._patience(timeout), MAX_EVENTS)
         inbox.sleeping = False
         begin(monotonic())
@@ -260,7 +261,7 @@ class EpollDriver:
         if driver is self:
             self.adopt(listener, sock, peer, tls)
         else:
-            driver.engine.inbox.post(partial(driver.adopt, listener, sock, peer, tls))
+            driver.engine.inbox.feed(partial(driver.adopt, listener, sock, peer, tls))
 
     def adopt(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
         """Own an accepted socket from now on. `tls` is None for a plain one."""
@@ -272,7 +273,7 @@ class EpollDriver:
             self.watch(port.fd, port)
         except OSError as error:  # the system watches no more descriptors (epoll_ctl(2), ENOSPC)
             sock.close()
-            listener.went(self.engine)
+            listener.dropped(self.engine)
             self.engine.log("warning", f"{listener.name} {peer}: closed: {error.strerror}")
         else:
             port.vc = self.engine.accepted(listener, port, peer, secure=tls is not None)
@@ -284,7 +285,7 @@ class EpollDriver:
 
         def answer(value: object, error: Exception | None) -> None:
             found = value if isinstance(value, list) else []
-            self.engine.inbox.post(partial(outgoing.resolved, found, error))
+            self.engine.inbox.feed(partial(outgoing.resolved, found, error))
 
         if address.numeric:
             outgoing.resolved([address])
@@ -362,7 +363,7 @@ class EpollDriver:
 
     def _call(self, command: Call) -> None:
         def answer(value: object, error: Exception | None) -> None:
-            self.engine.inbox.post(partial(self.engine.called, command.number, value, error))
+            self.engine.inbox.feed(partial(self.engine.called, command.number, value, error))
 
         self._callers.run(command.fn, command.args, answer)
 

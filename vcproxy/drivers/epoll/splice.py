@@ -120,7 +120,7 @@ class Splice:
             if end is not None:
                 broken.broke(end)
         elif given or (taken and sink.writable):
-            source.vc.look_again(True)
+            source.vc.again(True)
 
     def stop(self) -> None:
         """Empty the pipe into the engine's buffer and give it back."""

@@ -105,15 +105,15 @@ class Stdio:
 
     def __init__(self, driver: EpollDriver, listener: Listener) -> None:
         self.listener = listener
-        listener.came()
         self._port = port = StdioPort(driver)
 
         def come() -> None:
             if port.fd >= 0:
+                listener.came()
                 port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
 
         # In the next turn, as other connections come: the listener may not be equipped yet.
-        driver.engine.inbox.post(come)
+        driver.engine.inbox.feed(come)
 
     def resume(self) -> None:
         """Nothing more is accepted."""

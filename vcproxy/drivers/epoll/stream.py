@@ -150,7 +150,7 @@ class StreamPort:
             vc.spread(data, push_all(vc.fan, data))
         self._small = count < SMALL
         if count == size or self._ending:
-            vc.look_again(True)
+            vc.again(True)
         else:
             self.readable = False
 
@@ -164,7 +164,7 @@ class StreamPort:
             count = 0
         except OSError as error:
             # Under the reader's lock: told when that has its answer.
-            self._driver.engine.inbox.post(partial(self.broke, error))
+            self._driver.engine.inbox.feed(partial(self.broke, error))
             count = 0
         if count < len(data):
             self.writable = False

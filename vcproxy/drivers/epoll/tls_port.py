@@ -87,7 +87,7 @@ class TlsPort(StreamPort):
         if count:
             bring(vc, view[:count])
             if self.readable or tls.pending:
-                vc.look_again(True)
+                vc.again(True)
         else:
             vc.would_block()
             if error is not None:
@@ -193,6 +193,6 @@ class TlsPort(StreamPort):
             self.writable = False
             self._lost = error
             self.readable = True
-            self.vc.look_again(True)  # reading may tell more: an alert, or what came before
+            self.vc.again(True)  # reading may tell more: an alert, or what came before
             return True
         return True

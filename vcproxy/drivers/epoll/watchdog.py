@@ -84,7 +84,7 @@ class Watchdog:
 
     def _bark(self, watched: _Watched) -> None:
         engine = watched.driver.engine
-        cont, since = engine.running, engine.now
+        cont, delivery = engine.running, (engine.now, engine.delivery)
         stack = watched.stack()
         if cont is None or not watched.still():
             return  # it has returned, at the last moment
@@ -97,7 +97,7 @@ class Watchdog:
             f"{who} has blocked {watched.name} for {show_duration(self._limit_s)}; "
             f"its conversation is closed when it returns\n{stack}",
         )
-        engine.inbox.post(partial(engine.blocked, cont, since))
+        engine.inbox.feed(partial(engine.blocked, cont, delivery))
 
 
 class _Watched:
@@ -137,7 +137,7 @@ class _Watched:
         """Have the thread answer, unless it still owes an answer."""
         if self._asked is None:
             self._asked = now
-            self.driver.engine.inbox.post(self._answer)
+            self.driver.engine.inbox.feed(self._answer)
 
     def _answer(self) -> None:
         """It runs on the thread."""

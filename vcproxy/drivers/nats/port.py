@@ -194,7 +194,7 @@ class NatsPort(ABC):
         self._drops.clear()
 
     def _post(self, call: Callable[[], None]) -> None:
-        self.vc.engine.inbox.post(call)
+        self.vc.engine.inbox.feed(call)
 
 
 def messages(count: int) -> str:

@@ -91,7 +91,7 @@ class Publisher(NatsPort):
         self._unconfirmed -= count
         self._weight -= size
         if was_full:
-            self.vc.look_again(False)
+            self.vc.again(False)
 
     def _losses(self) -> str:
         count = self._unconfirmed

@@ -58,7 +58,7 @@ class Subscriber(NatsPort):
         if taken:
             self._have_taken(taken)
             if arrived:
-                vc.look_again(True)
+                vc.again(True)
             if self._stalled and self._waiting < QUEUE // 2:
                 self._stalled = False
                 self._loop.call(self._room.set)

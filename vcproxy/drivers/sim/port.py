@@ -103,7 +103,7 @@ class SimPort:
         if data:
             note("received", vc, len(data), crc32(data))
             self._bring(data)
-            vc.look_again(True)
+            vc.again(True)
             return True
         self.readable = False
         vc.would_block()
@@ -238,7 +238,7 @@ class SimPipe:
         if over:
             self.stop()  # copying goes on from here and meets the same end
         elif taken or given:
-            source.vc.look_again(True)
+            source.vc.again(True)
         return taken > 0
 
     def stop(self) -> None:

@@ -1,0 +1,378 @@
+"""Entries: one for each call that a driver makes into an engine, with its answer.
+
+Each is a NamedTuple; its fields are written one after another as their types say, but `shared`,
+which is the high bit of the opcode: of a small message each byte counts. The number of a kind is
+its place in KINDS: new ones go to its end, and there may be 128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias, get_type_hints
+
+from vcproxy.drivers.recording.values import Failure, Value, pack, unpack
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor, counted, double, text, varint
+
+Short: TypeAlias = tuple[tuple[int, int], ...]
+"""Of a fan: the VCs that did not take all, and how many bytes each took."""
+
+Listening: TypeAlias = tuple[int, str, str, str | Failure]
+"""The number of a listener (a new one, unless one has its name already), its name, the address that
+was asked for, and the real one or why there is none."""
+
+
+# -- a turn ----------------------------------------------------------------------------------
+
+
+class Clock(NamedTuple):
+    """`engine.clock(now)`: a turn begins."""
+
+    now: float
+
+
+class Run(NamedTuple):
+    """`engine.run()`, with something in the queue."""
+
+
+class Commands(NamedTuple):
+    """`engine.take_commands()`, if there were any."""
+
+    digest: int
+    """CRC-32 of their texts, each with a newline. See `recorder.texts`."""
+    texts: tuple[str, ...] | None
+    """In a log with full outputs."""
+
+
+# -- listeners -------------------------------------------------------------------------------
+
+
+class Serve(NamedTuple):
+    """A configuration is served by from now on: that of the header, or after a reload."""
+
+    configuration: str | None
+    """Its text; None: that of the header."""
+    sources: dict[str, bytes] | None
+    """The plugins, as in the header."""
+    listening: tuple[Listening, ...]
+    """The driver's answers, for each address that was not listened at before."""
+
+
+class Admits(NamedTuple):
+    """`listener.admits()`."""
+
+    listener: int
+    answer: bool
+
+
+class Came(NamedTuple):
+    """`listener.came()`."""
+
+    listener: int
+
+
+class Accepted(NamedTuple):
+    """`engine.accepted(...)`: the VC has the next number."""
+
+    listener: int
+    peer: str
+    secure: bool
+    whole: bool
+
+
+class AcceptFailed(NamedTuple):
+    """`engine.accept_failed(...)`."""
+
+    listener: int
+    error: Failure
+
+
+class Dropped(NamedTuple):
+    """`listener.dropped(engine)`."""
+
+    listener: int
+
+
+# -- VCs -------------------------------------------------------------------------------------
+
+
+class Established(NamedTuple):
+    """`vc.established(...)`."""
+
+    vc: int
+    sni: str | None
+    alpn: str | None
+    certificate: str | None
+
+
+class NoRead(NamedTuple):
+    """`vc.begin_read()` answered 0."""
+
+    vc: int
+
+
+class WouldBlock(NamedTuple):
+    """`vc.begin_read()`, then `would_block()`."""
+
+    vc: int
+
+
+class Received(NamedTuple):
+    """`vc.begin_read()`, then `received(data)`."""
+
+    vc: int
+    shared: bool
+    """Whether it came in a slab, as a view of it."""
+    data: bytes
+
+
+class Passed(NamedTuple):
+    """`vc.begin_read()`, then `passed(data, taken)`: the VC `sink` took so many bytes at once."""
+
+    vc: int
+    sink: int
+    taken: int
+    shared: bool
+    data: bytes
+
+
+class SpreadRead(NamedTuple):
+    """`vc.begin_read()`, then `spread(data, short)`."""
+
+    vc: int
+    short: Short
+    shared: bool
+    data: bytes
+
+
+class NoWrite(NamedTuple):
+    """`vc.begin_write()` answered None."""
+
+    vc: int
+
+
+class Sent(NamedTuple):
+    """`vc.begin_write()`, then `sent(size)`."""
+
+    vc: int
+    size: int
+    digest: int
+    """CRC-32 of these bytes."""
+    data: bytes | None
+    """In a log with full outputs."""
+
+
+class Again(NamedTuple):
+    """`vc.again(reads)`."""
+
+    vc: int
+    reads: bool
+
+
+class Ended(NamedTuple):
+    """`vc.ended()`."""
+
+    vc: int
+
+
+class Failed(NamedTuple):
+    """`vc.failed(error)`."""
+
+    vc: int
+    error: Failure
+
+
+class Gone(NamedTuple):
+    """`vc.gone()`."""
+
+    vc: int
+
+
+class Resolved(NamedTuple):
+    """`outgoing.resolved(addresses, error)`, of the VC that it is for."""
+
+    vc: int
+    addresses: tuple[str, ...]
+    error: Failure | None
+
+
+class Refused(NamedTuple):
+    """`outgoing.refused(error)`."""
+
+    vc: int
+    error: Failure
+
+
+class Connected(NamedTuple):
+    """`outgoing.connected(port, local, peer)`."""
+
+    vc: int
+    local: str
+    peer: str
+
+
+# -- the rest --------------------------------------------------------------------------------
+
+
+class Spread(NamedTuple):
+    """`fan.begin()`, then `sent(size, short)`; None: it gave nothing.
+
+    Of the fan whose command comes next among those taken last.
+    """
+
+    size: int | None
+    digest: int
+    """CRC-32 of what it gave."""
+    short: Short
+
+
+class Called(NamedTuple):
+    """`engine.called(number, value, error)`."""
+
+    number: int
+    value: Value
+    error: Failure | None
+
+
+class Blocked(NamedTuple):
+    """`engine.blocked(...)`: a callback has held up the thread."""
+
+    since: float
+    """The time of its turn: the last, or the one before."""
+    delivery: Value
+    """Its number there, an int."""
+
+
+class Signalled(NamedTuple):
+    """The process got a signal to end: programs are told."""
+
+    number: int
+    pid: int
+
+
+class Stopped(NamedTuple):
+    """The run has ended as it should: the last entry."""
+
+
+Entry: TypeAlias = (
+    Clock
+    | Run
+    | Commands
+    | Serve
+    | Admits
+    | Came
+    | Accepted
+    | AcceptFailed
+    | Dropped
+    | Established
+    | NoRead
+    | WouldBlock
+    | Received
+    | Passed
+    | SpreadRead
+    | NoWrite
+    | Sent
+    | Again
+    | Ended
+    | Failed
+    | Gone
+    | Resolved
+    | Refused
+    | Connected
+    | Spread
+    | Called
+    | Blocked
+    | Signalled
+    | Stopped
+)
+
+KINDS: tuple[type[Entry], ...] = Entry.__args__
+
+_Write: TypeAlias = Callable[[Any], bytes]
+_Read: TypeAlias = Callable[[Cursor], Any]
+
+_FORMS: dict[object, tuple[_Write, _Read]] = {
+    int: (varint, Cursor.varint),
+    bool: (lambda flag: b"\1" if flag else b"\0", lambda cursor: bool(cursor.octet())),
+    float: (double, Cursor.double),
+    str: (text, Cursor.text),
+    bytes: (counted, Cursor.counted),
+}
+_OTHERS: tuple[_Write, _Read] = (pack, unpack)
+
+
+_SHARED: tuple[_Write, _Read] = (lambda flag: b"", lambda cursor: cursor.high)
+
+
+def _forms(kind: type[Entry]) -> list[tuple[_Write, _Read]]:
+    hints = get_type_hints(kind).items()
+    return [_SHARED if name == "shared" else _FORMS.get(hint, _OTHERS) for name, hint in hints]
+
+
+_WRITERS = {
+    kind: (varint(number), [write for write, _ in _forms(kind)])
+    for number, kind in enumerate(KINDS)
+}
+_READERS = [(kind, [read for _, read in _forms(kind)]) for kind in KINDS]
+
+PASSED = KINDS.index(Passed)
+_new = tuple.__new__
+
+OPCODES = {kind: varint(number) for number, kind in enumerate(KINDS)}
+"""How each kind begins."""
+
+
+def high(opcode: bytes) -> bytes:
+    """The opcode of an entry that is `shared`."""
+    return bytes((opcode[0] | 128,))
+
+
+def encode(entry: Entry) -> bytes:
+    """Write an entry. Raises NotPlain for a value that is not."""
+    opcode, writers = _WRITERS[type(entry)]
+    if getattr(entry, "shared", False):
+        opcode = high(opcode)
+    return opcode + b"".join([write(value) for write, value in zip(writers, entry, strict=True)])
+
+
+def decode(cursor: Cursor) -> Entry:
+    """Read the entry that comes next. Raises BrokenOctets."""
+    number = cursor.octet()
+    if number == PASSED:
+        return decode_passed(cursor)
+    cursor.high = number > 127
+    try:
+        kind, readers = _READERS[number & 127]
+    except IndexError:
+        raise BrokenOctets(f"{number} begins no entry") from None
+    entry: Entry = kind._make([read(cursor) for read in readers])
+    return entry
+
+
+def decode_passed(cursor: Cursor) -> Passed:
+    """What most logs consist of, not shared, behind its opcode: by hand, in half the time."""
+    octets, place = cursor.data, cursor.place
+    try:
+        vc, sink, taken, size = octets[place : place + 4]
+        if vc < 128 and sink < 128 and taken < 128 and size < 128:
+            place += 4
+        else:
+            vc, sink, taken = cursor.varint(), cursor.varint(), cursor.varint()
+            size = cursor.varint()
+            place = cursor.place
+    except ValueError:
+        raise BrokenOctets("something is missing at its end") from None
+    cursor.place = end = place + size
+    if end > len(octets):
+        raise BrokenOctets("something is missing at its end")
+    return _new(Passed, (vc, sink, taken, False, octets[place:end]))
+
+
+def vc_of(entry: Entry) -> int | None:
+    """The number of the VC that an entry is about, if it is about one."""
+    number: int | None = getattr(entry, "vc", None)
+    return number
+
+
+def failure(error: Exception | None) -> Failure | None:
+    """An exception, or none, as entries hold it."""
+    return None if error is None else Failure.of(error)

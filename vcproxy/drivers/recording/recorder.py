@@ -1,0 +1,234 @@
+"""Recorder: an engine that writes down what its driver tells it, before it does it.
+
+It does what any engine does. Its VCs and listeners are of kinds that record too (`recorded`), and
+so is what its commands are answered by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+from zlib import crc32
+
+from vcproxy.drivers.recording.entries import (
+    OPCODES,
+    Accepted,
+    AcceptFailed,
+    Blocked,
+    Called,
+    Clock,
+    Commands,
+    Entry,
+    Run,
+    encode,
+    failure,
+)
+from vcproxy.drivers.recording.frames import Octets
+from vcproxy.drivers.recording.recorded import (
+    RecordedFan,
+    RecordedListener,
+    RecordedOutgoing,
+    RecordedVC,
+)
+from vcproxy.drivers.recording.values import Failure, NotPlain, plain
+from vcproxy.drivers.recording.varint import double
+from vcproxy.engine.commands import (
+    Call,
+    Close,
+    Command,
+    Connect,
+    Hear,
+    Resolve,
+    ShutdownWrite,
+    Spread,
+)
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.engine import Engine, Log
+from vcproxy.engine.fan import Fan
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection, Port
+from vcproxy.engine.outgoing import Outgoing
+
+if TYPE_CHECKING:
+    from vcproxy.engine.iobuffer import Block
+
+_CLOCK, _RUN = OPCODES[Clock], OPCODES[Run]
+
+
+class Sheet(Protocol):
+    """What a recorder writes on: a Writer, or what compares with what was written before."""
+
+    out: bytearray
+    """Encoded entries of the present turn are appended. It stays the same object."""
+
+    def cut(self, tail: Octets = b"") -> None:
+        """The turn is over, or long. `tail`: the last of it, which is not in `out`."""
+
+
+class RecordingEngine(Engine):
+    """Records each call of its driver's on a sheet. It is never bridged."""
+
+    connection: ClassVar[type[NetVConnection]] = RecordedVC
+    listening: ClassVar[type[Listener]] = RecordedListener
+
+    __slots__ = ("_begin", "_last", "_must", "full", "listeners", "made", "out", "redact", "sheet")
+
+    def __init__(
+        self,
+        name: str,
+        sheet: Sheet,
+        *,
+        memory: int,
+        seed: int,
+        log: Log,
+        full: bool = False,
+        redact: Callable[[Block], Block] | None = None,
+    ) -> None:
+        super().__init__(name, memory=memory, random=Random(seed), log=log, bridges=False)
+        self.sheet = sheet
+        self.out = sheet.out
+        """That of its sheet."""
+        self.full = full
+        """Whether outputs are written down in full."""
+        self.redact = redact
+        """What is done to content before it is written down."""
+        self.made = 0
+        """VCs made so far: the number of the last."""
+        self.listeners = 0
+        """Listeners numbered so far."""
+        self._begin = b""
+        self._must = False  # the turn has to be there, even if nothing follows its clock
+        self._last = 0.0
+
+    def enlist(self, vc: RecordedVC) -> int:
+        """Give a VC its number."""
+        self.made += 1
+        return self.made
+
+    def enrol(self, listener: RecordedListener) -> int:
+        """Give a listener its number."""
+        self.listeners += 1
+        return self.listeners
+
+    def note(self, entry: Entry) -> None:
+        """Write an entry down."""
+        self.out += encode(entry)
+
+    # -- what the driver calls ---------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """See Engine. A turn in which nothing happened is left out."""
+        out = self.out
+        if out == self._begin and not self._must:
+            out.clear()
+        else:
+            self.sheet.cut()
+        self._last = self.now
+        self._must = bool(self.inbox.calls)
+        self._begin = _CLOCK + double(now)
+        out += self._begin
+        super().tick(now)
+
+    def run(self) -> None:
+        """See Engine."""
+        if self.queue:
+            self.out += _RUN
+            super().run()
+
+    def accepted(
+        self,
+        listener: Listener,
+        port: Port,
+        peer: str,
+        *,
+        secure: bool = False,
+        whole: bool = False,
+    ) -> NetVConnection:
+        """See Engine."""
+        self.note(Accepted(_number(listener), peer, secure, whole))
+        return super().accepted(listener, port, peer, secure=secure, whole=whole)
+
+    def accept_failed(self, listener: Listener, error: Exception) -> None:
+        """See Engine."""
+        self.note(AcceptFailed(_number(listener), Failure.of(error)))
+        super().accept_failed(listener, error)
+
+    def called(self, number: int, value: object, error: Exception | None = None) -> None:
+        """See Engine."""
+        try:
+            self.note(Called(number, plain(value), failure(error)))
+        except NotPlain as reason:
+            value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
+            self.note(Called(number, None, Failure.of(error)))
+        super().called(number, value, error)
+
+    def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
+        """See Engine. One that comes late, when its turn is not the last any more, is ignored."""
+        if delivery[0] in (self.now, self._last):
+            self.note(Blocked(*delivery))
+            super().blocked(cont, delivery)
+
+    def take_commands(self) -> list[Command]:
+        """See Engine."""
+        commands = super().take_commands()
+        if commands:
+            shown = [text(command) for command in commands]
+            digest = crc32("".join(f"{line}\n" for line in shown).encode())
+            self.note(Commands(digest, tuple(shown) if self.full else None))
+            return [_recorded(command) for command in commands]
+        return commands
+
+
+def text(command: Command) -> str:
+    """A command as it goes into a digest: what it asks for, in words that are always the same."""
+    asked = type(command).__name__
+    match command:
+        case Resolve(outgoing, address):
+            return f"{asked} {_vc(outgoing.vc)} {address}"
+        case Connect(outgoing, address) | Hear(outgoing, address):
+            tls = "" if outgoing.tls is None else f" tls {outgoing.server_name}"
+            return f"{asked} {_vc(outgoing.vc)} {address}{tls}"
+        case ShutdownWrite(vc):
+            return f"{asked} {_vc(vc)}"
+        case Close(vc, abort):
+            return f"{asked} {_vc(vc)}{' abort' if abort else ''}"
+        case Call(number, fn, args):
+            return f"{asked} {number} {getattr(fn, '__qualname__', '')} {_plain(args)}"
+        case Spread():
+            return asked
+    return f"{asked} {getattr(getattr(command, 'listener', None), 'name', '')}"
+
+
+def _vc(vc: NetVConnection) -> str:
+    assert isinstance(vc, RecordedVC)
+    return f"{vc.number}"
+
+
+def _plain(args: tuple[object, ...]) -> str:
+    """Arguments that have a text of their own: that of an object may hold its address."""
+    kinds = (str, bytes, int, float, bool, type(None))
+    return " ".join(repr(arg) if isinstance(arg, kinds) else type(arg).__name__ for arg in args)
+
+
+def _number(listener: Listener) -> int:
+    assert isinstance(listener, RecordedListener)
+    return listener.number
+
+
+def _recorded(command: Command) -> Command:
+    """The same command, whose answers are written down."""
+    match command:
+        case Resolve(outgoing, address):
+            return Resolve(_answered(outgoing), address)
+        case Connect(outgoing, address):
+            return Connect(_answered(outgoing), address)
+        case Hear(outgoing, address):
+            return Hear(_answered(outgoing), address)
+        case Spread(fan):
+            return Spread(cast(Fan, RecordedFan(fan)))
+    return command
+
+
+def _answered(outgoing: Outgoing) -> Outgoing:
+    return cast(Outgoing, RecordedOutgoing(outgoing))

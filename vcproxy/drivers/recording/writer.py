@@ -1,0 +1,114 @@
+"""Writer: appends entries to a log, a frame at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from vcproxy.drivers.recording.entries import Entry, encode
+from vcproxy.drivers.recording.frames import MAGIC, START, VERSION, Octets, frame
+from vcproxy.drivers.recording.header import Header
+
+BUFFER = 64 * 1024
+"""Bytes gathered for one system call: the cost of one is then lost in that of the bytes."""
+
+LONGEST = 64 * 1024
+"""Bytes of a payload that are gathered: a longer turn is cut. So memory is bounded; and that of
+more than 128 KiB would be the system's again each time, which costs as much as all else."""
+
+LARGE = 16 * 1024
+"""A piece of content of so many bytes is written from where it is, and ends its frame."""
+
+
+def _silent(reason: str) -> None:
+    """Nobody wants to know."""
+
+
+class Writer:
+    """Writes a log; nobody but its owner may read the file, for it holds what clients said.
+
+    When nothing more can be written, or `most` bytes are, it says so to `ended` and takes
+    everything from then on for nothing: `open` is False.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        *,
+        most: int = 0,
+        ended: Callable[[str], None] = _silent,
+    ) -> None:
+        """Begin a log, in place of one that is there. `most` 0: no limit. Raises OSError."""
+        self.path = path
+        self.out = bytearray()
+        """The payload of the frame that is being made: encoded entries are appended."""
+        self.open = True
+        self._compress = header.compress
+        self._most = most
+        self._ended = ended
+        self._size = 0
+        self._ready = bytearray(START.pack(MAGIC, VERSION))
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.fchmod(self._fd, 0o600)  # it may have been there
+        self.out += header.pack()
+        self.cut()
+        self.flush()
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry to the present frame."""
+        self.out += encode(entry)
+        if len(self.out) > LONGEST:
+            self.cut()
+
+    def cut(self, tail: Octets = b"") -> None:
+        """End the frame, if there is something in it. `tail`: the last of it, not copied."""
+        if self.out and self.open:
+            pieces = frame([self.out, tail] if tail else [self.out], self._compress)
+            size = sum(map(len, pieces))
+            if self._most and self._size + size > self._most:
+                self._end(f"it has its {self._most} bytes")
+            elif size < BUFFER:
+                self._size += size
+                for piece in pieces:
+                    self._ready += piece
+                if len(self._ready) > BUFFER:
+                    self.flush()
+            else:
+                self._size += size
+                self._write([self._ready, *pieces])
+                self._ready.clear()
+        self.out.clear()
+
+    def flush(self) -> None:
+        """Write the whole frames to the file."""
+        if self._ready:
+            self._write([self._ready])
+            self._ready.clear()
+
+    def _write(self, pieces: list[Octets]) -> None:
+        try:
+            left = sum(map(len, pieces))
+            count = os.writev(self._fd, pieces)
+            while count < left:  # the disk is full, or nearly
+                pieces = [memoryview(b"".join(pieces))[count:]]
+                left -= count
+                count = os.write(self._fd, pieces[0])
+        except OSError as error:
+            self._end(os.strerror(error.errno or 0).lower())
+
+    def close(self) -> None:
+        """End the log."""
+        self.cut()
+        self.flush()
+        if self.open:
+            self.open = False
+            os.close(self._fd)
+
+    def _end(self, reason: str) -> None:
+        if self.open:
+            self.open = False
+            self.flush()  # of no use on a full disk, and harmless
+            os.close(self._fd)
+            self._ended(f"{self.path}: recording has ended: {reason}")

@@ -1,0 +1,66 @@
+"""Hosts: where the listeners of a running proxy are, by the driver that accepts for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.recording.values import Failure
+
+if TYPE_CHECKING:
+    from vcproxy.config import schema
+    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.recording.entries import Listening
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.listener import Listener
+
+
+class EpollHost:
+    """A host on sockets. See Host."""
+
+    def __init__(self, driver: EpollDriver) -> None:
+        self._driver = driver
+        self.unlisten = driver.unlisten
+        self.hand_over = driver.hand_over
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """See Host."""
+        return self._driver.listen(address, listener)
+
+    def server_tls(self, tls: schema.ListenerTls) -> object:
+        """See Host."""
+        from vcproxy.drivers.tls_context import Identity, server_context
+
+        names = {name: Identity(pair.certificate, pair.key) for name, pair in tls.names.items()}
+        return server_context(
+            tls.certificate, tls.key, client_ca=tls.client_ca, alpn=tls.alpn, names=names
+        )
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """See Host."""
+        from vcproxy.drivers.tls_context import client_context
+
+        return client_context(ca=tls.ca, verify=tls.verify)
+
+
+class RecordedHost(EpollHost):
+    """The same; it remembers what it has answered."""
+
+    def __init__(self, driver: EpollDriver) -> None:
+        super().__init__(driver)
+        self._answers: list[Listening] = []
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """See Host."""
+        number: int = listener.number  # type: ignore[attr-defined]
+        try:
+            real = super().listen(address, listener)
+        except OSError as error:
+            self._answers.append((number, listener.name, str(address), Failure.of(error)))
+            raise
+        self._answers.append((number, listener.name, str(address), str(real)))
+        return real
+
+    def answers(self) -> tuple[Listening, ...]:
+        """What it has answered since it was asked for that last."""
+        answers, self._answers = tuple(self._answers), []
+        return answers

@@ -1,0 +1,116 @@
+"""Recording: a running proxy's log, from its first call into the engine to its last."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import re
+import sys
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.recording.entries import Serve, Signalled, Stopped
+from vcproxy.drivers.recording.header import Header
+from vcproxy.drivers.recording.recorder import RecordingEngine
+from vcproxy.drivers.recording.writer import Writer
+from vcproxy.hosts import RecordedHost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from vcproxy.business.program import Signal
+    from vcproxy.config.loader import Configuration
+    from vcproxy.config.schema import Record
+    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.engine.engine import Log
+    from vcproxy.engine.iobuffer import Block
+
+FLUSH_S = 0.25
+"""How often the log goes to its file: what a process that is killed loses of it at most."""
+
+HASH_SEED = "PYTHONHASHSEED"
+
+
+def with_hash_seed(seed: str | None = None) -> None:
+    """Have the hashes of text be those of a seed (None: of any that is known).
+
+    That is settled when Python starts: where it is another one, the program begins anew.
+    """
+    now = os.environ.get(HASH_SEED, "random")
+    if seed != now and (seed is not None or now == "random"):
+        chosen = seed or str(random.SystemRandom().randrange(1, 1 << 32))
+        environment = {**os.environ, HASH_SEED: chosen}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+class Recording:
+    """What a proxy is made of that is recorded: its engine, and where it listens."""
+
+    def __init__(self, configuration: Configuration, record: Record, log: Log) -> None:
+        """Begin a log. Raises OSError."""
+        seed = random.SystemRandom().getrandbits(64)
+        header = Header(
+            python=platform.python_version(),
+            vcproxy=version("vcproxy"),
+            hash_seed=os.environ.get(HASH_SEED, "random"),
+            seed=seed,
+            file=str(configuration.file.absolute()),
+            configuration=configuration.text,
+            sources=configuration.sources,
+            outputs=record.outputs,
+            compress=record.compress,
+            marks=("redacted",) if record.redact else (),
+        )
+
+        def ended(reason: str) -> None:
+            log("warning", f"{reason}; the proxy goes on, unrecorded")
+
+        self.writer = Writer(record.file, header, most=record.max_size, ended=ended)
+        self.engine = RecordingEngine(
+            "net-0",
+            self.writer,
+            memory=configuration.settings.proxy.memory,
+            seed=seed,
+            log=log,
+            full=record.outputs == "full",
+            redact=_redact(record.redact) if record.redact else None,
+        )
+        self._first: Configuration | None = configuration
+
+    def host(self, driver: EpollDriver) -> RecordedHost:
+        """Where it listens, by a driver of its engine."""
+        self._host = RecordedHost(driver)
+        return self._host
+
+    @contextmanager
+    def serving(self, configuration: Configuration) -> Iterator[None]:
+        """A configuration is about to be applied: note it, with what comes of it."""
+        first = configuration is self._first
+        self._first = None
+        text = None if first else configuration.text
+        sources = None if first else dict(configuration.sources)
+        try:
+            yield
+        finally:
+            self.engine.note(Serve(text, sources, self._host.answers()))
+
+    def signalled(self, signal: Signal) -> None:
+        """Programs are about to hear of a signal."""
+        self.engine.note(Signalled(signal.number, signal.pid))
+
+    def close(self, orderly: bool) -> None:
+        """End the log."""
+        if orderly:
+            self.engine.note(Stopped())
+        self.writer.close()
+
+
+def _redact(patterns: Sequence[str]) -> Callable[[Block], Block]:
+    pattern = re.compile(b"|".join(b"(?:%s)" % one.encode() for one in patterns))
+
+    def redact(data: Block) -> Block:
+        return pattern.sub(lambda match: b"*" * len(match[0]), data)
+
+    return redact

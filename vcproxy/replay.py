@@ -1,0 +1,218 @@
+"""Replay: a recorded run, run again from its log alone: no network, no files, no clock."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vcproxy.business.program import Signal
+from vcproxy.config.loader import Recorded, load
+from vcproxy.config.problem import ConfigError
+from vcproxy.drivers.recording.entries import Listening, Serve, Signalled
+from vcproxy.drivers.recording.reader import Log, LogError
+from vcproxy.drivers.recording.replayer import Comparison, Divergence, ReplayEngine, Replayer
+from vcproxy.drivers.recording.values import Failure
+from vcproxy.drivers.recording.writer import Writer
+from vcproxy.engine.address import Address
+from vcproxy.engine.listener import Listener
+from vcproxy.listeners import Listeners
+from vcproxy.machine.trace import Trace
+
+if TYPE_CHECKING:
+    from vcproxy.config import schema
+    from vcproxy.config.loader import Configuration
+    from vcproxy.engine.engine import Level
+
+__all__ = ["Divergence", "Log", "LogError", "Replay", "replay"]
+
+
+class ReplayHost:
+    """Answers as the host did that was recorded. See Host."""
+
+    def __init__(self) -> None:
+        self.answers: Iterator[Listening] = iter(())
+        self.given: list[Listening] = []
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """See Host."""
+        answer = next(self.answers, None)
+        if answer is None:
+            raise LookupError(f"it listens at {address}")
+        number: int = listener.number  # type: ignore[attr-defined]
+        real = answer[3]
+        self.given.append((number, listener.name, str(address), real))
+        if isinstance(real, Failure):
+            raise real.raised()
+        return Address.parse(real)
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """See Host."""
+
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """See Host."""
+
+    def server_tls(self, tls: schema.ListenerTls) -> object:
+        """See Host: whatever it is, the engine does not look into it."""
+        return tls
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """See Host."""
+        return tls
+
+
+class Replay:
+    """A log, and the proxy that it tells of. `step` is all that can be done with it."""
+
+    def __init__(self, path: Path, *, breaks: str = "", copy: Path | None = None) -> None:
+        """Read the log's beginning. Raises LogError.
+
+        `breaks`: the key of the events before which the debugger is called. `copy`: where to
+        record the replay to.
+        """
+        self.log = Log(path)
+        header = self.log.header
+        if "cut" in header.marks:
+            raise LogError(
+                f"{path}: parts of it were cut out, so it cannot be replayed as it was; "
+                "replay it with --plugin"
+            )
+        self._file = Path(header.file)
+        try:
+            self._copy = None if copy is None else Writer(copy, header)
+        except OSError as error:
+            raise LogError(f"cannot record to {copy}: {error.strerror}") from None
+        sheet = Comparison(self._copy)
+        self.engine = ReplayEngine(
+            "net-0",
+            sheet,
+            memory=self._configuration(header.configuration, header.sources).settings.proxy.memory,
+            seed=header.seed,
+            log=_silent,
+            full=header.outputs == "full",
+        )
+        self.engine.breaks = breaks
+        self._host = ReplayHost()
+        self._listeners = Listeners(self._host, [self.engine], _unwritten)
+        self._replayer = Replayer(self.log, self.engine, sheet, self)
+        self.step: Callable[[], bool] = self._replayer.step
+        """Make the next call that was recorded; False at the end. Raises Divergence, LogError."""
+
+    @property
+    def done(self) -> int:
+        """The number of the last step."""
+        return self._replayer.done
+
+    @property
+    def offset(self) -> int:
+        """Where in the log that was, in bytes."""
+        return self._replayer.offset
+
+    def close(self) -> None:
+        """End the recording of the replay, if there is one."""
+        if self._copy is not None:
+            self._copy.close()
+
+    # -- what the replayer calls -------------------------------------------------------------
+
+    def serve(self, entry: Serve) -> Serve:
+        """Apply a configuration as it was applied."""
+        header = self.log.header
+        configuration = (
+            self._configuration(header.configuration, header.sources)
+            if entry.configuration is None or entry.sources is None
+            else self._configuration(entry.configuration, entry.sources)
+        )
+        self._host.answers = iter(entry.listening)
+        self._host.given = []
+        try:
+            self._listeners.apply(configuration)
+        except OSError:
+            pass  # as it was: what was answered says so
+        return entry._replace(listening=tuple(self._host.given))
+
+    def signalled(self, entry: Signalled) -> None:
+        """Tell programs of a signal."""
+        self._listeners.programs.tell(Signal(entry.number, entry.pid))
+
+    def _configuration(self, text: str, sources: object) -> Configuration:
+        assert isinstance(sources, dict)
+        try:
+            return load(self._file, Recorded(text, sources))
+        except ConfigError as error:
+            raise LogError(f"{self.log.path}: its configuration does not load:\n{error}") from None
+
+
+def differences(log: Log) -> list[str]:
+    """What is not as it was when a log was recorded, in words: a replay may part from it."""
+    header = log.header
+    now = {
+        "Python": (header.python, platform.python_version()),
+        "vcproxy": (header.vcproxy, version("vcproxy")),
+    }
+    return [
+        f"it was recorded with {what} {then}, and this is {here}"
+        for what, (then, here) in now.items()
+        if then != here
+    ]
+
+
+class Bar:
+    """How far a replay has come, on a terminal."""
+
+    WIDTH = 30
+    EVERY = 1000
+    """Steps between two looks: a replay takes some microseconds for each."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._shown = sys.stderr.isatty()
+
+    def show(self) -> None:
+        """Draw it anew."""
+        if self._shown:
+            part = self._replay.offset / max(self._replay.log.size, 1)
+            bar = "#" * int(self.WIDTH * part)
+            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] step {self._replay.done}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Leave the line as if nothing had been there."""
+        if self._shown:
+            sys.stderr.write("\r\033[K")
+
+
+def replay(
+    path: Path, *, until: int = 0, trace: str = "", breaks: str = "", copy: Path | None = None
+) -> str:
+    """Replay a log to its end, or until a step; return what there is to say of it.
+
+    `trace`: the machines whose events are printed. Raises LogError, Divergence.
+    """
+    run = Replay(path, breaks=breaks, copy=copy)
+    for difference in differences(run.log):
+        print(f"{path}: {difference}", file=sys.stderr)
+    bar = Bar(run)
+    told = Trace(lambda received: print(f"step {run.done}: {received}"), trace)
+    try:
+        with told if trace else nullcontext():
+            while (not until or run.done < until) and run.step():
+                if not run.done % Bar.EVERY:
+                    bar.show()
+    finally:
+        bar.clear()
+        run.close()
+    ended = "; its last turn was never finished" if run.log.truncated else ""
+    return f"{path}: {run.done} steps, all as recorded{ended}"
+
+
+def _silent(level: Level, text: str, error: Exception | None = None) -> None:
+    """What the log said is no part of the replay."""
+
+
+def _unwritten(line: str) -> None:
+    """What programs print is no part of it either."""
