@@ -1,0 +1,52 @@
+"""Literal: bytes as Python writes them, folded to lines, what is repeated said once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+WIDTH = 72
+"""Of a line of a literal: with its indentation it stays below 100."""
+
+SEARCHED = 1 << 20
+"""Bytes in which repetitions are looked for: each takes a look at 64 lengths of them."""
+
+_REPEATED = re.compile(rb"(.{1,64}?)\1{15,}", re.DOTALL)
+
+
+def literal(data: bytes, indent: str = "    ") -> str:
+    """An expression that makes these bytes, in brackets where it is more than one line.
+
+    Lines after the first are indented, as the line is that it begins in.
+    """
+    inner = f"\n{indent}    "
+    parts = [
+        f"{piece!r} * {times}" if times > 1 else inner.join(_folded(piece))
+        for piece, times in _pieces(data)
+    ]
+    whole = f"{inner}+ ".join(parts)
+    return f"({inner}{whole}\n{indent})" if "\n" in whole else whole
+
+
+def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield its parts, each with how often it comes there."""
+    at = 0
+    for match in _REPEATED.finditer(data, 0, SEARCHED):
+        unit = match[1]
+        times = len(match[0]) // len(unit)
+        if len(match[0]) <= WIDTH:
+            continue
+        if at < match.start():
+            yield data[at : match.start()], 1
+        yield unit, times
+        at = match.end()
+    if at < len(data) or not data:
+        yield data[at:], 1
+
+
+def _folded(data: bytes) -> Iterator[str]:
+    """Yield literals of a line each, which end where lines of the text do."""
+    for line in data.splitlines(keepends=True) or [b""]:
+        step = max(WIDTH * len(line) // len(repr(line)), 1)
+        for at in range(0, max(len(line), 1), step):
+            yield repr(line[at : at + step])
