@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import duration
 from vcproxy.logs.span import Span
@@ -18,8 +19,6 @@ from vcproxy.logs.span import Span
 if TYPE_CHECKING:
     from vcproxy.logs.conversations import Conversations
     from vcproxy.logs.telling import Reading, Telling
-
-R = TypeVar("R", bound="Reading")
 
 ABOUT = """\
 Look at what --record has written, cut it, redact it, make a test of it.
@@ -198,9 +197,12 @@ def _stat(chosen: argparse.Namespace) -> None:
     from vcproxy.logs.stat import stat
     from vcproxy.logs.telling import Reading
 
-    with _refusals(), _reading(Reading(chosen.log)) as (reading, shown):
-        for line in stat(reading, shown):
-            print(line)
+    with _refusals():
+        reading = Reading(chosen.log)
+        with _bar(reading) as shown:
+            for line in stat(reading, shown):
+                print(line)
+        _judge(reading)
 
 
 def _cut(chosen: argparse.Namespace) -> None:
@@ -228,11 +230,17 @@ def _redact(chosen: argparse.Namespace) -> None:
     from vcproxy.logs.redact import redact
     from vcproxy.logs.telling import Reading
 
-    with _telling(chosen.log, chosen.out) as (telling, shown):
-        conversations = _read(telling, shown).vcs() if telling.sound else ()
-    with _refusals(), _reading(Reading(chosen.log)) as (reading, shown):
-        count = redact(reading, chosen.pattern, conversations, chosen.out, shown)
+    with _refusals():
+        telling = _opened(chosen.log, chosen.out)
+        reading: Reading = telling
+        with _bar(telling) as shown:
+            conversations = _read(telling, shown).vcs()
+        if not telling.sound:  # it does not replay here, or is broken: what can be read is redacted
+            reading, conversations = Reading(chosen.log), ()
+        with _bar(reading) as shown:
+            count = redact(reading, chosen.pattern, conversations, chosen.out, shown)
         print(f"{chosen.out}: {count} {'match' if count == 1 else 'matches'} made x")
+        _judge(reading)
 
 
 def _to_test(chosen: argparse.Namespace) -> None:
@@ -255,37 +263,48 @@ def _to_test(chosen: argparse.Namespace) -> None:
 
 @contextmanager
 def _telling(log: Path, out: Path | None = None) -> Iterator[tuple[Telling, Callable[[], None]]]:
-    """A log to be retold, by a Python with the hash seed that it was recorded with."""
+    """A log to be retold; at the end it is said what was wrong with it."""
+    with _refusals():
+        telling = _opened(log, out)
+        with _bar(telling) as shown:
+            yield telling, shown
+        _judge(telling)
+
+
+def _opened(log: Path, out: Path | None) -> Telling:
+    """A log, by a Python with the hash seed that it was recorded with."""
     from vcproxy.logs.telling import Telling
     from vcproxy.recording import with_hash_seed
 
+    telling = Telling(log)
     if out is not None and out.exists() and out.samefile(log):
         raise Failed(f"{out} is the log itself: write to another file")
-    with _refusals():
-        telling = Telling(log)
-        with_hash_seed(telling.log.header.hash_seed)
-        with _reading(telling) as both:
-            yield both
+    with_hash_seed(telling.log.header.hash_seed)
+    return telling
 
 
 @contextmanager
-def _reading(reading: R) -> Iterator[tuple[R, Callable[[], None]]]:
-    """Read a log with a bar on the terminal; then say what was wrong with it."""
+def _bar(reading: Reading) -> Iterator[Callable[[], None]]:
+    """Show how far it is, where that is a terminal; yields what is to be called now and then."""
     from vcproxy.replay import Bar
 
     bar = Bar(reading)
-    steps = 0
+    calls = 0
 
     def shown() -> None:
-        nonlocal steps
-        steps += 1
-        if not steps % Bar.EVERY:
+        nonlocal calls
+        calls += 1
+        if not calls % Bar.EVERY:
             bar.show()
 
     try:
-        yield reading, shown
+        yield shown
     finally:
         bar.clear()
+
+
+def _judge(reading: Reading) -> None:
+    """Say what was wrong with a log, if anything was."""
     if not reading.sound:
         raise Failed(reading.problem)
     if reading.problem:
@@ -301,8 +320,9 @@ def _refusals() -> Iterator[None]:
         yield
     except (LogError, NoConversation) as error:
         raise Failed(error) from None
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError:  # as `head` does: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except OSError as error:
         raise Failed(f"{error.filename}: {error.strerror}") from None
 

@@ -136,6 +136,7 @@ class Conversations:
                 text = " ".join(filter(None, (sni, alpn, certificate)))
                 yield Happening(told, talk, who, "secures", text)
             case e.Connected(_, _, peer):
+                talk.servers.setdefault(who, peer)
                 yield Happening(told, talk, who, "connected", peer)
             case e.Refused(_, error) | e.Resolved(_, _, Failure() as error):
                 yield Happening(told, talk, who, "refused", str(error))

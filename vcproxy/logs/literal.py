@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 WIDTH = 72
-"""Of a line of a literal: with its indentation it stays below 100."""
+"""Of a line of a literal: in a test it stays below 100."""
 
 SEARCHED = 1 << 20
 """Bytes in which repetitions are looked for: each takes a look at 64 lengths of them."""
@@ -14,18 +14,26 @@ SEARCHED = 1 << 20
 _REPEATED = re.compile(rb"(.{1,64}?)\1{15,}", re.DOTALL)
 
 
-def literal(data: bytes, indent: str = "    ") -> str:
-    """An expression that makes these bytes, in brackets where it is more than one line.
-
-    Lines after the first are indented, as the line is that it begins in.
-    """
-    inner = f"\n{indent}    "
+def literal(data: bytes) -> str:
+    """An expression that makes these bytes; where it is more than one line, in brackets."""
+    pieces = list(_pieces(data))
+    parts = [quoted(piece) + (f" * {times}" if times > 1 else "") for piece, times in pieces]
+    if len(line := " + ".join(parts)) <= WIDTH:
+        return line
     parts = [
-        f"{piece!r} * {times}" if times > 1 else inner.join(_folded(piece))
-        for piece, times in _pieces(data)
+        part if times > 1 else "\n    ".join(_folded(piece))
+        for part, (piece, times) in zip(parts, pieces, strict=True)
     ]
-    whole = f"{inner}+ ".join(parts)
-    return f"({inner}{whole}\n{indent})" if "\n" in whole else whole
+    whole = "\n    + ".join(parts)
+    return f"(\n    {whole}\n)" if "\n" in whole else whole
+
+
+def quoted(value: object) -> str:
+    """A value as Python writes it, bytes and text in the quotes that people prefer."""
+    shown = repr(value)
+    if isinstance(value, bytes | str) and '"' not in shown and "\\'" not in shown:
+        return shown.replace("'", '"')
+    return shown
 
 
 def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
@@ -49,4 +57,4 @@ def _folded(data: bytes) -> Iterator[str]:
     for line in data.splitlines(keepends=True) or [b""]:
         step = max(WIDTH * len(line) // len(repr(line)), 1)
         for at in range(0, max(len(line), 1), step):
-            yield repr(line[at : at + step])
+            yield quoted(line[at : at + step])

@@ -7,13 +7,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from vcproxy.drivers.recording import entries as e
 from vcproxy.drivers.recording.redaction import Search, blot, redacted
 from vcproxy.drivers.recording.values import Failure, Record, Value
 from vcproxy.drivers.recording.writer import Writer
-from vcproxy.logs.telling import Reading
+from vcproxy.logs.telling import Reading, Telling
 
 Patterns: TypeAlias = Sequence[re.Pattern[bytes]]
 Shown: TypeAlias = Callable[[], None]
@@ -37,26 +37,30 @@ def redact(
 ) -> int:
     """Write a log with x for what matches, in what was said and in what calls have answered.
 
-    Digests of what the proxy sent are left out: they would tell short secrets. `conversations`:
-    what the header says of them. Returns how many matches there were. Raises OSError.
+    Digests of what the proxy sent are left out: they would tell short secrets. What a Telling has
+    told stands there in full, redacted. `conversations`: what the header says of them.
+    Returns how many matches there were. Raises OSError.
     """
-    full = reading.log.header.outputs == "full"
+    full = isinstance(reading, Telling) or reading.log.header.outputs == "full"
     spans: dict[Way, list[tuple[int, int]]] = defaultdict(list)
     for way, span in _search(reading, patterns, full, shown):
         spans[way].append(span)
     found = {way: deque(sorted(each)) for way, each in spans.items()}
     header = reading.log.header.marked("redacted")
-    writer = Writer(out, replace(header, conversations=conversations))
+    outputs: Literal["full", "digest"] = "full" if full else "digest"
+    writer = Writer(out, replace(header, outputs=outputs, conversations=conversations))
     place: dict[Way, int] = defaultdict(int)
     nothing: deque[tuple[int, int]] = deque()
-    for frame in reading.frames():
-        for entry in frame.entries:
-            data = bytearray(getattr(entry, "data", None) or b"")
-            for way, size in _pieces(entry, full):
-                _blot(data, size, place[way], found.get(way, nothing))
-                place[way] += size
-            writer.add(_without(entry, bytes(data), patterns))
-        writer.cut()
+    number = 0
+    for _, frame, _, entry, *_ in reading:
+        if frame != number:
+            writer.cut()
+            number = frame
+        data = bytearray(getattr(entry, "data", None) or b"")
+        for way, size in _pieces(entry, full):
+            _blot(data, size, place[way], found.get(way, nothing))
+            place[way] += size
+        writer.add(_without(entry, bytes(data), patterns))
         shown()
     writer.close()
     return sum(map(len, spans.values()))
@@ -73,14 +77,13 @@ def _search(
             for search in searches.pop(way, ()):
                 yield from ((way, span) for span in search.close())
 
-    for frame in reading.frames():
-        for entry in frame.entries:
-            for way, size in _pieces(entry, full):
-                data: bytes = entry.data[:size]  # type: ignore[union-attr, index]
-                for search in searches[way]:
-                    yield from ((way, span) for span in search.feed(data))
-            if isinstance(entry, e.Gone):
-                yield from close((entry.vc, False), (entry.vc, True))
+    for _, _, _, entry, *_ in reading:
+        for way, size in _pieces(entry, full):
+            data: bytes = entry.data[:size]  # type: ignore[union-attr, index]
+            for search in searches[way]:
+                yield from ((way, span) for span in search.feed(data))
+        if isinstance(entry, e.Gone):
+            yield from close((entry.vc, False), (entry.vc, True))
         shown()
     yield from close(*searches)
 

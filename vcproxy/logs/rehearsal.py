@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from os.path import commonprefix
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Literal, NamedTuple
 
 from vcproxy.config.loader import Configuration
@@ -289,7 +288,8 @@ def _compare(scene: Scene, stage: _Stage) -> None:
         then, now = bytes(scene.heard.get(who, b"")), bytes(stage.heard.get(who, b""))
         lost = who in scene.broken or scene.goes_on
         if not (then == now or (lost and now.startswith(then))):
-            at = len(commonprefix([then, now]))
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(then, now, strict=False))
+            at = sum(1 for _ in same)
             raise Unfit(
                 f"by itself it goes otherwise: from byte {at} on the {who} hears "
                 f"{now[at : at + 40]!r} in the simulation, and heard {then[at : at + 40]!r} then"

@@ -124,6 +124,12 @@ class Reading:
         if self.log.truncated:
             self.problem = f"{self.log.path}: its last turn was never finished, and is left out"
 
+    def __iter__(self) -> Iterator[Told]:
+        """Yield the entries, as they are."""
+        for number, frame in enumerate(self.frames()):
+            for step, entry in enumerate(frame.entries, frame.step):
+                yield Told(step, number, 0.0, entry, 0, 0)
+
     def end(self, problem: str) -> None:
         """It cannot be used from here on."""
         self.problem, self.sound = problem, False
@@ -139,8 +145,10 @@ class Telling(Reading):
         self._replay: WatchedReplay | None = None
         self._calls: dict[int, int] = {}
         self._clients: Iterator[int] = iter(())
+        self._only = 0  # the conversation, if a marked log has but one
 
     def __iter__(self) -> Iterator[Told]:
+        """Yield the entries, with outputs in full, and what they are about."""
         try:
             self._begin()
             yield from self._told()
@@ -166,6 +174,7 @@ class Telling(Reading):
             for vcs in header.conversations:
                 numbers = [number for number in vcs if number]
                 self.conversation_of |= dict.fromkeys(numbers, min(numbers))
+                self._only = 0 if len(header.conversations) > 1 else min(numbers)
         else:
             self._replay = WatchedReplay(self.log.path)
             self.conversation_of = self._replay.engine.conversation_of
@@ -175,18 +184,21 @@ class Telling(Reading):
         begin: float | None = None
         now = 0.0
         replay = self._replay
+        following = 0
         for number, frame in enumerate(self.frames()):
             for step, read in enumerate(frame.entries, frame.step):
                 self.done = step
+                if isinstance(read, e.Accepted):
+                    following = next(self._clients, 0) if replay is None else replay.engine.made + 1
                 entry = read if replay is None else self._replayed(replay, read)
                 vc, conversation = e.vc_of(entry) or 0, 0
                 if isinstance(entry, e.Clock):
                     begin = entry.now if begin is None else begin
                     now = entry.now - begin
                 elif isinstance(entry, e.Accepted):
-                    vc = next(self._clients, 0) if replay is None else replay.engine.made
+                    vc = following
                 elif isinstance(entry, e.Called):
-                    conversation = self._calls.pop(entry.number, 0)
+                    conversation = self._calls.pop(entry.number, self._only)
                 conversation = conversation or self.conversation_of.get(vc, 0)
                 yield Told(step, number, now, entry, vc, conversation)
 
@@ -210,7 +222,7 @@ class Telling(Reading):
         """The conversation that a command belongs to; 0: none."""
         verb, vc, _ = self.of_command(text)
         if verb == "Call":
-            return self._calls.get(int(text.split(" ", 2)[1]), 0)
+            return self._calls.get(int(text.split(" ", 2)[1]), self._only)
         return self.conversation_of.get(vc, 0)
 
 
