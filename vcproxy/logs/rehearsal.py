@@ -134,8 +134,8 @@ class Setting(NamedTuple):
     entry: Listener
     option: str
     """Of the address that the client came in at; empty: the listener's own."""
-    servers: tuple[str, ...] | None
-    """Names of the upstream's servers; None: there is no upstream."""
+    servers: tuple[str, ...]
+    """Names of the upstream's servers; none: there is no upstream."""
     names: dict[str, str]
     """The name of each target."""
     refusing: tuple[str, ...]
@@ -154,7 +154,7 @@ class Setting(NamedTuple):
         both = scene.refusing.keys() & set(scene.targets.values())
         if both:
             raise Unfit(f"{min(both)} has both refused and answered")
-        servers: tuple[str, ...] | None = None
+        servers: tuple[str, ...] = ()
         names = {str(target): str(target) for target in (*scene.targets.values(), *scene.refusing)}
         if entry.upstream:
             addresses = list(map(str, settings.upstream[entry.upstream].servers))
@@ -203,6 +203,8 @@ def rehearse(scene: Scene, setting: Setting, configuration: Configuration) -> li
         stage = _Stage(scene, setting, proxy)
         try:
             transcript = list(stage.play())
+        except Unfit:
+            raise
         except Stuck as error:
             raise Unfit(f"it gets stuck: {error}") from None
         except Exception as error:  # the plugin's

@@ -7,6 +7,7 @@ so is what its commands are answered by.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 from zlib import crc32
@@ -29,7 +30,7 @@ from vcproxy.drivers.recording.recorded import (
     RecordedOutgoing,
     RecordedVC,
 )
-from vcproxy.drivers.recording.values import Failure, NotPlain
+from vcproxy.drivers.recording.values import Failure, NotPlain, Record
 from vcproxy.drivers.recording.varint import double
 from vcproxy.engine.commands import (
     Call,
@@ -155,7 +156,8 @@ class RecordingEngine(Engine):
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
         try:
-            self.note(Called(number, value, None if error is None else Failure.of(error)))
+            plain = Record.of(value) if is_dataclass(value) else value  # a verdict is one
+            self.note(Called(number, plain, None if error is None else Failure.of(error)))
         except NotPlain as reason:
             value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
             self.note(Called(number, None, Failure.of(error)))
