@@ -7,7 +7,6 @@ so is what its commands are answered by.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 from zlib import crc32
@@ -23,14 +22,16 @@ from vcproxy.drivers.recording.entries import (
     Entry,
     Run,
     encode,
+    failure,
 )
+from vcproxy.drivers.recording.frames import Octets
 from vcproxy.drivers.recording.recorded import (
     RecordedFan,
     RecordedListener,
     RecordedOutgoing,
     RecordedVC,
 )
-from vcproxy.drivers.recording.values import Failure, NotPlain, Record
+from vcproxy.drivers.recording.values import Failure, NotPlain, plain
 from vcproxy.drivers.recording.varint import double
 from vcproxy.engine.commands import (
     Call,
@@ -61,8 +62,8 @@ class Sheet(Protocol):
     out: bytearray
     """Encoded entries of the present turn are appended. It stays the same object."""
 
-    def cut(self) -> None:
-        """The turn is over, or long."""
+    def cut(self, tail: Octets = b"") -> None:
+        """The turn is over, or long. `tail`: the last of it, which is not in `out`."""
 
 
 class RecordingEngine(Engine):
@@ -156,8 +157,7 @@ class RecordingEngine(Engine):
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
         try:
-            plain = Record.of(value) if is_dataclass(value) else value  # a verdict is one
-            self.note(Called(number, plain, None if error is None else Failure.of(error)))
+            self.note(Called(number, plain(value), failure(error)))
         except NotPlain as reason:
             value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
             self.note(Called(number, None, Failure.of(error)))
