@@ -117,7 +117,8 @@ class Conversations:
             yield Happening(told, talk, "vcproxy", "calls", text.removeprefix("Call "))
         elif verb in ("ShutdownWrite", "Close"):
             who = talk.who.get(vc, "server")
-            if verb == "Close" and not talk.end:
+            last = who == "client" or "client" not in talk.who.values()
+            if verb == "Close" and last and not talk.end:
                 talk.end = f"vcproxy {'reset' if rest else 'closed'} the {who}"
             how: Verb = "hears the end" if verb != "Close" else "reset" if rest else "closed"
             yield Happening(told, talk, who, how)

@@ -237,7 +237,7 @@ class _Stage:
                 yield from self._wait(when - at)
                 at = max(at, when)
                 if line.who not in self.peers:
-                    raise Unfit(f"the {line.who} says something, and nobody has connected to it")
+                    raise Unfit(f"by itself it goes otherwise: nobody connects to the {line.who}")
                 yield line
                 self._do(line)
             yield from self._look()

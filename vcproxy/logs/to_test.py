@@ -130,10 +130,17 @@ def _written(
         listener=scene.door,
         imports=_imports(imports),
         constants="\n".join(constants),
-        arguments=", ".join(arguments),
+        arguments=_listed(arguments),
         body=body,
         heard=HEARD if "Peer" in imports["vcproxy.testing"] else "",
     )
+
+
+def _listed(arguments: list[str]) -> str:
+    """The arguments of the simulation, on lines of their own where there are many."""
+    line = ", ".join(arguments)
+    inner = f"\n{STEP}"
+    return line if len(line) <= 60 else f"{inner}{f',{inner}'.join(arguments)},\n    "
 
 
 def _spec(plugin: str, out: Path | None) -> tuple[str, bool]:
