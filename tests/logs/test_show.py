@@ -28,7 +28,7 @@ def test_each_conversation_is_listed(vcproxy: Vcproxy, log: Path) -> None:
     heard = {line[1]: int(line[7]) for line in lines[:4]}
     assert heard == {"front": 43, "orders": 31, "gate": 13, "patience": 9}
     assert lines[0][8] == "the client ended"
-    assert lines[3][8] == "vcproxy closed the client"
+    assert lines[3][8] == "vcproxy ended it"
     assert lines[3][3] == "-"
 
 

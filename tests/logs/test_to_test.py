@@ -129,4 +129,4 @@ def test_a_literal_is_what_it_says(data: bytes) -> None:
     text = literal(data)
     assert eval(text) == data
     assert len(text) < 60 + 12 * len(data)
-    assert max(map(len, text.splitlines())) <= 96
+    assert max(map(len, text.splitlines())) <= 80

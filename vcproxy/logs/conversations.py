@@ -118,9 +118,9 @@ class Conversations:
         elif verb in ("ShutdownWrite", "Close"):
             who = talk.who.get(vc, "server")
             last = who == "client" or "client" not in talk.who.values()
-            if verb == "Close" and last and not talk.end:
-                talk.end = f"vcproxy {'reset' if rest else 'closed'} the {who}"
             how: Verb = "hears the end" if verb != "Close" else "reset" if rest else "closed"
+            if last and not talk.end:
+                talk.end = "vcproxy reset it" if how == "reset" else "vcproxy ended it"
             yield Happening(told, talk, who, how)
 
     def _of(self, told: Told) -> Iterator[Happening]:

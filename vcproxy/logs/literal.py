@@ -54,7 +54,11 @@ def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 def _folded(data: bytes) -> Iterator[str]:
     """Yield literals of a line each, which end where lines of the text do."""
-    for line in data.splitlines(keepends=True) or [b""]:
-        step = max(WIDTH * len(line) // len(repr(line)), 1)
-        for at in range(0, max(len(line), 1), step):
-            yield quoted(line[at : at + step])
+    for line in data.splitlines(keepends=True):
+        at = 0
+        while at < len(line):
+            chunk = line[at : at + WIDTH]
+            while len(shown := quoted(chunk)) > WIDTH:
+                chunk = chunk[: len(chunk) * WIDTH // len(shown)]
+            yield shown
+            at += len(chunk)

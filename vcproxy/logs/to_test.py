@@ -123,7 +123,7 @@ def _written(
         constants += [f"{name} = {literal(data)}" for data, name in payloads.items()]
         imports["vcproxy.testing"].add("Peer")
     return TEST.format(
-        plugin=setting.entry.plugin,
+        plugin=Path(plugin_place(setting.entry.plugin)).stem,
         log=telling.log.path.name,
         number=scene.number,
         client=scene.client or "a client",
