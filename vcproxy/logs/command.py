@@ -57,7 +57,7 @@ some time, or both. It says that it is cut. With `vcproxy replay OUT --plugin FI
 against a plugin; as it was it can be replayed only if all of it is kept.
 
   vcproxy log cut LOG --conversation 7,12 -o two.log
-  vcproxy log cut LOG --from 10m --to 10m30s -o then.log
+  vcproxy log cut LOG --from 10m --to 10.5m -o then.log
 """
 
 REDACT = """\
