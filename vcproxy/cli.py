@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vcproxy.logs import command as log
+
 DESCRIPTION = """\
 A programmable proxy: tunnels move the traffic, small state machines in Python say who may speak.
 
@@ -115,6 +117,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     replay.add_argument(
         "--record", dest="copy", metavar="COPY", type=Path, help="record the replay itself"
     )
+    logs = log.add_to(commands)
     return {
         "": options,
         "run": run,
@@ -122,6 +125,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         "plugin new": new,
         "plugin check": check,
         "replay": replay,
+        **logs,
     }
 
 
@@ -163,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.error("which configuration? name it with -c, as in: vcproxy -c conf/proxy.toml")
     try:
         chosen.act(chosen)
-    except Refusal as error:
+    except (Refusal, log.Failed) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vcproxy.business.program import Signal
 from vcproxy.config.loader import Recorded, load
@@ -68,6 +68,9 @@ class ReplayHost:
 class Replay:
     """A log, and the proxy that it tells of. `step` is all that can be done with it."""
 
+    kind: ClassVar[type[ReplayEngine]] = ReplayEngine
+    """Of its engine."""
+
     def __init__(self, path: Path, *, breaks: str = "", copy: Path | None = None) -> None:
         """Read the log's beginning. Raises LogError.
 
@@ -87,7 +90,7 @@ class Replay:
         except OSError as error:
             raise LogError(f"cannot record to {copy}: {error.strerror}") from None
         sheet = Comparison(self._copy)
-        self.engine = ReplayEngine(
+        self.engine = self.kind(
             "net-0",
             sheet,
             memory=self._configuration(header.configuration, header.sources).settings.proxy.memory,
@@ -161,23 +164,39 @@ def differences(log: Log) -> list[str]:
     ]
 
 
+class Reading(Protocol):
+    """Something that reads a log from its beginning."""
+
+    @property
+    def log(self) -> Log:
+        """Which."""
+
+    @property
+    def done(self) -> int:
+        """The number of the last step."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the log that was, in bytes."""
+
+
 class Bar:
-    """How far a replay has come, on a terminal."""
+    """How far the reading of a log has come, on a terminal."""
 
     WIDTH = 30
     EVERY = 1000
     """Steps between two looks: a replay takes some microseconds for each."""
 
-    def __init__(self, replay: Replay) -> None:
-        self._replay = replay
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._shown = sys.stderr.isatty()
 
     def show(self) -> None:
         """Draw it anew."""
         if self._shown:
-            part = self._replay.offset / max(self._replay.log.size, 1)
+            part = self._reading.offset / max(self._reading.log.size, 1)
             bar = "#" * int(self.WIDTH * part)
-            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] step {self._replay.done}")
+            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] step {self._reading.done}")
             sys.stderr.flush()
 
     def clear(self) -> None:
@@ -207,7 +226,8 @@ def replay(
         bar.clear()
         run.close()
     ended = "; its last turn was never finished" if run.log.truncated else ""
-    return f"{path}: {run.done} steps, all as recorded{ended}"
+    blind = "; redacted: outputs were not compared" if "redacted" in run.log.header.marks else ""
+    return f"{path}: {run.done} steps, all as recorded{blind}{ended}"
 
 
 def _silent(level: Level, text: str, error: Exception | None = None) -> None:
