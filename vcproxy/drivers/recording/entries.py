@@ -70,8 +70,10 @@ class Came(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """`engine.accepted(...)`: the VC has the next number."""
+    """`engine.accepted(...)`."""
 
+    vc: int
+    """The number that the VC was given."""
     listener: int
     peer: str
     secure: bool
@@ -190,6 +192,10 @@ class Resolved(NamedTuple):
     """`outgoing.resolved(addresses, error)`, of the VC that it is for."""
 
     vc: int
+    client: int
+    """The client in whose conversation it was asked for; 0: in none."""
+    target: str
+    """The address that was asked for."""
     addresses: tuple[str, ...]
     error: Failure | None
 
@@ -228,6 +234,8 @@ class Called(NamedTuple):
     """`engine.called(number, value, error)`."""
 
     number: int
+    asked: str
+    """The function's name, and its arguments."""
     value: Value
     error: Failure | None
 
