@@ -69,7 +69,7 @@ class SimDriver:
         self._phantom = phantom
         self._timeline = network.timeline
         self._trace = trace
-        self._listening: dict[Listener, _Accepting | SimSources] = {}
+        self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
         self._attempts: dict[NetVConnection, Connect | Resolve] = {}
         self._answers: deque[Callable[[], None]] = deque()
         self._dealt = 0
@@ -148,13 +148,12 @@ class SimDriver:
             accepting = SimSources(self, self._network.post.bind(address), listener)
         else:
             accepting = _Accepting(self, self._network.listen(address), listener)
-        self._listening[listener] = accepting
+        self._listening.setdefault(listener, []).append(accepting)
         return accepting.address
 
     def unlisten(self, listener: Listener) -> None:
         """Accept no more for a listener. Its connections live on."""
-        accepting = self._listening.pop(listener, None)
-        if accepting is not None:
+        for accepting in self._listening.pop(listener, ()):
             accepting.close()
 
     def unbind(self, acceptor: Acceptor) -> None:
@@ -315,10 +314,10 @@ class SimDriver:
             source.bridged_out.stop()
 
     def _resume_accept(self, command: ResumeAccept) -> None:
-        accepting = self._listening.get(command.listener)
-        if isinstance(accepting, _Accepting):
-            accepting.paused = False
-            self.accept(accepting)
+        for accepting in self._listening.get(command.listener, ()):
+            if isinstance(accepting, _Accepting):
+                accepting.paused = False
+                self.accept(accepting)
 
 
 class _Accepting:
