@@ -39,7 +39,7 @@ def with_hash_seed(seed: str | None = None) -> None:
     That is settled when Python starts: where it is another one, the program begins anew.
     """
     now = os.environ.get(HASH_SEED, "random")
-    if now == "random" or (seed is not None and now != seed):
+    if seed != now and (seed is not None or now == "random"):
         chosen = seed or str(random.SystemRandom().randrange(1, 1 << 32))
         environment = {**os.environ, HASH_SEED: chosen}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

@@ -162,22 +162,20 @@ def differences(log: Log) -> list[str]:
 
 
 class Bar:
-    """How far a replay has come, on a terminal."""
+    """How far something has come, on a terminal."""
 
     WIDTH = 30
     EVERY = 1000
     """Steps between two looks: a replay takes some microseconds for each."""
 
-    def __init__(self, replay: Replay) -> None:
-        self._replay = replay
+    def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
 
-    def show(self) -> None:
-        """Draw it anew."""
+    def show(self, part: float, text: str = "") -> None:
+        """Draw it anew, with this part of it done, 0 to 1."""
         if self._shown:
-            part = self._replay.offset / max(self._replay.log.size, 1)
             bar = "#" * int(self.WIDTH * part)
-            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] step {self._replay.done}")
+            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] {text}")
             sys.stderr.flush()
 
     def clear(self) -> None:
@@ -196,13 +194,13 @@ def replay(
     run = Replay(path, breaks=breaks, copy=copy)
     for difference in differences(run.log):
         print(f"{path}: {difference}", file=sys.stderr)
-    bar = Bar(run)
+    bar = Bar()
     told = Trace(lambda received: print(f"step {run.done}: {received}"), trace)
     try:
         with told if trace else nullcontext():
             while (not until or run.done < until) and run.step():
                 if not run.done % Bar.EVERY:
-                    bar.show()
+                    bar.show(run.offset / max(run.log.size, 1), f"step {run.done}")
     finally:
         bar.clear()
     ended = "; its last turn was never finished" if run.log.truncated else ""

@@ -71,7 +71,7 @@ class SimDriver:
         self._trace = trace
         self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
         self._attempts: dict[NetVConnection, Connect | Resolve] = {}
-        self._answers: deque[Callable[[], None]] = deque()
+        self._answers: deque[Callable[[], object]] = deque()
         self._dealt = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
@@ -132,7 +132,7 @@ class SimDriver:
         if self._trace is not None:
             self._trace.append((self._timeline.now, self.engine.name, call, vc.name, detail))
 
-    def answer(self, span: Span, call: Callable[[], None]) -> None:
+    def answer(self, span: Span, call: Callable[[], object]) -> None:
         """Have a call made in a turn, after a while."""
         self._timeline.after(self._network.span(span), partial(self._answers.append, call))
 
@@ -179,13 +179,14 @@ class SimDriver:
                 adopt = partial(driver.adopt, listener, backlog.popleft(), tls)
                 driver.answer((0.0, 0.0), adopt)
 
-    def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> None:
+    def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> NetVConnection:
         """Own an accepted endpoint from now on."""
         port = SimPort(self, over(endpoint, tls, self._timeline, server_side=True))
         port.vc = self.engine.accepted(listener, port, endpoint.peer, secure=tls is not None)
         self.note("accepted", port.vc)
         port.shake_hands()
         self.woken[port] = None
+        return port.vc
 
     # -- commands ----------------------------------------------------------------------------
 
