@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -99,6 +99,8 @@ class Replay:
         self._host = ReplayHost()
         self._listeners = Listeners(self._host, [self.engine], _unwritten)
         self._replayer = Replayer(self.log, self.engine, sheet, self)
+        self.step: Callable[[], bool] = self._replayer.step
+        """Make the next call that was recorded; False at the end. Raises Divergence, LogError."""
 
     @property
     def done(self) -> int:
@@ -110,12 +112,10 @@ class Replay:
         """Where in the log that was, in bytes."""
         return self._replayer.offset
 
-    def step(self) -> bool:
-        """Make the next call that was recorded; False at the end. Raises Divergence, LogError."""
-        more = self._replayer.step()
-        if not more and self._copy is not None:
+    def close(self) -> None:
+        """End the recording of the replay, if there is one."""
+        if self._copy is not None:
             self._copy.close()
-        return more
 
     # -- what the replayer calls -------------------------------------------------------------
 
@@ -203,6 +203,7 @@ def replay(
                     bar.show(run.offset / max(run.log.size, 1), f"step {run.done}")
     finally:
         bar.clear()
+        run.close()
     ended = "; its last turn was never finished" if run.log.truncated else ""
     return f"{path}: {run.done} steps, all as recorded{ended}"
 

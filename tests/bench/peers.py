@@ -256,6 +256,14 @@ socat TCP-LISTEN:$server,bind=127.0.0.1,fork,backlog=1024 \\
 exec socat TCP-LISTEN:$listen,bind=127.0.0.1 SYSTEM:'exec tee *.sink >/dev/null',nofork
 """
 
+RECORD = """\
+
+[record]
+file = "$scratch/log"
+max_size = "0B"
+"""
+
+RECORDED = ("bulk", "trips-50")
 FANS = ("fan-8", "fan-100")
 LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
 STALLS = ("stalled", "stalled-memory")
@@ -274,6 +282,11 @@ def service(plugin: str, options: str) -> tuple[Peer, Peer]:
             only=(plugin,),
         ),
     )
+
+
+def vcproxy_recording(name: str, only: tuple[str, ...]) -> Peer:
+    ours = vcproxy(name, "false", only)
+    return replace(ours, config=ours.config + RECORD)
 
 
 def vcproxy_relay(name: str, framing: str, on_lag: str, only: tuple[str, ...]) -> Peer:
@@ -328,7 +341,8 @@ PEERS = {
     peer.name: peer
     for peer in (
         vcproxy("vcproxy", "true"),
-        vcproxy("vcproxy-copy", "false", only=("bulk",)),
+        vcproxy("vcproxy-copy", "false", RECORDED),
+        vcproxy_recording("vcproxy-recording", RECORDED),
         haproxy("haproxy"),
         haproxy("haproxy-256k", "tune.bufsize 262144", only=("bulk", "idle")),
         Peer("nginx", ("nginx", "-p", "$scratch", "-c", "$config"), NGINX, ("nginx", "-v")),

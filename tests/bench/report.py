@@ -72,6 +72,9 @@ GOALS = (
         for sinks in (8, 100)
         for limit, against in ((1.1, "copy-loop"), (1, "ncat"), (1, "socat-tee"))
     ),
+    # From the issue that ordered recordings: beside the same without one, and unbridged.
+    Goal("trips-50", 1.5, "vcproxy-copy", peer="vcproxy-recording"),
+    Goal("bulk", 2, "vcproxy-copy", peer="vcproxy-recording"),
     Goal("lines-1000", 1.3, "vcproxy-lines", peer="vcproxy-lines", as_in="lines-10"),
     # The others keep their rate within 5 %; the stalled one holds no more than its max_lag.
     *(

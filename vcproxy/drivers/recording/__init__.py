@@ -6,7 +6,7 @@
   first entry, `offset` in the file, `size` there, `entries`), `.steps()` over (step, entry), and
   afterwards `.truncated`. Raises `reader.LogError`, worded for people.
 - `entries`: one NamedTuple for each driver call. `entries.vc_of(entry)` is the number of the VC
-  that an entry is about, or None; `entries.encode(entry)` and `entries.decode(octets)`.
+  that an entry is about, or None; `entries.encode(entry)` and `entries.decode(cursor)`.
 - `writer.Writer(path, header)`: `.add(entry)`, `.cut()` where a frame ends, `.close()`. What is
   read from a log and added to a writer in the same frames makes the same file.
 - `values`: plain data; `values.Failure` stands for an exception, `values.Record` for a verdict.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
 
 from vcproxy.drivers.recording.values import Failure, Value, pack, unpack
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets, counted, double, text, varint
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor, counted, double, text, varint
 
 Short: TypeAlias = tuple[tuple[int, int], ...]
 """Of a fan: the VCs that did not take all, and how many bytes each took."""
@@ -295,14 +295,14 @@ Entry: TypeAlias = (
 KINDS: tuple[type[Entry], ...] = Entry.__args__
 
 _Write: TypeAlias = Callable[[Any], bytes]
-_Read: TypeAlias = Callable[[Octets], Any]
+_Read: TypeAlias = Callable[[Cursor], Any]
 
 _FORMS: dict[object, tuple[_Write, _Read]] = {
-    int: (varint, Octets.varint),
-    bool: (lambda flag: b"\1" if flag else b"\0", lambda octets: bool(octets.octet())),
-    float: (double, Octets.double),
-    str: (text, Octets.text),
-    bytes: (counted, Octets.counted),
+    int: (varint, Cursor.varint),
+    bool: (lambda flag: b"\1" if flag else b"\0", lambda cursor: bool(cursor.octet())),
+    float: (double, Cursor.double),
+    str: (text, Cursor.text),
+    bytes: (counted, Cursor.counted),
 }
 _OTHERS: tuple[_Write, _Read] = (pack, unpack)
 
@@ -317,6 +317,9 @@ _WRITERS = {
 }
 _READERS = [(kind, [read for _, read in _forms(kind)]) for kind in KINDS]
 
+PASSED = KINDS.index(Passed)
+_new = tuple.__new__
+
 OPCODES = {kind: varint(number) for number, kind in enumerate(KINDS)}
 """How each kind begins."""
 
@@ -327,15 +330,36 @@ def encode(entry: Entry) -> bytes:
     return opcode + b"".join([write(value) for write, value in zip(writers, entry, strict=True)])
 
 
-def decode(octets: Octets) -> Entry:
+def decode(cursor: Cursor) -> Entry:
     """Read the entry that comes next. Raises BrokenOctets."""
-    number = octets.octet()
+    number = cursor.octet()
+    if number == PASSED:
+        return decode_passed(cursor)
     try:
         kind, readers = _READERS[number]
     except IndexError:
         raise BrokenOctets(f"{number} begins no entry") from None
-    entry: Entry = kind._make([read(octets) for read in readers])
+    entry: Entry = kind._make([read(cursor) for read in readers])
     return entry
+
+
+def decode_passed(cursor: Cursor) -> Passed:
+    """What most logs mostly consist of, behind its opcode: by hand, in half the time."""
+    octets, place = cursor.data, cursor.place
+    try:
+        vc, sink, taken, shared, size = octets[place : place + 5]
+        if vc < 128 and sink < 128 and taken < 128 and size < 128:
+            place += 5
+        else:
+            vc, sink, taken = cursor.varint(), cursor.varint(), cursor.varint()
+            shared, size = cursor.octet(), cursor.varint()
+            place = cursor.place
+    except ValueError:
+        raise BrokenOctets("something is missing at its end") from None
+    cursor.place = end = place + size
+    if end > len(octets):
+        raise BrokenOctets("something is missing at its end")
+    return _new(Passed, (vc, sink, taken, shared != 0, octets[place:end]))
 
 
 def vc_of(entry: Entry) -> int | None:

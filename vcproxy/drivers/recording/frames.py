@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Final
+from typing import Final, TypeAlias
+
+Octets: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC: Final = b"vcproxy\0"
 VERSION: Final = 1
@@ -28,15 +30,19 @@ class BrokenFrame(ValueError):
     """A frame is not what was written."""
 
 
-def frame(payload: bytes | bytearray, compress: bool = False) -> tuple[bytes, bytes | bytearray]:
-    """What is to be written for a payload, in two pieces."""
+def frame(pieces: list[Octets], compress: bool = False) -> list[Octets]:
+    """What is to be written for a payload, which may come in pieces."""
     flag = 0
     if compress:
-        smaller = zlib.compress(payload, level=1)
-        if len(smaller) < len(payload):
-            payload, flag = smaller, _COMPRESSED
-    begin = struct.pack("<II", len(payload) | flag, zlib.crc32(payload))
-    return begin + struct.pack("<I", zlib.crc32(begin)), payload
+        whole = b"".join(pieces)
+        smaller = zlib.compress(whole, level=1)
+        if len(smaller) < len(whole):
+            pieces, flag = [smaller], _COMPRESSED
+    check = 0
+    for piece in pieces:
+        check = zlib.crc32(piece, check)
+    begin = struct.pack("<II", sum(map(len, pieces)) | flag, check)
+    return [begin + struct.pack("<I", zlib.crc32(begin)), *pieces]
 
 
 def length(head: bytes) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from vcproxy.drivers.recording.values import pack, unpack
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor
 
 Mark = Literal["redacted", "cut"]
 """What was done to a log: it no longer says what was, or not all of it."""
@@ -49,7 +49,7 @@ class Header:
     @classmethod
     def unpack(cls, data: bytes) -> Header:
         """Read it. Raises BrokenOctets."""
-        values = unpack(Octets(data))
+        values = unpack(Cursor(data))
         try:
             return cls(**values)  # type: ignore[arg-type]
         except TypeError as error:

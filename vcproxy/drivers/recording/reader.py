@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -17,7 +17,7 @@ from vcproxy.drivers.recording.frames import (
     payload,
 )
 from vcproxy.drivers.recording.header import Header
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor
 
 
 class LogError(Exception):
@@ -34,8 +34,6 @@ class Frame(NamedTuple):
     size: int
     """Bytes in the file."""
     entries: tuple[Entry, ...]
-    payload: bytes
-    """The entries as they are written."""
 
 
 class Log:
@@ -66,15 +64,25 @@ class Log:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield its frames. Raises LogError."""
-        self.truncated = False
         step = 1
+
+        def reached() -> int:
+            return step
+
+        for offset, size, content in self.payloads(reached):
+            entries = self._entries(content, offset, step)
+            yield Frame(step, offset, size, entries)
+            step += len(entries)
+
+    def payloads(self, step: Callable[[], int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the offset, the size and the undecoded entries of each frame. Raises LogError,
+        with the step that `step` says comes next."""
+        self.truncated = False
         with self._opened() as file:
             offset = file.seek(self._first)
-            while (read := self._frame(file, offset, step)) is not None:
-                entries = self._entries(read, offset, step)
+            while (read := self._frame(file, offset, step())) is not None:
                 end = file.tell()
-                yield Frame(step, offset, end - offset, entries, read)
-                step += len(entries)
+                yield offset, end - offset, read
                 offset = end
 
     def steps(self) -> Iterator[tuple[int, Entry]]:
@@ -116,19 +124,20 @@ class Log:
                 return None
             return payload(head, body)
         except (BrokenFrame, OSError) as error:
-            raise self._broken(offset, step, error) from None
+            raise self.broken(offset, step, error) from None
 
     def _entries(self, read: bytes, offset: int, step: int) -> tuple[Entry, ...]:
-        octets = Octets(read)
+        cursor = Cursor(read)
         entries: list[Entry] = []
         try:
-            while octets.left:
-                entries.append(decode(octets))
+            while cursor.left:
+                entries.append(decode(cursor))
         except BrokenOctets as error:
-            raise self._broken(offset, step + len(entries), error) from None
+            raise self.broken(offset, step + len(entries), error) from None
         return tuple(entries)
 
-    def _broken(self, offset: int, step: int, why: Exception) -> LogError:
+    def broken(self, offset: int, step: int, why: Exception) -> LogError:
+        """Say what is wrong at a place."""
         where = f"step {step}" if step else "its header"
         return LogError(
             f"{self.path}: {where}, at byte {offset}: {why}; the log can be used up to there"

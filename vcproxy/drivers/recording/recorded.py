@@ -36,7 +36,7 @@ from vcproxy.drivers.recording.entries import (
 )
 from vcproxy.drivers.recording.values import Failure, pack
 from vcproxy.drivers.recording.varint import varint
-from vcproxy.drivers.recording.writer import LONGEST
+from vcproxy.drivers.recording.writer import LARGE, LONGEST
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 
@@ -77,10 +77,14 @@ class RecordedVC(NetVConnection):
         if recorder.redact is not None:
             data = recorder.redact(data)
         out = recorder.out
-        out += head + shared + varint(len(data))
-        out += data
-        if len(out) > LONGEST:
-            recorder.sheet.cut()
+        size = len(data)
+        out += head + shared + varint(size)
+        if size >= LARGE:
+            recorder.sheet.cut(data)
+        else:
+            out += data
+            if len(out) > LONGEST:
+                recorder.sheet.cut()
 
     def begin_read(self) -> int:
         """See NetVConnection."""
@@ -170,6 +174,9 @@ class RecordedVC(NetVConnection):
         """See NetVConnection."""
         self.engine.note(Gone(self.number))
         super().gone()
+
+
+RecordedVC.__name__ = RecordedVC.__qualname__ = NetVConnection.__name__  # what logs call it
 
 
 class RecordedListener(Listener):

@@ -24,13 +24,14 @@ from vcproxy.drivers.recording.entries import (
     encode,
     failure,
 )
+from vcproxy.drivers.recording.frames import Octets
 from vcproxy.drivers.recording.recorded import (
     RecordedFan,
     RecordedListener,
     RecordedOutgoing,
     RecordedVC,
 )
-from vcproxy.drivers.recording.values import Failure, NotPlain
+from vcproxy.drivers.recording.values import Failure, NotPlain, plain
 from vcproxy.drivers.recording.varint import double
 from vcproxy.engine.commands import (
     Call,
@@ -61,8 +62,8 @@ class Sheet(Protocol):
     out: bytearray
     """Encoded entries of the present turn are appended. It stays the same object."""
 
-    def cut(self) -> None:
-        """The turn is over, or long."""
+    def cut(self, tail: Octets = b"") -> None:
+        """The turn is over, or long. `tail`: the last of it, which is not in `out`."""
 
 
 class RecordingEngine(Engine):
@@ -169,7 +170,7 @@ class RecordingEngine(Engine):
         """See Engine."""
         asked = self._questions.pop(number, "")
         try:
-            self.note(Called(number, asked, value, failure(error)))
+            self.note(Called(number, asked, plain(value), failure(error)))
         except NotPlain as reason:
             value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
             self.note(Called(number, asked, None, failure(error)))

@@ -11,12 +11,15 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vcproxy.drivers.recording import entries as e
+from vcproxy.drivers.recording.frames import Octets
 from vcproxy.drivers.recording.recorded import RecordedListener, RecordedOutgoing, RecordedVC
 from vcproxy.drivers.recording.recorder import RecordingEngine, text
 from vcproxy.drivers.recording.values import Record
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor
+from vcproxy.drivers.recording.writer import LARGE
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Command, Spread
+from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import label
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from vcproxy.drivers.recording.writer import Writer
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Block
-    from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Ticket
 
 
@@ -56,10 +58,11 @@ class Comparison:
         """Whether the last one was as expected."""
         self._copy = copy
 
-    def cut(self) -> None:
+    def cut(self, tail: Octets = b"") -> None:
         """See Sheet."""
         if self.out:
             self.cuts += 1
+            self.out += tail
             self.same = self.out == self.expected
             if self._copy is not None:
                 self._copy.out += self.out
@@ -155,9 +158,9 @@ class Replayer:
         self._sheet = sheet
         self._proxy = proxy
         self._redacted = "redacted" in log.header.marks
-        self._frames = iter(log)
-        self._entries: Iterator[e.Entry] = iter(())
-        self._place = 0  # in the payload of the frame
+        self._log = log
+        self._frames = log.payloads(lambda: self.done + 1)
+        self._cursor = Cursor(b"")  # in the present frame
         self._act: dict[type[e.Entry], Callable[[Any], object]] = {
             e.Clock: lambda entry: engine.clock(entry.now),
             e.Run: lambda _: engine.run(),
@@ -192,19 +195,34 @@ class Replayer:
 
     def step(self) -> bool:
         """Make the next call; False at the end of the log. Raises Divergence, LogError."""
-        entry = next(self._entries, None)
-        while entry is None:
-            self._sheet.cut()
-            frame = next(self._frames, None)
-            if frame is None:
+        cursor, sheet = self._cursor, self._sheet
+        content = cursor.data
+        place = cursor.place
+        if place == len(content):
+            if not self._turn():
                 return False
-            self.offset = frame.offset
-            self._sheet.expected = frame.payload
-            self._place = 0
-            self._entries = iter(frame.entries)
-            entry = next(self._entries, None)
+            cursor = self._cursor
+            content, place = cursor.data, 0
+        entry: e.Entry
+        try:
+            if content[place] == _PASSED:
+                # By far the most frequent: without writing it down first, in half the time.
+                cursor.place += 1
+                entry = passed = e.decode_passed(cursor)
+                vc = self.engine.conversations.get(passed.vc)
+                if vc is not None and len(passed.data) < LARGE and _begin_read(vc):
+                    sink = self.engine.conversations.get(passed.sink)
+                    if sink is not None and vc.straight is sink:
+                        self.done += 1
+                        sheet.out += content[place : cursor.place]
+                        _pass(vc, passed.data, passed.taken)
+                        return True
+                    _would_block(vc)
+            else:
+                entry = e.decode(cursor)
+        except BrokenOctets as error:
+            raise self._log.broken(self.offset, self.done + 1, error) from None
         self.done += 1
-        sheet = self._sheet
         mark, cuts = len(sheet.out), sheet.cuts
         try:
             self._act[type(entry)](entry)
@@ -215,12 +233,20 @@ class Replayer:
                 raise Divergence(self._report(entry, "it wrote something else"))
             return True
         done = bytes(sheet.out[mark:])
-        if done and done == sheet.expected[self._place : self._place + len(done)]:
-            self._place += len(done)
-        elif self._redacted and _bare(_read(done)) == _bare(entry):
-            self._place += len(e.encode(entry))
-        else:
+        if done != content[place : cursor.place] and not (
+            self._redacted and _bare(_read(done)) == _bare(entry)
+        ):
             raise Divergence(self._report(entry, _shown(_read(done))))
+        return True
+
+    def _turn(self) -> bool:
+        """Go on to the next frame; False if there is none."""
+        self._sheet.cut()
+        frame = next(self._frames, None)
+        if frame is None:
+            return False
+        self.offset, _, self._sheet.expected = frame
+        self._cursor = Cursor(self._sheet.expected)
         return True
 
     # -- who is meant ------------------------------------------------------------------------
@@ -349,6 +375,11 @@ class Replayer:
         return "\n".join(lines)
 
 
+_PASSED = e.PASSED
+_begin_read, _pass = NetVConnection.begin_read, NetVConnection.passed
+_would_block = NetVConnection.would_block
+
+
 class _NoPort:
     """The port of a connection that was."""
 
@@ -376,7 +407,7 @@ _SHOWN = 60
 
 def _read(done: bytes) -> e.Entry | None:
     try:
-        return e.decode(Octets(done)) if done else None
+        return e.decode(Cursor(done)) if done else None
     except BrokenOctets:
         return None
 

@@ -6,12 +6,13 @@ and verdicts are written as what they are made of.
 
 from __future__ import annotations
 
-import builtins
 import sys
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from typing import NamedTuple
 
-from vcproxy.drivers.recording.varint import BrokenOctets, Octets, counted, double, text, varint
+from vcproxy.drivers.recording.varint import BrokenOctets, Cursor, counted, double, text, varint
 
 DEEPEST = 100
 """Values within values: what is deeper goes in a circle, or is meant to hurt."""
@@ -43,15 +44,18 @@ class Failure(NamedTuple):
         return cls(kind.__module__, kind.__qualname__, arguments)
 
     def raised(self) -> Exception:
-        """The exception again; one of the same text, where its class is not to be had."""
-        home = sys.modules.get(self.module, builtins)
-        kind = getattr(home, self.name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            try:
-                return kind(*self.arguments)
-            except Exception:  # its author's own constructor wants something else
-                pass
-        return RuntimeError(f"{self.name}: {self}")
+        """The exception again; where its class is not to be had, one of that name and text."""
+        found = getattr(_home(self.module), self.name, None)
+        kind: type[Exception] = (
+            found
+            if isinstance(found, type) and issubclass(found, Exception)
+            else type(self.name, (Exception,), {"__module__": self.module})
+        )
+        with suppress(Exception):  # its author's own constructor may want something else
+            error = kind(*self.arguments)
+            if error.args == self.arguments:
+                return error
+        return kind.__new__(kind, *self.arguments)
 
     def __str__(self) -> str:
         return str(Exception(*self.arguments))
@@ -73,10 +77,23 @@ class Record(NamedTuple):
 
     def made(self) -> object:
         """The instance again. Raises NotPlain if its class is not to be had."""
-        kind = getattr(sys.modules.get(self.module), self.name, None)
+        kind = getattr(_home(self.module), self.name, None)
         if not (isinstance(kind, type) and is_dataclass(kind)):
             raise NotPlain(f"there is no dataclass {self.name} in {self.module}")
         return kind(*self.fields)
+
+
+def _home(module: str) -> object:
+    """A module that is there anyway, or that is one of ours."""
+    if module.startswith("vcproxy."):
+        with suppress(ImportError):
+            return import_module(module)
+    return sys.modules.get(module)
+
+
+def plain(value: object) -> Value:
+    """A value as it is written: an instance of a dataclass as Record."""
+    return Record.of(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def pack(value: Value) -> bytes:
@@ -122,24 +139,24 @@ def _pack_all(
 _SEQUENCES: dict[type, bytes] = {tuple: b"t", Failure: b"e", Record: b"r"}
 
 
-def unpack(octets: Octets) -> Value:
+def unpack(cursor: Cursor) -> Value:
     """Read the value that comes next. Raises BrokenOctets."""
-    return _unpack(octets, DEEPEST)
+    return _unpack(cursor, DEEPEST)
 
 
-def _unpack(octets: Octets, depth: int) -> Value:
+def _unpack(cursor: Cursor, depth: int) -> Value:
     if not depth:
         raise BrokenOctets("it is nested too deeply")
-    tag = octets.octet()
+    tag = cursor.octet()
     plain = _PLAIN.get(tag)
     if plain is not None:
-        return plain(octets)
+        return plain(cursor)
     if tag not in b"tlmer":
         raise BrokenOctets(f"{tag} begins no value")
-    count = octets.varint()
-    if count > octets.left:
+    count = cursor.varint()
+    if count > cursor.left:
         raise BrokenOctets("something is missing at its end")
-    values = [_unpack(octets, depth - 1) for _ in range(count)]
+    values = [_unpack(cursor, depth - 1) for _ in range(count)]
     if tag == ord("l"):
         return values
     if tag == ord("t"):
@@ -156,12 +173,12 @@ def _unpack(octets: Octets, depth: int) -> Value:
 
 
 _PLAIN = {
-    ord("N"): lambda octets: None,
-    ord("T"): lambda octets: True,
-    ord("F"): lambda octets: False,
-    ord("+"): Octets.varint,
-    ord("-"): lambda octets: -octets.varint(),
-    ord("d"): Octets.double,
-    ord("s"): Octets.text,
-    ord("b"): Octets.counted,
+    ord("N"): lambda cursor: None,
+    ord("T"): lambda cursor: True,
+    ord("F"): lambda cursor: False,
+    ord("+"): Cursor.varint,
+    ord("-"): lambda cursor: -cursor.varint(),
+    ord("d"): Cursor.double,
+    ord("s"): Cursor.text,
+    ord("b"): Cursor.counted,
 }

@@ -27,25 +27,26 @@ def varint(number: int) -> bytes:
     return bytes(octets)
 
 
-class Octets:
+class Cursor:
     """A place in bytes, read from the front. All methods raise BrokenOctets at the end of them."""
 
-    __slots__ = ("_data", "place")
+    __slots__ = ("data", "place")
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.data = data
+        """All of them."""
         self.place = 0
         """How much has been read."""
 
     @property
     def left(self) -> int:
         """Bytes not read yet."""
-        return len(self._data) - self.place
+        return len(self.data) - self.place
 
     def octet(self) -> int:
         """The next byte."""
         try:
-            octet = self._data[self.place]
+            octet = self.data[self.place]
         except IndexError:
             raise BrokenOctets("something is missing at its end") from None
         self.place += 1
@@ -54,6 +55,8 @@ class Octets:
     def varint(self) -> int:
         """The next number."""
         octet = self.octet()
+        if octet < 128:
+            return octet
         number = octet & 127
         shift = 7
         while octet & 128:
@@ -72,7 +75,7 @@ class Octets:
             raise BrokenOctets("something is missing at its end")
         begin = self.place
         self.place += count
-        return self._data[begin : self.place]
+        return self.data[begin : self.place]
 
     def counted(self) -> bytes:
         """The next bytes, which stand behind their number."""

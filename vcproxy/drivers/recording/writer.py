@@ -7,14 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vcproxy.drivers.recording.entries import Entry, encode
-from vcproxy.drivers.recording.frames import MAGIC, START, VERSION, frame
+from vcproxy.drivers.recording.frames import MAGIC, START, VERSION, Octets, frame
 from vcproxy.drivers.recording.header import Header
 
 BUFFER = 64 * 1024
 """Bytes gathered for one system call: the cost of one is then lost in that of the bytes."""
 
-LONGEST = 512 * 1024
-"""Bytes of a payload, about: two large reads. A longer turn is cut, so that memory is bounded."""
+LONGEST = 64 * 1024
+"""Bytes of a payload that are gathered: a longer turn is cut. So memory is bounded; and that of
+more than 128 KiB would be the system's again each time, which costs as much as all else."""
+
+LARGE = 16 * 1024
+"""A piece of content of so many bytes is written from where it is, and ends its frame."""
 
 
 def _silent(reason: str) -> None:
@@ -52,60 +56,59 @@ class Writer:
         self.cut()
         self.flush()
 
-    @property
-    def waiting(self) -> int:
-        """Bytes of whole frames that are not in the file yet."""
-        return len(self._ready)
-
     def add(self, entry: Entry) -> None:
         """Append an entry to the present frame."""
         self.out += encode(entry)
         if len(self.out) > LONGEST:
             self.cut()
 
-    def cut(self) -> None:
-        """End the frame, if there is something in it."""
-        if not self.out:
-            return
-        if self.open:
-            head, payload = frame(self.out, self._compress)
-            if self._most and self._size + len(self._ready) + len(head) + len(payload) > self._most:
+    def cut(self, tail: Octets = b"") -> None:
+        """End the frame, if there is something in it. `tail`: the last of it, not copied."""
+        if self.out and self.open:
+            pieces = frame([self.out, tail] if tail else [self.out], self._compress)
+            size = sum(map(len, pieces))
+            if self._most and self._size + size > self._most:
                 self._end(f"it has its {self._most} bytes")
-            else:
-                self._ready += head
-                self._ready += payload
+            elif size < BUFFER:
+                self._size += size
+                for piece in pieces:
+                    self._ready += piece
                 if len(self._ready) > BUFFER:
                     self.flush()
+            else:
+                self._size += size
+                self._write([self._ready, *pieces])
+                self._ready.clear()
         self.out.clear()
 
     def flush(self) -> None:
         """Write the whole frames to the file."""
-        try:
-            while self._ready:
-                count = os.write(self._fd, self._ready)
-                self._size += count
-                del self._ready[:count]
-        except OSError as error:
+        if self._ready:
+            self._write([self._ready])
             self._ready.clear()
+
+    def _write(self, pieces: list[Octets]) -> None:
+        try:
+            left = sum(map(len, pieces))
+            count = os.writev(self._fd, pieces)
+            while count < left:  # the disk is full, or nearly
+                pieces = [memoryview(b"".join(pieces))[count:]]
+                left -= count
+                count = os.write(self._fd, pieces[0])
+        except OSError as error:
             self._end(os.strerror(error.errno or 0).lower())
 
     def close(self) -> None:
         """End the log."""
         self.cut()
+        self.flush()
         if self.open:
-            self.flush()
-            self._close()
+            self.open = False
+            os.close(self._fd)
 
     def _end(self, reason: str) -> None:
         if self.open:
-            self._close()
+            self.open = False
+            self.flush()  # of no use on a full disk, and harmless
+            os.close(self._fd)
             self._ended(f"{self.path}: recording has ended: {reason}")
-
-    def _close(self) -> None:
-        self.open = False
-        try:
-            while self._ready:
-                del self._ready[: os.write(self._fd, self._ready)]
-        except OSError:
-            self._ready.clear()  # the frames that are there are enough
-        os.close(self._fd)

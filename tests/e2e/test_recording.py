@@ -1,0 +1,414 @@
+"""Recordings of the real program, served to real clients, and run again from their logs alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter, Tools
+from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
+from vcproxy.drivers.recording import entries
+from vcproxy.drivers.recording.reader import Log
+from vcproxy.testing.running import Running, eventually
+
+CONF = Path(__file__).parents[2] / "conf"
+
+Record = Callable[[str], Running]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def record(proxy: Starter, log: Path) -> Record:
+    """Start the program, recording."""
+    return lambda text: proxy(f'{text}\n[record]\nfile = "{log}"\n')
+
+
+def replay(log: Path, *options: str | Path, environment: dict[str, str] | None = None) -> str:
+    """What a replay says, whatever its status, which is first."""
+    done = subprocess.run(
+        [*VCPROXY, "replay", str(log), *map(str, options)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE_S,
+        env={**os.environ, **(environment or {})},
+        cwd="/",
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return f"{done.returncode}: {done.stdout}{done.stderr}"
+
+
+def replays(log: Path) -> None:
+    """It is replayed as it was, and the recording of that is the same to the byte."""
+    copy = log.with_suffix(".copy")
+    said = replay(log, "--record", copy)
+    assert re.fullmatch(rf"0: {log}: \d+ steps, all as recorded\n", said), said
+    assert copy.read_bytes() == log.read_bytes()
+
+
+def own_ports(name: str) -> str:
+    """A configuration of conf/, at free ports."""
+    return re.sub(r"(bind = .*:)\d+", r"\g<1>0", (CONF / name).read_text())
+
+
+def test_forward(record: Record, tools: Tools, log: Path) -> None:
+    echo = "SYSTEM:cat"
+    with Server() as probe:
+        port = probe.getsockname()[1]
+    tools.serve(f"tcp://127.0.0.1:{port}", "socat", f"TCP-LISTEN:{port},fork,reuseaddr", echo)
+    running = record(forward(f"tcp://127.0.0.1:{port}"))
+    large = os.urandom(3_000_000)
+    for said in (b"hello\n", large):
+        client = "socat", "-t5", "-", f"TCP:127.0.0.1:{running.port('in')}"
+        assert tools.run(*client, stdin=said) == said
+    running.stop()
+    replays(log)
+
+
+def test_validate(record: Record, log: Path) -> None:
+    with Server() as server:
+        text = re.sub(r"servers = .*", f'servers = ["{server.uri}"]', own_ports("validate.toml"))
+        running = record(text)
+        with running.connect("orders") as client:
+            client.sendall(b'{"id": 1}\n{"id": 1, "op": "a"}\n')
+            assert exactly(client, 23) == b'{"error": "not valid"}\n'
+            with server.next() as accepted:
+                assert exactly(accepted, 21) == b'{"id": 1, "op": "a"}\n'
+                accepted.sendall(b"1\n")
+                assert exactly(client, 2) == b"1\n"
+    running.stop()
+    replays(log)
+
+
+def test_split(record: Record, log: Path) -> None:
+    with Server() as server:
+        text = re.sub(r"servers = .*", f'servers = ["{server.uri}"]', own_ports("split.toml"))
+        running = record(text)
+        with running.connect("shared") as first, running.connect("shared") as second:
+            first.sendall(b'{"id": 1}\n')
+            second.sendall(b'{"id": 2}\n')
+            with server.next() as accepted:
+                exactly(accepted, 20)
+                accepted.sendall(b'[{"id": 2, "r": 2}, {"id": 1, "r": 1}]\n')
+                assert b'"r": 1' in first.recv(100)
+                assert b'"r": 2' in second.recv(100)
+    running.stop()
+    replays(log)
+
+
+def test_relay(record: Record, log: Path) -> None:
+    running = record(
+        """
+[[listener]]
+name = "ticker"
+bind = "tcp://127.0.0.1:0"
+plugin = "relay"
+options = { subscribers = "tcp://127.0.0.1:0", framing = "lines", history = 10, join = "tail" }
+"""
+    )
+    with running.connect("ticker") as producer:
+        producer.sendall(b"early\n")
+        subscribers = [running.connect("ticker.subscribers") for _ in range(5)]
+        for subscriber in subscribers:
+            assert exactly(subscriber, 6) == b"early\n"
+        producer.sendall(b"one\ntwo\n" * 1000)
+        for subscriber in subscribers:
+            exactly(subscriber, 8000)
+            subscriber.close()
+    running.stop()
+    replays(log)
+
+
+def test_tls(record: Record, tools: Tools, certificates: Certificates, log: Path) -> None:
+    certificate, key = certificates.issue("localhost")
+    running = record(
+        f"""
+[[listener]]
+name = "echo"
+bind = "tls://127.0.0.1:0"
+plugin = "echo"
+tls = {{ certificate = "{certificate}", key = "{key}" }}
+"""
+    )
+    port = running.port("echo")
+    client = "socat", "-t5", "-", f"OPENSSL:localhost:{port},pf=ip4,cafile={certificates.ca}"
+    assert tools.run(*client, stdin=b"hello\n" * 50_000) == b"hello\n" * 50_000
+    tools.run(
+        "openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(certificates.ca)
+    )
+    with running.connect("echo") as plain:
+        plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        all_of(plain)
+    running.stop()
+    certificate.rename(certificate.with_suffix(".gone"))
+    try:
+        replays(log)
+    finally:
+        certificate.with_suffix(".gone").rename(certificate)
+
+
+def test_datagrams(record: Record, tools: Tools, log: Path) -> None:
+    running = record('[[listener]]\nname = "echo"\nbind = "udp://127.0.0.1:0"\nplugin = "echo"\n')
+    client = "socat", "-t0.3", "-", f"UDP:127.0.0.1:{running.port('echo')}"
+    assert tools.run(*client, stdin=b"hello") == b"hello"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE_S)
+        sock.connect(("127.0.0.1", running.port("echo")))
+        for n in range(50):
+            sock.send(b"%d" % n)
+            assert sock.recv(100) == b"%d" % n
+    running.signal(signal.SIGTERM)
+    running.signal(signal.SIGTERM)
+    running.wait()
+    replays(log)
+
+
+def test_the_echo_pair(record: Record, proxy: Starter, tmp_path: Path, log: Path) -> None:
+    text = (CONF / "echo-server.toml").read_text().replace("0.0.0.0:3333", "127.0.0.1:0")
+    serving = record(text)
+    port = str(serving.port("echo-server"))
+    client_log = tmp_path / "client"
+    text = (CONF / "echo-client.toml").read_text().replace("3333", port)
+    asking = proxy(f'{text}\n[record]\nfile = "{client_log}"\n')
+    asking.wait_for("^reply: ", 8)
+    for running in (asking, serving):
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+    replays(log)
+    replays(client_log)
+
+
+def test_standard_input_and_output(log: Path) -> None:
+    text = '[[listener]]\nname = "io"\nbind = "stdio:"\nplugin = "echo"\n'
+    file = log.with_suffix(".toml")
+    file.write_text(text)
+    command = [*VCPROXY, "-c", str(file), "--record", str(log)]
+    done = subprocess.run(command, input=b"hello\n", capture_output=True, timeout=PATIENCE_S,
+                          check=True)  # fmt: skip
+    assert done.stdout == b"hello\n"
+    replays(log)
+
+
+def test_calls_and_timers_and_a_reload(record: Record, tmp_path: Path, log: Path) -> None:
+    plugin = tmp_path / "asks.py"
+    source = """
+from vcproxy.api import Accept, Later, Reject, Validator, Verdict, lines
+
+def judge(message: bytes) -> Verdict:
+    if message.startswith(b"bad"):
+        raise ValueError("bad")
+    return Reject(b"no WORD\\n", keep=True)
+
+class Asks(Validator):
+    framing = lines()
+    def check(self, message: bytes) -> Verdict:
+        return Later(judge, message, deadline="5s")
+"""
+    plugin.write_text(source.replace("WORD", "one"))
+    with Server() as server:
+        text = forward(server.uri).replace('"forward"', f'"{plugin}:Asks"')
+        running = record(text)
+        with running.connect("in") as client:
+            client.sendall(b"hello\n")
+            assert exactly(client, 7) == b"no one\n"
+            plugin.write_text("nonsense(\n")
+            running.signal(signal.SIGHUP)
+            running.wait_for("not reloaded")
+            plugin.write_text(source.replace("WORD", "two"))
+            running.signal(signal.SIGHUP)
+            running.wait_for("reloaded .*: new connections use it")
+            client.sendall(b"old\n")
+            assert exactly(client, 7) == b"no one\n", "a conversation keeps its plugin"
+            with running.connect("in") as other:
+                other.sendall(b"new\n")
+                assert exactly(other, 7) == b"no two\n"
+                other.sendall(b"bad\n")
+                with pytest.raises(ConnectionResetError):
+                    all_of(other)
+    running.mistakes = running.log.count("Traceback")
+    running.stop()
+    plugin.unlink()
+    replays(log)
+
+
+def echoing(tmp_path: Path, name: str, answer: str) -> str:
+    """A plugin that answers each line with what Python makes of an expression."""
+    plugin = tmp_path / f"{name}.py"
+    plugin.write_text(
+        f"""
+import time
+from vcproxy.api import Reject, Validator, Verdict, lines
+
+class Odd(Validator):
+    framing = lines()
+    def check(self, message: bytes) -> Verdict:
+        return Reject(({answer}).encode() + b"\\n", keep=True)
+"""
+    )
+    return f'"{plugin}:Odd"'
+
+
+@pytest.mark.parametrize(
+    "answer", ["str(time.time())", "'x' * (id(object()) // 16 % 1000) + str(id(self))"]
+)
+def test_what_nobody_recorded_is_found(
+    record: Record, tmp_path: Path, log: Path, answer: str
+) -> None:
+    with Server() as server:
+        plugin = echoing(tmp_path, "odd", answer)
+        running = record(forward(server.uri).replace('"forward"', plugin))
+        with running.connect("in") as client:
+            client.sendall(b"hello\n")
+            while b"\n" not in client.recv(10_000):
+                pass
+    running.stop()
+    said = replay(log)
+    assert said.startswith("1: ")
+    assert re.search(r"step \d+: this run parts from what was recorded\n  recorded: Sent", said)
+    assert re.search(r"conversation: \d, in 127\.0\.0\.1:\d+\n  machine: ", said)
+
+
+def test_the_order_of_a_set_of_text_is_the_same_again(
+    record: Record, tmp_path: Path, log: Path
+) -> None:
+    with Server() as server:
+        plugin = echoing(tmp_path, "sets", "','.join({*message.decode()})")
+        running = record(forward(server.uri).replace('"forward"', plugin))
+        with running.connect("in") as client:
+            client.sendall(b"abcdefghijklmnop\n")
+            exactly(client, 32)
+    running.stop()
+    replays(log)
+    replay(log, environment={"PYTHONHASHSEED": "1"}).startswith("0:")
+
+
+def a_run(record: Record) -> Running:
+    running = record(ECHO)
+    with running.connect("echo") as client:
+        for n in range(20):
+            client.sendall(b"%d\n" % n)
+            exactly(client, len(b"%d\n" % n))
+    return running
+
+
+def test_a_killed_run_is_replayed_as_far_as_it_is_there(record: Record, log: Path) -> None:
+    running = record(ECHO)
+    with running.connect("echo") as client:
+        client.sendall(b"hello\n")
+        exactly(client, 6)
+        eventually(
+            lambda: any(isinstance(entry, entries.Passed) for _, entry in Log(log).steps()),
+            "the log is in its file",
+        )
+        running.kill()
+    running.status = 0
+    assert replay(log).startswith("0: ")
+
+
+def test_every_part_of_a_log_from_its_beginning_is_replayed(record: Record, log: Path) -> None:
+    a_run(record).stop()
+    content = log.read_bytes()
+    first = next(iter(Log(log))).offset
+    script = f"""
+import sys
+from pathlib import Path
+from vcproxy.replay import Replay
+log, content = Path({str(log)!r}), Path({str(log)!r}).read_bytes()
+for size in range({first}, len(content) + 1):
+    log.write_bytes(content[:size])
+    replay = Replay(log)
+    while replay.step():
+        pass
+print("all")
+"""
+    seed = Log(log).header.hash_seed
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        timeout=4 * PATIENCE_S,
+        check=False,
+    )
+    assert done.stdout == "all\n", done.stderr
+    assert len(content) < 10_000
+
+
+def test_it_stops_where_it_is_told_and_tells_what_machines_got(record: Record, log: Path) -> None:
+    a_run(record).stop()
+    assert replay(log, "--until", "5") == f"0: {log}: 5 steps, all as recorded\n"
+    said = replay(log, "--trace", "Echo")
+    assert re.search(r"step \d+: .* got 'ACCEPT' from OS|step \d+: .* got ", said), said
+
+
+def test_another_python_is_said(record: Record, log: Path) -> None:
+    a_run(record).stop()
+    content = log.read_bytes()
+    assert content.count(sys.version.split()[0].encode()) == 1
+    from dataclasses import replace
+
+    from vcproxy.drivers.recording.writer import Writer
+
+    old = Log(log)
+    turns = [frame.entries for frame in old]
+    writer = Writer(log, replace(old.header, python="3.99.1"))
+    for turn in turns:
+        for entry in turn:
+            writer.add(entry)
+        writer.cut()
+    writer.close()
+    said = replay(log)
+    assert said.startswith("0: ")
+    assert "it was recorded with Python 3.99.1, and this is " in said
+
+
+def test_a_log_that_is_full_ends_and_traffic_goes_on(proxy: Starter, log: Path) -> None:
+    running = proxy(f'{ECHO}\n[record]\nfile = "{log}"\nmax_size = "4KiB"\n')
+    with running.connect("echo") as client:
+        for _ in range(10):
+            client.sendall(bytes(1000))
+            exactly(client, 1000)
+    running.wait_for("recording has ended: it has its 4096 bytes; the proxy goes on, unrecorded")
+    running.stop()
+    assert log.stat().st_size <= 4096
+    assert replay(log).startswith("0: ")
+
+
+def test_a_full_disk_ends_the_log_and_traffic_goes_on(proxy: Starter) -> None:
+    running = proxy(f'{ECHO}\n[record]\nfile = "/dev/full"\n')
+    with running.connect("echo") as client:
+        client.sendall(b"hello\n")
+        exactly(client, 6)
+    running.wait_for("recording has ended: no space left on device; the proxy goes on")
+
+
+def test_what_is_redacted_is_not_in_the_log(proxy: Starter, log: Path) -> None:
+    running = proxy(f"{ECHO}\n[record]\nfile = \"{log}\"\nredact = ['secret \\w+']\n")
+    with running.connect("echo") as client:
+        client.sendall(b"the secret word\n")
+        assert exactly(client, 16) == b"the secret word\n"
+    running.stop()
+    content = log.read_bytes()
+    assert b"secret" not in content.replace(b"secret \\", b"")
+    assert b"the ***********\n" in content
+    assert replay(log).startswith("0: ")
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_text("[proxy]\nnet_threads = 1\n")
+    assert replay(file) == f"1: {file}: it is not a log of vcproxy --record\n"
+    assert replay(tmp_path / "none").startswith("1: ")
