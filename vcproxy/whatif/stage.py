@@ -19,6 +19,7 @@ from vcproxy.drivers.recording.parts import Part, Parts
 from vcproxy.drivers.recording.recorder import asked
 from vcproxy.drivers.recording.values import Record
 from vcproxy.drivers.sim import DatagramPeer, Peer, Simulation
+from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.net import NetVConnection
 from vcproxy.listeners import Listeners
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
     from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.drivers.sim.post import Place, SimSocket
-    from vcproxy.engine.address import Address
     from vcproxy.engine.commands import Call
     from vcproxy.engine.engine import Level
     from vcproxy.engine.mutex import Mutex
@@ -68,7 +68,8 @@ class Stage:
         self._entering: dict[Endpoint, Player] = {}
         self._cast: dict[NetVConnection, Player] = {}
         self._answers = {text: deque(answers) for text, answers in parts.answers.items()}
-        self._mail: dict[Place, SimSocket] = {}
+        self._senders: dict[str, Player] = {}
+        self._mail: dict[Place, DatagramPeer] = {}
         self._correspondents: dict[Place, Player] = {}
         self.sim.network.names.update(parts.names)
         self.engine = Engine(
@@ -118,12 +119,14 @@ class Stage:
         """Open a socket to a server of datagrams, for a VC."""
         post, place = self.sim.network.post, (address.host, address.port)
         if place not in self._mail and not address.multicast:
-            there = self._mail[place] = post.bind(address)
-            DatagramPeer(there).on_datagram = self._deliver
-        sock = post.connect(address)
+            self._mail[place] = DatagramPeer(post.bind(address))
+            self._mail[place].on_datagram = self._deliver
+        local = player.part.local
+        here = Address.parse(local) if local else None
+        sock = post.connect(address, None if here is None else (here.host, here.port))
         self._correspondents[sock.local] = player
         if place in self._mail:
-            player.correspond(partial(DatagramPeer(self._mail[place]).send, to=sock.local))
+            player.correspond(partial(self._mail[place].send, to=sock.local))
         return sock
 
     def answer(self, call: Call) -> tuple[object, Exception | None]:
@@ -149,6 +152,7 @@ class Stage:
             place = name.strip("[]"), int(port)
             peer = DatagramPeer(self.sim.network.post.connect(address, place))
             peer.on_datagram = lambda data, _: player.hear(data)
+            self._senders[part.place] = player
             player.correspond(peer.send)
             return
         connecting = Peer()
@@ -181,8 +185,11 @@ class Stage:
 
     def _client_of(self, mutex: Mutex) -> int:
         for vc in mutex.vcs:
-            if isinstance(vc, NetVConnection) and vc in self._clients:
-                return self._clients[vc].part.number
+            if not isinstance(vc, NetVConnection):
+                continue
+            player = self._senders.get(vc.peer) if vc.whole else self._clients.get(vc)
+            if player is not None:
+                return player.part.number
         return 0
 
     def _deliver(self, data: bytes, source: Place) -> None:
