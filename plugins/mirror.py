@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from vcproxy.business.mirroring import Mirroring, Reply
+from vcproxy.business.mirror.mirroring import Mirroring, Reply
 from vcproxy.business.options import OptionalFramingOptions
 from vcproxy.business.service import Service
 from vcproxy.config.schema import Duration, Size, Target, UpstreamTls

@@ -8,7 +8,7 @@ on_lag = "drop_oldest"
 
 from __future__ import annotations
 
-from vcproxy.business import relay
+from vcproxy.business.relay import relay
 
 
 class Relay(relay.Relay):

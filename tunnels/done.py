@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.units import show_size
+from vcproxy.engine.units import about
 
 if TYPE_CHECKING:
     from tunnels.lag import OnLag
@@ -83,7 +83,8 @@ class Dropped:
         return Dropped(self.messages + other.messages, self.bytes + other.bytes)
 
     def __str__(self) -> str:
-        return f"{self.messages} messages dropped, {show_size(self.bytes)}"
+        plural = "" if self.messages == 1 else "s"
+        return f"{self.messages} message{plural} dropped, {about(self.bytes)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,11 @@ class SinkDone:
     error: Exception | None
     flow: Flow
     dropped: Dropped = Dropped()
+
+    @property
+    def owed(self) -> int:
+        """Bytes that it should have got, and has not: it may stand in the middle of a message."""
+        return self.flow.taken - self.flow.given - self.dropped.bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,7 @@ class SinkLags:
 
 @dataclass(frozen=True, slots=True)
 class SinkRecovered:
-    """A sink that lagged has had all that there is."""
+    """A sink that lagged has had all that there is, and has kept up for a second."""
 
     tunnel: object
     sink: VConnection

@@ -22,8 +22,11 @@ class Lag:
     """
 
     most: int = SLAB
-    """Bytes that may wait for it. With "block" it is not the sink's alone: the buffer of all holds
-    as much as the largest `most` of its sinks, and the source waits when that is full."""
+    """Bytes that may wait for it; a message counts for what it occupies, 64 more than it has.
+
+    With "block" it is not the sink's alone: the buffer of all holds as much as the largest `most`
+    of its sinks, and the source waits when that is full.
+    """
     then: OnLag = "block"
 
     @property

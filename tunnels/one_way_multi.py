@@ -11,8 +11,9 @@ alone; what that means for the rest is the rule `ends`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tunnels.done import (
@@ -47,17 +48,26 @@ Ends = Literal["last", "any_required", "never"]
 
 News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | Room
 
-SAID, REMOVE, FINISH, STOP = "SAID", "REMOVE", "FINISH", "STOP"
-"""Tags: the owner has said something, wants one VC back, an end in order, an end now."""
+SAID, STEADY, OVERDUE = "SAID", "STEADY", "OVERDUE"
+"""Tags: the owner has said something; a sink has kept up for a while, or has had time enough."""
+
+REMOVE, FINISH, STOP = "REMOVE", "FINISH", "STOP"
+"""Tags: the owner wants one VC back, an end in order, an end now."""
+
+STEADY_S = 1.0
+"""So long a sink that lagged must keep up to have recovered: one that is only just quick enough
+falls behind and catches up a hundred times a second, which is news once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How one sink stands."""
 
-    name: str
+    sink: VConnection
     lag: int
-    """Bytes that wait for it."""
+    """Bytes that what waits for it occupies."""
+    due: int
+    """Bytes that it has not got."""
     given: int
     """Bytes that it has got since it joined."""
     dropped: Dropped
@@ -83,14 +93,17 @@ class OneWayMultiTunnel(Machine):
         history: what a sink may get that joins at the "tail".
         water_mark: bytes of buffer at which reading pauses; a sink's Lag or the history raises it.
         patience_s: a sink that lags and takes nothing for so long is given back, INACTIVITY, so
-            that "block" does not mean for ever. 0: it does.
+            that "block" does not mean for ever. 0: it does. It is looked at every so often: what
+            it says does not count, and it may last twice as long.
     """
 
     __slots__ = (
+        "_compacts",
         "_ends",
         "_error",
         "_fan",
         "_flushed",
+        "_held_up_at",
         "_history",
         "_memory",
         "_own_source",
@@ -133,14 +146,17 @@ class OneWayMultiTunnel(Machine):
         self._who = self.name
         self._error: Exception | None = None
         self._said = False
+        self._held_up_at = -math.inf
         whole = whole or (source is not None and source.whole)
         self.buffer = self.engine.buffer(water_mark, whole=whole)
         self.source: VIO | None = None
         self._fan = Fan(self, self.buffer)
         self._history = history
+        self._compacts = False  # where it matters how many bytes wait, slabs must be full
         self._memory: Reader | None = None
         if history.bytes:
             self._memory = self.buffer.reader()
+            self._compacts = not whole
             self._hold(history.bytes + SLAB)
 
     @RELAYING.enter
@@ -171,9 +187,8 @@ class OneWayMultiTunnel(Machine):
         for message in messages:
             self.buffer.write(message)
         self._fan.came()
-        if len(self.buffer.readers) > 1 and not self._said:
-            self._said = True
-            self.engine.schedule(self, SAID, None)
+        if len(self.buffer.readers) > 1:
+            self.ready()
 
     @property
     def full(self) -> bool:
@@ -183,11 +198,23 @@ class OneWayMultiTunnel(Machine):
             self._fan.sources[self] = None
         return full
 
+    @property
+    def held_up(self) -> bool:
+        """Whether there is no room, or was none until a sink left, within the time that a sink is
+        granted: a source that is silent is not to blame."""
+        return self.buffer.full or self.engine.now - self._held_up_at < self._patience_s
+
     def reenable(self) -> None:
         """There may be room again: for the fan, as for a source that is a VIO."""
         if not self.buffer.full:
             self._fan.sources.pop(self, None)
             self._tell(Room(self))
+
+    def ready(self) -> None:
+        """Not all have what was said: they are looked after, soon. For the fan, as `reenable`."""
+        if not self._said:
+            self._said = True
+            self.engine.schedule(self, SAID, None)
 
     def finish(self) -> None:
         """No more will come: every sink gets what waits for it, then TunnelDone, EOS."""
@@ -207,9 +234,10 @@ class OneWayMultiTunnel(Machine):
     ) -> None:
         """Lend a sink: it gets what comes from now on, and SinkDone brings it back.
 
-        Once the end has come that is nothing, and the sink is back at once. With `watch` it is
-        read too, only to see it end; what it says is dropped, and counted, or `mute` gives it back,
-        SPOKE. Raises ValueError for a policy that drops messages where there are none.
+        With `join` "tail" it gets what is remembered first; that is granted beside its `lag`. Once
+        the end has come it gets nothing, and is back at once. With `watch` it is read too, only to
+        see it end; what it says is dropped, and counted, or `mute` gives it back, SPOKE. Raises
+        ValueError for a policy that drops messages where there are none.
         """
         if lag.drops and not self.buffer.whole:
             raise ValueError(f"{lag.then} drops messages, and {self.name} moves bytes")
@@ -219,6 +247,7 @@ class OneWayMultiTunnel(Machine):
             return
         memory = self._memory if join == "tail" else None
         reader = self.buffer.reader() if memory is None else memory.clone()
+        lag = replace(lag, most=lag.most + reader.occupied)
         start = reader.position
         vio = sink.do_io_write(self, None, reader)
         nowhere = self.engine.buffer(whole=sink.whole)  # without a reader: all is dropped
@@ -227,7 +256,11 @@ class OneWayMultiTunnel(Machine):
         if self.state is self.FLUSHING:
             added.finish()
         else:
-            self._hold(lag.most if lag.then == "block" else lag.most + SLAB)
+            if lag.then == "block":
+                self._hold(lag.most)
+            else:
+                self._hold(lag.most + SLAB)
+                self._compacts = not self.buffer.whole
             self._fan.feed(vio)
 
     def remove(self, vc: VConnection) -> None:
@@ -250,8 +283,9 @@ class OneWayMultiTunnel(Machine):
         """How each sink stands, in the order in which they joined."""
         for sink in self._sinks.values():
             heard = sink.watched.ndone if sink.watched is not None else 0
-            name = sink.vc.name
-            yield Standing(name, sink.lag, sink.given, sink.losses, heard, sink.required)
+            yield Standing(
+                sink.vc, sink.lag, sink.due, sink.given, sink.losses, heard, sink.required
+            )
 
     # -- moving ------------------------------------------------------------------------------
 
@@ -280,12 +314,19 @@ class OneWayMultiTunnel(Machine):
         if sink.resume():
             self._fan.catch_up(vio)
             vio.reenable()
-        if sink.lag == 0 or not (sink.lags or sink.resumes):
+        if sink.level or not (sink.lags or sink.resumes):
             vio.pending = True  # no more of this
             if sink.lags:
                 sink.lags = False
                 self._be_patient(sink)
-                self._tell(SinkRecovered(self, sink.vc, sink.losses))
+                sink.steady = self.engine.schedule_in(STEADY_S, self, STEADY, sink)
+
+    @RELAYING.on(STEADY)
+    @FLUSHING.on(STEADY)
+    def recovered(self, sink: Sink) -> None:
+        """It has kept up for a while."""
+        sink.steady = None
+        self._tell(SinkRecovered(self, sink.vc, sink.losses))
 
     @FLUSHING.on(Event.READ_READY, to=(DONE,))
     def heard(self, vio: VIO) -> State | None:
@@ -319,8 +360,21 @@ class OneWayMultiTunnel(Machine):
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, vio: VIO) -> State | None:
-        """Nothing has moved for too long."""
+        """Nothing has moved for too long; a source that may not speak is not to blame."""
+        if vio is self.source and self.held_up and self._patience_s:
+            vio.vc.set_inactivity_timeout(self._patience_s)
+            return None
         return self._broken(vio, Reason.INACTIVITY)
+
+    @RELAYING.on(OVERDUE, to=(DONE,))
+    @FLUSHING.on(OVERDUE, to=(DONE,))
+    def overdue(self, so_far: tuple[Sink, int]) -> State | None:
+        """A sink should have taken something by now."""
+        sink, given = so_far
+        if sink.given == given:
+            return self._lost(sink.vc, Reason.INACTIVITY)
+        self._be_patient(sink)
+        return None
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
@@ -359,17 +413,19 @@ class OneWayMultiTunnel(Machine):
     @DONE.enter
     def done(self) -> None:
         """Give all VCs back."""
-        flows = self.flows
         if self.source is not None and not self._own_source:
             self._source_done(self._reason)
-        elif self.source is not None:
+        self._tell(TunnelDone(self, self._reason, self._who, self._error, self.flows))
+
+    def finished(self) -> None:
+        """Nothing is kept."""
+        if self.source is not None:
             self.source.retire()
         for sink in self._sinks.values():
             sink.retire()
         self._fan.place.close()
         if self._memory is not None:
             self._memory.close()
-        self._tell(TunnelDone(self, self._reason, self._who, self._error, flows))
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -390,7 +446,7 @@ class OneWayMultiTunnel(Machine):
 
     def _look_after(self) -> State | None:
         """Not all could have what came at once: forget what is too old, judge who lags."""
-        if not self.buffer.whole:
+        if self._compacts:
             self.buffer.compact()
         if self._memory is not None:
             self._history.forget(self._memory)
@@ -412,20 +468,29 @@ class OneWayMultiTunnel(Machine):
                 return self._lost(sink.vc, Reason.LAGGED)
             self._note(sink)
             sink.drop()
+            self._hold(sink.lag + SLAB)  # a message longer than is granted holds up nobody either
         return None
 
     def _note(self, sink: Sink) -> None:
-        """It lags: the owner is told, once."""
+        """It lags: the owner is told, unless he thinks that it still does."""
         if not sink.lags:
             sink.lags = True
             sink.vio.pending = False  # it is to tell when it gets on
             self._be_patient(sink)
-            self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
+            if sink.steady is None:
+                self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
+            else:
+                sink.steady.cancel()
+                sink.steady = None
 
     def _be_patient(self, sink: Sink) -> None:
-        if self._patience_s:
-            waits = sink.lags or self.state is self.FLUSHING
-            sink.vc.set_inactivity_timeout(self._patience_s if waits else 0.0)
+        """Look again in time; the VC's own timer would count what the sink says, too."""
+        if sink.overdue is not None:
+            sink.overdue.cancel()
+            sink.overdue = None
+        if self._patience_s and (sink.lags or self.state is self.FLUSHING):
+            so_far = sink, sink.given
+            sink.overdue = self.engine.schedule_in(self._patience_s, self, OVERDUE, so_far)
 
     def _spoke(self, vio: VIO) -> State | None:
         """A sink has said something."""
@@ -471,6 +536,8 @@ class OneWayMultiTunnel(Machine):
         if sink is None:
             return None  # it was gone before the removal
         flow = sink.flow(self._source_name)
+        if self.buffer.full:
+            self._held_up_at = self.engine.now
         sink.retire()
         if reason is Reason.EOS:
             vc.do_io_shutdown(Shutdown.WRITE)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnels.done import Dropped, Flow
-from vcproxy.engine.iobuffer import IOBuffer
+from vcproxy.engine.iobuffer import APART, IOBuffer
 
 if TYPE_CHECKING:
     from tunnels.lag import Lag
     from vcproxy.engine.iobuffer import Reader
+    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
 
@@ -36,15 +37,34 @@ class Sink:
     """The place in the source's bytes where it began."""
     resumes: Reader | None = None
     lags: bool = False
-    """Whether the owner has been told that it does."""
+    steady: Action | None = None
+    """When it has recovered, if it has caught up and does not lag again before."""
+    overdue: Action | None = None
+    """When it is given back, if it has taken nothing more by then."""
     dropped: int = 0
     dropped_bytes: int = 0
 
     @property
     def lag(self) -> int:
-        """Bytes that wait for it."""
-        ahead = self.resumes.avail if self.resumes is not None else 0
-        return self.vio.reader.avail + ahead
+        """Bytes that what waits for it occupies."""
+        ahead = self.resumes.occupied if self.resumes is not None else 0
+        return self.vio.reader.occupied + ahead
+
+    @property
+    def level(self) -> bool:
+        """Whether it has had all, or gets what has just come together with those that have."""
+        fan = self.vio.fan
+        return self.lag == 0 or (fan is not None and self.vio.store is fan.place)
+
+    @property
+    def due(self) -> int:
+        """Bytes that it is still to get; once it is retired, those that it has not got."""
+        return self._brought - self.given - self.dropped_bytes
+
+    @property
+    def _brought(self) -> int:
+        """Bytes that have come since it joined."""
+        return (self.resumes or self.vio.reader).buffer.written - self.joined
 
     @property
     def given(self) -> int:
@@ -66,8 +86,7 @@ class Sink:
 
     def flow(self, source: str) -> Flow:
         """What was brought since it joined, and what it has got of that."""
-        shared = (self.resumes or self.vio.reader).buffer
-        return Flow(source, self.vc.name, shared.written - self.joined, self.given)
+        return Flow(source, self.vc.name, self._brought, self.given)
 
     # -- dropping ----------------------------------------------------------------------------
 
@@ -77,9 +96,9 @@ class Sink:
         if self.resumes is None:
             self._detour(oldest)
         reader = self.resumes or self.vio.reader
-        before = reader.avail
+        before, apart = reader.avail, self.lag - reader.occupied
         if oldest:
-            self.dropped += reader.drop(self.grant.most - (self.lag - before), keep=1)
+            self.dropped += reader.drop(self.grant.most - apart, keep=1)
         else:
             self.dropped += reader.drop(0)
         self.dropped_bytes += before - reader.avail
@@ -92,7 +111,7 @@ class Sink:
         own = IOBuffer(reader.buffer.memory, whole=True)
         first = own.reader()
         own.write(reader.read_block())
-        while not oldest and reader.blocks and own.held + reader.next_size <= most:
+        while not oldest and reader.blocks and own.held + reader.next_size + APART <= most:
             own.write(reader.read_block())
         self.vio.store, self.resumes = first, reader
 
@@ -109,7 +128,7 @@ class Sink:
 
     def finish(self) -> None:
         """WRITE_COMPLETE is to come when it has what waits for it."""
-        self.vio.nbytes = self.vio.ndone + self.lag
+        self.vio.nbytes = self.vio.ndone + self.due
         self.vio.reenable()
 
     def retire(self) -> None:
@@ -117,6 +136,9 @@ class Sink:
         for vio in (self.vio, self.watched):
             if vio is not None:
                 vio.retire()
+        for alarm in (self.steady, self.overdue):
+            if alarm is not None:
+                alarm.cancel()
         self.vio.reader.close()
         if self.resumes is not None:
             self.resumes.close()

@@ -4,7 +4,7 @@ Names only. What they mean stands where they are defined, and in docs/reference/
 itself does not import it.
 """
 
-from tunnels.done import Flow, Reason, SinkDone, SourceDone, TunnelDone
+from tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
 from tunnels.one_way import OneWayTunnel
 from tunnels.one_way_multi import OneWayMultiTunnel
 from tunnels.transform import Transform
@@ -23,9 +23,12 @@ from vcproxy.business.framing import (
 )
 from vcproxy.business.hearing import Message
 from vcproxy.business.link import Link, LinkUp
-from vcproxy.business.mirroring import Mirroring
+from vcproxy.business.mirror.mirroring import Mirroring
 from vcproxy.business.options import FramingOptions, parse_json
 from vcproxy.business.program import Program, Signal
+from vcproxy.business.relay.options import RelayOptions
+from vcproxy.business.relay.relay import Relay
+from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.business.sharing import Part
@@ -52,6 +55,7 @@ __all__ = [
     "Address",
     "Called",
     "Decoder",
+    "Dropped",
     "Duration",
     "Endpoint",
     "Event",
@@ -74,12 +78,16 @@ __all__ = [
     "Program",
     "Reason",
     "Reject",
+    "Relay",
+    "RelayOptions",
+    "RelayStatus",
     "Resend",
     "Server",
     "Service",
     "Session",
     "Signal",
     "SinkDone",
+    "SinkStatus",
     "Size",
     "SourceDone",
     "Splitter",

@@ -64,7 +64,7 @@ def _problems(plugin: type) -> Iterator[str]:
         read_options(plugin, {}, Path())
     except OptionsError as error:
         for fault in error.faults:
-            if fault.message != "is missing":
+            if not fault.message.startswith("is missing"):
                 yield ": ".join([f"Options of {name}", *map(str, fault.path), fault.message])
 
 
@@ -82,7 +82,10 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         return
     schema = TypeAdapter(kind_of_options).json_schema()
     required = schema.get("required", [])
-    defaults = {} if required else read_options(plugin, {}, Path())[1]
+    try:
+        defaults = read_options(plugin, {}, Path())[1]
+    except OptionsError:  # some are required, or one of several
+        defaults = {}
     yield "options:"
     for key, of in schema.get("properties", {}).items():
         default = defaults.get(key, of.get("default"))

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -142,6 +143,24 @@ class Proxy:
     def lags(self) -> dict[str, Lag]:
         """How late each net thread was in the last second, by its name. Any thread may ask."""
         return self._watchdog.lags()
+
+    def status(self, patience_s: float = 5.0) -> dict[str, object]:
+        """How each program stands, by its listener's name: of a relay, its RelayStatus.
+
+        Any thread may ask but a net thread, for it waits: the first net thread answers between two
+        events. Raises what a program's `status()` does, and TimeoutError where no answer comes in
+        time, as before `run` and after it.
+        """
+        answer: Future[dict[str, object]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._listeners.programs.status())
+            except Exception as mistake:  # of a plugin: who asked is told, the thread goes on
+                answer.set_exception(mistake)
+
+        self._first.engine.inbox.feed(ask)
+        return answer.result(patience_s)
 
     # -- ending ------------------------------------------------------------------------------
 

@@ -39,6 +39,9 @@ class Guest(Program):
         else:
             self.write(str(data))
 
+    def status(self) -> int:
+        return self.clients
+
 
 class Faulty(Program):
     def start(self) -> None:
@@ -77,6 +80,7 @@ def test_it_gets_all_clients_and_signals() -> None:
     house.programs.tell(Signal(15, 7))
     house.sim.run()
     assert house.lines == ["guest starts", "client 1", "client 2", str(Signal(15, 7))]
+    assert house.programs.status() == {"guest": 2}
 
 
 def test_clients_of_several_net_threads_come_to_the_one_program() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cookbook.kitchen import COOKBOOK, RECIPES, docstring, length
+from vcproxy.business.program import Program
 from vcproxy.config.loader import load
 from vcproxy.config.plugin import Plugins
 from vcproxy.machine.machine import Machine
@@ -45,8 +46,10 @@ def test_its_docstring_configures_it(file: Path, tmp_path: Path) -> None:
 
 
 @each
-def test_it_is_a_sound_machine(file: Path) -> None:
+def test_its_machines_are_sound(file: Path) -> None:
     plugin = Plugins().find(str(file))
-    assert issubclass(plugin, Machine)
-    holes = check_machine(plugin)
-    assert len(holes) < len(plugin.states) * len(known_keys(plugin))
+    machines = plugin.machines if issubclass(plugin, Program) else (plugin,)
+    for machine in machines:
+        assert issubclass(machine, Machine)
+        holes = check_machine(machine)
+        assert len(holes) < len(machine.states) * len(known_keys(machine))

@@ -192,6 +192,26 @@ def test_message_sizes_are_logged_and_nothing_is_changed() -> None:
         ]
 
 
+def test_ticker_passes_on_what_is_news() -> None:
+    here = ["tcp://127.0.0.1:1"]
+    table = {"framing": "json-lines", "subscribers": here, "symbols": ["ABC", "XYZ"]}
+    with recipe("ticker", table) as proxy:
+        subscribers = [proxy.client("subscribers") for _ in range(3)]
+        proxy.run()
+        news = [b'{"symbol": "ABC", "price": 7}\n', b'{"symbol": "XYZ", "price": 7}\n']
+        other = [
+            b'{"symbol": "abc", "price": 7}\n',
+            b"[]\n",
+            b"hm\n",
+            b'{"symbol": [], "price": 7}\n',
+        ]
+        producer = proxy.client()
+        producer.send(b"".join([*news, *other, *news]))
+        proxy.run()
+        assert [each.received for each in subscribers] == [b"".join(news)] * 3
+        assert proxy.service.counts["nonsense"] == 2
+
+
 @pytest.mark.parametrize(("networks", "served"), [(["10.0.0.0/8"], True), (["::1/128"], False)])
 def test_allow_list_serves_only_its_networks(networks: list[str], served: bool) -> None:
     with recipe("allow_list", {"networks": networks}) as proxy:

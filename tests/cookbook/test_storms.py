@@ -21,6 +21,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "lookup": {"database": "nowhere.sqlite"},
     "protocol_switch": {"servers": {"SSH-": "tcp://server:1", "": "tcp://server:1"}},
     "rate_limit": {"per_second": 3},
+    "ticker": {"framing": "json-lines", "subscribers": "tcp://127.0.0.1:1", "symbols": ["ABC"]},
 }
 
 WORDS = [b"a\n", b"S", b"SH-", b'{"id": "a", "amount": 3}\n', b"[1]\n", b"\xff" * 1000]

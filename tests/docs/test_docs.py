@@ -111,13 +111,13 @@ def test_the_commands_of_a_page_exist(page: Path, desk: Path) -> None:
 def test_a_session_at_the_terminal_goes_as_shown(page: Path, desk: Path) -> None:
     if not shutil.which("socat"):
         pytest.skip("socat is not installed")
-    file = desk / "proxy.toml"
-    ports = {port: free_port() for port in ("15000", "15001")}
+    file, conf = desk / "proxy.toml", running(page)
+    ports = {port: free_port() for port in re.findall(r"^[^#\n]*:(\d+)\"", conf, re.MULTILINE)}
 
     def here(text: str) -> str:
-        return re.sub(r"(?<=:)1500[01]", lambda port: ports[port[0]], text)
+        return re.sub(rf"(?<=:)({'|'.join(ports)})", lambda port: ports[port[0]], text)
 
-    file.write_text(here(CONF.read_text()))
+    file.write_text(here(conf))
     proxy = Running(file)
     try:
         for block in blocks(page, "console"):
@@ -127,6 +127,12 @@ def test_a_session_at_the_terminal_goes_as_shown(page: Path, desk: Path) -> None
         proxy.stop()
     finally:
         proxy.kill()
+
+
+def running(page: Path) -> str:
+    """The configuration that a page has its reader run: the default, unless it names another."""
+    named = re.search(r"^vcproxy -c (conf/\w+\.toml)$", page.read_text(), re.MULTILINE)
+    return (ROOT / named[1] if named else CONF).read_text()
 
 
 def free_port() -> str:

@@ -45,6 +45,12 @@ class Server:
             else:
                 return
 
+    @property
+    def pid(self) -> int:
+        """Of its process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def pause(self) -> None:
         """Have it do nothing, not even die."""
         assert self._process is not None

@@ -17,7 +17,7 @@ from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.multicast import send_on
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import Block, Reader
+from vcproxy.engine.iobuffer import APART, Block, Reader
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 
@@ -141,7 +141,7 @@ def test_a_port_where_nobody_listens_fails_the_vc(world: World) -> None:
 
 def test_what_is_not_read_stays_in_the_kernel(world: World, other: socket.socket) -> None:
     hearer, vc = world.connect(uri(other))
-    hearer.inbox.buffer.water_mark = 10
+    hearer.inbox.buffer.water_mark = 10 + APART
     hearer.read(vc)
     hearer.say(vc, b"hello")
     world.driver.turn(0)

@@ -161,7 +161,8 @@ def test_every_configuration_that_is_shipped_runs(
     certificate, key = certificates.issue("localhost")
     shutil.copy(certificate, tmp_path / "server.pem")
     shutil.copy(key, tmp_path / "server.key")
-    text = re.sub(r'^bind = "(\w+://\S+):\d+"', r'bind = "\1:0"', file.read_text(), flags=re.M)
+    listens = re.compile(r'^(bind|subscribers) = "(\w+://\S+):\d+"', re.M)
+    text = listens.sub(r'\1 = "\2:0"', file.read_text())
     checked = tmp_path / "checked.toml"
     checked.write_text(text)
     assert vcproxy("-t", "-c", checked) == (0, f"{checked}: all is well\n", "")

@@ -54,7 +54,7 @@ def test_the_configuration_as_it_is(proxy: Starter) -> None:
         assert all_of(client) == b"are you there?\n"
     line = running.wait_for("followed to the end")
     assert line.endswith(f"mirror tcp://127.0.0.1:{ports['15602']}: "
-                         "followed to the end; 15 bytes given")  # fmt: skip
+                         "followed to the end; 15B given")  # fmt: skip
 
 
 def test_redis_is_set_everywhere(proxy: Starter, tools: Tools, redises: list[str]) -> None:

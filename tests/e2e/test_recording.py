@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
 from vcproxy.drivers.recording import entries
 from vcproxy.drivers.recording.reader import Log
+from vcproxy.drivers.recording.writer import Writer
 from vcproxy.testing.running import Running, eventually
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -292,7 +294,7 @@ def test_the_order_of_a_set_of_text_is_the_same_again(
             exactly(client, 32)
     running.stop()
     replays(log)
-    replay(log, environment={"PYTHONHASHSEED": "1"}).startswith("0:")
+    assert replay(log, environment={"PYTHONHASHSEED": "1"}).startswith("0:")
 
 
 def a_run(record: Record) -> Running:
@@ -354,14 +356,24 @@ def test_it_stops_where_it_is_told_and_tells_what_machines_got(record: Record, l
     assert re.search(r"step \d+: .* got 'ACCEPT' from OS|step \d+: .* got ", said), said
 
 
+def test_the_debugger_is_called_before_an_event(record: Record, log: Path) -> None:
+    a_run(record).stop()
+    command = [*VCPROXY, "replay", str(log), "--break", "EOS"]
+    for typed, status, said in [
+        ("p key\nc\n", 0, "(Pdb) EOS\n"),
+        ("q\n", 1, "left in the debugger"),
+    ]:
+        done = subprocess.run(
+            command, input=typed, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert done.returncode == status
+        assert said in done.stdout + done.stderr
+
+
 def test_another_python_is_said(record: Record, log: Path) -> None:
     a_run(record).stop()
     content = log.read_bytes()
     assert content.count(sys.version.split()[0].encode()) == 1
-    from dataclasses import replace
-
-    from vcproxy.drivers.recording.writer import Writer
-
     old = Log(log)
     turns = [frame.entries for frame in old]
     writer = Writer(log, replace(old.header, python="3.99.1"))

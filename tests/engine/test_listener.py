@@ -11,7 +11,7 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 
-from .world import Ear, World
+from .world import Ear, World, engine
 
 
 @pytest.fixture
@@ -147,4 +147,31 @@ def test_an_acceptor_that_fails_costs_its_connection_only(world: World) -> None:
     assert (kept.closed, lost.closed, wire.ended) == (False, True, "reset")
     assert world.log == [
         "error: db lost: the plugin could not take the connection ('no such tenant')"
+    ]
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_an_acceptor_that_fails_after_it_joined_a_conversation_ends_that_one(
+    world: World, free: bool
+) -> None:
+    other, elsewhere = engine(name="elsewhere"), Mutex()
+
+    def fail(vc: NetVConnection) -> Continuation:
+        vc.join(elsewhere)
+        raise KeyError("no such room")
+
+    listener, _ = listening(world)
+    listener.acceptor = fail
+    if not free:
+        assert elsewhere.try_acquire(other)
+    lost, wire = world.accept(listener, "lost")
+    world.settle()
+    assert lost.closed == free
+    if not free:
+        elsewhere.release(other)
+        world.settle()
+    assert (lost.closed, wire.ended) == (True, "reset")
+    assert world.engine.vcs == {}
+    assert world.log == [
+        "error: db lost: the plugin could not take the connection ('no such room')"
     ]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.engine.units import duration, show_duration, show_size, size
+from vcproxy.engine.units import about, duration, show_duration, show_size, size
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,11 @@ def test_the_shortest_is_shown() -> None:
         "90s",
     ]
     assert [show_size(n) for n in (0, 65536, 1 << 20, 1000)] == ["0B", "64KiB", "1MiB", "1000B"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0B"), (1023, "1023B"), (1024, "1.0KiB"), (4196471, "4.0MiB"), (3 << 30, "3.0GiB")],
+)
+def test_about(count: int, text: str) -> None:
+    assert about(count) == text

@@ -65,7 +65,7 @@ def test_mirrors_hear_all_and_only_the_primary_answers() -> None:
         assert client.received == b"pong"
         assert client.ended
         assert proxy.log == [
-            f"info: proxy 10.0.0.1:40001 mirror {name}: followed to the end; 4 bytes given"
+            f"info: proxy 10.0.0.1:40001 mirror {name}: followed to the end; 4B given"
             for name in (M1, M2)
         ]
         counts = proxy.service.counts
@@ -163,7 +163,7 @@ def test_a_mirror_that_refuses() -> None:
         assert client.received == b"pong"
         assert proxy.log == [
             "info: proxy 10.0.0.1:40001 mirror tcp://m1:1: a connection failed: "
-            "tcp://m1:1: connection refused; 0 bytes given"
+            "tcp://m1:1: connection refused; 0B given"
         ]
         assert proxy.service.counts["lost tcp://m1:1"] == 1
 
@@ -202,7 +202,7 @@ def test_a_mirror_that_stalls_gets_whole_messages(policy: str) -> None:
         end(primary, mirror)
         proxy.run()
         assert dropped["dropped"] == 5000 - len(got) > 3000
-        assert "mirror tcp://m1:1: lags by " in proxy.log[0]
+        assert "mirror tcp://m1:1: lags " in proxy.log[0]
         assert f": {policy}" in proxy.log[0]
         assert f"{5000 - len(got)} messages dropped" in proxy.log[-1]
         assert clean(proxy)
@@ -284,7 +284,7 @@ def test_one_that_breaks_takes_all_with_it(who: str, framing: str) -> None:
         proxy.run()
         assert (primary if who == "client" else client).reset_seen
         assert mirror.reset_seen
-        why = "mirror tcp://m1:1: the conversation broke off: a connection failed; 5 bytes given"
+        why = "mirror tcp://m1:1: the conversation broke off: a connection failed; 5B given"
         assert any(line.endswith(why) for line in proxy.log)
         assert clean(proxy)
 
@@ -320,7 +320,7 @@ def test_answers_that_differ_are_counted_each() -> None:
         assert "from answer 2 on" in proxy.log[0]
         end(client, primary, mirror)
         proxy.run()
-        assert proxy.log[1].endswith("followed to the end; 0 bytes given; differences: 2")
+        assert proxy.log[1].endswith("followed to the end; 0B given; differences: 2")
 
 
 def test_a_mirror_that_says_less_differs() -> None:

@@ -10,11 +10,12 @@ from tunnels.done import Dropped, Reason, Room, SinkLags, SinkRecovered, SourceD
 from tunnels.history import NO_HISTORY, History, Join
 from tunnels.lag import Lag, OnLag
 from tunnels.one_way_multi import OneWayMultiTunnel, Standing
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.iobuffer import APART, SLAB
 
 from .stage import BULK, NETWORK, Line, Stage
 
-MOST = 10_000
+MOST = 10 * (1000 + APART)
+"""Room for ten messages."""
 
 
 def message(number: int) -> bytes:
@@ -61,7 +62,7 @@ class Relay:
             self.stage.run()
 
     def standing(self, sink: Line) -> Standing:
-        return next(each for each in self.tunnel.standings() if each.name == sink.name)
+        return next(each for each in self.tunnel.standings() if each.sink is sink.vc)
 
 
 @pytest.fixture(params=[1, 2], ids=["one engine", "two engines"])
@@ -125,8 +126,8 @@ def test_disconnect_gives_the_slow_one_back(stage: Stage) -> None:
     relay.say(TO_FILL + 100)
     [gone] = stage.owner.gone
     assert (gone.sink, gone.reason) == (slow.vc, Reason.LAGGED)
-    assert gone.flow.taken - gone.flow.given > MOST
-    assert [each.name for each in relay.tunnel.standings()] == [sink.name for sink in others]
+    assert gone.flow.taken - gone.flow.given > 10 * 1000 - 1000
+    assert [each.sink for each in relay.tunnel.standings()] == [sink.vc for sink in others]
     assert all(numbers(sink.peer.received) == list(range(relay.said)) for sink in others)
 
 
@@ -157,6 +158,67 @@ def test_a_message_longer_than_what_is_granted_is_sent_all_the_same() -> None:
         got = numbers(slow.peer.received)
         assert len(got) >= TO_FILL
         assert (got[-1] == relay.said - 1) == (policy == "drop_oldest")
+
+
+def test_a_message_longer_than_any_buffer_holds_up_nobody_else() -> None:
+    stage = Stage()
+    slow, [quick] = stalled(list(stage.lines(2)))
+    relay = Relay(stage, [slow, quick], Lag(MOST, "drop_oldest"))
+    for letter in b"abcdef":
+        with stage.held():
+            relay.tunnel.say([bytes([letter]) * 2 * SLAB])
+            assert relay.tunnel.full  # so Room is wanted
+        stage.run()
+        assert not relay.tunnel.full
+    slow.peer.resume()
+    stage.run()
+    assert len(quick.peer.received) == 12 * SLAB
+    assert slow.peer.received == b"a" * 2 * SLAB + b"f" * 2 * SLAB
+
+
+@pytest.mark.parametrize("then", ["drop_oldest", "drop_newest", "disconnect"])
+def test_a_burst_that_fills_the_buffer_at_once_holds_up_nobody_else(then: OnLag) -> None:
+    stage = Stage()
+    slow, [quick] = stalled(list(stage.lines(2)))
+    relay = Relay(stage, [slow, quick], Lag(MOST, then))
+    relay.say(TO_FILL)  # by the network: it still has had all
+    with stage.held():
+        while not relay.tunnel.full:
+            relay.tunnel.say([message(relay.said)])
+            relay.said += 1
+    stage.run()
+    assert any(isinstance(news, Room) for news in stage.owner.news)
+    assert numbers(quick.peer.received) == list(range(relay.said))
+
+
+def test_one_that_catches_up_in_full_flow_has_recovered(stage: Stage) -> None:
+    slow, others = stalled(list(stage.lines(3)))
+    relay = Relay(stage, [slow, *others], Lag(MOST, "drop_oldest"))
+    relay.say(TO_FILL + 30)
+    slow.peer.resume()
+    for _ in range(600):
+        with stage.held():
+            relay.tunnel.say([message(relay.said)])
+        relay.said += 1
+        stage.sim.step()
+    stage.run()
+    assert isinstance(stage.owner.news[-1], SinkRecovered)
+
+
+def test_one_that_lags_again_and_again_is_news_once(stage: Stage) -> None:
+    slow, others = stalled(list(stage.lines(3)))
+    relay = Relay(stage, [slow, *others], Lag(MOST, "drop_oldest"))
+    for _ in range(5):
+        slow.peer.stall()
+        for _ in range(TO_FILL + 30):
+            with stage.held():
+                relay.tunnel.say([message(0)])
+            stage.sim.elapse(0.001)
+        slow.peer.resume()
+        stage.sim.elapse(0.5)
+    assert [type(news) for news in stage.owner.news] == [SinkLags]
+    stage.sim.elapse(0.6)
+    assert [type(news) for news in stage.owner.news] == [SinkLags, SinkRecovered]
 
 
 def test_policies_are_each_sinks_own() -> None:
@@ -239,7 +301,7 @@ def test_bytes_too_are_not_kept_for_who_is_cut_off() -> None:
 
 @pytest.mark.parametrize(
     ("history", "first"),
-    [(History(bytes=5500), 15), (History(bytes=1 << 20, messages=3), 17)],
+    [(History(bytes=5 * (1000 + APART)), 15), (History(bytes=1 << 20, messages=3), 17)],
     ids=["bytes", "messages"],
 )
 def test_a_late_sink_begins_with_what_is_remembered(
@@ -343,3 +405,86 @@ def test_patience_ends_with_one_that_takes_nothing() -> None:
     stage.sim.elapse(31)
     assert [gone.reason for gone in stage.owner.gone] == [Reason.INACTIVITY]
     assert not tunnel.full
+
+
+def test_patience_ends_too_while_others_are_served() -> None:
+    stage = Stage()
+    slow, quick = stage.lines(2)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc, lag=Lag(MOST, "drop_oldest"))
+        tunnel.add(quick.vc)
+    slow.peer.stall()
+    for number in range(TO_FILL + 100):
+        with stage.held():
+            tunnel.say([message(number)])
+        stage.sim.elapse(1)
+    [gone] = stage.owner.gone
+    assert (gone.sink, gone.reason) == (slow.vc, Reason.INACTIVITY)
+
+
+def test_patience_ends_with_one_that_speaks_and_takes_nothing() -> None:
+    stage = Stage()
+    [slow] = stage.lines(1)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc)
+    slow.peer.stall()
+    while not tunnel.full:
+        with stage.held():
+            tunnel.say([message(0)])
+        stage.sim.elapse(0.001)
+    for _ in range(4):
+        slow.peer.send(b"wait for me")
+        stage.sim.elapse(8)
+    assert [gone.reason for gone in stage.owner.gone] == [Reason.INACTIVITY]
+
+
+def test_patience_ends_with_one_that_leaves_no_room_for_a_second_read() -> None:
+    stage = Stage()
+    source, slow, quick = stage.lines(3)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", patience_s=30.0)
+
+    slow.peer.stall()
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc)
+        tunnel.add(quick.vc)
+    source.peer.send(BULK)
+    stage.sim.elapse(31)
+    assert [gone.sink for gone in stage.owner.gone] == [slow.vc]
+    stage.run()
+    assert quick.peer.received == BULK
+
+
+def test_a_source_that_had_to_wait_is_not_to_blame() -> None:
+    stage = Stage()
+    source, slow, quick = stage.lines(3)
+
+    def make() -> OneWayMultiTunnel:
+        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", patience_s=30.0)
+
+    slow.peer.stall()
+    tunnel = stage.lend(make)
+    with stage.held():
+        tunnel.add(slow.vc)
+        tunnel.add(quick.vc)
+        source.vc.set_inactivity_timeout(30.0)
+    for size in (NETWORK, SLAB // 2, SLAB // 2):  # the second makes it lag, the third all wait
+        source.peer.send(BULK[:size])
+        stage.sim.elapse(1)
+    stage.sim.elapse(31)
+    assert [gone.sink for gone in stage.owner.gone] == [slow.vc]
+    assert stage.owner.done == []
+    stage.sim.elapse(31)
+    assert stage.done.reason is Reason.INACTIVITY

@@ -120,6 +120,20 @@ def test_a_sink_that_is_removed_is_the_owners_again(stage: Stage) -> None:
     assert first.peer.received == b"one so long"
 
 
+def test_a_sink_that_has_had_all_is_not_forgotten_when_nothing_comes(stage: Stage) -> None:
+    source, first, second = stage.lines(3)
+    tunnel = lend(stage, source, [first, second])
+    source.peer.send(b"one ")
+    stage.run()
+    assert tunnel.source is not None
+    with stage.held():
+        tunnel.source.ready()
+    stage.run()
+    source.peer.send(b"two")
+    stage.run()
+    assert first.peer.received == second.peer.received == b"one two"
+
+
 def test_a_sink_that_was_removed_comes_again(stage: Stage) -> None:
     source, first, second = stage.lines(3)
     tunnel = lend(stage, source, [first, second])

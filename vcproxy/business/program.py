@@ -46,6 +46,11 @@ class Program(Continuation):
     """What it consists of: `vcproxy diagram` draws them."""
 
     @classmethod
+    def needs_bind(cls, options: Any) -> bool | None:
+        """As for a Session; a Program may do without."""
+        return None
+
+    @classmethod
     def binds(cls, options: Any) -> Mapping[str, Sequence[Address]]:
         """Return where else its clients come in: addresses, by the option that names them.
 
@@ -73,6 +78,10 @@ class Program(Continuation):
         self.mutex.ended = True
         for vc in list(self.mutex.vcs):
             vc.do_io_close()
+
+    def status(self) -> object:
+        """How it stands, as a value, for whoever asks (see Proxy). To be overridden."""
+        return None
 
     def accept(self, client: NetVConnection) -> Continuation | None:
         """Take a client over, as its listener's acceptor: the client's mutex is held."""

@@ -31,6 +31,10 @@ class Programs:
     def __getitem__(self, name: str) -> Program:
         return self._running[name]
 
+    def status(self) -> dict[str, object]:
+        """How each stands, by its listener's name, in its own words. Their engine's thread only."""
+        return {name: program.status() for name, program in self._running.items()}
+
     def acceptor(
         self, kind: type[Program], service: Service
     ) -> Callable[[NetVConnection], Continuation | None]:

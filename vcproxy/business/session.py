@@ -52,6 +52,11 @@ class Session(Machine):
         cls._listening = frozenset(state for state in cls.states if Message in flatten(state))
 
     @classmethod
+    def needs_bind(cls, options: Any) -> bool | None:
+        """Return True: its listener must have a `bind`; False: it must not; None: as it likes."""
+        return True
+
+    @classmethod
     def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
         """Return where it connects to beside its upstream: addresses, by the option with them.
 

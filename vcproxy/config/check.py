@@ -26,6 +26,7 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
         )
     yield from _names(settings, plugins)
     yield from _references(settings)
+    yield from _entrances(settings, plugins)
     yield from _addresses(settings, plugins)
     yield from _kinds(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
@@ -56,6 +57,17 @@ def _references(settings: Settings) -> Iterator[Fault]:
                 f"there is no [upstream.{listener.upstream}]{hint}",
                 because=(("upstream",),),
             )
+
+
+def _entrances(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+    for index, plugin in plugins.items():
+        path: KeyPath = ("listener", index, "bind")
+        given, name = bool(settings.listener[index].bind), plugin.cls.__name__
+        if plugin.needs_bind is True and not given:
+            example = 'write bind = "tcp://127.0.0.1:8080"'
+            yield Fault(path, f"is missing: nothing would ever come to {name}: {example}")
+        elif plugin.needs_bind is False and given:
+            yield Fault(path, f"is of no use: with these options {name} takes nothing from there")
 
 
 def _bound(index: int, listener: Listener, plugins: Plugins) -> Iterator[tuple[KeyPath, Address]]:

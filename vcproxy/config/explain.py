@@ -5,12 +5,14 @@ Imported only once something is wrong.
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from vcproxy.config.options import OptionsError
 from vcproxy.config.place import KeyPath, line_and_column, places
 from vcproxy.config.problem import Fault, Problem, did_you_mean
 
@@ -48,22 +50,27 @@ def faults(error: ValidationError, schema: type) -> list[Fault]:
     """
     document = TypeAdapter(schema).json_schema()
     details = error.errors(include_url=False)
-    found = [_fault(detail, document) for detail in details]
-    meant = {path for fault in found for path in fault.because}
+    found = [(fault, detail) for detail in details for fault in _faults(detail, document)]
+    meant = {path for fault, _ in found for path in fault.because}
     return [
         fault
-        for fault, detail in zip(found, details, strict=True)
+        for fault, detail in found
         if detail["type"] not in _MISSING or fault.path not in meant
     ]
 
 
-def _fault(detail: ErrorDetails, document: Schema) -> Fault:
+def _faults(detail: ErrorDetails, document: Schema) -> Iterator[Fault]:
     path = detail["loc"]
-    if detail["type"] not in _UNKNOWN:
-        return Fault(path, _message(detail))
-    hint = did_you_mean(str(path[-1]), _keys(document, path[:-1]))
-    meant = tuple((*path[:-1], name) for name in re.findall('"(.*)"', hint))
-    return Fault(path, f"unknown key{hint}", because=meant)
+    told = detail.get("ctx", {}).get("error")
+    if isinstance(told, OptionsError):
+        for fault in told.faults:
+            yield Fault((*path, *fault.path), fault.message)
+    elif detail["type"] not in _UNKNOWN:
+        yield Fault(path, _message(detail))
+    else:
+        hint = did_you_mean(str(path[-1]), _keys(document, path[:-1]))
+        meant = tuple((*path[:-1], name) for name in re.findall('"(.*)"', hint))
+        yield Fault(path, f"unknown key{hint}", because=meant)
 
 
 def _message(detail: ErrorDetails) -> str:

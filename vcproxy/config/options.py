@@ -11,12 +11,21 @@ from vcproxy.config.schema import as_json
 from vcproxy.engine.address import Address
 
 
-class OptionsError(Exception):
-    """The options of a listener cannot be used. The paths of the faults begin in its options."""
+class OptionsError(ValueError):
+    """The options of a listener cannot be used. The paths of the faults begin in its options.
+
+    An author's own `Options` may raise it, so that each fault is shown at the key that it is about.
+    """
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__(*faults)
         self.faults = faults
+
+    def __str__(self) -> str:
+        return "; ".join(
+            ": ".join(filter(None, (".".join(map(str, fault.path)), fault.message)))
+            for fault in self.faults
+        )
 
 
 def read_options(
@@ -49,7 +58,7 @@ def read_options(
 
 
 def with_places(plugin: type, options: object) -> Plugin:
-    """Return a plugin with its options, and the addresses that it says they name.
+    """Return a plugin with its options, and what it says that they mean.
 
     Raises OptionsError.
     """
@@ -60,6 +69,8 @@ def with_places(plugin: type, options: object) -> Plugin:
         return {option: tuple(addresses) for option, addresses in named.items()}
 
     try:
-        return Plugin(plugin, options, places("binds"), places("connects"))
+        ask = getattr(plugin, "needs_bind", None)
+        needs_bind = ask(options) if ask is not None else None
+        return Plugin(plugin, options, places("binds"), places("connects"), needs_bind)
     except Exception as error:  # whatever an author's own code raises
         raise OptionsError(Fault((), str(failed(error)))) from None

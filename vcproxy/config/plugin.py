@@ -39,6 +39,8 @@ class Plugin:
     """Where else it listens."""
     connects: Places = field(default_factory=dict)
     """Where it connects to beside its upstream."""
+    needs_bind: bool | None = None
+    """True: its listener must have a `bind`; False: it must not; None: both are fine."""
 
     @property
     def tls(self) -> UpstreamTls:

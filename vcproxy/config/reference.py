@@ -17,6 +17,7 @@ from vcproxy.config import schema
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "[proxy]": schema.Proxy,
+    "[record]": schema.Record,
     "[[listener]]": schema.Listener,
     "[listener.tls]": schema.ListenerTls,
     "[listener.tls.names.NAME]": schema.KeyPair,

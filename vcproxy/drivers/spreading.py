@@ -1,4 +1,4 @@
-"""Spreading: what a driver does for a fan. The same for every driver whose ports can push."""
+"""Spreading: where what a port has read goes at once. The same for all drivers and ports."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ def spread(command: Spread) -> None:
     if blocks is not None:
         data = blocks[0] if len(blocks) == 1 else b"".join(blocks)
         fan.sent(len(data), push_all(fan, data, blocks))
+
+
+def bring(vc: NetVConnection, data: Block) -> None:
+    """Answer `begin_read` with what came, and push it on at once where that may be done."""
+    sink = vc.straight
+    if sink is not None:
+        vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
+    elif vc.fan is None:
+        vc.received(data)
+    else:
+        vc.spread(data, push_all(vc.fan, data))
 
 
 def push_all(

@@ -257,7 +257,8 @@ class Engine:
 
     def introduce(self, vc: NetVConnection, listener: Listener) -> None:
         """Hand an established VC to its listener's acceptor, under the VC's mutex."""
-        with vc.mutex.hold(self):
+        mutex = vc.mutex
+        with mutex.hold(self):
             self.delivery = min(self.delivery, 0) - 1  # those of `run` count up
             self.running = vc
             try:
@@ -267,7 +268,8 @@ class Engine:
             except (Exception, SystemExit) as mistake:
                 error = _as_error(mistake)
                 self.log("error", f"{vc.name}: the plugin could not take the connection", error)
-                self.end_conversation(vc.mutex, error)
+                self.end_conversation(mutex, error)
+                self._end_soon(vc.mutex, error)  # it may have joined another
             finally:
                 self.running = None
 
@@ -395,6 +397,14 @@ class Engine:
         return taken
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _end_soon(self, mutex: Mutex, error: Exception) -> None:
+        """End the conversation under a mutex as soon as it is free."""
+        if mutex.try_acquire(self):
+            self.end_conversation(mutex, error)
+            mutex.release(self)
+        else:
+            mutex.park(self, partial(self._end_soon, mutex, error))
 
     def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
         cont = ticket.cont

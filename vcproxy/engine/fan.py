@@ -30,6 +30,9 @@ class Source(Protocol):
     def reenable(self) -> None:
         """There may be room again."""
 
+    def ready(self) -> None:
+        """There is none, for somebody who is behind: whoever looks after those is to be told."""
+
 
 class Fan:
     """Feeds the write VIOs of one buffer, all under the mutex of `owner`.
@@ -136,12 +139,11 @@ class Fan:
     # -- what comes --------------------------------------------------------------------------
 
     def came(self) -> None:
-        """Something has come into the buffer."""
+        """Something may have come into the buffer."""
         self.look_again()
-        if self._idle:
-            idle, self._idle = self._idle, {}
-            for sink in idle:
-                sink.reenable()
+        for sink in [sink for sink in self._idle if sink.reader.avail]:
+            del self._idle[sink]
+            sink.reenable()
 
     def look_again(self) -> None:
         """There may be something to spread."""
@@ -214,7 +216,7 @@ class Fan:
 
     def _advance(self, size: int) -> None:
         """The level sinks have so much more behind them."""
-        place, full = self.place, self.buffer.full
+        place, full = self.place, size > 0 and self.buffer.full
         place.consume(size)
         if place.avail:
             self.look_again()
@@ -223,6 +225,9 @@ class Fan:
                 self.catch_up(sink)
         if full:
             self.wake()
+            if self.buffer.full:  # of what nobody has judged: they have fallen behind only now
+                for source in list(self.sources):
+                    source.ready()
 
     def _fall_behind(self, sink: VIO) -> None:
         sink.ndone = self.given(sink)

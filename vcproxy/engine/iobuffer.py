@@ -19,6 +19,10 @@ MERGE = 4096
 MAX_VIEWS = 64
 """Blocks handed to one system call; the kernel takes 1024 (IOV_MAX), past 64 nothing is gained."""
 
+APART = 64
+"""What a message of a whole buffer occupies beside its bytes: a header of 33, a place in a list and
+what allocators round up. Else the smallest messages would cost fifty times what is counted."""
+
 Block = bytes | memoryview
 
 
@@ -86,6 +90,7 @@ class IOBuffer:
     __slots__ = (
         "_behind",
         "_first",
+        "apart",
         "blocks",
         "held",
         "memory",
@@ -98,6 +103,8 @@ class IOBuffer:
     def __init__(self, memory: Memory, water_mark: int = SLAB, *, whole: bool = False) -> None:
         self.memory = memory
         self.whole = whole
+        self.apart = APART if whole else 0
+        """What each block occupies beside its bytes."""
         self.water_mark = water_mark
         self.blocks: list[Block] = []
         self.held = 0
@@ -192,6 +199,7 @@ class IOBuffer:
         if not self.blocks:
             self._behind = len(self.readers)
         self.blocks.append(block)
+        capacity += self.apart
         self.held += capacity
         self.written += size
         self.memory.used += capacity
@@ -230,8 +238,8 @@ class IOBuffer:
         blocks.clear()
         self._first += 1
         self._behind = 0
-        self.held -= len(block)
-        self.memory.used -= len(block)
+        self.held -= len(block) + self.apart
+        self.memory.used -= len(block) + self.apart
         return block
 
     def _passed_first(self) -> None:
@@ -240,7 +248,7 @@ class IOBuffer:
         blocks = self.blocks
         while blocks and self._behind == 0:
             block = blocks.pop(0)
-            capacity = _capacity(block)
+            capacity = _capacity(block) + self.apart
             self.held -= capacity
             self.memory.used -= capacity
             self.memory.drop(block)
@@ -273,6 +281,11 @@ class Reader:
     def blocks(self) -> int:
         """How many blocks lie before it, with the rest of one that has been begun."""
         return self.buffer._first + len(self.buffer.blocks) - self._block
+
+    @property
+    def occupied(self) -> int:
+        """Bytes that what lies before it occupies: `avail`, and what whole messages take apart."""
+        return self.avail + self.blocks * self.buffer.apart
 
     @property
     def begun(self) -> int:
@@ -322,9 +335,10 @@ class Reader:
         return batch
 
     def drop(self, limit: int, keep: int = 0) -> int:
-        """Pass whole blocks until at most `limit` bytes or `keep` blocks are left: how many."""
+        """Pass whole blocks until at most `limit` bytes are occupied, or `keep` blocks are left:
+        how many were passed."""
         dropped = 0
-        while self.blocks > keep and self.avail > limit:
+        while self.blocks > keep and self.occupied > limit:
             self.consume(self.next_size)
             dropped += 1
         return dropped

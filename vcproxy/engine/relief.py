@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.units import show_size
+from vcproxy.engine.units import about
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -72,7 +72,7 @@ class Relief(Continuation):
         held_by = partial(_held_by, drained)
         laggard = max(vcs, key=held_by, default=None)
         if laggard is not None and held_by(laggard):
-            held = show_size(held_by(laggard))
+            held = about(held_by(laggard))
             engine.log("warning", f"{laggard.name}: closed, memory is spent and it holds {held}")
             laggard.fail(MemoryError(f"the memory budget is spent, and {held} wait here"))
 

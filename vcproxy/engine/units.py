@@ -51,3 +51,11 @@ def show_size(count: int) -> str:
         if count and count % _BYTES[unit] == 0:
             return f"{count // _BYTES[unit]}{unit}"
     return f"{count}B"
+
+
+def about(count: int) -> str:
+    """Write bytes for a reader of logs, to three digits or so: 4196471 is "4.0MiB"."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count >= _BYTES[unit]:
+            return f"{count / _BYTES[unit]:.1f}{unit}"
+    return f"{count}B"

@@ -168,8 +168,9 @@ class VConnection(Continuation, ABC):
         if key is Event.INACTIVITY_TIMEOUT:
             self._inactivity = None
             moved_at = self.moved_at
-            if self.write_vio is not None and self.write_vio.fan is not None:
-                moved_at = max(moved_at, self.write_vio.fan.moved_at)
+            fan = self.write_vio.fan if self.write_vio is not None else None
+            if fan is not None and self in fan.level:
+                moved_at = max(moved_at, fan.moved_at)
             idle_until = moved_at + self._inactivity_s
             if idle_until > self.engine.now:
                 # Rearmed when it fires, not on each byte: moving costs one assignment.

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from vcproxy.business.program import Program
 from vcproxy.business.programs import Programs
@@ -118,7 +118,7 @@ class SimulatedProxy:
             for option, places in doors.items()
         }
 
-    def __enter__(self) -> SimulatedProxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

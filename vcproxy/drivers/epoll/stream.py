@@ -141,7 +141,7 @@ class StreamPort:
             vc.would_block()
             vc.ended()
             return
-        sink = vc.straight
+        sink = vc.straight  # bring(), in line: a message is read here for each that is sent
         if sink is not None:
             vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
         elif vc.fan is None:

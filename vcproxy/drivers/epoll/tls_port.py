@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.stream import ENDS, LINGER_S, StreamPort
+from vcproxy.drivers.spreading import bring
 from vcproxy.drivers.tls import TlsError, TlsFilter
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class TlsPort(StreamPort):
         except OSError as reason:
             error = reason
         if count:
-            vc.received(view[:count])
+            bring(vc, view[:count])
             if self.readable or tls.pending:
                 vc.again(True)
         else:
@@ -116,8 +117,19 @@ class TlsPort(StreamPort):
                 return
 
     def push(self, data: Block) -> int:
-        """Write at once what another port has read: it is encrypted with the rest."""
-        return 0
+        """Encrypt and send at once what another port has read."""
+        tls = self._filter
+        taken = 0
+        try:
+            while self.writable and tls.established and taken < len(data):
+                count = tls.write([memoryview(data)[taken:] if taken else data])
+                taken += count
+                self._flush()
+                if not count:
+                    break
+        except TlsError:
+            pass  # met again by the next write, outside the reader's lock
+        return taken
 
     def broke(self, error: OSError) -> None:
         """The connection has failed: tell the VC in plain words."""

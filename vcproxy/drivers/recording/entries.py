@@ -1,7 +1,8 @@
 """Entries: one for each call that a driver makes into an engine, with its answer.
 
-Each is a NamedTuple; its fields are written one after another as their types say. The number of a
-kind is its place in KINDS: new ones go to its end.
+Each is a NamedTuple; its fields are written one after another as their types say, but `shared`,
+which is the high bit of the opcode: of a small message each byte counts. The number of a kind is
+its place in KINDS: new ones go to its end, and there may be 128.
 """
 
 from __future__ import annotations
@@ -307,8 +308,12 @@ _FORMS: dict[object, tuple[_Write, _Read]] = {
 _OTHERS: tuple[_Write, _Read] = (pack, unpack)
 
 
+_SHARED: tuple[_Write, _Read] = (lambda flag: b"", lambda cursor: cursor.high)
+
+
 def _forms(kind: type[Entry]) -> list[tuple[_Write, _Read]]:
-    return [_FORMS.get(hint, _OTHERS) for hint in get_type_hints(kind).values()]
+    hints = get_type_hints(kind).items()
+    return [_SHARED if name == "shared" else _FORMS.get(hint, _OTHERS) for name, hint in hints]
 
 
 _WRITERS = {
@@ -324,9 +329,16 @@ OPCODES = {kind: varint(number) for number, kind in enumerate(KINDS)}
 """How each kind begins."""
 
 
+def high(opcode: bytes) -> bytes:
+    """The opcode of an entry that is `shared`."""
+    return bytes((opcode[0] | 128,))
+
+
 def encode(entry: Entry) -> bytes:
     """Write an entry. Raises NotPlain for a value that is not."""
     opcode, writers = _WRITERS[type(entry)]
+    if getattr(entry, "shared", False):
+        opcode = high(opcode)
     return opcode + b"".join([write(value) for write, value in zip(writers, entry, strict=True)])
 
 
@@ -335,8 +347,9 @@ def decode(cursor: Cursor) -> Entry:
     number = cursor.octet()
     if number == PASSED:
         return decode_passed(cursor)
+    cursor.high = number > 127
     try:
-        kind, readers = _READERS[number]
+        kind, readers = _READERS[number & 127]
     except IndexError:
         raise BrokenOctets(f"{number} begins no entry") from None
     entry: Entry = kind._make([read(cursor) for read in readers])
@@ -344,22 +357,22 @@ def decode(cursor: Cursor) -> Entry:
 
 
 def decode_passed(cursor: Cursor) -> Passed:
-    """What most logs mostly consist of, behind its opcode: by hand, in half the time."""
+    """What most logs consist of, not shared, behind its opcode: by hand, in half the time."""
     octets, place = cursor.data, cursor.place
     try:
-        vc, sink, taken, shared, size = octets[place : place + 5]
+        vc, sink, taken, size = octets[place : place + 4]
         if vc < 128 and sink < 128 and taken < 128 and size < 128:
-            place += 5
+            place += 4
         else:
             vc, sink, taken = cursor.varint(), cursor.varint(), cursor.varint()
-            shared, size = cursor.octet(), cursor.varint()
+            size = cursor.varint()
             place = cursor.place
     except ValueError:
         raise BrokenOctets("something is missing at its end") from None
     cursor.place = end = place + size
     if end > len(octets):
         raise BrokenOctets("something is missing at its end")
-    return _new(Passed, (vc, sink, taken, shared != 0, octets[place:end]))
+    return _new(Passed, (vc, sink, taken, False, octets[place:end]))
 
 
 def vc_of(entry: Entry) -> int | None:

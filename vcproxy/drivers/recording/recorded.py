@@ -33,6 +33,7 @@ from vcproxy.drivers.recording.entries import (
     SpreadRead,
     WouldBlock,
     failure,
+    high,
 )
 from vcproxy.drivers.recording.values import Failure, pack
 from vcproxy.drivers.recording.varint import varint
@@ -70,15 +71,16 @@ class RecordedVC(NetVConnection):
         self._key = varint(self.number)
         self._views: list[Block] = []
 
-    def _note_data(self, head: bytes, data: Block) -> None:
+    def _note_data(self, opcode: bytes, head: bytes, data: Block) -> None:
         """Write down an entry that ends with data, and whether that is in a slab."""
         recorder = self.engine
-        shared = b"\1" if type(data) is memoryview else b"\0"
+        if type(data) is memoryview:
+            opcode = high(opcode)
         if recorder.redact is not None:
             data = recorder.redact(data)
         out = recorder.out
         size = len(data)
-        out += head + shared + varint(size)
+        out += opcode + head + varint(size)
         if size >= LARGE:
             recorder.sheet.cut(data)
         else:
@@ -100,18 +102,18 @@ class RecordedVC(NetVConnection):
 
     def received(self, data: Block) -> None:
         """See NetVConnection."""
-        self._note_data(_RECEIVED + self._key, data)
+        self._note_data(_RECEIVED, self._key, data)
         super().received(data)
 
     def passed(self, data: Block, count: int) -> None:
         """See NetVConnection."""
         sink = cast(RecordedVC, self.straight)
-        self._note_data(_PASSED + self._key + sink._key + varint(count), data)
+        self._note_data(_PASSED, self._key + sink._key + varint(count), data)
         super().passed(data, count)
 
     def spread(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
         """See NetVConnection."""
-        self._note_data(_SPREAD_READ + self._key + pack(_short(short)), data)
+        self._note_data(_SPREAD_READ, self._key + pack(_short(short)), data)
         super().spread(data, short)
 
     def begin_write(self) -> list[Block] | None:

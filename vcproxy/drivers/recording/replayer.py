@@ -7,6 +7,7 @@ gives out is compared, and the first difference ends the replay.
 from __future__ import annotations
 
 import pdb
+from bdb import BdbQuit
 from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -226,6 +227,8 @@ class Replayer:
         mark, cuts = len(sheet.out), sheet.cuts
         try:
             self._act[type(entry)](entry)
+        except BdbQuit:
+            raise Divergence(f"step {self.done}: left in the debugger") from None
         except Exception as error:
             raise Divergence(self._report(entry, str(error))) from error
         if sheet.cuts > cuts:

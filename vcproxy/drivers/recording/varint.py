@@ -30,13 +30,15 @@ def varint(number: int) -> bytes:
 class Cursor:
     """A place in bytes, read from the front. All methods raise BrokenOctets at the end of them."""
 
-    __slots__ = ("data", "place")
+    __slots__ = ("data", "high", "place")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         """All of them."""
         self.place = 0
         """How much has been read."""
+        self.high = False
+        """Whether the high bit of the present entry's opcode is set."""
 
     @property
     def left(self) -> int:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.business.comparison import (
+from vcproxy.business.mirror.comparison import (
     OVERHEAD,
     Comparison,
     MessageComparison,

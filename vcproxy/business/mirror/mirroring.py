@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tunnels.lag import Lag, OnLag
-from vcproxy.business import choice
-from vcproxy.business.comparison import Comparison, MessageComparison, StreamComparison
 from vcproxy.business.forwarder import Forwarder
 from vcproxy.business.framing import UNFRAMED, Framing
-from vcproxy.business.mirrored import MirroredTunnel
+from vcproxy.business.mirror import choice
+from vcproxy.business.mirror.comparison import Comparison, MessageComparison, StreamComparison
+from vcproxy.business.mirror.mirrored import MirroredTunnel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tunnels.done import TunnelDone
-    from vcproxy.business.choice import Choice
+    from vcproxy.business.mirror.choice import Choice
     from vcproxy.business.service import Service
     from vcproxy.engine.net import NetVConnection
     from vcproxy.upstream.servers import Server

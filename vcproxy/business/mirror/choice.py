@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol, TypeAlias
 
-from vcproxy.business.comparison import OVERHEAD
+from vcproxy.business.mirror.comparison import OVERHEAD
 
 Rule: TypeAlias = Callable[[Mapping[int, bytes], int, int], Sequence[bytes] | None]
 """Decides on what the servers have answered so far, given how many may still answer, and how many

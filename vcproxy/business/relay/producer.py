@@ -13,9 +13,12 @@ from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from vcproxy.business.framing import Framing
-    from vcproxy.business.relay import Relay
+    from vcproxy.business.relay.relay import Relay
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
+
+BATCH = 256
+"""Messages said before it is asked again whether there is room: a millisecond's work."""
 
 STOP = "STOP"
 """Tag: give the VC back."""
@@ -25,7 +28,8 @@ class Producer(Machine):
     """Reads a VC that it is lent, and says its messages to the relay while that has room.
 
     SourceDone gives the VC back to the relay: when it has ended, when no message can be found any
-    more (ERROR, with a ValueError), or when it is stopped. Half a message goes to nobody.
+    more (ERROR, with a ValueError), or when it is stopped. What has been read of it goes on before
+    that, but half a message goes to nobody.
     """
 
     __slots__ = ("_error", "_incoming", "_reason", "_relay", "vc")
@@ -49,22 +53,12 @@ class Producer(Machine):
     @READING.on(Event.READ_READY, Event.EOS, Room, to=(DONE,))
     def came(self, _: VIO | Room) -> State | None:
         """Pass on what has come, as far as there is room."""
-        incoming, relay = self._incoming, self._relay
-        encode = incoming.framing.encode
-        while not relay.tunnel.full:
-            message = incoming.take()
-            if message is None:
-                return self._stopped() if incoming.stopped else None
-            messages = []
-            while message is not None:
-                try:
-                    edited = relay.edit(message)
-                    if edited is not None:
-                        messages.append(encode(edited))
-                except Exception as mistake:  # an author's: this producer is not to be trusted
-                    return self._mistaken(mistake)
-                message = incoming.take()
-            relay.tunnel.say(messages)
+        while not self._relay.tunnel.full:
+            more = self._pass_on()
+            if self._reason is Reason.ERROR:
+                return self.DONE
+            if not more:
+                return self._stopped() if self._incoming.stopped else None
         return None
 
     @READING.on(Event.ERROR, to=DONE)
@@ -72,10 +66,14 @@ class Producer(Machine):
         """The connection has broken."""
         self._reason, self._error = Reason.ERROR, vio.error
 
-    @READING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
-    def idled(self, _: VIO) -> None:
-        """Nothing has come for too long."""
+    @READING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
+    def idled(self, _: VIO) -> State | None:
+        """Nothing has come for too long; unless it may not speak, for there is no room."""
+        if self._relay.tunnel.held_up:
+            self.vc.set_inactivity_timeout(self._relay.service.inactivity_s)
+            return None
         self._reason = Reason.INACTIVITY
+        return self.DONE
 
     @READING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     def outlived(self, _: VIO) -> None:
@@ -90,13 +88,41 @@ class Producer(Machine):
 
     @DONE.enter
     def done(self) -> None:
-        """Give it back."""
-        self._incoming.close()
-        self._incoming.vio.retire()
+        """Give it back, when all that has been read is said."""
+        while self._pass_on():
+            pass
         done = SourceDone(self, self.vc, self._reason, self._error, self.taken)
         self.engine.schedule(self._relay, SourceDone, done)
 
+    def finished(self) -> None:
+        """Nothing is kept."""
+        self._incoming.close()
+        self._incoming.vio.retire()
+
     # -- inside ------------------------------------------------------------------------------
+
+    def _pass_on(self) -> bool:
+        """Say a batch of what has been read and is whole; False: that was the last of it."""
+        incoming, relay = self._incoming, self._relay
+        encode = incoming.framing.encode
+        messages = []
+        more = True
+        try:
+            for _ in range(BATCH):
+                message = incoming.take()
+                if message is None:
+                    more = False
+                    break
+                edited = relay.edit(message)
+                if edited is not None:
+                    messages.append(encode(edited))
+        except Exception as mistake:  # an author's: this producer is not to be trusted
+            self.engine.log("error", f"{self.name}: edit() failed; it is closed", mistake)
+            incoming.close()
+            self._reason, self._error = Reason.ERROR, mistake
+            more = False
+        relay.tunnel.say(messages)
+        return more
 
     def _stopped(self) -> State:
         """No message will come any more."""
@@ -104,9 +130,4 @@ class Producer(Machine):
         ended = fault is None or fault is Fault.HALF
         self._reason = Reason.EOS if ended else Reason.ERROR
         self._error = ValueError(fault.value) if fault is not None else None
-        return self.DONE
-
-    def _mistaken(self, mistake: Exception) -> State:
-        self.engine.log("error", f"{self.name}: edit() failed; it is closed", mistake)
-        self._reason, self._error = Reason.ERROR, mistake
         return self.DONE

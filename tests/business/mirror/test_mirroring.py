@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.business.answering import Answering
 from vcproxy.business.framing import lines
-from vcproxy.business.mirror import Mirror
-from vcproxy.business.mirrored import MirroredTunnel
-from vcproxy.business.mirroring import Mirroring
-from vcproxy.business.upward import Upward
+from vcproxy.business.mirror.answering import Answering
+from vcproxy.business.mirror.mirror import Mirror
+from vcproxy.business.mirror.mirrored import MirroredTunnel
+from vcproxy.business.mirror.mirroring import Mirroring
+from vcproxy.business.mirror.upward import Upward
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.machine.machine import Machine

@@ -9,8 +9,8 @@ the relay begins anew.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunnels.done import (
@@ -25,46 +25,18 @@ from tunnels.done import (
 )
 from tunnels.one_way_multi import OneWayMultiTunnel
 from vcproxy.business.link import Link, LinkUp
-from vcproxy.business.producer import Producer
 from vcproxy.business.program import Program, Signal
-from vcproxy.business.relay_options import RelayOptions, Target
+from vcproxy.business.relay.options import RelayOptions, Target
+from vcproxy.business.relay.producer import Producer
+from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.units import show_size
+from vcproxy.engine.units import about
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
     from vcproxy.engine.address import Address
-    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.engine import Engine, Level
     from vcproxy.engine.vconnection import VConnection
-
-
-@dataclass(frozen=True, slots=True)
-class SinkStatus:
-    """How one sink stands. Of a target, bytes and drops count from the relay's beginning."""
-
-    name: str
-    up: bool
-    """Whether it is connected."""
-    given: int
-    """Bytes that it got."""
-    dropped: Dropped
-    lag: int = 0
-    """Bytes that wait for it."""
-    heard: int = 0
-    """Bytes that it said, to nobody."""
-    reconnects: int = 0
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RelayStatus:
-    """How a relay stands."""
-
-    producers: Mapping[str, int]
-    """The bytes that each one has brought, by its name."""
-    sinks: tuple[SinkStatus, ...]
-    counts: Mapping[str, int]
-    """What has happened so far: "joined", "left", "lagged", "recovered", "refused" ..."""
 
 
 class Relay(Program):
@@ -79,6 +51,11 @@ class Relay(Program):
     Options: ClassVar[type] = RelayOptions
     needs_upstream = False
     machines = (OneWayMultiTunnel, Link, Producer)
+
+    @classmethod
+    def needs_bind(cls, options: RelayOptions) -> bool:
+        """See Program: producers come in there, or there is a source."""
+        return options.source is None
 
     @classmethod
     def binds(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
@@ -118,13 +95,16 @@ class Relay(Program):
         return message
 
     def status(self) -> RelayStatus:
-        """How it stands now."""
+        """How it stands now, as values that stay as they are.
+
+        To be called on its net thread, as in a receiver or a callback of its engine; from another
+        one ask `Proxy.status()`.
+        """
         source = self.tunnel.source
         brought = source.ndone if source is not None else 0
-        producers = {
-            vc.name: brought if producer is None else producer.taken
-            for vc, producer in self._producers.items()
-        }
+        producers: Counter[str] = Counter()
+        for vc, producer in self._producers.items():
+            producers[vc.name] += brought if producer is None else producer.taken
         return RelayStatus(producers, tuple(self._standings()), dict(self.counts))
 
     # -- beginning and end -------------------------------------------------------------------
@@ -135,7 +115,8 @@ class Relay(Program):
 
         def link(place: Address, hears: bool) -> Link:
             tls, connect_s = service.connect_tls, service.connect_s
-            made = Link(self, place, tls=tls, hears=hears, connect_s=connect_s)
+            name = f"{service.name} {place}"
+            made = Link(self, place, name=name, tls=tls, hears=hears, connect_s=connect_s)
             made.start()
             return made
 
@@ -146,7 +127,11 @@ class Relay(Program):
 
     def stop(self) -> None:
         """See Program."""
-        self._stop_links()
+        self._ending = True
+        self.tunnel.abandon()
+        self._close_all("the relay was stopped")
+        for link in self._links:
+            link.stop()
         super().stop()
 
     def _begin(self) -> OneWayMultiTunnel:
@@ -167,36 +152,60 @@ class Relay(Program):
     def _finish(self) -> None:
         """The process ends: what has been read reaches the sinks, and all is closed."""
         self._ending = True
-        for producer in self._producers.values():
-            if producer is not None:
-                producer.stop()
+        for link in self._links:
+            if link not in self._sinks.values():
+                link.stop()
+        for producer in self._readers:
+            producer.stop()
         self.tunnel.finish()
 
     def _ended(self, done: TunnelDone) -> None:
         """A round is over: nobody stays."""
+        self._close_all("the relay has ended")
         if not self._ending:
-            self._log("warning", f"it ends, and begins anew: {done.reason.value} ({done.who})")
-        for vc, link in (*self._sinks.items(), *((vc, None) for vc in self._producers)):
-            if link is not None:
-                link.lost("the relay has ended")
-            else:
-                vc.do_io_close()
-        for producer in self._producers.values():
-            if producer is not None:
-                producer.abandon()
-        if self._source is not None:
-            self._source.lost("the relay has ended")
-        self._sinks.clear()
-        self._producers.clear()
-        if self._ending:
-            self._stop_links()
-        else:
+            cause = f"{done.reason.value} ({done.who})"
+            self._log("warning", self.service.name, f"ends, and begins anew: {cause}")
             self.tunnel = self._begin()
 
-    def _stop_links(self) -> None:
-        for link in (self._source, *self._targets):
-            if link is not None:
-                link.stop()
+    def _close_all(self, why: str) -> None:
+        for each in self.tunnel.standings():
+            link = self._sinks.pop(each.sink)
+            self.counts["left"] += 1
+            self._remember(link, each.given, each.dropped)
+            self._give_up(each.sink, link, why, owed=each.due)
+        for producer in self._readers:
+            producer.abandon()
+        for vc in filter(None, (*self._producers, self._heir)):
+            self._give_up(vc, self._source, why)
+        self._producers.clear()
+        self._heir = None
+
+    @property
+    def _links(self) -> Iterable[Link]:
+        return filter(None, (self._source, *self._targets))
+
+    @property
+    def _readers(self) -> Iterable[Producer]:
+        return filter(None, self._producers.values())
+
+    def _give_up(
+        self,
+        vc: VConnection,
+        link: Link | None,
+        why: str,
+        *,
+        error: Exception | None = None,
+        owed: int = 0,
+    ) -> None:
+        """Close a connection: in order, unless something is wrong or it should have got more.
+
+        One of a link is made again, unless this is the end.
+        """
+        vc.do_io_close(error or (ConnectionError(why) if owed else None))
+        if link is not None and self._ending:
+            link.stop()
+        elif link is not None:
+            link.lost(why)
 
     # -- events ------------------------------------------------------------------------------
 
@@ -213,15 +222,15 @@ class Relay(Program):
                 self._sink_left(data)
             case SinkLags():
                 self.counts["lagged"] += 1
-                behind = f"{data.sink.name} lags {show_size(data.lag)} behind"
-                self._log("warning", f"{behind}: {ACTIONS[data.then]}")
+                behind = f"lags {about(data.lag)} behind"
+                self._log("warning", data.sink.name, f"{behind}: {ACTIONS[data.then]}")
             case SinkRecovered():
                 self.counts["recovered"] += 1
-                self._log("info", f"{data.sink.name} has recovered; so far {data.dropped}")
+                lost = f"; so far {data.dropped}" if data.dropped.messages else ""
+                self._log("info", data.sink.name, f"has recovered{lost}")
             case Room():
-                for producer in self._producers.values():
-                    if producer is not None:
-                        self.engine.schedule(producer, Room, data)
+                for producer in self._readers:
+                    self.engine.schedule(producer, Room, data)
             case TunnelDone():
                 self._ended(data)
             case Signal():
@@ -234,7 +243,6 @@ class Relay(Program):
         elif self.entrance(vc):
             self._join(vc, None)
         else:
-            vc.set_inactivity_timeout(self.service.inactivity_s)
             self._admit(vc)
 
     def _linked(self, up: LinkUp) -> None:
@@ -268,11 +276,13 @@ class Relay(Program):
 
     def _refuse(self, vc: NetVConnection, why: str) -> None:
         self.counts["refused"] += 1
-        self._log("warning", f"{vc.name} is refused: {why}")
+        self._log("warning", vc.name, f"is refused: {why}")
         vc.do_io_close(ConnectionRefusedError(why))
 
     def _produce(self, vc: NetVConnection) -> None:
-        self._log("info", f"{vc.name} produces")
+        self._log("info", vc.name, "produces")
+        if not vc.whole:  # where there is no connection, none can be dead
+            vc.set_inactivity_timeout(self.service.inactivity_s)
         if self._framing is None:
             self._producers[vc] = None
             self.tunnel.feed(vc)
@@ -286,12 +296,9 @@ class Relay(Program):
             return  # with its round
         del self._producers[vc]
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
-        self._log("info", f"{vc.name} produces no more: {why}; {show_size(done.taken)} taken")
+        self._log("info", vc.name, f"produces no more: {why}; {about(done.taken)} taken")
         error = None if done.reason is Reason.EOS else done.error
-        if self._source is not None:
-            self._source.lost(why, error)
-        else:
-            vc.do_io_close(error)
+        self._give_up(vc, self._source, why, error=error)
         heir, self._heir = self._heir, None
         if heir is not None and not heir.closed:
             self._produce(heir)
@@ -302,7 +309,7 @@ class Relay(Program):
         options = self.options
         self._sinks[vc] = link
         self.counts["joined"] += 1
-        self._log("info", f"{vc.name} joins; {self._present}")
+        self._log("info", vc.name, f"joins; {self._present}")
         if link is None:
             mute = options.subscriber_data == "close"
             self.tunnel.add(vc, lag=options.lag, join=options.join, mute=mute)
@@ -313,21 +320,20 @@ class Relay(Program):
 
     def _sink_left(self, done: SinkDone) -> None:
         vc = done.sink
-        if vc not in self._sinks:
-            return  # with its round
         link = self._sinks.pop(vc)
         self.counts["left"] += 1
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         lost = f", {done.dropped}" if done.dropped.messages else ""
-        given = f"{show_size(done.flow.given)} given{lost}"
-        self._log("info", f"{vc.name} leaves: {why}; {given}; {self._present}")
-        error = None if done.reason in ORDERLY else done.error or ConnectionError(why)
-        if link is None:
-            vc.do_io_close(error)
-            return
-        earlier, dropped = self._before.get(link, NOTHING)
-        self._before[link] = earlier + done.flow.given, dropped + done.dropped
-        link.lost(why, error)
+        given = f"{about(done.flow.given)} given{lost}"
+        self._log("info", vc.name, f"leaves: {why}; {given}; {self._present}")
+        self._remember(link, done.flow.given, done.dropped)
+        self._give_up(vc, link, why, error=done.error, owed=done.owed)
+
+    def _remember(self, link: Link | None, given: int, dropped: Dropped) -> None:
+        """Count what a connection has had that is over, where another will follow it."""
+        if link is not None:
+            earlier, lost = self._before.get(link, NOTHING)
+            self._before[link] = earlier + given, lost + dropped
 
     @property
     def _present(self) -> str:
@@ -336,26 +342,26 @@ class Relay(Program):
 
     def _standings(self) -> Iterator[SinkStatus]:
         """Those of targets first, in the order of the options, then subscribers as they came."""
-        now = {standing.name: standing for standing in self.tunnel.standings()}
+        present = [each for each in self.tunnel.standings() if each.sink in self._sinks]
+        up = {link: each for each in present if (link := self._sinks[each.sink]) is not None}
         for link, target in self._targets.items():
             given, dropped = self._before.get(link, NOTHING)
-            here = now.pop(link.name, None)
-            status = SinkStatus(link.name, False, given, dropped, required=target.required)
-            if here is not None:
-                status = replace(
-                    status,
-                    up=True,
-                    given=given + here.given,
-                    dropped=dropped + here.dropped,
-                    lag=here.lag,
-                    heard=here.heard,
-                )
-            yield replace(status, reconnects=link.reconnects)
-        for name, here in now.items():
-            yield SinkStatus(name, True, here.given, here.dropped, here.lag, here.heard)
+            here, name = up.get(link), str(target.to)
+            if here is None:
+                status = SinkStatus(name, False, given, dropped)
+            else:
+                given, dropped = given + here.given, dropped + here.dropped
+                status = SinkStatus(name, True, given, dropped, here.lag, here.heard)
+            yield replace(status, reconnects=link.reconnects, required=target.required)
+        for here in present:
+            if self._sinks[here.sink] is None:
+                name = here.sink.name
+                yield SinkStatus(name, True, here.given, here.dropped, here.lag, here.heard)
 
-    def _log(self, level: Any, text: str) -> None:
-        self.engine.log(level, f"{self.service.name}: {text}")
+    def _log(self, level: Level, who: str, what: str) -> None:
+        """Log a line, with the listener's name before one of those that it connects to."""
+        name = self.service.name
+        self.engine.log(level, f"{who if who.startswith(name) else f'{name} {who}'}: {what}")
 
 
 ACTIONS = {
@@ -365,5 +371,3 @@ ACTIONS = {
 }
 
 NOTHING = 0, Dropped()
-
-ORDERLY = (Reason.EOS, Reason.SINK_ENDED, Reason.STOPPED)

@@ -20,6 +20,10 @@ from tunnels.history import NO_HISTORY, History, Join
 from tunnels.lag import Lag, OnLag
 from tunnels.one_way_multi import Ends
 from vcproxy.business.options import FramingOptions
+from vcproxy.config import nats
+from vcproxy.config.options import OptionsError
+from vcproxy.config.place import KeyPath
+from vcproxy.config.problem import Fault
 from vcproxy.config.schema import Endpoint, Size, UpstreamTls
 from vcproxy.engine.address import Address
 from vcproxy.engine.units import show_size, size
@@ -39,6 +43,12 @@ def _reachable(address: Address) -> Address:
     return address
 
 
+def _entrance(address: Address) -> Address:
+    if address.scheme not in ("tcp", "tls", "unix"):
+        raise ValueError(f'"{address}": nobody connects there: a sink there is one of targets')
+    return address
+
+
 def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,)
 
@@ -55,7 +65,8 @@ def _history(value: object) -> History:
     raise ValueError('must be a size in quotes, as "64KiB", or a number of messages, as 100')
 
 
-Place = Annotated[Endpoint, AfterValidator(_reachable)]
+Source = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.source)]
+Destination = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.target)]
 
 Remembered = Annotated[
     History,
@@ -69,7 +80,7 @@ Remembered = Annotated[
 class Target:
     """A sink that the relay connects to, and again when it is lost. A URI says the first key."""
 
-    to: Place
+    to: Destination
     """Where: tcp://, tls://, unix:, udp:// (one host or a group), nats://HOST/SUBJECT."""
 
     max_lag: Annotated[Size, Field(ge=1)] | None = None
@@ -82,28 +93,31 @@ class Target:
     """As for all, if left out."""
 
     required: bool = False
-    """Whether the relay ends without it, where ends = "any_required"."""
+    """Whether the relay ends without it: with ends = "any_required"."""
 
 
 @dataclass(frozen=True)
 class RelayOptions(FramingOptions):
-    """Raises ValueError for what cannot be done, saying why."""
+    """Raises OptionsError, a ValueError, for what cannot be done, saying why."""
 
     framing: RelayFraming | None = None  # type: ignore[assignment]
     """What separates messages, which then come and go as wholes. "none": bytes, nobody looks at
     them. "datagram": each datagram, or message of NATS, is one. Left out: "datagram" where the
     source is udp:// or nats://, else "none"."""
 
-    source: Place | None = None
-    """Where the relay connects to and listens, again when it is lost: tcp://, tls://, unix:,
-    nats://HOST/SUBJECT; or what it hears: udp://HOST:PORT, or a group, as
-    udp://239.1.1.1:5000?interface=127.0.0.1. Left out: producers connect to the listener."""
+    source: Source | None = None
+    """Where the relay connects to and listens, again when it is lost or silent for the listener's
+    inactivity: tcp://, tls://, unix:, nats://HOST/SUBJECT; or what it hears: udp://HOST:PORT, or a
+    group, as udp://239.1.1.1:5000?interface=127.0.0.1. Left out: producers connect to the
+    listener's `bind`, which is left out otherwise."""
 
     producers: Literal["exclusive", "interleave", "replace"] = "exclusive"
     """What becomes of a second producer: it is refused, or both are heard, one message of either at
     a time, or it takes the place of the first."""
 
-    subscribers: Annotated[tuple[Endpoint, ...], BeforeValidator(_listed)] = ()
+    subscribers: Annotated[
+        tuple[Annotated[Endpoint, AfterValidator(_entrance)], ...], BeforeValidator(_listed)
+    ] = ()
     """Where sinks connect to and listen: an address or a list."""
 
     subscriber_data: Literal["ignore", "close"] = "ignore"
@@ -140,36 +154,51 @@ class RelayOptions(FramingOptions):
             heard = self.source is not None and self.source.whole
             object.__setattr__(self, "framing", DATAGRAMS if heard else BYTES)
         super().__post_init__()
-        for fault in self._faults():
-            raise ValueError(fault)
+        faults = tuple(Fault(path, message) for path, message in self._faults())
+        if faults:
+            raise OptionsError(*faults)
 
-    def _faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[tuple[KeyPath, str]]:
         framing, source = f'framing = "{self.framing}"', self.source
         if not self.subscribers and not self.targets:
-            yield "it needs subscribers or targets, or nobody gets anything"
+            yield ("subscribers",), "is missing, and so is targets: nobody would get anything"
         if source is not None and source.whole and self.framing != DATAGRAMS:
-            yield f"{source} brings whole messages: leave framing out, {framing} is for streams"
+            why = f"{source} brings whole messages: leave framing out, {framing} is for streams"
+            yield ("framing",), why
         if self.framing == DATAGRAMS and (source is None or not source.whole):
-            yield f"{framing} is for a source of udp:// or nats://: a stream has no datagrams"
+            why = f"{framing} is for a source of udp:// or nats://: a stream has no datagrams"
+            yield ("framing",), why
         if source is not None and self.producers != "exclusive":
-            yield f'producers = "{self.producers}" is for those who connect: here is a source'
-        for target in self.targets:
-            if target.to.whole and self.framing == BYTES:
-                yield f"{target.to} takes messages, and {framing} has none: say how to find them"
-            if target.to.scheme == "nats" and set(target.to.path) & set("*>"):
-                yield f"{target.to}: nothing can be published to a wildcard"
+            why = f'"{self.producers}" is for those who connect: here is a source'
+            yield ("producers",), why
+        for index, target in enumerate(self.targets):
+            yield from ((("targets", index, *path), why) for path, why in self._unfit(target))
+        if self.ends == "any_required" and not any(target.required for target in self.targets):
+            yield ("ends",), '"any_required" needs a target with required = true'
         if self.framing != BYTES:
             return
-        for lag in (self.lag, *map(self.lag_of, self.targets)):
-            if lag.drops:
-                yield (
-                    f'on_lag = "{lag.then}" drops messages, and {framing} has none: '
-                    'only "block" and "disconnect" are possible without'
-                )
+        if self.lag.drops:
+            yield ("on_lag",), self._undroppable(self.lag)
         if self.history.messages:
-            yield f"history = {self.history.messages} counts messages, and {framing} has none"
+            why = f'counts messages, and {framing} has none: write a size, as "64KiB"'
+            yield ("history",), why
         if self.producers == "interleave":
-            yield f'producers = "interleave" needs messages, and {framing} has none'
+            yield ("producers",), f'"interleave" needs messages, and {framing} has none'
+
+    def _unfit(self, target: Target) -> Iterator[tuple[KeyPath, str]]:
+        if target.to.whole and self.framing == BYTES:
+            why = f'{target.to} takes messages, and framing = "none" has none: say how to find them'
+            yield ("to",), why
+        if target.required and self.ends != "any_required":
+            yield ("required",), f'is of no use: it is for ends = "any_required", not "{self.ends}"'
+        if target.on_lag is not None and self.framing == BYTES and self.lag_of(target).drops:
+            yield ("on_lag",), self._undroppable(self.lag_of(target))
+
+    def _undroppable(self, lag: Lag) -> str:
+        return (
+            f'"{lag.then}" drops messages, and framing = "none" has none: '
+            'only "block" and "disconnect" are possible without'
+        )
 
     @property
     def streams(self) -> bool:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tunnels.overheard import OverheardOneWay
 from tunnels.two_way import TwoWayTunnel, Way
-from vcproxy.business.answering import Answering
-from vcproxy.business.mirror import CUT, OVER, Mirror
-from vcproxy.business.upward import Upward
+from vcproxy.business.mirror.answering import Answering
+from vcproxy.business.mirror.mirror import CUT, OVER, Mirror
+from vcproxy.business.mirror.upward import Upward
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vcproxy.business.mirroring import Mirroring
+    from vcproxy.business.mirror.mirroring import Mirroring
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.upstream.servers import Server
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Flow, Reason, Room, SinkDone, SinkLags, SinkRecovered, TunnelDone
 from tunnels.one_way_multi import OneWayMultiTunnel
-from vcproxy.business.cutting import Cutter
-from vcproxy.business.mirror import CUT, Mirror
+from vcproxy.business.mirror.cutting import Cutter
+from vcproxy.business.mirror.mirror import CUT, Mirror
 from vcproxy.business.stream import READ_AHEAD
 from vcproxy.engine.event import Event
 from vcproxy.machine.machine import Machine
@@ -165,7 +165,7 @@ class Upward(Machine):
     def tunnel_done(self, done: TunnelDone) -> None:
         """It is over for all that were still there."""
         for (vc, mirror), how in zip(self._lent.items(), self.tunnel.standings(), strict=True):
-            flow = Flow(self._client.name, vc.name, how.given + how.lag, how.given)
+            flow = Flow(self._client.name, vc.name, how.given + how.due, how.given)
             if mirror is not None:
                 if done.reason is not Reason.STOPPED:
                     mirror.handle_event(CUT, f"the conversation broke off: {done.reason.value}")

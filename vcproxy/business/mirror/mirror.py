@@ -13,16 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, SinkDone, SinkLags, SinkRecovered
-from vcproxy.business.comparison import Side
+from vcproxy.business.mirror.comparison import Side
 from vcproxy.business.stream import Incoming
 from vcproxy.engine.event import Event
+from vcproxy.engine.units import about
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from tunnels.one_way_multi import OneWayMultiTunnel
-    from vcproxy.business.answering import Answering
-    from vcproxy.business.mirroring import Mirroring
+    from vcproxy.business.mirror.answering import Answering
+    from vcproxy.business.mirror.mirroring import Mirroring
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.upstream.servers import Server
@@ -203,7 +204,7 @@ class Mirror(Machine):
     @ALIVE.on(SinkLags)
     def lags(self, news: SinkLags) -> None:
         """It is slow, and gets no longer all."""
-        self._log(f"lags by {news.lag} bytes: {news.then}")
+        self._log(f"lags {about(news.lag)} behind: {news.then}")
 
     @ALIVE.on(SinkRecovered)
     def recovered(self, news: SinkRecovered) -> None:
@@ -237,7 +238,7 @@ class Mirror(Machine):
         if done.dropped.messages:
             self._count("dropped", done.dropped.messages)
         given, differences = done.flow.given, self._counted
-        news = [why or "followed to the end", f"{given} bytes given"]
+        news = [why or "followed to the end", f"{about(given)} given"]
         if done.dropped.messages:
             news.append(str(done.dropped))
         if differences:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.business.choice import MessageChoice, Rule, WholeChoice, every, first, majority
+from vcproxy.business.mirror.choice import MessageChoice, Rule, WholeChoice, every, first, majority
 
 
 def choose(rule: Rule, servers: int = 3, *, unresolved: bytes | None = b"?") -> MessageChoice:

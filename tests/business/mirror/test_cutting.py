@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.business import framing as framings
-from vcproxy.business.cutting import Cutter
 from vcproxy.business.decoding import Decoder, Fault, Splitting
 from vcproxy.business.framing import Framing
+from vcproxy.business.mirror.cutting import Cutter
 
 FRAMINGS = {
     "lines": framings.lines(20),

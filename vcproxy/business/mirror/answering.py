@@ -21,9 +21,9 @@ from vcproxy.machine.state import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vcproxy.business.choice import Choice
     from vcproxy.business.framing import Framing
-    from vcproxy.business.mirror import Mirror
+    from vcproxy.business.mirror.choice import Choice
+    from vcproxy.business.mirror.mirror import Mirror
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection

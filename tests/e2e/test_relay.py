@@ -1,0 +1,214 @@
+"""The relay as it runs: who listens over what, who is slow, how it ends and is loaded anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter, Tools
+from tests.e2e.running import Running, connect, eventually
+from tests.e2e.test_signals import refuses, rewrite
+
+SAID = b"".join(b"%d %s\n" % (number, b"x" * 190) for number in range(20_000))
+"""4 MB: more than the kernel keeps for somebody who does not read."""
+
+
+def relay(
+    options: str = "",
+    *,
+    subscribers: str = "tcp://127.0.0.1:0",
+    framing: str = "lines",
+    more: str = "",
+) -> str:
+    """A configuration with one relay."""
+    return f"""
+[[listener]]
+name = "feed"
+bind = "tcp://127.0.0.1:0"
+plugin = "relay"
+{more}
+[listener.options]
+subscribers = {subscribers.split()}
+framing = "{framing}"
+{options}
+"""
+
+
+class Listening:
+    """A program that listens to a relay and keeps what it hears in a file."""
+
+    def __init__(self, running: Running, tools: Tools, file: Path, *command: str) -> None:
+        joined = running.log.count(": joins; ")
+        self._file = file
+        self.process = tools.start("sh", "-c", f'exec "$@" > {file}', "sh", *command)
+        running.wait_for(": joins; ", joined + 1)
+
+    @property
+    def heard(self) -> bytes:
+        return self._file.read_bytes()
+
+    def has_heard(self, said: bytes) -> None:
+        """It hears this, and nothing else."""
+        eventually(lambda: len(self.heard) >= len(said), f"{len(said)} bytes heard")
+        assert self.heard == said
+
+    def is_over(self) -> None:
+        """It has been told that no more will come."""
+        self.process.wait(10)
+
+
+def socat(running: Running, tools: Tools, file: Path, uri: str = "") -> Listening:
+    """A subscriber over TCP or a Unix socket."""
+    uri = uri or running.uri("feed.subscribers")
+    place = uri if uri.startswith("unix:") else "tcp:" + uri.partition("//")[2]
+    # Up to 8 KiB wait in socat: whole lines of what comes would not otherwise be in the file.
+    return Listening(running, tools, file, "socat", "-u", place, "-")
+
+
+def test_all_kinds_of_subscribers_hear_every_line(
+    proxy: Starter, tools: Tools, certificates: Certificates, tmp_path: Path
+) -> None:
+    certificate, key = certificates.issue("localhost")
+    running = proxy(
+        relay(
+            'on_lag = "block"',
+            subscribers=f"tcp://127.0.0.1:0 tls://127.0.0.1:0 unix:{tmp_path}/sub",
+            more=f'tls = {{ certificate = "{certificate}", key = "{key}" }}',
+        )
+    )
+    plain, secure, unix = running.uris("feed.subscribers")
+    port = plain.rpartition(":")[2]
+    openssl = ("openssl", "s_client", "-quiet", "-CAfile", str(certificates.ca), "-connect")
+    listening = [
+        socat(running, tools, tmp_path / "tcp", plain),
+        socat(running, tools, tmp_path / "unix", unix),
+        Listening(running, tools, tmp_path / "ncat", "ncat", "--recv-only", "127.0.0.1", port),
+        Listening(running, tools, tmp_path / "tls", *openssl, secure.removeprefix("tls://")),
+    ]
+    running.wait_for("feed.subscribers .*: joins; 4 sinks")
+    tools.run("socat", "-u", "-", "tcp:" + running.uri("feed").partition("//")[2], stdin=SAID)
+    for each in listening:
+        each.has_heard(SAID)
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    for each in listening:
+        each.is_over()
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "disconnect"])
+def test_one_that_has_stopped_costs_another_nothing(
+    proxy: Starter, tools: Tools, tmp_path: Path, policy: str
+) -> None:
+    running = proxy(relay(f'on_lag = "{policy}"\nmax_lag = "64KiB"'))
+    quick = socat(running, tools, tmp_path / "quick")
+    slow = socat(running, tools, tmp_path / "slow")
+    os.kill(slow.process.pid, signal.SIGSTOP)
+    rounds = 5
+    with running.connect("feed") as producer:
+        running.wait_for("feed 127.0.0.1:.*: produces$")
+        began = time.monotonic()
+        for _ in range(rounds):
+            producer.sendall(SAID)
+        quick.has_heard(rounds * SAID)
+        assert time.monotonic() - began < 10, "20 MB in 10 s: it has waited for the slow one"
+        if policy == "disconnect":
+            running.wait_for("feed.subscribers .*: leaves: it lagged too far behind; .* 1 sink$")
+        else:
+            running.wait_for("feed.subscribers .*: lags .* its oldest messages are dropped$")
+        assert running.resident() < 100 << 20
+        os.kill(slow.process.pid, signal.SIGCONT)
+        if policy == "disconnect":
+            slow.is_over()
+        else:
+            running.wait_for("feed.subscribers .*: has recovered; so far .* messages dropped")
+            producer.sendall(b"the last\n")
+            eventually(lambda: slow.heard.endswith(b"the last\n"), "the last line")
+            said = (rounds * SAID).splitlines()
+            heard = slow.heard.splitlines()[:-1]
+            assert 0 < len(heard) < len(said)
+            assert set(heard) <= set(said), "not whole lines"
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+
+
+@pytest.mark.parametrize("framing", ["lines", "none"])
+def test_it_drains_at_once(proxy: Starter, tools: Tools, tmp_path: Path, framing: str) -> None:
+    running = proxy(relay('on_lag = "block"', framing=framing))
+    subscriber = socat(running, tools, tmp_path / "one")
+    with running.connect("feed") as producer:
+        producer.sendall(SAID)
+        subscriber.has_heard(SAID)
+        began = time.monotonic()
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        assert time.monotonic() - began < 3
+        assert producer.recv(1) == b""
+    subscriber.is_over()
+
+
+def test_a_reload_adds_an_address_and_leaves_the_relay_alone(
+    proxy: Starter, tools: Tools, tmp_path: Path
+) -> None:
+    running = proxy(relay())
+    old = socat(running, tools, tmp_path / "old")
+    with running.connect("feed") as producer:
+        producer.sendall(b"one\n")
+        old.has_heard(b"one\n")
+        rewrite(running, relay(subscribers=f"tcp://127.0.0.1:0 unix:{tmp_path}/new"))
+        running.at_rest += 1
+        new = socat(running, tools, tmp_path / "new-file", f"unix:{tmp_path}/new")
+        producer.sendall(b"two\n")
+        old.has_heard(b"one\ntwo\n")
+        new.has_heard(b"two\n")
+    for each in (old, new):
+        each.process.kill()
+
+
+def test_when_its_listener_goes_so_do_all(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
+    echo = '[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
+    running = proxy(relay() + echo)
+    subscriber = socat(running, tools, tmp_path / "one")
+    uri = running.uri("feed")
+    with running.connect("feed") as producer:
+        rewrite(running, echo)
+        running.at_rest -= 2
+        assert producer.recv(1) == b""
+    subscriber.is_over()
+    with pytest.raises(ConnectionRefusedError):
+        connect(uri)
+    assert refuses(running, "feed")
+
+
+def test_a_target_comes_and_goes(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
+    target = f"unix:{tmp_path}/target"
+    running = proxy(relay(f'on_lag = "block"\ntargets = "{target}"'))
+    running.wait_for(f"feed {target}: no such file or directory; trying again in")
+    for times in (1, 2):
+        file = tmp_path / f"heard {times}"
+        server = tools.start(
+            "sh", "-c", f'exec socat -u "UNIX-LISTEN:{tmp_path}/target,unlink-early" - > "{file}"'
+        )
+        running.wait_for(f"feed {target}: joins; 1 sink", times)
+        tools.run("socat", "-u", "-", "tcp:" + running.uri("feed").partition("//")[2], stdin=SAID)
+        eventually(lambda file=file: file.read_bytes() == SAID, "all of it")  # type: ignore[misc]
+        server.kill()
+        server.wait()
+        running.wait_for(f"feed {target}: leaves: the sink ended", times)
+
+
+def test_what_makes_no_sense_is_refused_at_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(relay('on_lag = "drop_oldest"', framing="none"))
+    from tests.e2e.running import VCPROXY
+
+    done = subprocess.run([*VCPROXY, "-t", "-c", str(file)], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        f'{file}:10:1: listener.feed.options.on_lag: "drop_oldest" drops messages, and '
+        'framing = "none" has none: only "block" and "disconnect" are possible without\n'
+    )
