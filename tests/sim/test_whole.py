@@ -24,7 +24,7 @@ from vcproxy.engine.address import Address
 from vcproxy.replay import Replay
 from vcproxy.testing.configured import ConfiguredProxy
 
-SEEDS = list(seeds(500))
+SEEDS = list(seeds(200))
 BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
 
 CONFIGURATION = """

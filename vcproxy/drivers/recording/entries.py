@@ -73,12 +73,12 @@ class Came(NamedTuple):
 class Accepted(NamedTuple):
     """`engine.accepted(...)`."""
 
-    vc: int
-    """The number that the VC was given."""
     listener: int
     peer: str
     secure: bool
     whole: bool
+    vc: int
+    """The number that the VC was given."""
 
 
 class AcceptFailed(NamedTuple):
@@ -193,12 +193,12 @@ class Resolved(NamedTuple):
     """`outgoing.resolved(addresses, error)`, of the VC that it is for."""
 
     vc: int
+    addresses: tuple[str, ...]
+    error: Failure | None
     client: int
     """The client in whose conversation it was asked for; 0: in none."""
     target: str
     """The address that was asked for."""
-    addresses: tuple[str, ...]
-    error: Failure | None
 
 
 class Refused(NamedTuple):
@@ -235,10 +235,10 @@ class Called(NamedTuple):
     """`engine.called(number, value, error)`."""
 
     number: int
-    asked: str
-    """The function's name, and its arguments."""
     value: Value
     error: Failure | None
+    asked: str
+    """The function's name, and its arguments."""
 
 
 class Blocked(NamedTuple):

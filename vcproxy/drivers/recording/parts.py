@@ -127,14 +127,14 @@ class Parts:
                     self.serve = entry
                 else:
                     self.reloads += 1
-            case e.Accepted(vc, listener, peer, secure, whole):
+            case e.Accepted(listener, peer, secure, whole, vc):
                 part = Part(vc, vc, peer, listener, self.end, whole, secure, connected=True)
                 self.parts[vc] = part
-            case e.Resolved(vc, client, target, addresses, _):
+            case e.Resolved(vc, addresses, _, client, target):
                 asked = Address.parse(target)
                 self.parts[vc] = Part(vc, client, target, began=self.end, whole=asked.whole)
                 self.names[asked.host] = [Address.parse(found).host for found in addresses]
-            case e.Called(_, asked_for):
+            case e.Called(asked=asked_for):
                 self.answers.setdefault(asked_for, deque()).append(entry)
             case e.Signalled():
                 self.signals.append((self.end, entry))

@@ -227,7 +227,7 @@ class RecordedOutgoing:
         """See Outgoing."""
         found = tuple(map(str, addresses))
         client, target = client_of(self.vc), str(self.target)
-        self._recorder.note(Resolved(self.vc.number, client, target, found, failure(error)))
+        self._recorder.note(Resolved(self.vc.number, found, failure(error), client, target))
         self._outgoing.resolved(addresses, error)
 
     def refused(self, error: Exception) -> None:

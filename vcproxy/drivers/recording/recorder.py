@@ -158,7 +158,7 @@ class RecordingEngine(Engine):
         whole: bool = False,
     ) -> NetVConnection:
         """See Engine."""
-        self.note(Accepted(self.made + 1, _number(listener), peer, secure, whole))
+        self.note(Accepted(_number(listener), peer, secure, whole, self.made + 1))
         return super().accepted(listener, port, peer, secure=secure, whole=whole)
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
@@ -170,10 +170,10 @@ class RecordingEngine(Engine):
         """See Engine."""
         asked = self._questions.pop(number, "")
         try:
-            self.note(Called(number, asked, plain(value), failure(error)))
+            self.note(Called(number, plain(value), failure(error), asked))
         except NotPlain as reason:
             value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
-            self.note(Called(number, asked, None, failure(error)))
+            self.note(Called(number, None, failure(error), asked))
         super().called(number, value, error)
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
