@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vcproxy.logs import command as log
+
 DESCRIPTION = """\
 A programmable proxy: tunnels move the traffic, small state machines in Python say who may speak.
 
@@ -135,6 +137,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         type=int,
         help="with --plugin: show one conversation in full, by its client's number",
     )
+    logs = log.add_to(commands)
     return {
         "": options,
         "run": run,
@@ -142,6 +145,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         "plugin new": new,
         "plugin check": check,
         "replay": replay,
+        **logs,
     }
 
 
@@ -183,6 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.error("which configuration? name it with -c, as in: vcproxy -c conf/proxy.toml")
     try:
         status = chosen.act(chosen)
+    except log.Failed as error:
+        print(error, file=sys.stderr)
+        return 1
     except Refusal as error:
         print(error, file=sys.stderr)
         return error.status
@@ -300,16 +307,16 @@ def _what_if(chosen: argparse.Namespace) -> bool:
     """Say what another plugin changes; return whether it changes anything."""
     from vcproxy.drivers.sim import Stuck
     from vcproxy.recording import with_hash_seed
-    from vcproxy.replay import Bar, Log, LogError, differences
+    from vcproxy.replay import Gauge, Log, LogError, differences
     from vcproxy.whatif.comparison import compare
     from vcproxy.whatif.report import in_full, table
     from vcproxy.whatif.substitution import NotSubstituted
 
-    bar = Bar()
+    bar = Gauge()
     try:
         log = Log(chosen.log)
         with_hash_seed(log.header.hash_seed)
-        compared = compare(chosen.log, chosen.plugin, chosen.listener, bar.show)
+        compared = compare(chosen.log, chosen.plugin, chosen.listener, bar.draw)
     except (LogError, NotSubstituted, OSError, Stuck) as error:
         raise Untold(error) from None
     finally:

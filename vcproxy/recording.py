@@ -8,23 +8,24 @@ import random
 import re
 import sys
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.recording.entries import Serve, Signalled, Stopped
 from vcproxy.drivers.recording.header import Header
 from vcproxy.drivers.recording.recorder import RecordingEngine
+from vcproxy.drivers.recording.redaction import redacted
 from vcproxy.drivers.recording.writer import Writer
 from vcproxy.hosts import RecordedHost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from vcproxy.business.program import Signal
     from vcproxy.config.loader import Configuration
     from vcproxy.config.schema import Record
     from vcproxy.engine.engine import Log
-    from vcproxy.engine.iobuffer import Block
     from vcproxy.listeners import Host
 
 FLUSH_S = 0.25
@@ -54,6 +55,7 @@ class Recording:
         """Begin a log. `seed` is of the engine's random numbers. Raises OSError."""
         if seed is None:
             seed = random.SystemRandom().getrandbits(64)
+        patterns = [re.compile(each.encode()) for each in record.redact]
         header = Header(
             python=platform.python_version(),
             vcproxy=version("vcproxy"),
@@ -78,7 +80,7 @@ class Recording:
             seed=seed,
             log=log,
             full=record.outputs == "full",
-            redact=_redact(record.redact) if record.redact else None,
+            redact=partial(redacted, patterns) if patterns else None,
         )
         self._first: Configuration | None = configuration
 
@@ -108,12 +110,3 @@ class Recording:
         if orderly:
             self.engine.note(Stopped())
         self.writer.close()
-
-
-def _redact(patterns: Sequence[str]) -> Callable[[Block], Block]:
-    pattern = re.compile(b"|".join(b"(?:%s)" % one.encode() for one in patterns))
-
-    def redact(data: Block) -> Block:
-        return pattern.sub(lambda match: b"*" * len(match[0]), data)
-
-    return redact

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vcproxy.business.program import Signal
 from vcproxy.config.loader import Recorded, load
@@ -68,6 +68,9 @@ class ReplayHost:
 class Replay:
     """A log, and the proxy that it tells of. `step` is all that can be done with it."""
 
+    kind: ClassVar[type[ReplayEngine]] = ReplayEngine
+    """Of its engine."""
+
     def __init__(self, path: Path, *, breaks: str = "", copy: Path | None = None) -> None:
         """Read the log's beginning. Raises LogError.
 
@@ -87,7 +90,7 @@ class Replay:
         except OSError as error:
             raise LogError(f"cannot record to {copy}: {error.strerror}") from None
         sheet = Comparison(self._copy)
-        self.engine = ReplayEngine(
+        self.engine = self.kind(
             "net-0",
             sheet,
             memory=self._configuration(header.configuration, header.sources).settings.proxy.memory,
@@ -161,17 +164,31 @@ def differences(log: Log) -> list[str]:
     ]
 
 
-class Bar:
+class Reading(Protocol):
+    """Something that reads a log from its beginning."""
+
+    @property
+    def log(self) -> Log:
+        """Which."""
+
+    @property
+    def done(self) -> int:
+        """The number of the last step."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the log that was, in bytes."""
+
+
+class Gauge:
     """How far something has come, on a terminal."""
 
     WIDTH = 30
-    EVERY = 1000
-    """Steps between two looks: a replay takes some microseconds for each."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
 
-    def show(self, part: float, text: str = "") -> None:
+    def draw(self, part: float, text: str = "") -> None:
         """Draw it anew, with this part of it done, 0 to 1."""
         if self._shown:
             bar = "#" * int(self.WIDTH * part)
@@ -184,6 +201,22 @@ class Bar:
             sys.stderr.write("\r\033[K")
 
 
+class Bar(Gauge):
+    """How far the reading of a log has come."""
+
+    EVERY = 1000
+    """Steps between two looks: a replay takes some microseconds for each."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self._reading = reading
+
+    def show(self) -> None:
+        """Draw it anew."""
+        reading = self._reading
+        self.draw(reading.offset / max(reading.log.size, 1), f"step {reading.done}")
+
+
 def replay(
     path: Path, *, until: int = 0, trace: str = "", breaks: str = "", copy: Path | None = None
 ) -> str:
@@ -194,18 +227,19 @@ def replay(
     run = Replay(path, breaks=breaks, copy=copy)
     for difference in differences(run.log):
         print(f"{path}: {difference}", file=sys.stderr)
-    bar = Bar()
+    bar = Bar(run)
     told = Trace(lambda received: print(f"step {run.done}: {received}"), trace)
     try:
         with told if trace else nullcontext():
             while (not until or run.done < until) and run.step():
                 if not run.done % Bar.EVERY:
-                    bar.show(run.offset / max(run.log.size, 1), f"step {run.done}")
+                    bar.show()
     finally:
         bar.clear()
         run.close()
     ended = "; its last turn was never finished" if run.log.truncated else ""
-    return f"{path}: {run.done} steps, all as recorded{ended}"
+    blind = "; redacted: outputs were not compared" if "redacted" in run.log.header.marks else ""
+    return f"{path}: {run.done} steps, all as recorded{blind}{ended}"
 
 
 def _silent(level: Level, text: str, error: Exception | None = None) -> None:

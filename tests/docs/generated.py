@@ -63,6 +63,13 @@ if](../how-to/what-if.md).
 
 How to write one: [write a plugin](../how-to/write-a-plugin.md).
 
+## vcproxy log
+
+```text
+{logs}```
+
+How to use them: [look at recordings](../how-to/logs.md).
+
 ## While it runs
 
 While it runs, standard error has a line `listening NAME URI` for each address, with its real port
@@ -120,6 +127,9 @@ def command_line() -> str:
         replay=parsers["replay"].format_help(),
         new=parsers["plugin new"].format_help(),
         check=parsers["plugin check"].format_help(),
+        logs="\n".join(
+            parser.format_help() for name, parser in parsers.items() if name.startswith("log ")
+        ),
     )
 
 

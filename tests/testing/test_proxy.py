@@ -14,6 +14,7 @@ from vcproxy.business.session import Session
 from vcproxy.business.stream import Outgoing
 from vcproxy.drivers.sim import Faults, Stuck
 from vcproxy.engine.address import Address
+from vcproxy.engine.engine import Called
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
 from vcproxy.testing.proxy import SimulatedProxy
@@ -135,3 +136,37 @@ def test_a_server_of_its_options_may_refuse_and_come_later() -> None:
         proxy.sim.server(SINK)
         proxy.elapse(10)
         assert proxy.printed == ["up"]
+
+
+class Asking(Session):
+    """Tells its client what calls return."""
+
+    ASKED = State(initial=True)
+    CLOSED = State(final=True)
+
+    @ASKED.enter
+    def ask(self) -> None:
+        self.engine.call(self, _asked)
+
+    @ASKED.on(Called, to=(ASKED, CLOSED))
+    def answered(self, called: Called) -> State | None:
+        self.answer(repr(called.error or called.value).encode() + b"\n")
+        if called.error is not None:
+            return self.CLOSED
+        self.engine.call(self, _asked)
+        return None
+
+
+def _asked() -> object:
+    raise AssertionError("the test has the answers")
+
+
+def test_calls_may_be_answered_by_the_test() -> None:
+    with SimulatedProxy(Asking, servers=(), answers=["yes", 2, ValueError("no")]) as proxy:
+        client = proxy.client()
+        proxy.run()
+        assert client.received == b"'yes'\n2\nValueError('no')\n"
+    with SimulatedProxy(Asking, servers=(), answers=[]) as proxy:
+        client = proxy.client()
+        proxy.run()
+        assert b"no answer is left" in client.received

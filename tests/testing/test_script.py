@@ -93,3 +93,15 @@ def test_a_line_that_is_none_is_refused() -> None:
 
 def test_fragments_are_every_cut() -> None:
     assert fragments(b"abc") == [(b"a", b"bc"), (b"ab", b"c")]
+
+
+def test_lines_may_be_empty() -> None:
+    with SimulatedProxy(Echo, servers=()) as proxy:
+        Script("""
+            client > first
+            client >
+            client > last
+            client < first
+            client <
+            client < last
+        """).play(proxy.run, client=proxy.client())

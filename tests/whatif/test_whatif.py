@@ -298,3 +298,13 @@ def test_a_plugin_that_refuses_the_options_has_its_defaults(
     said = what_if("forward")
     assert "forward refuses the options of front" in said
     assert r"b'what?\n' is b''" in said
+
+
+def test_a_log_that_log_cut_has_cut(orders: Path, what_if: Callable[..., str]) -> None:
+    cut = orders.with_suffix(".cut")
+    assert cli.main(["log", "cut", str(orders), "--conversation", "3", "-o", str(cut)]) == 0
+    plugin = today(orders.parent, 'message == b"nut"', 'message == b"plum"')
+    said = what_if(plugin, log=cut)
+    assert r"client" in said
+    assert r"at byte 5: b'PLUM\n' is b'no nuts\n'" in said
+    assert said.endswith("1 conversations, 1 of them differs")

@@ -296,7 +296,8 @@ class Record(Table):
 
     redact: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
     """Regular expressions: what matches in a piece of what clients and servers say is written down
-    as so many asterisks. A log without its contents can be looked at; a replay may part from it."""
+    as so many x. A log without its contents can be looked at; a replay may part from it. What is
+    spread over two pieces only `vcproxy log redact` finds, afterwards."""
 
     outputs: Literal["digest", "full"] = "digest"
     """What is written down of what the proxy sends: a digest, for comparison, or all of it."""

@@ -18,7 +18,7 @@ A program is tested as a session is. Where its options name addresses, clients c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -53,6 +53,8 @@ class SimulatedProxy:
         options: the plugin's own. Their addresses are met in plain, tls:// ones too.
         datagrams: whether clients and servers are at udp://: see `datagram_client`.
         max_connections: clients at a time.
+        answers: what the plugin's calls return, one after the other, in place of making them; an
+            exception is raised. None: they are made.
         seed, faults: see Simulation. Without faults all is instant and nothing is lost.
 
     Times are as in Service, but without limit unless they are given.
@@ -67,6 +69,7 @@ class SimulatedProxy:
         options: object = None,
         datagrams: bool = False,
         max_connections: int = 10_000,
+        answers: Iterable[object] | None = None,
         connect_s: float = 0.0,
         inactivity_s: float = 0.0,
         active_s: float = 0.0,
@@ -103,6 +106,7 @@ class SimulatedProxy:
                 self._servers[name] = self.sim.server(address)
         self._met = dict.fromkeys(self._servers, 0)
         driver = self.sim.driver(NAME)
+        driver.answers = None if answers is None else iter(answers)
         self.engine = driver.engine
         self.programs = Programs(self.engine, self.printed.append)
         """The one program, if the plugin is one: it can be told of a Signal, or stopped."""

@@ -85,7 +85,7 @@ def _heard(name: str, peer: Peer, newline: bytes) -> Iterator[str | None]:
     while True:
         end = peer.received.find(newline, at)
         if end >= 0:
-            yield f"{name} < {_text(peer.received[at:end])}"
+            yield f"{name} < {_text(peer.received[at:end])}" if end > at else f"{name} <"
             at = end + len(newline)
         elif at < len(peer.received):
             yield f"{name} < {_text(peer.received[at:])} (and no end of line)"

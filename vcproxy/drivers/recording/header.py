@@ -36,6 +36,9 @@ class Header:
     compress: bool = False
     """Whether frames are compressed where that gains."""
     marks: tuple[Mark, ...] = ()
+    conversations: tuple[tuple[int, ...], ...] = ()
+    """In a log with a mark: of each conversation the VC of its client, 0 if there is none, and
+    those of its servers. In a cut log, what is Accepted are those clients, in order."""
 
     def marked(self, mark: Mark) -> Header:
         """The same with a mark, once."""

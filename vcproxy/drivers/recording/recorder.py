@@ -169,6 +169,10 @@ class RecordingEngine(Engine):
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
         asked = self._questions.pop(number, "")
+        if self.redact is not None:
+            asked = bytes(self.redact(asked.encode(errors="surrogatepass"))).decode(
+                errors="replace"
+            )
         try:
             self.note(Called(number, plain(value), failure(error), asked))
         except NotPlain as reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -65,6 +65,8 @@ class SimDriver:
         """What the next accepts fail with."""
         self.woken: dict[SimPort | Watch, None] = {}
         """Ports that have seen an edge since the last turn."""
+        self.answers: Iterator[object] | None = None
+        """What calls return, one after the other, or raise; None: they are made."""
         self._network = network
         self._phantom = phantom
         self._timeline = network.timeline
@@ -289,7 +291,7 @@ class SimDriver:
             value: object = None
             error: Exception | None = None
             try:
-                value = command.fn(*command.args)
+                value = self._value(command)
             except Exception as raised:
                 error = raised
             except SystemExit as left:
@@ -297,6 +299,14 @@ class SimDriver:
             self.engine.called(command.number, value, error)
 
         self.answer(self._network.faults.call_s, call)
+
+    def _value(self, command: Call) -> object:
+        if self.answers is None:
+            return command.fn(*command.args)
+        value = next(self.answers, LookupError("a call, and no answer is left for it"))
+        if isinstance(value, Exception):
+            raise value
+        return value
 
     def _start_bridge(self, command: StartBridge) -> None:
         bridge, network = command.bridge, self._network

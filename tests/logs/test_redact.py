@@ -1,0 +1,141 @@
+"""vcproxy log redact: nothing that matches stays in a log, however it was cut."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.drivers.logs import HEADER, written
+from tests.logs.conftest import Vcproxy
+from vcproxy.drivers.recording import entries as e
+from vcproxy.drivers.recording.reader import Log
+from vcproxy.drivers.recording.redaction import Search, redacted
+from vcproxy.drivers.recording.values import Failure, Record
+from vcproxy.logs.redact import redact
+from vcproxy.logs.telling import Reading
+
+PATTERNS = [rb"pass=\w+", rb"[0-9]{3,}", rb"(?i)SECRET", rb"a|ab", rb"\bb+\b", rb"^p", rb"z*"]
+
+
+def test_no_secret_stays_in_a_log(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.log"
+    assert b"pass=se" in log.read_bytes()
+    status, said, _ = vcproxy("log", "redact", log, "--pattern", r"pass=\w+", "-o", out)
+    assert status == 0
+    assert re.fullmatch(rf"{out}: \d matches made x\n", said)
+    content = out.read_bytes()
+    assert b"pass=" not in content
+    assert b"xxx and on" in content
+    assert Log(out).header.marks == ("redacted",)
+    told = vcproxy("log", "show", out, "--conversation", 1)[1]
+    assert "client   hears 28 b'you said xxxxxxxxxxx and on\\n'" in told
+    assert vcproxy("replay", out)[1].endswith(
+        "all as recorded; redacted: outputs were not compared\n"
+    )
+
+
+def test_a_redacted_log_can_be_cut(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+    out, less = tmp_path / "out.log", tmp_path / "less.log"
+    vcproxy("log", "redact", log, "--pattern", "hello", "--pattern", "and", "-o", out)
+    assert vcproxy("log", "cut", out, "--conversation", 1, "-o", less)[0] == 0
+    assert Log(less).header.marks == ("redacted", "cut")
+    told = vcproxy("log", "show", less, "--conversation", 1)[1]
+    assert "server2  hears 6 b'xxxxx\\n'" in told
+
+
+def test_a_broken_log_is_redacted_up_to_there(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+    broken, out = tmp_path / "broken.log", tmp_path / "out.log"
+    content = bytearray(log.read_bytes())
+    content[-40] ^= 1
+    broken.write_bytes(content)
+    status, _, problem = vcproxy("log", "redact", broken, "--pattern", "pass", "-o", out)
+    assert status == 1
+    assert "the log can be used up to there" in problem
+    assert vcproxy("log", "show", out)[0] == 0
+
+
+def test_a_wrong_pattern_is_refused(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+    status, _, problem = vcproxy("log", "redact", log, "--pattern", "(", "-o", tmp_path / "o")
+    assert status == 2
+    assert '"(" is no regular expression' in problem
+
+
+def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
+    value = ["secret", {"k": b"a secret", "n": 3}, Record("m", "Accept", (b"secret",))]
+    failure = Failure("builtins", "ValueError", ("no secret",))
+    turns: list[list[e.Entry]] = [
+        [e.Clock(1.0), e.Called(1, value, failure, "ask b'secret'")],
+        [e.Commands(77, ("Call 2 ask b'secret'", "Connect 3 tcp://secret:1"))],
+    ]
+    written(tmp_path / "a.log", turns)
+    redact(Reading(tmp_path / "a.log"), [re.compile(b"secret")], (), tmp_path / "b.log", nothing)
+    assert [entry for _, entry in Log(tmp_path / "b.log").steps()][1:] == [
+        e.Called(
+            1,
+            ["xxxxxx", {"k": b"a xxxxxx", "n": 3}, Record("m", "Accept", (b"xxxxxx",))],
+            Failure("builtins", "ValueError", ("no xxxxxx",)),
+            "ask b'xxxxxx'",
+        ),
+        e.Commands(0, ("Call 2 ask b'xxxxxx'", "Connect 3 tcp://secret:1")),
+    ]
+
+
+def nothing() -> None:
+    """Nobody wants to know how far it is."""
+
+
+def cuts(whole: bytes, places: list[int]) -> list[bytes]:
+    """Bytes in pieces, some of them perhaps empty."""
+    edges = [0, *sorted(place % (len(whole) + 1) for place in places), len(whole)]
+    return [whole[a:b] for a, b in pairwise(edges)]
+
+
+TEXTS = st.text("ab1290 =zSECRETpass\n", max_size=120).map(str.encode)
+
+
+@given(TEXTS, st.lists(st.integers(0, 200), max_size=8), st.sampled_from(PATTERNS))
+def test_a_search_finds_the_same_however_a_stream_is_cut(
+    whole: bytes, places: list[int], pattern: bytes
+) -> None:
+    compiled = re.compile(pattern)
+    search = Search(compiled, window=30)
+    out = bytearray(whole)
+    spans = [span for piece in cuts(whole, places) for span in search.feed(piece)]
+    for begin, end in [*spans, *search.close()]:
+        out[begin:end] = b"x" * (end - begin)
+    longest = max((len(match[0]) for match in compiled.finditer(whole)), default=0)
+    if longest <= 30:
+        assert out == redacted([compiled], whole)
+
+
+@given(
+    TEXTS,
+    TEXTS,
+    st.lists(st.integers(0, 200), max_size=5),
+    st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3),
+)
+def test_a_log_is_redacted_however_its_streams_are_cut(
+    tmp_path_factory: pytest.TempPathFactory,
+    first: bytes,
+    second: bytes,
+    places: list[int],
+    patterns: list[bytes],
+) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    compiled = [re.compile(pattern) for pattern in patterns]
+    said: dict[int, list[bytes]] = {1: cuts(first, places), 2: cuts(second, places)}
+    turns: list[list[e.Entry]] = []
+    for one, two in zip(said[1], said[2], strict=True):
+        turns.append([e.Received(1, False, one), e.Passed(2, 1, 0, False, two)])
+    written(folder / "a.log", turns, HEADER)
+    redact(Reading(folder / "a.log"), compiled, (), folder / "b.log", nothing)
+    heard = {1: b"", 2: b""}
+    for _, entry in Log(folder / "b.log").steps():
+        assert isinstance(entry, e.Received | e.Passed)
+        heard[entry.vc] += entry.data
+    assert heard == {1: redacted(compiled, first), 2: redacted(compiled, second)}
