@@ -190,7 +190,7 @@ def test_what_was_refused_is_refused_again(desk: Path, what_if: Callable[..., st
     with recorded(desk, FORWARD) as proxy:
         client = ask(proxy, b"anybody?")
     assert not client.received
-    assert what_if("forward") == "0: 1 conversations, none of them differs"
+    assert what_if("forward") == "0: 1 conversation, none of them differs"
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_a_log_that_was_cut(orders: Path, what_if: Callable[..., str]) -> None:
         writer.cut()
     writer.close()
     said = what_if(str(orders.parent / "orders.py"), log=cut)
-    assert said == "0: 1 conversations, none of them differs"
+    assert said == "0: 1 conversation, none of them differs"
 
 
 def test_what_cannot_be_told(orders: Path, what_if: Callable[..., str]) -> None:
@@ -306,5 +306,5 @@ def test_a_log_that_log_cut_has_cut(orders: Path, what_if: Callable[..., str]) -
     plugin = today(orders.parent, 'message == b"nut"', 'message == b"plum"')
     said = what_if(plugin, log=cut)
     assert r"client" in said
-    assert r"at byte 5: b'PLUM\n' is b'no nuts\n'" in said
-    assert said.endswith("1 conversations, 1 of them differs")
+    assert r"at byte 5: b'PLUM\n' is b'no nuts\nPLUM\n'" in said
+    assert said.endswith("1 conversation, 1 of them differs")

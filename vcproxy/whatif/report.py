@@ -31,11 +31,10 @@ def table(comparison: Comparison) -> str:
     lines += [f"unknown: nobody asked {text} then" for text in comparison.unknown]
     if any(not each.repeated for each in differing):
         lines.append("~ the recorded plugin, too, does otherwise in simulation than it did then")
-    lines.append(
-        f"{len(all_of_them)} conversations, {len(differing) or 'none'} of them differs"
-        if len(differing) < 2
-        else f"{len(all_of_them)} conversations, {len(differing)} of them differ"
-    )
+    s = "" if len(all_of_them) == 1 else "s"
+    verb = "differ" if len(differing) > 1 else "differs"
+    count = len(differing) or "none"
+    lines.append(f"{len(all_of_them)} conversation{s}, {count} of them {verb}")
     return "\n".join(lines)
 
 
