@@ -117,6 +117,26 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     replay.add_argument(
         "--record", dest="copy", metavar="COPY", type=Path, help="record the replay itself"
     )
+    replay.add_argument(
+        "--plugin",
+        metavar="PLUGIN",
+        default="",
+        help="instead: what if this plugin had been there? play the recorded clients and servers "
+        "with it and say what they would see otherwise: exit status 0 nothing, 1 something, "
+        "2 it cannot be told",
+    )
+    replay.add_argument(
+        "--listener",
+        metavar="NAME",
+        default="",
+        help="with --plugin: whose plugin it replaces; may be left out if there is only one",
+    )
+    replay.add_argument(
+        "--conversation",
+        metavar="N",
+        type=int,
+        help="with --plugin: show one conversation in full, by its client's number",
+    )
     logs = log.add_to(commands)
     return {
         "": options,
@@ -166,15 +186,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.act is _run and chosen.file is None:
         options.error("which configuration? name it with -c, as in: vcproxy -c conf/proxy.toml")
     try:
-        chosen.act(chosen)
-    except (Refusal, log.Failed) as error:
+        status = chosen.act(chosen)
+    except log.Failed as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    except Refusal as error:
+        print(error, file=sys.stderr)
+        return error.status
+    return 1 if status else 0
 
 
 class Refusal(Exception):
     """What was asked for cannot be done; the text says why, for people."""
+
+    status = 1
+    """The exit status."""
+
+
+class Untold(Refusal):
+    """Whether there is a difference cannot be told: as `diff` and `grep` have it."""
+
+    status = 2
 
 
 def _run(chosen: argparse.Namespace) -> None:
@@ -264,7 +296,47 @@ def _plugin_check(chosen: argparse.Namespace) -> None:
         raise Refusal(error) from None
 
 
-def _replay(chosen: argparse.Namespace) -> None:
+def _replay(chosen: argparse.Namespace) -> bool:
+    if chosen.plugin:
+        return _what_if(chosen)
+    _replay_as_it_was(chosen)
+    return False
+
+
+def _what_if(chosen: argparse.Namespace) -> bool:
+    """Say what another plugin changes; return whether it changes anything."""
+    from vcproxy.drivers.sim import Stuck
+    from vcproxy.recording import with_hash_seed
+    from vcproxy.replay import Gauge, Log, LogError, differences
+    from vcproxy.whatif.comparison import compare
+    from vcproxy.whatif.report import in_full, table
+    from vcproxy.whatif.substitution import NotSubstituted
+
+    bar = Gauge()
+    try:
+        log = Log(chosen.log)
+        with_hash_seed(log.header.hash_seed)
+        compared = compare(chosen.log, chosen.plugin, chosen.listener, bar.draw)
+    except (LogError, NotSubstituted, OSError, Stuck) as error:
+        raise Untold(error) from None
+    finally:
+        bar.clear()
+    for note in (*(f"{chosen.log}: {each}" for each in differences(log)), *compared.notes):
+        print(note, file=sys.stderr)
+    if chosen.conversation is None:
+        print(table(compared))
+        return compared.differs
+    for conversation in compared.conversations:
+        if conversation.number == chosen.conversation:
+            print(in_full(conversation))
+            return conversation.differs
+    numbers = ", ".join(str(each.number) for each in compared.conversations) or "none"
+    raise Untold(
+        f"{chosen.log}: there is no conversation {chosen.conversation}: there are {numbers}"
+    )
+
+
+def _replay_as_it_was(chosen: argparse.Namespace) -> None:
     from vcproxy.recording import with_hash_seed
     from vcproxy.replay import Divergence, Log, LogError, replay
 

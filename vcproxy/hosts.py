@@ -12,19 +12,11 @@ if TYPE_CHECKING:
     from vcproxy.drivers.recording.entries import Listening
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
+    from vcproxy.listeners import Host
 
 
-class EpollHost:
-    """A host on sockets. See Host."""
-
-    def __init__(self, driver: EpollDriver) -> None:
-        self._driver = driver
-        self.unlisten = driver.unlisten
-        self.hand_over = driver.hand_over
-
-    def listen(self, address: Address, listener: Listener) -> Address:
-        """See Host."""
-        return self._driver.listen(address, listener)
+class TlsFiles:
+    """What a host shows of itself, and whom it trusts: from the files that are named. See Host."""
 
     def server_tls(self, tls: schema.ListenerTls) -> object:
         """See Host."""
@@ -42,18 +34,33 @@ class EpollHost:
         return client_context(ca=tls.ca, verify=tls.verify)
 
 
-class RecordedHost(EpollHost):
-    """The same; it remembers what it has answered."""
+class EpollHost(TlsFiles):
+    """A host on sockets. See Host."""
 
     def __init__(self, driver: EpollDriver) -> None:
-        super().__init__(driver)
+        self._driver = driver
+        self.unlisten = driver.unlisten
+        self.hand_over = driver.hand_over
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """See Host."""
+        return self._driver.listen(address, listener)
+
+
+class RecordedHost:
+    """A host that remembers what it has answered."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.unlisten, self.hand_over = host.unlisten, host.hand_over
+        self.server_tls, self.client_tls = host.server_tls, host.client_tls
         self._answers: list[Listening] = []
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
         number: int = listener.number  # type: ignore[attr-defined]
         try:
-            real = super().listen(address, listener)
+            real = self._host.listen(address, listener)
         except OSError as error:
             self._answers.append((number, listener.name, str(address), Failure.of(error)))
             raise

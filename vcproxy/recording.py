@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from vcproxy.business.program import Signal
     from vcproxy.config.loader import Configuration
     from vcproxy.config.schema import Record
-    from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.engine import Log
+    from vcproxy.listeners import Host
 
 FLUSH_S = 0.25
 """How often the log goes to its file: what a process that is killed loses of it at most."""
@@ -49,9 +49,12 @@ def with_hash_seed(seed: str | None = None) -> None:
 class Recording:
     """What a proxy is made of that is recorded: its engine, and where it listens."""
 
-    def __init__(self, configuration: Configuration, record: Record, log: Log) -> None:
-        """Begin a log. Raises OSError."""
-        seed = random.SystemRandom().getrandbits(64)
+    def __init__(
+        self, configuration: Configuration, record: Record, log: Log, seed: int | None = None
+    ) -> None:
+        """Begin a log. `seed` is of the engine's random numbers. Raises OSError."""
+        if seed is None:
+            seed = random.SystemRandom().getrandbits(64)
         patterns = [re.compile(each.encode()) for each in record.redact]
         header = Header(
             python=platform.python_version(),
@@ -81,9 +84,9 @@ class Recording:
         )
         self._first: Configuration | None = configuration
 
-    def host(self, driver: EpollDriver) -> RecordedHost:
-        """Where it listens, by a driver of its engine."""
-        self._host = RecordedHost(driver)
+    def host(self, host: Host) -> RecordedHost:
+        """Where it listens: a host by a driver of its engine."""
+        self._host = RecordedHost(host)
         return self._host
 
     @contextmanager

@@ -180,29 +180,41 @@ class Reading(Protocol):
         """Where in the log that was, in bytes."""
 
 
-class Bar:
-    """How far the reading of a log has come, on a terminal."""
+class Gauge:
+    """How far something has come, on a terminal."""
 
     WIDTH = 30
-    EVERY = 1000
-    """Steps between two looks: a replay takes some microseconds for each."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
 
-    def show(self) -> None:
-        """Draw it anew."""
+    def draw(self, part: float, text: str = "") -> None:
+        """Draw it anew, with this part of it done, 0 to 1."""
         if self._shown:
-            part = self._reading.offset / max(self._reading.log.size, 1)
             bar = "#" * int(self.WIDTH * part)
-            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] step {self._reading.done}")
+            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] {text}")
             sys.stderr.flush()
 
     def clear(self) -> None:
         """Leave the line as if nothing had been there."""
         if self._shown:
             sys.stderr.write("\r\033[K")
+
+
+class Bar(Gauge):
+    """How far the reading of a log has come."""
+
+    EVERY = 1000
+    """Steps between two looks: a replay takes some microseconds for each."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self._reading = reading
+
+    def show(self) -> None:
+        """Draw it anew."""
+        reading = self._reading
+        self.draw(reading.offset / max(reading.log.size, 1), f"step {reading.done}")
 
 
 def replay(

@@ -77,8 +77,10 @@ class Proxy:
         self._draining = False
         self._asked = 0  # how often to reload
         recording = self._recording
-        host = EpollHost(self._first) if recording is None else recording.host(self._first)
-        self._listeners = Listeners(host, engines, _print)
+        host = EpollHost(self._first)
+        self._listeners = Listeners(
+            host if recording is None else recording.host(host), engines, _print
+        )
         try:
             self._apply(configuration)
         except OSError as error:

@@ -47,6 +47,14 @@ COMMAND_LINE = """\
 
 How to read what it draws: [machines](../design/machines.md).
 
+## vcproxy replay
+
+```text
+{replay}```
+
+What it is for: [record and replay](../how-to/record-and-replay.md), [what
+if](../how-to/what-if.md).
+
 ## vcproxy plugin
 
 ```text
@@ -116,6 +124,7 @@ def command_line() -> str:
     return COMMAND_LINE.format(
         help=parsers[""].format_help(),
         diagram=parsers["diagram"].format_help(),
+        replay=parsers["replay"].format_help(),
         new=parsers["plugin new"].format_help(),
         check=parsers["plugin check"].format_help(),
         logs="\n".join(

@@ -69,7 +69,7 @@ def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
     value = ["secret", {"k": b"a secret", "n": 3}, Record("m", "Accept", (b"secret",))]
     failure = Failure("builtins", "ValueError", ("no secret",))
     turns: list[list[e.Entry]] = [
-        [e.Clock(1.0), e.Called(1, value, failure)],
+        [e.Clock(1.0), e.Called(1, value, failure, "ask b'secret'")],
         [e.Commands(77, ("Call 2 ask b'secret'", "Connect 3 tcp://secret:1"))],
     ]
     written(tmp_path / "a.log", turns)
@@ -79,6 +79,7 @@ def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
             1,
             ["xxxxxx", {"k": b"a xxxxxx", "n": 3}, Record("m", "Accept", (b"xxxxxx",))],
             Failure("builtins", "ValueError", ("no xxxxxx",)),
+            "ask b'xxxxxx'",
         ),
         e.Commands(0, ("Call 2 ask b'xxxxxx'", "Connect 3 tcp://secret:1")),
     ]

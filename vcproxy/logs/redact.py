@@ -119,10 +119,12 @@ def _without(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
             return entry._replace(digest=0, data=None if entry.data is None else data)
         case e.Spread():
             return entry._replace(digest=0)
-        case e.Called(_, value, error):
+        case e.Called(_, value, error, asked):
             if error is not None:
                 error = Failure(error.module, error.name, _all(error.arguments, patterns))
-            return entry._replace(value=_plain(value, patterns), error=error)
+            return entry._replace(
+                value=_plain(value, patterns), error=error, asked=str(_plain(asked, patterns))
+            )
         case e.Commands(_, texts):
             return e.Commands(0, texts and tuple(_command(text, patterns) for text in texts))
     return entry

@@ -71,12 +71,14 @@ class Came(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """`engine.accepted(...)`: the VC has the next number."""
+    """`engine.accepted(...)`."""
 
     listener: int
     peer: str
     secure: bool
     whole: bool
+    vc: int
+    """The number that the VC was given."""
 
 
 class AcceptFailed(NamedTuple):
@@ -193,6 +195,10 @@ class Resolved(NamedTuple):
     vc: int
     addresses: tuple[str, ...]
     error: Failure | None
+    client: int
+    """The client in whose conversation it was asked for; 0: in none."""
+    target: str
+    """The address that was asked for."""
 
 
 class Refused(NamedTuple):
@@ -231,6 +237,8 @@ class Called(NamedTuple):
     number: int
     value: Value
     error: Failure | None
+    asked: str
+    """The function's name, and its arguments."""
 
 
 class Blocked(NamedTuple):

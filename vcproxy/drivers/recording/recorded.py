@@ -226,7 +226,8 @@ class RecordedOutgoing:
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
         """See Outgoing."""
         found = tuple(map(str, addresses))
-        self._recorder.note(Resolved(self.vc.number, found, failure(error)))
+        client, target = client_of(self.vc), str(self.target)
+        self._recorder.note(Resolved(self.vc.number, found, failure(error), client, target))
         self._outgoing.resolved(addresses, error)
 
     def refused(self, error: Exception) -> None:
@@ -271,6 +272,14 @@ class RecordedFan:
         short = list(short)
         self._recorder.note(Spread(size, self._digest, _short(short)))
         self._fan.sent(size, short)
+
+
+def client_of(vc: NetVConnection) -> int:
+    """The number of the client in whose conversation a VC is; 0: there is none."""
+    for each in vc.mutex.vcs:
+        if isinstance(each, RecordedVC) and each.listener is not None:
+            return each.number
+    return 0
 
 
 def _short(short: Sequence[tuple[NetVConnection, int]]) -> Short:

@@ -72,7 +72,18 @@ class RecordingEngine(Engine):
     connection: ClassVar[type[NetVConnection]] = RecordedVC
     listening: ClassVar[type[Listener]] = RecordedListener
 
-    __slots__ = ("_begin", "_last", "_must", "full", "listeners", "made", "out", "redact", "sheet")
+    __slots__ = (
+        "_begin",
+        "_last",
+        "_must",
+        "_questions",
+        "full",
+        "listeners",
+        "made",
+        "out",
+        "redact",
+        "sheet",
+    )
 
     def __init__(
         self,
@@ -97,6 +108,7 @@ class RecordingEngine(Engine):
         """VCs made so far: the number of the last."""
         self.listeners = 0
         """Listeners numbered so far."""
+        self._questions: dict[int, str] = {}  # by the numbers of calls that are out
         self._begin = b""
         self._must = False  # the turn has to be there, even if nothing follows its clock
         self._last = 0.0
@@ -146,7 +158,7 @@ class RecordingEngine(Engine):
         whole: bool = False,
     ) -> NetVConnection:
         """See Engine."""
-        self.note(Accepted(_number(listener), peer, secure, whole))
+        self.note(Accepted(_number(listener), peer, secure, whole, self.made + 1))
         return super().accepted(listener, port, peer, secure=secure, whole=whole)
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
@@ -156,11 +168,16 @@ class RecordingEngine(Engine):
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
+        asked = self._questions.pop(number, "")
+        if self.redact is not None:
+            asked = bytes(self.redact(asked.encode(errors="surrogatepass"))).decode(
+                errors="replace"
+            )
         try:
-            self.note(Called(number, plain(value), failure(error)))
+            self.note(Called(number, plain(value), failure(error), asked))
         except NotPlain as reason:
             value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
-            self.note(Called(number, None, Failure.of(error)))
+            self.note(Called(number, None, failure(error), asked))
         super().called(number, value, error)
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
@@ -176,28 +193,36 @@ class RecordingEngine(Engine):
             shown = [text(command) for command in commands]
             digest = crc32("".join(f"{line}\n" for line in shown).encode())
             self.note(Commands(digest, tuple(shown) if self.full else None))
+            for command in commands:
+                if isinstance(command, Call):
+                    self._questions[command.number] = asked(command)
             return [_recorded(command) for command in commands]
         return commands
 
 
 def text(command: Command) -> str:
     """A command as it goes into a digest: what it asks for, in words that are always the same."""
-    asked = type(command).__name__
+    asks = type(command).__name__
     match command:
         case Resolve(outgoing, address):
-            return f"{asked} {_vc(outgoing.vc)} {address}"
+            return f"{asks} {_vc(outgoing.vc)} {address}"
         case Connect(outgoing, address) | Hear(outgoing, address):
             tls = "" if outgoing.tls is None else f" tls {outgoing.server_name}"
-            return f"{asked} {_vc(outgoing.vc)} {address}{tls}"
+            return f"{asks} {_vc(outgoing.vc)} {address}{tls}"
         case ShutdownWrite(vc):
-            return f"{asked} {_vc(vc)}"
+            return f"{asks} {_vc(vc)}"
         case Close(vc, abort):
-            return f"{asked} {_vc(vc)}{' abort' if abort else ''}"
-        case Call(number, fn, args):
-            return f"{asked} {number} {getattr(fn, '__qualname__', '')} {_plain(args)}"
+            return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
+        case Call(number):
+            return f"{asks} {number} {asked(command)}"
         case Spread():
-            return asked
-    return f"{asked} {getattr(getattr(command, 'listener', None), 'name', '')}"
+            return asks
+    return f"{asks} {getattr(getattr(command, 'listener', None), 'name', '')}"
+
+
+def asked(call: Call) -> str:
+    """What a call asks: the function's name, and its arguments."""
+    return f"{getattr(call.fn, '__qualname__', '')} {_plain(call.args)}".rstrip()
 
 
 def _vc(vc: NetVConnection) -> str:

@@ -423,6 +423,8 @@ def _bare(entry: e.Entry | None) -> object:
         return entry._replace(digest=0)
     if isinstance(entry, e.Commands):
         return entry._replace(digest=0, texts=None)
+    if isinstance(entry, e.Called):
+        return entry._replace(asked="")
     return entry
 
 

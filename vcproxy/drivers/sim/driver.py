@@ -71,9 +71,9 @@ class SimDriver:
         self._phantom = phantom
         self._timeline = network.timeline
         self._trace = trace
-        self._listening: dict[Listener, _Accepting | SimSources] = {}
+        self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
         self._attempts: dict[NetVConnection, Connect | Resolve] = {}
-        self._answers: deque[Callable[[], None]] = deque()
+        self._answers: deque[Callable[[], object]] = deque()
         self._dealt = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
@@ -134,7 +134,7 @@ class SimDriver:
         if self._trace is not None:
             self._trace.append((self._timeline.now, self.engine.name, call, vc.name, detail))
 
-    def answer(self, span: Span, call: Callable[[], None]) -> None:
+    def answer(self, span: Span, call: Callable[[], object]) -> None:
         """Have a call made in a turn, after a while."""
         self._timeline.after(self._network.span(span), partial(self._answers.append, call))
 
@@ -150,13 +150,12 @@ class SimDriver:
             accepting = SimSources(self, self._network.post.bind(address), listener)
         else:
             accepting = _Accepting(self, self._network.listen(address), listener)
-        self._listening[listener] = accepting
+        self._listening.setdefault(listener, []).append(accepting)
         return accepting.address
 
     def unlisten(self, listener: Listener) -> None:
         """Accept no more for a listener. Its connections live on."""
-        accepting = self._listening.pop(listener, None)
-        if accepting is not None:
+        for accepting in self._listening.pop(listener, ()):
             accepting.close()
 
     def unbind(self, acceptor: Acceptor) -> None:
@@ -182,13 +181,14 @@ class SimDriver:
                 adopt = partial(driver.adopt, listener, backlog.popleft(), tls)
                 driver.answer((0.0, 0.0), adopt)
 
-    def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> None:
+    def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> NetVConnection:
         """Own an accepted endpoint from now on."""
         port = SimPort(self, over(endpoint, tls, self._timeline, server_side=True))
         port.vc = self.engine.accepted(listener, port, endpoint.peer, secure=tls is not None)
         self.note("accepted", port.vc)
         port.shake_hands()
         self.woken[port] = None
+        return port.vc
 
     # -- commands ----------------------------------------------------------------------------
 
@@ -325,10 +325,10 @@ class SimDriver:
             source.bridged_out.stop()
 
     def _resume_accept(self, command: ResumeAccept) -> None:
-        accepting = self._listening.get(command.listener)
-        if isinstance(accepting, _Accepting):
-            accepting.paused = False
-            self.accept(accepting)
+        for accepting in self._listening.get(command.listener, ()):
+            if isinstance(accepting, _Accepting):
+                accepting.paused = False
+                self.accept(accepting)
 
 
 class _Accepting:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.network import Network
-    from vcproxy.drivers.tls import TlsFilter
 
 Octets: TypeAlias = bytes | bytearray | memoryview
 
@@ -29,6 +28,22 @@ def nobody() -> None:
     """Nobody listens to the edges yet."""
 
 
+class Secured(Protocol):
+    """What a handshake has told, as a TlsFilter says it."""
+
+    @property
+    def sni(self) -> str | None:
+        """The name that the client asked for."""
+
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that both chose."""
+
+    @property
+    def peer(self) -> str | None:
+        """The subject of the peer's verified certificate."""
+
+
 class Stream(Protocol):
     """What ports and peers speak to: an Endpoint, or TLS on one."""
 
@@ -38,8 +53,8 @@ class Stream(Protocol):
     """Called when it has become readable or writable, or has broken: once, not until it is used."""
     local: str
     peer: str
-    secure: TlsFilter | None
-    """The filter that encrypts it, where one does."""
+    secure: Secured | None
+    """What its handshake has told, where it has one."""
 
     @property
     def error(self) -> Exception | None:
@@ -211,7 +226,7 @@ class Endpoint:
         self.local, self.peer = local, peer
         self.on_edge: Callable[[], None] = nobody
         self.spliceable = True
-        self.secure: TlsFilter | None = None
+        self.secure: Secured | None = None
         self.deaf = False
         """Closed: what arrives is answered by a reset."""
         self._shut = False

@@ -116,23 +116,28 @@ class Network:
         del self._acceptors[_key(acceptor.address)]
         acceptor.close()
 
-    def connect(self, address: Address, done: Connected) -> None:
-        """Connect; `done` gets the endpoint, or why there is none."""
+    def connect(self, address: Address, done: Connected, here: str = "") -> None:
+        """Connect, from an address (empty: any); `done` gets the endpoint, or why there is none."""
         arrival = self.timeline.now + self.span(self.faults.latency)
-        self.timeline.at(max(arrival, self.cut_until), lambda: self._knock(address, done))
+        self.timeline.at(max(arrival, self.cut_until), lambda: self._knock(address, done, here))
 
-    def _knock(self, address: Address, done: Connected) -> None:
+    def pair(self, here: str, there: str) -> tuple[Endpoint, Endpoint]:
+        """Both ends of a connection: the one that is here, and the one that is there."""
+        out, back = Link(self), Link(self)
+        return Endpoint(self, back, out, here, there), Endpoint(self, out, back, there, here)
+
+    def _knock(self, address: Address, done: Connected, here: str) -> None:
         acceptor = self._find(address)
         way_back = self.span(self.faults.latency)
         if acceptor is None or self.happens(self.faults.refuse):
             error = ConnectionRefusedError(f"{address}: connection refused")
             self.timeline.after(way_back, lambda: done(None, error))
             return
-        here = "unix:" if address.scheme == "unix" else f"10.0.0.1:{self.free_port()}"
-        there = address.path if address.scheme == "unix" else f"{address.host}:{address.port}"
-        out, back = Link(self), Link(self)
-        client = Endpoint(self, back, out, here, there)
-        acceptor.backlog.append(Endpoint(self, out, back, there, here))
+        unix = address.scheme == "unix"
+        here = here or ("unix:" if unix else f"10.0.0.1:{self.free_port()}")
+        there = address.path if unix else f"{address.host}:{address.port}"
+        client, accepted = self.pair(here, there)
+        acceptor.backlog.append(accepted)
         self.timeline.after(way_back, lambda: done(client, None))
         acceptor.on_edge()
 

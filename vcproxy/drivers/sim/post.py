@@ -58,9 +58,9 @@ class Post:
         sock = self._bound[place] = SimSocket(self, place)
         return sock
 
-    def connect(self, address: Address) -> SimSocket:
-        """Open a socket that sends to an address. Raises OSError."""
-        place = HERE, self.network.free_port()
+    def connect(self, address: Address, here: Place | None = None) -> SimSocket:
+        """Open a socket that sends to an address, at a place or any free one. Raises OSError."""
+        place = here or (HERE, self.network.free_port())
         on = _interface(address) if address.multicast else ""
         to = address.host, address.port
         sock = self._bound[place] = SimSocket(self, place, peer=to, on=on)

@@ -10,7 +10,7 @@ from vcproxy.drivers.sim.link import nobody
 from vcproxy.drivers.tls import RECORD, TlsError, TlsFilter
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.link import Endpoint, Octets, Stream
+    from vcproxy.drivers.sim.link import Endpoint, Octets, Secured, Stream
     from vcproxy.drivers.sim.timeline import Timeline
 
 LINGER_S = 2.0
@@ -36,7 +36,7 @@ class SecureStream:
     """Plaintext on this side, ciphertext on the endpoint's. See Stream."""
 
     def __init__(self, endpoint: Endpoint, tls: TlsFilter, timeline: Timeline) -> None:
-        self.secure: TlsFilter | None = tls
+        self.secure: Secured | None = tls
         self.spliceable = False
         self.on_edge: Callable[[], None] = nobody
         self.local, self.peer = endpoint.local, endpoint.peer

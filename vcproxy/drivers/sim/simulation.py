@@ -96,9 +96,13 @@ class Simulation:
     ) -> SimDriver:
         """An engine and its driver. Without a `log`, a programmer's mistake is raised by `run`."""
         engine = Engine(
-            name, memory=memory, random=self.random, log=log or self._log, bridges=bridges
+            name, memory=memory, random=self.random, log=log or self.note, bridges=bridges
         )
-        driver = SimDriver(engine, self.network, self._phantom, self.trace)
+        return self.drive(engine)
+
+    def drive(self, engine: Engine, kind: Callable[..., SimDriver] = SimDriver) -> SimDriver:
+        """A driver for an engine that was made elsewhere, of this kind."""
+        driver = kind(engine, self.network, self._phantom, self.trace)
         self.drivers.append(driver)
         return driver
 
@@ -220,7 +224,8 @@ class Simulation:
         if self._mistakes:
             raise self._mistakes.pop()
 
-    def _log(self, level: Level, text: str, error: Exception | None = None) -> None:
+    def note(self, level: Level, text: str, error: Exception | None = None) -> None:
+        """Take what an engine logs: see Log. A mistake is raised by `run`."""
         self.log.append((self.now, level, text))
         if error is not None:
             self._mistakes.append(error)

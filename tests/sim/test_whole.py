@@ -1,0 +1,255 @@
+"""A whole proxy under random faults, recorded: what must hold does, and its log repeats it exactly.
+
+VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one. One that fails leaves its log.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+from trustme import CA, KeyType
+
+from vcproxy import cli
+from vcproxy.config.loader import Configuration, load
+from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.drivers.tls_context import client_context
+from vcproxy.engine.address import Address
+from vcproxy.replay import Replay
+from vcproxy.testing.configured import ConfiguredProxy
+
+SEEDS = list(seeds(200))
+BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
+
+CONFIGURATION = """
+[[listener]]
+name = "forward"
+bind = ["tcp://proxy:1", "unix:/forward"]
+plugin = "forward"
+upstream = "forward"
+
+[[listener]]
+name = "tls"
+bind = "tls://proxy:2"
+tls = { certificate = "proxy.pem", key = "proxy.key" }
+plugin = "forward"
+upstream = "forward"
+
+[[listener]]
+name = "validate"
+bind = "tcp://proxy:3"
+plugin = "validate"
+options = { pattern = "good.*", answer = "no", keep = true }
+upstream = "validate"
+
+[[listener]]
+name = "split"
+bind = "tcp://proxy:4"
+plugin = "split"
+upstream = "split"
+
+[[listener]]
+name = "relay"
+bind = "tcp://proxy:5"
+plugin = "relay"
+options = { framing = "lines", producers = "interleave", subscribers = "tcp://proxy:6" }
+
+[[listener]]
+name = "mirror"
+bind = "tcp://proxy:7"
+plugin = "mirror"
+options = { mirrors = ["tcp://shadow:1"] }
+upstream = "forward"
+
+[upstream.forward]
+servers = ["tcp://one:1", "tcp://two:1"]
+[upstream.validate]
+servers = ["tcp://three:1"]
+[upstream.split]
+servers = ["tcp://four:1"]
+"""
+
+SERVERS = ["one", "two", "three", "four", "shadow"]
+NAMES = ["forward", "tls", "validate", "split", "relay", "relay.subscribers", "mirror"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A configuration, and how its clients trust it."""
+
+    configuration: Configuration
+    tls: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    folder = tmp_path_factory.mktemp("site")
+    ca = CA(key_type=KeyType.RSA)  # signatures of one length: runs repeat
+    leaf = ca.issue_cert("proxy", key_type=KeyType.RSA)
+    leaf.cert_chain_pems[0].write_to_path(folder / "proxy.pem")
+    leaf.private_key_pem.write_to_path(folder / "proxy.key")
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    (folder / "proxy.toml").write_text(CONFIGURATION)
+    return Site(load(folder / "proxy.toml"), client_context(ca=folder / "ca.pem"))
+
+
+@dataclass
+class Client:
+    """Somebody who says lines to a listener."""
+
+    name: str
+    peer: Peer
+    lines: list[bytes]
+
+    def check(self) -> None:
+        """It has heard what answers its own lines, from their first on."""
+        heard = bytes(self.peer.received)
+        if self.name == "relay.subscribers":
+            self.check_relayed(heard)
+        elif self.name == "relay":
+            assert not heard
+        elif self.name == "validate":
+            good = b"".join(answer(line) for line in self.lines if line.startswith(b"good"))
+            assert good.startswith(b"".join(re.findall(rb"re [^\n]*\n?", heard)))
+        else:
+            assert b"".join(map(answer, self.lines)).startswith(heard)
+
+    def check_relayed(self, heard: bytes) -> None:
+        """Whole lines of each producer, in order."""
+        last: dict[bytes, int] = {}
+        for producer, number in re.findall(rb"good (\w+) (\d+) \w*\n", heard):
+            assert int(number) > last.get(producer, -1)
+            last[producer] = int(number)
+
+
+def answer(line: bytes) -> bytes:
+    return b"re " + line
+
+
+def answering(peer: Peer) -> None:
+    """A server that answers each line, and ends when its client does."""
+    rest = bytearray()
+
+    def heard(data: bytes) -> None:
+        rest.extend(data)
+        *lines, left = bytes(rest).splitlines(keepends=True) or [b""]
+        if left.endswith(b"\n"):
+            lines, left = [*lines, left], b""
+        rest[:] = left
+        peer.send(b"".join(map(answer, lines)))
+
+    peer.on_data = heard
+    peer.on_end = peer.end
+
+
+class Scenario:
+    """What a seed stands for: who comes to which listener and what they do, in what a world."""
+
+    def __init__(self, site: Site, seed: int, log: Path) -> None:
+        random = self.random = Random(seed)
+        self.site = site
+        self.log = log
+        faults = Faults.all().some(random)
+        self.proxy = ConfiguredProxy(site.configuration, seed=seed, faults=faults, record=log)
+        sim = self.proxy.sim
+        self.servers = {
+            name: sim.server(Address("tcp", name, 1), answering)
+            for name in SERVERS
+            if random.random() < 0.9
+        }
+        self.clients: list[Client] = []
+        for number in range(random.randint(2, 8)):
+            arrives = partial(self.arrive, random.choice(NAMES), number)
+            sim.timeline.at(random.choice([0.0, random.uniform(0.0, 3.0)]), arrives)
+
+    def arrive(self, name: str, number: int) -> None:
+        """A client says its lines, in pieces, and leaves in some way."""
+        random, sim = self.random, self.proxy.sim
+        kinds, size = [b"good", b"good", b"bad"], random.choice([0, 50, 3000])
+        lines = [
+            b"%s c%d %d %s\n" % (random.choice(kinds), number, n, b"x" * size)
+            for n in range(random.choice([0, 1, 20]))
+        ]
+        tls = self.site.tls if name == "tls" else None
+        peer = self.proxy.client(name, random.randrange(2) if name == "forward" else 0, tls)
+        if name == "relay.subscribers":
+            lines = []
+        self.clients.append(Client(name, peer, lines))
+        said = b"".join(lines)
+        piece = 1 + len(said) // random.choice([1, 5])
+        for n, start in enumerate(range(0, len(said), piece)):
+            sim.timeline.after(n * 0.3, partial(peer.send, said[start : start + piece]))
+        if random.random() < 0.2:
+            peer.stall()
+        leaves: Callable[[], None] = getattr(peer, random.choice(["end", "end", "close", "reset"]))
+        sim.timeline.after(random.uniform(2.0, 5.0), leaves)
+        sim.timeline.after(60.0, peer.reset)
+
+    def play(self) -> None:
+        """Run it to its end, and hold it to what must hold."""
+        with self.proxy:
+            self.proxy.sim.run()
+            self.check()
+
+    def check(self) -> None:
+        engine = self.proxy.engine
+        assert not engine.vcs
+        assert engine.memory.used == 0
+        assert not [text for _, level, text in self.proxy.sim.log if level == "error"]
+        for client in self.clients:
+            client.check()
+        if "three" in self.servers:
+            for peer in self.servers["three"].peers:
+                assert all(
+                    line.startswith(b"good"[: len(line)]) for line in peer.received.splitlines()
+                )
+
+
+def repeats(log: Path) -> None:
+    """A replay finds nothing else, and recorded itself it is the same to the byte."""
+    copy = log.with_suffix(".copy")
+    replay = Replay(log, copy=copy)
+    while replay.step():
+        pass
+    replay.close()
+    assert copy.read_bytes() == log.read_bytes()
+    copy.unlink()
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}-{batch[-1]}")
+def test_what_must_hold_does_and_is_repeated(site: Site, batch: list[int], tmp_path: Path) -> None:
+    for seed in batch:
+        log = tmp_path / f"{seed}.log"
+        scenario = Scenario(site, seed, log)
+        scenario.play()
+        repeats(log)
+        log.unlink()
+
+
+class Doomed(Scenario):
+    """One that fails whatever happens."""
+
+    def check(self) -> None:
+        assert not self.clients, "nobody was to come"
+
+
+def test_a_seed_that_fails_leaves_a_log_that_shows_what_happened(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "3.log"
+    with pytest.raises(AssertionError, match="nobody was to come") as failed:
+        Doomed(site, 3, log).play()
+    assert failed.value.__notes__ == [
+        "seed=3 (VCPROXY_SEED=3 repeats it)",
+        f"recorded: `vcproxy replay {log}` shows it",
+    ]
+    assert cli.main(["replay", str(log), "--trace", "Machine"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"step \d+: .* got ", said)
+    assert said.endswith("all as recorded\n")

@@ -1,0 +1,167 @@
+"""Parts: what each peer of a recorded run did, and how much it had heard when it did it.
+
+A peer is whoever was at the other end of a VC: a client, or a connection of a server.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+from vcproxy.drivers.recording import entries as e
+from vcproxy.drivers.recording.values import Failure
+from vcproxy.engine.address import Address
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.recording.reader import Log
+
+
+class Deed(Enum):
+    """What a peer does beside saying something."""
+
+    END = "end"
+    RESET = "reset"
+
+
+class Act(NamedTuple):
+    """Something that a peer does."""
+
+    at: float
+    """When it came to the proxy, in seconds since the recording began."""
+    heard: int
+    """Bytes that the peer had been sent by then."""
+    does: bytes | Deed
+
+
+class Handshake(NamedTuple):
+    """What one has told. See `vcproxy.drivers.sim.link.Secured`."""
+
+    sni: str | None = None
+    alpn: str | None = None
+    peer: str | None = None
+
+
+@dataclass(slots=True)
+class Part:
+    """What one peer did."""
+
+    number: int
+    """Of its VC."""
+    client: int
+    """The client in whose conversation that was: a client's own number; 0: in none."""
+    place: str
+    """A client's address; of a server's connection, the address that was asked for."""
+    listener: int = 0
+    """Where a client came in."""
+    began: float = 0.0
+    whole: bool = False
+    """Whether it speaks in datagrams."""
+    secure: bool = False
+    handshake: Handshake | None = None
+    refusals: list[Failure] = field(default_factory=list)
+    """Of a server: why attempts failed, in their order."""
+    connected: bool = False
+    """Whether there was a connection."""
+    local: str = ""
+    peer: str = ""
+    acts: list[Act] = field(default_factory=list)
+    heard: list[tuple[int, int]] = field(default_factory=list)
+    """Sizes and CRC-32 of what it was sent, one after another."""
+    total: int = 0
+    """The sum of these sizes."""
+
+    def hear(self, size: int, digest: int) -> None:
+        """It was sent something."""
+        self.heard.append((size, digest))
+        self.total += size
+
+
+class Parts:
+    """All parts of a recorded run, and what else came from outside. It is in memory as a whole."""
+
+    def __init__(self, log: Log) -> None:
+        """Read a log. Raises LogError."""
+        self.header = log.header
+        self.serve: e.Serve | None = None
+        """The first; configurations that were loaded later are not looked at."""
+        self.reloads = 0
+        self.parts: dict[int, Part] = {}
+        """By the numbers of their VCs."""
+        self.names: dict[str, list[str]] = {}
+        """The hosts that each name stood for; none: it was not known."""
+        self.answers: dict[str, deque[e.Called]] = {}
+        """How calls were answered, by what they asked, in their order."""
+        self.signals: list[tuple[float, e.Signalled]] = []
+        self.end = 0.0
+        """When the recording ended, in seconds since it began."""
+        self.known = "redacted" not in log.header.marks
+        """Whether the digests in `heard` are complete, and of what was really said."""
+        begun: float | None = None
+        for _, entry in log.steps():
+            if isinstance(entry, e.Clock):
+                begun = entry.now if begun is None else begun
+                self.end = entry.now - begun
+            else:
+                self._take(entry)
+
+    @property
+    def listener_names(self) -> dict[int, str]:
+        """The names of listeners, by their numbers."""
+        listening = () if self.serve is None else self.serve.listening
+        return {number: name for number, name, _, _ in listening}
+
+    def conversations(self) -> dict[int, list[Part]]:
+        """The parts by their clients' numbers; those of no client are under 0."""
+        found: dict[int, list[Part]] = {}
+        for part in self.parts.values():
+            found.setdefault(part.client if part.client in self.parts else 0, []).append(part)
+        return found
+
+    def _take(self, entry: e.Entry) -> None:
+        match entry:
+            case e.Serve():
+                if self.serve is None:
+                    self.serve = entry
+                else:
+                    self.reloads += 1
+            case e.Accepted(listener, peer, secure, whole, vc):
+                part = Part(vc, vc, peer, listener, self.end, whole, secure, connected=True)
+                self.parts[vc] = part
+            case e.Resolved(vc, addresses, _, client, target):
+                asked = Address.parse(target)
+                self.parts[vc] = Part(vc, client, target, began=self.end, whole=asked.whole)
+                self.names[asked.host] = [Address.parse(found).host for found in addresses]
+            case e.Called(asked=asked_for):
+                self.answers.setdefault(asked_for, deque()).append(entry)
+            case e.Signalled():
+                self.signals.append((self.end, entry))
+            case e.Spread():
+                self.known = False  # it does not say who they are
+            case _:
+                part_of = self.parts.get(e.vc_of(entry) or 0)
+                if part_of is not None:
+                    self._happened(part_of, entry)
+
+    def _happened(self, part: Part, entry: Any) -> None:
+        match entry:
+            case e.Established():
+                part.handshake = Handshake(*entry[1:])
+            case e.Refused():
+                part.refusals.append(entry.error)
+            case e.Connected():
+                part.connected, part.local, part.peer = True, entry.local, entry.peer
+            case e.Sent() if entry.size:
+                part.hear(entry.size, entry.digest)
+            case e.Received() | e.Passed() | e.SpreadRead():
+                part.acts.append(Act(self.end, part.total, entry.data))
+                if isinstance(entry, e.SpreadRead):
+                    self.known = False
+                elif isinstance(entry, e.Passed) and entry.taken and entry.sink in self.parts:
+                    self.parts[entry.sink].hear(entry.taken, crc32(entry.data[: entry.taken]))
+            case e.Ended():
+                part.acts.append(Act(self.end, part.total, Deed.END))
+            case e.Failed():
+                part.acts.append(Act(self.end, part.total, Deed.RESET))

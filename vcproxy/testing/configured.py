@@ -1,0 +1,119 @@
+"""ConfiguredProxy: a whole configuration in simulation, all its listeners on one engine.
+
+    configuration = load(Path("proxy.toml"))
+    with ConfiguredProxy(configuration, seed=7, record=Path("7.log")) as proxy:
+        server = proxy.sim.server(Address.parse("tcp://10.0.0.7:5432"))
+        client = proxy.client("db")
+        client.send(b"ping")
+        proxy.sim.run()
+
+What it records, `vcproxy replay` runs again, also where the run ended in an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.sim import Faults, Peer, SimDriver, Simulation
+from vcproxy.hosts import TlsFiles
+from vcproxy.listeners import Listeners
+from vcproxy.recording import Recording
+
+if TYPE_CHECKING:
+    import ssl
+
+    from vcproxy.config.loader import Configuration
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.listener import Listener
+
+
+class SimHost(TlsFiles):
+    """A host in a simulation. See Host; nothing is reloaded there."""
+
+    def __init__(self, driver: SimDriver) -> None:
+        self.engine = driver.engine
+        self._driver = driver
+        self.places: dict[str, list[Address]] = {}
+        """Where each listener is, by its name."""
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """See Host."""
+        real = self._driver.listen(address, listener)
+        self.places.setdefault(listener.name, []).append(real)
+        return real
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """See Host."""
+        self._driver.unlisten(listener)
+
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """See Host."""
+        raise NotImplementedError("a configuration does not change in a simulation")
+
+
+class ConfiguredProxy:
+    """What a configuration stands for, between scripted peers.
+
+    Args:
+        configuration: as `vcproxy.config.loader.load` returns it.
+        seed, faults: see Simulation.
+        record: where to record the run to. There is one net thread then, so nobody else takes a
+            mutex: the fault `lock_miss` is off.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        seed: int = 0,
+        faults: Faults | None = None,
+        record: Path | None = None,
+    ) -> None:
+        faults = faults or Faults()
+        self._path = record
+        self._recording: Recording | None = None
+        if record is None:
+            self.sim = Simulation(seed, faults)
+            memory = configuration.settings.proxy.memory
+            self._serve(configuration, SimHost(self.sim.driver("net-0", memory=memory)))
+            return
+        self.sim = Simulation(seed, replace(faults, lock_miss=0.0))
+        settings = configuration.recorded_to(record).settings.record
+        assert settings is not None
+        self._recording = Recording(configuration, settings, self.sim.note, seed)
+        host = SimHost(self.sim.drive(self._recording.engine))
+        with self._recording.serving(configuration):
+            self._serve(configuration, host)
+
+    def _serve(self, configuration: Configuration, host: SimHost) -> None:
+        self.engine = host.engine
+        self.printed: list[str] = []
+        """What programs have written on standard error, and who listens where."""
+        recorded = host if self._recording is None else self._recording.host(host)
+        self._places = host.places
+        self.listeners = Listeners(recorded, [self.engine], self.printed.append)
+        self.listeners.apply(configuration)
+
+    def __enter__(self) -> ConfiguredProxy:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.sim.__exit__(kind, error, traceback)
+        if self._recording is not None:
+            self._recording.close(orderly=error is None)
+            if error is not None:
+                error.add_note(f"recorded: `vcproxy replay {self._path}` shows it")
+
+    def client(
+        self, name: str, number: int = 0, tls: ssl.SSLContext | None = None, server_name: str = ""
+    ) -> Peer:
+        """A client of a listener, at the first of its addresses or another one."""
+        return self.sim.client(self._places[name][number], tls, server_name)

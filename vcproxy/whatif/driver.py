@@ -1,0 +1,116 @@
+"""StageDriver: the simulated driver of a proxy among players; StageHost: where that listens."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.recording.parts import Deed, Handshake, Part, Parts
+from vcproxy.drivers.sim import DatagramPeer, Peer, SimDriver
+from vcproxy.engine.address import Address
+
+if TYPE_CHECKING:
+    from vcproxy.config import schema
+    from vcproxy.drivers.sim.link import Endpoint
+    from vcproxy.engine.commands import Call, Connect, Hear
+    from vcproxy.engine.listener import Listener
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.whatif.stage import Stage
+
+
+class StageDriver(SimDriver):
+    """A SimDriver whose engine meets the players of a stage."""
+
+    def __init__(self, stage: Stage, *others: object) -> None:
+        super().__init__(*others)  # type: ignore[arg-type]
+        self._stage = stage
+
+    def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> NetVConnection:
+        """See SimDriver."""
+        vc = super().adopt(listener, endpoint, tls)
+        self._stage.entered(vc, endpoint)
+        return vc
+
+    def _connect(self, command: Connect) -> None:
+        outgoing = command.outgoing
+        vc = outgoing.vc
+        player = self._stage.server(vc, outgoing.target)
+        part = player.part
+        if command.address.scheme == "udp":
+            self._open(command, lambda address: self._stage.corresponding(address, player))
+            return
+        self._attempts[vc] = command
+        endpoint: Endpoint | None = None
+        error: OSError | None = None
+        if player.refusals:
+            why = player.refusals.popleft().raised()
+            error = why if isinstance(why, OSError) else OSError(str(why))
+        elif not part.connected and not part.number:
+            error = ConnectionRefusedError(
+                f"{command.address}: nobody was there when this was recorded"
+            )
+        elif not part.connected:
+            return  # nobody answered
+        elif outgoing.tls is not None and part.number and part.handshake is None:
+            reason = next((act for act in part.acts if act.does is Deed.RESET), None)
+            if reason is None:
+                return  # nor did the handshake end
+            error = OSError(f"{command.address}: the handshake failed")
+        else:
+            endpoint, theirs = self._network.pair(part.local, part.peer)
+            if outgoing.tls is not None:
+                endpoint.secure = part.handshake or Handshake()
+            peer = Peer()
+            peer.attach(theirs)
+            player.take_up(peer)
+        self.answer((0.0, 0.0), partial(self._connected, command, endpoint, error))
+
+    def _hear(self, command: Hear) -> None:
+        super()._hear(command)
+        post = self._network.post
+        player = self._stage.server(command.outgoing.vc, command.outgoing.target)
+        player.correspond(DatagramPeer(post.connect(command.address)).send)
+
+    def _call(self, command: Call) -> None:
+        value, error = self._stage.answer(command)
+        self.answer((0.0, 0.0), partial(self.engine.called, command.number, value, error))
+
+
+class StageHost:
+    """Where the listeners were. See Host. TLS was over when a recording began to look."""
+
+    def __init__(self, driver: SimDriver, parts: Parts) -> None:
+        self._driver = driver
+        listening = () if parts.serve is None else parts.serve.listening
+        self._was = {(name, wanted): real for _, name, wanted, real in listening}
+        self._names = parts.listener_names
+        self._places: dict[str, list[Address]] = {}
+
+    def place(self, part: Part) -> Address | None:
+        """Where a client comes in; None: nobody listens there."""
+        places = self._places.get(self._names.get(part.listener, ""), [])
+        kinds = (part.whole, part.secure)
+        return next((each for each in places if (each.whole, each.secure) == kinds), None)
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """See Host."""
+        was = self._was.get((listener.name, str(address)))
+        real = self._driver.listen(
+            Address.parse(was) if isinstance(was, str) else address, listener
+        )
+        self._places.setdefault(listener.name, []).append(real)
+        return real
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """See Host: nothing is reloaded."""
+
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """See Host: nothing is reloaded."""
+
+    def server_tls(self, tls: schema.ListenerTls) -> object:
+        """See Host: a mark."""
+        return tls
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """See Host: a mark."""
+        return tls
