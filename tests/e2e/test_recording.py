@@ -415,7 +415,7 @@ def test_what_is_redacted_is_not_in_the_log(proxy: Starter, log: Path) -> None:
     running.stop()
     content = log.read_bytes()
     assert b"secret" not in content.replace(b"secret \\", b"")
-    assert b"the ***********\n" in content
+    assert b"the xxxxxxxxxxx\n" in content
     assert replay(log).startswith("0: ")
 
 

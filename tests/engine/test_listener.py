@@ -181,10 +181,10 @@ def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
     listener, _ = listening(world, max_connections=1)
     listener.came()
     for _ in range(3):
-        assert not listener.admits()
+        listener.keeps_waiting()
         world.settle(1)
     said = ["warning: db: 1 connections: more wait until some have gone"]
     assert world.log == said
     world.settle(60)
-    assert not listener.admits()
+    listener.keeps_waiting()
     assert world.log == said * 2

@@ -55,13 +55,14 @@ class Listener:
         """Whether one more may be accepted; if not, ResumeAccept comes when one may."""
         self._paused = True  # before the count: who goes from now on sees it
         self._paused = self.open >= self.max_connections
-        if self._paused and self.home.now >= self._said + FULL_WARNING_S:
-            self._said = self.home.now
-            text = (
-                f"{self.name}: {self.max_connections} connections: more wait until some have gone"
-            )
-            self.home.log("warning", text)
         return not self._paused
+
+    def keeps_waiting(self) -> None:
+        """Somebody has to wait, for it is full: that is logged, now and then."""
+        if self.home.now >= self._said + FULL_WARNING_S:
+            self._said = self.home.now
+            full = f"{self.name}: {self.max_connections} connections"
+            self.home.log("warning", f"{full}: more wait until some have gone")
 
     def came(self) -> None:
         """The driver of `home` has accepted a connection, for whichever engine."""

@@ -104,6 +104,7 @@ class AcceptPort:
         listener = self.listener
         for _ in range(BATCH):
             if not listener.admits():
+                listener.keeps_waiting()
                 self._pause()
                 return
             try:

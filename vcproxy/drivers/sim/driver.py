@@ -168,6 +168,7 @@ class SimDriver:
         network = self._network
         while backlog and not accepting.paused:
             if not listener.admits():
+                listener.keeps_waiting()
                 accepting.paused = True
             elif self.accept_errors or network.happens(network.faults.accept):
                 accepting.paused = True
