@@ -18,7 +18,7 @@ ABOUT = """\
 Measure vcproxy beside other proxies: what each spends, in CPU or memory, on a unit of work. One
 run measures them all, in alternating rounds, and reports medians: ratios travel to other
 machines, absolute figures do not. All is on loopback, and is stopped at the end. A full run
-takes about four minutes; leave the machine alone meanwhile."""
+takes about nine minutes; leave the machine alone meanwhile."""
 
 EXAMPLES = """\
 examples:
