@@ -39,6 +39,16 @@ def test_no_secret_stays_in_a_log(vcproxy: Vcproxy, log: Path, tmp_path: Path) -
     )
 
 
+def test_a_plugin_that_decides_by_what_was_redacted_is_told_of(
+    vcproxy: Vcproxy, log: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.log"
+    vcproxy("log", "redact", log, "--pattern", r"\n", "-o", out)  # no line ends any more
+    status, _, complaint = vcproxy("replay", out)
+    assert status == 1
+    assert "the log is redacted: a plugin may decide otherwise without that content" in complaint
+
+
 def test_a_redacted_log_can_be_cut(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
     out, less = tmp_path / "out.log", tmp_path / "less.log"
     vcproxy("log", "redact", log, "--pattern", "hello", "--pattern", "and", "-o", out)

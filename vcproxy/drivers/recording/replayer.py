@@ -356,6 +356,10 @@ class Replayer:
     def _report(self, entry: e.Entry, here: str) -> str:
         engine = self.engine
         lines = [f"step {self.done}: this run parts from what was recorded"]
+        if self._redacted:
+            lines.append(
+                "  the log is redacted: a plugin may decide otherwise without that content"
+            )
         lines.append(f"  recorded: {_shown(entry)}")
         if isinstance(entry, e.Commands):
             lines += [f"            {command}" for command in entry.texts or ()]
