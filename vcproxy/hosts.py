@@ -47,6 +47,27 @@ class EpollHost(TlsFiles):
         return self._driver.listen(address, listener)
 
 
+class Unconnected:
+    """What a host does that has no sockets and no keys, for what was recorded has both behind it.
+
+    Nothing is bound, so nothing is given up. A mark stands for TLS: no engine looks into it.
+    """
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """See Host."""
+
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """See Host."""
+
+    def server_tls(self, tls: schema.ListenerTls) -> object:
+        """See Host."""
+        return tls
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """See Host."""
+        return tls
+
+
 class RecordedHost:
     """A host that remembers what it has answered."""
 

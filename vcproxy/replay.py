@@ -20,18 +20,18 @@ from vcproxy.drivers.recording.values import Failure
 from vcproxy.drivers.recording.writer import Writer
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
+from vcproxy.hosts import Unconnected
 from vcproxy.listeners import Listeners
 from vcproxy.machine.trace import Trace
 
 if TYPE_CHECKING:
-    from vcproxy.config import schema
     from vcproxy.config.loader import Configuration
     from vcproxy.engine.engine import Level
 
 __all__ = ["Divergence", "Log", "LogError", "Replay", "replay"]
 
 
-class ReplayHost:
+class ReplayHost(Unconnected):
     """Answers as the host did that was recorded. See Host."""
 
     def __init__(self) -> None:
@@ -49,20 +49,6 @@ class ReplayHost:
         if isinstance(real, Failure):
             raise real.raised()
         return Address.parse(real)
-
-    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
-        """See Host."""
-
-    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
-        """See Host."""
-
-    def server_tls(self, tls: schema.ListenerTls) -> object:
-        """See Host: whatever it is, the engine does not look into it."""
-        return tls
-
-    def client_tls(self, tls: schema.UpstreamTls) -> object:
-        """See Host."""
-        return tls
 
 
 class Replay:

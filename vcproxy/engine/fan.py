@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.vio import VIO
 
 BATCH = 64 * 1024
-"""Bytes of small blocks that are put together for one system call: past that nothing is gained."""
+"""Bytes of small blocks put together for one system call: copying them stays cheap beside it."""
 
 
 class Source(Protocol):
@@ -68,8 +68,7 @@ class Fan:
         """What lies before it goes to the level sinks next."""
         self.level: dict[NetVConnection, int] = {}
         """With what each had got when it became level, less the place then: nothing of a sink is
-        touched while it is level, for that costs more than to look it up (measured: after a
-        spread nothing of Python is left in the processor's cache)."""
+        touched while it is level but its port."""
         self.moved_at = 0.0
         """When the level ones got something last."""
         self.behind: dict[VIO, None] = {}

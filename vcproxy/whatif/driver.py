@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.recording.parts import Deed, Handshake, Part, Parts
 from vcproxy.drivers.sim import DatagramPeer, Peer, SimDriver
 from vcproxy.engine.address import Address
+from vcproxy.hosts import Unconnected
 
 if TYPE_CHECKING:
-    from vcproxy.config import schema
     from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.engine.commands import Call, Connect, Hear
     from vcproxy.engine.listener import Listener
@@ -76,7 +76,7 @@ class StageDriver(SimDriver):
         self.answer((0.0, 0.0), partial(self.engine.called, command.number, value, error))
 
 
-class StageHost:
+class StageHost(Unconnected):
     """Where the listeners were. See Host. TLS was over when a recording began to look."""
 
     def __init__(self, driver: SimDriver, parts: Parts) -> None:
@@ -100,17 +100,3 @@ class StageHost:
         )
         self._places.setdefault(listener.name, []).append(real)
         return real
-
-    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
-        """See Host: nothing is reloaded."""
-
-    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
-        """See Host: nothing is reloaded."""
-
-    def server_tls(self, tls: schema.ListenerTls) -> object:
-        """See Host: a mark."""
-        return tls
-
-    def client_tls(self, tls: schema.UpstreamTls) -> object:
-        """See Host: a mark."""
-        return tls
