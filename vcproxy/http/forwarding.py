@@ -47,7 +47,7 @@ def to_server(
     going = hop_by_hop(fields)
     added = sender.tell(request, going)
     if b"host" not in marks:
-        line += b"\r\nHost: %b" % request.host.encode("latin-1")
+        line += f"\r\nHost: {request.host}".rstrip(" ").encode("latin-1")
     if b"expect" in marks and not request.expects_continue:
         going.add(b"expect")
     if request.method in ("OPTIONS", "TRACE") and (hops := max_forwards(request)) is not None:
