@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import h11
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,9 @@ from vcproxy.http.problem import BadMessage
 from vcproxy.http.trailers import FORBIDDEN
 
 Fields = list[tuple[bytes, bytes]]
+
+BAD_WHITE_SPACE = re.compile(rb"[\t ];")
+"""What may stand before a chunk extension (RFC 9112 7.1.1); h11 has it only behind the last."""
 
 
 def meaning(message: Request | Response) -> Fields:
@@ -50,7 +55,7 @@ def test_requests_mean_the_same(head: bytes) -> None:
     except BadMessage:
         return
     connection = h11.Connection(h11.SERVER)
-    connection.receive_data(head)
+    connection.receive_data(head.removeprefix(b"\r\n"))
     event = connection.next_event()  # raises if it would not take it
     assert isinstance(event, h11.Request)
     assert (event.method.decode(), event.target.decode()) == (ours.method, ours.target)
@@ -82,44 +87,45 @@ def test_the_usual_shape_is_usual() -> None:
     assert not CANONICAL_RESPONSE(b"HTTP/1.1 200 OK\r\nA: b \r\n\r\n")
 
 
-def theirs_whole(connection: h11.Connection, pieces: list[bytes], ended: bool) -> Read | None:
-    """All that h11 reads of one message; None where it refuses it."""
-    seen, trailers = Read(), list[tuple[bytes, bytes]]()
+Body = tuple[bytes, bool, Fields]
+
+
+def their_body(connection: h11.Connection, pieces: list[bytes], ended: bool) -> Body | None:
+    """The body that h11 reads, whether it is over, and its trailers; None where it refuses it."""
+    body = b""
     try:
         for piece in [*(piece for piece in pieces if piece), *([b""] if ended else [])]:
             connection.receive_data(piece)
             while True:
                 event = connection.next_event()
+                if isinstance(event, h11.EndOfMessage):
+                    kept = [pair for pair in event.headers if pair[0] not in FORBIDDEN]
+                    return body, True, kept
                 if isinstance(event, h11.Data):
-                    seen.body += bytes(event.data)
-                elif isinstance(event, h11.EndOfMessage):
-                    seen.over = True
-                    trailers = list(event.headers)
+                    body += bytes(event.data)
                 elif not isinstance(event, h11.Request | h11.Response):
                     break
-                elif isinstance(event, h11.Request) and event.method == b"CONNECT":
-                    return None
-            if seen.over:
-                break
     except h11.RemoteProtocolError:
         return None
-    for name, value in trailers:
-        if name not in FORBIDDEN:
-            seen.trailers.add(name.decode(), value.decode("latin-1"))
-    return seen
+    return body, False, []
 
 
-def same_body(ours: Read, theirs: Read | None) -> None:
-    if ours.head is None or ours.refused or theirs is None:
-        return
-    assert (ours.body, ours.over) == (theirs.body, theirs.over)
-    assert [(n.lower(), v) for n, v in ours.trailers.items()] == theirs.trailers.items()
+def same_body(ours: Read, theirs: Body | None) -> None:
+    if ours.head is not None and not ours.refused:
+        trailers = [
+            (name.lower().encode(), value.encode("latin-1"))
+            for name, value in ours.trailers.items()
+        ]
+        assert theirs == (ours.body, ours.over, trailers)
 
 
 @settings(max_examples=400)
 @given(grammars.pieces(grammars.mutated(grammars.requests)))
 def test_bodies_of_requests_are_the_same(pieces: list[bytes]) -> None:
-    same_body(read(pieces), theirs_whole(h11.Connection(h11.SERVER), pieces, ended=False))
+    assume(not BAD_WHITE_SPACE.search(b"".join(pieces)))
+    # Behind CONNECT all belongs to the tunnel, and h11 takes no empty line before a request.
+    assume(not b"".join(pieces).startswith((b"CONNECT", b"\r\n")))
+    same_body(read(pieces), their_body(h11.Connection(h11.SERVER), pieces, ended=False))
 
 
 @settings(max_examples=400)
@@ -128,6 +134,7 @@ def test_bodies_of_requests_are_the_same(pieces: list[bytes]) -> None:
     st.sampled_from(["GET", "GET", "HEAD"]),
 )
 def test_bodies_of_responses_are_the_same(pieces: list[bytes], method: str) -> None:
+    assume(not BAD_WHITE_SPACE.search(b"".join(pieces)))
     ours = read(pieces, method)
     ended = ours.head is not None and ours.head.body == UNTIL_CLOSE
-    same_body(ours, theirs_whole(client(method), pieces, ended))
+    same_body(ours, their_body(client(method), pieces, ended))

@@ -231,7 +231,7 @@ def test_upgrades() -> None:
     assert parsed(both[1]).upgrade is None
     h2c = ("Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk")
     assert parsed(*h2c, "Upgrade: h2c").upgrade is None
-    assert parsed(*h2c, "Upgrade: h2c, websocket").upgrade == "websocket"
+    assert parsed(*h2c, "Upgrade: h2c, HTTP/2.0, websocket").upgrade == "websocket"
 
 
 def test_expectations() -> None:

@@ -168,7 +168,11 @@ class Fields:
         return spans
 
     def _cut(self, spans: list[tuple[int, int]]) -> bytes:
-        block, kept, behind = self.block, [], 0
+        block = self.block
+        if len(spans) == 1:
+            ((at, end),) = spans
+            return block[:at] + block[end:]
+        kept, behind = [], 0
         for at, end in sorted(spans):
             kept.append(block[behind:at])
             behind = end

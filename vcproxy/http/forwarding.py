@@ -107,7 +107,7 @@ def to_client(
 def hop_by_hop(fields: Fields) -> set[bytes]:
     """The names, in lower case, of fields that go no further (RFC 9110 7.6.1)."""
     marks = fields.marks
-    going = {name for name in marks if name in HOP_BY_HOP}
+    going = set(HOP_BY_HOP.intersection(marks))
     connection = marks.get(b"connection")
     if connection is not None and connection not in (b"keep-alive", b"close"):
         going.update(

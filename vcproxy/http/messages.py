@@ -60,8 +60,8 @@ class Request:
     expects_continue: bool
     """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1)."""
     upgrade: str | None
-    """The protocols asked for, in lower case (RFC 9110 7.8). Never h2c: a server that takes it
-    speaks past everything that is checked here."""
+    """The protocols asked for, in lower case (RFC 9110 7.8). Never h2c or
+    another kind of HTTP, whose requests nobody here would check."""
 
     def __init__(
         self,
