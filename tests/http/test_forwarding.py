@@ -96,9 +96,9 @@ def test_another_target() -> None:
     assert to_server(asked, SILENT, target="/c").startswith(b"GET /c HTTP/1.1\r\n")
     asked.target = "/d"
     assert sent(asked)[0] == "GET /d HTTP/1.1"
-    asked.target = "/d HTTP/1.1\r\nX: y"
-    with pytest.raises(ValueError, match="no white space"):
-        to_server(asked, SILENT)
+    for asked.target in ("/d HTTP/1.1\r\nX: y", "/\xe4", "/\u20ac"):
+        with pytest.raises(ValueError, match="no white space"):
+            to_server(asked, SILENT)
 
 
 def test_a_request_without_host_gets_one() -> None:
@@ -303,14 +303,20 @@ def test_what_cannot_be_sent_cannot_be_made() -> None:
         ("GET", "/ ", "a"),
         ("GET", "/\r\n", "a"),
         ("GET", "", "a"),
+        ("GET", "/\u20ac", "a"),
         ("GET", "/", ""),
         ("GET", "/", "a b"),
         ("CONNECT", "/", "a"),
     ]:
         with pytest.raises(ValueError, match=r"method|target|host"):
             Request(method, target, host=host)
-    for status, body, reason in [(99, b"", ""), (204, b"a", ""), (200, b"", "a\r\nb")]:
-        with pytest.raises(ValueError, match=r"status|reason"):
+    for status, body, reason in [
+        (99, b"", ""),
+        (204, b"a", ""),
+        (200, b"", "a\r\nb"),
+        (200, b"", "\u20ac"),
+    ]:
+        with pytest.raises(ValueError, match=r"status|reason|latin-1"):
             Response(status, (), body, reason)
     answer = Response(200)
     answer.reason = "a\r\nb: c"

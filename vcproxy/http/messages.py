@@ -158,7 +158,7 @@ class Response:
             raise ValueError(f"status {status}: it has three digits, as in 404")
         if reason is None:
             reason = _REASONS.get(status, "")
-        if not is_text(reason.encode("latin-1", "replace")):
+        if not is_text(reason.encode("latin-1")):
             raise ValueError(f"reason {reason!r} holds a control character")
         self.status = status
         self.reason = reason
@@ -190,7 +190,7 @@ def target_form(method: str, target: str) -> tuple[Form, str]:
 
     Raises ValueError for a target that is none, or none for this method.
     """
-    raw = target.encode("latin-1", "replace")
+    raw = target.encode()
     if not is_target(raw):
         raise ValueError(f"target {target!r}: it is made of visible ASCII characters without #")
     if method == "CONNECT":
