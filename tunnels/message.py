@@ -30,7 +30,7 @@ class MessageTunnel(OneWayTunnel):
     the message may end there is for `message.finish()` to judge.
     """
 
-    __slots__ = ("message", "rest")
+    __slots__ = ("_message", "rest")
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class MessageTunnel(OneWayTunnel):
         **options: Any,
     ) -> None:
         super().__init__(owner, source, sink, transform=message, **options)
-        self.message = message
+        self._message = message
         self.rest = b""
         """Once it is done: what was read and lies behind the message."""
 
@@ -50,11 +50,11 @@ class MessageTunnel(OneWayTunnel):
 
     def done(self) -> None:
         """Keep what is not of this message, and give the VCs back."""
-        self.rest = self.message.rest + self._input.read()
+        self.rest = self._message.rest + self._input.read()
         super().done()
 
     def _pump(self) -> None:
-        message, writer = self.message, self._writer
+        message, writer = self._message, self._writer
         assert writer is not None
         while not message.over and self._input.avail and writer.room:
             writer.write(message.feed(self._input.read(CHUNK)))

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from tunnels.done import Reason
-from vcproxy.http.messages import Response
-
 from vcproxy.business.http.transaction import Failure, Party
-from vcproxy.upstream.problem import NoServer
+from vcproxy.http.messages import Response
+from vcproxy.upstream.queue import QueueFull, QueueTimeout
+from vcproxy.upstream.upstream import NoServer
 
 if TYPE_CHECKING:
     from tunnels.done import TunnelDone
@@ -39,23 +39,23 @@ def configured(answer: Answer) -> Response:
 
 def unreachable(error: Exception | None) -> Failure:
     """Return why there is no connection to a server, and what that means to the client."""
-    if isinstance(error, NoServer):
+    if isinstance(error, NoServer | QueueFull | QueueTimeout):
         return Failure(503, "proxy", str(error), "destination_unavailable")
     if isinstance(error, TimeoutError):
         return Failure(504, "server", str(error), "connection_timeout")
     return Failure(502, "server", str(error), "connection_refused")
 
 
-def trouble(
-    done: TunnelDone, source: VConnection | None, parties: tuple[Party, Party]
-) -> Failure:
+def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, Party]) -> Failure:
     """Return why a body has not gone through: `parties` are its source and its sink."""
     flow = done.flows[0]
     sender, taker = parties
     if done.reason is Reason.INACTIVITY:
         stalls = sender if flow.taken <= flow.given else taker
-        status, error = (408, "http_request_error") if stalls == "client" else (504, "http_response_timeout")
-        return Failure(status, stalls, "nothing moved for too long", error)
+        why = "nothing moved for too long"
+        if stalls == "client":
+            return Failure(408, stalls, why, "http_request_error")
+        return Failure(504, stalls, why, "http_response_timeout")
     if done.reason is Reason.ERROR:
         broke = sender if source is not None and done.who == source.name else taker
         return Failure(502, broke, str(done.error), "connection_terminated")

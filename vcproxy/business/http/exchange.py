@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from vcproxy.business.http import options
 from vcproxy.business.http.answers import own_answer
 from vcproxy.business.http.fetch import Fetched, Fetches
-from vcproxy.business.http.options import Options
 from vcproxy.business.http.phases import Ask, Chain, Later, Phases, Step, Then, Wait
 from vcproxy.business.http.side import Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
-from vcproxy.http.forwarding import Sender, to_client
+from vcproxy.http.forwarding import to_client
 from vcproxy.http.messages import Request, Response
 from vcproxy.http.problem import BadMessage
+from vcproxy.http.sender import Sender
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
     from vcproxy.upstream.server import Server
-    from vcproxy.upstream.upstream import Upstream
 
 DUE, RESUMED = "DUE", "RESUMED"
 """Tags: the time for something may be up; a filter's delay is over."""
@@ -54,8 +54,8 @@ class Suspended(NamedTuple):
 class Exchange(Phases, Session):
     """The base of HttpProxy: see there."""
 
-    Options: ClassVar[type[Any]] = Options
-    options: Options
+    Options = options.Options
+    options: options.Options
 
     __slots__ = (
         "_alarm", "_alarm_s", "_begun", "_body", "_chain", "_client", "_consumed", "_down",
@@ -94,13 +94,17 @@ class Exchange(Phases, Session):
 
     def _filters(self) -> Chain:
         """What is called in each phase: this object, if its class steps in, then the filters."""
-        shared = self.service.shared
-        filters = shared.get(Chain)
+        service = self.service
+        filters: tuple[Phases, ...] | None = service.shared.get(Phases)  # type: ignore[assignment]
         if filters is None:
-            made = tuple(cls(options) for cls, options in self.service.filters)
-            filters = shared[Chain] = made, Chain.of(made)
-        made, chain = filters  # type: ignore[misc]
-        return Chain.of((self, *made)) if self.steps_in() else chain
+            filters = tuple(cls(own) for cls, own in service.filters)
+            service.shared[Phases] = filters
+            service.shared[Chain] = Chain.of(filters)
+        if self.steps_in():
+            return Chain.of((self, *filters))
+        shared = service.shared[Chain]
+        assert isinstance(shared, Chain)
+        return shared
 
     @classmethod
     def steps_in(cls) -> bool:
@@ -185,8 +189,12 @@ class Exchange(Phases, Session):
         elif isinstance(verdict, Wait):
             self.engine.schedule_in(verdict.seconds, self, RESUMED, None)
         elif isinstance(verdict, Ask):
-            upstream = verdict.upstream or self._default_upstream()
-            Fetches(self, upstream, verdict.requests, self._limits, verdict.timeout_s).start()
+            upstream = verdict.upstream or self.tx.upstream or self.service.upstream
+            if upstream is None:
+                raise ValueError("Ask: there is no upstream: name one")
+            Fetches(
+                self, upstream, verdict.requests, self._limits, self.sender, verdict.timeout_s
+            ).start()
         else:
             raise TypeError(f"a phase returned {verdict!r}: it must be a verdict, see Phases")
 
@@ -287,15 +295,10 @@ class Exchange(Phases, Session):
         self._client.say(head if tx.request.method == "HEAD" else head + content)
         return self._end(keep)
 
-    def _head(self, response: Response, keep: bool, body: int | None, upgrade: bool = False) -> bytes:
+    def _head(self, response: Response, keep: bool, body: int | None) -> bytes:
         """A response's head, as the client gets it."""
         return to_client(
-            response,
-            pseudonym=self.options.via,
-            version=self._version,
-            keep=keep,
-            body=body,
-            upgrade=upgrade,
+            response, pseudonym=self.options.via, version=self._version, keep=keep, body=body
         )
 
     @property

@@ -1,6 +1,6 @@
 """Fetches: requests of the proxy's own, and the whole answers to them.
 
-    each: SEEKING --CONNECTED--> ASKING --its answer--> OVER
+each: SEEKING --CONNECTED--> ASKING --its answer--> OVER
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from vcproxy.business.http.side import Side
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader
-from vcproxy.http.forwarding import Sender, to_server
+from vcproxy.http.forwarding import to_server
 from vcproxy.http.messages import Response
 from vcproxy.http.parsing import head_end, parse_response
 from vcproxy.http.problem import BadMessage
+from vcproxy.http.sender import Sender
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
@@ -109,8 +110,9 @@ class Fetch(Machine):
         assert self._answer is not None
         self._answer.content = whole
         if self._answer.persistent and not side.waiting and not side.over:
-            self._fetches.upstream.give(vio.vc)
-            self._server = None
+            server, self._server = self._server, None
+            assert server is not None
+            self._fetches.upstream.give(server)
         return self.OVER
 
     @SEEKING.on(LATE, to=OVER)

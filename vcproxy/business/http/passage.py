@@ -18,7 +18,7 @@ class Passage:
     and is over; what came before has been passed on.
     """
 
-    __slots__ = ("_left", "_reader", "_steps", "_writer", "fault", "over")
+    __slots__ = ("_left", "_reader", "_steps", "_writer", "fault", "over", "rest")
 
     def __init__(
         self,
@@ -33,12 +33,9 @@ class Passage:
         self._steps = steps
         self._left = limit or None
         self.over = False
+        self.rest = b""
+        """Once it is over: what was fed and lies behind the body."""
         self.fault: Exception | None = None
-
-    @property
-    def rest(self) -> bytes:
-        """What was fed and lies behind the body."""
-        return b"" if self.fault else self._reader.rest
 
     def feed(self, data: bytes) -> bytes:
         """See Transform."""
@@ -64,6 +61,7 @@ class Passage:
         out = self._framed(data) if data else b""
         if ended or self._reader.over:
             self.over = True
+            self.rest = self._reader.rest
             tail = b""
             for step in self._steps:
                 tail = (step(tail) if tail else b"") + step(b"")

@@ -20,8 +20,8 @@ from tunnels.done import Reason, TunnelDone
 from tunnels.message import MessageTunnel
 from tunnels.one_way import OneWayTunnel
 from tunnels.two_way import TwoWayTunnel
-from vcproxy.business.http.destination import destination
 from vcproxy.business.http.answers import configured, trouble, unreachable
+from vcproxy.business.http.destination import destination
 from vcproxy.business.http.exchange import DUE, RESUMED, Exchange
 from vcproxy.business.http.fetch import Fetched
 from vcproxy.business.http.gathering import Gathering
@@ -32,15 +32,16 @@ from vcproxy.business.http.transaction import Failure
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
-from vcproxy.http.body import UNTIL_CLOSE, body_reader, body_writer
-from vcproxy.http.forwarding import to_client, to_server
+from vcproxy.http.body import body_reader, body_writer
+from vcproxy.http.forwarding import to_server
+from vcproxy.http.messages import UNTIL_CLOSE
 from vcproxy.http.parsing import head_end, parse_request, parse_response
 from vcproxy.http.problem import BadMessage
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
-    from vcproxy.http.messages import Response
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.messages import Response
 
 NEXT = "NEXT"
 """Tag: there may be another request."""
@@ -59,7 +60,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_gathering", "_message")
+    __slots__ = ("_bringing", "_gathering", "_message", "_sending")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -166,7 +167,6 @@ class HttpProxy(Exchange):
         """The body is the filters' no more: it goes as it is now, with its length."""
         request = self.tx.request
         if self._body or request.body != 0:
-            request.fields["Content-Length"] = str(len(self._body))
             request.body = len(self._body)
         return self._find()
 
@@ -217,17 +217,14 @@ class HttpProxy(Exchange):
         tx.attempts += 1
         upstream = tx.upstream
         if upstream is None:
-            self.server = self.engine.connect(
-                self, self._target, timeout=self.service.connect_s
-            )
+            self.server = self.engine.connect(self, self._target, timeout=self.service.connect_s)
         else:
-            key = upstream.key_of(tx.request.fields, tx.client)
-            idle = upstream.take(key, tx.client) if tx.attempts == 1 else None
+            idle = upstream.take(self, client=tx.client) if tx.attempts == 1 else None
             if idle is not None:
                 tx.reused = True
                 return self._chosen(idle)
             self.server = upstream.connect(
-                self, key=key, client=tx.client, tried=self._tried, timeout=self.service.connect_s
+                self, client=tx.client, tried=self._tried, timeout=self.service.connect_s
             )
         tx.reused = False
         self._allow(self.options.timeouts.active)
@@ -238,7 +235,7 @@ class HttpProxy(Exchange):
         """There is a new connection."""
         return self._chosen(server)
 
-    @SEEKING.on(Event.ERROR, to=(WAITING, SEEKING, CLOSED))
+    @SEEKING.on(Event.ERROR, to=(WAITING, SEEKING, THINKING, ASKING, CLOSED))
     def refused(self, failed: NetVConnection | VIO) -> State | None:
         """There is none; or nobody to be answered any more."""
         if isinstance(failed, VIO):
@@ -247,10 +244,11 @@ class HttpProxy(Exchange):
         if tx.upstream is not None:
             tx.upstream.failed(failed, str(failed.error))
             server = tx.upstream.server_of(failed)
-            if server is not None and tx.attempts <= tx.upstream.retries:
+            if server is not None:
                 self._tried.append(server)
-                self._drop_server()
-                return self._seek()
+                if tx.upstream.another(self._tried):
+                    self._drop_server()
+                    return self._seek()
         return self._failed(unreachable(failed.error))
 
     def _chosen(self, server: NetVConnection) -> State | None:
@@ -282,7 +280,7 @@ class HttpProxy(Exchange):
                     watch=False, name=f"{self.name} up",
                 )  # fmt: skip
         else:
-            passage = self._passage_up()
+            self._sending = passage = self._passage_up()
             message = to_server(request, self.sender) + passage.feed(client.take())
             client.pending = passage.rest
             if passage.fault is not None:
@@ -309,7 +307,6 @@ class HttpProxy(Exchange):
         request, steps = self.tx.request, self._chain.request_chunk
         reader = body_reader(request.body, self._limits, 400)
         if steps and request.body is not None:
-            del request.fields["Content-Length"]
             request.body = None
         return Passage(reader, body_writer(None), self._bound(steps), self._most)
 
@@ -327,14 +324,14 @@ class HttpProxy(Exchange):
     def _uploaded(self, done: TunnelDone) -> Failure | None:
         """The client is read by us again; return what was wrong with the body."""
         up, self._up = self._up, None
-        assert up is not None and self.server is not None
+        assert up is not None
+        assert self.server is not None
         if not self.server.closed:
             self.server.set_inactivity_timeout(0)
         if isinstance(up, MessageTunnel):
             self._client.pending = up.rest
-            fault = up.message.fault
-            if fault is not None:
-                return self._blame(fault, "client")
+            if self._sending.fault is not None:
+                return self._blame(self._sending.fault, "client")
         if done.reason is not Reason.COMPLETE:
             return trouble(done, self.client, ("client", "server"))
         self._consumed = True
@@ -441,8 +438,6 @@ class HttpProxy(Exchange):
         """The answer is the filters' no more: it goes as it is now, with its length."""
         response = self.tx.response
         assert response is not None
-        response.fields["Content-Length"] = str(len(self._body))
-        response.body = len(self._body)
         self._keep = self._may_keep
         self._client.say(self._head(response, self._keep, len(self._body)) + self._body)
         return self._answered()
@@ -470,9 +465,7 @@ class HttpProxy(Exchange):
         else:
             framed = None if self.tx.request.version > 10 else UNTIL_CLOSE
             self._keep = keep and framed is None
-            if "Content-Length" in response.fields:
-                del response.fields["Content-Length"]
-            passage = Passage(
+            self._bringing = passage = Passage(
                 body_reader(body, self._limits, 502), body_writer(framed), self._bound(steps)
             )
             message = passage.feed(server.take())
@@ -506,9 +499,8 @@ class HttpProxy(Exchange):
         self.client.set_inactivity_timeout(0)
         if isinstance(down, MessageTunnel):
             self._server.pending = down.rest
-            fault = down.message.fault
-            if fault is not None:
-                return self._abort(self._blame(fault, "server"))
+            if self._bringing.fault is not None:
+                return self._abort(self._blame(self._bringing.fault, "server"))
             if done.reason is Reason.EOS:
                 self._client.speak()
                 return self._answered()
@@ -521,7 +513,8 @@ class HttpProxy(Exchange):
         """The answer is on its way to the client: the server is free, if it is in order."""
         tx, server, side = self.tx, self.server, self._server
         response, upstream = tx.response, tx.upstream
-        assert response is not None and server is not None
+        assert response is not None
+        assert server is not None
         if upstream is None:
             self._drop_server()
             return self._end(self._keep)
@@ -540,7 +533,7 @@ class HttpProxy(Exchange):
         if self.tx.request.upgrade is None or self._up is not None:
             return self._fail(502, "server", "it switched protocols unasked", "http_upgrade_failed")
         self.tx.response = response
-        return self._lend(self._head(response, keep=True, body=0, upgrade=True), self._server.take())
+        return self._lend(self._head(response, keep=True, body=0), self._server.take())
 
     def _lend(self, head: bytes, said: bytes = b"") -> State:
         """Client and server speak to each other from now on. No byte is lost on the way."""

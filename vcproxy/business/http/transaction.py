@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from vcproxy.business.http.options import Route
+    from vcproxy.business.http.routing import Route
     from vcproxy.http.messages import Request, Response
     from vcproxy.upstream.upstream import Upstream
 
