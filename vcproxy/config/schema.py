@@ -145,6 +145,11 @@ Target = Annotated[Endpoint, AfterValidator(_server)]
 """An address that can be connected to. Authors may use it in their plugin's Options."""
 
 
+PluginName = Annotated[str, Field(min_length=1), AfterValidator(_plugin)]
+"""Where a plugin is: "package.module:Class" or "path/file.py:Class", relative to the configuration
+file. Authors may use it in their plugin's Options."""
+
+
 class Table(BaseModel):
     """A table of the file: strict, closed and frozen."""
 
@@ -239,7 +244,7 @@ class Listener(Table):
     ] = ()
     """Where to listen: one address or a list. Left out where the plugin accepts nothing."""
 
-    plugin: Annotated[str, Field(min_length=1), AfterValidator(_plugin)]
+    plugin: PluginName
     """What serves a client: a bundled name, "package.module:Class" or "path/file.py:Class". The
     class may be left out where the module defines only one plugin."""
 
