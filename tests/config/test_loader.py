@@ -128,7 +128,7 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
     tree = tomllib.loads(effective(accepted(FULL)))
     web, ears = tree["listener"]
     assert web["options"]["every"] == "1500ms"
-    assert ears["limits"] == {"max_connections": 1000}
+    assert ears["limits"] == {"max_connections": 1000, "max_per_client": 0}
     assert ears["timeouts"] == {
         "handshake": "10s",
         "connect": "5s",

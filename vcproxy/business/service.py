@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vcproxy.engine.address import Address
 from vcproxy.upstream.servers import RoundRobin
+
+if TYPE_CHECKING:
+    from vcproxy.config.plugin import Plugin
 
 T = TypeVar("T")
 
@@ -23,6 +27,11 @@ class Service:
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
     upstream: RoundRobin | None = None
+    """The listener's."""
+    upstreams: Mapping[str, RoundRobin] = field(default_factory=dict)
+    """By their names: the listener's, and those that the options name."""
+    filters: tuple[Plugin, ...] = ()
+    """The filters that the options name, in their order: classes, with their options."""
     connect_tls: object = None
     """What a driver needs to speak TLS to the addresses that the options name; None if none of
     them is tls://."""

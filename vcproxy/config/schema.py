@@ -80,6 +80,10 @@ def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+def _as_filter(value: object) -> object:
+    return {"plugin": value} if isinstance(value, str) else value
+
+
 def _plugin(value: str, info: ValidationInfo) -> str:
     if not plugin_place(value).endswith(".py"):
         return value
@@ -156,6 +160,20 @@ class Table(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class Filter(Table):
+    """A plugin that another one, of which it is an option, lets see and change what passes."""
+
+    plugin: PluginName
+    """As a listener's."""
+
+    options: dict[str, object] = {}
+    """Its own options."""
+
+
+Filters = tuple[Annotated[Filter, BeforeValidator(_as_filter)], ...]
+"""The type of a plugin's option `filters`; a filter without options may be its place alone."""
+
+
 class Proxy(Table):
     """The process as a whole."""
 
@@ -214,6 +232,10 @@ class Limits(Table):
     max_connections: Annotated[int, Field(ge=1)] = 1000
     """Client connections at a time; at udp://, addresses that datagrams come from. 1000 clients and
     as many servers stay well below 4096, the lowest hard limit on descriptors in common use."""
+
+    max_per_client: Annotated[int, Field(ge=0)] = 0
+    """Connections at a time of one IP address: more are refused, over TLS before their handshake.
+    0: as many as there may be, for behind one address may be a whole office."""
 
 
 class Timeouts(Table):

@@ -7,13 +7,12 @@ and Envoy have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -23,7 +22,7 @@ from pydantic import (
 from vcproxy.business.http.allowed import Allowed, Destination, Network, as_ip, within
 from vcproxy.business.http.routing import EVERYTHING, Route, Routes, Token
 from vcproxy.config.place import KeyPath
-from vcproxy.config.schema import Duration, PluginName, Size
+from vcproxy.config.schema import Duration, Filters, Size
 
 BODY_GRACE_S = 10.0
 """How long a body may take however slow it comes: `body_rate` holds on average from then on."""
@@ -36,10 +35,6 @@ def _text(read: Callable[[str], object], example: str) -> Callable[[object], obj
         return read(value)
 
     return validate
-
-
-def _as_filter(value: object) -> object:
-    return {"plugin": value} if isinstance(value, str) else value
 
 
 Place = Annotated[
@@ -68,18 +63,6 @@ class Reach(Allowed):
 
     deny: tuple[Place, ...] = ()
     """What of it is denied all the same, in the same form."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A plugin that sees, and may change, what passes. Its place alone says the first key."""
-
-    plugin: PluginName
-    """"package.module:Class" or "path/file.py:Class". The class may be left out where there is only
-    one."""
-
-    options: dict[str, object] = field(default_factory=dict)
-    """Its own options."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +137,10 @@ class Options:
     connect: Reach | None = None
     """Whom CONNECT may open a tunnel to. Left out: nobody."""
 
-    filters: tuple[Annotated[Filter, BeforeValidator(_as_filter)], ...] = ()
+    filters: Filters = ()
     """Plugins that see, and may change, what passes: in this order on the way to a server, and the
-    other way round on the way back."""
+    other way round on the way back. "path/file.py:Class" or "package.module:Class", or a table of
+    that as `plugin` and its `options`."""
 
     limits: Limits = Limits()
     """How much a message may have."""
