@@ -326,7 +326,8 @@ class Engine:
         self.vcs[vc] = None
         listener.entered(vc)
         if secure and vc.excess:  # a handshake costs more than whoever comes too often is worth
-            vc.do_io_close()
+            with vc.mutex.hold(self):
+                vc.do_io_close()
         elif secure:
             vc.wait_at_most(listener.handshake_s)
         else:
