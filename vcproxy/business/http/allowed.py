@@ -43,6 +43,8 @@ def as_ip(host: str) -> IPv4Address | IPv6Address | None:
 
     An IPv4 address within IPv6 (::ffff:10.0.0.1) is the IPv4 address that it leads to.
     """
+    if ":" not in host and not _NUMERIC.fullmatch(host):  # it saves most an exception
+        return None
     try:
         address = ip_address(host)
     except ValueError:
