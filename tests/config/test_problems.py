@@ -207,7 +207,7 @@ filters = [
         "proxy.toml:7:5: listener.web.options.filters.0.plugin: own.py has no class Stmp; "
         'did you mean "Stamp"?',
         "proxy.toml:8:5: listener.web.options.filters.1.plugin: Either in own.py is not a plugin: "
-        "it must be one of Phases",
+        "it must be a Filter",
         "proxy.toml:9:5: listener.web.options.filters.2.options.colour: is missing",
         "proxy.toml:10:44: listener.web.options.filters.3.options.color: unknown key; "
         'did you mean "colour"?',

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from vcproxy.engine.address import Address
 from vcproxy.upstream.servers import RoundRobin
-
-if TYPE_CHECKING:
-    from vcproxy.config.plugin import Plugin
 
 T = TypeVar("T")
 
@@ -30,8 +27,8 @@ class Service:
     """The listener's."""
     upstreams: Mapping[str, RoundRobin] = field(default_factory=dict)
     """By their names: the listener's, and those that the options name."""
-    filters: tuple[Plugin, ...] = ()
-    """The filters that the options name, in their order: classes, with their options."""
+    filters: tuple[tuple[type[Any], object], ...] = ()
+    """The filters that the options name, in their order: each one's class, and its own options."""
     connect_tls: object = None
     """What a driver needs to speak TLS to the addresses that the options name; None if none of
     them is tls://."""

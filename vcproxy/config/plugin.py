@@ -44,7 +44,7 @@ class Kind:
 LISTENERS = Kind("vcproxy_plugin", "a Session or a Program")
 """What may serve a listener."""
 
-FILTERS = Kind("vcproxy_filter", "one of Phases")
+FILTERS = Kind("vcproxy_filter", "a Filter")
 """What may be one of the `filters` of a plugin's options."""
 
 
