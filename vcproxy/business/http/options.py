@@ -23,6 +23,7 @@ from vcproxy.business.http.allowed import Allowed, Destination, Network, as_ip, 
 from vcproxy.business.http.routing import EVERYTHING, Route, Routes, Token
 from vcproxy.config.place import KeyPath
 from vcproxy.config.schema import Duration, Filters, Size
+from vcproxy.http import limits
 
 BODY_GRACE_S = 10.0
 """How long a body may take however slow it comes: `body_rate` holds on average from then on."""
@@ -66,7 +67,7 @@ class Reach(Allowed):
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(limits.Limits):
     """How much a message may have. A request with more is answered by the status in brackets."""
 
     head: Annotated[Size, Field(ge=256)] = 32 << 10
