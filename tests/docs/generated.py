@@ -217,12 +217,12 @@ def _sentence(about: str) -> str:
 
 def _default(of: dict[str, object], default: object) -> str:
     default = of.get("default") if default is None else default
-    return "" if default is None else f"`{_toml(default)}`"
+    return "" if default in (None, {}) else f"`{_toml(default)}`"
 
 
 def _toml(value: object) -> str:
     """A value as it would stand in the file, a table on one line."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + " }"
     return tomli_w.dumps({"_": value})[4:].strip()
 

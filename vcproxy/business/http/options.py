@@ -59,8 +59,8 @@ class Reach(Allowed):
 
     allow: tuple[Place, ...]
     """"HOST:PORT": a name, "*.NAME" for all names below it, "*" for all names but localhost, an
-    IP address, or a network as 10.0.0.0/8; a port, or "*". Names are matched as they are given, not resolved, and
-    no name allows an IP address."""
+    IP address, or a network as 10.0.0.0/8; a port, or "*". Names are matched as they are given, not
+    resolved, and no name allows an IP address."""
 
     deny: tuple[Place, ...] = ()
     """What of it is denied all the same, in the same form."""
