@@ -51,7 +51,8 @@ class _Keys:
 
     tls: object
     """For its own tls:// addresses."""
-    servers: list[Server]
+    servers: dict[str, list[Server]]
+    """Of its upstream, and of those that its options name."""
     connect_tls: object
     """For those that its options name."""
 
@@ -91,7 +92,11 @@ class Listeners:
             keys = {
                 entry.name: _Keys(
                     None if entry.tls is None else self._host.server_tls(entry.tls),
-                    self._servers(upstreams.get(entry.upstream or "")),
+                    {
+                        name: self._servers(upstreams[name])
+                        for name in (entry.upstream, *plugin.upstreams.values())
+                        if name is not None
+                    },
                     self._host.client_tls(plugin.tls) if plugin.needs_tls else None,
                 )
                 for entry, plugin in served
@@ -139,9 +144,7 @@ class Listeners:
             self._named[name] = listener
         return listener
 
-    def _servers(self, upstream: schema.Upstream | None) -> list[Server]:
-        if upstream is None:
-            return []
+    def _servers(self, upstream: schema.Upstream) -> list[Server]:
         secure = any(address.secure for address in upstream.servers)
         tls = self._host.client_tls(upstream.tls) if secure else None
         return [Server(address, tls if address.secure else None) for address in upstream.servers]
@@ -150,38 +153,48 @@ class Listeners:
         """Give a listener what its entry says, and those of its plugin's options the same."""
         timeouts = entry.timeouts
         own = self._listener(entry.name)
-        services = {
-            engine: Service(
+        services: dict[Engine, Service] = {}
+        for engine in self._engines:
+            upstreams = {name: RoundRobin(servers) for name, servers in keys.servers.items()}
+            services[engine] = Service(
                 name=entry.name,
                 bound=tuple(real for owner, _, real in self._bound.values() if owner is own),
                 options=plugin.options,
-                upstream=RoundRobin(keys.servers) if keys.servers else None,
+                upstream=upstreams.get(entry.upstream or ""),
+                upstreams=upstreams,
+                filters=tuple((each.cls, each.options) for each in plugin.filters),
                 connect_tls=keys.connect_tls,
                 connect_s=timeouts.connect,
                 inactivity_s=timeouts.inactivity,
                 active_s=timeouts.active,
                 half_close=entry.half_close,
             )
-            for engine in self._engines
-        }
-        accept = self._acceptor(plugin.cls, services)
+        accept, refuse = self._acceptors(plugin.cls, services)
         for listener in (own, *(self._listener(_part(entry, option)) for option in plugin.binds)):
             listener.acceptor = accept
+            listener.refuser = refuse
             listener.pinned = issubclass(plugin.cls, Program)
             listener.tls = keys.tls
             listener.handshake_s = timeouts.handshake
             listener.max_connections = entry.limits.max_connections
+            listener.max_per_client = entry.limits.max_per_client
             listener.resume()
 
-    def _acceptor(self, plugin: type, services: dict[Engine, Service]) -> Acceptor:
+    def _acceptors(
+        self, plugin: type, services: dict[Engine, Service]
+    ) -> tuple[Acceptor, Acceptor]:
+        """Who takes clients, and who turns away those that are too many."""
         if issubclass(plugin, Program):
-            return self.programs.acceptor(plugin, services[self._first])
+            return self.programs.acceptor(plugin, services[self._first]), NetVConnection.do_io_close
         assert issubclass(plugin, Session)
 
         def accept(client: NetVConnection) -> None:
             plugin(client, services[client.engine]).start()
 
-        return accept
+        def refuse(client: NetVConnection) -> None:
+            plugin.refuse(client, services[client.engine])
+
+        return accept, refuse
 
 
 def _binds(entry: schema.Listener, plugin: Plugin) -> Iterator[tuple[str, Address]]:

@@ -6,12 +6,12 @@ Nothing is decided here about what comes next: HttpProxy does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from vcproxy.business.http import options
+from vcproxy.business.http.options import Options as HttpOptions
 from vcproxy.business.http.answers import own_answer
 from vcproxy.business.http.fetch import Fetched, Fetches
 from vcproxy.business.http.phases import Ask, Chain, Later, Phases, Step, Then, Wait
@@ -29,6 +29,7 @@ from vcproxy.machine.state import State
 if TYPE_CHECKING:
     from tunnels.one_way import OneWayTunnel
     from vcproxy.business.service import Service
+    from vcproxy.config.place import KeyPath
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
@@ -54,8 +55,8 @@ class Suspended(NamedTuple):
 class Exchange(Phases, Session):
     """The base of HttpProxy: see there."""
 
-    Options = options.Options
-    options: options.Options
+    Options = HttpOptions
+    options: HttpOptions
 
     __slots__ = (
         "_alarm", "_alarm_s", "_begun", "_body", "_chain", "_client", "_consumed", "_down",
@@ -105,6 +106,11 @@ class Exchange(Phases, Session):
         shared = service.shared[Chain]
         assert isinstance(shared, Chain)
         return shared
+
+    @classmethod
+    def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
+        """See Session."""
+        return options.upstreams
 
     @classmethod
     def steps_in(cls) -> bool:

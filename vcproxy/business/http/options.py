@@ -58,9 +58,9 @@ class Reach(Allowed):
     """Whom clients may have themselves connected to. Nobody, unless it is allowed."""
 
     allow: tuple[Place, ...]
-    """"HOST:PORT": a name, "*.NAME" for all names below it, "*" for all names, an IP address, or a
-    network as 10.0.0.0/8; a port, or "*". Names are matched as they are given, not resolved, and
-    no name allows an IP address."""
+    """"HOST:PORT": a name, "*.NAME" for all names below it, "*" for all names but localhost, an
+    IP address, or a network as 10.0.0.0/8; a port, or "*". Names are matched as they are given, not
+    resolved, and no name allows an IP address."""
 
     deny: tuple[Place, ...] = ()
     """What of it is denied all the same, in the same form."""
@@ -74,7 +74,7 @@ class Limits(limits.Limits):
     """All of a head (431): twice what most servers take, as cookies grow."""
 
     line: Annotated[Size, Field(ge=64)] = 8 << 10
-    """The request line (414): what RFC 9110, 4.1, has everybody take."""
+    """The request line (414): what RFC 9112, 3, has everybody take."""
 
     field: Annotated[Size, Field(ge=64)] = 16 << 10
     """One field's line (431): a ticket of Kerberos in Negotiate needs 12 KiB and more."""
@@ -86,7 +86,7 @@ class Limits(limits.Limits):
     """The line with a chunk's size (400): extensions are not in use."""
 
     trailers: Size = 8 << 10
-    """All fields behind a chunked body (400)."""
+    """All fields behind a chunked body (400): a checksum or a signature, rarely more."""
 
     trailer_fields: Annotated[int, Field(ge=0)] = 32
     """Their number (400)."""
@@ -108,16 +108,18 @@ class Timeouts:
     at once, even over a bad mobile link."""
 
     body: Duration = 30.0
-    """For the next byte of a body."""
+    """For the next byte of a body: longer than a bad link stalls."""
 
     first_byte: Duration = 60.0
     """For a server to begin its answer once it has the request: slow reports take that long."""
 
     idle: Duration = 60.0
-    """For the next request on a connection: less than what proxies before this one keep theirs."""
+    """For the next request on a connection: who is slower can bear a new one. A proxy before this
+    one should give up its own sooner, lest it send on a connection that is just being closed."""
 
     active: Duration = 900.0
-    """For a whole request and its answer: but not for tunnels, which may live for days."""
+    """For a whole request and its answer, as Traffic Server has it; not for tunnels, which may live
+    for days."""
 
 
 @dataclass(frozen=True)

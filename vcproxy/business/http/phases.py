@@ -139,6 +139,8 @@ class Filter(Phases):
     What it wants to remember of a request it keeps in `tx.notes`.
     """
 
+    vcproxy_filter: ClassVar[bool] = True
+
     def __init__(self, options: Any = None) -> None:
         """`options` are the filter's own, an instance of its class `Options` if it has one."""
         self.options = options
