@@ -13,7 +13,8 @@ from vcproxy.business.session import Session
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
-from vcproxy.upstream.servers import RoundRobin, Server
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from vcproxy.config import schema
@@ -155,7 +156,9 @@ class Listeners:
                 name=entry.name,
                 bound=tuple(real for owner, _, real in self._bound.values() if owner is own),
                 options=plugin.options,
-                upstream=RoundRobin(keys.servers) if keys.servers else None,
+                upstream=Upstream(engine, entry.upstream or "", keys.servers)
+                if keys.servers
+                else None,
                 connect_tls=keys.connect_tls,
                 connect_s=timeouts.connect,
                 inactivity_s=timeouts.inactivity,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from vcproxy.engine.address import Address
-from vcproxy.upstream.servers import RoundRobin
+from vcproxy.upstream.upstream import Upstream
 
 T = TypeVar("T")
 
@@ -22,7 +22,8 @@ class Service:
     """Where it listens, with real ports."""
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
-    upstream: RoundRobin | None = None
+    upstream: Upstream | None = None
+    """Where its servers are; all listeners of this engine that name it share it."""
     connect_tls: object = None
     """What a driver needs to speak TLS to the addresses that the options name; None if none of
     them is tls://."""
