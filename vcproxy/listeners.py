@@ -13,7 +13,8 @@ from vcproxy.business.session import Session
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
-from vcproxy.upstream.servers import RoundRobin, Server
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from vcproxy.config import schema
@@ -155,7 +156,9 @@ class Listeners:
         own = self._listener(entry.name)
         services: dict[Engine, Service] = {}
         for engine in self._engines:
-            upstreams = {name: RoundRobin(servers) for name, servers in keys.servers.items()}
+            upstreams = {
+                name: Upstream(engine, name, servers) for name, servers in keys.servers.items()
+            }
             services[engine] = Service(
                 name=entry.name,
                 bound=tuple(real for owner, _, real in self._bound.values() if owner is own),

@@ -14,7 +14,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
 from vcproxy.testing.proxy import SimulatedProxy
-from vcproxy.upstream.servers import Server
+from vcproxy.upstream.server import Server
 
 
 class Shout:
@@ -41,7 +41,7 @@ class Lender(Session):
     @CONNECTING.enter
     def connecting(self) -> None:
         assert self.service.upstream is not None
-        self.connect(self.service.upstream.order()[0])
+        self.connect(self.service.upstream)
 
     CONNECTING.goes(Event.ERROR, REFUSED)
     CONNECTING.goes(Event.CONNECTED, LENT)
@@ -128,7 +128,8 @@ def test_a_session_may_choose_its_servers() -> None:
             self.seek()
 
         def servers(self) -> list[Server]:
-            return super().servers()[::-1]
+            assert self.service.upstream is not None
+            return self.service.upstream.servers[::-1]
 
     with SimulatedProxy(Chooser, ["a", "b"]) as proxy:
         proxy.client()

@@ -1,0 +1,203 @@
+"""Upstream: servers that do the same work, and who of them gets what.
+
+There is one for each [upstream.NAME] and engine; the sessions of all listeners share it, and it
+runs on that engine's thread only. Connections are counted from asking to the closing of the
+descriptor, so that room comes back whatever has become of the session that wanted it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.event import Event
+from vcproxy.upstream.balance import BALANCES
+from vcproxy.upstream.pool import Pool
+from vcproxy.upstream.queue import Queue, Wanted
+from vcproxy.upstream.terms import Terms
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.upstream.server import Server
+
+
+class NoServer(ConnectionError):
+    """No server is up, or none that was not tried."""
+
+
+class Upstream:
+    """Servers that do the same work.
+
+    Args:
+        engine: whose connections these are.
+        name: what logs call it.
+        servers: at least one; they are its own.
+        terms: how they are balanced, limited, checked and kept busy.
+    """
+
+    __slots__ = ("_at", "_balance", "_open", "_up", "engine", "name", "pool", "queue", "servers",
+                 "terms")  # fmt: skip
+
+    def __init__(
+        self, engine: Engine, name: str, servers: Iterable[Server], terms: Terms | None = None
+    ) -> None:
+        self.engine = engine
+        self.name = name
+        self.terms = terms = terms or Terms()
+        self.pool = Pool(engine, terms.pool)
+        self.queue = Queue(engine, terms.queue)
+        self.servers: list[Server] = []
+        """All that are in use, up or not."""
+        self._up: list[Server] = []
+        self._balance = BALANCES[terms.balance](engine.random)
+        self._at: dict[NetVConnection, Server] = {}
+        self._open = True
+        self.serve_with(servers)
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name} {len(self._up)} of {len(self.servers)} up>"
+
+    # -- connections -------------------------------------------------------------------------
+
+    def connect(
+        self,
+        cont: Continuation,
+        *,
+        key: str | None = None,
+        client: str = "",
+        tried: Collection[Server] = (),
+        timeout: float = 0.0,
+    ) -> NetVConnection:
+        """Connect to the server whose turn it is, when one has room: see Engine.connect.
+
+        Where none has any it waits in the queue. ERROR tells of NoServer, QueueFull, QueueTimeout,
+        or of what befell the connection. `timeout` is for connecting only, in seconds.
+
+        `key` says what belongs to one server, where that matters; the `client`'s address, if left
+        out. Servers that were `tried` are passed over.
+        """
+        outgoing = self.engine.ask(cont, self.name)
+        outgoing.keeper = self
+        wanted = Wanted(outgoing, key or client, tried, timeout)
+        if not self._admit(wanted):
+            servers = self._eligible(tried)
+            if servers:
+                self._make_room(servers)
+                self.queue.join(wanted)
+            else:
+                state = "all that are up were tried" if self._up else "none is up"
+                outgoing.vc.fail(NoServer(f"{self.name}: no server is left: {state}"))
+        return outgoing.vc
+
+    def take(
+        self,
+        cont: Continuation,
+        *,
+        key: str | None = None,
+        client: str = "",
+        tried: Collection[Server] = (),
+    ) -> NetVConnection | None:
+        """Take an idle connection to the server whose turn it is; None: there is none to it.
+
+        It is in the conversation of `cont`, with nothing going on. See `connect`.
+        """
+        servers = self._eligible(tried)
+        most = self.terms.max_connections
+        if most:
+            servers = [each for each in servers if each.idle or each.connections < most]
+        if not servers:
+            return None
+        server = self._balance.pick(servers, key or client)
+        if not server.idle:
+            return None
+        vc = self.pool.take(server, cont)
+        if vc is not None:
+            self._balance.picked(server, servers)
+        return vc
+
+    def give(self, vc: NetVConnection) -> None:
+        """Give back a connection that is as good as new: it is kept for the next, or closed.
+
+        Its mutex is held. Whoever waits in the queue gets the room of it.
+        """
+        server = self._at.get(vc)
+        if server is None or vc.closed:
+            return
+        if self._open and not self.queue.waiting and server in self.servers:
+            self.pool.give(server, vc)
+        else:
+            vc.do_io_close()
+
+    def server_of(self, vc: NetVConnection) -> Server | None:
+        """Whose connection that is; None: it waits for one, or is gone."""
+        return self._at.get(vc)
+
+    def another(self, tried: Collection[Server]) -> bool:
+        """Whether one more may be tried where these have failed."""
+        return len(tried) <= self.terms.retries and bool(self._eligible(tried))
+
+    # -- how servers fare --------------------------------------------------------------------
+
+    def serve_with(self, servers: Iterable[Server]) -> None:
+        """Use these servers from now on."""
+        self.servers = list(servers)
+        for position, server in enumerate(self.servers):
+            server.position = position
+        self._balance.arrange(self.servers)
+        self._up = [server for server in self.servers if server.up]
+
+    def close(self) -> None:
+        """Nothing is kept any more. What is in use lives on, and may still connect."""
+        self._open = False
+        for server in self.servers:
+            self.pool.drop(server)
+
+    # -- what the engine calls ---------------------------------------------------------------
+
+    def told(self, vc: NetVConnection, event: Event) -> None:
+        """See Keeper."""
+
+    def went(self, vc: NetVConnection) -> None:
+        """See Keeper: there is room."""
+        server = self._at.pop(vc, None)
+        if server is None:
+            self.queue.leave(vc)
+            return
+        server.connections -= 1
+        server.idle.pop(vc, None)
+        if self.queue.waiting:
+            self.queue.serve(self._has_room, self._admit)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
+        return [each for each in self._up if each not in tried] if tried else self._up
+
+    def _has_room(self) -> bool:
+        most = self.terms.max_connections
+        return any(not most or server.connections < most for server in self._up)
+
+    def _admit(self, wanted: Wanted) -> bool:
+        """Connect to a server that has room, if there is one."""
+        servers = self._eligible(wanted.tried)
+        most = self.terms.max_connections
+        if most:
+            servers = [server for server in servers if server.connections < most]
+        if not servers:
+            return False
+        server = self._balance.pick(servers, wanted.key)
+        self._balance.picked(server, servers)
+        server.connections += 1
+        outgoing = wanted.outgoing
+        self._at[outgoing.vc] = server
+        outgoing.go(server.address, tls=server.tls, server_name=server.host, timeout=wanted.timeout)
+        return True
+
+    def _make_room(self, servers: Sequence[Server]) -> None:
+        """Close an idle connection: somebody wants one, and may not have that."""
+        for server in servers:
+            if server.idle:
+                self.pool.drop(server, 1)
+                return
