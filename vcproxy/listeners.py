@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from vcproxy.business.program import Program
+from vcproxy.business.program import Program, Signal
 from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
@@ -14,6 +15,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.server import Server
+from vcproxy.upstream.terms import Pooling, Terms
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -82,6 +84,14 @@ class Listeners:
         """Accept no more. Connections live on."""
         for listener in self._named.values():
             self._host.unlisten(listener)
+
+    def tell(self, signal: Signal) -> None:
+        """The process is asked to end: programs hear of it, and sessions that it will drain."""
+        self.programs.tell(signal)
+        for listener in self._named.values():
+            listener.closing = True
+        for engine in self._engines:
+            engine.inbox.post(partial(_drain, engine))
 
     def apply(self, configuration: Configuration) -> None:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
@@ -157,7 +167,7 @@ class Listeners:
         services: dict[Engine, Service] = {}
         for engine in self._engines:
             upstreams = {
-                name: Upstream(engine, name, servers) for name, servers in keys.servers.items()
+                name: Upstream(engine, name, servers, Terms(pool=Pooling(64))) for name, servers in keys.servers.items()
             }
             services[engine] = Service(
                 name=entry.name,
@@ -198,6 +208,15 @@ class Listeners:
             plugin.refuse(client, services[client.engine])
 
         return accept, refuse
+
+
+def _drain(engine: Engine) -> None:
+    """Tell the sessions of an engine."""
+    for vc in list(engine.vcs):
+        if vc.listener is not None and vc.read_vio is not None:
+            session = vc.read_vio.cont
+            if isinstance(session, Session):
+                session.drain()
 
 
 def _binds(entry: schema.Listener, plugin: Plugin) -> Iterator[tuple[str, Address]]:

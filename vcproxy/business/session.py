@@ -82,6 +82,10 @@ class Session(Machine):
         close it. To be overridden, where there is a way to say why."""
         client.do_io_close()
 
+    def drain(self) -> None:
+        """The proxy is about to stop, and waits for a time: end what may be ended. To be
+        overridden; as it is, the session goes on."""
+
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
         self.client = client

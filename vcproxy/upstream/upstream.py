@@ -138,6 +138,9 @@ class Upstream:
         """Whether one more may be tried where these have failed."""
         return len(tried) <= self.terms.retries and bool(self._eligible(tried))
 
+    def succeeded(self, vc: NetVConnection) -> None: ...
+    def failed(self, vc: NetVConnection, why: object) -> None: ...
+
     # -- how servers fare --------------------------------------------------------------------
 
     def serve_with(self, servers: Iterable[Server]) -> None:

@@ -11,14 +11,16 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from vcproxy.business.http.options import Options as HttpOptions
+from vcproxy.business.farewell import Farewell
 from vcproxy.business.http.answers import own_answer
-from vcproxy.business.http.fetch import Fetched, Fetches
+from vcproxy.business.http.cookies import cookie
+from vcproxy.business.http.fetch import Fetched, Fetches, Mirror
+from vcproxy.business.http.options import Options as HttpOptions
+from vcproxy.business.http.origins import Origins
 from vcproxy.business.http.phases import Ask, Chain, Later, Phases, Step, Then, Wait
 from vcproxy.business.http.side import Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
-from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
 from vcproxy.http.forwarding import to_client
 from vcproxy.http.messages import Request, Response
@@ -34,12 +36,12 @@ if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
     from vcproxy.upstream.server import Server
+    from vcproxy.upstream.upstream import Upstream
 
-DUE, RESUMED = "DUE", "RESUMED"
-"""Tags: the time for something may be up; a filter's delay is over."""
+DUE, NEXT, RESUMED = "DUE", "NEXT", "RESUMED"
+"""Tags: the time for something may be up; there may be another request; a filter's delay is over."""
 
 NEVER = float("inf")
-NOWHERE = Address("tcp")
 
 
 class Suspended(NamedTuple):
@@ -60,7 +62,7 @@ class Exchange(Phases, Session):
 
     __slots__ = (
         "_alarm", "_alarm_s", "_begun", "_body", "_chain", "_client", "_consumed", "_down",
-        "_keep", "_limits", "_sender", "_server", "_suspended", "_target", "_tried", "_until_s",
+        "_keep", "_limits", "_sender", "_server", "_suspended", "_tried", "_until_s",
         "_up", "_version", "requests", "tx",
     )  # fmt: skip
 
@@ -84,7 +86,6 @@ class Exchange(Phases, Session):
         self._consumed = True  # whether all of the request has been taken from the client
         self._begun = False  # whether some of the next head has come
         self._version = 11  # the client's
-        self._target = NOWHERE  # where a request goes that is not for an upstream
         self._body = b""  # of the request or the answer, where a filter wanted all of it
         self._up: OneWayTunnel | None = None
         self._down: OneWayTunnel | None = None
@@ -116,6 +117,26 @@ class Exchange(Phases, Session):
     def steps_in(cls) -> bool:
         """Whether the class overrides a phase."""
         return any(getattr(cls, name) is not getattr(Phases, name) for name in Chain.phases())
+
+    @property
+    def _origins(self) -> Origins:
+        """The servers that clients have named."""
+        shared = self.service.shared
+        origins = shared.get(Origins)
+        if not isinstance(origins, Origins):
+            origins = shared[Origins] = Origins(self.engine)
+        return origins
+
+    def _key(self) -> str | None:
+        """What says which requests belong to one server, if the upstream asks for that."""
+        assert self.tx.upstream is not None
+        kind, _, name = self.tx.upstream.terms.hash_by.partition(":")
+        fields = self.tx.request.fields
+        if kind == "header":
+            return fields.get(name)
+        if kind == "cookie":
+            return cookie(fields, name)
+        return None
 
     @property
     def sender(self) -> Sender:
@@ -240,13 +261,7 @@ class Exchange(Phases, Session):
         self._begun = False
         self._body = b""
         self._tried.clear()
-        self.tx = Transaction(
-            request,
-            self.client_address,
-            self.client.secure,
-            self.engine.now,
-            self.service.upstreams,
-        )
+        self.tx = Transaction(self, request)
 
     def _fail(self, status: int, party: Party, why: str, error: str) -> State:
         return self._failed(Failure(status, party, why, error))
@@ -350,6 +365,37 @@ class Exchange(Phases, Session):
     def _gone(self, vio: VIO) -> State:
         """The client is there no more: what it asked for is asked no longer."""
         return self._abort(Failure(0, "client", str(vio.error), "connection_terminated"))
+
+    def mirror(self, upstream: Upstream, body: bytes) -> None:
+        """See Transaction.mirror."""
+        shared = self.service.shared
+        mirror = shared.get(Mirror)
+        if not isinstance(mirror, Mirror):
+            mirror = shared[Mirror] = Mirror(self.engine)
+        if not mirror.send(upstream, self.tx.request, body, self._limits, self.sender):
+            self.count("unmirrored")
+
+    def drain(self) -> None:
+        """See Session: a client that asks nothing just now is told so by an end."""
+        self.engine.schedule(self, NEXT, None)
+
+    @classmethod
+    def refuse(cls, client: NetVConnection, service: Service) -> None:
+        """See Session: say 429."""
+        why = "too many connections come from its address"
+        failure = Failure(429, "client", why, "http_request_denied")
+        service.counts["429"] += 1
+        answer = own_answer(failure, service.options.via)  # type: ignore[attr-defined]
+        buffer = client.engine.buffer()
+        reader = buffer.reader()
+        head = to_client(answer, keep=False, body=len(answer.content))
+        buffer.write(head + answer.content)
+        Farewell(client, reader).start()
+
+    def _blame_server(self, why: str) -> None:
+        """A request has failed for which the server is to blame."""
+        if self.tx.upstream is not None and self.server is not None:
+            self.tx.upstream.failed(self.server, why)
 
     def _drop_server(self, error: Exception | None = None) -> None:
         for tunnel in (self._up, self._down):

@@ -5,17 +5,19 @@ each: SEEKING --CONNECTED--> ASKING --its answer--> OVER
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vcproxy.business.http.gathering import Gathering
 from vcproxy.business.http.side import Side
+from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader
 from vcproxy.http.forwarding import to_server
-from vcproxy.http.messages import Response
+from vcproxy.http.messages import Request, Response
 from vcproxy.http.parsing import head_end, parse_response
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.sender import Sender
@@ -23,14 +25,19 @@ from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
-    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
     from vcproxy.http.limits import Limits
-    from vcproxy.http.messages import Request
     from vcproxy.upstream.upstream import Upstream
 
 BODY_LIMIT = 1 << 20
 """Bytes of an answer that is kept whole: as much as a filter sees of others, see Phases."""
+
+MOST_COPIES = 256
+"""Copies on their way at a time: with bodies of 1 MiB, no more than the default memory."""
+
+COPY_S = 30.0
+"""Seconds for the answer to a copy: that of a mirror that is well does not take longer."""
 
 LATE = "LATE"
 """Tag: the answer's time is up."""
@@ -172,3 +179,31 @@ class Fetches:
         answers = [each for each in self._answers if each is not None]
         if len(answers) == len(self._answers):
             self.engine.schedule(self._owner, Fetched, Fetched(answers))
+
+
+class Mirror(Continuation):
+    """Sends copies of requests, one for each listener and net thread, and drops the answers."""
+
+    __slots__ = ("_going",)
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, Mutex())
+        self._going = 0
+
+    def send(
+        self, upstream: Upstream, request: Request, body: bytes, limits: Limits, sender: Sender
+    ) -> bool:
+        """Send one; return whether it could be: not while MOST_COPIES are on their way."""
+        if self._going >= MOST_COPIES:
+            return False
+        self._going += 1
+        copy = Request(
+            request.method, request.target, request.fields, host=request.host, content=body
+        )
+        with self.mutex.hold(self.engine):
+            Fetches(self, upstream, (copy,), limits, sender, COPY_S).start()
+        return True
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """One is answered, or never will be."""
+        self._going -= 1

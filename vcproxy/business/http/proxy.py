@@ -22,7 +22,7 @@ from tunnels.one_way import OneWayTunnel
 from tunnels.two_way import TwoWayTunnel
 from vcproxy.business.http.answers import configured, trouble, unreachable
 from vcproxy.business.http.destination import destination
-from vcproxy.business.http.exchange import DUE, RESUMED, Exchange
+from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
 from vcproxy.business.http.fetch import Fetched
 from vcproxy.business.http.gathering import Gathering
 from vcproxy.business.http.options import BODY_GRACE_S
@@ -42,9 +42,6 @@ from vcproxy.machine.state import State
 if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.http.messages import Response
-
-NEXT = "NEXT"
-"""Tag: there may be another request."""
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods of which twice is the same as once (RFC 9110, 9.2.2)."""
@@ -111,9 +108,9 @@ class HttpProxy(Exchange):
 
     def _unfinished(self, data: bytes) -> State | None:
         client = self._client
+        if not data and (client.over or self.closing):
+            return self.CLOSED
         if client.over:
-            if not data:
-                return self.CLOSED
             return self._refuse(BadMessage(400, "it ended within a head", "RFC 9112 8"))
         if data and not self._begun:
             self._begun = True
@@ -201,7 +198,7 @@ class HttpProxy(Exchange):
             tx.route = place
             tx.upstream = tx.upstreams[place.upstream] if place.upstream else self.service.upstream
         else:
-            self._target = place
+            tx.upstream = self._origins.find(place)
         steps = self._chain.route
         return self._run(steps, self._found, self.THINKING) if steps else self._found()
 
@@ -212,22 +209,21 @@ class HttpProxy(Exchange):
         return self._seek()
 
     def _seek(self) -> State | None:
-        """Have a connection: an idle one, if the request may go on one."""
-        tx = self.tx
+        """Have a connection: an idle one, if it is the first try."""
+        tx, upstream = self.tx, self.tx.upstream
+        assert upstream is not None
         tx.attempts += 1
-        upstream = tx.upstream
-        if upstream is None:
-            self.server = self.engine.connect(self, self._target, timeout=self.service.connect_s)
-        else:
-            idle = upstream.take(self, client=tx.client) if tx.attempts == 1 else None
+        key = self._key() if upstream.terms.balance == "hash" else None
+        if tx.attempts == 1:
+            idle = upstream.take(self, key=key, client=tx.client)
             if idle is not None:
                 tx.reused = True
                 return self._chosen(idle)
-            self.server = upstream.connect(
-                self, client=tx.client, tried=self._tried, timeout=self.service.connect_s
-            )
         tx.reused = False
-        self._allow(self.options.timeouts.active)
+        self.server = upstream.connect(
+            self, key=key, client=tx.client, tried=self._tried, timeout=self.service.connect_s
+        )
+        self._allow_rest()
         return self.SEEKING
 
     @SEEKING.on(Event.CONNECTED, to=(WAITING, THINKING, ASKING, TUNNELLING, CLOSED))
@@ -240,15 +236,14 @@ class HttpProxy(Exchange):
         """There is none; or nobody to be answered any more."""
         if isinstance(failed, VIO):
             return self._gone(failed)
-        tx = self.tx
-        if tx.upstream is not None:
-            tx.upstream.failed(failed, str(failed.error))
-            server = tx.upstream.server_of(failed)
-            if server is not None:
-                self._tried.append(server)
-                if tx.upstream.another(self._tried):
-                    self._drop_server()
-                    return self._seek()
+        upstream = self.tx.upstream
+        assert upstream is not None
+        server = upstream.server_of(failed)
+        if server is not None:
+            self._tried.append(server)
+            if upstream.another(self._tried):
+                self._drop_server()
+                return self._seek()
         return self._failed(unreachable(failed.error))
 
     def _chosen(self, server: NetVConnection) -> State | None:
@@ -399,9 +394,8 @@ class HttpProxy(Exchange):
         if lost and tx.attempts <= self.options.retries:
             self._drop_server()
             return self._seek()
-        if tx.upstream is not None:
-            tx.upstream.failed(self.server, "it ended without an answer")
         why = str(error) if error is not None else "it ended without an answer"
+        self._blame_server(why)
         return self._fail(502, "server", why, "connection_terminated")
 
     def _judged(self) -> State | None:
@@ -515,10 +509,8 @@ class HttpProxy(Exchange):
         response, upstream = tx.response, tx.upstream
         assert response is not None
         assert server is not None
-        if upstream is None:
-            self._drop_server()
-            return self._end(self._keep)
-        upstream.succeeded(server, self.engine.now - tx.began_s)
+        assert upstream is not None
+        upstream.succeeded(server)
         if response.persistent and self._up is None and not side.waiting and not side.over:
             self.server = None
             upstream.give(server)
