@@ -14,6 +14,7 @@ from vcproxy.business.session import Session
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.upstream.pool import Pool
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.terms import Pooling, Terms
 from vcproxy.upstream.upstream import Upstream
@@ -167,7 +168,8 @@ class Listeners:
         services: dict[Engine, Service] = {}
         for engine in self._engines:
             upstreams = {
-                name: Upstream(engine, name, servers, Terms(pool=Pooling(64))) for name, servers in keys.servers.items()
+                name: Upstream(engine, name, servers, Terms(pool=Pooling(64)))
+                for name, servers in keys.servers.items()
             }
             services[engine] = Service(
                 name=entry.name,
@@ -211,12 +213,11 @@ class Listeners:
 
 
 def _drain(engine: Engine) -> None:
-    """Tell the sessions of an engine."""
-    for vc in list(engine.vcs):
-        if vc.listener is not None and vc.read_vio is not None:
-            session = vc.read_vio.cont
-            if isinstance(session, Session):
-                session.drain()
+    """Tell the sessions of an engine, and the pools of servers' connections."""
+    told = [vc.read_vio.cont for vc in engine.vcs if vc.read_vio is not None]
+    for cont in dict.fromkeys(told):
+        if isinstance(cont, Session | Pool):
+            cont.drain()
 
 
 def _binds(entry: schema.Listener, plugin: Plugin) -> Iterator[tuple[str, Address]]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vcproxy.upstream.upstream import Upstream
 
 DUE, NEXT, RESUMED = "DUE", "NEXT", "RESUMED"
-"""Tags: the time for something may be up; there may be another request; a filter's delay is over."""
+"""Tags: a time may be up; there may be another request; a filter has waited."""
 
 NEVER = float("inf")
 

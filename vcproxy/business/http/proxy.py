@@ -209,12 +209,12 @@ class HttpProxy(Exchange):
         return self._seek()
 
     def _seek(self) -> State | None:
-        """Have a connection: an idle one, if it is the first try."""
+        """Have a connection: an idle one, at the first try; but none that spoke HTTP for CONNECT."""
         tx, upstream = self.tx, self.tx.upstream
         assert upstream is not None
         tx.attempts += 1
         key = self._key() if upstream.terms.balance == "hash" else None
-        if tx.attempts == 1:
+        if tx.attempts == 1 and tx.request.form != "authority":
             idle = upstream.take(self, key=key, client=tx.client)
             if idle is not None:
                 tx.reused = True
@@ -511,7 +511,8 @@ class HttpProxy(Exchange):
         assert server is not None
         assert upstream is not None
         upstream.succeeded(server)
-        if response.persistent and self._up is None and not side.waiting and not side.over:
+        sound = response.persistent and not side.waiting and not side.over
+        if sound and self._up is None and not self.closing:
             self.server = None
             upstream.give(server)
         else:
