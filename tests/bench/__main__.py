@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import report
-from .peers import DESCRIPTORS, MOST_TUNNELS, PEERS, ROOT, Failed, Peer
-from .workloads import Sample, Workload, workloads
+from . import workloads as tunnels
+from .http import workloads as http
+from .http.peers import HTTP_PEERS
+from .peers import DESCRIPTORS, MOST_TUNNELS, ROOT, TUNNEL_PEERS, Failed, Peer
+from .workloads import Sample, Workload
 
 ABOUT = """\
 Measure vcproxy beside other proxies: what each spends, in CPU or memory, on a unit of work. One
@@ -31,8 +34,15 @@ peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
+PEERS = TUNNEL_PEERS | HTTP_PEERS
+
 Key = tuple[str, str]
 """(workload, peer)"""
+
+
+def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
+    """Every workload by name, in the sizes given."""
+    return tunnels.workloads(bulk_gib, seconds, idle) | http.workloads(seconds, idle)
 
 
 def arguments() -> argparse.Namespace:
