@@ -21,7 +21,7 @@ ABOUT = """\
 Measure vcproxy beside other proxies: what each spends, in CPU or memory, on a unit of work. One
 run measures them all, in alternating rounds, and reports medians: ratios travel to other
 machines, absolute figures do not. All is on loopback, and is stopped at the end. A full run
-takes about nine minutes; leave the machine alone meanwhile."""
+takes about eleven minutes; leave the machine alone meanwhile."""
 
 EXAMPLES = """\
 examples:
@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     option("-r", "--rounds", type=positive(int), help="samples of each figure (3)")
     option("--bulk", type=positive(float), metavar="GiB", help="size of the bulk stream (1)")
     option("--seconds", type=positive(float), help="length of the other loads (1)")
-    option("--idle", type=positive(int), metavar="N", help="idle tunnels (4000)")
+    option("--idle", type=positive(int), metavar="N", help="idle tunnels and clients (4000)")
     option("--quick", action="store_true", help="1 round, small sizes")
     option(
         "--out",
@@ -177,7 +177,7 @@ def main() -> int:
         print(f"\n{versions[peer.name]}\n{peer.described()}")
     print(
         f"\n{chosen.rounds} rounds; bulk of {chosen.bulk:g} GiB, other loads of "
-        f"{chosen.seconds:g} s, {idle} idle tunnels; {report.machine()}",
+        f"{chosen.seconds:g} s, {idle} idle tunnels and clients; {report.machine()}",
         flush=True,
     )
 

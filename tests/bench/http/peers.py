@@ -17,25 +17,35 @@ KEPT = ("http", "http-1m", "http-idle")
 GUARDED = (*KEPT, "http-slow")
 TLS = ("http-tls",)
 
-# Files of zeros, which the kernel sends; the connections are never closed for their age. The
-# scratch directory is nobody else's: a worker that stays who it is can read it.
-ORIGIN = f"""\
-cd $scratch
-head -c {SMALL} /dev/zero >small
-head -c {LARGE} /dev/zero >large
-cat >nginx.conf <<end
+# What both nginx, server and peer, have in common. The scratch directory is nobody else's: workers
+# that stay who they are can use it.
+NGINX_BEGUN = """\
 user root;
 daemon off;
 worker_processes 1;
 pid $scratch/pid;
 error_log stderr;
-events {{ worker_connections 20000; }}
-http {{
+events { worker_connections 20000; }
+http {
     access_log off;
-    sendfile on;
-    open_file_cache max=10;
+    client_body_temp_path $scratch/body;
+    proxy_temp_path $scratch/proxy;
+    fastcgi_temp_path $scratch/fastcgi;
+    uwsgi_temp_path $scratch/uwsgi;
+    scgi_temp_path $scratch/scgi;
     keepalive_requests 100000000;
     keepalive_timeout 5m;
+"""
+
+# Files of zeros, which the kernel sends.
+ORIGIN = f"""\
+cd $scratch
+head -c {SMALL} /dev/zero >small
+head -c {LARGE} /dev/zero >large
+cat >nginx.conf <<end
+{NGINX_BEGUN}
+    sendfile on;
+    open_file_cache max=10;
     server {{
         listen 127.0.0.1:$listen backlog=4096;
         root $scratch;
@@ -63,19 +73,9 @@ listen bench
     server peer 127.0.0.1:$server
 """
 
-# Without limit, and a pause of the client, bodies would go through files.
 NGINX = f"""\
-daemon off;
-worker_processes 1;
-pid $scratch/pid;
-error_log stderr;
-events {{ worker_connections 20000; }}
-http {{
-    access_log off;
-    keepalive_requests 100000000;
-    keepalive_timeout 5m;
+{NGINX_BEGUN}
     client_header_timeout {HEAD_S}s;
-    proxy_max_temp_file_size 0;
     upstream bench {{
         server 127.0.0.1:$server;
         keepalive 64;
