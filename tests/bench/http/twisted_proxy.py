@@ -12,7 +12,7 @@ from twisted.web.proxy import ProxyClient, ProxyClientFactory, ReverseProxyResou
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from tests.bench.relays import LOOPBACK
+from tests.bench.relays import BACKLOG, LOOPBACK
 
 
 class KeptClient(ProxyClient):  # type: ignore[misc]  # Twisted need not be installed for a check
@@ -35,5 +35,6 @@ class KeptProxy(ReverseProxyResource):  # type: ignore[misc]
 if __name__ == "__main__":
     style, listen, server = sys.argv[1:]
     proxy = {"shipped": ReverseProxyResource, "kept": KeptProxy}[style]
-    reactor.listenTCP(int(listen), Site(proxy(LOOPBACK, int(server), b"")), interface=LOOPBACK)
+    site = Site(proxy(LOOPBACK, int(server), b""))
+    reactor.listenTCP(int(listen), site, BACKLOG, LOOPBACK)
     reactor.run()

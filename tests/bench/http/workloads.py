@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from statistics import quantiles
+from typing import NamedTuple
 
 from tests.bench.measure import cpu_s, resident_kib, settle
 from tests.bench.peers import Failed, Peer, last_line, running
@@ -18,6 +19,14 @@ from .peers import HEAD_S, LARGE, ORIGIN_PEER, SMALL
 WARM = 10
 """Requests of each client before any is counted: both sides of the proxy stand then."""
 SAID = re.compile(r" (\d+) 2xx, .*\((\d+)\) data", re.DOTALL)
+
+
+class Answered(NamedTuple):
+    """How fast answers came."""
+
+    rate: float
+    p50_us: float
+    p99_us: float
 
 
 @contextmanager
@@ -47,18 +56,17 @@ class Gets:
     def measure(self, peer: Peer) -> Sample:
         """Measure once, with everything fresh. Raises Failed."""
         with proxied(peer) as (pid, port):
-            warm = self.got(port, WARM)
-            assert warm.rate
+            warm = self.asked(port, WARM)
             settle(pid)
             before = cpu_s(pid)
             # As many as it can in the time, and every one of them to its end.
             each = max(WARM, round(warm.rate * self.seconds / self.clients))
-            sample = self.got(port, each)
+            answered = self.asked(port, each)
             settle(pid)
             cost = (cpu_s(pid) - before) * 1e6 / (each * self.clients)
-        return Sample(cost, sample.rate, sample.p50_us, sample.p99_us)
+        return Sample(cost, *answered)
 
-    def got(self, port: int, each: int) -> Sample:
+    def asked(self, port: int, each: int) -> Answered:
         """Have every client make `each` requests; all must be answered, in full. Raises Failed."""
         number = each * self.clients
         with tempfile.NamedTemporaryFile("r", prefix="bench-") as log:
@@ -83,10 +91,9 @@ class Gets:
             if (right, data) != (number, number * self.size):
                 raise Failed(f"of {number} answers {right} were right; {data} bytes came in all")
             rows = [tuple(map(int, row.split())) for row in log]
-        latencies = [took for _, _, took in rows]
-        spent = max(begun + took for begun, _, took in rows) - rows[0][0]
-        centiles = quantiles(latencies, n=100)
-        return Sample(0, number / spent * 1e6, centiles[49], centiles[98])
+        begin, end = min(begun for begun, _, _ in rows), max(at + took for at, _, took in rows)
+        centiles = quantiles((took for _, _, took in rows), n=100)
+        return Answered(number / (end - begin) * 1e6, centiles[49], centiles[98])
 
 
 @dataclass(frozen=True, slots=True)
