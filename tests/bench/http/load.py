@@ -49,9 +49,13 @@ def kept(port: int, clients: int, _seconds: float) -> None:
     os.close(stand())  # what the first costs alone is not the price of the others
     ready()
     begin = perf_counter()
+    standing = select.poll()
     for _ in range(clients):
-        stand()
-    report(clients, perf_counter() - begin)
+        standing.register(stand(), select.POLLIN)
+    spent = perf_counter() - begin
+    if closed := standing.poll(0):
+        sys.exit(f"{len(closed)} of {clients} idle clients were closed")
+    report(clients, spent)
 
 
 def slow(port: int, clients: int, limit: float) -> None:
