@@ -143,6 +143,7 @@ plugin = "http_proxy"
 upstream = "app"
 limits = {{ max_connections = 20000 }}
 {{tls}}
+
 [listener.options]
 limits = {{ requests = 100000000 }}
 timeouts = {{ head = "{HEAD_S}s", idle = "5m" }}
