@@ -30,7 +30,35 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     yield from _addresses(settings, plugins)
     yield from _kinds(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
+    yield from _upstreams(settings)
     yield from _files(settings, plugins)
+
+
+def _upstreams(settings: Settings) -> Iterator[Fault]:
+    """What an upstream says must be of some use to its servers."""
+    for name, upstream in settings.upstream.items():
+        path: KeyPath = ("upstream", name)
+        servers, balance = (*path, "servers"), (*path, "balance")
+        if upstream.balance != "hash" and upstream.hash_by != "client":
+            yield Fault(
+                (*path, "hash_by"), 'is of no use without balance = "hash"', because=(balance,)
+            )
+        for item, server in enumerate(upstream.servers):
+            if upstream.balance == "round_robin" and server.weight != 1:
+                yield Fault(
+                    (*servers, item, "weight"),
+                    'is of no use with balance = "round_robin": write balance = "weighted"',
+                    because=(balance,),
+                )
+        if upstream.check is None:
+            continue
+        for address in upstream.addresses:
+            kind = (*path, "check", "kind")
+            if address.whole:
+                text = f"{address} takes datagrams: nobody can tell whether it is well"
+                yield Fault((*path, "check"), text, because=(servers,))
+            elif upstream.check.kind == "tls" and not address.secure:
+                yield Fault(kind, f"{address} does not speak TLS", because=(servers,))
 
 
 def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
@@ -101,7 +129,7 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     """Datagrams are for those who know them: a stream has no boundaries to keep."""
     for index, listener in enumerate(settings.listener):
         upstream = settings.upstream.get(listener.upstream or "")
-        servers = upstream.servers if upstream else ()
+        servers = upstream.addresses if upstream else ()
         plugin = plugins[index].cls if index in plugins else None
         for path, address in _bound(index, listener, plugins):
             if address.whole and plugin is not None and not takes_datagrams(plugin):
@@ -149,7 +177,7 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                 "is of no use: no other option names a server that is tls://",
             )
     for name, upstream in settings.upstream.items():
-        if upstream.tls != UpstreamTls() and not any(server.secure for server in upstream.servers):
+        if upstream.tls != UpstreamTls() and not any(each.secure for each in upstream.addresses):
             yield Fault(
                 ("upstream", name, "tls"),
                 "is of no use: no server is tls://",
