@@ -96,14 +96,12 @@ class Worker(StageMachine):
         """Have somebody wait for the connection."""
         service, tx = self._program.service, self._program.transmitters.take()
         assert service.upstream is not None
-        server = service.upstream.order()[0]
-        self._place = str(server.address).removeprefix("tcp://")
+        self._place = service.upstream.servers[0].name.removeprefix("tcp://")
         if tx is None:
             self.send(self, "M2")
         else:
-            self._server = self.engine.connect(
-                tx.machine, server.address, tls=server.tls, timeout=service.connect_s
-            )
+            self._server = service.upstream.connect(tx.machine, timeout=service.connect_s)
+            self._place = self._server.name.removeprefix("tcp://")
             self.send(tx, "M1", Transmit(self._server))
 
     @CONN.on("M1")

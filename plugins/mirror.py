@@ -22,7 +22,7 @@ from vcproxy.business.service import Service
 from vcproxy.config.schema import Duration, Size, Target, UpstreamTls
 from vcproxy.engine.address import Address
 from vcproxy.engine.net import NetVConnection
-from vcproxy.upstream.servers import Server
+from vcproxy.upstream.server import Server
 
 
 class Mirror(Mirroring):

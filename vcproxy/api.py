@@ -43,7 +43,7 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State
-from vcproxy.upstream.servers import Server
+from vcproxy.upstream.server import Server
 
 TIMEOUT = Event.TIMEOUT
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
 from vcproxy.testing.proxy import SimulatedProxy
-from vcproxy.upstream.servers import Server
+from vcproxy.upstream.server import Server
 
 
 class Shout:
@@ -41,7 +42,7 @@ class Lender(Session):
     @CONNECTING.enter
     def connecting(self) -> None:
         assert self.service.upstream is not None
-        self.connect(self.service.upstream.order()[0])
+        self.connect(self.service.upstream)
 
     CONNECTING.goes(Event.ERROR, REFUSED)
     CONNECTING.goes(Event.CONNECTED, LENT)
@@ -127,8 +128,9 @@ def test_a_session_may_choose_its_servers() -> None:
         def connecting(self) -> None:
             self.seek()
 
-        def servers(self) -> list[Server]:
-            return super().servers()[::-1]
+        def servers(self) -> Sequence[Server]:
+            assert self.service.upstream is not None
+            return self.service.upstream.servers[::-1]
 
     with SimulatedProxy(Chooser, ["a", "b"]) as proxy:
         proxy.client()

@@ -11,8 +11,8 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Level
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
-from vcproxy.upstream.servers import RoundRobin
-from vcproxy.upstream.servers import Server as Upstreamed
+from vcproxy.upstream.server import Server as Upstreamed
+from vcproxy.upstream.upstream import Upstream
 
 BACK = Address.parse("tcp://back:1")
 
@@ -43,7 +43,7 @@ class World:
         self.service = Service(
             "front",
             options=options,
-            upstream=RoundRobin([Upstreamed(BACK)]),
+            upstream=Upstream(driver.engine, "back", [Upstreamed(BACK)]),
             inactivity_s=inactivity_s,
         )
         self.sessions: list[Session] = []

@@ -9,7 +9,8 @@ from vcproxy.business.staged_program import StagedProgram
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
-from vcproxy.upstream.servers import RoundRobin, Server
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.upstream import Upstream
 
 PLACE = Address.parse("tcp://127.0.0.1:3333")
 
@@ -24,7 +25,9 @@ class Staged:
         driver = drivers[0]
         driver.team = drivers
         self.engines = [driver.engine for driver in drivers]
-        upstream = RoundRobin([Server(PLACE)]) if plugin.needs_upstream else None
+        upstream = (
+            Upstream(driver.engine, "echo", [Server(PLACE)]) if plugin.needs_upstream else None
+        )
         service = Service("echo", options=options, bound=(PLACE,), upstream=upstream)
         self.lines: list[str] = []
         self._programs = Programs(driver.engine, self.lines.append)

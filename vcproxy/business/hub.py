@@ -29,6 +29,7 @@ from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.mutex import Mutex
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
+from vcproxy.upstream.attempts import Attempts
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
-    from vcproxy.upstream.servers import Server
 
 GIVEN_UP = 1000
 """Requests given up and not answered yet: sources that leave cause some, a server that is well
@@ -53,8 +53,8 @@ class Hub(Machine):
     """Sends what sources ask to one server, and each its part of what comes back."""
 
     __slots__ = (
-        "_asked", "_by_key", "_due", "_given_up", "_open", "_received", "_sent", "_server",
-        "_service", "_timer", "_unsent", "_untried", "_waiting", "sources",
+        "_asked", "_attempts", "_by_key", "_due", "_given_up", "_open", "_received", "_sent",
+        "_server", "_service", "_timer", "_unsent", "_waiting", "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -76,7 +76,7 @@ class Hub(Machine):
         self._unsent = 0  # bytes
         self._waiting: list[Splitter] = []
         self._timer: Action | None = None
-        self._untried: list[Server] = []
+        self._attempts: Attempts
         self._server: NetVConnection | None = None
         self._sent: Outgoing | None = None
         self._received: Incoming | None = None
@@ -153,23 +153,18 @@ class Hub(Machine):
     @CONNECTING.enter
     def connecting(self) -> None:
         """There is something to ask."""
-        assert self._service.upstream is not None
-        self._untried = self._service.upstream.order()
-        self._connect()
-
-    def _connect(self) -> None:
-        server = self._untried.pop(0)
-        self._server = self.engine.connect(
-            self, server.address, tls=server.tls, timeout=self._service.connect_s
-        )
+        service = self._service
+        assert service.upstream is not None
+        self._attempts = Attempts((service.upstream,), timeout=service.connect_s)
+        self._server = self._attempts.connect(self)
 
     @CONNECTING.on(Event.ERROR, to=(IDLE,))
     def refused(self, server: NetVConnection) -> State | None:
         """Try the next server."""
-        if self._untried:
+        if self._attempts.failed(server):
             self._log(f"server {server.name} failed: {server.error}; trying the next")
             server.do_io_close()
-            self._connect()
+            self._server = self._attempts.connect(self)
             return None
         return self._lose(f"server {server.name} failed: {server.error}; no server is left")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vcproxy.engine.address import Address
-from vcproxy.upstream.servers import RoundRobin
+from vcproxy.upstream.upstream import Upstream
 
 T = TypeVar("T")
 
@@ -22,7 +23,12 @@ class Service:
     """Where it listens, with real ports."""
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
-    upstream: RoundRobin | None = None
+    upstream: Upstream | None = None
+    """The listener's."""
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    """By their names: the listener's, and those that the options name."""
+    filters: tuple[tuple[type[Any], object], ...] = ()
+    """The filters that the options name, in their order: each one's class, and its own options."""
     connect_tls: object = None
     """What a driver needs to speak TLS to the addresses that the options name; None if none of
     them is tls://."""

@@ -14,13 +14,15 @@ from vcproxy.business.lending import Lending
 from vcproxy.business.stream import Outgoing
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State, flatten
+from vcproxy.upstream.attempts import Attempts
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
+    from vcproxy.config.place import KeyPath
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.upstream.servers import Server
+    from vcproxy.upstream.attempts import Place
 
 
 class Session(Machine):
@@ -45,7 +47,7 @@ class Session(Machine):
     stood before it: what is lent is found anew."""
     _listening: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
 
-    __slots__ = ("_hearing", "_untried", "answers", "client", "options", "server", "service")
+    __slots__ = ("_attempts", "_hearing", "answers", "client", "options", "server", "service")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -65,6 +67,25 @@ class Session(Machine):
         """
         return {}
 
+    @classmethod
+    def upstreams(cls, options: Any) -> Mapping[KeyPath, str | None]:
+        """Return the upstreams that the options name, by the path of each name in the options.
+
+        They are in `service.upstreams`. None: the listener's upstream is meant, and must be there.
+        To be overridden.
+        """
+        return {}
+
+    @classmethod
+    def refuse(cls, client: NetVConnection, service: Service) -> None:
+        """Turn away one more client of an address that has `limits.max_per_client` connections:
+        close it. To be overridden, where there is a way to say why."""
+        client.do_io_close()
+
+    def drain(self) -> None:
+        """The proxy is about to stop, and waits for a time: end what may be ended. To be
+        overridden; as it is, the session goes on."""
+
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
         self.client = client
@@ -75,7 +96,7 @@ class Session(Machine):
         self.answers: Outgoing | None = None
         """The way to the client, once `answer` has been used."""
         self._hearing: Hearing | None = None
-        self._untried: list[Server] = []
+        self._attempts: Attempts | None = None
         client.set_inactivity_timeout(service.inactivity_s)
         client.set_active_timeout(service.active_s)
 
@@ -88,37 +109,41 @@ class Session(Machine):
 
     # -- the server --------------------------------------------------------------------------
 
-    def connect(self, server: Server, *, told: Continuation | None = None) -> None:
+    def connect(self, place: Place, *, told: Continuation | None = None) -> None:
         """Ask for the server VC: CONNECTED or ERROR follows, with the VC.
 
-        They are for `told`, a continuation under the same mutex; for the session, if left out.
+        They are for `told`, a continuation under the same mutex; for the session, if left out. Of
+        an upstream it is a connection to the server whose turn it is.
         """
-        self.server = self.engine.connect(
-            told or self, server.address, tls=server.tls, timeout=self.service.connect_s
-        )
+        self._attempts = self._connecting((place,), told)
 
-    def servers(self) -> list[Server]:
-        """Return the servers to try, in order, at least one: the upstream's. To be overridden."""
+    def servers(self) -> Sequence[Place]:
+        """Return what to try, in order, at least one: the upstream, which has several servers. To
+        be overridden.
+        """
         assert self.service.upstream is not None, "there is no upstream: set needs_upstream = True"
-        return self.service.upstream.order()
+        return (self.service.upstream,)
 
     def seek(self, *, told: Continuation | None = None) -> None:
         """Connect to the first of `servers`: see `connect`."""
-        self._untried = self.servers()
-        self.connect(self._untried.pop(0), told=told)
+        self._attempts = self._connecting(self.servers(), told)
 
     def seek_on(self, *, told: Continuation | None = None) -> bool:
         """The server failed: close it, and connect to the next. False: none is left."""
-        failed = self.server
+        failed, attempts = self.server, self._attempts
         assert failed is not None, "seek() first: no server has failed"
+        assert attempts is not None
+        again = attempts.failed(failed)
         failed.do_io_close()
-        then = "trying the next" if self._untried else "no server is left"
+        then = "trying the next" if again else "no server is left"
         self.log(f"server {failed.name} failed: {failed.error}; {then}")
-        if self._untried:
-            self.connect(self._untried.pop(0), told=told)
-            return True
-        self.server = None
-        return False
+        self.server = attempts.connect(told or self) if again else None
+        return again
+
+    def _connecting(self, places: Sequence[Place], told: Continuation | None) -> Attempts:
+        attempts = Attempts(places, client=self.client_address, timeout=self.service.connect_s)
+        self.server = attempts.connect(told or self)
+        return attempts
 
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
         """Lend client and server to a tunnel: TunnelDone brings them back.
@@ -139,7 +164,7 @@ class Session(Machine):
     @property
     def client_address(self) -> str:
         """The client's IP address; empty where it has none, as on a Unix socket."""
-        return self.client.peer.rpartition(":")[0].strip("[]")
+        return self.client.peer_address
 
     def answer(self, data: bytes) -> None:
         """Say something to the client, as it stands, while no tunnel has it."""

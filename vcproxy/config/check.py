@@ -25,12 +25,40 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
             'name = "main", bind = "tcp://127.0.0.1:8080" and plugin = "echo"',
         )
     yield from _names(settings, plugins)
-    yield from _references(settings)
+    yield from _references(settings, plugins)
     yield from _entrances(settings, plugins)
     yield from _addresses(settings, plugins)
     yield from _kinds(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
+    yield from _upstreams(settings)
     yield from _files(settings, plugins)
+
+
+def _upstreams(settings: Settings) -> Iterator[Fault]:
+    """What an upstream says must be of some use to its servers."""
+    for name, upstream in settings.upstream.items():
+        path: KeyPath = ("upstream", name)
+        servers, balance = (*path, "servers"), (*path, "balance")
+        if upstream.balance != "hash" and upstream.hash_by != "client":
+            yield Fault(
+                (*path, "hash_by"), 'is of no use without balance = "hash"', because=(balance,)
+            )
+        for item, server in enumerate(upstream.servers):
+            if upstream.balance == "round_robin" and server.weight != 1:
+                yield Fault(
+                    (*servers, item, "weight"),
+                    'is of no use with balance = "round_robin": write balance = "weighted"',
+                    because=(balance,),
+                )
+        if upstream.check is None:
+            continue
+        for address in upstream.addresses:
+            kind = (*path, "check", "kind")
+            if address.whole:
+                text = f"{address} takes datagrams: nobody can tell whether it is well"
+                yield Fault((*path, "check"), text, because=(servers,))
+            elif upstream.check.kind == "tls" and not address.secure:
+                yield Fault(kind, f"{address} does not speak TLS", because=(servers,))
 
 
 def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
@@ -48,15 +76,30 @@ def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
             yield Fault(path, "another listener's options listen under this name")
 
 
-def _references(settings: Settings) -> Iterator[Fault]:
+def _references(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     for index, listener in enumerate(settings.listener):
-        if listener.upstream is not None and listener.upstream not in settings.upstream:
-            hint = did_you_mean(listener.upstream, list(settings.upstream))
-            yield Fault(
-                ("listener", index, "upstream"),
-                f"there is no [upstream.{listener.upstream}]{hint}",
-                because=(("upstream",),),
-            )
+        own: KeyPath = ("listener", index, "upstream")
+        for path, name in _named(index, listener, plugins):
+            if name is None:
+                message = "is missing, and so is the listener's upstream, which would be taken"
+                yield Fault(path, message, because=(own,))
+            elif name not in settings.upstream:
+                hint = did_you_mean(name, list(settings.upstream))
+                message = f"there is no [upstream.{name}]{hint}"
+                yield Fault(path, message, because=(("upstream",),))
+
+
+def _named(
+    index: int, listener: Listener, plugins: Plugins
+) -> Iterator[tuple[KeyPath, str | None]]:
+    """Yield the upstreams that a listener names, and its plugin's options; None: a missing one."""
+    path: KeyPath = ("listener", index)
+    if listener.upstream is not None:
+        yield (*path, "upstream"), listener.upstream
+    if index in plugins:
+        for option, name in plugins[index].upstreams.items():
+            if name is not None or listener.upstream is None:
+                yield (*path, "options", *option), name
 
 
 def _entrances(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
@@ -100,8 +143,12 @@ def _addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
 def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     """Datagrams are for those who know them: a stream has no boundaries to keep."""
     for index, listener in enumerate(settings.listener):
-        upstream = settings.upstream.get(listener.upstream or "")
-        servers = upstream.servers if upstream else ()
+        servers = [
+            (("upstream", name, "servers"), server)
+            for name in dict.fromkeys(name for _, name in _named(index, listener, plugins))
+            if name in settings.upstream
+            for server in settings.upstream[name].addresses
+        ]
         plugin = plugins[index].cls if index in plugins else None
         for path, address in _bound(index, listener, plugins):
             if address.whole and plugin is not None and not takes_datagrams(plugin):
@@ -111,14 +158,13 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                     "bind it to tcp://",
                     because=(("listener", index, "plugin"),),
                 )
-            other = [server for server in servers if server.whole != address.whole]
-            if other:
+            for place, other in [each for each in servers if each[1].whole != address.whole][:1]:
                 kinds = ("datagrams", "a stream") if address.whole else ("a stream", "datagrams")
                 yield Fault(
                     path,
-                    f"{kinds[0]} would come here, and the server {other[0]} takes {kinds[1]}: "
+                    f"{kinds[0]} would come here, and the server {other} takes {kinds[1]}: "
                     "have both udp://, or neither",
-                    because=(("upstream", listener.upstream or "", "servers"),),
+                    because=(place,),
                 )
 
 
@@ -149,7 +195,7 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                 "is of no use: no other option names a server that is tls://",
             )
     for name, upstream in settings.upstream.items():
-        if upstream.tls != UpstreamTls() and not any(server.secure for server in upstream.servers):
+        if upstream.tls != UpstreamTls() and not any(each.secure for each in upstream.addresses):
             yield Fault(
                 ("upstream", name, "tls"),
                 "is of no use: no server is tls://",

@@ -193,9 +193,9 @@ class Engine:
         at all, when something was sent. A multicast group is sent to, not heard: see `hear`.
         """
         cont.mutex.require("connect()")
-        vc = self._asked(cont, target)
-        Outgoing(vc, cont, target, tls, server_name or target.host, timeout)
-        return vc
+        outgoing = self.ask(cont, str(target))
+        outgoing.go(target, tls=tls, server_name=server_name, timeout=timeout)
+        return outgoing.vc
 
     def hear(self, cont: Continuation, address: Address, *, timeout: float = 0.0) -> NetVConnection:
         """Hear what anybody sends to a udp address of this host, to a multicast group, or to a NATS
@@ -205,14 +205,30 @@ class Engine:
         whose `error` says why, as for `connect`. Several may hear one group.
         """
         cont.mutex.require("hear()")
-        vc = self._asked(cont, address)
-        Outgoing(vc, cont, address, None, "", timeout, Hear)
-        return vc
+        outgoing = self.ask(cont, str(address))
+        outgoing.go(address, timeout=timeout, attempt=Hear)
+        return outgoing.vc
 
-    def _asked(self, cont: Continuation, address: Address) -> NetVConnection:
-        vc = self.connection(self, cont.mutex, str(address))
+    def resolve(
+        self, cont: Continuation, address: Address, *, timeout: float = 0.0
+    ) -> NetVConnection:
+        """Find the addresses of a name: `cont` gets Resolved, or ERROR as for `connect`.
+
+        The VC goes no further than that; it must be closed, and that gives the question up.
+        """
+        outgoing = self.ask(cont, str(address))
+        outgoing.go(address, timeout=timeout, attempt=None)
+        return outgoing.vc
+
+    def ask(self, cont: Continuation, name: str) -> Outgoing:
+        """Make a VC whose `go` will say where it goes; `name` is what it is called until then.
+
+        CONNECTED or ERROR follows as for `connect`. It must be closed, gone or not.
+        """
+        cont.mutex.require("ask()")
+        vc = self.connection(self, cont.mutex, name)
         self.vcs[vc] = None
-        return vc
+        return Outgoing(vc, cont)
 
     def call(
         self,
@@ -262,7 +278,7 @@ class Engine:
             self.delivery = min(self.delivery, 0) - 1  # those of `run` count up
             self.running = vc
             try:
-                cont = listener.acceptor(vc)
+                cont = listener.refuser(vc) if vc.excess else listener.acceptor(vc)
                 if cont is not None:
                     self.schedule(cont, Event.ACCEPT, vc)
             except (Exception, SystemExit) as mistake:
@@ -282,7 +298,9 @@ class Engine:
         if vc in self.vcs:
             del self.vcs[vc]
             if vc.listener is not None:
-                vc.listener.went(self)
+                vc.listener.left(vc)
+            elif vc.outgoing is not None and vc.outgoing.keeper is not None:
+                vc.outgoing.keeper.went(vc)
 
     def command(self, command: Command) -> None:
         """Ask something of the driver. From any thread."""
@@ -320,11 +338,16 @@ class Engine:
         """
         vc = self.connection(self, Mutex(), f"{listener.name} {peer}")
         vc.whole = whole
+        vc.secure = secure
         vc.listener = listener
         vc.port = port
         vc.peer = peer
         self.vcs[vc] = None
-        if secure:
+        listener.entered(vc)
+        if secure and vc.excess:  # a handshake costs more than whoever comes too often is worth
+            with vc.mutex.hold(self):
+                vc.do_io_close()
+        elif secure:
             vc.wait_at_most(listener.handshake_s)
         else:
             vc.establish()

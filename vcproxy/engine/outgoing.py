@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.commands import Connect, Hear, Resolve
 from vcproxy.engine.event import Event
@@ -14,9 +15,26 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection, Port
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The event that answers `engine.resolve`: the addresses of a name."""
+
+    addresses: tuple[Address, ...]
+
+
+class Keeper(Protocol):
+    """Who keeps count of a VC that was asked for, whatever becomes of those who asked."""
+
+    def told(self, vc: NetVConnection, event: Event) -> None:
+        """Its opener is about to be told CONNECTED or ERROR."""
+
+    def went(self, vc: NetVConnection) -> None:
+        """Its descriptor is closed, if it ever had one."""
+
+
 class Outgoing:
-    """The way to `target`: all addresses of its name are tried in turn, each with its share of
-    the time that is left.
+    """The way to `target`, once `go` has said what that is: all addresses of its name are tried in
+    turn, each with its share of the time that is left.
 
     The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
     the `attempt`, Connect or Hear.
@@ -29,35 +47,48 @@ class Outgoing:
         "_refusals",
         "_trying",
         "_until",
+        "asked_at",
+        "keeper",
         "server_name",
         "target",
         "tls",
         "vc",
     )
 
-    def __init__(
-        self,
-        vc: NetVConnection,
-        opener: Continuation,
-        target: Address,
-        tls: object,
-        server_name: str,
-        timeout: float,
-        attempt: type[Connect | Hear] = Connect,
-    ) -> None:
+    def __init__(self, vc: NetVConnection, opener: Continuation) -> None:
         self.vc = vc
-        self.target = target
-        self.tls = tls
+        self.target: Address
+        self.tls: object = None
         """Whatever the driver needs for a handshake; None: plain."""
-        self.server_name = server_name
+        self.server_name = ""
         """The name that TLS sends and verifies."""
-        self._attempt = attempt
+        self.asked_at = vc.engine.now
+        self.keeper: Keeper | None = None
         self._opener: Continuation | None = opener
+        self._attempt: type[Connect | Hear] | None = None
         self._candidates: list[Address] = []
         self._trying: Address | None = None
         self._refusals: list[str] = []
-        self._until = vc.engine.now + timeout if timeout else 0.0
+        self._until = 0.0
         vc.outgoing = self
+
+    def go(
+        self,
+        target: Address,
+        *,
+        tls: object = None,
+        server_name: str = "",
+        timeout: float = 0.0,
+        attempt: type[Connect | Hear] | None = Connect,
+    ) -> None:
+        """Begin: see `Engine.connect`. Without an `attempt` it ends with the addresses."""
+        vc = self.vc
+        self.target = target
+        self.tls = tls
+        self.server_name = server_name or target.host
+        self._attempt = attempt
+        self._until = vc.engine.now + timeout if timeout else 0.0
+        vc.name = str(target)
         vc.whole = target.whole
         vc.wait_at_most(timeout)
         vc.engine.command(Resolve(self, target))
@@ -68,9 +99,11 @@ class Outgoing:
             return
         if error is not None:
             self.vc.fail(error)
-            return
-        self._candidates = list(addresses)
-        self._try_next()
+        elif self._attempt is None:
+            self._found(Resolved(tuple(addresses)))
+        else:
+            self._candidates = list(addresses)
+            self._try_next()
 
     def refused(self, error: Exception) -> None:
         """Answer Connect: this address did not work; the next one is tried."""
@@ -99,13 +132,22 @@ class Outgoing:
     def tell(self, event: Event) -> None:
         """Tell the opener how it has ended: CONNECTED or ERROR, once."""
         if self._opener is not None:
+            if self.keeper is not None:
+                self.keeper.told(self.vc, event)
             self.vc.engine.schedule(self._opener, event, self.vc)
+            self._opener = None
+
+    def _found(self, found: Resolved) -> None:
+        self.vc.wait_at_most(0)
+        if self._opener is not None:
+            self.vc.engine.schedule(self._opener, Resolved, found)
             self._opener = None
 
     def _try_next(self) -> None:
         if self._candidates:
             self._wait(len(self._candidates))
             self._trying = self._candidates.pop(0)
+            assert self._attempt is not None
             self.vc.engine.command(self._attempt(self, self._trying))
         else:
             reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"

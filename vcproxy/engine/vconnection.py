@@ -163,6 +163,20 @@ class VConnection(Continuation, ABC):
         if seconds:
             self._active = self.engine.schedule_in(seconds, self, Event.ACTIVE_TIMEOUT, None)
 
+    def rest(self) -> None:
+        """Stop whatever was asked for: operations and timeouts deliver nothing any more. It stays
+        open, and may go over to another conversation.
+        """
+        self._require_open("rest()")
+        for vio in (self.read_vio, self.write_vio):
+            if vio is not None:
+                vio.retire()
+        self.read_vio = self.write_vio = None
+        for timer in (self._inactivity, self._active):
+            if timer is not None:
+                timer.cancel()
+        self._inactivity = self._active = None
+
     def handle_event(self, key: Hashable, data: object) -> None:
         """Judge the VC's own timers."""
         if key is Event.INACTIVITY_TIMEOUT:

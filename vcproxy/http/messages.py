@@ -33,6 +33,7 @@ class Request:
 
     __slots__ = (
         "body",
+        "content",
         "expects_continue",
         "fields",
         "form",
@@ -51,6 +52,8 @@ class Request:
     fields: Fields
     body: Body
     """Length of the body, or None: it is chunked."""
+    content: bytes
+    """The whole body of one's own request; empty for those that were read."""
     host: str
     """The authority it is for, in lower case: that of the target, else of Host. Empty only for an
     HTTP/1.0 request without Host."""
@@ -71,6 +74,7 @@ class Request:
         *,
         host: str = "",
         body: Body = 0,
+        content: bytes = b"",
         version: int = 11,
     ) -> None:
         """Write a request; `host` is needed unless the target or a Host field names it.
@@ -88,7 +92,8 @@ class Request:
         self.target = target
         self.version = version
         self.fields = Fields.of(fields)
-        self.body = body
+        self.body = len(content) if content else body
+        self.content = content
         self.host = (named or self.fields.get("host") or host).lower()
         if authority(self.host.encode("latin-1", "replace")) is None and (
             self.host or version > 10

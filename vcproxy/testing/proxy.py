@@ -32,7 +32,9 @@ from vcproxy.drivers.sim import Server as Answerer
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
-from vcproxy.upstream.servers import RoundRobin, Server
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.terms import Terms
+from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -50,6 +52,7 @@ class SimulatedProxy:
         plugin: the class; a session of it is made for each client, or one program for all.
         servers: the names of the upstream's servers, in order. None: there is no upstream.
         refusing: those that refuse connections. A server that the options name goes by its URI.
+        terms: how the upstream's servers are balanced, limited and checked; None: plainly.
         options: the plugin's own. Their addresses are met in plain, tls:// ones too.
         datagrams: whether clients and servers are at udp://: see `datagram_client`.
         max_connections: clients at a time.
@@ -66,6 +69,7 @@ class SimulatedProxy:
         servers: Sequence[str] = ("server",),
         *,
         refusing: Sequence[str] = (),
+        terms: Terms | None = None,
         options: object = None,
         datagrams: bool = False,
         max_connections: int = 10_000,
@@ -82,12 +86,18 @@ class SimulatedProxy:
         """One for each client that was accepted, in that order."""
         self.printed: list[str] = []
         """What a program has written on standard error."""
+        driver = self.sim.driver(NAME)
+        driver.answers = None if answers is None else iter(answers)
+        self.engine = driver.engine
         scheme = "udp" if datagrams else "tcp"
         addresses = [Address(scheme, name, 1) for name in servers]
+        upstream = None
+        if servers:
+            upstream = Upstream(self.engine, "upstream", map(Server, addresses), terms)
         self.service = Service(
             name=NAME,
             options=options,
-            upstream=RoundRobin([Server(address) for address in addresses]) if servers else None,
+            upstream=upstream,
             connect_s=connect_s,
             inactivity_s=inactivity_s,
             active_s=active_s,
@@ -105,9 +115,6 @@ class SimulatedProxy:
             else:
                 self._servers[name] = self.sim.server(address)
         self._met = dict.fromkeys(self._servers, 0)
-        driver = self.sim.driver(NAME)
-        driver.answers = None if answers is None else iter(answers)
-        self.engine = driver.engine
         self.programs = Programs(self.engine, self.printed.append)
         """The one program, if the plugin is one: it can be told of a Signal, or stopped."""
         doors: dict[str, Sequence[Address]] = {"": [Address(scheme, NAME)]}

@@ -15,7 +15,7 @@ from vcproxy.engine.event import Event
 from vcproxy.machine.machine import Machine
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
-from vcproxy.upstream.servers import Server
+from vcproxy.upstream.server import Server
 
 READS = (
     *(Event.READ_READY, Event.EOS, Event.ERROR),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vcproxy.business.mirror.mirroring import Mirroring
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
-    from vcproxy.upstream.servers import Server
+    from vcproxy.upstream.server import Server
 
 OVER, CUT = "OVER", "CUT"
 """Tags: the conversation is over in order; it has broken off, or a mirror can follow it no more."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vcproxy.business.mirror.mirroring import Mirroring
     from vcproxy.engine.vconnection import VConnection
-    from vcproxy.upstream.servers import Server
+    from vcproxy.upstream.server import Server
 
 
 class MirroredTunnel(TwoWayTunnel):

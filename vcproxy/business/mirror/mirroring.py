@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vcproxy.business.mirror.choice import Choice
     from vcproxy.business.service import Service
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.upstream.servers import Server
+    from vcproxy.upstream.server import Server
 
 Reply: TypeAlias = Literal["primary", "first", "all", "quorum"]
 """Whose answers the client gets: the primary's; the first that comes; those of all, in the order of

@@ -1,0 +1,134 @@
+"""Balance: each policy's shares, and that it does the same again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+
+from vcproxy.engine.address import Address
+from vcproxy.upstream.balance import (
+    BALANCES,
+    Balance,
+    ConsistentHash,
+    LeastConnections,
+    RandomOfTwo,
+    RoundRobin,
+    Weighted,
+)
+from vcproxy.upstream.server import Server
+
+
+def servers(names: str, weights: Sequence[int] | None = None) -> list[Server]:
+    all_of_them = [
+        Server(Address("tcp", name, 1), weight=weight)
+        for name, weight in zip(names, weights or [1] * len(names), strict=True)
+    ]
+    for position, server in enumerate(all_of_them):
+        server.position = position
+    return all_of_them
+
+
+def turns(balance: Balance, among: Sequence[Server], count: int) -> str:
+    """Who gets so many connections, each of which lasts."""
+    picked = []
+    for number in range(count):
+        server = balance.pick(among, f"client {number}")
+        balance.picked(server, among)
+        server.connections += 1
+        picked.append(server.address.host)
+    return "".join(picked)
+
+
+def test_round_robin_takes_turns() -> None:
+    assert turns(RoundRobin(), servers("abc"), 7) == "abcabca"
+
+
+def test_round_robin_goes_on_behind_the_last_whoever_is_missing() -> None:
+    balance, [a, b, c, d] = RoundRobin(), servers("abcd")
+    assert turns(balance, [a, b, c, d], 2) == "ab"
+    assert turns(balance, [a, b, d], 2) == "da"
+    assert turns(balance, [c, d], 3) == "cdc"
+    assert turns(balance, [a, b, c, d], 2) == "da"
+
+
+def test_a_weight_is_a_share_and_evenly_spread() -> None:
+    balance, among = Weighted(), servers("abc", [5, 1, 1])
+    assert turns(balance, among, 14) == "aabacaa" * 2
+
+
+def test_least_connections_evens_out_what_there_is() -> None:
+    a, b, c = among = servers("abc")
+    a.connections, b.connections = 3, 1
+    assert turns(LeastConnections(), among, 8) == "cbcbcabc"
+    assert a.connections == b.connections == c.connections == 4
+
+
+def test_least_connections_counts_what_is_at_work_by_weight() -> None:
+    among = servers("ab", [3, 1])
+    assert Counter(turns(LeastConnections(), among, 40)) == {"a": 30, "b": 10}
+
+
+def test_the_idlest_take_turns() -> None:
+    balance, among = LeastConnections(), servers("abc")
+    for expected in "abcab":
+        server = balance.pick(among, "")
+        balance.picked(server, among)
+        assert server.address.host == expected, "nobody's connection lasts here"
+
+
+def test_of_two_by_chance_the_idler_is_picked() -> None:
+    among = servers("abcdefgh")
+    counts = Counter(turns(RandomOfTwo(Random(3)), among, 800))
+    assert max(counts.values()) - min(counts.values()) <= 4, "one by chance would be 60 apart"
+    assert turns(RandomOfTwo(Random(3)), servers("a"), 2) == "aa"
+
+
+def test_a_key_has_its_server() -> None:
+    balance, among = ConsistentHash(), servers("abcde")
+    balance.arrange(among)
+    homes = {f"client {n}": balance.pick(among, f"client {n}") for n in range(2000)}
+    counts = Counter(server.address.host for server in homes.values())
+    assert max(counts.values()) < 1.35 * min(counts.values())
+    gone, left = among[2], [*among[:2], *among[3:]]
+    moved = {key for key, home in homes.items() if balance.pick(left, key) is not home}
+    assert moved == {key for key, home in homes.items() if home is gone}
+    fewer = ConsistentHash()
+    fewer.arrange(left)
+    for key in homes:
+        assert fewer.pick(left, key) is balance.pick(left, key), "down or gone is the same"
+
+
+def test_a_heavy_server_has_more_of_the_circle() -> None:
+    balance, among = ConsistentHash(), servers("ab", [3, 1])
+    balance.arrange(among)
+    counts = Counter(turns(balance, among, 2000))
+    assert 2.5 < counts["a"] / counts["b"] < 3.6
+
+
+def test_the_circle_is_the_same_in_every_process() -> None:
+    balance, among = ConsistentHash(), servers("abcde")
+    balance.arrange(among)
+    assert turns(balance, among, 20) == "eceeabdedcdeeadacaaa"
+
+
+@pytest.mark.parametrize("name", BALANCES)
+def test_a_policy_does_the_same_again(name: str) -> None:
+    runs = []
+    for _ in range(2):
+        balance, among = BALANCES[name](Random(7)), servers("abcd", [1, 2, 3, 4])
+        balance.arrange(among)
+        runs.append(turns(balance, among, 50))
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("name", BALANCES)
+def test_asking_is_no_turn(name: str) -> None:
+    if name == "random_of_two":
+        pytest.skip("chance has no memory")
+    balance, among = BALANCES[name](Random(7)), servers("abcd")
+    balance.arrange(among)
+    first = balance.pick(among, "x")
+    assert all(balance.pick(among, "x") is first for _ in range(10))

@@ -1,0 +1,122 @@
+"""Pool: connections to an upstream's servers that nobody uses, kept for the next request.
+
+They are in a conversation of their own, where a server that says or ends something meanwhile is
+heard: such a connection is of no use, and closed. The one that was used last is used next, so that
+those that a quiet time does not need grow old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vio import VIO
+
+if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+    from vcproxy.upstream.server import Server
+    from vcproxy.upstream.terms import Pooling
+
+SWEEP = "SWEEP"
+"""Tag: some may have been idle for too long."""
+
+
+class Pool(Continuation):
+    """The idle connections of one upstream: each is in the `idle` of its server, too."""
+
+    __slots__ = ("_buffer", "_said", "_sweeping", "_terms", "servers")
+
+    def __init__(self, engine: Engine, terms: Pooling) -> None:
+        super().__init__(engine, Mutex())
+        self._terms = terms
+        self._buffer = engine.buffer()
+        self._said = self._buffer.reader()
+        self._sweeping = False
+        self.servers: dict[NetVConnection, Server] = {}
+        """Who each belongs to, the longest idle first."""
+
+    def give(self, server: Server, vc: NetVConnection) -> None:
+        """Keep a connection, or close it: an old one, or where there are enough.
+
+        The mutex of its conversation is held.
+        """
+        terms, now, outgoing = self._terms, self.engine.now, vc.outgoing
+        assert outgoing is not None, f"{vc.name} is no connection to a server"
+        old = terms.age and now - outgoing.asked_at >= terms.age
+        if old or vc.error is not None or len(server.idle) >= terms.idle:
+            vc.do_io_close()
+            return
+        vc.rest()
+        vc.do_io_read(self, None, self._buffer)
+        server.idle[vc] = now
+        self.servers[vc] = server
+        if not self._sweeping:
+            self._sweep_at(now + terms.idle_time)
+
+    def take(self, server: Server, cont: Continuation) -> NetVConnection | None:
+        """Give out the connection to a server that was used last, if there is one that is sound.
+
+        It goes over to the conversation of `cont`, with nothing going on.
+        """
+        mutex, engine, idle = self.mutex, self.engine, server.idle
+        if not mutex.try_acquire(engine):
+            return None  # a new connection is no worse than waiting for it
+        found = None
+        while idle and found is None:
+            vc, _ = idle.popitem()
+            del self.servers[vc]
+            vio = vc.read_vio
+            if vio is not None and vio.live and not vio.over and not vio.ndone:
+                vc.rest()
+                vc.join(cont.mutex)
+                found = vc
+            else:  # the server has spoken or ended: that is on its way to us
+                vc.do_io_close()
+        mutex.release(engine)
+        return found
+
+    def drop(self, server: Server, most: int | None = None) -> None:
+        """Close a server's idle connections, the longest idle first: all, or so many."""
+        if not self.mutex.try_acquire(self.engine):
+            self.mutex.park(self.engine, lambda: self.drop(server, most))
+            return
+        for vc in list(server.idle)[:most]:
+            self._close(vc)
+        self.mutex.release(self.engine)
+
+    def drain(self) -> None:
+        """The proxy is about to stop: nothing is kept for a next request."""
+        for server in dict.fromkeys(self.servers.values()):
+            self.drop(server)
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Close those that are of no use any more."""
+        if isinstance(data, VIO):
+            self._said.consume(self._said.avail)
+            assert isinstance(data.vc, NetVConnection)
+            self._close(data.vc)
+        else:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        self._sweeping = False
+        while self.servers:
+            vc, server = next(iter(self.servers.items()))
+            until = server.idle[vc] + self._terms.idle_time
+            if until > self.engine.now:
+                self._sweep_at(until)
+                return
+            self._close(vc)
+
+    def _sweep_at(self, when: float) -> None:
+        self._sweeping = True
+        self.engine.schedule_at(when, self, SWEEP, None)
+
+    def _close(self, vc: NetVConnection) -> None:
+        server = self.servers.pop(vc, None)
+        if server is not None:
+            del server.idle[vc]
+            vc.do_io_close()

@@ -1,0 +1,65 @@
+"""Terms: what a configuration says of an upstream, beside its servers. Times are in seconds.
+
+The names are those of the keys in the file, which say more (see vcproxy.config.schema); as they
+stand here nothing is limited, checked or kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Queueing:
+    """How those wait for whom no server has room."""
+
+    size: int = 1024
+    timeout: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """Which connections are kept for the next request."""
+
+    idle: int = 0
+    idle_time: float = 30.0
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """How servers are asked whether they are well."""
+
+    kind: Literal["tcp", "tls", "http"] = "tcp"
+    path: str = "/"
+    host: str = ""
+    status: tuple[int, ...] = ()
+    interval: float = 5.0
+    timeout: float = 2.0
+    rise: int = 2
+    fall: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ejecting:
+    """When a server is left alone for what it does to clients."""
+
+    failures: int = 0
+    time: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """All of it."""
+
+    balance: str = "round_robin"
+    hash_by: str = "client"
+    max_connections: int = 0
+    queue: Queueing = Queueing()
+    pool: Pooling = Pooling()
+    check: Checking | None = None
+    eject: Ejecting = Ejecting()
+    slow_start: float = 0.0
+    resolve: float = 0.0
+    retries: int = 3

@@ -1,0 +1,230 @@
+"""Upstream: servers that do the same work, and who of them gets what.
+
+There is one for each [upstream.NAME] and engine; the sessions of all listeners share it, and it
+runs on that engine's thread only. Connections are counted from asking to the closing of the
+descriptor, so that room comes back whatever has become of the session that wanted it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.event import Event
+from vcproxy.upstream.pool import Pool
+from vcproxy.upstream.queue import Queue, Wanted
+from vcproxy.upstream.roster import Roster
+from vcproxy.upstream.terms import Terms
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.upstream.server import Server
+
+
+class NoServer(ConnectionError):
+    """No server is up, or none that was not tried."""
+
+
+class Upstream:
+    """Servers that do the same work.
+
+    Args:
+        engine: whose connections these are.
+        name: what logs call it.
+        servers: at least one; they are its own.
+        terms: how they are balanced, limited, checked and kept busy.
+    """
+
+    __slots__ = ("_at", "_open", "_roster", "engine", "name", "pool", "queue", "terms")
+
+    def __init__(
+        self, engine: Engine, name: str, servers: Iterable[Server], terms: Terms | None = None
+    ) -> None:
+        self.engine = engine
+        self.name = name
+        self.terms = terms = terms or Terms()
+        self.pool = Pool(engine, terms.pool)
+        self.queue = Queue(engine, terms.queue)
+        self._roster = Roster(
+            engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
+        )
+        self._at: dict[NetVConnection, Server] = {}
+        self._open = True
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name} {len(self._roster.up)} of {len(self.servers)} up>"
+
+    @property
+    def servers(self) -> Sequence[Server]:
+        """All that are in use, up or not."""
+        return self._roster.all
+
+    # -- connections -------------------------------------------------------------------------
+
+    def connect(
+        self,
+        cont: Continuation,
+        *,
+        key: str | None = None,
+        client: str = "",
+        tried: Collection[Server] = (),
+        timeout: float = 0.0,
+    ) -> NetVConnection:
+        """Connect to the server whose turn it is, when one has room: see Engine.connect.
+
+        Where none has any it waits in the queue. ERROR tells of NoServer, QueueFull, QueueTimeout,
+        or of what befell the connection. `timeout` is for connecting only, in seconds.
+
+        `key` says what belongs to one server, where that matters; the `client`'s address, if left
+        out. Servers that were `tried` are passed over.
+        """
+        outgoing = self.engine.ask(cont, self.name)
+        outgoing.keeper = self
+        wanted = Wanted(outgoing, key or client, tried, timeout)
+        if not self._admit(wanted):
+            servers = self._eligible(tried)
+            if servers:
+                self._make_room(servers)
+                self.queue.join(wanted)
+            else:
+                why = "all that are up were tried" if tried else "none of its servers is up"
+                outgoing.vc.fail(NoServer(why))
+        return outgoing.vc
+
+    def take(
+        self,
+        cont: Continuation,
+        *,
+        key: str | None = None,
+        client: str = "",
+        tried: Collection[Server] = (),
+    ) -> NetVConnection | None:
+        """Take an idle connection to the server whose turn it is; None: there is none to it.
+
+        It is in the conversation of `cont`, with nothing going on. See `connect`.
+        """
+        servers = self._eligible(tried)
+        most = self.terms.max_connections
+        if most:
+            servers = [each for each in servers if each.idle or each.connections < most]
+        if not servers:
+            return None
+        server = self._roster.pick(servers, key or client)
+        if not server.idle:
+            return None
+        vc = self.pool.take(server, cont)
+        if vc is not None:
+            self._roster.picked(server, servers)
+        return vc
+
+    def give(self, vc: NetVConnection) -> None:
+        """Give back a connection that is as good as new: it is kept for the next, or closed.
+
+        Its mutex is held. Whoever waits in the queue gets the room of it.
+        """
+        server = self._at.get(vc)
+        if server is None or vc.closed:
+            return
+        if self._open and not self.queue.waiting and server in self.servers:
+            self.pool.give(server, vc)
+        else:
+            vc.do_io_close()
+
+    def server_of(self, vc: NetVConnection) -> Server | None:
+        """Whose connection that is; None: it waits for one, or is gone."""
+        return self._at.get(vc)
+
+    def another(self, tried: Collection[Server]) -> bool:
+        """Whether one more may be tried where these have failed."""
+        return len(tried) <= self.terms.retries and bool(self._eligible(tried))
+
+    # -- how servers fare --------------------------------------------------------------------
+
+    def succeeded(self, vc: NetVConnection) -> None:
+        """A request was answered as it should be."""
+        server = self._at.get(vc)
+        if server is not None:
+            server.failures = 0
+
+    def failed(self, vc: NetVConnection, why: object) -> None:
+        """A request was not: several in a row eject the server. Connections that could not be made
+        are counted without that.
+        """
+        server = self._at.get(vc)
+        if server is not None:
+            server.failures += 1
+            self._roster.fails(server, server.failures, "requests", why)
+
+    def trust(self, tls: object) -> None:
+        """Have what drivers need for TLS be another thing from now on, where it is spoken."""
+        self._roster.trust(tls)
+
+    def close(self) -> None:
+        """Keep and watch nothing any more. What is in use lives on, and may still connect."""
+        self._open = False
+        self._roster.close()
+        for server in self.servers:
+            self.pool.drop(server)
+
+    # -- what the engine calls ---------------------------------------------------------------
+
+    def told(self, vc: NetVConnection, event: Event) -> None:
+        """See Keeper."""
+        server = self._at.get(vc)
+        if server is None:
+            return
+        if event is Event.CONNECTED:
+            server.refusals = 0
+        else:
+            server.refusals += 1
+            self._roster.fails(server, server.refusals, "connections", vc.error)
+
+    def went(self, vc: NetVConnection) -> None:
+        """See Keeper: there is room."""
+        server = self._at.pop(vc, None)
+        if server is None:
+            self.queue.leave(vc)
+            return
+        server.connections -= 1
+        server.idle.pop(vc, None)
+        self._serve_queue()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
+        return [each for each in self._roster.up if each not in tried] if tried else self._roster.up
+
+    def _serve_queue(self) -> None:
+        if self.queue.waiting:
+            self.queue.serve(self._has_room, self._admit)
+
+    def _has_room(self) -> bool:
+        most = self.terms.max_connections
+        return any(not most or server.connections < most for server in self._roster.up)
+
+    def _admit(self, wanted: Wanted) -> bool:
+        """Connect to a server that has room, if there is one."""
+        outgoing = wanted.outgoing
+        if outgoing.vc.closed:  # who wanted it has left the queue, and that is not known here yet
+            return True
+        servers = self._eligible(wanted.tried)
+        most = self.terms.max_connections
+        if most:
+            servers = [server for server in servers if server.connections < most]
+        if not servers:
+            return False
+        server = self._roster.pick(servers, wanted.key)
+        self._roster.picked(server, servers)
+        server.connections += 1
+        self._at[outgoing.vc] = server
+        outgoing.go(server.address, tls=server.tls, server_name=server.host, timeout=wanted.timeout)
+        return True
+
+    def _make_room(self, servers: Sequence[Server]) -> None:
+        """Close an idle connection: somebody wants one, and may not have that."""
+        for server in servers:
+            if server.idle:
+                self.pool.drop(server, 1)
+                return
