@@ -45,6 +45,7 @@ class OneWayTunnel(Machine):
         reader: a place in a buffer that has been read into already: the tunnel begins with what
             lies before it and goes on with that buffer. Those bytes count as taken, also towards
             `nbytes`, and may not be more than that.
+        opening: said to the sink before all that the source brings; not counted as taken.
         transform: changes the bytes on their way. Between VCs that are whole it is fed one
             message at a time, and what it makes of one is one.
         watch: read the sink too, only to see it end; what it sends is dropped. (A TwoWayTunnel
@@ -84,6 +85,7 @@ class OneWayTunnel(Machine):
         *,
         nbytes: int | None = None,
         reader: Reader | None = None,
+        opening: bytes = b"",
         transform: Transform | None = None,
         watch: bool = True,
         water_mark: int | None = None,
@@ -103,11 +105,18 @@ class OneWayTunnel(Machine):
         self._input: Reader = reader or buffer.reader()
         self._writer: IOBuffer | None = None
         self._output = self._input
+        source.mutex.require("a tunnel")
+        ahead = self._input.avail
         if transform is not None:
             self._writer = self.engine.buffer(water_mark, whole=whole)
             self._output = self._writer.reader()
-        source.mutex.require("a tunnel")
-        ahead = self._input.avail
+            self._writer.write(opening)
+        elif opening:
+            opening += self._input.read()
+            self._input.close()
+            buffer = self.engine.buffer(water_mark, whole=whole)
+            self._input = self._output = buffer.reader()
+            buffer.write(opening)
         assert nbytes is None or ahead <= nbytes, f"{name}: {ahead} bytes lie before {nbytes=}"
         self.source = source.do_io_read(self, nbytes, buffer)
         self.source.ndone = ahead

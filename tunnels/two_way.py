@@ -48,6 +48,7 @@ class TwoWayTunnel(Machine):
 
     Args:
         request: a place in a buffer that the client has been read into already.
+        openings: what is said before all else, to the server and to the client.
         upward: transforms what goes to the server.
         downward: transforms what goes to the client.
     """
@@ -70,6 +71,7 @@ class TwoWayTunnel(Machine):
         *,
         half_close: bool = True,
         request: Reader | None = None,
+        openings: tuple[bytes, bytes] = (b"", b""),
         upward: Transform | None = None,
         downward: Transform | None = None,
         water_mark: int | None = None,
@@ -83,6 +85,7 @@ class TwoWayTunnel(Machine):
             client,
             server,
             reader=request,
+            opening=openings[0],
             transform=upward,
             water_mark=water_mark,
             name=f"{self.name} up",
@@ -90,6 +93,7 @@ class TwoWayTunnel(Machine):
         self.down = self.way_down(
             server,
             client,
+            opening=openings[1],
             transform=downward,
             water_mark=water_mark,
             name=f"{self.name} down",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from vcproxy.business.program import Program
+from vcproxy.business.program import Program, Signal
 from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.upstream.pool import Pool
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.terms import Checking, Ejecting, Pooling, Queueing, Terms
 from vcproxy.upstream.upstream import Upstream
@@ -86,11 +88,16 @@ class Listeners:
             self._host.unlisten(listener)
 
     def signalled(self, signal: Signal) -> None:
-        """The proxy is about to end: programs hear of it, and no connection is kept for later."""
+        """The proxy is about to end: programs hear of it, and sessions that it will drain; no
+        connection is kept for later."""
         self.programs.tell(signal)
         for _, upstreams in self._upstreams.values():
             for engine, upstream in upstreams.items():
                 engine.inbox.post(upstream.close)
+        for listener in self._named.values():
+            listener.closing = True
+        for engine in self._engines:
+            engine.inbox.post(partial(_drain, engine))
 
     def apply(self, configuration: Configuration) -> None:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
@@ -186,38 +193,60 @@ class Listeners:
         """Give a listener what its entry says, and those of its plugin's options the same."""
         timeouts = entry.timeouts
         own = self._listener(entry.name)
-        services = {
-            engine: Service(
+        services: dict[Engine, Service] = {}
+        for engine in self._engines:
+            upstreams = {
+                name: self._upstreams[name][1][engine]
+                for name in (entry.upstream, *plugin.upstreams.values())
+                if name is not None
+            }
+            services[engine] = Service(
                 name=entry.name,
                 bound=tuple(real for owner, _, real in self._bound.values() if owner is own),
                 options=plugin.options,
-                upstream=self._upstreams[entry.upstream][1][engine] if entry.upstream else None,
+                upstream=upstreams.get(entry.upstream or ""),
+                upstreams=upstreams,
+                filters=tuple((each.cls, each.options) for each in plugin.filters),
                 connect_tls=keys.connect_tls,
                 connect_s=timeouts.connect,
                 inactivity_s=timeouts.inactivity,
                 active_s=timeouts.active,
                 half_close=entry.half_close,
             )
-            for engine in self._engines
-        }
-        accept = self._acceptor(plugin.cls, services)
+        accept, refuse = self._acceptors(plugin.cls, services)
         for listener in (own, *(self._listener(_part(entry, option)) for option in plugin.binds)):
             listener.acceptor = accept
+            listener.refuser = refuse
             listener.pinned = issubclass(plugin.cls, Program)
             listener.tls = keys.tls
             listener.handshake_s = timeouts.handshake
             listener.max_connections = entry.limits.max_connections
+            listener.max_per_client = entry.limits.max_per_client
             listener.resume()
 
-    def _acceptor(self, plugin: type, services: dict[Engine, Service]) -> Acceptor:
+    def _acceptors(
+        self, plugin: type, services: dict[Engine, Service]
+    ) -> tuple[Acceptor, Acceptor]:
+        """Who takes clients, and who turns away those that are too many."""
         if issubclass(plugin, Program):
-            return self.programs.acceptor(plugin, services[self._first])
+            return self.programs.acceptor(plugin, services[self._first]), NetVConnection.do_io_close
         assert issubclass(plugin, Session)
 
         def accept(client: NetVConnection) -> None:
             plugin(client, services[client.engine]).start()
 
-        return accept
+        def refuse(client: NetVConnection) -> None:
+            plugin.refuse(client, services[client.engine])
+
+        return accept, refuse
+
+
+def _drain(engine: Engine) -> None:
+    """Tell the sessions of an engine, and the pools of servers' connections."""
+    told = [vc.read_vio.cont for vc in engine.vcs if vc.read_vio is not None]
+    for cont in dict.fromkeys(told):
+        if isinstance(cont, Session | Pool):
+            cont.drain()
 
 
 def _binds(entry: schema.Listener, plugin: Plugin) -> Iterator[tuple[str, Address]]:

@@ -12,7 +12,7 @@ from vcproxy.config.problem import ConfigError
 PLUGINS = """\
 from dataclasses import dataclass, field
 
-from vcproxy.config.schema import Duration, Endpoint, FilePath, Size, Target, UpstreamTls
+from vcproxy.config.schema import Duration, Endpoint, FilePath, Filters, Size, Target, UpstreamTls
 
 
 class _Session:
@@ -67,6 +67,31 @@ class Lost(_Session):
 
 class Packets(_Session):
     datagrams = True
+
+
+@dataclass
+class _Ways:
+    servers: tuple[str, ...] = ()
+    filters: Filters = ()
+
+
+class Router(_Session):
+    Options = _Ways
+
+    @classmethod
+    def upstreams(cls, options):
+        return {("servers", index): name or None for index, name in enumerate(options.servers)}
+
+
+@dataclass
+class _Ink:
+    colour: str
+    width: Size = 1
+
+
+class Stamp:
+    Options = _Ink
+    vcproxy_filter = True
 
 
 class Innocent:

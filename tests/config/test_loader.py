@@ -128,7 +128,7 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
     tree = tomllib.loads(effective(accepted(FULL)))
     web, ears = tree["listener"]
     assert web["options"]["every"] == "1500ms"
-    assert ears["limits"] == {"max_connections": 1000}
+    assert ears["limits"] == {"max_connections": 1000, "max_per_client": 0}
     assert ears["timeouts"] == {
         "handshake": "10s",
         "connect": "5s",
@@ -258,3 +258,30 @@ def test_a_sound_file_needs_no_module_of_the_error_path(folder: Path, accepted: 
     )
     run = [sys.executable, "-c", program, str(file)]
     assert subprocess.check_output(run, text=True) == "set()\n"
+
+
+def test_upstreams_and_filters_that_options_name(accepted: Accept) -> None:
+    configuration = accepted("""\
+[[listener]]
+name = "ways"
+bind = "tcp://127.0.0.1:0"
+plugin = "own.py:Router"
+upstream = "a"
+
+[listener.options]
+servers = ["", "b"]
+filters = [{ plugin = "own.py:Stamp", options = { colour = "red" } }]
+
+[upstream.a]
+servers = ["tcp://127.0.0.1:1"]
+
+[upstream.b]
+servers = ["tcp://127.0.0.1:2"]
+""")
+    plugin = configuration.plugins["ways"]
+    assert plugin.upstreams == {("servers", 0): None, ("servers", 1): "b"}
+    (stamp,) = plugin.filters
+    assert (stamp.cls.__name__, str(stamp.options)) == ("Stamp", "_Ink(colour='red', width=1)")
+    (table,) = tomllib.loads(effective(configuration))["listener"][0]["options"]["filters"]
+    assert table["options"] == {"colour": "red", "width": "1B"}
+    assert table["plugin"].removesuffix(":Stamp") in configuration.sources

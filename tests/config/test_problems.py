@@ -166,6 +166,54 @@ bind = "stdio:"
         SOUND + 'upstream = "db1"\n[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
         'proxy.toml:5:1: listener.web.upstream: there is no [upstream.db1]; did you mean "db"?',
     ),
+    "upstreams that the options name": (
+        SOUND.replace("Either", "Router")
+        + 'options = { servers = ["db", "dbs", "", "ntp"] }\n'
+        + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n'
+        + '[upstream.ntp]\nservers = ["udp://127.0.0.1:1"]\n',
+        "proxy.toml:3:1: listener.web.bind: a stream would come here, and the server "
+        "udp://127.0.0.1:1 takes datagrams: have both udp://, or neither",
+        "proxy.toml:5:30: listener.web.options.servers.1: there is no [upstream.dbs]; "
+        'did you mean "db"?',
+        "proxy.toml:5:37: listener.web.options.servers.2: is missing, and so is the listener's "
+        "upstream, which would be taken",
+    ),
+    "filters": (
+        SOUND.replace("Either", "Router")
+        + """\
+[listener.options]
+filters = [
+    "own.py:Stmp",
+    "own.py:Innocent",
+    "own.py:Stamp",
+    { plugin = "own.py:Stamp", options = { color = "red", width = 2 } },
+    { plugni = "own.py:Stamp" },
+]
+""",
+        "proxy.toml:11:7: listener.web.options.filters.4.plugni: unknown key; "
+        'did you mean "plugin"?',
+    ),
+    "filters' own mistakes": (
+        SOUND.replace("Either", "Router")
+        + """\
+[listener.options]
+filters = [
+    "own.py:Stmp",
+    "own.py:Either",
+    "own.py:Stamp",
+    { plugin = "own.py:Stamp", options = { color = "red", width = 2 } },
+]
+""",
+        "proxy.toml:7:5: listener.web.options.filters.0.plugin: own.py has no class Stmp; "
+        'did you mean "Stamp"?',
+        "proxy.toml:8:5: listener.web.options.filters.1.plugin: Either in own.py is not a plugin: "
+        "it must be a Filter",
+        "proxy.toml:9:5: listener.web.options.filters.2.options.colour: is missing",
+        "proxy.toml:10:44: listener.web.options.filters.3.options.color: unknown key; "
+        'did you mean "colour"?',
+        "proxy.toml:10:59: listener.web.options.filters.3.options.width: must be a size in "
+        'quotes, as "64KiB"',
+    ),
     "no upstream at all": (
         SOUND + 'upstream = "db"\n',
         "proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]",

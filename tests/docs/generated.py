@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import tomli_w
 from pydantic import TypeAdapter
@@ -165,28 +166,58 @@ def _plugin(name: str) -> str:
     options = options_type(plugin)
     if options is None:
         return f"## {name}\n\n{_sentence(about)} It has no options.\n"
-    meanings = docstrings(options)
     try:
         defaults = read_options(plugin, {}, ROOT)[1]
     except OptionsError:  # some are required
         defaults = {}
-    rows = "".join(
-        f"| `{key}` | {_default(of, defaults.get(key))} | {meanings.get(key, '')} |\n"
-        for key, of in TypeAdapter(options).json_schema(mode="serialization")["properties"].items()
+    document = TypeAdapter(options).json_schema(mode="serialization")
+    parts = [f"## {name}\n\n{_sentence(about)}\n\n{_table(options, document, defaults)}"]
+    tables = _tables(options, document)
+    for table in dict.fromkeys(tables.values()):
+        paths = " and ".join(f"`{path}`" for path, of in tables.items() if of is table)
+        rows = _table(table, document["$defs"][table.__name__], {})
+        parts.append(f"{paths}: {inspect.getdoc(table)}\n\n{rows}")
+    return "\n".join(parts)
+
+
+def _table(options: type, schema: dict[str, Any], defaults: dict[str, object]) -> str:
+    """A row for each option, by the JSON schema of its class."""
+    meanings, needed = docstrings(options), schema.get("required", ())
+    rows = (
+        f"| `{key}` | {_default(of, defaults.get(key)) or 'required' * (key in needed)} "
+        f"| {meanings.get(key, '')} |\n"
+        for key, of in schema["properties"].items()
     )
-    return (
-        f"## {name}\n\n{_sentence(about)}\n\n| option | default | meaning |\n|---|---|---|\n{rows}"
-    )
+    return f"| option | default | meaning |\n|---|---|---|\n{''.join(rows)}"
+
+
+def _tables(options: type, document: dict[str, Any], path: str = "") -> dict[str, type]:
+    """The tables within options, by their paths."""
+    found: dict[str, type] = {}
+    for key, hint in get_type_hints(options).items():
+        for part in _parts(hint):
+            if part.__name__ in document.get("$defs", ()):
+                found[f"{path}{key}"] = part
+                found |= _tables(part, document, f"{path}{key}.")
+    return found
+
+
+def _parts(hint: Any) -> Iterator[type]:
+    """The classes that a type is made of."""
+    if isinstance(hint, type) and not get_args(hint):
+        yield hint
+    for inner in get_args(hint):
+        yield from _parts(inner)
 
 
 def _sentence(about: str) -> str:
-    words = about.partition(": ")[2]
-    return words[0].upper() + " ".join(words[1:].split())
+    words = " ".join(about.partition(": ")[2].split())
+    return words[0].upper() + words[1:]
 
 
 def _default(of: dict[str, object], default: object) -> str:
     default = of.get("default") if default is None else default
-    return "" if default is None else f"`{_toml(default)}`"
+    return "" if default in (None, {}) else f"`{_toml(default)}`"
 
 
 def _toml(value: object) -> str:

@@ -161,7 +161,7 @@ def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
 
 def test_the_mistake_in_the_readme_is_told_so(desk: Path) -> None:
     file = desk / "proxy.toml"
-    file.write_text(CONF.read_text().replace("\nservers =", "\nserver ="))
+    file.write_text(CONF.read_text().replace("\nservers =", "\nserver =", 1))
     with pytest.raises(ConfigError) as caught:
         load(file)
     shown = str(caught.value).replace(str(file), "conf/proxy.toml")

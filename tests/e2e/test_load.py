@@ -89,6 +89,33 @@ def test_a_flood_waits_in_the_backlog_and_is_served_in_the_end(
         client.close()
 
 
+@pytest.mark.parametrize("net_threads", [1, 3])
+def test_one_client_has_so_many_connections_and_no_more(proxy: Starter, net_threads: int) -> None:
+    running = proxy(
+        f"[proxy]\nnet_threads = {net_threads}\n" + ECHO + "limits = { max_per_client = 2 }\n"
+    )
+    kept = [running.connect("echo") for _ in range(2)]
+    for client in kept:
+        echoes(client, b"welcome")
+    for _ in range(5):
+        with running.connect("echo") as client:
+            assert client.recv(1) == b""
+    running.wait_for("WARNING echo: 127.0.0.1 has 2 connections: more are refused")
+    for client in kept:
+        client.close()
+
+    def served() -> bool:
+        """Whether the proxy has seen that they are gone."""
+        with running.connect("echo") as client:
+            try:
+                client.sendall(b"again")
+                return client.recv(5) == b"again"
+            except ConnectionError:
+                return False
+
+    eventually(served, "there is room again")
+
+
 def test_without_descriptors_it_warns_and_goes_on(proxy: Starter) -> None:
     running = proxy(ECHO, wrapper=("prlimit", "--nofile=40:40"))
     clients = [running.connect("echo") for _ in range(60)]

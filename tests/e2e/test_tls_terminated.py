@@ -141,6 +141,14 @@ def test_a_stalled_handshake_is_closed_at_its_deadline(
     running.wait_for("no TLS handshake in time", times=2)
 
 
+def test_a_client_in_excess_has_no_handshake(proxy: Starter, certificates: Certificates) -> None:
+    running = proxy(echo(certificates, listener="limits = { max_per_client = 1 }"))
+    stalled = running.connect("echo")
+    with running.connect("echo") as refused:
+        assert refused.recv(1) == b""
+    stalled.close()
+
+
 def test_who_leaves_during_the_handshake_leaves_nothing(
     proxy: Starter, certificates: Certificates
 ) -> None:

@@ -89,6 +89,54 @@ def test_it_admits_so_many_and_resumes_when_one_is_gone(world: World) -> None:
     assert listener.admits()
 
 
+def test_a_client_has_so_many_connections_and_more_are_refused(world: World) -> None:
+    listener, ears = listening(world, max_per_client=2)
+    refused: list[NetVConnection] = []
+    listener.refuser = refused.append
+    here = [world.accept(listener, f"192.0.2.1:{port}")[0] for port in (1, 2, 3, 4)]
+    there, _ = world.accept(listener, "[2001:db8::1]:1")
+    nowhere = [world.accept(listener, "unix")[0] for _ in range(3)]
+    world.settle()
+    assert [ear.data for ear in ears] == [[vc] for vc in (*here[:2], there, *nowhere)]
+    assert refused == here[2:]
+    assert world.log == ["warning: db: 192.0.2.1 has 2 connections: more are refused"]
+
+
+def test_who_was_refused_takes_no_place(world: World) -> None:
+    listener, ears = listening(world, max_per_client=1)
+    first, _ = world.accept(listener, "192.0.2.1:1")
+    second, _ = world.accept(listener, "192.0.2.1:2")
+    world.settle()
+    assert second.closed
+    assert len(ears) == 1
+    with first.mutex.hold(world.engine):
+        first.do_io_close()
+    world.settle()
+    world.accept(listener, "192.0.2.1:3")
+    world.settle()
+    assert len(ears) == 2
+    assert listener.open == 1
+
+
+def test_who_is_refused_has_no_handshake(world: World) -> None:
+    listener, ears = listening(world, max_per_client=1)
+    waiting, _ = world.accept(listener, "192.0.2.1:1", secure=True)
+    refused, _ = world.accept(listener, "192.0.2.1:2", secure=True)
+    assert (waiting.closed, refused.closed) == (False, True)
+    waiting.established()
+    world.settle()
+    assert [ear.data for ear in ears] == [[waiting]]
+
+
+def test_those_who_were_there_count_once_there_is_a_limit(world: World) -> None:
+    listener, _ = listening(world)
+    world.accept(listener, "192.0.2.1:1")
+    listener.max_per_client = 1
+    vc, _ = world.accept(listener, "192.0.2.1:2")
+    world.settle()
+    assert vc.closed
+
+
 def test_one_that_goes_while_they_are_counted_is_not_missed(world: World) -> None:
     class Meanwhile(int):
         """A limit; while it is compared with, another net thread's connection goes."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vcproxy.engine.address import Address
 from vcproxy.upstream.upstream import Upstream
@@ -23,7 +24,11 @@ class Service:
     options: object = None
     """The plugin's own `Options`, or None if it has none."""
     upstream: Upstream | None = None
-    """Where its servers are; all listeners of this engine that name it share it."""
+    """The listener's."""
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    """By their names: the listener's, and those that the options name."""
+    filters: tuple[tuple[type[Any], object], ...] = ()
+    """The filters that the options name, in their order: each one's class, and its own options."""
     connect_tls: object = None
     """What a driver needs to speak TLS to the addresses that the options name; None if none of
     them is tls://."""

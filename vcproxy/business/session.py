@@ -18,6 +18,7 @@ from vcproxy.upstream.attempts import Attempts
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
+    from vcproxy.config.place import KeyPath
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
@@ -65,6 +66,25 @@ class Session(Machine):
         UpstreamTls, says whom to trust. To be overridden.
         """
         return {}
+
+    @classmethod
+    def upstreams(cls, options: Any) -> Mapping[KeyPath, str | None]:
+        """Return the upstreams that the options name, by the path of each name in the options.
+
+        They are in `service.upstreams`. None: the listener's upstream is meant, and must be there.
+        To be overridden.
+        """
+        return {}
+
+    @classmethod
+    def refuse(cls, client: NetVConnection, service: Service) -> None:
+        """Turn away one more client of an address that has `limits.max_per_client` connections:
+        close it. To be overridden, where there is a way to say why."""
+        client.do_io_close()
+
+    def drain(self) -> None:
+        """The proxy is about to stop, and waits for a time: end what may be ended. To be
+        overridden; as it is, the session goes on."""
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
@@ -144,7 +164,7 @@ class Session(Machine):
     @property
     def client_address(self) -> str:
         """The client's IP address; empty where it has none, as on a Unix socket."""
-        return self.client.peer.rpartition(":")[0].strip("[]")
+        return self.client.peer_address
 
     def answer(self, data: bytes) -> None:
         """Say something to the client, as it stands, while no tunnel has it."""

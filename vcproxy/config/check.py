@@ -25,7 +25,7 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
             'name = "main", bind = "tcp://127.0.0.1:8080" and plugin = "echo"',
         )
     yield from _names(settings, plugins)
-    yield from _references(settings)
+    yield from _references(settings, plugins)
     yield from _entrances(settings, plugins)
     yield from _addresses(settings, plugins)
     yield from _kinds(settings, plugins)
@@ -76,15 +76,30 @@ def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
             yield Fault(path, "another listener's options listen under this name")
 
 
-def _references(settings: Settings) -> Iterator[Fault]:
+def _references(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     for index, listener in enumerate(settings.listener):
-        if listener.upstream is not None and listener.upstream not in settings.upstream:
-            hint = did_you_mean(listener.upstream, list(settings.upstream))
-            yield Fault(
-                ("listener", index, "upstream"),
-                f"there is no [upstream.{listener.upstream}]{hint}",
-                because=(("upstream",),),
-            )
+        own: KeyPath = ("listener", index, "upstream")
+        for path, name in _named(index, listener, plugins):
+            if name is None:
+                message = "is missing, and so is the listener's upstream, which would be taken"
+                yield Fault(path, message, because=(own,))
+            elif name not in settings.upstream:
+                hint = did_you_mean(name, list(settings.upstream))
+                message = f"there is no [upstream.{name}]{hint}"
+                yield Fault(path, message, because=(("upstream",),))
+
+
+def _named(
+    index: int, listener: Listener, plugins: Plugins
+) -> Iterator[tuple[KeyPath, str | None]]:
+    """Yield the upstreams that a listener names, and its plugin's options; None: a missing one."""
+    path: KeyPath = ("listener", index)
+    if listener.upstream is not None:
+        yield (*path, "upstream"), listener.upstream
+    if index in plugins:
+        for option, name in plugins[index].upstreams.items():
+            if name is not None or listener.upstream is None:
+                yield (*path, "options", *option), name
 
 
 def _entrances(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
@@ -128,8 +143,12 @@ def _addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
 def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     """Datagrams are for those who know them: a stream has no boundaries to keep."""
     for index, listener in enumerate(settings.listener):
-        upstream = settings.upstream.get(listener.upstream or "")
-        servers = upstream.addresses if upstream else ()
+        servers = [
+            (("upstream", name, "servers"), server)
+            for name in dict.fromkeys(name for _, name in _named(index, listener, plugins))
+            if name in settings.upstream
+            for server in settings.upstream[name].addresses
+        ]
         plugin = plugins[index].cls if index in plugins else None
         for path, address in _bound(index, listener, plugins):
             if address.whole and plugin is not None and not takes_datagrams(plugin):
@@ -139,14 +158,13 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                     "bind it to tcp://",
                     because=(("listener", index, "plugin"),),
                 )
-            other = [server for server in servers if server.whole != address.whole]
-            if other:
+            for place, other in [each for each in servers if each[1].whole != address.whole][:1]:
                 kinds = ("datagrams", "a stream") if address.whole else ("a stream", "datagrams")
                 yield Fault(
                     path,
-                    f"{kinds[0]} would come here, and the server {other[0]} takes {kinds[1]}: "
+                    f"{kinds[0]} would come here, and the server {other} takes {kinds[1]}: "
                     "have both udp://, or neither",
-                    because=(("upstream", listener.upstream or "", "servers"),),
+                    because=(place,),
                 )
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from vcproxy.config.check import check
-from vcproxy.config.options import OptionsError, read_options, with_places
+from vcproxy.config.options import OptionsError, read_filters, read_options, with_places
 from vcproxy.config.place import KeyPath, line_and_column
 from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
 from vcproxy.config.problem import ConfigError, Fault, Problem
@@ -142,7 +142,8 @@ def _plugins(
         refused += _wrong_upstream(plugin, listener, path)
         try:
             options, complete = read_options(plugin, listener.options, directory)
-            plugins[index] = with_places(plugin, options)
+            filters = read_filters(options, complete, shelf, directory)
+            plugins[index] = replace(with_places(plugin, options), filters=filters)
         except OptionsError as error:
             within = (*path, "options")
             refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]

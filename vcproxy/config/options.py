@@ -5,9 +5,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from vcproxy.config.plugin import Places, Plugin, failed, options_type
+from vcproxy.config.place import KeyPath
+from vcproxy.config.plugin import (
+    FILTERS,
+    Places,
+    Plugin,
+    PluginError,
+    Plugins,
+    Upstreams,
+    failed,
+    options_type,
+)
 from vcproxy.config.problem import Fault
-from vcproxy.config.schema import as_json
+from vcproxy.config.schema import Filter, as_json
 from vcproxy.engine.address import Address
 
 
@@ -71,6 +81,43 @@ def with_places(plugin: type, options: object) -> Plugin:
     try:
         ask = getattr(plugin, "needs_bind", None)
         needs_bind = ask(options) if ask is not None else None
-        return Plugin(plugin, options, places("binds"), places("connects"), needs_bind)
+        ask = getattr(plugin, "upstreams", None)
+        upstreams: Upstreams = ask(options) if ask is not None else {}
+        return Plugin(
+            plugin, options, places("binds"), places("connects"), needs_bind, dict(upstreams)
+        )
     except Exception as error:  # whatever an author's own code raises
         raise OptionsError(Fault((), str(failed(error)))) from None
+
+
+def read_filters(
+    options: object, complete: dict[str, object], shelf: Plugins, directory: Path
+) -> tuple[Plugin, ...]:
+    """Return what a plugin's option `filters` names, if it has one of the type Filters.
+
+    Their options are written out in the table `complete`, as the plugin's own are. Raises
+    OptionsError.
+    """
+    named = getattr(options, "filters", ())
+    if not (named and isinstance(named, tuple) and isinstance(named[0], Filter)):
+        return ()
+    found: list[Plugin] = []
+    tables: list[dict[str, object]] = []
+    faults: list[Fault] = []
+    for index, each in enumerate(named):
+        path: KeyPath = ("filters", index)
+        try:
+            cls = shelf.find(each.plugin, FILTERS)
+            own, table = read_options(cls, each.options, directory)
+        except PluginError as error:
+            faults.append(Fault((*path, "plugin"), str(error)))
+        except OptionsError as error:
+            path = (*path, "options")
+            faults += [Fault((*path, *fault.path), fault.message) for fault in error.faults]
+        else:
+            found.append(Plugin(cls, own))
+            tables.append({"plugin": each.plugin, "options": table})
+    if faults:
+        raise OptionsError(*faults)
+    complete["filters"] = tables
+    return tuple(found)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TypeGuard
 
 import vcproxy
+from vcproxy.config.place import KeyPath
 from vcproxy.config.problem import did_you_mean
 from vcproxy.config.schema import UpstreamTls, plugin_place
 from vcproxy.engine.address import Address
@@ -22,7 +23,29 @@ from vcproxy.engine.address import Address
 Places = Mapping[str, Sequence[Address]]
 """Addresses, by the option that names them."""
 
+Upstreams = Mapping[KeyPath, str | None]
+"""Names of upstreams, by the path in the options that names them; None: the listener's is meant."""
+
 BUNDLED = Path(vcproxy.__file__).parents[1] / "plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a class may be found as: how it is marked, and what that takes."""
+
+    mark: str
+    must_be: str
+
+    def has(self, thing: object) -> TypeGuard[type]:
+        """Whether a thing is a class of this kind."""
+        return isinstance(thing, type) and bool(getattr(thing, self.mark, False))
+
+
+LISTENERS = Kind("vcproxy_plugin", "a Session or a Program")
+"""What may serve a listener."""
+
+FILTERS = Kind("vcproxy_filter", "a Filter")
+"""What may be one of the `filters` of a plugin's options."""
 
 
 class PluginError(Exception):
@@ -31,7 +54,8 @@ class PluginError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """What serves a listener: a class, and its options (None if the class has no `Options`)."""
+    """What serves a listener, or filters for it: a class, and its options (None if the class has no
+    `Options`)."""
 
     cls: type
     options: object
@@ -41,6 +65,10 @@ class Plugin:
     """Where it connects to beside its upstream."""
     needs_bind: bool | None = None
     """True: its listener must have a `bind`; False: it must not; None: both are fine."""
+    upstreams: Upstreams = field(default_factory=dict)
+    """The upstreams that its options name."""
+    filters: "tuple[Plugin, ...]" = ()
+    """Those that its options name, in their order."""
 
     @property
     def tls(self) -> UpstreamTls:
@@ -66,29 +94,28 @@ class Plugins:
         self._recorded = recorded
         self._files: dict[Path, ModuleType] = {}
 
-    def find(self, spec: str) -> type:
+    def find(self, spec: str, kind: Kind = LISTENERS) -> type:
         """Return the class that "name", "package.module:Class" or "path/file.py:Class" names.
 
         Without ":Class", it is the one plugin that the module defines itself, names that begin
         with an underscore aside. Raises PluginError.
         """
-        found, place = self.named(spec), plugin_place(spec)
-        if not is_plugin(found):
+        found, place = self.named(spec, kind), plugin_place(spec)
+        if not kind.has(found):
             name = spec[len(place) + 1 :]
-            must = "it must be a Session or a Program"
-            raise PluginError(f"{name} in {place} is not a plugin: {must}")
+            raise PluginError(f"{name} in {place} is not a plugin: it must be {kind.must_be}")
         return found
 
-    def named(self, spec: str) -> object:
+    def named(self, spec: str, kind: Kind = LISTENERS) -> object:
         """Return what a plugin is looked for under, whatever it is. Raises PluginError."""
         place = plugin_place(spec)
         module = self._module(place, bundled=place == spec and "." not in place)
         if place == spec:
-            return _only_plugin(module, place)
+            return _only_plugin(module, place, kind)
         name = spec[len(place) + 1 :]
         found: object = getattr(module, name, None)
         if found is None:
-            classes = [key for key, value in vars(module).items() if is_plugin(value)]
+            classes = [key for key, value in vars(module).items() if kind.has(value)]
             raise PluginError(f"{place} has no class {name}{did_you_mean(name, classes)}")
         return found
 
@@ -140,11 +167,6 @@ class Plugins:
         return self._files[path]
 
 
-def is_plugin(thing: object) -> TypeGuard[type]:
-    """Whether a thing is a class that may serve a listener: a Session or a Program."""
-    return isinstance(thing, type) and bool(getattr(thing, "vcproxy_plugin", False))
-
-
 def options_type(plugin: type) -> type | None:
     """Return a plugin's `Options`, a dataclass or pydantic model, if it has any."""
     found: type | None = getattr(plugin, "Options", None)
@@ -166,11 +188,11 @@ def _bundled_names() -> list[str]:
     return [p.stem for p in BUNDLED.glob("*") if p.suffix == ".py" or (p / "__init__.py").is_file()]
 
 
-def _only_plugin(module: ModuleType, place: str) -> type:
+def _only_plugin(module: ModuleType, place: str, kind: Kind) -> type:
     own = {
         name: value
         for name, value in vars(module).items()
-        if is_plugin(value)
+        if kind.has(value)
         and f"{value.__module__}.".startswith(f"{module.__name__}.")
         and not name.startswith("_")
     }
@@ -178,9 +200,7 @@ def _only_plugin(module: ModuleType, place: str) -> type:
         case [name]:
             return own[name]
         case []:
-            raise PluginError(
-                f"{place} defines no plugin: no class in it is a Session or a Program"
-            )
+            raise PluginError(f"{place} defines no plugin: no class in it is {kind.must_be}")
         case names:
             raise PluginError(
                 f'{place} defines {", ".join(names)}: say which, as "{place}:{names[0]}"'

@@ -115,6 +115,10 @@ def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+def _as_filter(value: object) -> object:
+    return {"plugin": value} if isinstance(value, str) else value
+
+
 def _plugin(value: str, info: ValidationInfo) -> str:
     if not plugin_place(value).endswith(".py"):
         return value
@@ -180,10 +184,29 @@ Target = Annotated[Endpoint, AfterValidator(_server)]
 """An address that can be connected to. Authors may use it in their plugin's Options."""
 
 
+PluginName = Annotated[str, Field(min_length=1), AfterValidator(_plugin)]
+"""Where a plugin is: "package.module:Class" or "path/file.py:Class", relative to the configuration
+file. Authors may use it in their plugin's Options."""
+
+
 class Table(BaseModel):
     """A table of the file: strict, closed and frozen."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Filter(Table):
+    """A plugin that another one, of which it is an option, lets see and change what passes."""
+
+    plugin: PluginName
+    """As a listener's."""
+
+    options: dict[str, object] = {}
+    """Its own options."""
+
+
+Filters = tuple[Annotated[Filter, BeforeValidator(_as_filter)], ...]
+"""The type of a plugin's option `filters`; a filter without options may be its place alone."""
 
 
 class Proxy(Table):
@@ -245,6 +268,10 @@ class Limits(Table):
     """Client connections at a time; at udp://, addresses that datagrams come from. 1000 clients and
     as many servers stay well below 4096, the lowest hard limit on descriptors in common use."""
 
+    max_per_client: Annotated[int, Field(ge=0)] = 0
+    """Connections at a time of one IP address: more are refused, over TLS before their handshake.
+    0: as many as there may be, for behind one address may be a whole office."""
+
 
 class Timeouts(Table):
     """How long a listener waits. "0s" waits for ever."""
@@ -274,7 +301,7 @@ class Listener(Table):
     ] = ()
     """Where to listen: one address or a list. Left out where the plugin accepts nothing."""
 
-    plugin: Annotated[str, Field(min_length=1), AfterValidator(_plugin)]
+    plugin: PluginName
     """What serves a client: a bundled name, "package.module:Class" or "path/file.py:Class". The
     class may be left out where the module defines only one plugin."""
 

@@ -278,7 +278,7 @@ class Engine:
             self.delivery = min(self.delivery, 0) - 1  # those of `run` count up
             self.running = vc
             try:
-                cont = listener.acceptor(vc)
+                cont = listener.refuser(vc) if vc.excess else listener.acceptor(vc)
                 if cont is not None:
                     self.schedule(cont, Event.ACCEPT, vc)
             except (Exception, SystemExit) as mistake:
@@ -298,7 +298,7 @@ class Engine:
         if vc in self.vcs:
             del self.vcs[vc]
             if vc.listener is not None:
-                vc.listener.went(self)
+                vc.listener.left(vc)
             elif vc.outgoing is not None and vc.outgoing.keeper is not None:
                 vc.outgoing.keeper.went(vc)
 
@@ -338,11 +338,16 @@ class Engine:
         """
         vc = self.connection(self, Mutex(), f"{listener.name} {peer}")
         vc.whole = whole
+        vc.secure = secure
         vc.listener = listener
         vc.port = port
         vc.peer = peer
         self.vcs[vc] = None
-        if secure:
+        listener.entered(vc)
+        if secure and vc.excess:  # a handshake costs more than whoever comes too often is worth
+            with vc.mutex.hold(self):
+                vc.do_io_close()
+        elif secure:
             vc.wait_at_most(listener.handshake_s)
         else:
             vc.establish()

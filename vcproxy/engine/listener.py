@@ -17,6 +17,10 @@ FULL_WARNING_S = 60.0
 """A listener that is full says so at most this often: it may be full for hours."""
 
 
+def _closed(client: NetVConnection) -> None:
+    client.do_io_close()
+
+
 @dataclass(slots=True, eq=False)
 class Listener:
     """One named listener, at one or more addresses. Its connections may go to several engines,
@@ -39,12 +43,20 @@ class Listener:
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000
+    max_per_client: int = 0
+    """Connections of one IP address, 0 for no limit: more are closed before their handshake, or
+    given to `refuser`."""
+    refuser: Callable[[NetVConnection], Continuation | None] = _closed
+    """Called as the acceptor is, with each VC in excess."""
+    closing: bool = False
+    """Whether it is about to stop: who is served had better look for another."""
     pinned: bool = False
     """Whether all its connections stay on `home`."""
+    _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
     _came: int = 0
     _went: dict[Engine, int] = field(default_factory=dict)
     _paused: bool = False
-    _said: float = -FULL_WARNING_S  # when it was said last that it is full
+    _said: dict[str, float] = field(default_factory=dict)  # when it was warned last, of what
 
     @property
     def open(self) -> int:
@@ -59,14 +71,39 @@ class Listener:
 
     def keeps_waiting(self) -> None:
         """Somebody has to wait, for it is full: that is logged, now and then."""
-        if self.home.now >= self._said + FULL_WARNING_S:
-            self._said = self.home.now
-            full = f"{self.name}: {self.max_connections} connections"
-            self.home.log("warning", f"{full}: more wait until some have gone")
+        full = f"{self.max_connections} connections: more wait until some have gone"
+        self._warn(self.home, "all", full)
+
+    def _warn(self, engine: Engine, what: str, text: str) -> None:
+        if engine.now >= self._said.get(what, -FULL_WARNING_S) + FULL_WARNING_S:
+            self._said[what] = engine.now
+            engine.log("warning", f"{self.name}: {text}")
 
     def came(self) -> None:
         """The driver of `home` has accepted a connection, for whichever engine."""
         self._came += 1
+
+    def entered(self, vc: NetVConnection) -> None:
+        """A VC was made of one that came: it is in excess if its client has enough."""
+        client, most = vc.peer_address, self.max_per_client
+        if not client:
+            return
+        if most and sum(own.get(client, 0) for own in list(self._clients.values())) >= most:
+            vc.excess = True
+            self._warn(vc.engine, "client", f"{client} has {most} connections: more are refused")
+            return
+        own = self._clients.setdefault(vc.engine, {})
+        own[client] = own.get(client, 0) + 1
+
+    def left(self, vc: NetVConnection) -> None:
+        """Such a VC is gone."""
+        client = vc.peer_address
+        if client and not vc.excess:
+            own = self._clients[vc.engine]
+            own[client] -= 1
+            if not own[client]:
+                del own[client]
+        self.went(vc.engine)
 
     def went(self, engine: Engine) -> None:
         """A connection of that engine's is gone. Each engine keeps a count of its own."""

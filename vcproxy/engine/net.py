@@ -84,6 +84,7 @@ class NetVConnection(VConnection):
         "_eof",
         "alpn",
         "certificate",
+        "excess",
         "fan",
         "full",
         "listener",
@@ -93,6 +94,7 @@ class NetVConnection(VConnection):
         "peer",
         "port",
         "read_listed",
+        "secure",
         "sni",
         "straight",
         "write_listed",
@@ -112,6 +114,10 @@ class NetVConnection(VConnection):
         self.alpn: str | None = None
         self.certificate: str | None = None
         """The subject of the peer's verified certificate."""
+        self.secure = False
+        """Whether it came in by TLS."""
+        self.excess = False
+        """Whether its client had as many connections at the listener as it may, when it came."""
         self.open = False
         """Whether it is established: connected, and through its handshake with TLS."""
         self.read_listed = self.write_listed = False
@@ -122,6 +128,11 @@ class NetVConnection(VConnection):
         self.full = False  # reading found no room: the consumer's progress must list it again
         self._eof = False
         self._deadline: Action | None = None
+
+    @property
+    def peer_address(self) -> str:
+        """The peer's IP address; empty where it has none, as on a Unix socket."""
+        return self.peer.rpartition(":")[0].strip("[]")
 
     # -- verbs -------------------------------------------------------------------------------
 

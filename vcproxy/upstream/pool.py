@@ -87,6 +87,11 @@ class Pool(Continuation):
             self._close(vc)
         self.mutex.release(self.engine)
 
+    def drain(self) -> None:
+        """The proxy is about to stop: nothing is kept for a next request."""
+        for server in dict.fromkeys(self.servers.values()):
+            self.drop(server)
+
     def handle_event(self, key: Hashable, data: object) -> None:
         """Close those that are of no use any more."""
         if isinstance(data, VIO):

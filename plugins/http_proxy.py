@@ -1,0 +1,17 @@
+"""http_proxy: HTTP/1.1 for servers behind it, and to servers beyond it where clients ask for that.
+
+[[listener.options.routes]]
+path = "/api"
+upstream = "api"
+
+[listener.options.connect]
+allow = ["*.example:443"]
+"""
+
+from __future__ import annotations
+
+from vcproxy.business.http import proxy
+
+
+class HttpProxy(proxy.HttpProxy):
+    """Serves what its options say, and changes only what every proxy must."""

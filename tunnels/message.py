@@ -1,0 +1,71 @@
+"""MessageTunnel: a OneWayTunnel for one message, which ends where its transform says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tunnels.one_way import CHUNK, OneWayTunnel
+from tunnels.transform import Transform
+from vcproxy.engine.event import Event
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.vconnection import VConnection
+    from vcproxy.engine.vio import VIO
+
+
+class Message(Transform, Protocol):
+    """A transform that finds the end of a message in the bytes it is fed."""
+
+    over: bool
+    """Whether the message has ended: nothing more is fed."""
+    rest: bytes
+    """What was fed and lies behind its end."""
+
+
+class MessageTunnel(OneWayTunnel):
+    """Moves one message from `source` to `sink`, both of which stay open behind it.
+
+    It ends with COMPLETE where the message does. Where the source ends first, with EOS: whether
+    the message may end there is for `message.finish()` to judge.
+    """
+
+    __slots__ = ("_message", "rest")
+
+    def __init__(
+        self,
+        owner: Continuation,
+        source: VConnection,
+        sink: VConnection,
+        message: Message,
+        **options: Any,
+    ) -> None:
+        super().__init__(owner, source, sink, transform=message, **options)
+        self._message = message
+        self.rest = b""
+        """Once it is done: what was read and lies behind the message."""
+
+    def flushed(self, vio: VIO) -> None:
+        """All has reached the sink, which may get more messages."""
+
+    def done(self) -> None:
+        """Keep what is not of this message, and give the VCs back."""
+        self.rest = self._message.rest + self._input.read()
+        super().done()
+
+    def _pump(self) -> None:
+        message, writer = self._message, self._writer
+        assert writer is not None
+        while not message.over and self._input.avail and writer.room:
+            writer.write(message.feed(self._input.read(CHUNK)))
+        flushing = self.state is self.FLUSHING
+        if flushing and not message.over and not self._input.avail:
+            writer.write(message.finish())
+            message.over = True
+        if not message.over:
+            self.source.reenable()
+            self.sink.reenable()
+        elif not flushing:
+            self.source.end(Event.READ_COMPLETE)
+        elif self.sink.nbytes is None:
+            self._finish()

@@ -1,0 +1,63 @@
+"""The proxy's own answers: short, and saying which side failed."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from tunnels.done import Reason
+from vcproxy.business.http.transaction import Failure, Party
+from vcproxy.http.messages import Response
+from vcproxy.upstream.queue import QueueFull, QueueTimeout
+from vcproxy.upstream.upstream import NoServer
+
+if TYPE_CHECKING:
+    from tunnels.done import TunnelDone
+    from vcproxy.business.http.routing import Answer
+    from vcproxy.engine.vconnection import VConnection
+
+
+def own_answer(failure: Failure, pseudonym: str) -> Response:
+    """Return what a client is told of a failure, with a Proxy-Status field (RFC 9209)."""
+    phrase = HTTPStatus(failure.status).phrase
+    details = str(failure).replace("\\", "\\\\").replace('"', '\\"')
+    details = "".join(each if " " <= each <= "~" else "?" for each in details)
+    fields = {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Proxy-Status": f'{pseudonym}; error={failure.error}; details="{details}"',
+    }
+    return Response(failure.status, fields, f"{failure.status} {phrase}\n{failure}\n".encode())
+
+
+def configured(answer: Answer) -> Response:
+    """Return what a route answers."""
+    fields = {"Content-Type": answer.content_type} if answer.body else {}
+    if answer.location is not None:
+        fields["Location"] = answer.location
+    return Response(answer.status, fields, answer.body.encode())
+
+
+def unreachable(error: Exception | None) -> Failure:
+    """Return why there is no connection to a server, and what that means to the client."""
+    if isinstance(error, NoServer | QueueFull | QueueTimeout):
+        return Failure(503, "proxy", str(error), "destination_unavailable")
+    if isinstance(error, TimeoutError):
+        return Failure(504, "server", str(error), "connection_timeout")
+    return Failure(502, "server", str(error), "connection_refused")
+
+
+def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, Party]) -> Failure:
+    """Return why a body has not gone through: `parties` are its source and its sink."""
+    flow = done.flows[0]
+    sender, taker = parties
+    if done.reason is Reason.INACTIVITY:
+        stalls = sender if flow.taken <= flow.given else taker
+        why = "nothing moved for too long"
+        if stalls == "client":
+            return Failure(408, stalls, why, "http_request_error")
+        return Failure(504, stalls, why, "http_response_timeout")
+    if done.reason is Reason.ERROR:
+        broke = sender if source is not None and done.who == source.name else taker
+        return Failure(502, broke, str(done.error), "connection_terminated")
+    error = "http_request_error" if sender == "client" else "http_response_incomplete"
+    return Failure(400 if sender == "client" else 502, sender, "it ended within a body", error)

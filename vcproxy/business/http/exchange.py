@@ -1,0 +1,416 @@
+"""Exchange: what a machine has that takes requests from a client and answers them.
+
+Its two sides, the transaction that is under way, the filters, one timer, and its own answers.
+Nothing is decided here about what comes next: HttpProxy does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from vcproxy.business.farewell import Farewell
+from vcproxy.business.http.answers import own_answer
+from vcproxy.business.http.cookies import cookie
+from vcproxy.business.http.fetch import Fetched, Fetches, Mirror
+from vcproxy.business.http.options import Options as HttpOptions
+from vcproxy.business.http.origins import Origins
+from vcproxy.business.http.phases import Ask, Chain, Later, Phases, Step, Then, Wait
+from vcproxy.business.http.side import Side
+from vcproxy.business.http.transaction import Failure, Party, Transaction
+from vcproxy.business.session import Session
+from vcproxy.engine.engine import Called
+from vcproxy.http.forwarding import to_client
+from vcproxy.http.messages import Request, Response
+from vcproxy.http.problem import BadMessage
+from vcproxy.http.sender import Sender
+from vcproxy.machine.state import State
+
+if TYPE_CHECKING:
+    from tunnels.one_way import OneWayTunnel
+    from vcproxy.business.service import Service
+    from vcproxy.config.place import KeyPath
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.scheduler import Action
+    from vcproxy.engine.vio import VIO
+    from vcproxy.upstream.server import Server
+    from vcproxy.upstream.upstream import Upstream
+
+DUE, NEXT, RESUMED = "DUE", "NEXT", "RESUMED"
+"""Tags: a time may be up; there may be another request; a filter has waited."""
+
+NEVER = float("inf")
+
+
+class Suspended(NamedTuple):
+    """A phase that waits: what judges what it waits for, and what follows."""
+
+    verdict: Then | None
+    steps: Iterator[Step]
+    then: Callable[[], State | None]
+    pause: State
+    body: bytes | None
+
+
+class Exchange(Phases, Session):
+    """The base of HttpProxy: see there."""
+
+    Options = HttpOptions
+    options: HttpOptions
+
+    __slots__ = (
+        "_alarm", "_alarm_s", "_begun", "_body", "_chain", "_client", "_consumed", "_down",
+        "_keep", "_limits", "_sender", "_server", "_suspended", "_tried", "_until_s",
+        "_up", "_version", "requests", "tx",
+    )  # fmt: skip
+
+    WAITING: ClassVar[State]
+    CLOSED: ClassVar[State]
+
+    tx: Transaction
+    """The request that is under way, or was last."""
+
+    def __init__(self, client: NetVConnection, service: Service) -> None:
+        super().__init__(client, service)
+        client.set_inactivity_timeout(0)  # it has timeouts of its own; this one is for tunnels
+        self.requests = 0
+        """How many have come on this connection."""
+        self._limits = self.options.limits
+        self._client = Side(self)
+        self._server = Side(self)
+        self._chain = self._filters()
+        self._sender: Sender | None = None
+        self._keep = True  # whether another request may follow
+        self._consumed = True  # whether all of the request has been taken from the client
+        self._begun = False  # whether some of the next head has come
+        self._version = 11  # the client's
+        self._body = b""  # of the request or the answer, where a filter wanted all of it
+        self._up: OneWayTunnel | None = None
+        self._down: OneWayTunnel | None = None
+        self._tried: list[Server] = []
+        self._suspended: Suspended | None = None
+        self._alarm: Action | None = None
+        self._alarm_s = self._until_s = NEVER
+
+    def _filters(self) -> Chain:
+        """What is called in each phase: this object, if its class steps in, then the filters."""
+        service = self.service
+        filters: tuple[Phases, ...] | None = service.shared.get(Phases)  # type: ignore[assignment]
+        if filters is None:
+            filters = tuple(cls(own) for cls, own in service.filters)
+            service.shared[Phases] = filters
+            service.shared[Chain] = Chain.of(filters)
+        if self.steps_in():
+            return Chain.of((self, *filters))
+        shared = service.shared[Chain]
+        assert isinstance(shared, Chain)
+        return shared
+
+    @classmethod
+    def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
+        """See Session."""
+        return options.upstreams
+
+    @classmethod
+    def steps_in(cls) -> bool:
+        """Whether the class overrides a phase."""
+        return any(getattr(cls, name) is not getattr(Phases, name) for name in Chain.phases())
+
+    @property
+    def _origins(self) -> Origins:
+        """The servers that clients have named."""
+        shared = self.service.shared
+        origins = shared.get(Origins)
+        if not isinstance(origins, Origins):
+            origins = shared[Origins] = Origins(self.engine)
+        return origins
+
+    def _key(self) -> str | None:
+        """What says which requests belong to one server, if the upstream asks for that."""
+        assert self.tx.upstream is not None
+        kind, _, name = self.tx.upstream.terms.hash_by.partition(":")
+        fields = self.tx.request.fields
+        if kind == "header":
+            return fields.get(name)
+        if kind == "cookie":
+            return cookie(fields, name)
+        return None
+
+    @property
+    def sender(self) -> Sender:
+        """What servers are told of this client."""
+        if self._sender is None:
+            options = self.options
+            self._sender = Sender(
+                self.client_address,
+                self.client.secure,
+                options.via,
+                options.forwarded,
+                options.trusts(self.client_address),
+            )
+        return self._sender
+
+    # -- time --------------------------------------------------------------------------------
+
+    def _allow(self, seconds: float) -> None:
+        """What comes next may take so long, 0: for ever; then DUE comes.
+
+        One timer runs for all of it, and is only touched if it would ring too late.
+        """
+        self._until_s = self.engine.now + seconds if seconds else NEVER
+        if self._until_s < self._alarm_s:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._set_alarm()
+
+    def _early(self) -> bool:
+        """DUE has come: whether there is time left."""
+        self._alarm, self._alarm_s = None, NEVER
+        if self._until_s <= self.engine.now:
+            return False
+        if self._until_s < NEVER:
+            self._set_alarm()
+        return True
+
+    def _set_alarm(self) -> None:
+        self._alarm_s = self._until_s
+        self._alarm = self.engine.schedule_at(self._alarm_s, self, DUE, None)
+
+    # -- filters -----------------------------------------------------------------------------
+
+    def _run(
+        self,
+        steps: Iterable[Step],
+        then: Callable[[], State | None],
+        pause: State,
+        body: bytes | None = None,
+    ) -> State | None:
+        """Call the filters of a phase, one after the other, then go on.
+
+        One may answer, and so be the last; or take time, in the state `pause`. With a `body`, what
+        one returns takes its place.
+        """
+        steps = iter(steps)
+        for step in steps:
+            try:
+                verdict = step(self.tx) if body is None else step(self.tx, body)
+                if body is not None and type(verdict) is bytes:
+                    body = verdict
+                elif isinstance(verdict, Response):
+                    return self._answer(verdict)
+                elif verdict is not None:
+                    self._suspended = Suspended(verdict.then, steps, then, pause, body)
+                    self._wait_for(verdict)
+                    return None if self.state is pause else pause
+            except Exception as mistake:
+                return self._mistaken(mistake)
+        if body is not None:
+            self._body = body
+        return then()
+
+    def _wait_for(self, verdict: object) -> None:
+        if isinstance(verdict, Later):
+            self.engine.call(self, verdict.fn, *verdict.args, deadline=verdict.deadline_s)
+        elif isinstance(verdict, Wait):
+            self.engine.schedule_in(verdict.seconds, self, RESUMED, None)
+        elif isinstance(verdict, Ask):
+            upstream = verdict.upstream or self.tx.upstream or self.service.upstream
+            if upstream is None:
+                raise ValueError("Ask: there is no upstream: name one")
+            Fetches(
+                self, upstream, verdict.requests, self._limits, self.sender, verdict.timeout_s
+            ).start()
+        else:
+            raise TypeError(f"a phase returned {verdict!r}: it must be a verdict, see Phases")
+
+    def _resume(self, told: Called | Fetched | None) -> State | None:
+        """What a filter waited for is here."""
+        waited = self._suspended
+        assert waited is not None
+        self._suspended = None
+        if isinstance(told, Called):
+            if told.error is not None:
+                return self._mistaken(told.error)
+            value = told.value
+        else:
+            value = told.answers if told is not None else None
+
+        def resumed(tx: Transaction, *_: bytes) -> object:
+            if waited.verdict is not None:
+                return waited.verdict(tx, value)
+            return value
+
+        return self._run(chain((resumed,), waited.steps), waited.then, waited.pause, waited.body)
+
+    def _mistaken(self, mistake: Exception) -> State:
+        """A filter has failed, and so has the request: nothing that it did not pass goes on."""
+        return self._failed(self._blame(mistake, "plugin"))
+
+    def _bound(self, steps: tuple[Step, ...]) -> tuple[Callable[[bytes], bytes], ...]:
+        return tuple(partial(step, self.tx) for step in steps)
+
+    # -- the transaction -----------------------------------------------------------------------
+
+    def _begin(self, request: Request) -> None:
+        self.requests += 1
+        self._keep = request.persistent and self.requests < self.options.limits.requests
+        self._version = request.version
+        self._consumed = request.body == 0
+        self._begun = False
+        self._body = b""
+        self._tried.clear()
+        self.tx = Transaction(self, request)
+
+    def _fail(self, status: int, party: Party, why: str, error: str) -> State:
+        return self._failed(Failure(status, party, why, error))
+
+    def _garbled(self, problem: BadMessage, party: Party) -> State:
+        """One of the two has said what must not be passed on."""
+        return self._failed(self._blame(problem, party))
+
+    def _blame(self, fault: Exception, party: Party) -> Failure:
+        """Say whose fault it is that a body could not be passed on: a filter's, if not a side's."""
+        if isinstance(fault, BadMessage):
+            kind = "request" if party == "client" else "protocol"
+            why = f"{fault.why} ({fault.rfc})"
+            return Failure(fault.status, party, why, f"http_{kind}_error")
+        self.engine.log("error", f"{self.name}: a filter failed at {self.tx!r}", fault)
+        return Failure(500, "plugin", type(fault).__name__, "proxy_internal_error")
+
+    def _refuse(self, problem: BadMessage) -> State:
+        """What cannot be taken for a request is the last on its connection."""
+        self._keep = self._consumed = False
+        failure = self._blame(problem, "client")
+        self.log(f"{failure.status}: {failure}")
+        self.count(str(failure.status))
+        answer = own_answer(failure, self.options.via)
+        self._client.say(self._head(answer, False, len(answer.content)) + answer.content)
+        return self.CLOSED
+
+    def _failed(self, failure: Failure) -> State:
+        """No server's answer can be had: ours, or that of a filter, takes its place."""
+        tx = self.tx
+        tx.failure = failure
+        self.log(f"{failure.status} to {tx!r}: {failure}")
+        self.count(str(failure.status))
+        if failure.party == "client" and failure.status != 404:
+            self._keep = False
+        answer = own_answer(failure, self.options.via)
+        for step in self._chain.error:
+            try:
+                answer = step(tx) or answer
+            except Exception as mistake:
+                self.engine.log("error", f"{self.name}: a filter failed at an error", mistake)
+        return self._answer(answer)
+
+    def _answer(self, answer: Response) -> State:
+        """Say something in place of a server, which is asked no more."""
+        tx = self.tx
+        self._drop_server()
+        tx.response = answer
+        keep = self._keep and self._consumed and not self.closing
+        content = answer.content
+        head = self._head(answer, keep, len(content))
+        self._client.say(head if tx.request.method == "HEAD" else head + content)
+        return self._end(keep)
+
+    def _head(self, response: Response, keep: bool, body: int | None) -> bytes:
+        """A response's head, as the client gets it."""
+        return to_client(
+            response, pseudonym=self.options.via, version=self._version, keep=keep, body=body
+        )
+
+    @property
+    def closing(self) -> bool:
+        """Whether the proxy is about to stop."""
+        listener = self.client.listener
+        return listener is not None and listener.closing
+
+    @property
+    def _may_keep(self) -> bool:
+        """Whether the client's connection may serve another request behind the answer."""
+        return self._keep and self._up is None and not self.closing
+
+    @property
+    def _most(self) -> int:
+        """Bytes that the request's body may have; 0: no limit."""
+        route = self.tx.route
+        return self.options.limits.body if route is None else self.options.max_body(route)
+
+    def _allow_rest(self) -> None:
+        """What comes next may take what is left of the request's time."""
+        active = self.options.timeouts.active
+        self._allow(max(self.tx.began_s + active - self.engine.now, 0.001) if active else 0)
+
+    def _end(self, keep: bool) -> State:
+        """The transaction is over."""
+        for step in self._chain.done:
+            try:
+                step(self.tx)
+            except Exception as mistake:
+                self.engine.log("error", f"{self.name}: a filter failed in done", mistake)
+        return self.WAITING if keep else self.CLOSED
+
+    def _abort(self, failure: Failure) -> State:
+        """An answer had begun and cannot be ended: who reads it must see that it is cut."""
+        self.tx.failure = failure
+        self.log(f"cut {self.tx!r}: {failure}")
+        error = ConnectionAbortedError(str(failure))
+        self._drop_server(error)
+        self.client.do_io_close(error)
+        return self._end(keep=False)
+
+    def _gone(self, vio: VIO) -> State:
+        """The client is there no more: what it asked for is asked no longer."""
+        return self._abort(Failure(0, "client", str(vio.error), "connection_terminated"))
+
+    def mirror(self, upstream: Upstream, body: bytes) -> None:
+        """See Transaction.mirror."""
+        shared = self.service.shared
+        mirror = shared.get(Mirror)
+        if not isinstance(mirror, Mirror):
+            mirror = shared[Mirror] = Mirror(self.engine)
+        if not mirror.send(upstream, self.tx.request, body, self._limits, self.sender):
+            self.count("unmirrored")
+
+    def drain(self) -> None:
+        """See Session: a client that asks nothing just now is told so by an end."""
+        self.engine.schedule(self, NEXT, None)
+
+    @classmethod
+    def refuse(cls, client: NetVConnection, service: Service) -> None:
+        """See Session: say 429."""
+        why = "too many connections come from its address"
+        failure = Failure(429, "client", why, "http_request_denied")
+        service.counts["429"] += 1
+        answer = own_answer(failure, service.options.via)  # type: ignore[attr-defined]
+        buffer = client.engine.buffer()
+        reader = buffer.reader()
+        head = to_client(answer, keep=False, body=len(answer.content))
+        buffer.write(head + answer.content)
+        Farewell(client, reader).start()
+
+    def _blame_server(self, why: str) -> None:
+        """A request has failed for which the server is to blame."""
+        if self.tx.upstream is not None and self.server is not None:
+            self.tx.upstream.failed(self.server, why)
+
+    def _drop_server(self, error: Exception | None = None) -> None:
+        for tunnel in (self._up, self._down):
+            if tunnel is not None:
+                tunnel.stop()
+        self._up = self._down = None
+        if self.server is not None:
+            self.server.do_io_close(error)
+            self.server = None
+            self._server.detach()
+
+    def finished(self) -> None:
+        """Nothing stays open; the client is told what was said to it first."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._drop_server()
+        if not self.client.closed:
+            self._client.leave()

@@ -1,0 +1,46 @@
+"""Gathering: a whole body, as somebody wants it who must see all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.http.problem import BadMessage
+
+if TYPE_CHECKING:
+    from vcproxy.business.http.side import Side
+    from vcproxy.http.body import BodyReader
+
+
+class Gathering:
+    """Takes a body from a side, of `limit` bytes at most."""
+
+    __slots__ = ("_held", "_limit", "_pieces", "_reader", "_status")
+
+    def __init__(self, reader: BodyReader, limit: int, status: int) -> None:
+        """`status`: of the BadMessage that a longer body raises."""
+        self._reader = reader
+        self._limit = limit
+        self._status = status
+        self._pieces: list[bytes] = []
+        self._held = 0
+
+    def take(self, side: Side) -> bytes | None:
+        """Take what has come; return the body once it is whole.
+
+        Raises BadMessage for one that is broken, is too long, or ends too early.
+        """
+        reader = self._reader
+        piece = reader.feed(side.take())
+        if piece:
+            self._held += len(piece)
+            if self._held > self._limit:
+                why = f"the body is longer than the {self._limit} bytes that are looked at"
+                raise BadMessage(self._status, why, "RFC 9110 15.5.14")
+            self._pieces.append(piece)
+        if reader.over:
+            side.pending = reader.rest
+        elif side.over:
+            reader.finish()
+        else:
+            return None
+        return b"".join(self._pieces)

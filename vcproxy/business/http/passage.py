@@ -1,0 +1,81 @@
+"""Passage: a body on its way from one connection to the other: decoded, filtered, framed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vcproxy.http.problem import BadMessage
+
+if TYPE_CHECKING:
+    from vcproxy.http.body import BodyReader, BodyWriter
+
+
+class Passage:
+    """What a MessageTunnel moves. `steps` change each piece; the last they get is b"".
+
+    Nothing is raised: a body that is broken, is too long or that a step fails at has a `fault`,
+    and is over; what came before has been passed on.
+    """
+
+    __slots__ = ("_left", "_reader", "_steps", "_writer", "fault", "over", "rest")
+
+    def __init__(
+        self,
+        reader: BodyReader,
+        writer: BodyWriter,
+        steps: tuple[Callable[[bytes], bytes], ...] = (),
+        limit: int = 0,
+    ) -> None:
+        """`limit`: bytes of the body, 0 for none."""
+        self._reader = reader
+        self._writer = writer
+        self._steps = steps
+        self._left = limit or None
+        self.over = False
+        self.rest = b""
+        """Once it is over: what was fed and lies behind the body."""
+        self.fault: Exception | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """See Transform."""
+        try:
+            return self._pass(self._reader.feed(data))
+        except Exception as fault:
+            return self._broken(fault)
+
+    def finish(self) -> bytes:
+        """The source has ended: see Transform."""
+        try:
+            self._reader.finish()
+            return self._pass(b"", ended=True)
+        except Exception as fault:
+            return self._broken(fault)
+
+    def _pass(self, data: bytes, ended: bool = False) -> bytes:
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise BadMessage(413, "the body is longer than the limit", "RFC 9110 15.5.14")
+        writer = self._writer
+        out = self._framed(data) if data else b""
+        if ended or self._reader.over:
+            self.over = True
+            self.rest = self._reader.rest
+            tail = b""
+            for step in self._steps:
+                tail = (step(tail) if tail else b"") + step(b"")
+            if tail:
+                out += writer.frame(tail)
+            out += writer.finish(self._reader.trailers)
+        return out
+
+    def _framed(self, data: bytes) -> bytes:
+        for step in self._steps:
+            data = step(data)
+        return self._writer.frame(data) if data else b""
+
+    def _broken(self, fault: Exception) -> bytes:
+        self.fault = fault
+        self.over = True
+        return b""

@@ -1,0 +1,185 @@
+"""Phases: where a filter may step in, in the life of a request.
+
+    request_head -> [request_body] -> route -> server_chosen -> [request_chunk ...]
+        -> response_head -> [response_body | response_chunk ...] -> done
+    and from anywhere: error -> done
+
+A phase that nobody overrides costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from vcproxy.engine.units import duration
+from vcproxy.engine.units import size as in_bytes
+
+if TYPE_CHECKING:
+    from vcproxy.business.http.transaction import Transaction
+    from vcproxy.http.messages import Request, Response
+    from vcproxy.upstream.upstream import Upstream
+
+Then: TypeAlias = "Callable[[Transaction, Any], Verdict]"
+"""What is called on the loop with what came back; its verdict is the phase's."""
+
+
+class Later:
+    """The phase waits for `fn(*args)`, then `then(tx, value)` gives its verdict.
+
+    `fn` runs off the loop, on another thread, and must touch nothing of the transaction; its value
+    must be plain data. If it raises or takes longer than `deadline`, the filter has failed: 500.
+    Without `then`, the request goes on.
+    """
+
+    __slots__ = ("args", "deadline_s", "fn", "then")
+
+    def __init__(
+        self,
+        fn: Callable[..., object],
+        *args: object,
+        deadline: str = "5s",
+        then: Then | None = None,
+    ) -> None:
+        self.fn = fn
+        self.args = args
+        self.deadline_s = duration(deadline)
+        self.then = then
+
+
+class Wait:
+    """The phase takes this long, then the request goes on: a delay."""
+
+    __slots__ = ("seconds",)
+    then: ClassVar[Then | None] = None
+
+    def __init__(self, time: str) -> None:
+        self.seconds = duration(time)
+
+
+class Ask:
+    """The phase waits for the answers to requests of the filter's own, all at once.
+
+    Then `then(tx, answers)` gives its verdict, with a Response for each request in their order,
+    its whole body in `content`; what could not be asked has the status 502, 503 or 504. `upstream`
+    says who is asked; if left out, whoever the transaction's request would go to.
+    """
+
+    __slots__ = ("requests", "then", "timeout_s", "upstream")
+
+    def __init__(
+        self,
+        requests: Iterable[Request],
+        *,
+        then: Then,
+        upstream: Upstream | None = None,
+        timeout: str = "30s",
+    ) -> None:
+        self.requests = tuple(requests)
+        self.then = then
+        self.upstream = upstream
+        self.timeout_s = duration(timeout)
+
+
+Verdict: TypeAlias = "Response | Later | Wait | Ask | None"
+"""What a phase says: None: go on; a Response: this is the answer, whatever a server may say."""
+
+
+class Phases:
+    """Where a filter, or a subclass of HttpProxy, steps in: it overrides what it is for.
+
+    An exception is the end of that request: 500 if its answer has not begun, and what was not let
+    through goes nowhere.
+    """
+
+    __slots__ = ()
+
+    body_limit: ClassVar[str] = "1MiB"
+    """What `request_body` and `response_body` take at most: more is 413, and 502."""
+
+    def request_head(self, tx: Transaction) -> Verdict:
+        """A request has come; its body has not been looked at."""
+
+    def request_body(self, tx: Transaction, body: bytes) -> bytes | Verdict:
+        """Its whole body is here: return what goes on in its place; None: as it is."""
+
+    def route(self, tx: Transaction) -> Verdict:
+        """`tx.route` and `tx.upstream` are what the configuration says; `upstream` may be changed
+        for another of `tx.upstreams`."""
+
+    def server_chosen(self, tx: Transaction) -> Verdict:
+        """There is a connection to `tx.server`: the last moment to change the request."""
+
+    def request_chunk(self, tx: Transaction, data: bytes) -> bytes:
+        """Some of its body is on its way: return what goes on in its place. b"" is the end."""
+        return data
+
+    def response_head(self, tx: Transaction) -> Verdict:
+        """A server has answered; `tx.response` may be changed."""
+
+    def response_body(self, tx: Transaction, body: bytes) -> bytes | Verdict:
+        """The answer's whole body is here: return what goes on in its place; None: as it is."""
+
+    def response_chunk(self, tx: Transaction, data: bytes) -> bytes:
+        """Some of the answer is on its way: return what goes on in its place. b"" is the end."""
+        return data
+
+    def done(self, tx: Transaction) -> None:
+        """The client has its answer, or will never have it: see `tx.failure`."""
+
+    def error(self, tx: Transaction) -> Response | None:
+        """No server's answer can be had: see `tx.failure`. Return another answer than ours."""
+        return None
+
+
+class Filter(Phases):
+    """The base of filters: one object for each listener and net thread, given each transaction.
+
+    What it wants to remember of a request it keeps in `tx.notes`.
+    """
+
+    vcproxy_filter: ClassVar[bool] = True
+
+    def __init__(self, options: Any = None) -> None:
+        """`options` are the filter's own, an instance of its class `Options` if it has one."""
+        self.options = options
+
+
+Step = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What is called in each phase, in the order of the filters: only what was overridden."""
+
+    request_head: tuple[Step, ...]
+    request_body: tuple[Step, ...]
+    route: tuple[Step, ...]
+    server_chosen: tuple[Step, ...]
+    request_chunk: tuple[Step, ...]
+    response_head: tuple[Step, ...]
+    response_body: tuple[Step, ...]
+    response_chunk: tuple[Step, ...]
+    done: tuple[Step, ...]
+    error: tuple[Step, ...]
+    body_limit: int
+    """Bytes of a whole body: what the most generous filter takes."""
+
+    @classmethod
+    def of(cls, filters: Sequence[Phases]) -> Chain:
+        """Return the chain of some filters."""
+
+        def steps(phase: str) -> tuple[Step, ...]:
+            plain = getattr(Phases, phase)
+            return tuple(
+                getattr(each, phase) for each in filters if getattr(type(each), phase) is not plain
+            )
+
+        limit = max((in_bytes(each.body_limit) for each in filters), default=0)
+        return cls(**{name: steps(name) for name in cls.phases()}, body_limit=limit)
+
+    @classmethod
+    def phases(cls) -> list[str]:
+        """The names of all phases."""
+        return [each.name for each in fields(cls) if each.name != "body_limit"]

@@ -1,0 +1,574 @@
+"""HttpProxy: one client connection, its requests one after the other, each answered by a server.
+
+    WAITING --a head--> SEEKING --CONNECTED--> ASKING --a head--> ANSWERING --its body--> WAITING
+       |                   ^ an idle connection spares it           |
+       +--> COLLECTING, THINKING: a filter wants the whole body,    +--> GATHERING, REVIEWING: the
+       |    or time                                                 |    same for the answer
+       +--- CONNECT --------> TUNNELLING <--------------- Upgrade --+
+
+Heads are judged here. A body whose length is known goes through a OneWayTunnel, which the driver
+may bridge; any other through a MessageTunnel, decoded and framed anew; one that has come with its
+head is sent with it. What the client sends behind a request waits in the buffer: answers keep the
+order of requests because no two are ever under way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnels.done import Reason, TunnelDone
+from tunnels.message import MessageTunnel
+from tunnels.one_way import OneWayTunnel
+from tunnels.two_way import TwoWayTunnel
+from vcproxy.business.http.answers import configured, trouble, unreachable
+from vcproxy.business.http.destination import destination
+from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
+from vcproxy.business.http.fetch import Fetched
+from vcproxy.business.http.gathering import Gathering
+from vcproxy.business.http.options import BODY_GRACE_S
+from vcproxy.business.http.passage import Passage
+from vcproxy.business.http.routing import Route
+from vcproxy.business.http.transaction import Failure
+from vcproxy.engine.engine import Called
+from vcproxy.engine.event import Event
+from vcproxy.engine.vio import VIO
+from vcproxy.http.body import body_reader, body_writer
+from vcproxy.http.forwarding import to_server
+from vcproxy.http.messages import UNTIL_CLOSE
+from vcproxy.http.parsing import head_end, parse_request, parse_response
+from vcproxy.http.problem import BadMessage
+from vcproxy.machine.state import State
+
+if TYPE_CHECKING:
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.messages import Response
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods of which twice is the same as once (RFC 9110, 9.2.2)."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+class HttpProxy(Exchange):
+    """Accepts HTTP/1.1 from one client, and has each request answered. See Options.
+
+    A subclass steps in where it overrides a method of Phases; so do the filters that are listed in
+    its options, after it.
+    """
+
+    __slots__ = ("_bringing", "_gathering", "_message", "_sending")
+
+    ALIVE = State()
+    WAITING = State(parent=ALIVE, initial=True)
+    COLLECTING = State(parent=ALIVE)
+    THINKING = State(parent=ALIVE)
+    SEEKING = State(parent=ALIVE)
+    ASKING = State(parent=ALIVE)
+    GATHERING = State(parent=ALIVE)
+    REVIEWING = State(parent=ALIVE)
+    ANSWERING = State(parent=ALIVE)
+    TUNNELLING = State(parent=ALIVE)
+    CLOSED = State(final=True)
+
+    # -- a request ---------------------------------------------------------------------------
+
+    @WAITING.enter
+    def waiting(self) -> None:
+        """Wait for a request: the first, or the next."""
+        client = self._client
+        if not self.requests:
+            client.attach(self.client)
+            client.speak()
+        self._allow(self.options.timeouts.idle)
+        if client.waiting or client.over:
+            self.engine.schedule(self, NEXT, None)
+
+    @WAITING.on(
+        Event.READ_READY, Event.WRITE_READY, Event.EOS, NEXT,
+        to=(WAITING, COLLECTING, THINKING, SEEKING, ASKING, CLOSED),
+    )  # fmt: skip
+    def heard(self, _: object) -> State | None:
+        """Take the next request, if its head is there, and the client reads its answers."""
+        client = self._client
+        if client.full:
+            return None
+        data = client.take()
+        try:
+            end = head_end(data, self._limits)
+            if end < 0:
+                return self._unfinished(data)
+            request = parse_request(data[:end], self._limits)
+        except BadMessage as problem:
+            return self._refuse(problem)
+        client.pending = data[end:]
+        self._begin(request)
+        steps = self._chain.request_head
+        return self._run(steps, self._taken, self.THINKING) if steps else self._taken()
+
+    def _unfinished(self, data: bytes) -> State | None:
+        client = self._client
+        if not data and (client.over or self.closing):
+            return self.CLOSED
+        if client.over:
+            return self._refuse(BadMessage(400, "it ended within a head", "RFC 9112 8"))
+        if data and not self._begun:
+            self._begun = True
+            self._allow(self.options.timeouts.head)
+        client.pending = data
+        return None
+
+    @WAITING.on(DUE, to=(CLOSED,))
+    def overslept(self, _: object) -> State | None:
+        """No request has come, or not all of its head."""
+        if self._early():
+            return None
+        if not self._begun:
+            return self.CLOSED
+        return self._refuse(BadMessage(408, "its head took too long", "RFC 9110 15.5.9"))
+
+    def _taken(self) -> State | None:
+        """The head is the filters' no more."""
+        request = self.tx.request
+        if request.method == "TRACE":
+            return self._fail(501, "client", "TRACE is not served", "http_request_error")
+        if not self._chain.request_body or request.method == "CONNECT":
+            return self._find()
+        self._gathering = Gathering(
+            body_reader(request.body, self._limits, 400), self._chain.body_limit, 413
+        )
+        if request.expects_continue and not self._client.pending:
+            self._client.say(CONTINUE)
+        self._allow(self.options.timeouts.body)
+        state = self._collect()
+        return self.COLLECTING if state is None and self.state is self.WAITING else state
+
+    # -- its whole body, for a filter -----------------------------------------------------------
+
+    @COLLECTING.on(Event.READ_READY, Event.EOS, to=(WAITING, THINKING, SEEKING, ASKING, CLOSED))
+    def collecting(self, _: VIO) -> State | None:
+        """Some of it has come."""
+        return self._collect()
+
+    def _collect(self) -> State | None:
+        try:
+            whole = self._gathering.take(self._client)
+        except BadMessage as problem:
+            return self._garbled(problem, "client")
+        if whole is None:
+            return None
+        self._consumed = True
+        return self._run(self._chain.request_body, self._collected, self.THINKING, whole)
+
+    def _collected(self) -> State | None:
+        """The body is the filters' no more: it goes as it is now, with its length."""
+        request = self.tx.request
+        if self._body or request.body != 0:
+            request.body = len(self._body)
+        return self._find()
+
+    @COLLECTING.on(DUE, to=(WAITING, CLOSED))
+    def dawdled(self, _: object) -> State | None:
+        """The body does not come."""
+        if self._early():
+            return None
+        return self._fail(408, "client", "its body took too long", "http_request_error")
+
+    # -- a filter thinks -----------------------------------------------------------------------
+
+    @THINKING.on(
+        Called, Fetched, RESUMED, to=(WAITING, COLLECTING, SEEKING, ASKING, TUNNELLING, CLOSED)
+    )
+    @REVIEWING.on(Called, Fetched, RESUMED, to=(WAITING, GATHERING, ANSWERING, CLOSED))
+    def thought(self, told: Called | Fetched | None) -> State | None:
+        """What a filter waited for is here."""
+        return self._resume(told)
+
+    # -- a server --------------------------------------------------------------------------------
+
+    def _find(self) -> State | None:
+        """Where does it go?"""
+        tx = self.tx
+        place = destination(tx.request, self.options)
+        if isinstance(place, Failure):
+            return self._failed(place)
+        if isinstance(place, Route):
+            if place.answer is not None:
+                return self._answer(configured(place.answer))
+            tx.route = place
+            tx.upstream = tx.upstreams[place.upstream] if place.upstream else self.service.upstream
+            if tx.upstream is None:  # of a proxy that only goes where clients say
+                return self._fail(421, "client", "no host is served here", "destination_not_found")
+        else:
+            tx.upstream = self._origins.find(place)
+        steps = self._chain.route
+        return self._run(steps, self._found, self.THINKING) if steps else self._found()
+
+    def _found(self) -> State | None:
+        limit, body = self._most, self.tx.request.body
+        if limit and body is not None and body > limit:
+            return self._fail(413, "client", "its body is too long", "http_request_error")
+        return self._seek()
+
+    def _seek(self) -> State | None:
+        """Have a connection: at the first try an idle one, but for CONNECT none that spoke HTTP."""
+        tx, upstream = self.tx, self.tx.upstream
+        assert upstream is not None
+        tx.attempts += 1
+        key = self._key() if upstream.terms.balance == "hash" else None
+        if tx.attempts == 1 and tx.request.form != "authority":
+            idle = upstream.take(self, key=key, client=tx.client)
+            if idle is not None:
+                tx.reused = True
+                return self._chosen(idle)
+        tx.reused = False
+        self.server = upstream.connect(
+            self, key=key, client=tx.client, tried=self._tried, timeout=self.service.connect_s
+        )
+        self._allow_rest()
+        return self.SEEKING
+
+    @SEEKING.on(Event.CONNECTED, to=(WAITING, THINKING, ASKING, TUNNELLING, CLOSED))
+    def connected(self, server: NetVConnection) -> State | None:
+        """There is a new connection."""
+        return self._chosen(server)
+
+    @SEEKING.on(Event.ERROR, to=(WAITING, SEEKING, THINKING, ASKING, CLOSED))
+    def refused(self, failed: NetVConnection | VIO) -> State | None:
+        """There is none; or nobody to be answered any more."""
+        if isinstance(failed, VIO):
+            return self._gone(failed)
+        upstream = self.tx.upstream
+        assert upstream is not None
+        server = upstream.server_of(failed)
+        if server is not None:
+            self._tried.append(server)
+            if upstream.another(self._tried):
+                self._drop_server()
+                return self._seek()
+        return self._failed(unreachable(failed.error))
+
+    def _chosen(self, server: NetVConnection) -> State | None:
+        tx = self.tx
+        self.server = server
+        tx.server = server.name
+        steps = self._chain.server_chosen
+        return self._run(steps, self._ask, self.THINKING) if steps else self._ask()
+
+    # -- the request goes ------------------------------------------------------------------------
+
+    def _ask(self) -> State | None:
+        """Send the request: its body as far as it is here, the rest by a tunnel."""
+        request, client, server = self.tx.request, self._client, self._server
+        assert self.server is not None
+        if request.form == "authority":
+            return self._lend(ESTABLISHED)
+        message = to_server(request, self.sender, upgrade=request.upgrade is not None)
+        body = request.body
+        if self._consumed:
+            message += self._body
+        elif body is not None and not self._chain.request_chunk:
+            data = client.take()
+            client.pending = data[body:]
+            message += data[:body]
+            if len(data) < body:
+                self._up = OneWayTunnel(
+                    self, self.client, self.server, nbytes=body - len(data), opening=message,
+                    watch=False, name=f"{self.name} up",
+                )  # fmt: skip
+        else:
+            self._sending = passage = self._passage_up()
+            message = to_server(request, self.sender) + passage.feed(client.take())
+            client.pending = passage.rest
+            if passage.fault is not None:
+                return self._failed(self._blame(passage.fault, "client"))
+            if not passage.over:
+                self._up = MessageTunnel(
+                    self, self.client, self.server, passage, opening=message,
+                    watch=False, name=f"{self.name} up",
+                )  # fmt: skip
+        server.attach(self.server)
+        if self._up is None:
+            self._consumed = True
+            self._message = message
+            server.speak(message)
+            self._allow(self.options.timeouts.first_byte)
+        else:
+            self._message = b""
+            self._up.start()
+            self.server.set_inactivity_timeout(self.options.timeouts.body)
+            self._allow(BODY_GRACE_S)
+        return self.ASKING
+
+    def _passage_up(self) -> Passage:
+        request, steps = self.tx.request, self._chain.request_chunk
+        reader = body_reader(request.body, self._limits, 400)
+        if steps and request.body is not None:
+            request.body = None
+        return Passage(reader, body_writer(None), self._bound(steps), self._most)
+
+    @ASKING.on(TunnelDone, to=(WAITING, CLOSED))
+    def sent(self, done: TunnelDone) -> State | None:
+        """All of the body has gone, or not."""
+        if done.tunnel is not self._up:
+            return None
+        failure = self._uploaded(done)
+        if failure is not None:
+            return self._failed(failure)
+        self._allow(self.options.timeouts.first_byte)
+        return None
+
+    def _uploaded(self, done: TunnelDone) -> Failure | None:
+        """The client is read by us again; return what was wrong with the body."""
+        up, self._up = self._up, None
+        assert up is not None
+        assert self.server is not None
+        if not self.server.closed:
+            self.server.set_inactivity_timeout(0)
+        if isinstance(up, MessageTunnel):
+            self._client.pending = up.rest
+            if self._sending.fault is not None:
+                return self._blame(self._sending.fault, "client")
+        if done.reason is not Reason.COMPLETE:
+            return trouble(done, self.client, ("client", "server"))
+        self._consumed = True
+        self._client.listen()
+        return None
+
+    @ASKING.on(DUE, to=(WAITING, CLOSED))
+    def unanswered(self, _: object) -> State | None:
+        """The body comes too slowly, or no answer does."""
+        if self._early():
+            return None
+        if self._up is None:
+            return self._fail(504, "server", "it did not answer in time", "http_response_timeout")
+        lasted_s = self.engine.now - self.tx.began_s
+        if self._up.flow.taken < self.options.body_rate * lasted_s:
+            return self._fail(408, "client", "its body comes too slowly", "http_request_error")
+        self._allow(BODY_GRACE_S)
+        return None
+
+    # -- the answer comes ------------------------------------------------------------------------
+
+    @ASKING.on(
+        Event.READ_READY,
+        to=(WAITING, SEEKING, REVIEWING, GATHERING, ANSWERING, TUNNELLING, CLOSED),
+    )
+    def told(self, vio: VIO) -> State | None:
+        """A server answers. (What a client says behind its request waits.)"""
+        server, request = self._server, self.tx.request
+        if vio is not server.reads:
+            return None
+        while True:
+            data = server.take()
+            try:
+                end = head_end(data, self._limits)
+                if end < 0:
+                    server.pending = data
+                    return None
+                response = parse_response(data[:end], self._limits, request.method)
+            except BadMessage as problem:
+                return self._garbled(problem, "server")
+            server.pending = data[end:]
+            if response.status >= 200:
+                break
+            if response.status == 101:
+                return self._switch(response)
+            self._message = b""
+            if request.version > 10:
+                self._client.say(self._head(response, keep=True, body=0))
+        self._message = b""
+        self.tx.response = response
+        steps = self._chain.response_head
+        return self._run(steps, self._judged, self.REVIEWING) if steps else self._judged()
+
+    @ASKING.on(Event.EOS, Event.ERROR, to=(WAITING, SEEKING, CLOSED))
+    def cut(self, vio: VIO) -> State | None:
+        """The server has gone without an answer; or the client has."""
+        if vio.vc is not self.server:
+            return self._gone(vio) if vio.error is not None else None
+        tx, error = self.tx, self.server.error
+        message, self._message = self._message, b""
+        lost = message and (
+            self._server.untouched
+            or (tx.reused and tx.request.method in IDEMPOTENT and not self._server.pending)
+        )
+        if lost and tx.attempts <= self.options.retries:
+            self._drop_server()
+            return self._seek()
+        why = str(error) if error is not None else "it ended without an answer"
+        self._blame_server(why)
+        return self._fail(502, "server", why, "connection_terminated")
+
+    def _judged(self) -> State | None:
+        """The answer's head is the filters' no more."""
+        response = self.tx.response
+        assert response is not None
+        if not self._chain.response_body or response.bodiless:
+            return self._pass_on(response)
+        self._gathering = Gathering(
+            body_reader(response.body, self._limits, 502), self._chain.body_limit, 502
+        )
+        state = self._gather()
+        return self.GATHERING if state is None and self.state is not self.GATHERING else state
+
+    # -- its whole body, for a filter -----------------------------------------------------------
+
+    @GATHERING.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(WAITING, REVIEWING, CLOSED))
+    def gathering(self, vio: VIO) -> State | None:
+        """Some more of it; or the client has gone."""
+        if vio.vc is self.server:
+            return self._gather()
+        return self._gone(vio) if vio.error is not None else None
+
+    def _gather(self) -> State | None:
+        try:
+            whole = self._gathering.take(self._server)
+        except BadMessage as problem:
+            return self._garbled(problem, "server")
+        if whole is None:
+            return None
+        return self._run(self._chain.response_body, self._gathered, self.REVIEWING, whole)
+
+    def _gathered(self) -> State | None:
+        """The answer is the filters' no more: it goes as it is now, with its length."""
+        response = self.tx.response
+        assert response is not None
+        self._keep = self._may_keep
+        self._client.say(self._head(response, self._keep, len(self._body)) + self._body)
+        return self._answered()
+
+    # -- the answer goes -------------------------------------------------------------------------
+
+    def _pass_on(self, response: Response) -> State | None:
+        """Send the answer: its body as far as it is here, the rest by a tunnel."""
+        client, server, body = self._client, self._server, response.body
+        steps = self._chain.response_chunk
+        assert self.server is not None
+        keep = self._may_keep
+        if body is not None and body >= 0 and (not steps or response.bodiless):
+            data = server.take()
+            message = self._head(response, keep, body)
+            self._keep = keep
+            if len(data) >= body:
+                server.pending = data[body:]
+                client.say(message + data[:body])
+                return self._answered()
+            self._down = OneWayTunnel(
+                self, self.server, self.client, nbytes=body - len(data),
+                opening=client.unsaid() + message + data, watch=False, name=f"{self.name} down",
+            )  # fmt: skip
+        else:
+            framed = None if self.tx.request.version > 10 else UNTIL_CLOSE
+            self._keep = keep and framed is None
+            self._bringing = passage = Passage(
+                body_reader(body, self._limits, 502), body_writer(framed), self._bound(steps)
+            )
+            message = passage.feed(server.take())
+            server.pending = passage.rest
+            if passage.fault is not None:
+                return self._failed(self._blame(passage.fault, "server"))
+            message = self._head(response, self._keep, framed) + message
+            if passage.over:
+                client.say(message)
+                return self._answered()
+            self._down = MessageTunnel(
+                self, self.server, self.client, passage,
+                opening=client.unsaid() + message, watch=False, name=f"{self.name} down",
+            )  # fmt: skip
+        self._down.start()
+        self.client.set_inactivity_timeout(self.options.timeouts.body)
+        self._allow_rest()
+        return self.ANSWERING
+
+    @ANSWERING.on(TunnelDone, to=(WAITING, CLOSED))
+    def passed(self, done: TunnelDone) -> State | None:
+        """All of the answer has gone, or not; or all of the request's body."""
+        if done.tunnel is self._up:
+            failure = self._uploaded(done)
+            self._keep = False  # the client was told so: the body had not gone when the answer came
+            return None if failure is None else self._abort(failure)
+        down = self._down
+        if down is None or done.tunnel is not down:
+            return None
+        self._down = None
+        self.client.set_inactivity_timeout(0)
+        if isinstance(down, MessageTunnel):
+            self._server.pending = down.rest
+            if self._bringing.fault is not None:
+                return self._abort(self._blame(self._bringing.fault, "server"))
+            if done.reason is Reason.EOS:
+                self._client.speak()
+                return self._answered()
+        if done.reason is not Reason.COMPLETE:
+            return self._abort(trouble(done, self.server, ("server", "client")))
+        self._client.speak()
+        return self._answered()
+
+    def _answered(self) -> State:
+        """The answer is on its way to the client: the server is free, if it is in order."""
+        tx, server, side = self.tx, self.server, self._server
+        response, upstream = tx.response, tx.upstream
+        assert response is not None
+        assert server is not None
+        assert upstream is not None
+        upstream.succeeded(server)
+        sound = response.persistent and not side.waiting and not side.over
+        if sound and self._up is None and not self.closing:
+            self.server = None
+            upstream.give(server)
+        else:
+            self._drop_server()
+        return self._end(self._keep)
+
+    # -- tunnels ---------------------------------------------------------------------------------
+
+    def _switch(self, response: Response) -> State:
+        """The server speaks another protocol from now on, if it was asked to."""
+        if self.tx.request.upgrade is None or self._up is not None:
+            return self._fail(502, "server", "it switched protocols unasked", "http_upgrade_failed")
+        self.tx.response = response
+        return self._lend(self._head(response, keep=True, body=0), self._server.take())
+
+    def _lend(self, head: bytes, said: bytes = b"") -> State:
+        """Client and server speak to each other from now on. No byte is lost on the way."""
+        assert self.server is not None
+        client = self._client
+        for vc in (self.client, self.server):
+            vc.set_inactivity_timeout(self.service.inactivity_s)
+        self._allow(0)
+        openings = client.take(), client.unsaid() + head + said
+        TwoWayTunnel(
+            self, self.client, self.server, openings=openings,
+            half_close=self.service.half_close, name=f"{self.name} tunnel",
+        ).start()  # fmt: skip
+        return self.TUNNELLING
+
+    @TUNNELLING.on(TunnelDone, to=CLOSED)
+    def relayed(self, done: TunnelDone) -> None:
+        """An abnormal end is passed on as one."""
+        if not done.reason.clean:
+            self.log(done)
+            self.close(done.error or ConnectionAbortedError(done.reason.value))
+        self._end(keep=False)
+
+    # -- whatever it is doing --------------------------------------------------------------------
+
+    @ALIVE.on(Event.ERROR, to=(CLOSED,))
+    def broke(self, vio: VIO) -> State | None:
+        """The client has gone; what a server does is told by its tunnel."""
+        return self._gone(vio) if vio.vc is self.client else None
+
+    @ALIVE.on(DUE, to=(CLOSED,))
+    def outlived(self, _: object) -> State | None:
+        """All of the request's time is up."""
+        if self._early():
+            return None
+        return self._abort(Failure(0, "proxy", "it lasted too long", "proxy_internal_response"))
+
+    @ALIVE.on(
+        Event.READ_READY, Event.WRITE_READY, Event.EOS, Event.INACTIVITY_TIMEOUT,
+        Event.ACTIVE_TIMEOUT, NEXT, TunnelDone,
+    )  # fmt: skip
+    def later(self, _: object) -> None:
+        """What comes keeps until it is asked for; a tunnel that was stopped has nothing to say."""

@@ -1,0 +1,248 @@
+"""Routing: which route a request takes, by its host, path, method and fields.
+
+The first route of the file that fits is taken, so that the order says what is meant: no rule about
+which of two fits better has to be known. The port of a host does not matter, nor does a dot at its
+end. A path is compared as a server would understand it, so that a route cannot be walked around by
+"/x/../admin" or "/%61dmin"; it is sent as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, Field
+
+from vcproxy.business.http.allowed import as_ip, is_name
+from vcproxy.config.schema import Size
+from vcproxy.http.grammar import is_target, is_text, is_token
+
+_UNRESERVED = re.compile("%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
+"""What is the same with and without its percent sign (RFC 3986, 6.2.2.2)."""
+
+BODILESS = (204, 205, 304)
+"""Answers that have no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
+
+
+def _host(text: str) -> str:
+    host = text.lower().removesuffix(".")
+    if is_name(host.removeprefix("*.")):
+        return host
+    if address := as_ip(host):
+        return str(address)
+    raise ValueError(
+        f'"{text}" is not a host: write a name, "*.NAME" or an IP address, without a port'
+    )
+
+
+def _prefix(text: str) -> str:
+    if not text.startswith("/") or "?" in text or not is_target(_raw(text)):
+        raise ValueError(f'"{text}" is not a path: it is ASCII, begins with "/" and has no "?"')
+    if (plain := understood(text)) != text:
+        raise ValueError(f'"{text}" would never be met: write it as "{plain}"')
+    return text
+
+
+def _token(text: str) -> str:
+    if not is_token(_raw(text)):
+        raise ValueError(f'"{text}" is not a name in HTTP: letters, digits and a few marks as "-"')
+    return text
+
+
+def _value(text: str) -> str:
+    if not is_text(_raw(text)) or text != text.strip(" \t"):
+        raise ValueError(f"{text!r} is no field's value: it has control characters or outer spaces")
+    return text
+
+
+def _raw(text: str) -> bytes:
+    """A text as it is sent, or with a NUL, which nothing may have, for what cannot be."""
+    return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
+
+
+Token = Annotated[str, AfterValidator(_token)]
+Value = Annotated[str, AfterValidator(_value)]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the proxy answers by itself."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    """The status code."""
+
+    body: str = ""
+    """The text that is sent."""
+
+    content_type: Value = "text/plain; charset=utf-8"
+    """What the text is."""
+
+    location: Value | None = None
+    """Where a redirection leads."""
+
+    def __post_init__(self) -> None:
+        if self.status in BODILESS and self.body:
+            raise ValueError(f"an answer with the status {self.status} has no body")
+        if self.status in (301, 302, 303, 307, 308) and self.location is None:
+            raise ValueError(f"an answer with the status {self.status} needs a location")
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which requests go where. What is left out fits every request."""
+
+    host: Annotated[str, AfterValidator(_host)] | None = None
+    """The host that is asked for: a name, an IP address, or "*.NAME" for all names below it."""
+
+    path: Annotated[str, AfterValidator(_prefix)] = "/"
+    """What the path begins with, by whole segments: "/api" fits /api and /api/x, not /apis."""
+
+    methods: tuple[Token, ...] = ()
+    """Methods, in upper case as they are sent. HEAD is not GET: it has to be named."""
+
+    headers: dict[Token, Value] = field(default_factory=dict)
+    """Fields that the request must have, and their values, exactly."""
+
+    upstream: str | None = None
+    """Where the request goes. Left out: to the listener's upstream."""
+
+    answer: Answer | None = None
+    """What the proxy answers by itself, in place of a server."""
+
+    max_body: Size | None = None
+    """The largest body that a request may have: as `limits.body`, if left out. "0B": no limit."""
+
+    def __post_init__(self) -> None:
+        if self.upstream is not None and self.answer is not None:
+            raise ValueError("a route has an upstream or an answer, not both")
+
+
+class NoRoute(IntEnum):
+    """The status of the answer to a request that no route fits."""
+
+    NOT_FOUND = 404
+    """Some route is for its host."""
+    MISDIRECTED = 421
+    """None is: who sends it has the wrong proxy (RFC 9110, 15.5.20)."""
+
+
+class Fields(Protocol):
+    """Fields of a request, by their names in whichever case."""
+
+    def get(self, name: str) -> str | None:
+        """Return a field's value, equal names joined by ", "; None: it is not there."""
+
+
+EVERYTHING = Route()
+"""The route of a proxy that has none: all goes to the listener's upstream."""
+
+
+class Routes:
+    """Routes, made to be looked up: by the host in one step, then one by one."""
+
+    __slots__ = ("_anywhere", "_at", "_below")
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._anywhere = tuple(route for route in routes if route.host is None)
+        named = {route.host for route in routes if route.host is not None}
+        self._at = {
+            host: tuple(route for route in routes if fits_host(route, host))
+            for host in named
+            if not host.startswith("*.")
+        }
+        self._below = {
+            host[1:]: tuple(route for route in routes if fits_host(route, host))
+            for host in named
+            if host.startswith("*.")
+        }
+
+    def find(self, host: str, path: str, method: str, fields: Fields) -> Route | NoRoute:
+        """Return the first route that fits a request.
+
+        Args:
+            host: the authority that it is for, in lower case, its port included if it has one.
+            path: as it came, its query included.
+        """
+        routes = self._for(host)
+        if not routes:
+            return NoRoute.MISDIRECTED
+        plain = ""
+        for route in routes:
+            prefix = route.path
+            if prefix != "/":
+                plain = plain or understood(path)
+                if not under(plain, prefix):
+                    continue
+            if route.methods and method not in route.methods:
+                continue
+            if route.headers and not has(fields, route):
+                continue
+            return route
+        return NoRoute.NOT_FOUND
+
+    def _for(self, host: str) -> tuple[Route, ...]:
+        """The routes for a host, in the order of the file."""
+        if not self._at and not self._below:
+            return self._anywhere
+        name = name_of(host)
+        if (routes := self._at.get(name)) is not None:
+            return routes
+        if self._below and len(name) < 256:  # a name is not longer (RFC 1035, 2.3.4)
+            dot = name.find(".", 1)
+            while dot > 0:
+                if (routes := self._below.get(name[dot:])) is not None:
+                    return routes
+                dot = name.find(".", dot + 1)
+        return self._anywhere
+
+
+def fits_host(route: Route, name: str) -> bool:
+    """Whether a route is for a name; or for all of a pattern's names, if it is one."""
+    host = route.host
+    if host is None or host == name:
+        return True
+    return host.startswith("*.") and name.removeprefix("*").endswith(host[1:]) and name != host[2:]
+
+
+def under(path: str, prefix: str) -> bool:
+    """Whether a path begins with a prefix, by whole segments."""
+    if not path.startswith(prefix):
+        return False
+    return prefix.endswith("/") or path[len(prefix) : len(prefix) + 1] in ("", "/", "?")
+
+
+def has(fields: Fields, route: Route) -> bool:
+    """Whether a request has what a route asks for."""
+    return all(fields.get(name) == value for name, value in route.headers.items())
+
+
+def name_of(authority: str) -> str:
+    """Return the host of an authority: without its port, brackets, or the dot of the root."""
+    if authority.startswith("["):
+        address = authority[1:].partition("]")[0]
+        return str(as_ip(address) or address)  # it can be written in many ways
+    return authority.partition(":")[0].removesuffix(".")
+
+
+def understood(path: str) -> str:
+    """Return a path as servers understand it (RFC 3986, 6.2.2): nothing escaped that need not be,
+    and no "." or ".." segment."""
+    if "%" in path:
+        path, mark, query = path.partition("?")
+        path = _UNRESERVED.sub(lambda escaped: chr(int(escaped[1], 16)), path) + mark + query
+    if "/." not in path:
+        return path
+    path, mark, query = path.partition("?")
+    kept: list[str] = []
+    first, *segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments and segments[-1] in (".", ".."):
+        kept.append("")
+    return "/".join([first, *kept]) + mark + query

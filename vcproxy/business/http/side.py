@@ -1,0 +1,120 @@
+"""Side: one of the two connections of an exchange, as heads are taken from it and put on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.business.farewell import Farewell
+from vcproxy.business.stream import READ_AHEAD
+from vcproxy.engine.iobuffer import SLAB
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.vio import VIO
+
+
+class Side:
+    """What has come from a connection and was not used, and what is to go to it.
+
+    Its buffers outlive the connections that are attached to it one after the other: a request then
+    costs two VIOs and nothing else. All events are the owner's.
+    """
+
+    __slots__ = ("_cont", "_heard", "_unsent", "pending", "reads", "vc", "writes")
+
+    vc: NetVConnection
+    reads: VIO
+    writes: VIO
+
+    def __init__(self, cont: Continuation) -> None:
+        self._cont = cont
+        self._heard = cont.engine.buffer(READ_AHEAD).reader()
+        self._unsent = cont.engine.buffer().reader()
+        self.pending = b""
+        """Taken from the buffer, and not used yet."""
+
+    def attach(self, vc: NetVConnection) -> None:
+        """Hear this connection from now on: nothing is left of the last."""
+        self.vc = vc
+        self.pending = b""
+        self.listen()
+
+    def listen(self) -> None:
+        """Read, after a tunnel has."""
+        self.reads = self.vc.do_io_read(self._cont, None, self._heard.buffer)
+
+    def speak(self, opening: bytes = b"") -> None:
+        """Write, from the beginning or after a tunnel has. WRITE_READY comes at once if there is
+        nothing to say, and when it was found `full`."""
+        self._unsent.buffer.write(opening)
+        self.writes = self.vc.do_io_write(self._cont, None, self._unsent)
+        self.writes.pending = True
+
+    @property
+    def untouched(self) -> bool:
+        """Whether not one byte of what was said has gone."""
+        return self.writes.ndone == 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.reads.over
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something has come that was not used."""
+        return bool(self.pending or self._heard.avail)
+
+    def take(self) -> bytes:
+        """All that has come. What is not used goes back into `pending`."""
+        heard = self._heard
+        full = heard.buffer.full
+        data = heard.read()
+        if full:
+            self.reads.reenable()
+        if self.pending:
+            data = self.pending + data
+            self.pending = b""
+        return data
+
+    def say(self, data: bytes) -> None:
+        """Send, behind all that was said before."""
+        writes = self.writes
+        writes.pending = True  # nobody waits for room: a READY would cost a turn for nothing
+        self._unsent.buffer.write(data)
+        writes.reenable()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be sent that no more should be said until some has gone."""
+        if self._unsent.avail < SLAB:
+            return False
+        self.writes.pending = False
+        return True
+
+    def unsaid(self) -> bytes:
+        """Take back what was said and has not gone: a tunnel is about to write."""
+        return self._unsent.read()
+
+    def detach(self) -> None:
+        """Forget what is left: the connection is somebody else's now, or closed."""
+        self.pending = b""
+        if self._heard.avail:
+            self._heard.read()
+        if self._unsent.avail:
+            self._unsent.read()
+
+    def leave(self) -> None:
+        """Close the connection, behind what was said."""
+        self._heard.close()
+        if self._unsent.avail:
+            Farewell(self.vc, self._unsent).start()
+        else:
+            self._unsent.close()
+            self.vc.do_io_close()
+
+    def close(self) -> None:
+        """Drop what is left."""
+        self._heard.close()
+        self._unsent.close()
