@@ -116,8 +116,8 @@ def _placed(
     path = known = fault.path
     while known and known not in where:
         known = known[:-1]
-    if path != known and (isinstance(path[-1], int) or path[-1] == "address"):
-        path = known  # the only item of a list, or key of a table, written without its brackets
+    if path != known and isinstance(path[-1], int):
+        path = known  # the only item of a list, written without its brackets
     line, column = line_and_column(text, where.get(known, 0))
     return Problem(file, line, column, _shown(path, tree), fault.message)
 

@@ -76,8 +76,10 @@ def _not_empty(servers: tuple["UpstreamServer", ...]) -> tuple["UpstreamServer",
     return servers
 
 
-def _as_table(value: object) -> object:
-    return value if isinstance(value, dict) else {"address": value}
+def _as_table(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, dict):
+        return value
+    return UpstreamServer.model_construct(address=_server(_endpoint(value, info)))
 
 
 def _as_written(server: "UpstreamServer") -> object:
