@@ -17,10 +17,11 @@ from vcproxy.business.http.cookies import cookie
 from vcproxy.business.http.fetch import Fetched, Fetches, Mirror
 from vcproxy.business.http.options import Options as HttpOptions
 from vcproxy.business.http.origins import Origins
-from vcproxy.business.http.phases import Ask, Chain, Later, Phases, Step, Then, Wait
+from vcproxy.business.http.phases import Ask, Chain, Phases, Step, Then, Wait
 from vcproxy.business.http.side import Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
+from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
 from vcproxy.http.forwarding import to_client
 from vcproxy.http.messages import Request, Response

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from vcproxy.business.verdict import Later
 from vcproxy.engine.units import duration
 from vcproxy.engine.units import size as in_bytes
 
@@ -23,29 +24,6 @@ if TYPE_CHECKING:
 
 Then: TypeAlias = "Callable[[Transaction, Any], Verdict]"
 """What is called on the loop with what came back; its verdict is the phase's."""
-
-
-class Later:
-    """The phase waits for `fn(*args)`, then `then(tx, value)` gives its verdict.
-
-    `fn` runs off the loop, on another thread, and must touch nothing of the transaction; its value
-    must be plain data. If it raises or takes longer than `deadline`, the filter has failed: 500.
-    Without `then`, the request goes on.
-    """
-
-    __slots__ = ("args", "deadline_s", "fn", "then")
-
-    def __init__(
-        self,
-        fn: Callable[..., object],
-        *args: object,
-        deadline: str = "5s",
-        then: Then | None = None,
-    ) -> None:
-        self.fn = fn
-        self.args = args
-        self.deadline_s = duration(deadline)
-        self.then = then
 
 
 class Wait:
