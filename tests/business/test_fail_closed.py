@@ -49,7 +49,7 @@ class Fragile(Validator):
         b"later-object": lambda: Later(object, deadline="1s"),
         b"later-class": lambda: Later(lambda: Accept, deadline="1s"),
         b"late": lambda: Later(Accept, deadline="10ms"),
-        b"then-raise": lambda: Later(int, deadline="1s", then=mistake),
+        b"then-raise": lambda: Later(int, deadline="1s", then=lambda *_: mistake()),
         b"then-none": lambda: Later(str, deadline="1s", then=lambda *_: None),
     }
 

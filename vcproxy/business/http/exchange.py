@@ -100,7 +100,7 @@ class Exchange(Phases, Session):
         service = self.service
         filters: tuple[Phases, ...] | None = service.shared.get(Phases)  # type: ignore[assignment]
         if filters is None:
-            filters = tuple(cls(own) for cls, own in service.filters)
+            filters = tuple(make() for make in service.filters)
             service.shared[Phases] = filters
             service.shared[Chain] = Chain.of(filters)
         if self.steps_in():
@@ -204,6 +204,7 @@ class Exchange(Phases, Session):
                 elif verdict is not None:
                     self._suspended = Suspended(verdict.then, steps, then, pause, body)
                     self._wait_for(verdict)
+                    self._allow_rest()
                     return None if self.state is pause else pause
             except Exception as mistake:
                 return self._mistaken(mistake)
