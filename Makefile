@@ -5,6 +5,7 @@ PYTHON ?= python3
 SEEDS ?= 2000
 VENV := .venv
 BIN := $(VENV)/bin
+MITMPROXY := $(VENV)/mitmproxy/bin/mitmdump
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench sim docs clean
@@ -28,7 +29,7 @@ check: $(VENV)/for-dev  ## look at the code without running it: style, types, la
 sim: $(VENV)/for-dev  ## SEEDS=2000 random worlds; VCPROXY_SEED=17 make sim repeats one
 	VCPROXY_SEEDS=$(SEEDS) $(BIN)/python -m pytest --timeout 0 tests/sim
 
-bench: $(VENV)/for-bench  ## measure it beside other proxies
+bench: $(VENV)/for-bench $(MITMPROXY)  ## measure it beside other proxies
 	$(BIN)/python -m tests.bench
 
 docs: $(VENV)/for-run  ## write the generated pages of docs/reference anew
@@ -47,3 +48,7 @@ $(VENV)/for-run: pyproject.toml | $(BIN)/python
 $(VENV)/for-%: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --editable '.[$*]'
 	@touch $@
+
+$(MITMPROXY): | $(BIN)/python  # it asks for older libraries than ours
+	$(PYTHON) -m venv $(VENV)/mitmproxy
+	$(VENV)/mitmproxy/bin/pip install --quiet mitmproxy

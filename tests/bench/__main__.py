@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import report
-from .peers import DESCRIPTORS, MOST_TUNNELS, PEERS, ROOT, Failed, Peer
-from .workloads import Sample, Workload, workloads
+from . import workloads as tunnels
+from .http import workloads as http
+from .http.peers import HTTP_PEERS
+from .peers import DESCRIPTORS, MOST_TUNNELS, ROOT, TUNNEL_PEERS, Failed, Peer
+from .workloads import Sample, Workload
 
 ABOUT = """\
 Measure vcproxy beside other proxies: what each spends, in CPU or memory, on a unit of work. One
 run measures them all, in alternating rounds, and reports medians: ratios travel to other
 machines, absolute figures do not. All is on loopback, and is stopped at the end. A full run
-takes about nine minutes; leave the machine alone meanwhile."""
+takes about eleven minutes; leave the machine alone meanwhile."""
 
 EXAMPLES = """\
 examples:
@@ -31,8 +34,15 @@ peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
+PEERS = TUNNEL_PEERS | HTTP_PEERS
+
 Key = tuple[str, str]
 """(workload, peer)"""
+
+
+def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
+    """Every workload by name, in the sizes given."""
+    return tunnels.workloads(bulk_gib, seconds, idle) | http.workloads(seconds, idle)
 
 
 def arguments() -> argparse.Namespace:
@@ -49,7 +59,7 @@ def arguments() -> argparse.Namespace:
     option("-r", "--rounds", type=positive(int), help="samples of each figure (3)")
     option("--bulk", type=positive(float), metavar="GiB", help="size of the bulk stream (1)")
     option("--seconds", type=positive(float), help="length of the other loads (1)")
-    option("--idle", type=positive(int), metavar="N", help="idle tunnels (4000)")
+    option("--idle", type=positive(int), metavar="N", help="idle tunnels and clients (4000)")
     option("--quick", action="store_true", help="1 round, small sizes")
     option(
         "--out",
@@ -167,7 +177,7 @@ def main() -> int:
         print(f"\n{versions[peer.name]}\n{peer.described()}")
     print(
         f"\n{chosen.rounds} rounds; bulk of {chosen.bulk:g} GiB, other loads of "
-        f"{chosen.seconds:g} s, {idle} idle tunnels; {report.machine()}",
+        f"{chosen.seconds:g} s, {idle} idle tunnels and clients; {report.machine()}",
         flush=True,
     )
 

@@ -98,8 +98,8 @@ def ready() -> None:
     sys.stdin.readline()
 
 
-def tell(done: float, seconds: float, latencies: list[float] | None = None) -> None:
-    figures = {"done": done, "seconds": seconds}
+def tell(done: float, seconds: float, latencies: list[float] | None = None, **more: float) -> None:
+    figures = {"done": done, "seconds": seconds, **more}
     if latencies:
         ordered = sorted(latencies)
         figures["p50_us"] = ordered[len(ordered) // 2] * 1e6
@@ -107,8 +107,10 @@ def tell(done: float, seconds: float, latencies: list[float] | None = None) -> N
     print(json.dumps(figures), flush=True)
 
 
-def report(done: float, seconds: float, latencies: list[float] | None = None) -> None:
-    tell(done, seconds, latencies)
+def report(
+    done: float, seconds: float, latencies: list[float] | None = None, **more: float
+) -> None:
+    tell(done, seconds, latencies, **more)
     sys.stdin.read()
 
 

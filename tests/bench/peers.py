@@ -337,7 +337,7 @@ def vcproxy(name: str, splice: str, only: tuple[str, ...] = ()) -> Peer:
     )
 
 
-PEERS = {
+TUNNEL_PEERS = {
     peer.name: peer
     for peer in (
         vcproxy("vcproxy", "true"),

@@ -82,6 +82,21 @@ GOALS = (
         for peer in ("vcproxy-drop-oldest", "vcproxy-disconnect")
         for goal in (Goal("stalled", 1.05, peer=peer), Goal("stalled-memory", 1024, peer=peer))
     ),
+    # From the issue that ordered HTTP/1.1.
+    *(
+        Goal("http", limit, against, peer="vcproxy-http")
+        for limit, against in (
+            (1, "trafficserver"),
+            (2, "nginx-http"),
+            (0.125, "twisted"),
+            (0.033, "mitmproxy"),
+        )
+    ),
+    Goal("http", 1.4, "vcproxy-http", peer="vcproxy-heads"),
+    Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),
+    Goal("http-tls", 1.8, "haproxy-tls", peer="vcproxy-tls"),
+    Goal("http-idle", 8, peer="vcproxy-http"),
+    Goal("http-slow", 500, peer="vcproxy-http"),
 )
 
 

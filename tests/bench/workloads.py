@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
+from typing import Protocol
 
 from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
 from .peers import ROOT, Failed, Peer, free_port, last_line, running, start_s, stop
@@ -26,6 +27,25 @@ class Sample:
     """Units of work a second."""
     p50_us: float | None = None
     p99_us: float | None = None
+
+
+class Workload(Protocol):
+    """What a peer can be measured at."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def cost_unit(self) -> str: ...
+    @property
+    def rate_unit(self) -> str: ...
+
+    def suits(self, peer: Peer) -> bool:
+        """Whether the peer is made for it."""
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +215,6 @@ class Start:
         return Sample(times[STARTS // 2] * 1e3)
 
 
-Workload = Traffic | Fan | Stalled | Start
-
-
 def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
     """Every workload by name, in the sizes given."""
 
@@ -253,10 +270,10 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
 
 
 @contextmanager
-def load(*role: object) -> Iterator["subprocess.Popen[str]"]:
+def load(*role: object, module: str = "tests.bench.load") -> Iterator["subprocess.Popen[str]"]:
     """Run one process of the load."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.load", *map(str, role)],
+        [sys.executable, "-m", module, *map(str, role)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

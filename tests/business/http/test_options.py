@@ -110,6 +110,8 @@ def test_a_filter_may_be_its_place_alone() -> None:
         ({"path": "/%61"}, 'path: "/%61" would never be met: write it as "/a"'),
         ({"methods": ["G T"]}, 'methods.0: "G T" is not a name in HTTP'),
         ({"headers": {"a:": "b"}}, 'headers.a:.[key]: "a:" is not a name in HTTP'),
+        ({"headers": {"a": "\u20ac"}}, "headers.a: '\u20ac' is no field's value"),
+        ({"path": "/\u20ac"}, 'path: "/\u20ac" is not a path'),
         ({"headers": {"a": "b\r"}}, r"headers.a: 'b\r' is no field's value"),
         ({"upstream": "a", "answer": {}}, " a route has an upstream or an answer, not both"),
         ({"answer": {"status": 204, "body": "x"}}, "answer: an answer with the status 204 has no"),

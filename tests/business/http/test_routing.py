@@ -59,6 +59,8 @@ def test_hosts_that_are_addresses() -> None:
     assert found(routes, "192.0.2.1:80") is four
     assert found(routes, "[2001:db8::1]:80") is six
     assert found(routes, "[2001:db8::1]") is six
+    assert found(routes, "[2001:db8:0:0:0::1]") is six
+    assert found(routes, "[2001:db8::2]") is NoRoute.MISDIRECTED
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,7 @@ from pydantic import AfterValidator, Field
 
 from vcproxy.business.http.allowed import as_ip, is_name
 from vcproxy.config.schema import Size
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""RFC 9110, 5.6.2."""
-
-_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-"""RFC 9110, 5.5."""
+from vcproxy.http.grammar import is_target, is_text, is_token
 
 _UNRESERVED = re.compile("%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
 """What is the same with and without its percent sign (RFC 3986, 6.2.2.2)."""
@@ -34,35 +29,41 @@ BODILESS = (204, 205, 304)
 
 def _host(text: str) -> str:
     host = text.lower().removesuffix(".")
-    if not is_name(host.removeprefix("*.")) and as_ip(host) is None:
-        raise ValueError(
-            f'"{text}" is not a host: write a name, "*.NAME" or an IP address, without a port'
-        )
-    return host
+    if is_name(host.removeprefix("*.")):
+        return host
+    if address := as_ip(host):
+        return str(address)
+    raise ValueError(
+        f'"{text}" is not a host: write a name, "*.NAME" or an IP address, without a port'
+    )
 
 
 def _prefix(text: str) -> str:
-    if not text.startswith("/") or not text.isascii() or {"?", "#", " "} & set(text):
-        raise ValueError(f'"{text}" is not a path: it begins with "/", and has no "?", "#" or " "')
+    if not text.startswith("/") or "?" in text or not is_target(_raw(text)):
+        raise ValueError(f'"{text}" is not a path: it is ASCII, begins with "/" and has no "?"')
     if (plain := understood(text)) != text:
         raise ValueError(f'"{text}" would never be met: write it as "{plain}"')
     return text
 
 
-def token(text: str) -> str:
-    """Return a text that may be a method or a field's name. Raises ValueError."""
-    if not _TOKEN.fullmatch(text):
+def _token(text: str) -> str:
+    if not is_token(_raw(text)):
         raise ValueError(f'"{text}" is not a name in HTTP: letters, digits and a few marks as "-"')
     return text
 
 
 def _value(text: str) -> str:
-    if not _VALUE.fullmatch(text):
+    if not is_text(_raw(text)) or text != text.strip(" \t"):
         raise ValueError(f"{text!r} is no field's value: it has control characters or outer spaces")
     return text
 
 
-Token = Annotated[str, AfterValidator(token)]
+def _raw(text: str) -> bytes:
+    """A text as it is sent, or with a NUL, which nothing may have, for what cannot be."""
+    return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
+
+
+Token = Annotated[str, AfterValidator(_token)]
 Value = Annotated[str, AfterValidator(_value)]
 
 
@@ -221,7 +222,8 @@ def has(fields: Fields, route: Route) -> bool:
 def name_of(authority: str) -> str:
     """Return the host of an authority: without its port, brackets, or the dot of the root."""
     if authority.startswith("["):
-        return authority[1:].partition("]")[0]
+        address = authority[1:].partition("]")[0]
+        return str(as_ip(address) or address)  # it can be written in many ways
     return authority.partition(":")[0].removesuffix(".")
 
 

@@ -1,0 +1,141 @@
+"""The clients that h2load cannot play: `python -m tests.bench.http.load kept|slow PORT N SECONDS`.
+
+They say what those of `tests.bench.load` say, and keep to the same order of things.
+"""
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from time import perf_counter
+
+from tests.bench.load import CHUNK, connect, ready, report
+
+GET = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
+BEGUN = b"GET /small HTTP/1.1\r\nHost: bench\r\nX-Slow: "
+SMALL = 1024
+BRISK = 16
+"""Clients that are served while the slow ones are waited for."""
+DRIP_S = 0.25
+EARLY_S, LATE_S = 0.1, 5.0  # how far from the limit a slow client may be closed at all
+
+
+def whole(answer: bytes) -> bool:
+    """Whether the answer is complete; ends the load if it is not the one expected."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    if (end and not head.startswith(b"HTTP/1.1 200 ")) or len(body) > SMALL:
+        sys.exit(f"a wrong answer: {answer[:60]!r}")
+    return len(body) == SMALL
+
+
+def received(fd: int) -> bytes:
+    data = os.read(fd, CHUNK)
+    if not data:
+        sys.exit("a client in good standing was closed")
+    return data
+
+
+def kept(port: int, clients: int, _seconds: float) -> None:
+    """Connect, get one answer, and leave it open. Reports how many."""
+
+    def stand() -> int:
+        fd = connect(port)
+        os.write(fd, GET)
+        answer = received(fd)
+        while not whole(answer):
+            answer += received(fd)
+        return fd
+
+    os.close(stand())  # what the first costs alone is not the price of the others
+    ready()
+    begin = perf_counter()
+    standing = select.poll()
+    for _ in range(clients):
+        standing.register(stand(), select.POLLIN)
+    spent = perf_counter() - begin
+    if closed := standing.poll(0):
+        sys.exit(f"{len(closed)} of {clients} idle clients were closed")
+    report(clients, spent)
+
+
+def slow(port: int, clients: int, limit: float) -> None:
+    """Begin requests that never end, a byte at a time, until the last is closed for it; brisk
+    clients are served meanwhile. Reports the answers these got and their latency, and how long
+    after the limit, in seconds, the last slow one was closed."""
+    epoll = select.epoll()
+    now = perf_counter
+    answers: dict[int, bytes] = {}
+    asked: dict[int, float] = {}
+    born: dict[int, float] = {}
+    latencies: list[float] = []
+    last = 0.0
+
+    def ask(fd: int) -> None:
+        answers[fd] = b""
+        asked[fd] = now()
+        os.write(fd, GET)
+
+    def served(fd: int) -> None:
+        answers[fd] += received(fd)
+        if whole(answers[fd]):
+            latencies.append(now() - asked[fd])
+            if born:
+                ask(fd)
+            else:
+                del answers[fd]
+
+    def refused(fd: int) -> None:
+        nonlocal last
+        try:
+            if os.read(fd, CHUNK):  # the answer that says why
+                return
+        except ConnectionError:
+            pass
+        age = now() - born.pop(fd)
+        if age < limit - EARLY_S:
+            sys.exit(f"a slow client was closed after {age:.1f} s of {limit:g} s")
+        last = max(last, age)
+        os.close(fd)
+
+    def drip() -> None:
+        for fd in born:
+            try:
+                os.write(fd, b"x")
+            except ConnectionError:  # what it has to read says the rest
+                pass
+
+    brisk = [connect(port) for _ in range(BRISK)]
+    ready()
+    begin = now()
+    for _ in range(clients):
+        fd = connect(port)
+        born[fd] = now()
+        os.write(fd, BEGUN)
+    takes: dict[int, Callable[[int], None]] = dict.fromkeys(born, refused)
+    takes |= dict.fromkeys(brisk, served)
+    for fd in takes:
+        epoll.register(fd, select.EPOLLIN)
+    for fd in brisk:
+        ask(fd)
+    due = now() + DRIP_S
+    while born or answers:
+        for fd, _ in epoll.poll(max(0.0, due - now())):
+            takes[fd](fd)
+        if now() >= due:
+            drip()
+            due += DRIP_S
+        if now() - begin > limit + LATE_S:
+            sys.exit(f"{len(born)} of {clients} slow clients are still open")
+    report(len(latencies), now() - begin, latencies, late_s=last - limit)
+
+
+CLIENTS: dict[str, Callable[[int, int, float], None]] = {"kept": kept, "slow": slow}
+
+if __name__ == "__main__":
+    role, port, clients, seconds = sys.argv[1:]
+    try:
+        CLIENTS[role](int(port), int(clients), float(seconds))
+    except OSError as error:
+        sys.exit(f"{role}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

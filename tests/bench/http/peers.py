@@ -1,0 +1,255 @@
+"""The reverse proxies, and the server behind them.
+
+All run on one core, log nothing, cache nothing, and keep their connections on both sides. Where
+clients are slow, a head has HEAD_S seconds.
+"""
+
+import sys
+from pathlib import Path
+
+from tests.bench.peers import MOST_TUNNELS, Peer
+
+HEAD_S = 2
+SMALL = 1024
+LARGE = 1024 * 1024
+
+KEPT = ("http", "http-1m", "http-idle")
+GUARDED = (*KEPT, "http-slow")
+TLS = ("http-tls",)
+
+# What both nginx, server and peer, have in common. The scratch directory is nobody else's: workers
+# that stay who they are can use it.
+NGINX_BEGUN = """\
+user root;
+daemon off;
+worker_processes 1;
+pid $scratch/pid;
+error_log stderr;
+events { worker_connections 20000; }
+http {
+    access_log off;
+    client_body_temp_path $scratch/body;
+    proxy_temp_path $scratch/proxy;
+    fastcgi_temp_path $scratch/fastcgi;
+    uwsgi_temp_path $scratch/uwsgi;
+    scgi_temp_path $scratch/scgi;
+    keepalive_requests 100000000;
+    keepalive_timeout 5m;
+"""
+
+# Files of zeros, which the kernel sends.
+ORIGIN = f"""\
+cd $scratch
+head -c {SMALL} /dev/zero >small
+head -c {LARGE} /dev/zero >large
+cat >nginx.conf <<end
+{NGINX_BEGUN}
+    sendfile on;
+    open_file_cache max=10;
+    server {{
+        listen 127.0.0.1:$listen backlog=4096;
+        root $scratch;
+    }}
+}}
+end
+exec nginx -p $scratch -c $scratch/nginx.conf
+"""
+
+HAPROXY = f"""\
+global
+    nbthread 1
+    maxconn {MOST_TUNNELS}
+defaults
+    mode http
+    http-reuse always
+    option splice-auto
+    timeout connect 5s
+    timeout client 5m
+    timeout server 5m
+    timeout http-request {HEAD_S}s
+    timeout http-keep-alive 5m
+listen bench
+    bind 127.0.0.1:$listen{{tls}}
+    server peer 127.0.0.1:$server
+"""
+
+NGINX = f"""\
+{NGINX_BEGUN}
+    client_header_timeout {HEAD_S}s;
+    upstream bench {{
+        server 127.0.0.1:$server;
+        keepalive 64;
+        keepalive_requests 100000000;
+    }}
+    server {{
+        listen 127.0.0.1:$listen backlog=4096 {{tls}};
+        location / {{
+            proxy_pass http://bench;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+
+# Its files have names and places of their own. `#-1`: it stays who it is, root included.
+TRAFFIC_SERVER = """\
+cd $scratch
+cat >runroot.yaml <<end
+prefix: $scratch
+exec_prefix: $scratch
+bindir: /usr/bin
+sbindir: /usr/sbin
+sysconfdir: $scratch
+datadir: $scratch
+includedir: $scratch
+libdir: /usr/lib/trafficserver
+libexecdir: /usr/lib/trafficserver/modules
+localstatedir: $scratch
+runtimedir: $scratch
+logdir: $scratch
+cachedir: $scratch
+end
+cat >records.config <<end
+CONFIG proxy.config.admin.user_id STRING #-1
+CONFIG proxy.config.crash_log_helper STRING NULL
+CONFIG proxy.config.exec_thread.autoconfig INT 0
+CONFIG proxy.config.exec_thread.limit INT 1
+CONFIG proxy.config.accept_threads INT 0
+CONFIG proxy.config.task_threads INT 1
+CONFIG proxy.config.log.logging_enabled INT 0
+CONFIG proxy.config.http.server_ports STRING $listen:ip-in=127.0.0.1
+CONFIG proxy.config.http.cache.http INT 0
+CONFIG proxy.config.http.keep_alive_no_activity_timeout_in INT 300
+CONFIG proxy.config.http.keep_alive_no_activity_timeout_out INT 300
+end
+cat >ip_allow.yaml <<end
+ip_allow:
+  - { apply: in, ip_addrs: 127.0.0.1, action: allow, methods: ALL }
+end
+echo 'map / http://127.0.0.1:$server/' >remap.config
+>storage.config
+exec traffic_server --run-root=$scratch/runroot.yaml
+"""
+
+VCPROXY = f"""\
+[proxy]
+net_threads = 1
+
+[[listener]]
+name = "web"
+bind = "{{scheme}}://127.0.0.1:$listen"
+plugin = "http_proxy"
+upstream = "app"
+limits = {{ max_connections = 20000 }}
+{{tls}}
+
+[listener.options]
+limits = {{ requests = 100000000 }}
+timeouts = {{ head = "{HEAD_S}s", idle = "5m" }}
+{{filters}}
+[upstream.app]
+servers = ["tcp://127.0.0.1:$server"]
+"""
+
+CERTIFICATE = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=bench "
+    "-keyout $scratch/tls.pem -out $scratch/tls.pem 2>/dev/null && exec "
+)
+MITMDUMP = str(Path(sys.prefix, "mitmproxy", "bin", "mitmdump"))  # where `make bench` has put it
+PYTHON_VERSION = (sys.executable, "-c", "import sys; print('Python', sys.version.split()[0])")
+
+
+def certified(command: str) -> tuple[str, ...]:
+    """The command, once it has a certificate and a key in `$scratch/tls.pem`."""
+    return ("sh", "-c", CERTIFICATE + command)
+
+
+def vcproxy(name: str, only: tuple[str, ...], tls: bool = False, filters: str = "") -> Peer:
+    config = VCPROXY.replace("{scheme}", "tls" if tls else "tcp")
+    pair = 'tls = { certificate = "$scratch/tls.pem", key = "$scratch/tls.pem" }\n'
+    config = config.replace("{tls}\n", pair if tls else "")
+    config = config.replace("{filters}", f"filters = [{filters}]\n" if filters else "")
+    command = (sys.executable, "-m", "vcproxy.cli", "-c", "$config")
+    return Peer(
+        name,
+        certified(" ".join(command)) if tls else command,
+        config,
+        version=(sys.executable, "-m", "vcproxy.cli", "--version"),
+        needs="plugins.http_proxy",
+        only=only,
+    )
+
+
+def twisted(name: str, style: str) -> Peer:
+    return Peer(
+        name,
+        (sys.executable, "-m", "tests.bench.http.twisted_proxy", style, "$listen", "$server"),
+        version=(sys.executable, "-c", "import twisted; print('Twisted', twisted.__version__)"),
+        needs="twisted",
+        only=("http",),
+    )
+
+
+ORIGIN_PEER = Peer("origin", ("sh", "$config"), ORIGIN, ("nginx", "-v"), one_port=True)
+
+HTTP_PEERS = {
+    peer.name: peer
+    for peer in (
+        vcproxy("vcproxy-http", GUARDED),
+        vcproxy("vcproxy-heads", ("http",), filters=f'"{Path(__file__).parent}/heads.py:Heads"'),
+        vcproxy("vcproxy-tls", TLS, tls=True),
+        Peer(
+            "haproxy-http",
+            ("haproxy", "-db", "-f", "$config"),
+            HAPROXY.replace("{tls}", ""),
+            ("haproxy", "-v"),
+            only=GUARDED,
+        ),
+        Peer(
+            "haproxy-tls",
+            certified("haproxy -db -f $config"),
+            HAPROXY.replace("{tls}", " ssl crt $scratch/tls.pem"),
+            ("haproxy", "-v"),
+            only=TLS,
+        ),
+        Peer(
+            "nginx-http",
+            ("nginx", "-p", "$scratch", "-c", "$config"),
+            NGINX.replace(" {tls}", ""),
+            ("nginx", "-v"),
+            only=GUARDED,
+        ),
+        Peer(
+            "nginx-tls",
+            certified("nginx -p $scratch -c $config"),
+            NGINX.replace(
+                "{tls};",
+                "ssl;\n        ssl_certificate $scratch/tls.pem;\n"
+                "        ssl_certificate_key $scratch/tls.pem;",
+            ),
+            ("nginx", "-v"),
+            only=TLS,
+        ),
+        Peer(
+            "trafficserver",
+            ("sh", "$config"),
+            TRAFFIC_SERVER,
+            ("traffic_server", "--version"),
+            only=KEPT,
+        ),
+        twisted("twisted", "shipped"),
+        twisted("twisted-kept", "kept"),
+        Peer(
+            "mitmproxy",
+            (
+                MITMDUMP,
+                *("--mode", "reverse:http://127.0.0.1:$server", "--quiet"),
+                *("--listen-host", "127.0.0.1", "--listen-port", "$listen"),
+                *("--set", "confdir=$scratch"),
+            ),
+            version=(MITMDUMP, "--version"),
+            only=("http",),
+        ),
+    )
+}

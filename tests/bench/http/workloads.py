@@ -1,0 +1,171 @@
+"""The work of a reverse proxy, and one measurement of one peer at one work."""
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from statistics import quantiles
+from typing import NamedTuple
+
+from tests.bench.measure import cpu_s, resident_kib, settle
+from tests.bench.peers import Failed, Peer, last_line, running
+from tests.bench.workloads import PATIENCE_S, Sample, Workload, answer, load, order
+
+from .peers import HEAD_S, LARGE, ORIGIN_PEER, SMALL
+
+WARM = 10
+"""Requests of each client before any is counted: both sides of the proxy stand then."""
+SAID = re.compile(r" (\d+) 2xx, .*\((\d+)\) data", re.DOTALL)
+
+
+class Answered(NamedTuple):
+    """How fast answers came."""
+
+    rate: float
+    p50_us: float
+    p99_us: float
+
+
+@contextmanager
+def proxied(peer: Peer) -> Iterator[tuple[int, int]]:
+    """Run the peer in front of the origin. Gives (pid, port); raises Failed."""
+    with running(ORIGIN_PEER, 0) as (_, origin), running(peer, origin) as proxy:
+        yield proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Gets:
+    """GET requests of h2load, one after the other on every connection."""
+
+    name: str
+    title: str
+    clients: int
+    path: str
+    size: int
+    seconds: float
+    scheme: str = "http"
+    cost_unit: str = "us"
+    rate_unit: str = "/s"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with proxied(peer) as (pid, port):
+            warm = self.asked(port, WARM)
+            settle(pid)
+            before = cpu_s(pid)
+            # As many as it can in the time, and every one of them to its end.
+            each = max(WARM, round(warm.rate * self.seconds / self.clients))
+            answered = self.asked(port, each)
+            settle(pid)
+            cost = (cpu_s(pid) - before) * 1e6 / (each * self.clients)
+        return Sample(cost, *answered)
+
+    def asked(self, port: int, each: int) -> Answered:
+        """Have every client make `each` requests; all must be answered, in full. Raises Failed."""
+        number = each * self.clients
+        with tempfile.NamedTemporaryFile("r", prefix="bench-") as log:
+            command = ("h2load", "--h1", "-n", str(number), "-c", str(self.clients))
+            url = f"{self.scheme}://127.0.0.1:{port}/{self.path}"
+            try:
+                done = subprocess.run(
+                    (*command, f"--log-file={log.name}", url),
+                    capture_output=True,
+                    text=True,
+                    timeout=PATIENCE_S,
+                    check=False,
+                )
+            except FileNotFoundError:
+                raise Failed("h2load is not installed: nghttp2-client has it") from None
+            except subprocess.TimeoutExpired:
+                raise Failed(f"h2load was not done within {PATIENCE_S:.0f} s") from None
+            said = SAID.search(done.stdout)
+            if not said:
+                raise Failed(f"h2load: {last_line(done.stderr)}")
+            right, data = map(int, said.groups())
+            if (right, data) != (number, number * self.size):
+                raise Failed(f"of {number} answers {right} were right; {data} bytes came in all")
+            rows = [tuple(map(int, row.split())) for row in log]
+        begin, end = min(begun for begun, _, _ in rows), max(at + took for at, _, took in rows)
+        centiles = quantiles((took for _, _, took in rows), n=100)
+        return Answered(number / (end - begin) * 1e6, centiles[49], centiles[98])
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Clients that had an answer, and keep their connections open; the cost is memory."""
+
+    name: str
+    title: str
+    clients: int
+    cost_unit: str = "KiB"
+    rate_unit: str = "opened/s"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with proxied(peer) as (pid, port), clients("kept", port, self.clients, 0) as kept:
+            answer(kept)
+            settle(pid)
+            before = resident_kib(pid)
+            order(kept)
+            figures = json.loads(answer(kept))
+            settle(pid)
+            cost = (resident_kib(pid) - before) / figures["done"]
+        return Sample(cost, figures["done"] / figures["seconds"])
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """Clients whose requests never end, and others that are served meanwhile; the cost is how long
+    after the limit the last of the slow ones was closed."""
+
+    name: str
+    title: str
+    clients: int
+    cost_unit: str = "ms"
+    rate_unit: str = "/s"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with proxied(peer) as (_, port), clients("slow", port, self.clients, HEAD_S) as slow:
+            answer(slow)
+            order(slow)
+            figures = json.loads(answer(slow))
+        return Sample(
+            figures["late_s"] * 1e3,
+            figures["done"] / figures["seconds"],
+            figures["p50_us"],
+            figures["p99_us"],
+        )
+
+
+def clients(*role: object) -> AbstractContextManager["subprocess.Popen[str]"]:
+    """Run one process of the load that is not h2load."""
+    return load(*role, module="tests.bench.http.load")
+
+
+def workloads(seconds: float, idle: int) -> dict[str, Workload]:
+    """Every workload by name, in the sizes given."""
+
+    def gets(name: str, title: str, scheme: str = "http") -> Gets:
+        return Gets(name, title, 64, "small", SMALL, seconds, scheme)
+
+    every: tuple[Workload, ...] = (
+        gets("http", "GET of 1 KiB, 64 kept connections"),
+        gets("http-tls", "the same behind TLS", "https"),
+        Gets("http-1m", "GET of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),
+        Kept("http-idle", "idle kept client", idle),
+        Slow("http-slow", "1000 slow heads: the last closed", 1000),
+    )
+    return {workload.name: workload for workload in every}
