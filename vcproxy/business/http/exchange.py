@@ -17,10 +17,11 @@ from vcproxy.business.http.cookies import cookie
 from vcproxy.business.http.fetch import Fetched, Fetches, Mirror
 from vcproxy.business.http.options import Options as HttpOptions
 from vcproxy.business.http.origins import Origins
-from vcproxy.business.http.phases import Ask, Chain, Later, Phases, Step, Then, Wait
+from vcproxy.business.http.phases import Ask, Chain, Phases, Step, Then, Wait
 from vcproxy.business.http.side import Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
+from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
 from vcproxy.http.forwarding import to_client
 from vcproxy.http.messages import Request, Response
@@ -99,7 +100,7 @@ class Exchange(Phases, Session):
         service = self.service
         filters: tuple[Phases, ...] | None = service.shared.get(Phases)  # type: ignore[assignment]
         if filters is None:
-            filters = tuple(cls(own) for cls, own in service.filters)
+            filters = tuple(make() for make in service.filters)
             service.shared[Phases] = filters
             service.shared[Chain] = Chain.of(filters)
         if self.steps_in():
@@ -203,6 +204,7 @@ class Exchange(Phases, Session):
                 elif verdict is not None:
                     self._suspended = Suspended(verdict.then, steps, then, pause, body)
                     self._wait_for(verdict)
+                    self._allow_rest()
                     return None if self.state is pause else pause
             except Exception as mistake:
                 return self._mistaken(mistake)

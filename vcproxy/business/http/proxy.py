@@ -135,7 +135,7 @@ class HttpProxy(Exchange):
         if not self._chain.request_body or request.method == "CONNECT":
             return self._find()
         self._gathering = Gathering(
-            body_reader(request.body, self._limits, 400), self._chain.body_limit, 413
+            body_reader(request.body, self._limits, 400), self._chain.request_limit, 413
         )
         if request.expects_continue and not self._client.pending:
             self._client.say(CONTINUE)
@@ -407,8 +407,9 @@ class HttpProxy(Exchange):
         if not self._chain.response_body or response.bodiless:
             return self._pass_on(response)
         self._gathering = Gathering(
-            body_reader(response.body, self._limits, 502), self._chain.body_limit, 502
+            body_reader(response.body, self._limits, 502), self._chain.response_limit, 502
         )
+        self._allow_rest()
         state = self._gather()
         return self.GATHERING if state is None and self.state is not self.GATHERING else state
 
