@@ -33,9 +33,8 @@ from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader, body_writer
-from vcproxy.http.forwarding import to_server
 from vcproxy.http.messages import UNTIL_CLOSE
-from vcproxy.http.parsing import head_end, parse_request, parse_response
+from vcproxy.http.parsing import head_end
 from vcproxy.http.problem import BadMessage
 from vcproxy.machine.state import State
 
@@ -98,7 +97,7 @@ class HttpProxy(Exchange):
             end = head_end(data, self._limits)
             if end < 0:
                 return self._unfinished(data)
-            request = parse_request(data[:end], self._limits)
+            request = self._heads.request(data[:end])
         except BadMessage as problem:
             return self._refuse(problem)
         client.pending = data[end:]
@@ -263,7 +262,7 @@ class HttpProxy(Exchange):
         assert self.server is not None
         if request.form == "authority":
             return self._lend(ESTABLISHED)
-        message = to_server(request, self.sender, upgrade=request.upgrade is not None)
+        message = self._heads.to_server(request, self.sender, upgrade=request.upgrade is not None)
         body = request.body
         if self._consumed:
             message += self._body
@@ -278,7 +277,7 @@ class HttpProxy(Exchange):
                 )  # fmt: skip
         else:
             self._sending = passage = self._passage_up()
-            message = to_server(request, self.sender) + passage.feed(client.take())
+            message = self._heads.to_server(request, self.sender) + passage.feed(client.take())
             client.pending = passage.rest
             if passage.fault is not None:
                 return self._failed(self._blame(passage.fault, "client"))
@@ -366,7 +365,7 @@ class HttpProxy(Exchange):
                 if end < 0:
                     server.pending = data
                     return None
-                response = parse_response(data[:end], self._limits, request.method)
+                response = self._heads.response(data[:end], request.method)
             except BadMessage as problem:
                 return self._garbled(problem, "server")
             server.pending = data[end:]
