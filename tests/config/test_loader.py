@@ -138,6 +138,14 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
     assert tree["upstream"]["plain"] == {
         "servers": ["tcp://127.0.0.1:5432"],
         "balance": "round_robin",
+        "hash_by": "client",
+        "max_connections": 0,
+        "queue": {"size": 1024, "timeout": "5s"},
+        "retries": 3,
+        "pool": {"idle": 64, "idle_time": "30s", "age": "1h"},
+        "eject": {"failures": 5, "time": "10s"},
+        "slow_start": "0s",
+        "resolve": "0s",
     }
 
 

@@ -91,7 +91,7 @@ def effective(configuration: Configuration) -> str:
     settings = configuration.settings
     tree = settings.model_dump(mode="json", exclude_none=True)
     for name, upstream in settings.upstream.items():
-        if not any(server.secure for server in upstream.servers):
+        if not any(address.secure for address in upstream.addresses):
             del tree["upstream"][name]["tls"]  # nothing is verified there, so nothing is said
     return tomli_w.dumps(tree)
 

@@ -197,6 +197,8 @@ class HttpProxy(Exchange):
                 return self._answer(configured(place.answer))
             tx.route = place
             tx.upstream = tx.upstreams[place.upstream] if place.upstream else self.service.upstream
+            if tx.upstream is None:  # of a proxy that only goes where clients say
+                return self._fail(421, "client", "no host is served here", "destination_not_found")
         else:
             tx.upstream = self._origins.find(place)
         steps = self._chain.route
@@ -209,7 +211,7 @@ class HttpProxy(Exchange):
         return self._seek()
 
     def _seek(self) -> State | None:
-        """Have a connection: an idle one, at the first try; but none that spoke HTTP for CONNECT."""
+        """Have a connection: at the first try an idle one, but for CONNECT none that spoke HTTP."""
         tx, upstream = self.tx, self.tx.upstream
         assert upstream is not None
         tx.attempts += 1
