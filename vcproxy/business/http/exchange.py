@@ -105,7 +105,7 @@ class Exchange(Phases, Session):
             filters = tuple(make() for make in service.filters)
             service.shared[Phases] = filters
             service.shared[Chain] = Chain.of(filters)
-        if self.steps_in():
+        if self.own_phases():
             return Chain.of((self, *filters))
         shared = service.shared[Chain]
         assert isinstance(shared, Chain)
@@ -115,11 +115,6 @@ class Exchange(Phases, Session):
     def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
         """See Session."""
         return options.upstreams
-
-    @classmethod
-    def steps_in(cls) -> bool:
-        """Whether the class overrides a phase."""
-        return any(getattr(cls, name) is not getattr(Phases, name) for name in Chain.phases())
 
     @property
     def _origins(self) -> Origins:
