@@ -148,10 +148,13 @@ class Filter(Phases):
 
 Step = Callable[..., Any]
 
+BACK = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
+"""Phases on the way back to the client."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is called in each phase, in the order of the filters: only what was overridden."""
+    """What is called in each phase: only what was overridden, on the way back in reverse order."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]
@@ -172,9 +175,10 @@ class Chain:
 
         def steps(phase: str) -> tuple[Step, ...]:
             plain = getattr(Phases, phase)
-            return tuple(
+            found = [
                 getattr(each, phase) for each in filters if getattr(type(each), phase) is not plain
-            )
+            ]
+            return tuple(reversed(found) if phase in BACK else found)
 
         limit = max((in_bytes(each.body_limit) for each in filters), default=0)
         return cls(**{name: steps(name) for name in cls.phases()}, body_limit=limit)
