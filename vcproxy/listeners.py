@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -16,10 +16,11 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.pool import Pool
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.terms import Pooling, Terms
+from vcproxy.upstream.terms import Checking, Ejecting, Pooling, Queueing, Terms
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
+    from vcproxy.business.program import Signal
     from vcproxy.config import schema
     from vcproxy.config.loader import Configuration
     from vcproxy.config.plugin import Plugin
@@ -55,8 +56,6 @@ class _Keys:
 
     tls: object
     """For its own tls:// addresses."""
-    servers: dict[str, list[Server]]
-    """Of its upstream, and of those that its options name."""
     connect_tls: object
     """For those that its options name."""
 
@@ -72,6 +71,8 @@ class Listeners:
         self._write = write
         self._named: dict[str, Listener] = {}
         self.programs = Programs(self._first, write)
+        self._upstreams: dict[str, tuple[schema.Upstream, dict[Engine, Upstream]]] = {}
+        """By their names: what the configuration says, and what there is of it on each engine."""
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
 
@@ -86,9 +87,13 @@ class Listeners:
         for listener in self._named.values():
             self._host.unlisten(listener)
 
-    def tell(self, signal: Signal) -> None:
-        """The process is asked to end: programs hear of it, and sessions that it will drain."""
+    def signalled(self, signal: Signal) -> None:
+        """The proxy is about to end: programs hear of it, and sessions that it will drain; no
+        connection is kept for later."""
         self.programs.tell(signal)
+        for _, upstreams in self._upstreams.values():
+            for engine, upstream in upstreams.items():
+                engine.inbox.post(upstream.close)
         for listener in self._named.values():
             listener.closing = True
         for engine in self._engines:
@@ -104,15 +109,11 @@ class Listeners:
             keys = {
                 entry.name: _Keys(
                     None if entry.tls is None else self._host.server_tls(entry.tls),
-                    {
-                        name: self._servers(upstreams[name])
-                        for name in (entry.upstream, *plugin.upstreams.values())
-                        if name is not None
-                    },
                     self._host.client_tls(plugin.tls) if plugin.needs_tls else None,
                 )
                 for entry, plugin in served
             }
+            trusts = {name: self._trust(upstream) for name, upstream in upstreams.items()}
         except ValueError as error:  # a file is not what it was when the loader looked
             raise OSError(f"{file}: {error}") from error
         wanted = {
@@ -144,6 +145,7 @@ class Listeners:
         for listener, _, real in bound.values():
             self._write(f"listening {listener.name} {real}")
         self._named = {listener.name: listener for listener, _ in wanted.values()}
+        self._renew(upstreams, trusts)
         for entry, plugin in served:
             self._equip(entry, plugin, keys[entry.name])
         plugins = configuration.plugins.items()
@@ -156,10 +158,36 @@ class Listeners:
             self._named[name] = listener
         return listener
 
-    def _servers(self, upstream: schema.Upstream) -> list[Server]:
-        secure = any(address.secure for address in upstream.servers)
-        tls = self._host.client_tls(upstream.tls) if secure else None
-        return [Server(address, tls if address.secure else None) for address in upstream.servers]
+    def _trust(self, upstream: schema.Upstream) -> object:
+        """What handshakes with the servers of an upstream need. Raises ValueError."""
+        secure = any(address.secure for address in upstream.addresses)
+        return self._host.client_tls(upstream.tls) if secure else None
+
+    def _renew(
+        self, upstreams: Mapping[str, schema.Upstream], trusts: Mapping[str, object]
+    ) -> None:
+        """Make those upstreams that have changed; the others go on as they are, but trust whom the
+        files name by now.
+        """
+        before, self._upstreams = self._upstreams, {}
+        for name, said in upstreams.items():
+            was = before.get(name)
+            if was is not None and was[0] == said:
+                del before[name]
+                for upstream in was[1].values():
+                    upstream.trust(trusts[name])
+                self._upstreams[name] = was
+            else:
+                self._upstreams[name] = (
+                    said,
+                    {
+                        engine: Upstream(engine, name, _servers(said, trusts[name]), _terms(said))
+                        for engine in self._engines
+                    },
+                )
+        for _, gone in before.values():
+            for engine, upstream in gone.items():
+                engine.inbox.post(upstream.close)
 
     def _equip(self, entry: schema.Listener, plugin: Plugin, keys: _Keys) -> None:
         """Give a listener what its entry says, and those of its plugin's options the same."""
@@ -168,8 +196,9 @@ class Listeners:
         services: dict[Engine, Service] = {}
         for engine in self._engines:
             upstreams = {
-                name: Upstream(engine, name, servers, Terms(pool=Pooling(64)))
-                for name, servers in keys.servers.items()
+                name: self._upstreams[name][1][engine]
+                for name in (entry.upstream, *plugin.upstreams.values())
+                if name is not None
             }
             services[engine] = Service(
                 name=entry.name,
@@ -177,7 +206,7 @@ class Listeners:
                 options=plugin.options,
                 upstream=upstreams.get(entry.upstream or ""),
                 upstreams=upstreams,
-                filters=tuple((each.cls, each.options) for each in plugin.filters),
+                filters=tuple(partial(each.cls, each.options) for each in plugin.filters),
                 connect_tls=keys.connect_tls,
                 connect_s=timeouts.connect,
                 inactivity_s=timeouts.inactivity,
@@ -232,6 +261,30 @@ def _binds(entry: schema.Listener, plugin: Plugin) -> Iterator[tuple[str, Addres
 def _part(entry: schema.Listener, option: str) -> str:
     """Name the listener for the addresses that an option names."""
     return f"{entry.name}.{option}"
+
+
+def _servers(said: schema.Upstream, tls: object) -> list[Server]:
+    """Make the servers of an upstream."""
+    return [
+        Server(each.address, tls if each.address.secure else None, each.weight)
+        for each in said.servers
+    ]
+
+
+def _terms(said: schema.Upstream) -> Terms:
+    """What an upstream's configuration says beside its servers."""
+    return Terms(
+        balance=said.balance,
+        hash_by=said.hash_by,
+        max_connections=said.max_connections,
+        queue=Queueing(**dict(said.queue)),
+        retries=said.retries,
+        pool=Pooling(**dict(said.pool)),
+        check=None if said.check is None else Checking(**dict(said.check)),
+        eject=Ejecting(**dict(said.eject)),
+        slow_start=said.slow_start,
+        resolve=said.resolve,
+    )
 
 
 def _place(name: str, address: Address) -> Place:

@@ -126,7 +126,7 @@ class Replay:
 
     def signalled(self, entry: Signalled) -> None:
         """Tell programs of a signal."""
-        self._listeners.tell(Signal(entry.number, entry.pid))
+        self._listeners.signalled(Signal(entry.number, entry.pid))
 
     def _configuration(self, text: str, sources: object) -> Configuration:
         assert isinstance(sources, dict)

@@ -168,7 +168,7 @@ class Proxy:
         """A signal says so: programs hear of it first."""
         if self._recording is not None:
             self._recording.signalled(told)
-        self._listeners.tell(told)
+        self._listeners.signalled(told)
         self._first.engine.inbox.feed(self.drain)  # in the next turn: they have had their say
 
     def drain(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -127,7 +128,7 @@ def test_a_session_may_choose_its_servers() -> None:
         def connecting(self) -> None:
             self.seek()
 
-        def servers(self) -> list[Server]:
+        def servers(self) -> Sequence[Server]:
             assert self.service.upstream is not None
             return self.service.upstream.servers[::-1]
 

@@ -138,6 +138,14 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
     assert tree["upstream"]["plain"] == {
         "servers": ["tcp://127.0.0.1:5432"],
         "balance": "round_robin",
+        "hash_by": "client",
+        "max_connections": 0,
+        "queue": {"size": 1024, "timeout": "5s"},
+        "retries": 3,
+        "pool": {"idle": 64, "idle_time": "30s", "age": "1h"},
+        "eject": {"failures": 5, "time": "10s"},
+        "slow_start": "0s",
+        "resolve": "0s",
     }
 
 
@@ -262,7 +270,7 @@ upstream = "a"
 
 [listener.options]
 servers = ["", "b"]
-filters = [{ plugin = "own.py:Stamp", options = { colour = "red" } }]
+filters = [{ plugin = "own.py:Stamp", options = { colour = "red", supplier = "b" } }]
 
 [upstream.a]
 servers = ["tcp://127.0.0.1:1"]
@@ -271,9 +279,16 @@ servers = ["tcp://127.0.0.1:1"]
 servers = ["tcp://127.0.0.1:2"]
 """)
     plugin = configuration.plugins["ways"]
-    assert plugin.upstreams == {("servers", 0): None, ("servers", 1): "b"}
+    assert plugin.upstreams == {
+        ("servers", 0): None,
+        ("servers", 1): "b",
+        ("filters", 0, "options", "supplier"): "b",
+    }
     (stamp,) = plugin.filters
-    assert (stamp.cls.__name__, str(stamp.options)) == ("Stamp", "_Ink(colour='red', width=1)")
+    assert (stamp.cls.__name__, str(stamp.options)) == (
+        "Stamp",
+        "_Ink(colour='red', width=1, supplier='b')",
+    )
     (table,) = tomllib.loads(effective(configuration))["listener"][0]["options"]["filters"]
-    assert table["options"] == {"colour": "red", "width": "1B"}
+    assert table["options"] == {"colour": "red", "width": "1B", "supplier": "b"}
     assert table["plugin"].removesuffix(":Stamp") in configuration.sources

@@ -214,6 +214,14 @@ filters = [
         "proxy.toml:10:59: listener.web.options.filters.3.options.width: must be a size in "
         'quotes, as "64KiB"',
     ),
+    "filters' upstreams": (
+        SOUND.replace("Either", "Router")
+        + 'options.filters = [{ plugin = "own.py:Stamp", '
+        + 'options = { colour = "red", supplier = "dp" } }]\n'
+        + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
+        "proxy.toml:5:78: listener.web.options.filters.0.options.supplier: "
+        'there is no [upstream.dp]; did you mean "db"?',
+    ),
     "no upstream at all": (
         SOUND + 'upstream = "db"\n',
         "proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]",
@@ -235,8 +243,46 @@ servers = ["tcp://127.0.0.1:1"]
     ),
     "a balance of the future": (
         SOUND + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\nbalance = "roundrobin"\n',
-        'proxy.toml:7:1: upstream.db.balance: must be "round_robin", not "roundrobin"; '
+        'proxy.toml:7:1: upstream.db.balance: must be "round_robin", "weighted", '
+        '"least_connections", "random_of_two" or "hash", not "roundrobin"; '
         'did you mean "round_robin"?',
+    ),
+    "what is of no use to an upstream": (
+        SOUND
+        + """\
+[upstream.a]
+servers = ["tcp://127.0.0.1:1", { address = "tcp://127.0.0.1:2", weight = 2 }]
+hash_by = "cookie:session"
+check = { kind = "tls" }
+[upstream.b]
+servers = ["udp://127.0.0.1:1"]
+check = { kind = "tcp" }
+""",
+        'proxy.toml:6:66: upstream.a.servers.1.weight: is of no use with balance = "round_robin": '
+        'write balance = "weighted"',
+        'proxy.toml:7:1: upstream.a.hash_by: is of no use without balance = "hash"',
+        "proxy.toml:8:11: upstream.a.check.kind: tcp://127.0.0.1:1 does not speak TLS",
+        "proxy.toml:8:11: upstream.a.check.kind: tcp://127.0.0.1:2 does not speak TLS",
+        "proxy.toml:11:1: upstream.b.check: udp://127.0.0.1:1 takes datagrams: nobody can tell "
+        "whether it is well",
+    ),
+    "an upstream that cannot be": (
+        SOUND
+        + """\
+[upstream.a]
+servers = [{ address = "tcp://127.0.0.1:2", wieght = 2 }, { weight = 0 }]
+hash_by = "header:"
+pool.idle_time = "0s"
+check = { kind = "http", path = "health", status = [42] }
+""",
+        'proxy.toml:6:45: upstream.a.servers.0.wieght: unknown key; did you mean "weight"?',
+        "proxy.toml:6:59: upstream.a.servers.1.address: is missing",
+        "proxy.toml:6:61: upstream.a.servers.1.weight: must be greater than or equal to 1",
+        'proxy.toml:7:1: upstream.a.hash_by: must be "client", "header:NAME" or "cookie:NAME", '
+        'not "header:"',
+        "proxy.toml:8:6: upstream.a.pool.idle_time: must be longer than 0s",
+        'proxy.toml:9:26: upstream.a.check.path: "health" is no path to ask for, as "/health"',
+        "proxy.toml:9:53: upstream.a.check.status.0: must be greater than or equal to 100",
     ),
     "tls where there is none": (
         """\

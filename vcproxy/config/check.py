@@ -30,7 +30,35 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     yield from _addresses(settings, plugins)
     yield from _kinds(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
+    yield from _upstreams(settings)
     yield from _files(settings, plugins)
+
+
+def _upstreams(settings: Settings) -> Iterator[Fault]:
+    """What an upstream says must be of some use to its servers."""
+    for name, upstream in settings.upstream.items():
+        path: KeyPath = ("upstream", name)
+        servers, balance = (*path, "servers"), (*path, "balance")
+        if upstream.balance != "hash" and upstream.hash_by != "client":
+            yield Fault(
+                (*path, "hash_by"), 'is of no use without balance = "hash"', because=(balance,)
+            )
+        for item, server in enumerate(upstream.servers):
+            if upstream.balance == "round_robin" and server.weight != 1:
+                yield Fault(
+                    (*servers, item, "weight"),
+                    'is of no use with balance = "round_robin": write balance = "weighted"',
+                    because=(balance,),
+                )
+        if upstream.check is None:
+            continue
+        for address in upstream.addresses:
+            kind = (*path, "check", "kind")
+            if address.whole:
+                text = f"{address} takes datagrams: nobody can tell whether it is well"
+                yield Fault((*path, "check"), text, because=(servers,))
+            elif upstream.check.kind == "tls" and not address.secure:
+                yield Fault(kind, f"{address} does not speak TLS", because=(servers,))
 
 
 def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
@@ -51,7 +79,7 @@ def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
 def _references(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     for index, listener in enumerate(settings.listener):
         own: KeyPath = ("listener", index, "upstream")
-        for path, name in _upstreams(index, listener, plugins):
+        for path, name in _named(index, listener, plugins):
             if name is None:
                 message = "is missing, and so is the listener's upstream, which would be taken"
                 yield Fault(path, message, because=(own,))
@@ -61,7 +89,7 @@ def _references(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                 yield Fault(path, message, because=(("upstream",),))
 
 
-def _upstreams(
+def _named(
     index: int, listener: Listener, plugins: Plugins
 ) -> Iterator[tuple[KeyPath, str | None]]:
     """Yield the upstreams that a listener names, and its plugin's options; None: a missing one."""
@@ -117,9 +145,9 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     for index, listener in enumerate(settings.listener):
         servers = [
             (("upstream", name, "servers"), server)
-            for name in dict.fromkeys(name for _, name in _upstreams(index, listener, plugins))
+            for name in dict.fromkeys(name for _, name in _named(index, listener, plugins))
             if name in settings.upstream
-            for server in settings.upstream[name].servers
+            for server in settings.upstream[name].addresses
         ]
         plugin = plugins[index].cls if index in plugins else None
         for path, address in _bound(index, listener, plugins):
@@ -167,7 +195,7 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                 "is of no use: no other option names a server that is tls://",
             )
     for name, upstream in settings.upstream.items():
-        if upstream.tls != UpstreamTls() and not any(server.secure for server in upstream.servers):
+        if upstream.tls != UpstreamTls() and not any(each.secure for each in upstream.addresses):
             yield Fault(
                 ("upstream", name, "tls"),
                 "is of no use: no server is tls://",

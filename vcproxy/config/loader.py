@@ -91,7 +91,7 @@ def effective(configuration: Configuration) -> str:
     settings = configuration.settings
     tree = settings.model_dump(mode="json", exclude_none=True)
     for name, upstream in settings.upstream.items():
-        if not any(server.secure for server in upstream.servers):
+        if not any(address.secure for address in upstream.addresses):
             del tree["upstream"][name]["tls"]  # nothing is verified there, so nothing is said
     return tomli_w.dumps(tree)
 
@@ -143,7 +143,7 @@ def _plugins(
         try:
             options, complete = read_options(plugin, listener.options, directory)
             filters = read_filters(options, complete, shelf, directory)
-            plugins[index] = replace(with_places(plugin, options), filters=filters)
+            plugins[index] = with_places(plugin, options).with_filters(filters)
         except OptionsError as error:
             within = (*path, "options")
             refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]

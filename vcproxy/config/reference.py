@@ -24,6 +24,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[listener.limits]": schema.Limits,
     "[listener.timeouts]": schema.Timeouts,
     "[upstream.NAME]": schema.Upstream,
+    "[[upstream.NAME.servers]]": schema.UpstreamServer,
+    "[upstream.NAME.queue]": schema.UpstreamQueue,
+    "[upstream.NAME.pool]": schema.UpstreamPool,
+    "[upstream.NAME.check]": schema.UpstreamCheck,
+    "[upstream.NAME.eject]": schema.UpstreamEject,
     "[upstream.NAME.tls]": schema.UpstreamTls,
 }
 

@@ -70,10 +70,45 @@ def _no_subject(address: Address) -> Address:
     return address
 
 
-def _not_empty(servers: tuple[Address, ...]) -> tuple[Address, ...]:
+def _not_empty(servers: tuple["UpstreamServer", ...]) -> tuple["UpstreamServer", ...]:
     if not servers:
         raise ValueError("needs at least one server")
     return servers
+
+
+def _as_table(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, dict):
+        return value
+    return UpstreamServer.model_construct(address=_server(_endpoint(value, info)))
+
+
+def _as_written(server: "UpstreamServer") -> object:
+    address = str(server.address)
+    return address if server.weight == 1 else {"address": address, "weight": server.weight}
+
+
+def _positive(seconds: float) -> float:
+    if not seconds:
+        raise ValueError("must be longer than 0s")
+    return seconds
+
+
+def _request_target(path: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", path):
+        raise ValueError(f'"{path}" is no path to ask for, as "/health"')
+    return path
+
+
+def _host_field(host: str) -> str:
+    if not re.fullmatch(r"[!-~]*", host):
+        raise ValueError(f'"{host}" is no host to ask for, as "app.example"')
+    return host
+
+
+def _hash_by(text: str) -> str:
+    if not re.fullmatch(r"client|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
+        raise ValueError(f'must be "client", "header:NAME" or "cookie:NAME", not "{text}"')
+    return text
 
 
 def _listed(value: object) -> object:
@@ -299,17 +334,141 @@ class UpstreamTls(Table):
     """Authorities to trust, PEM. Absent: those of the system."""
 
 
+class UpstreamServer(Table):
+    """A server with a weight: { address = "tcp://10.0.0.7:80", weight = 2 }."""
+
+    address: Target
+    """Where it is."""
+
+    weight: Annotated[int, Field(ge=1, le=256)] = 1
+    """Its share of the work beside those of the others, as HAProxy's; for "weighted",
+    "least_connections", "random_of_two" and "hash"."""
+
+
+ServerEntry = Annotated[
+    UpstreamServer,
+    BeforeValidator(_as_table),
+    PlainSerializer(_as_written, when_used="json"),
+]
+
+
+class UpstreamQueue(Table):
+    """How connections wait while all servers have as many as they may."""
+
+    size: Annotated[int, Field(ge=0)] = 1024
+    """How many may wait, for each net thread: as many clients as a listener has by default. One
+    more fails at once."""
+
+    timeout: Duration = 5.0
+    """How long one waits, as long as for a server to accept: then nobody waits for it any more."""
+
+
+class UpstreamPool(Table):
+    """Idle connections that are kept for the next request, by plugins that know where one ends."""
+
+    idle: Annotated[int, Field(ge=0)] = 64
+    """How many, for each server and net thread; 0: none. Each costs the server a descriptor."""
+
+    idle_time: Annotated[Duration, AfterValidator(_positive)] = 30.0
+    """How long one is kept: less than the 60 and more seconds after which most servers close it
+    themselves. Those of Node.js do after 5: give such a server less."""
+
+    age: Duration = 3600.0
+    """How old one gets: then another is made, and may go to a server that has come meanwhile.
+    "0s": any age."""
+
+
+class UpstreamCheck(Table):
+    """How servers are asked whether they are well, by each net thread."""
+
+    kind: Literal["tcp", "tls", "http"] = "tcp"
+    """What is well: who accepts a connection; who ends a TLS handshake; who answers a GET, over
+    TLS if it is on tls://."""
+
+    path: Annotated[str, AfterValidator(_request_target)] = "/"
+    """What is asked for by "http"."""
+
+    host: Annotated[str, AfterValidator(_host_field)] = ""
+    """Its Host. Absent: the server's own name."""
+
+    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
+    """The answers that are well. Absent: 200 to 399."""
+
+    interval: Annotated[Duration, AfterValidator(_positive)] = 5.0
+    """How long after one check the next begins: with `fall` an outage is noticed in 15 seconds, and
+    a check is no load."""
+
+    timeout: Annotated[Duration, AfterValidator(_positive)] = 2.0
+    """How long one may take: a server that is slower than that is no help to its clients."""
+
+    rise: Annotated[int, Field(ge=1)] = 2
+    """So many in a row make a server that is down well again, as HAProxy's."""
+
+    fall: Annotated[int, Field(ge=1)] = 3
+    """So many in a row make one that is up ill, as HAProxy's."""
+
+
+class UpstreamEject(Table):
+    """When a server is left alone for what it does to clients. The last that is up never is."""
+
+    failures: Annotated[int, Field(ge=0)] = 5
+    """So many connections in a row that could not be made, or requests that failed, as Envoy's; 0:
+    any number."""
+
+    time: Annotated[Duration, AfterValidator(_positive)] = 10.0
+    """How long, as nginx's."""
+
+
 class Upstream(Table):
-    """Servers that do the same work."""
+    """Servers that do the same work. Each net thread balances, counts and keeps its own connections
+    to them; limits are for each net thread, too."""
 
-    servers: Annotated[tuple[Target, ...], AfterValidator(_not_empty)]
-    """The servers' addresses, at least one."""
+    servers: Annotated[tuple[ServerEntry, ...], AfterValidator(_not_empty)]
+    """The servers, at least one: addresses, or tables as below."""
 
-    balance: Literal["round_robin"] = "round_robin"
-    """Who gets the next connection: each server in its turn."""
+    balance: Literal["round_robin", "weighted", "least_connections", "random_of_two", "hash"] = (
+        "round_robin"
+    )
+    """Who gets the next connection or request: each server in its turn; each as often as its weight
+    says; the one with least to do for its weight; the same, of two by chance: better where many
+    proxies share the servers; always the same one for the same key."""
+
+    hash_by: Annotated[str, AfterValidator(_hash_by)] = "client"
+    """The key for "hash": "client", its address; "header:NAME" or "cookie:NAME", of a request, and
+    of one without it the client's address."""
+
+    max_connections: Annotated[int, Field(ge=0)] = 0
+    """How many each server has at a time, idle ones included; 0: any number."""
+
+    queue: UpstreamQueue = UpstreamQueue()
+    """How connections wait while all servers have `max_connections`."""
+
+    retries: Annotated[int, Field(ge=0)] = 3
+    """How many other servers are tried when a connection to one cannot be made, as HAProxy's."""
+
+    pool: UpstreamPool = UpstreamPool()
+    """Which idle connections are kept."""
+
+    check: UpstreamCheck | None = None
+    """How servers are asked whether they are well. Absent: they are not."""
+
+    eject: UpstreamEject = UpstreamEject()
+    """When a server is left alone for what it does to clients."""
+
+    slow_start: Duration = 0.0
+    """How long a server that has come up takes to get its full share. "0s": it has it at once."""
+
+    resolve: Duration = 0.0
+    """How often names are looked up: each address that a name has is a server then. "0s": whenever
+    one connects, and the addresses of a name are tried one after the other."""
 
     tls: UpstreamTls = UpstreamTls()
     """How servers on tls:// are verified."""
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the servers are."""
+        return [server.address for server in self.servers]
 
 
 class Record(Table):

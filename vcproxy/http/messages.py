@@ -63,8 +63,8 @@ class Request:
     expects_continue: bool
     """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1)."""
     upgrade: str | None
-    """The protocols asked for, in lower case (RFC 9110 7.8). Never h2c: a server that takes it
-    speaks past everything that is checked here."""
+    """The protocols asked for, in lower case (RFC 9110 7.8). Never h2c or
+    another kind of HTTP, whose requests nobody here would check."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class Response:
             raise ValueError(f"status {status}: it has three digits, as in 404")
         if reason is None:
             reason = _REASONS.get(status, "")
-        if not is_text(reason.encode("latin-1", "replace")):
+        if not is_text(reason.encode("latin-1")):
             raise ValueError(f"reason {reason!r} holds a control character")
         self.status = status
         self.reason = reason
@@ -195,7 +195,7 @@ def target_form(method: str, target: str) -> tuple[Form, str]:
 
     Raises ValueError for a target that is none, or none for this method.
     """
-    raw = target.encode("latin-1", "replace")
+    raw = target.encode()
     if not is_target(raw):
         raise ValueError(f"target {target!r}: it is made of visible ASCII characters without #")
     if method == "CONNECT":

@@ -157,7 +157,7 @@ class Setting(NamedTuple):
         servers: tuple[str, ...] = ()
         names = {str(target): str(target) for target in (*scene.targets.values(), *scene.refusing)}
         if entry.upstream:
-            addresses = list(map(str, settings.upstream[entry.upstream].servers))
+            addresses = list(map(str, settings.upstream[entry.upstream].addresses))
             tried = [target for target in names if target in addresses]
             start = addresses.index(_first(scene, tried)) if tried else 0
             addresses = addresses[start:] + addresses[:start]

@@ -56,7 +56,7 @@ class Queue(Continuation):
         """Wait, at the end of the queue. The VC fails with QueueFull or, later, QueueTimeout."""
         terms, vc = self._terms, wanted.outgoing.vc
         if len(self.waiting) >= terms.size:
-            vc.fail(QueueFull(f"{vc.name}: no server has room, and {terms.size} wait already"))
+            vc.fail(QueueFull(f"no server has room, and {terms.size} wait already"))
             return
         self.waiting[vc] = wanted
         if terms.timeout and not self._timing:
@@ -89,7 +89,7 @@ class Queue(Continuation):
                 return
             del self.waiting[vc]
             late = show_duration(limit)
-            vc.fail(QueueTimeout(f"{vc.name}: no server has had room for {late}"))
+            vc.fail(QueueTimeout(f"no server has had room for {late}"))
 
     def _time(self, when: float) -> None:
         self._timing = True

@@ -35,7 +35,7 @@ class Server:
         self.tls = tls
         self.weight = weight
         self.host = host or address.host
-        self.name = str(address) if self.host == address.host else f"{address} ({host})"
+        self.name = str(address) if self.host == address.host else f"{host} at {address}"
         """What logs call it."""
         self.position = 0
         """Its place among the servers of its upstream."""

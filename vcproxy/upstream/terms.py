@@ -54,7 +54,7 @@ class Terms:
     """All of it."""
 
     balance: str = "round_robin"
-    hash_by: str = ""
+    hash_by: str = "client"
     max_connections: int = 0
     queue: Queueing = Queueing()
     pool: Pooling = Pooling()

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
-from vcproxy.upstream.balance import BALANCES
 from vcproxy.upstream.pool import Pool
 from vcproxy.upstream.queue import Queue, Wanted
+from vcproxy.upstream.roster import Roster
 from vcproxy.upstream.terms import Terms
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class Upstream:
         terms: how they are balanced, limited, checked and kept busy.
     """
 
-    __slots__ = ("_at", "_balance", "_open", "_up", "engine", "name", "pool", "queue", "servers",
-                 "terms")  # fmt: skip
+    __slots__ = ("_at", "_open", "_roster", "engine", "name", "pool", "queue", "terms")
 
     def __init__(
         self, engine: Engine, name: str, servers: Iterable[Server], terms: Terms | None = None
@@ -48,16 +47,19 @@ class Upstream:
         self.terms = terms = terms or Terms()
         self.pool = Pool(engine, terms.pool)
         self.queue = Queue(engine, terms.queue)
-        self.servers: list[Server] = []
-        """All that are in use, up or not."""
-        self._up: list[Server] = []
-        self._balance = BALANCES[terms.balance](engine.random)
+        self._roster = Roster(
+            engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
+        )
         self._at: dict[NetVConnection, Server] = {}
         self._open = True
-        self.serve_with(servers)
 
     def __repr__(self) -> str:
-        return f"<Upstream {self.name} {len(self._up)} of {len(self.servers)} up>"
+        return f"<Upstream {self.name} {len(self._roster.up)} of {len(self.servers)} up>"
+
+    @property
+    def servers(self) -> Sequence[Server]:
+        """All that are in use, up or not."""
+        return self._roster.all
 
     # -- connections -------------------------------------------------------------------------
 
@@ -87,8 +89,8 @@ class Upstream:
                 self._make_room(servers)
                 self.queue.join(wanted)
             else:
-                state = "all that are up were tried" if self._up else "none is up"
-                outgoing.vc.fail(NoServer(f"{self.name}: no server is left: {state}"))
+                why = "all that are up were tried" if tried else "none of its servers is up"
+                outgoing.vc.fail(NoServer(why))
         return outgoing.vc
 
     def take(
@@ -109,12 +111,12 @@ class Upstream:
             servers = [each for each in servers if each.idle or each.connections < most]
         if not servers:
             return None
-        server = self._balance.pick(servers, key or client)
+        server = self._roster.pick(servers, key or client)
         if not server.idle:
             return None
         vc = self.pool.take(server, cont)
         if vc is not None:
-            self._balance.picked(server, servers)
+            self._roster.picked(server, servers)
         return vc
 
     def give(self, vc: NetVConnection) -> None:
@@ -138,22 +140,31 @@ class Upstream:
         """Whether one more may be tried where these have failed."""
         return len(tried) <= self.terms.retries and bool(self._eligible(tried))
 
-    def succeeded(self, vc: NetVConnection) -> None: ...
-    def failed(self, vc: NetVConnection, why: object) -> None: ...
-
     # -- how servers fare --------------------------------------------------------------------
 
-    def serve_with(self, servers: Iterable[Server]) -> None:
-        """Use these servers from now on."""
-        self.servers = list(servers)
-        for position, server in enumerate(self.servers):
-            server.position = position
-        self._balance.arrange(self.servers)
-        self._up = [server for server in self.servers if server.up]
+    def succeeded(self, vc: NetVConnection) -> None:
+        """A request was answered as it should be."""
+        server = self._at.get(vc)
+        if server is not None:
+            server.failures = 0
+
+    def failed(self, vc: NetVConnection, why: object) -> None:
+        """A request was not: several in a row eject the server. Connections that could not be made
+        are counted without that.
+        """
+        server = self._at.get(vc)
+        if server is not None:
+            server.failures += 1
+            self._roster.fails(server, server.failures, "requests", why)
+
+    def trust(self, tls: object) -> None:
+        """Have what drivers need for TLS be another thing from now on, where it is spoken."""
+        self._roster.trust(tls)
 
     def close(self) -> None:
-        """Nothing is kept any more. What is in use lives on, and may still connect."""
+        """Keep and watch nothing any more. What is in use lives on, and may still connect."""
         self._open = False
+        self._roster.close()
         for server in self.servers:
             self.pool.drop(server)
 
@@ -161,6 +172,14 @@ class Upstream:
 
     def told(self, vc: NetVConnection, event: Event) -> None:
         """See Keeper."""
+        server = self._at.get(vc)
+        if server is None:
+            return
+        if event is Event.CONNECTED:
+            server.refusals = 0
+        else:
+            server.refusals += 1
+            self._roster.fails(server, server.refusals, "connections", vc.error)
 
     def went(self, vc: NetVConnection) -> None:
         """See Keeper: there is room."""
@@ -170,30 +189,35 @@ class Upstream:
             return
         server.connections -= 1
         server.idle.pop(vc, None)
-        if self.queue.waiting:
-            self.queue.serve(self._has_room, self._admit)
+        self._serve_queue()
 
     # -- inside ------------------------------------------------------------------------------
 
     def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
-        return [each for each in self._up if each not in tried] if tried else self._up
+        return [each for each in self._roster.up if each not in tried] if tried else self._roster.up
+
+    def _serve_queue(self) -> None:
+        if self.queue.waiting:
+            self.queue.serve(self._has_room, self._admit)
 
     def _has_room(self) -> bool:
         most = self.terms.max_connections
-        return any(not most or server.connections < most for server in self._up)
+        return any(not most or server.connections < most for server in self._roster.up)
 
     def _admit(self, wanted: Wanted) -> bool:
         """Connect to a server that has room, if there is one."""
+        outgoing = wanted.outgoing
+        if outgoing.vc.closed:  # who wanted it has left the queue, and that is not known here yet
+            return True
         servers = self._eligible(wanted.tried)
         most = self.terms.max_connections
         if most:
             servers = [server for server in servers if server.connections < most]
         if not servers:
             return False
-        server = self._balance.pick(servers, wanted.key)
-        self._balance.picked(server, servers)
+        server = self._roster.pick(servers, wanted.key)
+        self._roster.picked(server, servers)
         server.connections += 1
-        outgoing = wanted.outgoing
         self._at[outgoing.vc] = server
         outgoing.go(server.address, tls=server.tls, server_name=server.host, timeout=wanted.timeout)
         return True

@@ -88,7 +88,7 @@ class Stage:
                 self.sim.timeline.at(player.part.began, partial(self._enter, player, host))
         for at, signal in parts.signals:
             told = Signal(signal.number, signal.pid)
-            self.sim.timeline.at(at, partial(self._listeners.programs.tell, told))
+            self.sim.timeline.at(at, partial(self._listeners.signalled, told))
 
     def run(self) -> Iterator[float]:
         """Play to the end; yield the time now and then. Raises Stuck."""

@@ -17,10 +17,11 @@ from vcproxy.business.http.cookies import cookie
 from vcproxy.business.http.fetch import Fetched, Fetches, Mirror
 from vcproxy.business.http.options import Options as HttpOptions
 from vcproxy.business.http.origins import Origins
-from vcproxy.business.http.phases import Ask, Chain, Later, Phases, Step, Then, Wait
+from vcproxy.business.http.phases import Ask, Chain, Phases, Step, Then, Wait
 from vcproxy.business.http.side import Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
+from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
 from vcproxy.http.forwarding import to_client
 from vcproxy.http.messages import Body, Request, Response
@@ -100,7 +101,7 @@ class Exchange(Phases, Session):
         service = self.service
         filters: tuple[Phases, ...] | None = service.shared.get(Phases)  # type: ignore[assignment]
         if filters is None:
-            filters = tuple(cls(own) for cls, own in service.filters)
+            filters = tuple(make() for make in service.filters)
             service.shared[Phases] = filters
             service.shared[Chain] = Chain.of(filters)
         if self.steps_in():
@@ -404,8 +405,8 @@ class Exchange(Phases, Session):
         Farewell(client, reader).start()
 
     def _blame_server(self, why: str) -> None:
-        """A request has failed for which the server is to blame."""
-        if self.tx.upstream is not None and self.server is not None:
+        """A request has failed. (What could not be connected, the upstream knows of.)"""
+        if self.tx.upstream is not None and self.server is not None and self.server.open:
             self.tx.upstream.failed(self.server, why)
 
     def _drop_server(self, error: Exception | None = None) -> None:

@@ -9,43 +9,22 @@ A phase that nobody overrides costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from vcproxy.business.verdict import Later
 from vcproxy.engine.units import duration
 from vcproxy.engine.units import size as in_bytes
 
 if TYPE_CHECKING:
     from vcproxy.business.http.transaction import Transaction
+    from vcproxy.config.place import KeyPath
     from vcproxy.http.messages import Request, Response
     from vcproxy.upstream.upstream import Upstream
 
 Then: TypeAlias = "Callable[[Transaction, Any], Verdict]"
 """What is called on the loop with what came back; its verdict is the phase's."""
-
-
-class Later:
-    """The phase waits for `fn(*args)`, then `then(tx, value)` gives its verdict.
-
-    `fn` runs off the loop, on another thread, and must touch nothing of the transaction; its value
-    must be plain data. If it raises or takes longer than `deadline`, the filter has failed: 500.
-    Without `then`, the request goes on.
-    """
-
-    __slots__ = ("args", "deadline_s", "fn", "then")
-
-    def __init__(
-        self,
-        fn: Callable[..., object],
-        *args: object,
-        deadline: str = "5s",
-        then: Then | None = None,
-    ) -> None:
-        self.fn = fn
-        self.args = args
-        self.deadline_s = duration(deadline)
-        self.then = then
 
 
 class Wait:
@@ -141,6 +120,14 @@ class Filter(Phases):
 
     vcproxy_filter: ClassVar[bool] = True
 
+    @classmethod
+    def upstreams(cls, options: Any) -> Mapping[KeyPath, str | None]:
+        """Return the upstreams that its options name, by the path of each name in the options.
+
+        They are in `tx.upstreams`, and have to be in the configuration. To be overridden.
+        """
+        return {}
+
     def __init__(self, options: Any = None) -> None:
         """`options` are the filter's own, an instance of its class `Options` if it has one."""
         self.options = options
@@ -148,13 +135,14 @@ class Filter(Phases):
 
 Step = Callable[..., Any]
 
-BACK = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
-"""Phases on the way back to the client."""
+
+BACK = frozenset({"response_head", "response_body", "response_chunk", "done", "error"})
+"""The phases of the way back, on which the filter next to the server comes first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is called in each phase: only what was overridden, on the way back in reverse order."""
+    """What is called in each phase: only what was overridden, the first filter next to the client."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]
@@ -166,24 +154,35 @@ class Chain:
     response_chunk: tuple[Step, ...]
     done: tuple[Step, ...]
     error: tuple[Step, ...]
-    body_limit: int
-    """Bytes of a whole body: what the most generous filter takes."""
+    request_limit: int
+    """Bytes of a request's whole body: what the strictest of those takes that want it."""
+    response_limit: int
+    """The same for an answer's."""
 
     @classmethod
     def of(cls, filters: Sequence[Phases]) -> Chain:
         """Return the chain of some filters."""
 
-        def steps(phase: str) -> tuple[Step, ...]:
+        def stepping_in(phase: str) -> list[Phases]:
             plain = getattr(Phases, phase)
-            found = [
-                getattr(each, phase) for each in filters if getattr(type(each), phase) is not plain
-            ]
-            return tuple(reversed(found) if phase in BACK else found)
+            return [each for each in filters if getattr(type(each), phase) is not plain]
 
-        limit = max((in_bytes(each.body_limit) for each in filters), default=0)
-        return cls(**{name: steps(name) for name in cls.phases()}, body_limit=limit)
+        def steps(phase: str) -> tuple[Step, ...]:
+            order = stepping_in(phase)
+            if phase in BACK:
+                order.reverse()
+            return tuple(getattr(each, phase) for each in order)
+
+        def limit(phase: str) -> int:
+            return min((in_bytes(each.body_limit) for each in stepping_in(phase)), default=0)
+
+        return cls(
+            **{name: steps(name) for name in cls.phases()},
+            request_limit=limit("request_body"),
+            response_limit=limit("response_body"),
+        )
 
     @classmethod
     def phases(cls) -> list[str]:
-        """The names of all phases."""
-        return [each.name for each in fields(cls) if each.name != "body_limit"]
+        """The names of all phases, in their order."""
+        return [each.name for each in fields(cls) if hasattr(Phases, each.name)]

@@ -139,7 +139,7 @@ class HttpProxy(Exchange):
         if not self._chain.request_body or request.method == "CONNECT":
             return self._find()
         self._gathering = Gathering(
-            body_reader(self._framing, self._limits, 400), self._chain.body_limit, 413
+            body_reader(self._framing, self._limits, 400), self._chain.request_limit, 413
         )
         if request.expects_continue and not self._client.pending:
             self._client.say(CONTINUE)
@@ -208,6 +208,8 @@ class HttpProxy(Exchange):
                 return self._answer(configured(place.answer))
             tx.route = place
             tx.upstream = tx.upstreams[place.upstream] if place.upstream else self.service.upstream
+            if tx.upstream is None:  # of a proxy that only goes where clients say
+                return self._fail(421, "client", "no host is served here", "destination_not_found")
         else:
             tx.upstream = self._origins.find(place)
         steps = self._chain.route
@@ -220,7 +222,7 @@ class HttpProxy(Exchange):
         return self._seek()
 
     def _seek(self) -> State | None:
-        """Have a connection: an idle one, at the first try; for CONNECT a new one."""
+        """Have a connection: at the first try an idle one, but for CONNECT none that spoke HTTP."""
         tx, upstream = self.tx, self.tx.upstream
         assert upstream is not None
         tx.attempts += 1
@@ -442,7 +444,7 @@ class HttpProxy(Exchange):
             except ValueError as mistake:  # a filter has made of it what cannot be sent
                 return self._mistaken(mistake)
         self._gathering = Gathering(
-            body_reader(response.body, self._limits, 502), self._chain.body_limit, 502
+            body_reader(response.body, self._limits, 502), self._chain.response_limit, 502
         )
         return self._gather()
 

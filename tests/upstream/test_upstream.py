@@ -1,0 +1,501 @@
+"""Upstream: who gets a connection, what is kept, who waits; and how servers fare."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vcproxy.drivers.sim import Faults, Simulation
+from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.event import Event
+from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.net import NetVConnection
+from vcproxy.upstream.queue import QueueFull, QueueTimeout
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.terms import Ejecting, Pooling, Queueing, Terms
+from vcproxy.upstream.upstream import NoServer, Upstream
+
+
+class Asker(Continuation):
+    """Wants one connection."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.engine, Mutex())
+        self.world = world
+        self.vc: NetVConnection | None = None
+        self.heard: list[Event] = []
+
+    def ask(self, **wishes: object) -> Asker:
+        """Ask for a connection."""
+        with self.acting():
+            self.vc = self.world.upstream.connect(self, **wishes)  # type: ignore[arg-type]
+        return self
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        assert isinstance(key, Event)
+        assert data is self.vc
+        self.heard.append(key)
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """Do something at the time that it is, from outside of all turns."""
+        with self.mutex.hold(self.engine):
+            self.engine.tick(self.world.sim.now)
+            yield
+
+    @property
+    def place(self) -> str:
+        """The server's name; empty: none."""
+        assert self.vc is not None
+        server = self.world.upstream.server_of(self.vc)
+        return "" if server is None else server.address.host
+
+    @property
+    def error(self) -> Exception | None:
+        assert self.vc is not None
+        return self.vc.error
+
+    def close(self) -> None:
+        """Want it no more."""
+        assert self.vc is not None
+        with self.acting():
+            self.vc.do_io_close()
+
+    def give(self) -> None:
+        """Give it back."""
+        assert self.vc is not None
+        with self.acting():
+            self.world.upstream.give(self.vc)
+
+    def take(self, **wishes: object) -> NetVConnection | None:
+        """Take an idle one."""
+        with self.acting():
+            self.vc = self.world.upstream.take(self, **wishes)  # type: ignore[arg-type]
+        return self.vc
+
+
+class World:
+    """An upstream of servers, of which some refuse."""
+
+    def __init__(
+        self, sim: Simulation, names: str = "abc", refusing: str = "", terms: Terms | None = None
+    ) -> None:
+        self.sim = sim
+        self.engine = sim.driver().engine
+        addresses = [Address("tcp", name, 1) for name in names]
+        self.servers = {
+            address.host: sim.server(address)
+            for address in addresses
+            if address.host not in refusing
+        }
+        self.upstream = Upstream(self.engine, "app", map(Server, addresses), terms)
+
+    def ask(self, **wishes: object) -> Asker:
+        return Asker(self).ask(**wishes)
+
+    def connected(self, **wishes: object) -> Asker:
+        """Ask, and wait for it."""
+        asker = self.ask(**wishes)
+        self.settle()
+        assert asker.heard == [Event.CONNECTED]
+        return asker
+
+    def settle(self, seconds: float = 0.01) -> None:
+        self.sim.elapse(seconds)
+
+    def counts(self) -> list[int]:
+        return [server.connections for server in self.upstream.servers]
+
+    @property
+    def log(self) -> list[str]:
+        return [f"{level}: {text}" for _, level, text in self.sim.log]
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulation]:
+    with Simulation(0) as sim:
+        yield sim
+
+
+# -- connections and counts ------------------------------------------------------------------
+
+
+def test_each_server_in_its_turn_and_counted_until_it_is_gone(sim: Simulation) -> None:
+    world = World(sim)
+    askers = [world.connected() for _ in range(4)]
+    assert [asker.place for asker in askers] == ["a", "b", "c", "a"]
+    assert world.counts() == [2, 1, 1]
+    askers[0].close()
+    assert world.counts() == [2, 1, 1], "its descriptor is still open"
+    world.settle()
+    assert world.counts() == [1, 1, 1]
+
+
+def test_one_that_was_tried_is_passed_over(sim: Simulation) -> None:
+    world = World(sim)
+    a, b, c = world.upstream.servers
+    assert world.ask(tried=[a]).place == "b"
+    assert world.ask(tried=[a, b]).place == "c"
+    asker = world.ask(tried=[a, b, c])
+    world.settle()
+    assert asker.heard == [Event.ERROR]
+    assert isinstance(asker.error, NoServer)
+
+
+def test_how_often_another_is_tried(sim: Simulation) -> None:
+    upstream = World(sim, terms=Terms(retries=1)).upstream
+    a, b, c = upstream.servers
+    assert upstream.another([a])
+    assert not upstream.another([a, b])
+    upstream = World(Simulation(0)).upstream
+    a, b, c = upstream.servers
+    assert upstream.another([a, b])
+    assert not upstream.another([a, b, c])
+
+
+def test_a_key_has_its_server_and_a_client_is_one(sim: Simulation) -> None:
+    world = World(sim, terms=Terms(balance="hash"))
+    assert len({world.ask(client="192.0.2.1").place for _ in range(5)}) == 1
+    assert len({world.ask(client=f"192.0.2.{n}", key="cookie").place for n in range(5)}) == 1
+    assert len({world.ask(client=f"192.0.2.{n}").place for n in range(20)}) == 3
+
+
+# -- the queue -------------------------------------------------------------------------------
+
+ONE_EACH = Terms(max_connections=1, queue=Queueing(size=2, timeout=5.0))
+
+
+def test_who_finds_no_room_waits_for_it(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=ONE_EACH)
+    first, second = world.connected(), world.connected()
+    third, fourth = world.ask(), world.ask()
+    world.settle()
+    assert world.counts() == [1, 1]
+    assert third.heard == fourth.heard == []
+    second.close()
+    world.settle()
+    assert (third.heard, third.place) == ([Event.CONNECTED], "b")
+    assert fourth.heard == []
+    first.close()
+    world.settle()
+    assert (fourth.heard, fourth.place) == ([Event.CONNECTED], "a")
+
+
+def test_one_too_many_is_told_at_once(sim: Simulation) -> None:
+    world = World(sim, "a", terms=ONE_EACH)
+    world.connected()
+    world.ask()
+    world.ask()
+    late = world.ask()
+    world.settle()
+    assert late.heard == [Event.ERROR]
+    assert isinstance(late.error, QueueFull)
+    assert str(late.error) == "no server has room, and 2 wait already"
+
+
+def test_who_has_waited_too_long_is_told(sim: Simulation) -> None:
+    world = World(sim, "a", terms=ONE_EACH)
+    busy = world.connected()
+    early = world.ask()
+    world.settle(2.0)
+    late = world.ask()
+    world.settle(3.01)
+    assert isinstance(early.error, QueueTimeout)
+    assert str(early.error) == "no server has had room for 5s"
+    assert late.error is None
+    busy.close()
+    world.settle()
+    assert late.heard == [Event.CONNECTED]
+    assert early.heard == [Event.ERROR]
+
+
+def test_who_leaves_the_queue_keeps_nobody_waiting(sim: Simulation) -> None:
+    world = World(sim, "a", terms=ONE_EACH)
+    busy, leaver, waiter = world.connected(), world.ask(), world.ask()
+    leaver.close()
+    busy.close()
+    world.settle()
+    assert leaver.heard == []
+    assert waiter.heard == [Event.CONNECTED]
+    assert world.counts() == [1]
+
+
+def test_one_who_may_not_have_that_server_does_not_block_the_others(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=ONE_EACH)
+    a, b = world.upstream.servers
+    at_a, _ = world.connected(), world.connected()
+    picky, easy = world.ask(tried=[a]), world.ask()
+    at_a.close()
+    world.settle()
+    assert picky.heard == []
+    assert (easy.heard, easy.place) == ([Event.CONNECTED], "a")
+
+
+def test_room_comes_back_when_a_conversation_crashes(sim: Simulation) -> None:
+    world = World(sim, "a", terms=ONE_EACH)
+    crashing, waiter = world.connected(), world.ask()
+    with crashing.acting():
+        world.engine.end_conversation(crashing.mutex, RuntimeError("a mistake"))
+    world.settle()
+    assert waiter.heard == [Event.CONNECTED]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 16),
+    most=st.integers(0, 2),
+    size=st.integers(0, 4),
+    steps=st.lists(st.tuples(st.sampled_from(
+        ["ask", "ask", "close", "give", "take", "crash", "wait"]
+    ), st.integers(0, 9)), max_size=40),
+)  # fmt: skip
+def test_nobody_is_lost_and_no_server_has_too_many(
+    seed: int, most: int, size: int, steps: list[tuple[str, int]]
+) -> None:
+    with Simulation(seed, Faults(latency=(0.0, 0.02), lock_miss=0.2)) as sim:
+        terms = Terms(
+            max_connections=most,
+            queue=Queueing(size=size, timeout=1.0),
+            pool=Pooling(idle=2, idle_time=3.0),
+        )
+        world = World(sim, "abc", refusing="c", terms=terms)
+        askers: list[Asker] = []
+        for step, number in steps:
+            asker = askers[number % len(askers)] if askers else None
+            if step == "ask":
+                askers.append(world.ask())
+            elif step == "take":
+                taker = Asker(world)
+                if taker.take() is not None:
+                    taker.heard.append(Event.CONNECTED)
+                    askers.append(taker)
+            elif step == "wait" or asker is None:
+                world.settle(number / 10)
+            elif asker.vc is not None:
+                if step == "close":
+                    asker.close()
+                elif step == "give" and asker.heard == [Event.CONNECTED]:
+                    asker.give()
+                    askers.remove(asker)
+                elif step == "crash":
+                    with asker.acting():
+                        world.engine.end_conversation(asker.mutex, RuntimeError())
+            if most:
+                assert max(world.counts()) <= most
+            assert len(world.upstream.queue.waiting) <= size
+            assert sum(world.counts()) <= len(world.engine.vcs)
+        world.settle(2.0)
+        for asker in askers:
+            assert asker.vc is not None
+            assert asker.vc.closed or asker.heard, "a waiter was lost"
+            if not asker.vc.closed:
+                asker.close()
+        world.settle(10.0)
+        assert world.counts() == [0, 0, 0]
+        assert not world.engine.vcs
+        assert not world.upstream.pool.servers
+        assert not world.upstream.queue.waiting
+        assert world.engine.memory.used == 0
+
+
+# -- the pool --------------------------------------------------------------------------------
+
+KEPT = Terms(pool=Pooling(idle=2, idle_time=30.0, age=100.0))
+
+
+def test_what_is_given_back_is_taken_again_the_last_first(sim: Simulation) -> None:
+    world = World(sim, "a", terms=KEPT)
+    first, second = world.connected(), world.connected()
+    vcs = [first.vc, second.vc]
+    first.give()
+    second.give()
+    world.settle()
+    assert Asker(world).take() is vcs[1]
+    assert Asker(world).take() is vcs[0]
+    assert Asker(world).take() is None
+    assert len(world.servers["a"].peers) == 2
+
+
+def test_taking_is_a_turn_and_asking_in_vain_is_none(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=KEPT)
+    assert Asker(world).take() is None
+    at_a, at_b = world.connected(), world.connected()
+    assert (at_a.place, at_b.place) == ("a", "b")
+    at_b.give()
+    assert Asker(world).take() is None, "it is the turn of a"
+    assert world.connected().place == "a"
+    taker = Asker(world)
+    assert taker.take() is at_b.vc
+    assert taker.place == "b"
+    assert world.ask().place == "a"
+
+
+@pytest.mark.parametrize("fate", ["a late byte", "the end", "a reset"])
+def test_a_server_that_does_anything_to_an_idle_one_loses_it(sim: Simulation, fate: str) -> None:
+    world = World(sim, "a", terms=KEPT)
+    world.connected().give()
+    [peer] = world.servers["a"].peers
+    world.settle()
+    if fate == "a late byte":
+        peer.send(b"!")
+    elif fate == "the end":
+        peer.end()
+    else:
+        peer.reset()
+    world.settle()
+    assert Asker(world).take() is None
+    assert world.counts() == [0]
+    assert world.engine.memory.used == 0
+
+
+def test_what_came_before_it_was_given_back_counts_too(sim: Simulation) -> None:
+    world = World(sim, "a", terms=KEPT)
+    asker = world.connected()
+    world.servers["a"].peers[0].send(b"!")
+    asker.give()
+    world.settle()
+    assert Asker(world).take() is None
+    assert world.counts() == [0]
+
+
+def test_no_more_are_kept_than_said(sim: Simulation) -> None:
+    world = World(sim, "a", terms=KEPT)
+    for asker in [world.connected() for _ in range(3)]:
+        asker.give()
+    world.settle()
+    assert world.counts() == [2]
+
+
+def test_one_that_is_idle_for_too_long_is_closed_and_no_timer_stays(sim: Simulation) -> None:
+    world = World(sim, "a", terms=KEPT)
+    first, second = world.connected(), world.connected()
+    first.give()
+    world.settle(20.0)
+    second.give()
+    world.settle(11.0)
+    assert world.counts() == [1]
+    sim.run()
+    assert world.counts() == [0]
+
+
+def test_an_old_one_is_not_kept(sim: Simulation) -> None:
+    world = World(sim, "a", terms=KEPT)
+    asker = world.connected()
+    world.settle(100.0)
+    asker.give()
+    world.settle()
+    assert world.counts() == [0]
+
+
+def test_one_that_is_given_back_makes_room_for_who_waits(sim: Simulation) -> None:
+    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    asker, waiter = world.connected(), world.ask()
+    asker.give()
+    world.settle()
+    assert waiter.heard == [Event.CONNECTED]
+
+
+def test_an_idle_one_makes_room_for_who_asks(sim: Simulation) -> None:
+    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world.connected().give()
+    world.settle()
+    assert world.connected().place == "a"
+    assert world.counts() == [1]
+
+
+def test_a_closed_upstream_keeps_nothing(sim: Simulation) -> None:
+    world = World(sim, "a", terms=KEPT)
+    idle, busy = world.connected(), world.connected()
+    idle.give()
+    world.engine.inbox.post(world.upstream.close)
+    world.settle()
+    assert world.counts() == [1]
+    busy.give()
+    world.settle()
+    assert world.counts() == [0]
+    assert world.connected().heard, "who still needs it may connect"
+
+
+# -- ejection --------------------------------------------------------------------------------
+
+THREE = Terms(eject=Ejecting(failures=3, time=10.0))
+
+
+def test_a_server_that_refuses_is_left_alone_for_a_while(sim: Simulation) -> None:
+    world = World(sim, "ab", refusing="a", terms=THREE)
+    for _ in range(6):
+        world.ask()
+        world.settle()
+    assert world.log == [
+        "warning: upstream app: tcp://a:1 is down: 3 connections in a row have failed, the last: "
+        "tcp://a:1: connection refused; 1 of 2 are up"
+    ]
+    assert [world.ask().place for _ in range(4)] == ["b"] * 4
+    world.settle(10.0)
+    assert world.log[1:] == [
+        "info: upstream app: tcp://a:1 is up: it is tried again; 2 of 2 are up"
+    ]
+    assert "a" in [world.ask().place for _ in range(2)]
+
+
+def test_so_is_one_whose_requests_fail_in_a_row(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=THREE)
+    asker = world.connected()
+    assert asker.vc is not None
+    for outcome in "ffsfff":
+        assert world.log == []
+        if outcome == "s":
+            world.upstream.succeeded(asker.vc)
+        else:
+            world.upstream.failed(asker.vc, "it answered 500")
+    [line] = world.log
+    assert line.endswith(
+        "tcp://a:1 is down: 3 requests in a row have failed, the last: it answered 500; "
+        "1 of 2 are up"
+    )
+
+
+def test_the_last_one_that_is_up_is_never_ejected(sim: Simulation) -> None:
+    world = World(sim, "ab", refusing="ab", terms=THREE)
+    for _ in range(20):
+        world.ask()
+        world.settle()
+    assert len(world.log) == 1
+    assert world.ask().place == "b"
+
+
+def test_an_ejected_server_is_better_than_none(sim: Simulation) -> None:
+    world = World(sim, "ab", refusing="a", terms=THREE)
+    for _ in range(6):
+        world.ask()
+        world.settle()
+    a, b = world.upstream.servers
+    b.healthy = False
+    world.upstream._roster._refresh()
+    assert world.ask().place == "a"
+
+
+# -- slow start ------------------------------------------------------------------------------
+
+
+def test_a_server_that_came_up_gets_its_share_by_and_by(sim: Simulation) -> None:
+    terms = Terms(eject=Ejecting(failures=3, time=10.0), slow_start=100.0)
+    world = World(sim, "ab", terms=terms)
+    asker = world.connected()
+    assert asker.vc is not None
+    for _ in range(3):
+        world.upstream.failed(asker.vc, "it hung up")
+    world.settle(10.0)
+    shares = []
+    for _ in range(5):
+        places = [world.ask().place for _ in range(200)]
+        shares.append(places.count("a"))
+        world.settle(25.0)
+    assert shares[0] <= 2
+    assert shares == sorted(shares)
+    assert shares[-1] == 100

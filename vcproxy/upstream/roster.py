@@ -1,0 +1,189 @@
+"""Roster: which servers an upstream has, which of them are up, and whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.upstream.balance import BALANCES
+from vcproxy.upstream.check import STOP, Check
+from vcproxy.upstream.ejection import Ejection
+from vcproxy.upstream.lookup import Lookup
+from vcproxy.upstream.server import Server
+
+if TYPE_CHECKING:
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.engine import Engine, Level
+    from vcproxy.upstream.terms import Terms
+
+
+class Roster:
+    """The servers of one upstream.
+
+    Args:
+        engine: where checks and look-ups run; they begin in its next turn.
+        name: the upstream's, for logs.
+        servers: at least one, as they were given; a name's addresses take their place when found.
+        terms: how they are balanced and watched.
+        lost: told of each server that is not to be used any more.
+        changed: told when others are up than before.
+    """
+
+    __slots__ = (
+        "_balance", "_changed", "_checks", "_ejection", "_engine", "_found", "_lookups", "_lost",
+        "_name", "_open", "_terms", "_warm_at", "all", "up",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        servers: Iterable[Server],
+        terms: Terms,
+        *,
+        lost: Callable[[Server], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._name = name
+        self._terms = terms
+        self._lost = lost
+        self._changed = changed
+        self.all: Sequence[Server] = ()
+        """Those in use, up or not."""
+        self.up: Sequence[Server] = ()
+        """Those that may be chosen."""
+        self._balance = BALANCES[terms.balance](engine.random)
+        self._ejection = Ejection(engine, terms.eject, self._turned)
+        self._checks: dict[Server, Check] = {}
+        self._lookups: list[Lookup] = []
+        self._found = {server: [server] for server in servers}  # by the server that was given
+        self._warm_at = 0.0  # when the one that came up last will have its full share
+        self._open = True
+        self._arrange()
+        if terms.check or terms.resolve:
+            engine.inbox.post(self._start)  # on the engine's own thread
+
+    # -- turns -------------------------------------------------------------------------------
+
+    def pick(self, servers: Sequence[Server], key: str) -> Server:
+        """Say whose turn it is among these, of which there is one. See Balance.
+
+        One that came up a moment ago is passed over, less and less often: its caches are cold, and
+        everybody would come at once.
+        """
+        now = self._engine.now
+        if now < self._warm_at:
+            span, random = self._terms.slow_start, self._engine.random.random
+            warm = [
+                server
+                for server in servers
+                if now - server.up_since >= span or random() * span < now - server.up_since
+            ]
+            servers = warm or servers
+        return self._balance.pick(servers, key)
+
+    def picked(self, server: Server, servers: Sequence[Server]) -> None:
+        """It has got what it was picked for. See Balance."""
+        self._balance.picked(server, servers)
+
+    # -- who is up ---------------------------------------------------------------------------
+
+    def fails(self, server: Server, failures: int, what: str, why: object) -> None:
+        """A server has failed so often in a row: it may be ejected, but for the last that is up."""
+        if len(self.up) > 1:
+            self._ejection.consider(server, failures, what, why)
+
+    def _turned(self, server: Server, why: str) -> None:
+        """A server has come up or gone down: that is logged."""
+        if server.up:
+            self._warm(server)
+        else:
+            self._lost(server)
+        self._refresh()
+        level: Level = "info" if server.up else "warning"
+        state = "up" if server.up else "down"
+        count = f"{len(self.up)} of {len(self.all)} are up"
+        self._engine.log(level, f"upstream {self._name}: {server.name} is {state}: {why}; {count}")
+
+    def _warm(self, server: Server) -> None:
+        server.up_since = self._engine.now
+        self._warm_at = server.up_since + self._terms.slow_start
+
+    def _refresh(self) -> None:
+        """See who is up. Where all that are healthy have been ejected they are better than none."""
+        healthy = [server for server in self.all if server.healthy]
+        self.up = [server for server in healthy if not server.ejected] or healthy
+        self._changed()
+
+    def _arrange(self) -> None:
+        """Use the servers that were found."""
+        self.all = [server for found in self._found.values() for server in found]
+        for position, server in enumerate(self.all):
+            server.position = position
+        self._balance.arrange(self.all)
+        self._refresh()
+
+    def trust(self, tls: object) -> None:
+        """Speak TLS by this from now on, where it is spoken."""
+        for server in (*self._found, *self.all):
+            if server.tls is not None:
+                server.tls = tls
+
+    # -- checks and look-ups -----------------------------------------------------------------
+
+    def close(self) -> None:
+        """Watch nobody any more."""
+        self._open = False
+        for machine in (*self._lookups, *self._checks.values()):
+            self._engine.schedule(machine, STOP, None)
+        self._lookups.clear()
+        self._checks.clear()
+
+    def _start(self) -> None:
+        if not self._open:
+            return
+        self._check()
+        if self._terms.resolve:
+            for server in self._found:
+                if not server.address.numeric:
+                    found = partial(self._resolved, server)
+                    lookup = Lookup(self._engine, server.address, self._terms.resolve, found)
+                    self._lookups.append(lookup)
+                    lookup.start()
+
+    def _check(self) -> None:
+        """Check those servers that there are."""
+        terms = self._terms.check
+        if terms is None or not self._open:
+            return
+        for server in [each for each in self._checks if each not in self.all]:
+            self._engine.schedule(self._checks.pop(server), STOP, None)
+        for server in self.all:
+            if server not in self._checks:
+                check = Check(self._engine, server, terms, self._turned)
+                self._checks[server] = check
+                check.start()
+
+    def _resolved(self, named: Server, addresses: tuple[Address, ...]) -> None:
+        """A name has these addresses: each is a server."""
+        before = {server.address: server for server in self._found[named]}
+        if set(addresses) == before.keys():
+            return
+        first = named.address in before
+        found = []
+        for address in sorted(set(addresses), key=str):  # resolvers shuffle them
+            server = before.pop(address, None)
+            if server is None:
+                server = Server(address, named.tls, named.weight, named.address.host)
+                if not first:
+                    self._warm(server)
+            found.append(server)
+        self._found[named] = found
+        self._arrange()
+        for server in before.values():
+            self._lost(server)
+        self._check()
+        names = ", ".join(server.address.host for server in found)
+        self._engine.log("info", f"upstream {self._name}: {named.name} is at {names}")
