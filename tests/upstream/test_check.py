@@ -71,7 +71,7 @@ def test_a_server_goes_down_and_comes_up_after_so_many_checks(sim: Simulation) -
     world.vanish()
     sim.elapse(14.0)
     assert (world.app.up, world.log) == (False, [
-        "upstream app: tcp://app:1 is down: 3 checks in a row have failed, the last: tcp://app:1: "
+        "upstream app: tcp://app:1 is down: 3 checks in a row have failed, now: tcp://app:1: "
         "connection refused; 0 of 1 are up",
     ])  # fmt: skip
     world.serve()
@@ -102,7 +102,7 @@ def test_one_that_does_not_answer_in_time_is_ill(sim: Simulation) -> None:
     assert world.app.up
     sim.elapse(0.2)
     assert world.log == [
-        "upstream app: tcp://app:1 is down: check has failed, the last: no connection within 2s; "
+        "upstream app: tcp://app:1 is down: a check has failed, now: no connection within 2s; "
         "0 of 1 are up"
     ]
 
@@ -133,12 +133,12 @@ def test_an_answer_in_http_is_judged_by_its_status(
         assert world.app.up
     else:
         [line] = world.log
-        assert f"the last: {why}" in line
+        assert f"a check has failed, now: {why}" in line
 
 
 @pytest.mark.parametrize(("speaks", "why"), [
     ("tls", None),
-    ("plain", "the last: "),
+    ("plain", "a check has failed, now: "),
     ("another name", "certificate"),
 ])  # fmt: skip
 def test_a_handshake_is_more_than_a_connection(

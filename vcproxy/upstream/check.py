@@ -170,10 +170,8 @@ class Check(Machine):
         if self._in_a_row >= (terms.rise if well else terms.fall):
             count, self._in_a_row = self._in_a_row, 0
             server.healthy = well
-            checks = "check" if count == 1 else f"{count} checks in a row"
-            have = "has" if count == 1 else "have"
-            how = f"{have} passed" if well else f"{have} failed, the last: {why}"
-            self._changed(server, f"{checks} {how}")
+            checks = "a check has" if count == 1 else f"{count} checks in a row have"
+            self._changed(server, f"{checks} {'passed' if well else f'failed, now: {why}'}")
         return self.RESTING
 
     @RESTING.enter
