@@ -27,13 +27,12 @@ SWEEP = "SWEEP"
 class Pool(Continuation):
     """The idle connections of one upstream: each is in the `idle` of its server, too."""
 
-    __slots__ = ("_buffer", "_said", "_sweeping", "_terms", "servers")
+    __slots__ = ("_nowhere", "_sweeping", "_terms", "servers")
 
     def __init__(self, engine: Engine, terms: Pooling) -> None:
         super().__init__(engine, Mutex())
         self._terms = terms
-        self._buffer = engine.buffer()
-        self._said = self._buffer.reader()
+        self._nowhere = engine.buffer()  # without a reader: all is dropped
         self._sweeping = False
         self.servers: dict[NetVConnection, Server] = {}
         """Who each belongs to, the longest idle first."""
@@ -50,7 +49,7 @@ class Pool(Continuation):
             vc.do_io_close()
             return
         vc.rest()
-        vc.do_io_read(self, None, self._buffer)
+        vc.do_io_read(self, None, self._nowhere)
         server.idle[vc] = now
         self.servers[vc] = server
         if not self._sweeping:
@@ -65,16 +64,17 @@ class Pool(Continuation):
         if not mutex.try_acquire(engine):
             return None  # a new connection is no worse than waiting for it
         found = None
-        while idle and found is None:
-            vc, _ = idle.popitem()
-            del self.servers[vc]
+        for vc in reversed(list(idle)):
+            if vc.read_listed:
+                continue  # nobody has looked yet whether the server has said more than it should
+            del self.servers[vc], idle[vc]
             vio = vc.read_vio
             if vio is not None and vio.live and not vio.over and not vio.ndone:
                 vc.rest()
                 vc.join(cont.mutex)
                 found = vc
-            else:  # the server has spoken or ended: that is on its way to us
-                vc.do_io_close()
+                break
+            vc.do_io_close()  # the server has spoken or ended: that is on its way to us
         mutex.release(engine)
         return found
 
@@ -95,7 +95,6 @@ class Pool(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         """Close those that are of no use any more."""
         if isinstance(data, VIO):
-            self._said.consume(self._said.avail)
             assert isinstance(data.vc, NetVConnection)
             self._close(data.vc)
         else:
