@@ -27,13 +27,14 @@ SWEEP = "SWEEP"
 class Pool(Continuation):
     """The idle connections of one upstream: each is in the `idle` of its server, too."""
 
-    __slots__ = ("_nowhere", "_sweeping", "_terms", "servers")
+    __slots__ = ("_nowhere", "_sweeping", "_terms", "_unseen", "servers")
 
     def __init__(self, engine: Engine, terms: Pooling) -> None:
         super().__init__(engine, Mutex())
         self._terms = terms
         self._nowhere = engine.buffer()  # without a reader: all is dropped
         self._sweeping = False
+        self._unseen: set[NetVConnection] = set()
         self.servers: dict[NetVConnection, Server] = {}
         """Who each belongs to, the longest idle first."""
 
@@ -48,6 +49,9 @@ class Pool(Continuation):
         if old or vc.error is not None or len(server.idle) >= terms.idle:
             vc.do_io_close()
             return
+        last = vc.read_vio
+        if last is not None and (last.nbytes or last.ndone >= last.buffer.water_mark):
+            self._unseen.add(vc)  # it was read as far as was wanted: more may lie there
         vc.rest()
         vc.do_io_read(self, None, self._nowhere)
         server.idle[vc] = now
@@ -65,8 +69,10 @@ class Pool(Continuation):
             return None  # a new connection is no worse than waiting for it
         found = None
         for vc in reversed(list(idle)):
-            if vc.read_listed:
-                continue  # nobody has looked yet whether the server has said more than it should
+            if vc in self._unseen:
+                if vc.read_listed:
+                    continue  # nobody has looked yet whether the server said more than it should
+                self._unseen.remove(vc)
             del self.servers[vc], idle[vc]
             vio = vc.read_vio
             if vio is not None and vio.live and not vio.over and not vio.ndone:
@@ -118,4 +124,5 @@ class Pool(Continuation):
         server = self.servers.pop(vc, None)
         if server is not None:
             del server.idle[vc]
+            self._unseen.discard(vc)
             vc.do_io_close()

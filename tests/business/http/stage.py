@@ -6,13 +6,13 @@ of buffer, no timer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vcproxy.business.http.options import Options
-from vcproxy.business.http.phases import Filter
+from vcproxy.business.http.phases import Phases
 from vcproxy.business.http.proxy import HttpProxy
 from vcproxy.engine.address import Address
 from vcproxy.testing.proxy import SimulatedProxy
@@ -41,7 +41,7 @@ class Http(SimulatedProxy):
         options: Options = PLAIN,
         *,
         servers: Sequence[str] = ("server",),
-        filters: Sequence[type[Filter]] = (),
+        filters: Sequence[Callable[[], Phases]] = (),
         refusing: Sequence[str] = (),
         terms: Terms = POOLED,
         connect_s: float = 5.0,
@@ -60,9 +60,7 @@ class Http(SimulatedProxy):
             seed=seed,
             faults=faults,
         )
-        self.service = replace(
-            self.service, filters=tuple((each, None) for each in filters), upstreams={}
-        )
+        self.service = replace(self.service, filters=tuple(filters))
         self._clients: list[Peer] = []
 
     def upstream(self, name: str) -> Upstream:
