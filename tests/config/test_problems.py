@@ -217,10 +217,10 @@ filters = [
     "filters' upstreams": (
         SOUND.replace("Either", "Router")
         + 'options.filters = [{ plugin = "own.py:Stamp", '
-        + 'options = { colour = "red", supplier = "dp" } }]\n'
+        + 'options = { colour = "red", supplier = "dbs" } }]\n'
         + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
-        "proxy.toml:5:78: listener.web.options.filters.0.options.supplier: "
-        'there is no [upstream.dp]; did you mean "db"?',
+        "proxy.toml:5:75: listener.web.options.filters.0.options.supplier: "
+        'there is no [upstream.dbs]; did you mean "db"?',
     ),
     "no upstream at all": (
         SOUND + 'upstream = "db"\n',

@@ -24,6 +24,7 @@ from vcproxy.business.session import Session
 from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
 from vcproxy.http.forwarding import to_client
+from vcproxy.http.heads import Heads
 from vcproxy.http.messages import Body, Request, Response
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.sender import Sender
@@ -63,7 +64,8 @@ class Exchange(Phases, Session):
 
     __slots__ = (
         "_alarm", "_alarm_s", "_begun", "_body", "_chain", "_client", "_consumed", "_down",
-        "_framing", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried", "_until_s",
+        "_framing", "_heads", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried",
+        "_until_s",
         "_up", "_version", "requests", "tx",
     )  # fmt: skip
 
@@ -81,6 +83,7 @@ class Exchange(Phases, Session):
         self._limits = self.options.limits
         self._client = Side(self)
         self._server = Side(self)
+        self._heads = self._known
         self._chain = self._filters()
         self._sender: Sender | None = None
         self._keep = True  # whether another request may follow
@@ -104,7 +107,7 @@ class Exchange(Phases, Session):
             filters = tuple(make() for make in service.filters)
             service.shared[Phases] = filters
             service.shared[Chain] = Chain.of(filters)
-        if self.steps_in():
+        if self.own_phases():
             return Chain.of((self, *filters))
         shared = service.shared[Chain]
         assert isinstance(shared, Chain)
@@ -114,11 +117,6 @@ class Exchange(Phases, Session):
     def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
         """See Session."""
         return options.upstreams
-
-    @classmethod
-    def steps_in(cls) -> bool:
-        """Whether the class overrides a phase."""
-        return any(getattr(cls, name) is not getattr(Phases, name) for name in Chain.phases())
 
     @property
     def _origins(self) -> Origins:
@@ -139,6 +137,15 @@ class Exchange(Phases, Session):
         if kind == "cookie":
             return cookie(fields, name)
         return None
+
+    @property
+    def _known(self) -> Heads:
+        """The heads that have been seen."""
+        shared = self.service.shared
+        heads = shared.get(Heads)
+        if not isinstance(heads, Heads):
+            heads = shared[Heads] = Heads(self._limits)
+        return heads
 
     @property
     def sender(self) -> Sender:
@@ -323,7 +330,7 @@ class Exchange(Phases, Session):
 
     def _head(self, response: Response, keep: bool, body: int | None) -> bytes:
         """A response's head, as the client gets it."""
-        return to_client(
+        return self._heads.to_client(
             response, pseudonym=self.options.via, version=self._version, keep=keep, body=body
         )
 

@@ -77,6 +77,11 @@ class Phases:
     body_limit: ClassVar[str] = "1MiB"
     """What `request_body` and `response_body` take at most: more is 413, and 502."""
 
+    @classmethod
+    def own_phases(cls) -> list[str]:
+        """The phases that the class overrides, in their order."""
+        return [name for name in Chain.phases() if getattr(cls, name) is not getattr(Phases, name)]
+
     def request_head(self, tx: Transaction) -> Verdict:
         """A request has come; its body has not been looked at."""
 
@@ -152,8 +157,8 @@ class Chain:
     response_head: tuple[Step, ...]
     response_body: tuple[Step, ...]
     response_chunk: tuple[Step, ...]
-    done: tuple[Step, ...]
     error: tuple[Step, ...]
+    done: tuple[Step, ...]
     request_limit: int
     """Bytes of a request's whole body: what the strictest of those takes that want it."""
     response_limit: int
@@ -163,9 +168,10 @@ class Chain:
     def of(cls, filters: Sequence[Phases]) -> Chain:
         """Return the chain of some filters."""
 
+        own = [(each, each.own_phases()) for each in filters]
+
         def stepping_in(phase: str) -> list[Phases]:
-            plain = getattr(Phases, phase)
-            return [each for each in filters if getattr(type(each), phase) is not plain]
+            return [each for each, phases in own if phase in phases]
 
         def steps(phase: str) -> tuple[Step, ...]:
             order = stepping_in(phase)

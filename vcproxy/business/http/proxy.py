@@ -33,9 +33,9 @@ from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader, body_writer
-from vcproxy.http.forwarding import max_forwards, to_server
+from vcproxy.http.forwarding import max_forwards
 from vcproxy.http.messages import UNTIL_CLOSE, Response
-from vcproxy.http.parsing import head_end, parse_request, parse_response
+from vcproxy.http.parsing import head_end
 from vcproxy.http.problem import BadMessage
 from vcproxy.machine.state import State
 
@@ -98,7 +98,7 @@ class HttpProxy(Exchange):
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
                 return self._unfinished(data)
-            request = parse_request(data[:end], self._limits)
+            request = self._heads.request(data[:end])
         except BadMessage as problem:
             return self._refuse(problem)
         client.pending = data[end:]
@@ -277,7 +277,9 @@ class HttpProxy(Exchange):
         passage = None if self._consumed else self._passage_up()
         request.body = self._framing
         try:
-            message = to_server(request, self.sender, upgrade=request.upgrade is not None)
+            message = self._heads.to_server(
+                request, self.sender, upgrade=request.upgrade is not None
+            )
         except ValueError as mistake:  # a filter has made of it what cannot be sent
             return self._mistaken(mistake)
         if not self._consumed and (failure := self._take_body(passage)):
@@ -398,7 +400,7 @@ class HttpProxy(Exchange):
                 if end < 0:
                     server.pending = data
                     return None
-                response = parse_response(data[:end], self._limits, request.method)
+                response = self._heads.response(data[:end], request.method)
             except BadMessage as problem:
                 return self._garbled(problem, "server")
             server.pending = data[end:]
