@@ -169,8 +169,10 @@ class TlsFilter:
             taken = min(size, len(self._kept))
             view[:taken] = self._kept[:taken]
             self._kept = self._kept[taken:]
-        read = self._object.read
+        read, incoming, held = self._object.read, self._incoming, self._object.pending
         while taken < size and self._end is False:
+            if taken and not (incoming.pending or held() or self._fin):
+                break  # to be told so by OpenSSL costs an exception, as much as the read itself
             try:
                 got = read(size - taken, view[taken:])
             except ssl.SSLWantReadError:
@@ -243,6 +245,11 @@ class TlsFilter:
         if not self._wire:
             self._wire = memoryview(self._outgoing.read())
         return self._wire
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is ciphertext to be sent."""
+        return bool(self._wire or self._outgoing.pending)
 
     def sent(self, count: int) -> None:
         """Report that the wire took the first `count` bytes of `ciphertext()`."""

@@ -79,7 +79,8 @@ class TlsPort(StreamPort):
         error: OSError | None = None
         count = None
         try:
-            count = tls.read_into(view)
+            if tls.pending:
+                count = tls.read_into(view)
             while count is None and self._feed():
                 count = tls.read_into(view)
         except OSError as reason:
@@ -184,8 +185,8 @@ class TlsPort(StreamPort):
         """Send what ciphertext the wire takes; True when none is left."""
         tls = self._filter
         try:
-            while waiting := tls.ciphertext():
-                tls.sent(self._send(waiting))
+            while tls.owes:
+                tls.sent(self._send(tls.ciphertext()))
         except BlockingIOError:
             self.writable = False
             return False
