@@ -264,7 +264,16 @@ class HttpProxy(Exchange):
         self.server = server
         tx.server = server.name
         steps = self._chain.server_chosen
-        return self._run(steps, self._ask, self.THINKING) if steps else self._ask()
+        if not steps:
+            return self._ask()
+        self._server.attach(server)  # it is heard while a filter takes its time
+        return self._run(steps, self._settled, self.THINKING)
+
+    def _settled(self) -> State | None:
+        """The connection is the filters' no more: it may have grown too old."""
+        if self.tx.reused and not self._server.quiet:
+            return self._lost("it ended before it was asked", again=True)
+        return self._ask()
 
     # -- the request goes ------------------------------------------------------------------------
 
@@ -391,8 +400,6 @@ class HttpProxy(Exchange):
         server, request = self._server, self.tx.request
         if vio is not server.reads:
             return None
-        if self.tx.reused and self._repeatable and server.untouched:
-            return self._lost("it spoke before it was asked", again=True)
         while True:
             data = server.take()
             try:
