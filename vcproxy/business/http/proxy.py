@@ -382,7 +382,8 @@ class HttpProxy(Exchange):
         if self._up is None:
             return self._fail(504, "server", "it did not answer in time", "http_response_timeout")
         flow = self._up.flow
-        if self._too_slow(flow.taken) and flow.taken <= flow.given:  # else the server is
+        taken = len(self._body) + flow.taken
+        if self._too_slow(taken) and flow.taken <= flow.given:  # else the server is
             return self._dawdles()
         if self._left_s <= 0:
             return self._fail(408, "client", "its body lasts too long", "http_request_error")
