@@ -264,7 +264,16 @@ class HttpProxy(Exchange):
         self.server = server
         tx.server = server.name
         steps = self._chain.server_chosen
-        return self._run(steps, self._ask, self.THINKING) if steps else self._ask()
+        if not steps:
+            return self._ask()
+        self._server.attach(server)  # it is heard while a filter takes its time
+        return self._run(steps, self._settled, self.THINKING)
+
+    def _settled(self) -> State | None:
+        """The connection is the filters' no more: it may have grown too old."""
+        if self.tx.reused and not self._server.quiet:
+            return self._lost("it ended before it was asked", again=True)
+        return self._ask()
 
     # -- the request goes ------------------------------------------------------------------------
 
@@ -381,7 +390,8 @@ class HttpProxy(Exchange):
         if self._up is None:
             return self._fail(504, "server", "it did not answer in time", "http_response_timeout")
         flow = self._up.flow
-        if self._too_slow(flow.taken) and flow.taken <= flow.given:  # else the server is
+        taken = len(self._body) + flow.taken
+        if self._too_slow(taken) and flow.taken <= flow.given:  # else the server is
             return self._dawdles()
         if self._left_s <= 0:
             return self._fail(408, "client", "its body lasts too long", "http_request_error")

@@ -1,0 +1,250 @@
+"""HttpProxy: how long it waits, and for whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vcproxy.business.http.options import Timeouts
+from vcproxy.business.http.phases import Filter, Verdict, Wait
+from vcproxy.business.http.transaction import Transaction
+
+from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+
+TIMES = replace(
+    PLAIN,
+    timeouts=Timeouts(head=3.0, body=4.0, first_byte=5.0, idle=6.0, active=100.0),
+)
+
+POST = request("POST", "/", "Content-Length: 100000")
+CHUNKED = request("POST", "/", "Transfer-Encoding: chunked")
+
+
+class Whole(Filter):
+    """Wants to see all bodies."""
+
+    def request_body(self, tx: Transaction, body: bytes) -> None: ...
+
+    def response_body(self, tx: Transaction, body: bytes) -> None: ...
+
+
+class Slow(Filter):
+    """Takes a long time."""
+
+    def request_head(self, tx: Transaction) -> Verdict:
+        return Wait("50s")
+
+
+def test_a_head_that_trickles() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.client()
+        for byte in GET[:-1]:
+            client.send(bytes([byte]))
+            proxy.elapse(0.1)
+        assert not client.received
+        proxy.elapse(0.7)
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 408 Request Timeout\n")
+        assert "\nConnection: close\n" in text
+        assert client.ended
+        assert proxy.connections() == 0
+
+
+def test_the_time_for_a_head_begins_with_it() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(OK)
+        proxy.elapse(5)
+        client.send(b"G")
+        proxy.elapse(2.9)
+        client.send(GET[1:])
+        proxy.go()
+        assert len(proxy.peers()) == 2
+
+
+@pytest.mark.parametrize("head", [POST, CHUNKED])
+@pytest.mark.parametrize("filters", [[], [Whole]])
+def test_a_body_that_stalls(head: bytes, filters: list[type[Filter]]) -> None:
+    with Http(options=TIMES, filters=filters) as proxy:
+        client = proxy.ask(head, b"5\r\nhello\r\n")
+        proxy.elapse(3.5)
+        client.send(b"5\r\nhello\r\n")
+        proxy.elapse(3.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert client.ended
+        assert all(server.ended for server in proxy.peers())
+
+
+@pytest.mark.parametrize("filters", [[], [Whole]])
+def test_a_body_that_trickles(filters: list[type[Filter]]) -> None:
+    with Http(options=TIMES, filters=filters) as proxy:
+        client = proxy.ask(POST)
+        seconds = 0
+        while not client.received and seconds < 100:
+            client.send(bytes(90))
+            proxy.elapse(1)
+            seconds += 1
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert 10 <= seconds <= 12
+    with Http(options=TIMES, filters=filters) as proxy:
+        client = proxy.ask(POST)
+        for _ in range(30):
+            client.send(bytes(110))
+            proxy.elapse(1)
+        assert not client.received
+
+
+def test_a_server_that_takes_a_body_slowly_is_not_the_clients_fault() -> None:
+    options = replace(TIMES, body_rate=1 << 20)
+    with Http(options=options) as proxy:
+        client = proxy.ask(request("POST", "/", "Content-Length: 10000000"), bytes(9_000_000))
+        server = proxy.server()
+        server.stall()
+        for _ in range(13):
+            proxy.elapse(1)
+            server.resume()
+            server.stall()
+            server.received.clear()
+        text = heard(client)
+        assert "408" not in text
+
+
+def test_time_that_a_filter_took_is_not_the_clients_either() -> None:
+    with Http(options=TIMES, filters=[Slow]) as proxy:
+        client = proxy.ask(POST)
+        proxy.server()
+        for _ in range(15):
+            client.send(bytes(110))
+            proxy.elapse(1)
+        assert not client.received
+
+
+def test_a_server_that_does_not_answer() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        proxy.elapse(4.9)
+        assert not client.received
+        proxy.elapse(0.2)
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 504 Gateway Timeout\n")
+        assert "error=http_response_timeout" in text
+        assert not client.ended
+        assert server.ended
+        client.send(GET)
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+
+
+def test_its_time_begins_when_it_has_the_body() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(CHUNKED)
+        proxy.server()
+        for _ in range(5):
+            client.send(b"a\r\n0123456789\r\n" * 50)
+            proxy.elapse(2)
+        client.send(chunks())
+        proxy.elapse(4.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+
+
+def test_an_answer_that_stalls() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(bytes(1000))[:-1])
+        proxy.elapse(3.9)
+        assert not client.reset_seen
+        proxy.elapse(0.2)
+        assert client.reset_seen
+        assert server.reset_seen
+
+
+def test_a_client_that_stalls_in_its_answer() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        client.stall()
+        server = proxy.server()
+        server.send(answer(bytes(2_000_000)))
+        proxy.elapse(4.2)
+        assert server.reset_seen
+        client.resume()
+        proxy.go()
+        assert client.reset_seen
+
+
+def test_an_answer_that_stalls_where_a_filter_wants_all_of_it() -> None:
+    with Http(options=TIMES, filters=[Whole]) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(bytes(1000))[:-2])
+        proxy.elapse(3.5)
+        server.send(b"\0")
+        proxy.elapse(3.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+        assert not client.ended
+
+
+def test_a_filter_may_take_as_long_as_the_request() -> None:
+    with Http(options=TIMES, filters=[Slow]) as proxy:
+        client = proxy.ask(GET)
+        proxy.elapse(49)
+        assert not client.received
+        proxy.elapse(1.1)
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+    options = replace(TIMES, timeouts=Timeouts(active=20.0))
+    with Http(options=options, filters=[Slow]) as proxy:
+        client = proxy.ask(GET, GET)
+        proxy.elapse(20.1)
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 504 ")
+        assert "\nConnection: close\n" in text
+        assert client.ended
+        proxy.elapse(31)
+
+
+@pytest.mark.parametrize("stage", ["the body", "the answer"])
+def test_all_of_it_has_a_limit(stage: str) -> None:
+    with Http(options=replace(TIMES, timeouts=Timeouts(active=20.0))) as proxy:
+        client = proxy.ask(CHUNKED if stage == "the body" else GET)
+        server = proxy.server()
+        if stage == "the answer":
+            server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        for _ in range(25):
+            (client if stage == "the body" else server).send(b"3e8\r\n" + bytes(1000) + b"\r\n")
+            proxy.elapse(1)
+        if stage == "the body":
+            assert status(client) == "HTTP/1.1 408 Request Timeout"
+        else:
+            assert client.reset_seen
+        assert server.ended or server.reset_seen
+
+
+def test_zero_waits_for_ever() -> None:
+    for_ever = Timeouts(head=0.0, body=0.0, first_byte=0.0, idle=0.0, active=0.0)
+    with Http(options=replace(PLAIN, timeouts=for_ever, body_rate=0)) as proxy:
+        client = proxy.client()
+        server = None
+        for piece in (GET[:5], GET[5:], POST, bytes(50_000), bytes(50_000)):
+            client.send(piece)
+            proxy.elapse(2000)
+            if piece == GET[5:]:
+                server = proxy.server()
+                server.send(OK[:-1])
+                proxy.elapse(2000)
+                server.send(OK[-1:])
+                proxy.go()
+        assert heard(client).endswith("yes")
+        proxy.peers()[-1].send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
