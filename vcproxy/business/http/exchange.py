@@ -424,7 +424,7 @@ class Exchange(Phases, Session):
         if self.server is not None:
             self.server.do_io_close(error)
             self.server = None
-            self._server.detach()
+            self._server.close()
 
     def finished(self) -> None:
         """Nothing stays open; the client is told what was said to it first."""
