@@ -65,14 +65,15 @@ class Pool(Continuation):
         if not mutex.try_acquire(engine):
             return None  # a new connection is no worse than waiting for it
         found = None
-        while idle and found is None:
-            vc, _ = idle.popitem()
-            del self.servers[vc]
+        for vc in reversed(list(idle)):
+            if vc.read_listed:
+                continue  # nobody has looked yet whether the server has said more than it should
+            del self.servers[vc], idle[vc]
             if _quiet(vc):
                 vc.hand_over(cont)
                 found = vc
-            else:  # the server has spoken or ended: that is on its way to us
-                _close(vc)
+                break
+            _close(vc)  # the server has spoken or ended: that is on its way to us
         mutex.release(engine)
         return found
 

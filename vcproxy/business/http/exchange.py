@@ -248,7 +248,7 @@ class Exchange(Phases, Session):
             value = told.answers if told is not None else None
 
         def resumed(tx: Transaction, *_: bytes) -> object:
-            return None if waited.verdict is None else waited.verdict(tx, value)
+            return value if waited.verdict is None else waited.verdict(tx, value)
 
         return self._run(chain((resumed,), waited.steps), waited.then, waited.pause, waited.body)
 
