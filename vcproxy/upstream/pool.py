@@ -66,15 +66,17 @@ class Pool(Continuation):
         if not mutex.try_acquire(engine):
             return None  # a new connection is no worse than waiting for it
         found = None
-        for vc in reversed(list(idle)):
-            if vc.read_listed:
-                continue  # nobody has looked yet whether the server has said more than it should
+        while found is None:
+            # What is still listed nobody has looked at: its server may have said too much.
+            vc = next((vc for vc in reversed(idle) if not vc.read_listed), None)
+            if vc is None:
+                break
             del self.servers[vc], idle[vc]
             if _quiet(vc):
                 vc.hand_over(cont)
                 found = vc
-                break
-            _close(vc)  # the server has spoken or ended: that is on its way to us
+            else:  # the server has spoken or ended: that is on its way to us
+                _close(vc)
         mutex.release(engine)
         return found
 
