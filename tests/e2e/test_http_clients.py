@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,23 @@ def test_connections_are_kept_on_both_sides(served: Running, behind: Origin, too
     assert said == b"10000"
     tools.run(*CURL, url(served))  # another client, the same server connection
     assert len(behind.heard) == count + 1
+    assert len(behind.connections) == 1
+
+
+@pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
+def test_connections_are_kept_behind_bodies(served: Running, behind: Origin, framing: str) -> None:
+    """A body comes after its head, and its answer as soon as its last byte has gone."""
+    head, body = b"Content-Length: 5", b"hello"
+    if framing == "chunked":
+        head, body = b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"
+    with served.connect("in") as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(200):
+            client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n")
+            client.sendall(body)
+            said = b""
+            while not said.endswith(b"\r\n\r\n" + body):
+                said += exactly(client, 1)
     assert len(behind.connections) == 1
 
 

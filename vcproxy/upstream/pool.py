@@ -51,7 +51,7 @@ class Pool(Continuation):
         if vc.read_vio is not None and vc.read_vio.live:
             vc.hand_over(self)
         else:
-            vc.do_io_read(self, None, self.engine.buffer())
+            vc.do_io_read(self, None, self.engine.buffer().reader().buffer)
         server.idle[vc] = now
         self.servers[vc] = server
         if not self._sweeping:
