@@ -1,9 +1,10 @@
-"""The HTTP proxy between clients and servers that nobody here wrote: what one says, the other hears."""
+"""HTTP between clients and servers that nobody here wrote: what one says, the other hears."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,9 +64,7 @@ def test_bodies_arrive_and_come_back(
         assert behind.heard[-1][::3] == ("POST", body)
 
 
-def test_100_continue_comes_from_the_server(
-    served: Running, behind: Origin, tools: Tools
-) -> None:
+def test_100_continue_comes_from_the_server(served: Running, behind: Origin, tools: Tools) -> None:
     """Without it, curl would send nothing before it gives up."""
     command = *CURL, "-v", "--expect100-timeout", "60", "-H", "Expect: 100-continue"
     said = tools.run(*command, "--data-binary", "@-", url(served), stdin=b"hello")
@@ -82,7 +81,8 @@ def test_a_body_that_is_refused_is_never_sent(proxy: Starter, tools: Tools) -> N
             head = accepted.recv(1 << 16)
             accepted.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n")
             assert asking.wait(15) == 0
-            assert head.endswith(b"\r\n\r\n") and b"\r\nExpect: 100-continue\r\n" in head
+            assert b"\r\nExpect: 100-continue\r\n" in head
+            assert head.endswith(b"\r\n\r\n")
             assert all_of(accepted) == b""
 
 
@@ -103,7 +103,9 @@ def test_a_chunked_answer_for_http_1_0_ends_with_the_connection(
             client.sendall(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
             with server.next() as accepted:
                 accepted.recv(1 << 16)
-                accepted.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                accepted.sendall(
+                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+                )
                 accepted.sendall(b"0\r\nX-After: 1\r\n\r\n")
                 head, _, body = all_of(client).partition(b"\r\n\r\n")
     assert body == b"abc"
@@ -111,14 +113,29 @@ def test_a_chunked_answer_for_http_1_0_ends_with_the_connection(
     assert b"\r\nConnection: close" in head
 
 
-def test_connections_are_kept_on_both_sides(
-    served: Running, behind: Origin, tools: Tools
-) -> None:
+def test_connections_are_kept_on_both_sides(served: Running, behind: Origin, tools: Tools) -> None:
     count = 5
     said = tools.run(*CURL, "-w", "%{num_connects}", *[url(served)] * count)
     assert said == b"10000"
     tools.run(*CURL, url(served))  # another client, the same server connection
     assert len(behind.heard) == count + 1
+    assert len(behind.connections) == 1
+
+
+@pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
+def test_connections_are_kept_behind_bodies(served: Running, behind: Origin, framing: str) -> None:
+    """A body comes after its head, and its answer as soon as its last byte has gone."""
+    head, body = b"Content-Length: 5", b"hello"
+    if framing == "chunked":
+        head, body = b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"
+    with served.connect("in") as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(200):
+            client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n")
+            client.sendall(body)
+            said = b""
+            while not said.endswith(b"\r\n\r\n" + body):
+                said += exactly(client, 1)
     assert len(behind.connections) == 1
 
 
@@ -182,7 +199,7 @@ def test_connect(proxy: Starter, behind: Origin, tools: Tools) -> None:
     assert "Via" not in behind.heard[0].fields  # a tunnel, in which nobody looks
     assert len(behind.connections) == 1
     refused = tools.run(*through, "http://127.0.0.1:1/", status=56)
-    assert b"response 403" in refused or b"403" in refused
+    assert b"403" in refused
 
 
 # -- others --------------------------------------------------------------------------------------
@@ -240,4 +257,5 @@ def test_wrk_sees_no_error(proxy: Starter, tools: Tools, tmp_path: Path) -> None
     running = proxy(web(nginx(tools, tmp_path, "location / { return 200 hello; }")))
     said = tools.run("wrk", "-t2", "-c64", "-d2s", url(running)).decode()
     assert "Requests/sec" in said
-    assert "Socket errors" not in said and "Non-2xx" not in said, said
+    assert "Socket errors" not in said, said
+    assert "Non-2xx" not in said, said

@@ -56,11 +56,13 @@ def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> No
         running.wait_for(r"draining \d+ connections, 10s at most")
         for client in idle:
             assert all_of(client) == b""
+            client.close()
         draining.set()
         for client in busy[1::2]:
             client.sendall(b"more")
         for client in busy:
             assert body_of(all_of(client)) == b"somemore"
+            client.close()
         began = time.monotonic()
         assert running.wait() == 0
         assert time.monotonic() - began < 3

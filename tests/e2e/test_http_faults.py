@@ -150,7 +150,9 @@ def test_servers_that_cannot_be_had(proxy: Starter) -> None:
                 listener='timeouts = { connect = "400ms" }',
                 options=options + "[[listener.options.routes]]\n",
             )
-            + "".join(f'[upstream.{name}]\nservers = ["{uri}"]\n' for name, uri in upstreams.items())
+            + "".join(
+                f'[upstream.{name}]\nservers = ["{uri}"]\n' for name, uri in upstreams.items()
+            )
         )
         stuck = [stack.enter_context(running.connect("in")) for _ in range(20)]
         for number, client in enumerate(stuck):

@@ -69,7 +69,9 @@ def test_a_server_that_nobody_vouches_for_is_asked_nothing(
 ) -> None:
     certificate, key = strangers.issue("localhost")
     shows = f"ssl; ssl_certificate {certificate}; ssl_certificate_key {key}"
-    server = nginx(tools, tmp_path, "return 200;", shows).replace("tcp://127.0.0.1", "tls://localhost")
+    server = nginx(tools, tmp_path, "return 200;", shows).replace(
+        "tcp://127.0.0.1", "tls://localhost"
+    )
     running = proxy(web(server, upstream=f'tls = {{ ca = "{certificates.ca}" }}'))
     said = tools.run("curl", "-sSi", f"http://127.0.0.1:{running.port('in')}/").decode()
     assert said.startswith("HTTP/1.1 502 ")

@@ -42,7 +42,9 @@ def sockets() -> Iterator[str]:
 
 
 @contextmanager
-def conversation(running: Running, secured: ssl.SSLContext | None = None) -> Iterator[ClientConnection]:
+def conversation(
+    running: Running, secured: ssl.SSLContext | None = None
+) -> Iterator[ClientConnection]:
     """A client, connected through the proxy and greeted."""
     scheme = "ws" if secured is None else "wss"
     uri = f"{scheme}://localhost:{running.port('in')}/chat"
@@ -64,9 +66,9 @@ def test_many_messages_both_ways_at_once(proxy: Starter, sockets: str) -> None:
     running = proxy(web(sockets, bind="tcp://localhost:0"))
     messages = [f"message {number}" for number in range(3_000)]
     with conversation(running) as client, ThreadPoolExecutor(1) as sender:
-        sending = sender.submit(lambda: [client.send(message) for message in messages])
+        sending = sender.map(client.send, messages)
         assert [client.recv(PATIENCE_S) for _ in messages] == messages
-        sending.result()
+        list(sending)
 
 
 def test_either_may_end_it(proxy: Starter, sockets: str) -> None:

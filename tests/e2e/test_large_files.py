@@ -11,6 +11,7 @@ from tests.e2e.conftest import Certificates, Large, Starter, Tools
 from tests.e2e.running import forward, refusing
 from tests.e2e.web import nginx
 
+
 @pytest.mark.parametrize(
     ("settings", "bridged"),
     [("", True), ("splice = false", False), ("net_threads = 2", True)],

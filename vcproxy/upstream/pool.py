@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
@@ -50,7 +51,7 @@ class Pool(Continuation):
         if vc.read_vio is not None and vc.read_vio.live:
             vc.hand_over(self)
         else:
-            vc.do_io_read(self, None, self.engine.buffer())
+            vc.do_io_read(self, None, self.engine.buffer().reader().buffer)
         server.idle[vc] = now
         self.servers[vc] = server
         if not self._sweeping:
@@ -97,7 +98,9 @@ class Pool(Continuation):
         """Close those that are of no use any more."""
         if isinstance(data, VIO):
             assert isinstance(data.vc, NetVConnection)
-            self._close(data.vc)
+            left_over = key in (Event.READ_READY, Event.WRITE_READY) and _quiet(data.vc)
+            if not left_over:  # by its last user, who was told of it in another way
+                self._close(data.vc)
         else:
             self._sweep()
 
