@@ -168,14 +168,18 @@ class VConnection(Continuation, ABC):
         open, and may go over to another conversation.
         """
         self._require_open("rest()")
-        for vio in (self.read_vio, self.write_vio):
-            if vio is not None:
-                vio.retire()
-        self.read_vio = self.write_vio = None
-        for timer in (self._inactivity, self._active):
-            if timer is not None:
-                timer.cancel()
-        self._inactivity = self._active = None
+        if self.read_vio is not None:
+            self.read_vio.retire()
+            self.read_vio = None
+        if self.write_vio is not None:
+            self.write_vio.retire()
+            self.write_vio = None
+        if self._inactivity is not None:
+            self._inactivity.cancel()
+            self._inactivity = None
+        if self._active is not None:
+            self._active.cancel()
+            self._active = None
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Judge the VC's own timers."""

@@ -70,7 +70,8 @@ class Pool(Continuation):
             del self.servers[vc]
             vio = vc.read_vio
             if vio is not None and vio.live and not vio.over and not vio.ndone:
-                vc.rest()
+                vio.retire()
+                vc.read_vio = None
                 vc.join(cont.mutex)
                 found = vc
             else:  # the server has spoken or ended: that is on its way to us

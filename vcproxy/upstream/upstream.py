@@ -127,7 +127,7 @@ class Upstream:
         server = self._at.get(vc)
         if server is None or vc.closed:
             return
-        if self._open and not self.queue.waiting and server in self.servers:
+        if self._open and not self.queue.waiting and server.position >= 0:
             self.pool.give(server, vc)
         else:
             vc.do_io_close()
