@@ -91,9 +91,28 @@ class Orders(Validator):
     ]
 
 
+def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "stamp.py").write_text(
+        "from vcproxy.api import Filter\n"
+        "class Stamp(Filter):\n"
+        "    def response_head(self, tx): ...\n"
+        "    def request_head(self, tx): ...\n"
+    )
+    assert cli.main(["plugin", "check", "stamp.py"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "stamp.py:2: Stamp, a Filter",
+        "phases: request_head, response_head",
+        "options: none",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
+        (
+            "from vcproxy.api import Filter\nclass Orders(Filter): pass\n",
+            ["orders.py:2: Orders must step in somewhere: request_head(), or another phase"],
+        ),
         ("def", ["orders.py: SyntaxError at orders.py:1: invalid syntax"]),
         ("", ["orders.py: orders.py defines no plugin: no class in it is a Session or a Program"]),
         (

@@ -22,6 +22,9 @@ from vcproxy.business.framing import (
     netstring,
 )
 from vcproxy.business.hearing import Message
+from vcproxy.business.http.phases import Ask, Filter, Wait
+from vcproxy.business.http.proxy import HttpProxy
+from vcproxy.business.http.transaction import Failure, Transaction
 from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.mirror.mirroring import Mirroring
 from vcproxy.business.options import FramingOptions, parse_json
@@ -41,6 +44,8 @@ from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
+from vcproxy.http.fields import Fields
+from vcproxy.http.messages import Request, Response
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State
 from vcproxy.upstream.server import Server
@@ -53,18 +58,23 @@ __all__ = [
     "VIO",
     "Accept",
     "Address",
+    "Ask",
     "Called",
     "Decoder",
     "Dropped",
     "Duration",
     "Endpoint",
     "Event",
+    "Failure",
     "Fault",
+    "Fields",
     "FilePath",
+    "Filter",
     "Flow",
     "Forwarder",
     "Framing",
     "FramingOptions",
+    "HttpProxy",
     "Later",
     "Link",
     "LinkUp",
@@ -81,7 +91,9 @@ __all__ = [
     "Relay",
     "RelayOptions",
     "RelayStatus",
+    "Request",
     "Resend",
+    "Response",
     "Server",
     "Service",
     "Session",
@@ -93,12 +105,14 @@ __all__ = [
     "Splitter",
     "State",
     "Target",
+    "Transaction",
     "Transform",
     "TunnelDone",
     "TwoWayTunnel",
     "UpstreamTls",
     "Validator",
     "Verdict",
+    "Wait",
     "delimiter",
     "fixed",
     "json_lines",

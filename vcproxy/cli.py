@@ -78,10 +78,11 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     new.add_argument("name", metavar="NAME", help="the name of the module, as order_check")
     new.add_argument(
         "--kind",
-        choices=["session", "validator", "splitter"],
+        choices=["session", "validator", "splitter", "filter"],
         default="session",
         help="what it is: a session (the default), which hears its client and lends it to a "
-        "tunnel; a validator, which judges messages; a splitter, which shares a server",
+        "tunnel; a validator, which judges messages; a splitter, which shares a server; "
+        "a filter, which changes requests and answers of an HTTP proxy",
     )
     check = steps.add_parser(
         "check",

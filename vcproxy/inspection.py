@@ -12,26 +12,28 @@ from pathlib import Path
 import tomli_w
 from pydantic import TypeAdapter
 
+from vcproxy.business.http.phases import Filter, Phases
+from vcproxy.business.http.proxy import HttpProxy
 from vcproxy.business.program import Program
 from vcproxy.business.session import Session
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.config.options import OptionsError, read_options
-from vcproxy.config.plugin import PluginError, Plugins, needs_upstream, options_type
+from vcproxy.config.plugin import FILTERS, PluginError, Plugins, needs_upstream, options_type
 from vcproxy.config.schema import plugin_place
 from vcproxy.machine.machine import Machine
 
-BASES = (Validator, Splitter, Session, Program)
+BASES = (Validator, Splitter, HttpProxy, Session, Program, Filter)
 UPSTREAM = {True: "needed", False: "none", None: "as the listener likes"}
 
 
 def inspect_plugin(spec: str) -> str:
-    """Return lines about the plugin that a listener would name so: states, options, defaults.
+    """Return lines about the plugin of that name: states or phases, options, defaults.
 
     Raises PluginError, with all that is wrong, a line for each with its place.
     """
     try:
-        plugin = Plugins().find(spec)
+        plugin = _find(spec)
     except PluginError as error:
         raise PluginError(f"{spec}: {error}") from None
     file = plugin_place(spec)
@@ -44,6 +46,17 @@ def inspect_plugin(spec: str) -> str:
     return "".join(f"{line}\n" for line in _lines(plugin, place))
 
 
+def _find(spec: str) -> type:
+    shelf = Plugins()
+    try:
+        return shelf.find(spec)
+    except PluginError as error:
+        try:
+            return shelf.find(spec, FILTERS)
+        except PluginError:
+            raise error from None
+
+
 def _problems(plugin: type) -> Iterator[str]:
     name = plugin.__name__
     if issubclass(plugin, Machine) and not plugin.states:
@@ -52,6 +65,8 @@ def _problems(plugin: type) -> Iterator[str]:
         yield f"{name} must say what is valid: check()"
     if issubclass(plugin, Program) and plugin.handle_event is Program.handle_event:
         yield f"{name} must take events: handle_event()"
+    if issubclass(plugin, Filter) and not plugin.own_phases():
+        yield f"{name} must step in somewhere: request_head(), or another phase"
     for key in ("framing", "replies"):
         framing = getattr(plugin, key, None)
         if framing is not None and not all(
@@ -72,7 +87,10 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
     kind = next(base.__name__ for base in BASES if issubclass(plugin, base))
     documentation = (plugin.__doc__ or "").strip().partition("\n")[0]
     yield f"{place}: {plugin.__name__}, a {kind}: {documentation}".removesuffix(": ")
-    yield f"upstream: {UPSTREAM[needs_upstream(plugin)]}"
+    if issubclass(plugin, Phases):
+        yield f"phases: {', '.join(plugin.own_phases()) or 'none of its own'}"
+    if not issubclass(plugin, Filter):
+        yield f"upstream: {UPSTREAM[needs_upstream(plugin)]}"
     machines = (plugin,) if issubclass(plugin, Machine) else getattr(plugin, "machines", ())
     for machine in machines:
         yield f"states of {machine.__name__}: {', '.join(state.name for state in machine.states)}"

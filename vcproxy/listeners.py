@@ -206,7 +206,7 @@ class Listeners:
                 options=plugin.options,
                 upstream=upstreams.get(entry.upstream or ""),
                 upstreams=upstreams,
-                filters=tuple((each.cls, each.options) for each in plugin.filters),
+                filters=tuple(partial(each.cls, each.options) for each in plugin.filters),
                 connect_tls=keys.connect_tls,
                 connect_s=timeouts.connect,
                 inactivity_s=timeouts.inactivity,

@@ -190,10 +190,53 @@ def test_a_request_without_an_id_is_answered_at_once() -> None:
         assert proxy.connections() == 0
 '''
 
+FILTER = '''\
+"""{name}: what passes through an HTTP proxy says who asked, and is not stored."""
+
+from vcproxy.api import Filter, Response, Transaction
+
+
+class {Name}(Filter):
+    """Requests have the field X-Client; answers are for their client only."""
+
+    def request_head(self, tx: Transaction) -> Response | None:
+        """Refuse before anything reaches a server."""
+        if "X-Client" in tx.request.fields:
+            return None
+        return Response(400, {{"Content-Type": "text/plain"}}, b"who are you? say X-Client\\n")
+
+    def response_head(self, tx: Transaction) -> None:
+        """Change what a server has answered."""
+        tx.response.fields["Cache-Control"] = "private, no-store"
+'''
+
+FILTER_TEST = '''\
+"""{name}: what reaches the server, and what comes back."""
+
+from vcproxy.api import Request
+from vcproxy.testing import SimulatedHttp
+
+from {name} import {Name}
+
+
+def test_answers_are_not_stored() -> None:
+    with SimulatedHttp({Name}()) as proxy:
+        answer = proxy.ask(Request("GET", "/", {{"X-Client": "ann"}}, host="shop.example"))
+        assert answer.status == 200
+        assert answer.fields["Cache-Control"] == "private, no-store"
+
+
+def test_a_request_of_nobody_never_touches_the_server() -> None:
+    with SimulatedHttp({Name}()) as proxy:
+        assert proxy.ask(Request("GET", "/", host="shop.example")).status == 400
+        assert proxy.asked() == []
+'''
+
 KINDS = {
     "session": (SESSION, SESSION_TEST),
     "validator": (VALIDATOR, VALIDATOR_TEST),
     "splitter": (SPLITTER, SPLITTER_TEST),
+    "filter": (FILTER, FILTER_TEST),
 }
 """What there is to begin with: the plugin and its test. {name} and {Name} are module and class."""
 

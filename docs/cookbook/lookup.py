@@ -35,7 +35,7 @@ class Lookup(Validator):
 
     def check(self, message: bytes) -> Verdict:
         name = message.partition(b" ")[0].decode(errors="replace")
-        return Later(is_customer, self.options.database, name, deadline="2s")
+        return Later(is_customer, self.options.database, name, deadline="2s", then=self.judged)
 
-    def decide(self, message: bytes, value: object) -> Verdict:
-        return Accept() if value is True else Reject(b"who are you?\n", keep=True)
+    def judged(self, message: bytes, known: bool) -> Verdict:
+        return Accept() if known else Reject(b"who are you?\n", keep=True)

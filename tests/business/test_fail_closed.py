@@ -49,17 +49,14 @@ class Fragile(Validator):
         b"later-object": lambda: Later(object, deadline="1s"),
         b"later-class": lambda: Later(lambda: Accept, deadline="1s"),
         b"late": lambda: Later(Accept, deadline="10ms"),
-        b"decide-raise": lambda: Later(int, deadline="1s"),
-        b"decide-none": lambda: Later(str, deadline="1s"),
+        b"then-raise": lambda: Later(int, deadline="1s", then=lambda *_: mistake()),
+        b"then-none": lambda: Later(str, deadline="1s", then=lambda *_: None),
     }
 
     def check(self, message: bytes) -> Verdict:
         word, _, _ = message.partition(b" ")
         verdict: Verdict = Accept() if word == b"ok" else self.does[word]()
         return verdict
-
-    def decide(self, message: bytes, value: object) -> Verdict:
-        return mistake() if value == 0 else None  # type: ignore[return-value]
 
 
 def beside(world: World) -> Peer:

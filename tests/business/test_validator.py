@@ -21,6 +21,11 @@ def look_up(order: bytes) -> object:
     return {b"odd": object(), b"known": True, b"asked": Accept(wait=b"asked\n")}.get(order, False)
 
 
+def judged(message: bytes, known: object) -> Verdict:
+    """What that means for the order."""
+    return Accept() if known else Resend(b"unknown\n")
+
+
 class Orders(Validator):
     """A verdict of every kind, by the first word."""
 
@@ -39,16 +44,15 @@ class Orders(Validator):
                 return Reject(b"bad\n")
             case b"worse":
                 return Reject(b"worse\n", keep=True)
-            case b"later":
+            case b"verdict":
                 return Later(look_up, rest, deadline="2s")
+            case b"later":
+                return Later(look_up, rest, deadline="2s", then=judged)
             case b"nonsense":
                 return "accept"  # type: ignore[return-value]
             case b"crash":
                 raise KeyError("crash")
         return Resend(b"what?\n")
-
-    def decide(self, message: bytes, value: object) -> Verdict:
-        return Accept() if value else Resend(b"unknown\n")
 
 
 class InTurn(Orders):
@@ -71,7 +75,7 @@ def test_it_is_a_sound_machine() -> None:
         (b"rewrite hello\n", b"HELLO\n", b"hello\n"),
         (b"wait 1\n", b"working\nWAIT 1\n", b"wait 1\n"),
         (b"later known\n", b"LATER KNOWN\n", b"later known\n"),
-        (b"later asked\n", b"asked\nLATER ASKED\n", b"later asked\n"),
+        (b"verdict asked\n", b"asked\nVERDICT ASKED\n", b"verdict asked\n"),
         (b"later new\nok 2\n", b"unknown\nOK 2\n", b"ok 2\n"),
         (b"later known\nok 2\n", b"LATER KNOWN\nOK 2\n", b"later known\nok 2\n"),
         (b"huh\nok 2\n", b"what?\nOK 2\n", b"ok 2\n"),
@@ -182,15 +186,12 @@ def test_a_later_that_fails_ends_the_conversation(said: bytes, why: str) -> None
         world.settle()
 
 
-def test_plain_data_without_a_decision_ends_the_conversation() -> None:
-    class Undecided(Orders):
-        decide = Validator.decide
-
+def test_plain_data_that_nobody_judges_ends_the_conversation() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Undecided, shout)
-        client = world.client(b"later known\n")
+        world = World(sim, Orders, shout)
+        client = world.client(b"verdict known\n")
         sim.run(until=lambda: client.reset_seen)
-        assert "override decide()" in str(world.mistakes[0])
+        assert "the verdict was True" in str(world.mistakes[0])
 
 
 def test_a_client_is_not_read_while_its_message_is_asked_about() -> None:

@@ -87,11 +87,16 @@ class Router(_Session):
 class _Ink:
     colour: str
     width: Size = 1
+    supplier: str | None = None
 
 
 class Stamp:
     Options = _Ink
     vcproxy_filter = True
+
+    @classmethod
+    def upstreams(cls, options):
+        return {("supplier",): options.supplier} if options.supplier else {}
 
 
 class Innocent:

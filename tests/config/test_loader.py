@@ -270,7 +270,7 @@ upstream = "a"
 
 [listener.options]
 servers = ["", "b"]
-filters = [{ plugin = "own.py:Stamp", options = { colour = "red" } }]
+filters = [{ plugin = "own.py:Stamp", options = { colour = "red", supplier = "b" } }]
 
 [upstream.a]
 servers = ["tcp://127.0.0.1:1"]
@@ -279,9 +279,16 @@ servers = ["tcp://127.0.0.1:1"]
 servers = ["tcp://127.0.0.1:2"]
 """)
     plugin = configuration.plugins["ways"]
-    assert plugin.upstreams == {("servers", 0): None, ("servers", 1): "b"}
+    assert plugin.upstreams == {
+        ("servers", 0): None,
+        ("servers", 1): "b",
+        ("filters", 0, "options", "supplier"): "b",
+    }
     (stamp,) = plugin.filters
-    assert (stamp.cls.__name__, str(stamp.options)) == ("Stamp", "_Ink(colour='red', width=1)")
+    assert (stamp.cls.__name__, str(stamp.options)) == (
+        "Stamp",
+        "_Ink(colour='red', width=1, supplier='b')",
+    )
     (table,) = tomllib.loads(effective(configuration))["listener"][0]["options"]["filters"]
-    assert table["options"] == {"colour": "red", "width": "1B"}
+    assert table["options"] == {"colour": "red", "width": "1B", "supplier": "b"}
     assert table["plugin"].removesuffix(":Stamp") in configuration.sources

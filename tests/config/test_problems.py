@@ -214,6 +214,14 @@ filters = [
         "proxy.toml:10:59: listener.web.options.filters.3.options.width: must be a size in "
         'quotes, as "64KiB"',
     ),
+    "filters' upstreams": (
+        SOUND.replace("Either", "Router")
+        + 'options.filters = [{ plugin = "own.py:Stamp", '
+        + 'options = { colour = "red", supplier = "dbs" } }]\n'
+        + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
+        "proxy.toml:5:75: listener.web.options.filters.0.options.supplier: "
+        'there is no [upstream.dbs]; did you mean "db"?',
+    ),
     "no upstream at all": (
         SOUND + 'upstream = "db"\n',
         "proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]",

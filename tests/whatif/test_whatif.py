@@ -236,8 +236,8 @@ def test_datagrams(desk: Path, what_if: Callable[..., str]) -> None:
 def test_calls_are_answered_as_they_were_where_they_ask_the_same(
     desk: Path, what_if: Callable[..., str]
 ) -> None:
-    later = 'Later(lookup, message, deadline="5s")\n'
-    (desk / "orders.py").write_text(ORDERS.replace("Accept()\n", later) + DECIDE)
+    later = 'Later(lookup, message, deadline="5s", then=judged)\n'
+    (desk / "orders.py").write_text(ORDERS.replace("Accept()\n", later) + JUDGED)
     with recorded(desk, VALIDATE) as proxy:
         proxy.sim.server(SERVER, partial(upper, proxy))
         client = ask(proxy, b"pear\n")
@@ -250,10 +250,10 @@ def test_calls_are_answered_as_they_were_where_they_ask_the_same(
     assert said.startswith("1: ")
 
 
-DECIDE = '''
-    def decide(self, message: bytes, value: object) -> Verdict:
-        """Only what is known."""
-        return Accept() if value else Reject(b"what?\\n")
+JUDGED = '''
+def judged(message: bytes, known: object) -> Verdict:
+    """Only what is known."""
+    return Accept() if known else Reject(b"what?\\n")
 '''
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,8 +27,8 @@ class Service:
     """The listener's."""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     """By their names: the listener's, and those that the options name."""
-    filters: tuple[tuple[type[Any], object], ...] = ()
-    """The filters that the options name, in their order: each one's class, and its own options."""
+    filters: tuple[Callable[[], Any], ...] = ()
+    """What makes the filters that the options name, in their order."""
     connect_tls: object = None
     """What a driver needs to speak TLS to the addresses that the options name; None if none of
     them is tls://."""

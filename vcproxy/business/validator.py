@@ -16,7 +16,7 @@ the way to the server and on the way back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vcproxy.business.framing import Framing, lines
 from vcproxy.business.session import Session
@@ -57,7 +57,8 @@ class Validator(Session):
     """Whether each accepted message gets exactly one reply: then what verdicts answer (but for
     `wait`) comes in its turn, and `replies` are framed like messages unless it says otherwise."""
 
-    __slots__ = ("_forwarded", "_heard", "_held", "_messages", "_owed", "_received", "_unturned")
+    __slots__ = ("_asked", "_forwarded", "_heard", "_held", "_messages", "_owed", "_received",
+                 "_unturned")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -76,6 +77,7 @@ class Validator(Session):
         self._heard: VIO | None = None  # the server's read
         self._received: Incoming | None = None  # with `replies`: what it reads
         self._held = b""  # the message that is asked about, or waits for the server
+        self._asked: Later | None = None
         self._unturned: Reject | Resend | None = None
         self._owed = 0  # replies to accepted messages
 
@@ -87,12 +89,6 @@ class Validator(Session):
         An exception ends the conversation, closed, and so does anything but a Verdict.
         """
         raise NotImplementedError(f"{type(self).__qualname__} must say what is valid: check()")
-
-    def decide(self, message: bytes, value: object) -> Verdict:
-        """Judge the plain data that a Later has brought for the message. To be overridden."""
-        raise TypeError(
-            f"{self.name}: a Later brought {value!r}, which is no verdict: override decide()"
-        )
 
     # -- what the client says ----------------------------------------------------------------
 
@@ -154,6 +150,7 @@ class Validator(Session):
             return self._refuse(verdict)
         if isinstance(verdict, Later):
             self._held = message
+            self._asked = verdict
             self.engine.call(self, verdict.fn, *verdict.args, deadline=verdict.deadline_s)
             return self.ASKING
         raise TypeError(
@@ -183,7 +180,7 @@ class Validator(Session):
 
     @ASKING.on(Called, to=(READING, ASKING, CONNECTING, ENDED, CLOSED))
     def told(self, called: Called) -> State:
-        """A Later has its value: a verdict, or what decides on one."""
+        """A Later has its value: a verdict, or what one is made of."""
         if called.error is not None or not (
             isinstance(called.value, Verdict) or is_plain(called.value)
         ):
@@ -191,9 +188,11 @@ class Validator(Session):
             self.fail(f"the verdict on a message failed: {problem}")
             return self.CLOSED
         message, self._held = self._held, b""
-        verdict = called.value
-        if not isinstance(verdict, Verdict):
-            verdict = self.decide(message, verdict)
+        asked, self._asked = self._asked, None
+        assert asked is not None
+        verdict: Any = called.value
+        if asked.then is not None:
+            verdict = asked.then(message, verdict)
         return self._carry_out(message, verdict) or self._take_all() or self.READING
 
     # -- the server --------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from vcproxy.engine.units import duration
 
@@ -37,19 +37,29 @@ class Resend:
 
 
 class Later:
-    """The verdict is what `fn(*args)` returns: a Verdict, or plain data for `decide` to judge.
+    """The verdict is what `then(asked, value)` makes of the plain data that `fn(*args)` returns.
 
-    It runs off the loop, on another thread, and must touch nothing of the conversation, which
-    pauses. If it raises, returns anything else, or takes longer than `deadline`, the conversation
-    ends, closed.
+    `asked` is what is judged: the message, or the Transaction. Without `then`, the value is the
+    verdict itself.
+
+    `fn` runs off the loop, on another thread, and must touch nothing of the conversation, which
+    pauses. If it raises, returns anything else, or takes longer than `deadline`, nothing that is
+    judged goes on: the conversation ends, closed; a request is answered 500.
     """
 
-    __slots__ = ("args", "deadline_s", "fn")
+    __slots__ = ("args", "deadline_s", "fn", "then")
 
-    def __init__(self, fn: Callable[..., object], *args: object, deadline: str) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., object],
+        *args: object,
+        deadline: str,
+        then: Callable[[Any, Any], object] | None = None,
+    ) -> None:
         self.fn = fn
         self.args = args
         self.deadline_s = duration(deadline)
+        self.then = then
 
     def __repr__(self) -> str:
         return f"Later({getattr(self.fn, '__name__', self.fn)})"

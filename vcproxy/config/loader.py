@@ -143,7 +143,7 @@ def _plugins(
         try:
             options, complete = read_options(plugin, listener.options, directory)
             filters = read_filters(options, complete, shelf, directory)
-            plugins[index] = replace(with_places(plugin, options), filters=filters)
+            plugins[index] = with_places(plugin, options).with_filters(filters)
         except OptionsError as error:
             within = (*path, "options")
             refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]

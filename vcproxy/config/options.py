@@ -109,13 +109,13 @@ def read_filters(
         try:
             cls = shelf.find(each.plugin, FILTERS)
             own, table = read_options(cls, each.options, directory)
+            found.append(with_places(cls, own))
         except PluginError as error:
             faults.append(Fault((*path, "plugin"), str(error)))
         except OptionsError as error:
             path = (*path, "options")
             faults += [Fault((*path, *fault.path), fault.message) for fault in error.faults]
         else:
-            found.append(Plugin(cls, own))
             tables.append({"plugin": each.plugin, "options": table})
     if faults:
         raise OptionsError(*faults)

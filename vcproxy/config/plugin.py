@@ -8,7 +8,7 @@ file's code anew, so that a reload serves what the file says now.
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +69,15 @@ class Plugin:
     """The upstreams that its options name."""
     filters: "tuple[Plugin, ...]" = ()
     """Those that its options name, in their order."""
+
+    def with_filters(self, filters: "tuple[Plugin, ...]") -> "Plugin":
+        """Return it with these filters, and the upstreams that their options name."""
+        named = {
+            ("filters", index, "options", *path): name
+            for index, each in enumerate(filters)
+            for path, name in each.upstreams.items()
+        }
+        return replace(self, filters=filters, upstreams={**self.upstreams, **named})
 
     @property
     def tls(self) -> UpstreamTls:

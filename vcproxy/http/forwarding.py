@@ -37,17 +37,18 @@ def to_server(
     `upgrade`: pass the request's wish for another protocol on. What the request says of framing is
     what its `body` says. Raises ValueError for a method or a target that cannot be sent.
     """
-    line = f"{request.method} {request.path if target is None else target} HTTP/1.1".encode(
-        "latin-1", "replace"
-    )
+    target = request.path if target is None else target
+    line = f"{request.method} {target} HTTP/1.1".encode()
     if not _is_request_line(line):
-        raise ValueError(f"request line {line!r}: a method and a target have no white space")
+        raise ValueError(
+            f"request line {line!r}: a method and a target are visible ASCII, with no white space"
+        )
     fields = request.fields
     marks = fields.marks
     going = hop_by_hop(fields)
     added = sender.tell(request, going)
     if b"host" not in marks:
-        line += b"\r\nHost: %b" % request.host.encode("latin-1")
+        line += f"\r\nHost: {request.host}".rstrip(" ").encode("latin-1")
     if b"expect" in marks and not request.expects_continue:
         going.add(b"expect")
     if request.method in ("OPTIONS", "TRACE") and (hops := max_forwards(request)) is not None:
@@ -76,7 +77,7 @@ def to_client(
     be sent, and for chunks to a client of HTTP/1.0 (RFC 9112 7).
     """
     status = response.status
-    line = f"HTTP/1.1 {status} {response.reason}".encode("latin-1", "replace")
+    line = f"HTTP/1.1 {status} {response.reason}".encode("latin-1")
     if not _is_status_line(line):
         raise ValueError(f"status line {line!r}: a status has three digits, a reason is one line")
     fields = response.fields
@@ -107,7 +108,7 @@ def to_client(
 def hop_by_hop(fields: Fields) -> set[bytes]:
     """The names, in lower case, of fields that go no further (RFC 9110 7.6.1)."""
     marks = fields.marks
-    going = {name for name in marks if name in HOP_BY_HOP}
+    going = set(HOP_BY_HOP.intersection(marks))
     connection = marks.get(b"connection")
     if connection is not None and connection not in (b"keep-alive", b"close"):
         going.update(

@@ -63,8 +63,8 @@ class Request:
     expects_continue: bool
     """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1)."""
     upgrade: str | None
-    """The protocols asked for, in lower case (RFC 9110 7.8). Never h2c: a server that takes it
-    speaks past everything that is checked here."""
+    """The protocols asked for, in lower case (RFC 9110 7.8). Never h2c or
+    another kind of HTTP, whose requests nobody here would check."""
 
     def __init__(
         self,
@@ -119,6 +119,22 @@ class Request:
             return "*" if self.method == "OPTIONS" else "/"  # RFC 9112 3.2.4
         return behind[at:] if behind[at] == "/" else f"/{behind[at:]}"
 
+    def copy(self) -> Request:
+        """Return another that is the same."""
+        other = Request.__new__(Request)
+        other.method = self.method
+        other.target = self.target
+        other.version = self.version
+        other.fields = self.fields.copy()
+        other.body = self.body
+        other.content = self.content
+        other.host = self.host
+        other.form = self.form
+        other.persistent = self.persistent
+        other.expects_continue = self.expects_continue
+        other.upgrade = self.upgrade
+        return other
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target} of {self.host or 'no host'}>"
 
@@ -163,7 +179,7 @@ class Response:
             raise ValueError(f"status {status}: it has three digits, as in 404")
         if reason is None:
             reason = _REASONS.get(status, "")
-        if not is_text(reason.encode("latin-1", "replace")):
+        if not is_text(reason.encode("latin-1")):
             raise ValueError(f"reason {reason!r} holds a control character")
         self.status = status
         self.reason = reason
@@ -175,6 +191,19 @@ class Response:
         self.content = body
         if self.bodiless and body:
             raise ValueError(f"status {status}: such an answer has no body (RFC 9112 6.3)")
+
+    def copy(self) -> Response:
+        """Return another that is the same."""
+        other = Response.__new__(Response)
+        other.status = self.status
+        other.reason = self.reason
+        other.version = self.version
+        other.fields = self.fields.copy()
+        other.body = self.body
+        other.bodiless = self.bodiless
+        other.persistent = self.persistent
+        other.content = self.content
+        return other
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.reason}>"
@@ -195,7 +224,7 @@ def target_form(method: str, target: str) -> tuple[Form, str]:
 
     Raises ValueError for a target that is none, or none for this method.
     """
-    raw = target.encode("latin-1", "replace")
+    raw = target.encode()
     if not is_target(raw):
         raise ValueError(f"target {target!r}: it is made of visible ASCII characters without #")
     if method == "CONNECT":

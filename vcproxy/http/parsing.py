@@ -35,6 +35,9 @@ from vcproxy.http.rereading import reread
 END = b"\r\n\r\n"
 """What a head ends with: the end of its last line, and an empty one."""
 
+_HTTP_2 = (b"h2", b"http/")
+"""How the protocols begin that would carry requests past everything that is checked here."""
+
 
 def head_end(data: bytes, limits: Limits, start: int = 0, *, seen: int = 0) -> int:
     """Return the index behind the head that begins at `start`; -1: it is not all there yet.
@@ -80,7 +83,9 @@ def parse_request(head: bytes, limits: Limits) -> Request:
     request = Request.__new__(Request)
     request.method = method.decode("latin-1")
     request.target = target.decode("latin-1")
+    request.content = b""
     request.version = 10 if minor == b"0" else 11
+    request.content = b""
     request.fields = fields = Fields(head[match.end(3) + 2 : -2])
     _judge_request(request, fields.marks if canonical else _stripped(fields.marks))
     if not canonical:
@@ -117,7 +122,7 @@ def parse_response(head: bytes, limits: Limits, method: str) -> Response:
 def _check_size(head: bytes, limits: Limits, status: int) -> None:
     # Most heads are shorter than one line may be: then only the number of lines is left to see.
     size = len(head)
-    if size > limits.line or size > limits.field or head.count(b"\r\n") > limits.fields + 2:
+    if size > limits.line or size > limits.field or head.count(b"\n") > limits.fields + 2:
         problem = refuse_size(head, limits, status)
         if problem is not None:
             raise problem
@@ -161,15 +166,17 @@ def _judge_request(request: Request, marks: Marks) -> None:
     chosen = options(connection)
     request.persistent = _persistent(chosen, version)
     if b"upgrade" in chosen and version > 10:
-        protocols = [name for name in options(marks.get(b"upgrade", b"")) if name != b"h2c"]
-        request.upgrade = b", ".join(protocols).decode("latin-1") or None
+        wanted = options(marks.get(b"upgrade", b""))
+        wanted = [protocol for protocol in wanted if not protocol.startswith(_HTTP_2)]
+        request.upgrade = b", ".join(wanted).decode("latin-1") or None
 
 
 def _judge_response(response: Response, marks: Marks, method: str) -> None:
     status, version = response.status, response.version
     body = framing(marks, version, 502)
     response.bodiless = has_no_body(status, method)
-    persistent = _persistent(options(marks.get(b"connection", b"")), version)
+    connection = marks.get(b"connection")
+    persistent = version > 10 if connection is None else _persistent(options(connection), version)
     if response.bodiless:
         # One that announces a body where none may be (RFC 9112 6.1, RFC 9110 8.6) may send it, too.
         persistent = persistent and (body in (0, UNTIL_CLOSE) or status >= 300 or method == "HEAD")

@@ -17,14 +17,14 @@ SHOWN = 60
 
 def refuse_request(head: bytes) -> BadMessage:
     """What breaks the grammar in the head of a request."""
+    if FOREIGN(head):
+        return refuse_foreign(head)
     line, _, fields = head.partition(b"\r\n")
     parts = line.split(b" ")
     version = _version(parts[-1])
     if version and len(parts) == 3 and version[1] != b"1":
         why = f"{shown(parts[2])}: HTTP/1.1 is spoken here"
         return BadMessage(505, why, "RFC 9110 15.6.6")
-    if FOREIGN(line):
-        return refuse_foreign(line)
     if len(parts) != 3 or not version:
         why = f"request line {shown(line)}: it is a method, a target and HTTP/1.1"
         return BadMessage(400, why, "RFC 9112 3")
@@ -37,11 +37,11 @@ def refuse_request(head: bytes) -> BadMessage:
 
 def refuse_response(head: bytes) -> BadMessage:
     """What breaks the grammar in the head of a response."""
+    if FOREIGN(head):
+        return refuse_foreign(head, 502)
     line, _, fields = head.partition(b"\r\n")
     parts = line.split(b" ", 2)
     version = _version(parts[0])
-    if FOREIGN(line):
-        return refuse_foreign(line, 502)
     if len(parts) < 2 or not version or version[1] != b"1" or not _status(parts[1]):
         why = f"status line {shown(line)}: it is HTTP/1.1, three digits and a reason"
         return BadMessage(502, why, "RFC 9112 4")
@@ -50,10 +50,10 @@ def refuse_response(head: bytes) -> BadMessage:
 
 def refuse_fields(fields: bytes, status: int) -> BadMessage:
     """What breaks the grammar in field lines."""
+    if FOREIGN(fields):
+        return refuse_foreign(fields, status)
     for line in fields.split(b"\r\n"):
         name, colon, _ = line.partition(b":")
-        if FOREIGN(line):
-            return refuse_foreign(line, status)
         if line[:1] in (b" ", b"\t"):
             why = f"field line {shown(line)} begins with white space: it is folded, or no field"
             return BadMessage(status, why, "RFC 9112 5.2")
@@ -87,14 +87,15 @@ def too_long(what: str, limit: int, status: int) -> BadMessage:
     return BadMessage(status, f"{what} of more than {limit} bytes", rfc)
 
 
-def refuse_foreign(line: bytes, status: int = 400) -> BadMessage:
+def refuse_foreign(data: bytes, status: int = 400) -> BadMessage:
     """The control character, bare CR or bare LF that is in what was sent."""
-    match = FOREIGN(line)
+    match = FOREIGN(data)
     assert match is not None
     kind = {b"\r": "a bare CR", b"\n": "a bare LF", b"\0": "a NUL"}
-    what = kind.get(match[0], f"the control character {match[0]!r:.6}")
+    what = kind.get(match[0], f"the control character 0x{match[0].hex()}")
     rfc = "RFC 9112 2.2" if match[0] in b"\r\n" else "RFC 9110 5.5"
-    return BadMessage(status, f"{what} in {shown(line)}", rfc)
+    start = data.rfind(b"\n", 0, match.start()) + 1
+    return BadMessage(status, f"{what} in {shown(data[start:])}", rfc)
 
 
 def shown(text: bytes) -> str:

@@ -5,6 +5,7 @@ is in vcproxy.testing.pytest_plugin.
 """
 
 from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Stuck, seeds
+from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.testing.script import Script, fragments
@@ -14,6 +15,7 @@ __all__ = [
     "Faults",
     "Peer",
     "Script",
+    "SimulatedHttp",
     "SimulatedProxy",
     "Stuck",
     "check_machine",

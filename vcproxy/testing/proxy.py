@@ -18,7 +18,8 @@ A program is tested as a session is. Where its options name addresses, clients c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -51,6 +52,9 @@ class SimulatedProxy:
     Args:
         plugin: the class; a session of it is made for each client, or one program for all.
         servers: the names of the upstream's servers, in order. None: there is no upstream.
+        upstreams: other upstreams that the plugin may choose from, by name, and their servers.
+        filters: those of the plugin, in their order.
+        on_connect: the script of a server, by its name, for each of its connections.
         refusing: those that refuse connections. A server that the options name goes by its URI.
         terms: how the upstream's servers are balanced, limited and checked; None: plainly.
         options: the plugin's own. Their addresses are met in plain, tls:// ones too.
@@ -68,6 +72,9 @@ class SimulatedProxy:
         plugin: type[Session | Program],
         servers: Sequence[str] = ("server",),
         *,
+        upstreams: Mapping[str, Sequence[str]] | None = None,
+        filters: Sequence[object] = (),
+        on_connect: Mapping[str, Callable[[Peer], None]] | None = None,
         refusing: Sequence[str] = (),
         terms: Terms | None = None,
         options: object = None,
@@ -90,20 +97,25 @@ class SimulatedProxy:
         driver.answers = None if answers is None else iter(answers)
         self.engine = driver.engine
         scheme = "udp" if datagrams else "tcp"
-        addresses = [Address(scheme, name, 1) for name in servers]
-        upstream = None
-        if servers:
-            upstream = Upstream(self.engine, "upstream", map(Server, addresses), terms)
+        shared = {"upstream": servers, **(upstreams or {})}
+        known = {name: [Address(scheme, each, 1) for each in of] for name, of in shared.items()}
+        made = {
+            name: Upstream(self.engine, name, map(Server, of), terms)
+            for name, of in known.items()
+            if of
+        }
         self.service = Service(
             name=NAME,
             options=options,
-            upstream=upstream,
+            upstream=made.get("upstream"),
+            upstreams=made,
+            filters=tuple(partial(_itself, each) for each in filters),
             connect_s=connect_s,
             inactivity_s=inactivity_s,
             active_s=active_s,
             half_close=half_close,
         )
-        named = {address.host: address for address in addresses}
+        named = {address.host: address for address in chain(*known.values())}
         named |= {str(each): each for each in chain(*plugin.connects(options).values())}
         self._servers: dict[str, Answerer] = {}
         self._datagram_servers: dict[str, DatagramPeer] = {}
@@ -113,7 +125,7 @@ class SimulatedProxy:
             if address.scheme == "udp":
                 self._datagram_servers[name] = self.sim.datagram_server(address)
             else:
-                self._servers[name] = self.sim.server(address)
+                self._servers[name] = self.sim.server(address, (on_connect or {}).get(name))
         self._met = dict.fromkeys(self._servers, 0)
         self.programs = Programs(self.engine, self.printed.append)
         """The one program, if the plugin is one: it can be told of a Signal, or stopped."""
@@ -203,3 +215,7 @@ class SimulatedProxy:
             session.start()
 
         return accept
+
+
+def _itself(made: object) -> object:
+    return made

@@ -9,43 +9,22 @@ A phase that nobody overrides costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from vcproxy.business.verdict import Later
 from vcproxy.engine.units import duration
 from vcproxy.engine.units import size as in_bytes
 
 if TYPE_CHECKING:
     from vcproxy.business.http.transaction import Transaction
+    from vcproxy.config.place import KeyPath
     from vcproxy.http.messages import Request, Response
     from vcproxy.upstream.upstream import Upstream
 
 Then: TypeAlias = "Callable[[Transaction, Any], Verdict]"
 """What is called on the loop with what came back; its verdict is the phase's."""
-
-
-class Later:
-    """The phase waits for `fn(*args)`, then `then(tx, value)` gives its verdict.
-
-    `fn` runs off the loop, on another thread, and must touch nothing of the transaction; its value
-    must be plain data. If it raises or takes longer than `deadline`, the filter has failed: 500.
-    Without `then`, the request goes on.
-    """
-
-    __slots__ = ("args", "deadline_s", "fn", "then")
-
-    def __init__(
-        self,
-        fn: Callable[..., object],
-        *args: object,
-        deadline: str = "5s",
-        then: Then | None = None,
-    ) -> None:
-        self.fn = fn
-        self.args = args
-        self.deadline_s = duration(deadline)
-        self.then = then
 
 
 class Wait:
@@ -98,6 +77,11 @@ class Phases:
     body_limit: ClassVar[str] = "1MiB"
     """What `request_body` and `response_body` take at most: more is 413, and 502."""
 
+    @classmethod
+    def own_phases(cls) -> list[str]:
+        """The phases that the class overrides, in their order."""
+        return [name for name in Chain.phases() if getattr(cls, name) is not getattr(Phases, name)]
+
     def request_head(self, tx: Transaction) -> Verdict:
         """A request has come; its body has not been looked at."""
 
@@ -141,6 +125,14 @@ class Filter(Phases):
 
     vcproxy_filter: ClassVar[bool] = True
 
+    @classmethod
+    def upstreams(cls, options: Any) -> Mapping[KeyPath, str | None]:
+        """Return the upstreams that its options name, by the path of each name in the options.
+
+        They are in `tx.upstreams`, and have to be in the configuration. To be overridden.
+        """
+        return {}
+
     def __init__(self, options: Any = None) -> None:
         """`options` are the filter's own, an instance of its class `Options` if it has one."""
         self.options = options
@@ -149,9 +141,13 @@ class Filter(Phases):
 Step = Callable[..., Any]
 
 
+BACK = frozenset({"response_head", "response_body", "response_chunk", "done", "error"})
+"""The phases of the way back, on which the filter next to the server comes first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is called in each phase, in the order of the filters: only what was overridden."""
+    """What is called in each phase: only what was overridden, the first filter next to the client."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]
@@ -161,25 +157,38 @@ class Chain:
     response_head: tuple[Step, ...]
     response_body: tuple[Step, ...]
     response_chunk: tuple[Step, ...]
-    done: tuple[Step, ...]
     error: tuple[Step, ...]
-    body_limit: int
-    """Bytes of a whole body: what the most generous filter takes."""
+    done: tuple[Step, ...]
+    request_limit: int
+    """Bytes of a request's whole body: what the strictest of those takes that want it."""
+    response_limit: int
+    """The same for an answer's."""
 
     @classmethod
     def of(cls, filters: Sequence[Phases]) -> Chain:
         """Return the chain of some filters."""
 
-        def steps(phase: str) -> tuple[Step, ...]:
-            plain = getattr(Phases, phase)
-            return tuple(
-                getattr(each, phase) for each in filters if getattr(type(each), phase) is not plain
-            )
+        own = [(each, each.own_phases()) for each in filters]
 
-        limit = max((in_bytes(each.body_limit) for each in filters), default=0)
-        return cls(**{name: steps(name) for name in cls.phases()}, body_limit=limit)
+        def stepping_in(phase: str) -> list[Phases]:
+            return [each for each, phases in own if phase in phases]
+
+        def steps(phase: str) -> tuple[Step, ...]:
+            order = stepping_in(phase)
+            if phase in BACK:
+                order.reverse()
+            return tuple(getattr(each, phase) for each in order)
+
+        def limit(phase: str) -> int:
+            return min((in_bytes(each.body_limit) for each in stepping_in(phase)), default=0)
+
+        return cls(
+            **{name: steps(name) for name in cls.phases()},
+            request_limit=limit("request_body"),
+            response_limit=limit("response_body"),
+        )
 
     @classmethod
     def phases(cls) -> list[str]:
-        """The names of all phases."""
-        return [each.name for each in fields(cls) if each.name != "body_limit"]
+        """The names of all phases, in their order."""
+        return [each.name for each in fields(cls) if hasattr(Phases, each.name)]

@@ -42,11 +42,12 @@ class Transaction:
         "route", "server", "upstream",
     )  # fmt: skip
 
+    response: Response
+    """The server's, from `response_head` on; in `done`, what the client was told in its place."""
+
     def __init__(self, exchange: Exchange, request: Request) -> None:
         self._exchange = exchange
         self.request = request
-        self.response: Response | None = None
-        """The server's, from `response_head` on."""
         self.began_s = exchange.engine.now
         """When its head was there, in the engine's time: seconds."""
         self.route: Route | None = None
@@ -63,6 +64,11 @@ class Transaction:
         """In `error` and `done`: why no server's answer reached the client whole."""
         self.notes: dict[str, object] = {}
         """For filters: what they want to remember of this request."""
+
+    @property
+    def status(self) -> int:
+        """The status of the response; 0: there is none yet, or will never be."""
+        return self.response.status if hasattr(self, "response") else 0
 
     @property
     def client(self) -> str:
