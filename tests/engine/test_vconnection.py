@@ -111,23 +111,3 @@ def test_a_vc_belongs_to_the_conversation_that_asked_last(world: World) -> None:
     assert vc.mutex is new.mutex
     assert list(old.vcs) == []
     assert list(new.mutex.vcs) == [vc]
-
-
-def test_one_that_rests_delivers_nothing_and_stays_open(world: World) -> None:
-    ear, vc, wire = world.reading()
-    with vc.mutex.hold(world.engine):
-        vc.set_inactivity_timeout(10)
-        vc.set_active_timeout(10)
-        vc.do_io_write(ear, None, ear.outgoing)
-        vc.rest()
-    ear.outward.write(b"unsaid")
-    wire.arrive(b"unheard")
-    world.settle(20)
-    assert ear.heard == []
-    assert not wire.outgoing
-    other = Ear(world.engine)
-    with vc.mutex.hold(world.engine):
-        vc.do_io_read(other, None, other.buffer)
-    world.settle()
-    assert vc.mutex is other.mutex
-    assert not vc.closed

@@ -163,23 +163,17 @@ class VConnection(Continuation, ABC):
         if seconds:
             self._active = self.engine.schedule_in(seconds, self, Event.ACTIVE_TIMEOUT, None)
 
-    def rest(self) -> None:
-        """Stop whatever was asked for: operations and timeouts deliver nothing any more. It stays
-        open, and may go over to another conversation.
+    def hand_over(self, cont: Continuation) -> None:
+        """Let what is going on be that of `cont` from now on: its events, and its conversation.
+
+        No operation is made anew. Both mutexes are held.
         """
-        self._require_open("rest()")
-        if self.read_vio is not None:
-            self.read_vio.retire()
-            self.read_vio = None
-        if self.write_vio is not None:
-            self.write_vio.retire()
-            self.write_vio = None
-        if self._inactivity is not None:
-            self._inactivity.cancel()
-            self._inactivity = None
-        if self._active is not None:
-            self._active.cancel()
-            self._active = None
+        self._require_open("hand_over()")
+        for vio in (self.read_vio, self.write_vio):
+            if vio is not None:
+                vio.cont = cont
+                vio.mutex = cont.mutex
+        self.join(cont.mutex)
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Judge the VC's own timers."""

@@ -147,7 +147,7 @@ BACK = frozenset({"response_head", "response_body", "response_chunk", "done", "e
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is called in each phase: only what was overridden, the first filter next to the client."""
+    """What is called in each phase: what was overridden, the first filter next to the client."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]
