@@ -5,6 +5,8 @@ import pytest
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Connect, Resolve
 from vcproxy.engine.event import Event
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.outgoing import Resolved
 
 from .world import TARGET, Ear, Wire, World, way
 
@@ -93,3 +95,78 @@ def test_what_is_asked_before_it_is_connected_waits(world: World) -> None:
     wire = world.plug(vc)
     assert wire.outgoing == b"early"
     assert ear.heard == [Event.CONNECTED, Event.WRITE_COMPLETE]
+
+
+def test_a_name_alone_may_be_looked_up(world: World) -> None:
+    ear = Ear(world.engine)
+    with ear.mutex.hold(world.engine):
+        vc = world.engine.resolve(ear, TARGET, timeout=5)
+    world.settle()
+    way(vc).resolved(ADDRESSES)
+    world.settle(10)
+    assert ear.heard == [Resolved]
+    assert ear.data == [Resolved(tuple(ADDRESSES))]
+    assert world.attempts() == []
+
+
+@pytest.mark.parametrize("fate", ["it is unknown", "there is no answer in time"])
+def test_a_look_up_that_fails_is_told_as_a_connection_is(world: World, fate: str) -> None:
+    ear = Ear(world.engine)
+    with ear.mutex.hold(world.engine):
+        vc = world.engine.resolve(ear, TARGET, timeout=5)
+    world.settle()
+    if fate == "it is unknown":
+        way(vc).resolved([], OSError("no such name"))
+    world.settle(5)
+    way(vc).resolved(ADDRESSES)
+    world.settle()
+    assert ear.heard == [Event.ERROR]
+    assert ear.data == [vc]
+
+
+class Ledger:
+    """A keeper, and what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def told(self, vc: NetVConnection, event: Event) -> None:
+        self.lines.append(f"{vc.name}: {event!r}")
+
+    def went(self, vc: NetVConnection) -> None:
+        self.lines.append(f"{vc.name} went")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused: bool) -> None:
+    ear, ledger = Ear(world.engine), Ledger()
+    with ear.mutex.hold(world.engine):
+        outgoing = world.engine.ask(ear, "waiting")
+        outgoing.keeper = ledger
+    world.settle(10)
+    assert world.commands == []
+    assert outgoing.vc.name == "waiting"
+    outgoing.go(TARGET)
+    world.settle()
+    outgoing.resolved(ADDRESSES[:1])
+    if refused:
+        outgoing.refused(ConnectionRefusedError())
+        world.settle()
+    else:
+        world.plug(outgoing.vc)
+    with ear.mutex.hold(world.engine):
+        outgoing.vc.do_io_close()
+    world.settle()
+    event = "ERROR" if refused else "CONNECTED"
+    assert ledger.lines == [f"{TARGET}: {event}", f"{TARGET} went"]
+
+
+def test_one_that_never_began_is_counted_out_too(world: World) -> None:
+    ear, ledger = Ear(world.engine), Ledger()
+    with ear.mutex.hold(world.engine):
+        outgoing = world.engine.ask(ear, "waiting")
+        outgoing.keeper = ledger
+        outgoing.vc.do_io_close()
+    world.settle()
+    assert ledger.lines == ["waiting went"]
+    assert not world.engine.vcs

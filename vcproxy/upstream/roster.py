@@ -185,6 +185,7 @@ class Roster:
         self._found[named] = found
         self._arrange()
         for server in before.values():
+            server.position = -1
             self._lost(server)
         self._check()
         names = ", ".join(server.address.host for server in found)

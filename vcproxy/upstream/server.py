@@ -38,7 +38,7 @@ class Server:
         self.name = str(address) if self.host == address.host else f"{host} at {address}"
         """What logs call it."""
         self.position = 0
-        """Its place among the servers of its upstream."""
+        """Its place among the servers of its upstream; below 0: it is none of them any more."""
         self.connections = 0
         """Those that are not gone: wanted, made or idle."""
         self.idle: dict[NetVConnection, float] = {}

@@ -125,9 +125,8 @@ class Upstream:
         Its mutex is held. Whoever waits in the queue gets the room of it.
         """
         server = self._at.get(vc)
-        if server is None or vc.closed:
-            return
-        if self._open and not self.queue.waiting and server in self.servers:
+        keep = self._open and not self.queue.waiting and not vc.closed
+        if keep and server is not None and server.position >= 0:
             self.pool.give(server, vc)
         else:
             vc.do_io_close()

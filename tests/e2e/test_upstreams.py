@@ -1,0 +1,80 @@
+"""Several servers behind the real program: checked, limited, and let go when it ends."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.e2e.conftest import Starter
+from tests.e2e.running import Server, all_of, exactly, forward
+
+
+class Health(BaseHTTPRequestHandler):
+    """Answers what its server says."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(type(self).status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def test_a_server_is_used_as_long_as_it_says_that_it_is_well(proxy: Starter) -> None:
+    class Sick(Health):
+        status = 200
+
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), kind) for kind in (Health, Sick)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+    well, sick = (f"tcp://127.0.0.1:{server.server_port}" for server in servers)
+    check = 'check = { kind = "http", path = "/health", interval = "20ms", fall = 2 }'
+    try:
+        running = proxy(forward(well, sick, upstream=check))
+        Sick.status = 503
+        running.wait_for(
+            f"WARN.* upstream out: {re.escape(sick)} is down: 2 checks in a row have failed, "
+            "now: it answers 503; 1 of 2 are up"
+        )
+        for _ in range(4):
+            with running.connect("in") as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert all_of(client).startswith(b"HTTP/1.0 200")
+        Sick.status = 200
+        running.wait_for(f"{re.escape(sick)} is up: 2 checks in a row have passed; 2 of 2 are up")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def test_who_finds_no_room_waits_for_it(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy(forward(server.uri, upstream="max_connections = 1"))
+        with running.connect("in") as first, running.connect("in") as second:
+            with server.next() as accepted:
+                first.sendall(b"one")
+                assert exactly(accepted, 3) == b"one"
+                second.sendall(b"two")
+                first.close()
+                assert all_of(accepted) == b""
+            with server.next() as accepted:
+                assert exactly(accepted, 3) == b"two"
+
+
+def test_who_may_not_wait_is_closed(proxy: Starter) -> None:
+    with Server() as server:
+        limits = "max_connections = 1\nqueue = { size = 0 }"
+        running = proxy(forward(server.uri, upstream=limits))
+        with running.connect("in") as first, server.next() as accepted:
+            with running.connect("in") as second:
+                assert all_of(second) == b""
+            running.wait_for("server out failed: no server has room, and 0 wait already")
+            first.sendall(b"undisturbed")
+            assert exactly(accepted, 11) == b"undisturbed"
