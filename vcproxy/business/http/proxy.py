@@ -609,11 +609,12 @@ class HttpProxy(Exchange):
         if self.tx.request.upgrade is None or not self._consumed:
             return self._fail(502, "server", "it switched protocols unasked", "http_upgrade_failed")
         self.tx.response = response
-        return self._lend(self._head(response, keep=True, body=0), self._server.take())
+        return self._lend(self._head(response, keep=True, body=0))
 
-    def _lend(self, head: bytes, said: bytes = b"") -> State:
+    def _lend(self, head: bytes) -> State:
         """Client and server speak to each other from now on. No byte is lost on the way."""
         assert self.server is not None
+        said = b"" if self._server.vc is None else self._server.take()
         client = self._client
         for vc in (self.client, self.server):
             vc.set_inactivity_timeout(self.service.inactivity_s)

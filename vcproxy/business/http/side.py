@@ -38,8 +38,10 @@ class Side:
         """Taken from the buffer, and not used yet."""
 
     def attach(self, vc: NetVConnection) -> None:
-        """Use this connection from now on. One that another side has let go brings its buffers, and
-        the operations on them."""
+        """Use this connection from now on, if it is not used already. One that another side has let
+        go brings its buffers, and the operations on them."""
+        if self.vc is vc:
+            return
         self.vc = vc
         self.pending = b""
         reads, writes = vc.read_vio, vc.write_vio
