@@ -38,7 +38,15 @@ from vcproxy.business.sharing import Part
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
-from vcproxy.config.schema import Duration, Endpoint, FilePath, Size, Target, UpstreamTls
+from vcproxy.config.schema import (
+    Duration,
+    Endpoint,
+    FilePath,
+    Size,
+    Target,
+    UpstreamName,
+    UpstreamTls,
+)
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
@@ -109,6 +117,7 @@ __all__ = [
     "Transform",
     "TunnelDone",
     "TwoWayTunnel",
+    "UpstreamName",
     "UpstreamTls",
     "Validator",
     "Verdict",

@@ -9,7 +9,7 @@ A phase that nobody overrides costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -19,7 +19,6 @@ from vcproxy.engine.units import size as in_bytes
 
 if TYPE_CHECKING:
     from vcproxy.business.http.transaction import Transaction
-    from vcproxy.config.place import KeyPath
     from vcproxy.http.messages import Request, Response
     from vcproxy.upstream.upstream import Upstream
 
@@ -125,14 +124,6 @@ class Filter(Phases):
 
     vcproxy_filter: ClassVar[bool] = True
 
-    @classmethod
-    def upstreams(cls, options: Any) -> Mapping[KeyPath, str | None]:
-        """Return the upstreams that its options name, by the path of each name in the options.
-
-        They are in `tx.upstreams`, and have to be in the configuration. To be overridden.
-        """
-        return {}
-
     def __init__(self, options: Any = None) -> None:
         """`options` are the filter's own, an instance of its class `Options` if it has one."""
         self.options = options
@@ -147,7 +138,8 @@ BACK = frozenset({"response_head", "response_body", "response_chunk", "done", "e
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is called in each phase: only what was overridden, the first filter next to the client."""
+    """What is called in each phase: only what was overridden. The first filter is next to the
+    client."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]

@@ -1,0 +1,159 @@
+"""What each recipe for HTTP does, told between one who asks and origins that answer."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cookbook.kitchen import COOKBOOK
+from vcproxy.config.options import read_options
+from vcproxy.config.plugin import FILTERS, Plugins
+from vcproxy.drivers.sim import Faults
+from vcproxy.http.messages import Request, Response
+from vcproxy.testing.http import SimulatedHttp
+
+GET = Request("GET", "/", host="shop.example")
+
+
+def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedHttp:
+    """A recipe between one who asks and origins, with these options."""
+    cls = Plugins().find(str(COOKBOOK / f"{name}.py"), FILTERS)
+    options, _ = read_options(cls, table or {}, COOKBOOK)
+    return SimulatedHttp(cls(options), **keywords)
+
+
+def post(path: str, content: bytes) -> Request:
+    return Request("POST", path, host="shop.example", content=content)
+
+
+def test_headers_are_set_and_removed() -> None:
+    def answer(request: Request) -> Response:
+        return Response(200, {"Server": "old/1.0", "ETag": "7"})
+
+    table = {"request": {"X-From": "proxy"}, "response": {"Server": "", "X-Powered-By": ""}}
+    with recipe("http_headers", table, answer=answer) as proxy:
+        told = proxy.ask(Request("GET", "/", {"X-From": "client"}, host="shop.example"))
+        assert proxy.asked()[0].fields.get_all("X-From") == ["proxy"]
+        assert "Server" not in told.fields
+        assert told.fields["ETag"] == "7"
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> str:
+    """A database that knows ann's token."""
+    file = tmp_path / "tokens.sqlite"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE tokens (token TEXT, owner TEXT)")
+        database.execute("INSERT INTO tokens VALUES ('sesame', 'ann')")
+        database.commit()
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "owner"),
+    [("Bearer sesame", 200, "ann"), ("bearer open", 401, ""), ("Basic sesame", 401, "")],
+)
+def test_auth_tells_the_server_who_asks(tokens: str, said: str, status: int, owner: str) -> None:
+    with recipe("http_auth", {"database": tokens}) as proxy:
+        fields = {"Authorization": said, "X-User": "root"}
+        assert proxy.ask(Request("GET", "/", fields, host="shop.example")).status == status
+        assert [each.fields["X-User"] for each in proxy.asked()] == [owner][: bool(owner)]
+
+
+@pytest.mark.parametrize("trouble", ["late", "broken"])
+def test_auth_fails_closed(tokens: str, trouble: str) -> None:
+    database, seconds = (tokens, 3.0) if trouble == "late" else ("nowhere.sqlite", 0.0)
+    with recipe("http_auth", {"database": database}, faults=Faults(call_s=(seconds,) * 2)) as proxy:
+        request = Request("GET", "/", {"Authorization": "Bearer sesame"}, host="shop.example")
+        assert proxy.ask(request).status == 500
+        assert not proxy.connections()
+
+
+def test_json_is_checked_before_the_server_gets_it() -> None:
+    with recipe("http_json") as proxy:
+        wrong = [post("/", b"hello"), post("/", b'{"id": "a", "amount": 0}')]
+        told = proxy.ask_all(*wrong)
+        assert [(each.status, each.content) for each in told] == [
+            (400, b"this is not JSON\n"),
+            (400, b"an order has an id and an amount above 0\n"),
+        ]
+        assert proxy.ask(post("/", b" " * 70_000)).status == 413
+        assert not proxy.connections()
+        good = post("/", b'{"id": "a", "amount": 3}')
+        assert [each.status for each in proxy.ask_all(good, GET)] == [200, 200]
+        assert [each.content for each in proxy.asked()] == [good.content, b""]
+
+
+@pytest.mark.parametrize(("percent", "upstream"), [(0, "server"), (100, "new")])
+def test_canary_takes_the_upstream_that_is_named(percent: float, upstream: str) -> None:
+    new = {"new": lambda request: Response(200)}
+    with recipe("http_canary", {"upstream": "new", "percent": percent}, upstreams=new) as proxy:
+        proxy.ask_all(GET, GET)
+        assert len(proxy.asked(upstream)) == 2
+
+
+def test_canary_gives_a_share_of_the_clients_and_always_the_same() -> None:
+    def share() -> list[str]:
+        new = {"new": lambda request: Response(200)}
+        with recipe("http_canary", {"upstream": "new", "percent": 25}, upstreams=new) as proxy:
+            for _ in range(200):
+                proxy.ask(GET)
+            return [each.fields["X-Forwarded-For"] for each in proxy.asked("new")]
+
+    assert 20 < len(share()) < 80
+    assert share() == share()
+
+
+def test_batch_asks_for_each_and_merges() -> None:
+    def answer(request: Request) -> Response:
+        item = request.path.rpartition("/")[2]
+        if item == "13":
+            return Response(404)
+        return Response(200, {}, json.dumps({"id": int(item)}).encode())
+
+    with recipe("http_batch", answer=answer) as proxy:
+        told = proxy.ask(post("/items/batch", b"[7, 13, 8]"))
+        assert json.loads(told.content) == [{"id": 7}, None, {"id": 8}]
+        assert sorted(each.path for each in proxy.asked()) == ["/items/13", "/items/7", "/items/8"]
+        assert proxy.ask(Request("GET", "/items/9", host="shop.example")).content == b'{"id": 9}'
+
+
+@pytest.mark.parametrize("body", [b"", b"[true]", b'["../admin"]', b"[1,]", b"%d" % 7])
+def test_batch_refuses_what_is_no_list_of_numbers(body: bytes) -> None:
+    with recipe("http_batch") as proxy:
+        assert proxy.ask(post("/items/batch", body)).status == 400
+        assert not proxy.connections()
+
+
+def test_batch_fails_closed_where_an_item_is_no_json() -> None:
+    with recipe("http_batch") as proxy, pytest.raises(ValueError, match="Expecting value"):
+        proxy.ask(post("/items/batch", b"[1]"))
+
+
+def test_batch_without_a_server() -> None:
+    with recipe("http_batch", refusing=["server"]) as proxy:
+        assert proxy.ask(post("/items/batch", b"[1, 2]")).content == b"[null, null]"
+
+
+@pytest.mark.parametrize(("networks", "status"), [(["10.0.0.0/8"], 200), (["::1/128"], 503)])
+def test_maintenance_serves_those_who_work_on_it(networks: list[str], status: int) -> None:
+    with recipe("http_maintenance", {"bypass": networks}) as proxy:
+        told = proxy.ask(GET)
+        assert told.status == status
+        assert proxy.connections() == (status == 200)
+        assert told.fields.get("Retry-After") == ("600" if status == 503 else None)
+
+
+def test_mirror_gets_copies_of_what_is_only_read() -> None:
+    silent = {"next": lambda request: None}
+    with recipe("http_mirror", {"upstream": "next"}, upstreams=silent) as proxy:
+        requests = [GET, post("/", b"order"), Request("HEAD", "/x", host="shop.example")]
+        assert [each.status for each in proxy.ask_all(*requests)] == [200] * 3
+        proxy.run()
+        copies = [(each.method, each.path, each.host) for each in proxy.asked("next")]
+        assert copies == [("GET", "/", "shop.example"), ("HEAD", "/x", "shop.example")]
