@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import Plugins
+from vcproxy.config.plugin import FILTERS, LISTENERS, Plugins
 from vcproxy.testing.proxy import SimulatedProxy
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
@@ -19,6 +19,12 @@ def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> S
     plugin = Plugins().find(str(COOKBOOK / f"{name}.py"))
     options, _ = read_options(plugin, table or {}, COOKBOOK)
     return SimulatedProxy(plugin, options=options, **keywords)
+
+
+def plugin(file: Path) -> type:
+    """The class of a recipe: what serves a listener, or a filter."""
+    kind = FILTERS if file.stem.startswith("http_") else LISTENERS
+    return Plugins().find(str(file), kind)
 
 
 def docstring(file: Path) -> str:
