@@ -65,7 +65,9 @@ class MessageTunnel(OneWayTunnel):
         if not message.over:
             self.source.reenable()
             self.sink.reenable()
-        elif not flushing:
-            self.source.end(Event.READ_COMPLETE)
+        elif self.source.live and not flushing:
+            # What its source does from now on, as to end, is not the message's any more.
+            self.source.retire()
+            self.engine.schedule(self, Event.READ_COMPLETE, self.source)
         elif self.sink.nbytes is None:
             self._finish()

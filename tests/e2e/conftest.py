@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -123,3 +125,15 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """What nobody here trusts."""
     return Certificates(tmp_path_factory.mktemp("strangers"))
+
+
+Large = tuple[Path, str]
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Large:
+    """A file that does not compress or repeat, and its checksum."""
+    path = tmp_path_factory.mktemp("large") / "large.bin"
+    content = os.urandom(100 << 20)
+    path.write_bytes(content)
+    return path, hashlib.sha256(content).hexdigest()

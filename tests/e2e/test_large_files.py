@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Certificates, Starter, Tools
+from tests.e2e.conftest import Certificates, Large, Starter, Tools
 from tests.e2e.running import forward, refusing
-
-SIZE = 64 << 20
-
-Large = tuple[Path, str]
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Large:
-    """A file that does not compress or repeat, and its checksum."""
-    path = tmp_path_factory.mktemp("large") / "large.bin"
-    content = os.urandom(SIZE)
-    path.write_bytes(content)
-    return path, hashlib.sha256(content).hexdigest()
-
+from tests.e2e.web import nginx
 
 @pytest.mark.parametrize(
     ("settings", "bridged"),
@@ -71,26 +57,13 @@ def test_over_tls_with_nginx_and_curl(
 ) -> None:
     path, checksum = large
     certificate, key = certificates.issue("localhost")
-    server = refusing()
     root = tmp_path / "root"
     root.mkdir(mode=0o777)
     (root / "large.bin").symlink_to(path)
-    (tmp_path / "nginx.conf").write_text(f"""
-        daemon off; master_process off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/nginx.log;
-        events {{}}
-        http {{
-            access_log off; client_max_body_size 0;
-            client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/1;
-            fastcgi_temp_path {tmp_path}/2; uwsgi_temp_path {tmp_path}/3;
-            scgi_temp_path {tmp_path}/4;
-            server {{
-                listen {server.removeprefix("tcp://")} ssl;
-                ssl_certificate {certificate}; ssl_certificate_key {key};
-                root {root}; dav_methods PUT;
-            }}
-        }}
-    """)
-    tools.serve(server, "nginx", "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path))
+    server = nginx(
+        *(tools, tmp_path, f"root {root}; dav_methods PUT;"),
+        listen=f"ssl; ssl_certificate {certificate}; ssl_certificate_key {key}",
+    )
     running = proxy(
         forward(
             server.replace("tcp://127.0.0.1", "tls://localhost"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -83,17 +83,26 @@ class World:
     """An upstream of servers, of which some refuse."""
 
     def __init__(
-        self, sim: Simulation, names: str = "abc", refusing: str = "", terms: Terms | None = None
+        self,
+        sim: Simulation,
+        names: Sequence[str] = "abc",
+        refusing: Sequence[str] = "",
+        terms: Terms | None = None,
     ) -> None:
         self.sim = sim
         self.engine = sim.driver().engine
-        addresses = [Address("tcp", name, 1) for name in names]
+        addresses = list(map(self.at, names))
         self.servers = {
             address.host: sim.server(address)
             for address in addresses
             if address.host not in refusing
         }
         self.upstream = Upstream(self.engine, "app", map(Server, addresses), terms)
+
+    @staticmethod
+    def at(name: str) -> Address:
+        """Where a server is."""
+        return Address("tcp", name, 1)
 
     def ask(self, **wishes: object) -> Asker:
         return Asker(self).ask(**wishes)
@@ -227,7 +236,7 @@ def test_who_leaves_the_queue_keeps_nobody_waiting(sim: Simulation) -> None:
 
 def test_one_who_may_not_have_that_server_does_not_block_the_others(sim: Simulation) -> None:
     world = World(sim, "ab", terms=ONE_EACH)
-    a, b = world.upstream.servers
+    a, _b = world.upstream.servers
     at_a, _ = world.connected(), world.connected()
     picky, easy = world.ask(tried=[a]), world.ask()
     at_a.close()
@@ -474,7 +483,7 @@ def test_an_ejected_server_is_better_than_none(sim: Simulation) -> None:
     for _ in range(6):
         world.ask()
         world.settle()
-    a, b = world.upstream.servers
+    _, b = world.upstream.servers
     b.healthy = False
     world.upstream._roster._refresh()
     assert world.ask().place == "a"

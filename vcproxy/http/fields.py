@@ -53,6 +53,14 @@ class Fields:
             made.add(name, value)
         return made
 
+    def copy(self) -> Fields:
+        """Return others that are the same."""
+        other = Fields.__new__(Fields)
+        other.block = self.block
+        other.lower = self.lower
+        other._marks = self._marks
+        return other
+
     @property
     def raw(self) -> bytes:
         """The lines as they would be sent."""

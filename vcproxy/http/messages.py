@@ -119,6 +119,22 @@ class Request:
             return "*" if self.method == "OPTIONS" else "/"  # RFC 9112 3.2.4
         return behind[at:] if behind[at] == "/" else f"/{behind[at:]}"
 
+    def copy(self) -> Request:
+        """Return another that is the same."""
+        other = Request.__new__(Request)
+        other.method = self.method
+        other.target = self.target
+        other.version = self.version
+        other.fields = self.fields.copy()
+        other.body = self.body
+        other.content = self.content
+        other.host = self.host
+        other.form = self.form
+        other.persistent = self.persistent
+        other.expects_continue = self.expects_continue
+        other.upgrade = self.upgrade
+        return other
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target} of {self.host or 'no host'}>"
 
@@ -175,6 +191,19 @@ class Response:
         self.content = body
         if self.bodiless and body:
             raise ValueError(f"status {status}: such an answer has no body (RFC 9112 6.3)")
+
+    def copy(self) -> Response:
+        """Return another that is the same."""
+        other = Response.__new__(Response)
+        other.status = self.status
+        other.reason = self.reason
+        other.version = self.version
+        other.fields = self.fields.copy()
+        other.body = self.body
+        other.bodiless = self.bodiless
+        other.persistent = self.persistent
+        other.content = self.content
+        return other
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.reason}>"

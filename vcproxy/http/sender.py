@@ -16,7 +16,7 @@ _HOSTS = 8
 """For how many hosts the lines are kept made: a connection seldom asks for a second one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sender:
     """What is said of one client connection in Via, X-Forwarded-* and Forwarded (RFC 7239)."""
 

@@ -18,6 +18,9 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.units import show_duration
 from vcproxy.engine.vio import VIO
+from vcproxy.http.limits import Limits
+from vcproxy.http.parsing import head_end, parse_response
+from vcproxy.http.problem import BadMessage
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 AGAIN, LATE, STOP = "AGAIN", "LATE", "STOP"
 """Tags: it is time for the next check; this one has taken too long; there is to be no more."""
 
-HEAD_END = b"\r\n\r\n"
+LIMITS = Limits()
+"""Of what it may say: those of any server."""
 
 
 class Check(Machine):
@@ -127,10 +131,16 @@ class Check(Machine):
     def answered(self, _: VIO) -> State | None:
         """Look at the head of the answer; its body is all one."""
         assert self._said is not None
-        head, end, _body = self._said.peek().partition(HEAD_END)
-        if not end:
-            return None
-        return self._judge(head + end)
+        said = self._said.peek()
+        try:
+            while (end := head_end(said, LIMITS)) >= 0:
+                status = parse_response(said[:end], LIMITS, "GET").status
+                if status >= 200:
+                    return self._judge(status)
+                said = said[end:]  # an interim answer: the one that counts is still to come
+        except BadMessage as error:
+            return self._ill(f"no HTTP: {error}")
+        return None
 
     @ASKING.on(Event.EOS, to=RESTING)
     def ended(self, _: VIO) -> None:
@@ -139,8 +149,11 @@ class Check(Machine):
 
     # -- what that means ---------------------------------------------------------------------
 
-    def _judge(self, head: bytes) -> State:
-        raise NotImplementedError
+    def _judge(self, status: int) -> State:
+        wanted = self._terms.status
+        if status in wanted or (not wanted and status < 400):
+            return self._well()
+        return self._ill(f"it answers {status}")
 
     def _well(self) -> State:
         return self._note(True, "")
@@ -157,10 +170,8 @@ class Check(Machine):
         if self._in_a_row >= (terms.rise if well else terms.fall):
             count, self._in_a_row = self._in_a_row, 0
             server.healthy = well
-            checks = "check" if count == 1 else f"{count} checks in a row"
-            have = "has" if count == 1 else "have"
-            how = f"{have} passed" if well else f"{have} failed, the last: {why}"
-            self._changed(server, f"{checks} {how}")
+            checks = "a check has" if count == 1 else f"{count} checks in a row have"
+            self._changed(server, f"{checks} {'passed' if well else f'failed, now: {why}'}")
         return self.RESTING
 
     @RESTING.enter

@@ -151,7 +151,8 @@ class Roster:
                     found = partial(self._resolved, server)
                     lookup = Lookup(self._engine, server.address, self._terms.resolve, found)
                     self._lookups.append(lookup)
-                    lookup.start()
+                    with lookup.mutex.hold(self._engine):
+                        lookup.start()
 
     def _check(self) -> None:
         """Check those servers that there are."""
@@ -164,7 +165,8 @@ class Roster:
             if server not in self._checks:
                 check = Check(self._engine, server, terms, self._turned)
                 self._checks[server] = check
-                check.start()
+                with check.mutex.hold(self._engine):
+                    check.start()
 
     def _resolved(self, named: Server, addresses: tuple[Address, ...]) -> None:
         """A name has these addresses: each is a server."""

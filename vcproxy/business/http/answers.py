@@ -29,6 +29,15 @@ def own_answer(failure: Failure, pseudonym: str) -> Response:
     return Response(failure.status, fields, f"{failure.status} {phrase}\n{failure}\n".encode())
 
 
+def sendable(answer: Response) -> Response:
+    """Return what a filter answers. Raises TypeError, or ValueError, for what is no answer."""
+    if not isinstance(answer, Response):
+        raise TypeError(f"{answer!r} is no answer: it must be a Response")
+    if answer.status < 200:
+        raise ValueError(f"{answer!r} is no answer: another one has to follow")
+    return answer
+
+
 def configured(answer: Answer) -> Response:
     """Return what a route answers."""
     fields = {"Content-Type": answer.content_type} if answer.body else {}

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from vcproxy.business.farewell import Farewell
-from vcproxy.business.http.answers import own_answer
+from vcproxy.business.http.answers import own_answer, sendable
 from vcproxy.business.http.cookies import cookie
 from vcproxy.business.http.fetch import Fetched, Fetches, Mirror
 from vcproxy.business.http.options import Options as HttpOptions
@@ -24,7 +24,8 @@ from vcproxy.business.session import Session
 from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
 from vcproxy.http.forwarding import to_client
-from vcproxy.http.messages import Request, Response
+from vcproxy.http.heads import Heads
+from vcproxy.http.messages import Body, Request, Response
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.sender import Sender
 from vcproxy.machine.state import State
@@ -63,7 +64,8 @@ class Exchange(Phases, Session):
 
     __slots__ = (
         "_alarm", "_alarm_s", "_begun", "_body", "_chain", "_client", "_consumed", "_down",
-        "_keep", "_limits", "_sender", "_server", "_suspended", "_tried", "_until_s",
+        "_framing", "_heads", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried",
+        "_until_s",
         "_up", "_version", "requests", "tx",
     )  # fmt: skip
 
@@ -81,13 +83,15 @@ class Exchange(Phases, Session):
         self._limits = self.options.limits
         self._client = Side(self)
         self._server = Side(self)
+        self._heads = self._known
         self._chain = self._filters()
         self._sender: Sender | None = None
         self._keep = True  # whether another request may follow
         self._consumed = True  # whether all of the request has been taken from the client
         self._begun = False  # whether some of the next head has come
         self._version = 11  # the client's
-        self._body = b""  # of the request or the answer, where a filter wanted all of it
+        self._body = b""  # as it goes on, of the request; or of an answer that a filter wanted
+        self._framing: Body = 0  # of the request's
         self._up: OneWayTunnel | None = None
         self._down: OneWayTunnel | None = None
         self._tried: list[Server] = []
@@ -133,6 +137,15 @@ class Exchange(Phases, Session):
         if kind == "cookie":
             return cookie(fields, name)
         return None
+
+    @property
+    def _known(self) -> Heads:
+        """The heads that have been seen."""
+        shared = self.service.shared
+        heads = shared.get(Heads)
+        if not isinstance(heads, Heads):
+            heads = shared[Heads] = Heads(self._limits)
+        return heads
 
     @property
     def sender(self) -> Sender:
@@ -195,11 +208,11 @@ class Exchange(Phases, Session):
                 if body is not None and type(verdict) is bytes:
                     body = verdict
                 elif isinstance(verdict, Response):
-                    return self._answer(verdict)
+                    return self._answer(sendable(verdict))
                 elif verdict is not None:
-                    self._suspended = Suspended(verdict.then, steps, then, pause, body)
                     self._wait_for(verdict)
-                    self._allow_rest()
+                    self._suspended = Suspended(verdict.then, steps, then, pause, body)
+                    self._within()
                     return None if self.state is pause else pause
             except Exception as mistake:
                 return self._mistaken(mistake)
@@ -237,9 +250,7 @@ class Exchange(Phases, Session):
             value = told.answers if told is not None else None
 
         def resumed(tx: Transaction, *_: bytes) -> object:
-            if waited.verdict is not None:
-                return waited.verdict(tx, value)
-            return value
+            return None if waited.verdict is None else waited.verdict(tx, value)
 
         return self._run(chain((resumed,), waited.steps), waited.then, waited.pause, waited.body)
 
@@ -256,6 +267,7 @@ class Exchange(Phases, Session):
         self.requests += 1
         self._keep = request.persistent and self.requests < self.options.limits.requests
         self._version = request.version
+        self._framing = request.body
         self._consumed = request.body == 0
         self._begun = False
         self._body = b""
@@ -274,7 +286,8 @@ class Exchange(Phases, Session):
         if isinstance(fault, BadMessage):
             kind = "request" if party == "client" else "protocol"
             why = f"{fault.why} ({fault.rfc})"
-            return Failure(fault.status, party, why, f"http_{kind}_error")
+            status = fault.status if party == "client" else 502
+            return Failure(status, party, why, f"http_{kind}_error")
         self.engine.log("error", f"{self.name}: a filter failed at {self.tx!r}", fault)
         return Failure(500, "plugin", type(fault).__name__, "proxy_internal_error")
 
@@ -294,12 +307,14 @@ class Exchange(Phases, Session):
         tx.failure = failure
         self.log(f"{failure.status} to {tx!r}: {failure}")
         self.count(str(failure.status))
+        if failure.party == "server":
+            self._blame_server(failure.why)
         if failure.party == "client" and failure.status != 404:
             self._keep = False
         answer = own_answer(failure, self.options.via)
         for step in self._chain.error:
             try:
-                answer = step(tx) or answer
+                answer = sendable(step(tx) or answer)
             except Exception as mistake:
                 self.engine.log("error", f"{self.name}: a filter failed at an error", mistake)
         return self._answer(answer)
@@ -317,7 +332,7 @@ class Exchange(Phases, Session):
 
     def _head(self, response: Response, keep: bool, body: int | None) -> bytes:
         """A response's head, as the client gets it."""
-        return to_client(
+        return self._heads.to_client(
             response, pseudonym=self.options.via, version=self._version, keep=keep, body=body
         )
 
@@ -330,7 +345,7 @@ class Exchange(Phases, Session):
     @property
     def _may_keep(self) -> bool:
         """Whether the client's connection may serve another request behind the answer."""
-        return self._keep and self._up is None and not self.closing
+        return self._keep and self._consumed and not self.closing
 
     @property
     def _most(self) -> int:
@@ -338,10 +353,15 @@ class Exchange(Phases, Session):
         route = self.tx.route
         return self.options.limits.body if route is None else self.options.max_body(route)
 
-    def _allow_rest(self) -> None:
-        """What comes next may take what is left of the request's time."""
+    @property
+    def _left_s(self) -> float:
+        """What is left of the request's time."""
         active = self.options.timeouts.active
-        self._allow(max(self.tx.began_s + active - self.engine.now, 0.001) if active else 0)
+        return self.tx.began_s + active - self.engine.now if active else NEVER
+
+    def _within(self, seconds: float = 0) -> None:
+        """What comes next may take so long, 0: for ever; but no longer than the request may."""
+        self._allow(min(seconds or NEVER, max(self._left_s, 0.001)))
 
     def _end(self, keep: bool) -> State:
         """The transaction is over."""
@@ -356,6 +376,8 @@ class Exchange(Phases, Session):
         """An answer had begun and cannot be ended: who reads it must see that it is cut."""
         self.tx.failure = failure
         self.log(f"cut {self.tx!r}: {failure}")
+        if failure.party == "server":
+            self._blame_server(failure.why)
         error = ConnectionAbortedError(str(failure))
         self._drop_server(error)
         self.client.do_io_close(error)
@@ -392,8 +414,8 @@ class Exchange(Phases, Session):
         Farewell(client, reader).start()
 
     def _blame_server(self, why: str) -> None:
-        """A request has failed for which the server is to blame."""
-        if self.tx.upstream is not None and self.server is not None:
+        """A request has failed. (What could not be connected, the upstream knows of.)"""
+        if self.tx.upstream is not None and self.server is not None and self.server.open:
             self.tx.upstream.failed(self.server, why)
 
     def _drop_server(self, error: Exception | None = None) -> None:
@@ -411,5 +433,8 @@ class Exchange(Phases, Session):
         if self._alarm is not None:
             self._alarm.cancel()
         self._drop_server()
-        if not self.client.closed:
-            self._client.leave()
+        self._server.close()
+        if self.client.closed:
+            self._client.close()
+        else:
+            self._client.leave(linger=not self._keep)

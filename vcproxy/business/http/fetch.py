@@ -54,7 +54,9 @@ class Fetched:
 class Fetch(Machine):
     """Has one request answered by an upstream, and its answer whole."""
 
-    __slots__ = ("_answer", "_fetches", "_gathering", "_number", "_request", "_server", "_side")
+    __slots__ = (
+        "_answer", "_fetches", "_gathering", "_late", "_number", "_request", "_server", "_side",
+    )  # fmt: skip
 
     SEEKING = State(initial=True)
     ASKING = State()
@@ -69,6 +71,7 @@ class Fetch(Machine):
         self._side = Side(self)
         self._gathering: Gathering | None = None
         self._answer: Response | None = None
+        self._late = self.engine.schedule_in(fetches.timeout_s, self, LATE, None)
 
     @SEEKING.enter
     def seeking(self) -> None:
@@ -116,7 +119,7 @@ class Fetch(Machine):
             return None
         assert self._answer is not None
         self._answer.content = whole
-        if self._answer.persistent and not side.waiting and not side.over:
+        if self._answer.persistent and side.quiet:
             server, self._server = self._server, None
             assert server is not None
             self._fetches.upstream.give(server)
@@ -134,6 +137,7 @@ class Fetch(Machine):
 
     def finished(self) -> None:
         """Say what became of it."""
+        self._late.cancel()
         if self._server is not None:
             self._server.do_io_close()
         self._side.close()
@@ -167,7 +171,6 @@ class Fetches:
         """Ask them all. Nothing is called back inline."""
         for fetch in self._fetches:
             fetch.start()
-            self.engine.schedule_in(self.timeout_s, fetch, LATE, None)
         self._tell()
 
     def answered(self, number: int, answer: Response) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Gathering:
     """Takes a body from a side, of `limit` bytes at most."""
 
-    __slots__ = ("_held", "_limit", "_pieces", "_reader", "_status")
+    __slots__ = ("_limit", "_pieces", "_reader", "_status", "held")
 
     def __init__(self, reader: BodyReader, limit: int, status: int) -> None:
         """`status`: of the BadMessage that a longer body raises."""
@@ -22,7 +22,8 @@ class Gathering:
         self._limit = limit
         self._status = status
         self._pieces: list[bytes] = []
-        self._held = 0
+        self.held = 0
+        """How much of it has come."""
 
     def take(self, side: Side) -> bytes | None:
         """Take what has come; return the body once it is whole.
@@ -32,14 +33,16 @@ class Gathering:
         reader = self._reader
         piece = reader.feed(side.take())
         if piece:
-            self._held += len(piece)
-            if self._held > self._limit:
+            self.held += len(piece)
+            if self.held > self._limit:
                 why = f"the body is longer than the {self._limit} bytes that are looked at"
                 raise BadMessage(self._status, why, "RFC 9110 15.5.14")
             self._pieces.append(piece)
         if reader.over:
             side.pending = reader.rest
         elif side.over:
+            if side.reads.error is not None:
+                raise BadMessage(self._status, f"it broke: {side.reads.error}", "RFC 9112 8")
             reader.finish()
         else:
             return None

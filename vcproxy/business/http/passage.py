@@ -73,7 +73,9 @@ class Passage:
     def _framed(self, data: bytes) -> bytes:
         for step in self._steps:
             data = step(data)
-        return self._writer.frame(data) if data else b""
+            if not data:  # it keeps that for later; to the next it would be the end
+                return b""
+        return self._writer.frame(data)
 
     def _broken(self, fault: Exception) -> bytes:
         self.fault = fault

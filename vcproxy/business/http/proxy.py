@@ -33,15 +33,14 @@ from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader, body_writer
-from vcproxy.http.forwarding import to_server
-from vcproxy.http.messages import UNTIL_CLOSE
-from vcproxy.http.parsing import head_end, parse_request, parse_response
+from vcproxy.http.forwarding import max_forwards
+from vcproxy.http.messages import UNTIL_CLOSE, Response
+from vcproxy.http.parsing import head_end
 from vcproxy.http.problem import BadMessage
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.http.messages import Response
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods of which twice is the same as once (RFC 9110, 9.2.2)."""
@@ -57,7 +56,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_bringing", "_gathering", "_message", "_sending")
+    __slots__ = ("_body_s", "_bringing", "_gathering", "_repeatable", "_sending")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -93,12 +92,13 @@ class HttpProxy(Exchange):
         client = self._client
         if client.full:
             return None
+        seen = len(client.pending) if self._begun else 0
         data = client.take()
         try:
-            end = head_end(data, self._limits)
+            end = head_end(data, self._limits, seen=seen)
             if end < 0:
                 return self._unfinished(data)
-            request = parse_request(data[:end], self._limits)
+            request = self._heads.request(data[:end])
         except BadMessage as problem:
             return self._refuse(problem)
         client.pending = data[end:]
@@ -118,6 +118,8 @@ class HttpProxy(Exchange):
         client.pending = data
         return None
 
+    WAITING.goes(Event.ERROR, CLOSED)
+
     @WAITING.on(DUE, to=(CLOSED,))
     def overslept(self, _: object) -> State | None:
         """No request has come, or not all of its head."""
@@ -132,16 +134,17 @@ class HttpProxy(Exchange):
         request = self.tx.request
         if request.method == "TRACE":
             return self._fail(501, "client", "TRACE is not served", "http_request_error")
+        if request.method == "OPTIONS" and max_forwards(request) == 0:
+            return self._answer(Response(204))
         if not self._chain.request_body or request.method == "CONNECT":
             return self._find()
         self._gathering = Gathering(
-            body_reader(request.body, self._limits, 400), self._chain.request_limit, 413
+            body_reader(self._framing, self._limits, 400), self._chain.request_limit, 413
         )
         if request.expects_continue and not self._client.pending:
             self._client.say(CONTINUE)
-        self._allow(self.options.timeouts.body)
-        state = self._collect()
-        return self.COLLECTING if state is None and self.state is self.WAITING else state
+        self._body_s = self.engine.now
+        return self._collect()
 
     # -- its whole body, for a filter -----------------------------------------------------------
 
@@ -156,23 +159,31 @@ class HttpProxy(Exchange):
         except BadMessage as problem:
             return self._garbled(problem, "client")
         if whole is None:
-            return None
+            if self._too_slow(self._gathering.held):
+                return self._dawdles()
+            self._within(self.options.timeouts.body)
+            return None if self.state is self.COLLECTING else self.COLLECTING
         self._consumed = True
         return self._run(self._chain.request_body, self._collected, self.THINKING, whole)
 
     def _collected(self) -> State | None:
         """The body is the filters' no more: it goes as it is now, with its length."""
-        request = self.tx.request
-        if self._body or request.body != 0:
-            request.body = len(self._body)
+        self.tx.request.expects_continue = False  # we have said it
+        self._framing = len(self._body)
         return self._find()
 
     @COLLECTING.on(DUE, to=(WAITING, CLOSED))
     def dawdled(self, _: object) -> State | None:
         """The body does not come."""
-        if self._early():
-            return None
-        return self._fail(408, "client", "its body took too long", "http_request_error")
+        return None if self._early() else self._dawdles()
+
+    def _dawdles(self) -> State:
+        return self._fail(408, "client", "its body comes too slowly", "http_request_error")
+
+    def _too_slow(self, taken: int) -> bool:
+        """Whether so much of its body is too little by now."""
+        lasted_s = self.engine.now - self._body_s
+        return lasted_s >= BODY_GRACE_S and taken < self.options.body_rate * lasted_s
 
     # -- a filter thinks -----------------------------------------------------------------------
 
@@ -205,8 +216,8 @@ class HttpProxy(Exchange):
         return self._run(steps, self._found, self.THINKING) if steps else self._found()
 
     def _found(self) -> State | None:
-        limit, body = self._most, self.tx.request.body
-        if limit and body is not None and body > limit:
+        limit, length = self._most, self._framing
+        if limit and length is not None and length > limit:
             return self._fail(413, "client", "its body is too long", "http_request_error")
         return self._seek()
 
@@ -225,7 +236,7 @@ class HttpProxy(Exchange):
         self.server = upstream.connect(
             self, key=key, client=tx.client, tried=self._tried, timeout=self.service.connect_s
         )
-        self._allow_rest()
+        self._within()
         return self.SEEKING
 
     @SEEKING.on(Event.CONNECTED, to=(WAITING, THINKING, ASKING, TUNNELLING, CLOSED))
@@ -259,53 +270,72 @@ class HttpProxy(Exchange):
 
     def _ask(self) -> State | None:
         """Send the request: its body as far as it is here, the rest by a tunnel."""
-        request, client, server = self.tx.request, self._client, self._server
+        request, server = self.tx.request, self._server
         assert self.server is not None
         if request.form == "authority":
             return self._lend(ESTABLISHED)
-        message = to_server(request, self.sender, upgrade=request.upgrade is not None)
-        body = request.body
+        passage = None if self._consumed else self._passage_up()
+        request.body = self._framing
+        try:
+            message = self._heads.to_server(
+                request, self.sender, upgrade=request.upgrade is not None
+            )
+        except ValueError as mistake:  # a filter has made of it what cannot be sent
+            return self._mistaken(mistake)
+        if not self._consumed and (failure := self._take_body(passage)):
+            return self._failed(failure)
+        message += self._body
+        self._repeatable = self._consumed
         if self._consumed:
-            message += self._body
-        elif body is not None and not self._chain.request_chunk:
-            data = client.take()
-            client.pending = data[body:]
-            message += data[:body]
-            if len(data) < body:
-                self._up = OneWayTunnel(
-                    self, self.client, self.server, nbytes=body - len(data), opening=message,
-                    watch=False, name=f"{self.name} up",
-                )  # fmt: skip
-        else:
-            self._sending = passage = self._passage_up()
-            message = to_server(request, self.sender) + passage.feed(client.take())
-            client.pending = passage.rest
-            if passage.fault is not None:
-                return self._failed(self._blame(passage.fault, "client"))
-            if not passage.over:
-                self._up = MessageTunnel(
-                    self, self.client, self.server, passage, opening=message,
-                    watch=False, name=f"{self.name} up",
-                )  # fmt: skip
-        server.attach(self.server)
-        if self._up is None:
-            self._consumed = True
-            self._message = message
+            server.attach(self.server)
             server.speak(message)
             self._allow(self.options.timeouts.first_byte)
-        else:
-            self._message = b""
-            self._up.start()
-            self.server.set_inactivity_timeout(self.options.timeouts.body)
-            self._allow(BODY_GRACE_S)
+            return self.ASKING
+        self._up = self._tunnel_up(passage, message)
+        server.attach(self.server)
+        self._up.start()
+        self.server.set_inactivity_timeout(self.options.timeouts.body)
+        self._body_s = self.engine.now
+        self._within(BODY_GRACE_S)
         return self.ASKING
 
-    def _passage_up(self) -> Passage:
-        request, steps = self.tx.request, self._chain.request_chunk
-        reader = body_reader(request.body, self._limits, 400)
-        if steps and request.body is not None:
-            request.body = None
+    def _passage_up(self) -> Passage | None:
+        """What the body goes through, unless it goes as it comes."""
+        steps = self._chain.request_chunk
+        if self._framing is not None and not steps:
+            return None
+        reader = body_reader(self._framing, self._limits, 400)
+        self._framing = None
         return Passage(reader, body_writer(None), self._bound(steps), self._most)
+
+    def _take_body(self, passage: Passage | None) -> Failure | None:
+        """Take what is here of the body; return what is wrong with it."""
+        client, length = self._client, self._framing
+        data = client.take()
+        if passage is None:
+            self._body, client.pending = data[:length], data[length:]
+            self._consumed = len(self._body) == length
+            return None
+        self._body = passage.feed(data)
+        client.pending = passage.rest
+        if passage.fault is not None:
+            return self._blame(passage.fault, "client")
+        self._consumed = passage.over
+        return None
+
+    def _tunnel_up(self, passage: Passage | None, message: bytes) -> OneWayTunnel:
+        assert self.server is not None
+        name = f"{self.name} up"
+        if passage is None:
+            assert self._framing is not None
+            return OneWayTunnel(
+                self, self.client, self.server, nbytes=self._framing - len(self._body),
+                opening=message, watch=False, name=name,
+            )  # fmt: skip
+        self._sending = passage
+        return MessageTunnel(
+            self, self.client, self.server, passage, opening=message, watch=False, name=name
+        )
 
     @ASKING.on(TunnelDone, to=(WAITING, CLOSED))
     def sent(self, done: TunnelDone) -> State | None:
@@ -315,7 +345,7 @@ class HttpProxy(Exchange):
         failure = self._uploaded(done)
         if failure is not None:
             return self._failed(failure)
-        self._allow(self.options.timeouts.first_byte)
+        self._within(self.options.timeouts.first_byte)
         return None
 
     def _uploaded(self, done: TunnelDone) -> Failure | None:
@@ -342,10 +372,12 @@ class HttpProxy(Exchange):
             return None
         if self._up is None:
             return self._fail(504, "server", "it did not answer in time", "http_response_timeout")
-        lasted_s = self.engine.now - self.tx.began_s
-        if self._up.flow.taken < self.options.body_rate * lasted_s:
-            return self._fail(408, "client", "its body comes too slowly", "http_request_error")
-        self._allow(BODY_GRACE_S)
+        flow = self._up.flow
+        if self._too_slow(flow.taken) and flow.taken <= flow.given:  # else the server is
+            return self._dawdles()
+        if self._left_s <= 0:
+            return self._fail(408, "client", "its body lasts too long", "http_request_error")
+        self._within(BODY_GRACE_S)
         return None
 
     # -- the answer comes ------------------------------------------------------------------------
@@ -359,6 +391,8 @@ class HttpProxy(Exchange):
         server, request = self._server, self.tx.request
         if vio is not server.reads:
             return None
+        if self.tx.reused and self._repeatable and server.untouched:
+            return self._lost("it spoke before it was asked", again=True)
         while True:
             data = server.take()
             try:
@@ -366,7 +400,7 @@ class HttpProxy(Exchange):
                 if end < 0:
                     server.pending = data
                     return None
-                response = parse_response(data[:end], self._limits, request.method)
+                response = self._heads.response(data[:end], request.method)
             except BadMessage as problem:
                 return self._garbled(problem, "server")
             server.pending = data[end:]
@@ -374,10 +408,10 @@ class HttpProxy(Exchange):
                 break
             if response.status == 101:
                 return self._switch(response)
-            self._message = b""
-            if request.version > 10:
+            self._repeatable = False
+            if request.version > 10 and not self._client.full:  # else nobody hears them
                 self._client.say(self._head(response, keep=True, body=0))
-        self._message = b""
+        self._repeatable = False
         self.tx.response = response
         steps = self._chain.response_head
         return self._run(steps, self._judged, self.REVIEWING) if steps else self._judged()
@@ -388,16 +422,18 @@ class HttpProxy(Exchange):
         if vio.vc is not self.server:
             return self._gone(vio) if vio.error is not None else None
         tx, error = self.tx, self.server.error
-        message, self._message = self._message, b""
-        lost = message and (
+        again = self._repeatable and (
             self._server.untouched
             or (tx.reused and tx.request.method in IDEMPOTENT and not self._server.pending)
         )
-        if lost and tx.attempts <= self.options.retries:
+        why = str(error) if error is not None else "it ended without an answer"
+        return self._lost(why, again)
+
+    def _lost(self, why: str, again: bool) -> State | None:
+        """The connection is of no use any more: try another one, if that can do no harm."""
+        if again and self.tx.attempts <= self.options.retries:
             self._drop_server()
             return self._seek()
-        why = str(error) if error is not None else "it ended without an answer"
-        self._blame_server(why)
         return self._fail(502, "server", why, "connection_terminated")
 
     def _judged(self) -> State | None:
@@ -405,13 +441,14 @@ class HttpProxy(Exchange):
         response = self.tx.response
         assert response is not None
         if not self._chain.response_body or response.bodiless:
-            return self._pass_on(response)
+            try:
+                return self._pass_on(response)
+            except ValueError as mistake:  # a filter has made of it what cannot be sent
+                return self._mistaken(mistake)
         self._gathering = Gathering(
             body_reader(response.body, self._limits, 502), self._chain.response_limit, 502
         )
-        self._allow_rest()
-        state = self._gather()
-        return self.GATHERING if state is None and self.state is not self.GATHERING else state
+        return self._gather()
 
     # -- its whole body, for a filter -----------------------------------------------------------
 
@@ -428,16 +465,29 @@ class HttpProxy(Exchange):
         except BadMessage as problem:
             return self._garbled(problem, "server")
         if whole is None:
-            return None
+            self._within(self.options.timeouts.body)
+            return None if self.state is self.GATHERING else self.GATHERING
         return self._run(self._chain.response_body, self._gathered, self.REVIEWING, whole)
 
     def _gathered(self) -> State | None:
         """The answer is the filters' no more: it goes as it is now, with its length."""
         response = self.tx.response
         assert response is not None
-        self._keep = self._may_keep
-        self._client.say(self._head(response, self._keep, len(self._body)) + self._body)
+        keep = self._may_keep
+        try:
+            head = self._head(response, keep, len(self._body))
+        except ValueError as mistake:
+            return self._mistaken(mistake)
+        self._keep = keep
+        self._client.say(head + self._body)
         return self._answered()
+
+    @GATHERING.on(DUE, to=(WAITING, CLOSED))
+    def stalled(self, _: object) -> State | None:
+        """The answer does not come."""
+        if self._early():
+            return None
+        return self._fail(504, "server", "its answer took too long", "http_response_timeout")
 
     # -- the answer goes -------------------------------------------------------------------------
 
@@ -479,7 +529,7 @@ class HttpProxy(Exchange):
             )  # fmt: skip
         self._down.start()
         self.client.set_inactivity_timeout(self.options.timeouts.body)
-        self._allow_rest()
+        self._within()
         return self.ANSWERING
 
     @ANSWERING.on(TunnelDone, to=(WAITING, CLOSED))
@@ -488,7 +538,9 @@ class HttpProxy(Exchange):
         if done.tunnel is self._up:
             failure = self._uploaded(done)
             self._keep = False  # the client was told so: the body had not gone when the answer came
-            return None if failure is None else self._abort(failure)
+            if failure is None or failure.party == "server":  # which may have said enough
+                return None
+            return self._abort(failure)
         down = self._down
         if down is None or done.tunnel is not down:
             return None
@@ -514,8 +566,7 @@ class HttpProxy(Exchange):
         assert server is not None
         assert upstream is not None
         upstream.succeeded(server)
-        sound = response.persistent and not side.waiting and not side.over
-        if sound and self._up is None and not self.closing:
+        if response.persistent and self._consumed and side.quiet and not self.closing:
             self.server = None
             upstream.give(server)
         else:
@@ -526,7 +577,7 @@ class HttpProxy(Exchange):
 
     def _switch(self, response: Response) -> State:
         """The server speaks another protocol from now on, if it was asked to."""
-        if self.tx.request.upgrade is None or self._up is not None:
+        if self.tx.request.upgrade is None or not self._consumed:
             return self._fail(502, "server", "it switched protocols unasked", "http_upgrade_failed")
         self.tx.response = response
         return self._lend(self._head(response, keep=True, body=0), self._server.take())
@@ -560,12 +611,20 @@ class HttpProxy(Exchange):
         """The client has gone; what a server does is told by its tunnel."""
         return self._gone(vio) if vio.vc is self.client else None
 
-    @ALIVE.on(DUE, to=(CLOSED,))
+    @ANSWERING.on(DUE, to=(CLOSED,))
     def outlived(self, _: object) -> State | None:
         """All of the request's time is up."""
         if self._early():
             return None
-        return self._abort(Failure(0, "proxy", "it lasted too long", "proxy_internal_response"))
+        return self._abort(Failure(0, "proxy", "it lasted too long", "http_response_timeout"))
+
+    @ALIVE.on(DUE, to=(CLOSED,))
+    def expired(self, _: object) -> State | None:
+        """The same, and nothing was answered."""
+        if self._early():
+            return None
+        self._keep = False  # what a filter waits for may still come
+        return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")
 
     @ALIVE.on(
         Event.READ_READY, Event.WRITE_READY, Event.EOS, Event.INACTIVITY_TIMEOUT,

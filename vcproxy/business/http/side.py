@@ -66,6 +66,11 @@ class Side:
         """Whether something has come that was not used."""
         return bool(self.pending or self._heard.avail)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is under way on it: all was used, all has gone, and more can be said."""
+        return not (self.pending or self._heard.avail or self._unsent.avail or self.reads.over)
+
     def take(self) -> bytes:
         """All that has come. What is not used goes back into `pending`."""
         heard = self._heard
@@ -105,10 +110,11 @@ class Side:
         if self._unsent.avail:
             self._unsent.read()
 
-    def leave(self) -> None:
-        """Close the connection, behind what was said."""
+    def leave(self, linger: bool) -> None:
+        """Close the connection, behind what was said. `linger`: the other end may still speak, and
+        must not miss the end of what it was told for that."""
         self._heard.close()
-        if self._unsent.avail:
+        if self._unsent.avail or linger:
             Farewell(self.vc, self._unsent).start()
         else:
             self._unsent.close()

@@ -1,0 +1,66 @@
+"""SIGTERM with HTTP requests under way: they are answered, and nobody waits for more."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import ExitStack
+from threading import Event
+
+import pytest
+
+from tests.e2e.conftest import Starter
+from tests.e2e.running import PATIENCE_S, all_of, eventually
+from tests.e2e.web import GET, Echo, Heard, origin, web
+
+COUNT = 100
+
+
+def body_of(answer: bytes) -> bytes:
+    """What follows the head, which must say that the connection ends."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close" in head
+    return body
+
+
+@pytest.mark.parametrize("net_threads", [1, 2])
+def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> None:
+    """Heads, bodies and pipelines of them; clients that ask nothing are told by an end."""
+    draining = Event()
+
+    class Late(Echo):
+        """Answers POST only when the proxy drains."""
+
+        def answer(self, heard: Heard) -> None:
+            """Do so."""
+            if heard.method == "POST":
+                draining.wait(PATIENCE_S)
+            super().answer(heard)
+
+    with origin(Late) as server, ExitStack() as stack:
+        running = proxy(f"[proxy]\nnet_threads = {net_threads}\n" + web(server.uri))
+        clients = [stack.enter_context(running.connect("in")) for _ in range(COUNT)]
+        for client in clients:
+            client.sendall(GET)
+        for client in clients:
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+        idle, busy = clients[: COUNT // 4], clients[COUNT // 4 :]
+        for client in busy:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nsome")
+        half = busy[::2]  # of these, all of the body has come
+        for client in half:
+            client.sendall(b"more" + GET)  # it is too late for another
+        eventually(lambda: len(server.heard) == COUNT + len(half), "the server has been asked")
+        running.signal(signal.SIGTERM)
+        running.wait_for(r"draining \d+ connections, 10s at most")
+        for client in idle:
+            assert all_of(client) == b""
+        draining.set()
+        for client in busy[1::2]:
+            client.sendall(b"more")
+        for client in busy:
+            assert body_of(all_of(client)) == b"somemore"
+        began = time.monotonic()
+        assert running.wait() == 0
+        assert time.monotonic() - began < 3

@@ -1,0 +1,281 @@
+"""HTTP clients and servers that fail: each costs its own request, and nobody else's."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import Counter
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Starter, Tools
+from tests.e2e.running import (
+    PATIENCE_S,
+    PIECE,
+    Running,
+    Server,
+    all_of,
+    eventually,
+    exactly,
+    refusing,
+    reset,
+)
+from tests.e2e.web import GET, Echo, Heard, origin, web
+
+LAST = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+def status(running: Running, request: bytes = LAST) -> int:
+    """What a client of its own is answered."""
+    with running.connect("in") as client:
+        client.sendall(request)
+        return int(all_of(client).split()[1])
+
+
+def head_of(sock: socket.socket) -> bytes:
+    """Receive a request that has no body."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        piece = sock.recv(1 << 16)
+        assert piece, f"it ended after {head!r}"
+        head += piece
+    return head
+
+
+# -- clients -------------------------------------------------------------------------------------
+
+
+def test_slow_heads_are_closed_at_the_limit_while_others_are_served(proxy: Starter) -> None:
+    count = 50
+    with origin() as server, ExitStack() as stack:
+        running = proxy(web(server.uri, options='timeouts = { head = "500ms" }'))
+        slow = [stack.enter_context(running.connect("in")) for _ in range(count)]
+        began = time.monotonic()
+        waiting, answers = set(slow), Counter[bytes]()
+        while waiting:
+            assert time.monotonic() - began < 5
+            assert status(running) == 200  # this paces the others, too
+            for client in waiting:
+                client.sendall(b"G")
+            for client in select.select(list(waiting), [], [], 0)[0]:
+                waiting.discard(client)
+                answers[client.recv(1 << 16)[:12]] += 1
+        assert time.monotonic() - began > 0.4
+    assert answers == {b"HTTP/1.1 408": count}
+
+
+def test_clients_that_break_off_leave_nothing_behind(proxy: Starter) -> None:
+    """Half of them in the middle of a request's body, the others in that of its answer."""
+    with Server() as server:
+        running = proxy(web(server.uri))
+        for number in range(40):
+            with running.connect("in") as client:
+                if number % 2:
+                    client.sendall(GET)
+                else:
+                    client.sendall(
+                        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n" + b"x" * 500
+                    )
+                with server.next() as accepted:
+                    if number % 2:
+                        head_of(accepted)
+                        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n")
+                        accepted.sendall(b"y" * 500)
+                        client.recv(100)
+                    else:
+                        while not accepted.recv(1 << 16).endswith(b"x"):
+                            pass
+                    reset(client)
+                    began = time.monotonic()
+                    with pytest.raises(ConnectionResetError):
+                        all_of(accepted)  # the next client gets a new connection
+                    assert time.monotonic() - began < 5
+        eventually(lambda: running.descriptors() == running.at_rest, "all is closed")
+
+
+def test_who_has_said_all_is_answered_all_the_same(proxy: Starter) -> None:
+    with origin() as server, ExitStack() as stack:
+        running = proxy(web(server.uri))
+        clients = [stack.enter_context(running.connect("in")) for _ in range(50)]
+        for client in clients:
+            client.sendall(GET)
+            client.shutdown(socket.SHUT_WR)
+        for client in clients:
+            assert all_of(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_silent_clients_are_closed_and_cost_nothing(proxy: Starter) -> None:
+    """Some never say anything, some nothing after an answer."""
+    with origin() as server, ExitStack() as stack:
+        running = proxy(web(server.uri, options='timeouts = { idle = "600ms" }'))
+        clients = [stack.enter_context(running.connect("in")) for _ in range(50)]
+        for client in clients[::2]:
+            client.sendall(GET)
+            client.recv(1 << 16)
+        spent = cpu_s(running)
+        for client in clients:
+            assert all_of(client) == b""
+        assert cpu_s(running) - spent < 0.3
+
+
+def cpu_s(running: Running) -> float:
+    """Seconds of a processor that it has used."""
+    fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# -- servers -------------------------------------------------------------------------------------
+
+
+def test_servers_that_cannot_be_had(proxy: Starter) -> None:
+    """One refuses, one does not take the connection, one takes it and is silent."""
+    with origin() as good, Server(backlog=0) as hole, Server() as silent, ExitStack() as stack:
+        for _ in range(2):  # its queue is full: more is dropped
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(hole.getsockname())
+        upstreams = {"refuses": refusing(), "hole": hole.uri, "silent": silent.uri}
+        options = 'timeouts = { first_byte = "400ms" }\n' + "".join(
+            f'[[listener.options.routes]]\npath = "/{name}"\nupstream = "{name}"\n'
+            for name in upstreams
+        )
+        running = proxy(
+            web(
+                good.uri,
+                listener='timeouts = { connect = "400ms" }',
+                options=options + "[[listener.options.routes]]\n",
+            )
+            + "".join(f'[upstream.{name}]\nservers = ["{uri}"]\n' for name, uri in upstreams.items())
+        )
+        stuck = [stack.enter_context(running.connect("in")) for _ in range(20)]
+        for number, client in enumerate(stuck):
+            client.sendall(LAST.replace(b" / ", b" /hole " if number % 2 else b" /silent "))
+        began = time.monotonic()
+        for _ in range(10):
+            assert status(running) == 200
+            assert status(running, LAST.replace(b" / ", b" /refuses ")) == 502
+        for client in stuck:
+            answer = all_of(client)
+            assert answer.startswith(b"HTTP/1.1 504 ")
+            assert b"\r\nProxy-Status: vcproxy; error=" in answer
+        assert 0.3 < time.monotonic() - began < 5
+
+
+FRAMED = {
+    "Content-Length": b"Content-Length: 1000\r\n\r\nsome of it",
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\na\r\nsome of it\r\n",
+    "until the end": b"\r\nsome of it",
+}
+
+
+@pytest.mark.parametrize("framing", FRAMED)
+def test_an_answer_that_is_cut_is_seen_to_be(
+    proxy: Starter, tools: Tools, tmp_path: Path, framing: str
+) -> None:
+    """Whatever ends it: curl says so, nobody is shown an end, and nobody asks again."""
+    with Server() as server:
+        running = proxy(web(server.uri))
+        for number in range(10):
+            ends = number % 2 == 0 and framing != "until the end"
+            with running.connect("in") as client:
+                client.sendall(GET)
+                with server.next() as accepted:
+                    head_of(accepted)
+                    accepted.sendall(b"HTTP/1.1 200 OK\r\n" + FRAMED[framing])
+                    said = b""
+                    while not said.endswith((b"some of it", b"some of it\r\n")):
+                        said += client.recv(1 << 16)
+                    if not ends:
+                        reset(accepted)
+                try:
+                    said += all_of(client)
+                except ConnectionResetError:
+                    pass
+            assert b"\r\n0\r\n" not in said
+        got, url = tmp_path / "got", f"http://127.0.0.1:{running.port('in')}/"
+        asking = tools.start("curl", "-sSN", "-o", str(got), url)
+        with server.next() as accepted:
+            head_of(accepted)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\n" + FRAMED[framing])
+            eventually(got.exists, "some of it has come")
+            reset(accepted)
+        assert asking.wait(PATIENCE_S) in (18, 56)  # a partial file, or a failed receive
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+class Forgetful(Echo):
+    """Answers once on each connection, and ends it when it is asked again."""
+
+    asked = False
+
+    def answer(self, heard: Heard) -> None:
+        """Do so."""
+        if self.asked:
+            self.close_connection = True
+        else:
+            self.asked = True
+            super().answer(heard)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_connection_that_has_gone_stale(proxy: Starter, method: str) -> None:
+    """Idempotent requests are sent anew, once; others never, as the server may have taken them."""
+    count = 200
+    with origin(Forgetful) as server:
+        running = proxy(web(server.uri))
+        client = HTTPConnection("127.0.0.1", running.port("in"), timeout=PATIENCE_S)
+        statuses = Counter[int]()
+        for number in range(count):
+            client.request(method, f"/{number}")
+            with client.getresponse() as answer:
+                answer.read()
+            statuses[answer.status] += 1
+        client.close()
+    seen = Counter(heard.target for heard in server.heard)
+    assert len(seen) == count
+    if method == "GET":
+        assert statuses == {200: count}
+        assert set(seen.values()) == {1, 2}
+    else:
+        assert set(statuses) == {200, 502}
+        assert set(seen.values()) == {1}
+
+
+def test_a_connection_that_ended_while_idle_is_not_used(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy(web(server.uri))
+        with running.connect("in") as client:
+            for _ in range(20):
+                client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+                with server.next() as accepted:
+                    head_of(accepted)
+                    accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    assert exactly(client, 20).startswith(b"HTTP/1.1 200 OK")
+                    while not client.recv(1 << 16).endswith(b"ok"):
+                        pass
+                eventually(
+                    lambda: running.descriptors() == running.at_rest + 1, "only the client is left"
+                )
+
+
+def test_an_answer_before_all_of_the_body_has_come(proxy: Starter) -> None:
+    """The server refuses, and reads no more: the client hears why."""
+    with Server() as server:
+        running = proxy(web(server.uri))
+        with running.connect("in") as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + PIECE)
+            with server.next() as accepted:
+                accepted.recv(1 << 16)
+                accepted.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+                said = b""
+                while not said.endswith(b"no"):
+                    said += client.recv(1 << 16)
+        assert said.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nConnection: close\r\n" in said

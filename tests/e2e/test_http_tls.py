@@ -1,0 +1,77 @@
+"""HTTP over TLS, on either side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter, Tools
+from tests.e2e.running import Server, all_of
+from tests.e2e.web import GET, nginx, web
+
+
+def terminating(certificates: Certificates) -> str:
+    """The key `tls` of a listener that shows it is localhost."""
+    certificate, key = certificates.issue("localhost")
+    return f'tls = {{ certificate = "{certificate}", key = "{key}", alpn = ["http/1.1"] }}'
+
+
+@pytest.mark.parametrize("sides", ["client's", "server's", "both"])
+def test_curl_and_nginx(
+    proxy: Starter, tools: Tools, certificates: Certificates, tmp_path: Path, sides: str
+) -> None:
+    certificate, key = certificates.issue("localhost")
+    serves = 'location / { return 200 "$scheme $http_x_forwarded_proto\n"; }'
+    shows = f"ssl; ssl_certificate {certificate}; ssl_certificate_key {key}"
+    server = nginx(tools, tmp_path, serves, "" if sides == "client's" else shows)
+    if sides != "client's":
+        server = server.replace("tcp://127.0.0.1", "tls://localhost")
+    running = proxy(
+        web(
+            server,
+            bind="tcp://127.0.0.1:0" if sides == "server's" else "tls://127.0.0.1:0",
+            listener="" if sides == "server's" else terminating(certificates),
+            upstream="" if sides == "client's" else f'tls = {{ ca = "{certificates.ca}" }}',
+        )
+    )
+    scheme = "http" if sides == "server's" else "https"
+    url = f"{scheme}://localhost:{running.port('in')}/"
+    said = tools.run("curl", "-4", "-sSv", "--cacert", str(certificates.ca), url, url).decode()
+    behind = "http" if sides == "client's" else "https"
+    assert said.count(f"{behind} {scheme}\n") == 2
+    assert "Re-using existing connection" in said
+    assert ("server accepted http/1.1" in said) == (scheme == "https")
+
+
+def test_plaintext_on_a_port_for_tls_reaches_no_server(
+    proxy: Starter, certificates: Certificates
+) -> None:
+    with Server() as server:
+        server.settimeout(0)
+        running = proxy(
+            web(server.uri, bind="tls://127.0.0.1:0", listener=terminating(certificates))
+        )
+        with running.connect("in") as client:
+            client.sendall(GET)
+            assert b"HTTP/1.1 200" not in all_of(client)
+        running.wait_for("the peer spoke plain HTTP, not TLS")
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_a_server_that_nobody_vouches_for_is_asked_nothing(
+    proxy: Starter,
+    tools: Tools,
+    certificates: Certificates,
+    strangers: Certificates,
+    tmp_path: Path,
+) -> None:
+    certificate, key = strangers.issue("localhost")
+    shows = f"ssl; ssl_certificate {certificate}; ssl_certificate_key {key}"
+    server = nginx(tools, tmp_path, "return 200;", shows).replace("tcp://127.0.0.1", "tls://localhost")
+    running = proxy(web(server, upstream=f'tls = {{ ca = "{certificates.ca}" }}'))
+    said = tools.run("curl", "-sSi", f"http://127.0.0.1:{running.port('in')}/").decode()
+    assert said.startswith("HTTP/1.1 502 ")
+    assert "Proxy-Status: vcproxy; error=" in said
+    assert "certificate" in said

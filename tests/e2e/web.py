@@ -1,0 +1,162 @@
+"""Web: what tests of the HTTP proxy share, its configurations and the servers behind it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+from tests.e2e.conftest import Tools
+from tests.e2e.running import forward, refusing
+
+GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+
+
+def web(
+    *servers: str,
+    bind: str = "tcp://127.0.0.1:0",
+    listener: str = "",
+    options: str = "",
+    upstream: str = "",
+) -> str:
+    """A configuration of http_proxy, listener "in"; more lines for each table."""
+    text = forward(
+        *servers,
+        bind=bind,
+        listener=f"{listener}\n[listener.options]\n{options}",
+        upstream=upstream,
+    )
+    return text.replace('plugin = "forward"', 'plugin = "http_proxy"')
+
+
+def way_out(*, forward: str = "127.0.0.1:*", connect: str = "127.0.0.1:*") -> str:
+    """A configuration of a forward proxy, listener "in", that allows one place for each way."""
+    return f"""
+[[listener]]
+name = "in"
+bind = "tcp://127.0.0.1:0"
+plugin = "http_proxy"
+options = {{ forward = {{ allow = ["{forward}"] }}, connect = {{ allow = ["{connect}"] }} }}
+"""
+
+
+class Heard(NamedTuple):
+    """A request, as it has reached a server."""
+
+    method: str
+    target: str
+    fields: dict[str, str]
+    body: bytes
+
+
+class Origin(ThreadingHTTPServer):
+    """Python's own server. It answers with the body that it was sent, framed as that was."""
+
+    request_queue_size = 128
+
+    def __init__(self, handler: type[Echo]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.heard: list[Heard] = []
+        self.connections: list[socket.socket] = []
+
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+        return f"tcp://127.0.0.1:{self.server_port}"
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Remember who has come."""
+        sock, address = super().get_request()
+        self.connections.append(sock)
+        return sock, address
+
+    def close(self) -> None:
+        """End all connections, then itself."""
+        self.shutdown()
+        for sock in self.connections:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+
+
+class Echo(BaseHTTPRequestHandler):
+    """One connection of an Origin."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one segment: no small piece waits for the acknowledgement of one
+    server: Origin
+
+    def do_GET(self) -> None:
+        """Take any request, and answer it."""
+        chunked = "Transfer-Encoding" in self.headers
+        size = int(self.headers.get("Content-Length", 0))
+        body = self._chunks() if chunked else self.rfile.read(size)
+        heard = Heard(self.command, self.path, dict(self.headers), body)
+        self.server.heard.append(heard)
+        self.answer(heard)
+
+    def answer(self, heard: Heard) -> None:
+        """Send the body back."""
+        self.send_response(200)
+        if "Transfer-Encoding" in heard.fields:
+            self.send_header("Transfer-Encoding", "chunked")
+            chunk = b"%x\r\n%b\r\n" % (len(heard.body), heard.body) if heard.body else b""
+            body = chunk + b"0\r\n\r\n"
+        else:
+            self.send_header("Content-Length", str(len(heard.body)))
+            body = heard.body
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def handle_expect_100(self) -> bool:
+        """Ask for the body."""
+        self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.wfile.flush()
+        return True
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def origin(handler: type[Echo] = Echo) -> Iterator[Origin]:
+    """An Origin, until it is left."""
+    server = Origin(handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def nginx(tools: Tools, directory: Path, serves: str, listen: str = "") -> str:
+    """Start nginx with the lines of its one server; return its URI. `listen`: more of that line."""
+    uri = refusing()
+    (directory / "nginx.conf").write_text(f"""
+        daemon off; master_process off; pid {directory}/nginx.pid;
+        error_log {directory}/nginx.log;
+        events {{}}
+        http {{
+            access_log off; client_max_body_size 0;
+            client_body_temp_path {directory}/body; proxy_temp_path {directory}/1;
+            fastcgi_temp_path {directory}/2; uwsgi_temp_path {directory}/3;
+            scgi_temp_path {directory}/4;
+            server {{ listen {uri.removeprefix("tcp://")} {listen}; {serves} }}
+        }}
+    """)
+    tools.serve(uri, "nginx", "-c", str(directory / "nginx.conf"), "-p", str(directory))
+    return uri

@@ -1,0 +1,50 @@
+"""Library: what vcproxy.http alone makes of the bytes of a client, in whatever pieces they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from vcproxy.http.body import body_reader
+from vcproxy.http.limits import Limits
+from vcproxy.http.parsing import head_end, parse_request
+from vcproxy.http.problem import BadMessage
+
+Verdict: TypeAlias = tuple[list[tuple[str, str, bytes]], int]
+"""Method, target as the server is asked, and body of each whole request; the status that refuses
+what is behind them, 0 where nothing does."""
+
+
+def verdict(pieces: Iterable[bytes]) -> Verdict:
+    """Read them one after the other, as a connection does."""
+    limits = Limits()
+    requests: list[tuple[str, str, bytes]] = []
+    data = b""
+    seen = 0
+    request = reader = None
+    body = b""
+    try:
+        for piece in pieces:
+            data += piece
+            while data:
+                if request is None or reader is None:
+                    end = head_end(data, limits, seen=seen)
+                    if end < 0:
+                        seen = len(data)
+                        break
+                    request = parse_request(data[:end], limits)
+                    reader = body_reader(request.body, limits)
+                    data, seen, body = data[end:], 0, b""
+                if not reader.over:
+                    body += reader.feed(data)
+                    data = b""
+                if not reader.over:
+                    break
+                data += reader.rest
+                requests.append((request.method, request.path, body))
+                if not request.persistent:
+                    return requests, 0
+                request = reader = None
+    except BadMessage as problem:
+        return requests, problem.status
+    return requests, 0

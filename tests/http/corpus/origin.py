@@ -1,0 +1,130 @@
+"""Origin: the server behind the proxy under test. It keeps all it is told, says what a case wants
+said, and answers everything else with the first line of what it heard; it carries no bytes itself.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+from typing import Protocol
+
+from tests.http.corpus.case import AnswerCase, Case
+from tests.http.corpus.wire import Message, requests
+
+CANARY = "/canary/"
+"""Where the targets of canaries begin."""
+
+
+class Line(Protocol):
+    """A connection, from the origin's end."""
+
+    def send(self, data: bytes) -> None:
+        """Send."""
+
+    def close(self) -> None:
+        """End it in order."""
+
+    def reset(self) -> None:
+        """Break it."""
+
+
+class Origin:
+    """What it has heard since a case began, on all connections."""
+
+    def __init__(self) -> None:
+        self.case: Case | None = None
+        self.heard: list[tuple[int, Message]] = []
+        """Each whole request, behind the number of its connection."""
+        self.faults: list[str] = []
+        """What was no request: the proxy has passed on what a strict server refuses."""
+        self.served: set[int] = set()
+        """The numbers of the connections that the case was answered on."""
+        self._numbers = count(1)
+        self._spoke: Line | None = None
+
+    def begin(self, case: Case) -> None:
+        """Forget the case before."""
+        self.case, self._spoke = case, None
+        self.heard, self.faults, self.served = [], [], set()
+
+    def connection(self, line: Line) -> Connection:
+        """The proxy has connected."""
+        return Connection(self, line, next(self._numbers))
+
+    def speak(self, line: Line, case: AnswerCase) -> None:
+        """Say what the case has the origin say."""
+        self._spoke = line
+        line.send(case.raw)
+        if case.then == "end":
+            line.close()
+        elif case.then == "reset":
+            line.reset()
+
+    def hang_up(self) -> None:
+        """End the connection where the case was answered: the proxy waits for more there."""
+        if self._spoke is not None:
+            self._spoke.close()
+
+    def speak_late(self, data: bytes) -> None:
+        """Say something more where the case was answered."""
+        if self._spoke is not None:
+            self._spoke.send(data)
+
+
+class Connection:
+    """One of the origin's connections: `feed` it what comes."""
+
+    def __init__(self, origin: Origin, line: Line, number: int) -> None:
+        self._origin = origin
+        self._line = line
+        self._number = number
+        self._unread = b""
+        self._continued = self._done = False
+        self._early = False  # answered, and its end is still to come
+
+    def feed(self, data: bytes) -> None:
+        """Hear, and answer what is complete."""
+        if self._done:
+            return
+        self._unread += data
+        case = self._origin.case
+        if isinstance(case, AnswerCase) and case.early and self._head_of_case():
+            self._early = True
+            self._origin.served.add(self._number)
+            self._origin.speak(self._line, case)
+        heard = requests(self._unread)
+        for message in heard.messages:
+            if not message.complete:
+                self._expected(message)
+                return
+            if not self._early:
+                self._answer(message)
+            self._continued = self._early = False
+        self._unread = heard.rest
+        if heard.fault:
+            self._done = True
+            self._origin.faults.append(heard.fault)
+            self._line.send(b"HTTP/1.1 400 Strict\r\nContent-Length: 0\r\n\r\n")
+            self._line.close()
+
+    def _head_of_case(self) -> bool:
+        head, end, _ = self._unread.partition(b"\r\n\r\n")
+        return bool(end) and not self._early and CANARY.encode() not in head
+
+    def _expected(self, message: Message) -> None:
+        done = self._continued or isinstance(self._origin.case, AnswerCase)
+        if message.values("Expect") and not done:
+            self._continued = True
+            self._line.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _answer(self, message: Message) -> None:
+        origin = self._origin
+        origin.heard.append((self._number, message))
+        if not message.target.startswith(CANARY):
+            origin.served.add(self._number)
+            if isinstance(origin.case, AnswerCase):
+                origin.speak(self._line, origin.case)
+                return
+        said = re.sub(r" HTTP/1\.[01]$", "", message.start).encode()
+        body = b"" if message.method == "HEAD" else said
+        self._line.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), body))

@@ -1,0 +1,188 @@
+"""Play: try one case on a proxy, whatever carries the bytes, and keep what could be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tests.http.corpus.case import Accepted, AnswerCase, Case, RequestCase, sent
+from tests.http.corpus.origin import CANARY, Origin
+from tests.http.corpus.wire import Heard, Message, answers
+
+
+class Client(Protocol):
+    """A connection to the proxy."""
+
+    @property
+    def received(self) -> bytes:
+        """All that came."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no more will come."""
+
+    def send(self, data: bytes) -> None:
+        """Send; in vain where the proxy has closed it."""
+
+    def end(self) -> None:
+        """Say that no more will come."""
+
+    def close(self) -> None:
+        """Leave."""
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Let things go on until it is so, or `over`, or hopeless."""
+
+
+class World(Protocol):
+    """A proxy, clients of it, and the origin behind it."""
+
+    @property
+    def origin(self) -> Origin:
+        """The origin."""
+
+    def client(self) -> Client:
+        """A new connection to the proxy."""
+
+    def pause(self) -> None:
+        """Let what was sent arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of a case."""
+
+    answers: tuple[Message, ...]
+    """All that the client got before the canary's answer, interim ones too."""
+    fault: str
+    """Why the client cannot read them."""
+    hung: bool
+    """Whether nothing happened any more before there was an answer; an origin hangs up then."""
+    ended: bool
+    """Whether the proxy closed the client's connection, or broke it, with no answer to the canary
+    that was sent behind."""
+    own: bool
+    """Whether the canary that was sent behind got its own answer."""
+    fresh: str
+    """What a canary on a new connection got; empty: its own answer."""
+    heard: tuple[Message, ...]
+    """The origin's requests, without canaries."""
+    faults: tuple[str, ...]
+    """See Origin."""
+    reused: bool
+    """Whether a canary came to the origin on a connection of the case."""
+    strange: tuple[str, ...]
+    """Canaries that came to the origin though nobody should have passed them, or came twice."""
+
+    @property
+    def finals(self) -> list[Message]:
+        """The answers that are not interim."""
+        return [answer for answer in self.answers if not answer.interim]
+
+
+def play(case: Case, world: World, number: int, cuts: Iterable[int] = ()) -> Seen:
+    """Send the case, cut into pieces there, then a canary behind it and another on its own.
+
+    The number makes the canaries this case's.
+    """
+    world.origin.begin(case)
+    raw = sent(case)
+    methods = _methods(case, raw)
+    client = world.client()
+
+    def heard() -> Heard:
+        return answers(client.received, methods, client.over)
+
+    def answered() -> bool:
+        found = heard()
+        return bool(found.fault) or any(
+            answer.complete and not answer.interim for answer in found.messages
+        )
+
+    at = 0
+    for cut in cuts:
+        client.send(raw[at:cut])
+        world.pause()
+        at = cut
+    client.send(raw[at:])
+    if isinstance(case, RequestCase) and case.end:
+        client.end()
+    client.wait(answered)
+    hung = not (answered() or client.over)
+    if hung and isinstance(case, AnswerCase):
+        world.origin.hang_up()
+        client.wait(answered)
+    world.pause()
+    if isinstance(case, AnswerCase) and case.late:
+        world.origin.speak_late(case.late)
+        world.pause()
+    behind = f"{CANARY}{number}-behind"
+
+    def own() -> bool:
+        return any(_own(answer, behind) for answer in heard().messages)
+
+    if not client.over and answered() and not heard().fault:
+        client.send(_canary(behind))
+        client.wait(own)
+    found = heard()
+    got_own = own()
+    ended = client.over
+    client.close()
+
+    alone = f"{CANARY}{number}-alone"
+    fresh = world.client()
+    fresh.send(_canary(alone))
+    fresh.wait(lambda: bool(answers(fresh.received, (), fresh.over).messages))
+    first = answers(fresh.received, (), fresh.over).messages[:1]
+    told = "nothing" if not first else "" if _own(first[0], alone) else first[0].start
+    fresh.close()
+    return _seen(world.origin, found, hung, ended, behind, got_own, told)
+
+
+def _seen(
+    origin: Origin,
+    found: Heard,
+    hung: bool,
+    ended: bool,
+    behind: str,
+    own: bool,
+    fresh: str,
+) -> Seen:
+    heard = list(origin.heard)
+    canaries = [message.target for _, message in heard if message.target.startswith(CANARY)]
+    messages = [message for message in found.messages if not _own(message, behind)]
+    return Seen(
+        answers=tuple(messages),
+        fault=found.fault,
+        hung=hung,
+        ended=ended and not own,
+        own=own,
+        fresh=fresh,
+        heard=tuple(message for _, message in heard if not message.target.startswith(CANARY)),
+        faults=tuple(origin.faults),
+        reused=any(
+            number in origin.served
+            for number, message in heard
+            if message.target.startswith(CANARY)
+        ),
+        strange=tuple(
+            target
+            for target in dict.fromkeys(canaries)
+            if canaries.count(target) > 1 or (target == behind and not own)
+        ),
+    )
+
+
+def _methods(case: Case, raw: bytes) -> list[str]:
+    if isinstance(case.expect, Accepted):
+        return [request.method for request in case.expect.requests]
+    return ["HEAD"] if raw.startswith(b"HEAD ") else []
+
+
+def _canary(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode()
+
+
+def _own(answer: Message, target: str) -> bool:
+    return answer.status == 200 and answer.body == f"GET {target}".encode()

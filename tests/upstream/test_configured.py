@@ -1,0 +1,136 @@
+"""Upstreams of a whole configuration: who shares them, what a reload keeps, and replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vcproxy.business.program import Signal
+from vcproxy.config.loader import load
+from vcproxy.drivers.sim import Faults, Peer
+from vcproxy.engine.address import Address
+from vcproxy.replay import replay
+from vcproxy.testing.configured import ConfiguredProxy
+from vcproxy.upstream.upstream import Upstream
+
+LISTENERS = """\
+[[listener]]
+name = "one"
+bind = "tcp://127.0.0.1:0"
+plugin = "forward"
+upstream = "app"
+
+[[listener]]
+name = "two"
+bind = "tcp://127.0.0.1:0"
+plugin = "forward"
+upstream = "app"
+
+"""
+A, B = Address("tcp", "10.0.0.1", 80), Address("tcp", "10.0.0.2", 80)
+TWO = f'[upstream.app]\nservers = ["{A}", "{B}"]\n'
+CHECKED = TWO + 'check = { interval = "1s", fall = 1 }\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "proxy.toml"
+
+
+def upstream(proxy: ConfiguredProxy) -> Upstream:
+    return proxy.listeners._upstreams["app"][1][proxy.engine]
+
+
+def said(file: Path, text: str) -> Path:
+    file.write_text(LISTENERS + text)
+    return file
+
+
+def test_all_listeners_share_an_upstream(file: Path) -> None:
+    with ConfiguredProxy(load(said(file, TWO))) as proxy:
+        servers = proxy.sim.server(A), proxy.sim.server(B)
+        for name in ("one", "two", "two", "one"):
+            proxy.client(name)
+            proxy.sim.elapse(0.1)
+        assert [len(server.peers) for server in servers] == [2, 2]
+        assert [server.connections for server in upstream(proxy).servers] == [2, 2]
+
+
+def test_a_reload_keeps_an_upstream_that_is_the_same(file: Path) -> None:
+    with ConfiguredProxy(load(said(file, CHECKED))) as proxy:
+        proxy.sim.server(A)
+        proxy.sim.elapse(0.5)
+        kept = upstream(proxy)
+        assert [server.up for server in kept.servers] == [True, False]
+        proxy.listeners.apply(load(said(file, "\n" + CHECKED)))
+        assert upstream(proxy) is kept
+        proxy.sim.elapse(5.0)
+        assert [server.up for server in kept.servers] == [True, False]
+
+
+def test_a_reload_replaces_one_that_is_another(file: Path) -> None:
+    with ConfiguredProxy(load(said(file, CHECKED))) as proxy:
+        server = proxy.sim.server(A)
+        proxy.sim.elapse(0.5)
+        client = proxy.client("one")
+        proxy.sim.elapse(0.1)
+        before = upstream(proxy)
+        proxy.listeners.apply(load(said(file, TWO)))
+        assert upstream(proxy) is not before
+        checks = len(server.peers)
+        proxy.sim.elapse(5.0)
+        assert len(server.peers) == checks, "it is not checked any more"
+        client.send(b"still here")
+        proxy.sim.elapse(0.1)
+        assert b"still here" in [bytes(peer.received) for peer in server.peers]
+
+
+def test_a_proxy_that_is_to_end_checks_nobody(file: Path) -> None:
+    with ConfiguredProxy(load(said(file, CHECKED))) as proxy:
+        proxy.sim.server(A)
+        proxy.sim.elapse(0.5)
+        proxy.listeners.signalled(Signal(15))
+        proxy.sim.elapse(0.5)
+        assert not proxy.engine.vcs
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_with_all_of_it_replays(file: Path, tmp_path: Path, seed: int) -> None:
+    text = """\
+[upstream.app]
+servers = ["tcp://app.example:80", { address = "tcp://10.0.0.9:80", weight = 2 }]
+balance = "random_of_two"
+max_connections = 1
+queue = { size = 2, timeout = "2s" }
+check = { kind = "http", interval = "700ms", timeout = "300ms", fall = 1, rise = 1 }
+eject = { failures = 2, time = "3s" }
+slow_start = "4s"
+resolve = "1s"
+"""
+    log = tmp_path / "run.log"
+    configuration = load(said(file, text))
+    faults = Faults(latency=(0.0, 0.2), refuse=0.1)
+    with ConfiguredProxy(configuration, seed=seed, faults=faults, record=log) as proxy:
+        sim = proxy.sim
+        names = sim.network.names
+        names["app.example"] = ["10.0.0.1", "10.0.0.2"]
+        for address in (A, B):
+            sim.server(address, well)
+        clients = []
+        for number in range(30):
+            clients += [proxy.client("one"), proxy.client("two")]
+            sim.elapse(0.3)
+            if number % 4 == 3:
+                clients.pop(0).close()
+            if number == 12:
+                names["app.example"] = ["10.0.0.2", "10.0.0.3"]
+        logged = [text for _, _, text in sim.log]
+        for what in ("is at 10.0.0.1, 10.0.0.2", "is down", "is up", "no server has"):
+            assert any(what in line for line in logged), f"this run shows nothing of: {what}"
+    assert "all as recorded" in replay(log)
+
+
+def well(peer: Peer) -> None:
+    """Answer checks."""
+    peer.on_data = lambda _: peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
