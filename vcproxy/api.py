@@ -56,6 +56,7 @@ from vcproxy.http.fields import Fields
 from vcproxy.http.messages import Request, Response
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State
+from vcproxy.upstream.attempts import Place
 from vcproxy.upstream.server import Server
 
 TIMEOUT = Event.TIMEOUT
@@ -93,6 +94,7 @@ __all__ = [
     "OneWayMultiTunnel",
     "OneWayTunnel",
     "Part",
+    "Place",
     "Program",
     "Reason",
     "Reject",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cookbook.kitchen import COOKBOOK, RECIPES, docstring, length, plugin
-from vcproxy.business.http.phases import Filter
+from tests.cookbook.kitchen import COOKBOOK, HTTP, OTHERS, RECIPES, docstring, length
 from vcproxy.business.program import Program
 from vcproxy.config.loader import load
+from vcproxy.config.plugin import Plugins
 from vcproxy.machine.machine import Machine
 from vcproxy.testing.machines import check_machine, known_keys
 
@@ -20,8 +20,6 @@ INDEX = dict(
     re.findall(r"\| \[(\w+\.py)\]\(\1\) \| (\d+) \|", (COOKBOOK / "README.md").read_text())
 )
 SHOP = '[upstream.shop]\nservers = ["tcp://127.0.0.1:8080"]\n'
-MACHINES = [file for file in RECIPES if not file.stem.startswith("http_")]
-FILTERS = [file for file in RECIPES if file not in MACHINES]
 
 
 def test_every_recipe_is_in_the_index_with_its_length() -> None:
@@ -45,19 +43,16 @@ def test_its_docstring_configures_it(file: Path, tmp_path: Path) -> None:
     load(tmp_path / "proxy.toml")
 
 
-@pytest.mark.parametrize("file", MACHINES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)
 def test_its_machines_are_sound(file: Path) -> None:
-    found = plugin(file)
-    machines = found.machines if issubclass(found, Program) else (found,)
+    plugin = Plugins().find(str(file))
+    machines = plugin.machines if issubclass(plugin, Program) else (plugin,)
     for machine in machines:
         assert issubclass(machine, Machine)
         holes = check_machine(machine)
         assert len(holes) < len(machine.states) * len(known_keys(machine))
 
 
-@pytest.mark.parametrize("file", FILTERS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", HTTP, ids=lambda file: file.stem)
 def test_filters_are_short(file: Path) -> None:
-    found = plugin(file)
-    assert issubclass(found, Filter)
-    assert found.own_phases()
     assert 10 <= length(file) <= 40

@@ -6,24 +6,14 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cookbook.kitchen import COOKBOOK, plugin
-from vcproxy.config.options import read_options
+from tests.cookbook.kitchen import http_recipe
 from vcproxy.drivers.sim import Faults
 from vcproxy.http.messages import Request, Response
-from vcproxy.testing.http import SimulatedHttp
 
 GET = Request("GET", "/", host="shop.example")
-
-
-def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedHttp:
-    """A recipe between one who asks and origins, with these options."""
-    cls = plugin(COOKBOOK / f"{name}.py")
-    options, _ = read_options(cls, table or {}, COOKBOOK)
-    return SimulatedHttp(cls(options), **keywords)
 
 
 def post(path: str, content: bytes) -> Request:
@@ -35,7 +25,7 @@ def test_headers_are_set_and_removed() -> None:
         return Response(200, {"Server": "old/1.0", "ETag": "7"})
 
     table = {"request": {"X-From": "proxy"}, "response": {"Server": "", "X-Powered-By": ""}}
-    with recipe("http_headers", table, answer=answer) as proxy:
+    with http_recipe("http_headers", table, answer=answer) as proxy:
         told = proxy.ask(Request("GET", "/", {"X-From": "client"}, host="shop.example"))
         assert proxy.asked()[0].fields.get_all("X-From") == ["proxy"]
         assert "Server" not in told.fields
@@ -58,7 +48,7 @@ def tokens(tmp_path: Path) -> str:
     [("Bearer sesame", 200, "ann"), ("bearer open", 401, ""), ("Basic sesame", 401, "")],
 )
 def test_auth_tells_the_server_who_asks(tokens: str, said: str, status: int, owner: str) -> None:
-    with recipe("http_auth", {"database": tokens}) as proxy:
+    with http_recipe("http_auth", {"database": tokens}) as proxy:
         fields = {"Authorization": said, "X-User": "root"}
         assert proxy.ask(Request("GET", "/", fields, host="shop.example")).status == status
         assert [each.fields["X-User"] for each in proxy.asked()] == [owner][: bool(owner)]
@@ -67,14 +57,16 @@ def test_auth_tells_the_server_who_asks(tokens: str, said: str, status: int, own
 @pytest.mark.parametrize("trouble", ["late", "broken"])
 def test_auth_fails_closed(tokens: str, trouble: str) -> None:
     database, seconds = (tokens, 3.0) if trouble == "late" else ("nowhere.sqlite", 0.0)
-    with recipe("http_auth", {"database": database}, faults=Faults(call_s=(seconds,) * 2)) as proxy:
+    with http_recipe(
+        "http_auth", {"database": database}, faults=Faults(call_s=(seconds,) * 2)
+    ) as proxy:
         request = Request("GET", "/", {"Authorization": "Bearer sesame"}, host="shop.example")
         assert proxy.ask(request).status == 500
         assert not proxy.connections()
 
 
 def test_json_is_checked_before_the_server_gets_it() -> None:
-    with recipe("http_json") as proxy:
+    with http_recipe("http_json") as proxy:
         wrong = [post("/", b"hello"), post("/", b'{"id": "a", "amount": 0}')]
         told = proxy.ask_all(*wrong)
         assert [(each.status, each.content) for each in told] == [
@@ -91,7 +83,9 @@ def test_json_is_checked_before_the_server_gets_it() -> None:
 @pytest.mark.parametrize(("percent", "upstream"), [(0, "server"), (100, "new")])
 def test_canary_takes_the_upstream_that_is_named(percent: float, upstream: str) -> None:
     new = {"new": lambda request: Response(200)}
-    with recipe("http_canary", {"upstream": "new", "percent": percent}, upstreams=new) as proxy:
+    with http_recipe(
+        "http_canary", {"upstream": "new", "percent": percent}, upstreams=new
+    ) as proxy:
         proxy.ask_all(GET, GET)
         assert len(proxy.asked(upstream)) == 2
 
@@ -99,7 +93,7 @@ def test_canary_takes_the_upstream_that_is_named(percent: float, upstream: str) 
 def test_canary_gives_a_share_of_the_clients_and_always_the_same() -> None:
     def share() -> list[str]:
         new = {"new": lambda request: Response(200)}
-        with recipe("http_canary", {"upstream": "new", "percent": 25}, upstreams=new) as proxy:
+        with http_recipe("http_canary", {"upstream": "new", "percent": 25}, upstreams=new) as proxy:
             for host in range(200):
                 proxy.ask(GET, here=f"192.0.2.{host}")
             return [each.fields["X-Forwarded-For"] for each in proxy.asked("new")]
@@ -115,7 +109,7 @@ def test_batch_asks_for_each_and_merges() -> None:
             return Response(404)
         return Response(200, {}, json.dumps({"id": int(item)}).encode())
 
-    with recipe("http_batch", answer=answer) as proxy:
+    with http_recipe("http_batch", answer=answer) as proxy:
         told = proxy.ask(post("/items/batch", b"[7, 13, 8]"))
         assert json.loads(told.content) == [{"id": 7}, None, {"id": 8}]
         assert sorted(each.path for each in proxy.asked()) == ["/items/13", "/items/7", "/items/8"]
@@ -124,23 +118,23 @@ def test_batch_asks_for_each_and_merges() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[true]", b'["../admin"]', b"[1,]", b"%d" % 7])
 def test_batch_refuses_what_is_no_list_of_numbers(body: bytes) -> None:
-    with recipe("http_batch") as proxy:
+    with http_recipe("http_batch") as proxy:
         assert proxy.ask(post("/items/batch", body)).status == 400
         assert not proxy.connections()
 
 
 def test_batch_fails_closed_where_an_item_is_no_json() -> None:
-    with recipe("http_batch") as proxy, pytest.raises(ValueError, match="Expecting value"):
+    with http_recipe("http_batch") as proxy, pytest.raises(ValueError, match="Expecting value"):
         proxy.ask(post("/items/batch", b"[1]"))
 
 
 def test_batch_without_a_server() -> None:
-    with recipe("http_batch", refusing=["server"]) as proxy:
+    with http_recipe("http_batch", refusing=["server"]) as proxy:
         assert proxy.ask(post("/items/batch", b"[1, 2]")).content == b"[null, null]"
 
 
 def test_maintenance_serves_those_who_work_on_it() -> None:
-    with recipe("http_maintenance", {"bypass": ["192.0.2.0/24"]}) as proxy:
+    with http_recipe("http_maintenance", {"bypass": ["192.0.2.0/24"]}) as proxy:
         told = proxy.ask(GET, here="198.51.100.1")
         assert (told.status, told.fields["Retry-After"]) == (503, "600")
         assert not proxy.connections()
@@ -149,7 +143,7 @@ def test_maintenance_serves_those_who_work_on_it() -> None:
 
 def test_mirror_gets_copies_of_what_is_only_read() -> None:
     silent = {"next": lambda request: None}
-    with recipe("http_mirror", {"upstream": "next"}, upstreams=silent) as proxy:
+    with http_recipe("http_mirror", {"upstream": "next"}, upstreams=silent) as proxy:
         requests = [GET, post("/", b"order"), Request("HEAD", "/x", host="shop.example")]
         assert [each.status for each in proxy.ask_all(*requests)] == [200] * 3
         proxy.run()
