@@ -74,7 +74,8 @@ class Phases:
     __slots__ = ()
 
     body_limit: ClassVar[str] = "1MiB"
-    """What `request_body` and `response_body` take at most: more is 413, and 502."""
+    """What `request_body` and `response_body` take at most: more is 413, and 502. Of several
+    filters, the strictest counts."""
 
     @classmethod
     def own_phases(cls) -> list[str]:
@@ -131,9 +132,11 @@ class Filter(Phases):
 
 Step = Callable[..., Any]
 
-
-BACK = frozenset({"response_head", "response_body", "response_chunk", "done", "error"})
+BACK = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
 """The phases of the way back, on which the filter next to the server comes first."""
+
+CHUNKS = {"request_body": "request_chunk", "response_body": "response_chunk"}
+"""Where somebody wants the whole body, those who want chunks get it as one, in their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +162,23 @@ class Chain:
     @classmethod
     def of(cls, filters: Sequence[Phases]) -> Chain:
         """Return the chain of some filters."""
-
         own = [(each, each.own_phases()) for each in filters]
 
-        def stepping_in(phase: str) -> list[Phases]:
+        def wanting(phase: str) -> list[Phases]:
             return [each for each, phases in own if phase in phases]
 
         def steps(phase: str) -> tuple[Step, ...]:
-            order = stepping_in(phase)
-            if phase in BACK:
-                order.reverse()
-            return tuple(getattr(each, phase) for each in order)
+            found: list[Step] = []
+            wanted = bool(wanting(phase))
+            for each, phases in reversed(own) if phase in BACK else own:
+                if phase in phases:
+                    found.append(getattr(each, phase))
+                if wanted and CHUNKS.get(phase) in phases:
+                    found.append(_as_one(getattr(each, CHUNKS[phase])))
+            return tuple(found)
 
         def limit(phase: str) -> int:
-            return min((in_bytes(each.body_limit) for each in stepping_in(phase)), default=0)
+            return min((in_bytes(each.body_limit) for each in wanting(phase)), default=0)
 
         return cls(
             **{name: steps(name) for name in cls.phases()},
@@ -184,3 +190,12 @@ class Chain:
     def phases(cls) -> list[str]:
         """The names of all phases, in their order."""
         return [each.name for each in fields(cls) if hasattr(Phases, each.name)]
+
+
+def _as_one(step: Step) -> Step:
+    """A phase of chunks, for whole bodies."""
+
+    def whole(tx: Transaction, body: bytes) -> bytes:
+        return b"".join((step(tx, body), step(tx, b""))) if body else body
+
+    return whole
