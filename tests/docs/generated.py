@@ -1,7 +1,7 @@
 """Write from the code what pages show of it: `python -m tests.docs.generated`.
 
-That is most of docs/reference, and on any page the pictures of machines: a block of Mermaid below
-the command that draws it, as `<!-- vcproxy diagram forward -->`.
+That is most of docs/reference; on any page the pictures of machines: a block of Mermaid below the
+command that draws it, as `<!-- vcproxy diagram forward -->`; and the phases of a request.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tomli_w
 from pydantic import TypeAdapter
 
 from vcproxy import cli
+from vcproxy.business.http.phases import Chain, Phases
 from vcproxy.config.options import OptionsError, read_options
 from vcproxy.config.plugin import Plugins, options_type
 from vcproxy.config.reference import docstrings
@@ -29,9 +30,14 @@ from vcproxy.engine import event
 
 ROOT = Path(__file__).parents[2]
 
+LIFE = ROOT / "docs/design/http.md"
+"""The life of a request."""
+
 _PICTURE = re.compile(
     r"(?P<before><!-- (?P<command>vcproxy diagram .*) -->\n\n```mermaid\n)[^`]*```"
 )
+
+_PHASES = re.compile(r"(<!-- phases -->\n\n\| .*\n\|---.*\n)(?:\|.*\n)*")
 
 COMMAND_LINE = """\
 # Command line
@@ -239,11 +245,24 @@ def _drawn(picture: re.Match[str]) -> str:
     return f"{picture['before']}{output.getvalue()}```"
 
 
+def with_phases(page: Path) -> str:
+    """A page with the table of phases written anew: each with what it returns and what it is."""
+    rows = []
+    for name in Chain.phases():
+        phase = getattr(Phases, name)
+        returns = inspect.signature(phase).return_annotation.replace("|", "\\|")
+        rows.append(
+            f"| `{name}` | {returns} | {' '.join((inspect.getdoc(phase) or '').split())} |\n"
+        )
+    return _PHASES.sub(lambda table: table[1] + "".join(rows), page.read_text())
+
+
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs/reference/command-line.md": command_line,
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,
     ROOT / "docs/reference/plugins.md": plugins,
+    LIFE: partial(with_phases, LIFE),
 } | {
     page: partial(pictured, page)
     for page in ROOT.glob("docs/**/*.md")
