@@ -45,6 +45,11 @@ class MessageTunnel(OneWayTunnel):
         self.rest = b""
         """Once it is done: what was read and lies behind the message."""
 
+    @property
+    def delivered(self) -> bool:
+        """Whether all of the message has reached the sink."""
+        return self._message.over and not self._output.avail
+
     def flushed(self, vio: VIO) -> None:
         """All has reached the sink, which may get more messages."""
 

@@ -242,6 +242,11 @@ class OneWayTunnel(Machine):
         names = self._source_vc.name, self._sink_vc.name
         return Flow(*names, self.source.ndone, self.sink.ndone)
 
+    @property
+    def delivered(self) -> bool:
+        """Whether all of `nbytes` has reached the sink: it is about to be done, if it is not."""
+        return self.source.ntodo == 0 and not self._output.avail
+
     def recall(self) -> None:
         """Stop reading; what was read still reaches the sink; then TunnelDone, RECALLED."""
         self.source.recall()

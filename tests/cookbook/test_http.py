@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cookbook.kitchen import http_recipe
-from vcproxy.drivers.sim import Faults
+from tests.cookbook.kitchen import COOKBOOK, http_recipe
+from vcproxy import cli
+from vcproxy.config.loader import load
+from vcproxy.drivers.sim import Faults, Peer
+from vcproxy.engine.address import Address
 from vcproxy.http.messages import Request, Response
+from vcproxy.testing.configured import ConfiguredProxy
 
 GET = Request("GET", "/", host="shop.example")
 
@@ -149,3 +154,38 @@ def test_mirror_gets_copies_of_what_is_only_read() -> None:
         proxy.run()
         copies = [(each.method, each.path, each.host) for each in proxy.asked("next")]
         assert copies == [("GET", "/", "shop.example"), ("HEAD", "/x", "shop.example")]
+
+
+def test_a_run_with_filters_is_run_again_exactly(tmp_path: Path, tokens: str) -> None:
+    filters = ["http_auth", "http_batch"]
+    for name in filters:
+        shutil.copy(COOKBOOK / f"{name}.py", tmp_path)
+    (tmp_path / "proxy.toml").write_text(f"""
+        [[listener]]
+        name = "shop"
+        bind = "tcp://127.0.0.1:0"
+        plugin = "http_proxy"
+        upstream = "shop"
+        options.filters = [
+            {{ plugin = "http_auth.py", options.database = "{tokens}" }},
+            "http_batch.py",
+        ]
+        [upstream.shop]
+        servers = ["tcp://server:1"]
+    """)
+    log = tmp_path / "log"
+
+    def answers(peer: Peer) -> None:
+        peer.on_data = lambda data: peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7")
+
+    with ConfiguredProxy(load(tmp_path / "proxy.toml"), record=log) as proxy:
+        proxy.sim.server(Address.parse("tcp://server:1"), answers)
+        client = proxy.client("shop")
+        head = (
+            b"POST /items/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nAuthorization: Bearer "
+        )
+        client.send(head + b"sesame\r\n\r\n[1,2]" + head + b"open\r\n\r\n[1,2]")
+        proxy.sim.run()
+        assert b"[7, 7]" in client.received
+        assert b"who are you?" in client.received
+    assert cli.main(["replay", str(log)]) == 0

@@ -30,14 +30,11 @@ from vcproxy.engine import event
 
 ROOT = Path(__file__).parents[2]
 
-LIFE = ROOT / "docs/design/http.md"
-"""The life of a request."""
-
 _PICTURE = re.compile(
     r"(?P<before><!-- (?P<command>vcproxy diagram .*) -->\n\n```mermaid\n)[^`]*```"
 )
 
-_PHASES = re.compile(r"(<!-- phases -->\n\n\| .*\n\|---.*\n)(?:\|.*\n)*")
+_PHASES = re.compile(r"(?P<before><!-- phases -->\n\n\| .*\n\|---.*\n)(?:\|.*\n)*")
 
 COMMAND_LINE = """\
 # Command line
@@ -234,8 +231,8 @@ def _toml(value: object) -> str:
 
 
 def pictured(page: Path) -> str:
-    """A page with the pictures of machines drawn anew."""
-    return _PICTURE.sub(_drawn, page.read_text())
+    """A page with the pictures of machines drawn anew, and the phases of a request listed."""
+    return _PHASES.sub(_phases, _PICTURE.sub(_drawn, page.read_text()))
 
 
 def _drawn(picture: re.Match[str]) -> str:
@@ -245,16 +242,15 @@ def _drawn(picture: re.Match[str]) -> str:
     return f"{picture['before']}{output.getvalue()}```"
 
 
-def with_phases(page: Path) -> str:
-    """A page with the table of phases written anew: each with what it returns and what it is."""
-    rows = []
+def _phases(table: re.Match[str]) -> str:
+    """The phases of a request: what each returns, and what it is."""
+    rows = [table["before"]]
     for name in Chain.phases():
         phase = getattr(Phases, name)
         returns = inspect.signature(phase).return_annotation.replace("|", "\\|")
-        rows.append(
-            f"| `{name}` | {returns} | {' '.join((inspect.getdoc(phase) or '').split())} |\n"
-        )
-    return _PHASES.sub(lambda table: table[1] + "".join(rows), page.read_text())
+        about = " ".join((inspect.getdoc(phase) or "").split())
+        rows.append(f"| `{name}` | {returns} | {about} |\n")
+    return "".join(rows)
 
 
 PAGES: dict[Path, Callable[[], str]] = {
@@ -262,11 +258,10 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,
     ROOT / "docs/reference/plugins.md": plugins,
-    LIFE: partial(with_phases, LIFE),
 } | {
     page: partial(pictured, page)
     for page in ROOT.glob("docs/**/*.md")
-    if _PICTURE.search(page.read_text())
+    if _PICTURE.search(page.read_text()) or _PHASES.search(page.read_text())
 }
 
 if __name__ == "__main__":

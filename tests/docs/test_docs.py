@@ -185,7 +185,7 @@ def test_generated_pages_are_current(page: Path) -> None:
 
 
 def test_the_life_of_a_request_has_every_phase_in_its_order() -> None:
-    life, _ = blocks(generated.LIFE, "mermaid")
+    life, _ = blocks(ROOT / "docs" / "design" / "http.md", "mermaid")
     drawn = re.findall(r"(\w+)\[\[\"(\w+)(?: \.\.\.)?\"\]\]", life.text)
     assert [node for node, _ in drawn] == [phase for _, phase in drawn] == Chain.phases()
 

@@ -372,6 +372,20 @@ def test_what_came_before_it_was_given_back_counts_too(sim: Simulation) -> None:
     assert world.counts() == [0]
 
 
+def test_one_that_may_have_said_more_is_not_taken_before_somebody_has_looked(
+    sim: Simulation,
+) -> None:
+    world = World(sim, "a", terms=KEPT)
+    asker, taker = world.connected(), Asker(world)
+    assert asker.vc is not None
+    with asker.acting():
+        asker.vc.do_io_read(asker, 1, world.engine.buffer())
+    asker.give()
+    assert taker.take() is None, "it was read as far as was wanted"
+    world.settle()
+    assert taker.take() is asker.vc
+
+
 def test_no_more_are_kept_than_said(sim: Simulation) -> None:
     world = World(sim, "a", terms=KEPT)
     for asker in [world.connected() for _ in range(3)]:

@@ -299,6 +299,8 @@ class Reader:
     def views(self, limit: int, max_views: int | None = MAX_VIEWS) -> list[Block]:
         """What comes next, uncopied: at most `limit` bytes. Valid until it is consumed."""
         blocks = self.buffer.blocks
+        if len(blocks) == 1 and not self._offset and len(blocks[0]) <= limit:
+            return blocks[self._block - self.buffer._first :]
         index = self._block - self.buffer._first
         end = len(blocks) if max_views is None else index + max_views
         views: list[Block] = blocks[index:end]
@@ -381,7 +383,12 @@ class Reader:
     def consume(self, count: int) -> None:
         """Go on by `count` bytes. Raises ValueError if that is more than there are."""
         buffer = self.buffer
-        if count > buffer.written - self.position:
+        left = buffer.written - self.position - count
+        if left == 0 and not self._offset and buffer._take_only() is not None:
+            self._block += 1
+            self.position += count
+            return
+        if left < 0:
             raise ValueError(f"consume({count}): only {self.avail} bytes are available")
         self.position += count
         offset = self._offset + count

@@ -163,19 +163,17 @@ class VConnection(Continuation, ABC):
         if seconds:
             self._active = self.engine.schedule_in(seconds, self, Event.ACTIVE_TIMEOUT, None)
 
-    def rest(self) -> None:
-        """Stop whatever was asked for: operations and timeouts deliver nothing any more. It stays
-        open, and may go over to another conversation.
+    def hand_over(self, cont: Continuation) -> None:
+        """Let what is going on be that of `cont` from now on: its events, and its conversation.
+
+        No operation is made anew. Both mutexes are held.
         """
-        self._require_open("rest()")
+        self._require_open("hand_over()")
         for vio in (self.read_vio, self.write_vio):
             if vio is not None:
-                vio.retire()
-        self.read_vio = self.write_vio = None
-        for timer in (self._inactivity, self._active):
-            if timer is not None:
-                timer.cancel()
-        self._inactivity = self._active = None
+                vio.cont = cont
+                vio.mutex = cont.mutex
+        self.join(cont.mutex)
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Judge the VC's own timers."""

@@ -27,13 +27,11 @@ SWEEP = "SWEEP"
 class Pool(Continuation):
     """The idle connections of one upstream: each is in the `idle` of its server, too."""
 
-    __slots__ = ("_buffer", "_said", "_sweeping", "_terms", "servers")
+    __slots__ = ("_sweeping", "_terms", "servers")
 
     def __init__(self, engine: Engine, terms: Pooling) -> None:
         super().__init__(engine, Mutex())
         self._terms = terms
-        self._buffer = engine.buffer()
-        self._said = self._buffer.reader()
         self._sweeping = False
         self.servers: dict[NetVConnection, Server] = {}
         """Who each belongs to, the longest idle first."""
@@ -47,10 +45,12 @@ class Pool(Continuation):
         assert outgoing is not None, f"{vc.name} is no connection to a server"
         old = terms.age and now - outgoing.asked_at >= terms.age
         if old or vc.error is not None or len(server.idle) >= terms.idle:
-            vc.do_io_close()
+            _close(vc)
             return
-        vc.rest()
-        vc.do_io_read(self, None, self._buffer)
+        if vc.read_vio is not None and vc.read_vio.live:
+            vc.hand_over(self)
+        else:
+            vc.do_io_read(self, None, self.engine.buffer())
         server.idle[vc] = now
         self.servers[vc] = server
         if not self._sweeping:
@@ -59,22 +59,23 @@ class Pool(Continuation):
     def take(self, server: Server, cont: Continuation) -> NetVConnection | None:
         """Give out the connection to a server that was used last, if there is one that is sound.
 
-        It goes over to the conversation of `cont`, with nothing going on.
+        It is handed over to `cont` with the operations that were going on when it was given.
         """
         mutex, engine, idle = self.mutex, self.engine, server.idle
         if not mutex.try_acquire(engine):
             return None  # a new connection is no worse than waiting for it
         found = None
-        while idle and found is None:
-            vc, _ = idle.popitem()
-            del self.servers[vc]
-            vio = vc.read_vio
-            if vio is not None and vio.live and not vio.over and not vio.ndone:
-                vc.rest()
-                vc.join(cont.mutex)
+        while found is None:
+            # What is still listed nobody has looked at: its server may have said too much.
+            vc = next((vc for vc in reversed(idle) if not vc.read_listed), None)
+            if vc is None:
+                break
+            del self.servers[vc], idle[vc]
+            if _quiet(vc):
+                vc.hand_over(cont)
                 found = vc
             else:  # the server has spoken or ended: that is on its way to us
-                vc.do_io_close()
+                _close(vc)
         mutex.release(engine)
         return found
 
@@ -95,7 +96,6 @@ class Pool(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         """Close those that are of no use any more."""
         if isinstance(data, VIO):
-            self._said.consume(self._said.avail)
             assert isinstance(data.vc, NetVConnection)
             self._close(data.vc)
         else:
@@ -119,4 +119,19 @@ class Pool(Continuation):
         server = self.servers.pop(vc, None)
         if server is not None:
             del server.idle[vc]
-            vc.do_io_close()
+            _close(vc)
+
+
+def _quiet(vc: NetVConnection) -> bool:
+    """Whether a server has said and ended nothing since its connection was given."""
+    vio = vc.read_vio
+    return vio is not None and not (vio.over or vio.pending or vio.buffer.held)
+
+
+def _close(vc: NetVConnection) -> None:
+    """Close a connection, with what its last user has left in its buffers."""
+    for vio in (vc.read_vio, vc.write_vio):
+        if vio is not None:
+            for reader in list(vio.buffer.readers):
+                reader.close()
+    vc.do_io_close()

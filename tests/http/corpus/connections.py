@@ -246,13 +246,13 @@ FORWARDS = (
         "max-forwards-0-of-options-is-for-us",
         "9110 7.6.2",
         message("OPTIONS /x HTTP/1.1", HOST, "Max-Forwards: 0"),
-        200,
+        204,
     ),
     answered(
         "max-forwards-0-of-options-asterisk-is-for-us",
         "9110 7.6.2",
         message("OPTIONS * HTTP/1.1", HOST, "Max-Forwards: 0"),
-        200,
+        204,
     ),
     answered(
         "max-forwards-0-of-trace",

@@ -250,7 +250,7 @@ class Exchange(Phases, Session):
             value = told.answers if told is not None else None
 
         def resumed(tx: Transaction, *_: bytes) -> object:
-            return None if waited.verdict is None else waited.verdict(tx, value)
+            return value if waited.verdict is None else waited.verdict(tx, value)
 
         return self._run(chain((resumed,), waited.steps), waited.then, waited.pause, waited.body)
 
@@ -426,7 +426,7 @@ class Exchange(Phases, Session):
         if self.server is not None:
             self.server.do_io_close(error)
             self.server = None
-            self._server.detach()
+            self._server.close()
 
     def finished(self) -> None:
         """Nothing stays open; the client is told what was said to it first."""

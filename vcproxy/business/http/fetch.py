@@ -84,7 +84,7 @@ class Fetch(Machine):
         """Send it."""
         request = self._request
         self._side.attach(server)
-        self._side.speak(to_server(request, self._fetches.sender) + request.content)
+        self._side.begin(to_server(request, self._fetches.sender) + request.content)
 
     @SEEKING.on(Event.ERROR, to=OVER)
     def refused(self, server: NetVConnection) -> None:
@@ -122,6 +122,7 @@ class Fetch(Machine):
         if self._answer.persistent and side.quiet:
             server, self._server = self._server, None
             assert server is not None
+            side.let_go()
             self._fetches.upstream.give(server)
         return self.OVER
 

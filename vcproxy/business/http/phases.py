@@ -141,8 +141,7 @@ CHUNKS = {"request_body": "request_chunk", "response_body": "response_chunk"}
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is called in each phase: only what was overridden. The first filter is next to the
-    client."""
+    """What is called in each phase: what was overridden, the first filter next to the client."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]

@@ -78,7 +78,7 @@ class HttpProxy(Exchange):
         client = self._client
         if not self.requests:
             client.attach(self.client)
-            client.speak()
+            client.begin(b"")
         self._allow(self.options.timeouts.idle)
         if client.waiting or client.over:
             self.engine.schedule(self, NEXT, None)
@@ -288,11 +288,11 @@ class HttpProxy(Exchange):
         self._repeatable = self._consumed
         if self._consumed:
             server.attach(self.server)
-            server.speak(message)
+            server.begin(message)
             self._allow(self.options.timeouts.first_byte)
             return self.ASKING
-        self._up = self._tunnel_up(passage, message)
         server.attach(self.server)
+        self._up = self._tunnel_up(passage, message)
         self._up.start()
         self.server.set_inactivity_timeout(self.options.timeouts.body)
         self._body_s = self.engine.now
@@ -337,7 +337,14 @@ class HttpProxy(Exchange):
             self, self.client, self.server, passage, opening=message, watch=False, name=name
         )
 
-    @ASKING.on(TunnelDone, to=(WAITING, CLOSED))
+    @property
+    def _just_sent(self) -> bool:
+        """Whether the body has gone, and its tunnel is about to say so: see `sent`."""
+        return self._up is not None and self._up.delivered
+
+    @ASKING.on(
+        TunnelDone, to=(WAITING, SEEKING, REVIEWING, GATHERING, ANSWERING, TUNNELLING, CLOSED)
+    )
     def sent(self, done: TunnelDone) -> State | None:
         """All of the body has gone, or not."""
         if done.tunnel is not self._up:
@@ -346,7 +353,7 @@ class HttpProxy(Exchange):
         if failure is not None:
             return self._failed(failure)
         self._within(self.options.timeouts.first_byte)
-        return None
+        return self._listen() if self._server.waiting or self._server.over else None
 
     def _uploaded(self, done: TunnelDone) -> Failure | None:
         """The client is read by us again; return what was wrong with the body."""
@@ -363,6 +370,7 @@ class HttpProxy(Exchange):
             return trouble(done, self.client, ("client", "server"))
         self._consumed = True
         self._client.listen()
+        self._server.speak()
         return None
 
     @ASKING.on(DUE, to=(WAITING, CLOSED))
@@ -388,18 +396,22 @@ class HttpProxy(Exchange):
     )
     def told(self, vio: VIO) -> State | None:
         """A server answers. (What a client says behind its request waits.)"""
-        server, request = self._server, self.tx.request
-        if vio is not server.reads:
+        if vio is not self._server.reads or self._just_sent:
             return None
-        if self.tx.reused and self._repeatable and server.untouched:
+        if self.tx.reused and self._repeatable and self._server.untouched:
             return self._lost("it spoke before it was asked", again=True)
+        return self._listen()
+
+    def _listen(self) -> State | None:
+        """Take the answer's head, and those of the interim ones before it."""
+        server, request = self._server, self.tx.request
         while True:
             data = server.take()
             try:
                 end = head_end(data, self._limits)
                 if end < 0:
                     server.pending = data
-                    return None
+                    return self._cut() if server.over else None
                 response = self._heads.response(data[:end], request.method)
             except BadMessage as problem:
                 return self._garbled(problem, "server")
@@ -419,9 +431,14 @@ class HttpProxy(Exchange):
     @ASKING.on(Event.EOS, Event.ERROR, to=(WAITING, SEEKING, CLOSED))
     def cut(self, vio: VIO) -> State | None:
         """The server has gone without an answer; or the client has."""
-        if vio.vc is not self.server:
-            return self._gone(vio) if vio.error is not None else None
-        tx, error = self.tx, self.server.error
+        if vio.vc is self.server:
+            return None if self._just_sent else self._cut()
+        return self._gone(vio) if vio.error is not None else None
+
+    def _cut(self) -> State | None:
+        tx = self.tx
+        assert self.server is not None
+        error = self.server.error
         again = self._repeatable and (
             self._server.untouched
             or (tx.reused and tx.request.method in IDEMPOTENT and not self._server.pending)
@@ -546,6 +563,7 @@ class HttpProxy(Exchange):
             return None
         self._down = None
         self.client.set_inactivity_timeout(0)
+        self._server.listen()
         if isinstance(down, MessageTunnel):
             self._server.pending = down.rest
             if self._bringing.fault is not None:
@@ -568,6 +586,7 @@ class HttpProxy(Exchange):
         upstream.succeeded(server)
         if response.persistent and self._consumed and side.quiet and not self.closing:
             self.server = None
+            side.let_go()
             upstream.give(server)
         else:
             self._drop_server()

@@ -10,6 +10,7 @@ from vcproxy.engine.iobuffer import SLAB
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
 
@@ -17,36 +18,59 @@ if TYPE_CHECKING:
 class Side:
     """What has come from a connection and was not used, and what is to go to it.
 
-    Its buffers outlive the connections that are attached to it one after the other: a request then
-    costs two VIOs and nothing else. All events are the owner's.
+    All events are the owner's. Buffers and operations stay with a connection that goes from side to
+    side: a request on one that has served before makes none.
     """
 
-    __slots__ = ("_cont", "_heard", "_unsent", "pending", "reads", "vc", "writes")
+    __slots__ = ("_before", "_cont", "_heard", "_unsent", "pending", "reads", "vc", "writes")
 
-    vc: NetVConnection
     reads: VIO
     writes: VIO
+    _heard: Reader
+    _unsent: Reader
 
     def __init__(self, cont: Continuation) -> None:
         self._cont = cont
-        self._heard = cont.engine.buffer(READ_AHEAD).reader()
-        self._unsent = cont.engine.buffer().reader()
+        self.vc: NetVConnection | None = None
+        """The connection; None: none was attached, or it was let go."""
+        self._before: int | None = None  # bytes that others have said on the connection
         self.pending = b""
         """Taken from the buffer, and not used yet."""
 
     def attach(self, vc: NetVConnection) -> None:
-        """Hear this connection from now on: nothing is left of the last."""
+        """Use this connection from now on. One that another side has let go brings its buffers, and
+        the operations on them."""
         self.vc = vc
         self.pending = b""
-        self.listen()
+        reads, writes = vc.read_vio, vc.write_vio
+        if reads is None or writes is None:
+            self._before = None
+            self._heard = vc.engine.buffer(READ_AHEAD).reader()
+            self._unsent = vc.engine.buffer().reader()
+            self.listen()
+        else:
+            self._before = writes.ndone
+            self.reads, self.writes = reads, writes
+            self._heard = next(iter(reads.buffer.readers))
+            self._unsent = writes.reader
+
+    def begin(self, message: bytes) -> None:
+        """Say the first thing to a connection that was just attached."""
+        if self._before is None:
+            self._before = 0
+            self.speak(message)
+        else:
+            self.say(message)
 
     def listen(self) -> None:
         """Read, after a tunnel has."""
+        assert self.vc is not None
         self.reads = self.vc.do_io_read(self._cont, None, self._heard.buffer)
 
     def speak(self, opening: bytes = b"") -> None:
         """Write, from the beginning or after a tunnel has. WRITE_READY comes at once if there is
         nothing to say, and when it was found `full`."""
+        assert self.vc is not None
         self._unsent.buffer.write(opening)
         self.writes = self.vc.do_io_write(self._cont, None, self._unsent)
         self.writes.pending = True
@@ -54,7 +78,7 @@ class Side:
     @property
     def untouched(self) -> bool:
         """Whether not one byte of what was said has gone."""
-        return self.writes.ndone == 0
+        return self.writes.ndone == self._before
 
     @property
     def over(self) -> bool:
@@ -102,25 +126,24 @@ class Side:
         """Take back what was said and has not gone: a tunnel is about to write."""
         return self._unsent.read()
 
-    def detach(self) -> None:
-        """Forget what is left: the connection is somebody else's now, or closed."""
-        self.pending = b""
-        if self._heard.avail:
-            self._heard.read()
-        if self._unsent.avail:
-            self._unsent.read()
+    def let_go(self) -> None:
+        """Leave the connection to others, as it is."""
+        self.vc = None
+
+    def close(self) -> None:
+        """Drop what is left: the connection is closed, or about to be."""
+        if self.vc is not None:
+            self.vc = None
+            self._heard.close()
+            self._unsent.close()
 
     def leave(self, linger: bool) -> None:
         """Close the connection, behind what was said. `linger`: the other end may still speak, and
         must not miss the end of what it was told for that."""
-        self._heard.close()
+        assert self.vc is not None
         if self._unsent.avail or linger:
+            self._heard.close()
             Farewell(self.vc, self._unsent).start()
         else:
-            self._unsent.close()
             self.vc.do_io_close()
-
-    def close(self) -> None:
-        """Drop what is left."""
-        self._heard.close()
-        self._unsent.close()
+            self.close()

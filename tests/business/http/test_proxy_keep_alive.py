@@ -1,0 +1,262 @@
+"""HttpProxy: many requests on a connection, in order, and server connections that serve again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vcproxy.business.http.options import Limits, Timeouts
+from vcproxy.business.http.proxy import HttpProxy
+from vcproxy.testing.machines import check_machine
+
+from .stage import GET, OK, PLAIN, Http, answer, heard, request, status
+
+
+def test_the_machine() -> None:
+    holes = check_machine(HttpProxy)
+    assert {hole.split()[1] for hole in holes} == {"CONNECTED", "Called", "Fetched", "RESUMED"}
+    taken = {"SEEKING CONNECTED", "THINKING Called", "THINKING Fetched", "REVIEWING RESUMED"}
+    assert not holes & taken
+
+
+def test_a_request_and_its_answer() -> None:
+    with Http() as proxy:
+        client = proxy.ask(request("GET", "/x?y", "Accept: a/b"))
+        server = proxy.server()
+        proxy.go()
+        assert heard(server) == ("GET /x?y HTTP/1.1\nHost: a\nAccept: a/b\nVia: 1.1 vcproxy\n\n")
+        server.send(answer(b"yes", "X: 1"))
+        proxy.go()
+        assert heard(client) == (
+            "HTTP/1.1 200 OK\nContent-Length: 3\nX: 1\nVia: 1.1 vcproxy\n\nyes"
+        )
+        assert not client.ended
+        assert not server.ended
+
+
+def test_both_connections_serve_again() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        for _ in range(3):
+            server.send(OK)
+            proxy.go()
+            assert heard(client).endswith("yes")
+            client.send(GET)
+            proxy.go()
+        assert proxy.connections() == 1
+        assert heard(server).count("GET / HTTP/1.1") == 4
+
+
+def test_another_client_gets_the_idle_connection() -> None:
+    with Http() as proxy:
+        proxy.ask(GET)
+        server = proxy.server()
+        server.send(OK)
+        proxy.go()
+        other = proxy.ask(request(target="/other"))
+        proxy.go()
+        server.send(answer(b"other"))
+        proxy.go()
+        assert proxy.connections() == 1
+        assert heard(other).endswith("other")
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with Http() as proxy:
+        paths = [f"/{n}" for n in range(5)]
+        client = proxy.ask(*(request(target=path) for path in paths))
+        server = proxy.server()
+        for path in paths:
+            proxy.go()
+            assert heard(server).startswith(f"GET {path} ")  # one at a time
+            server.send(answer(path.encode()))
+        proxy.go()
+        bodies = [text.partition("\n\n")[2] for text in heard(client).split("HTTP/1.1 200 OK")[1:]]
+        assert bodies == paths
+
+
+def test_a_thousand_pipelined_requests() -> None:
+    options = replace(PLAIN, limits=Limits(requests=2000))
+    with Http(options=options) as proxy:
+        client = proxy.ask(*[GET] * 1000)
+        server = proxy.server()
+        server.on_data = lambda _: server.send(OK)
+        proxy.elapse(1)
+        assert heard(client).count("200 OK") == 1000
+
+
+def test_a_thousand_that_no_server_sees() -> None:
+    options = replace(PLAIN, limits=Limits(requests=2000))
+    with Http(options=options) as proxy:
+        client = proxy.ask(*[request("OPTIONS", "*", "Max-Forwards: 0")] * 1000)
+        proxy.elapse(1)
+        assert heard(client).count("204 No Content") == 1000
+        assert proxy.connections() == 0
+
+
+def test_who_does_not_read_is_not_served() -> None:
+    with Http() as proxy:
+        client = proxy.client()
+        client.stall()
+        client.send(GET * 200)
+        server = proxy.server()
+        body = bytes(50_000)
+        asked = []
+
+        def answered(data: bytes) -> None:
+            asked.append(data)
+            server.send(answer(body))
+
+        server.on_data = answered
+        proxy.elapse(1)
+        before = len(asked)
+        assert before < 20  # the network holds five answers, the proxy as many
+        assert proxy.engine.memory.used < 500_000
+        client.resume()
+        proxy.elapse(1)
+        assert len(asked) == 200
+        assert client.received.count(b"200 OK") == 200
+
+
+def test_connection_close_is_for_one_side() -> None:
+    with Http() as proxy:
+        client = proxy.ask(request("GET", "/", "Connection: close"))
+        server = proxy.server()
+        proxy.go()
+        assert "Connection" not in heard(server)
+        server.send(OK)
+        proxy.go()
+        assert "\nConnection: close\n" in heard(client)
+        assert client.ended
+        assert not server.ended
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(b"yes", "Connection: close"))
+        proxy.go()
+        assert "Connection" not in heard(client)
+        assert not client.ended
+        assert server.ended
+
+
+def test_the_last_request_of_a_connection() -> None:
+    with Http(options=replace(PLAIN, limits=Limits(requests=2))) as proxy:
+        client = proxy.ask(GET, GET, GET)
+        server = proxy.server()
+        server.on_data = lambda _: server.send(OK)
+        proxy.go()
+        text = heard(client)
+        assert text.count("200 OK") == 2
+        assert text.count("Connection: close") == 1
+        assert client.ended
+
+
+def test_an_idle_client_is_left_after_a_time() -> None:
+    with Http(options=replace(PLAIN, timeouts=Timeouts(idle=2.0))) as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(OK)
+        proxy.elapse(1.9)
+        assert not client.ended
+        proxy.elapse(0.2)
+        assert client.ended
+        assert status(client) == "HTTP/1.1 200 OK"
+        quiet = proxy.client()
+        proxy.elapse(2.1)
+        assert quiet.ended
+        assert not quiet.received
+
+
+def test_an_old_client() -> None:
+    with Http() as proxy:
+        client = proxy.ask(b"GET / HTTP/1.0\r\n\r\n")
+        server = proxy.server()
+        proxy.go()
+        assert heard(server) == "GET / HTTP/1.1\nHost:\nVia: 1.0 vcproxy\n\n"
+        server.send(OK)
+        proxy.go()
+        assert "\nConnection: close\n" in heard(client)
+        assert client.ended
+    with Http() as proxy:
+        client = proxy.ask(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        server = proxy.server()
+        server.send(OK)
+        proxy.go()
+        assert "\nConnection: keep-alive\n" in heard(client)
+        assert not client.ended
+
+
+def test_an_old_server() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nyes")
+        proxy.go()
+        assert heard(client).startswith("HTTP/1.1 200 OK\n")
+        assert not client.ended
+        assert server.ended
+        client.send(GET)
+        server = proxy.server()
+        server.send(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nyes")
+        proxy.go()
+        assert not server.ended
+
+
+def test_what_a_server_says_unasked_ends_its_connection() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(OK)
+        proxy.go()
+        heard(client)
+        server.send(answer(b"poison"))
+        proxy.go()
+        assert server.ended
+        client.send(GET)
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+
+
+def test_bytes_behind_an_answer_are_nobodys() -> None:
+    for behind in (OK + answer(b"poison"), answer(b"", status="304 Not Modified") + b"poison"):
+        with Http() as proxy:
+            client = proxy.ask(GET)
+            server = proxy.server()
+            server.send(behind)
+            proxy.go()
+            assert "poison" not in heard(client)
+            assert server.ended
+
+
+def test_nor_behind_a_long_answer_that_a_tunnel_brought() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET, GET)
+        server = proxy.server()
+        server.send(answer(bytes(300_000)) + answer(b"poison"))
+        proxy.go()
+        assert len(client.received) == client.received.find(b"\r\n\r\n") + 4 + 300_000
+        assert server.ended
+        proxy.server().send(OK)
+        proxy.go()
+        assert client.received.endswith(b"yes")
+        assert b"poison" not in client.received
+
+
+def test_a_proxy_that_stops_ends_idle_connections_and_says_so_to_others() -> None:
+    with Http() as proxy:
+        idle, busy = proxy.client(), proxy.ask(GET)
+        server = proxy.server()
+        proxy.go()
+        for session in proxy.sessions:
+            assert session.client.listener is not None
+            session.client.listener.closing = True
+            with session.mutex.hold(proxy.engine):
+                session.drain()
+        proxy.go()
+        assert idle.ended
+        assert not busy.ended
+        server.send(OK)
+        proxy.go()
+        assert "\nConnection: close\n" in heard(busy)
+        assert busy.ended
+        assert server.ended
