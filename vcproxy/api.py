@@ -38,7 +38,15 @@ from vcproxy.business.sharing import Part
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
-from vcproxy.config.schema import Duration, Endpoint, FilePath, Size, Target, UpstreamTls
+from vcproxy.config.schema import (
+    Duration,
+    Endpoint,
+    FilePath,
+    Size,
+    Target,
+    UpstreamName,
+    UpstreamTls,
+)
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
@@ -48,6 +56,7 @@ from vcproxy.http.fields import Fields
 from vcproxy.http.messages import Request, Response
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State
+from vcproxy.upstream.attempts import Place
 from vcproxy.upstream.server import Server
 
 TIMEOUT = Event.TIMEOUT
@@ -85,6 +94,7 @@ __all__ = [
     "OneWayMultiTunnel",
     "OneWayTunnel",
     "Part",
+    "Place",
     "Program",
     "Reason",
     "Reject",
@@ -109,6 +119,7 @@ __all__ = [
     "Transform",
     "TunnelDone",
     "TwoWayTunnel",
+    "UpstreamName",
     "UpstreamTls",
     "Validator",
     "Verdict",

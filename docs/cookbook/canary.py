@@ -8,12 +8,13 @@ upstream = "shop"
 options = { server = "tcp://127.0.0.1:8081", share = 0.05 }
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.api import Endpoint, Forwarder, Server
+from vcproxy.api import Endpoint, Forwarder, Place, Server
 
 
 class Canary(Forwarder):
@@ -26,7 +27,7 @@ class Canary(Forwarder):
 
     options: Options
 
-    def servers(self) -> list[Server]:
+    def servers(self) -> Sequence[Place]:
         if self.engine.random.random() >= self.options.share:
             return super().servers()
         self.count("canary")

@@ -12,7 +12,16 @@ from vcproxy.config.problem import ConfigError
 PLUGINS = """\
 from dataclasses import dataclass, field
 
-from vcproxy.config.schema import Duration, Endpoint, FilePath, Filters, Size, Target, UpstreamTls
+from vcproxy.config.schema import (
+    Duration,
+    Endpoint,
+    FilePath,
+    Filters,
+    Size,
+    Target,
+    UpstreamName,
+    UpstreamTls,
+)
 
 
 class _Session:
@@ -87,16 +96,12 @@ class Router(_Session):
 class _Ink:
     colour: str
     width: Size = 1
-    supplier: str | None = None
+    supplier: UpstreamName | None = None
 
 
 class Stamp:
     Options = _Ink
     vcproxy_filter = True
-
-    @classmethod
-    def upstreams(cls, options):
-        return {("supplier",): options.supplier} if options.supplier else {}
 
 
 class Innocent:

@@ -462,7 +462,7 @@ tls = { verify = false }
     ),
     "a plugin that cannot say what its options name": (
         SOUND.replace("Either", "Lost"),
-        "proxy.toml:1:3: listener.web.options: AttributeError at own.py:53: "
+        "proxy.toml:1:3: listener.web.options: AttributeError at own.py:62: "
         "'NoneType' object has no attribute 'nowhere'",
     ),
     "mistakes of every kind in one listener": (

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import Plugins
+from vcproxy.config.plugin import FILTERS, Plugins
+from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.proxy import SimulatedProxy
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
 RECIPES = sorted(COOKBOOK.glob("*.py"))
+HTTP = [file for file in RECIPES if file.stem.startswith("http_")]
+"""Those that are filters."""
+OTHERS = [file for file in RECIPES if file not in HTTP]
 
 
 def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedProxy:
@@ -19,6 +23,13 @@ def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> S
     plugin = Plugins().find(str(COOKBOOK / f"{name}.py"))
     options, _ = read_options(plugin, table or {}, COOKBOOK)
     return SimulatedProxy(plugin, options=options, **keywords)
+
+
+def http_recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedHttp:
+    """A filter between one who asks and origins, with these options."""
+    found = Plugins().find(str(COOKBOOK / f"{name}.py"), FILTERS)
+    options, _ = read_options(found, table or {}, COOKBOOK)
+    return SimulatedHttp(found(options), **keywords)
 
 
 def docstring(file: Path) -> str:

@@ -5,14 +5,17 @@ VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.cookbook.kitchen import RECIPES, recipe
+from tests.cookbook.kitchen import HTTP, OTHERS, http_recipe, recipe
 from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.http.messages import Response
+from vcproxy.testing.proxy import SimulatedProxy
 
 TABLES: dict[str, dict[str, Any]] = {
     "allow_list": {"networks": ["10.0.0.0/8"]},
@@ -24,31 +27,61 @@ TABLES: dict[str, dict[str, Any]] = {
     "ticker": {"framing": "json-lines", "subscribers": "tcp://127.0.0.1:1", "symbols": ["ABC"]},
 }
 
+HTTP_TABLES: dict[str, dict[str, Any]] = {
+    "http_auth": {"database": "nowhere.sqlite"},
+    "http_canary": {"upstream": "other", "percent": 100},
+    "http_maintenance": {"bypass": ["10.0.0.0/8"]},
+    "http_mirror": {"upstream": "other"},
+}
+
 WORDS = [b"a\n", b"S", b"SH-", b'{"id": "a", "amount": 3}\n', b"[1]\n", b"\xff" * 1000]
 
 
-def act(peer: Peer, random: Random) -> None:
+REQUESTS = [
+    b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer b\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]",
+    b"POST /items/batch HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1]",
+    b"\r\n0\r\n\r\n",
+]
+
+
+def act(peer: Peer, random: Random, words: Sequence[bytes]) -> None:
     """Say or do something."""
     match random.choice(["send"] * 6 + ["end", "reset", "close"]):
         case "send":
-            peer.send(random.choice(WORDS))
+            peer.send(random.choice(words))
         case verb:
             getattr(peer, verb)()
 
 
+def storm(proxy: SimulatedProxy, random: Random, words: Sequence[bytes]) -> None:
+    """Have clients and servers do whatever comes to their minds, then all leave."""
+    clients = [proxy.client() for _ in range(5)]
+    for _ in range(10):
+        for peer in (random.choice(clients), *proxy.peers()):
+            act(peer, random, words)
+        proxy.elapse(random.random())
+    for client in clients:
+        client.close()
+    proxy.run()
+    assert not proxy.engine.vcs
+    assert proxy.engine.memory.used == 0
+
+
 @pytest.mark.parametrize("seed", list(seeds(10)))
-@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)
 def test_a_storm(file: Path, seed: int) -> None:
     random = Random(seed)
     table, faults = TABLES.get(file.stem), Faults.all().some(random)
     with recipe(file.stem, table, seed=seed, faults=faults, inactivity_s=30.0) as proxy:
-        clients = [proxy.client() for _ in range(5)]
-        for _ in range(10):
-            for peer in (random.choice(clients), *proxy.peers()):
-                act(peer, random)
-            proxy.elapse(random.random())
-        for client in clients:
-            client.close()
-        proxy.run()
-        assert not proxy.engine.vcs
-        assert proxy.engine.memory.used == 0
+        storm(proxy, random, WORDS)
+
+
+@pytest.mark.parametrize("seed", list(seeds(10)))
+@pytest.mark.parametrize("file", HTTP, ids=lambda file: file.stem)
+def test_a_storm_of_requests(file: Path, seed: int) -> None:
+    random = Random(seed)
+    table, faults = HTTP_TABLES.get(file.stem), Faults.all().some(random)
+    other = {"other": lambda request: Response(200, {}, b"[]")}
+    with http_recipe(file.stem, table, upstreams=other, seed=seed, faults=faults) as proxy:
+        storm(proxy, random, REQUESTS * 3 + WORDS)

@@ -1,7 +1,7 @@
 """Write from the code what pages show of it: `python -m tests.docs.generated`.
 
-That is most of docs/reference, and on any page the pictures of machines: a block of Mermaid below
-the command that draws it, as `<!-- vcproxy diagram forward -->`.
+That is most of docs/reference; on any page the pictures of machines: a block of Mermaid below the
+command that draws it, as `<!-- vcproxy diagram forward -->`; and the phases of a request.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tomli_w
 from pydantic import TypeAdapter
 
 from vcproxy import cli
+from vcproxy.business.http.phases import Chain, Phases
 from vcproxy.config.options import OptionsError, read_options
 from vcproxy.config.plugin import Plugins, options_type
 from vcproxy.config.reference import docstrings
@@ -32,6 +33,8 @@ ROOT = Path(__file__).parents[2]
 _PICTURE = re.compile(
     r"(?P<before><!-- (?P<command>vcproxy diagram .*) -->\n\n```mermaid\n)[^`]*```"
 )
+
+_PHASES = re.compile(r"(?P<before><!-- phases -->\n\n\| .*\n\|---.*\n)(?:\|.*\n)*")
 
 COMMAND_LINE = """\
 # Command line
@@ -228,8 +231,8 @@ def _toml(value: object) -> str:
 
 
 def pictured(page: Path) -> str:
-    """A page with the pictures of machines drawn anew."""
-    return _PICTURE.sub(_drawn, page.read_text())
+    """A page with the pictures of machines drawn anew, and the phases of a request listed."""
+    return _PHASES.sub(_phases, _PICTURE.sub(_drawn, page.read_text()))
 
 
 def _drawn(picture: re.Match[str]) -> str:
@@ -237,6 +240,17 @@ def _drawn(picture: re.Match[str]) -> str:
     with contextlib.redirect_stdout(output):
         assert cli.main(picture["command"].split()[1:]) == 0
     return f"{picture['before']}{output.getvalue()}```"
+
+
+def _phases(table: re.Match[str]) -> str:
+    """The phases of a request: what each returns, and what it is."""
+    rows = [table["before"]]
+    for name in Chain.phases():
+        phase = getattr(Phases, name)
+        returns = inspect.signature(phase).return_annotation.replace("|", "\\|")
+        about = " ".join((inspect.getdoc(phase) or "").split())
+        rows.append(f"| `{name}` | {returns} | {about} |\n")
+    return "".join(rows)
 
 
 PAGES: dict[Path, Callable[[], str]] = {
@@ -247,7 +261,7 @@ PAGES: dict[Path, Callable[[], str]] = {
 } | {
     page: partial(pictured, page)
     for page in ROOT.glob("docs/**/*.md")
-    if _PICTURE.search(page.read_text())
+    if _PICTURE.search(page.read_text()) or _PHASES.search(page.read_text())
 }
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.docs import generated
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, name
 from tests.e2e.running import Running
 from vcproxy import cli
+from vcproxy.business.http.phases import Chain
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.config.loader import load
@@ -26,6 +27,7 @@ from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.inspection import inspect_plugin
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf" / "proxy.toml"
@@ -69,7 +71,7 @@ def test_the_python_of_a_page_runs(page: Path, desk: Path) -> None:
             done = subprocess.run(command, capture_output=True, text=True, cwd=desk, check=False)
             assert done.returncode == 0, done.stdout
         else:
-            Plugins().find(str(file))
+            inspect_plugin(str(file))
 
 
 @pytest.mark.parametrize("page", having_toml, ids=name)
@@ -180,6 +182,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", generated.PAGES, ids=name)
 def test_generated_pages_are_current(page: Path) -> None:
     assert page.read_text() == generated.PAGES[page](), "write it anew: make docs"
+
+
+def test_the_life_of_a_request_has_every_phase_in_its_order() -> None:
+    life, _ = blocks(ROOT / "docs" / "design" / "http.md", "mermaid")
+    drawn = re.findall(r"(\w+)\[\[\"(\w+)(?: \.\.\.)?\"\]\]", life.text)
+    assert [node for node, _ in drawn] == [phase for _, phase in drawn] == Chain.phases()
 
 
 def test_every_page_is_on_the_map() -> None:

@@ -72,7 +72,7 @@ class Session(Machine):
         """Return the upstreams that the options name, by the path of each name in the options.
 
         They are in `service.upstreams`. None: the listener's upstream is meant, and must be there.
-        To be overridden.
+        To be overridden, but for names of the type UpstreamName, which are found without it.
         """
         return {}
 

@@ -1,6 +1,7 @@
 """A plugin's own options: a table of the file, read as the plugin's `Options`."""
 
-from dataclasses import is_dataclass
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -17,7 +18,7 @@ from vcproxy.config.plugin import (
     options_type,
 )
 from vcproxy.config.problem import Fault
-from vcproxy.config.schema import Filter, as_json
+from vcproxy.config.schema import Filter, NamedUpstream, as_json
 from vcproxy.engine.address import Address
 
 
@@ -83,11 +84,27 @@ def with_places(plugin: type, options: object) -> Plugin:
         needs_bind = ask(options) if ask is not None else None
         ask = getattr(plugin, "upstreams", None)
         upstreams: Upstreams = ask(options) if ask is not None else {}
-        return Plugin(
-            plugin, options, places("binds"), places("connects"), needs_bind, dict(upstreams)
-        )
+        named = dict(_upstreams(options, ())) | dict(upstreams)
+        return Plugin(plugin, options, places("binds"), places("connects"), needs_bind, named)
     except Exception as error:  # whatever an author's own code raises
         raise OptionsError(Fault((), str(failed(error)))) from None
+
+
+def _upstreams(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """The upstreams that a value names, and those that are in it."""
+    if isinstance(value, NamedUpstream):
+        yield path, value
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _upstreams(each, (*path, index))
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _upstreams(each, (*path, key))
+    elif isinstance(value, BaseModel):
+        yield from _upstreams(dict(value), path)
+    elif is_dataclass(value):
+        for each in fields(value):
+            yield from _upstreams(getattr(value, each.name), (*path, each.name))
 
 
 def read_filters(

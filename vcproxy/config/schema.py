@@ -147,6 +147,16 @@ def _protocol_name(name: str) -> str:
     return name
 
 
+class NamedUpstream(str):
+    """A name that was read as an UpstreamName, so that it can be found in whatever has it."""
+
+    __slots__ = ()
+
+
+UpstreamName = Annotated[str, AfterValidator(NamedUpstream)]
+"""The name of an [upstream.NAME]. Authors may use it in their plugin's Options: that there is one
+is checked, and it is among the service's `upstreams`."""
+
 Duration = Annotated[
     float,
     PlainValidator(_from_text(duration, "a duration", "5s")),

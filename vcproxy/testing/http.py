@@ -75,16 +75,17 @@ class SimulatedHttp(SimulatedProxy):
             **keywords,
         )
 
-    def ask(self, request: Request) -> Response:
+    def ask(self, request: Request, here: str = "") -> Response:
         """Send a request on a connection of its own; return the answer, its body in `content`.
 
-        Raises AssertionError if there is none.
+        The client's IP address is `here`, or any. Raises AssertionError if there is no answer, and
+        what a filter raised.
         """
-        return self.ask_all(request)[0]
+        return self.ask_all(request, here=here)[0]
 
-    def ask_all(self, *requests: Request) -> list[Response]:
+    def ask_all(self, *requests: Request, here: str = "") -> list[Response]:
         """Send requests one behind the other on one connection; return the answers."""
-        client = self.client()
+        client = self.client(here=here)
         client.send(b"".join(map(_written, requests)))
         waiting, answers = list(requests), list[Response]()
 

@@ -157,12 +157,13 @@ class SimulatedProxy:
         """The program. Raises KeyError for a session."""
         return self.programs[NAME]
 
-    def client(self, option: str = "", number: int = 0) -> Peer:
+    def client(self, option: str = "", number: int = 0, here: str = "") -> Peer:
         """A client that connects as soon as something is run.
 
-        It comes in at the listener's own address, or at one that an option names.
+        It comes in at the listener's own address, or at one that an option names; its own IP
+        address is `here`, or any.
         """
-        return self.sim.client(self._doors[option][number])
+        return self.sim.client(self._doors[option][number], here=here)
 
     def datagram_client(self) -> DatagramPeer:
         """A client of the proxy, where that has `datagrams`."""

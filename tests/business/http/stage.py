@@ -72,9 +72,9 @@ class Http(SimulatedProxy):
         self.service = replace(self.service, upstreams={**self.service.upstreams, name: upstream})
         return upstream
 
-    def client(self, option: str = "", number: int = 0) -> Peer:
+    def client(self, option: str = "", number: int = 0, here: str = "") -> Peer:
         """See SimulatedProxy."""
-        client = super().client(option, number)
+        client = super().client(option, number, here)
         self._clients.append(client)
         return client
 

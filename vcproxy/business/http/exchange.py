@@ -242,7 +242,9 @@ class Exchange(Phases, Session):
         self._suspended = None
         if isinstance(told, Called):
             if told.error is not None:
-                return self._mistaken(told.error)
+                self.log(f"a filter's call failed: {told.error}")
+                why = "what it was to be judged by is not there"
+                return self._fail(500, "plugin", why, "proxy_internal_error")
             value = told.value
         else:
             value = told.answers if told is not None else None

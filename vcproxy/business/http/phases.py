@@ -9,7 +9,7 @@ A phase that nobody overrides costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -19,7 +19,6 @@ from vcproxy.engine.units import size as in_bytes
 
 if TYPE_CHECKING:
     from vcproxy.business.http.transaction import Transaction
-    from vcproxy.config.place import KeyPath
     from vcproxy.http.messages import Request, Response
     from vcproxy.upstream.upstream import Upstream
 
@@ -75,7 +74,8 @@ class Phases:
     __slots__ = ()
 
     body_limit: ClassVar[str] = "1MiB"
-    """What `request_body` and `response_body` take at most: more is 413, and 502."""
+    """What `request_body` and `response_body` take at most: more is 413, and 502. Of several
+    filters, the strictest counts."""
 
     @classmethod
     def own_phases(cls) -> list[str]:
@@ -125,14 +125,6 @@ class Filter(Phases):
 
     vcproxy_filter: ClassVar[bool] = True
 
-    @classmethod
-    def upstreams(cls, options: Any) -> Mapping[KeyPath, str | None]:
-        """Return the upstreams that its options name, by the path of each name in the options.
-
-        They are in `tx.upstreams`, and have to be in the configuration. To be overridden.
-        """
-        return {}
-
     def __init__(self, options: Any = None) -> None:
         """`options` are the filter's own, an instance of its class `Options` if it has one."""
         self.options = options
@@ -140,9 +132,11 @@ class Filter(Phases):
 
 Step = Callable[..., Any]
 
-
-BACK = frozenset({"response_head", "response_body", "response_chunk", "done", "error"})
+BACK = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
 """The phases of the way back, on which the filter next to the server comes first."""
+
+CHUNKS = {"request_body": "request_chunk", "response_body": "response_chunk"}
+"""Where somebody wants the whole body, those who want chunks get it as one, in their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +161,23 @@ class Chain:
     @classmethod
     def of(cls, filters: Sequence[Phases]) -> Chain:
         """Return the chain of some filters."""
-
         own = [(each, each.own_phases()) for each in filters]
 
-        def stepping_in(phase: str) -> list[Phases]:
+        def wanting(phase: str) -> list[Phases]:
             return [each for each, phases in own if phase in phases]
 
         def steps(phase: str) -> tuple[Step, ...]:
-            order = stepping_in(phase)
-            if phase in BACK:
-                order.reverse()
-            return tuple(getattr(each, phase) for each in order)
+            found: list[Step] = []
+            wanted = bool(wanting(phase))
+            for each, phases in reversed(own) if phase in BACK else own:
+                if phase in phases:
+                    found.append(getattr(each, phase))
+                if wanted and CHUNKS.get(phase) in phases:
+                    found.append(_as_one(getattr(each, CHUNKS[phase])))
+            return tuple(found)
 
         def limit(phase: str) -> int:
-            return min((in_bytes(each.body_limit) for each in stepping_in(phase)), default=0)
+            return min((in_bytes(each.body_limit) for each in wanting(phase)), default=0)
 
         return cls(
             **{name: steps(name) for name in cls.phases()},
@@ -192,3 +189,12 @@ class Chain:
     def phases(cls) -> list[str]:
         """The names of all phases, in their order."""
         return [each.name for each in fields(cls) if hasattr(Phases, each.name)]
+
+
+def _as_one(step: Step) -> Step:
+    """A phase of chunks, for whole bodies."""
+
+    def whole(tx: Transaction, body: bytes) -> bytes:
+        return b"".join((step(tx, body), step(tx, b""))) if body else body
+
+    return whole

@@ -107,9 +107,13 @@ class Simulation:
         return driver
 
     def client(
-        self, address: Address, tls: ssl.SSLContext | None = None, server_name: str = ""
+        self,
+        address: Address,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
+        here: str = "",
     ) -> Peer:
-        """A peer that connects. `error` tells of a refusal."""
+        """A peer that connects, from any IP address or from `here`. `error` tells of a refusal."""
         peer = Peer()
 
         def done(endpoint: Endpoint | None, error: OSError | None) -> None:
@@ -119,7 +123,7 @@ class Simulation:
                 name = server_name or address.host
                 peer.attach(over(endpoint, tls, self.timeline, server_side=False, name=name))
 
-        self.network.connect(address, done)
+        self.network.connect(address, done, here and f"{here}:{self.network.free_port()}")
         return peer
 
     def server(

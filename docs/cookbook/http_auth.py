@@ -1,0 +1,47 @@
+"""http_auth: only who has a token is served; the server is told who it is.
+
+    [[listener]]
+    name = "api"
+    bind = "tcp://127.0.0.1:15321"
+    plugin = "http_proxy"
+    upstream = "shop"
+    options.filters = [{ plugin = "http_auth.py", options.database = "tokens.sqlite" }]
+
+The proxy goes on meanwhile; only this request waits. A database that fails or is late fails closed:
+500, and nothing reaches a server.
+"""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from vcproxy.api import FilePath, Filter, Later, Response, Transaction
+
+
+def owner_of(database: Path, token: str) -> str | None:
+    """Runs on another thread: it may block, and touches nothing of the request."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        row = db.execute("SELECT owner FROM tokens WHERE token = ?", [token]).fetchone()
+        return None if row is None else str(row[0])
+
+
+class Auth(Filter):
+    @dataclass(frozen=True)
+    class Options:
+        database: FilePath
+        """With a table `tokens` that has the columns `token` and `owner`."""
+
+    options: Options
+
+    def request_head(self, tx: Transaction) -> Later | Response | None:
+        scheme, _, token = tx.request.fields.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return self.known(tx, None)
+        return Later(owner_of, self.options.database, token, deadline="2s", then=self.known)
+
+    def known(self, tx: Transaction, owner: str | None) -> Response | None:
+        if owner is None:
+            return Response(401, {"WWW-Authenticate": "Bearer"}, b"who are you?\n")
+        tx.request.fields["X-User"] = owner  # in place of what the client says
+        return None

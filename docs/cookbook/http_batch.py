@@ -1,0 +1,39 @@
+"""http_batch: one request for many items becomes one for each; their answers come as one.
+
+    [[listener]]
+    name = "items"
+    bind = "tcp://127.0.0.1:15324"
+    plugin = "http_proxy"
+    upstream = "shop"
+    options.filters = ["http_batch.py"]
+
+`POST /items/batch` with `[1, 2]` asks for `/items/1` and `/items/2` at once, without routes and
+filters. What cannot be had is null.
+"""
+
+import json
+
+from vcproxy.api import Ask, Filter, Request, Response, Transaction, parse_json
+
+
+class Batch(Filter):
+    body_limit = "4KiB"
+
+    def request_body(self, tx: Transaction, body: bytes) -> Ask | Response | None:
+        if tx.request.path != "/items/batch":
+            return None
+        try:
+            match parse_json(body):
+                case list(items) if len(items) <= 50 and all(type(each) is int for each in items):
+                    host = tx.request.host
+                    return Ask(
+                        [Request("GET", f"/items/{n}", host=host) for n in items], then=merge
+                    )
+        except ValueError:
+            pass
+        return Response(400, {}, b"the body is a list of at most 50 numbers, as JSON\n")
+
+
+def merge(tx: Transaction, answers: list[Response]) -> Response:
+    items = [parse_json(each.content) if each.status == 200 else None for each in answers]
+    return Response(200, {"Content-Type": "application/json"}, json.dumps(items).encode())

@@ -1,0 +1,30 @@
+"""http_json: only orders with an id and an amount above 0 ever reach the server.
+
+[[listener]]
+name = "orders"
+bind = "tcp://127.0.0.1:15322"
+plugin = "http_proxy"
+upstream = "shop"
+options.filters = ["http_json.py"]
+"""
+
+from vcproxy.api import Filter, Response, Transaction, parse_json
+
+
+class Orders(Filter):
+    body_limit = "64KiB"
+
+    def request_body(self, tx: Transaction, body: bytes) -> Response | None:
+        if tx.request.method != "POST":
+            return None
+        try:
+            match parse_json(body):
+                case {"id": str(), "amount": int(amount)} if amount > 0:
+                    return None
+        except ValueError:
+            return refusal("this is not JSON")
+        return refusal("an order has an id and an amount above 0")
+
+
+def refusal(why: str) -> Response:
+    return Response(400, {"Content-Type": "text/plain"}, f"{why}\n".encode())
