@@ -1,4 +1,4 @@
-"""HttpProxy: clients that leave at any time, ask for too much, or ask for what they may not have."""
+"""HttpProxy: clients that leave at any time, come too often, or say what is not taken."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ class Pausing(Filter):
 @pytest.mark.parametrize("way", ["reset", "close", "end"])
 def test_a_client_that_leaves_at_any_time(way: str) -> None:
     """However far its request has got, nothing of it stays behind: see stage.py."""
-    met = set()
+    options = replace(PLAIN, timeouts=Timeouts(body=2.0, first_byte=2.0))
+    slow = Faults(latency=(0.1, 0.1))
+    met: set[str] = set()
     for tenths in range(60):
-        with Http(filters=[Pausing], faults=Faults(latency=(0.1, 0.1))) as proxy:
+        with Http(options=options, filters=[Pausing], faults=slow) as proxy:
             client = proxy.ask(request("PUT", "/", "Content-Length: 1000"))
             proxy.sim.timeline.after(1.7, partial(client.send, bytes(1000)))
             for _ in range(tenths):
