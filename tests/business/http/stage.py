@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vcproxy.business.http.options import Options
+from vcproxy.business.http.origins import TERMS, Origins
 from vcproxy.business.http.phases import Phases
 from vcproxy.business.http.proxy import HttpProxy
 from vcproxy.engine.address import Address
@@ -101,7 +102,7 @@ class Http(SimulatedProxy):
     def _leave(self) -> None:
         for client in self._clients:
             client.reset()
-        self.elapse(IDLE_S)
+        self.elapse(TERMS.pool.idle_time if Origins in self.service.shared else IDLE_S)
         for upstream in (self.service.upstream, *self.service.upstreams.values()):
             if upstream is not None:
                 upstream.close()

@@ -118,7 +118,8 @@ def test_nothing_is_sent_twice_whenever_the_server_leaves(way: str) -> None:
         with Http(seed=seed) as proxy:
             client, server = idle(proxy)
             client.send(request("POST", "/", body=b"once"))
-            proxy.sim.run(until=lambda: server.received or len(proxy.engine.queue) == seed % 4)
+            for _ in range(seed % 10):
+                proxy.sim.step()
             getattr(server, way)()
             proxy.go()
             for peer in proxy.peers()[1:]:

@@ -1,0 +1,227 @@
+"""HttpProxy: clients that leave at any time, come too often, or say what is not taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from vcproxy.business.http.options import Limits, Timeouts
+from vcproxy.business.http.phases import Filter, Verdict, Wait
+from vcproxy.business.http.proxy import HttpProxy
+from vcproxy.business.http.transaction import Transaction
+from vcproxy.drivers.sim import Faults
+
+from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+class Pausing(Filter):
+    """Takes a second on each way, and a look at all bodies."""
+
+    def request_head(self, tx: Transaction) -> Verdict:
+        return Wait("1s")
+
+    def request_body(self, tx: Transaction, body: bytes) -> None: ...
+
+    def server_chosen(self, tx: Transaction) -> Verdict:
+        return Wait("1s")
+
+    def response_head(self, tx: Transaction) -> Verdict:
+        return Wait("1s")
+
+    def response_body(self, tx: Transaction, body: bytes) -> None: ...
+
+
+@pytest.mark.parametrize("way", ["reset", "close", "end"])
+def test_a_client_that_leaves_at_any_time(way: str) -> None:
+    """However far its request has got, nothing of it stays behind: see stage.py."""
+    options = replace(PLAIN, timeouts=Timeouts(body=2.0, first_byte=2.0))
+    slow = Faults(latency=(0.1, 0.1))
+    met: set[str] = set()
+    for tenths in range(60):
+        with Http(options=options, filters=[Pausing], faults=slow) as proxy:
+            client = proxy.ask(request("PUT", "/", "Content-Length: 1000"))
+            proxy.sim.timeline.after(1.7, partial(client.send, bytes(1000)))
+            for _ in range(tenths):
+                proxy.elapse(0.1)
+                for server in proxy.peers():
+                    if server.received and not server.sent:
+                        server.send(answer(bytes(100_000))[:50_000])
+            met.update(session.state.name for session in proxy.sessions)
+            getattr(client, way)()
+            proxy.elapse(0.2)
+    asked = {"THINKING", "COLLECTING", "SEEKING", "ASKING", "REVIEWING", "GATHERING"}
+    assert met == {"WAITING", *asked}
+
+
+@pytest.mark.parametrize("body", [b"", b"some"])
+def test_who_leaves_while_sending_leaves_no_request_that_looks_whole(body: bytes) -> None:
+    for head in (request("PUT", "/", "Content-Length: 1000"), request("PUT", "/", CHUNKED)):
+        for way in ("reset", "end"):
+            with Http() as proxy:
+                client = proxy.ask(head)
+                server = proxy.server()
+                client.send(chunks(body)[:-5] if b"chunked" in head else body)
+                proxy.go()
+                getattr(client, way)()
+                proxy.go()
+                assert server.ended or server.reset_seen
+                assert not server.received.endswith(b"0\r\n\r\n")
+                if way == "end":
+                    assert status(client) == "HTTP/1.1 400 Bad Request"
+
+
+def test_who_leaves_during_an_answer_has_the_server_stop() -> None:
+    for said in (answer(bytes(2_000_000)), b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2_000_000)):
+        with Http() as proxy:
+            client = proxy.ask(GET)
+            client.stall()
+            server = proxy.server()
+            server.send(said)
+            proxy.go()
+            client.reset()
+            proxy.go()
+            assert server.reset_seen
+
+
+def test_who_has_said_all_is_answered() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET, GET)
+        client.end()
+        server = proxy.server()
+        server.on_data = lambda _: server.send(answer(bytes(100_000)))
+        proxy.elapse(0.1)
+        assert client.received.count(b"HTTP/1.1 200 OK") == 2
+        assert client.ended
+        assert not server.ended
+
+
+def test_a_head_that_ends_too_early() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET, GET[:-2])
+        client.end()
+        proxy.server().send(OK)
+        proxy.go()
+        text = heard(client)
+        assert "yes" in text
+        assert "HTTP/1.1 400 Bad Request\n" in text
+        assert client.ended
+
+
+def test_who_comes_and_goes() -> None:
+    with Http() as proxy:
+        for way in ("end", "close", "reset"):
+            client = proxy.client()
+            proxy.go()
+            getattr(client, way)()
+            proxy.go()
+        assert proxy.connections() == 0
+        assert not [line for line in proxy.log if "cut" in line]
+
+
+LIMITED = replace(PLAIN, limits=Limits(head=1000, line=200, field=300, fields=5))
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (request("GET", "/" + 200 * "x"), 414),
+        (b"GET /" + 300 * b"x", 414),
+        (request("GET", "/", "X: " + 300 * "x"), 431),
+        (request("GET", "/", *[f"X{n}: 1" for n in range(5)]), 431),
+        (request("GET", "/", *[f"X: {200 * 'x'}"] * 4)[:-2] + 300 * b"x", 431),
+        (request("GET", "/", CHUNKED, "Content-Length: 5"), 400),
+        (request("GET", "/", "Expect: miracles"), 417),
+        (request("GET", "/", host="a b"), 400),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", 400),
+        (request("TRACE"), 501),
+    ],
+)
+def test_what_is_refused(said: bytes, code: int) -> None:
+    for pieces in ([said], [said[n : n + 1] for n in range(len(said))]):
+        with Http(options=LIMITED) as proxy:
+            client = proxy.client()
+            for piece in pieces:
+                client.send(piece)
+                proxy.go()
+            client.send(GET)
+            proxy.go()
+            text = heard(client)
+            assert text.startswith(f"HTTP/1.1 {code} ")
+            assert text.count("\nProxy-Status: ") == 1
+            assert "\nProxy-Status: vcproxy; error=http_request_error; " in text
+            assert "\nConnection: close\n" in text
+            assert client.ended
+            assert proxy.connections() == 0
+            assert proxy.service.counts[str(code)] == 1
+
+
+def test_an_empty_line_before_a_request_is_nothing() -> None:
+    with Http() as proxy:
+        client = proxy.ask(b"\r\n" + GET)
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+
+
+def test_options_that_may_go_no_further() -> None:
+    with Http() as proxy:
+        client = proxy.ask(request("OPTIONS", "/", "Max-Forwards: 0"))
+        proxy.go()
+        assert status(client) == "HTTP/1.1 204 No Content"
+        client.send(request("OPTIONS", "*", "Max-Forwards: 1"))
+        server = proxy.server()
+        proxy.go()
+        text = heard(server)
+        assert text.startswith("OPTIONS * HTTP/1.1\n")
+        assert "\nMax-Forwards: 0\n" in text
+
+
+def test_who_comes_too_often_is_told_so() -> None:
+    with Http() as proxy:
+        client = proxy.client()
+        proxy.go()
+        [session] = proxy.sessions
+        listener = session.client.listener
+        assert listener is not None
+        listener.max_per_client = 1
+        listener.refuser = lambda vc: HttpProxy.refuse(vc, proxy.service)
+        other = proxy.ask(GET)
+        proxy.go()
+        text = heard(other)
+        assert text.startswith("HTTP/1.1 429 Too Many Requests\n")
+        assert "\nConnection: close\n" in text
+        assert other.ended
+        other.close()
+        client.close()
+        proxy.go()
+        proxy.ask(GET)
+        proxy.server()
+
+
+def test_the_mistake_of_one_leaves_the_others_alone() -> None:
+    class Broken(HttpProxy):
+        def _chosen(self, server: object) -> None:
+            if self.tx.request.path == "/broken":
+                raise ZeroDivisionError
+            return super()._chosen(server)  # type: ignore[arg-type, return-value]
+
+    short = Timeouts(head=1.0, first_byte=2.0, idle=2.0, active=2.0)  # its timer outlives it
+    with Http(Broken, replace(PLAIN, timeouts=short)) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        other = proxy.ask(request(target="/broken"))
+        with pytest.raises(ZeroDivisionError):
+            proxy.elapse(1)
+        proxy.go()
+        assert other.reset_seen
+        server.send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+        assert proxy.service.upstream is not None
+        assert [each.connections for each in proxy.service.upstream.servers] == [1]
