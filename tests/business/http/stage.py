@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vcproxy.business.http.options import Options
-from vcproxy.business.http.origins import TERMS, Origins
+from vcproxy.business.http.common import Common
+from vcproxy.business.http.origins import TERMS
 from vcproxy.business.http.phases import Phases
 from vcproxy.business.http.proxy import HttpProxy
 from vcproxy.engine.address import Address
@@ -102,7 +103,9 @@ class Http(SimulatedProxy):
     def _leave(self) -> None:
         for client in self._clients:
             client.reset()
-        self.elapse(TERMS.pool.idle_time if Origins in self.service.shared else IDLE_S)
+        common = self.service.shared.get(Common)
+        named = isinstance(common, Common) and len(common.origins) > 0
+        self.elapse(TERMS.pool.idle_time if named else IDLE_S)
         for upstream in (self.service.upstream, *self.service.upstreams.values()):
             if upstream is not None:
                 upstream.close()

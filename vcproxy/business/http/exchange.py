@@ -12,11 +12,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from vcproxy.business.farewell import Farewell
+from vcproxy.business.http.alarm import NEVER, Alarm
 from vcproxy.business.http.answers import own_answer, sendable
+from vcproxy.business.http.common import Common
 from vcproxy.business.http.cookies import cookie
-from vcproxy.business.http.fetch import Fetched, Fetches, Mirror
+from vcproxy.business.http.fetch import Fetched, Fetches
 from vcproxy.business.http.options import Options as HttpOptions
-from vcproxy.business.http.origins import Origins
 from vcproxy.business.http.phases import Ask, Chain, Phases, Step, Then, Wait
 from vcproxy.business.http.side import Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
@@ -24,26 +25,22 @@ from vcproxy.business.session import Session
 from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
 from vcproxy.http.forwarding import to_client
-from vcproxy.http.heads import Heads
 from vcproxy.http.messages import Body, Request, Response
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.sender import Sender
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
-    from tunnels.one_way import OneWayTunnel
+    from vcproxy.business.http.delivery import Delivery
     from vcproxy.business.service import Service
     from vcproxy.config.place import KeyPath
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
     from vcproxy.upstream.server import Server
     from vcproxy.upstream.upstream import Upstream
 
 DUE, NEXT, RESUMED = "DUE", "NEXT", "RESUMED"
 """Tags: a time may be up; there may be another request; a filter has waited."""
-
-NEVER = float("inf")
 
 
 class Suspended(NamedTuple):
@@ -63,10 +60,9 @@ class Exchange(Phases, Session):
     options: HttpOptions
 
     __slots__ = (
-        "_alarm", "_alarm_s", "_begun", "_body", "_chain", "_client", "_consumed", "_down",
-        "_framing", "_heads", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried",
-        "_until_s",
-        "_up", "_version", "requests", "tx",
+        "_alarm", "_begun", "_body", "_chain", "_client", "_common", "_consumed", "_down",
+        "_framing", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried", "_up",
+        "_version", "requests", "tx",
     )  # fmt: skip
 
     WAITING: ClassVar[State]
@@ -83,8 +79,8 @@ class Exchange(Phases, Session):
         self._limits = self.options.limits
         self._client = Side(self)
         self._server = Side(self)
-        self._heads = self._known
-        self._chain = self._filters()
+        self._common = common = Common.of(service, self.engine)
+        self._chain = Chain.of((self, *common.filters)) if self.own_phases() else common.chain
         self._sender: Sender | None = None
         self._keep = True  # whether another request may follow
         self._consumed = True  # whether all of the request has been taken from the client
@@ -92,40 +88,16 @@ class Exchange(Phases, Session):
         self._version = 11  # the client's
         self._body = b""  # as it goes on, of the request; or of an answer that a filter wanted
         self._framing: Body = 0  # of the request's
-        self._up: OneWayTunnel | None = None
-        self._down: OneWayTunnel | None = None
+        self._up: Delivery | None = None
+        self._down: Delivery | None = None
         self._tried: list[Server] = []
         self._suspended: Suspended | None = None
-        self._alarm: Action | None = None
-        self._alarm_s = self._until_s = NEVER
-
-    def _filters(self) -> Chain:
-        """What is called in each phase: this object, if its class steps in, then the filters."""
-        service = self.service
-        filters: tuple[Phases, ...] | None = service.shared.get(Phases)  # type: ignore[assignment]
-        if filters is None:
-            filters = tuple(make() for make in service.filters)
-            service.shared[Phases] = filters
-            service.shared[Chain] = Chain.of(filters)
-        if self.own_phases():
-            return Chain.of((self, *filters))
-        shared = service.shared[Chain]
-        assert isinstance(shared, Chain)
-        return shared
+        self._alarm = Alarm(self, DUE)
 
     @classmethod
     def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
         """See Session."""
         return options.upstreams
-
-    @property
-    def _origins(self) -> Origins:
-        """The servers that clients have named."""
-        shared = self.service.shared
-        origins = shared.get(Origins)
-        if not isinstance(origins, Origins):
-            origins = shared[Origins] = Origins(self.engine)
-        return origins
 
     def _key(self) -> str | None:
         """What says which requests belong to one server, if the upstream asks for that."""
@@ -139,53 +111,12 @@ class Exchange(Phases, Session):
         return None
 
     @property
-    def _known(self) -> Heads:
-        """The heads that have been seen."""
-        shared = self.service.shared
-        heads = shared.get(Heads)
-        if not isinstance(heads, Heads):
-            heads = shared[Heads] = Heads(self._limits)
-        return heads
-
-    @property
     def sender(self) -> Sender:
         """What servers are told of this client."""
         if self._sender is None:
-            options = self.options
-            self._sender = Sender(
-                self.client_address,
-                self.client.secure,
-                options.via,
-                options.forwarded,
-                options.trusts(self.client_address),
-            )
+            client = self.client
+            self._sender = self._common.sender(client.peer_address, client.secure)
         return self._sender
-
-    # -- time --------------------------------------------------------------------------------
-
-    def _allow(self, seconds: float) -> None:
-        """What comes next may take so long, 0: for ever; then DUE comes.
-
-        One timer runs for all of it, and is only touched if it would ring too late.
-        """
-        self._until_s = self.engine.now + seconds if seconds else NEVER
-        if self._until_s < self._alarm_s:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._set_alarm()
-
-    def _early(self) -> bool:
-        """DUE has come: whether there is time left."""
-        self._alarm, self._alarm_s = None, NEVER
-        if self._until_s <= self.engine.now:
-            return False
-        if self._until_s < NEVER:
-            self._set_alarm()
-        return True
-
-    def _set_alarm(self) -> None:
-        self._alarm_s = self._until_s
-        self._alarm = self.engine.schedule_at(self._alarm_s, self, DUE, None)
 
     # -- filters -----------------------------------------------------------------------------
 
@@ -332,7 +263,7 @@ class Exchange(Phases, Session):
 
     def _head(self, response: Response, keep: bool, body: int | None) -> bytes:
         """A response's head, as the client gets it."""
-        return self._heads.to_client(
+        return self._common.heads.to_client(
             response, pseudonym=self.options.via, version=self._version, keep=keep, body=body
         )
 
@@ -361,7 +292,7 @@ class Exchange(Phases, Session):
 
     def _within(self, seconds: float = 0) -> None:
         """What comes next may take so long, 0: for ever; but no longer than the request may."""
-        self._allow(min(seconds or NEVER, max(self._left_s, 0.001)))
+        self._alarm.set(min(seconds or NEVER, max(self._left_s, 0.001)))
 
     def _end(self, keep: bool) -> State:
         """The transaction is over."""
@@ -389,11 +320,7 @@ class Exchange(Phases, Session):
 
     def mirror(self, upstream: Upstream, body: bytes) -> None:
         """See Transaction.mirror."""
-        shared = self.service.shared
-        mirror = shared.get(Mirror)
-        if not isinstance(mirror, Mirror):
-            mirror = shared[Mirror] = Mirror(self.engine)
-        if not mirror.send(upstream, self.tx.request, body, self._limits, self.sender):
+        if not self._common.mirror.send(upstream, self.tx.request, body, self._limits, self.sender):
             self.count("unmirrored")
 
     def drain(self) -> None:
@@ -419,9 +346,9 @@ class Exchange(Phases, Session):
             self.tx.upstream.failed(self.server, why)
 
     def _drop_server(self, error: Exception | None = None) -> None:
-        for tunnel in (self._up, self._down):
-            if tunnel is not None:
-                tunnel.stop()
+        for delivery in (self._up, self._down):
+            if delivery is not None:
+                delivery.stop()
         self._up = self._down = None
         if self.server is not None:
             self.server.do_io_close(error)
@@ -430,8 +357,7 @@ class Exchange(Phases, Session):
 
     def finished(self) -> None:
         """Nothing stays open; the client is told what was said to it first."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.cancel()
         self._drop_server()
         self._server.close()
         if self.client.closed:

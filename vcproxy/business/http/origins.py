@@ -28,6 +28,9 @@ class Origins:
         self._engine = engine
         self._known: dict[Address, Upstream] = {}
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def find(self, address: Address) -> Upstream:
         """Return the upstream that has this one server."""
         known = self._known

@@ -17,10 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, TunnelDone
-from tunnels.message import MessageTunnel
-from tunnels.one_way import OneWayTunnel
 from tunnels.two_way import TwoWayTunnel
 from vcproxy.business.http.answers import configured, trouble, unreachable
+from vcproxy.business.http.delivery import Delivery
 from vcproxy.business.http.destination import destination
 from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
 from vcproxy.business.http.fetch import Fetched
@@ -56,7 +55,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_body_s", "_bringing", "_gathering", "_repeatable", "_sending")
+    __slots__ = ("_body_s", "_gathering", "_repeatable")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -79,7 +78,7 @@ class HttpProxy(Exchange):
         if not self.requests:
             client.attach(self.client)
             client.begin(b"")
-        self._allow(self.options.timeouts.idle)
+        self._alarm.set(self.options.timeouts.idle)
         if client.waiting or client.over:
             self.engine.schedule(self, NEXT, None)
 
@@ -98,7 +97,7 @@ class HttpProxy(Exchange):
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
                 return self._unfinished(data)
-            request = self._heads.request(data[:end])
+            request = self._common.heads.request(data[:end])
         except BadMessage as problem:
             return self._refuse(problem)
         client.pending = data[end:]
@@ -114,7 +113,7 @@ class HttpProxy(Exchange):
             return self._refuse(BadMessage(400, "it ended within a head", "RFC 9112 8"))
         if data and not self._begun:
             self._begun = True
-            self._allow(self.options.timeouts.head)
+            self._alarm.set(self.options.timeouts.head)
         client.pending = data
         return None
 
@@ -123,7 +122,7 @@ class HttpProxy(Exchange):
     @WAITING.on(DUE, to=(CLOSED,))
     def overslept(self, _: object) -> State | None:
         """No request has come, or not all of its head."""
-        if self._early():
+        if self._alarm.early():
             return None
         if not self._begun:
             return self.CLOSED
@@ -175,7 +174,7 @@ class HttpProxy(Exchange):
     @COLLECTING.on(DUE, to=(WAITING, CLOSED))
     def dawdled(self, _: object) -> State | None:
         """The body does not come."""
-        return None if self._early() else self._dawdles()
+        return None if self._alarm.early() else self._dawdles()
 
     def _dawdles(self) -> State:
         return self._fail(408, "client", "its body comes too slowly", "http_request_error")
@@ -211,7 +210,7 @@ class HttpProxy(Exchange):
             if tx.upstream is None:  # of a proxy that only goes where clients say
                 return self._fail(421, "client", "no host is served here", "destination_not_found")
         else:
-            tx.upstream = self._origins.find(place)
+            tx.upstream = self._common.origins.find(place)
         steps = self._chain.route
         return self._run(steps, self._found, self.THINKING) if steps else self._found()
 
@@ -286,26 +285,29 @@ class HttpProxy(Exchange):
         passage = None if self._consumed else self._passage_up()
         request.body = self._framing
         try:
-            message = self._heads.to_server(
+            message = self._common.heads.to_server(
                 request, self.sender, upgrade=request.upgrade is not None
             )
         except ValueError as mistake:  # a filter has made of it what cannot be sent
             return self._mistaken(mistake)
-        if not self._consumed and (failure := self._take_body(passage)):
-            return self._failed(failure)
+        server.attach(self.server)
+        if not self._consumed:
+            self._up = up = Delivery(self._client, self._framing or 0, passage)
+            self._body = up.take()
+            if up.fault is not None:
+                return self._failed(self._blame(up.fault, "client"))
+            self._consumed = up.over
         message += self._body
         self._repeatable = self._consumed
         if self._consumed:
-            server.attach(self.server)
+            self._up = None
             server.begin(message)
-            self._allow(self.options.timeouts.first_byte)
-            return self.ASKING
-        server.attach(self.server)
-        self._up = self._tunnel_up(passage, message)
-        self._up.start()
-        self.server.set_inactivity_timeout(self.options.timeouts.body)
-        self._body_s = self.engine.now
-        self._within(BODY_GRACE_S)
+            self._alarm.set(self.options.timeouts.first_byte)
+        else:
+            up.begin(self, self.client, self.server, message, f"{self.name} up")
+            self.server.set_inactivity_timeout(self.options.timeouts.body)
+            self._body_s = self.engine.now
+            self._within(BODY_GRACE_S)
         return self.ASKING
 
     def _passage_up(self) -> Passage | None:
@@ -317,35 +319,6 @@ class HttpProxy(Exchange):
         self._framing = None
         return Passage(reader, body_writer(None), self._bound(steps), self._most)
 
-    def _take_body(self, passage: Passage | None) -> Failure | None:
-        """Take what is here of the body; return what is wrong with it."""
-        client, length = self._client, self._framing
-        data = client.take()
-        if passage is None:
-            self._body, client.pending = data[:length], data[length:]
-            self._consumed = len(self._body) == length
-            return None
-        self._body = passage.feed(data)
-        client.pending = passage.rest
-        if passage.fault is not None:
-            return self._blame(passage.fault, "client")
-        self._consumed = passage.over
-        return None
-
-    def _tunnel_up(self, passage: Passage | None, message: bytes) -> OneWayTunnel:
-        assert self.server is not None
-        name = f"{self.name} up"
-        if passage is None:
-            assert self._framing is not None
-            return OneWayTunnel(
-                self, self.client, self.server, nbytes=self._framing - len(self._body),
-                opening=message, watch=False, name=name,
-            )  # fmt: skip
-        self._sending = passage
-        return MessageTunnel(
-            self, self.client, self.server, passage, opening=message, watch=False, name=name
-        )
-
     @property
     def _just_sent(self) -> bool:
         """Whether the body has gone, and its tunnel is about to say so: see `sent`."""
@@ -356,7 +329,7 @@ class HttpProxy(Exchange):
     )
     def sent(self, done: TunnelDone) -> State | None:
         """All of the body has gone, or not."""
-        if done.tunnel is not self._up:
+        if self._up is None or done.tunnel is not self._up.tunnel:
             return None
         failure = self._uploaded(done)
         if failure is not None:
@@ -371,25 +344,24 @@ class HttpProxy(Exchange):
         assert self.server is not None
         if not self.server.closed:
             self.server.set_inactivity_timeout(0)
-        if isinstance(up, MessageTunnel):
-            self._client.pending = up.rest
-            if self._sending.fault is not None:
-                return self._blame(self._sending.fault, "client")
+        if up.fault is not None:
+            return self._blame(up.fault, "client")
         if done.reason is not Reason.COMPLETE:
             return trouble(done, self.client, ("client", "server"))
-        self._consumed = True
-        self._client.listen()
+        up.taken_back()
         self._server.speak()
+        self._consumed = True
         return None
 
     @ASKING.on(DUE, to=(WAITING, CLOSED))
     def unanswered(self, _: object) -> State | None:
         """The body comes too slowly, or no answer does."""
-        if self._early():
+        if self._alarm.early():
             return None
         if self._up is None:
             return self._fail(504, "server", "it did not answer in time", "http_response_timeout")
-        flow = self._up.flow
+        assert self._up.tunnel is not None
+        flow = self._up.tunnel.flow
         taken = len(self._body) + flow.taken
         if self._too_slow(taken) and flow.taken <= flow.given:  # else the server is
             return self._dawdles()
@@ -422,7 +394,7 @@ class HttpProxy(Exchange):
                 if end < 0:
                     server.pending = data
                     return self._cut() if server.over else None
-                response = self._heads.response(data[:end], request.method)
+                response = self._common.heads.response(data[:end], request.method)
             except BadMessage as problem:
                 return self._garbled(problem, "server")
             server.pending = data[end:]
@@ -512,7 +484,7 @@ class HttpProxy(Exchange):
     @GATHERING.on(DUE, to=(WAITING, CLOSED))
     def stalled(self, _: object) -> State | None:
         """The answer does not come."""
-        if self._early():
+        if self._alarm.early():
             return None
         return self._fail(504, "server", "its answer took too long", "http_response_timeout")
 
@@ -520,41 +492,26 @@ class HttpProxy(Exchange):
 
     def _pass_on(self, response: Response) -> State | None:
         """Send the answer: its body as far as it is here, the rest by a tunnel."""
-        client, server, body = self._client, self._server, response.body
-        steps = self._chain.response_chunk
+        client, body, steps = self._client, response.body, self._chain.response_chunk
         assert self.server is not None
         keep = self._may_keep
-        if body is not None and body >= 0 and (not steps or response.bodiless):
-            data = server.take()
-            message = self._head(response, keep, body)
-            self._keep = keep
-            if len(data) >= body:
-                server.pending = data[body:]
-                client.say(message + data[:body])
-                return self._answered()
-            self._down = OneWayTunnel(
-                self, self.server, self.client, nbytes=body - len(data),
-                opening=client.unsaid() + message + data, watch=False, name=f"{self.name} down",
-            )  # fmt: skip
-        else:
-            framed = None if self.tx.request.version > 10 else UNTIL_CLOSE
-            self._keep = keep and framed is None
-            self._bringing = passage = Passage(
-                body_reader(body, self._limits, 502), body_writer(framed), self._bound(steps)
-            )
-            message = passage.feed(server.take())
-            server.pending = passage.rest
-            if passage.fault is not None:
-                return self._failed(self._blame(passage.fault, "server"))
-            message = self._head(response, self._keep, framed) + message
-            if passage.over:
-                client.say(message)
-                return self._answered()
-            self._down = MessageTunnel(
-                self, self.server, self.client, passage,
-                opening=client.unsaid() + message, watch=False, name=f"{self.name} down",
-            )  # fmt: skip
-        self._down.start()
+        passage = None
+        if body is None or body < 0 or (steps and not response.bodiless):
+            reader = body_reader(body, self._limits, 502)
+            body = None if self._version > 10 else UNTIL_CLOSE
+            keep = keep and body is None
+            passage = Passage(reader, body_writer(body), self._bound(steps))
+        down = Delivery(self._server, body or 0, passage)
+        said = down.take()
+        if down.fault is not None:
+            return self._failed(self._blame(down.fault, "server"))
+        said = self._head(response, keep, body) + said
+        self._keep = keep
+        if down.over:
+            client.say(said)
+            return self._answered()
+        self._down = down
+        down.begin(self, self.server, self.client, client.unsaid() + said, f"{self.name} down")
         self.client.set_inactivity_timeout(self.options.timeouts.body)
         self._within()
         return self.ANSWERING
@@ -562,27 +519,22 @@ class HttpProxy(Exchange):
     @ANSWERING.on(TunnelDone, to=(WAITING, CLOSED))
     def passed(self, done: TunnelDone) -> State | None:
         """All of the answer has gone, or not; or all of the request's body."""
-        if done.tunnel is self._up:
+        up, down = self._up, self._down
+        if up is not None and done.tunnel is up.tunnel:
             failure = self._uploaded(done)
             self._keep = False  # the client was told so: the body had not gone when the answer came
             if failure is None or failure.party == "server":  # which may have said enough
                 return None
             return self._abort(failure)
-        down = self._down
-        if down is None or done.tunnel is not down:
+        if down is None or done.tunnel is not down.tunnel:
             return None
         self._down = None
         self.client.set_inactivity_timeout(0)
-        self._server.listen()
-        if isinstance(down, MessageTunnel):
-            self._server.pending = down.rest
-            if self._bringing.fault is not None:
-                return self._abort(self._blame(self._bringing.fault, "server"))
-            if done.reason is Reason.EOS:
-                self._client.speak()
-                return self._answered()
-        if done.reason is not Reason.COMPLETE:
+        if down.fault is not None:
+            return self._abort(self._blame(down.fault, "server"))
+        if done.reason not in (Reason.COMPLETE, Reason.EOS):
             return self._abort(trouble(done, self.server, ("server", "client")))
+        down.taken_back()
         self._client.speak()
         return self._answered()
 
@@ -618,7 +570,7 @@ class HttpProxy(Exchange):
         client = self._client
         for vc in (self.client, self.server):
             vc.set_inactivity_timeout(self.service.inactivity_s)
-        self._allow(0)
+        self._alarm.set(0)
         openings = client.take(), client.unsaid() + head + said
         TwoWayTunnel(
             self, self.client, self.server, openings=openings,
@@ -644,14 +596,14 @@ class HttpProxy(Exchange):
     @ANSWERING.on(DUE, to=(CLOSED,))
     def outlived(self, _: object) -> State | None:
         """All of the request's time is up."""
-        if self._early():
+        if self._alarm.early():
             return None
         return self._abort(Failure(0, "proxy", "it lasted too long", "http_response_timeout"))
 
     @ALIVE.on(DUE, to=(CLOSED,))
     def expired(self, _: object) -> State | None:
         """The same, and nothing was answered."""
-        if self._early():
+        if self._alarm.early():
             return None
         self._keep = False  # what a filter waits for may still come
         return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")

@@ -1,0 +1,88 @@
+"""Delivery: a body on its way from one side to the other: what is here, the rest by a tunnel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnels.message import MessageTunnel
+from tunnels.one_way import OneWayTunnel
+
+if TYPE_CHECKING:
+    from vcproxy.business.http.passage import Passage
+    from vcproxy.business.http.side import Side
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.net import NetVConnection
+
+
+class Delivery:
+    """A body of `length` bytes, which goes as it comes; or, whatever its length, through a passage.
+
+    `take` what is here; if it is not `over` with that, a `tunnel` brings the rest, and `taken_back`
+    is owed when that is done.
+    """
+
+    __slots__ = ("_left", "_passage", "_source", "over", "tunnel")
+
+    def __init__(self, source: Side, length: int, passage: Passage | None) -> None:
+        self._source = source
+        self._left = length
+        self._passage = passage
+        self.over = False
+        """Whether nothing of it is left to be taken from its source."""
+        self.tunnel: OneWayTunnel | None = None
+
+    @property
+    def fault(self) -> Exception | None:
+        """Why it cannot go on."""
+        return self._passage.fault if self._passage is not None else None
+
+    def take(self) -> bytes:
+        """Take what has come of it, and return it as it goes on."""
+        source, passage = self._source, self._passage
+        data = source.take()
+        if passage is not None:
+            out = passage.feed(data)
+            source.pending = passage.rest
+            self.over = passage.over
+            return out
+        out, source.pending = data[: self._left], data[self._left :]
+        self._left -= len(out)
+        self.over = self._left == 0
+        return out
+
+    def begin(
+        self,
+        owner: Continuation,
+        source: NetVConnection,
+        sink: NetVConnection,
+        opening: bytes,
+        name: str,
+    ) -> None:
+        """Have a tunnel say `opening`, then bring the rest; the owner gets its TunnelDone."""
+        passage = self._passage
+        self.tunnel = tunnel = (
+            OneWayTunnel(
+                owner, source, sink, nbytes=self._left, opening=opening, watch=False, name=name
+            )
+            if passage is None
+            else MessageTunnel(
+                owner, source, sink, passage, opening=opening, watch=False, name=name
+            )
+        )
+        tunnel.start()
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the tunnel has brought all of it, and is about to say so, if it has not."""
+        return self.tunnel is not None and self.tunnel.delivered
+
+    def taken_back(self) -> None:
+        """The tunnel is done: the source is read by its side again."""
+        if isinstance(self.tunnel, MessageTunnel):
+            self._source.pending = self.tunnel.rest
+        self._source.listen()
+
+    def stop(self) -> None:
+        """Bring no more."""
+        if self.tunnel is not None:
+            self.tunnel.stop()
