@@ -70,9 +70,10 @@ class MessageTunnel(OneWayTunnel):
         if not message.over:
             self.source.reenable()
             self.sink.reenable()
-        elif self.source.live and not flushing:
+        elif flushing:
+            if self.sink.nbytes is None:
+                self._finish()
+        elif self.source.live:
             # What its source does from now on, as to end, is not the message's any more.
             self.source.retire()
             self.engine.schedule(self, Event.READ_COMPLETE, self.source)
-        elif self.sink.nbytes is None:
-            self._finish()

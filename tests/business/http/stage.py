@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -65,10 +66,16 @@ class Http(SimulatedProxy):
         self.service = replace(self.service, filters=tuple(filters))
         self._clients: list[Peer] = []
 
-    def upstream(self, name: str) -> Upstream:
-        """One more upstream, with one server of the same name."""
+    def upstream(
+        self, name: str, script: Callable[[Peer, bytes], None] = lambda peer, data: None
+    ) -> Upstream:
+        """One more upstream, with one server of the same name; `script` gets what that hears."""
         address = Address("tcp", name, 1)
-        self._servers[name] = self.sim.server(address)
+
+        def met(peer: Peer) -> None:
+            peer.on_data = partial(script, peer)
+
+        self._servers[name] = self.sim.server(address, met)
         self._met[name] = 0
         upstream = Upstream(self.engine, name, [Server(address)], POOLED)
         self.service = replace(self.service, upstreams={**self.service.upstreams, name: upstream})
