@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from zlib import crc32
 
@@ -136,11 +135,12 @@ class Answerer:
                 if self._reader.they_are_waiting_for_100_continue:
                     self._peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                     self._reader.send(h11.InformationalResponse(status_code=100, headers=[]))
-                if not self._play.kind and self._random.random() < 0.1:
+                if not self._play.kind and self._random.random() < 0.25:
                     self._answer()
             elif isinstance(event, h11.Data):
                 self._body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
+                assert self._asked is not None
                 question = self._play.questions[self._asked.target.decode()]
                 assert self._body == question.body, "a request was changed on its way"
                 if self._reader.our_state is h11.DONE:
@@ -208,7 +208,7 @@ class Play:
         self.drivers = [self.sim.driver(f"engine {n}") for n in range(random.choice([1, 1, 2]))]
         servers = [Address("tcp", name, 1) for name in "ab"[: random.choice([1, 2])]]
         for address in servers:
-            self.sim.server(address, partial(Answerer, self))
+            self.sim.server(address, self._serve)
         self.services = {
             driver.engine: self._service(driver.engine, servers) for driver in self.drivers
         }
@@ -228,6 +228,9 @@ class Play:
         return Service(
             "front", options=OPTIONS, upstream=upstream, filters=self.filters, connect_s=20.0
         )
+
+    def _serve(self, peer: Peer) -> None:
+        Answerer(self, peer)
 
     def _accept(self, client: NetVConnection) -> None:
         HttpProxy(client, self.services[client.engine]).start()
