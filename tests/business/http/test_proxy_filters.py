@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from vcproxy.business.http.fetch import Fetch
 from vcproxy.business.http.phases import Ask, Filter, Phases, Verdict, Wait
 from vcproxy.business.http.proxy import HttpProxy
 from vcproxy.business.http.routing import Answer, Route
@@ -14,6 +15,7 @@ from vcproxy.business.http.transaction import Transaction
 from vcproxy.business.verdict import Later
 from vcproxy.drivers.sim import Peer
 from vcproxy.http.messages import Request, Response
+from vcproxy.testing.machines import check_machine
 
 from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
 
@@ -456,6 +458,15 @@ def test_a_copy_for_another_upstream() -> None:
         assert told.endswith("\n\nhello")
         copy.send(answer(bytes(3_000_000)))
         proxy.go()
+
+
+def test_the_machine_that_asks() -> None:
+    assert check_machine(Fetch) == {
+        "ASKING CONNECTED",
+        "SEEKING EOS",
+        "SEEKING READ_READY",
+        "SEEKING WRITE_READY",
+    }
 
 
 def test_what_a_filter_asks_is_answered_or_not() -> None:

@@ -233,7 +233,11 @@ class HttpProxy(Exchange):
                 return self._chosen(idle)
         tx.reused = False
         self.server = upstream.connect(
-            self, key=key, client=self.client.peer_address, tried=self._tried, timeout=self.service.connect_s
+            self,
+            key=key,
+            client=self.client.peer_address,
+            tried=self._tried,
+            timeout=self.service.connect_s,
         )
         self._within()
         return self.SEEKING
