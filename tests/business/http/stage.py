@@ -12,8 +12,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from vcproxy.business.http.options import Options
 from vcproxy.business.http.common import Common
+from vcproxy.business.http.options import Options
 from vcproxy.business.http.origins import TERMS
 from vcproxy.business.http.phases import Phases
 from vcproxy.business.http.proxy import HttpProxy

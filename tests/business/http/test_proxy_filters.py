@@ -288,7 +288,7 @@ def test_a_filter_that_fails_lets_nothing_through(phase: str, verdict: int) -> N
                         server.send(answer(b"private"))
             except (ZeroDivisionError, TypeError, ValueError, AttributeError):
                 errors += 1
-        assert errors == 1
+        assert errors == (verdict != 2)  # a call that fails is no mistake of the filter's
         text = heard(client)
         assert text.startswith("HTTP/1.1 500 Internal Server Error\n")
         assert "error=proxy_internal_error" in text
