@@ -27,7 +27,9 @@ from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.http.messages import Request
 from vcproxy.inspection import inspect_plugin
+from vcproxy.testing import SimulatedHttp
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf" / "proxy.toml"
@@ -144,7 +146,7 @@ def free_port() -> str:
 
 
 def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
-    (file,) = written(README, desk)
+    _, file = written(README, desk)
     plugin = Plugins().find(str(file))
     assert issubclass(plugin, Session)
     with Simulation(seed=1) as sim:
@@ -159,6 +161,17 @@ def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
         client.end()
         sim.run(until=lambda: client.ended)
         assert client.received == b"HELLO"
+
+
+def test_the_filter_of_the_readme_turns_curl_away(desk: Path) -> None:
+    file, _ = written(README, desk)
+    found = Plugins().named(f"{file}:HouseRules")
+    assert isinstance(found, type)
+    with SimulatedHttp(found()) as proxy:
+        by_curl = Request("GET", "/", {"User-Agent": "curl/8"}, host="a.example")
+        assert proxy.ask(by_curl).status == 403
+        assert proxy.ask(Request("GET", "/", host="a.example")).status == 200
+        assert ["X-Request-From" in request.fields for request in proxy.asked()] == [True]
 
 
 def test_the_mistake_in_the_readme_is_told_so(desk: Path) -> None:

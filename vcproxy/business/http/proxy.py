@@ -227,13 +227,17 @@ class HttpProxy(Exchange):
         tx.attempts += 1
         key = self._key() if upstream.terms.balance == "hash" else None
         if tx.attempts == 1 and tx.request.form != "authority":
-            idle = upstream.take(self, key=key, client=tx.client)
+            idle = upstream.take(self, key=key, client=self.client.peer_address)
             if idle is not None:
                 tx.reused = True
                 return self._chosen(idle)
         tx.reused = False
         self.server = upstream.connect(
-            self, key=key, client=tx.client, tried=self._tried, timeout=self.service.connect_s
+            self,
+            key=key,
+            client=self.client.peer_address,
+            tried=self._tried,
+            timeout=self.service.connect_s,
         )
         self._within()
         return self.SEEKING

@@ -35,6 +35,7 @@ class Transaction:
     """One request: from its head to its end. Each phase gets it, and may change what is to come.
 
     Up to the phase `server_chosen` the request may be changed; in `response_head`, the response.
+    Their bodies go on as they come, whatever is said of their framing: see the phases for bodies.
     """
 
     __slots__ = (
