@@ -172,7 +172,7 @@ class Chain:
             for each, phases in reversed(own) if phase in BACK else own:
                 if phase in phases:
                     found.append(getattr(each, phase))
-                if wanted and CHUNKS.get(phase) in phases:
+                elif wanted and CHUNKS.get(phase) in phases:
                     found.append(_as_one(getattr(each, CHUNKS[phase])))
             return tuple(found)
 
