@@ -16,6 +16,7 @@ import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
+from tests.e2e.web import origin, web
 from vcproxy.drivers.recording import entries
 from vcproxy.drivers.recording.reader import Log
 from vcproxy.drivers.recording.writer import Writer
@@ -91,6 +92,19 @@ def test_validate(record: Record, log: Path) -> None:
                 assert exactly(accepted, 21) == b'{"id": 1, "op": "a"}\n'
                 accepted.sendall(b"1\n")
                 assert exactly(client, 2) == b"1\n"
+    running.stop()
+    replays(log)
+
+
+def test_http(record: Record, tools: Tools, log: Path) -> None:
+    with origin() as server:
+        running = record(web(server.uri))
+        url = f"http://127.0.0.1:{running.port('in')}/"
+        curl = "curl", "-sS", "-H", "Expect:", "--data-binary", "@-", url, url
+        for framed in ((), ("-H", "Transfer-Encoding: chunked")):
+            said = os.urandom(300_000)
+            assert tools.run(*curl, *framed, stdin=said).startswith(said)
+        tools.run("wrk", "-c8", "-t1", "-d1s", url)
     running.stop()
     replays(log)
 

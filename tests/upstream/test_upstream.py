@@ -378,10 +378,10 @@ def test_one_that_may_have_said_more_is_not_taken_before_somebody_has_looked(
     world = World(sim, "a", terms=KEPT)
     asker, taker = world.connected(), Asker(world)
     assert asker.vc is not None
-    with asker.acting():
+    with taker.mutex.hold(world.engine), asker.acting():  # all of it in one turn
         asker.vc.do_io_read(asker, 1, world.engine.buffer())
-    asker.give()
-    assert taker.take() is None, "it was read as far as was wanted"
+        world.upstream.give(asker.vc)
+        assert world.upstream.take(taker) is None, "it was read as far as was wanted"
     world.settle()
     assert taker.take() is asker.vc
 

@@ -92,6 +92,7 @@ class Engine:
         "random",
         "reads",
         "running",
+        "turns",
         "vcs",
         "writes",
     )
@@ -126,6 +127,8 @@ class Engine:
         self.next_deadline = self._scheduler.next_deadline
         """() -> when `clock` must be called at the latest, or None: no matter when."""
         self.now = 0.0
+        self.turns = 0
+        """How many have begun."""
         """Seconds: what the driver set last."""
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
         self._relief = Relief(self)
@@ -319,6 +322,7 @@ class Engine:
     def tick(self, now: float) -> None:
         """`clock`, on a thread that has called it and has run no other engine since."""
         self.now = self._scheduler.clock(now)
+        self.turns += 1
         inbox = self.inbox
         if inbox.calls or inbox.fed:
             inbox.drain()

@@ -87,6 +87,7 @@ class NetVConnection(VConnection):
         "excess",
         "fan",
         "full",
+        "listed_in",
         "listener",
         "local",
         "open",
@@ -121,6 +122,10 @@ class NetVConnection(VConnection):
         self.open = False
         """Whether it is established: connected, and through its handshake with TLS."""
         self.read_listed = self.write_listed = False
+        self.listed_in = 0
+        """The turn of the engine in which it was last listed for reading. At the end of that turn
+        the driver reads it; what it is told then stands in a recording, and when it looked does
+        not."""
         self.straight: NetVConnection | None = None
         """Between `begin_read` and its answer: where what is read may be written at once."""
         self.fan: Fan | None = None
@@ -154,6 +159,7 @@ class NetVConnection(VConnection):
             self._reached(vio)
         elif reads:
             self.full = False
+            self.listed_in = engine.turns
             if not self.read_listed:
                 self.read_listed = True
                 engine.reads.append(self)

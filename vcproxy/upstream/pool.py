@@ -67,8 +67,8 @@ class Pool(Continuation):
             return None  # a new connection is no worse than waiting for it
         found = None
         while found is None:
-            # What is still listed nobody has looked at: its server may have said too much.
-            vc = next((vc for vc in reversed(idle) if not vc.read_listed), None)
+            # What was listed in this turn nobody has looked at: its server may have said too much.
+            vc = next((vc for vc in reversed(idle) if vc.listed_in < engine.turns), None)
             if vc is None:
                 break
             del self.servers[vc], idle[vc]
