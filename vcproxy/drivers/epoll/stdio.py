@@ -42,6 +42,7 @@ class StdioPort(StreamPort):
         self.spliceable = False
         self.bridged_out = self.bridged_in = None
         self._eof = False
+        self._lost = None
         self._small = True
         self._recv = partial(os.read, self.fd)
         self._recv_into = lambda view: os.readv(self.fd, [view])

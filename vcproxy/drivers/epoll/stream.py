@@ -51,6 +51,7 @@ class StreamPort:
         "_driver",
         "_ending",
         "_eof",
+        "_lost",
         "_recv",
         "_recv_into",
         "_send",
@@ -81,6 +82,7 @@ class StreamPort:
         """The bridge that brings what this port writes."""
         self._ending = False  # epoll has told of an end: no edge will tell of more
         self._eof = False  # and it has been read
+        self._lost: OSError | None = None  # why sending has failed, if that was not told yet
         self._small = True
         self._recv: Callable[[int], bytes] = sock.recv
         self._recv_into: Callable[[memoryview], int] = sock.recv_into
@@ -140,6 +142,8 @@ class StreamPort:
             self._eof = True
             vc.would_block()
             vc.ended()
+            if self._lost is not None:
+                self.broke(self._lost)
             return
         sink = vc.straight  # bring(), in line: a message is read here for each that is sent
         if sink is not None:
@@ -164,7 +168,7 @@ class StreamPort:
             count = 0
         except OSError as error:
             # Under the reader's lock: told when that has its answer.
-            self._driver.engine.inbox.feed(partial(self.broke, error))
+            self._driver.engine.inbox.feed(partial(self.lost, error))
             count = 0
         if count < len(data):
             self.writable = False
@@ -193,11 +197,22 @@ class StreamPort:
             vc.sent(0)
         except OSError as error:
             vc.sent(0)
-            self.broke(error)
+            self.lost(error)
         else:
             if count < size:
                 self.writable = False
             vc.sent(count)
+
+    def lost(self, error: OSError) -> None:
+        """Sending has failed. What the peer said before it left is read first, if somebody reads:
+        it may be an answer to what was sent."""
+        self.writable = False
+        if self._deaf or self._eof or self.bridged_out is not None:
+            self.broke(error)
+        else:
+            self._lost = error
+            self.readable = True
+            self.vc.again(True)
 
     def broke(self, error: OSError) -> None:
         """The descriptor has failed: tell the VC in plain words."""

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 class TlsPort(StreamPort):
     """A socket whose bytes are ciphertext; the engine sees plaintext and counts plaintext."""
 
-    __slots__ = ("_closing", "_filter", "_lost")
+    __slots__ = ("_closing", "_filter")
 
     def __init__(self, driver: EpollDriver, sock: socket.socket, tls: TlsFilter) -> None:
         super().__init__(driver, sock)
         self.spliceable = False
         self._filter = tls
         self._closing = False
-        self._lost: OSError | None = None  # why sending has failed
 
     def ready(self, mask: int) -> None:
         """Take an edge from epoll."""
