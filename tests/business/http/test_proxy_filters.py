@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -523,3 +524,14 @@ def test_filters_of_a_listener_are_made_once() -> None:
         proxy.ask(GET)
         proxy.go()
         assert len(made) == 1
+
+
+@pytest.mark.parametrize(("asked", "made"), [("HEAD", "GET"), ("GET", "HEAD")])
+def test_head_stays_what_it_is_for_an_answer_has_a_body_or_not(asked: str, made: str) -> None:
+    def there(tx: Transaction) -> None:
+        tx.request.method = made
+
+    with Http(filters=[stepping_in(request_head=there)]) as proxy, suppress(ValueError):
+        client = proxy.ask(request(asked))
+        proxy.go()
+        assert heard(client).startswith("HTTP/1.1 500 Internal Server Error\n")

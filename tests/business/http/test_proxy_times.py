@@ -248,3 +248,25 @@ def test_zero_waits_for_ever() -> None:
         proxy.peers()[-1].send(OK)
         proxy.go()
         assert heard(client).endswith("yes")
+
+
+INVITED = request("POST", "/", "Content-Length: 5", "Expect: 100-continue")
+
+
+def test_a_server_that_never_asks_for_the_body_is_waited_for_as_for_an_answer() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(INVITED)
+        proxy.elapse(5.1)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+
+
+def test_once_it_is_asked_for_the_body_is_the_clients_to_send() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(INVITED)
+        proxy.elapse(3)
+        proxy.server().send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        proxy.elapse(3)
+        assert status(client) == "HTTP/1.1 100 Continue"
+        assert "408" not in heard(client)
+        proxy.elapse(1.1)
+        assert "\nHTTP/1.1 408 Request Timeout\n" in heard(client)

@@ -60,9 +60,9 @@ class Exchange(Phases, Session):
     options: HttpOptions
 
     __slots__ = (
-        "_alarm", "_begun", "_body", "_chain", "_client", "_common", "_consumed", "_down",
-        "_framing", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried", "_up",
-        "_version", "requests", "tx",
+        "_alarm", "_begun", "_bodiless", "_body", "_chain", "_client", "_common", "_consumed",
+        "_down", "_framing", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried",
+        "_up", "_version", "requests", "tx",
     )  # fmt: skip
 
     WAITING: ClassVar[State]
@@ -84,6 +84,7 @@ class Exchange(Phases, Session):
         self._sender: Sender | None = None
         self._keep = True  # whether another request may follow
         self._consumed = True  # whether all of the request has been taken from the client
+        self._bodiless = False  # whether the client expects no body, as behind HEAD
         self._begun = False  # whether some of the next head has come
         self._version = 11  # the client's
         self._body = b""  # as it goes on, of the request; or of an answer that a filter wanted
@@ -199,6 +200,7 @@ class Exchange(Phases, Session):
         self._keep = request.persistent and self.requests < self.options.limits.requests
         self._version = request.version
         self._framing = request.body
+        self._bodiless = request.method == "HEAD"
         self._consumed = request.body == 0
         self._begun = False
         self._body = b""
@@ -258,7 +260,7 @@ class Exchange(Phases, Session):
         keep = self._keep and self._consumed and not self.closing
         content = answer.content
         head = self._head(answer, keep, len(content))
-        self._client.say(head if tx.request.method == "HEAD" else head + content)
+        self._client.say(head if self._bodiless else head + content)
         return self._end(keep)
 
     def _head(self, response: Response, keep: bool, body: int | None) -> bytes:

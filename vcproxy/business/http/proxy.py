@@ -55,7 +55,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_body_s", "_gathering", "_repeatable")
+    __slots__ = ("_body_s", "_gathering", "_invited", "_repeatable")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -288,6 +288,8 @@ class HttpProxy(Exchange):
             return self._lend(ESTABLISHED)
         passage = None if self._consumed else self._passage_up()
         request.body = self._framing
+        if (request.method == "HEAD") is not self._bodiless:
+            return self._mistaken(ValueError("a filter made HEAD of a method, or one of HEAD"))
         try:
             message = self._common.heads.to_server(
                 request, self.sender, upgrade=request.upgrade is not None
@@ -309,10 +311,19 @@ class HttpProxy(Exchange):
             self._alarm.set(self.options.timeouts.first_byte)
         else:
             up.begin(self, self.client, self.server, message, f"{self.name} up")
-            self.server.set_inactivity_timeout(self.options.timeouts.body)
-            self._body_s = self.engine.now
-            self._within(BODY_GRACE_S)
+            self._invited = not request.expects_continue
+            if self._invited:
+                self._expect_body()
+            else:
+                self._within(self.options.timeouts.first_byte)
         return self.ASKING
+
+    def _expect_body(self) -> None:
+        """From now on it is the client that is waited for."""
+        assert self.server is not None
+        self.server.set_inactivity_timeout(self.options.timeouts.body)
+        self._body_s = self.engine.now
+        self._within(BODY_GRACE_S)
 
     def _passage_up(self) -> Passage | None:
         """What the body goes through, unless it goes as it comes."""
@@ -367,6 +378,13 @@ class HttpProxy(Exchange):
         assert self._up.tunnel is not None
         flow = self._up.tunnel.flow
         taken = len(self._body) + flow.taken
+        if not self._invited:
+            if not taken:
+                why = "it did not ask for the body in time"
+                return self._fail(504, "server", why, "http_response_timeout")
+            self._invited = True  # who does not wait for ever may begin (RFC 9110 10.1.1)
+            self._expect_body()
+            return None
         if self._too_slow(taken) and flow.taken <= flow.given:  # else the server is
             return self._dawdles()
         if self._left_s <= 0:
@@ -407,6 +425,9 @@ class HttpProxy(Exchange):
             if response.status == 101:
                 return self._switch(response)
             self._repeatable = False
+            if response.status == 100 and self._up is not None and not self._invited:
+                self._invited = True
+                self._expect_body()
             if request.version > 10 and not self._client.full:  # else nobody hears them
                 self._client.say(self._head(response, keep=True, body=0))
         self._repeatable = False
