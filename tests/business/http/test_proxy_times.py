@@ -267,6 +267,5 @@ def test_once_it_is_asked_for_the_body_is_the_clients_to_send() -> None:
         proxy.server().send(b"HTTP/1.1 100 Continue\r\n\r\n")
         proxy.elapse(3)
         assert status(client) == "HTTP/1.1 100 Continue"
-        assert "408" not in heard(client)
         proxy.elapse(1.1)
-        assert "\nHTTP/1.1 408 Request Timeout\n" in heard(client)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
