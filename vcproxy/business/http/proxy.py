@@ -247,7 +247,7 @@ class HttpProxy(Exchange):
         """There is a new connection."""
         return self._chosen(server)
 
-    @SEEKING.on(Event.ERROR, to=(WAITING, SEEKING, THINKING, ASKING, CLOSED))
+    @SEEKING.on(Event.ERROR, to=(WAITING, SEEKING, CLOSED))
     def refused(self, failed: NetVConnection | VIO) -> State | None:
         """There is none; or nobody to be answered any more."""
         if isinstance(failed, VIO):

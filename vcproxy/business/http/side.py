@@ -99,14 +99,14 @@ class Side:
 
     def take(self) -> bytes:
         """All that has come. What is not used goes back into `pending`."""
-        heard = self._heard
+        heard, data = self._heard, self.pending
+        self.pending = b""
+        if heard.buffer.written == heard.position:
+            return data
         full = heard.buffer.full
-        data = heard.read()
+        data = data + heard.read() if data else heard.read()
         if full:
             self.reads.reenable()
-        if self.pending:
-            data = self.pending + data
-            self.pending = b""
         return data
 
     def say(self, data: bytes) -> None:
