@@ -13,7 +13,7 @@ HEAD_S = 2
 SMALL = 1024
 LARGE = 1024 * 1024
 
-KEPT = ("http", "http-1m", "http-idle")
+KEPT = ("http", "http-unlike", "http-1m", "http-idle")
 GUARDED = (*KEPT, "http-slow")
 TLS = ("http-tls",)
 
@@ -49,6 +49,11 @@ cat >nginx.conf <<end
     server {{
         listen 127.0.0.1:$listen backlog=4096;
         root $scratch;
+        location / {{
+            if (\\$$arg_unlike) {{
+                add_header X-Request-Id \\$$request_id;
+            }}
+        }}
     }}
 }}
 end

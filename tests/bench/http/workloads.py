@@ -18,6 +18,8 @@ from .peers import HEAD_S, LARGE, ORIGIN_PEER, SMALL
 
 WARM = 10
 """Requests of each client before any is counted: both sides of the proxy stand then."""
+UNLIKE = 5000
+"""Different requests, asked in turn: more than any proxy here remembers of heads."""
 SAID = re.compile(r" (\d+) 2xx, .*\((\d+)\) data", re.DOTALL)
 
 
@@ -47,6 +49,8 @@ class Gets:
     size: int
     seconds: float
     scheme: str = "http"
+    unlike: int = 0
+    """So many different requests, each with an answer like no other; 0: all are the same."""
     cost_unit: str = "us"
     rate_unit: str = "/s"
 
@@ -69,12 +73,18 @@ class Gets:
     def asked(self, port: int, each: int) -> Answered:
         """Have every client make `each` requests; all must be answered, in full. Raises Failed."""
         number = each * self.clients
-        with tempfile.NamedTemporaryFile("r", prefix="bench-") as log:
+        url = f"{self.scheme}://127.0.0.1:{port}/{self.path}"
+        with (
+            tempfile.NamedTemporaryFile("r", prefix="bench-") as log,
+            tempfile.NamedTemporaryFile("w", prefix="bench-") as urls,
+        ):
             command = ("h2load", "--h1", "-n", str(number), "-c", str(self.clients))
-            url = f"{self.scheme}://127.0.0.1:{port}/{self.path}"
+            urls.writelines(f"{url}?unlike={each + 1}\n" for each in range(self.unlike))
+            urls.flush()
+            asked = f"--input-file={urls.name}" if self.unlike else url
             try:
                 done = subprocess.run(
-                    (*command, f"--log-file={log.name}", url),
+                    (*command, f"--log-file={log.name}", asked),
                     capture_output=True,
                     text=True,
                     timeout=PATIENCE_S,
@@ -163,6 +173,7 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
 
     every: tuple[Workload, ...] = (
         gets("http", "GET of 1 KiB, 64 kept connections"),
+        Gets("http-unlike", "no two alike", 64, "small", SMALL, seconds, unlike=UNLIKE),
         gets("http-tls", "the same behind TLS", "https"),
         Gets("http-1m", "GET of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),
         Kept("http-idle", "idle kept client", idle),
