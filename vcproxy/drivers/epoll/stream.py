@@ -118,6 +118,8 @@ class StreamPort:
         vc = self.vc
         room = vc.begin_read()
         if not room:
+            if self._lost is not None:  # nobody reads on to meet the end
+                self.broke(self._lost)
             return
         data: Block
         try:
