@@ -238,7 +238,7 @@ class Exchange(Phases, Session):
         """No server's answer can be had: ours, or that of a filter, takes its place."""
         tx = self.tx
         tx.failure = failure
-        self.log(f"{failure.status} to {tx!r}: {failure}")
+        self._report(f"{failure.status} to", failure)
         self.count(str(failure.status))
         if failure.party == "server":
             self._blame_server(failure.why)
@@ -308,13 +308,19 @@ class Exchange(Phases, Session):
     def _abort(self, failure: Failure) -> State:
         """An answer had begun and cannot be ended: who reads it must see that it is cut."""
         self.tx.failure = failure
-        self.log(f"cut {self.tx!r}: {failure}")
+        self._report("cut", failure)
         if failure.party == "server":
             self._blame_server(failure.why)
         error = ConnectionAbortedError(str(failure))
         self._drop_server(error)
         self.client.do_io_close(error)
         return self._end(keep=False)
+
+    def _report(self, what: str, failure: Failure) -> None:
+        """Log a failure, and who was asked: the client is not told of servers' addresses."""
+        tx = self.tx
+        asked = tx.server or (f"upstream {tx.upstream.name}" if tx.upstream is not None else "")
+        self.log(f"{what} {tx!r}{asked and f' at {asked}'}: {failure}")
 
     def _gone(self, vio: VIO) -> State:
         """The client is there no more: what it asked for is asked no longer."""
