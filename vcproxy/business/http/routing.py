@@ -52,6 +52,12 @@ def _token(text: str) -> str:
     return text
 
 
+def _method(text: str) -> str:
+    if (upper := _token(text).upper()) != text:
+        raise ValueError(f'"{text}" is not in upper case, as methods are: write it as "{upper}"')
+    return text
+
+
 def _value(text: str) -> str:
     if not is_text(_raw(text)) or text != text.strip(" \t"):
         raise ValueError(f"{text!r} is no field's value: it has control characters or outer spaces")
@@ -64,6 +70,7 @@ def _raw(text: str) -> bytes:
 
 
 Token = Annotated[str, AfterValidator(_token)]
+Method = Annotated[str, AfterValidator(_method)]
 Value = Annotated[str, AfterValidator(_value)]
 
 
@@ -100,7 +107,7 @@ class Route:
     path: Annotated[str, AfterValidator(_prefix)] = "/"
     """What the path begins with, by whole segments: "/api" fits /api and /api/x, not /apis."""
 
-    methods: tuple[Token, ...] = ()
+    methods: tuple[Method, ...] = ()
     """Methods, in upper case as they are sent. HEAD is not GET: it has to be named."""
 
     headers: dict[Token, Value] = field(default_factory=dict)
