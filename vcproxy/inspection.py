@@ -19,7 +19,14 @@ from vcproxy.business.session import Session
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.validator import Validator
 from vcproxy.config.options import OptionsError, read_options
-from vcproxy.config.plugin import FILTERS, PluginError, Plugins, needs_upstream, options_type
+from vcproxy.config.plugin import (
+    FILTERS,
+    NotOfKind,
+    PluginError,
+    Plugins,
+    needs_upstream,
+    options_type,
+)
 from vcproxy.config.schema import plugin_place
 from vcproxy.machine.machine import Machine
 
@@ -50,10 +57,10 @@ def _find(spec: str) -> type:
     shelf = Plugins()
     try:
         return shelf.find(spec)
-    except PluginError as error:
+    except NotOfKind as error:
         try:
             return shelf.find(spec, FILTERS)
-        except PluginError:
+        except NotOfKind:
             raise error from None
 
 
@@ -65,8 +72,6 @@ def _problems(plugin: type) -> Iterator[str]:
         yield f"{name} must say what is valid: check()"
     if issubclass(plugin, Program) and plugin.handle_event is Program.handle_event:
         yield f"{name} must take events: handle_event()"
-    if issubclass(plugin, Filter) and not plugin.own_phases():
-        yield f"{name} must step in somewhere: request_head(), or another phase"
     for key in ("framing", "replies"):
         framing = getattr(plugin, key, None)
         if framing is not None and not all(

@@ -104,6 +104,14 @@ class Stamp:
     vcproxy_filter = True
 
 
+class Idle:
+    vcproxy_filter = True
+
+    @staticmethod
+    def own_phases():
+        return []
+
+
 class Innocent:
     pass
 """

@@ -202,6 +202,7 @@ filters = [
     "own.py:Either",
     "own.py:Stamp",
     { plugin = "own.py:Stamp", options = { color = "red", width = 2 } },
+    "own.py:Idle",
 ]
 """,
         "proxy.toml:7:5: listener.web.options.filters.0.plugin: own.py has no class Stmp; "
@@ -213,6 +214,8 @@ filters = [
         'did you mean "colour"?',
         "proxy.toml:10:59: listener.web.options.filters.3.options.width: must be a size in "
         'quotes, as "64KiB"',
+        "proxy.toml:11:5: listener.web.options.filters.4.plugin: Idle in own.py must step in "
+        "somewhere: request_head(), or another phase",
     ),
     "filters' upstreams": (
         SOUND.replace("Either", "Router")

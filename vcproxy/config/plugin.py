@@ -52,6 +52,10 @@ class PluginError(Exception):
     """A plugin cannot be used; the message says why."""
 
 
+class NotOfKind(PluginError):
+    """What was found is not of the kind that was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plugin:
     """What serves a listener, or filters for it: a class, and its options (None if the class has no
@@ -112,7 +116,12 @@ class Plugins:
         found, place = self.named(spec, kind), plugin_place(spec)
         if not kind.has(found):
             name = spec[len(place) + 1 :]
-            raise PluginError(f"{name} in {place} is not a plugin: it must be {kind.must_be}")
+            raise NotOfKind(f"{name} in {place} is not a plugin: it must be {kind.must_be}")
+        if not steps_in(found):
+            raise PluginError(
+                f"{found.__name__} in {place} must step in somewhere: request_head(), or another "
+                "phase"
+            )
         return found
 
     def named(self, spec: str, kind: Kind = LISTENERS) -> object:
@@ -188,6 +197,12 @@ def needs_upstream(plugin: type) -> bool | None:
     return needed
 
 
+def steps_in(plugin: type) -> bool:
+    """Return whether a plugin does anything: a filter whose only phase is misspelt does not."""
+    own_phases = getattr(plugin, "own_phases", None)
+    return not FILTERS.has(plugin) or own_phases is None or bool(own_phases())
+
+
 def takes_datagrams(plugin: type) -> bool:
     """Return whether a plugin may listen at udp://."""
     return bool(getattr(plugin, "datagrams", False))
@@ -209,7 +224,7 @@ def _only_plugin(module: ModuleType, place: str, kind: Kind) -> type:
         case [name]:
             return own[name]
         case []:
-            raise PluginError(f"{place} defines no plugin: no class in it is {kind.must_be}")
+            raise NotOfKind(f"{place} defines no plugin: no class in it is {kind.must_be}")
         case names:
             raise PluginError(
                 f'{place} defines {", ".join(names)}: say which, as "{place}:{names[0]}"'

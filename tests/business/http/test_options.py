@@ -107,6 +107,10 @@ def test_a_filter_may_be_its_place_alone() -> None:
         ({"path": "api"}, 'path: "api" is not a path'),
         ({"path": "/a?b"}, 'path: "/a?b" is not a path'),
         ({"path": "/a/../b"}, 'path: "/a/../b" would never be met: write it as "/b"'),
+        (
+            {"methods": ["get"]},
+            'methods.0: "get" is not in upper case, as methods are: write it as "GET"',
+        ),
         ({"path": "/%61"}, 'path: "/%61" would never be met: write it as "/a"'),
         ({"methods": ["G T"]}, 'methods.0: "G T" is not a name in HTTP'),
         ({"headers": {"a:": "b"}}, 'headers.a:.[key]: "a:" is not a name in HTTP'),

@@ -220,6 +220,22 @@ def test_a_phase_that_says_nonsense_or_fails_is_500(phase: str, verdict: object)
         assert witness.said[-2:] == ["error 500", "done 500"]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "who"),
+    [
+        ("text", "Says.request_head"),
+        (Later(str, deadline="2s", then=lambda tx, value: "text"), "lambda"),
+        (Later(lambda: "text", deadline="2s"), "what a phase waited for"),
+    ],
+)
+def test_nonsense_is_told_with_who_said_it(verdict: object, who: str) -> None:
+    with (
+        SimulatedHttp(Says("request_head", verdict), answer=hello) as proxy,
+        pytest.raises(TypeError, match=rf"{who}>? returned 'text': it must be None, a Response"),
+    ):
+        proxy.ask(GET)
+
+
 def test_a_filter_may_take_longer_than_a_client_may_be_idle() -> None:
     with SimulatedHttp(Says("request_head", Wait("2m")), answer=hello) as proxy:
         assert proxy.ask(GET).content == b"hello"

@@ -46,6 +46,26 @@ def test_a_server_that_refuses() -> None:
         assert not client.ended
 
 
+def test_the_log_says_which_servers_have_failed() -> None:
+    with Http(servers=("a", "b"), refusing=["a", "b"]) as proxy:
+        proxy.ask(GET)
+        proxy.go()
+        first, last = proxy.log
+        assert "server tcp://a:1 failed: " in first
+        assert first.endswith("; trying the next")
+        assert "502 to <GET a/> at tcp://b:1: server: " in last
+
+
+def test_the_log_says_which_upstream_has_no_room() -> None:
+    terms = replace(POOLED, max_connections=1, queue=Queueing(size=0))
+    with Http(terms=terms) as proxy:
+        proxy.ask(GET)
+        proxy.server()
+        proxy.ask(GET)
+        proxy.go()
+        assert "> at upstream upstream: proxy: " in proxy.log[-1]
+
+
 def test_the_next_server_is_tried_whatever_is_asked() -> None:
     with Http(servers=("a", "b"), refusing=["a"]) as proxy:
         client = proxy.ask(request("POST", "/", body=b"hello"))

@@ -142,7 +142,7 @@ class Exchange(Phases, Session):
                 elif isinstance(verdict, Response):
                     return self._answer(sendable(verdict))
                 elif verdict is not None:
-                    self._wait_for(verdict)
+                    self._wait_for(verdict, getattr(step, "__qualname__", "a phase"))
                     self._suspended = Suspended(verdict.then, steps, then, pause, body)
                     self._within()
                     return None if self.state is pause else pause
@@ -152,7 +152,7 @@ class Exchange(Phases, Session):
             self._body = body
         return then()
 
-    def _wait_for(self, verdict: object) -> None:
+    def _wait_for(self, verdict: object, who: str) -> None:
         if isinstance(verdict, Later):
             self.engine.call(self, verdict.fn, *verdict.args, deadline=verdict.deadline_s)
         elif isinstance(verdict, Wait):
@@ -165,7 +165,8 @@ class Exchange(Phases, Session):
                 self, upstream, verdict.requests, self._limits, self.sender, verdict.timeout_s
             ).start()
         else:
-            raise TypeError(f"a phase returned {verdict!r}: it must be a verdict, see Phases")
+            may = "None, a Response, Later, Ask or Wait"
+            raise TypeError(f"{who} returned {verdict!r}: it must be {may}")
 
     def _resume(self, told: Called | Fetched | None) -> State | None:
         """What a filter waited for is here."""
@@ -184,6 +185,7 @@ class Exchange(Phases, Session):
         def resumed(tx: Transaction, *_: bytes) -> object:
             return value if waited.verdict is None else waited.verdict(tx, value)
 
+        resumed.__qualname__ = getattr(waited.verdict, "__qualname__", "what a phase waited for")
         return self._run(chain((resumed,), waited.steps), waited.then, waited.pause, waited.body)
 
     def _mistaken(self, mistake: Exception) -> State:
@@ -238,7 +240,7 @@ class Exchange(Phases, Session):
         """No server's answer can be had: ours, or that of a filter, takes its place."""
         tx = self.tx
         tx.failure = failure
-        self.log(f"{failure.status} to {tx!r}: {failure}")
+        self._report(f"{failure.status} to", failure)
         self.count(str(failure.status))
         if failure.party == "server":
             self._blame_server(failure.why)
@@ -308,13 +310,19 @@ class Exchange(Phases, Session):
     def _abort(self, failure: Failure) -> State:
         """An answer had begun and cannot be ended: who reads it must see that it is cut."""
         self.tx.failure = failure
-        self.log(f"cut {self.tx!r}: {failure}")
+        self._report("cut", failure)
         if failure.party == "server":
             self._blame_server(failure.why)
         error = ConnectionAbortedError(str(failure))
         self._drop_server(error)
         self.client.do_io_close(error)
         return self._end(keep=False)
+
+    def _report(self, what: str, failure: Failure) -> None:
+        """Log a failure, and who was asked: the client is not told of servers' addresses."""
+        tx = self.tx
+        asked = tx.server or (f"upstream {tx.upstream.name}" if tx.upstream is not None else "")
+        self.log(f"{what} {tx!r}{asked and f' at {asked}'}: {failure}")
 
     def _gone(self, vio: VIO) -> State:
         """The client is there no more: what it asked for is asked no longer."""

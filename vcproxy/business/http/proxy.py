@@ -256,8 +256,10 @@ class HttpProxy(Exchange):
         assert upstream is not None
         server = upstream.server_of(failed)
         if server is not None:
+            self.tx.server = failed.name
             self._tried.append(server)
             if upstream.another(self._tried):
+                self.log(f"server {failed.name} failed: {failed.error}; trying the next")
                 self._drop_server()
                 return self._seek()
         return self._failed(unreachable(failed.error))

@@ -3,7 +3,7 @@
 The first route of the file that fits is taken, so that the order says what is meant: no rule about
 which of two fits better has to be known. The port of a host does not matter, nor does a dot at its
 end. A path is compared as a server would understand it, so that a route cannot be walked around by
-"/x/../admin" or "/%61dmin"; it is sent as it came.
+"/x/../admin", "/%61dmin", "//admin" or "/%2Fadmin"; it is sent as it came.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from vcproxy.business.http.allowed import as_ip, is_name
 from vcproxy.config.schema import Size
 from vcproxy.http.grammar import is_target, is_text, is_token
 
-_UNRESERVED = re.compile("%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
-"""What is the same with and without its percent sign (RFC 3986, 6.2.2.2)."""
+_UNESCAPED = re.compile("%(2[DEFdef]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
+"""What is the same with and without its percent sign (RFC 3986, 6.2.2.2); and a slash: not by
+the RFC, but to nginx and other servers of files."""
 
 BODILESS = (204, 205, 304)
 """Answers that have no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
@@ -52,6 +53,12 @@ def _token(text: str) -> str:
     return text
 
 
+def _method(text: str) -> str:
+    if (upper := _token(text).upper()) != text:
+        raise ValueError(f'"{text}" is not in upper case, as methods are: write it as "{upper}"')
+    return text
+
+
 def _value(text: str) -> str:
     if not is_text(_raw(text)) or text != text.strip(" \t"):
         raise ValueError(f"{text!r} is no field's value: it has control characters or outer spaces")
@@ -64,6 +71,7 @@ def _raw(text: str) -> bytes:
 
 
 Token = Annotated[str, AfterValidator(_token)]
+Method = Annotated[str, AfterValidator(_method)]
 Value = Annotated[str, AfterValidator(_value)]
 
 
@@ -100,7 +108,7 @@ class Route:
     path: Annotated[str, AfterValidator(_prefix)] = "/"
     """What the path begins with, by whole segments: "/api" fits /api and /api/x, not /apis."""
 
-    methods: tuple[Token, ...] = ()
+    methods: tuple[Method, ...] = ()
     """Methods, in upper case as they are sent. HEAD is not GET: it has to be named."""
 
     headers: dict[Token, Value] = field(default_factory=dict)
@@ -229,11 +237,11 @@ def name_of(authority: str) -> str:
 
 def understood(path: str) -> str:
     """Return a path as servers understand it (RFC 3986, 6.2.2): nothing escaped that need not be,
-    and no "." or ".." segment."""
+    no "." or ".." segment, and none that is empty, which nginx, Apache and Go pass over."""
     if "%" in path:
         path, mark, query = path.partition("?")
-        path = _UNRESERVED.sub(lambda escaped: chr(int(escaped[1], 16)), path) + mark + query
-    if "/." not in path:
+        path = _UNESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), path) + mark + query
+    if "/." not in path and "//" not in path:
         return path
     path, mark, query = path.partition("?")
     kept: list[str] = []
@@ -241,8 +249,8 @@ def understood(path: str) -> str:
     for segment in segments:
         if segment == "..":
             del kept[-1:]
-        elif segment != ".":
+        elif segment not in ("", "."):
             kept.append(segment)
-    if segments and segments[-1] in (".", ".."):
+    if segments and segments[-1] in ("", ".", ".."):
         kept.append("")
     return "/".join([first, *kept]) + mark + query

@@ -56,7 +56,8 @@ class Transaction:
         self.upstream: Upstream | None = None
         """Who will be asked, from `route` on: it may be changed there, to one of `upstreams`."""
         self.server = ""
-        """The address of the server that is asked, from `server_chosen` on."""
+        """The address of the server that is asked, from `server_chosen` on; in `error` and `done`,
+        of the last one that could not be reached."""
         self.reused = False
         """Whether the server's connection has served before."""
         self.attempts = 0
