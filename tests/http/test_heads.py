@@ -18,11 +18,15 @@ from vcproxy.http.sender import Sender
 LIMITS = Limits()
 SENDER = Sender("192.0.2.1", secure=False)
 
-LINES = ["GET / HTTP/1.1", "GET /a?b HTTP/1.1", "POST /a HTTP/1.1", "GET http://a/ HTTP/1.1",
-         "OPTIONS * HTTP/1.1", "HEAD / HTTP/1.0", "get /x HTTP/1.1", "GET /\x7f HTTP/1.1"]  # fmt: skip
-FIELDS = ["Host: a\r\n", "Host: a\r\nContent-Length: 3\r\n", "Host: a\r\nConnection: close\r\n",
-          "Host: b\r\nX-Forwarded-For: 1\r\n", "Host: a\r\nX: " + "x" * LONGEST + "\r\n",
-          "Host: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n"]  # fmt: skip
+LINES = [
+    "GET / HTTP/1.1", "GET /a?b HTTP/1.1", "POST /a HTTP/1.1", "GET http://a/ HTTP/1.1",
+    "OPTIONS * HTTP/1.1", "HEAD / HTTP/1.0", "get /x HTTP/1.1", "GET /\x7f HTTP/1.1",
+]  # fmt: skip
+FIELDS = [
+    "Host: a\r\n", "Host: a\r\nContent-Length: 3\r\n", "Host: a\r\nConnection: close\r\n",
+    "Host: b\r\nX-Forwarded-For: 1\r\n", "Host: a\r\nX: " + "x" * LONGEST + "\r\n",
+    "Host: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n",
+]  # fmt: skip
 STATUSES = ["HTTP/1.1 200 OK", "HTTP/1.0 404 no", "HTTP/1.1 304 ", "HTTP/1.1 101 x",
             "HTTP/2 200 x"]  # fmt: skip
 
