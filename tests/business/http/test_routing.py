@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -141,7 +142,7 @@ def serves(route: Route, name: str) -> bool:
 
 def begins(path: str, prefix: str) -> bool:
     """Whether a path begins with a prefix, by its segments."""
-    own, wanted = path.split("/"), prefix.split("/")
+    own, wanted = re.sub("/+", "/", path).split("/"), prefix.split("/")
     if wanted[-1] == "":
         wanted.pop()
         return len(own) > len(wanted) and own[: len(wanted)] == wanted
