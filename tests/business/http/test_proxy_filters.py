@@ -378,6 +378,38 @@ def test_an_answer_that_cannot_be_sent(also: bool) -> None:
         assert status(client) == "HTTP/1.1 500 Internal Server Error"
 
 
+@pytest.mark.parametrize("unfit", [100, 204, 304])
+def test_an_answer_with_a_body_gets_no_status_that_has_none(unfit: int) -> None:
+    def spoil(tx: Transaction) -> None:
+        tx.response.status = unfit
+
+    with Http(filters=[stepping_in(response_head=spoil)]) as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(OK)
+        with pytest.raises(ValueError, match=f"status {unfit}|no answer"):
+            proxy.go()
+        proxy.go()
+        assert status(client) == "HTTP/1.1 500 Internal Server Error"
+
+
+def test_an_answer_in_place_of_another_takes_its_body_with_it() -> None:
+    def replace_it(tx: Transaction) -> None:
+        tx.response = Response(203, {"X-New": "1"}, b"no")
+
+    with Http(filters=[stepping_in(response_head=replace_it)]) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(b"hello")[:-3])
+        proxy.go()
+        other = proxy.ask(GET)
+        proxy.go()
+        assert heard(server) == heard(proxy.server())  # the first is still at work
+        server.send(b"llo")
+        proxy.go()
+        assert heard(client).endswith("X-New: 1\nVia: 1.1 vcproxy\nContent-Length: 5\n\nhello")
+        assert not other.received
+
+
 def test_a_request_in_place_of_another_takes_its_body_with_it() -> None:
     def other(tx: Transaction) -> None:
         tx.request = Request("POST", "/other", host="b")

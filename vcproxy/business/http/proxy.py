@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, TunnelDone
 from tunnels.two_way import TwoWayTunnel
-from vcproxy.business.http.answers import configured, trouble, unreachable
+from vcproxy.business.http.answers import configured, sendable, trouble, unreachable
 from vcproxy.business.http.delivery import Delivery
 from vcproxy.business.http.destination import destination
 from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
@@ -55,7 +55,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_body_s", "_gathering", "_invited", "_repeatable")
+    __slots__ = ("_answers", "_body_s", "_gathering", "_invited", "_repeatable")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -434,6 +434,7 @@ class HttpProxy(Exchange):
                 self._client.say(self._head(response, keep=True, body=0))
         self._repeatable = False
         self.tx.response = response
+        self._answers = response.body, response.bodiless, response.persistent
         steps = self._chain.response_head
         return self._run(steps, self._judged, self.REVIEWING) if steps else self._judged()
 
@@ -464,8 +465,11 @@ class HttpProxy(Exchange):
 
     def _judged(self) -> State | None:
         """The answer's head is the filters' no more."""
-        response = self.tx.response
-        assert response is not None
+        try:
+            response = sendable(self.tx.response)
+        except (TypeError, ValueError) as mistake:
+            return self._mistaken(mistake)
+        response.body, response.bodiless, response.persistent = self._answers
         if not self._chain.response_body or response.bodiless:
             try:
                 return self._pass_on(response)
