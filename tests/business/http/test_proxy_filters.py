@@ -496,6 +496,28 @@ def test_a_copy_for_another_upstream() -> None:
         proxy.go()
 
 
+def test_what_has_no_host_is_copied_too() -> None:
+    with Http(filters=[stepping_in(route=lambda tx: tx.mirror(tx.upstreams["copies"]))]) as proxy:
+        proxy.upstream("copies", lambda peer, data: peer.send(OK))
+        assert served(proxy, b"GET / HTTP/1.0\r\n\r\n")[1].endswith("yes")
+        assert proxy.connections("copies") == 1
+
+
+def test_a_request_that_is_asked_about_does_not_announce_its_body() -> None:
+    def asking(tx: Transaction) -> Verdict:
+        return Ask((tx.request,), then=lambda tx, answers: None, upstream=tx.upstreams["side"])
+
+    with Http(filters=[stepping_in(route=asking)]) as proxy:
+        proxy.upstream("side", lambda peer, data: peer.send(OK))
+        for _ in range(2):
+            told, _ = served(proxy, request("POST", "/", "Expect: 100-continue", body=GET))
+            assert told.endswith(GET.decode().replace("\r\n", "\n"))
+            asked = heard(proxy.peers("side")[-1])
+            assert "Content-Length: 0\n" in asked
+            assert "Expect" not in asked
+            assert "GET" not in asked
+
+
 def test_the_machine_that_asks() -> None:
     assert check_machine(Fetch) == {
         "ASKING CONNECTED",
