@@ -60,7 +60,7 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
     flow = done.flows[0]
     sender, taker = parties
     if done.reason is Reason.INACTIVITY:
-        stalls = sender if flow.taken <= flow.given else taker
+        stalls = taker if flow.waiting else sender
         why = "nothing moved for too long"
         if stalls == "client":
             return Failure(408, stalls, why, "http_request_error")

@@ -387,7 +387,7 @@ class HttpProxy(Exchange):
             self._invited = True  # who does not wait for ever may begin (RFC 9110 10.1.1)
             self._expect_body()
             return None
-        if self._too_slow(taken) and flow.taken <= flow.given:  # else the server is
+        if self._too_slow(taken) and not flow.waiting:  # else the server is
             return self._dawdles()
         if self._left_s <= 0:
             return self._fail(408, "client", "its body lasts too long", "http_request_error")
