@@ -92,7 +92,7 @@ class HttpProxy(Exchange):
         if client.full:
             return None
         seen = len(client.pending) if self._begun else 0
-        data = client.take()
+        data = client.take(self._limits.head + 3)  # that is a head and an empty line, or no head
         try:
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
