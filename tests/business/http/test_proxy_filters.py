@@ -183,6 +183,23 @@ def test_a_filter_that_takes_time(phase: str, kind: str) -> None:
     assert set(values) == {"later": {5}, "ask": {4}, "wait": set()}[kind]
 
 
+@pytest.mark.parametrize("end", [Peer.end, Peer.close, Peer.reset, lambda peer: peer.send(OK)])
+def test_a_new_connection_that_is_of_no_use_when_a_filter_is_done_with_it(
+    end: Callable[[Peer], None],
+) -> None:
+    with Http(filters=[stepping_in(server_chosen=lambda tx: Wait("1s"))]) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        end(server)
+        proxy.elapse(1.5)
+        assert not server.received
+        other = proxy.server()
+        proxy.elapse(1)
+        other.send(OK)
+        proxy.go()
+        assert status(client) == "HTTP/1.1 200 OK"
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_whole_bodies_are_replaced(late: bool) -> None:
     own = stepping_in(

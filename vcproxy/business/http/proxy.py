@@ -275,9 +275,9 @@ class HttpProxy(Exchange):
         return self._run(steps, self._settled, self.THINKING)
 
     def _settled(self) -> State | None:
-        """The connection is the filters' no more: it may have grown too old."""
-        if self.tx.reused and not self._server.quiet:
-            return self._lost("it ended before it was asked", again=True)
+        """The connection is the filters' no more: what it has said meanwhile is no answer."""
+        if not self._server.quiet and self.tx.request.form != "authority":
+            return self._lost("it spoke or ended before it was asked", again=True)
         return self._ask()
 
     # -- the request goes ------------------------------------------------------------------------
