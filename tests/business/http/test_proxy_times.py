@@ -303,6 +303,17 @@ def test_who_does_not_read_an_answer_is_not_the_server(first: int) -> None:
         assert blamed(proxy) == 0
 
 
+def test_a_client_whose_time_is_up_is_not_the_servers_fault() -> None:
+    with Http(options=TIMES) as proxy:
+        proxy.service = replace(proxy.service, active_s=2.0)
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(bytes(1000))[:500])
+        proxy.elapse(2.5)
+        assert client.reset_seen
+        assert blamed(proxy) == 0
+
+
 def blamed(proxy: Http) -> int:
     """How many failures are laid to the server's charge."""
     assert proxy.service.upstream is not None
