@@ -606,3 +606,15 @@ def test_head_stays_what_it_is_for_an_answer_has_a_body_or_not(asked: str, made:
         client = proxy.ask(request(asked))
         proxy.go()
         assert heard(client).startswith("HTTP/1.1 500 Internal Server Error\n")
+
+
+def test_a_filter_may_ask_for_another_protocol() -> None:
+    def wished(tx: Transaction) -> None:
+        tx.request.upgrade = f"v{len(wishes)}"
+        wishes.append(tx.request.upgrade)
+
+    wishes: list[str] = []
+    with Http(filters=[stepping_in(request_head=wished)]) as proxy:
+        for number in range(4):
+            told, _ = served(proxy, request("GET", "/", "Connection: upgrade", "Upgrade: any"))
+            assert f"\nUpgrade: v{number}\n" in told
