@@ -6,7 +6,7 @@ One with many sinks also tells who has left, lags or has recovered before.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import about
@@ -46,6 +46,9 @@ class Flow:
     sink: str
     taken: int
     given: int
+    waiting: int = field(default=0, compare=False)
+    """Bytes that lie between the two: the sink is what they wait for. Of a tunnel that changes what
+    goes through, or has said something of its own, the other counts do not tell."""
 
     def __str__(self) -> str:
         return f"{self.source} -> {self.sink}: {self.given} bytes"

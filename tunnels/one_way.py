@@ -55,6 +55,7 @@ class OneWayTunnel(Machine):
 
     __slots__ = (
         "_input",
+        "_opened",
         "_output",
         "_owner",
         "_reason",
@@ -105,6 +106,7 @@ class OneWayTunnel(Machine):
         self._input: Reader = reader or buffer.reader()
         self._writer: IOBuffer | None = None
         self._output = self._input
+        self._opened = len(opening)
         source.mutex.require("a tunnel")
         ahead = self._input.avail
         if transform is not None:
@@ -240,7 +242,11 @@ class OneWayTunnel(Machine):
     def flow(self) -> Flow:
         """What has gone through so far."""
         names = self._source_vc.name, self._sink_vc.name
-        return Flow(*names, self.source.ndone, self.sink.ndone)
+        taken, given = self.source.ndone, self.sink.ndone
+        # A driver that bridges them has some of it: then the buffer does not tell.
+        unseen = self._transform is None
+        waiting = self._opened + taken - given if unseen else self._output.avail
+        return Flow(*names, taken, given, waiting)
 
     @property
     def delivered(self) -> bool:

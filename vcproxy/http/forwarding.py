@@ -11,7 +11,7 @@ import re
 from vcproxy.http.fields import Fields
 from vcproxy.http.framing import options
 from vcproxy.http.grammar import TARGET, TEXT, TOKEN
-from vcproxy.http.messages import UNTIL_CLOSE, Body, Request, Response
+from vcproxy.http.messages import UNTIL_CLOSE, Body, Request, Response, has_no_body
 from vcproxy.http.sender import Sender
 
 HOP_BY_HOP = frozenset(
@@ -74,7 +74,8 @@ def to_client(
     `body` is how the body is framed for it; of a bodiless response it is 0, or the length that the
     answer to GET would have. `keep`: the connection stays open behind it; UNTIL_CLOSE closes it.
     `pseudonym` is our name in Via; empty: there is none. Raises ValueError for a reason that cannot
-    be sent, and for chunks to a client of HTTP/1.0 (RFC 9112 7).
+    be sent, for a body where the status allows none (RFC 9112 6.3), and for chunks to a client of
+    HTTP/1.0 (RFC 9112 7).
     """
     status = response.status
     line = f"HTTP/1.1 {status} {response.reason}".encode("latin-1")
@@ -86,7 +87,10 @@ def to_client(
     added = b""
     if pseudonym:
         added = b"Via: 1.%d %b\r\n" % (response.version - 10, pseudonym.encode("latin-1"))
-    if not response.bodiless:
+    bodiless = response.bodiless or has_no_body(status)
+    if body != 0 and bodiless and not response.bodiless:
+        raise ValueError(f"status {status}: such an answer has no body, and this one has")
+    if not bodiless:
         if body is None and version < 11:
             raise ValueError("chunks for a client of HTTP/1.0: it cannot read them")
         added += _framing(fields, body, going)

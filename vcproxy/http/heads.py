@@ -109,8 +109,8 @@ class Heads:
             return to_server(request, sender, upgrade=upgrade)
         block = request.fields.block
         key = (
-            block, request.host, request.body, request.version, request.expects_continue, upgrade,
-            sender,
+            block, request.host, request.body, request.version, request.expects_continue,
+            upgrade and request.upgrade, sender,
         )  # fmt: skip
         rest = self._asked.get(key)
         if rest is None:

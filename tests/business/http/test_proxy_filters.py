@@ -183,6 +183,23 @@ def test_a_filter_that_takes_time(phase: str, kind: str) -> None:
     assert set(values) == {"later": {5}, "ask": {4}, "wait": set()}[kind]
 
 
+@pytest.mark.parametrize("end", [Peer.end, Peer.close, Peer.reset, lambda peer: peer.send(OK)])
+def test_a_new_connection_that_is_of_no_use_when_a_filter_is_done_with_it(
+    end: Callable[[Peer], None],
+) -> None:
+    with Http(filters=[stepping_in(server_chosen=lambda tx: Wait("1s"))]) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        end(server)
+        proxy.elapse(1.5)
+        assert not server.received
+        other = proxy.server()
+        proxy.elapse(1)
+        other.send(OK)
+        proxy.go()
+        assert status(client) == "HTTP/1.1 200 OK"
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_whole_bodies_are_replaced(late: bool) -> None:
     own = stepping_in(
@@ -378,6 +395,38 @@ def test_an_answer_that_cannot_be_sent(also: bool) -> None:
         assert status(client) == "HTTP/1.1 500 Internal Server Error"
 
 
+@pytest.mark.parametrize("unfit", [100, 204, 304])
+def test_an_answer_with_a_body_gets_no_status_that_has_none(unfit: int) -> None:
+    def spoil(tx: Transaction) -> None:
+        tx.response.status = unfit
+
+    with Http(filters=[stepping_in(response_head=spoil)]) as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(OK)
+        with pytest.raises(ValueError, match=f"status {unfit}|no answer"):
+            proxy.go()
+        proxy.go()
+        assert status(client) == "HTTP/1.1 500 Internal Server Error"
+
+
+def test_an_answer_in_place_of_another_takes_its_body_with_it() -> None:
+    def replace_it(tx: Transaction) -> None:
+        tx.response = Response(203, {"X-New": "1"}, b"no")
+
+    with Http(filters=[stepping_in(response_head=replace_it)]) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(b"hello")[:-3])
+        proxy.go()
+        other = proxy.ask(GET)
+        proxy.go()
+        assert heard(server) == heard(proxy.server())  # the first is still at work
+        server.send(b"llo")
+        proxy.go()
+        assert heard(client).endswith("X-New: 1\nVia: 1.1 vcproxy\nContent-Length: 5\n\nhello")
+        assert not other.received
+
+
 def test_a_request_in_place_of_another_takes_its_body_with_it() -> None:
     def other(tx: Transaction) -> None:
         tx.request = Request("POST", "/other", host="b")
@@ -464,6 +513,28 @@ def test_a_copy_for_another_upstream() -> None:
         proxy.go()
 
 
+def test_what_has_no_host_is_copied_too() -> None:
+    with Http(filters=[stepping_in(route=lambda tx: tx.mirror(tx.upstreams["copies"]))]) as proxy:
+        proxy.upstream("copies", lambda peer, data: peer.send(OK))
+        assert served(proxy, b"GET / HTTP/1.0\r\n\r\n")[1].endswith("yes")
+        assert proxy.connections("copies") == 1
+
+
+def test_a_request_that_is_asked_about_does_not_announce_its_body() -> None:
+    def asking(tx: Transaction) -> Verdict:
+        return Ask((tx.request,), then=lambda tx, answers: None, upstream=tx.upstreams["side"])
+
+    with Http(filters=[stepping_in(route=asking)]) as proxy:
+        proxy.upstream("side", lambda peer, data: peer.send(OK))
+        for _ in range(2):
+            told, _ = served(proxy, request("POST", "/", "Expect: 100-continue", body=GET))
+            assert told.endswith(GET.decode().replace("\r\n", "\n"))
+            asked = heard(proxy.peers("side")[-1])
+            assert "Content-Length: 0\n" in asked
+            assert "Expect" not in asked
+            assert "GET" not in asked
+
+
 def test_the_machine_that_asks() -> None:
     assert check_machine(Fetch) == {
         "ASKING CONNECTED",
@@ -535,3 +606,15 @@ def test_head_stays_what_it_is_for_an_answer_has_a_body_or_not(asked: str, made:
         client = proxy.ask(request(asked))
         proxy.go()
         assert heard(client).startswith("HTTP/1.1 500 Internal Server Error\n")
+
+
+def test_a_filter_may_ask_for_another_protocol() -> None:
+    def wished(tx: Transaction) -> None:
+        tx.request.upgrade = f"v{len(wishes)}"
+        wishes.append(tx.request.upgrade)
+
+    wishes: list[str] = []
+    with Http(filters=[stepping_in(request_head=wished)]) as proxy:
+        for number in range(4):
+            told, _ = served(proxy, request("GET", "/", "Connection: upgrade", "Upgrade: any"))
+            assert f"\nUpgrade: v{number}\n" in told

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from vcproxy.business.http.options import Limits, Timeouts
+from vcproxy.business.http.phases import Filter
 from vcproxy.business.http.proxy import HttpProxy
+from vcproxy.business.http.transaction import Transaction
 from vcproxy.testing.machines import check_machine
 
-from .stage import GET, OK, PLAIN, Http, answer, heard, request, status
+from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+class Whole(Filter):
+    """Wants to see what clients send."""
+
+    def request_body(self, tx: Transaction, body: bytes) -> None: ...
 
 
 def test_the_machine() -> None:
@@ -73,6 +85,27 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         proxy.go()
         bodies = [text.partition("\n\n")[2] for text in heard(client).split("HTTP/1.1 200 OK")[1:]]
         assert bodies == paths
+
+
+@pytest.mark.parametrize(
+    "said",
+    [GET, request("POST", "/", body=b"x"), request("POST", "/", CHUNKED) + chunks(b"x")],
+)
+@pytest.mark.parametrize("filters", [[], [Whole]])
+def test_what_is_pipelined_waits_where_there_is_an_end_of_room(
+    said: bytes, filters: list[type[Filter]]
+) -> None:
+    with Http(filters=filters) as proxy:
+        client = proxy.ask(said * 40_000)
+        server = proxy.server()
+        for _ in range(50):
+            proxy.go()
+            server.send(OK)
+        proxy.go()
+        assert heard(client).count("HTTP/1.1 200 OK") == 50
+        (session,) = proxy.sessions
+        assert isinstance(session, HttpProxy)
+        assert len(session._client.pending) < 200_000
 
 
 def test_a_thousand_pipelined_requests() -> None:

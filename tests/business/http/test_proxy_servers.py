@@ -352,3 +352,14 @@ def test_how_servers_fare_is_told_to_their_upstream() -> None:
         proxy.go()
         assert known.failures == 0
         assert heard(client).count("HTTP/1.1 502") == 2
+
+
+def test_what_cannot_be_understood_is_not_repeated_to_a_client() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(b"Set-Cookie: for=another\r\n\r\n")
+        proxy.go()
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
+        assert text.endswith("server: what it sends is against RFC 9112 4\n")
+        assert "another" not in text

@@ -260,6 +260,66 @@ def test_a_server_that_never_asks_for_the_body_is_waited_for_as_for_an_answer() 
         assert status(client) == "HTTP/1.1 504 Gateway Timeout"
 
 
+EXTENDED = b"1;an=extension\r\nx\r\n"
+"""A chunk that is shorter when we send it."""
+
+
+def test_a_body_in_small_chunks_that_stalls() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(CHUNKED, EXTENDED)
+        server = proxy.server()
+        for _ in range(10):
+            client.send(EXTENDED * 10)
+            proxy.go()
+        proxy.elapse(4.1)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert server.ended or server.reset_seen
+        assert blamed(proxy) == 0
+
+
+def test_a_body_in_small_chunks_that_trickles() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(CHUNKED)
+        for _ in range(10):
+            assert not client.received
+            client.send(EXTENDED)
+            proxy.elapse(1)
+        proxy.go()
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+
+
+@pytest.mark.parametrize("first", [0, 60_000])
+def test_who_does_not_read_an_answer_is_not_the_server(first: int) -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        client.stall()
+        reply = answer(bytes(900_000))
+        server = proxy.server()
+        server.send(reply[: 100 + first])
+        proxy.go()
+        server.send(reply[100 + first :])
+        proxy.elapse(10)
+        assert client.reset_seen
+        assert blamed(proxy) == 0
+
+
+def test_a_client_whose_time_is_up_is_not_the_servers_fault() -> None:
+    with Http(options=TIMES) as proxy:
+        proxy.service = replace(proxy.service, active_s=2.0)
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(bytes(1000))[:500])
+        proxy.elapse(2.5)
+        assert client.reset_seen
+        assert blamed(proxy) == 0
+
+
+def blamed(proxy: Http) -> int:
+    """How many failures are laid to the server's charge."""
+    assert proxy.service.upstream is not None
+    return proxy.service.upstream.servers[0].failures
+
+
 def test_once_it_is_asked_for_the_body_is_the_clients_to_send() -> None:
     with Http(options=TIMES) as proxy:
         client = proxy.ask(INVITED)

@@ -60,7 +60,7 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
     flow = done.flows[0]
     sender, taker = parties
     if done.reason is Reason.INACTIVITY:
-        stalls = sender if flow.taken <= flow.given else taker
+        stalls = taker if flow.waiting else sender
         why = "nothing moved for too long"
         if stalls == "client":
             return Failure(408, stalls, why, "http_request_error")
@@ -68,5 +68,7 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
     if done.reason is Reason.ERROR:
         broke = sender if source is not None and done.who == source.name else taker
         return Failure(502, broke, str(done.error), "connection_terminated")
+    if done.reason is Reason.ACTIVE:  # the listener's
+        return Failure(504, "proxy", "the connection lasted too long", "http_response_timeout")
     error = "http_request_error" if sender == "client" else "http_response_incomplete"
     return Failure(400 if sender == "client" else 502, sender, "it ended within a body", error)

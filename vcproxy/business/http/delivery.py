@@ -39,12 +39,14 @@ class Delivery:
     def take(self) -> bytes:
         """Take what has come of it, and return it as it goes on."""
         source, passage = self._source, self._passage
-        data = source.take()
         if passage is not None:
-            out = passage.feed(data)
+            out = passage.feed(source.take(1))
+            if not passage.over:
+                out += passage.feed(source.take())
             source.pending = passage.rest
             self.over = passage.over
             return out
+        data = source.take(self._left)
         out, source.pending = data[: self._left], data[self._left :]
         self._left -= len(out)
         self.over = self._left == 0

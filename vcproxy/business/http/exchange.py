@@ -219,10 +219,11 @@ class Exchange(Phases, Session):
     def _blame(self, fault: Exception, party: Party) -> Failure:
         """Say whose fault it is that a body could not be passed on: a filter's, if not a side's."""
         if isinstance(fault, BadMessage):
-            kind = "request" if party == "client" else "protocol"
-            why = f"{fault.why} ({fault.rfc})"
-            status = fault.status if party == "client" else 502
-            return Failure(status, party, why, f"http_{kind}_error")
+            if party == "client":
+                return Failure(fault.status, party, str(fault), "http_request_error")
+            self.log(f"{self.tx!r}: {fault}")  # what is quoted there may be meant for somebody else
+            why = f"what it sends is against {fault.rfc}"
+            return Failure(502, party, why, "http_protocol_error")
         self.engine.log("error", f"{self.name}: a filter failed at {self.tx!r}", fault)
         return Failure(500, "plugin", type(fault).__name__, "proxy_internal_error")
 

@@ -27,6 +27,7 @@ from vcproxy.machine.state import State
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.scheduler import Action
     from vcproxy.http.limits import Limits
     from vcproxy.upstream.upstream import Upstream
 
@@ -55,7 +56,8 @@ class Fetch(Machine):
     """Has one request answered by an upstream, and its answer whole."""
 
     __slots__ = (
-        "_answer", "_fetches", "_gathering", "_late", "_number", "_request", "_server", "_side",
+        "_answer", "_fetches", "_gathering", "_late", "_method", "_number", "_said", "_server",
+        "_side",
     )  # fmt: skip
 
     SEEKING = State(initial=True)
@@ -66,25 +68,29 @@ class Fetch(Machine):
         super().__init__(fetches.engine, fetches.mutex, name=f"{fetches.name} {number}")
         self._fetches = fetches
         self._number = number
-        self._request = request
+        request = request.copy()
+        request.body = len(request.content)  # a client's body is not here, nor asked for
+        request.expects_continue = False
+        self._method = request.method
+        self._said = to_server(request, fetches.sender) + request.content
         self._server: NetVConnection | None = None
         self._side = Side(self)
         self._gathering: Gathering | None = None
         self._answer: Response | None = None
-        self._late = self.engine.schedule_in(fetches.timeout_s, self, LATE, None)
+        self._late: Action | None = None
 
     @SEEKING.enter
     def seeking(self) -> None:
         """Have a connection."""
         fetches = self._fetches
+        self._late = self.engine.schedule_in(fetches.timeout_s, self, LATE, None)
         self._server = fetches.upstream.connect(self, timeout=fetches.timeout_s)
 
     @SEEKING.on(Event.CONNECTED, to=ASKING)
     def connected(self, server: NetVConnection) -> None:
         """Send it."""
-        request = self._request
         self._side.attach(server)
-        self._side.begin(to_server(request, self._fetches.sender) + request.content)
+        self._side.begin(self._said)
 
     @SEEKING.on(Event.ERROR, to=OVER)
     def refused(self, server: NetVConnection) -> None:
@@ -106,7 +112,7 @@ class Fetch(Machine):
                         raise BadMessage(502, "it ended without an answer", "RFC 9112 8")
                     return None
                 side.pending = data[end:]
-                head = parse_response(data[:end], self._fetches.limits, self._request.method)
+                head = parse_response(data[:end], self._fetches.limits, self._method)
                 if head.status >= 200:
                     self._answer = head
                     reader = body_reader(head.body, self._fetches.limits, 502)
@@ -138,6 +144,7 @@ class Fetch(Machine):
 
     def finished(self) -> None:
         """Say what became of it."""
+        assert self._late is not None
         self._late.cancel()
         if self._server is not None:
             self._server.do_io_close()
@@ -147,7 +154,10 @@ class Fetch(Machine):
 
 
 class Fetches:
-    """Several requests at once; `owner` gets Fetched when all are answered."""
+    """Several requests at once; `owner` gets Fetched when all are answered.
+
+    Their bodies are their `content`. Raises ValueError for one that cannot be sent.
+    """
 
     def __init__(
         self,
@@ -200,12 +210,12 @@ class Mirror(Continuation):
         """Send one; return whether it could be: not while MOST_COPIES are on their way."""
         if self._going >= MOST_COPIES:
             return False
+        copy = request.copy()
+        copy.content = body
+        fetches = Fetches(self, upstream, (copy,), limits, sender, COPY_S)
         self._going += 1
-        copy = Request(
-            request.method, request.target, request.fields, host=request.host, content=body
-        )
         with self.mutex.hold(self.engine):
-            Fetches(self, upstream, (copy,), limits, sender, COPY_S).start()
+            fetches.start()
         return True
 
     def handle_event(self, key: Hashable, data: object) -> None:

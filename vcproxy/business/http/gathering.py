@@ -31,7 +31,9 @@ class Gathering:
         Raises BadMessage for one that is broken, is too long, or ends too early.
         """
         reader = self._reader
-        piece = reader.feed(side.take())
+        piece = reader.feed(side.take(1))
+        if not reader.over:
+            piece += reader.feed(side.take())
         if piece:
             self.held += len(piece)
             if self.held > self._limit:

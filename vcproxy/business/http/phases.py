@@ -40,8 +40,9 @@ class Ask:
     """The phase waits for the answers to requests of the filter's own, all at once.
 
     Then `then(tx, answers)` gives its verdict, with a Response for each request in their order,
-    its whole body in `content`; what could not be asked has the status 502, 503 or 504. `upstream`
-    says who is asked; if left out, whoever the transaction's request would go to.
+    its whole body in `content`; what could not be asked has the status 502, 503 or 504. What is
+    asked has the body that is its `content`: the transaction's own request is asked without one.
+    `upstream` says who is asked; if left out, whoever the transaction's request would go to.
     """
 
     __slots__ = ("requests", "then", "timeout_s", "upstream")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, TunnelDone
 from tunnels.two_way import TwoWayTunnel
-from vcproxy.business.http.answers import configured, trouble, unreachable
+from vcproxy.business.http.answers import configured, sendable, trouble, unreachable
 from vcproxy.business.http.delivery import Delivery
 from vcproxy.business.http.destination import destination
 from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
@@ -55,7 +55,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_body_s", "_gathering", "_invited", "_repeatable")
+    __slots__ = ("_answers", "_body_s", "_gathering", "_invited", "_repeatable")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -92,7 +92,7 @@ class HttpProxy(Exchange):
         if client.full:
             return None
         seen = len(client.pending) if self._begun else 0
-        data = client.take()
+        data = client.take(self._limits.head + 3)  # that is a head and an empty line, or no head
         try:
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
@@ -275,9 +275,9 @@ class HttpProxy(Exchange):
         return self._run(steps, self._settled, self.THINKING)
 
     def _settled(self) -> State | None:
-        """The connection is the filters' no more: it may have grown too old."""
-        if self.tx.reused and not self._server.quiet:
-            return self._lost("it ended before it was asked", again=True)
+        """The connection is the filters' no more: what it has said meanwhile is no answer."""
+        if not self._server.quiet and self.tx.request.form != "authority":
+            return self._lost("it spoke or ended before it was asked", again=True)
         return self._ask()
 
     # -- the request goes ------------------------------------------------------------------------
@@ -387,7 +387,7 @@ class HttpProxy(Exchange):
             self._invited = True  # who does not wait for ever may begin (RFC 9110 10.1.1)
             self._expect_body()
             return None
-        if self._too_slow(taken) and flow.taken <= flow.given:  # else the server is
+        if self._too_slow(taken) and not flow.waiting:  # else the server is
             return self._dawdles()
         if self._left_s <= 0:
             return self._fail(408, "client", "its body lasts too long", "http_request_error")
@@ -434,6 +434,7 @@ class HttpProxy(Exchange):
                 self._client.say(self._head(response, keep=True, body=0))
         self._repeatable = False
         self.tx.response = response
+        self._answers = response.body, response.bodiless, response.persistent
         steps = self._chain.response_head
         return self._run(steps, self._judged, self.REVIEWING) if steps else self._judged()
 
@@ -464,8 +465,11 @@ class HttpProxy(Exchange):
 
     def _judged(self) -> State | None:
         """The answer's head is the filters' no more."""
-        response = self.tx.response
-        assert response is not None
+        try:
+            response = sendable(self.tx.response)
+        except (TypeError, ValueError) as mistake:
+            return self._mistaken(mistake)
+        response.body, response.bodiless, response.persistent = self._answers
         if not self._chain.response_body or response.bodiless:
             try:
                 return self._pass_on(response)

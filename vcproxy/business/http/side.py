@@ -97,11 +97,12 @@ class Side:
         """Whether nothing is under way on it: all was used, all has gone, and more can be said."""
         return not (self.pending or self._heard.avail or self._unsent.avail or self.reads.over)
 
-    def take(self) -> bytes:
-        """All that has come. What is not used goes back into `pending`."""
+    def take(self, enough: int | None = None) -> bytes:
+        """All that has come; or only what was `pending`, if that is `enough`: what comes behind a
+        message waits in the buffer, which has an end. What is not used goes back into `pending`."""
         heard, data = self._heard, self.pending
         self.pending = b""
-        if heard.buffer.written == heard.position:
+        if heard.buffer.written == heard.position or (enough is not None and len(data) >= enough):
             return data
         full = heard.buffer.full
         data = data + heard.read() if data else heard.read()
