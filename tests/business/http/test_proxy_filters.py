@@ -323,6 +323,14 @@ def test_a_filter_that_fails_lets_nothing_through(phase: str, verdict: int) -> N
         assert tx.failure.party == "plugin"
 
 
+def test_a_call_that_fails_is_told_with_the_type_of_its_error() -> None:
+    calling = stepping_in(request_head=lambda tx: Later(failing, deadline="1s"))
+    with Http(filters=[calling]) as proxy:
+        proxy.ask(GET)
+        proxy.elapse(2)
+        assert "a filter's call failed: ZeroDivisionError: the filter's" in proxy.log[0]
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_filter_that_fails_at_a_chunk_of_a_request(late: bool) -> None:
     with Http(filters=[stepping_in(request_chunk=failing)]) as proxy:

@@ -175,7 +175,7 @@ class Exchange(Phases, Session):
         self._suspended = None
         if isinstance(told, Called):
             if told.error is not None:
-                self.log(f"a filter's call failed: {told.error}")
+                self.log(f"a filter's call failed: {type(told.error).__name__}: {told.error}")
                 why = "what it was to be judged by is not there"
                 return self._fail(500, "plugin", why, "proxy_internal_error")
             value = told.value
