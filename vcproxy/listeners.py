@@ -20,7 +20,6 @@ from vcproxy.upstream.terms import Checking, Ejecting, Pooling, Queueing, Terms
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
-    from vcproxy.business.program import Signal
     from vcproxy.config import schema
     from vcproxy.config.loader import Configuration
     from vcproxy.config.plugin import Plugin
@@ -144,7 +143,9 @@ class Listeners:
         self._bound.update(bound)
         for listener, _, real in bound.values():
             self._write(f"listening {listener.name} {real}")
-        self._named = {listener.name: listener for listener, _ in wanted.values()}
+        before, self._named = self._named, {each.name: each for each, _ in wanted.values()}
+        for name in before.keys() - self._named.keys():
+            before[name].closing = True
         self._renew(upstreams, trusts)
         for entry, plugin in served:
             self._equip(entry, plugin, keys[entry.name])

@@ -127,9 +127,9 @@ class Engine:
         self.next_deadline = self._scheduler.next_deadline
         """() -> when `clock` must be called at the latest, or None: no matter when."""
         self.now = 0.0
+        """Seconds: what the driver set last."""
         self.turns = 0
         """How many have begun."""
-        """Seconds: what the driver set last."""
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
         self._relief = Relief(self)
         self._accept_warned: dict[Listener, float] = {}

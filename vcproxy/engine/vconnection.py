@@ -166,7 +166,7 @@ class VConnection(Continuation, ABC):
     def hand_over(self, cont: Continuation) -> None:
         """Let what is going on be that of `cont` from now on: its events, and its conversation.
 
-        No operation is made anew. Both mutexes are held.
+        No operation is made anew. The mutex of its conversation is held.
         """
         self._require_open("hand_over()")
         for vio in (self.read_vio, self.write_vio):

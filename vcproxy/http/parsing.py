@@ -83,7 +83,6 @@ def parse_request(head: bytes, limits: Limits) -> Request:
     request = Request.__new__(Request)
     request.method = method.decode("latin-1")
     request.target = target.decode("latin-1")
-    request.content = b""
     request.version = 10 if minor == b"0" else 11
     request.content = b""
     request.fields = fields = Fields(head[match.end(3) + 2 : -2])

@@ -103,7 +103,7 @@ class Upstream:
     ) -> NetVConnection | None:
         """Take an idle connection to the server whose turn it is; None: there is none to it.
 
-        It is in the conversation of `cont`, with nothing going on. See `connect`.
+        It is handed over to `cont` as it was given back. See `connect`.
         """
         servers = self._eligible(tried)
         most = self.terms.max_connections

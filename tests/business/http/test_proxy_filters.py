@@ -626,3 +626,11 @@ def test_a_filter_may_ask_for_another_protocol() -> None:
         for number in range(4):
             told, _ = served(proxy, request("GET", "/", "Connection: upgrade", "Upgrade: any"))
             assert f"\nUpgrade: v{number}\n" in told
+
+
+def test_a_client_that_leaves_ends_what_its_filter_waits_for() -> None:
+    with Http(filters=[stepping_in(request_head=lambda tx: Wait("1h"))]) as proxy:
+        client = proxy.ask(GET)
+        client.reset()
+        proxy.go()
+        assert proxy.engine.next_deadline() is None

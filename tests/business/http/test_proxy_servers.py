@@ -361,5 +361,5 @@ def test_what_cannot_be_understood_is_not_repeated_to_a_client() -> None:
         proxy.go()
         text = heard(client)
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
-        assert text.endswith("server: what it sends is against RFC 9112 4\n")
+        assert text.endswith("server: http protocol error\n")
         assert "another" not in text

@@ -178,3 +178,13 @@ def test_nobody_asked_for_another_protocol(said: bytes) -> None:
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert "error=http_upgrade_failed" in text
         assert server.ended
+
+
+def test_a_server_may_only_switch_to_what_was_asked_for() -> None:
+    with Http() as proxy:
+        client = proxy.ask(request("GET", "/", "Connection: upgrade", "Upgrade: websocket"))
+        proxy.server().send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"
+        )
+        proxy.go()
+        assert status(client) == "HTTP/1.1 502 Bad Gateway"

@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 
 
 def own_answer(failure: Failure, pseudonym: str) -> Response:
-    """Return what a client is told of a failure, with a Proxy-Status field (RFC 9209)."""
+    """Return what a client is told of a failure, with a Proxy-Status field (RFC 9209).
+
+    Of what others did it gets to know the kind: the log has their addresses, and what they said.
+    """
     phrase = HTTPStatus(failure.status).phrase
-    details = str(failure).replace("\\", "\\\\").replace('"', '\\"')
+    told = failure.why if failure.party == "client" else failure.error.replace("_", " ")
+    told = f"{failure.party}: {told}"
+    details = told.replace("\\", "\\\\").replace('"', '\\"')
     details = "".join(each if " " <= each <= "~" else "?" for each in details)
     fields = {
         "Content-Type": "text/plain; charset=utf-8",
         "Proxy-Status": f'{pseudonym}; error={failure.error}; details="{details}"',
     }
-    return Response(failure.status, fields, f"{failure.status} {phrase}\n{failure}\n".encode())
+    return Response(failure.status, fields, f"{failure.status} {phrase}\n{told}\n".encode())
 
 
 def sendable(answer: Response) -> Response:

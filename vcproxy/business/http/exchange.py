@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vcproxy.business.service import Service
     from vcproxy.config.place import KeyPath
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
     from vcproxy.upstream.server import Server
     from vcproxy.upstream.upstream import Upstream
@@ -62,7 +63,7 @@ class Exchange(Phases, Session):
     __slots__ = (
         "_alarm", "_begun", "_bodiless", "_body", "_chain", "_client", "_common", "_consumed",
         "_down", "_framing", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried",
-        "_up", "_version", "requests", "tx",
+        "_up", "_version", "_waited", "requests", "tx",
     )  # fmt: skip
 
     WAITING: ClassVar[State]
@@ -93,6 +94,7 @@ class Exchange(Phases, Session):
         self._down: Delivery | None = None
         self._tried: list[Server] = []
         self._suspended: Suspended | None = None
+        self._waited: Action | Fetches | None = None  # what is to be given up with the request
         self._alarm = Alarm(self, DUE)
 
     @classmethod
@@ -156,14 +158,15 @@ class Exchange(Phases, Session):
         if isinstance(verdict, Later):
             self.engine.call(self, verdict.fn, *verdict.args, deadline=verdict.deadline_s)
         elif isinstance(verdict, Wait):
-            self.engine.schedule_in(verdict.seconds, self, RESUMED, None)
+            self._waited = self.engine.schedule_in(verdict.seconds, self, RESUMED, None)
         elif isinstance(verdict, Ask):
             upstream = verdict.upstream or self.tx.upstream or self.service.upstream
             if upstream is None:
                 raise ValueError("Ask: there is no upstream: name one")
-            Fetches(
+            self._waited = fetches = Fetches(
                 self, upstream, verdict.requests, self._limits, self.sender, verdict.timeout_s
-            ).start()
+            )
+            fetches.start()
         else:
             may = "None, a Response, Later, Ask or Wait"
             raise TypeError(f"{who} returned {verdict!r}: it must be {may}")
@@ -172,7 +175,7 @@ class Exchange(Phases, Session):
         """What a filter waited for is here."""
         waited = self._suspended
         assert waited is not None
-        self._suspended = None
+        self._suspended = self._waited = None
         if isinstance(told, Called):
             if told.error is not None:
                 self.log(f"a filter's call failed: {type(told.error).__name__}: {told.error}")
@@ -369,6 +372,8 @@ class Exchange(Phases, Session):
     def finished(self) -> None:
         """Nothing stays open; the client is told what was said to it first."""
         self._alarm.cancel()
+        if self._waited is not None:
+            self._waited.cancel()
         self._drop_server()
         self._server.close()
         if self.client.closed:

@@ -184,6 +184,11 @@ class Fetches:
             fetch.start()
         self._tell()
 
+    def cancel(self) -> None:
+        """Nobody waits for the answers any more."""
+        for fetch in self._fetches:
+            self.engine.schedule(fetch, LATE, None)
+
     def answered(self, number: int, answer: Response) -> None:
         """One is over."""
         self._answers[number] = answer

@@ -337,6 +337,13 @@ class HttpProxy(Exchange):
         return Passage(reader, body_writer(None), self._bound(steps), self._most)
 
     @property
+    def _unasked(self) -> bool:
+        """Whether not one byte of the request has gone."""
+        if self._up is None or self._up.tunnel is None:
+            return self._repeatable and self._server.untouched
+        return self._up.tunnel.sink.ndone == 0
+
+    @property
     def _just_sent(self) -> bool:
         """Whether the body has gone, and its tunnel is about to say so: see `sent`."""
         return self._up is not None and self._up.delivered
@@ -350,7 +357,7 @@ class HttpProxy(Exchange):
             return None
         failure = self._uploaded(done)
         if failure is not None:
-            return self._failed(failure)
+            return self._failed(failure) if self.client.error is None else self._abort(failure)
         self._within(self.options.timeouts.first_byte)
         return self._listen() if self._server.waiting or self._server.over else None
 
@@ -382,8 +389,9 @@ class HttpProxy(Exchange):
         taken = len(self._body) + flow.taken
         if not self._invited:
             if not taken:
-                why = "it did not ask for the body in time"
-                return self._fail(504, "server", why, "http_response_timeout")
+                # A server may ignore Expect: it is not ejected for what no client sends.
+                why = "it waits to be asked for its body, and the server does not ask"
+                return self._fail(408, "client", why, "http_request_error")
             self._invited = True  # who does not wait for ever may begin (RFC 9110 10.1.1)
             self._expect_body()
             return None
@@ -404,8 +412,8 @@ class HttpProxy(Exchange):
         """A server answers. (What a client says behind its request waits.)"""
         if vio is not self._server.reads or self._just_sent:
             return None
-        if self.tx.reused and self._repeatable and self._server.untouched:
-            return self._lost("it spoke before it was asked", again=True)
+        if self.tx.reused and self._unasked:
+            return self._lost("it spoke before it was asked", again=self._repeatable)
         return self._listen()
 
     def _listen(self) -> State | None:
@@ -589,7 +597,9 @@ class HttpProxy(Exchange):
 
     def _switch(self, response: Response) -> State:
         """The server speaks another protocol from now on, if it was asked to."""
-        if self.tx.request.upgrade is None or not self._consumed:
+        wanted = self.tx.request.upgrade
+        chosen = response.fields.get("Upgrade", wanted or "").lower()
+        if wanted is None or chosen not in wanted.split(", ") or not self._consumed:
             return self._fail(502, "server", "it switched protocols unasked", "http_upgrade_failed")
         self.tx.response = response
         return self._lend(self._head(response, keep=True, body=0))
