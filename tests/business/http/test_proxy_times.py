@@ -315,6 +315,19 @@ def test_a_client_whose_time_is_up_is_not_the_servers_fault() -> None:
         assert blamed(proxy) == 0
 
 
+def test_a_server_that_stops_within_a_short_answer() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        for _ in range(3):
+            server.send(answer(bytes(900))[:300] if not server.sent else bytes(200))
+            proxy.elapse(3)
+        assert len(client.received) > 600
+        proxy.elapse(1.1)
+        assert client.reset_seen
+        assert blamed(proxy) == 1
+
+
 def blamed(proxy: Http) -> int:
     """How many failures are laid to the server's charge."""
     assert proxy.service.upstream is not None

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
 
 
+SHORT = 64 * 1024
+"""Bytes for which no tunnel is worth its cost (30 us of CPU, a bare move is 5): they are held at
+most, and are as much as a side reads ahead."""
+
+
 class Delivery:
     """A body of `length` bytes, which goes as it comes; or, whatever its length, through a passage.
 
@@ -51,6 +56,11 @@ class Delivery:
         self._left -= len(out)
         self.over = self._left == 0
         return out
+
+    @property
+    def short(self) -> bool:
+        """Whether what is left may be taken and said piece by piece."""
+        return self._passage is None and self._left <= SHORT
 
     def begin(
         self,

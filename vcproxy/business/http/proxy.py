@@ -550,10 +550,34 @@ class HttpProxy(Exchange):
             client.say(said)
             return self._answered()
         self._down = down
+        if down.short:
+            client.say(said)
+            self._within(self.options.timeouts.body)
+            return self.ANSWERING
         down.begin(self, self.server, self.client, client.unsaid() + said, f"{self.name} down")
         self.client.set_inactivity_timeout(self.options.timeouts.body)
         self._within()
         return self.ANSWERING
+
+    @ANSWERING.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(WAITING, CLOSED))
+    def brought(self, vio: VIO) -> State | None:
+        """Some more of a short answer, or its server's end; or the client has gone."""
+        if vio.vc is self.client:
+            return self._gone(vio) if vio.error is not None else None
+        down, server = self._down, self._server
+        if down is None or down.tunnel is not None or vio is not server.reads:
+            return None  # its tunnel sees to that
+        said = down.take()
+        if said:
+            self._client.say(said)
+        if down.over:
+            self._down = None
+            return self._answered()
+        if server.over:
+            why = str(vio.error) if vio.error is not None else "it ended within a body"
+            return self._abort(Failure(502, "server", why, "http_response_incomplete"))
+        self._within(self.options.timeouts.body)
+        return None
 
     @ANSWERING.on(TunnelDone, to=(WAITING, CLOSED))
     def passed(self, done: TunnelDone) -> State | None:
@@ -636,10 +660,23 @@ class HttpProxy(Exchange):
 
     @ANSWERING.on(DUE, to=(CLOSED,))
     def outlived(self, _: object) -> State | None:
-        """All of the request's time is up."""
+        """All of the request's time is up, or a server has stopped within a short answer."""
         if self._alarm.early():
             return None
+        if self._left_s > 0:
+            failure = Failure(0, "server", "it stopped within a body", "http_response_timeout")
+            return self._abort(failure)
         return self._abort(Failure(0, "proxy", "it lasted too long", "http_response_timeout"))
+
+    @ANSWERING.on(Event.ACTIVE_TIMEOUT, to=(CLOSED,))
+    def aged(self, _: VIO) -> State | None:
+        """The client's connection has lasted as long as its listener allows."""
+        if self._down is None or self._down.tunnel is not None:
+            return None  # its tunnel tells
+        why = "the connection lasted too long"
+        return self._abort(Failure(0, "proxy", why, "http_response_timeout"))
+
+    WAITING.goes(Event.ACTIVE_TIMEOUT, CLOSED)
 
     @ALIVE.on(DUE, to=(CLOSED,))
     def expired(self, _: object) -> State | None:
