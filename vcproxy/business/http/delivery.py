@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.message import MessageTunnel
 from tunnels.one_way import OneWayTunnel
+from vcproxy.business.stream import READ_AHEAD
 
 if TYPE_CHECKING:
     from vcproxy.business.http.passage import Passage
@@ -14,16 +15,15 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
 
 
-SHORT = 64 * 1024
-"""Bytes for which no tunnel is worth its cost (30 us of CPU, a bare move is 5): they are held at
-most, and are as much as a side reads ahead."""
+SHORT = READ_AHEAD
+"""Bytes for which no tunnel is worth its cost, 30 us of CPU: as much as a side holds anyway."""
 
 
 class Delivery:
     """A body of `length` bytes, which goes as it comes; or, whatever its length, through a passage.
 
-    `take` what is here; if it is not `over` with that, a `tunnel` brings the rest, and `taken_back`
-    is owed when that is done.
+    `take` what is here. If it is not `over` with that, take the rest as it comes, where it is
+    `short`; or have a `tunnel` bring it, and `taken_back` is owed when that is done.
     """
 
     __slots__ = ("_left", "_passage", "_source", "over", "tunnel")

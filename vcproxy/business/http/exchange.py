@@ -149,7 +149,7 @@ class Exchange(Phases, Session):
                     self._within()
                     return None if self.state is pause else pause
             except Exception as mistake:
-                return self._mistaken(mistake)
+                return self._faulty(mistake, "plugin")
         if body is not None:
             self._body = body
         return then()
@@ -191,10 +191,6 @@ class Exchange(Phases, Session):
         resumed.__qualname__ = getattr(waited.verdict, "__qualname__", "what a phase waited for")
         return self._run(chain((resumed,), waited.steps), waited.then, waited.pause, waited.body)
 
-    def _mistaken(self, mistake: Exception) -> State:
-        """A filter has failed, and so has the request: nothing that it did not pass goes on."""
-        return self._failed(self._blame(mistake, "plugin"))
-
     def _bound(self, steps: tuple[Step, ...]) -> tuple[Callable[[bytes], bytes], ...]:
         return tuple(partial(step, self.tx) for step in steps)
 
@@ -215,12 +211,13 @@ class Exchange(Phases, Session):
     def _fail(self, status: int, party: Party, why: str, error: str) -> State:
         return self._failed(Failure(status, party, why, error))
 
-    def _garbled(self, problem: BadMessage, party: Party) -> State:
-        """One of the two has said what must not be passed on."""
-        return self._failed(self._blame(problem, party))
+    def _faulty(self, fault: Exception, party: Party) -> State:
+        """Nothing of it goes on: a side has said what it must not, or a filter has failed."""
+        return self._failed(self._failure_of(fault, party))
 
-    def _blame(self, fault: Exception, party: Party) -> Failure:
-        """Say whose fault it is that a body could not be passed on: a filter's, if not a side's."""
+    def _failure_of(self, fault: Exception, party: Party) -> Failure:
+        """Log a fault, and return what it comes to: a filter's, unless it is a BadMessage of this
+        side's."""
         if isinstance(fault, BadMessage):
             if party == "client":
                 return Failure(fault.status, party, str(fault), "http_request_error")
@@ -233,7 +230,7 @@ class Exchange(Phases, Session):
     def _refuse(self, problem: BadMessage) -> State:
         """What cannot be taken for a request is the last on its connection."""
         self._keep = self._consumed = False
-        failure = self._blame(problem, "client")
+        failure = self._failure_of(problem, "client")
         self.log(f"{failure.status}: {failure}")
         self.count(str(failure.status))
         answer = own_answer(failure, self.options.via)
@@ -263,7 +260,7 @@ class Exchange(Phases, Session):
         tx = self.tx
         self._drop_server()
         tx.response = answer
-        keep = self._keep and self._consumed and not self.closing
+        keep = self._may_keep
         content = answer.content
         head = self._head(answer, keep, len(content))
         self._client.say(head if self._bodiless else head + content)
@@ -347,10 +344,11 @@ class Exchange(Phases, Session):
         why = "too many connections come from its address"
         failure = Failure(429, "client", why, "http_request_denied")
         service.counts["429"] += 1
-        answer = own_answer(failure, service.options.via)  # type: ignore[attr-defined]
+        via = service.options.via  # type: ignore[attr-defined]
+        answer = own_answer(failure, via)
         buffer = client.engine.buffer()
         reader = buffer.reader()
-        head = to_client(answer, keep=False, body=len(answer.content))
+        head = to_client(answer, pseudonym=via, keep=False, body=len(answer.content))
         buffer.write(head + answer.content)
         Farewell(client, reader).start()
 

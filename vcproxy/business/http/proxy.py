@@ -6,10 +6,11 @@
        |    or time                                                 |    same for the answer
        +--- CONNECT --------> TUNNELLING <--------------- Upgrade --+
 
-Heads are judged here. A body whose length is known goes through a OneWayTunnel, which the driver
-may bridge; any other through a MessageTunnel, decoded and framed anew; one that has come with its
-head is sent with it. What the client sends behind a request waits in the buffer: answers keep the
-order of requests because no two are ever under way.
+Heads are judged here. A body that has come with its head is sent with it, and what is left of a
+short answer as it comes. A longer one whose length is known goes through a OneWayTunnel, which the
+driver may bridge; any other through a MessageTunnel, decoded and framed anew. What the client sends
+behind a request waits in the buffer: answers keep the order of requests because no two are ever
+under way.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class HttpProxy(Exchange):
         try:
             whole = self._gathering.take(self._client)
         except BadMessage as problem:
-            return self._garbled(problem, "client")
+            return self._faulty(problem, "client")
         if whole is None:
             if self._too_slow(self._gathering.held):
                 return self._dawdles()
@@ -291,19 +292,20 @@ class HttpProxy(Exchange):
         passage = None if self._consumed else self._passage_up()
         request.body = self._framing
         if (request.method == "HEAD") is not self._bodiless:
-            return self._mistaken(ValueError("a filter made HEAD of a method, or one of HEAD"))
+            mistake = ValueError("a filter made HEAD of a method, or one of HEAD")
+            return self._faulty(mistake, "plugin")
         try:
             message = self._common.heads.to_server(
                 request, self.sender, upgrade=request.upgrade is not None
             )
         except ValueError as mistake:  # a filter has made of it what cannot be sent
-            return self._mistaken(mistake)
+            return self._faulty(mistake, "plugin")
         server.attach(self.server)
         if not self._consumed:
             self._up = up = Delivery(self._client, self._framing or 0, passage)
             self._body = up.take()
             if up.fault is not None:
-                return self._failed(self._blame(up.fault, "client"))
+                return self._faulty(up.fault, "client")
             self._consumed = up.over
         message += self._body
         self._repeatable = self._consumed
@@ -369,7 +371,7 @@ class HttpProxy(Exchange):
         if not self.server.closed:
             self.server.set_inactivity_timeout(0)
         if up.fault is not None:
-            return self._blame(up.fault, "client")
+            return self._failure_of(up.fault, "client")
         if done.reason is not Reason.COMPLETE:
             return trouble(done, self.client, ("client", "server"))
         up.taken_back()
@@ -428,7 +430,7 @@ class HttpProxy(Exchange):
                     return self._cut() if server.over else None
                 response = self._common.heads.response(data[:end], request.method)
             except BadMessage as problem:
-                return self._garbled(problem, "server")
+                return self._faulty(problem, "server")
             server.pending = data[end:]
             if response.status >= 200:
                 break
@@ -476,13 +478,13 @@ class HttpProxy(Exchange):
         try:
             response = sendable(self.tx.response)
         except (TypeError, ValueError) as mistake:
-            return self._mistaken(mistake)
+            return self._faulty(mistake, "plugin")
         response.body, response.bodiless, response.persistent = self._answers
         if not self._chain.response_body or response.bodiless:
             try:
                 return self._pass_on(response)
             except ValueError as mistake:  # a filter has made of it what cannot be sent
-                return self._mistaken(mistake)
+                return self._faulty(mistake, "plugin")
         self._gathering = Gathering(
             body_reader(response.body, self._limits, 502), self._chain.response_limit, 502
         )
@@ -501,7 +503,7 @@ class HttpProxy(Exchange):
         try:
             whole = self._gathering.take(self._server)
         except BadMessage as problem:
-            return self._garbled(problem, "server")
+            return self._faulty(problem, "server")
         if whole is None:
             self._within(self.options.timeouts.body)
             return None if self.state is self.GATHERING else self.GATHERING
@@ -510,12 +512,11 @@ class HttpProxy(Exchange):
     def _gathered(self) -> State | None:
         """The answer is the filters' no more: it goes as it is now, with its length."""
         response = self.tx.response
-        assert response is not None
         keep = self._may_keep
         try:
             head = self._head(response, keep, len(self._body))
         except ValueError as mistake:
-            return self._mistaken(mistake)
+            return self._faulty(mistake, "plugin")
         self._keep = keep
         self._client.say(head + self._body)
         return self._answered()
@@ -530,7 +531,7 @@ class HttpProxy(Exchange):
     # -- the answer goes -------------------------------------------------------------------------
 
     def _pass_on(self, response: Response) -> State | None:
-        """Send the answer: its body as far as it is here, the rest by a tunnel."""
+        """Send the answer: its body as far as it is here; the rest as it comes, or by a tunnel."""
         client, body, steps = self._client, response.body, self._chain.response_chunk
         assert self.server is not None
         keep = self._may_keep
@@ -543,7 +544,7 @@ class HttpProxy(Exchange):
         down = Delivery(self._server, body or 0, passage)
         said = down.take()
         if down.fault is not None:
-            return self._failed(self._blame(down.fault, "server"))
+            return self._faulty(down.fault, "server")
         said = self._head(response, keep, body) + said
         self._keep = keep
         if down.over:
@@ -594,7 +595,7 @@ class HttpProxy(Exchange):
         self._down = None
         self.client.set_inactivity_timeout(0)
         if down.fault is not None:
-            return self._abort(self._blame(down.fault, "server"))
+            return self._abort(self._failure_of(down.fault, "server"))
         if done.reason not in (Reason.COMPLETE, Reason.EOS):
             return self._abort(trouble(done, self.server, ("server", "client")))
         down.taken_back()
@@ -605,7 +606,6 @@ class HttpProxy(Exchange):
         """The answer is on its way to the client: the server is free, if it is in order."""
         tx, server, side = self.tx, self.server, self._server
         response, upstream = tx.response, tx.upstream
-        assert response is not None
         assert server is not None
         assert upstream is not None
         upstream.succeeded(server)
