@@ -65,7 +65,8 @@ class MessageTunnel(OneWayTunnel):
             writer.write(message.feed(self._input.read(CHUNK)))
         flushing = self.state is self.FLUSHING
         if flushing and not message.over and not self._input.avail:
-            writer.write(message.finish())
+            if not self._broken:
+                writer.write(message.finish())
             message.over = True
         if not message.over:
             self.source.reenable()

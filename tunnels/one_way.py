@@ -6,8 +6,14 @@ the bytes the two VIOs are coupled: they wake each other without a word to this 
 driver may bridge them. With a transform there is a buffer before it and one behind it.
 
     RELAYING --EOS, READ_COMPLETE, BRIDGE_ENDED--> FLUSHING --WRITE_COMPLETE--> DONE
-        |                                              |
-        +---- ERROR, timeouts, the sink's EOS ---------+------------------------> DONE
+        |                                            ^ |
+        +--the source's ERROR, unread--> FAILING ----+ |
+        |                                   |          |
+        +---- the sink's ERROR or EOS, timeouts -------+------------------------> DONE
+
+Whatever ends the source, what it had sent before reaches the sink. A source that has broken while
+there was no room is FAILING: the rest that its system holds is still read. From then on the sink
+must take something every so often.
 """
 
 from __future__ import annotations
@@ -25,13 +31,18 @@ if TYPE_CHECKING:
     from tunnels.transform import Transform
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import IOBuffer, Reader
+    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
 
 CHUNK = 16 * 1024
 """Bytes given to a transform at once: its output overshoots a full buffer by one chunk's worth."""
 
-STOP = "STOP"
-"""Tag: end now."""
+FLUSH_S = 30.0
+"""Once its source has broken, a sink may take nothing for so long: a client that takes 10 KiB/s
+makes room in its system's buffers, and so progress, at least that often."""
+
+STOP, STUCK = "STOP", "STUCK"
+"""Tags: end now; the sink should have taken something by now."""
 
 
 class OneWayTunnel(Machine):
@@ -51,13 +62,17 @@ class OneWayTunnel(Machine):
         watch: read the sink too, only to see it end; what it sends is dropped. (A TwoWayTunnel
             has the other direction for that.)
         water_mark: bytes of buffer at which reading pauses.
+        abort_s: so long may the sink take nothing once the source has been reset by its peer, who
+            then waits for nothing. After any other failure it is FLUSH_S.
     """
 
     __slots__ = (
+        "_abort_s",
         "_input",
         "_opened",
         "_output",
         "_owner",
+        "_patience",
         "_reason",
         "_sink_vc",
         "_source_vc",
@@ -72,6 +87,7 @@ class OneWayTunnel(Machine):
     )
 
     RELAYING = State(initial=True)
+    FAILING = State()
     FLUSHING = State()
     DONE = State(final=True)
 
@@ -90,11 +106,14 @@ class OneWayTunnel(Machine):
         transform: Transform | None = None,
         watch: bool = True,
         water_mark: int | None = None,
+        abort_s: float = FLUSH_S,
         name: str = "",
     ) -> None:
         super().__init__(owner.engine, owner.mutex, name=name)
         self._owner = owner
         self._source_vc, self._sink_vc = source, sink
+        self._abort_s = abort_s
+        self._patience: Action | None = None
         self._transform = transform
         self._watch = watch
         self._watched: VIO | None = None
@@ -120,8 +139,7 @@ class OneWayTunnel(Machine):
             self._input = self._output = buffer.reader()
             buffer.write(opening)
         assert nbytes is None or ahead <= nbytes, f"{name}: {ahead} bytes lie before {nbytes=}"
-        self.source = source.do_io_read(self, nbytes, buffer)
-        self.source.ndone = ahead
+        self._read(nbytes, buffer, ahead)
         self.sink = sink.do_io_write(self, None, self._output)
 
     @RELAYING.enter
@@ -140,6 +158,7 @@ class OneWayTunnel(Machine):
     # -- the source --------------------------------------------------------------------------
 
     @RELAYING.on(Event.READ_READY)
+    @FAILING.on(Event.READ_READY)
     def brought(self, vio: VIO) -> None:
         """Pass on what was read."""
         if vio is self.source:
@@ -155,10 +174,17 @@ class OneWayTunnel(Machine):
         self._end(Reason.EOS, vio)
         return self.FLUSHING
 
+    @FAILING.on(Event.EOS, to=DONE)
+    def sink_ended(self, vio: VIO) -> None:
+        """The sink has ended: nothing is owed any more."""
+
     @RELAYING.on(Event.READ_COMPLETE, to=FLUSHING)
+    @FAILING.on(Event.READ_COMPLETE, to=FLUSHING)
     def completed(self, vio: VIO) -> None:
         """The goal is reached."""
         self._end(Reason.COMPLETE, vio)
+
+    FAILING.goes(Event.BRIDGE_ENDED, FLUSHING)
 
     @RELAYING.on(Event.BRIDGE_ENDED, to=FLUSHING)
     def recalled(self, vio: VIO) -> None:
@@ -176,6 +202,7 @@ class OneWayTunnel(Machine):
     # -- the sink ----------------------------------------------------------------------------
 
     @RELAYING.on(Event.WRITE_READY)
+    @FAILING.on(Event.WRITE_READY)
     @FLUSHING.on(Event.WRITE_READY)
     def took(self, vio: VIO) -> None:
         """Bring more."""
@@ -198,26 +225,59 @@ class OneWayTunnel(Machine):
 
     # -- ends --------------------------------------------------------------------------------
 
-    @RELAYING.on(Event.ERROR, to=DONE)
-    @FLUSHING.on(Event.ERROR, to=DONE)
-    def failed(self, vio: VIO) -> None:
-        """A connection has broken."""
+    @RELAYING.on(Event.ERROR, to=(FAILING, FLUSHING, DONE))
+    def failed(self, vio: VIO) -> State:
+        """A connection has broken: what a source had sent before still arrives."""
         self.error = vio.error
         self._end(Reason.ERROR, vio)
+        if vio is not self.source or self._sink_vc.error is not None:
+            return self.DONE
+        self._be_patient()
+        if not self._source_vc.unread:
+            return self.FLUSHING
+        self._read(vio.nbytes, vio.buffer, vio.ndone)
+        return self.FAILING
+
+    @FAILING.enter
+    def failing(self) -> None:
+        """Read what the source's system still holds."""
+        if self._transform is None:
+            couple(self.source, self.sink)
+        else:
+            self._pump()
+
+    @FAILING.on(Event.ERROR, to=(FLUSHING, DONE))
+    def drained(self, vio: VIO) -> State:
+        """All of it has been read; or the sink has broken too."""
+        return self.FLUSHING if vio is self.source else self.DONE
+
+    FLUSHING.goes(Event.ERROR, DONE)
+
+    @FAILING.on(STUCK, to=(DONE,))
+    @FLUSHING.on(STUCK, to=(DONE,))
+    def stuck(self, given: int) -> State | None:
+        """The sink has taken nothing more of a broken source, or it has time again."""
+        if self.sink.ndone == given:
+            return self.DONE
+        self._be_patient()
+        return None
 
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
+    @FAILING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     def idled(self, vio: VIO) -> None:
         """Nothing has moved for too long."""
         self._end(Reason.INACTIVITY, vio)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=DONE)
+    @FAILING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     def outlived(self, vio: VIO) -> None:
         """It has lasted too long."""
         self._end(Reason.ACTIVE, vio)
 
     @RELAYING.on(STOP, to=DONE)
+    @FAILING.on(STOP, to=DONE)
     @FLUSHING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
         """The owner wants no more of it."""
@@ -231,6 +291,8 @@ class OneWayTunnel(Machine):
         self.sink.retire()
         if self._watched is not None:
             self._watched.retire()
+        if self._patience is not None:
+            self._patience.cancel()
         self._input.close()
         self._output.close()
         done = TunnelDone(self, self._reason, self._who, self.error, (flow,))
@@ -263,10 +325,24 @@ class OneWayTunnel(Machine):
 
     # -- inside ------------------------------------------------------------------------------
 
+    @property
+    def _broken(self) -> bool:
+        """Whether the source has broken: half a stream must not be made to look like a whole."""
+        return self._reason is Reason.ERROR
+
     def _end(self, reason: Reason, vio: VIO) -> State:
         self._reason = reason
         self._who = vio.vc.name
         return self.DONE
+
+    def _read(self, nbytes: int | None, buffer: IOBuffer, taken: int) -> None:
+        self.source = self._source_vc.do_io_read(self, nbytes, buffer)
+        self.source.ndone = taken
+
+    def _be_patient(self) -> None:
+        reset = isinstance(self.error, ConnectionResetError)
+        patience = self._abort_s if reset else FLUSH_S
+        self._patience = self.engine.schedule_in(patience, self, STUCK, self.sink.ndone)
 
     def _finish(self) -> None:
         """WRITE_COMPLETE is to come when the sink has what is there."""
@@ -283,7 +359,8 @@ class OneWayTunnel(Machine):
             writer.write(transform.feed(piece))
         flushing = self.state is self.FLUSHING
         if flushing and not self._input.avail and self.sink.nbytes is None:
-            writer.write(transform.finish())
+            if not self._broken:
+                writer.write(transform.finish())
             self._finish()
         else:
             self.source.reenable()

@@ -45,6 +45,12 @@ class OverheardOneWay(OneWayTunnel):
         super().relaying()
         self.source.uncouple()
 
+    def failing(self) -> None:
+        """Nor one of the rest."""
+        super().failing()
+        if self._overheard is not None:
+            self.source.uncouple()
+
     def _pump(self) -> None:
         self.sink.reenable()
         self.source.reenable()
@@ -52,7 +58,7 @@ class OverheardOneWay(OneWayTunnel):
         if overheard is not None and overheard.avail and not self._hear(overheard.read()):
             overheard.close()
             self._overheard = None
-            if self.state is self.RELAYING:
+            if not self.source.over:
                 couple(self.source, self.sink)
 
     def done(self) -> None:

@@ -49,12 +49,13 @@ class Pace(ABC):
 class PacedOneWay(OneWayTunnel):
     """A OneWayTunnel that keeps to its transform's pace, if that is a Pace."""
 
-    __slots__ = ("_alarm", "_end_noted", "_noted")
+    __slots__ = ("_alarm", "_cut", "_end_noted", "_noted")
 
     def relaying(self) -> None:
         """Begin with what lies there already."""
         self._noted = self._input.position
         self._end_noted = False
+        self._cut = False  # the pace has broken it
         self._alarm: Action | None = None
         super().relaying()
 
@@ -68,12 +69,13 @@ class PacedOneWay(OneWayTunnel):
         pace, writer = self._transform, self._writer
         if not isinstance(pace, Pace) or writer is None:
             super()._pump()
-        elif self.error is None:
+        elif not self._cut:
             self._note(pace)
             try:
                 self._go_on(pace, writer)
             except ConnectionError as error:
                 self.error = error
+                self._cut = True
                 self.stop()
 
     def _note(self, pace: Pace) -> None:
@@ -90,7 +92,8 @@ class PacedOneWay(OneWayTunnel):
             when = pace.when
             if when is None:
                 if self._end_noted:
-                    writer.write(pace.finish())
+                    if not self._broken:
+                        writer.write(pace.finish())
                     self._finish()
                 break
             if when > self.engine.now:

@@ -4,7 +4,8 @@
       +---- one done otherwise, or EOS and half_close=False ----> ENDING --the other done--> DONE
 
 A direction that ends cleanly leaves the other running: true half-close. (Traffic Server ends both
-at the first end; `half_close=False` does that.) One that is terminated terminates the other.
+at the first end; `half_close=False` does that.) One that is terminated terminates the other, unless
+that one's own source is what has broken: what it had sent before still arrives.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.vconnection import VConnection
+
+
+ABORT_S = 1.0
+"""A server that takes nothing for so long holds up no client that has reset its connection."""
 
 
 class Way(Protocol):
@@ -56,7 +61,7 @@ class TwoWayTunnel(Machine):
     one_way: ClassVar[type[OneWayTunnel]] = OneWayTunnel
     """What moves each direction."""
 
-    __slots__ = ("_half_close", "_owner", "_verdict", "down", "up")
+    __slots__ = ("_half_close", "_owner", "_sources", "_verdict", "down", "up")
 
     BOTH = State(initial=True)
     HALF = State()
@@ -98,13 +103,14 @@ class TwoWayTunnel(Machine):
             water_mark=water_mark,
             name=f"{self.name} down",
         )
+        self._sources = {self.up: client, self.down: server}
 
     def way_up(self, client: VConnection, server: VConnection, **options: Any) -> Way:
         """Return what moves what the client says, with OneWayTunnel's options.
 
         An extension may return another machine, which tells this one how it ended.
         """
-        return self.one_way(self, client, server, watch=False, **options)
+        return self.one_way(self, client, server, watch=False, abort_s=ABORT_S, **options)
 
     def way_down(self, server: VConnection, client: VConnection, **options: Any) -> Way:
         """The same for what the client is told."""
@@ -122,7 +128,9 @@ class TwoWayTunnel(Machine):
         self._verdict = done
         if done.reason is Reason.RECALLED or (done.reason is Reason.EOS and self._half_close):
             return self.HALF
-        (self.down if done.tunnel is self.up else self.up).stop()
+        other = self.down if done.tunnel is self.up else self.up
+        if self._sources[other].error is None:
+            other.stop()
         return self.ENDING
 
     @HALF.on(TunnelDone, to=DONE)

@@ -23,7 +23,7 @@ from vcproxy.drivers.recording.writer import LONGEST, Writer
 SOME: list[list[Entry]] = [
     [Clock(1.5), Received(1, False, b"hello"), NoRead(2)],
     [Clock(2.0), Received(2, True, b"\0" * 300)],
-    [Clock(2.5), Ended(1), Ended(2)],
+    [Clock(2.5), Ended(1, None), Ended(2, Failure("builtins", "OSError", ("cut",)))],
 ]
 
 
@@ -130,8 +130,8 @@ def test_what_is_no_log_is_told_in_words(place: Path) -> None:
     with pytest.raises(LogError, match="it is not a log of vcproxy --record"):
         Log(place)
     content = written(place, SOME)
-    place.write_bytes(content[:8] + b"\2" + content[9:])
-    with pytest.raises(LogError, match="a log of version 2, and this vcproxy reads version 1"):
+    place.write_bytes(content[:8] + b"\1" + content[9:])
+    with pytest.raises(LogError, match="a log of version 1, and this vcproxy reads version 2"):
         Log(place)
 
 

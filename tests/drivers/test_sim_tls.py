@@ -111,7 +111,8 @@ def test_an_end_without_close_notify_is_an_error(contexts: Contexts) -> None:
         sim.run()
         assert client.received == b"hello"
         assert made[0].heard[-1] is Event.ERROR
-        assert "without close_notify" in str(made[0].vc.error)
+        assert "without close_notify" in str(made[0].vc.read_error)
+        assert made[0].vc.error is None  # the other direction still works
 
 
 def test_plaintext_on_a_tls_port_is_told_and_closed(contexts: Contexts) -> None:

@@ -43,6 +43,10 @@ class TlsError(ConnectionError):
     """The TLS connection has failed; the text says in plain words why."""
 
 
+class Truncated(TlsError):
+    """The peer has ended its direction without close_notify; the other one still works."""
+
+
 class NamedObject(ssl.SSLObject):
     """An `SSLObject` that remembers the name its client asked for (server side)."""
 
@@ -161,7 +165,9 @@ class TlsFilter:
             The number of bytes; None: no more before the wire gives more; 0: the orderly end.
 
         Raises:
-            TlsError: the stream was truncated or broken; first all bytes before that are returned.
+            Truncated: the wire has ended without close_notify.
+            TlsError: the stream was damaged, or the peer reports an error. Before either, all bytes
+                that came before are returned.
         """
         size = len(view)
         taken = 0
@@ -178,7 +184,7 @@ class TlsFilter:
             except ssl.SSLWantReadError:
                 if not self._fin:
                     break
-                self._end = TlsError("the stream was truncated: it ended without close_notify")
+                self._end = Truncated("the stream was truncated: it ended without close_notify")
             except ssl.SSLZeroReturnError:
                 self._end = True
             except ssl.SSLError as error:

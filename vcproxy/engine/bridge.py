@@ -36,7 +36,8 @@ class Bridge:
     `begin()`, then, if it gave a number above 0, at most one move in and one out, then
     `moved(taken, given)`; if it gave 0, `ended(rest)` with what is still in the pipe, in order;
     if None, nothing: the engine lists the source again. Any end or error seen while moving is
-    answered by `ended(rest)` too, and only then by the VC's own `ended()` or `failed()`.
+    answered by `ended(rest)` too, and only then by the VC's own `ended()` or `failed()`. What is in
+    the pipe may be thrown away where the bridge is `abandoned`, or its sink is broken.
     """
 
     __slots__ = ("_recalled", "_stopping", "inside", "ports", "sink", "source", "thin")
@@ -52,6 +53,11 @@ class Bridge:
         self._recalled = self._stopping = False
         source.bridge = sink.bridge = self
         source.vc.engine.command(StartBridge(self))
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody will read what is on the way: the tunnel is done."""
+        return not self.source.buffer.readers
 
     def begin(self) -> int | None:
         """Take the lock for a move: how many bytes may be taken, 0 to end it, None: not now."""

@@ -72,7 +72,10 @@ class NetVConnection(VConnection):
     - when it may be writable: `begin_write()`. None as above, with `engine.writes`. Views: write
       them once, in order, then `sent(n)`, n counting plaintext, 0 if nothing went. Of a whole VC
       each is one message, and n counts those that went whole;
-    - an orderly end (FIN, close_notify), after all data: `ended()`; anything else: `failed()`.
+    - the end of what the peer sends, after all data: `ended()` if it is orderly (FIN,
+      close_notify), `ended(error)` if not (FIN alone, where close_notify is owed). A connection
+      that is broken (reset, timed out): `failed(error)`, after all data too; where `begin_read`
+      does not let it be read, `broke(error)` now and `failed(error)` when it has been read.
       Between a `begin_` and its answer the mutex is held: answer first, then report the end;
     - where there may be more to do in a direction than it was asked for: `again()`;
     - `established()` when it can be used, after its handshake with TLS; `gone()` is the last call
@@ -81,7 +84,7 @@ class NetVConnection(VConnection):
 
     __slots__ = (
         "_deadline",
-        "_eof",
+        "_end_event",
         "alpn",
         "certificate",
         "excess",
@@ -131,7 +134,7 @@ class NetVConnection(VConnection):
         self.fan: Fan | None = None
         """The same, where that is many."""
         self.full = False  # reading found no room: the consumer's progress must list it again
-        self._eof = False
+        self._end_event: Event | None = None  # how reading has ended, if it has
         self._deadline: Action | None = None
 
     @property
@@ -177,11 +180,11 @@ class NetVConnection(VConnection):
         vio.mutex.release(self.engine)
 
     def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
-        """See VConnection. An end that came before is told to each new reader."""
+        """See VConnection. An end that came before is reported to each new reader."""
         vio = super().do_io_read(cont, nbytes, buffer)
         self.fan = None
-        if self._eof:
-            vio.end(Event.EOS)
+        if self._end_event is not None:
+            vio.end(self._end_event)
         return vio
 
     def reached_from(self, source: VConnection) -> NetVConnection | None:
@@ -232,15 +235,44 @@ class NetVConnection(VConnection):
         if not mutex.try_acquire(engine):
             mutex.park(engine, partial(self.fail, error))
             return
-        if not self.closed and self.error is None:
-            self.error = error
-            self._stop_waiting()
+        if not self.closed and (self.error is None or self.unread):
+            self._break(error)
+            self.unread = False
             if not self.open:
                 self._not_made(error)
-            else:
-                for vio in (self.read_vio, self.write_vio):
-                    if vio is not None:
-                        vio.end(Event.ERROR)
+            elif self.read_vio is not None:
+                self.read_vio.end(Event.ERROR)
+        mutex.release(engine)
+
+    def _break(self, error: Exception) -> None:
+        """The connection is broken: nothing is written any more. The mutex is held."""
+        self.error = self.error or error
+        self._stop_waiting()
+        if self.open and self.write_vio is not None:
+            self.write_vio.end(Event.ERROR)
+
+    def _break_unread(self, error: Exception) -> None:
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self._break_unread, error))
+            return
+        if not self.closed and self.error is None:
+            self.unread = True
+            self._break(error)
+            vio = self.read_vio
+            if vio is not None and (vio.ntodo == 0 or vio.buffer.full):
+                vio.end(Event.ERROR)
+        mutex.release(engine)
+
+    def _end_reading(self, error: Exception | None) -> None:
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self._end_reading, error))
+            return
+        self.read_error = error
+        self._end_event = Event.EOS if error is None else Event.ERROR
+        if self.read_vio is not None:
+            self.read_vio.end(self._end_event)
         mutex.release(engine)
 
     def _introduce(self) -> None:
@@ -451,18 +483,22 @@ class NetVConnection(VConnection):
             engine.queue.append((vio, Event.WRITE_READY, vio))
         mutex.release(engine)
 
-    def ended(self) -> None:
-        """The peer has ended its direction in an orderly way, and all its data has been read."""
-        if not self.mutex.try_acquire(self.engine):
-            self.mutex.park(self.engine, self.ended)
-            return
-        self._eof = True
-        if self.read_vio is not None:
-            self.read_vio.end(Event.EOS)
-        self.mutex.release(self.engine)
+    def ended(self, error: Exception | None = None) -> None:
+        """The peer has ended its direction, and all its data has been read. `error`: why that is
+        no orderly end, though the other direction still works."""
+        self._end_reading(error)
+
+    def broke(self, error: Exception) -> None:
+        """The connection has broken, and what came before that cannot be read just now.
+
+        The writer gets ERROR now, and so does a reader that has no room or reads nothing; any other
+        reader gets it from `failed`, which is owed once all has been read.
+        """
+        self._break_unread(error)
 
     def failed(self, error: Exception) -> None:
-        """The connection has broken, or its handshake has failed."""
+        """The connection has broken, and all that came before that has been read; or its handshake
+        has failed."""
         self.fail(error)
 
     def gone(self) -> None:

@@ -47,6 +47,10 @@ class VConnection(Continuation, ABC):
     | do_io_write | WRITE_READY (repeats) then WRITE_COMPLETE or ERROR |
     | timeouts | INACTIVITY_TIMEOUT, ACTIVE_TIMEOUT, once for each time they are set |
 
+    EOS comes behind all that the peer sent, and so does ERROR on a read, with one exception: a
+    reader that has no room, or reads nothing just now, learns of a broken connection at once. Then
+    `unread` says that there may be more: a new `do_io_read` brings it, and ERROR again behind it.
+
     The data of each is the VIO. Every verb needs `mutex`, the mutex of the conversation that the
     VC is in: that of the continuation which asked for the last operation. Nothing is ever called
     back inline, and after `do_io_close()` returns nothing is delivered for this VC.
@@ -60,7 +64,9 @@ class VConnection(Continuation, ABC):
         "error",
         "moved_at",
         "name",
+        "read_error",
         "read_vio",
+        "unread",
         "whole",
         "write_vio",
     )
@@ -74,7 +80,12 @@ class VConnection(Continuation, ABC):
         """Whether messages travel here, each as one block of a whole buffer (datagrams)."""
         self.closed = False
         self.error: Exception | None = None
-        """What the world did, once an ERROR has been queued."""
+        """Why the connection is broken, in both directions."""
+        self.read_error: Exception | None = None
+        """Why reading has ended other than in order, where writing still works: the peer ended its
+        direction without TLS's close_notify."""
+        self.unread = False
+        """Whether the connection is broken, and what came before that is still to be read."""
         self.read_vio: VIO | None = None
         self.write_vio: VIO | None = None
         self.moved_at = engine.now
@@ -224,7 +235,7 @@ class VConnection(Continuation, ABC):
         else:
             self.write_vio = vio
         self.join(vio.mutex)
-        if self.error is not None:
+        if self.error is not None and not (vio.reads and self.unread):
             vio.end(Event.ERROR)
         elif not vio.reads and vio.nbytes != 0 and not vio.reader.avail:
             vio.ready()

@@ -79,7 +79,7 @@ class VIO:
     @property
     def error(self) -> Exception | None:
         """What went wrong, when the event was ERROR."""
-        return self.vc.error
+        return self.vc.error or (self.vc.read_error if self.reads else None)
 
     @property
     def ntodo(self) -> int | None:

@@ -152,10 +152,10 @@ class Conversations:
                 yield Happening(told, talk, who, "spreads", "", None, len(data))
             case e.Sent(vc, size, _, sent) if size:
                 yield self._hears(told, vc, sent, size)
-            case e.Ended():
+            case e.Ended(_, None):
                 talk.end = talk.end or f"the {who} ended"
                 yield Happening(told, talk, who, "ends")
-            case e.Failed(_, error):
+            case e.Ended(_, error) | e.Broke(_, error) | e.Failed(_, error):
                 talk.end = talk.end or f"the {who} broke: {error}"
                 yield Happening(told, talk, who, "breaks", str(error))
             case e.Called(number, value, failure):

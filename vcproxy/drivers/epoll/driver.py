@@ -173,13 +173,13 @@ class EpollDriver:
         for listener in list(self._listening):
             self.unlisten(listener)
         for vc in list(self.engine.vcs):
-            if isinstance(vc.port, StreamPort):
-                if vc.closed:
-                    vc.port.finish()
-                else:  # cut off: its peer must not take that for the end
-                    vc.port.close(abort=True)
-            elif isinstance(vc.port, DatagramPort):
-                vc.port.close(abort=True)
+            port = vc.port
+            if isinstance(port, StreamPort):
+                if not vc.closed:  # cut off: its peer must not take that for the end
+                    port.close(abort=True)
+                port.give_up()
+            elif isinstance(port, DatagramPort):
+                port.close(abort=True)
         if self._nats is not None:
             self._nats.close()
         self._pipes.close()

@@ -61,6 +61,10 @@ class PipePool:
         else:
             pipe.close()
 
+    def discard(self, pipe: Pipe) -> None:
+        """Take a pipe back with what is in it: the kernel frees that without copying it."""
+        pipe.close()
+
     def close(self) -> None:
         """Close what is in the pool."""
         while self._free:
@@ -105,28 +109,35 @@ class Splice:
                 source.readable = inside > 0
             except OSError as error:
                 end, over = error, True
-        broken = source
         if sink.writable and inside + taken:
             try:
                 given = os.splice(self._pipe.out, sink.fd, inside + taken, flags=_FLAGS)
             except BlockingIOError:
                 sink.writable = False
             except OSError as error:
-                end, over, broken = error, True, sink
+                bridge.moved(taken, given)
+                self.stop(in_vain=True)
+                sink.lost(error)
+                return
         bridge.moved(taken, given)
         if over:
             # An orderly end is met again by copying; an error was taken off the socket here.
             self.stop()
             if end is not None:
-                broken.broke(end)
+                source.fail(end)
         elif given or (taken and sink.writable):
             source.vc.again(True)
 
-    def stop(self) -> None:
-        """Empty the pipe into the engine's buffer and give it back."""
+    def stop(self, *, in_vain: bool = False) -> None:
+        """Empty the pipe into the engine's buffer and give it back; throw away what nobody will
+        read, as behind a sink that takes nothing more (`in_vain`)."""
         if self._source.bridged_out is not self:
             return
         self._source.bridged_out = self._sink.bridged_in = None
+        if self._bridge.inside and (in_vain or self._bridge.abandoned):
+            self._pool.discard(self._pipe)
+            self._bridge.ended(b"")
+            return
         rest = bytearray()
         while len(rest) < self._bridge.inside:
             rest += os.read(self._pipe.out, self._bridge.inside - len(rest))

@@ -64,6 +64,10 @@ class StdioPort(StreamPort):
         self._out = -1
         os.set_blocking(self.fd, False)  # a terminal is one open file for both
 
+    def lost(self, error: OSError) -> None:
+        """The output is broken; the input may never say anything more, and has no such error."""
+        self.fail(error)
+
     def close(self, abort: bool) -> None:
         """Close both: what was written stays readable at the other end."""
         self.finish()
@@ -73,6 +77,8 @@ class StdioPort(StreamPort):
         if self.fd >= 0:
             self.give_back()
             self.vc.gone()
+
+    give_up = finish
 
     def give_back(self) -> None:
         """Close both, blocking again if they were."""

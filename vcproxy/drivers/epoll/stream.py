@@ -1,15 +1,22 @@
-"""StreamPort: one plain stream descriptor of the epoll driver, and what closing it takes."""
+"""StreamPort: one plain stream descriptor of the epoll driver.
+
+Whatever breaks a connection, what its peer sent before is readable still, in order (Linux gives
+ECONNRESET behind the receive queue). But the error itself is given once: to whoever asks first,
+a send, a splice or SO_ERROR; then reading ends with 0, as after a FIN. So a port keeps the error
+until all has been read.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
-import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vcproxy.drivers.epoll.closing import Lingering, Resetting
 from vcproxy.drivers.spreading import push_all
 from vcproxy.engine.iobuffer import Block
 
@@ -30,13 +37,6 @@ _INPUT = select.EPOLLIN | ENDS
 SMALL = 4096
 """Reads of less than this are likely to be followed by such: they come as `bytes` of their own,
 which saves copying them out of a slab (a sixth of the cost of a small read, measured)."""
-
-LINGER_S = 2.0
-LINGER_BYTES = 64 * 1024
-"""A close while the peer still sends waits so long, for so much: closing a socket with unread
-input makes the kernel reset it, which destroys the answer on its way (RFC 9112, 9.6)."""
-
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
 class StreamPort:
@@ -80,9 +80,9 @@ class StreamPort:
         """The bridge that takes what this port reads."""
         self.bridged_in: Splice | None = None
         """The bridge that brings what this port writes."""
-        self._ending = False  # epoll has told of an end: no edge will tell of more
+        self._ending = False  # epoll has reported an end: no edge will report more
         self._eof = False  # and it has been read
-        self._lost: OSError | None = None  # why sending has failed, if that was not told yet
+        self._lost: OSError | None = None  # why it is broken, until all has been read
         self._small = True
         self._recv: Callable[[int], bytes] = sock.recv
         self._recv_into: Callable[[memoryview], int] = sock.recv_into
@@ -106,7 +106,7 @@ class StreamPort:
             self.writable = True
             self.write()
         if mask & select.EPOLLERR:
-            self._look_for_error()
+            self.look_for_error()
 
     def read(self) -> None:
         """Read once, as `begin_read` says."""
@@ -118,8 +118,8 @@ class StreamPort:
         vc = self.vc
         room = vc.begin_read()
         if not room:
-            if self._lost is not None:  # nobody reads on to meet the end
-                self.broke(self._lost)
+            if self._lost is not None:
+                vc.broke(self._lost)
             return
         data: Block
         try:
@@ -136,16 +136,18 @@ class StreamPort:
             return
         except OSError as error:
             vc.would_block()
-            self.broke(error)
+            self.fail(error)
             return
         count = len(data)
         if not count:
             self.readable = False
             self._eof = True
             vc.would_block()
-            vc.ended()
+            # EPIPE: the peer had ended its direction in order before it reset ours (tcp(7)).
+            if self._lost is None or self._lost.errno == errno.EPIPE:
+                vc.ended()
             if self._lost is not None:
-                self.broke(self._lost)
+                self.fail(self._lost)
             return
         sink = vc.straight  # bring(), in line: a message is read here for each that is sent
         if sink is not None:
@@ -205,21 +207,33 @@ class StreamPort:
                 self.writable = False
             vc.sent(count)
 
-    def lost(self, error: OSError) -> None:
-        """Sending has failed. What the peer said before it left is read first, if somebody reads:
-        it may be an answer to what was sent."""
-        self.writable = False
-        if self._deaf or self._eof or self.bridged_out is not None:
-            self.broke(error)
-        else:
-            self._lost = error
-            self.readable = True
-            self.vc.again(True)
+    def look_for_error(self) -> None:
+        """Ask why epoll reports an error that no read and no write has met."""
+        if self._lost is None and self.sock is not None:
+            number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                self.lost(OSError(number, ""))
 
-    def broke(self, error: OSError) -> None:
-        """The descriptor has failed: tell the VC in plain words."""
+    def lost(self, error: OSError) -> None:
+        """The connection is broken. What the peer sent before is read first: it may be an answer
+        to what was sent."""
+        if self._lost is not None or self.vc.closed:
+            return  # it is known, or nobody is there to know it
+        self.writable = False
+        if self._eof:
+            self.fail(error)
+            return
+        self._lost = plain(error)
+        self.readable = self._ending = True
+        if self.bridged_out is not None:
+            self.bridged_out.stop()  # a splice would take what follows for an orderly end
+        self.read()
+
+    def fail(self, error: OSError) -> None:
+        """The connection is broken, and all has been read."""
         self.readable = self.writable = False
-        self.vc.failed(type(error)(os.strerror(error.errno or 0).lower()))
+        self._lost = plain(error)
+        self.vc.failed(self._lost)
 
     def shutdown_write(self) -> None:
         """Tell the peer that no more will come, behind all that was sent."""
@@ -231,17 +245,20 @@ class StreamPort:
             pass  # it is broken already, and reading says so
 
     def close(self, abort: bool) -> None:
-        """Close: with a reset, at once, or when the peer has ended too or had time to."""
+        """Close: with a reset behind what was sent, or when the peer has ended too or had time to.
+
+        A reset is at once where nothing that was sent is on its way.
+        """
         for splice in (self.bridged_in, self.bridged_out):
             if splice is not None:
                 splice.stop()
-        if abort and self.sock is not None and self.sock.family != socket.AF_UNIX:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        if abort or self._eof:
+        if abort:
+            Resetting(self._driver, self).begin(broken=self._lost is not None)
+        elif self._eof:
             self.finish()
         else:
             StreamPort.shutdown_write(self)
-            self._linger()
+            Lingering(self._driver, self).begin()
 
     def finish(self) -> None:
         """Close the descriptor now."""
@@ -251,14 +268,8 @@ class StreamPort:
             self.sock = None
         self.vc.gone()
 
-    def _linger(self) -> None:
-        lingering = Lingering(self)
-        lingering.ready(select.EPOLLIN)
-        if self.sock is not None:
-            self._driver.watch(self.fd, lingering)
-            self._driver.after(LINGER_S, self._give_up)
-
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Close the descriptor, if it is still there."""
         if self.sock is not None:
             self.finish()
 
@@ -268,40 +279,9 @@ class StreamPort:
         if self.bridged_out is not None:
             self.bridged_out.stop()
 
-    @property
-    def _deaf(self) -> bool:
-        """Whether nobody reads who would be told of an error."""
-        vio = self.vc.read_vio
-        return vio is None or vio.over or vio.ntodo == 0
 
-    def _look_for_error(self) -> None:
-        """A VC that is not reading would not notice a reset."""
-        if self._deaf and self.sock is not None:
-            number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if number:
-                self.broke(OSError(number, ""))
-
-
-class Lingering:
-    """A port whose VC is closed: what still comes is read and thrown away."""
-
-    def __init__(self, port: StreamPort) -> None:
-        self._port = port
-        self._left = LINGER_BYTES
-
-    def ready(self, mask: int) -> None:
-        """Discard input; close at its end, on an error, or when it is too much."""
-        sock = self._port.sock
-        if sock is None:
-            return
-        try:
-            while self._left > 0:
-                size = len(sock.recv(LINGER_BYTES))
-                if size == 0:
-                    break
-                self._left -= size
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self._port.finish()
+def plain(error: OSError) -> OSError:
+    """The same error, with the system's own words as its text."""
+    plain = type(error)(os.strerror(error.errno or 0).lower())
+    plain.errno = error.errno
+    return plain

@@ -6,9 +6,10 @@ import select
 import socket
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.epoll.stream import ENDS, LINGER_S, StreamPort
+from vcproxy.drivers.epoll.closing import LINGER_S
+from vcproxy.drivers.epoll.stream import ENDS, StreamPort, plain
 from vcproxy.drivers.spreading import bring
-from vcproxy.drivers.tls import TlsError, TlsFilter
+from vcproxy.drivers.tls import TlsError, TlsFilter, Truncated
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
@@ -43,7 +44,7 @@ class TlsPort(StreamPort):
                 self.write()
             self.read()
             if mask & select.EPOLLERR:
-                self._look_for_error()
+                self.look_for_error()
 
     def shake_hands(self) -> None:
         """Take the handshake as far as the wire allows."""
@@ -58,7 +59,7 @@ class TlsPort(StreamPort):
             self.vc.failed(error)
             return
         except OSError as error:
-            self.broke(error)
+            self.fail(error)
             return
         self._flush()
         self.vc.established(tls.sni, tls.alpn, tls.peer)
@@ -71,8 +72,8 @@ class TlsPort(StreamPort):
         vc = self.vc
         room = vc.begin_read()
         if not room:
-            if self._lost is not None:  # nobody reads on to meet the end
-                self.broke(self._lost)
+            if self._lost is not None:
+                vc.broke(self._lost)
             return
         view = vc.engine.memory.scratch[:room]
         error: OSError | None = None
@@ -90,11 +91,14 @@ class TlsPort(StreamPort):
                 vc.again(True)
         else:
             vc.would_block()
-            if error is not None:
+            if error is None:
+                if count == 0:
+                    vc.ended()
+            elif isinstance(error, Truncated) and self._lost is None:
+                vc.ended(error)  # FIN alone: the other direction still works
+            else:
                 self._flush()
-                self.broke(error)
-            elif count == 0:
-                vc.ended()
+                self.fail(self._lost or error)
         self._flush()
 
     def write(self) -> None:
@@ -109,7 +113,7 @@ class TlsPort(StreamPort):
                 count = tls.write(views)
             except TlsError as error:
                 vc.sent(0)
-                self.broke(error)
+                self.fail(error)
                 return
             vc.sent(count)
             self._flush()
@@ -131,13 +135,13 @@ class TlsPort(StreamPort):
             pass  # met again by the next write, outside the reader's lock
         return taken
 
-    def broke(self, error: OSError) -> None:
-        """The connection has failed: tell the VC in plain words."""
+    def fail(self, error: OSError) -> None:
+        """The connection is broken, and all has been read."""
         if isinstance(error, TlsError):
             self.readable = self.writable = False
             self.vc.failed(error)
         else:
-            super().broke(error)
+            super().fail(error)
 
     def shutdown_write(self) -> None:
         """Send close_notify behind all that was written; FIN follows when we close."""
@@ -152,7 +156,7 @@ class TlsPort(StreamPort):
             return
         self._filter.close_notify()
         self._closing = True
-        self._driver.after(LINGER_S, self._give_up)
+        self._driver.after(LINGER_S, self.give_up)
         self._finish_closing()
 
     def _finish_closing(self) -> None:
@@ -191,8 +195,9 @@ class TlsPort(StreamPort):
             return False
         except OSError as error:
             self.writable = False
-            self._lost = error
-            self.readable = True
-            self.vc.again(True)  # reading may tell more: an alert, or what came before
+            if self._lost is None:
+                self._lost = plain(error)
+                self.readable = self._ending = True
+                self.vc.again(True)  # what came before is read first, perhaps an alert
             return True
         return True

@@ -171,13 +171,21 @@ class Again(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """`vc.ended()`."""
+    """`vc.ended(error)`."""
 
     vc: int
+    error: Failure | None
 
 
 class Failed(NamedTuple):
     """`vc.failed(error)`."""
+
+    vc: int
+    error: Failure
+
+
+class Broke(NamedTuple):
+    """`vc.broke(error)`."""
 
     vc: int
     error: Failure
@@ -291,6 +299,7 @@ Entry: TypeAlias = (
     | Blocked
     | Signalled
     | Stopped
+    | Broke
 )
 
 KINDS: tuple[type[Entry], ...] = Entry.__args__

@@ -161,7 +161,7 @@ class Parts:
                     self.known = False
                 elif isinstance(entry, e.Passed) and entry.taken and entry.sink in self.parts:
                     self.parts[entry.sink].hear(entry.taken, crc32(entry.data[: entry.taken]))
-            case e.Ended():
+            case e.Ended(_, None):
                 part.acts.append(Act(self.end, part.total, Deed.END))
-            case e.Failed():
+            case e.Ended() | e.Failed():
                 part.acts.append(Act(self.end, part.total, Deed.RESET))

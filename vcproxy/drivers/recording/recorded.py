@@ -14,6 +14,7 @@ from vcproxy.drivers.recording.entries import (
     OPCODES,
     Admits,
     Again,
+    Broke,
     Came,
     Connected,
     Dropped,
@@ -162,10 +163,15 @@ class RecordedVC(NetVConnection):
         self.engine.note(Again(self.number, reads))
         super().again(reads)
 
-    def ended(self) -> None:
+    def ended(self, error: Exception | None = None) -> None:
         """See NetVConnection."""
-        self.engine.note(Ended(self.number))
-        super().ended()
+        self.engine.note(Ended(self.number, failure(error)))
+        super().ended(error)
+
+    def broke(self, error: Exception) -> None:
+        """See NetVConnection."""
+        self.engine.note(Broke(self.number, Failure.of(error)))
+        super().broke(error)
 
     def failed(self, error: Exception) -> None:
         """See NetVConnection."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from vcproxy.drivers.spreading import push_all
+from vcproxy.drivers.tls import Truncated
 from vcproxy.engine.iobuffer import COPY_OUT, Block
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class SimPort:
     __slots__ = (
         "_driver",
         "_failed",
+        "_lost",
         "bridged_in",
         "bridged_out",
         "established",
@@ -47,6 +49,7 @@ class SimPort:
         """The bridge that takes what this port reads."""
         self.bridged_in: SimPipe | None = None
         """The bridge that brings what this port writes."""
+        self._lost: Exception | None = None  # why it is broken, until all has been read
         self._failed = False
         stream.on_edge = self._edge
 
@@ -62,10 +65,10 @@ class SimPort:
         if not self.established:
             self.shake_hands()
             return
-        progress = self._read()
+        self._read()
         self.write()
-        if stream.error is not None and not progress:
-            self._break(stream.error)  # a VC that is not reading would not notice
+        if stream.error is not None:
+            self._lose(stream.error)
 
     def shake_hands(self) -> None:
         """Go on with the handshake."""
@@ -93,9 +96,18 @@ class SimPort:
         vc, note = self.vc, self._driver.note
         room = vc.begin_read()
         if not room:
+            if self._lost is not None:
+                note("broke", vc, str(self._lost))
+                vc.broke(self._lost)
             return False
         try:
             data = self.stream.recv(room)
+        except Truncated as error:
+            self.readable = False
+            vc.would_block()
+            note("ended", vc, str(error))
+            vc.ended(error)
+            return False
         except ConnectionError as error:
             vc.would_block()
             self._break(error)
@@ -158,7 +170,7 @@ class SimPort:
             count = self.stream.send(views)
         except ConnectionError as error:
             vc.sent(0)
-            self._break(error)
+            self._lose(error)
             return
         if count is None:
             self.writable = False
@@ -166,12 +178,24 @@ class SimPort:
             self._driver.note("sent", vc, count)
         vc.sent(count or 0)
 
+    def _lose(self, error: Exception) -> None:
+        """The connection is broken. What came before is read first."""
+        self.writable = False
+        if self._failed or self._lost is not None:
+            return
+        self._lost = error
+        self.readable = True
+        if self.bridged_out is not None:
+            self.bridged_out.stop()
+        self._read()
+
     def _break(self, error: Exception) -> None:
-        """The connection is broken: bridges end first, then the VC is told, once."""
+        """The connection is broken, and all has been read: bridges end first, then the VC."""
         self.readable = self.writable = False
-        for pipe in (self.bridged_out, self.bridged_in):
-            if pipe is not None:
-                pipe.stop()
+        if self.bridged_out is not None:
+            self.bridged_out.stop()
+        if self.bridged_in is not None:
+            self.bridged_in.stop(in_vain=True)
         if not self._failed:
             self._failed = True
             self._driver.note("failed", self.vc, str(error))
@@ -241,9 +265,11 @@ class SimPipe:
             source.vc.again(True)
         return taken > 0
 
-    def stop(self) -> None:
-        """Bring what is on the way into the engine's buffer."""
+    def stop(self, *, in_vain: bool = False) -> None:
+        """Bring what is on the way into the engine's buffer, unless nobody will read it."""
         if self._source.bridged_out is self:
             self._source.bridged_out = self._sink.bridged_in = None
+            if in_vain or self._bridge.abandoned:
+                self._inside.clear()
             self._driver.note("bridge ended", self._source.vc, len(self._inside))
             self._bridge.ended(bytes(self._inside))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim.link import nobody
-from vcproxy.drivers.tls import RECORD, TlsError, TlsFilter
+from vcproxy.drivers.tls import RECORD, TlsError, TlsFilter, Truncated
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Endpoint, Octets, Secured, Stream
@@ -85,7 +85,9 @@ class SecureStream:
                 if not self._feed():
                     return None
                 count = self._tls.read_into(view)
-            self._flush()
+            self._flush_if_whole()  # a broken wire loses nothing that came before
+        except Truncated:
+            raise  # of this direction alone
         except TlsError as error:
             self._fail(error)
         return bytes(view[:count])

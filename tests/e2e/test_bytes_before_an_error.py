@@ -1,0 +1,159 @@
+"""Whatever ends a connection, what its peer had sent before that arrives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import ssl
+import termios
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import PATIENCE_S, Server, eventually, exactly, fill, forward, reset
+
+MESSAGE = os.urandom(12 << 20)
+"""More than the proxy's system holds on its way out: its end is met while the tunnel is full."""
+
+Settings = pytest.mark.parametrize(
+    "settings", ["splice = false", "splice = true"], ids=["copied", "bridged"]
+)
+
+
+def sent(sock: socket.socket, data: bytes) -> None:
+    """Send all of it, and wait until the other system has it: a reset discards what it has not."""
+    sock.settimeout(PATIENCE_S)
+    sock.sendall(data)
+
+    def taken() -> bool:
+        return fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) == bytes(4)
+
+    eventually(taken, "that the other side takes what was sent")
+
+
+def until_it_breaks(sock: socket.socket) -> tuple[bytes, str]:
+    """All that comes, and how it ends."""
+    received = bytearray()
+    try:
+        while piece := sock.recv(1 << 16):
+            received += piece
+    except ConnectionResetError:
+        return bytes(received), "reset"
+    return bytes(received), "ended"
+
+
+def same(got: tuple[bytes, str], wanted: bytes, end: str) -> None:
+    """Compare without a page of bytes where they differ."""
+    data, how = got
+    assert len(data) == len(wanted)
+    assert data == wanted
+    assert how == end
+
+
+def tls(certificates: Certificates) -> tuple[str, ssl.SSLContext]:
+    """A listener's `tls`, and a client that trusts it."""
+    certificate, key = certificates.issue("localhost")
+    trusting = ssl.create_default_context(cafile=str(certificates.ca))
+    return f'tls = {{ certificate = "{certificate}", key = "{key}" }}', trusting
+
+
+@Settings
+@pytest.mark.parametrize("size", [5, 100_000, len(MESSAGE)])
+def test_a_client_that_resets_behind_what_it_sent(proxy: Starter, settings: str, size: int) -> None:
+    message = MESSAGE[:size]
+    with Server() as server, ThreadPoolExecutor() as thread:
+        running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
+        client = running.connect("in")
+        with server.next() as accepted:
+            sending = thread.submit(sent, client, message)
+            first = exactly(accepted, size // 2)
+            sending.result(PATIENCE_S)
+            reset(client)
+            data, how = until_it_breaks(accepted)
+            same((first + data, how), message, "reset")
+
+
+@Settings
+def test_a_server_that_resets_behind_its_answer(proxy: Starter, settings: str) -> None:
+    with Server() as server, ThreadPoolExecutor() as thread:
+        running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
+        with running.connect("in") as client:
+            client.sendall(b"unread")
+            with server.next() as accepted:
+                accepted.recv(1, socket.MSG_PEEK)
+                sending = thread.submit(sent, accepted, MESSAGE)
+                first = exactly(client, len(MESSAGE) // 2)
+                sending.result(PATIENCE_S)
+            data, how = until_it_breaks(client)
+            same((first + data, how), MESSAGE, "reset")
+
+
+@Settings
+def test_a_unix_server_that_closes_with_the_request_unread(
+    proxy: Starter, tmp_path: Path, settings: str
+) -> None:
+    with socket.socket(socket.AF_UNIX) as server, ThreadPoolExecutor() as thread:
+        server.bind(str(tmp_path / "server"))
+        server.listen()
+        server.settimeout(PATIENCE_S)
+        running = proxy(f"[proxy]\n{settings}\n" + forward(f"unix://{tmp_path}/server"))
+        with running.connect("in") as client:
+            client.sendall(b"unread")
+            accepted, _ = server.accept()
+
+            def answer() -> None:
+                with accepted:
+                    accepted.recv(1, socket.MSG_PEEK)
+                    accepted.settimeout(PATIENCE_S)
+                    accepted.sendall(MESSAGE)
+
+            answering = thread.submit(answer)
+            first = exactly(client, len(MESSAGE) // 2)
+            answering.result(PATIENCE_S)
+            data, how = until_it_breaks(client)
+            same((first + data, how), MESSAGE, "reset")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_tls_client_that_closes_without_close_notify(
+    proxy: Starter, certificates: Certificates, version: ssl.TLSVersion
+) -> None:
+    listener, trusting = tls(certificates)
+    trusting.minimum_version = trusting.maximum_version = version
+    with Server() as server, ThreadPoolExecutor() as thread:
+        running = proxy(forward(server.uri, bind="tls://127.0.0.1:0", listener=listener))
+        plain = running.connect("in")
+        client = trusting.wrap_socket(plain, server_hostname="localhost")
+
+        def send_and_close() -> None:
+            client.settimeout(PATIENCE_S)
+            client.sendall(MESSAGE)
+            client.shutdown(socket.SHUT_WR)  # FIN alone
+
+        with server.next() as accepted:
+            sending = thread.submit(send_and_close)
+            first = exactly(accepted, len(MESSAGE) // 2)
+            data, how = until_it_breaks(accepted)
+            same((first + data, how), MESSAGE, "reset")
+            sending.result(PATIENCE_S)
+        client.close()
+
+
+@Settings
+def test_a_reset_behind_a_full_buffer_is_noticed_while_the_server_stalls(
+    proxy: Starter, settings: str
+) -> None:
+    with Server() as server:
+        running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
+        client = running.connect("in")
+        with server.next() as accepted:
+            fill(client)
+            reset(client)
+            began = monotonic()
+            running.wait_for("a connection failed .*connection reset by peer")
+            assert monotonic() - began < 2.0  # one, on a quiet machine
+            until_it_breaks(accepted)
