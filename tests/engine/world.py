@@ -130,8 +130,14 @@ class World:
         self.engine.clock(0.0)
 
     def turn(self, passed: float = 0.0) -> None:
-        """One turn: clock, events, flush. Closes and shutdowns are done, the rest is kept."""
-        self.now += passed
+        """One turn: clock, events, flush. Closes and shutdowns are done, the rest is kept.
+
+        A driver sleeps until the next deadline, so there is a turn for each that lies between.
+        """
+        end = self.now + passed
+        while (due := self.engine.next_deadline()) is not None and self.now < due < end:
+            self.turn(due - self.now)
+        self.now = end
         self.engine.clock(self.now)
         self.engine.run()
         self.flush()

@@ -3,7 +3,7 @@
 The driver's obligations, for each turn, in this order and on one thread:
 
 1. `clock(now)`: the time, from a clock that never runs backwards. It runs the inbox and queues
-   what has come due;
+   what has come due; or, if it comes long after something was due, postpones all timers;
 2. feed what the operating system has: `accepted`, `called`, and what NetVConnection asks for;
 3. `run()`: events are delivered, at most those queued when it began;
 4. flush: take all of `reads`, `writes` and `commands` (`take_reads()` ...) and act on them. New
@@ -46,6 +46,18 @@ ACCEPT_PAUSE_S = 0.1
 ACCEPT_WARNING_S = 1.0
 """A listener that cannot accept says so at most this often."""
 
+LATE_S = 0.5
+"""A turn that begins so long after a timer was due has been held up: its process was stopped, its
+host was suspended or overloaded. No peer answers for that time."""
+
+GRACE_S = 1.0
+"""What the earliest timer has left then: time to read all that came meanwhile, a thousand
+connections on a slow machine, before any deadline is judged."""
+
+GRACE_TURNS = 16
+"""So many turns at least lie between one such postponement and the next: where every turn is late,
+by overload, time goes on."""
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -75,6 +87,7 @@ class Engine:
     __slots__ = (
         "_accept_warned",
         "_calls",
+        "_graced_in",
         "_last_call",
         "_missed",
         "_relief",
@@ -130,6 +143,7 @@ class Engine:
         """Seconds: what the driver set last."""
         self.turns = 0
         """How many have begun."""
+        self._graced_in = -GRACE_TURNS
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
         self._relief = Relief(self)
         self._accept_warned: dict[Listener, float] = {}
@@ -321,6 +335,8 @@ class Engine:
 
     def tick(self, now: float) -> None:
         """`clock`, on a thread that has called it and has run no other engine since."""
+        if now - self.now > LATE_S:
+            self._excuse(now)
         self.now = self._scheduler.clock(now)
         self.turns += 1
         inbox = self.inbox
@@ -424,6 +440,22 @@ class Engine:
         return taken
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _excuse(self, now: float) -> None:
+        """Postpone all timers, if this thread was held up: what is readable is read before a
+        deadline is judged."""
+        deadline = self.next_deadline()
+        if deadline is None or now - deadline <= LATE_S:
+            return
+        if self.turns - self._graced_in >= GRACE_TURNS:
+            self._graced_in = self.turns
+            late = now - deadline
+            self._scheduler.postpone(late + GRACE_S)
+            self.log(
+                "warning",
+                f"{self.name} was held up for {late:.1f} s (stopped, suspended or overloaded): "
+                "all timers are postponed by as much",
+            )
 
     def _end_soon(self, mutex: Mutex, error: Exception) -> None:
         """End the conversation under a mutex as soon as it is free."""

@@ -92,6 +92,12 @@ class Scheduler:
                     timers = self._timers
         return self.now
 
+    def postpone(self, seconds: float) -> None:
+        """Have all timers come due so much later, in the same order."""
+        for _, _, action in self._timers:
+            action.when += seconds
+        self._timers = [(when + seconds, order, action) for when, order, action in self._timers]
+
     def next_deadline(self) -> float | None:
         """When the earliest timer is due, or None. Cancelled timers on top are dropped."""
         timers = self._timers

@@ -65,6 +65,8 @@ class SimDriver:
         """What the next accepts fail with."""
         self.woken: dict[SimPort | Watch, None] = {}
         """Ports that have seen an edge since the last turn."""
+        self.stopped_until = 0.0
+        """Until when it takes no turn, as a process that was stopped. See `Simulation.stop`."""
         self.answers: Iterator[object] | None = None
         """What calls return, one after the other, or raise; None: they are made."""
         self._network = network
@@ -95,6 +97,8 @@ class SimDriver:
 
     def wants_turn(self) -> bool:
         """Whether there is something to do at this very time."""
+        if self._timeline.now < self.stopped_until:
+            return False
         if self._answers or self.woken or self.engine.busy:
             return True
         deadline = self.engine.next_deadline()

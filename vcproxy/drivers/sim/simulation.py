@@ -218,8 +218,19 @@ class Simulation:
         self.timeline.at(end, _nothing)
         self.run(until=lambda: self.now >= end, limit=seconds)
 
+    def stop(self, seconds: float) -> None:
+        """Stop the process for so long (SIGSTOP, a suspended laptop): the network goes on."""
+        end = self.now + seconds
+        for driver in self.drivers:
+            driver.stopped_until = end
+        self.timeline.at(end, _nothing)
+
     def _next_time(self) -> float | None:
-        times = [driver.engine.next_deadline() for driver in self.drivers]
+        times = [
+            driver.engine.next_deadline()
+            for driver in self.drivers
+            if driver.stopped_until <= self.now
+        ]
         times.append(self.timeline.next_time())
         return min((time for time in times if time is not None), default=None)
 
