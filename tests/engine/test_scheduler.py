@@ -101,7 +101,7 @@ def test_cancelled_timers_are_swept() -> None:
         limit = action(n, when=1e9)
         scheduler.later(limit)
         limit.cancel()
-    assert len(scheduler._timers) <= SWEEP_AT
+    assert len(scheduler.timers) <= SWEEP_AT
     assert scheduler.next_deadline() == 9e9
 
 

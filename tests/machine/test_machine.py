@@ -124,6 +124,7 @@ def wait(engine: Engine, seconds: float) -> None:
     while True:
         due = engine.next_deadline()
         engine.clock(end if due is None else min(due, end))
+        engine.run()
         while engine.queue:
             engine.run()
         if engine.now >= end:

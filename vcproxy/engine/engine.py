@@ -2,10 +2,11 @@
 
 The driver's obligations, for each turn, in this order and on one thread:
 
-1. `clock(now)`: the time, from a clock that never runs backwards. It runs the inbox and queues
-   what has come due; or, if it comes long after something was due, postpones all timers;
+1. `clock(now)`: the time, from a clock that never runs backwards. It runs the inbox; and if it
+   comes long after something was due, it postpones all timers;
 2. feed what the operating system has: `accepted`, `called`, and what NetVConnection asks for;
-3. `run()`: events are delivered, at most those queued when it began;
+3. `run()`, if anything is in `queue` or the first of `timers` is due: timers are queued, behind
+   what has come in; then events are delivered, at most those queued when delivery began;
 4. flush: take all of `reads`, `writes` and `commands` (`take_reads()` ...) and act on them. New
    ones that this brings about wait for the next turn;
 5. poll: not at all while `busy`, else until `next_deadline()`, woken by `inbox.wake`.
@@ -54,9 +55,9 @@ GRACE_S = 1.0
 """What the earliest timer has left then: time to read all that came meanwhile, a thousand
 connections on a slow machine, before any deadline is judged."""
 
-GRACE_TURNS = 16
-"""So many turns at least lie between one such postponement and the next: where every turn is late,
-by overload, time goes on."""
+GRACE_EVERY_S = 2 * GRACE_S
+"""So long at least lies between one such postponement and the next: where each turn is late, by
+overload, time goes on."""
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -87,7 +88,7 @@ class Engine:
     __slots__ = (
         "_accept_warned",
         "_calls",
-        "_graced_in",
+        "_graced_at",
         "_last_call",
         "_missed",
         "_relief",
@@ -105,6 +106,7 @@ class Engine:
         "random",
         "reads",
         "running",
+        "timers",
         "turns",
         "vcs",
         "writes",
@@ -133,6 +135,8 @@ class Engine:
         self.commands: list[Command] = []
         self._scheduler = Scheduler()
         self.queue = self._scheduler.queue
+        self.timers = self._scheduler.timers
+        """(when, order, timer) of each, as a heap: the first is due first."""
         self.running: Continuation | None = None
         """Who is being called back, if anybody is. Any thread may look."""
         self.delivery = 0
@@ -143,7 +147,7 @@ class Engine:
         """Seconds: what the driver set last."""
         self.turns = 0
         """How many have begun."""
-        self._graced_in = -GRACE_TURNS
+        self._graced_at = -GRACE_EVERY_S
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
         self._relief = Relief(self)
         self._accept_warned: dict[Listener, float] = {}
@@ -329,15 +333,16 @@ class Engine:
     # -- what the driver calls ---------------------------------------------------------------
 
     def clock(self, now: float) -> None:
-        """Begin a turn: set the time, run the inbox, queue what has come due."""
+        """Begin a turn: set the time, run the inbox."""
         here.engine = self
         self.tick(now)
 
     def tick(self, now: float) -> None:
         """`clock`, on a thread that has called it and has run no other engine since."""
-        if now - self.now > LATE_S:
-            self._excuse(now)
-        self.now = self._scheduler.clock(now)
+        if now > self.now:
+            if now - self.now > LATE_S:
+                self._excuse(now)
+            self.now = now
         self.turns += 1
         inbox = self.inbox
         if inbox.calls or inbox.fed:
@@ -393,7 +398,8 @@ class Engine:
         self.queue.append((answer, Called, Called(value, error)))
 
     def run(self) -> None:
-        """Deliver the events that were queued when it began."""
+        """Queue the timers that are due, then deliver the events that are queued by now."""
+        self._scheduler.clock(self.now)
         queue = self.queue
         for self.delivery in range(len(queue)):
             ticket, key, data = queue.popleft()
@@ -443,19 +449,24 @@ class Engine:
 
     def _excuse(self, now: float) -> None:
         """Postpone all timers, if this thread was held up: what is readable is read before a
-        deadline is judged."""
+        deadline is judged. Looked at here, not where time went on a little: no timer is due there
+        that has not been in a turn before."""
         deadline = self.next_deadline()
-        if deadline is None or now - deadline <= LATE_S:
-            return
-        if self.turns - self._graced_in >= GRACE_TURNS:
-            self._graced_in = self.turns
-            late = now - deadline
-            self._scheduler.postpone(late + GRACE_S)
-            self.log(
-                "warning",
-                f"{self.name} was held up for {late:.1f} s (stopped, suspended or overloaded): "
-                "all timers are postponed by as much",
-            )
+        if (
+            deadline is not None
+            and now - deadline > LATE_S
+            and now - self._graced_at >= GRACE_EVERY_S
+        ):
+            self._graced_at = now
+            self._postpone(now - deadline)
+
+    def _postpone(self, late: float) -> None:
+        self._scheduler.postpone(late + GRACE_S)
+        self.log(
+            "warning",
+            f"{self.name} was held up for {late:.1f} s (stopped, suspended or overloaded): "
+            "all timers are postponed by as much",
+        )
 
     def _end_soon(self, mutex: Mutex, error: Exception) -> None:
         """End the conversation under a mutex as soon as it is free."""

@@ -55,12 +55,12 @@ class Scheduler:
     Events of one time come in the order they were scheduled in, so a run repeats itself.
     """
 
-    __slots__ = ("_order", "_sweep_at", "_timers", "now", "queue")
+    __slots__ = ("_order", "_sweep_at", "now", "queue", "timers")
 
     def __init__(self) -> None:
         self.now = 0.0
         self.queue: deque[tuple[Ticket, Hashable, object]] = deque()
-        self._timers: list[tuple[float, int, Action]] = []
+        self.timers: list[tuple[float, int, Action]] = []
         self._order = 0
         self._sweep_at = SWEEP_AT
 
@@ -71,15 +71,15 @@ class Scheduler:
     def later(self, action: Action) -> None:
         """Queue an event when its time has come, and every `period` after that if not 0."""
         self._order += 1
-        heapq.heappush(self._timers, (action.when, self._order, action))
-        if len(self._timers) >= self._sweep_at:
+        heapq.heappush(self.timers, (action.when, self._order, action))
+        if len(self.timers) >= self._sweep_at:
             self._sweep()
 
     def clock(self, now: float) -> float:
         """Set the time, queue what has come due, return the time: it never runs backwards."""
         if now > self.now:
             self.now = now
-        timers = self._timers
+        timers = self.timers
         while timers and timers[0][0] <= self.now:
             action = heapq.heappop(timers)[2]
             if action.live:
@@ -89,24 +89,23 @@ class Scheduler:
                     # was held up owes no burst of missed ticks.
                     action.when = self.now + action.period
                     self.later(action)
-                    timers = self._timers
         return self.now
 
     def postpone(self, seconds: float) -> None:
         """Have all timers come due so much later, in the same order."""
-        for _, _, action in self._timers:
+        for _, _, action in self.timers:
             action.when += seconds
-        self._timers = [(when + seconds, order, action) for when, order, action in self._timers]
+        self.timers[:] = [(when + seconds, order, action) for when, order, action in self.timers]
 
     def next_deadline(self) -> float | None:
         """When the earliest timer is due, or None. Cancelled timers on top are dropped."""
-        timers = self._timers
+        timers = self.timers
         while timers and not timers[0][2].live:
             heapq.heappop(timers)
         return timers[0][0] if timers else None
 
     def _sweep(self) -> None:
         """Drop the cancelled timers: most are, since most connections end before their limits."""
-        self._timers = [entry for entry in self._timers if entry[2].live]
-        heapq.heapify(self._timers)
-        self._sweep_at = max(SWEEP_AT, 2 * len(self._timers))
+        self.timers[:] = [entry for entry in self.timers if entry[2].live]
+        heapq.heapify(self.timers)
+        self._sweep_at = max(SWEEP_AT, 2 * len(self.timers))

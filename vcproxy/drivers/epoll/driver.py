@@ -139,7 +139,8 @@ class EpollDriver:
             watcher = watchers.get(fd)
             if watcher is not None:
                 watcher.ready(mask)
-        if engine.queue:
+        timers = engine.timers
+        if engine.queue or (timers and timers[0][0] <= engine.now):
             engine.run()
         if engine.writes:
             for vc in engine.take_writes():

@@ -144,9 +144,14 @@ class RecordingEngine(Engine):
 
     def run(self) -> None:
         """See Engine."""
+        self._scheduler.clock(self.now)
         if self.queue:
             self.out += _RUN
             super().run()
+
+    def _postpone(self, late: float) -> None:
+        self._must = True  # by the time of this turn, not of a later one
+        super()._postpone(late)
 
     def accepted(
         self,
