@@ -80,6 +80,8 @@ def test_json_is_checked_before_the_server_gets_it() -> None:
         ]
         assert proxy.ask(post("/", b" " * 70_000)).status == 413
         assert not proxy.connections()
+        assert proxy.ask(Request("PUT", "/", host="shop.example", content=b"hello")).status == 400
+        assert not proxy.connections()
         good = post("/", b'{"id": "a", "amount": 3}')
         assert [each.status for each in proxy.ask_all(good, GET)] == [200, 200]
         assert [each.content for each in proxy.asked()] == [good.content, b""]

@@ -157,7 +157,7 @@ def test_refused_however_it_is_cut(head: bytes) -> None:
 
 def test_a_plain_request() -> None:
     get = parsed("Accept: */*", line="GET /a?b HTTP/1.1", host="Host: A.Example:8080")
-    assert (get.method, get.target, get.path, get.version) == ("GET", "/a?b", "/a?b", 11)
+    assert (get.method, get.target, get.origin_form, get.version) == ("GET", "/a?b", "/a?b", 11)
     assert (get.host, get.form, get.body, get.chunked) == ("a.example:8080", "origin", 0, False)
     assert (get.persistent, get.expects_continue, get.upgrade) == (True, False, None)
     assert get.fields.items() == [("Host", "A.Example:8080"), ("Accept", "*/*")]
@@ -189,7 +189,7 @@ def test_a_plain_request() -> None:
 )
 def test_targets(line: str, host: str, form: str, path: str, authority: str) -> None:
     seen = parsed(line=line, host=host)
-    assert (seen.form, seen.path, seen.host) == (form, path, authority)
+    assert (seen.form, seen.origin_form, seen.host) == (form, path, authority)
 
 
 @pytest.mark.parametrize(

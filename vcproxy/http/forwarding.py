@@ -37,7 +37,7 @@ def to_server(
     `upgrade`: pass the request's wish for another protocol on. What the request says of framing is
     what its `body` says. Raises ValueError for a method or a target that cannot be sent.
     """
-    target = request.path if target is None else target
+    target = request.origin_form if target is None else target
     line = f"{request.method} {target} HTTP/1.1".encode()
     if not _is_request_line(line):
         raise ValueError(
