@@ -102,6 +102,16 @@ class Fields:
         self.lower += line.lower()
         self._marks = None
 
+    def discard(self, name: str) -> None:
+        """Remove all lines of this name, if there are any; and those of names that differ only by
+        "_" for "-", which CGI and WSGI take for the same."""
+        wanted = name.lower().encode("latin-1", "replace").replace(b"_", b"-")
+        spans = [
+            line.span() for line in _each_line(self.lower) if line[1].replace(b"_", b"-") == wanted
+        ]
+        if spans:
+            self._become(self._cut(spans))
+
     def items(self) -> list[tuple[str, str]]:
         """Name and value of each line."""
         return [

@@ -1,7 +1,7 @@
 """Forwarding: what a proxy changes in a head on its way (RFC 9110 7.6, RFC 7239).
 
-Fields that concern one connection go no further; framing is made anew; Via, Forwarded and
-X-Forwarded-* say who passed the message on. Everything else goes on byte by byte.
+Fields that concern one connection, and those that are forged, go no further; framing is made anew;
+Via, Forwarded and X-Forwarded-* say who passed the message on. All else goes on byte by byte.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from vcproxy.http.fields import Fields
+from vcproxy.http.forged import forged
 from vcproxy.http.framing import options
 from vcproxy.http.grammar import TARGET, TEXT, TOKEN
 from vcproxy.http.messages import UNTIL_CLOSE, Body, Request, Response, has_no_body
@@ -45,7 +46,7 @@ def to_server(
         )
     fields = request.fields
     marks = fields.marks
-    going = hop_by_hop(fields)
+    going = hop_by_hop(fields) | forged(fields)
     added = sender.tell(request, going)
     if b"host" not in marks:
         line += f"\r\nHost: {request.host}".rstrip(" ").encode("latin-1")

@@ -9,7 +9,7 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import Address, unmapped
 from vcproxy.engine.commands import Connect, Hear
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def _remove_stale(path: str) -> None:
 
 
 def show(sockaddr: object) -> str:
-    """Write a socket address for logs."""
+    """Write a socket address for logs; one that is IPv4 as IPv4, on an IPv6 socket too."""
     if isinstance(sockaddr, tuple):
         host, port = sockaddr[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return unmapped(f"[{host}]:{port}") if ":" in host else f"{host}:{port}"
     return "unix"
 
 
