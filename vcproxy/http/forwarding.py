@@ -55,8 +55,14 @@ def to_server(
     if request.method in ("OPTIONS", "TRACE") and (hops := max_forwards(request)) is not None:
         going.add(b"max-forwards")
         added += b"Max-Forwards: %d\r\n" % max(0, hops - 1)
+    hop: dict[bytes, bytes] = {}  # fields of our own connection with the server
+    if b"te" in marks and request.version > 10 and b"trailers" in options(marks[b"te"]):
+        hop[b"TE"] = b"trailers"  # these are passed on (RFC 9110 10.1.4)
     if upgrade and request.upgrade:
-        added += _upgrade(request.upgrade.encode("latin-1"))
+        hop[b"Upgrade"] = request.upgrade.encode("latin-1")
+    if hop:
+        added += b"Connection: %b\r\n" % b", ".join(hop).lower()
+        added += b"".join(b"%b: %b\r\n" % field for field in hop.items())
     if request.body != 0 or b"content-length" in marks:
         added += _framing(fields, request.body, going)
     return b"%b%b%b\r\n" % (line, fields.without(going) if going else fields.block, added)
@@ -101,7 +107,7 @@ def to_client(
         going.add(b"content-length")
         added += b"Content-Length: %d\r\n" % body
     if status in (101, 426) and b"upgrade" in marks:  # RFC 9110 15.2.2, 15.5.22
-        added += _upgrade(marks[b"upgrade"])
+        added += b"Connection: upgrade\r\nUpgrade: %b\r\n" % marks[b"upgrade"]
     elif status >= 200:
         if not keep or body == UNTIL_CLOSE:
             added += b"Connection: close\r\n"
@@ -145,7 +151,3 @@ def _framing(fields: Fields, body: Body, going: set[bytes]) -> bytes:
     if stated is not None:
         going.add(b"content-length")
     return b"Content-Length: %b\r\n" % length if length else b""
-
-
-def _upgrade(protocols: bytes) -> bytes:
-    return b"Connection: upgrade\r\nUpgrade: %b\r\n" % protocols

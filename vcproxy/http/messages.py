@@ -22,7 +22,7 @@ Form: TypeAlias = Literal["origin", "absolute", "authority", "asterisk"]
 Pairs: TypeAlias = Fields | Mapping[str, str] | Iterable[tuple[str, str]]
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_PORTS = {"http": b"80", "https": b"443"}
+_SCHEMES = ("http", "https")
 
 
 class Request:
@@ -270,20 +270,9 @@ def target_form(method: str, target: str) -> tuple[Form, str]:
             raise ValueError(f"target *: it is for OPTIONS, not {method}")
         return "asterisk", ""
     scheme, slashes, behind = target.partition("://")
-    if not slashes or scheme.lower() not in _PORTS:
+    if not slashes or scheme.lower() not in _SCHEMES:
         raise ValueError(f"target {target!r}: it begins with /, http:// or https://")
     named_host = behind.partition("/")[0].partition("?")[0]
     if authority(named_host.encode("latin-1", "replace")) is None:
         raise ValueError(f"target {target!r}: {named_host!r} is no host")
     return "absolute", named_host
-
-
-def agree(request: Request, host: bytes) -> bool:
-    """Whether a Host field in lower case names what the target names (RFC 9112 3.2)."""
-    ours, theirs = authority(request.host.encode("latin-1")), authority(host)
-    if ours is None or theirs is None or ours[0] != theirs[0]:
-        return False
-    if request.form == "authority":  # older clients send CONNECT with a Host without the port
-        return theirs[1] in (b"", ours[1])
-    default = _PORTS[request.target.partition(":")[0].lower()]
-    return (ours[1] or default) == (theirs[1] or default)
