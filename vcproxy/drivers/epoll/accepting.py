@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.address import Address, unmapped
 from vcproxy.engine.commands import Connect, Hear
+from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
@@ -139,9 +140,8 @@ class AcceptPort:
 def refusal(command: Connect | Hear, error: OSError) -> OSError:
     """Say why an attempt has failed; and where, if that is not what was asked for by name."""
     why = os.strerror(error.errno).lower() if error.errno else str(error)
-    return OSError(
-        why if command.address == command.outgoing.target else f"{command.address}: {why}"
-    )
+    where = "" if command.address == command.outgoing.target else f"{command.address}: "
+    return kind_of(error.errno)(f"{where}{why}")
 
 
 class Attempt:
