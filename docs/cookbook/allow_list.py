@@ -23,8 +23,8 @@ class AllowList(Forwarder):
     options: Options
 
     def refusal(self) -> bytes | None:
-        address = ip_address(self.client_address)
-        if any(address in network for network in self.options.networks):
+        address = self.client_address  # empty on a Unix socket
+        if address and any(ip_address(address) in each for each in self.options.networks):
             return None
         self.log("refused: it is in none of the networks")
         return b""

@@ -34,5 +34,5 @@ def rewrite(fields: Fields, wanted: dict[str, str]) -> None:
     for name, value in wanted.items():
         if value:
             fields[name] = value
-        elif name in fields:
-            del fields[name]
+        else:
+            fields.discard(name)

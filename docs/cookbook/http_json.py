@@ -15,7 +15,7 @@ class Orders(Filter):
     body_limit = "64KiB"
 
     def request_body(self, tx: Transaction, body: bytes) -> Response | None:
-        if tx.request.method != "POST":
+        if not body and tx.request.method in ("GET", "HEAD"):
             return None
         try:
             match parse_json(body):

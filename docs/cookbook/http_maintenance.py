@@ -27,7 +27,8 @@ class Maintenance(Filter):
     options: Options
 
     def request_head(self, tx: Transaction) -> Response | None:
-        if any(ip_address(tx.client) in network for network in self.options.bypass):
+        address = tx.client  # empty on a Unix socket
+        if address and any(ip_address(address) in each for each in self.options.bypass):
             return None
         later = str(self.options.minutes * 60)
         return Response(503, {"Content-Type": "text/html", "Retry-After": later}, PAGE)

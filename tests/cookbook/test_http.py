@@ -34,6 +34,8 @@ def test_headers_are_set_and_removed() -> None:
         told = proxy.ask(Request("GET", "/", {"X-From": "client"}, host="shop.example"))
         assert proxy.asked()[0].fields.get_all("X-From") == ["proxy"]
         assert "Server" not in told.fields
+        proxy.ask(Request("GET", "/", {"X_From": "client"}, host="shop.example"))
+        assert [*proxy.asked()[1].fields.get_all("X_From")] == []
         assert told.fields["ETag"] == "7"
 
 
@@ -79,6 +81,8 @@ def test_json_is_checked_before_the_server_gets_it() -> None:
             (400, b"an order has an id and an amount above 0\n"),
         ]
         assert proxy.ask(post("/", b" " * 70_000)).status == 413
+        assert not proxy.connections()
+        assert proxy.ask(Request("PUT", "/", host="shop.example", content=b"hello")).status == 400
         assert not proxy.connections()
         good = post("/", b'{"id": "a", "amount": 3}')
         assert [each.status for each in proxy.ask_all(good, GET)] == [200, 200]
@@ -144,6 +148,8 @@ def test_maintenance_serves_those_who_work_on_it() -> None:
         assert (told.status, told.fields["Retry-After"]) == (503, "600")
         assert not proxy.connections()
         assert proxy.ask(GET, here="192.0.2.7").status == 200
+        assert proxy.ask(GET, here="[::ffff:192.0.2.7]").status == 200
+        assert proxy.ask(GET, here="[2001:db8::7]").status == 503
 
 
 def test_mirror_gets_copies_of_what_is_only_read() -> None:

@@ -221,6 +221,13 @@ def test_allow_list_serves_only_its_networks(networks: list[str], served: bool) 
         assert client.ended is not served
 
 
+def test_allow_list_knows_an_ipv4_client_of_an_ipv6_socket() -> None:
+    with recipe("allow_list", {"networks": ["192.0.2.0/24"]}) as proxy:
+        proxy.client(here="[::ffff:192.0.2.7]")
+        proxy.run()
+        assert proxy.connections() == 1
+
+
 def test_allow_list_needs_networks() -> None:
     with pytest.raises(OptionsError):
         recipe("allow_list", {"networks": ["10.0.0.1/8"]})

@@ -163,15 +163,16 @@ def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
         assert client.received == b"HELLO"
 
 
-def test_the_filter_of_the_readme_turns_curl_away(desk: Path) -> None:
+@pytest.mark.parametrize("target", ["/staff", "/staff?a", "//%73taff/x", "/x/../staff;a=1"])
+def test_the_filter_of_the_readme_lets_only_staff_in(desk: Path, target: str) -> None:
     file, _ = written(README, desk)
     found = Plugins().named(f"{file}:HouseRules")
     assert isinstance(found, type)
     with SimulatedHttp(found()) as proxy:
-        by_curl = Request("GET", "/", {"User-Agent": "curl/8"}, host="a.example")
-        assert proxy.ask(by_curl).status == 403
-        assert proxy.ask(Request("GET", "/", host="a.example")).status == 200
-        assert ["X-Request-From" in request.fields for request in proxy.asked()] == [True]
+        wanted = Request("GET", target, host="a.example")
+        assert proxy.ask(wanted, here="192.0.2.7").status == 403
+        assert proxy.ask(wanted, here="10.0.0.7").status == 200
+        assert [each.fields["X-Request-From"] for each in proxy.asked()] == ["10.0.0.7"]
 
 
 def test_the_mistake_in_the_readme_is_told_so(desk: Path) -> None:

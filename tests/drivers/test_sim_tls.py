@@ -9,10 +9,10 @@ from trustme import CA, KeyType
 
 from vcproxy.drivers.sim import Faults, Peer, SimDriver, Simulation
 from vcproxy.drivers.sim.driver import TraceEntry
-from vcproxy.drivers.tls import TlsError
 from vcproxy.drivers.tls_context import Identity, client_context, server_context
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
+from vcproxy.engine.failures import TlsError
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trustme import CA, KeyType, LeafCert
 
-from vcproxy.drivers.tls import MARK, RECORD, TlsError, TlsFilter
+from vcproxy.drivers.tls import MARK, RECORD, TlsFilter
 from vcproxy.drivers.tls_context import Identity, client_context, server_context
+from vcproxy.engine.failures import TlsError
 
 OVERHEAD = 256  # header, tag and padding of one record in any cipher (RFC 5246, 6.2.3)
 ENDLESS = 1 << 30

@@ -168,6 +168,37 @@ def test_servers_that_cannot_be_had(proxy: Starter) -> None:
         assert 0.3 < time.monotonic() - began < 5
 
 
+def test_why_a_server_cannot_be_reached(proxy: Starter) -> None:
+    """The system says; 255.255.255.255 has no route for TCP, and nothing is sent there."""
+    kinds = {
+        "connection_refused": refusing(),
+        "destination_ip_unroutable": "tcp://255.255.255.255:80",
+        "dns_error": "tcp://nobody.invalid:80",
+        "tls_protocol_error": "",
+    }
+    with Server() as plain:
+        kinds["tls_protocol_error"] = plain.uri.replace("tcp://127.0.0.1", "tls://localhost")
+        routes = "".join(
+            f'[[listener.options.routes]]\npath = "/{name}"\nupstream = "{name}"\n'
+            for name in kinds
+        )
+        upstreams = "".join(
+            f'[upstream.{name}]\nservers = ["{uri}"]\n' for name, uri in kinds.items()
+        )
+        running = proxy(web(refusing(), options=routes) + upstreams)
+        for name in kinds:
+            with running.connect("in") as client:
+                client.sendall(LAST.replace(b" / ", f" /{name} ".encode()))
+                if name == "tls_protocol_error":
+                    with plain.next() as accepted:
+                        accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                        answer = all_of(client)
+                else:
+                    answer = all_of(client)
+                assert answer.startswith(b"HTTP/1.1 502 ")
+                assert f"\r\nProxy-Status: vcproxy; error={name}; ".encode() in answer
+
+
 FRAMED = {
     "Content-Length": b"Content-Length: 1000\r\n\r\nsome of it",
     "chunked": b"Transfer-Encoding: chunked\r\n\r\na\r\nsome of it\r\n",

@@ -75,6 +75,6 @@ def test_a_server_that_nobody_vouches_for_is_asked_nothing(
     running = proxy(web(server, upstream=f'tls = {{ ca = "{certificates.ca}" }}'))
     said = tools.run("curl", "-sSi", f"http://127.0.0.1:{running.port('in')}/").decode()
     assert said.startswith("HTTP/1.1 502 ")
-    assert "Proxy-Status: vcproxy; error=" in said
-    assert "certificate" not in said, "what servers are and say is not for clients"
+    assert "Proxy-Status: vcproxy; error=tls_certificate_error; " in said
+    assert "unknown CA" not in said, "what servers are and say is not for clients"
     assert "certificate is refused: unknown CA" in running.log

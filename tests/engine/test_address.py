@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import Address, unmapped
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True)
 hosts = st.one_of(names, st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
@@ -150,3 +150,18 @@ def test_only_names_have_to_be_resolved(uri: str, numeric: bool) -> None:
 )
 def test_a_subject_may_stand_for_many(uri: str, wildcard: bool) -> None:
     assert Address.parse(uri).wildcard is wildcard
+
+
+@pytest.mark.parametrize(
+    ("place", "plain"),
+    [
+        ("[::ffff:192.0.2.1]:80", "192.0.2.1:80"),
+        ("[::ffff:c000:201]:80", "192.0.2.1:80"),
+        ("[::ffff:0:192.0.2.1]:80", "[::ffff:0:192.0.2.1]:80"),
+        ("[::1]:80", "[::1]:80"),
+        ("192.0.2.1:80", "192.0.2.1:80"),
+        ("unix", "unix"),
+    ],
+)
+def test_an_ipv4_address_that_is_mapped_into_ipv6(place: str, plain: str) -> None:
+    assert unmapped(place) == plain

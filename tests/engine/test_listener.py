@@ -102,6 +102,15 @@ def test_a_client_has_so_many_connections_and_more_are_refused(world: World) -> 
     assert world.log == ["warning: db: 192.0.2.1 has 2 connections: more are refused"]
 
 
+def test_an_ipv4_client_is_one_whatever_socket_it_came_to(world: World) -> None:
+    listener, ears = listening(world, max_per_client=1)
+    vc, _ = world.accept(listener, "[::ffff:192.0.2.1]:1")
+    world.accept(listener, "192.0.2.1:2")
+    world.settle()
+    assert (vc.peer_address, vc.name) == ("192.0.2.1", "db 192.0.2.1:1")
+    assert len(ears) == 1
+
+
 def test_who_was_refused_takes_no_place(world: World) -> None:
     listener, ears = listening(world, max_per_client=1)
     first, _ = world.accept(listener, "192.0.2.1:1")

@@ -127,6 +127,16 @@ def test_what_are_no_trailers(trailers: bytes) -> None:
     assert read(one_by_one(data)).verdict == 400
 
 
+def test_trailers_that_never_end_are_refused_at_the_limit() -> None:
+    line = b"A: 456789\r\n"
+    for limit in (len(line), len(line) + 1):
+        reader = body_reader(None, Limits(trailers=limit), 400)
+        reader.feed(b"0\r\n" + line + b"B"[: limit - len(line)])
+        reader.feed(b"\r")  # the empty line behind as much as is allowed
+        with pytest.raises(BadMessage, match=f"more than {limit} bytes"):
+            reader.feed(b"C")
+
+
 def test_trailers_are_limited() -> None:
     limits = Limits(trailers=12, trailer_fields=2)
     for trailers, taken in (

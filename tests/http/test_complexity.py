@@ -37,6 +37,11 @@ SHAPES: dict[str, Make] = {
     "kinds of forwarding": lambda n: [
         START + b"".join(b"X-Forwarded-%b: b\r\n" % letters(each) for each in range(n)) + b"\r\n"
     ],
+    "names with underscores": lambda n: [
+        START
+        + b"".join(b"x_%b: b\r\nx-%b: b\r\n" % ((letters(each),) * 2) for each in range(n))
+        + b"\r\n"
+    ],
     "options in Connection": lambda n: [START + b"Connection: a" + b",b" * n + b"\r\n\r\n"],
     "lines that break": lambda n: [START + b"A: b\r\n" * n + b"A : b\r\n\r\n"],
     "target": lambda n: [b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * n)],

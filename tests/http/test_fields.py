@@ -116,3 +116,18 @@ def test_a_list_of_pairs_behaves_alike(steps: list[tuple[str, str, str]]) -> Non
         assert fields.items() == model
         assert fields.get_all(name) == [v for n, v in model if n.lower() == name.lower()]
     assert fields == Fields.of(model)
+
+
+@given(
+    st.lists(st.tuples(names, st.just("1")), max_size=12),
+    st.sets(names.map(str.lower), max_size=3),
+    st.integers(0, 12),
+)
+def test_what_is_left_without_some_names(
+    pairs: list[tuple[str, str]], without: set[str], others: int
+) -> None:
+    """However many names there are: from nine on they are looked up line by line, for its cost."""
+    fields = Fields.of(pairs)
+    gone = [name.encode() for name in without] + [b"other-%d" % n for n in range(others)]
+    left = [(name, value) for name, value in pairs if name.lower() not in without]
+    assert fields.without(gone) == b"\r\n" + Fields.of(left).raw

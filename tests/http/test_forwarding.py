@@ -50,7 +50,7 @@ def test_what_concerns_one_connection_does_not() -> None:
         "x-one: 1",
         "Proxy-Connection: keep-alive",
         "Proxy-Authorization: Basic eA==",
-        "TE: trailers",
+        "TE: gzip",
         "Upgrade: websocket",
         "X-One: 2",
         "Connection: X-Two",
@@ -143,6 +143,24 @@ def test_an_upgrade_is_passed_on_when_allowed() -> None:
         "Upgrade: websocket",
     ]
     assert sent(request(), upgrade=True)[2:] == []
+
+
+def test_who_takes_trailers_says_so_to_the_server_too() -> None:  # RFC 9110 10.1.4
+    asked = request("TE: gzip;q=0.5, trailers", "Connection: TE, Upgrade", "Upgrade: websocket")
+    assert sent(asked)[2:] == ["Connection: te", "TE: trailers"]
+    assert sent(asked, upgrade=True)[2:] == [
+        "Connection: te, upgrade",
+        "TE: trailers",
+        "Upgrade: websocket",
+    ]
+    assert sent(request("TE: trailers", line="GET / HTTP/1.0"))[2:] == []
+
+
+def test_a_host_with_a_comma_is_no_list() -> None:
+    asked = parse_request(b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", LIMITS)
+    sender = Sender("192.0.2.1", secure=False, style="both")
+    assert "X-Forwarded-Host: a%2Cb" in sent(asked, sender)
+    assert sent(asked)[1] == "Host: a,b"
 
 
 def test_max_forwards() -> None:  # RFC 9110 7.6.2

@@ -100,3 +100,26 @@ def test_tables_do_not_grow_without_end() -> None:
         for _ in range(2):
             known.request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % number)
     assert len(known._requests._twice) <= MOST
+
+
+@pytest.mark.parametrize(("size", "times", "kept"), [(0, 1, 0), (0, 3, 1), (LONGEST, 3, 0)])
+def test_only_short_heads_that_come_again_are_kept(size: int, times: int, kept: int) -> None:
+    known = Heads(LIMITS)
+    line = b"X: " + b"x" * size + b"\r\n"
+    for _ in range(times):
+        request = known.request(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n")
+        known.to_server(request, SENDER)
+        response = known.response(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n", "GET")
+        known.to_client(response, pseudonym="p", version=11, keep=True, body=0)
+    for table in (known._requests, known._asked, known._responses, known._told):
+        assert len(table._twice) == kept
+
+
+@pytest.mark.parametrize(("size", "kept"), [(LONGEST, 1), (LONGEST + 1, 0)])
+def test_which_heads_are_short(size: int, kept: int) -> None:
+    known = Heads(LIMITS)
+    fields = b"Host: a\r\nX: %b\r\n\r\n" % (b"x" * (size - 16))
+    assert len(fields) == size
+    for _ in range(2):
+        known.to_server(known.request(b"GET / HTTP/1.1\r\n" + fields), SENDER)
+    assert [len(table._twice) for table in (known._requests, known._asked)] == [kept, kept]

@@ -24,6 +24,8 @@ import ssl
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias, final
 
+from vcproxy.engine.failures import AlertReceived, CertificateRefused, TlsError
+
 Octets: TypeAlias = bytes | bytearray | memoryview
 
 RECORD: Final = 16 * 1024
@@ -37,10 +39,6 @@ _SMALL: Final = 4 * 1024
 """Views shorter than this are joined into one record: a copy of them costs less than a record."""
 
 _NOTHING: Final = memoryview(b"")
-
-
-class TlsError(ConnectionError):
-    """The TLS connection has failed; the text says in plain words why."""
 
 
 class Truncated(TlsError):
@@ -122,7 +120,7 @@ class TlsFilter:
                 raise TlsError("the peer closed the connection during the handshake") from None
             return False
         except ssl.SSLError as error:
-            raise TlsError(_in_plain_words(error)) from error
+            raise _failure(error) from error
         self.established = True
         self.sni = getattr(self._object, "sni", None)
         self.alpn = self._object.selected_alpn_protocol()
@@ -188,7 +186,7 @@ class TlsFilter:
             except ssl.SSLZeroReturnError:
                 self._end = True
             except ssl.SSLError as error:
-                self._end = TlsError(_in_plain_words(error))
+                self._end = _failure(error)
                 self._end.__cause__ = error
             else:
                 taken += got  # type: ignore[operator]
@@ -221,7 +219,7 @@ class TlsFilter:
                     break
                 taken += write(record)
         except ssl.SSLError as error:
-            raise TlsError(_in_plain_words(error)) from error
+            raise _failure(error) from error
         return taken
 
     def close_notify(self) -> None:
@@ -337,11 +335,13 @@ _UNKNOWN_CA: Final = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's verify codes (x509_vfy.h) for a chain that ends at nobody we know."""
 
 
-def _in_plain_words(error: ssl.SSLError) -> str:
+def _failure(error: ssl.SSLError) -> TlsError:
+    """The same in plain words, and of its kind."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message
         if error.verify_code in _UNKNOWN_CA:
             why = f"unknown CA ({why})"
-        return f"the peer's certificate is refused: {why}"
+        return CertificateRefused(f"the peer's certificate is refused: {why}")
     reason: str | None = error.reason
-    return _PLAIN_WORDS.get(reason or "", f"TLS failed: {reason or error}")
+    text = _PLAIN_WORDS.get(reason or "", f"TLS failed: {reason or error}")
+    return (AlertReceived if "ALERT" in (reason or "") else TlsError)(text)

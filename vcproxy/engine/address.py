@@ -1,7 +1,7 @@
 """Addresses as URIs: tcp, tls and udp://host:port, unix:path, stdio:, nats://host:port/subject."""
 
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 SCHEMES = ("tcp", "tls", "unix", "stdio", "udp", "nats")
@@ -132,6 +132,19 @@ class Address:
         subject = f"/{quote(self.path)}" if self.path else ""
         query = f"?{urlencode(self.parameters, safe=':')}" if self.parameters else ""
         return f"{self.scheme}://{host}:{self.port}{subject}{query}"
+
+
+def unmapped(place: str) -> str:
+    """Return "host:port" with an IPv4 address for one that is mapped into IPv6 (RFC 4291 2.5.5.2),
+    as "192.0.2.1:80" for "[::ffff:192.0.2.1]:80"; any other place as it is."""
+    if not place.startswith("[::ffff:"):
+        return place
+    host, _, port = place[1:].partition("]")
+    try:
+        mapped = IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return place
+    return place if mapped is None else f"{mapped}{port}"
 
 
 def _is_group(host: str) -> bool:

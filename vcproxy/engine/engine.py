@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import Address, unmapped
 from vcproxy.engine.commands import Call, Command, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
@@ -359,8 +359,12 @@ class Engine:
     ) -> NetVConnection:
         """A connection came in. `secure`: `vc.established(...)` or `vc.failed()` is owed next.
 
+        `peer`: "host:port", an IPv6 host in brackets. An IPv4 client of an IPv6 socket is IPv4 from
+        here on: lists, limits, hashes, logs and servers know it by one address.
+
         `whole`: the first datagram from there did.
         """
+        peer = unmapped(peer)
         vc = self.connection(self, Mutex(), f"{listener.name} {peer}")
         vc.whole = whole
         vc.secure = secure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.commands import Connect, Hear, Resolve
 from vcproxy.engine.event import Event
+from vcproxy.engine.failures import ResolvedTooLate, all_failed
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
@@ -68,7 +69,7 @@ class Outgoing:
         self._attempt: type[Connect | Hear] | None = None
         self._candidates: list[Address] = []
         self._trying: Address | None = None
-        self._refusals: list[str] = []
+        self._refusals: list[Exception] = []
         self._until = 0.0
         vc.outgoing = self
 
@@ -106,9 +107,9 @@ class Outgoing:
             self._try_next()
 
     def refused(self, error: Exception) -> None:
-        """Answer Connect: this address did not work; the next one is tried."""
+        """Answer Connect: this address did not work; the next one is tried. See `failures`."""
         if not self.vc.closed:
-            self._refusals.append(str(error))
+            self._refusals.append(error)
             self._try_next()
 
     def connected(self, port: Port, local: str, peer: str) -> None:
@@ -127,7 +128,11 @@ class Outgoing:
         if self._candidates:
             self.refused(TimeoutError(f"{self._trying}: no answer in time"))
         else:
-            self.vc.fail(TimeoutError("; ".join([*self._refusals, "no connection in time"])))
+            if self._trying is None and not self.target.numeric:
+                self.vc.fail(ResolvedTooLate(f"no address of {self.target.host} in time"))
+                return
+            reasons = [*map(str, self._refusals), "no connection in time"]
+            self.vc.fail(TimeoutError("; ".join(reasons)))
 
     def tell(self, event: Event) -> None:
         """Tell the opener how it has ended: CONNECTED or ERROR, once."""
@@ -150,8 +155,7 @@ class Outgoing:
             assert self._attempt is not None
             self.vc.engine.command(self._attempt(self, self._trying))
         else:
-            reasons = "; ".join(dict.fromkeys(self._refusals)) or "it has no address"
-            self.vc.fail(ConnectionError(reasons))
+            self.vc.fail(all_failed(self._refusals))
 
     def _wait(self, shares: int) -> None:
         """Give what comes next its share of the time that is left."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vcproxy.http.fields import Fields
 from vcproxy.http.framing import LONGEST
-from vcproxy.http.grammar import FOREIGN, TEXT, TOKEN
+from vcproxy.http.grammar import FOREIGN, QUOTED, TOKEN
 from vcproxy.http.limits import Limits
 from vcproxy.http.messages import UNTIL_CLOSE, Body
 from vcproxy.http.problem import BadMessage
@@ -122,8 +122,7 @@ class UntilCloseReader:
         self.over = True
 
 
-_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\' + TEXT + rb')*+"'
-_VALUE = rb"(?:" + TOKEN + rb"++|" + _QUOTED + rb")"
+_VALUE = rb"(?:" + TOKEN + rb"++|" + QUOTED + rb")"
 _EXTENSION = rb"[\t ]*+;[\t ]*+" + TOKEN + rb"++(?:[\t ]*+=[\t ]*+" + _VALUE + rb")?+"
 _chunk = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n").fullmatch
 """The line before a chunk (RFC 9112 7.1); extensions are for the next hop only and dropped."""

@@ -102,6 +102,16 @@ class Fields:
         self.lower += line.lower()
         self._marks = None
 
+    def discard(self, name: str) -> None:
+        """Remove all lines of this name, if there are any; and those of names that differ only by
+        "_" for "-", which CGI and WSGI take for the same."""
+        wanted = name.lower().encode("latin-1", "replace").replace(b"_", b"-")
+        spans = [
+            line.span() for line in _each_line(self.lower) if line[1].replace(b"_", b"-") == wanted
+        ]
+        if spans:
+            self._become(self._cut(spans))
+
     def items(self) -> list[tuple[str, str]]:
         """Name and value of each line."""
         return [
@@ -110,7 +120,9 @@ class Fields:
 
     def without(self, names: Collection[bytes]) -> bytes:
         """The `block` without the lines of these names, which are in lower case."""
-        if len(names) > 8:  # one look at each line, lest somebody have all be searched many times
+        # Both ways return the same. Searching for a few names is faster; many, as in Connection,
+        # are looked up line by line.
+        if len(names) > 8:
             return self._cut([line.span() for line in _each_line(self.lower) if line[1] in names])
         return self._cut([span for name in names for span in self._spans(b"\r\n%b:" % name)])
 

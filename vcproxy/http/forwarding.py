@@ -1,7 +1,7 @@
 """Forwarding: what a proxy changes in a head on its way (RFC 9110 7.6, RFC 7239).
 
-Fields that concern one connection go no further; framing is made anew; Via, Forwarded and
-X-Forwarded-* say who passed the message on. Everything else goes on byte by byte.
+Fields that concern one connection, and those that are forged, go no further; framing is made anew;
+Via, Forwarded and X-Forwarded-* say who passed the message on. All else goes on byte by byte.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from vcproxy.http.fields import Fields
+from vcproxy.http.forged import forged
 from vcproxy.http.framing import options
 from vcproxy.http.grammar import TARGET, TEXT, TOKEN
 from vcproxy.http.messages import UNTIL_CLOSE, Body, Request, Response, has_no_body
@@ -37,7 +38,7 @@ def to_server(
     `upgrade`: pass the request's wish for another protocol on. What the request says of framing is
     what its `body` says. Raises ValueError for a method or a target that cannot be sent.
     """
-    target = request.path if target is None else target
+    target = request.origin_form if target is None else target
     line = f"{request.method} {target} HTTP/1.1".encode()
     if not _is_request_line(line):
         raise ValueError(
@@ -45,7 +46,7 @@ def to_server(
         )
     fields = request.fields
     marks = fields.marks
-    going = hop_by_hop(fields)
+    going = hop_by_hop(fields) | forged(fields)
     added = sender.tell(request, going)
     if b"host" not in marks:
         line += f"\r\nHost: {request.host}".rstrip(" ").encode("latin-1")
@@ -54,8 +55,14 @@ def to_server(
     if request.method in ("OPTIONS", "TRACE") and (hops := max_forwards(request)) is not None:
         going.add(b"max-forwards")
         added += b"Max-Forwards: %d\r\n" % max(0, hops - 1)
+    hop: dict[bytes, bytes] = {}  # fields of our own connection with the server
+    if b"te" in marks and request.version > 10 and b"trailers" in options(marks[b"te"]):
+        hop[b"TE"] = b"trailers"  # these are passed on (RFC 9110 10.1.4)
     if upgrade and request.upgrade:
-        added += _upgrade(request.upgrade.encode("latin-1"))
+        hop[b"Upgrade"] = request.upgrade.encode("latin-1")
+    if hop:
+        added += b"Connection: %b\r\n" % b", ".join(hop).lower()
+        added += b"".join(b"%b: %b\r\n" % field for field in hop.items())
     if request.body != 0 or b"content-length" in marks:
         added += _framing(fields, request.body, going)
     return b"%b%b%b\r\n" % (line, fields.without(going) if going else fields.block, added)
@@ -100,7 +107,7 @@ def to_client(
         going.add(b"content-length")
         added += b"Content-Length: %d\r\n" % body
     if status in (101, 426) and b"upgrade" in marks:  # RFC 9110 15.2.2, 15.5.22
-        added += _upgrade(marks[b"upgrade"])
+        added += b"Connection: upgrade\r\nUpgrade: %b\r\n" % marks[b"upgrade"]
     elif status >= 200:
         if not keep or body == UNTIL_CLOSE:
             added += b"Connection: close\r\n"
@@ -144,7 +151,3 @@ def _framing(fields: Fields, body: Body, going: set[bytes]) -> bytes:
     if stated is not None:
         going.add(b"content-length")
     return b"Content-Length: %b\r\n" % length if length else b""
-
-
-def _upgrade(protocols: bytes) -> bytes:
-    return b"Connection: upgrade\r\nUpgrade: %b\r\n" % protocols

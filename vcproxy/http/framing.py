@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from vcproxy.http.fields import Marks
+from vcproxy.http.grammar import QUOTED, TOKEN
 from vcproxy.http.messages import UNTIL_CLOSE, Body
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.refusal import shown
@@ -15,7 +18,8 @@ def framing(marks: Marks, version: int, status: int) -> Body:
     """What Content-Length and Transfer-Encoding say; UNTIL_CLOSE where both are silent.
 
     Raises BadMessage with `status` where they say anything that somebody could read in another way
-    (RFC 9112 6.3): both at once, either of them twice, a coding besides chunked.
+    (RFC 9112 6.3): both at once, either of them twice, a coding besides chunked. A request with a
+    coding that is well-formed, and only not known here, has the status 501 (RFC 9112 6.1).
     """
     length = marks.get(b"content-length")
     coding = marks.get(b"transfer-encoding")
@@ -32,8 +36,22 @@ def framing(marks: Marks, version: int, status: int) -> Body:
         raise BadMessage(status, "Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1")
     if coding != b"chunked":
         why = f"Transfer-Encoding {shown(coding)}: only chunked is known"
-        raise BadMessage(status, why, "RFC 9112 6.1")
+        raise BadMessage(501 if status == 400 and _unknown(coding) else status, why, "RFC 9112 6.1")
     return None
+
+
+_coding = re.compile(
+    rb"(%b++)((?:[\t ]*+;[\t ]*+%b++[\t ]*+=[\t ]*+(?:%b++|%b))*+)" % (TOKEN, TOKEN, TOKEN, QUOTED)
+).fullmatch
+
+
+def _unknown(codings: bytes) -> bool:
+    """Whether these are transfer codings (RFC 9112 7), with chunked at the end if at all."""
+    matches = [_coding(each.strip(b"\t ")) for each in codings.split(b",")]
+    return all(
+        match and (match[1] != b"chunked" or (match is matches[-1] and not match[2]))
+        for match in matches
+    )
 
 
 def options(value: bytes) -> list[bytes]:

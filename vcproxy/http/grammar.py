@@ -12,6 +12,9 @@ TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 TEXT = rb"[\t -~\x80-\xff]"
 """What a value is made of: field-vchar, SP and HTAB (RFC 9110 5.5)."""
 
+QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\' + TEXT + rb')*+"'
+"""A quoted string (RFC 9110 5.6.4)."""
+
 TARGET = rb"[!\"$-~]"
 """What a request target is made of: visible ASCII. No "#": a fragment stays with the client, and
 routing rules disagree about what is behind it."""
@@ -49,14 +52,17 @@ is_target = re.compile(TARGET + rb"++").fullmatch
 FOREIGN = re.compile(rb"[^\t\r\n -~\x80-\xff]|\r(?=[^\n])|(?<!\r)\n").search
 """Find what no head may hold: a control character, a bare CR or a bare LF (RFC 9112 2.2)."""
 
-_AUTHORITY = re.compile(rb"([0-9A-Za-z._~-]++|\[([0-9A-Fa-f:.]++)\])(?::([0-9]{0,5}+))?+").fullmatch
+_REG_NAME = rb"(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})++"
+_AUTHORITY = re.compile(
+    rb"(" + _REG_NAME + rb"|\[([0-9A-Fa-f:.]++)\])(?::([0-9]{0,5}+))?+"
+).fullmatch
 
 
 def authority(text: bytes) -> tuple[bytes, bytes] | None:
     """Split host and port, empty where there is none; None where it is no such thing.
 
     RFC 3986 3.2, without what has no place in HTTP or only misleads: user information (RFC 9110
-    4.2.4), percent-encoding, sub-delimiters, future kinds of addresses and zones.
+    4.2.4), future kinds of addresses and zones.
     """
     match = _AUTHORITY(text)
     if match is None:

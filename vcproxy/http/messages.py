@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from vcproxy.http.fields import Fields
 from vcproxy.http.grammar import authority, is_target, is_text, is_token
+from vcproxy.http.resource import canonical_host, canonical_path, under
 
 UNTIL_CLOSE: Final = -1
 """The body of a response that ends with its connection (RFC 9112 6.3, rule 8)."""
@@ -21,7 +22,7 @@ Form: TypeAlias = Literal["origin", "absolute", "authority", "asterisk"]
 Pairs: TypeAlias = Fields | Mapping[str, str] | Iterable[tuple[str, str]]
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_PORTS = {"http": b"80", "https": b"443"}
+_SCHEMES = ("http", "https")
 
 
 class Request:
@@ -47,6 +48,8 @@ class Request:
 
     method: str
     target: str
+    """What the client asked for, as it came, and as a server is sent it: path and query, or a whole
+    URI. It is for passing on, not for comparing: see `path`, `under` and `query`."""
     version: int
     """10 or 11; a later minor version counts as 11."""
     fields: Fields
@@ -56,7 +59,7 @@ class Request:
     """The whole body of one's own request; empty for those that were read."""
     host: str
     """The authority it is for, in lower case: that of the target, else of Host. Empty only for an
-    HTTP/1.0 request without Host."""
+    HTTP/1.0 request without Host. To compare: see `hostname`."""
     form: Form
     persistent: bool
     """Whether the client keeps the connection open behind it (RFC 9112 9.3)."""
@@ -110,10 +113,38 @@ class Request:
 
     @property
     def path(self) -> str:
-        """Path and query: the target as a server itself is asked for it (RFC 9112 3.2.1)."""
-        if self.target[0] in "/*" or self.form == "authority":
-            return self.target
-        behind = self.target.partition("://")[2]
+        """The path in the one spelling by which routes compare it, without the query: see
+        `resource.canonical_path`. "*" for all of a server; empty for CONNECT.
+
+        What a server is sent is the `target`, as it came.
+        """
+        if self.form == "authority":
+            return ""
+        return canonical_path(self.origin_form.partition("?")[0])
+
+    @property
+    def query(self) -> str:
+        """What is behind the question mark of the target, as it came; empty if there is none."""
+        return self.target.partition("?")[2]
+
+    @property
+    def hostname(self) -> str:
+        """The host in the one spelling by which routes compare it, without the port: see
+        `resource.canonical_host`."""
+        return canonical_host(self.host)
+
+    def under(self, prefix: str) -> bool:
+        """Whether the path is this one or lies below it, by whole segments, as routes compare it:
+        "/api" stands for "/api", "/api/" and "/api/x", not for "/apis"."""
+        return under(self.path, prefix)
+
+    @property
+    def origin_form(self) -> str:
+        """The target as a server itself is asked for it: path and query (RFC 9112 3.2.1)."""
+        target = self.target
+        if target[:1] in ("/", "*") or self.form == "authority":
+            return target
+        behind = target.partition("://")[2]
         at = min((at for at in (behind.find("/"), behind.find("?")) if at >= 0), default=-1)
         if at < 0:
             return "*" if self.method == "OPTIONS" else "/"  # RFC 9112 3.2.4
@@ -239,20 +270,9 @@ def target_form(method: str, target: str) -> tuple[Form, str]:
             raise ValueError(f"target *: it is for OPTIONS, not {method}")
         return "asterisk", ""
     scheme, slashes, behind = target.partition("://")
-    if not slashes or scheme.lower() not in _PORTS:
+    if not slashes or scheme.lower() not in _SCHEMES:
         raise ValueError(f"target {target!r}: it begins with /, http:// or https://")
     named_host = behind.partition("/")[0].partition("?")[0]
     if authority(named_host.encode("latin-1", "replace")) is None:
         raise ValueError(f"target {target!r}: {named_host!r} is no host")
     return "absolute", named_host
-
-
-def agree(request: Request, host: bytes) -> bool:
-    """Whether a Host field in lower case names what the target names (RFC 9112 3.2)."""
-    ours, theirs = authority(request.host.encode("latin-1")), authority(host)
-    if ours is None or theirs is None or ours[0] != theirs[0]:
-        return False
-    if request.form == "authority":  # older clients send CONNECT with a Host without the port
-        return theirs[1] in (b"", ours[1])
-    default = _PORTS[request.target.partition(":")[0].lower()]
-    return (ours[1] or default) == (theirs[1] or default)

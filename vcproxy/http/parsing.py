@@ -19,10 +19,9 @@ from vcproxy.http.grammar import (
     authority,
 )
 from vcproxy.http.limits import Limits
-from vcproxy.http.messages import UNTIL_CLOSE, Request, Response, agree, has_no_body, target_form
+from vcproxy.http.messages import UNTIL_CLOSE, Request, Response, has_no_body, target_form
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.refusal import (
-    SHOWN,
     refuse_foreign,
     refuse_request,
     refuse_response,
@@ -141,12 +140,11 @@ def _judge_request(request: Request, marks: Marks) -> None:
     if host is None:
         if version > 10:
             raise BadMessage(400, "no Host", "RFC 9112 3.2")
-    elif authority(host) is None:
+    elif authority(host) is None or (b"," in host and _is_list(request.fields)):
         raise BadMessage(400, f"Host {shown(host)}: it is one host", "RFC 9112 3.2")
     request.host = (named.lower() or (host or b"").decode()).removesuffix(":")
-    if named and host is not None and not agree(request, host):
-        why = f"Host {shown(host)} and target {request.target!r:.{SHOWN}} disagree"
-        raise BadMessage(400, why, "RFC 9112 3.2")
+    if named and host is not None and host != named.lower().encode():
+        request.fields["Host"] = named  # RFC 9112 3.2.2; of CONNECT the same (RFC 9110 7.2)
 
     body = framing(marks, version, 400)
     request.body = body = 0 if body == UNTIL_CLOSE else body
@@ -182,6 +180,11 @@ def _judge_response(response: Response, marks: Marks, method: str) -> None:
         body = 0
     response.body = body
     response.persistent = persistent and body != UNTIL_CLOSE
+
+
+def _is_list(fields: Fields) -> bool:
+    """Whether there is more than one Host; a single one may hold commas (RFC 3986 3.2.2)."""
+    return fields.lower.count(b"\r\nhost:") > 1
 
 
 def _persistent(chosen: list[bytes], version: int) -> bool:

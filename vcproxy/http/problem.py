@@ -5,7 +5,7 @@ class BadMessage(Exception):
     """A message that must go no further: answer `status`, close the connection.
 
     `why` says what is wrong with it, `rfc` which rule it breaks ("RFC 9112 6.1"). The status of a
-    request is 400, 414, 417, 431 or 505, that of a response 502.
+    request is 400, 414, 417, 431, 501 or 505, that of a response 502.
     """
 
     def __init__(self, status: int, why: str, rfc: str) -> None:

@@ -69,6 +69,7 @@ class Sender:
 
     def _own(self, host: str) -> dict[str, str]:
         address, proto = self.address or "unknown", "https" if self.secure else "http"
+        host = host.replace(",", "%2C")  # it may have commas (RFC 3986 3.2.2), and these are lists
         own = {}
         if self.style != "forwarded":
             own = {"X-Forwarded-For": address, "X-Forwarded-Proto": proto}

@@ -1,6 +1,7 @@
 """Trailers: fields behind a chunked body, as strict as those before it (RFC 9110 6.5)."""
 
 from vcproxy.http.fields import Fields
+from vcproxy.http.forged import forged_trailers
 from vcproxy.http.grammar import CANONICAL_FIELDS, FIELDS
 from vcproxy.http.limits import Limits
 from vcproxy.http.problem import BadMessage
@@ -9,13 +10,14 @@ from vcproxy.http.rereading import reread
 
 FORBIDDEN = frozenset(
     b"transfer-encoding content-length trailer te host connection keep-alive upgrade"
-    b" proxy-connection via forwarded x-forwarded-for x-forwarded-proto x-forwarded-host"
+    b" proxy-connection via forwarded"
     b" content-encoding content-type content-range expect max-forwards"
     b" authorization cookie set-cookie www-authenticate proxy-authenticate proxy-authorization"
     b" proxy-authentication-info".split()
 )
 """What would change framing, routing, authentication or the meaning of the body after the fact
-(RFC 9110 6.5.1): whoever merges trailers into the head must not be led astray by us."""
+(RFC 9110 6.5.1): whoever merges trailers into the head must not be led astray by us. What only
+proxies may send goes with it: see `forged_trailers`."""
 
 
 def read_trailers(section: bytes, limits: Limits, status: int) -> Fields:
@@ -31,5 +33,6 @@ def read_trailers(section: bytes, limits: Limits, status: int) -> Fields:
         raise BadMessage(status, f"more than {limits.trailer_fields} trailers", "RFC 9110 6.5")
     if not FIELDS(section):
         raise refuse_fields(section, status)
-    fields = Fields(Fields(section).without(FORBIDDEN)[2:])
+    fields = Fields(section)
+    fields = Fields(fields.without(forged_trailers(fields, FORBIDDEN))[2:])
     return fields if CANONICAL_FIELDS(fields.raw) else reread(fields, status)

@@ -11,6 +11,7 @@ from vcproxy.business.http.allowed import Destination
 from vcproxy.business.http.options import Options
 from vcproxy.business.http.routing import EVERYTHING, NoRoute, Route
 from vcproxy.config.options import OptionsError, read_options
+from vcproxy.http.messages import Request
 
 
 class Proxy:
@@ -35,7 +36,7 @@ def refused(**table: Any) -> list[str]:
 def test_what_is_left_out() -> None:
     options = read()
     assert options == Options()
-    assert options.table.find("any.example", "/", "GET", {}) is EVERYTHING
+    assert options.table.find(Request("GET", "/", host="any.example")) is EVERYTHING
     assert (options.forward, options.connect, options.filters) == (None, None, ())
     assert (options.limits.head, options.limits.fields, options.limits.requests) == (
         32 << 10,
@@ -55,8 +56,8 @@ def test_routes() -> None:
     )
     first, second = options.routes
     assert first == Route("a.example", "/api", ("POST",), max_body=0)
-    assert options.table.find("a.example", "/", "GET", {}) is second
-    assert options.table.find("b.example", "/", "GET", {}) is NoRoute.MISDIRECTED
+    assert options.table.find(Request("GET", "/", host="a.example")) is second
+    assert options.table.find(Request("GET", "/", host="b.example")) is NoRoute.MISDIRECTED
     assert [options.max_body(route) for route in options.routes] == [0, 1 << 20]
 
 

@@ -90,7 +90,34 @@ def test_a_server_that_has_no_room() -> None:
         proxy.server()
         late = proxy.ask(GET)
         proxy.elapse(1.1)
-        assert proxy_status(heard(late)) == "503 destination_unavailable proxy"
+        assert proxy_status(heard(late)) == "503 connection_limit_reached proxy"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "said"),
+    [
+        ([], "502 dns_error server"),
+        (["gone"], "502 destination_ip_unroutable server"),
+        (["refuses"], "502 connection_refused server"),
+        (["gone", "refuses"], "502 connection_refused server"),
+        (["refuses", "gone"], "502 connection_refused server"),
+    ],
+)
+def test_why_a_server_cannot_be_reached(addresses: list[str], said: str) -> None:
+    with Http(refusing=["server"]) as proxy:
+        proxy.sim.network.names["server"] = addresses
+        proxy.sim.network.unroutable.add("gone")
+        client = proxy.ask(GET)
+        proxy.go()
+        assert proxy_status(heard(client)) == said
+
+
+def test_a_name_that_is_not_found_in_time() -> None:
+    with Http(connect_s=2.0, faults=Faults(resolve_s=(3.0, 3.0))) as proxy:
+        client = proxy.ask(GET)
+        proxy.elapse(20)
+        assert proxy_status(heard(client)) == "504 dns_timeout server"
+        assert "no address of server in time" in proxy.log[-1]
 
 
 # -- retries ---------------------------------------------------------------------------------

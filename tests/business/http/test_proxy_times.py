@@ -131,7 +131,7 @@ def test_a_server_that_does_not_answer() -> None:
         proxy.elapse(0.2)
         text = heard(client)
         assert text.startswith("HTTP/1.1 504 Gateway Timeout\n")
-        assert "error=http_response_timeout" in text
+        assert "error=connection_read_timeout" in text
         assert not client.ended
         assert server.ended
         client.send(GET)

@@ -65,7 +65,8 @@ def test_a_tunnel_is_no_connection_that_has_served() -> None:
         (connect(), PLAIN, 403),
         (request("GET", "http://elsewhere:1/", host="elsewhere:1"), FORWARD, 403),
         (request("GET", "https://server:1/", host="server:1"), FORWARD, 403),
-        (request("GET", "http://server:1/", host="other:1"), FORWARD, 400),
+        (request("GET", "http://elsewhere:1/", host="server:1"), FORWARD, 403),
+        (request("CONNECT", "elsewhere:1", host="server:1"), FORWARD, 403),
     ],
 )
 def test_where_nobody_is_let(said: bytes, options: Options, code: int) -> None:
@@ -75,6 +76,18 @@ def test_where_nobody_is_let(said: bytes, options: Options, code: int) -> None:
         assert status(client).startswith(f"HTTP/1.1 {code} ")
         assert client.ended
         assert proxy.connections() == 0
+
+
+def test_the_target_says_where_it_goes_whatever_host_says() -> None:
+    with Http(options=FORWARD) as proxy:
+        client = proxy.ask(request("GET", "http://server:1/x", host="elsewhere:1"))
+        server = proxy.server()
+        proxy.go()
+        assert heard(server).startswith("GET /x HTTP/1.1\nHost: server:1\n")
+        server.send(OK)
+        client.send(request("CONNECT", "server:1", host="elsewhere"))
+        proxy.go()
+        assert heard(client).endswith("HTTP/1.1 200 Connection established\n\n")
 
 
 def test_a_tunnel_to_nobody() -> None:

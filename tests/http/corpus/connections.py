@@ -100,7 +100,16 @@ NOMINATED = (
     ),
     accepted("proxy-connection-closes-nothing", "9112 C.2.2", get("Proxy-Connection: close")),
     accepted(
-        "te-is-removed", "9110 10.1.4", get("TE: trailers", "Connection: TE"), Got(lacks=("TE",))
+        "te-of-trailers-goes-on",
+        "9110 10.1.4",
+        get("TE: deflate;q=0.5, trailers", "Connection: TE"),
+        Got(has=("TE: trailers", "Connection: te")),
+    ),
+    accepted(
+        "te-of-codings-is-removed",
+        "9110 10.1.4",
+        get("TE: deflate;q=0.5, xtrailers", "Connection: TE"),
+        Got(lacks=("TE", "Connection")),
     ),
     accepted(
         "proxy-authorization-is-removed",
@@ -113,6 +122,15 @@ NOMINATED = (
         "7239 8.1",
         get("X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"),
         Got(lacks=("X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https")),
+    ),
+    accepted(
+        "forged-forwarding-with-underscores-is-dropped",
+        "3875 4.1.18",
+        get("X_Forwarded_For: 6.6.6.6", "X-Forwarded_Proto: https", "Content_Length: 5"),
+        Got(lacks=("X_Forwarded_For", "X-Forwarded_Proto", "Content_Length")),
+    ),
+    accepted(
+        "proxy-is-dropped", "3875 4.1.18", get("Proxy: http://evil.example"), Got(lacks=("Proxy",))
     ),
     accepted(
         "forwarding-nominated-is-said-all-the-same",

@@ -128,6 +128,9 @@ HOSTS = (
     accepted("host-with-underscore", "3986 3.2.2", host("a_b.example")),
     accepted("host-with-dot-at-its-end", "3986 3.2.2", host("a.example.")),
     accepted("host-in-punycode", "3986 3.2.2", host("xn--bcher-kva.example")),
+    accepted("host-with-sub-delimiters", "3986 3.2.2", host("a!$&'()*+;=b.example")),
+    accepted("host-percent-encoded", "3986 3.2.2", host("%61.example")),
+    accepted("host-with-comma", "3986 3.2.2", host("a,b.example")),
     accepted("host-missing-in-1.0", "9112 3.2", message("GET / HTTP/1.0"), kept=False),
     accepted(
         "host-behind-other-fields",

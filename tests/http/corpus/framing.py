@@ -128,14 +128,15 @@ CODINGS = (
         get("Transfer-Encoding: chunked") + CHUNKED.encode(),
         Got(body=b"hello"),
     ),
-    refused("coding-unknown", "9112 6.1", post("Transfer-Encoding: xchunked", body=CHUNKED)),
-    refused("coding-cut-short", "9112 6.1", post("Transfer-Encoding: chunke", body=CHUNKED)),
-    refused("coding-identity", "9112 7", post("Transfer-Encoding: identity")),
-    refused("coding-gzip", "9112 6.3", post("Transfer-Encoding: gzip")),
+    refused("coding-unknown", "9112 6.1", post("Transfer-Encoding: xchunked", body=CHUNKED), 501),
+    refused("coding-cut-short", "9112 6.1", post("Transfer-Encoding: chunke", body=CHUNKED), 501),
+    refused("coding-identity", "9112 7", post("Transfer-Encoding: identity"), 501),
+    refused("coding-gzip", "9112 6.3", post("Transfer-Encoding: gzip"), 501),
     refused(
         "coding-gzip-then-chunked",
         "9112 6.1",
         post("Transfer-Encoding: gzip, chunked", body=CHUNKED),
+        501,
     ),
     refused(
         "coding-chunked-then-gzip",
@@ -166,6 +167,7 @@ CODINGS = (
         "coding-behind-identity-line",
         "9112 6.1",
         post("Transfer-Encoding: identity", "Transfer-Encoding: chunked", body=CHUNKED),
+        501,
     ),
     refused("coding-empty", "9112 6.1", post("Transfer-Encoding:", body=CHUNKED)),
     refused("coding-before-comma", "9112 6.1", post("Transfer-Encoding: chunked,", body=CHUNKED)),
@@ -175,7 +177,9 @@ CODINGS = (
     ),
     refused("coding-with-semicolon", "9112 7", post("Transfer-Encoding: chunked;", body=CHUNKED)),
     refused("coding-quoted", "9112 7", post('Transfer-Encoding: "chunked"', body=CHUNKED)),
-    refused("coding-in-apostrophes", "9112 7", post("Transfer-Encoding: 'chunked'", body=CHUNKED)),
+    refused(
+        "coding-in-apostrophes", "9112 7", post("Transfer-Encoding: 'chunked'", body=CHUNKED), 501
+    ),
     refused(
         "coding-twice-without-comma",
         "9112 7",

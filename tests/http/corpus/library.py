@@ -41,7 +41,7 @@ def verdict(pieces: Iterable[bytes]) -> Verdict:
                 if not reader.over:
                     break
                 data += reader.rest
-                requests.append((request.method, request.path, body))
+                requests.append((request.method, request.origin_form, body))
                 if not request.persistent:
                     return requests, 0
                 request = reader = None

@@ -199,15 +199,17 @@ ABSOLUTE = (
         Got(target="/x", has=(HOST,)),
         kept=False,
     ),
-    refused(
+    accepted(
         "absolute-form-of-another-host",
         "9112 3.2.2",
         message("GET http://a.example/ HTTP/1.1", "Host: b.example"),
+        Got(has=(HOST,), lacks=("Host: b.example",)),
     ),
-    refused(
+    accepted(
         "absolute-form-of-another-port",
         "9112 3.2.2",
         message("GET http://a.example:8080/ HTTP/1.1", "Host: a.example:8081"),
+        Got(has=("Host: a.example:8080",)),
     ),
     refused(
         "absolute-form-without-host-field", "9112 3.2", message("GET http://a.example/ HTTP/1.1")
@@ -289,7 +291,7 @@ THEMES = (
     ),
     Theme(
         "Absolute-form targets",
-        "one authority only: the target's and Host's must be the same",
+        "the target's authority counts, and becomes Host, as RFC 9112 3.2.2 asks",
         ABSOLUTE,
     ),
     Theme(

@@ -18,38 +18,21 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
-    ip_address,
     ip_network,
 )
+
+from vcproxy.http.resource import NUMERIC, as_ip
 
 Network = IPv4Network | IPv6Network
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
-
-_NUMERIC = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)", re.DOTALL)
-"""What a resolver may take for an IPv4 address, as 127.1 or 0x7f000001: such a text is no name
-(the same rule as in the WHATWG's URL Standard, "ends in a number")."""
 
 _EXAMPLE = 'as "www.example:443", "*.example:*" or "10.0.0.0/8:80"'
 
 
 def is_name(host: str) -> bool:
     """Whether this is a host's name, in lower case: not an IP address in any way of writing it."""
-    return _NAME.fullmatch(host) is not None and _NUMERIC.fullmatch(host) is None
-
-
-def as_ip(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host is written as; None: it is none.
-
-    An IPv4 address within IPv6 (::ffff:10.0.0.1) is the IPv4 address that it leads to.
-    """
-    if ":" not in host and not _NUMERIC.fullmatch(host):  # it saves most an exception
-        return None
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
+    return _NAME.fullmatch(host) is not None and NUMERIC.fullmatch(host) is None
 
 
 def within(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Reason
 from vcproxy.business.http.transaction import Failure, Party
+from vcproxy.engine.failures import (
+    AlertReceived,
+    CertificateRefused,
+    NotResolved,
+    ResolvedTooLate,
+    TlsError,
+    Unroutable,
+)
 from vcproxy.http.messages import Response
 from vcproxy.upstream.queue import QueueFull, QueueTimeout
 from vcproxy.upstream.upstream import NoServer
@@ -51,13 +59,29 @@ def configured(answer: Answer) -> Response:
     return Response(answer.status, fields, answer.body.encode())
 
 
+_UNREACHABLE: tuple[tuple[type[Exception], int, Party, str], ...] = (
+    (NoServer, 503, "proxy", "destination_unavailable"),
+    (QueueFull, 503, "proxy", "connection_limit_reached"),
+    (QueueTimeout, 503, "proxy", "connection_limit_reached"),
+    (NotResolved, 502, "server", "dns_error"),
+    (ResolvedTooLate, 504, "server", "dns_timeout"),
+    (Unroutable, 502, "server", "destination_ip_unroutable"),
+    (CertificateRefused, 502, "server", "tls_certificate_error"),
+    (AlertReceived, 502, "server", "tls_alert_received"),
+    (TlsError, 502, "server", "tls_protocol_error"),
+    (ConnectionResetError, 502, "server", "connection_terminated"),
+    (TimeoutError, 504, "server", "connection_timeout"),
+    (Exception, 502, "server", "connection_refused"),
+)
+"""Kinds of failure, the first that fits, and what they are to the client (RFC 9209 2.3)."""
+
+
 def unreachable(error: Exception | None) -> Failure:
     """Return why there is no connection to a server, and what that means to the client."""
-    if isinstance(error, NoServer | QueueFull | QueueTimeout):
-        return Failure(503, "proxy", str(error), "destination_unavailable")
-    if isinstance(error, TimeoutError):
-        return Failure(504, "server", str(error), "connection_timeout")
-    return Failure(502, "server", str(error), "connection_refused")
+    for kind, status, party, name in _UNREACHABLE:
+        if isinstance(error, kind):
+            return Failure(status, party, str(error), name)
+    raise AssertionError(f"{error!r} is no failure")
 
 
 def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, Party]) -> Failure:
@@ -69,7 +93,8 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
         why = "nothing moved for too long"
         if stalls == "client":
             return Failure(408, stalls, why, "http_request_error")
-        return Failure(504, stalls, why, "http_response_timeout")
+        error = "connection_write_timeout" if flow.waiting else "connection_read_timeout"
+        return Failure(504, stalls, why, error)
     if done.reason is Reason.ERROR:
         broke = sender if source is not None and done.who == source.name else taker
         return Failure(502, broke, str(done.error), "connection_terminated")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vcproxy.business.http.routing import NoRoute, Route, name_of
+from vcproxy.business.http.routing import NoRoute, Route
 from vcproxy.business.http.transaction import Failure
 from vcproxy.engine.address import Address
+from vcproxy.http.resource import canonical_host
 
 if TYPE_CHECKING:
     from vcproxy.business.http.options import Options
@@ -29,7 +30,7 @@ def destination(request: Request, options: Options) -> Route | Address | Failure
         if not options.forward.permits(host, port):
             return _denied("nothing is forwarded to there")
         return Address("tcp", host, port)
-    found = options.table.find(request.host, request.path, request.method, request.fields)
+    found = options.table.find(request)
     if isinstance(found, Route):
         return found
     why = "no such place" if found is NoRoute.NOT_FOUND else "that host is not served here"
@@ -38,7 +39,7 @@ def destination(request: Request, options: Options) -> Route | Address | Failure
 
 def _place(authority: str, default: int) -> tuple[str, int]:
     port = authority.rpartition("]")[2].rpartition(":")[2] if ":" in authority else ""
-    return name_of(authority), int(port) if port.isdecimal() else default
+    return canonical_host(authority), int(port) if port.isdecimal() else default
 
 
 def _denied(why: str) -> Failure:

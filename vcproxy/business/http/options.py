@@ -19,11 +19,12 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vcproxy.business.http.allowed import Allowed, Destination, Network, as_ip, within
+from vcproxy.business.http.allowed import Allowed, Destination, Network, within
 from vcproxy.business.http.routing import EVERYTHING, Route, Routes, Token
 from vcproxy.config.place import KeyPath
 from vcproxy.config.schema import Duration, Filters, Size
 from vcproxy.http import limits
+from vcproxy.http.resource import as_ip
 
 BODY_GRACE_S = 10.0
 """How long a body may take however slow it comes: `body_rate` holds on average from then on."""

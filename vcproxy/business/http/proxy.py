@@ -385,7 +385,7 @@ class HttpProxy(Exchange):
         if self._alarm.early():
             return None
         if self._up is None:
-            return self._fail(504, "server", "it did not answer in time", "http_response_timeout")
+            return self._fail(504, "server", "it did not answer in time", "connection_read_timeout")
         assert self._up.tunnel is not None
         flow = self._up.tunnel.flow
         taken = len(self._body) + flow.taken
@@ -526,7 +526,7 @@ class HttpProxy(Exchange):
         """The answer does not come."""
         if self._alarm.early():
             return None
-        return self._fail(504, "server", "its answer took too long", "http_response_timeout")
+        return self._fail(504, "server", "its answer took too long", "connection_read_timeout")
 
     # -- the answer goes -------------------------------------------------------------------------
 
@@ -664,7 +664,7 @@ class HttpProxy(Exchange):
         if self._alarm.early():
             return None
         if self._left_s > 0:
-            failure = Failure(0, "server", "it stopped within a body", "http_response_timeout")
+            failure = Failure(0, "server", "it stopped within a body", "connection_read_timeout")
             return self._abort(failure)
         return self._abort(Failure(0, "proxy", "it lasted too long", "http_response_timeout"))
 

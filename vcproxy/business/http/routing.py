@@ -1,9 +1,8 @@
 """Routing: which route a request takes, by its host, path, method and fields.
 
 The first route of the file that fits is taken, so that the order says what is meant: no rule about
-which of two fits better has to be known. The port of a host does not matter, nor does a dot at its
-end. A path is compared as a server would understand it, so that a route cannot be walked around by
-"/x/../admin", "/%61dmin", "//admin" or "/%2Fadmin"; it is sent as it came.
+which of two fits better has to be known. Hosts and paths are compared in the one spelling that they
+have in `vcproxy.http.resource`, which filters see too; the target is sent as it came.
 """
 
 from __future__ import annotations
@@ -12,17 +11,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from vcproxy.business.http.allowed import as_ip, is_name
+from vcproxy.business.http.allowed import is_name
 from vcproxy.config.schema import Size
 from vcproxy.http.grammar import is_target, is_text, is_token
+from vcproxy.http.resource import as_ip, canonical_host, canonical_path, under
 
-_UNESCAPED = re.compile("%(2[DEFdef]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
-"""What is the same with and without its percent sign (RFC 3986, 6.2.2.2); and a slash: not by
-the RFC, but to nginx and other servers of files."""
+if TYPE_CHECKING:
+    from vcproxy.http.fields import Fields
+    from vcproxy.http.messages import Request
 
 BODILESS = (204, 205, 304)
 """Answers that have no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
@@ -42,7 +42,7 @@ def _host(text: str) -> str:
 def _prefix(text: str) -> str:
     if not text.startswith("/") or "?" in text or not is_target(_raw(text)):
         raise ValueError(f'"{text}" is not a path: it is ASCII, begins with "/" and has no "?"')
-    if (plain := understood(text)) != text:
+    if (plain := canonical_path(text)) != text:
         raise ValueError(f'"{text}" would never be met: write it as "{plain}"')
     return text
 
@@ -137,13 +137,6 @@ class NoRoute(IntEnum):
     """None is: who sends it has the wrong proxy (RFC 9110, 15.5.20)."""
 
 
-class Fields(Protocol):
-    """Fields of a request, by their names in whichever case."""
-
-    def get(self, name: str) -> str | None:
-        """Return a field's value, equal names joined by ", "; None: it is not there."""
-
-
 EVERYTHING = Route()
 """The route of a proxy that has none: all goes to the listener's upstream."""
 
@@ -167,26 +160,21 @@ class Routes:
             if host.startswith("*.")
         }
 
-    def find(self, host: str, path: str, method: str, fields: Fields) -> Route | NoRoute:
-        """Return the first route that fits a request.
-
-        Args:
-            host: the authority that it is for, in lower case, its port included if it has one.
-            path: as it came, its query included.
-        """
-        routes = self._for(host)
+    def find(self, request: Request) -> Route | NoRoute:
+        """Return the first route that fits a request."""
+        routes = self._for(request.host)
         if not routes:
             return NoRoute.MISDIRECTED
-        plain = ""
+        path = ""
         for route in routes:
             prefix = route.path
             if prefix != "/":
-                plain = plain or understood(path)
-                if not under(plain, prefix):
+                path = path or request.path
+                if not under(path, prefix):
                     continue
-            if route.methods and method not in route.methods:
+            if route.methods and request.method not in route.methods:
                 continue
-            if route.headers and not has(fields, route):
+            if route.headers and not has(request.fields, route):
                 continue
             return route
         return NoRoute.NOT_FOUND
@@ -195,7 +183,7 @@ class Routes:
         """The routes for a host, in the order of the file."""
         if not self._at and not self._below:
             return self._anywhere
-        name = name_of(host)
+        name = canonical_host(host)
         if (routes := self._at.get(name)) is not None:
             return routes
         if self._below and len(name) < 256:  # a name is not longer (RFC 1035, 2.3.4)
@@ -215,42 +203,6 @@ def fits_host(route: Route, name: str) -> bool:
     return host.startswith("*.") and name.removeprefix("*").endswith(host[1:]) and name != host[2:]
 
 
-def under(path: str, prefix: str) -> bool:
-    """Whether a path begins with a prefix, by whole segments."""
-    if not path.startswith(prefix):
-        return False
-    return prefix.endswith("/") or path[len(prefix) : len(prefix) + 1] in ("", "/", "?")
-
-
 def has(fields: Fields, route: Route) -> bool:
     """Whether a request has what a route asks for."""
     return all(fields.get(name) == value for name, value in route.headers.items())
-
-
-def name_of(authority: str) -> str:
-    """Return the host of an authority: without its port, brackets, or the dot of the root."""
-    if authority.startswith("["):
-        address = authority[1:].partition("]")[0]
-        return str(as_ip(address) or address)  # it can be written in many ways
-    return authority.partition(":")[0].removesuffix(".")
-
-
-def understood(path: str) -> str:
-    """Return a path as servers understand it (RFC 3986, 6.2.2): nothing escaped that need not be,
-    no "." or ".." segment, and none that is empty, which nginx, Apache and Go pass over."""
-    if "%" in path:
-        path, mark, query = path.partition("?")
-        path = _UNESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), path) + mark + query
-    if "/." not in path and "//" not in path:
-        return path
-    path, mark, query = path.partition("?")
-    kept: list[str] = []
-    first, *segments = path.split("/")
-    for segment in segments:
-        if segment == "..":
-            del kept[-1:]
-        elif segment not in ("", "."):
-            kept.append(segment)
-    if segments and segments[-1] in ("", ".", ".."):
-        kept.append("")
-    return "/".join([first, *kept]) + mark + query

@@ -9,8 +9,9 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import Address, unmapped
 from vcproxy.engine.commands import Connect, Hear
+from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
@@ -71,10 +72,10 @@ def _remove_stale(path: str) -> None:
 
 
 def show(sockaddr: object) -> str:
-    """Write a socket address for logs."""
+    """Write a socket address for logs; one that is IPv4 as IPv4, on an IPv6 socket too."""
     if isinstance(sockaddr, tuple):
         host, port = sockaddr[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return unmapped(f"[{host}]:{port}") if ":" in host else f"{host}:{port}"
     return "unix"
 
 
@@ -139,9 +140,8 @@ class AcceptPort:
 def refusal(command: Connect | Hear, error: OSError) -> OSError:
     """Say why an attempt has failed; and where, if that is not what was asked for by name."""
     why = os.strerror(error.errno).lower() if error.errno else str(error)
-    return OSError(
-        why if command.address == command.outgoing.target else f"{command.address}: {why}"
-    )
+    where = "" if command.address == command.outgoing.target else f"{command.address}: "
+    return kind_of(error.errno)(f"{where}{why}")
 
 
 class Attempt:

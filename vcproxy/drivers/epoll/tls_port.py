@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.epoll.closing import LINGER_S
 from vcproxy.drivers.epoll.stream import ENDS, StreamPort, plain
 from vcproxy.drivers.spreading import bring
-from vcproxy.drivers.tls import TlsError, TlsFilter, Truncated
+from vcproxy.drivers.tls import TlsFilter, Truncated
+from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from vcproxy.drivers.sim.link import Endpoint, Link, Sign, nobody
 from vcproxy.drivers.sim.post import Post
 from vcproxy.engine.address import Address
+from vcproxy.engine.failures import NotResolved, Unroutable
 
 if TYPE_CHECKING:
     from random import Random
@@ -51,6 +52,8 @@ class Network:
         self.faults = faults
         self.names: dict[str, list[str]] = {}
         """The hosts that a name stands for, in order; one that is missing stands for itself."""
+        self.unroutable: set[str] = set()
+        """Hosts that there is no way to."""
         self.cut_until = 0.0
         self.post = Post(self)
         """Where datagrams go."""
@@ -98,7 +101,7 @@ class Network:
         """The addresses that an address stands for. Raises OSError when its host is unknown."""
         hosts = self.names.get(address.host, [address.host])
         if not hosts:
-            raise OSError(f"{address.host}: name or service not known")
+            raise NotResolved(f"{address.host}: name or service not known")
         return [replace(address, host=host) for host in hosts]
 
     def listen(self, address: Address) -> Acceptor:
@@ -129,6 +132,9 @@ class Network:
     def _knock(self, address: Address, done: Connected, here: str) -> None:
         acceptor = self._find(address)
         way_back = self.span(self.faults.latency)
+        if address.host in self.unroutable:
+            done(None, Unroutable(f"{address}: network is unreachable"))
+            return
         if acceptor is None or self.happens(self.faults.refuse):
             error = ConnectionRefusedError(f"{address}: connection refused")
             self.timeline.after(way_back, lambda: done(None, error))

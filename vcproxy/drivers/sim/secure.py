@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim.link import nobody
-from vcproxy.drivers.tls import RECORD, TlsError, TlsFilter, Truncated
+from vcproxy.drivers.tls import RECORD, TlsFilter, Truncated
+from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Endpoint, Octets, Secured, Stream

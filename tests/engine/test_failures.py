@@ -1,0 +1,56 @@
+"""Failures: of which kind one is, and of which kind several are."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from vcproxy.drivers.recording.values import Failure
+from vcproxy.engine.failures import (
+    AlertReceived,
+    CertificateRefused,
+    NotResolved,
+    ResolvedTooLate,
+    Unroutable,
+    all_failed,
+    kind_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ECONNREFUSED, ConnectionRefusedError),
+        (errno.ETIMEDOUT, TimeoutError),
+        (errno.ENETUNREACH, Unroutable),
+        (errno.EHOSTUNREACH, Unroutable),
+        (errno.EACCES, OSError),
+        (None, OSError),
+    ],
+)
+def test_the_kind_of_an_error(number: int | None, kind: type[OSError]) -> None:
+    assert kind_of(number) is kind
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind", "text"),
+    [
+        ([], NotResolved, "it has no address"),
+        ([Unroutable("a"), ConnectionRefusedError("b")], ConnectionRefusedError, "a; b"),
+        ([Unroutable("a"), Unroutable("a")], Unroutable, "a"),
+        ([TimeoutError("a"), ConnectionRefusedError("b")], TimeoutError, "a; b"),
+        ([ValueError("a")], OSError, "a"),
+    ],
+)
+def test_one_for_several(failures: list[Exception], kind: type[OSError], text: str) -> None:
+    failure = all_failed(failures)
+    assert (type(failure), str(failure)) == (kind, text)
+
+
+@pytest.mark.parametrize(
+    "kind", [NotResolved, ResolvedTooLate, Unroutable, CertificateRefused, AlertReceived]
+)
+def test_what_was_recorded_is_of_its_kind_again(kind: type[OSError]) -> None:
+    again = Failure.of(kind("why")).raised()
+    assert (type(again), str(again)) == (kind, "why")
