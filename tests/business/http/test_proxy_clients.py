@@ -38,7 +38,7 @@ class Pausing(Filter):
 @pytest.mark.parametrize("way", ["reset", "close", "end"])
 def test_a_client_that_leaves_at_any_time(way: str) -> None:
     """However far its request has got, nothing of it stays behind: see stage.py."""
-    options = replace(PLAIN, timeouts=Timeouts(body=2.0, first_byte=2.0))
+    options = replace(PLAIN, timeouts=Timeouts(body=2.0, stalled=2.0, first_byte=2.0))
     slow = Faults(latency=(0.1, 0.1))
     met: set[str] = set()
     for tenths in range(60):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, TunnelDone
 from tunnels.two_way import TwoWayTunnel
+from vcproxy.business.http.alarm import NEVER
 from vcproxy.business.http.answers import configured, sendable, trouble, unreachable
 from vcproxy.business.http.delivery import Delivery
 from vcproxy.business.http.destination import destination
@@ -161,7 +162,8 @@ class HttpProxy(Exchange):
         if whole is None:
             if self._too_slow(self._gathering.held):
                 return self._dawdles()
-            self._within(self.options.timeouts.body)
+            times = self.options.timeouts
+            self._within(min(times.body or NEVER, times.stalled or NEVER))
             return None if self.state is self.COLLECTING else self.COLLECTING
         self._consumed = True
         return self._run(self._chain.request_body, self._collected, self.THINKING, whole)
@@ -312,7 +314,7 @@ class HttpProxy(Exchange):
         if self._consumed:
             self._up = None
             server.begin(message)
-            self._alarm.set(self.options.timeouts.first_byte)
+            self._within(self.options.timeouts.first_byte)
         else:
             up.begin(self, self.client, self.server, message, f"{self.name} up")
             self._invited = not request.expects_continue
@@ -325,9 +327,16 @@ class HttpProxy(Exchange):
     def _expect_body(self) -> None:
         """From now on it is the client that is waited for."""
         assert self.server is not None
-        self.server.set_inactivity_timeout(self.options.timeouts.body)
+        self.server.set_inactivity_timeout(self.options.timeouts.stalled)
         self._body_s = self.engine.now
-        self._within(BODY_GRACE_S)
+        self._within(min(self._silence_s, BODY_GRACE_S))
+
+    @property
+    def _silence_s(self) -> float:
+        """How long a client may yet send nothing of its body; 0 or less: no longer."""
+        assert self.server is not None
+        moved_s = max(self._body_s, self.client.moved_at, self.server.moved_at)
+        return moved_s + (self.options.timeouts.body or NEVER) - self.engine.now
 
     def _passage_up(self) -> Passage | None:
         """What the body goes through, unless it goes as it comes."""
@@ -385,6 +394,8 @@ class HttpProxy(Exchange):
         if self._alarm.early():
             return None
         if self._up is None:
+            if self._left_s <= 0:
+                return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")
             return self._fail(504, "server", "it did not answer in time", "http_response_timeout")
         assert self._up.tunnel is not None
         flow = self._up.tunnel.flow
@@ -397,11 +408,13 @@ class HttpProxy(Exchange):
             self._invited = True  # who does not wait for ever may begin (RFC 9110 10.1.1)
             self._expect_body()
             return None
-        if self._too_slow(taken) and not flow.waiting:  # else the server is
+        silence_s = NEVER if flow.waiting else self._silence_s  # the server is slow
+        if silence_s <= 0 or (self._too_slow(taken) and not flow.waiting):
             return self._dawdles()
         if self._left_s <= 0:
             return self._fail(408, "client", "its body lasts too long", "http_request_error")
-        self._within(BODY_GRACE_S)
+        rate_s = BODY_GRACE_S - (self.engine.now - self._body_s) % BODY_GRACE_S
+        self._within(max(min(silence_s, rate_s), 0.001))
         return None
 
     # -- the answer comes ------------------------------------------------------------------------
@@ -505,7 +518,7 @@ class HttpProxy(Exchange):
         except BadMessage as problem:
             return self._faulty(problem, "server")
         if whole is None:
-            self._within(self.options.timeouts.body)
+            self._within(self.options.timeouts.stalled)
             return None if self.state is self.GATHERING else self.GATHERING
         return self._run(self._chain.response_body, self._gathered, self.REVIEWING, whole)
 
@@ -553,10 +566,10 @@ class HttpProxy(Exchange):
         self._down = down
         if down.short:
             client.say(said)
-            self._within(self.options.timeouts.body)
+            self._within(self.options.timeouts.stalled)
             return self.ANSWERING
         down.begin(self, self.server, self.client, client.unsaid() + said, f"{self.name} down")
-        self.client.set_inactivity_timeout(self.options.timeouts.body)
+        self.client.set_inactivity_timeout(self.options.timeouts.stalled)
         self._within()
         return self.ANSWERING
 
@@ -577,7 +590,7 @@ class HttpProxy(Exchange):
         if server.over:
             why = str(vio.error) if vio.error is not None else "it ended within a body"
             return self._abort(Failure(502, "server", why, "http_response_incomplete"))
-        self._within(self.options.timeouts.body)
+        self._within(self.options.timeouts.stalled)
         return None
 
     @ANSWERING.on(TunnelDone, to=(WAITING, CLOSED))
