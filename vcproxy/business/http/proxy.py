@@ -35,6 +35,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader, body_writer
 from vcproxy.http.forwarding import max_forwards
+from vcproxy.http.keep_alive import keep_alive_s
 from vcproxy.http.messages import UNTIL_CLOSE, Response
 from vcproxy.http.parsing import head_end
 from vcproxy.http.problem import BadMessage
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods of which twice is the same as once (RFC 9110, 9.2.2)."""
+
+STALE_S = 1.0
+"""A kept connection that ends so soon behind a request has most likely been ended before it."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -57,7 +61,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_answers", "_body_s", "_gathering", "_invited", "_repeatable")
+    __slots__ = ("_answers", "_body_s", "_gathering", "_idle_s", "_invited", "_repeatable")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -232,8 +236,7 @@ class HttpProxy(Exchange):
         if tx.attempts == 1 and tx.request.form != "authority":
             idle = upstream.take(self, key=key, client=self.client.peer_address)
             if idle is not None:
-                tx.reused = True
-                return self._chosen(idle)
+                return self._reuse(idle)
         tx.reused = False
         self.server = upstream.connect(
             self,
@@ -241,14 +244,30 @@ class HttpProxy(Exchange):
             client=self.client.peer_address,
             tried=self._tried,
             timeout=self.service.connect_s,
+            kept=tx.request.form != "authority",
         )
         self._within()
         return self.SEEKING
 
-    @SEEKING.on(Event.CONNECTED, to=(WAITING, THINKING, ASKING, TUNNELLING, CLOSED))
-    def connected(self, server: NetVConnection) -> State | None:
-        """There is a new connection."""
+    def _reuse(self, server: NetVConnection) -> State | None:
+        """Go on with a connection that has served before."""
+        self.tx.reused = True
+        self._idle_s = self.engine.now - server.moved_at
         return self._chosen(server)
+
+    @SEEKING.on(Event.CONNECTED, to=(WAITING, SEEKING, THINKING, ASKING, TUNNELLING, CLOSED))
+    def connected(self, server: NetVConnection) -> State | None:
+        """There is a new connection; or, for who waited in the queue, one that has become free."""
+        if server.open:
+            return self._chosen(server)
+        upstream = self.tx.upstream
+        assert upstream is not None
+        kept = upstream.claim(self, server)
+        self._drop_server()
+        if kept is not None:
+            return self._reuse(kept)
+        self.tx.attempts -= 1  # that was none
+        return self._seek()
 
     @SEEKING.on(Event.ERROR, to=(WAITING, SEEKING, CLOSED))
     def refused(self, failed: NetVConnection | VIO) -> State | None:
@@ -456,6 +475,11 @@ class HttpProxy(Exchange):
             if request.version > 10 and not self._client.full:  # else nobody hears them
                 self._client.say(self._head(response, keep=True, body=0))
         self._repeatable = False
+        kept_s = keep_alive_s(response.fields)
+        if kept_s is not None:
+            assert self.tx.upstream is not None
+            assert self.server is not None
+            self.tx.upstream.keeps(self.server, kept_s)
         self.tx.response = response
         self._answers = response.body, response.bodiless, response.persistent
         steps = self._chain.response_head
@@ -477,6 +501,12 @@ class HttpProxy(Exchange):
             or (tx.reused and tx.request.method in IDEMPOTENT and not self._server.pending)
         )
         why = str(error) if error is not None else "it ended without an answer"
+        if tx.reused and self.engine.now - self.server.moved_at < STALE_S:
+            assert tx.upstream is not None
+            tx.upstream.ended_early(self.server, self._idle_s)
+            why += f" on a connection that had been idle for {self._idle_s:.1f} s"
+            if not again:
+                why += "; it is not sent again, as the server may have taken it"
         return self._lost(why, again)
 
     def _lost(self, why: str, again: bool) -> State | None:
