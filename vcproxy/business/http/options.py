@@ -157,6 +157,11 @@ class Options:
     timeouts: Timeouts = Timeouts()
     """How long a request waits."""
 
+    abort_on_close: bool = False
+    """Whether a client that ends its direction is gone: then its request is given up, its place in
+    a queue and the server's connection are freed. By default such a client may be waiting for its
+    answer, as `nc -N` and some old libraries do, and gets it; only a reset says that it is gone."""
+
     body_rate: Size = 100
     """Bytes in a second that the body of a request must bring on average, after 10 seconds: nobody
     who is there is slower. "0B": as slow as it likes."""

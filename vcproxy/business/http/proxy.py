@@ -123,7 +123,11 @@ class HttpProxy(Exchange):
         client.pending = data
         return None
 
-    WAITING.goes(Event.ERROR, CLOSED)
+    @WAITING.on(Event.ERROR, to=(WAITING, COLLECTING, THINKING, SEEKING, ASKING, CLOSED))
+    def ended(self, _: VIO) -> State | None:
+        """The client's connection has broken; or TLS on it has ended without close_notify, and what
+        it said before is served."""
+        return self.CLOSED if self.client.error is not None else self.heard(None)
 
     @WAITING.on(DUE, to=(CLOSED,))
     def overslept(self, _: object) -> State | None:
@@ -153,10 +157,13 @@ class HttpProxy(Exchange):
 
     # -- its whole body, for a filter -----------------------------------------------------------
 
-    @COLLECTING.on(Event.READ_READY, Event.EOS, to=(WAITING, THINKING, SEEKING, ASKING, CLOSED))
+    @COLLECTING.on(
+        Event.READ_READY, Event.EOS, Event.ERROR,
+        to=(WAITING, THINKING, SEEKING, ASKING, CLOSED),
+    )  # fmt: skip
     def collecting(self, _: VIO) -> State | None:
-        """Some of it has come."""
-        return self._collect()
+        """Some of it has come; or the client has gone."""
+        return self._left() if self.client.error is not None else self._collect()
 
     def _collect(self) -> State | None:
         try:
@@ -231,6 +238,8 @@ class HttpProxy(Exchange):
         """Have a connection: at the first try an idle one, but for CONNECT none that spoke HTTP."""
         tx, upstream = self.tx, self.tx.upstream
         assert upstream is not None
+        if self._client.over and (abandoned := self._abandoned) is not None:
+            return self._abort(abandoned)
         tx.attempts += 1
         key = self._key() if upstream.terms.balance == "hash" else None
         if tx.attempts == 1 and tx.request.form != "authority":
@@ -273,7 +282,7 @@ class HttpProxy(Exchange):
     def refused(self, failed: NetVConnection | VIO) -> State | None:
         """There is none; or nobody to be answered any more."""
         if isinstance(failed, VIO):
-            return self._gone(failed)
+            return self._left()
         upstream = self.tx.upstream
         assert upstream is not None
         server = upstream.server_of(failed)
@@ -490,7 +499,7 @@ class HttpProxy(Exchange):
         """The server has gone without an answer; or the client has."""
         if vio.vc is self.server:
             return None if self._just_sent else self._cut()
-        return self._gone(vio) if vio.error is not None else None
+        return self._left()
 
     def _cut(self) -> State | None:
         tx = self.tx
@@ -538,9 +547,7 @@ class HttpProxy(Exchange):
     @GATHERING.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(WAITING, REVIEWING, CLOSED))
     def gathering(self, vio: VIO) -> State | None:
         """Some more of it; or the client has gone."""
-        if vio.vc is self.server:
-            return self._gather()
-        return self._gone(vio) if vio.error is not None else None
+        return self._gather() if vio.vc is self.server else self._left()
 
     def _gather(self) -> State | None:
         try:
@@ -607,7 +614,7 @@ class HttpProxy(Exchange):
     def brought(self, vio: VIO) -> State | None:
         """Some more of a short answer, or its server's end; or the client has gone."""
         if vio.vc is self.client:
-            return self._gone(vio) if vio.error is not None else None
+            return self._left()
         down, server = self._down, self._server
         if down is None or down.tunnel is not None or vio is not server.reads:
             return None  # its tunnel sees to that
@@ -696,10 +703,10 @@ class HttpProxy(Exchange):
 
     # -- whatever it is doing --------------------------------------------------------------------
 
-    @ALIVE.on(Event.ERROR, to=(CLOSED,))
-    def broke(self, vio: VIO) -> State | None:
-        """The client has gone; what a server does is told by its tunnel."""
-        return self._gone(vio) if vio.vc is self.client else None
+    @ALIVE.on(Event.EOS, Event.ERROR, to=(CLOSED,))
+    def left(self, vio: VIO) -> State | None:
+        """The client has gone; what a server does its tunnel reports."""
+        return self._left() if vio.vc is self.client else None
 
     @ANSWERING.on(DUE, to=(CLOSED,))
     def outlived(self, _: object) -> State | None:
@@ -730,8 +737,8 @@ class HttpProxy(Exchange):
         return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")
 
     @ALIVE.on(
-        Event.READ_READY, Event.WRITE_READY, Event.EOS, Event.INACTIVITY_TIMEOUT,
-        Event.ACTIVE_TIMEOUT, NEXT, TunnelDone,
+        Event.READ_READY, Event.WRITE_READY, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT,
+        NEXT, TunnelDone,
     )  # fmt: skip
     def later(self, _: object) -> None:
         """What comes keeps until it is asked for; a tunnel that was stopped has nothing to say."""
