@@ -97,13 +97,20 @@ CASES = {
 }
 
 
-def ends(client: socket.socket, way: str) -> None:
+def taken(running: Running) -> None:
+    """Wait until the proxy has seen all that was sent to it so far: it looks at that first."""
+    with running.connect("in") as other:
+        other.sendall(b"no request\r\n\r\n")
+        assert all_of(other).startswith(b"HTTP/1.1 400 ")
+
+
+def ends(running: Running, client: socket.socket, way: str) -> None:
     """Leave in this way."""
     if way == "reset":
         reset(client)
     elif way == "reset behind its end":
         client.shutdown(socket.SHUT_WR)
-        time.sleep(0.05)
+        taken(running)
         reset(client)
     else:
         client.shutdown(socket.SHUT_WR)
@@ -157,9 +164,9 @@ def test_a_client_that_waits(proxy: Starter, waits_for: str, way: str) -> None:
             while case.heard not in got:
                 got += accepted.recv(1 << 16)
             accepted.sendall(case.replies)
-        time.sleep(0.1)
+        taken(running)
         began = time.monotonic()
-        ends(client, way)
+        ends(running, client, way)
         try:
             given_up(running, began)
         finally:
@@ -177,9 +184,9 @@ def test_the_room_at_the_server_is_free_for_the_next(proxy: Starter, way: str) -
             first.sendall(GET)
             with server.next() as accepted:
                 second.sendall(GET)
-                time.sleep(0.1)
+                taken(running)
                 began = time.monotonic()
-                ends(first, way)
+                ends(running, first, way)
                 with server.next() as again:
                     assert time.monotonic() - began < AT_ONCE_S
                     again.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -206,13 +213,13 @@ def test_so_is_its_place_in_the_queue(proxy: Starter, said: bytes, way: str) -> 
             second.sendall(said)
         except TimeoutError:
             assert said is LARGE
-        time.sleep(0.1)
+        taken(running)
         third.sendall(GET)
         assert third.recv(1 << 16).startswith(b"HTTP/1.1 503 ")  # the queue is full
-        ends(second, way)
+        ends(running, second, way)
         running.wait_for("cut <[A-Z]+ [^>]*>.*: client: ")
         fourth.sendall(GET)
-        time.sleep(0.1)
+        taken(running)
         accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         with server.next() as again:
             again.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -243,7 +250,7 @@ def test_a_server_that_does_not_take_the_connection(
             client.sendall(said)
             eventually(lambda: running.descriptors() == running.at_rest + 2, "it connects")
             began = time.monotonic()
-            ends(client, way)
+            ends(running, client, way)
             given_up(running, began)
 
 
@@ -289,11 +296,10 @@ def test_a_client_with_tls(
                     with pytest.raises(ssl.SSLError):
                         tls.unwrap()
                     plain.sendall(outgoing.read())
-                ends(plain, "reset" if way == "reset" else "end")
+                ends(running, plain, "reset" if way == "reset" else "end")
                 if way == "reset" or abort:
                     given_up(running, began)
                     return
-                time.sleep(0.1)
                 accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
                 incoming.write(all_of(plain))
                 assert tls.read(1 << 16).endswith(b"yes")
