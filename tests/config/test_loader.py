@@ -142,7 +142,7 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
         "max_connections": 0,
         "queue": {"size": 1024, "timeout": "5s"},
         "retries": 3,
-        "pool": {"idle": 64, "idle_time": "30s", "age": "1h"},
+        "pool": {"idle": 64, "idle_time": "4s", "age": "1h"},
         "eject": {"failures": 5, "time": "10s"},
         "slow_start": "0s",
         "resolve": "0s",

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Starter
 from tests.e2e.running import PATIENCE_S, all_of, eventually
-from tests.e2e.web import GET, Echo, Heard, origin, web
+from tests.e2e.web import GET, Echo, Heard, origin, way_out, web
 
 COUNT = 100
 
@@ -66,3 +66,24 @@ def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> No
         began = time.monotonic()
         assert running.wait() == 0
         assert time.monotonic() - began < 3
+
+
+def test_connections_to_servers_that_clients_have_named_are_not_waited_for(proxy: Starter) -> None:
+    class Patient(Echo):
+        """Keeps connections for long, and says so."""
+
+        def end_headers(self) -> None:
+            self.send_header("Keep-Alive", "timeout=60")
+            super().end_headers()
+
+    with origin(Patient) as server:
+        running = proxy(way_out())
+        with running.connect("in") as client:
+            place = server.uri[6:].encode()
+            client.sendall(b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n" % (place, place))
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+        eventually(lambda: running.descriptors() == running.at_rest + 1, "the client has gone")
+        began = time.monotonic()
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        assert time.monotonic() - began < 5

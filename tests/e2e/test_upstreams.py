@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.e2e.conftest import Starter
 from tests.e2e.running import Server, all_of, exactly, forward
+from tests.e2e.web import GET, origin, web
 
 
 class Health(BaseHTTPRequestHandler):
@@ -78,3 +80,17 @@ def test_who_may_not_wait_is_closed(proxy: Starter) -> None:
             running.wait_for("server out failed: no server has room, and 0 wait already")
             first.sendall(b"undisturbed")
             assert exactly(accepted, 11) == b"undisturbed"
+
+
+def test_a_full_server_keeps_the_connections_that_it_has(proxy: Starter) -> None:
+    """Each goes from one who is answered to one who waits: none is closed and made anew."""
+    with origin() as server, ExitStack() as stack:
+        running = proxy(web(server.uri, upstream="max_connections = 2"))
+        clients = [stack.enter_context(running.connect("in")) for _ in range(30)]
+        for _ in range(10):
+            for client in clients:
+                client.sendall(GET)
+            for client in clients:
+                assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+        assert len(server.heard) == 300
+        assert len(server.connections) <= 2

@@ -39,7 +39,14 @@ class Asker(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         assert isinstance(key, Event)
         assert data is self.vc
+        assert self.vc is not None
         self.heard.append(key)
+        if key is Event.CONNECTED and not self.vc.open and not self.vc.closed:
+            asked, self.vc = self.vc, self.world.upstream.claim(self, self.vc)
+            asked.do_io_close()
+            if self.vc is None:
+                self.heard.clear()
+                self.vc = self.world.upstream.connect(self, kept=True)
 
     @contextmanager
     def acting(self) -> Iterator[None]:
@@ -260,7 +267,7 @@ def test_room_comes_back_when_a_conversation_crashes(sim: Simulation) -> None:
     most=st.integers(0, 2),
     size=st.integers(0, 4),
     steps=st.lists(st.tuples(st.sampled_from(
-        ["ask", "ask", "close", "give", "take", "crash", "wait"]
+        ["ask", "ask", "wish", "wish", "close", "give", "give", "take", "crash", "wait", "end"]
     ), st.integers(0, 9)), max_size=40),
 )  # fmt: skip
 def test_nobody_is_lost_and_no_server_has_too_many(
@@ -278,6 +285,12 @@ def test_nobody_is_lost_and_no_server_has_too_many(
             asker = askers[number % len(askers)] if askers else None
             if step == "ask":
                 askers.append(world.ask())
+            elif step == "wish":
+                askers.append(world.ask(kept=True))
+            elif step == "end":
+                for server in world.servers.values():
+                    for peer in server.peers[number:]:
+                        peer.reset()
             elif step == "take":
                 taker = Asker(world)
                 if taker.take() is not None:
@@ -309,6 +322,7 @@ def test_nobody_is_lost_and_no_server_has_too_many(
         assert not world.engine.vcs
         assert not world.upstream.pool.servers
         assert not world.upstream.queue.waiting
+        assert not world.upstream._promised
         assert world.engine.memory.used == 0
 
 
@@ -421,6 +435,97 @@ def test_one_that_is_given_back_makes_room_for_who_waits(sim: Simulation) -> Non
     asker.give()
     world.settle()
     assert waiter.heard == [Event.CONNECTED]
+
+
+def test_or_is_given_to_who_waits_where_one_that_has_served_will_do(sim: Simulation) -> None:
+    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    asker, waiter = world.connected(), world.ask(kept=True)
+    vc = asker.vc
+    asker.give()
+    assert Asker(world).take() is None, "it is not for who comes later"
+    world.settle()
+    assert waiter.heard == [Event.CONNECTED]
+    assert waiter.vc is vc
+    assert len(world.servers["a"].peers) == 1
+
+
+def test_the_queue_keeps_its_order_whatever_each_wants(sim: Simulation) -> None:
+    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    asker, first, second = world.connected(), world.ask(), world.ask(kept=True)
+    asker.give()
+    world.settle()
+    assert (first.heard, second.heard) == ([Event.CONNECTED], [])
+    assert len(world.servers["a"].peers) == 2
+    first.give()
+    world.settle()
+    assert second.vc is first.vc
+
+
+@pytest.mark.parametrize("then", ["the next", "one who wants another", "nobody"])
+def test_what_was_promised_to_one_who_leaves_is_not_lost(sim: Simulation, then: str) -> None:
+    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    asker, leaver = world.connected(), world.ask(kept=True)
+    vc = asker.vc
+    waiter = None if then == "nobody" else world.ask(kept=then == "the next")
+    with leaver.acting(), asker.acting():  # in one turn: nobody has heard of anything yet
+        world.upstream.give(vc)  # type: ignore[arg-type]
+        leaver.vc.do_io_close()  # type: ignore[union-attr]
+    world.settle()
+    if waiter is None:
+        assert Asker(world).take() is vc
+    else:
+        assert waiter.heard == [Event.CONNECTED]
+        assert (waiter.vc is vc) is (then == "the next")
+
+
+def test_a_server_that_ends_what_was_promised_is_connected_to_anew(sim: Simulation) -> None:
+    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    asker, waiter = world.connected(), world.ask(kept=True)
+    with waiter.mutex.hold(world.engine), asker.acting():
+        assert asker.vc is not None
+        world.upstream.give(asker.vc)
+        with world.upstream.pool.mutex.hold(world.engine):
+            asker.vc.fail(ConnectionResetError("reset"))
+    world.settle()
+    assert waiter.heard == [Event.CONNECTED]
+    assert waiter.vc is not asker.vc
+    assert world.counts() == [1]
+
+
+def test_a_server_that_went_down_meanwhile_is_not_given(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=Terms(max_connections=1, pool=KEPT.pool))
+    a, _ = world.upstream.servers
+    at_a, _at_b = world.connected(), world.connected()
+    waiter = world.ask(kept=True)
+    a.healthy = False
+    world.upstream._roster._refresh()
+    at_a.give()
+    world.settle()
+    assert waiter.heard == []
+
+
+def test_all_or_the_longest_idle_are_dropped(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=9)))
+    vcs = []
+    for asker in [world.connected() for _ in range(6)]:
+        vcs.append(asker.vc)
+        asker.give()
+    world.settle()
+    pool, (a, b) = world.upstream.pool, world.upstream.servers
+    post = world.engine.inbox.post
+    post(lambda: pool.drop(a, 1))
+    world.settle()
+    assert list(a.idle) == [vcs[2], vcs[4]]
+    assert len(b.idle) == 3
+    with pool.mutex.hold(sim.driver("another").engine):
+        post(lambda: pool.drop(a))
+        world.settle()
+        assert len(a.idle) == 2
+    world.settle()
+    assert (len(a.idle), len(b.idle)) == (0, 3)
+    post(pool.drain)
+    world.settle()
+    assert world.counts() == [0, 0]
 
 
 def test_an_idle_one_makes_room_for_who_asks(sim: Simulation) -> None:

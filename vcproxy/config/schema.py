@@ -379,9 +379,11 @@ class UpstreamPool(Table):
     idle: Annotated[int, Field(ge=0)] = 64
     """How many, for each server and net thread; 0: none. Each costs the server a descriptor."""
 
-    idle_time: Annotated[Duration, AfterValidator(_positive)] = 30.0
-    """How long one is kept: less than the 60 and more seconds after which most servers close it
-    themselves. Those of Node.js do after 5: give such a server less."""
+    idle_time: Annotated[Duration, AfterValidator(_positive)] = 4.0
+    """How long one is kept, while nothing is known of its server: less than the 5 seconds after
+    which uvicorn, Apache httpd and Node.js close it, as a request must not meet a connection that
+    is being closed. A server that says `Keep-Alive: timeout=60` has it kept for a second less than
+    that, 10 minutes at most; one that has closed an idle connection earlier, for less than that."""
 
     age: Duration = 3600.0
     """How old one gets: then another is made, and may go to a server that has come meanwhile.

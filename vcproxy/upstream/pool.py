@@ -2,7 +2,8 @@
 
 They are in a conversation of their own, where a server that says or ends something meanwhile is
 heard: such a connection is of no use, and closed. The one that was used last is used next, so that
-those that a quiet time does not need grow old.
+those that a quiet time does not need grow old. None is kept until its server would close it: see
+Keeping.
 """
 
 from __future__ import annotations
@@ -18,24 +19,28 @@ from vcproxy.engine.vio import VIO
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.scheduler import Action
     from vcproxy.upstream.server import Server
     from vcproxy.upstream.terms import Pooling
 
 SWEEP = "SWEEP"
 """Tag: some may have been idle for too long."""
 
+NEVER = float("inf")
+
 
 class Pool(Continuation):
     """The idle connections of one upstream: each is in the `idle` of its server, too."""
 
-    __slots__ = ("_sweeping", "_terms", "servers")
+    __slots__ = ("_sweeps", "_sweeps_at", "_terms", "servers")
 
     def __init__(self, engine: Engine, terms: Pooling) -> None:
         super().__init__(engine, Mutex())
         self._terms = terms
-        self._sweeping = False
+        self._sweeps: Action | None = None
+        self._sweeps_at = NEVER
         self.servers: dict[NetVConnection, Server] = {}
-        """Who each belongs to, the longest idle first."""
+        """Who each belongs to, the longest idle first; also of those that are reserved."""
 
     def give(self, server: Server, vc: NetVConnection) -> None:
         """Keep a connection, or close it: an old one, or where there are enough.
@@ -52,10 +57,7 @@ class Pool(Continuation):
             vc.hand_over(self)
         else:
             vc.do_io_read(self, None, self.engine.buffer().reader().buffer)
-        server.idle[vc] = now
-        self.servers[vc] = server
-        if not self._sweeping:
-            self._sweep_at(now + terms.idle_time)
+        self._add(server, vc)
 
     def take(self, server: Server, cont: Continuation) -> NetVConnection | None:
         """Give out the connection to a server that was used last, if there is one that is sound.
@@ -66,19 +68,45 @@ class Pool(Continuation):
         if not mutex.try_acquire(engine):
             return None  # a new connection is no worse than waiting for it
         found = None
+        oldest = engine.now - server.keeping.limit(self._terms.idle_time, engine.now)
         while found is None:
             # What was listed in this turn nobody has looked at: its server may have said too much.
             vc = next((vc for vc in reversed(idle) if vc.listed_in < engine.turns), None)
             if vc is None:
                 break
+            sound = idle[vc] > oldest and _quiet(vc)  # a timer may be late
             del self.servers[vc], idle[vc]
-            if _quiet(vc):
+            if sound:
                 vc.hand_over(cont)
                 found = vc
-            else:  # the server has spoken or ended: that is on its way to us
+            else:  # the server has spoken or ended, or may at any moment
                 _close(vc)
         mutex.release(engine)
         return found
+
+    def reserve(self, vc: NetVConnection) -> None:
+        """Keep an idle connection for somebody: only `claim` gives it out."""
+        del self.servers[vc].idle[vc]
+
+    def claim(self, vc: NetVConnection, cont: Continuation) -> NetVConnection | None:
+        """Give out one that is reserved, as `take` does; None: it is of no use any more."""
+        mutex, engine = self.mutex, self.engine
+        if vc not in self.servers or not mutex.try_acquire(engine):
+            return None
+        del self.servers[vc]
+        quiet = _quiet(vc)
+        if quiet:
+            vc.hand_over(cont)
+        else:
+            _close(vc)
+        mutex.release(engine)
+        return vc if quiet else None
+
+    def unreserve(self, vc: NetVConnection) -> None:
+        """It is for whoever comes, if it is still of use."""
+        server = self.servers.pop(vc, None)
+        if server is not None:
+            self._add(server, vc)
 
     def drop(self, server: Server, most: int | None = None) -> None:
         """Close a server's idle connections, the longest idle first: all, or so many."""
@@ -87,6 +115,7 @@ class Pool(Continuation):
             return
         for vc in list(server.idle)[:most]:
             self._close(vc)
+        self._sweep()
         self.mutex.release(self.engine)
 
     def drain(self) -> None:
@@ -100,28 +129,47 @@ class Pool(Continuation):
             assert isinstance(data.vc, NetVConnection)
             left_over = key in (Event.READ_READY, Event.WRITE_READY) and _quiet(data.vc)
             if not left_over:  # by its last user, who was told of it in another way
+                server = self.servers.get(data.vc)
+                if server is not None and key in (Event.EOS, Event.ERROR):
+                    now = self.engine.now
+                    server.keeping.ended(now - server.idle.get(data.vc, now), now)
                 self._close(data.vc)
-        else:
-            self._sweep()
+        self._sweep()
+
+    def _add(self, server: Server, vc: NetVConnection) -> None:
+        now = self.engine.now
+        server.idle[vc] = now
+        self.servers[vc] = server
+        until = now + server.keeping.limit(self._terms.idle_time, now)
+        if until < self._sweeps_at:
+            self._sweep_at(until)
 
     def _sweep(self) -> None:
-        self._sweeping = False
-        while self.servers:
-            vc, server = next(iter(self.servers.items()))
-            until = server.idle[vc] + self._terms.idle_time
-            if until > self.engine.now:
-                self._sweep_at(until)
-                return
-            self._close(vc)
+        """Close those that have been idle for too long; look again when the next one will be."""
+        now, soonest = self.engine.now, NEVER
+        if self._sweeps is not None:
+            self._sweeps.cancel()
+            self._sweeps, self._sweeps_at = None, NEVER
+        for server in dict.fromkeys(self.servers.values()):
+            limit = server.keeping.limit(self._terms.idle_time, now)
+            for vc, since in list(server.idle.items()):
+                if since + limit > now:
+                    soonest = min(soonest, since + limit)
+                    break
+                self._close(vc)
+        if soonest < NEVER:
+            self._sweep_at(soonest)
 
     def _sweep_at(self, when: float) -> None:
-        self._sweeping = True
-        self.engine.schedule_at(when, self, SWEEP, None)
+        if self._sweeps is not None:
+            self._sweeps.cancel()
+        self._sweeps_at = when
+        self._sweeps = self.engine.schedule_at(when, self, SWEEP, None)
 
     def _close(self, vc: NetVConnection) -> None:
         server = self.servers.pop(vc, None)
         if server is not None:
-            del server.idle[vc]
+            server.idle.pop(vc, None)  # it may be reserved
             _close(vc)
 
 

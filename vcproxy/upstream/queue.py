@@ -38,6 +38,8 @@ class Wanted:
     tried: Collection[Server]
     timeout: float
     """Seconds for connecting, once that begins."""
+    kept: bool = False
+    """Whether a connection that has served before will do."""
 
 
 class Queue(Continuation):
@@ -65,6 +67,14 @@ class Queue(Continuation):
     def leave(self, vc: NetVConnection) -> None:
         """Wait no more, if it did."""
         self.waiting.pop(vc, None)
+
+    @property
+    def first(self) -> Wanted | None:
+        """Whose turn it is."""
+        for vc, wanted in self.waiting.items():
+            if not vc.closed:  # else it has left, and that is not known here yet
+                return wanted
+        return None
 
     def serve(self, room: Callable[[], bool], admit: Callable[[Wanted], bool]) -> None:
         """As long as there is room, offer it to one after the other: who is admitted leaves."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from vcproxy.upstream.keeping import Keeping
+
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
@@ -25,7 +27,7 @@ class Server:
 
     __slots__ = (
         "address", "connections", "credit", "ejected", "failures", "healthy", "host", "idle",
-        "name", "position", "refusals", "tls", "up_since", "weight",
+        "keeping", "name", "position", "refusals", "tls", "up_since", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +45,8 @@ class Server:
         """Those that are not gone: wanted, made or idle."""
         self.idle: dict[NetVConnection, float] = {}
         """Those in the pool, the longest idle first, and since when."""
+        self.keeping = Keeping()
+        """How long it keeps idle connections open itself."""
         self.credit = 0
         """What its weight has earned and its turns have not yet cost."""
         self.healthy = True

@@ -23,7 +23,7 @@ class Pooling:
     """Which connections are kept for the next request."""
 
     idle: int = 0
-    idle_time: float = 30.0
+    idle_time: float = 4.0
     age: float = 0.0
 
 

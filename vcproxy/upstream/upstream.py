@@ -37,7 +37,9 @@ class Upstream:
         terms: how they are balanced, limited, checked and kept busy.
     """
 
-    __slots__ = ("_at", "_open", "_roster", "engine", "name", "pool", "queue", "terms")
+    __slots__ = (
+        "_at", "_open", "_promised", "_roster", "engine", "name", "pool", "queue", "terms",
+    )  # fmt: skip
 
     def __init__(
         self, engine: Engine, name: str, servers: Iterable[Server], terms: Terms | None = None
@@ -51,6 +53,7 @@ class Upstream:
             engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
         )
         self._at: dict[NetVConnection, Server] = {}
+        self._promised: dict[NetVConnection, NetVConnection] = {}  # by what was asked for
         self._open = True
 
     def __repr__(self) -> str:
@@ -71,6 +74,7 @@ class Upstream:
         client: str = "",
         tried: Collection[Server] = (),
         timeout: float = 0.0,
+        kept: bool = False,
     ) -> NetVConnection:
         """Connect to the server whose turn it is, when one has room: see Engine.connect.
 
@@ -79,10 +83,13 @@ class Upstream:
 
         `key` says what belongs to one server, where that matters; the `client`'s address, if left
         out. Servers that were `tried` are passed over.
+
+        `kept`: while it waits in the queue, a connection that has served before will do as well.
+        Then CONNECTED comes with a VC that is not `open`, for which `claim` gives that connection.
         """
         outgoing = self.engine.ask(cont, self.name)
         outgoing.keeper = self
-        wanted = Wanted(outgoing, key or client, tried, timeout)
+        wanted = Wanted(outgoing, key or client, tried, timeout, kept)
         if not self._admit(wanted):
             servers = self._eligible(tried)
             if servers:
@@ -119,17 +126,42 @@ class Upstream:
             self._roster.picked(server, servers)
         return vc
 
+    def claim(self, cont: Continuation, asked: NetVConnection) -> NetVConnection | None:
+        """Take the connection that has become free for one that waited: see `connect`.
+
+        It is handed over to `cont` as it was given back. None: its server has ended it meanwhile.
+        """
+        kept = self._promised.pop(asked)
+        vc = self.pool.claim(kept, cont)
+        if vc is None:
+            self._release(kept)
+        return vc
+
     def give(self, vc: NetVConnection) -> None:
         """Give back a connection that is as good as new: it is kept for the next, or closed.
 
-        Its mutex is held. Whoever waits in the queue gets the room of it.
+        Its mutex is held. Whoever comes first in the queue gets it, or else the room of it.
         """
         server = self._at.get(vc)
-        keep = self._open and not self.queue.waiting and not vc.closed
-        if keep and server is not None and server.position >= 0:
-            self.pool.give(server, vc)
-        else:
-            vc.do_io_close()
+        if self._open and not vc.closed and server is not None and server.position >= 0:
+            waits = self.queue.first
+            if waits is None or self._suits(server, waits):
+                self.pool.give(server, vc)
+                self._offer(server, vc)
+                return
+        vc.do_io_close()
+
+    def keeps(self, vc: NetVConnection, timeout_s: float) -> None:
+        """A server has said how long it keeps its connections open (`Keep-Alive: timeout=5`)."""
+        server = self._at.get(vc)
+        if server is not None:
+            server.keeping.says(timeout_s)
+
+    def ended_early(self, vc: NetVConnection, idle_s: float) -> None:
+        """A server ended a kept connection as it was used again, after it was idle for so long."""
+        server = self._at.get(vc)
+        if server is not None:
+            server.keeping.ended(idle_s, self.engine.now)
 
     def server_of(self, vc: NetVConnection) -> Server | None:
         """Whose connection that is; None: it waits for one, or is gone."""
@@ -185,6 +217,9 @@ class Upstream:
         server = self._at.pop(vc, None)
         if server is None:
             self.queue.leave(vc)
+            kept = self._promised.pop(vc, None)
+            if kept is not None:  # and who waited for it has gone
+                self._release(kept)
             return
         server.connections -= 1
         server.idle.pop(vc, None)
@@ -194,6 +229,31 @@ class Upstream:
 
     def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
         return [each for each in self._roster.up if each not in tried] if tried else self._roster.up
+
+    def _suits(self, server: Server, wanted: Wanted) -> bool:
+        return wanted.kept and server in self._roster.up and server not in wanted.tried
+
+    def _offer(self, server: Server, vc: NetVConnection) -> None:
+        """A connection is in the pool: whoever waits for one is to claim it."""
+        waits = self.queue.first
+        if waits is not None and vc in server.idle and self._suits(server, waits):
+            self.pool.reserve(vc)
+            self._promised[waits.outgoing.vc] = vc
+            self._roster.picked(server, self._roster.up)
+            self.queue.leave(waits.outgoing.vc)
+            waits.outgoing.tell(Event.CONNECTED)
+
+    def _release(self, vc: NetVConnection) -> None:
+        """One that was promised is for whoever comes next."""
+        server = self._at.get(vc)
+        if server is None:
+            return
+        self.pool.unreserve(vc)
+        self._offer(server, vc)
+        if not self._open or server.position < 0:
+            self.pool.drop(server)
+        elif vc in server.idle and self.queue.first is not None:  # who can only use its room
+            self.pool.drop(server, 1)
 
     def _serve_queue(self) -> None:
         if self.queue.waiting:

@@ -113,11 +113,12 @@ class Http(SimulatedProxy):
         common = self.service.shared.get(Common)
         named = isinstance(common, Common) and len(common.origins) > 0
         self.elapse(TERMS.pool.idle_time if named else IDLE_S)
-        for upstream in (self.service.upstream, *self.service.upstreams.values()):
-            if upstream is not None:
-                upstream.close()
-                assert all(server.connections == 0 for server in upstream.servers)
+        upstreams = (self.service.upstream, *self.service.upstreams.values())
+        for upstream in filter(None, upstreams):
+            self.engine.inbox.post(upstream.close)
         self.go()
+        for upstream in filter(None, upstreams):
+            assert all(server.connections == 0 for server in upstream.servers)
         assert not self.engine.vcs, "a connection stays open"
         assert self.engine.memory.used == 0, "a buffer holds something"
         assert self.engine.next_deadline() is None, "a timer still runs"

@@ -12,8 +12,9 @@ from vcproxy.business.http.phases import Filter, Verdict, Wait
 from vcproxy.business.http.proxy import HttpProxy
 from vcproxy.business.http.transaction import Transaction
 from vcproxy.drivers.sim import Faults
+from vcproxy.upstream.terms import Queueing
 
-from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .stage import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -38,7 +39,7 @@ class Pausing(Filter):
 @pytest.mark.parametrize("way", ["reset", "close", "end"])
 def test_a_client_that_leaves_at_any_time(way: str) -> None:
     """However far its request has got, nothing of it stays behind: see stage.py."""
-    options = replace(PLAIN, timeouts=Timeouts(body=2.0, first_byte=2.0))
+    options = replace(PLAIN, timeouts=Timeouts(body=2.0, stalled=2.0, first_byte=2.0))
     slow = Faults(latency=(0.1, 0.1))
     met: set[str] = set()
     for tenths in range(60):
@@ -55,6 +56,90 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
             proxy.elapse(8.0 if way == "close" else 0.2)  # a half-closed one is answered
     asked = {"THINKING", "COLLECTING", "SEEKING", "ASKING", "REVIEWING", "GATHERING"}
     assert met == {"WAITING", *asked}
+
+
+GONE = replace(PLAIN, abort_on_close=True)
+
+
+def test_a_client_that_ends_is_gone_where_the_options_say_so() -> None:
+    """Whatever its request waits for, all of it is given up at once, and the server is not blamed:
+    it is the client that is logged."""
+    met: set[str] = set()
+    for tenths in range(3, 55):
+        with Http(options=GONE, filters=[Pausing], faults=Faults(latency=(0.1, 0.1))) as proxy:
+            client = proxy.ask(request("PUT", "/", body=bytes(1000)))
+            for _ in range(tenths):
+                proxy.elapse(0.1)
+                for server in proxy.peers():
+                    if server.received and not server.sent:
+                        server.send(answer(bytes(100_000))[:50_000])
+            [session] = proxy.sessions
+            met.add(session.state.name)
+            client.end()
+            proxy.elapse(0.5)  # there, and to the server; its connection may just be on its way
+            assert all(server.ended or server.reset_seen for server in proxy.peers())
+            assert client.reset_seen
+            assert proxy.service.upstream is not None
+            assert [each.failures for each in proxy.service.upstream.servers] == [0]
+            assert proxy.log[-1].endswith("client: it closed its connection")
+    assert {"THINKING", "SEEKING", "ASKING", "REVIEWING", "GATHERING"} <= met
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_so_is_one_that_ends_during_its_answer(framing: str) -> None:
+    for size in (10, 900_000):
+        with Http(options=GONE) as proxy:
+            client = proxy.ask(GET)
+            server = proxy.server()
+            if framing == "length":
+                server.send(answer(bytes(size + 1))[:-1])
+            else:
+                server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                server.send(chunks(bytes(size))[:-5])
+            proxy.go()
+            client.end()
+            proxy.go()
+            assert server.reset_seen
+            assert proxy.log[-1].endswith("client: it closed its connection")
+
+
+def test_who_asks_and_ends_in_one_breath_is_gone_before_a_server_is_asked() -> None:
+    with Http(options=GONE) as proxy:
+        client = proxy.ask(GET)
+        client.end()
+        proxy.go()
+        assert client.reset_seen
+        assert not any(b"GET" in server.received for server in proxy.peers())
+    with Http(options=GONE) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(OK)
+        proxy.go()
+        client.end()
+        proxy.go()
+        assert heard(client).endswith("yes")
+        assert client.ended
+        assert not proxy.log
+
+
+def test_its_place_in_the_queue_is_free() -> None:
+    terms = replace(POOLED, max_connections=1, queue=Queueing(size=1, timeout=2.0))
+    for way in ("end", "reset"):
+        with Http(options=GONE, terms=terms) as proxy:
+            proxy.ask(GET)
+            server = proxy.server()
+            waiter = proxy.ask(GET)
+            proxy.go()
+            getattr(waiter, way)()
+            proxy.go()
+            last = proxy.ask(GET)
+            proxy.go()
+            assert not last.received
+            server.send(OK)
+            proxy.go()
+            server.send(OK)
+            proxy.go()
+            assert heard(last).endswith("yes")
 
 
 @pytest.mark.parametrize("body", [b"", b"some"])

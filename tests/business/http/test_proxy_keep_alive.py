@@ -199,6 +199,25 @@ def test_an_idle_client_is_left_after_a_time() -> None:
         assert not quiet.received
 
 
+def test_a_proxy_in_front_that_keeps_connections_for_a_minute_ends_them_itself() -> None:
+    """If this side did so at the same time, a request would meet a connection that ends."""
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        for _ in range(3):
+            server.send(OK)
+            proxy.go()
+            assert heard(client).endswith("yes")
+            proxy.elapse(60)
+            client.send(GET)
+            server = proxy.server()
+        server.send(OK)
+        proxy.elapse(74.9)
+        assert not client.ended
+        proxy.elapse(0.2)
+        assert client.ended
+
+
 def test_an_old_client() -> None:
     with Http() as proxy:
         client = proxy.ask(b"GET / HTTP/1.0\r\n\r\n")

@@ -14,7 +14,7 @@ from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
 
 TIMES = replace(
     PLAIN,
-    timeouts=Timeouts(head=3.0, body=4.0, first_byte=5.0, idle=6.0, active=100.0),
+    timeouts=Timeouts(head=3.0, body=4.0, stalled=4.0, first_byte=5.0, idle=6.0, active=100.0),
 )
 
 POST = request("POST", "/", "Content-Length: 100000")
@@ -231,7 +231,7 @@ def test_all_of_it_has_a_limit(stage: str) -> None:
 
 
 def test_zero_waits_for_ever() -> None:
-    for_ever = Timeouts(head=0.0, body=0.0, first_byte=0.0, idle=0.0, active=0.0)
+    for_ever = Timeouts(head=0.0, body=0.0, stalled=0.0, first_byte=0.0, idle=0.0, active=0.0)
     with Http(options=replace(PLAIN, timeouts=for_ever, body_rate=0)) as proxy:
         client = proxy.client()
         server = None
@@ -343,3 +343,85 @@ def test_once_it_is_asked_for_the_body_is_the_clients_to_send() -> None:
         assert status(client) == "HTTP/1.1 100 Continue"
         proxy.elapse(1.1)
         assert status(client) == "HTTP/1.1 408 Request Timeout"
+
+
+# -- what has stopped moving, and what has not -----------------------------------------------------
+
+STALLED = replace(PLAIN, timeouts=Timeouts(body=3.0, stalled=8.0))
+
+
+def test_the_defaults_end_what_has_stopped_and_nothing_else() -> None:
+    """An hour of radio in each framing, and one of an event stream that is nearly silent."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
+    radio = {chunked: chunks(b"a" * 1000)[:-5], long: bytes(1000), b"HTTP/1.1 200 OK\r\n\r\n": b"a"}
+    for head, piece in radio.items():
+        for seconds in (10, 290):
+            with Http() as proxy:
+                client = proxy.ask(GET)
+                server = proxy.server()
+                server.send(head)
+                for _ in range(3600 // seconds):
+                    server.send(piece)
+                    proxy.elapse(seconds)
+                    assert piece in client.received
+                    client.received.clear()
+                assert not client.reset_seen
+                proxy.elapse(301 - seconds)
+                assert client.reset_seen
+                assert server.reset_seen
+
+
+@pytest.mark.parametrize("head", [POST, CHUNKED])
+def test_a_server_that_takes_nothing_of_a_body(head: bytes) -> None:
+    """It is not the client who is slow: the server has all of `stalled`, and is to blame."""
+    with Http(options=STALLED) as proxy:
+        client = proxy.ask(head.replace(b"100000", b"9000000"))
+        server = proxy.server()
+        server.stall()
+        client.send(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
+        proxy.elapse(7.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+        assert blamed(proxy) == 1
+
+
+@pytest.mark.parametrize("head", [POST, CHUNKED])
+def test_a_client_has_its_time_from_when_the_server_took_the_last_of_it(head: bytes) -> None:
+    with Http(options=STALLED) as proxy:
+        client = proxy.ask(head.replace(b"100000", b"9000000"))
+        server = proxy.server()
+        server.stall()
+        client.send(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
+        proxy.elapse(6)
+        server.resume()
+        proxy.elapse(2.8)
+        assert not client.received
+        proxy.elapse(10)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert blamed(proxy) == 0
+
+
+def test_a_short_time_for_what_is_stalled_is_the_clients_too() -> None:
+    for filters in ([], [Whole]):
+        options = replace(PLAIN, timeouts=Timeouts(body=30.0, stalled=2.0))
+        with Http(options=options, filters=filters) as proxy:
+            client = proxy.ask(POST)
+            proxy.elapse(2.1)
+            assert status(client) == "HTTP/1.1 408 Request Timeout"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_the_total_ends_the_wait_for_an_answer_too(held: bool) -> None:
+    """Whatever may be left of `first_byte`; the server is not blamed for the client's time."""
+    options = replace(PLAIN, timeouts=Timeouts(first_byte=60.0, active=5.0))
+    with Http(options=options, filters=[Whole] if held else []) as proxy:
+        client = proxy.ask(request("POST", "/", "Content-Length: 4"), b"so")
+        proxy.elapse(3)
+        client.send(b"me")
+        proxy.elapse(1.9)
+        assert not client.received
+        proxy.elapse(0.2)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+        assert blamed(proxy) == 0

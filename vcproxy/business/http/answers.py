@@ -97,7 +97,8 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
         return Failure(504, stalls, why, error)
     if done.reason is Reason.ERROR:
         broke = sender if source is not None and done.who == source.name else taker
-        return Failure(502, broke, str(done.error), "connection_terminated")
+        status = 400 if broke == "client" else 502
+        return Failure(status, broke, str(done.error), "connection_terminated")
     if done.reason is Reason.ACTIVE:  # the listener's
         return Failure(504, "proxy", "the connection lasted too long", "http_response_timeout")
     error = "http_request_error" if sender == "client" else "http_response_incomplete"

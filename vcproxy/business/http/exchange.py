@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from vcproxy.config.place import KeyPath
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
-    from vcproxy.engine.vio import VIO
     from vcproxy.upstream.server import Server
     from vcproxy.upstream.upstream import Upstream
 
@@ -325,9 +324,25 @@ class Exchange(Phases, Session):
         asked = tx.server or (f"upstream {tx.upstream.name}" if tx.upstream is not None else "")
         self.log(f"{what} {tx!r}{asked and f' at {asked}'}: {failure}")
 
-    def _gone(self, vio: VIO) -> State:
-        """The client is there no more: what it asked for is asked no longer."""
-        return self._abort(Failure(0, "client", str(vio.error), "connection_terminated"))
+    @property
+    def _abandoned(self) -> Failure | None:
+        """Why the client is no longer served; None: it is.
+
+        One that has only ended its direction may wait for its answer (RFC 9112, 9.6), unless
+        `abort_on_close` says that no client of this listener does.
+        """
+        if self.client.error is not None:
+            why = str(self.client.error)
+        elif self.options.abort_on_close and self._client.over:
+            why = "it closed its connection"
+        else:
+            return None
+        return Failure(0, "client", why, "connection_terminated")
+
+    def _left(self) -> State | None:
+        """The client's connection has broken, or it sends no more."""
+        abandoned = self._abandoned
+        return None if abandoned is None else self._abort(abandoned)
 
     def mirror(self, upstream: Upstream, body: bytes) -> None:
         """See Transaction.mirror."""

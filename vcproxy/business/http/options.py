@@ -109,18 +109,24 @@ class Timeouts:
     at once, even over a bad mobile link."""
 
     body: Duration = 30.0
-    """For the next byte of a body: longer than a bad link stalls."""
+    """For a client to send the next byte of a request's body: longer than a bad link stalls."""
+
+    stalled: Duration = 300.0
+    """For the next byte of any body to move, in either direction: the server sends nothing, or one
+    side takes nothing. Event streams send something more often, if only a comment; Envoy's stream
+    idle timeout is as long."""
 
     first_byte: Duration = 60.0
     """For a server to begin its answer once it has the request: slow reports take that long."""
 
-    idle: Duration = 60.0
-    """For the next request on a connection: who is slower can bear a new one. A proxy before this
-    one should give up its own sooner, lest it send on a connection that is just being closed."""
+    idle: Duration = 75.0
+    """For the next request on a connection: who is slower can bear a new one. A proxy in front of
+    this one must give up its idle connections first, or it sends a request on one that is just
+    being closed; nginx keeps them for 60 seconds."""
 
-    active: Duration = 900.0
-    """For a whole request and its answer, as Traffic Server has it; not for tunnels, which may live
-    for days."""
+    active: Duration = 0.0
+    """For a whole request and its answer, however busy: none, as downloads, radio and event streams
+    may last for hours; `stalled` ends what no longer moves. Not for tunnels."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,11 @@ class Options:
 
     timeouts: Timeouts = Timeouts()
     """How long a request waits."""
+
+    abort_on_close: bool = False
+    """Whether a client that ends its direction is gone: then its request is given up, its place in
+    a queue and the server's connection are freed. By default such a client may be waiting for its
+    answer, as `nc -N` and some old libraries do, and gets it; only a reset says that it is gone."""
 
     body_rate: Size = 100
     """Bytes in a second that the body of a request must bring on average, after 10 seconds: nobody

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 MOST = 256
 """Origins that are remembered: as many as some dozens of people with browsers are busy with."""
 
-TERMS = Terms(pool=Pooling(idle=8, idle_time=30.0), retries=0)
-"""Browsers keep 6 connections to one host, and most servers keep theirs for longer than this."""
+TERMS = Terms(pool=Pooling(idle=8), retries=0)
+"""Browsers keep 6 connections to one host."""
 
 
 class Origins:

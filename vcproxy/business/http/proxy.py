@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, TunnelDone
 from tunnels.two_way import TwoWayTunnel
+from vcproxy.business.http.alarm import NEVER
 from vcproxy.business.http.answers import configured, sendable, trouble, unreachable
 from vcproxy.business.http.delivery import Delivery
 from vcproxy.business.http.destination import destination
@@ -34,6 +35,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader, body_writer
 from vcproxy.http.forwarding import max_forwards
+from vcproxy.http.keep_alive import keep_alive_s
 from vcproxy.http.messages import UNTIL_CLOSE, Response
 from vcproxy.http.parsing import head_end
 from vcproxy.http.problem import BadMessage
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods of which twice is the same as once (RFC 9110, 9.2.2)."""
+
+STALE_S = 1.0
+"""A kept connection that ends so soon behind a request has most likely been ended before it."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -56,7 +61,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_answers", "_body_s", "_gathering", "_invited", "_repeatable")
+    __slots__ = ("_answers", "_body_s", "_gathering", "_idle_s", "_invited", "_repeatable")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -118,7 +123,11 @@ class HttpProxy(Exchange):
         client.pending = data
         return None
 
-    WAITING.goes(Event.ERROR, CLOSED)
+    @WAITING.on(Event.ERROR, to=(WAITING, COLLECTING, THINKING, SEEKING, ASKING, CLOSED))
+    def ended(self, _: VIO) -> State | None:
+        """The client's connection has broken; or TLS on it has ended without close_notify, and what
+        it said before is served."""
+        return self.CLOSED if self.client.error is not None else self.heard(None)
 
     @WAITING.on(DUE, to=(CLOSED,))
     def overslept(self, _: object) -> State | None:
@@ -148,10 +157,13 @@ class HttpProxy(Exchange):
 
     # -- its whole body, for a filter -----------------------------------------------------------
 
-    @COLLECTING.on(Event.READ_READY, Event.EOS, to=(WAITING, THINKING, SEEKING, ASKING, CLOSED))
+    @COLLECTING.on(
+        Event.READ_READY, Event.EOS, Event.ERROR,
+        to=(WAITING, THINKING, SEEKING, ASKING, CLOSED),
+    )  # fmt: skip
     def collecting(self, _: VIO) -> State | None:
-        """Some of it has come."""
-        return self._collect()
+        """Some of it has come; or the client has gone."""
+        return self._left() if self.client.error is not None else self._collect()
 
     def _collect(self) -> State | None:
         try:
@@ -161,7 +173,8 @@ class HttpProxy(Exchange):
         if whole is None:
             if self._too_slow(self._gathering.held):
                 return self._dawdles()
-            self._within(self.options.timeouts.body)
+            times = self.options.timeouts
+            self._within(min(times.body or NEVER, times.stalled or NEVER))
             return None if self.state is self.COLLECTING else self.COLLECTING
         self._consumed = True
         return self._run(self._chain.request_body, self._collected, self.THINKING, whole)
@@ -225,13 +238,14 @@ class HttpProxy(Exchange):
         """Have a connection: at the first try an idle one, but for CONNECT none that spoke HTTP."""
         tx, upstream = self.tx, self.tx.upstream
         assert upstream is not None
+        if self._client.over and (abandoned := self._abandoned) is not None:
+            return self._abort(abandoned)
         tx.attempts += 1
         key = self._key() if upstream.terms.balance == "hash" else None
         if tx.attempts == 1 and tx.request.form != "authority":
             idle = upstream.take(self, key=key, client=self.client.peer_address)
             if idle is not None:
-                tx.reused = True
-                return self._chosen(idle)
+                return self._reuse(idle)
         tx.reused = False
         self.server = upstream.connect(
             self,
@@ -239,20 +253,36 @@ class HttpProxy(Exchange):
             client=self.client.peer_address,
             tried=self._tried,
             timeout=self.service.connect_s,
+            kept=tx.request.form != "authority",
         )
         self._within()
         return self.SEEKING
 
-    @SEEKING.on(Event.CONNECTED, to=(WAITING, THINKING, ASKING, TUNNELLING, CLOSED))
-    def connected(self, server: NetVConnection) -> State | None:
-        """There is a new connection."""
+    def _reuse(self, server: NetVConnection) -> State | None:
+        """Go on with a connection that has served before."""
+        self.tx.reused = True
+        self._idle_s = self.engine.now - server.moved_at
         return self._chosen(server)
+
+    @SEEKING.on(Event.CONNECTED, to=(WAITING, SEEKING, THINKING, ASKING, TUNNELLING, CLOSED))
+    def connected(self, server: NetVConnection) -> State | None:
+        """There is a new connection; or, for who waited in the queue, one that has become free."""
+        if server.open:
+            return self._chosen(server)
+        upstream = self.tx.upstream
+        assert upstream is not None
+        kept = upstream.claim(self, server)
+        self._drop_server()
+        if kept is not None:
+            return self._reuse(kept)
+        self.tx.attempts -= 1  # that was none
+        return self._seek()
 
     @SEEKING.on(Event.ERROR, to=(WAITING, SEEKING, CLOSED))
     def refused(self, failed: NetVConnection | VIO) -> State | None:
         """There is none; or nobody to be answered any more."""
         if isinstance(failed, VIO):
-            return self._gone(failed)
+            return self._left()
         upstream = self.tx.upstream
         assert upstream is not None
         server = upstream.server_of(failed)
@@ -312,7 +342,7 @@ class HttpProxy(Exchange):
         if self._consumed:
             self._up = None
             server.begin(message)
-            self._alarm.set(self.options.timeouts.first_byte)
+            self._within(self.options.timeouts.first_byte)
         else:
             up.begin(self, self.client, self.server, message, f"{self.name} up")
             self._invited = not request.expects_continue
@@ -325,9 +355,16 @@ class HttpProxy(Exchange):
     def _expect_body(self) -> None:
         """From now on it is the client that is waited for."""
         assert self.server is not None
-        self.server.set_inactivity_timeout(self.options.timeouts.body)
+        self.server.set_inactivity_timeout(self.options.timeouts.stalled)
         self._body_s = self.engine.now
-        self._within(BODY_GRACE_S)
+        self._within(min(self._silence_s, BODY_GRACE_S))
+
+    @property
+    def _silence_s(self) -> float:
+        """How long a client may yet send nothing of its body; 0 or less: no longer."""
+        assert self.server is not None
+        moved_s = max(self._body_s, self.client.moved_at, self.server.moved_at)
+        return moved_s + (self.options.timeouts.body or NEVER) - self.engine.now
 
     def _passage_up(self) -> Passage | None:
         """What the body goes through, unless it goes as it comes."""
@@ -385,6 +422,8 @@ class HttpProxy(Exchange):
         if self._alarm.early():
             return None
         if self._up is None:
+            if self._left_s <= 0:
+                return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")
             return self._fail(504, "server", "it did not answer in time", "connection_read_timeout")
         assert self._up.tunnel is not None
         flow = self._up.tunnel.flow
@@ -397,11 +436,13 @@ class HttpProxy(Exchange):
             self._invited = True  # who does not wait for ever may begin (RFC 9110 10.1.1)
             self._expect_body()
             return None
-        if self._too_slow(taken) and not flow.waiting:  # else the server is
+        silence_s = NEVER if flow.waiting else self._silence_s  # the server is slow
+        if silence_s <= 0 or (self._too_slow(taken) and not flow.waiting):
             return self._dawdles()
         if self._left_s <= 0:
             return self._fail(408, "client", "its body lasts too long", "http_request_error")
-        self._within(BODY_GRACE_S)
+        rate_s = BODY_GRACE_S - (self.engine.now - self._body_s) % BODY_GRACE_S
+        self._within(max(min(silence_s, rate_s), 0.001))
         return None
 
     # -- the answer comes ------------------------------------------------------------------------
@@ -443,6 +484,11 @@ class HttpProxy(Exchange):
             if request.version > 10 and not self._client.full:  # else nobody hears them
                 self._client.say(self._head(response, keep=True, body=0))
         self._repeatable = False
+        kept_s = keep_alive_s(response.fields)
+        if kept_s is not None:
+            assert self.tx.upstream is not None
+            assert self.server is not None
+            self.tx.upstream.keeps(self.server, kept_s)
         self.tx.response = response
         self._answers = response.body, response.bodiless, response.persistent
         steps = self._chain.response_head
@@ -453,7 +499,7 @@ class HttpProxy(Exchange):
         """The server has gone without an answer; or the client has."""
         if vio.vc is self.server:
             return None if self._just_sent else self._cut()
-        return self._gone(vio) if vio.error is not None else None
+        return self._left()
 
     def _cut(self) -> State | None:
         tx = self.tx
@@ -464,6 +510,12 @@ class HttpProxy(Exchange):
             or (tx.reused and tx.request.method in IDEMPOTENT and not self._server.pending)
         )
         why = str(error) if error is not None else "it ended without an answer"
+        if tx.reused and self.engine.now - self.server.moved_at < STALE_S:
+            assert tx.upstream is not None
+            tx.upstream.ended_early(self.server, self._idle_s)
+            why += f" on a connection that had been idle for {self._idle_s:.1f} s"
+            if not again:
+                why += "; it is not sent again, as the server may have taken it"
         return self._lost(why, again)
 
     def _lost(self, why: str, again: bool) -> State | None:
@@ -495,9 +547,7 @@ class HttpProxy(Exchange):
     @GATHERING.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(WAITING, REVIEWING, CLOSED))
     def gathering(self, vio: VIO) -> State | None:
         """Some more of it; or the client has gone."""
-        if vio.vc is self.server:
-            return self._gather()
-        return self._gone(vio) if vio.error is not None else None
+        return self._gather() if vio.vc is self.server else self._left()
 
     def _gather(self) -> State | None:
         try:
@@ -505,7 +555,7 @@ class HttpProxy(Exchange):
         except BadMessage as problem:
             return self._faulty(problem, "server")
         if whole is None:
-            self._within(self.options.timeouts.body)
+            self._within(self.options.timeouts.stalled)
             return None if self.state is self.GATHERING else self.GATHERING
         return self._run(self._chain.response_body, self._gathered, self.REVIEWING, whole)
 
@@ -553,10 +603,10 @@ class HttpProxy(Exchange):
         self._down = down
         if down.short:
             client.say(said)
-            self._within(self.options.timeouts.body)
+            self._within(self.options.timeouts.stalled)
             return self.ANSWERING
         down.begin(self, self.server, self.client, client.unsaid() + said, f"{self.name} down")
-        self.client.set_inactivity_timeout(self.options.timeouts.body)
+        self.client.set_inactivity_timeout(self.options.timeouts.stalled)
         self._within()
         return self.ANSWERING
 
@@ -564,7 +614,7 @@ class HttpProxy(Exchange):
     def brought(self, vio: VIO) -> State | None:
         """Some more of a short answer, or its server's end; or the client has gone."""
         if vio.vc is self.client:
-            return self._gone(vio) if vio.error is not None else None
+            return self._left()
         down, server = self._down, self._server
         if down is None or down.tunnel is not None or vio is not server.reads:
             return None  # its tunnel sees to that
@@ -577,7 +627,7 @@ class HttpProxy(Exchange):
         if server.over:
             why = str(vio.error) if vio.error is not None else "it ended within a body"
             return self._abort(Failure(502, "server", why, "http_response_incomplete"))
-        self._within(self.options.timeouts.body)
+        self._within(self.options.timeouts.stalled)
         return None
 
     @ANSWERING.on(TunnelDone, to=(WAITING, CLOSED))
@@ -653,10 +703,10 @@ class HttpProxy(Exchange):
 
     # -- whatever it is doing --------------------------------------------------------------------
 
-    @ALIVE.on(Event.ERROR, to=(CLOSED,))
-    def broke(self, vio: VIO) -> State | None:
-        """The client has gone; what a server does is told by its tunnel."""
-        return self._gone(vio) if vio.vc is self.client else None
+    @ALIVE.on(Event.EOS, Event.ERROR, to=(CLOSED,))
+    def left(self, vio: VIO) -> State | None:
+        """The client has gone; what a server does its tunnel reports."""
+        return self._left() if vio.vc is self.client else None
 
     @ANSWERING.on(DUE, to=(CLOSED,))
     def outlived(self, _: object) -> State | None:
@@ -687,8 +737,8 @@ class HttpProxy(Exchange):
         return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")
 
     @ALIVE.on(
-        Event.READ_READY, Event.WRITE_READY, Event.EOS, Event.INACTIVITY_TIMEOUT,
-        Event.ACTIVE_TIMEOUT, NEXT, TunnelDone,
+        Event.READ_READY, Event.WRITE_READY, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT,
+        NEXT, TunnelDone,
     )  # fmt: skip
     def later(self, _: object) -> None:
         """What comes keeps until it is asked for; a tunnel that was stopped has nothing to say."""

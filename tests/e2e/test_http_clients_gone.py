@@ -1,0 +1,305 @@
+"""HTTP clients that have gone while they wait: their request is given up at once, whatever it waits
+for, and neither its server nor anybody behind it has to wait for them.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import Running, Server, all_of, eventually, reset
+from tests.e2e.web import GET, web
+
+AT_ONCE_S = 5.0
+"""Far less than any of the proxy's own times, and far more than a busy machine needs."""
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+LARGE = POST % 9_000_000 + bytes(9_000_000)
+UPGRADE = GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+EVENTS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhey\r\n"
+
+FILTERS = """
+from vcproxy.api import Ask, Filter, Later, Request, Wait
+import time
+
+class WaitAtHead(Filter):
+    def request_head(self, tx):
+        return Wait("60s")
+
+class LaterAtHead(Filter):
+    def request_head(self, tx):
+        return Later(time.sleep, 3, deadline="60s")
+
+class AskAtHead(Filter):
+    def request_head(self, tx):
+        return Ask([Request("GET", "/ask", host="a")], then=lambda tx, answers: None)
+
+class Held(Filter):
+    def request_body(self, tx, body):
+        return Wait("60s")
+
+class WaitAtServer(Filter):
+    def server_chosen(self, tx):
+        return Wait("60s")
+
+class WaitAtAnswer(Filter):
+    def response_head(self, tx):
+        return Wait("60s")
+
+class Gather(Filter):
+    def response_body(self, tx, body):
+        return None
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A client that waits, and for what."""
+
+    said: bytes = GET
+    heard: bytes | None = b"HTTP/1.1\r\n"
+    """What its server has got by then, at least; None: it is not connected to."""
+    replies: bytes = b""
+    """What the server says."""
+    filter: str = ""
+    upstream: str = ""
+    whole: bool = True
+    """Whether all that it said is read: else its end lies behind that, or within a body."""
+
+
+CASES = {
+    "an answer": Case(),
+    "an answer to a whole body": Case(POST % 4 + b"body", b"body"),
+    "its server to ask for more": Case(POST % 9 + b"body", b"body", whole=False),
+    "its server to read": Case(LARGE, POST[:6], whole=False),
+    "an answer before the next requests": Case(GET * 20_000, whole=False),
+    "an upgrade": Case(UPGRADE, b"websocket"),
+    "a look-up": Case(heard=None, filter="LaterAtHead"),
+    "a while": Case(heard=None, filter="WaitAtHead"),
+    "a while, with a body": Case(LARGE, None, filter="WaitAtHead", whole=False),
+    "an answer for a filter": Case(heard=b"/ask", filter="AskAtHead"),
+    "who holds its body": Case(POST % 4 + b"body", None, filter="Held"),
+    "a while at its server": Case(heard=b"", filter="WaitAtServer"),
+    "a while at the answer": Case(replies=EVENTS, filter="WaitAtAnswer"),
+    "all of the answer": Case(replies=EVENTS, filter="Gather"),
+    "an event": Case(replies=EVENTS),
+    "the rest of a short answer": Case(replies=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+    "the rest of a long one": Case(
+        replies=b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(90_000)
+    ),
+}
+
+
+def taken(running: Running) -> None:
+    """Wait until the proxy has seen all that was sent to it so far: it looks at that first."""
+    with running.connect("in") as other:
+        other.sendall(b"no request\r\n\r\n")
+        assert all_of(other).startswith(b"HTTP/1.1 400 ")
+
+
+def ends(running: Running, client: socket.socket, way: str) -> None:
+    """Leave in this way."""
+    if way == "reset":
+        reset(client)
+    elif way == "reset behind its end":
+        client.shutdown(socket.SHUT_WR)
+        taken(running)
+        reset(client)
+    else:
+        client.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def filters(tmp_path: Path) -> None:
+    """The file with the filters."""
+    (tmp_path / "waiting.py").write_text(FILTERS)
+
+
+def rest(running: Running, clients: int = 0) -> bool:
+    """Whether no descriptor is left but those of so many clients."""
+    return running.descriptors() <= running.at_rest + clients
+
+
+def given_up(running: Running, began: float) -> None:
+    """Wait until the client and all that was done for it are gone, and the log says why."""
+    eventually(lambda: rest(running), "all that was done for it is given up")
+    assert time.monotonic() - began < AT_ONCE_S
+    running.wait_for(r"cut <[A-Z]+ [^>]*>.*: client: ")
+    assert " 50" not in running.log, "it is not the server's fault"
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "way"),
+    [(name, "reset") for name in CASES]
+    + [
+        (name, way)
+        for name, case in CASES.items()
+        for way in ("reset behind its end", "end")
+        if case.whole
+    ],
+)
+@pytest.mark.usefixtures("filters")
+def test_a_client_that_waits(proxy: Starter, waits_for: str, way: str) -> None:
+    case = CASES[waits_for]
+    chosen = f'filters = ["waiting.py:{case.filter}"]\n' if case.filter else ""
+    closing = "abort_on_close = true\n" if way == "end" else ""
+    with Server() as server, ExitStack() as stack:
+        running = proxy(web(server.uri, options=chosen + closing))
+        client = running.connect("in")
+        client.settimeout(0.3)
+        try:
+            client.sendall(case.said)
+        except TimeoutError:
+            assert not case.whole
+        if case.heard is not None:
+            accepted = stack.enter_context(server.next())
+            got = b""
+            while case.heard not in got:
+                got += accepted.recv(1 << 16)
+            accepted.sendall(case.replies)
+        taken(running)
+        began = time.monotonic()
+        ends(running, client, way)
+        try:
+            given_up(running, began)
+        finally:
+            client.close()
+
+
+WAYS = {"reset": "", "end": "abort_on_close = true"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_room_at_the_server_is_free_for_the_next(proxy: Starter, way: str) -> None:
+    with Server() as server:
+        running = proxy(web(server.uri, options=WAYS[way], upstream="max_connections = 1"))
+        with running.connect("in") as first, running.connect("in") as second:
+            first.sendall(GET)
+            with server.next() as accepted:
+                second.sendall(GET)
+                taken(running)
+                began = time.monotonic()
+                ends(running, first, way)
+                with server.next() as again:
+                    assert time.monotonic() - began < AT_ONCE_S
+                    again.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                    assert second.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+                with pytest.raises(ConnectionResetError):
+                    all_of(accepted)  # its request, then no orderly end
+
+
+@pytest.mark.parametrize(
+    ("said", "way"),
+    [(GET, "reset"), (LARGE, "reset"), (GET, "end"), (POST % 4 + b"body", "end")],
+)
+def test_so_is_its_place_in_the_queue(proxy: Starter, said: bytes, way: str) -> None:
+    limits = "max_connections = 1\nqueue = { size = 1 }"
+    with Server() as server, ExitStack() as stack:
+        running = proxy(web(server.uri, options=WAYS[way], upstream=limits))
+        first, second, third, fourth = (
+            stack.enter_context(running.connect("in")) for _ in range(4)
+        )
+        first.sendall(GET)
+        accepted = stack.enter_context(server.next())
+        second.settimeout(0.3)
+        try:
+            second.sendall(said)
+        except TimeoutError:
+            assert said is LARGE
+        taken(running)
+        third.sendall(GET)
+        assert third.recv(1 << 16).startswith(b"HTTP/1.1 503 ")  # the queue is full
+        ends(running, second, way)
+        running.wait_for("cut <[A-Z]+ [^>]*>.*: client: ")
+        fourth.sendall(GET)
+        taken(running)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        with server.next() as again:
+            again.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            assert fourth.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("connect", [False, True])
+def test_a_server_that_does_not_take_the_connection(
+    proxy: Starter, connect: bool, way: str
+) -> None:
+    with Server(backlog=0) as hole, ExitStack() as stack:
+        for _ in range(2):  # its queue is full: more is dropped
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(hole.getsockname())
+        patient = 'timeouts = { connect = "50s" }'
+        if connect:
+            place = hole.uri[6:]
+            allowed = f'connect = {{ allow = ["{place}"] }}\n'
+            said = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode()
+            text = web("tcp://127.0.0.1:1", listener=patient, options=allowed + WAYS[way])
+        else:
+            said = GET
+            text = web(hole.uri, listener=patient, options=WAYS[way])
+        running = proxy(text)
+        with running.connect("in") as client:
+            client.sendall(said)
+            eventually(lambda: running.descriptors() == running.at_rest + 2, "it connects")
+            began = time.monotonic()
+            ends(running, client, way)
+            given_up(running, began)
+
+
+@pytest.mark.parametrize("way", ["reset", "FIN alone", "close_notify"])
+@pytest.mark.parametrize("abort", [False, True])
+def test_a_client_with_tls(
+    proxy: Starter, certificates: Certificates, way: str, abort: bool
+) -> None:
+    """A FIN is an end, with close_notify before it or not, as many libraries close."""
+    certificate, key = certificates.issue("localhost")
+    with Server() as server:
+        running = proxy(
+            web(
+                server.uri,
+                bind="tls://127.0.0.1:0",
+                listener=f'tls = {{ certificate = "{certificate}", key = "{key}" }}',
+                options="abort_on_close = true" if abort else "",
+            )
+        )
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        plain = running.connect("in")
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+        def shake_hands() -> None:
+            while True:
+                try:
+                    tls.do_handshake()
+                    return
+                except ssl.SSLWantReadError:
+                    plain.sendall(outgoing.read())
+                    incoming.write(plain.recv(1 << 16))
+
+        with plain:
+            shake_hands()
+            tls.write(GET)
+            plain.sendall(outgoing.read())
+            with server.next() as accepted:
+                while not accepted.recv(1 << 16).endswith(b"\r\n\r\n"):
+                    pass
+                began = time.monotonic()
+                if way == "close_notify":
+                    with pytest.raises(ssl.SSLError):
+                        tls.unwrap()
+                    plain.sendall(outgoing.read())
+                ends(running, plain, "reset" if way == "reset" else "end")
+                if way == "reset" or abort:
+                    given_up(running, began)
+                    return
+                accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
+                incoming.write(all_of(plain))
+                assert tls.read(1 << 16).endswith(b"yes")
