@@ -125,9 +125,10 @@ class Outgoing:
     def expired(self) -> None:
         """The time is up, for this address or for all."""
         if self._candidates:
-            self.refused(TimeoutError(f"{self._trying}: no answer in time"))
+            self.refused(TimeoutError(f"{self._trying}: connection timed out"))
         else:
-            self.vc.fail(TimeoutError("; ".join([*self._refusals, "no connection in time"])))
+            last = f"{self._trying}: " if self._refusals else ""
+            self.vc.fail(TimeoutError("; ".join([*self._refusals, f"{last}connection timed out"])))
 
     def tell(self, event: Event) -> None:
         """Tell the opener how it has ended: CONNECTED or ERROR, once."""

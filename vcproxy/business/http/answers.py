@@ -66,7 +66,7 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
     sender, taker = parties
     if done.reason is Reason.INACTIVITY:
         stalls = taker if flow.waiting else sender
-        why = "nothing moved for too long"
+        why = done.reason.value
         if stalls == "client":
             return Failure(408, stalls, why, "http_request_error")
         return Failure(504, stalls, why, "http_response_timeout")
@@ -74,6 +74,6 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
         broke = sender if source is not None and done.who == source.name else taker
         return Failure(502, broke, str(done.error), "connection_terminated")
     if done.reason is Reason.ACTIVE:  # the listener's
-        return Failure(504, "proxy", "the connection lasted too long", "http_response_timeout")
+        return Failure(504, "proxy", done.reason.value, "http_response_timeout")
     error = "http_request_error" if sender == "client" else "http_response_incomplete"
     return Failure(400 if sender == "client" else 502, sender, "it ended within a body", error)
