@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,11 +23,15 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.units import show_duration
 from vcproxy.hosts import EpollHost
 from vcproxy.listeners import Listeners
-from vcproxy.log import LineLog
+from vcproxy.log import STANDARD_ERROR, LineLog
 from vcproxy.recording import FLUSH_S, Recording, with_hash_seed
 
 DRAIN_TICK_S = 0.02
 """How often a draining proxy looks whether its last connection has gone."""
+
+
+ENDS = signal.SIGTERM, signal.SIGINT
+SIGNALS = (signal.SIGHUP, signal.SIGUSR1, *ENDS)
 
 
 class StartError(Exception):
@@ -42,7 +46,10 @@ class Proxy:
     """
 
     def __init__(self, configuration: Configuration) -> None:
-        """Make the net threads and listen. Raises StartError."""
+        """Make the net threads and listen. Raises StartError.
+
+        One that is never run is ended by `close`.
+        """
         proxy, record = configuration.settings.proxy, configuration.settings.record
         try:
             self.log = LineLog(proxy.log)
@@ -68,9 +75,11 @@ class Proxy:
             try:
                 self._recording = Recording(configuration, record, self.log)
             except OSError as error:
+                self.log.close()
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
         self._drivers = [EpollDriver(engine, self._callers) for engine in engines]
+        self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
         self._first.team = self._drivers
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
@@ -79,12 +88,12 @@ class Proxy:
         recording = self._recording
         host = EpollHost(self._first)
         self._listeners = Listeners(
-            host if recording is None else recording.host(host), engines, _print
+            host if recording is None else recording.host(host), engines, self.log.print
         )
         try:
             self._apply(configuration)
         except OSError as error:
-            self._close()
+            self.close()
             raise StartError(str(error)) from None
 
     # -- running -----------------------------------------------------------------------------
@@ -92,16 +101,14 @@ class Proxy:
     def run(self) -> None:
         """Serve until a signal ends it."""
         self._take_signals()
-        threads = [
-            threading.Thread(target=driver.run, name=driver.engine.name)
-            for driver in self._drivers[1:]
-        ]
-        for thread in threads:
+        for driver in self._drivers[1:]:
+            thread = threading.Thread(target=driver.run, name=driver.engine.name)
+            self._threads.append(thread)
             thread.start()
         self._watchdog.start()
         if self._recording is not None:
             self._every(FLUSH_S, self._recording.writer.flush)
-        print("ready", file=sys.stderr, flush=True)
+        self.log.print("ready")
         if self._listeners.only_stdio:
             self._every(DRAIN_TICK_S, self._stop_when_idle)
         orderly = False
@@ -109,12 +116,24 @@ class Proxy:
             self._first.run()
             orderly = True
         finally:
-            if self._recording is not None:
-                self._recording.close(orderly)
-            self._watchdog.stop()
-            self._stop()  # if it has failed, the others would keep the process alive for ever
-            for thread in threads:
-                thread.join()
+            self.close(orderly)
+            for number in SIGNALS:  # while Python ends, one would end the process by itself
+                signal.signal(number, signal.SIG_IGN)
+
+    def close(self, orderly: bool = False) -> None:
+        """End everything, whatever has run: threads, descriptors, the recording, and the log last.
+
+        `orderly` says in the recording that the run ended as it was asked to.
+        """
+        if self._recording is not None:
+            self._recording.close(orderly)
+        self._watchdog.stop()
+        self._stop()
+        for thread in self._threads:
+            thread.join()
+        for driver in self._drivers:
+            driver.close()
+        self.log.close()
 
     def _take_signals(self) -> None:
         def take(number: int, call: Callable[[], None]) -> None:
@@ -125,14 +144,13 @@ class Proxy:
 
         take(signal.SIGHUP, self.reload)
         take(signal.SIGUSR1, self.log.reopen)
-        ends = signal.SIGTERM, signal.SIGINT
-        for number in ends:
+        for number in ENDS:
             take(number, partial(self._end, Signal(number)))
         if self._listeners.programs:
             # Who sends a signal is told to those who wait for it, not to handlers. Only where it
             # matters: processes that a plugin starts inherit what is blocked.
-            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-            threading.Thread(target=self._wait_for, args=ends, daemon=True).start()
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+            threading.Thread(target=self._wait_for, args=ENDS, daemon=True).start()
 
     def _wait_for(self, *ends: signal.Signals) -> None:
         while True:
@@ -196,10 +214,6 @@ class Proxy:
         for driver in self._drivers:
             driver.stop()
 
-    def _close(self) -> None:
-        for driver in self._drivers:
-            driver.close()
-
     # -- configurations ----------------------------------------------------------------------
 
     def _apply(self, configuration: Configuration) -> None:
@@ -260,16 +274,19 @@ class Proxy:
         self._first.after(seconds, again)
 
 
-def _print(line: str) -> None:
-    """Write a line as it is: a program's trace is no log."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def _raise_descriptor_limit() -> None:
     """Use all the descriptors that the system allows: the soft limit is made for programs that
     call select(2)."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _open_standard_descriptors() -> None:
+    """Open /dev/null where standard input, output or error is closed: otherwise a connection gets
+    its number, and what is written to standard error goes to a client."""
+    while (lowest := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(lowest)
 
 
 def serve(file: Path, trace: str | None = None, record: Path | None = None) -> None:
@@ -278,6 +295,7 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> N
 
     Raises ConfigError, StartError.
     """
+    _open_standard_descriptors()
     configuration = load(file)
     if record is not None:
         configuration = configuration.recorded_to(record)

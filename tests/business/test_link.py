@@ -179,7 +179,7 @@ def test_who_never_answers_is_given_up_in_time() -> None:
         sim.server(SINK)
         owner = Owner(sim, connect_s=2.0)
         sim.elapse(2.05)
-        assert owner.log == ["no connection in time; trying again in 100ms"]
+        assert owner.log == ["connection timed out; trying again in 100ms"]
         owner.stop()
 
 

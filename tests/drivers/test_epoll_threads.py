@@ -140,3 +140,34 @@ def test_a_tunnel_between_two_threads_loses_nothing(bridges: bool) -> None:
         (SIZE, SIZE)
     ] * (2 * CLIENTS)
     assert (near.engine.memory.used, far.engine.memory.used) == (0, 0)
+
+
+def quiet(number: int) -> EpollDriver:
+    engine = Engine(f"net-{number}", memory=1 << 20, random=random.Random(1), log=lambda *_: None)
+    return EpollDriver(engine)
+
+
+def test_a_driver_that_is_closed_can_be_stopped() -> None:
+    driver = quiet(0)
+    driver.engine.inbox.sleeping = True  # as another thread saw it just before the end
+    driver.close()
+    with socket.socket() as stranger:  # it gets the lowest number that is free
+        driver.stop()
+        with pytest.raises(OSError, match="not connected"):
+            stranger.recv(1)
+    driver.close()  # once more does nothing
+
+
+@pytest.mark.usefixtures("hasty")
+def test_drivers_that_end_while_they_are_stopped_again_and_again() -> None:
+    here.engine = None
+    for _ in range(50):
+        drivers = [quiet(number) for number in range(4)]
+        threads = [threading.Thread(target=driver.run) for driver in drivers]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            for driver in drivers:
+                driver.stop()
+        for thread in threads:
+            thread.join()

@@ -37,7 +37,7 @@ def test_a_certificate_that_has_vanished_since_it_was_checked_changes_nothing(
     key.unlink()
     with pytest.raises(OSError, match=r"vanishing\.pem: No such file"):
         running._listeners.apply(checked)
-    running._close()
+    running.close()
     lines = [line for line in capfd.readouterr().err.splitlines() if "listening" in line]
     assert len(lines) == 1
     assert lines[0].startswith("listening echo tcp://127.0.0.1:")

@@ -49,7 +49,7 @@ def test_a_server_that_never_accepts_is_given_up_in_time(proxy: Starter) -> None
         with running.connect("in") as client, server.next() as accepted:
             accepted.sendall(b"welcome")
             assert exactly(client, 7) == b"welcome"
-        running.wait_for(f"server {full.uri} failed: no connection in time; trying the next")
+        running.wait_for(f"server {full.uri} failed: connection timed out; trying the next")
 
 
 def test_a_server_that_resets_at_once_ends_the_client(proxy: Starter) -> None:

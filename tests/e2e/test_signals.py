@@ -6,7 +6,9 @@ import re
 import signal
 import socket
 import ssl
+import threading
 import time
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -276,3 +278,14 @@ def test_the_log_goes_to_a_file_that_is_reopened(proxy: Starter, tmp_path: Path)
     eventually(lambda: log.exists() and "reloaded" in log.read_text(), "the third, in a new file")
     assert moved.read_text().count("reloaded") == 2
     assert "reloaded" not in running.log
+
+
+def test_signals_that_come_while_it_ends_change_nothing(proxy: Starter) -> None:
+    running = proxy(ECHO)
+    running.signal(signal.SIGTERM)
+    for number in cycle((signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM)):
+        if running.poll() is not None:
+            break
+        running.signal(number)
+        threading.Event().wait(0.001)
+    assert running.wait() == 0

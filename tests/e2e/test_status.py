@@ -19,12 +19,17 @@ from vcproxy.server import Proxy
 
 proxy = Proxy(load(Path(sys.argv[1])))
 
+def status():
+    try:
+        return str(proxy.status())
+    except RuntimeError as mistake:
+        return str(mistake)
+
 def ask():
     for _ in range(2):
-        try:
-            print(proxy.status())
-        except RuntimeError as mistake:
-            print(mistake)
+        while "sinks=()" in (said := status()):  # the relay has not started yet
+            pass
+        print(said)
     os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=ask).start()

@@ -35,7 +35,7 @@ def test_silence_ends_a_conversation_and_bytes_do_not(proxy: Starter, settings: 
             assert ends(client)
             assert ends(accepted)
             assert 0.3 < time.monotonic() - began < 5
-    running.wait_for("nothing moved for too long")
+    running.wait_for("connection timed out: nothing moved for too long")
 
 
 def test_a_conversation_may_not_last_longer(proxy: Starter) -> None:
@@ -49,4 +49,4 @@ def test_a_conversation_may_not_last_longer(proxy: Starter) -> None:
                     exactly(accepted, 1)
             except (AssertionError, OSError):
                 assert 0.25 < time.monotonic() - began < 5
-    running.wait_for("it lasted too long")
+    running.wait_for("connection timed out: it lasted too long")

@@ -80,4 +80,4 @@ def test_a_servers_handshake_has_the_connect_timeout(proxy: Starter) -> None:
         )
         with running.connect("in") as client, server.next():
             assert all_of(client) == b""
-    running.wait_for("failed: no connection in time; no server is left")
+    running.wait_for("failed: connection timed out; no server is left")

@@ -89,7 +89,7 @@ class TestCalls:
         world.settle()
         (answer,) = ear.data
         assert isinstance(answer, Called)
-        assert str(answer.error) == "no answer in 2s"
+        assert str(answer.error) == "timed out: no answer in 2s"
 
 
 class TestCrashes:

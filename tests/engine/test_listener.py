@@ -58,7 +58,7 @@ def test_a_stalled_handshake_is_ended_and_logged(world: World) -> None:
     world.settle(0.2)
     assert vc.closed
     assert ears == []
-    assert world.log == ["info: db peer: no TLS handshake in time"]
+    assert world.log == ["info: db peer: connection timed out in the TLS handshake"]
     assert listener.open == 0
 
 

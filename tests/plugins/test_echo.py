@@ -60,7 +60,7 @@ def test_a_reset_is_logged() -> None:
         proxy.sim.run(until=lambda: client.connected)
         client.reset()
         proxy.run()
-        assert "the peer reset the connection" in proxy.log[0]
+        assert "connection reset by peer" in proxy.log[0]
         assert not proxy.engine.vcs
 
 

@@ -259,7 +259,7 @@ def test_a_mirror_that_never_ends_is_given_two_seconds() -> None:
         assert client.ended
         assert len(proxy.engine.vcs) == 1
         proxy.elapse(0.2)
-        assert "it has not taken all in time" in proxy.log[0]
+        assert "timed out: it has not taken all" in proxy.log[0]
         assert clean(proxy)
 
 

@@ -222,7 +222,7 @@ def test_who_has_waited_too_long_is_told(sim: Simulation) -> None:
     late = world.ask()
     world.settle(3.01)
     assert isinstance(early.error, QueueTimeout)
-    assert str(early.error) == "no server has had room for 5s"
+    assert str(early.error) == "timed out: no server has had room for 5s"
     assert late.error is None
     busy.close()
     world.settle()

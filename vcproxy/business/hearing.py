@@ -151,7 +151,7 @@ class Hearing(Machine):
             session.count(data.name.lower())
             session.log(f"{data.value}; no more is taken from it")
         elif key is not Event.EOS:
-            error = data.error or TimeoutError("it lasted too long, or nothing moved")
+            error = data.error or TimeoutError("connection timed out")
             session.log(f"the client: {error}")
             session.close(error)
         session.abandon()

@@ -209,7 +209,7 @@ class Hub(Machine):
     @SERVING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=IDLE)
     def broke(self, vio: VIO) -> None:
         """The connection is of no use any more."""
-        self._lose(f"{vio.name}: {vio.error or 'it lasted too long'}")
+        self._lose(f"{vio.name}: {vio.error or 'connection timed out: it lasted too long'}")
 
     def _share(self, reply: bytes) -> str:
         """Split one reply; what is wrong with it, if the connection has to be given up."""
@@ -271,7 +271,7 @@ class Hub(Machine):
         late = list(takewhile(lambda request: request.until <= now, self._open))
         stuck = self._sent is not None and not all(request.sent for request in late)
         for request in late:
-            self._tell(request, "no answer in time")
+            self._tell(request, "timed out: no answer")
             self._give_up(request)
         self._count("timed_out", len(late))
         if stuck or self._given_up > GIVEN_UP:

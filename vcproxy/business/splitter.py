@@ -224,7 +224,7 @@ class Splitter(Session):
     @TALKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def broke(self, vio: VIO) -> None:
         """The client has broken, or nothing moves."""
-        error = vio.error or TimeoutError("it lasted too long, or nothing moved")
+        error = vio.error or TimeoutError("connection timed out")
         self.log(f"{vio.name}: {error}")
         self.close(error)
 

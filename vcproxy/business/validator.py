@@ -276,7 +276,7 @@ class Validator(Session):
     @TALKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=(CLOSED,))
     def broke(self, broken: VIO | NetVConnection) -> State:
         """A connection has broken, or nothing moves: both sides see an abnormal end."""
-        error = broken.error or TimeoutError("it lasted too long, or nothing moved")
+        error = broken.error or TimeoutError("connection timed out")
         self.log(f"{broken.name}: {error}")
         self.close(error)
         return self.CLOSED

@@ -245,7 +245,8 @@ class Proxy(Table):
     all others on its thread have waited, about as long as people notice. "0s": none is."""
 
     log: FilePath | None = None
-    """The file that takes the log; it is reopened on SIGUSR1. Absent: standard error."""
+    """The file that takes the log; it is reopened on SIGUSR1. Absent: standard error. Lines that a
+    slow or broken target does not take are dropped and counted; traffic never waits for the log."""
 
 
 class KeyPair(Table):

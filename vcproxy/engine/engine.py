@@ -268,7 +268,7 @@ class Engine:
         answer = Action(cont, Called, None, 0.0, 0.0)
         expiry = None
         if deadline:
-            late = Called(None, TimeoutError(f"no answer in {show_duration(deadline)}"))
+            late = Called(None, TimeoutError(f"timed out: no answer in {show_duration(deadline)}"))
             expiry = self.schedule_in(deadline, cont, Called, late)
         self._calls[number] = (answer, expiry)
         self.command(Call(number, fn, args))

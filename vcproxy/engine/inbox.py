@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 
 
-def _nobody_sleeps() -> None:
-    """The driver has not said how to wake it."""
+def no_wake() -> None:
+    """There is no driver, or none any more, that could sleep."""
 
 
 class Inbox:
@@ -24,7 +24,7 @@ class Inbox:
         self.fed: deque[Callable[[], None]] = deque()
         """The same, of what comes from outside of all engines."""
         self.sleeping = False
-        self.wake: Callable[[], None] = _nobody_sleeps
+        self.wake: Callable[[], None] = no_wake
 
     def post(self, call: Callable[[], None]) -> None:
         """Have `call` made in the engine's next turn: an engine asks. Any thread may post."""

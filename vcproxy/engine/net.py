@@ -225,7 +225,7 @@ class NetVConnection(VConnection):
             if self.outgoing is not None:
                 self.outgoing.expired()
             else:
-                self.fail(TimeoutError("no TLS handshake in time"))
+                self.fail(TimeoutError("connection timed out in the TLS handshake"))
         else:
             super().handle_event(key, data)
 

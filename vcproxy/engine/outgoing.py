@@ -126,12 +126,13 @@ class Outgoing:
     def expired(self) -> None:
         """The time is up, for this address or for all."""
         if self._candidates:
-            self.refused(TimeoutError(f"{self._trying}: no answer in time"))
+            self.refused(TimeoutError(f"{self._trying}: connection timed out"))
         else:
             if self._trying is None and not self.target.numeric:
                 self.vc.fail(ResolvedTooLate(f"no address of {self.target.host} in time"))
                 return
-            reasons = [*map(str, self._refusals), "no connection in time"]
+            last = f"{self._trying}: " if self._refusals else ""
+            reasons = [*map(str, self._refusals), f"{last}connection timed out"]
             self.vc.fail(TimeoutError("; ".join(reasons)))
 
     def tell(self, event: Event) -> None:

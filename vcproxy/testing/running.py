@@ -124,6 +124,10 @@ class Running:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def poll(self) -> int | None:
+        """Return its exit status, None while it runs."""
+        return self._process.poll()
+
     def descriptors(self) -> int:
         """Descriptors it has open, apart from pipes: bridges keep those in a pool."""
         return sum(not target.startswith("pipe:") for target in self._open())

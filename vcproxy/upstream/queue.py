@@ -99,7 +99,7 @@ class Queue(Continuation):
                 return
             del self.waiting[vc]
             late = show_duration(limit)
-            vc.fail(QueueTimeout(f"no server has had room for {late}"))
+            vc.fail(QueueTimeout(f"timed out: no server has had room for {late}"))
 
     def _time(self, when: float) -> None:
         self._timing = True

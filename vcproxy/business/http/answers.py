@@ -90,7 +90,7 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
     sender, taker = parties
     if done.reason is Reason.INACTIVITY:
         stalls = taker if flow.waiting else sender
-        why = "nothing moved for too long"
+        why = done.reason.value
         if stalls == "client":
             return Failure(408, stalls, why, "http_request_error")
         error = "connection_write_timeout" if flow.waiting else "connection_read_timeout"
@@ -100,6 +100,6 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
         status = 400 if broke == "client" else 502
         return Failure(status, broke, str(done.error), "connection_terminated")
     if done.reason is Reason.ACTIVE:  # the listener's
-        return Failure(504, "proxy", "the connection lasted too long", "http_response_timeout")
+        return Failure(504, "proxy", done.reason.value, "http_response_timeout")
     error = "http_request_error" if sender == "client" else "http_response_incomplete"
     return Failure(400 if sender == "client" else 502, sender, "it ended within a body", error)

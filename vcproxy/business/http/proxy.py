@@ -423,8 +423,10 @@ class HttpProxy(Exchange):
             return None
         if self._up is None:
             if self._left_s <= 0:
-                return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")
-            return self._fail(504, "server", "it did not answer in time", "connection_read_timeout")
+                why = Reason.ACTIVE.value
+                return self._fail(504, "proxy", why, "http_response_timeout")
+            why = "connection timed out: it did not answer"
+            return self._fail(504, "server", why, "connection_read_timeout")
         assert self._up.tunnel is not None
         flow = self._up.tunnel.flow
         taken = len(self._body) + flow.taken
@@ -714,16 +716,19 @@ class HttpProxy(Exchange):
         if self._alarm.early():
             return None
         if self._left_s > 0:
-            failure = Failure(0, "server", "it stopped within a body", "connection_read_timeout")
+            failure = Failure(
+                0, "server", "connection timed out within a body", "connection_read_timeout"
+            )
             return self._abort(failure)
-        return self._abort(Failure(0, "proxy", "it lasted too long", "http_response_timeout"))
+        why = Reason.ACTIVE.value
+        return self._abort(Failure(0, "proxy", why, "http_response_timeout"))
 
     @ANSWERING.on(Event.ACTIVE_TIMEOUT, to=(CLOSED,))
     def aged(self, _: VIO) -> State | None:
         """The client's connection has lasted as long as its listener allows."""
         if self._down is None or self._down.tunnel is not None:
             return None  # its tunnel tells
-        why = "the connection lasted too long"
+        why = Reason.ACTIVE.value
         return self._abort(Failure(0, "proxy", why, "http_response_timeout"))
 
     WAITING.goes(Event.ACTIVE_TIMEOUT, CLOSED)
@@ -734,7 +739,7 @@ class HttpProxy(Exchange):
         if self._alarm.early():
             return None
         self._keep = False  # what a filter waits for may still come
-        return self._fail(504, "proxy", "it lasted too long", "http_response_timeout")
+        return self._fail(504, "proxy", Reason.ACTIVE.value, "http_response_timeout")
 
     @ALIVE.on(
         Event.READ_READY, Event.WRITE_READY, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT,

@@ -178,7 +178,7 @@ class Mirror(Machine):
     @ENDING.on(Event.TIMEOUT, to=(LEAVING, GONE))
     def waited(self, _: State) -> State:
         """It was given time enough."""
-        return self._leave("" if self._given_back else "it has not taken all in time")
+        return self._leave("" if self._given_back else "timed out: it has not taken all")
 
     @MIRRORING.on(OVER, to=(ENDING, GONE))
     def over(self, _: object) -> State:

@@ -40,6 +40,7 @@ from vcproxy.engine.commands import (
     StartBridge,
 )
 from vcproxy.engine.engine import Engine
+from vcproxy.engine.inbox import no_wake
 from vcproxy.engine.listener import Listener
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ class EpollDriver:
         self._stopping = False
         self.thread = 0
         """The identity of the thread that runs it; 0 before it does."""
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._wake_fd, _Wakeup(self._wake_fd), select.EPOLLIN)
-        engine.inbox.wake = partial(os.eventfd_write, self._wake_fd, 1)
+        wakeup = _Wakeup()
+        self.watch(wakeup.fd, wakeup, select.EPOLLIN)
+        engine.inbox.wake = wakeup.wake
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
@@ -109,12 +110,14 @@ class EpollDriver:
         self.thread = get_ident()
         self.engine.clock(monotonic())
         tick = self.engine.tick  # no other engine runs in this thread
-        while not self._stopping:
-            self._turn(tick, None)
-        self.close()
+        try:
+            while not self._stopping:
+                self._turn(tick, None)
+        finally:
+            self.close()
 
     def stop(self) -> None:
-        """End `run` after its present turn. Any thread may call it."""
+        """End `run` after its present turn. Any thread may call it, also after the end."""
         self.engine.inbox.feed(self._stop)
 
     def _stop(self) -> None:
@@ -170,7 +173,9 @@ class EpollDriver:
         return wait if wait > 0.0 else 0.0
 
     def close(self) -> None:
-        """Close every descriptor, whatever is under way."""
+        """Close every descriptor, whatever is under way. A second call does nothing."""
+        if self._epoll.closed:
+            return
         for listener in list(self._listening):
             self.unlisten(listener)
         for vc in list(self.engine.vcs):
@@ -188,7 +193,8 @@ class EpollDriver:
             if isinstance(watcher, Attempt):
                 watcher.abandon()
         self._epoll.close()
-        os.close(self._wake_fd)
+        self._watchers.clear()
+        self.engine.inbox.wake = no_wake
 
     # -- for ports ---------------------------------------------------------------------------
 
@@ -390,11 +396,22 @@ class EpollDriver:
 
 
 class _Wakeup:
-    """The descriptor by which other threads end a poll."""
+    """The descriptor by which other threads end a poll.
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    They, and signal handlers, may be in `wake` at any time, so it is closed with the last reference
+    and not before: by then its number may be that of somebody's connection.
+    """
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def ready(self, mask: int) -> None:
         """Be ready for the next time."""
-        os.eventfd_read(self._fd)
+        os.eventfd_read(self.fd)
+
+    def wake(self) -> None:
+        """End the poll. Any thread may call it."""
+        os.eventfd_write(self.fd, 1)
+
+    def __del__(self) -> None:
+        os.close(self.fd)

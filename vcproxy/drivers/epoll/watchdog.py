@@ -54,9 +54,10 @@ class Watchdog:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, if it ever did."""
         self._over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def lags(self) -> dict[str, Lag]:
         """How late each thread was in the last second, by its name. Any thread may ask."""

@@ -185,7 +185,7 @@ class Link:
     def _land(self, cargo: bytes | Sign) -> None:
         sink = self.sink
         if cargo is Sign.RESET:
-            sink.broken(ConnectionResetError("the peer reset the connection"))
+            sink.broken(ConnectionResetError("connection reset by peer"))
         elif sink.deaf or sink.error is not None:
             if isinstance(cargo, bytes):
                 self.inside -= len(cargo)
