@@ -390,6 +390,7 @@ def test_another_python_is_said(record: Record, log: Path) -> None:
     assert content.count(sys.version.split()[0].encode()) == 1
     old = Log(log)
     turns = [frame.entries for frame in old]
+    log.unlink()
     writer = Writer(log, replace(old.header, python="3.99.1"))
     for turn in turns:
         for entry in turn:
@@ -411,6 +412,35 @@ def test_a_log_that_is_full_ends_and_traffic_goes_on(proxy: Starter, log: Path) 
     running.stop()
     assert log.stat().st_size <= 4096
     assert replay(log).startswith("0: ")
+
+
+def test_a_restart_keeps_the_recording_of_the_run_before(record: Record, log: Path) -> None:
+    """As a service manager restarts a proxy that has crashed."""
+    before: list[bytes] = []
+    for number in range(3):
+        running = a_run(record)
+        running.kill()
+        running.status = 0
+        if number:
+            running.wait_for(f"{log} exists and is kept: recording to {log}.{number}$")
+        assert [log.read_bytes(), *(Path(f"{log}.{n}").read_bytes() for n in range(1, number))][
+            :number
+        ] == before
+        before.append(Path(f"{log}.{number}" if number else log).read_bytes())
+
+
+def test_a_replay_overwrites_no_file(record: Record, log: Path) -> None:
+    a_run(record).stop()
+    copy = log.with_suffix(".copy")
+    copy.write_text("mine")
+    said = replay(log, "--record", copy)
+    assert said == f"1: {copy} exists: choose another name, or overwrite it with --force\n"
+    assert copy.read_text() == "mine"
+    assert replay(log, "--record", copy, "--force").startswith("0: ")
+    assert copy.read_bytes() == log.read_bytes()
+    assert replay(log, "--record", log.parent / "none" / "copy") == (
+        f"1: cannot record to {log.parent}/none/copy: No such file or directory\n"
+    )
 
 
 def test_a_full_disk_ends_the_log_and_traffic_goes_on(proxy: Starter) -> None:

@@ -21,15 +21,16 @@ LARGE = 16 * 1024
 """A piece of content of so many bytes is written from where it is, and ends its frame."""
 
 
-def _silent(reason: str) -> None:
-    """Nobody wants to know."""
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+"""How a log is opened: a file that exists may be the recording of a crash, and is never opened."""
 
 
 class Writer:
     """Writes a log; nobody but its owner may read the file, for it holds what clients said.
 
-    When nothing more can be written, or `most` bytes are, it says so to `ended` and takes
-    everything from then on for nothing: `open` is False.
+    When nothing more can be written, or `most` bytes are, it closes the file, calls `ended` with
+    the reason, and ignores everything from then on: `open` is False. Without `ended`, OSError is
+    raised then.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class Writer:
         header: Header,
         *,
         most: int = 0,
-        ended: Callable[[str], None] = _silent,
+        ended: Callable[[str], None] | None = None,
     ) -> None:
-        """Begin a log, in place of one that is there. `most` 0: no limit. Raises OSError."""
+        """Begin a log. `most` 0: no limit. Raises OSError: FileExistsError if the file exists, and
+        is no device or pipe.
+        """
         self.path = path
         self.out = bytearray()
         """The payload of the frame that is being made: encoded entries are appended."""
@@ -50,8 +53,7 @@ class Writer:
         self._ended = ended
         self._size = 0
         self._ready = bytearray(START.pack(MAGIC, VERSION))
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.fchmod(self._fd, 0o600)  # it may have been there
+        self._fd = _opened(path)
         self.out += header.pack()
         self.cut()
         self.flush()
@@ -111,4 +113,15 @@ class Writer:
             self.open = False
             self.flush()  # of no use on a full disk, and harmless
             os.close(self._fd)
+            if self._ended is None:
+                raise OSError(0, reason, str(self.path))
             self._ended(f"{self.path}: recording has ended: {reason}")
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, NEW, 0o600)
+    except FileExistsError:
+        if path.is_file() or path.is_dir():
+            raise
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
