@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from vcproxy.listeners import Host
 
 FLUSH_S = 0.25
-"""How often the log goes to its file: what a process that is killed loses of it at most."""
+"""How often the log goes to its file where no plugin runs: what moved in a tunnel in that time is
+lost when the process is killed."""
 
 HASH_SEED = "PYTHONHASHSEED"
 
@@ -110,6 +111,7 @@ class Recording:
     def signalled(self, signal: Signal) -> None:
         """Programs are about to hear of a signal."""
         self.engine.note(Signalled(signal.number, signal.pid))
+        self.engine.write_ahead()
 
     def close(self, orderly: bool) -> None:
         """End the log."""

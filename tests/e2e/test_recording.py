@@ -334,6 +334,60 @@ def test_a_killed_run_is_replayed_as_far_as_it_is_there(record: Record, log: Pat
     assert replay(log).startswith("0: ")
 
 
+@pytest.mark.parametrize(
+    ("deed", "status"), [("os._exit(7)", 7), ("os.kill(os.getpid(), 9)", -signal.SIGKILL)]
+)
+@pytest.mark.parametrize("where", ["message", "call", "accept"])
+def test_what_kills_the_process_is_in_the_log(
+    proxy: Starter, log: Path, tmp_path: Path, deed: str, status: int, where: str
+) -> None:
+    """The recording of a crash leads a replay to the same crash, in the same event."""
+    (tmp_path / "deadly.py").write_text(
+        f"""
+import os
+from vcproxy.api import Accept, Later, Verdict, Validator, lines
+
+def judge(message: bytes) -> Verdict:
+    return Accept()
+
+class Deadly(Validator):
+    framing = lines()
+
+    def start(self) -> None:
+        if "{where}" == "accept":
+            {deed}
+        super().start()
+
+    def check(self, message: bytes) -> Verdict:
+        if message != b"die":
+            return Accept()
+        if "{where}" == "message":
+            {deed}
+        return Later(judge, message, deadline="5s", then=self.judged)
+
+    def judged(self, message: bytes, value: object) -> Verdict:
+        {deed}
+        return Accept()
+"""
+    )
+    with Server() as server:
+        text = forward(server.uri).replace('"forward"', f'"{tmp_path}/deadly.py:Deadly"')
+        running = proxy(f'{text}\n[record]\nfile = "{log}"\n')
+        with running.connect("in") as client:
+            if where != "accept":
+                client.sendall(b"hello\n")
+                with server.next() as accepted:
+                    assert exactly(accepted, 6) == b"hello\n"
+                    client.sendall(b"die\n")
+                    assert running.wait() == status
+            else:
+                assert running.wait() == status
+    running.status = 0
+    assert replay(log, "--trace", "Deadly").startswith(f"{status}: ")
+    if where != "accept":
+        assert "die" in str([entry for _, entry in Log(log).steps()])
+
+
 def test_every_part_of_a_log_from_its_beginning_is_replayed(record: Record, log: Path) -> None:
     a_run(record).stop()
     content = log.read_bytes()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from vcproxy.drivers.recording.entries import Entry, encode
-from vcproxy.drivers.recording.frames import MAGIC, START, VERSION, Octets, frame
+from vcproxy.drivers.recording.frames import MAGIC, START, VERSION, Octets, frame, small_frame
 from vcproxy.drivers.recording.header import Header
 
 BUFFER = 64 * 1024
@@ -49,7 +50,7 @@ class Writer:
         """The payload of the frame that is being made: encoded entries are appended."""
         self.open = True
         self._compress = header.compress
-        self._most = most
+        self._most = most or inf
         self._ended = ended
         self._size = 0
         self._ready = bytearray(START.pack(MAGIC, VERSION))
@@ -66,28 +67,34 @@ class Writer:
 
     def cut(self, tail: Octets = b"") -> None:
         """End the frame, if there is something in it. `tail`: the last of it, not copied."""
-        if self.out and self.open:
-            pieces = frame([self.out, tail] if tail else [self.out], self._compress)
+        out = self.out
+        if not out:
+            return
+        if self.open:
+            if tail or self._compress:
+                pieces = frame([out, tail] if tail else [out], self._compress)
+            else:
+                pieces = [small_frame(out)]
             size = sum(map(len, pieces))
-            if self._most and self._size + size > self._most:
+            self._size += size
+            if self._size > self._most:
                 self._end(f"it has its {self._most} bytes")
             elif size < BUFFER:
-                self._size += size
                 for piece in pieces:
                     self._ready += piece
                 if len(self._ready) > BUFFER:
                     self.flush()
             else:
-                self._size += size
                 self._write([self._ready, *pieces])
                 self._ready.clear()
-        self.out.clear()
+        out.clear()
 
     def flush(self) -> None:
         """Write the whole frames to the file."""
-        if self._ready:
-            self._write([self._ready])
-            self._ready.clear()
+        ready = self._ready
+        if ready:
+            self._write([ready])
+            ready.clear()
 
     def _write(self, pieces: list[Octets]) -> None:
         try:
