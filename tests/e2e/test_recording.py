@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
-from tests.e2e.web import origin, web
+from tests.e2e.web import GET, origin, web
 from vcproxy.drivers.recording import entries
 from vcproxy.drivers.recording.reader import Log
 from vcproxy.drivers.recording.writer import Writer
@@ -386,6 +388,56 @@ class Deadly(Validator):
     assert replay(log, "--trace", "Deadly").startswith(f"{status}: ")
     if where != "accept":
         assert "die" in str([entry for _, entry in Log(log).steps()])
+
+
+RESETS = struct.pack("ii", 1, 0)
+
+
+def test_clients_that_reset_while_their_answer_goes_out(record: Record, log: Path) -> None:
+    """A send that fails is reported in the next turn: the connection may be closed by then."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    with Server() as server:
+        running = record(web(server.uri))
+        for number in range(10):
+            client = running.connect("in")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+            client.sendall(GET)
+            with server.next() as accepted:
+                accepted.recv(1000)
+                accepted.sendall(head)
+                client.recv(1)
+                running.signal(signal.SIGSTOP)  # it sees both at once
+                eventually(lambda: stopped(running), "it is stopped")
+                if number % 2:
+                    client.close()
+                    accepted.sendall(b"more")
+                else:
+                    accepted.sendall(b"more")
+                    client.close()
+                running.signal(signal.SIGCONT)
+                with suppress(ConnectionError):
+                    all_of(accepted)
+    running.stop()
+    replays(log)
+
+
+def stopped(running: Running) -> bool:
+    return Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_clients_that_leave_while_a_name_is_looked_up(record: Record, log: Path) -> None:
+    """The answer comes when the connection that it was for is gone."""
+    with Server() as server:
+        running = record(forward(server.uri.replace("127.0.0.1", "localhost")))
+        for _ in range(30):
+            running.signal(signal.SIGSTOP)
+            eventually(lambda: stopped(running), "it is stopped")
+            client = running.connect("in")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+            client.close()
+            running.signal(signal.SIGCONT)
+    running.stop()
+    replays(log)
 
 
 def test_every_part_of_a_log_from_its_beginning_is_replayed(record: Record, log: Path) -> None:

@@ -285,7 +285,7 @@ class EpollDriver:
 
         def answer(value: object, error: Exception | None) -> None:
             found = value if isinstance(value, list) else []
-            self.engine.inbox.feed(partial(outgoing.resolved, found, error))
+            outgoing.vc.soon(partial(outgoing.resolved, found, error))
 
         if address.numeric:
             outgoing.resolved([address])

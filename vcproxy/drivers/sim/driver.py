@@ -74,7 +74,7 @@ class SimDriver:
         self._timeline = network.timeline
         self._trace = trace
         self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
-        self._attempts: dict[NetVConnection, Connect | Resolve] = {}
+        self._attempts: dict[NetVConnection, Connect] = {}
         self._answers: deque[Callable[[], object]] = deque()
         self._dealt = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
@@ -199,11 +199,8 @@ class SimDriver:
 
     def _resolve(self, command: Resolve) -> None:
         vc = command.outgoing.vc
-        self._attempts[vc] = command
 
         def resolved() -> None:
-            if self._attempts.pop(vc, None) is not command:
-                return
             try:
                 addresses, error = self._network.resolve(command.address), None
             except OSError as reason:
@@ -211,7 +208,9 @@ class SimDriver:
             self.note("resolved", vc, *addresses)
             command.outgoing.resolved(addresses, error)
 
-        self.answer(self._network.faults.resolve_s, resolved)
+        # On another thread, as it were: it comes when it comes, also for what has been given up.
+        late = partial(vc.soon, resolved)
+        self._timeline.after(self._network.span(self._network.faults.resolve_s), late)
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
