@@ -262,6 +262,42 @@ class Asks(Validator):
     replays(log)
 
 
+def test_a_plugin_reloads_and_stops_the_proxy(record: Record, tmp_path: Path, log: Path) -> None:
+    """As the engine of a driven engine stops its driver, and has sources read again."""
+    plugin = tmp_path / "operated.py"
+    source = """
+from vcproxy.api import Reject, Validator, Verdict, lines, reload_proxy, stop_proxy
+
+class Operated(Validator):
+    framing = lines()
+    def check(self, message: bytes) -> Verdict:
+        if message == b"stop":
+            stop_proxy(self.engine)
+            stop_proxy(self.engine)  # harmless
+        if message == b"reload":
+            reload_proxy(self.engine)
+        return Reject(b"WORD\\n", keep=True)
+"""
+    plugin.write_text(source.replace("WORD", "one"))
+    with Server() as server:
+        running = record(forward(server.uri).replace('"forward"', f'"{plugin}:Operated"'))
+        with running.connect("in") as old:
+            plugin.write_text(source.replace("WORD", "two"))
+            old.sendall(b"reload\n")
+            assert exactly(old, 4) == b"one\n"
+            running.wait_for("reloaded .*: new connections use it")
+            with running.connect("in") as new:
+                new.sendall(b"hello\n")
+                assert exactly(new, 4) == b"two\n"
+            old.sendall(b"stop\n")
+            assert exactly(old, 4) == b"one\n"
+            running.wait_for("draining [1-9]")
+            old.sendall(b"hello\n")
+            assert exactly(old, 4) == b"one\n", "it is drained, not cut"
+        assert running.wait() == 0
+    replays(log)
+
+
 def echoing(tmp_path: Path, name: str, answer: str) -> str:
     """A plugin that answers each line with what Python makes of an expression."""
     plugin = tmp_path / f"{name}.py"

@@ -39,9 +39,11 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     Hear,
+    Rescan,
     Resolve,
     ShutdownWrite,
     Spread,
+    Stop,
 )
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine, Log
@@ -230,7 +232,7 @@ def text(command: Command) -> str:
             return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
         case Call(number):
             return f"{asks} {number} {asked(command)}"
-        case Spread():
+        case Spread() | Rescan() | Stop():
             return asks
     return f"{asks} {getattr(getattr(command, 'listener', None), 'name', '')}"
 
