@@ -44,7 +44,9 @@ def test_what_it_writes_is_green_and_clean(kind: str, desk: Path) -> None:
 def test_it_overwrites_nothing(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (desk / "test_orders.py").write_text("mine")
     assert cli.main(["plugin", "new", "orders"]) == 1
-    assert capsys.readouterr().err == "test_orders.py is there already, and is left as it is\n"
+    assert capsys.readouterr().err == (
+        "test_orders.py exists: choose another name, or overwrite it with --force\n"
+    )
     assert [file.name for file in desk.iterdir()] == ["test_orders.py"]
 
 

@@ -28,6 +28,7 @@ from vcproxy.business.http.transaction import Failure, Transaction
 from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.mirror.mirroring import Mirroring
 from vcproxy.business.options import FramingOptions, parse_json
+from vcproxy.business.process import reload_proxy, stop_proxy
 from vcproxy.business.program import Program, Signal
 from vcproxy.business.relay.options import RelayOptions
 from vcproxy.business.relay.relay import Relay
@@ -131,4 +132,6 @@ __all__ = [
     "lines",
     "netstring",
     "parse_json",
+    "reload_proxy",
+    "stop_proxy",
 ]

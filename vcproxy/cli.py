@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vcproxy.logs import command as log
+from vcproxy.output import overwriting
 
 DESCRIPTION = """\
 A programmable proxy: tunnels move the traffic, small state machines in Python say who may speak.
@@ -72,9 +73,10 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     new = steps.add_parser(
         "new",
         help="write NAME.py and its test",
-        description="Write NAME.py and test_NAME.py, which passes, here. No file is overwritten.",
+        description="Write NAME.py and test_NAME.py, which passes, here.",
     )
     new.set_defaults(act=_plugin_new)
+    overwriting(new)
     new.add_argument("name", metavar="NAME", help="the name of the module, as order_check")
     new.add_argument(
         "--kind",
@@ -118,6 +120,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     replay.add_argument(
         "--record", dest="copy", metavar="COPY", type=Path, help="record the replay itself"
     )
+    overwriting(replay)
     replay.add_argument(
         "--plugin",
         metavar="PLUGIN",
@@ -173,7 +176,7 @@ def _configured(options: argparse.ArgumentParser) -> None:
         metavar="LOG",
         type=Path,
         help="write down all that comes from outside, so that `vcproxy replay LOG` can run it "
-        "again",
+        "again; if LOG exists, it is kept, and LOG.1, LOG.2 and so on is written",
     )
 
 
@@ -281,7 +284,7 @@ def _plugin_new(chosen: argparse.Namespace) -> None:
     from vcproxy.scaffold import new
 
     try:
-        plugin, test = new(chosen.name, chosen.kind, Path())
+        plugin, test = new(chosen.name, chosen.kind, Path(), chosen.force)
     except PluginError as error:
         raise Refusal(error) from None
     print(f"{plugin}, and {test} that tests it")
@@ -350,6 +353,7 @@ def _replay_as_it_was(chosen: argparse.Namespace) -> None:
                 trace=chosen.trace,
                 breaks=chosen.breaks,
                 copy=chosen.copy,
+                force=chosen.force,
             )
         )
     except LogError as error:

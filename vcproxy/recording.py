@@ -7,9 +7,10 @@ import platform
 import random
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
+from itertools import count
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.recording.entries import Serve, Signalled, Stopped
@@ -20,7 +21,7 @@ from vcproxy.drivers.recording.writer import Writer
 from vcproxy.hosts import RecordedHost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from vcproxy.business.program import Signal
     from vcproxy.config.loader import Configuration
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from vcproxy.listeners import Host
 
 FLUSH_S = 0.25
-"""How often the log goes to its file: what a process that is killed loses of it at most."""
+"""How often the log goes to its file where no plugin runs: what moved in a tunnel in that time is
+lost when the process is killed."""
 
 HASH_SEED = "PYTHONHASHSEED"
 
@@ -52,7 +54,10 @@ class Recording:
     def __init__(
         self, configuration: Configuration, record: Record, log: Log, seed: int | None = None
     ) -> None:
-        """Begin a log. `seed` is of the engine's random numbers. Raises OSError."""
+        """Begin a log, of the first name that is free: FILE, FILE.1, FILE.2 and so on.
+
+        `seed` is of the engine's random numbers. Raises OSError.
+        """
         if seed is None:
             seed = random.SystemRandom().getrandbits(64)
         patterns = [re.compile(each.encode()) for each in record.redact]
@@ -72,7 +77,9 @@ class Recording:
         def ended(reason: str) -> None:
             log("warning", f"{reason}; the proxy goes on, unrecorded")
 
-        self.writer = Writer(record.file, header, most=record.max_size, ended=ended)
+        self.writer = _fresh(record, header, ended)
+        if self.writer.path != record.file:
+            log("info", f"{record.file} exists and is kept: recording to {self.writer.path}")
         self.engine = RecordingEngine(
             "net-0",
             self.writer,
@@ -104,9 +111,19 @@ class Recording:
     def signalled(self, signal: Signal) -> None:
         """Programs are about to hear of a signal."""
         self.engine.note(Signalled(signal.number, signal.pid))
+        self.engine.write_ahead()
 
     def close(self, orderly: bool) -> None:
         """End the log."""
         if orderly:
             self.engine.note(Stopped())
         self.writer.close()
+
+
+def _fresh(record: Record, header: Header, ended: Callable[[str], None]) -> Writer:
+    """Begin a log beside those that exist: a restart keeps the recording of the run before."""
+    for number in count():
+        path = record.file.with_name(f"{record.file.name}.{number}") if number else record.file
+        with suppress(FileExistsError):
+            return Writer(path, header, most=record.max_size, ended=ended)
+    raise AssertionError

@@ -23,6 +23,7 @@ from vcproxy.engine.listener import Listener
 from vcproxy.hosts import Unconnected
 from vcproxy.listeners import Listeners
 from vcproxy.machine.trace import Trace
+from vcproxy.output import Exists, written
 
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
@@ -58,7 +59,7 @@ class Replay:
     """Of its engine."""
 
     def __init__(self, path: Path, *, breaks: str = "", copy: Path | None = None) -> None:
-        """Read the log's beginning. Raises LogError.
+        """Read the log's beginning. Raises LogError; OSError where it cannot record.
 
         `breaks`: the key of the events before which the debugger is called. `copy`: where to
         record the replay to.
@@ -71,10 +72,7 @@ class Replay:
                 "replay it with --plugin"
             )
         self._file = Path(header.file)
-        try:
-            self._copy = None if copy is None else Writer(copy, header)
-        except OSError as error:
-            raise LogError(f"cannot record to {copy}: {error.strerror}") from None
+        self._copy = None if copy is None else Writer(copy, header)
         sheet = Comparison(self._copy)
         self.engine = self.kind(
             "net-0",
@@ -204,13 +202,32 @@ class Bar(Gauge):
 
 
 def replay(
-    path: Path, *, until: int = 0, trace: str = "", breaks: str = "", copy: Path | None = None
+    path: Path,
+    *,
+    until: int = 0,
+    trace: str = "",
+    breaks: str = "",
+    copy: Path | None = None,
+    force: bool = False,
 ) -> str:
     """Replay a log to its end, or until a step; return what there is to say of it.
 
-    `trace`: the machines whose events are printed. Raises LogError, Divergence.
+    `trace`: the machines whose events are printed. `copy`: where to record the replay to; `force`:
+    also where that exists. A replay that fails leaves no recording. Raises LogError, Divergence.
     """
-    run = Replay(path, breaks=breaks, copy=copy)
+    if copy is None:
+        return _replay(Replay(path, breaks=breaks), until, trace)
+    try:
+        with written(copy, force) as new:
+            return _replay(Replay(path, breaks=breaks, copy=new), until, trace)
+    except Exists as error:
+        raise LogError(str(error)) from None
+    except OSError as error:
+        raise LogError(f"cannot record to {copy}: {error.strerror}") from None
+
+
+def _replay(run: Replay, until: int, trace: str) -> str:
+    path = run.log.path
     for difference in differences(run.log):
         print(f"{path}: {difference}", file=sys.stderr)
     bar = Bar(run)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import keyword
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from vcproxy.config.plugin import PluginError
+from vcproxy.output import Exists, refuse_existing, written
 
 SESSION = '''\
 """{name}: say hello, then connect the client to a server."""
@@ -241,10 +243,10 @@ KINDS = {
 """What there is to begin with: the plugin and its test. {name} and {Name} are module and class."""
 
 
-def new(name: str, kind: str, directory: Path) -> tuple[Path, Path]:
+def new(name: str, kind: str, directory: Path, force: bool = False) -> tuple[Path, Path]:
     """Write a plugin and its test, which passes; return their paths.
 
-    Raises PluginError for a name that is no module's, and where a file is there already: then
+    Raises PluginError for a name that is no module's, and where a file exists, unless `force`: then
     nothing is written.
     """
     if not name.isidentifier() or keyword.iskeyword(name):
@@ -252,14 +254,16 @@ def new(name: str, kind: str, directory: Path) -> tuple[Path, Path]:
     if name in sys.stdlib_module_names or name in ("vcproxy", "tunnels", "plugins"):
         raise PluginError(f'"{name}" would hide the module {name}: name it otherwise')
     files = directory / f"{name}.py", directory / f"test_{name}.py"
-    for file in files:
-        if file.exists():
-            raise PluginError(f"{file} is there already, and is left as it is")
     title = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    for file, template in zip(files, KINDS[kind], strict=True):
-        try:
-            with file.open("x") as written:
-                written.write(template.format(name=name, Name=title))
-        except OSError as error:
-            raise PluginError(f"cannot write {file}: {error.strerror}") from None
+    try:
+        with ExitStack() as both:
+            for file in files:
+                refuse_existing(file, force)
+            for file, template in zip(files, KINDS[kind], strict=True):
+                text = template.format(name=name, Name=title)
+                both.enter_context(written(file, force)).write_text(text)
+    except Exists as error:
+        raise PluginError(str(error)) from None
+    except OSError as error:
+        raise PluginError(f"cannot write {error.filename}: {error.strerror}") from None
     return files

@@ -82,6 +82,9 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
         self._first.team = self._drivers
+        for driver in self._drivers:
+            driver.on_stop = self._asked_to_stop
+            driver.on_rescan = self._asked_to_reload
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
         self._draining = False
         self._asked = 0  # how often to reload
@@ -188,6 +191,17 @@ class Proxy:
             self._recording.signalled(told)
         self._listeners.signalled(told)
         self._first.engine.inbox.feed(self.drain)  # in the next turn: they have had their say
+
+    def _asked_to_stop(self) -> None:
+        """A plugin says so, on any net thread: as if SIGTERM had come, once."""
+        self._first.engine.inbox.feed(self._stop_once)
+
+    def _stop_once(self) -> None:
+        if not self._draining:
+            self._end(Signal(signal.SIGTERM, os.getpid()))
+
+    def _asked_to_reload(self) -> None:
+        self._first.engine.inbox.feed(self.reload)
 
     def drain(self) -> None:
         """Accept no more, let what runs end within the drain timeout, stop. Again: stop now."""

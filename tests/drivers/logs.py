@@ -66,6 +66,7 @@ HEADER = Header("3.11.9", "0.1.0", "17", 4, "/etc/proxy.toml", "[proxy]\n", {"ec
 
 def written(path: Path, turns: list[list[Entry]], header: Header = HEADER) -> bytes:
     """Write a log; return the bytes of its file."""
+    path.unlink(missing_ok=True)
     writer = Writer(path, header)
     for turn in turns:
         for entry in turn:

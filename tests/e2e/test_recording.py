@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
-from tests.e2e.web import origin, web
+from tests.e2e.web import GET, origin, web
 from vcproxy.drivers.recording import entries
 from vcproxy.drivers.recording.reader import Log
 from vcproxy.drivers.recording.writer import Writer
@@ -260,6 +262,42 @@ class Asks(Validator):
     replays(log)
 
 
+def test_a_plugin_reloads_and_stops_the_proxy(record: Record, tmp_path: Path, log: Path) -> None:
+    """As the engine of a driven engine stops its driver, and has sources read again."""
+    plugin = tmp_path / "operated.py"
+    source = """
+from vcproxy.api import Reject, Validator, Verdict, lines, reload_proxy, stop_proxy
+
+class Operated(Validator):
+    framing = lines()
+    def check(self, message: bytes) -> Verdict:
+        if message == b"stop":
+            stop_proxy(self.engine)
+            stop_proxy(self.engine)  # harmless
+        if message == b"reload":
+            reload_proxy(self.engine)
+        return Reject(b"WORD\\n", keep=True)
+"""
+    plugin.write_text(source.replace("WORD", "one"))
+    with Server() as server:
+        running = record(forward(server.uri).replace('"forward"', f'"{plugin}:Operated"'))
+        with running.connect("in") as old:
+            plugin.write_text(source.replace("WORD", "two"))
+            old.sendall(b"reload\n")
+            assert exactly(old, 4) == b"one\n"
+            running.wait_for("reloaded .*: new connections use it")
+            with running.connect("in") as new:
+                new.sendall(b"hello\n")
+                assert exactly(new, 4) == b"two\n"
+            old.sendall(b"stop\n")
+            assert exactly(old, 4) == b"one\n"
+            running.wait_for("draining [1-9]")
+            old.sendall(b"hello\n")
+            assert exactly(old, 4) == b"one\n", "it is drained, not cut"
+        assert running.wait() == 0
+    replays(log)
+
+
 def echoing(tmp_path: Path, name: str, answer: str) -> str:
     """A plugin that answers each line with what Python makes of an expression."""
     plugin = tmp_path / f"{name}.py"
@@ -334,6 +372,110 @@ def test_a_killed_run_is_replayed_as_far_as_it_is_there(record: Record, log: Pat
     assert replay(log).startswith("0: ")
 
 
+@pytest.mark.parametrize(
+    ("deed", "status"), [("os._exit(7)", 7), ("os.kill(os.getpid(), 9)", -signal.SIGKILL)]
+)
+@pytest.mark.parametrize("where", ["message", "call", "accept"])
+def test_what_kills_the_process_is_in_the_log(
+    proxy: Starter, log: Path, tmp_path: Path, deed: str, status: int, where: str
+) -> None:
+    """The recording of a crash leads a replay to the same crash, in the same event."""
+    (tmp_path / "deadly.py").write_text(
+        f"""
+import os
+from vcproxy.api import Accept, Later, Verdict, Validator, lines
+
+def judge(message: bytes) -> Verdict:
+    return Accept()
+
+class Deadly(Validator):
+    framing = lines()
+
+    def start(self) -> None:
+        if "{where}" == "accept":
+            {deed}
+        super().start()
+
+    def check(self, message: bytes) -> Verdict:
+        if message != b"die":
+            return Accept()
+        if "{where}" == "message":
+            {deed}
+        return Later(judge, message, deadline="5s", then=self.judged)
+
+    def judged(self, message: bytes, value: object) -> Verdict:
+        {deed}
+        return Accept()
+"""
+    )
+    with Server() as server:
+        text = forward(server.uri).replace('"forward"', f'"{tmp_path}/deadly.py:Deadly"')
+        running = proxy(f'{text}\n[record]\nfile = "{log}"\n')
+        with running.connect("in") as client:
+            if where != "accept":
+                client.sendall(b"hello\n")
+                with server.next() as accepted:
+                    assert exactly(accepted, 6) == b"hello\n"
+                    client.sendall(b"die\n")
+                    assert running.wait() == status
+            else:
+                assert running.wait() == status
+    running.status = 0
+    assert replay(log, "--trace", "Deadly").startswith(f"{status}: ")
+    if where != "accept":
+        assert "die" in str([entry for _, entry in Log(log).steps()])
+
+
+RESETS = struct.pack("ii", 1, 0)
+
+
+def test_clients_that_reset_while_their_answer_goes_out(record: Record, log: Path) -> None:
+    """A send that fails is reported in the next turn: the connection may be closed by then."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    with Server() as server:
+        running = record(web(server.uri))
+        for number in range(10):
+            client = running.connect("in")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+            client.sendall(GET)
+            with server.next() as accepted:
+                accepted.recv(1000)
+                accepted.sendall(head)
+                client.recv(1)
+                running.signal(signal.SIGSTOP)  # it sees both at once
+                eventually(lambda: stopped(running), "it is stopped")
+                if number % 2:
+                    client.close()
+                    accepted.sendall(b"more")
+                else:
+                    accepted.sendall(b"more")
+                    client.close()
+                running.signal(signal.SIGCONT)
+                with suppress(ConnectionError):
+                    all_of(accepted)
+    running.stop()
+    replays(log)
+
+
+def stopped(running: Running) -> bool:
+    return Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_clients_that_leave_while_a_name_is_looked_up(record: Record, log: Path) -> None:
+    """The answer comes when the connection that it was for is gone."""
+    with Server() as server:
+        running = record(forward(server.uri.replace("127.0.0.1", "localhost")))
+        for _ in range(30):
+            running.signal(signal.SIGSTOP)
+            eventually(lambda: stopped(running), "it is stopped")
+            client = running.connect("in")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+            client.close()
+            running.signal(signal.SIGCONT)
+    running.stop()
+    replays(log)
+
+
 def test_every_part_of_a_log_from_its_beginning_is_replayed(record: Record, log: Path) -> None:
     a_run(record).stop()
     content = log.read_bytes()
@@ -390,6 +532,7 @@ def test_another_python_is_said(record: Record, log: Path) -> None:
     assert content.count(sys.version.split()[0].encode()) == 1
     old = Log(log)
     turns = [frame.entries for frame in old]
+    log.unlink()
     writer = Writer(log, replace(old.header, python="3.99.1"))
     for turn in turns:
         for entry in turn:
@@ -411,6 +554,35 @@ def test_a_log_that_is_full_ends_and_traffic_goes_on(proxy: Starter, log: Path) 
     running.stop()
     assert log.stat().st_size <= 4096
     assert replay(log).startswith("0: ")
+
+
+def test_a_restart_keeps_the_recording_of_the_run_before(record: Record, log: Path) -> None:
+    """As a service manager restarts a proxy that has crashed."""
+    before: list[bytes] = []
+    for number in range(3):
+        running = a_run(record)
+        running.kill()
+        running.status = 0
+        if number:
+            running.wait_for(f"{log} exists and is kept: recording to {log}.{number}$")
+        assert [log.read_bytes(), *(Path(f"{log}.{n}").read_bytes() for n in range(1, number))][
+            :number
+        ] == before
+        before.append(Path(f"{log}.{number}" if number else log).read_bytes())
+
+
+def test_a_replay_overwrites_no_file(record: Record, log: Path) -> None:
+    a_run(record).stop()
+    copy = log.with_suffix(".copy")
+    copy.write_text("mine")
+    said = replay(log, "--record", copy)
+    assert said == f"1: {copy} exists: choose another name, or overwrite it with --force\n"
+    assert copy.read_text() == "mine"
+    assert replay(log, "--record", copy, "--force").startswith("0: ")
+    assert copy.read_bytes() == log.read_bytes()
+    assert replay(log, "--record", log.parent / "none" / "copy") == (
+        f"1: cannot record to {log.parent}/none/copy: No such file or directory\n"
+    )
 
 
 def test_a_full_disk_ends_the_log_and_traffic_goes_on(proxy: Starter) -> None:

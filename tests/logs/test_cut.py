@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.logs.conftest import Vcproxy
 from tests.logs.test_show import numbers
 from vcproxy.drivers.recording.reader import Log
@@ -73,6 +75,29 @@ def test_the_log_itself_is_never_written_to(vcproxy: Vcproxy, log: Path) -> None
     status, _, problem = vcproxy("log", "cut", log, "--conversation", 1, "-o", log)
     assert (status, problem) == (1, f"{log} is the log itself: write to another file\n")
     assert log.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["cut", "redact", "to-test"])
+def test_an_existing_file_is_kept(
+    vcproxy: Vcproxy, log: Path, tmp_path: Path, command: str
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("mine")
+    what = ("--pattern", "ok") if command == "redact" else ("--conversation", 1)
+    status, _, problem = vcproxy("log", command, log, *what, "-o", out)
+    said = f"{out} exists: choose another name, or overwrite it with --force\n"
+    assert (status, problem) == (1, said)
+    assert out.read_text() == "mine"
+    assert vcproxy("log", command, log, *what, "-o", out, "--force")[0] == 0
+    assert out.read_bytes() != b"mine"
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("command", ["cut", "redact"])
+def test_a_full_disk_is_said(vcproxy: Vcproxy, log: Path, command: str) -> None:
+    what = ("--pattern", "ok") if command == "redact" else ("--conversation", 1)
+    status, _, problem = vcproxy("log", command, log, *what, "-o", "/dev/full")
+    assert (status, problem) == (1, "/dev/full: no space left on device\n")
 
 
 def test_a_part_must_be_named(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:

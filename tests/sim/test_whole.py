@@ -232,6 +232,31 @@ def test_what_must_hold_does_and_is_repeated(site: Site, batch: list[int], tmp_p
         log.unlink()
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_resets_in_the_middle_of_answers_are_repeated(
+    site: Site, tmp_path: Path, seed: int
+) -> None:
+    """What is reported late, of a send that failed or a name, may find the connection gone."""
+    log = tmp_path / "log"
+    faults = Faults(latency=(0.0, 0.002), resolve_s=(0.0, 0.02), socket=(1, 4096))
+    random = Random(seed)
+    with ConfiguredProxy(site.configuration, seed=seed, faults=faults, record=log) as proxy:
+        proxy.sim.server(Address("tcp", "one", 1), partial(talking, proxy))
+        proxy.sim.server(Address("tcp", "two", 1), partial(talking, proxy))
+        for _ in range(20):
+            client = proxy.client("forward", 0)
+            proxy.sim.timeline.after(random.uniform(0.0, 0.05), client.reset)
+            proxy.sim.elapse(0.01)
+        proxy.sim.elapse(1.0)
+    repeats(log)
+
+
+def talking(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """A server that sends again and again."""
+    for n in range(30):
+        proxy.sim.timeline.after(0.002 * n, partial(peer.send, bytes(1000)))
+
+
 class Doomed(Scenario):
     """One that fails whatever happens."""
 

@@ -228,7 +228,7 @@ class DatagramPort:
             self._want(self._reads, True)
         else:
             # Under a lock, perhaps: told when all has its answer.
-            self.vc.engine.inbox.feed(partial(self.broke, error))
+            self.vc.soon(partial(self.broke, error))
         return 0
 
     # -- the end -----------------------------------------------------------------------------

@@ -103,6 +103,16 @@ class ResumeAccept:
     listener: Listener
 
 
+@dataclass(frozen=True, slots=True)
+class Rescan:
+    """Read the configuration and the plugins again, and apply them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """There is nothing left to do: end the process in an orderly way."""
+
+
 Command = (
     Resolve
     | Connect
@@ -114,4 +124,6 @@ Command = (
     | EndBridge
     | Spread
     | ResumeAccept
+    | Rescan
+    | Stop
 )

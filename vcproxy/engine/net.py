@@ -6,7 +6,7 @@ purpose, with everything looked up once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,7 +79,7 @@ class NetVConnection(VConnection):
       Between a `begin_` and its answer the mutex is held: answer first, then report the end;
     - where there may be more to do in a direction than it was asked for: `again()`;
     - `established()` when it can be used, after its handshake with TLS; `gone()` is the last call
-      for a VC, and is owed for each.
+      for a VC, and is owed for each. What cannot be reported at once goes through `soon()`.
     """
 
     __slots__ = (
@@ -297,6 +297,17 @@ class NetVConnection(VConnection):
             self._deadline = None
 
     # -- what the driver calls ---------------------------------------------------------------
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Make a driver's call about this VC in the next turn, unless `gone()` comes first.
+
+        For what cannot be reported where it is found: under a lock, or on another thread.
+        """
+        self.engine.inbox.feed(partial(self._unless_gone, call))
+
+    def _unless_gone(self, call: Callable[[], object]) -> None:
+        if self in self.engine.vcs:
+            call()
 
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import duration
 from vcproxy.logs.span import Span
+from vcproxy.output import Exists, overwriting, refuse_existing, written
 
 if TYPE_CHECKING:
     from vcproxy.logs.conversations import Conversations
@@ -131,11 +132,13 @@ def add_to(
     )
     for parser in (cut, redact):
         parser.add_argument("-o", dest="out", metavar="OUT", type=Path, required=True, help="to")
+        overwriting(parser)
     to_test = add("to-test", _to_test, "write a test of a conversation", TO_TEST)
     to_test.add_argument("--conversation", metavar="N", type=int, required=True, help="of this one")
     to_test.add_argument(
         "-o", dest="out", metavar="FILE", type=Path, help="to; standard output, if left out"
     )
+    overwriting(to_test)
     return {f"log {name}": parser for name, parser in steps.choices.items()} | {"log": log}
 
 
@@ -183,7 +186,7 @@ def _show(chosen: argparse.Namespace) -> None:
     number: int | None = chosen.conversation
     if chosen.mermaid and number is None:
         raise Failed("a chart of which conversation? name it with --conversation N")
-    with _telling(chosen.log) as (telling, shown):
+    with _telling(chosen) as (telling, shown):
         if number is None:
             lines = listing(_read(telling, shown), span)
         else:
@@ -211,18 +214,18 @@ def _cut(chosen: argparse.Namespace) -> None:
     span = Span(chosen.begin, chosen.end)
     if not chosen.conversation and span == Span():
         raise Failed("which part of it? say --conversation N, or --from T and --to T")
-    with _telling(chosen.log, chosen.out) as (telling, shown):
+    with _telling(chosen) as (telling, shown), written(chosen.out, chosen.force) as out:
         every = _read(telling, shown)
         kept = choose(every, chosen.conversation, span)
         if not kept.all:
             raise Failed(f"{chosen.log}: no such conversation was going on then")
         count = f"{len(kept.all)} of {len(every.all)} conversations"
         if telling.sound and len(kept.all) == len(every.all):
-            shutil.copyfile(chosen.log, chosen.out)
-            chosen.out.chmod(0o600)
+            shutil.copyfile(chosen.log, out)
+            out.chmod(0o600)
             print(f"{chosen.out}: {count}: it is the same log")
         else:
-            cut(kept, chosen.out, shown)
+            cut(kept, out, shown)
             print(f"{chosen.out}: {count}")
 
 
@@ -231,14 +234,14 @@ def _redact(chosen: argparse.Namespace) -> None:
     from vcproxy.logs.telling import Reading
 
     with _refusals():
-        telling = _opened(chosen.log, chosen.out)
+        telling = _opened(chosen)
         reading: Reading = telling
         with _bar(telling) as shown:
             conversations = _read(telling, shown).vcs()
         if not telling.sound:  # it does not replay here, or is broken: what can be read is redacted
             reading, conversations = Reading(chosen.log), ()
-        with _bar(reading) as shown:
-            count = redact(reading, chosen.pattern, conversations, chosen.out, shown)
+        with _bar(reading) as shown, written(chosen.out, chosen.force) as out:
+            count = redact(reading, chosen.pattern, conversations, out, shown)
         print(f"{chosen.out}: {count} {'match' if count == 1 else 'matches'} made x")
         _judge(reading)
 
@@ -247,7 +250,7 @@ def _to_test(chosen: argparse.Namespace) -> None:
     from vcproxy.logs.rehearsal import Unfit
     from vcproxy.logs.to_test import to_test
 
-    with _telling(chosen.log, chosen.out) as (telling, shown):
+    with _telling(chosen) as (telling, shown):
         try:
             text = to_test(telling, chosen.conversation, chosen.out, shown)
         except Unfit as error:
@@ -257,28 +260,33 @@ def _to_test(chosen: argparse.Namespace) -> None:
         if chosen.out is None:
             print(text, end="")
         else:
-            chosen.out.write_text(text)
+            with written(chosen.out, chosen.force) as out:
+                out.write_text(text)
             print(f"{chosen.out}: run it with: python -m pytest {chosen.out}")
 
 
 @contextmanager
-def _telling(log: Path, out: Path | None = None) -> Iterator[tuple[Telling, Callable[[], None]]]:
+def _telling(chosen: argparse.Namespace) -> Iterator[tuple[Telling, Callable[[], None]]]:
     """A log to be retold; at the end it is said what was wrong with it."""
     with _refusals():
-        telling = _opened(log, out)
+        telling = _opened(chosen)
         with _bar(telling) as shown:
             yield telling, shown
         _judge(telling)
 
 
-def _opened(log: Path, out: Path | None) -> Telling:
-    """A log, by a Python with the hash seed that it was recorded with."""
+def _opened(chosen: argparse.Namespace) -> Telling:
+    """A log, by a Python with the hash seed that it was recorded with. Raises Exists."""
     from vcproxy.logs.telling import Telling
     from vcproxy.recording import with_hash_seed
 
+    log: Path = chosen.log
+    out: Path | None = getattr(chosen, "out", None)
     telling = Telling(log)
-    if out is not None and out.exists() and out.samefile(log):
-        raise Failed(f"{out} is the log itself: write to another file")
+    if out is not None:
+        if out.exists() and out.samefile(log):
+            raise Failed(f"{out} is the log itself: write to another file")
+        refuse_existing(out, chosen.force)
     with_hash_seed(telling.log.header.hash_seed)
     return telling
 
@@ -318,7 +326,7 @@ def _refusals() -> Iterator[None]:
 
     try:
         yield
-    except (LogError, NoConversation) as error:
+    except (LogError, NoConversation, Exists) as error:
         raise Failed(error) from None
     except BrokenPipeError:  # as `head` does: who reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

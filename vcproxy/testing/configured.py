@@ -84,6 +84,7 @@ class ConfiguredProxy:
         settings = configuration.recorded_to(record).settings.record
         assert settings is not None
         self._recording = Recording(configuration, settings, self.sim.note, seed)
+        self._path = self._recording.writer.path
         host = SimHost(self.sim.drive(self._recording.engine))
         with self._recording.serving(configuration):
             self._serve(configuration, host)

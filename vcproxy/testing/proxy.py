@@ -93,7 +93,7 @@ class SimulatedProxy:
         """One for each client that was accepted, in that order."""
         self.printed: list[str] = []
         """What a program has written on standard error."""
-        driver = self.sim.driver(NAME)
+        self._driver = driver = self.sim.driver(NAME)
         driver.answers = None if answers is None else iter(answers)
         self.engine = driver.engine
         scheme = "udp" if datagrams else "tcp"
@@ -196,6 +196,16 @@ class SimulatedProxy:
     def elapse(self, seconds: float) -> None:
         """Run for so long, in virtual seconds."""
         self.sim.elapse(seconds)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the plugin has stopped the proxy; here all goes on."""
+        return self._driver.stopped
+
+    @property
+    def reloads(self) -> int:
+        """How often the plugin has had the proxy reload."""
+        return self._driver.rescans
 
     @property
     def log(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from vcproxy.business.http.exchange import Exchange
     from vcproxy.business.http.routing import Route
+    from vcproxy.engine.engine import Engine
     from vcproxy.http.messages import Request, Response
     from vcproxy.upstream.upstream import Upstream
 
@@ -66,6 +67,11 @@ class Transaction:
         """In `error` and `done`: why no server's answer reached the client whole."""
         self.notes: dict[str, object] = {}
         """For filters: what they want to remember of this request."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that it is on: for `stop_proxy` and `reload_proxy`."""
+        return self._exchange.engine
 
     @property
     def status(self) -> int:

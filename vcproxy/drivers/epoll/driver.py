@@ -33,11 +33,13 @@ from vcproxy.engine.commands import (
     Connect,
     EndBridge,
     Hear,
+    Rescan,
     Resolve,
     ResumeAccept,
     ShutdownWrite,
     Spread,
     StartBridge,
+    Stop,
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.inbox import no_wake
@@ -100,7 +102,13 @@ class EpollDriver:
             EndBridge: self._end_bridge,
             Spread: spread,
             ResumeAccept: self._resume_accept,
+            Rescan: lambda _: self.on_rescan(),
+            Stop: lambda _: self.on_stop(),
         }
+        self.on_stop: Callable[[], None] = self._stop
+        """What an engine's Stop does."""
+        self.on_rescan: Callable[[], None] = _nothing
+        """What its Rescan does."""
         engine.clock(monotonic())
 
     # -- the loop ----------------------------------------------------------------------------
@@ -292,7 +300,7 @@ class EpollDriver:
 
         def answer(value: object, error: Exception | None) -> None:
             found = value if isinstance(value, list) else []
-            self.engine.inbox.feed(partial(outgoing.resolved, found, error))
+            outgoing.vc.soon(partial(outgoing.resolved, found, error))
 
         if address.numeric:
             outgoing.resolved([address])
@@ -393,6 +401,10 @@ class EpollDriver:
     def _resume_accept(self, command: ResumeAccept) -> None:
         for port in self._listening.get(command.listener, ()):
             port.resume()
+
+
+def _nothing() -> None:
+    """There is no configuration to be read."""
 
 
 class _Wakeup:

@@ -172,7 +172,7 @@ class StreamPort:
             count = 0
         except OSError as error:
             # Under the reader's lock: told when that has its answer.
-            self._driver.engine.inbox.feed(partial(self.lost, error))
+            self.vc.soon(partial(self.lost, error))
             count = 0
         if count < len(data):
             self.writable = False

@@ -194,7 +194,7 @@ class NatsPort(ABC):
         self._drops.clear()
 
     def _post(self, call: Callable[[], None]) -> None:
-        self.vc.engine.inbox.feed(call)
+        self.vc.soon(call)
 
 
 def messages(count: int) -> str:

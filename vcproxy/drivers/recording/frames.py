@@ -19,6 +19,7 @@ START: Final = struct.Struct("<8sI")
 """The magic and the version of the format."""
 
 HEAD: Final = struct.Struct("<III")
+_BEGIN, _CHECK = struct.Struct("<II").pack, struct.Struct("<I").pack
 
 _COMPRESSED: Final = 1 << 31
 
@@ -41,8 +42,17 @@ def frame(pieces: list[Octets], compress: bool = False) -> list[Octets]:
     check = 0
     for piece in pieces:
         check = zlib.crc32(piece, check)
-    begin = struct.pack("<II", sum(map(len, pieces)) | flag, check)
-    return [begin + struct.pack("<I", zlib.crc32(begin)), *pieces]
+    return [_head(sum(map(len, pieces)) | flag, check), *pieces]
+
+
+def small_frame(content: bytearray) -> Octets:
+    """The same for a payload in one piece, as most are, not compressed."""
+    return _head(len(content), zlib.crc32(content)) + content
+
+
+def _head(size: int, check: int) -> bytes:
+    begin = _BEGIN(size, check)
+    return begin + _CHECK(zlib.crc32(begin))
 
 
 def length(head: bytes) -> int:

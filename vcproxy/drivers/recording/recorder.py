@@ -39,9 +39,11 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     Hear,
+    Rescan,
     Resolve,
     ShutdownWrite,
     Spread,
+    Stop,
 )
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine, Log
@@ -63,7 +65,10 @@ class Sheet(Protocol):
     """Encoded entries of the present turn are appended. It stays the same object."""
 
     def cut(self, tail: Octets = b"") -> None:
-        """The turn is over, or long. `tail`: the last of it, which is not in `out`."""
+        """End a frame. `tail`: the last of it, which is not in `out`."""
+
+    def flush(self) -> None:
+        """Write the frames that have ended to where they are kept."""
 
 
 class RecordingEngine(Engine):
@@ -127,6 +132,11 @@ class RecordingEngine(Engine):
         """Write an entry down."""
         self.out += encode(entry)
 
+    def write_ahead(self) -> None:
+        """Code of a plugin runs next, and may end the process: what led to it goes to the file."""
+        self.sheet.cut()
+        self.sheet.flush()
+
     # -- what the driver calls ---------------------------------------------------------------
 
     def tick(self, now: float) -> None:
@@ -147,11 +157,17 @@ class RecordingEngine(Engine):
         self._scheduler.clock(self.now)
         if self.queue:
             self.out += _RUN
+            self.write_ahead()
             super().run()
 
     def _postpone(self, late: float) -> None:
         self._must = True  # by the time of this turn, not of a later one
         super()._postpone(late)
+
+    def introduce(self, vc: NetVConnection, listener: Listener) -> None:
+        """See Engine."""
+        self.write_ahead()
+        super().introduce(vc, listener)
 
     def accepted(
         self,
@@ -189,6 +205,7 @@ class RecordingEngine(Engine):
         """See Engine. One that comes late, when its turn is not the last any more, is ignored."""
         if delivery[0] in (self.now, self._last):
             self.note(Blocked(*delivery))
+            self.write_ahead()
             super().blocked(cont, delivery)
 
     def take_commands(self) -> list[Command]:
@@ -220,7 +237,7 @@ def text(command: Command) -> str:
             return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
         case Call(number):
             return f"{asks} {number} {asked(command)}"
-        case Spread():
+        case Spread() | Rescan() | Stop():
             return asks
     return f"{asks} {getattr(getattr(command, 'listener', None), 'name', '')}"
 

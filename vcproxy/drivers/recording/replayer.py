@@ -59,6 +59,9 @@ class Comparison:
         """Whether the last one was as expected."""
         self._copy = copy
 
+    def flush(self) -> None:
+        """See Sheet."""
+
     def cut(self, tail: Octets = b"") -> None:
         """See Sheet."""
         if self.out:
@@ -277,6 +280,7 @@ class Replayer:
 
     def _signalled(self, entry: e.Signalled) -> None:
         self.engine.note(entry)
+        self.engine.write_ahead()
         self._proxy.signalled(entry)
 
     def _accepted(self, entry: e.Accepted) -> None:

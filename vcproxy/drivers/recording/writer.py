@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from vcproxy.drivers.recording.entries import Entry, encode
-from vcproxy.drivers.recording.frames import MAGIC, START, VERSION, Octets, frame
+from vcproxy.drivers.recording.frames import MAGIC, START, VERSION, Octets, frame, small_frame
 from vcproxy.drivers.recording.header import Header
 
 BUFFER = 64 * 1024
@@ -21,15 +22,16 @@ LARGE = 16 * 1024
 """A piece of content of so many bytes is written from where it is, and ends its frame."""
 
 
-def _silent(reason: str) -> None:
-    """Nobody wants to know."""
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+"""How a log is opened: a file that exists may be the recording of a crash, and is never opened."""
 
 
 class Writer:
     """Writes a log; nobody but its owner may read the file, for it holds what clients said.
 
-    When nothing more can be written, or `most` bytes are, it says so to `ended` and takes
-    everything from then on for nothing: `open` is False.
+    When nothing more can be written, or `most` bytes are, it closes the file, calls `ended` with
+    the reason, and ignores everything from then on: `open` is False. Without `ended`, OSError is
+    raised then.
     """
 
     def __init__(
@@ -38,20 +40,21 @@ class Writer:
         header: Header,
         *,
         most: int = 0,
-        ended: Callable[[str], None] = _silent,
+        ended: Callable[[str], None] | None = None,
     ) -> None:
-        """Begin a log, in place of one that is there. `most` 0: no limit. Raises OSError."""
+        """Begin a log. `most` 0: no limit. Raises OSError: FileExistsError if the file exists, and
+        is no device or pipe.
+        """
         self.path = path
         self.out = bytearray()
         """The payload of the frame that is being made: encoded entries are appended."""
         self.open = True
         self._compress = header.compress
-        self._most = most
+        self._most = most or inf
         self._ended = ended
         self._size = 0
         self._ready = bytearray(START.pack(MAGIC, VERSION))
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.fchmod(self._fd, 0o600)  # it may have been there
+        self._fd = _opened(path)
         self.out += header.pack()
         self.cut()
         self.flush()
@@ -64,28 +67,34 @@ class Writer:
 
     def cut(self, tail: Octets = b"") -> None:
         """End the frame, if there is something in it. `tail`: the last of it, not copied."""
-        if self.out and self.open:
-            pieces = frame([self.out, tail] if tail else [self.out], self._compress)
+        out = self.out
+        if not out:
+            return
+        if self.open:
+            if tail or self._compress:
+                pieces = frame([out, tail] if tail else [out], self._compress)
+            else:
+                pieces = [small_frame(out)]
             size = sum(map(len, pieces))
-            if self._most and self._size + size > self._most:
+            self._size += size
+            if self._size > self._most:
                 self._end(f"it has its {self._most} bytes")
             elif size < BUFFER:
-                self._size += size
                 for piece in pieces:
                     self._ready += piece
                 if len(self._ready) > BUFFER:
                     self.flush()
             else:
-                self._size += size
                 self._write([self._ready, *pieces])
                 self._ready.clear()
-        self.out.clear()
+        out.clear()
 
     def flush(self) -> None:
         """Write the whole frames to the file."""
-        if self._ready:
-            self._write([self._ready])
-            self._ready.clear()
+        ready = self._ready
+        if ready:
+            self._write([ready])
+            ready.clear()
 
     def _write(self, pieces: list[Octets]) -> None:
         try:
@@ -111,4 +120,15 @@ class Writer:
             self.open = False
             self.flush()  # of no use on a full disk, and harmless
             os.close(self._fd)
+            if self._ended is None:
+                raise OSError(0, reason, str(self.path))
             self._ended(f"{self.path}: recording has ended: {reason}")
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, NEW, 0o600)
+    except FileExistsError:
+        if path.is_file() or path.is_dir():
+            raise
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)

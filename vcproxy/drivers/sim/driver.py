@@ -23,11 +23,13 @@ from vcproxy.engine.commands import (
     Connect,
     EndBridge,
     Hear,
+    Rescan,
     Resolve,
     ResumeAccept,
     ShutdownWrite,
     Spread,
     StartBridge,
+    Stop,
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
@@ -69,12 +71,16 @@ class SimDriver:
         """Until when it takes no turn, as a process that was stopped. See `Simulation.stop`."""
         self.answers: Iterator[object] | None = None
         """What calls return, one after the other, or raise; None: they are made."""
+        self.rescans = 0
+        """How often its engine has asked for the configuration to be read again."""
+        self.stopped = False
+        """Whether its engine has asked for the process to be ended. The simulation goes on."""
         self._network = network
         self._phantom = phantom
         self._timeline = network.timeline
         self._trace = trace
         self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
-        self._attempts: dict[NetVConnection, Connect | Resolve] = {}
+        self._attempts: dict[NetVConnection, Connect] = {}
         self._answers: deque[Callable[[], object]] = deque()
         self._dealt = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
@@ -88,6 +94,8 @@ class SimDriver:
             EndBridge: self._end_bridge,
             Spread: spread,
             ResumeAccept: self._resume_accept,
+            Rescan: self._rescan,
+            Stop: self._stop,
         }
 
     def __repr__(self) -> str:
@@ -199,11 +207,8 @@ class SimDriver:
 
     def _resolve(self, command: Resolve) -> None:
         vc = command.outgoing.vc
-        self._attempts[vc] = command
 
         def resolved() -> None:
-            if self._attempts.pop(vc, None) is not command:
-                return
             try:
                 addresses, error = self._network.resolve(command.address), None
             except OSError as reason:
@@ -211,7 +216,9 @@ class SimDriver:
             self.note("resolved", vc, *addresses)
             command.outgoing.resolved(addresses, error)
 
-        self.answer(self._network.faults.resolve_s, resolved)
+        # On another thread, as it were: it comes when it comes, also for what has been given up.
+        late = partial(vc.soon, resolved)
+        self._timeline.after(self._network.span(self._network.faults.resolve_s), late)
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
@@ -328,6 +335,12 @@ class SimDriver:
         source, _ = command.bridge.ports
         if isinstance(source, SimPort) and source.bridged_out is not None:
             source.bridged_out.stop()
+
+    def _rescan(self, _: Rescan) -> None:
+        self.rescans += 1
+
+    def _stop(self, _: Stop) -> None:
+        self.stopped = True
 
     def _resume_accept(self, command: ResumeAccept) -> None:
         for accepting in self._listening.get(command.listener, ()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -149,8 +150,9 @@ class SimPort:
             return 0
         try:
             count = self.stream.send([data])
-        except ConnectionError:
-            return 0  # met again by the next write, outside the reader's lock
+        except ConnectionError as error:
+            self.vc.soon(partial(self._break, error))  # under the reader's lock now
+            return 0
         if count is None:
             self.writable = False
         return count or 0
