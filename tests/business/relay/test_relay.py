@@ -326,6 +326,24 @@ def test_an_edit_that_fails_ends_its_producer_alone(word: bytes) -> None:
         assert subscriber.received == b"BEFORE\nSTILL\n"
 
 
+def test_datagrams_are_edited_on_their_way_each_by_itself() -> None:
+    source = Address("udp", "127.0.0.1", 7)
+    with relay(Edited, framing=None, source=source, refusing=[str(source)], end=False) as stage:
+        [subscriber] = stage.subscribe()
+        producer = stage.sim.datagram_client(source)
+        for said in (b"a", b"# no", b"b", b"c" * 2000):
+            producer.send(said)
+        stage.settle()
+        assert subscriber.received == b"AB" + b"C" * 2000
+        producer.send(b"break")
+        with pytest.raises(RuntimeError, match="on purpose"):
+            stage.settle()
+        stage.elapse(10)
+        producer.send(b"again")
+        stage.settle()
+        assert subscriber.received.endswith(b"CAGAIN"), "it is opened anew"
+
+
 # -- subscribers -----------------------------------------------------------------------------
 
 

@@ -24,9 +24,10 @@ from tunnels.done import (
     TunnelDone,
 )
 from tunnels.one_way_multi import OneWayMultiTunnel
+from vcproxy.business.framing import UNFRAMED, Framing
 from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.program import Program, Signal
-from vcproxy.business.relay.options import RelayOptions, Target
+from vcproxy.business.relay.options import BYTES, DATAGRAMS, RelayOptions, Target
 from vcproxy.business.relay.producer import Producer
 from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.engine.net import NetVConnection
@@ -68,13 +69,20 @@ class Relay(Program):
         source = () if options.source is None else (options.source,)
         return {"source": source, "targets": [target.to for target in options.targets]}
 
+    @classmethod
+    def uncalled(cls, options: RelayOptions) -> Mapping[str, str]:
+        """See Program."""
+        if options.framing != BYTES:
+            return {}
+        return {"edit": f'framing = "{BYTES}" has no messages: say how they are told apart'}
+
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
         options: Any = service.options
         assert isinstance(options, RelayOptions), "a relay's Options extend RelayOptions"
         self.options = options
         self.counts: Counter[str] = service.counts
-        self._framing = options.framed if options.streams else None
+        self._framing = self._found_by(options)
         self._producers: dict[VConnection, Producer | None] = {}
         self._heir: NetVConnection | None = None  # it takes the place of a producer that is stopped
         self._sinks: dict[VConnection, Link | None] = {}
@@ -84,13 +92,21 @@ class Relay(Program):
         self._ending = False
         self.tunnel = self._begin()
 
+    def _found_by(self, options: RelayOptions) -> Framing | None:
+        """What a Producer finds messages by; None: it need not, for nobody looks at them."""
+        if options.streams:
+            return options.framed
+        edits = type(self).edit is not Relay.edit
+        return UNFRAMED if edits and options.framing == DATAGRAMS else None
+
     # -- for authors -------------------------------------------------------------------------
 
     def edit(self, message: bytes) -> bytes | None:
         """Return what sinks get for a message; None: nothing. To be overridden.
 
-        It is asked where producers are streams with a framing. If it raises, that producer is
-        closed.
+        It is called for each message of a stream with a framing, and for each datagram; with
+        framing = "none" there are no messages, and `-t` refuses a class that overrides it. If it
+        raises, that producer is closed.
         """
         return message
 
