@@ -160,7 +160,8 @@ class Splitter(Session):
                 return
             hash(key)  # one that cannot be a key must fail here, not in the hub
         wire = self._messages.framing.encode(message)
-        request = Request(self, key, message, wire, self.engine.now + self.timeout_s)
+        now = self.engine.now
+        request = Request(self, key, message, wire, now, now + self.timeout_s)
         self._asked[request] = None
         self.count("asked")
         self._hub.ask(request)
