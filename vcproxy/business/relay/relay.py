@@ -31,7 +31,7 @@ from vcproxy.business.relay.options import BYTES, DATAGRAMS, RelayOptions, Targe
 from vcproxy.business.relay.producer import Producer
 from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.units import about
+from vcproxy.engine.units import about, show_duration
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
@@ -85,6 +85,7 @@ class Relay(Program):
         self._framing = self._found_by(options)
         self._producers: dict[VConnection, Producer | None] = {}
         self._heir: NetVConnection | None = None  # it takes the place of a producer that is stopped
+        self._began_at = 0.0  # when the last producer did
         self._sinks: dict[VConnection, Link | None] = {}
         self._targets: dict[Link, Target] = {}
         self._before: dict[Link, tuple[int, Dropped]] = {}  # bytes given, of lost connections
@@ -278,9 +279,13 @@ class Relay(Program):
             self._refuse(vc, f"the source is {self._source.target}")
         elif present is None or policy == "interleave":
             self._produce(vc)
-        elif policy == "exclusive":
+        elif policy == "exclusive" and not self._silent(present):
             self._refuse(vc, f'{present.name} is the producer, and producers = "exclusive"')
         else:
+            if policy == "exclusive":
+                self.counts["silent"] += 1
+                silent = f"has sent no message for {show_duration(self.options.first_message)}"
+                self._log("warning", present.name, f"{silent}: {vc.name} takes its place")
             if self._heir is not None:
                 self._refuse(self._heir, f"{vc.name} came after it")
             self._heir = vc
@@ -290,6 +295,17 @@ class Relay(Program):
             else:
                 self.tunnel.remove(present)
 
+    def _silent(self, vc: VConnection) -> bool:
+        """Whether a producer has had time enough to begin, and has sent nothing."""
+        producer, source, patience_s = (
+            self._producers[vc],
+            self.tunnel.source,
+            self.options.first_message,
+        )
+        spoken = source is not None and source.ndone > 0 if producer is None else producer.spoken
+        late = bool(patience_s) and self.engine.now - self._began_at >= patience_s
+        return late and not spoken
+
     def _refuse(self, vc: NetVConnection, why: str) -> None:
         self.counts["refused"] += 1
         self._log("warning", vc.name, f"is refused: {why}")
@@ -297,6 +313,7 @@ class Relay(Program):
 
     def _produce(self, vc: NetVConnection) -> None:
         self._log("info", vc.name, "produces")
+        self._began_at = self.engine.now
         if not vc.whole:  # where there is no connection, none can be dead
             vc.set_inactivity_timeout(self.service.inactivity_s)
         if self._framing is None:
