@@ -50,7 +50,9 @@ class Split(Splitter):
 
         orphans: Orphans = "drop"
         """What becomes of an answer that no request waits for: it is dropped, or the connection
-        to the server is closed and another opened for the next request."""
+        to the server is closed and another opened for the next request. Without a `key` clients
+        then use the connection one at a time, and it is opened anew for the next one: an answer
+        too many would go to somebody else."""
 
         window: Annotated[int, Field(ge=1)] = 16
         """Requests of one client that are under way before it is read on."""

@@ -12,6 +12,8 @@ from vcproxy.business.programs import Programs
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import Call
+from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.pool import Pool
@@ -244,9 +246,12 @@ class Listeners:
 
 def _drain(engine: Engine) -> None:
     """Tell the sessions of an engine, and the pools of servers' connections."""
-    told = [vc.read_vio.cont for vc in engine.vcs if vc.read_vio is not None]
-    for cont in dict.fromkeys(told):
-        if isinstance(cont, Session | Pool):
+    for session in [vc.served_by for vc in engine.vcs]:
+        if isinstance(session, Session):
+            engine.schedule(Call(session, session.drain), Event.TIMEOUT, None)
+    reading = [vc.read_vio.cont for vc in engine.vcs if vc.read_vio is not None]
+    for cont in dict.fromkeys(reading):
+        if isinstance(cont, Pool):
             cont.drain()
 
 

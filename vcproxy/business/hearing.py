@@ -61,7 +61,7 @@ class Hearing(Machine):
         self._whole: list[bytes] = []  # backwards: the next is the last
         self._raw = bytearray()  # what the decoder was given, from where some message begins
         self._heard = 0  # so many messages at the beginning of it
-        buffer = self.engine.buffer(READ_AHEAD)
+        buffer = self.engine.buffer(READ_AHEAD, whole=session.client.whole)
         self._reader = buffer.reader()
         self._vio = session.client.do_io_read(self, None, buffer)
 
@@ -75,10 +75,14 @@ class Hearing(Machine):
         The client's read is somebody else's by now.
         """
         self._forget_heard()
-        buffer = self.engine.buffer()
+        reader, whole = self._reader, self._reader.buffer.whole
+        buffer = self.engine.buffer(whole=whole)
         unheard = buffer.reader()
-        buffer.write(bytes(self._raw) + self._reader.read())
-        self._reader.close()
+        if not whole:
+            buffer.write(bytes(self._raw) + reader.read())
+        while reader.avail:
+            buffer.write(reader.read_block())
+        reader.close()
         return unheard
 
     @HEARING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, GO_ON, to=(OVER,))
@@ -114,10 +118,12 @@ class Hearing(Machine):
             reader = self._reader
             if not reader.avail:
                 return None
-            full = not reader.buffer.room
-            data = reader.read()
+            full, whole = not reader.buffer.room, reader.buffer.whole
+            data = reader.read_block() if whole else reader.read()
             if full:
                 self._vio.reenable()
+            if whole:
+                return data  # a datagram is a message as it came
             self._forget_heard()
             self._raw += data
             self._whole = self._decoder.feed(data)[::-1]

@@ -12,18 +12,20 @@ Requests with the key None are sent at once, and answered in their order. Of tho
 the oldest is at the server; the next follows when it is done, so that equal keys of two sources are
 never mixed up. A request that was given up at the server still holds its place: the answer that may
 yet come is the one it was owed, and is dropped. A server that leaves such places taken, for others
-to wait behind or too many of them, is given up itself: a fresh connection owes nothing.
+to wait behind or too many of them, or that has sent nothing at all since it was asked, is given up
+itself: a fresh connection owes nothing. See Turn for orphans = "reconnect".
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from vcproxy.business.sharing import Delivery, Gone, Request, Room, Unanswered, Waiting
+from vcproxy.business.sharing import Delivery, Gone, Part, Request, Room, Unanswered, Waiting
 from vcproxy.business.stream import Incoming, Outgoing
+from vcproxy.business.turn import Turn
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.mutex import Mutex
@@ -53,8 +55,8 @@ class Hub(Machine):
     """Sends what sources ask to one server, and each its part of what comes back."""
 
     __slots__ = (
-        "_asked", "_attempts", "_by_key", "_due", "_given_up", "_open", "_received", "_sent",
-        "_server", "_service", "_timer", "_unsent", "_waiting", "sources",
+        "_asked", "_attempts", "_by_key", "_due", "_given_up", "_heard_at", "_open", "_received",
+        "_sent", "_server", "_service", "_timer", "_unsent", "_waiting", "_whose", "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -71,8 +73,10 @@ class Hub(Machine):
         self._asked: list[Request] = []  # in this turn
         self._due: list[bytes] = []
         self._by_key: dict[Hashable, deque[Request]] = {}
-        self._open: dict[Request, None] = {}  # owed to somebody, the oldest first
+        self._open: dict[Request, None] = {}  # their time is not up, the oldest first
+        self._whose = Turn()
         self._given_up = 0  # of those at the server
+        self._heard_at = 0.0  # when the server has sent something last
         self._unsent = 0  # bytes
         self._waiting: list[Splitter] = []
         self._timer: Action | None = None
@@ -99,14 +103,19 @@ class Hub(Machine):
         self._asked.append(request)
         self._unsent += len(request.wire)
 
-    @IDLE.on(ASKED, to=CONNECTING)
+    @IDLE.on(ASKED, to=(CONNECTING,))
     @CONNECTING.on(ASKED)
-    @SERVING.on(ASKED)
-    def asked(self, _: object) -> None:
+    @SERVING.on(ASKED, to=(IDLE,))
+    def asked(self, _: object) -> State | None:
         """Put the requests in their places, and send those whose place is at the server."""
         asked, self._asked = self._asked, []
         by_key, serving = self._by_key, self._sent is not None
         for request in asked:
+            if request.source is None:
+                continue  # it was held, and has been given up meanwhile
+            if self._whose.holds_back(request):
+                self._open[request] = None
+                continue
             queue = by_key.get(request.key)
             if queue is None:
                 queue = by_key[request.key] = deque()
@@ -115,8 +124,35 @@ class Hub(Machine):
             if serving and (request.key is None or len(queue) == 1):
                 self._send(request)
         self._flush()
-        if self._timer is None:
-            self._timer = self.engine.schedule_at(asked[0].until, self, OVERDUE, None)
+        self._watch()
+        if self.state is self.IDLE:
+            return self.CONNECTING if by_key else None
+        return self._next_turn()
+
+    def _watch(self) -> None:
+        """Look again when the time of the oldest request is up."""
+        if self._timer is None and self._open:
+            oldest = next(iter(self._open))
+            self._timer = self.engine.schedule_at(oldest.until, self, OVERDUE, None)
+
+    def _next_turn(self) -> State | None:
+        """Make way for who has to wait, if the connection's user needs it no more, or has left."""
+        turn = self._whose
+        if not turn.held or self._sent is None or (self._by_key and turn.holder in self.sources):
+            return None
+        held = turn.held
+        self._open = dict.fromkeys(held)
+        self._close()
+        self._ask_again(held)
+        return self.IDLE
+
+    def _ask_again(self, held: Iterable[Request]) -> None:
+        """Ask what was held of a fresh connection, before what has come since."""
+        for number, request in enumerate(held):
+            if not self._asked:
+                self.engine.schedule(self, ASKED, None)
+            self._asked.insert(number, request)
+            self._unsent += len(request.wire)
 
     def _send(self, request: Request) -> None:
         request.sent = True
@@ -166,18 +202,21 @@ class Hub(Machine):
             server.do_io_close()
             self._server = self._attempts.connect(self)
             return None
+        self._whose.held.clear()
         return self._lose(f"server {server.name} failed: {server.error}; no server is left")
 
-    @CONNECTING.on(Event.CONNECTED, to=SERVING)
-    def connected(self, server: NetVConnection) -> None:
+    @CONNECTING.on(Event.CONNECTED, to=(SERVING, IDLE))
+    def connected(self, server: NetVConnection) -> State:
         """Ask what has gathered."""
         author = next(iter(self.sources))
         self._sent = Outgoing(self, server)
         self._received = Incoming(self, server, author.replies or author.framing)
+        self._heard_at = self.engine.now
         for key in list(self._by_key):
             self._send_due(key)
         self._flush()
         self._make_room()
+        return self._next_turn() or self.SERVING
 
     @SERVING.on(Event.WRITE_READY)
     def heard(self, vio: VIO) -> None:
@@ -189,34 +228,47 @@ class Hub(Machine):
         """Give each source its part of what has come."""
         received = self._received
         assert received is not None
-        while (reply := received.take()) is not None:
-            try:
-                wrong = self._share(reply)
-            except Exception as error:
-                # A plugin's mistake: whose answers are still right cannot be known any more.
-                history = Machine.crashed(self, error)
-                self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
-                wrong = "split() failed"
-            if wrong:
-                return self._lose(wrong)
+        self._heard_at = self.engine.now
+        author = next(iter(self.sources))
+        parts: list[Part] = []
+        strange = 0  # replies without a part
+        try:
+            while (reply := received.take()) is not None:
+                before = len(parts)
+                parts.extend(author.split(reply))
+                strange += len(parts) == before
+        except Exception as error:
+            # A plugin's mistake: whose answers are right cannot be known any more.
+            history = Machine.crashed(self, error)
+            self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
+            return self._lose("split() failed")
+        if self._share(parts, strange) and author.orphans == "reconnect":
+            return self._lose("a part that nobody asked for")
         if received.stopped:
             fault = received.fault
             return self._lose(fault.value if fault else "the server has ended")
         self._flush()
         self._make_room()
-        return None
+        return self._next_turn()
 
     @SERVING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=IDLE)
     def broke(self, vio: VIO) -> None:
         """The connection is of no use any more."""
         self._lose(f"{vio.name}: {vio.error or 'connection timed out: it lasted too long'}")
 
-    def _share(self, reply: bytes) -> str:
-        """Split one reply; what is wrong with it, if the connection has to be given up."""
-        author = next(iter(self.sources))
-        parts = orphans = 0
-        for part in author.split(reply):
-            parts += 1
+    def _share(self, parts: Sequence[Part], orphans: int) -> int:
+        """Give each source its parts of what has come; return how many are nobody's.
+
+        Where order alone tells them apart and one is too many, nobody gets any: see Turn.
+        """
+        turn = self._whose
+        if turn.holder is not None:
+            owed = len(self._by_key.get(None, ()))
+            excess = sum(part.last for part in parts if part.key is None) - owed
+            if excess > 0:
+                self._note_orphans(orphans + excess)
+                return orphans + excess
+        for part in parts:
             queue = self._by_key.get(part.key)
             if queue is None:
                 orphans += 1
@@ -229,21 +281,20 @@ class Hub(Machine):
                 self.engine.queue.append((request.source.ticket, Delivery, delivery))
             if part.last:
                 self._finish(request, queue)
-        orphans += not parts
-        if not orphans:
-            return ""
-        if not self._service.counts["orphan"]:
+        self._note_orphans(orphans)
+        return orphans
+
+    def _note_orphans(self, count: int) -> None:
+        if count and not self._service.counts["orphan"]:
             self._log("a part that nobody asked for; more of them will only be counted")
-        self._count("orphan", orphans)
-        return "a part that nobody asked for" if author.orphans == "reconnect" else ""
+        self._count("orphan", count)
 
     def _finish(self, request: Request, queue: deque[Request]) -> None:
         """The oldest of its key has been answered."""
         queue.popleft()
+        self._open.pop(request, None)
         if request.source is None:
             self._given_up -= 1
-        else:
-            del self._open[request]
         if not queue:
             del self._by_key[request.key]
         elif request.key is not None:
@@ -252,16 +303,22 @@ class Hub(Machine):
     # -- requests that are not answered ------------------------------------------------------
 
     def _give_up(self, request: Request) -> None:
-        del self._open[request]
+        """Nobody is owed an answer any more. One at the server is still watched until its time is
+        up: see `overdue`."""
         request.source = None
         if request.sent:
             self._given_up += 1
             return
+        del self._open[request]
         self._unsent -= len(request.wire)
-        queue = self._by_key[request.key]
-        queue.remove(request)
-        if not queue:
-            del self._by_key[request.key]
+        if request in self._whose.held:
+            del self._whose.held[request]
+            return
+        queue = self._by_key.get(request.key)
+        if queue is not None and request in queue:
+            queue.remove(request)
+            if not queue:
+                del self._by_key[request.key]
 
     @ALIVE.on(OVERDUE, to=(IDLE,))
     def overdue(self, _: object) -> State | None:
@@ -269,18 +326,32 @@ class Hub(Machine):
         self._timer = None
         now = self.engine.now
         late = list(takewhile(lambda request: request.until <= now, self._open))
-        stuck = self._sent is not None and not all(request.sent for request in late)
-        for request in late:
+        distrusted = self._distrusted(late)
+        timed_out = [request for request in late if request.source is not None]
+        for request in timed_out:
             self._tell(request, "timed out: no answer")
             self._give_up(request)
-        self._count("timed_out", len(late))
-        if stuck or self._given_up > GIVEN_UP:
-            return self._lose("the server leaves requests unanswered")
-        oldest = next(iter(self._open), None)
-        if oldest is not None:
-            self._timer = self.engine.schedule_at(oldest.until, self, OVERDUE, None)
+        for request in late:
+            self._open.pop(request, None)
+        self._count("timed_out", len(timed_out))
+        if distrusted:
+            return self._lose(distrusted)
+        self._watch()
         self._make_room()
-        return None
+        return self._next_turn()
+
+    def _distrusted(self, late: Sequence[Request]) -> str:
+        """Why the server is given up whose answers to these have not come in time, if it is."""
+        if self._sent is None:
+            return ""
+        at_server = [request for request in late if request.sent]
+        if any(request.asked_at >= self._heard_at for request in at_server):
+            silent_s = self.engine.now - self._heard_at
+            return f"the server has sent nothing for {silent_s:.1f} s, and was asked"
+        waiting = [each for each in late if not each.sent and each not in self._whose.held]
+        if waiting or self._given_up > GIVEN_UP or (self._whose.holder and at_server):
+            return "the server leaves requests unanswered"
+        return ""
 
     @ALIVE.on(Gone, to=(IDLE, CLOSED))
     def left(self, gone: Gone) -> State | None:
@@ -294,16 +365,19 @@ class Hub(Machine):
         if self._given_up > GIVEN_UP:
             return self._lose("the server leaves requests unanswered")
         self._make_room()
-        return None
+        return self._next_turn()
 
     def _lose(self, why: str) -> State:
         """The connection is over: no request under way is answered; the next one opens another."""
-        self._log(f"{why}; {len(self._open)} requests are not answered")
-        self._count("unanswered", len(self._open))
-        for request in self._open:
+        held = self._whose.held
+        owed = [each for each in self._open if each.source is not None and each not in held]
+        self._log(f"{why}; {len(owed)} requests are not answered")
+        self._count("unanswered", len(owed))
+        for request in owed:
             self._tell(request, why)
-        self._open.clear()
+        self._open = dict.fromkeys(held)
         self._close()
+        self._ask_again(held)
         self._make_room()
         return self.IDLE
 
@@ -321,6 +395,7 @@ class Hub(Machine):
         self._sent = self._received = self._server = None
         self._by_key.clear()
         self._due.clear()
+        self._whose = Turn()
         self._given_up = 0
         self._unsent = sum(len(request.wire) for request in self._asked)
         if self._timer is not None:

@@ -60,6 +60,11 @@ class Program(Continuation):
         return {}
 
     @classmethod
+    def uncalled(cls, options: Any) -> Mapping[str, str]:
+        """As for a Session."""
+        return {}
+
+    @classmethod
     def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
         """As for a Session."""
         return {}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from vcproxy.business.program import Program, Signal
-from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.continuation import Call
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
+    from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
 
 
@@ -47,29 +48,16 @@ class Programs:
                 self._engine.log("error", f"{service.name}: the plugin could not start", error)
                 return NetVConnection.do_io_close
             self._running[service.name] = program
-            self._engine.schedule(_Call(program, program.start), Signal, None)
+            self._engine.schedule(Call(program, program.start), Signal, None)
         return program.accept
 
     def keep(self, names: Container[str]) -> None:
         """Stop all others."""
         for name in [name for name in self._running if name not in names]:
             program = self._running.pop(name)
-            self._engine.schedule(_Call(program, program.stop), Signal, None)
+            self._engine.schedule(Call(program, program.stop), Signal, None)
 
     def tell(self, signal: Signal) -> None:
         """Tell each of a signal."""
         for program in self._running.values():
             self._engine.schedule(program, Signal, signal)
-
-
-class _Call(Continuation):
-    """A call under a program's mutex: if it fails, so does the program."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, program: Program, call: Callable[[], None]) -> None:
-        super().__init__(program.engine, program.mutex)
-        self._call = call
-
-    def handle_event(self, key: Hashable, data: object) -> None:
-        self._call()

@@ -77,18 +77,28 @@ class Session(Machine):
         return {}
 
     @classmethod
+    def uncalled(cls, options: Any) -> Mapping[str, str]:
+        """Return the methods that are not called with these options, and why: `-t` refuses a class
+        that overrides one of them, for what it should do would be left undone. To be overridden by
+        bases of plugins.
+        """
+        return {}
+
+    @classmethod
     def refuse(cls, client: NetVConnection, service: Service) -> None:
         """Turn away one more client of an address that has `limits.max_per_client` connections:
-        close it. To be overridden, where there is a way to say why."""
+        close it. To be overridden, where there is a way to say why. Of those at tls:// none comes
+        here: they are closed before their handshake, which costs too much."""
         client.do_io_close()
 
     def drain(self) -> None:
-        """The proxy is about to stop, and waits for a time: end what may be ended. To be
-        overridden; as it is, the session goes on."""
+        """The proxy is about to stop, and waits for a time: end what may be ended. The mutex is
+        held, and a tunnel may have both VCs. To be overridden; as it is, the session goes on."""
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
         self.client = client
+        client.served_by = self
         self.service = service
         self.options: Any = service.options
         """The plugin's own; a typed plugin declares `options: Options` in its class."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Orphans: TypeAlias = Literal["drop", "reconnect"]
 """What becomes of a part that nobody asked for: it is dropped, or the connection is, as one on
-which answers can no longer be told apart."""
+which answers can no longer be told apart. See Turn for what that means without keys."""
 
 
 class Part(NamedTuple):
@@ -37,6 +37,7 @@ class Request:
     key: Hashable
     message: bytes
     wire: bytes
+    asked_at: float
     until: float
     sent: bool = False
 

@@ -9,8 +9,8 @@ owed; one that does not read what it is owed is closed, for the others cannot wa
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from vcproxy.business.framing import Framing, lines
 from vcproxy.business.hub import Hub
@@ -85,6 +85,11 @@ class Splitter(Session):
         self.ticket = Action(self, Delivery, None, 0.0, 0.0)
         """What all events from the hub hang on: one object, not one for each."""
 
+    @classmethod
+    def uncalled(cls, options: Any) -> Mapping[str, str]:
+        """See Session: all sources share one connection."""
+        return {"servers": "the connection that all share is one to the listener's upstream"}
+
     # -- for authors -------------------------------------------------------------------------
 
     def key(self, request: bytes) -> Hashable | Reject | Resend:
@@ -154,8 +159,9 @@ class Splitter(Session):
                 self._unturned = key
                 return
             hash(key)  # one that cannot be a key must fail here, not in the hub
-        wire = self.framing.encode(message)
-        request = Request(self, key, message, wire, self.engine.now + self.timeout_s)
+        wire = self._messages.framing.encode(message)
+        now = self.engine.now
+        request = Request(self, key, message, wire, now, now + self.timeout_s)
         self._asked[request] = None
         self.count("asked")
         self._hub.ask(request)
@@ -193,7 +199,7 @@ class Splitter(Session):
     def delivered(self, delivery: Delivery) -> State | None:
         """Pass on what is one's own."""
         part = delivery.part
-        self.answers.say(self.framing.encode(part.data))
+        self.answers.say(self._messages.framing.encode(part.data))
         if self.answers.reader.avail > self.backlog:
             self.count("slow")
             self.log("closed: it does not read its answers")
@@ -208,7 +214,7 @@ class Splitter(Session):
         if answer is None:
             self.log(f"closed: {unanswered.why}")
             return self.CLOSED
-        self.answers.say(self.framing.encode(answer))
+        self.answers.say(self._messages.framing.encode(answer))
         return self._answered(unanswered.request)
 
     def _answered(self, request: Request) -> State | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.business.framing import UNFRAMED
 from vcproxy.engine.iobuffer import SLAB
 
 if TYPE_CHECKING:
@@ -22,15 +23,17 @@ READ_AHEAD = 64 * 1024
 class Incoming:
     """Whole messages from a VC. `cont` gets the VIO's events, of which EOS may come too early:
     messages may still have to be taken.
+
+    Of a VC that is `whole`, each datagram is one message, as it came: it has no framing.
     """
 
     __slots__ = ("_decoder", "_reader", "_whole", "framing", "vio")
 
     def __init__(self, cont: Continuation, vc: VConnection, framing: Framing) -> None:
-        buffer = vc.engine.buffer(READ_AHEAD)
+        buffer = vc.engine.buffer(READ_AHEAD, whole=vc.whole)
         self._reader = buffer.reader()
-        self.framing = framing
-        self._decoder = framing.decoder()
+        self.framing = UNFRAMED if vc.whole else framing
+        self._decoder = self.framing.decoder()
         self._whole: list[bytes] = []  # backwards: the next is the last
         self.vio = vc.do_io_read(cont, None, buffer)
 
@@ -42,7 +45,8 @@ class Incoming:
             if buffer.written == reader.position:
                 return None
             full = buffer.held >= buffer.water_mark
-            self._whole = self._decoder.feed(reader.read())
+            data = reader.read_block() if buffer.whole else reader.read()
+            self._whole = self._decoder.feed(data)
             if full:
                 self.vio.reenable()
             if not self._whole:

@@ -159,7 +159,8 @@ class Validator(Session):
 
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")
-        wire = self.framing.encode(message if verdict.rewritten is None else verdict.rewritten)
+        forwarded = message if verdict.rewritten is None else verdict.rewritten
+        wire = self._messages.framing.encode(forwarded)
         if verdict.wait:
             self.answers.say(verdict.wait)
         self._owed += 1

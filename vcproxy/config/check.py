@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vcproxy.config.place import KeyPath
-from vcproxy.config.plugin import Plugin, takes_datagrams
+from vcproxy.config.plugin import Plugin, overrides, takes_datagrams
 from vcproxy.config.problem import Fault, did_you_mean
 from vcproxy.config.schema import KeyPair, Listener, Settings, UpstreamTls
 from vcproxy.engine.address import Address
@@ -26,6 +26,7 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
         )
     yield from _names(settings, plugins)
     yield from _references(settings, plugins)
+    yield from _uncalled(plugins)
     yield from _entrances(settings, plugins)
     yield from _addresses(settings, plugins)
     yield from _kinds(settings, plugins)
@@ -100,6 +101,21 @@ def _named(
         for option, name in plugins[index].upstreams.items():
             if name is not None or listener.upstream is None:
                 yield (*path, "options", *option), name
+
+
+def _uncalled(plugins: Plugins) -> Iterator[Fault]:
+    """What an author wrote to be called must be: it may be what keeps something from passing."""
+    for index, plugin in plugins.items():
+        path: KeyPath = ("listener", index)
+        owners = {(*path, "plugin"): plugin}
+        for number, each in enumerate(plugin.filters):
+            owners[*path, "options", "filters", number, "plugin"] = each
+        for place, owner in owners.items():
+            for method, why in {**plugin.uncalled, **owner.uncalled}.items():
+                if overrides(owner.cls, method):
+                    who = owner.cls.__name__
+                    message = f"{who} overrides {method}(), which is never called: {why}"
+                    yield Fault(place, message)
 
 
 def _entrances(settings: Settings, plugins: Plugins) -> Iterator[Fault]:

@@ -85,7 +85,11 @@ def with_places(plugin: type, options: object) -> Plugin:
         ask = getattr(plugin, "upstreams", None)
         upstreams: Upstreams = ask(options) if ask is not None else {}
         named = dict(_upstreams(options, ())) | dict(upstreams)
-        return Plugin(plugin, options, places("binds"), places("connects"), needs_bind, named)
+        ask = getattr(plugin, "uncalled", None)
+        uncalled = dict(ask(options)) if ask is not None else {}
+        return Plugin(
+            plugin, options, places("binds"), places("connects"), needs_bind, named, uncalled
+        )
     except Exception as error:  # whatever an author's own code raises
         raise OptionsError(Fault((), str(failed(error)))) from None
 

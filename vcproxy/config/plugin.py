@@ -71,6 +71,9 @@ class Plugin:
     """True: its listener must have a `bind`; False: it must not; None: both are fine."""
     upstreams: Upstreams = field(default_factory=dict)
     """The upstreams that its options name."""
+    uncalled: Mapping[str, str] = field(default_factory=dict)
+    """The methods that are never called with these options, and why: its own, and those of its
+    filters."""
     filters: "tuple[Plugin, ...]" = ()
     """Those that its options name, in their order."""
 
@@ -201,6 +204,12 @@ def steps_in(plugin: type) -> bool:
     """Return whether a plugin does anything: a filter whose only phase is misspelt does not."""
     own_phases = getattr(plugin, "own_phases", None)
     return not FILTERS.has(plugin) or own_phases is None or bool(own_phases())
+
+
+def overrides(plugin: type, method: str) -> bool:
+    """Return whether a class has another method of that name than the first of its bases."""
+    own = [vars(each)[method] for each in plugin.__mro__ if method in vars(each)]
+    return len(own) > 1
 
 
 def takes_datagrams(plugin: type) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.mutex import Mutex
@@ -31,3 +31,28 @@ class Continuation:
     def crashed(self, error: Exception) -> str:
         """Say for the log what led to an exception of `handle_event`: machines give history."""
         return ""
+
+
+class Call(Continuation):
+    """A call in somebody's conversation: under its mutex, and if it fails, the conversation ends.
+
+    It is for `engine.schedule`, with any event.
+    """
+
+    __slots__ = ("_call", "_owner")
+
+    def __init__(self, owner: Continuation, call: Callable[[], None]) -> None:
+        super().__init__(owner.engine, owner.mutex)
+        self._owner = owner
+        self._call = call
+
+    def __repr__(self) -> str:
+        return repr(self._owner)
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Make it."""
+        self._call()
+
+    def crashed(self, error: Exception) -> str:
+        """Its owner knows what led to it."""
+        return self._owner.crashed(error)

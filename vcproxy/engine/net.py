@@ -99,6 +99,7 @@ class NetVConnection(VConnection):
         "port",
         "read_listed",
         "secure",
+        "served_by",
         "sni",
         "straight",
         "write_listed",
@@ -122,6 +123,8 @@ class NetVConnection(VConnection):
         """Whether it came in by TLS."""
         self.excess = False
         """Whether its client had as many connections at the listener as it may, when it came."""
+        self.served_by: Continuation | None = None
+        """Whose client it is, whoever it is lent to; None once it is closed."""
         self.open = False
         """Whether it is established: connected, and through its handshake with TLS."""
         self.read_listed = self.write_listed = False
@@ -196,6 +199,7 @@ class NetVConnection(VConnection):
         self.engine.command(ShutdownWrite(self))
 
     def _end(self, abort: bool) -> None:
+        self.served_by = None
         self._stop_waiting()
         self.engine.command(Close(self, abort))
 

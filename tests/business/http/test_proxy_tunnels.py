@@ -9,6 +9,9 @@ import pytest
 from tests.tunnels.stage import BULK
 from vcproxy.business.http.allowed import Destination
 from vcproxy.business.http.options import Options, Reach
+from vcproxy.business.http.phases import Filter, Verdict, Wait
+from vcproxy.business.http.transaction import Transaction
+from vcproxy.http.messages import Response
 
 from .stage import GET, OK, PLAIN, Http, answer, heard, request, status
 
@@ -190,6 +193,37 @@ def test_nobody_asked_for_another_protocol(said: bytes) -> None:
         text = heard(client)
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert "error=http_upgrade_failed" in text
+        assert server.ended
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_filter_sees_a_switch_of_protocols_and_may_refuse_it(later: bool) -> None:
+    class Guard(Filter):
+        def response_head(self, tx: Transaction) -> Verdict:
+            if tx.request.target == "/no":
+                return Response(403, {}, b"no")
+            assert tx.response is not None
+            tx.response.fields["X-Seen"] = str(tx.response.status)
+            return Wait("1s") if later else None
+
+    with Http(filters=[Guard]) as proxy:
+        client = proxy.ask(request("GET", "/", *UPGRADE))
+        server = proxy.server()
+        server.send(SWITCHED + b"early")
+        proxy.elapse(0.5)
+        server.send(b" bird")
+        proxy.elapse(1)
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 101 Switching Protocols\n")
+        assert "\nX-Seen: 101\n" in text
+        assert text.endswith("\n\nearly bird")
+        refused = proxy.ask(request("GET", "/no", *UPGRADE))
+        server = proxy.server()
+        server.send(SWITCHED + b"secret")
+        proxy.go()
+        text = heard(refused)
+        assert text.startswith("HTTP/1.1 403 ")
+        assert text.endswith("\n\nno")
         assert server.ended
 
 

@@ -95,6 +95,11 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
             f'producers: "interleave" needs messages, {NONE}',
         ),
         (
+            SUBSCRIBERS | {"producers": "replace", "first_message": "1s"},
+            "first_message: is of no use: it is for those who connect, with "
+            'producers = "exclusive"',
+        ),
+        (
             SUBSCRIBERS | {"producers": "replace", "source": "tcp://a:1"},
             'producers: "replace" is for those who connect: here is a source',
         ),

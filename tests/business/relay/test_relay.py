@@ -185,6 +185,37 @@ def test_an_exclusive_producer_stays_alone_until_it_leaves() -> None:
         assert subscriber.received == b"a\nc\n"
 
 
+@pytest.mark.parametrize(("framing", "said"), [("lines", b"half"), ("lines", b""), ("none", b"")])
+def test_a_producer_that_sends_nothing_does_not_keep_others_away(framing: str, said: bytes) -> None:
+    with relay(framing=framing, first_message=3.0) as stage:
+        [subscriber] = stage.subscribe()
+        silent = stage.produce(said)
+        stage.elapse(2.5)
+        assert stage.produce(b"a\n").reset_seen, "it may still begin"
+        stage.elapse(0.5)
+        second = stage.produce(b"b\n")
+        assert silent.ended
+        assert subscriber.received == b"b\n"
+        assert stage.log[-3:] == [
+            "warning: proxy 10.0.0.1:40002: has sent no message for 3s: "
+            "proxy 10.0.0.1:40004 takes its place",
+            f"info: proxy 10.0.0.1:40002: produces no more: it was stopped; {len(said)}B taken",
+            "info: proxy 10.0.0.1:40004: produces",
+        ]
+        assert stage.status.counts["silent"] == 1
+        stage.elapse(60)
+        assert stage.produce(b"c\n").reset_seen, "who has begun stays"
+        stage.say(second, b"d\n")
+        assert subscriber.received == b"b\nd\n"
+
+
+def test_with_0_a_silent_producer_stays() -> None:
+    with relay(first_message=0.0) as stage:
+        stage.produce()
+        stage.elapse(1000)
+        assert stage.produce(b"a\n").reset_seen
+
+
 def test_producers_that_interleave_are_never_mixed() -> None:
     with relay(producers="interleave") as stage:
         [subscriber] = stage.subscribe()
@@ -324,6 +355,24 @@ def test_an_edit_that_fails_ends_its_producer_alone(word: bytes) -> None:
         assert "proxy 10.0.0.1:40003: edit() failed; it is closed" in stage.log[-2]
         stage.say(good, b"still\n")
         assert subscriber.received == b"BEFORE\nSTILL\n"
+
+
+def test_datagrams_are_edited_on_their_way_each_by_itself() -> None:
+    source = Address("udp", "127.0.0.1", 7)
+    with relay(Edited, framing=None, source=source, refusing=[str(source)], end=False) as stage:
+        [subscriber] = stage.subscribe()
+        producer = stage.sim.datagram_client(source)
+        for said in (b"a", b"# no", b"b", b"c" * 2000):
+            producer.send(said)
+        stage.settle()
+        assert subscriber.received == b"AB" + b"C" * 2000
+        producer.send(b"break")
+        with pytest.raises(RuntimeError, match="on purpose"):
+            stage.settle()
+        stage.elapse(10)
+        producer.send(b"again")
+        stage.settle()
+        assert subscriber.received.endswith(b"CAGAIN"), "it is opened anew"
 
 
 # -- subscribers -----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from vcproxy.business.http.common import Common
 from vcproxy.business.http.cookies import cookie
 from vcproxy.business.http.fetch import Fetched, Fetches
 from vcproxy.business.http.options import Options as HttpOptions
-from vcproxy.business.http.phases import Ask, Chain, Phases, Step, Then, Wait
+from vcproxy.business.http.phases import SERVED, Ask, Chain, Phases, Step, Then, Wait
 from vcproxy.business.http.side import Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
@@ -100,6 +100,15 @@ class Exchange(Phases, Session):
     def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
         """See Session."""
         return options.upstreams
+
+    @classmethod
+    def uncalled(cls, options: HttpOptions) -> Mapping[str, str]:
+        """See Session."""
+        uncalled = {"servers": "who is asked is said by routes: override route()"}
+        if not options.asks:
+            why = "every route has an answer of its own, and no server is asked"
+            uncalled |= dict.fromkeys(SERVED, why)
+        return uncalled
 
     def _key(self) -> str | None:
         """What says which requests belong to one server, if the upstream asks for that."""

@@ -189,6 +189,12 @@ class Options:
         return Routes(self.routes or (EVERYTHING,))
 
     @property
+    def asks(self) -> bool:
+        """Whether some request goes to a server."""
+        routed = not self.routes or any(route.answer is None for route in self.routes)
+        return routed or self.forward is not None or self.connect is not None
+
+    @property
     def upstreams(self) -> dict[KeyPath, str | None]:
         """The upstreams that are named, by where; None: the listener's is meant."""
         return dict(self._upstreams())

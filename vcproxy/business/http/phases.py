@@ -65,6 +65,10 @@ Verdict: TypeAlias = "Response | Later | Wait | Ask | None"
 """What a phase says: None: go on; a Response: this is the answer, whatever a server may say."""
 
 
+CHUNKS = {"request_body": "request_chunk", "response_body": "response_chunk"}
+"""Where somebody wants the whole body, those who want chunks get it as one, in their turn."""
+
+
 class Phases:
     """Where a filter, or a subclass of HttpProxy, steps in: it overrides what it is for.
 
@@ -77,6 +81,15 @@ class Phases:
     body_limit: ClassVar[str] = "1MiB"
     """What `request_body` and `response_body` take at most: more is 413, and 502. Of several
     filters, the strictest counts."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for whole, chunks in CHUNKS.items():
+            if all(getattr(cls, each) is not getattr(Phases, each) for each in (whole, chunks)):
+                raise TypeError(
+                    f"{cls.__qualname__} overrides {chunks}(), which is never called: {whole}() "
+                    "has the whole body"
+                )
 
     @classmethod
     def own_phases(cls) -> list[str]:
@@ -136,8 +149,10 @@ Step = Callable[..., Any]
 BACK = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
 """The phases of the way back, on which the filter next to the server comes first."""
 
-CHUNKS = {"request_body": "request_chunk", "response_body": "response_chunk"}
-"""Where somebody wants the whole body, those who want chunks get it as one, in their turn."""
+SERVED = (
+    "route", "server_chosen", "request_chunk", "response_head", "response_body", "response_chunk",
+)  # fmt: skip
+"""The phases that only requests for a server come to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ class HttpProxy(Exchange):
     @THINKING.on(
         Called, Fetched, RESUMED, to=(WAITING, COLLECTING, SEEKING, ASKING, TUNNELLING, CLOSED)
     )
-    @REVIEWING.on(Called, Fetched, RESUMED, to=(WAITING, GATHERING, ANSWERING, CLOSED))
+    @REVIEWING.on(Called, Fetched, RESUMED, to=(WAITING, GATHERING, ANSWERING, TUNNELLING, CLOSED))
     def thought(self, told: Called | Fetched | None) -> State | None:
         """What a filter waited for is here."""
         return self._resume(told)
@@ -671,14 +671,26 @@ class HttpProxy(Exchange):
 
     # -- tunnels ---------------------------------------------------------------------------------
 
-    def _switch(self, response: Response) -> State:
+    def _switch(self, response: Response) -> State | None:
         """The server speaks another protocol from now on, if it was asked to."""
         wanted = self.tx.request.upgrade
         chosen = response.fields.get("Upgrade", wanted or "").lower()
         if wanted is None or chosen not in wanted.split(", ") or not self._consumed:
             return self._fail(502, "server", "it switched protocols unasked", "http_upgrade_failed")
         self.tx.response = response
-        return self._lend(self._head(response, keep=True, body=0))
+        steps = self._chain.response_head
+        return self._run(steps, self._switched, self.REVIEWING) if steps else self._switched()
+
+    def _switched(self) -> State:
+        """The head is the filters' no more. What is said after it is not theirs."""
+        try:
+            response = self.tx.response
+            if response.status != 101:
+                raise ValueError("a filter changed 101: to refuse the switch, return a Response")
+            head = self._head(response, keep=True, body=0)
+        except (AttributeError, TypeError, ValueError) as mistake:
+            return self._faulty(mistake, "plugin")
+        return self._lend(head)
 
     def _lend(self, head: bytes) -> State:
         """Client and server speak to each other from now on. No byte is lost on the way."""

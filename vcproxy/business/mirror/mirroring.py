@@ -6,7 +6,7 @@ mirrors do or do not do changes anything for it, nor, with `reply` "primary", fo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tunnels.lag import Lag, OnLag
 from vcproxy.business.forwarder import Forwarder
@@ -16,7 +16,7 @@ from vcproxy.business.mirror.comparison import Comparison, MessageComparison, St
 from vcproxy.business.mirror.mirrored import MirroredTunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tunnels.done import TunnelDone
     from vcproxy.business.mirror.choice import Choice
@@ -38,7 +38,7 @@ class Mirroring(Forwarder):
             def mirrors(self):
                 return [Server(Address.parse("tcp://127.0.0.1:8081"))]
 
-    No byte is changed: `upward` and `downward` are asked for clients without mirrors only.
+    No byte is changed: `upward` and `downward` cannot be overridden.
     """
 
     framing: Framing = UNFRAMED
@@ -64,6 +64,12 @@ class Mirroring(Forwarder):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         self._choice: Choice | None = None
+
+    @classmethod
+    def uncalled(cls, options: Any) -> Mapping[str, str]:
+        """See Session: what mirrors get, and what is compared, is what came."""
+        why = "mirrors get the bytes as they come"
+        return {"upward": why, "downward": why}
 
     # -- for authors -------------------------------------------------------------------------
 

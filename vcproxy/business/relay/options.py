@@ -24,7 +24,7 @@ from vcproxy.config import nats
 from vcproxy.config.options import OptionsError
 from vcproxy.config.place import KeyPath
 from vcproxy.config.problem import Fault
-from vcproxy.config.schema import Endpoint, Size, UpstreamTls
+from vcproxy.config.schema import Duration, Endpoint, Size, UpstreamTls
 from vcproxy.engine.address import Address
 from vcproxy.engine.units import show_size, size
 
@@ -32,6 +32,8 @@ RelayFraming = Literal[
     "none", "datagram", "lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"
 ]
 DATAGRAMS = "datagram"
+FIRST_MESSAGE_S = 10.0
+"""A producer connects because it has something to send: one that is there has begun by then."""
 BYTES = "none"
 
 
@@ -115,6 +117,10 @@ class RelayOptions(FramingOptions):
     """What becomes of a second producer: it is refused, or both are heard, one message of either at
     a time, or it takes the place of the first."""
 
+    first_message: Duration = FIRST_MESSAGE_S
+    """With producers = "exclusive": how long a producer that has sent no message yet, or without a
+    framing no byte, keeps others away. After that the next one takes its place. "0s": for ever."""
+
     subscribers: Annotated[
         tuple[Annotated[Endpoint, AfterValidator(_entrance)], ...], BeforeValidator(_listed)
     ] = ()
@@ -171,6 +177,9 @@ class RelayOptions(FramingOptions):
         if source is not None and self.producers != "exclusive":
             why = f'"{self.producers}" is for those who connect: here is a source'
             yield ("producers",), why
+        if self.first_message != FIRST_MESSAGE_S and not self.exclusive:
+            why = 'is of no use: it is for those who connect, with producers = "exclusive"'
+            yield ("first_message",), why
         for index, target in enumerate(self.targets):
             yield from ((("targets", index, *path), why) for path, why in self._unfit(target))
         if self.ends == "any_required" and not any(target.required for target in self.targets):
@@ -199,6 +208,11 @@ class RelayOptions(FramingOptions):
             f'"{lag.then}" drops messages, and framing = "none" has none: '
             'only "block" and "disconnect" are possible without'
         )
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a producer that connects keeps others away."""
+        return self.source is None and self.producers == "exclusive"
 
     @property
     def streams(self) -> bool:

@@ -32,7 +32,7 @@ class Producer(Machine):
     before that, but half a message goes to nobody.
     """
 
-    __slots__ = ("_error", "_incoming", "_reason", "_relay", "vc")
+    __slots__ = ("_error", "_incoming", "_reason", "_relay", "spoken", "vc")
 
     READING = State(initial=True)
     DONE = State(final=True)
@@ -40,6 +40,8 @@ class Producer(Machine):
     def __init__(self, relay: Relay, vc: NetVConnection, framing: Framing) -> None:
         super().__init__(relay.engine, relay.mutex, name=vc.name)
         self.vc = vc
+        self.spoken = False
+        """Whether a whole message has come."""
         self._relay = relay
         self._incoming = Incoming(self, vc, framing)
         self._reason = Reason.STOPPED
@@ -113,6 +115,7 @@ class Producer(Machine):
                 if message is None:
                     more = False
                     break
+                self.spoken = True
                 edited = relay.edit(message)
                 if edited is not None:
                     messages.append(encode(edited))

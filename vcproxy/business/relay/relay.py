@@ -24,13 +24,14 @@ from tunnels.done import (
     TunnelDone,
 )
 from tunnels.one_way_multi import OneWayMultiTunnel
+from vcproxy.business.framing import UNFRAMED, Framing
 from vcproxy.business.link import Link, LinkUp
 from vcproxy.business.program import Program, Signal
-from vcproxy.business.relay.options import RelayOptions, Target
+from vcproxy.business.relay.options import BYTES, DATAGRAMS, RelayOptions, Target
 from vcproxy.business.relay.producer import Producer
 from vcproxy.business.relay.status import RelayStatus, SinkStatus
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.units import about
+from vcproxy.engine.units import about, show_duration
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
@@ -68,15 +69,23 @@ class Relay(Program):
         source = () if options.source is None else (options.source,)
         return {"source": source, "targets": [target.to for target in options.targets]}
 
+    @classmethod
+    def uncalled(cls, options: RelayOptions) -> Mapping[str, str]:
+        """See Program."""
+        if options.framing != BYTES:
+            return {}
+        return {"edit": f'framing = "{BYTES}" has no messages: say how they are told apart'}
+
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
         options: Any = service.options
         assert isinstance(options, RelayOptions), "a relay's Options extend RelayOptions"
         self.options = options
         self.counts: Counter[str] = service.counts
-        self._framing = options.framed if options.streams else None
+        self._framing = self._found_by(options)
         self._producers: dict[VConnection, Producer | None] = {}
         self._heir: NetVConnection | None = None  # it takes the place of a producer that is stopped
+        self._began_at = 0.0  # when the last producer did
         self._sinks: dict[VConnection, Link | None] = {}
         self._targets: dict[Link, Target] = {}
         self._before: dict[Link, tuple[int, Dropped]] = {}  # bytes given, of lost connections
@@ -84,13 +93,21 @@ class Relay(Program):
         self._ending = False
         self.tunnel = self._begin()
 
+    def _found_by(self, options: RelayOptions) -> Framing | None:
+        """What a Producer finds messages by; None: it need not, for nobody looks at them."""
+        if options.streams:
+            return options.framed
+        edits = type(self).edit is not Relay.edit
+        return UNFRAMED if edits and options.framing == DATAGRAMS else None
+
     # -- for authors -------------------------------------------------------------------------
 
     def edit(self, message: bytes) -> bytes | None:
         """Return what sinks get for a message; None: nothing. To be overridden.
 
-        It is asked where producers are streams with a framing. If it raises, that producer is
-        closed.
+        It is called for each message of a stream with a framing, and for each datagram; with
+        framing = "none" there are no messages, and `-t` refuses a class that overrides it. If it
+        raises, that producer is closed.
         """
         return message
 
@@ -262,9 +279,13 @@ class Relay(Program):
             self._refuse(vc, f"the source is {self._source.target}")
         elif present is None or policy == "interleave":
             self._produce(vc)
-        elif policy == "exclusive":
+        elif policy == "exclusive" and not self._silent(present):
             self._refuse(vc, f'{present.name} is the producer, and producers = "exclusive"')
         else:
+            if policy == "exclusive":
+                self.counts["silent"] += 1
+                silent = f"has sent no message for {show_duration(self.options.first_message)}"
+                self._log("warning", present.name, f"{silent}: {vc.name} takes its place")
             if self._heir is not None:
                 self._refuse(self._heir, f"{vc.name} came after it")
             self._heir = vc
@@ -274,6 +295,17 @@ class Relay(Program):
             else:
                 self.tunnel.remove(present)
 
+    def _silent(self, vc: VConnection) -> bool:
+        """Whether a producer has had time enough to begin, and has sent nothing."""
+        producer, source, patience_s = (
+            self._producers[vc],
+            self.tunnel.source,
+            self.options.first_message,
+        )
+        spoken = source is not None and source.ndone > 0 if producer is None else producer.spoken
+        late = bool(patience_s) and self.engine.now - self._began_at >= patience_s
+        return late and not spoken
+
     def _refuse(self, vc: NetVConnection, why: str) -> None:
         self.counts["refused"] += 1
         self._log("warning", vc.name, f"is refused: {why}")
@@ -281,6 +313,7 @@ class Relay(Program):
 
     def _produce(self, vc: NetVConnection) -> None:
         self._log("info", vc.name, "produces")
+        self._began_at = self.engine.now
         if not vc.whole:  # where there is no connection, none can be dead
             vc.set_inactivity_timeout(self.service.inactivity_s)
         if self._framing is None:
