@@ -5,8 +5,11 @@ place of its own, as far behind as it is granted (see Lag). They join and leave 
 (Traffic Server stops at 4, and the first failure ends it all.) A sink that ends or fails leaves
 alone; what that means for the rest is the rule `ends`.
 
-    RELAYING --the source ended, finish()--> FLUSHING --every sink has its due--> DONE
-        +---- ERROR or timeout of the source, or the rule says so ----------> DONE
+    RELAYING --the source ended or broke, finish()--> FLUSHING --every sink has its due--> DONE
+        +---- a timeout of the source, or the rule says so ----------------------> DONE
+
+Whatever ends a source, what it had sent before reaches the sinks; what its system still holds when
+it breaks is read first.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from tunnels.done import (
 )
 from tunnels.history import NO_HISTORY, History, Join
 from tunnels.lag import BLOCK, Lag
+from tunnels.one_way import FLUSH_S
 from tunnels.sink import Sink
 from vcproxy.engine.event import Event
 from vcproxy.engine.fan import Fan
@@ -216,9 +220,9 @@ class OneWayMultiTunnel(Machine):
             self._said = True
             self.engine.schedule(self, SAID, None)
 
-    def finish(self) -> None:
-        """No more will come: every sink gets what waits for it, then TunnelDone, EOS."""
-        self.engine.schedule(self, FINISH, None)
+    def finish(self, error: Exception | None = None) -> None:
+        """No more will come: every sink gets what waits for it, then TunnelDone: EOS, or ERROR."""
+        self.engine.schedule(self, FINISH, error)
 
     # -- for owners: where it goes -----------------------------------------------------------
 
@@ -346,16 +350,30 @@ class OneWayMultiTunnel(Machine):
         return self._flush()
 
     @RELAYING.on(FINISH, to=(FLUSHING, DONE))
-    def finished_by_owner(self, _: object) -> State:
+    def finished_by_owner(self, error: Exception | None) -> State:
         """The owner has no more."""
-        self._reason, self._who = Reason.EOS, self.name
+        self._reason = Reason.EOS if error is None else Reason.ERROR
+        self._who, self._error = self.name, error
         return self._flush()
 
-    @RELAYING.on(Event.ERROR, to=(DONE,))
-    @FLUSHING.on(Event.ERROR, to=(DONE,))
+    @RELAYING.on(Event.ERROR, to=(FLUSHING, DONE))
     def failed(self, vio: VIO) -> State | None:
         """A connection has broken."""
-        return self._broken(vio, Reason.ERROR)
+        if vio is not self.source:
+            return self._lost(vio.vc, Reason.ERROR)
+        if vio.vc.unread:
+            self._read(vio.vc, vio.ndone)
+            return None
+        if not self._own_source:
+            return self._source_done(Reason.ERROR)
+        self._end(Reason.ERROR, vio.vc)
+        self._error = vio.error
+        return self._flush()
+
+    @FLUSHING.on(Event.ERROR, to=(DONE,))
+    def sink_failed(self, vio: VIO) -> State | None:
+        """A sink has broken while it was owed something; or the source, whose end has come."""
+        return self._lost(vio.vc, Reason.ERROR)
 
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
@@ -390,7 +408,7 @@ class OneWayMultiTunnel(Machine):
     @FLUSHING.on(Event.WRITE_COMPLETE, to=(DONE,))
     def flushed(self, vio: VIO) -> State | None:
         """A sink has its due."""
-        return self._lost(vio.vc, Reason.EOS)
+        return self._lost(vio.vc, self._reason)
 
     @RELAYING.on(REMOVE, to=(DONE,))
     @FLUSHING.on(REMOVE, to=(DONE,))
@@ -440,8 +458,9 @@ class OneWayMultiTunnel(Machine):
         """Let the buffer hold that many bytes."""
         self.buffer.water_mark = max(self.buffer.water_mark, count)
 
-    def _read(self, source: VConnection) -> None:
+    def _read(self, source: VConnection, taken: int = 0) -> None:
         self.source = source.do_io_read(self, None, self.buffer)
+        self.source.ndone = taken
         self._fan.fill(self.source)
 
     def _look_after(self) -> State | None:
@@ -488,9 +507,12 @@ class OneWayMultiTunnel(Machine):
         if sink.overdue is not None:
             sink.overdue.cancel()
             sink.overdue = None
-        if self._patience_s and (sink.lags or self.state is self.FLUSHING):
+        patience_s = self._patience_s
+        if not patience_s and self._reason is Reason.ERROR:
+            patience_s = FLUSH_S
+        if patience_s and (sink.lags or self.state is self.FLUSHING):
             so_far = sink, sink.given
-            sink.overdue = self.engine.schedule_in(self._patience_s, self, OVERDUE, so_far)
+            sink.overdue = self.engine.schedule_in(patience_s, self, OVERDUE, so_far)
 
     def _spoke(self, vio: VIO) -> State | None:
         """A sink has said something."""
@@ -527,7 +549,7 @@ class OneWayMultiTunnel(Machine):
         vio, self.source = self.source, None
         assert vio is not None
         vio.retire()
-        self._tell(SourceDone(self, vio.vc, reason, vio.vc.error, vio.ndone))
+        self._tell(SourceDone(self, vio.vc, reason, vio.error, vio.ndone))
         return None
 
     def _lost(self, vc: VConnection, reason: Reason) -> State | None:
@@ -541,7 +563,8 @@ class OneWayMultiTunnel(Machine):
         sink.retire()
         if reason is Reason.EOS:
             vc.do_io_shutdown(Shutdown.WRITE)
-        self._tell(SinkDone(self, vc, reason, vc.error, flow, sink.losses))
+        error = self._error if vc.error is None and reason is self._reason else vc.error
+        self._tell(SinkDone(self, vc, reason, error, flow, sink.losses))
         if self.state is self.FLUSHING:
             self._flushed.append(flow)
             return None if self._sinks else self.DONE

@@ -380,7 +380,7 @@ def test_who_joins_after_the_sources_end_gets_the_end() -> None:
     assert latest.peer.received == b"too late"
 
 
-def test_a_source_that_breaks_ends_it_at_once(stage: Stage) -> None:
+def test_a_source_that_breaks_ends_it_behind_what_it_sent(stage: Stage) -> None:
     source, first, second = stage.lines(3)
     lend(stage, source, [first, second])
     source.peer.send(b"half of")
@@ -392,7 +392,8 @@ def test_a_source_that_breaks_ends_it_at_once(stage: Stage) -> None:
     assert isinstance(stage.done.error, ConnectionResetError)
     assert [flow.given for flow in stage.done.flows] == [7, 7]
     assert not first.peer.ended
-    assert stage.owner.gone == []
+    assert {gone.reason for gone in stage.owner.gone} == {Reason.ERROR}
+    assert {gone.error for gone in stage.owner.gone} == {stage.done.error}
 
 
 @pytest.mark.parametrize("limit", ["inactivity", "active"])

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 
 class Farewell(Machine):
-    """Says what lies before `reader` to a VC, which it then owns, and closes it."""
+    """Says what lies before `reader` to a VC, which it then owns, and closes it.
 
-    __slots__ = ("_reader", "_vc")
+    `error`: what the client had answers from has broken, so it sees a reset behind them.
+    """
+
+    __slots__ = ("_error", "_reader", "_vc")
 
     SPEAKING = State(initial=True, timeout="30s")  # to say a full buffer at 10 KiB/s
     LISTENING = State(timeout="2s")  # what Apache lingers
@@ -33,10 +36,11 @@ class Farewell(Machine):
     LISTENING.goes(Event.TIMEOUT, GONE)
     LISTENING.goes(Event.EOS, GONE)
 
-    def __init__(self, vc: NetVConnection, reader: Reader) -> None:
+    def __init__(self, vc: NetVConnection, reader: Reader, error: Exception | None = None) -> None:
         super().__init__(vc.engine, vc.mutex, name=vc.name)
         self._vc = vc
         self._reader = reader
+        self._error = error
 
     @SPEAKING.enter
     def speaking(self) -> None:
@@ -47,7 +51,7 @@ class Farewell(Machine):
     @SPEAKING.on(Event.WRITE_COMPLETE, to=(LISTENING, GONE))
     def said(self, _: VIO) -> State:
         """A datagram's sender has no end to wait for."""
-        return self.GONE if self._vc.whole else self.LISTENING
+        return self.GONE if self._vc.whole or self._error is not None else self.LISTENING
 
     @LISTENING.enter
     def listening(self) -> None:
@@ -69,4 +73,5 @@ class Farewell(Machine):
         """Close the client; in order if it was told all."""
         unsaid = self._reader.avail
         self._reader.close()
-        self._vc.do_io_close(ConnectionError("the client did not listen") if unsaid else None)
+        did_not = ConnectionError("the client did not listen")
+        self._vc.do_io_close(did_not if unsaid else self._error)

@@ -80,6 +80,8 @@ class Forwarder(Session):
     def failed(self, failed: NetVConnection | VIO) -> State | None:
         """Try the next server, if there is one and the client is still there."""
         if isinstance(failed, VIO):
+            if self.client.unread:
+                return None  # what it had sent before still goes to a server
             self.log(f"the client failed before a server answered: {failed.error}")
             return self.CLOSED
         if self.seek_on():

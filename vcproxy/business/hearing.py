@@ -13,6 +13,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnels.one_way import FLUSH_S, STUCK
 from vcproxy.business.decoding import Fault
 from vcproxy.business.stream import READ_AHEAD
 from vcproxy.engine.event import Event
@@ -46,7 +47,8 @@ class Hearing(Machine):
     It gives nothing while the session's state has no receiver for Message, or while the client
     does not read what it is answered: then no more is read than the buffer holds. The end is EOS,
     a Fault of the framing, or the engine's ERROR or timeout. Where the session's state does not
-    receive it, the session is over: in order, or with a reset for an error and a timeout.
+    receive it, the session is over: in order, or with a reset for an error and a timeout. ERROR
+    comes behind the messages that came before it, if the session hears them in FLUSH_S.
     """
 
     __slots__ = ("_decoder", "_heard", "_raw", "_reader", "_session", "_vio", "_whole")
@@ -88,24 +90,48 @@ class Hearing(Machine):
     @HEARING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, GO_ON, to=(OVER,))
     def bring(self, _: object) -> State | None:
         """Give the session what has come. At each message it may lend the client, or close it."""
-        session = self._session
-        while self._vio.live and session.hears:
+        session, vio = self._session, self._vio
+        while vio.live and session.hears:
             data = self._take()
             if data is not None:
                 session.handle_event(Message, Message(data))
-            elif self._decoder.fault is not None or self._vio.over:
+            elif vio.over and vio.vc.error is not None:
+                if not vio.vc.unread:
+                    self._end(Event.ERROR, vio)
+                    return self.OVER
+                break
+            elif self._decoder.fault is not None or vio.over:
                 self._decoder.finish()
                 fault = self._decoder.fault
-                self._end(*((Event.EOS, self._vio) if fault is None else (Fault, fault)))
+                self._end(*((Event.EOS, vio) if fault is None else (Fault, fault)))
                 return self.OVER
             else:
                 break
         return None
 
-    @HEARING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, to=OVER)
-    def broke(self, vio: VIO) -> None:
-        """It cannot be heard any more, or nothing moves."""
-        self._end(Event.ERROR if vio.error else Event.INACTIVITY_TIMEOUT, vio)
+    @HEARING.on(Event.ERROR, to=(OVER,))
+    def broke(self, broken: VIO) -> State | None:
+        """The client has broken: what it had said before is heard first, if it still is."""
+        vio = self._vio
+        if broken is not vio:
+            return None  # the write; the read's turn comes
+        if vio.vc.unread:
+            self._vio = vio.vc.do_io_read(self, None, vio.buffer)
+        elif not (self._whole or self._reader.avail):
+            self._end(Event.ERROR, vio)
+            return self.OVER
+        self.engine.schedule_in(FLUSH_S, self, STUCK, None)
+        return self.bring(vio)
+
+    @HEARING.on(STUCK, to=OVER)
+    def stuck(self, _: object) -> None:
+        """The session does not hear what is left."""
+        self._end(Event.ERROR, self._vio)
+
+    @HEARING.on(Event.INACTIVITY_TIMEOUT, to=OVER)
+    def idled(self, vio: VIO) -> None:
+        """Nothing moves."""
+        self._end(Event.INACTIVITY_TIMEOUT, vio)
 
     @HEARING.on(Event.ACTIVE_TIMEOUT, to=OVER)
     def outlived(self, vio: VIO) -> None:

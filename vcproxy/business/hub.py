@@ -245,16 +245,31 @@ class Hub(Machine):
         if self._share(parts, strange) and author.orphans == "reconnect":
             return self._lose("a part that nobody asked for")
         if received.stopped:
-            fault = received.fault
-            return self._lose(fault.value if fault else "the server has ended")
+            return self._lose(self._end_of(received))
         self._flush()
         self._make_room()
         return self._next_turn()
 
-    @SERVING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=IDLE)
-    def broke(self, vio: VIO) -> None:
-        """The connection is of no use any more."""
-        self._lose(f"{vio.name}: {vio.error or 'connection timed out: it lasted too long'}")
+    @SERVING.on(Event.ERROR, to=(IDLE,))
+    def broke(self, vio: VIO) -> State | None:
+        """The connection is of no use any more, behind what the server had sent before."""
+        received = self._received
+        assert received is not None
+        if received.read_on() or not received.vio.over:
+            return None
+        return self.answered(vio)
+
+    @SERVING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=IDLE)
+    def outlived(self, vio: VIO) -> None:
+        """It has lasted too long."""
+        self._lose(f"{vio.name}: connection timed out: it lasted too long")
+
+    @staticmethod
+    def _end_of(received: Incoming) -> str:
+        if received.error is not None:
+            return f"{received.vio.name}: {received.error}"
+        fault = received.fault
+        return fault.value if fault else "the server has ended"
 
     def _share(self, parts: Sequence[Part], orphans: int) -> int:
         """Give each source its parts of what has come; return how many are nobody's.

@@ -98,6 +98,8 @@ class Lending(Machine):
         """Try the next server, unless it was the client that broke."""
         client, server = self._session.client, self._session.server
         if isinstance(failed, VIO):
+            if client.unread and self._saying is None:
+                return None  # what it had sent before still goes to the server
             return self._give_up(Reason.ERROR, client, client.error)
         assert server is not None
         if self._session.seek_on(told=self):

@@ -47,7 +47,16 @@ class Session(Machine):
     stood before it: what is lent is found anew."""
     _listening: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
 
-    __slots__ = ("_attempts", "_hearing", "answers", "client", "options", "server", "service")
+    __slots__ = (
+        "_attempts",
+        "_hearing",
+        "_parting",
+        "answers",
+        "client",
+        "options",
+        "server",
+        "service",
+    )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -106,6 +115,7 @@ class Session(Machine):
         self.answers: Outgoing | None = None
         """The way to the client, once `answer` has been used."""
         self._hearing: Hearing | None = None
+        self._parting: Exception | None = None
         self._attempts: Attempts | None = None
         client.set_inactivity_timeout(service.inactivity_s)
         client.set_active_timeout(service.active_s)
@@ -222,13 +232,17 @@ class Session(Machine):
         if self.server is not None:
             self.server.do_io_close(error)
 
+    def part(self, error: Exception) -> None:
+        """Have the client see a reset at the end, behind all that was answered."""
+        self._parting = error
+
     def finished(self) -> None:
         """The machine is over: nothing stays open behind it."""
         self._hearing = None
         if self.answers is not None and not self.client.closed:
-            Farewell(self.client, self.answers.reader).start()
+            Farewell(self.client, self.answers.reader, self._parting).start()
             if self.server is not None:
-                self.server.do_io_close()
+                self.server.do_io_close(self._parting)
         else:
             if self.answers is not None:
                 self.answers.close()

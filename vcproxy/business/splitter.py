@@ -229,7 +229,8 @@ class Splitter(Session):
 
     @TALKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def broke(self, vio: VIO) -> None:
-        """The client has broken, or nothing moves."""
+        """The client has broken, or nothing moves. What it had not asked yet is not asked: nobody
+        waits for the answer."""
         error = vio.error or TimeoutError("connection timed out")
         self.log(f"{vio.name}: {error}")
         self.close(error)

@@ -56,8 +56,24 @@ class Incoming:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing more can be taken, once `take` has given None: see `fault`."""
-        return self._decoder.fault is not None or (self.vio.over and self.vio.error is None)
+        """Whether nothing more can be taken, once `take` has given None: see `fault`, `error`."""
+        return self._decoder.fault is not None or (self.vio.over and not self.vio.vc.unread)
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it has stopped, where its connection broke. (Where only TLS's close_notify is
+        missing, the framing tells whether something was cut off.)"""
+        return self.vio.vc.error if self.vio.over else None
+
+    def read_on(self) -> bool:
+        """Behind ERROR: read what had come before the connection broke; False: there is none."""
+        vio = self.vio
+        cont = vio.cont
+        if cont is None or not vio.vc.unread:
+            return False
+        self.vio = vio.vc.do_io_read(cont, None, vio.buffer)
+        self.vio.ndone = vio.ndone
+        return True
 
     @property
     def fault(self) -> Fault | None:
@@ -88,8 +104,8 @@ class Outgoing:
 
     def say(self, data: bytes) -> None:
         """Send, behind all that was said before. Raises TypeError for what is not bytes."""
-        if data != b"":
-            vio = self.vio
+        vio = self.vio
+        if data != b"" and not vio.over:  # nothing is kept for who has broken
             vio.pending = True  # nobody waits for room: a READY would cost a turn for nothing
             self.buffer.write(data)
             vio.reenable()
@@ -99,7 +115,7 @@ class Outgoing:
     @property
     def full(self) -> bool:
         """Whether so much waits that no more should be said until some has gone."""
-        if self.buffer.written - self.reader.position < SLAB:
+        if self.buffer.written - self.reader.position < SLAB or self.vio.over:
             return False
         self.vio.pending = False
         return True

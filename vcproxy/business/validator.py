@@ -10,6 +10,9 @@ and logged, and the client is not heard any more. What was accepted before is st
        |-- no more from the client -> ENDED --no more from the server--> CLOSED
        +-- the same, without a server, or the server has ended --------> CLOSED
 
+A connection that breaks is closed behind what it had sent before: the messages of a client are
+judged and go on, the replies of a server go back, and then the other side sees a reset.
+
 What bounds it: the client is read only while there is room for what its messages bring about, on
 the way to the server and on the way back.
 """
@@ -18,6 +21,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tunnels.one_way import STUCK
+from tunnels.two_way import ABORT_S
 from vcproxy.business.framing import Framing, lines
 from vcproxy.business.session import Session
 from vcproxy.business.stream import Incoming, Outgoing
@@ -25,13 +30,12 @@ from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict, is_
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
-from vcproxy.engine.vio import couple
+from vcproxy.engine.vio import VIO, couple
 from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.vio import VIO
 
 
 class Validator(Session):
@@ -128,8 +132,12 @@ class Validator(Session):
         return full
 
     def _no_more(self) -> State:
-        """The client is not heard any more: in order, or for a fault."""
-        fault = self._messages.fault
+        """The client is not heard any more: in order, for a fault, or its connection broke."""
+        error = self._messages.error
+        if error is not None:
+            self.log(f"{self.client.name}: {error}")
+            self._be_patient()
+        fault = None if error is not None else self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
             self.log(f"{fault.value}; no more is taken from it")
@@ -220,9 +228,10 @@ class Validator(Session):
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
     def refused(self, failed: NetVConnection | VIO) -> State | None:
-        """Try the next server, unless it was the client that broke."""
-        if failed is not self.server:
-            return self.broke(failed)
+        """Try the next server; a client that broke has said something for it."""
+        if isinstance(failed, VIO):
+            self.client_broke(failed)
+            return None
         if self.seek_on():
             return None
         self.count("unserved")
@@ -236,8 +245,8 @@ class Validator(Session):
             return None
         if self._received is not None:
             return self._relay_whole(self._received)
-        if vio is heard and vio.over and vio.error is None:
-            return self.CLOSED
+        if vio is heard and vio.over:
+            return self.CLOSED if vio.error is None else None
         if heard.partner is None and not answers.full:
             couple(heard, answers.vio)
             heard.reenable()
@@ -254,6 +263,8 @@ class Validator(Session):
         return None
 
     def _server_done(self, received: Incoming) -> State:
+        if received.error is not None:
+            return self._part(received.vio)
         fault = received.fault
         if fault is not None:
             self.count(f"reply_{fault.name.lower()}")
@@ -267,20 +278,79 @@ class Validator(Session):
         assert self._forwarded is not None
         self._forwarded.finish()
 
-    @ENDED.on(Event.WRITE_COMPLETE)
-    def told_all(self, vio: VIO) -> None:
-        """Half-close: the answers are still to come."""
+    @ENDED.on(Event.WRITE_COMPLETE, to=(CLOSED,))
+    def told_all(self, vio: VIO) -> State | None:
+        """Half-close: the answers are still to come, unless there is nobody to have them."""
+        if self.client.error is not None:
+            self.close(self.client.error)
+            return self.CLOSED
         vio.vc.do_io_shutdown(Shutdown.WRITE)
+        return None
 
     # -- ends --------------------------------------------------------------------------------
 
-    @TALKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=(CLOSED,))
-    def broke(self, broken: VIO | NetVConnection) -> State:
-        """A connection has broken, or nothing moves: both sides see an abnormal end."""
-        error = broken.error or TimeoutError("connection timed out")
-        self.log(f"{broken.name}: {error}")
-        self.close(error)
+    @TALKING.on(Event.ERROR, to=(CLOSED,))
+    def broke(self, broken: VIO) -> State | None:
+        """A connection has broken: what came from it before goes on first."""
+        if broken.vc is self.client:
+            return self.client_broke(broken)
+        heard, received = self._heard, self._received
+        if heard is None or not heard.over:
+            return None  # there is more to read from it
+        if received is not None:
+            if received.read_on():
+                self._heard = received.vio
+                return None
+            return self._relay_whole(received)
+        if not heard.vc.unread:
+            return self._part(heard)
+        self._heard = heard.vc.do_io_read(self, None, self.answers.buffer)
+        couple(self._heard, self.answers.vio)
+        return None
+
+    @READING.on(Event.ERROR, to=(ASKING, CONNECTING, ENDED, CLOSED))
+    def broke_while_reading(self, broken: VIO) -> State | None:
+        """The same; of a client there may be messages left."""
+        state = self.broke(broken)
+        return state or (self._take_all() if broken is self._messages.vio else None)
+
+    def client_broke(self, broken: VIO) -> State | None:
+        """Read what its system still holds; behind all that, the server is let go of."""
+        messages, forwarded = self._messages, self._forwarded
+        if messages.read_on() or self.state is not self.ENDED:
+            return None
+        if forwarded is not None and forwarded.vio.ntodo:
+            self._be_patient()
+            return None
+        self.close(broken.error)
         return self.CLOSED
+
+    def _part(self, broken: VIO) -> State:
+        """Close behind what was answered: the client then sees a reset."""
+        assert broken.error is not None
+        self.log(f"{broken.name}: {broken.error}")
+        self.part(broken.error)
+        return self.CLOSED
+
+    def _be_patient(self) -> None:
+        given = -1 if self._forwarded is None else self._forwarded.vio.ndone
+        self.engine.schedule_in(ABORT_S, self, STUCK, given)
+
+    @TALKING.on(STUCK, to=(CLOSED,))
+    def stuck(self, given: int) -> State | None:
+        """The server should have taken something more from a client that has broken."""
+        if self._forwarded is None or self._forwarded.vio.ndone != given:
+            self._be_patient()
+            return None
+        self.close(self.client.error)
+        return self.CLOSED
+
+    @TALKING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
+    def idled(self, vio: VIO) -> None:
+        """Nothing moves, or it has lasted too long: both sides see an abnormal end."""
+        error = TimeoutError("connection timed out")
+        self.log(f"{vio.name}: {error}")
+        self.close(error)
 
     def finished(self) -> None:
         """Let go of what was not taken, and close."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Flow, Reason, TunnelDone
+from tunnels.one_way import FLUSH_S, STUCK
 from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
@@ -117,9 +118,8 @@ class Answering(Machine):
             if self.error is not None:
                 raise self.error
         except ConnectionError as error:
-            self.error = error
-            self._reason, self._who = Reason.ERROR, self.name
-            return self.DONE
+            self._break(error, self.name)
+            return self.ENDING
         self._heard = False
         if self._choice.over:
             self._reason, self._who = Reason.EOS, self._primary.name
@@ -142,8 +142,29 @@ class Answering(Machine):
         for mirror in self._mirrors:
             mirror.hear()
 
+    def _break(self, error: Exception, who: str) -> None:
+        """Nothing more is answered; what was decided still goes to the client."""
+        self.error = error
+        self._reason, self._who = Reason.ERROR, who
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        given = self._outgoing.vio.ndone
+        self._alarm = self.engine.schedule_in(FLUSH_S, self, STUCK, given)
+
+    @ENDING.on(STUCK, to=(DONE,))
+    def stuck(self, given: int) -> State | None:
+        """The client should have taken something more by now."""
+        if self._outgoing.vio.ndone == given:
+            return self.DONE
+        self._be_patient()
+        return None
+
     def _hear_no_more(self) -> None:
         """The primary has said all, if its last answer was whole."""
+        error = self._incoming.error
+        if error is not None:
+            raise ConnectionError(f"{self._primary.name}: {error}")
         fault = self._incoming.fault
         if fault is not None:
             raise ConnectionError(f"{self._primary.name}: {fault.value}")
@@ -172,18 +193,30 @@ class Answering(Machine):
     @ENDING.on(Event.WRITE_COMPLETE, to=DONE)
     def told_all(self, _: VIO) -> None:
         """The client has all."""
-        self._client.do_io_shutdown(Shutdown.WRITE)
+        if self._reason is Reason.EOS:
+            self._client.do_io_shutdown(Shutdown.WRITE)
 
     @ENDING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, HEARD, LATE)
     def too_late(self, _: object) -> None:
         """It has been decided."""
 
-    @TALKING.on(Event.ERROR, to=DONE)
-    @ENDING.on(Event.ERROR, to=DONE)
-    def failed(self, vio: VIO) -> None:
-        """The primary or the client has broken."""
+    @TALKING.on(Event.ERROR, to=(ENDING, DONE))
+    def failed(self, vio: VIO) -> State | None:
+        """The primary has broken, and what it had answered before comes first; or the client."""
+        if vio is self._incoming.vio:
+            return None if self._incoming.read_on() else self.moved(vio)
         self.error = vio.error
         self._reason, self._who = Reason.ERROR, vio.vc.name
+        return self.DONE
+
+    @ENDING.on(Event.ERROR, to=(DONE,))
+    def failed_at_the_end(self, vio: VIO) -> State | None:
+        """The client has broken; what a server does does not matter any more."""
+        if vio is self._incoming.vio:
+            return None
+        self.error = self.error or vio.error
+        self._reason, self._who = Reason.ERROR, vio.vc.name
+        return self.DONE
 
     @TALKING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @ENDING.on(Event.INACTIVITY_TIMEOUT, to=DONE)

@@ -109,12 +109,12 @@ class Upward(Machine):
                     return
             else:
                 self.tunnel.say([cutter.take_rest() + data])
-        if reader.avail or vio.error is not None:
+        if reader.avail or vio.vc.unread:
             return
         if vio.over or cutter.fault is not None:
             self.tunnel.say([cutter.take_rest()])
         if vio.over:
-            self.tunnel.finish()
+            self.tunnel.finish(vio.error)
 
     def _lose_mirrors(self, why: str) -> None:
         """What follows is for the primary only: it is said when they have gone."""
@@ -130,18 +130,29 @@ class Upward(Machine):
         """The primary has its due, or it has failed; or a mirror."""
         mirror = self._lent.pop(done.sink)
         if mirror is None:
-            who = self._client.name if done.reason is Reason.EOS else self._server.name
+            own = done.reason is Reason.EOS or self._broke_off(done)
+            who = self._client.name if own else self._server.name
             self._report(done.reason, who, done.error, done.flow)
             return self.TRAILING
-        mirror.handle_event(SinkDone, done)
+        self._give_back(mirror, done)
         return None
+
+    @staticmethod
+    def _broke_off(done: SinkDone) -> bool:
+        """Whether a sink was given back because the client has broken."""
+        return done.reason is Reason.ERROR and done.sink.error is None
+
+    def _give_back(self, mirror: Mirror, done: SinkDone) -> None:
+        if self._broke_off(done):
+            mirror.handle_event(CUT, f"the conversation broke off: {done.reason.value}")
+        mirror.handle_event(SinkDone, done)
 
     @TRAILING.on(SinkDone)
     def mirror_given_back(self, done: SinkDone) -> None:
         """So has a mirror; or the primary, in the turn in which the client failed."""
         mirror = self._lent.pop(done.sink)
         if mirror is not None:
-            mirror.handle_event(SinkDone, done)
+            self._give_back(mirror, done)
 
     @MOVING.on(SinkLags)
     @TRAILING.on(SinkLags)
@@ -182,10 +193,18 @@ class Upward(Machine):
         done = TunnelDone(self, reason, who, error, (self._flow,))
         self.engine.schedule(self._owner, TunnelDone, done)
 
-    @MOVING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, to=TRAILING)
+    @MOVING.on(Event.ERROR)
     def client_failed(self, vio: VIO) -> None:
-        """The client, while its messages are cut here."""
-        self._fail(Reason.ERROR if vio.error else Reason.INACTIVITY)
+        """The client, while its messages are cut here: those that came before go on."""
+        if vio.vc.unread:
+            self._vio = self._client.do_io_read(self, None, self._reader.buffer)
+        else:
+            self.told(vio)
+
+    @MOVING.on(Event.INACTIVITY_TIMEOUT, to=TRAILING)
+    def client_idled(self, _: VIO) -> None:
+        """The client, which says nothing."""
+        self._fail(Reason.INACTIVITY)
 
     @MOVING.on(Event.ACTIVE_TIMEOUT, to=TRAILING)
     def client_outlived(self, _: VIO) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, Room, SourceDone
+from tunnels.one_way import FLUSH_S, STUCK
 from vcproxy.business.decoding import Fault
 from vcproxy.business.stream import Incoming
 from vcproxy.engine.event import Event
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from vcproxy.business.framing import Framing
     from vcproxy.business.relay.relay import Relay
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
 
 BATCH = 256
@@ -32,7 +34,7 @@ class Producer(Machine):
     before that, but half a message goes to nobody.
     """
 
-    __slots__ = ("_error", "_incoming", "_reason", "_relay", "spoken", "vc")
+    __slots__ = ("_error", "_incoming", "_patience", "_reason", "_relay", "spoken", "vc")
 
     READING = State(initial=True)
     DONE = State(final=True)
@@ -44,6 +46,7 @@ class Producer(Machine):
         """Whether a whole message has come."""
         self._relay = relay
         self._incoming = Incoming(self, vc, framing)
+        self._patience: Action | None = None
         self._reason = Reason.STOPPED
         self._error: Exception | None = None
 
@@ -63,10 +66,25 @@ class Producer(Machine):
                 return self._stopped() if self._incoming.stopped else None
         return None
 
-    @READING.on(Event.ERROR, to=DONE)
-    def failed(self, vio: VIO) -> None:
-        """The connection has broken."""
-        self._reason, self._error = Reason.ERROR, vio.error
+    @READING.on(Event.ERROR, to=(DONE,))
+    def failed(self, vio: VIO) -> State | None:
+        """The connection has broken; what had come before goes on, as long as there is room."""
+        if self._incoming.read_on():
+            self._be_patient()
+            return None
+        return self._stopped()
+
+    def _be_patient(self) -> None:
+        self._patience = self.engine.schedule_in(FLUSH_S, self, STUCK, self.taken)
+
+    @READING.on(STUCK, to=(DONE,))
+    def stuck(self, taken: int) -> State | None:
+        """There should have been room for more of it."""
+        if self.taken != taken:
+            self._be_patient()
+            return None
+        self._reason, self._error = Reason.ERROR, self.vc.error
+        return self.DONE
 
     @READING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, _: VIO) -> State | None:
@@ -100,6 +118,8 @@ class Producer(Machine):
         """Nothing is kept."""
         self._incoming.close()
         self._incoming.vio.retire()
+        if self._patience is not None:
+            self._patience.cancel()
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -129,6 +149,10 @@ class Producer(Machine):
 
     def _stopped(self) -> State:
         """No message will come any more."""
+        error = self._incoming.error
+        if error is not None:
+            self._reason, self._error = Reason.ERROR, error
+            return self.DONE
         fault = self._incoming.fault
         ended = fault is None or fault is Fault.HALF
         self._reason = Reason.EOS if ended else Reason.GARBLED

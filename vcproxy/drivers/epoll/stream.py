@@ -9,9 +9,11 @@ until all has been read.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import socket
+import termios
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -119,7 +121,7 @@ class StreamPort:
         room = vc.begin_read()
         if not room:
             if self._lost is not None:
-                vc.broke(self._lost)
+                self.report_lost()
             return
         data: Block
         try:
@@ -228,6 +230,19 @@ class StreamPort:
         if self.bridged_out is not None:
             self.bridged_out.stop()  # a splice would take what follows for an orderly end
         self.read()
+
+    def report_lost(self) -> None:
+        """It is broken, and the engine does not read: say so, and whether there is more to read."""
+        assert self._lost is not None
+        if self.unread:
+            self.vc.broke(self._lost)
+        else:
+            self.fail(self._lost)
+
+    @property
+    def unread(self) -> bool:
+        """Whether something has come that was not read."""
+        return fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)) != bytes(4)
 
     def fail(self, error: OSError) -> None:
         """The connection is broken, and all has been read."""

@@ -74,7 +74,7 @@ class TlsPort(StreamPort):
         room = vc.begin_read()
         if not room:
             if self._lost is not None:
-                vc.broke(self._lost)
+                self.report_lost()
             return
         view = vc.engine.memory.scratch[:room]
         error: OSError | None = None
@@ -135,6 +135,11 @@ class TlsPort(StreamPort):
         except TlsError:
             pass  # met again by the next write, outside the reader's lock
         return taken
+
+    @property
+    def unread(self) -> bool:
+        """Whether something has come that was not read; records of no content count too."""
+        return self._filter.pending or super().unread
 
     def fail(self, error: OSError) -> None:
         """The connection is broken, and all has been read."""

@@ -65,6 +65,10 @@ class Stream(Protocol):
         """Whether `recv` would give something: bytes, the end or an error."""
 
     @property
+    def unread(self) -> bool:
+        """Whether bytes have arrived that were not read."""
+
+    @property
     def writable(self) -> bool:
         """Whether `send` would take something, or raise."""
 
@@ -244,6 +248,11 @@ class Endpoint:
     def readable(self) -> bool:
         """See Stream."""
         return bool(self.incoming.arrived) or self.incoming.ended or self._error is not None
+
+    @property
+    def unread(self) -> bool:
+        """See Stream."""
+        return bool(self.incoming.arrived)
 
     @property
     def writable(self) -> bool:

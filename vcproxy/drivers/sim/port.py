@@ -97,7 +97,9 @@ class SimPort:
         vc, note = self.vc, self._driver.note
         room = vc.begin_read()
         if not room:
-            if self._lost is not None:
+            if self._lost is not None and not self.stream.unread:
+                self._break(self._lost)
+            elif self._lost is not None:
                 note("broke", vc, str(self._lost))
                 vc.broke(self._lost)
             return False

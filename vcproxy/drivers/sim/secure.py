@@ -60,6 +60,11 @@ class SecureStream:
         return self._tls.pending or self._endpoint.readable or self._error is not None
 
     @property
+    def unread(self) -> bool:
+        """See Stream. Records of no content count too."""
+        return self._tls.pending or self._endpoint.unread
+
+    @property
     def writable(self) -> bool:
         """See Stream."""
         return self._endpoint.writable or self._error is not None
