@@ -99,6 +99,9 @@ class Stream(Protocol):
     def reset(self) -> None:
         """Break the connection: what is in flight is lost."""
 
+    def abort(self) -> None:
+        """Break the connection, behind what was taken."""
+
 
 class Link:
     """One direction of a connection: what is on its way, and what waits to be read."""
@@ -298,17 +301,24 @@ class Endpoint:
         self.shutdown()
 
     def close(self) -> None:
-        """See Stream. If there are unread bytes, or come some, a reset follows what was taken."""
-        self.shutdown()
-        unread = bool(self.incoming.arrived)
-        self._leave()
-        if unread:
-            self.outgoing.carry(Sign.RESET)
+        """See Stream. If there are unread bytes, a reset follows what was taken in place of the
+        end, as from a Linux kernel; and if some come later, a reset follows the end."""
+        if self.unread:
+            self.abort()
+        else:
+            self.shutdown()
+            self._leave()
 
     def reset(self) -> None:
         """See Stream."""
         if self._error is None:
             self.outgoing.lose()
+            self.outgoing.carry(Sign.RESET)
+        self._leave()
+
+    def abort(self) -> None:
+        """See Stream."""
+        if self._error is None:
             self.outgoing.carry(Sign.RESET)
         self._leave()
 

@@ -123,19 +123,16 @@ class Peer:
             self._pull()  # what came before the reset
             self.error = error
             return
-        if self._ending and not self._shut:
-            self._shut = True
-            stream.shutdown()
         if self._closing:
             self._stream = None
             stream.close()
+        elif self._ending and not self._shut:
+            self._shut = True
+            stream.shutdown()
 
     def _pull(self) -> None:
-        while (
-            (stream := self._stream) is not None
-            and not (self._stalled or self.ended)
-            and self.error is None
-        ):
+        # A broken connection still gives what came before, also to who reads late.
+        while (stream := self._stream) is not None and not (self._stalled or self.ended):
             try:
                 data = stream.recv(MOUTHFUL) if stream.handshake() else None
             except ConnectionError as error:

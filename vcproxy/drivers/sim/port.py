@@ -211,11 +211,11 @@ class SimPort:
         self.stream.shutdown()
 
     def close(self, abort: bool) -> None:
-        """Close, with a reset or in order."""
+        """Close, with a reset behind what was sent, or in order."""
         self.readable = self.writable = False
         self._driver.woken.pop(self, None)
         if abort:
-            self.stream.reset()
+            self.stream.abort()
         else:
             self.stream.close()
 

@@ -129,6 +129,11 @@ class SecureStream:
         """See Stream."""
         self._endpoint.reset()
 
+    def abort(self) -> None:
+        """See Stream."""
+        self._flush_if_whole()
+        self._endpoint.abort()
+
     def _edge(self) -> None:
         if self._flush_if_whole() and self._closing:
             self._give_up()

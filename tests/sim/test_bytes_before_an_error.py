@@ -1,0 +1,151 @@
+"""Whatever ends a source, what it had sent before arrives; under random faults that lose nothing.
+
+A peer that closes with something unread ends its connection with a reset behind what it sent.
+VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import ClassVar
+
+import pytest
+
+from vcproxy.business.forwarder import Forwarder
+from vcproxy.business.mirror.mirroring import Mirroring
+from vcproxy.business.relay.relay import Relay
+from vcproxy.business.validator import Validator
+from vcproxy.business.verdict import Accept, Later, Verdict
+from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.engine.address import Address
+from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.upstream.server import Server
+
+SEEDS = list(seeds(200))
+BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
+
+FAULTS = Faults(
+    latency=(0.0, 0.02),
+    short=0.1,
+    one_byte=0.01,
+    stall=0.02,
+    stall_s=(0.01, 0.3),
+    gone_s=(0.0, 0.1),
+    lock_miss=0.1,
+    no_pipe=0.2,
+    pipe=(1000, 256 * 1024),
+    socket=(1000, 256 * 1024),
+)
+"""Faults that delay and cut, but lose nothing, and none of them for as long as a sink may stall."""
+
+SIZES = [1, 100, 5_000, 70_000, 500_000]
+
+
+class Lines(Validator):
+    """Accepts each line, some of them after a while."""
+
+    def check(self, message: bytes) -> Verdict:
+        return Later(Accept, deadline="5s") if message.startswith(b"7") else Accept()
+
+
+class Mirrored(Mirroring):
+    """Has one mirror."""
+
+    framing_of: ClassVar[str] = "none"
+
+    def mirrors(self) -> list[Server]:
+        return [Server(Address("tcp", "mirror", 1))]
+
+
+def lines(size: int) -> bytes:
+    """Whole lines, in all about as many bytes."""
+    numbered = (b"%d\n" % n for n in range(size))
+    text = bytearray()
+    while len(text) < size:
+        text += next(numbered)
+    return bytes(text)
+
+
+def closes_with_something_unread(peer: Peer, other: Peer, proxy: SimulatedProxy) -> None:
+    """Close it, behind what it has sent, so that a reset follows that."""
+    proxy.sim.run(until=lambda: other.connected)
+    peer.stall()
+    other.send(b"unread\n")
+    proxy.elapse(5)
+    peer.close()
+
+
+def reads_in_pieces(peer: Peer, proxy: SimulatedProxy) -> None:
+    """Read, with pauses that are shorter than the patience for who has reset."""
+    for _ in range(20):
+        peer.stall()
+        proxy.elapse(0.2)
+        peer.resume()
+        proxy.elapse(0.01)
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
+@pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored])
+def test_a_client_that_resets_behind_what_it_sent(
+    plugin: type[Forwarder | Validator], batch: list[int]
+) -> None:
+    for seed in batch:
+        message = lines(Random(seed).choice(SIZES))
+        upstreams = {"mirror": ["mirror"]} if plugin is Mirrored else None
+        with SimulatedProxy(plugin, seed=seed, faults=FAULTS, upstreams=upstreams) as proxy:
+            client = proxy.client()
+            client.send(message)
+            server = proxy.server()
+            closes_with_something_unread(client, server, proxy)
+            reads_in_pieces(server, proxy)
+            proxy.run()
+            assert server.received == message
+            assert server.reset_seen
+            if plugin is Mirrored:
+                mirror = proxy.server("mirror")
+                assert mirror.received == message
+                assert mirror.reset_seen
+            assert not proxy.engine.vcs
+            assert proxy.engine.memory.used == 0
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
+@pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored])
+def test_a_server_that_resets_behind_what_it_sent(
+    plugin: type[Forwarder | Validator], batch: list[int]
+) -> None:
+    for seed in batch:
+        message = lines(Random(seed).choice(SIZES))
+        upstreams = {"mirror": ["mirror"]} if plugin is Mirrored else None
+        with SimulatedProxy(plugin, seed=seed, faults=FAULTS, upstreams=upstreams) as proxy:
+            client = proxy.client()
+            client.send(b"begin\n")
+            server = proxy.server()
+            server.send(message)
+            closes_with_something_unread(server, client, proxy)
+            reads_in_pieces(client, proxy)
+            proxy.run()
+            assert client.received == message
+            assert client.reset_seen
+            assert not proxy.engine.vcs
+            assert proxy.engine.memory.used == 0
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
+def test_a_producer_that_resets_behind_what_it_sent(batch: list[int]) -> None:
+    here = Address("tcp", "subscribers", 1)
+    for seed in batch:
+        random = Random(seed)
+        message = lines(random.choice(SIZES))
+        framing = random.choice(["none", "lines"])
+        options = Relay.Options(subscribers=(here,), framing=framing, on_lag="block")
+        with SimulatedProxy(Relay, (), options=options, seed=seed, faults=FAULTS) as proxy:
+            subscriber, producer = proxy.client("subscribers"), proxy.client()
+            proxy.elapse(5)
+            producer.send(message)
+            proxy.elapse(5)
+            producer.send(b"")
+            producer.close()
+            reads_in_pieces(subscriber, proxy)
+            proxy.elapse(10)
+            assert subscriber.received == message
