@@ -429,7 +429,8 @@ class UpstreamEject(Table):
     any number."""
 
     time: Annotated[Duration, AfterValidator(_positive)] = 10.0
-    """How long, as nginx's."""
+    """How long, as nginx's. Then one connection tries it. As long as that fails the time doubles,
+    up to 5 minutes."""
 
 
 class Upstream(Table):
@@ -469,7 +470,8 @@ class Upstream(Table):
     """When a server is left alone for what it does to clients."""
 
     slow_start: Duration = 0.0
-    """How long a server that has come up takes to get its full share. "0s": it has it at once."""
+    """How long a server that has come up takes to get its full share: it begins with 1 % of it, and
+    gets more evenly. "0s": it has it at once."""
 
     resolve: Duration = 0.0
     """How often names are looked up: each address that a name has is a server then. "0s": whenever
