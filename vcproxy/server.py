@@ -16,8 +16,8 @@ from types import FrameType
 from vcproxy.business.program import Signal
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.problem import ConfigError
-from vcproxy.drivers.epoll.calls import Callers
 from vcproxy.drivers.epoll.driver import EpollDriver
+from vcproxy.drivers.epoll.lanes import Lanes
 from vcproxy.drivers.epoll.watchdog import Lag, Watchdog
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.units import show_duration
@@ -57,7 +57,7 @@ class Proxy:
             raise StartError(f"{configuration.file}: proxy.log: {error}") from None
         _raise_descriptor_limit()
         self._configuration = configuration
-        self._callers = Callers()
+        self._lanes = Lanes()
         self._recording: Recording | None = None
         engines: list[Engine]
         if record is None:
@@ -78,7 +78,7 @@ class Proxy:
                 self.log.close()
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
-        self._drivers = [EpollDriver(engine, self._callers) for engine in engines]
+        self._drivers = [EpollDriver(engine, self._lanes) for engine in engines]
         self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
         self._first.team = self._drivers
@@ -247,7 +247,7 @@ class Proxy:
         def loaded(value: object, error: Exception | None) -> None:
             self._first.engine.inbox.feed(partial(self._reloaded, asked, value, error))
 
-        self._callers.run(load, (file,), loaded)
+        self._lanes.own.run(load, (file,), loaded)
 
     def _reloaded(self, asked: int, value: object, error: Exception | None) -> None:
         if asked != self._asked:

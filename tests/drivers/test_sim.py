@@ -404,6 +404,13 @@ def test_a_call_is_answered_later_and_its_failure_is_an_answer() -> None:
         sim.run()
         assert isinstance(caller.data, Called)
         assert str(caller.data.error) == "no such order"
+        made: list[int] = []
+        with caller.mutex.hold(caller.engine):
+            caller.engine.call(caller, made.append, 1, deadline=0.5)
+        sim.run()
+        assert isinstance(caller.data, Called)
+        assert str(caller.data.error) == "timed out: no answer in 500ms"
+        assert not made, "nobody waits for it any more"
 
 
 # -- the seed ------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from vcproxy.engine.address import Address, unmapped
-from vcproxy.engine.commands import Call, Command, Hear, ResumeAccept
+from vcproxy.engine.commands import Call, Command, GiveUp, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
@@ -261,17 +261,18 @@ class Engine:
         """Run `fn(*args)` off the loop; `cont` gets Called, in `deadline` seconds at the latest.
 
         The function runs on another thread and must touch nothing of the engine. Its answer is
-        dropped when it comes after the deadline.
+        dropped when it comes after the deadline. It may have to wait for other calls from
+        conversations at the same listener, and for no others.
         """
         self._last_call += 1
         number = self._last_call
         answer = Action(cont, Called, None, 0.0, 0.0)
         expiry = None
         if deadline:
-            late = Called(None, TimeoutError(f"timed out: no answer in {show_duration(deadline)}"))
-            expiry = self.schedule_in(deadline, cont, Called, late)
+            late = _Own(self, partial(self._give_up, number, deadline))
+            expiry = self.schedule_in(deadline, late, Event.TIMEOUT, None)
         self._calls[number] = (answer, expiry)
-        self.command(Call(number, fn, args))
+        self.command(Call(number, fn, args, _listener_of(cont)))
 
     def buffer(self, water_mark: int | None = None, *, whole: bool = False) -> IOBuffer:
         """A buffer on this engine's memory; `whole`: of messages."""
@@ -394,10 +395,10 @@ class Engine:
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """A Call has ended, with a value or an exception."""
-        answer, expiry = self._calls.pop(number)
+        answer, expiry = self._calls.pop(number, (None, None))
+        if answer is None:  # it was given up
+            return
         if expiry is not None:
-            if not expiry.pending:
-                return
             expiry.cancel()
         self.queue.append((answer, Called, Called(value, error)))
 
@@ -472,6 +473,13 @@ class Engine:
             "all timers are postponed by as much",
         )
 
+    def _give_up(self, number: int, deadline: float) -> None:
+        """A Call has had no answer in time."""
+        answer, _ = self._calls.pop(number)
+        late = TimeoutError(f"timed out: no answer in {show_duration(deadline)}")
+        self.queue.append((answer, Called, Called(None, late)))
+        self.command(GiveUp(number))
+
     def _end_soon(self, mutex: Mutex, error: Exception) -> None:
         """End the conversation under a mutex as soon as it is free."""
         if mutex.try_acquire(self):
@@ -528,6 +536,14 @@ class _Own(Continuation):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         self._act()
+
+
+def _listener_of(cont: Continuation) -> str:
+    """The name of the listener of a conversation's clients; empty: it has none."""
+    for vc in cont.mutex.vcs:
+        if isinstance(vc, NetVConnection) and vc.listener is not None:
+            return vc.listener.name
+    return ""
 
 
 def _as_error(mistake: Exception | SystemExit) -> Exception:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll import datagram
-from vcproxy.drivers.epoll.accepting import AcceptPort, Attempt, refusal, show
-from vcproxy.drivers.epoll.calls import Callers
+from vcproxy.drivers.epoll.accepting import AcceptPort, show
+from vcproxy.drivers.epoll.connecting import Attempt, Resolving, refusal
 from vcproxy.drivers.epoll.datagram import DatagramListener
-from vcproxy.drivers.epoll.resolving import resolve
+from vcproxy.drivers.epoll.lanes import Lanes, Work
 from vcproxy.drivers.epoll.splice import PipePool, Splice
 from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
@@ -32,6 +32,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    GiveUp,
     Hear,
     Rescan,
     Resolve,
@@ -69,13 +70,15 @@ class EpollDriver:
     Its obligations towards the engine stand in `vcproxy.engine.engine`.
     """
 
-    def __init__(self, engine: Engine, callers: Callers | None = None) -> None:
+    def __init__(self, engine: Engine, lanes: Lanes | None = None) -> None:
         self.engine = engine
         self.team: list[EpollDriver] = [self]
         """The drivers that connections are dealt to, in turn."""
         self.ciphertext = memoryview(bytearray(CIPHERTEXT))
         """Where TLS ports read to: filters take it over at once."""
-        self._callers = callers or Callers()
+        self.lanes = lanes or Lanes()
+        """Where work is done that would block."""
+        self._calls: dict[int, tuple[str, Work]] = {}  # by their numbers: the lane of each
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._watchers: dict[int, Watcher] = {}
@@ -98,6 +101,7 @@ class EpollDriver:
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
+            GiveUp: self._give_up,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
             Spread: spread,
@@ -296,16 +300,10 @@ class EpollDriver:
     # -- commands ----------------------------------------------------------------------------
 
     def _resolve(self, command: Resolve) -> None:
-        outgoing, address = command.outgoing, command.address
-
-        def answer(value: object, error: Exception | None) -> None:
-            found = value if isinstance(value, list) else []
-            outgoing.vc.soon(partial(outgoing.resolved, found, error))
-
-        if address.numeric:
-            outgoing.resolved([address])
-        else:
-            self._callers.run(resolve, (address,), answer)
+        if command.address.numeric:
+            command.outgoing.resolved([command.address])
+        elif not command.outgoing.vc.closed:
+            Resolving(self.lanes.names, command)
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
@@ -378,9 +376,20 @@ class EpollDriver:
 
     def _call(self, command: Call) -> None:
         def answer(value: object, error: Exception | None) -> None:
-            self.engine.inbox.feed(partial(self.engine.called, command.number, value, error))
+            self.engine.inbox.feed(partial(self._called, command.number, value, error))
 
-        self._callers.run(command.fn, command.args, answer)
+        lane = self.lanes.calls(command.lane)
+        self._calls[command.number] = command.lane, lane.run(command.fn, command.args, answer)
+
+    def _called(self, number: int, value: object, error: Exception | None) -> None:
+        if self._calls.pop(number, None) is not None:
+            self.engine.called(number, value, error)
+
+    def _give_up(self, command: GiveUp) -> None:
+        given = self._calls.pop(command.number, None)
+        if given is not None:
+            lane, work = given
+            self.lanes.calls(lane).give_up(work)
 
     def _start_bridge(self, command: StartBridge) -> None:
         bridge = command.bridge

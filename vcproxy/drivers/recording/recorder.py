@@ -38,6 +38,7 @@ from vcproxy.engine.commands import (
     Close,
     Command,
     Connect,
+    GiveUp,
     Hear,
     Rescan,
     Resolve,
@@ -237,6 +238,8 @@ def text(command: Command) -> str:
             return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
         case Call(number):
             return f"{asks} {number} {asked(command)}"
+        case GiveUp(number):
+            return f"{asks} {number}"
         case Spread() | Rescan() | Stop():
             return asks
     return f"{asks} {getattr(getattr(command, 'listener', None), 'name', '')}"

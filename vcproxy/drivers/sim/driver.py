@@ -22,6 +22,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    GiveUp,
     Hear,
     Rescan,
     Resolve,
@@ -81,6 +82,7 @@ class SimDriver:
         self._trace = trace
         self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
         self._attempts: dict[NetVConnection, Connect] = {}
+        self._given_up: set[int] = set()  # numbers of calls
         self._answers: deque[Callable[[], object]] = deque()
         self._dealt = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
@@ -90,6 +92,7 @@ class SimDriver:
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
+            GiveUp: self._give_up,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
             Spread: spread,
@@ -300,6 +303,9 @@ class SimDriver:
 
     def _call(self, command: Call) -> None:
         def call() -> None:
+            if command.number in self._given_up:
+                self._given_up.remove(command.number)
+                return
             value: object = None
             error: Exception | None = None
             try:
@@ -311,6 +317,9 @@ class SimDriver:
             self.engine.called(command.number, value, error)
 
         self.answer(self._network.faults.call_s, call)
+
+    def _give_up(self, command: GiveUp) -> None:
+        self._given_up.add(command.number)
 
     def _value(self, command: Call) -> object:
         if self.answers is None:
