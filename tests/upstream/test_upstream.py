@@ -591,7 +591,7 @@ def test_one_that_stays_dead_costs_one_client_each_time_and_the_times_double(
         at += 1.0
     assert slow[:5] == [0] * 5, "three in a row: those who come meanwhile cannot know"
     assert slow[5:] == [11, 32, 73, 154], "10, 20, 40 and 80 seconds behind the end of each trial"
-    assert "failed: no connection in time; it is tried again in 20s" in world.log[1]
+    assert "failed: connection timed out; it is tried again in 20s" in world.log[1]
 
 
 def test_the_longest_time_has_an_end(sim: Simulation) -> None:

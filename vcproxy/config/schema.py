@@ -475,7 +475,7 @@ class Upstream(Table):
 
     resolve: Duration = 0.0
     """How often names are looked up: each address that a name has is a server then. "0s": whenever
-    one connects, and the addresses of a name are tried one after the other."""
+    one connects, and the addresses of a name are tried side by side, as RFC 8305 says."""
 
     tls: UpstreamTls = UpstreamTls()
     """How servers on tls:// are verified."""

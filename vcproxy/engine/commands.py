@@ -29,7 +29,7 @@ class Connect:
     """Connect to one numeric or Unix address; answer `outgoing.connected()` or `.refused()`.
 
     Where the outgoing VC has `tls` the handshake follows, and `vc.established()` or `vc.failed()`
-    answers that. An attempt under way for the same VC is given up.
+    answers that. Several may be under way for one VC: see Outgoing.
     """
 
     outgoing: Outgoing

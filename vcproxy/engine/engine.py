@@ -32,6 +32,7 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
+from vcproxy.engine.reach import Reach
 from vcproxy.engine.relief import Relief
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
 from vcproxy.engine.units import show_duration
@@ -104,6 +105,7 @@ class Engine:
         "now",
         "queue",
         "random",
+        "reach",
         "reads",
         "running",
         "timers",
@@ -128,6 +130,8 @@ class Engine:
         self.bridges = bridges
         """Whether directions may be moved by the driver alone."""
         self.inbox = Inbox()
+        self.reach = Reach(self)
+        """Which addresses do not answer."""
         self.vcs: dict[NetVConnection, None] = {}
         """Every VC from accept or connect until its descriptor is closed, in that order."""
         self.reads: list[NetVConnection] = []
@@ -205,7 +209,7 @@ class Engine:
         server_name: str = "",
         timeout: float = 0.0,
     ) -> NetVConnection:
-        """Connect to `target`; all addresses of its name are tried in turn.
+        """Connect to `target`; all addresses of its name are tried, side by side: see Outgoing.
 
         Delivers CONNECTED with the VC to `cont`, after the handshake where there is TLS, or
         ERROR with the VC, whose `error` says why; the VC must then be closed. `tls` is whatever

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.commands import Resolve
     from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.net import NetVConnection
 
 
 class _NotYet:
@@ -70,11 +71,41 @@ def refusal(command: Connect | Hear, error: OSError) -> OSError:
     return kind_of(error.errno)(f"{where}{why}")
 
 
-class Attempt(_NotYet):
+class Connecting(_NotYet):
+    """The connects that are under way for one VC."""
+
+    def __init__(self, driver: EpollDriver, vc: NetVConnection) -> None:
+        self._driver = driver
+        self._vc = vc
+        self._attempts: list[Attempt] = []
+        vc.port = self
+
+    def begin(self, command: Connect) -> None:
+        """Try one more address. Raises OSError where that fails at once."""
+        self._attempts.append(Attempt(self._driver, self, command))
+
+    def leave(self, attempt: Attempt) -> None:
+        """One has succeeded, or failed."""
+        self._attempts.remove(attempt)
+
+    def abandon(self) -> None:
+        """Give all of them up."""
+        for attempt in self._attempts:
+            attempt.close()
+        self._attempts.clear()
+
+    def close(self, abort: bool) -> None:
+        """Give them up for good."""
+        self.abandon()
+        self._vc.gone()
+
+
+class Attempt:
     """A connect that is under way."""
 
-    def __init__(self, driver: EpollDriver, command: Connect) -> None:
+    def __init__(self, driver: EpollDriver, connecting: Connecting, command: Connect) -> None:
         self._driver = driver
+        self._connecting = connecting
         self._command = command
         address = command.address
         if address.scheme == "unix":
@@ -87,17 +118,16 @@ class Attempt(_NotYet):
         self._sock.setblocking(False)
         if family != socket.AF_UNIX:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        command.outgoing.vc.port = self
         try:
             driver.watch(self._sock.fileno(), self)
             self._sock.connect(where)  # type: ignore[arg-type]
         except BlockingIOError:
             # EINPROGRESS; on a Unix socket EAGAIN: its backlog is full (connect(2))
             if address.scheme == "unix":
-                self.abandon()
+                self.close()
                 raise
         except OSError:
-            self.abandon()
+            self.close()
             raise
 
     def ready(self, mask: int) -> None:
@@ -106,21 +136,16 @@ class Attempt(_NotYet):
             return
         sock, command = self._sock, self._command
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._connecting.leave(self)
         if number:
-            self.abandon()
-            command.outgoing.refused(refusal(command, OSError(number, "")))
+            self.close()
+            command.outgoing.refused(command.address, refusal(command, OSError(number, "")))
         else:
+            self._connecting.abandon()
             local, peer = show(sock.getsockname()), str(command.address)
             self._driver.connected(command, sock, local, peer, mask)
 
-    def close(self, abort: bool) -> None:
-        """Give it up for good."""
-        vc = self._command.outgoing.vc
-        self.abandon()
-        vc.gone()
-
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Give it up."""
         self._driver.forget(self._sock.fileno())
         self._sock.close()
-        self._command.outgoing.vc.port = None

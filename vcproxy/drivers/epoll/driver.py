@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll import datagram
 from vcproxy.drivers.epoll.accepting import AcceptPort, show
-from vcproxy.drivers.epoll.connecting import Attempt, Resolving, refusal
+from vcproxy.drivers.epoll.connecting import Attempt, Connecting, Resolving, refusal
 from vcproxy.drivers.epoll.datagram import DatagramListener
 from vcproxy.drivers.epoll.lanes import Lanes, Work
 from vcproxy.drivers.epoll.splice import PipePool, Splice
@@ -203,7 +203,7 @@ class EpollDriver:
         self._pipes.close()
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Attempt):
-                watcher.abandon()
+                watcher.close()
         self._epoll.close()
         self._watchers.clear()
         self.engine.inbox.wake = no_wake
@@ -307,20 +307,20 @@ class EpollDriver:
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
-        if isinstance(vc.port, Attempt):
-            vc.port.abandon()
-        if vc.closed:
-            return
+        if vc.closed or not (vc.port is None or isinstance(vc.port, Connecting)):
+            return  # or an earlier attempt has just succeeded
         if command.address.scheme == "nats":
             self._correspond(command)
             return
         try:
             if command.address.scheme == "udp":
                 self._open(command, datagram.connected(command.address))
+            elif isinstance(vc.port, Connecting):
+                vc.port.begin(command)
             else:
-                Attempt(self, command)
+                Connecting(self, vc).begin(command)
         except OSError as error:
-            command.outgoing.refused(refusal(command, error))
+            command.outgoing.refused(command.address, refusal(command, error))
 
     def _hear(self, command: Hear) -> None:
         if command.outgoing.vc.closed:
@@ -331,14 +331,15 @@ class EpollDriver:
         try:
             self._open(command, datagram.bound(command.address))
         except OSError as error:
-            command.outgoing.refused(refusal(command, error))
+            command.outgoing.refused(command.address, refusal(command, error))
 
     def _open(self, command: Connect | Hear, sock: socket.socket) -> None:
         """A datagram socket is open: there is nobody to wait for."""
         outgoing = command.outgoing
         port = datagram.port(self, sock)
         port.vc = outgoing.vc
-        outgoing.connected(port, show(sock.getsockname()), str(command.address))
+        address = command.address
+        outgoing.connected(address, port, show(sock.getsockname()), str(address))
 
     def _correspond(self, command: Connect | Hear) -> None:
         from vcproxy.drivers import nats  # asyncio costs 15 ms that only its users pay for
@@ -360,7 +361,7 @@ class EpollDriver:
             port = StreamPort(self, sock)
         port.vc = outgoing.vc
         self.watch(port.fd, port)
-        outgoing.connected(port, local, peer)
+        outgoing.connected(command.address, port, local, peer)
         port.ready(mask)  # the server may have spoken, even ended: no other edge tells of that
 
     def _shutdown_write(self, command: ShutdownWrite) -> None:

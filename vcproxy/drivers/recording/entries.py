@@ -210,16 +210,18 @@ class Resolved(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """`outgoing.refused(error)`."""
+    """`outgoing.refused(address, error)`."""
 
     vc: int
+    address: str
     error: Failure
 
 
 class Connected(NamedTuple):
-    """`outgoing.connected(port, local, peer)`."""
+    """`outgoing.connected(address, port, local, peer)`."""
 
     vc: int
+    address: str
     local: str
     peer: str
 

@@ -236,15 +236,15 @@ class RecordedOutgoing:
         self._recorder.note(Resolved(self.vc.number, found, failure(error), client, target))
         self._outgoing.resolved(addresses, error)
 
-    def refused(self, error: Exception) -> None:
+    def refused(self, address: Address, error: Exception) -> None:
         """See Outgoing."""
-        self._recorder.note(Refused(self.vc.number, Failure.of(error)))
-        self._outgoing.refused(error)
+        self._recorder.note(Refused(self.vc.number, str(address), Failure.of(error)))
+        self._outgoing.refused(address, error)
 
-    def connected(self, port: Port, local: str, peer: str) -> None:
+    def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
         """See Outgoing."""
-        self._recorder.note(Connected(self.vc.number, local, peer))
-        self._outgoing.connected(port, local, peer)
+        self._recorder.note(Connected(self.vc.number, str(address), local, peer))
+        self._outgoing.connected(address, port, local, peer)
 
 
 class RecordedFan:

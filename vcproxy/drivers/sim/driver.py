@@ -81,7 +81,7 @@ class SimDriver:
         self._timeline = network.timeline
         self._trace = trace
         self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
-        self._attempts: dict[NetVConnection, Connect] = {}
+        self._attempts: dict[NetVConnection, list[Connect]] = {}
         self._given_up: set[int] = set()  # numbers of calls
         self._answers: deque[Callable[[], object]] = deque()
         self._dealt = 0
@@ -225,15 +225,31 @@ class SimDriver:
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
+        if vc.closed or vc.port is not None:
+            return  # or an earlier attempt has just succeeded
         if command.address.scheme == "udp":
             self._open(command, self._network.post.connect)
             return
-        self._attempts[vc] = command
+        self.begin(command)
 
         def done(endpoint: Endpoint | None, error: OSError | None) -> None:
             self._answers.append(partial(self._connected, command, endpoint, error))
 
         self._network.connect(command.address, done)
+
+    def begin(self, command: Connect) -> None:
+        """An attempt is under way, until it is answered or given up."""
+        self._attempts.setdefault(command.outgoing.vc, []).append(command)
+
+    def _given(self, command: Connect) -> bool:
+        """An attempt is to be answered; return whether it was not given up."""
+        under_way = self._attempts.get(command.outgoing.vc, [])
+        if not any(each is command for each in under_way):
+            return False
+        under_way.remove(command)
+        if not under_way:
+            del self._attempts[command.outgoing.vc]
+        return True
 
     def _hear(self, command: Hear) -> None:
         self._open(command, self._network.post.bind)
@@ -249,34 +265,34 @@ class SimDriver:
             sock = make(command.address)
         except OSError as error:
             self.note("refused", outgoing.vc, str(error))
-            outgoing.refused(error)
+            outgoing.refused(command.address, error)
             return
         port = SimDatagramPort(self, sock)
         port.vc = outgoing.vc
         self.note("connected", outgoing.vc)
         local, peer = Address("udp", *sock.local), command.address
-        outgoing.connected(port, str(local), str(peer))
+        outgoing.connected(command.address, port, str(local), str(peer))
 
     def _connected(
         self, command: Connect, endpoint: Endpoint | None, error: OSError | None
     ) -> None:
         vc = command.outgoing.vc
-        if self._attempts.get(vc) is not command:  # given up
+        if not self._given(command):
             if endpoint is not None:
                 endpoint.reset()
             return
-        del self._attempts[vc]
         if endpoint is None:
             assert error is not None
             self.note("refused", vc, str(error))
-            command.outgoing.refused(error)
+            command.outgoing.refused(command.address, error)
             return
+        self._attempts.pop(vc, None)  # the others are given up
         tls, name = command.outgoing.tls, command.outgoing.server_name
         stream = over(endpoint, tls, self._timeline, server_side=False, name=name)
         port = SimPort(self, stream)
         port.vc = vc
         self.note("connected", vc)
-        command.outgoing.connected(port, endpoint.local, endpoint.peer)
+        command.outgoing.connected(command.address, port, endpoint.local, endpoint.peer)
         port.shake_hands()
         self.woken[port] = None
 
