@@ -66,6 +66,7 @@ def test_a_server_that_never_accepts_costs_every_other_client_until_it_is_ejecte
             with running.connect("in") as client, server.next() as accepted:
                 accepted.sendall(b"welcome")
                 assert exactly(client, 7) == b"welcome"
+            running.wait_for(failed, min(number // 2 + 1, 3))
             assert running.log.count(failed) == min(number // 2 + 1, 3)
         running.wait_for(f"{full.uri} is down: 3 connections in a row .* tried again in 2s")
 

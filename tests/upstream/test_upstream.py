@@ -13,6 +13,7 @@ from vcproxy.drivers.sim import Faults, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.queue import QueueFull, QueueTimeout
@@ -97,7 +98,8 @@ class World:
         terms: Terms | None = None,
     ) -> None:
         self.sim = sim
-        self.engine = sim.driver().engine
+        self.driver = sim.driver()
+        self.engine = self.driver.engine
         addresses = list(map(self.at, names))
         self.servers = {
             address.host: sim.server(address)
@@ -551,6 +553,32 @@ def test_a_closed_upstream_keeps_nothing(sim: Simulation) -> None:
     world.settle()
     assert world.counts() == [0]
     assert world.connected().heard, "who still needs it may connect"
+
+
+def test_an_idle_connection_makes_room_where_descriptors_are_short(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=4)))
+    for asker in [world.connected() for _ in range(4)]:
+        asker.give()
+    world.settle()
+    driver = world.driver
+    driver.connect_errors.extend(Exhausted("too many open files") for _ in range(2))
+    asker = world.ask()
+    world.settle(0.1)
+    assert asker.heard == [Event.CONNECTED]
+    assert world.counts() == [2, 1], "the two that were idle longest were closed"
+    driver.connect_errors.extend(Exhausted("too many open files") for _ in range(3))
+    asker = world.ask()
+    world.settle(0.1)
+    assert asker.heard == [Event.ERROR], "there are no more"
+    assert isinstance(asker.error, Exhausted)
+
+
+def test_an_upstream_that_was_closed_is_asked_for_room_no_more(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=4)))
+    assert list(world.engine.shortage.spares) == [world.upstream.pool]
+    world.engine.inbox.post(world.upstream.close)
+    world.settle()
+    assert not world.engine.shortage.spares
 
 
 # -- ejection --------------------------------------------------------------------------------

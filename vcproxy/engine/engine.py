@@ -35,6 +35,7 @@ from vcproxy.engine.outgoing import Outgoing
 from vcproxy.engine.reach import Reach
 from vcproxy.engine.relief import Relief
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
+from vcproxy.engine.shortage import Shortage
 from vcproxy.engine.units import show_duration
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Engine:
         "reach",
         "reads",
         "running",
+        "shortage",
         "timers",
         "turns",
         "vcs",
@@ -132,6 +134,8 @@ class Engine:
         self.inbox = Inbox()
         self.reach = Reach(self)
         """Which addresses do not answer."""
+        self.shortage = Shortage(self)
+        """What goes when descriptors are short."""
         self.vcs: dict[NetVConnection, None] = {}
         """Every VC from accept or connect until its descriptor is closed, in that order."""
         self.reads: list[NetVConnection] = []
@@ -325,6 +329,8 @@ class Engine:
             del self.vcs[vc]
             if vc.listener is not None:
                 vc.listener.left(vc)
+                if vc.whole:
+                    self.shortage.sessions.pop(vc, None)
             elif vc.outgoing is not None and vc.outgoing.keeper is not None:
                 vc.outgoing.keeper.went(vc)
 
@@ -377,6 +383,8 @@ class Engine:
         vc.port = port
         vc.peer = peer
         self.vcs[vc] = None
+        if whole:
+            self.shortage.sessions[vc] = None
         listener.entered(vc)
         if secure and vc.excess:  # a handshake costs more than whoever comes too often is worth
             with vc.mutex.hold(self):
@@ -396,6 +404,12 @@ class Engine:
             self.log("warning", f"{listener.name}: cannot accept: {error}; pausing for {pause}")
         resume = partial(self.command, ResumeAccept(listener))
         self.schedule_in(ACCEPT_PAUSE_S, _Own(self, resume), Event.TIMEOUT, None)
+
+    def make_room(self) -> bool:
+        """There is no descriptor for a session of datagrams: another one makes room, if it was
+        silent for long. Return whether there was one.
+        """
+        return self.shortage.end_session()
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """A Call has ended, with a value or an exception."""

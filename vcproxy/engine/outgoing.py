@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.commands import Connect, Hear, Resolve
 from vcproxy.engine.event import Event
-from vcproxy.engine.failures import ResolvedTooLate, all_failed
+from vcproxy.engine.failures import Exhausted, ResolvedTooLate, all_failed
+from vcproxy.engine.tcp import TCP, Tcp
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection, Port
 
+
+ROOM_S = 0.02
+"""How long the descriptor of another connection takes to be free."""
 
 LEAST_WAIT_S = 0.001
 """What is left of a time that is all but over."""
@@ -64,6 +68,7 @@ class Outgoing:
         "keeper",
         "server_name",
         "target",
+        "tcp",
         "tls",
         "vc",
     )
@@ -73,6 +78,8 @@ class Outgoing:
         self.target: Address
         self.tls: object = None
         """Whatever the driver needs for a handshake; None: plain."""
+        self.tcp = TCP
+        """What is set on its socket."""
         self.server_name = ""
         """The name that TLS sends and verifies."""
         self.asked_at = vc.engine.now
@@ -91,6 +98,7 @@ class Outgoing:
         target: Address,
         *,
         tls: object = None,
+        tcp: Tcp = TCP,
         server_name: str = "",
         timeout: float = 0.0,
         attempt: type[Connect | Hear] | None = Connect,
@@ -99,6 +107,7 @@ class Outgoing:
         vc = self.vc
         self.target = target
         self.tls = tls
+        self.tcp = tcp
         self.server_name = server_name or target.host
         self._attempt = attempt
         self._until = vc.engine.now + timeout if timeout else 0.0
@@ -122,12 +131,19 @@ class Outgoing:
 
     def refused(self, address: Address, error: Exception) -> None:
         """Answer Connect: this address did not work; the next one is tried. See `failures`."""
-        if not self.vc.closed:
-            if self._late(address):
-                self.vc.engine.reach.silent(address)
+        engine = self.vc.engine
+        if self.vc.closed:
+            return
+        if isinstance(error, Exhausted) and engine.shortage.make_room():
+            self._candidates.insert(0, address)
             self._trying.pop(address, None)
-            self._refusals.append(error)
-            self._try_next()
+            self.vc.wait_at_most(ROOM_S)
+            return
+        if self._late(address):
+            engine.reach.silent(address)
+        self._trying.pop(address, None)
+        self._refusals.append(error)
+        self._try_next()
 
     def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
         """Answer Connect: there is a connection. With TLS the handshake follows."""

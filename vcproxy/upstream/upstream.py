@@ -48,6 +48,7 @@ class Upstream:
         self.name = name
         self.terms = terms = terms or Terms()
         self.pool = Pool(engine, terms.pool)
+        engine.shortage.spares[self.pool] = None
         self.queue = Queue(engine, terms.queue)
         self._roster = Roster(
             engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
@@ -197,6 +198,7 @@ class Upstream:
     def close(self) -> None:
         """Keep and watch nothing any more. What is in use lives on, and may still connect."""
         self._open = False
+        self.engine.shortage.spares.pop(self.pool, None)
         self._roster.close()
         for server in self.servers:
             self.pool.drop(server)
@@ -291,7 +293,13 @@ class Upstream:
         server.connections += 1
         self._at[outgoing.vc] = server
         self._roster.goes(server, outgoing.vc)
-        outgoing.go(server.address, tls=server.tls, server_name=server.host, timeout=wanted.timeout)
+        outgoing.go(
+            server.address,
+            tls=server.tls,
+            tcp=self.terms.tcp,
+            server_name=server.host,
+            timeout=wanted.timeout,
+        )
         return True
 
     def _make_room(self, servers: Sequence[Server]) -> None:

@@ -7,16 +7,19 @@ import os
 import select
 import socket
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from vcproxy.drivers.epoll.tcp import set_tcp
 from vcproxy.engine.address import Address, unmapped
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.listener import Listener
 
-BACKLOG = 1024
-"""Connections the kernel keeps for us: a burst of that many is not refused."""
+BACKLOG = 4096
+"""Connections the kernel keeps for us, if net.core.somaxconn lets it: of a burst of that many none
+has to send its SYN again, after a second."""
 
 BATCH = 32
 """Accepts in one turn: a flood does not keep the connections that are there from being served."""
@@ -87,7 +90,28 @@ class AcceptPort:
         self.asked = address
         self.address = address.with_port(sock.getsockname()[1]) if self._inet else address
         self._inode = 0 if self._inet else os.stat(address.path).st_ino
+        self.renew()
         self.resume()
+
+    def renew(self) -> None:
+        """Set the options of the listener's connections; make a Unix socket again whose file was
+        removed. Raises OSError.
+        """
+        if self._inet:
+            set_tcp(self._sock, self.listener.tcp)
+        elif not self._is_there():
+            sock = bind(self.address)
+            self.ready(select.EPOLLIN)  # who came before it was removed
+            self._pause()
+            self._sock.close()
+            self._sock, self._inode = sock, os.stat(self.address.path).st_ino
+            self.resume()
+
+    def _is_there(self) -> bool:
+        try:
+            return os.stat(self.address.path).st_ino == self._inode
+        except OSError:
+            return False
 
     def resume(self) -> None:
         """Accept from now on."""
@@ -100,7 +124,12 @@ class AcceptPort:
     def ready(self, mask: int) -> None:
         """Accept a batch of what is waiting."""
         listener = self.listener
-        for _ in range(BATCH):
+        room = self._driver.descriptors.room
+        if room <= 0:
+            self._pause()
+            self._driver.short(listener, self.resume)
+            return
+        for _ in range(min(BATCH, room)):
             if not listener.admits():
                 listener.keeps_waiting()
                 self._pause()
@@ -116,8 +145,6 @@ class AcceptPort:
                 self._driver.engine.accept_failed(listener, OSError(str(error.strerror).lower()))
                 return
             sock.setblocking(False)
-            if self._inet:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener.came()
             tls = listener.tls if self.address.secure else None
             self._driver.deal(listener, sock, show(peer), tls)
@@ -126,9 +153,6 @@ class AcceptPort:
         """Close it; remove a Unix socket's file, unless somebody has put another there."""
         self._pause()
         self._sock.close()
-        if not self._inet:
-            try:
-                if os.stat(self.address.path).st_ino == self._inode:
-                    os.unlink(self.address.path)
-            except OSError:
-                pass  # it is gone already, or its folder is
+        if not self._inet and self._is_there():
+            with suppress(OSError):  # it is gone already
+                os.unlink(self.address.path)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.accepting import show
+from vcproxy.drivers.epoll.tcp import set_tcp
 from vcproxy.engine.commands import Connect, Hear
 from vcproxy.engine.failures import kind_of
 
@@ -117,7 +118,7 @@ class Attempt:
         self._sock = socket.socket(family)
         self._sock.setblocking(False)
         if family != socket.AF_UNIX:
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            set_tcp(self._sock, command.outgoing.tcp)
         try:
             driver.watch(self._sock.fileno(), self)
             self._sock.connect(where)  # type: ignore[arg-type]

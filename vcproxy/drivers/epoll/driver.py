@@ -18,6 +18,7 @@ from vcproxy.drivers.epoll import datagram
 from vcproxy.drivers.epoll.accepting import AcceptPort, show
 from vcproxy.drivers.epoll.connecting import Attempt, Connecting, Resolving, refusal
 from vcproxy.drivers.epoll.datagram import DatagramListener
+from vcproxy.drivers.epoll.descriptors import Descriptors
 from vcproxy.drivers.epoll.lanes import Lanes, Work
 from vcproxy.drivers.epoll.splice import PipePool, Splice
 from vcproxy.drivers.epoll.stdio import Stdio
@@ -42,7 +43,7 @@ from vcproxy.engine.commands import (
     StartBridge,
     Stop,
 )
-from vcproxy.engine.engine import Engine
+from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
 from vcproxy.engine.listener import Listener
 
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
 
+
+SHORT_WARNING_S = 60.0
+"""That descriptors are short is said at most this often: they may be for hours."""
 
 CIPHERTEXT = 64 * 1024
 """Bytes of TLS read at once: OpenSSL's buffers keep the size of the largest piece they were fed."""
@@ -70,7 +74,9 @@ class EpollDriver:
     Its obligations towards the engine stand in `vcproxy.engine.engine`.
     """
 
-    def __init__(self, engine: Engine, lanes: Lanes | None = None) -> None:
+    def __init__(
+        self, engine: Engine, lanes: Lanes | None = None, descriptors: Descriptors | None = None
+    ) -> None:
         self.engine = engine
         self.team: list[EpollDriver] = [self]
         """The drivers that connections are dealt to, in turn."""
@@ -78,14 +84,17 @@ class EpollDriver:
         """Where TLS ports read to: filters take it over at once."""
         self.lanes = lanes or Lanes()
         """Where work is done that would block."""
+        self.descriptors = descriptors or Descriptors()
+        """Who may have some."""
         self._calls: dict[int, tuple[str, Work]] = {}  # by their numbers: the lane of each
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._watchers: dict[int, Watcher] = {}
-        self._pipes = PipePool()
+        self._pipes = PipePool(self.descriptors)
         self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
         self._nats: Loop | None = None
         self._dealt = 0
+        self._short_at = float("-inf")
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
         self._stopping = False
@@ -251,6 +260,7 @@ class EpollDriver:
         else:
             port = AcceptPort(self, listener, address)
         self._listening.setdefault(listener, []).append(port)
+        self.descriptors.listens(listener, port if isinstance(port, DatagramListener) else None)
         return port.address
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
@@ -270,8 +280,32 @@ class EpollDriver:
                 self._listening[old].remove(port)
                 self._listening.setdefault(new, []).append(port)
                 port.listener = new
+                sources = port if isinstance(port, DatagramListener) else None
+                self.descriptors.listens(new, sources)
                 port.resume()
                 return
+
+    def renew(self, address: Address, listener: Listener) -> None:
+        """Set a listener's options at an address; make a Unix socket again that was removed."""
+        for port in self._listening.get(listener, []):
+            if port.asked == address and isinstance(port, AcceptPort):
+                try:
+                    port.renew()
+                except OSError as error:
+                    why = (error.strerror or str(error)).lower()
+                    text = f"{listener.name}: cannot listen at {address} again: {why}"
+                    self.engine.log("error", text)
+
+    def short(self, listener: Listener, again: Callable[[], None]) -> None:
+        """A listener cannot accept for want of descriptors: `again` is called in a while."""
+        self._pipes.close()
+        now = self.engine.now
+        if now >= self._short_at + SHORT_WARNING_S:
+            self._short_at = now
+            limit = self.descriptors.limit
+            text = f"no more clients: of {limit} descriptors the rest is for their servers"
+            self.engine.log("warning", f"{listener.name}: {text}; more wait until some have gone")
+        self.after(ACCEPT_PAUSE_S, again)
 
     def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
         """Give an accepted socket to the next driver of the team, or keep it if it is pinned."""

@@ -271,6 +271,10 @@ class Stopped(NamedTuple):
     """The run has ended as it should: the last entry."""
 
 
+class MakeRoom(NamedTuple):
+    """`engine.make_room()`."""
+
+
 Entry: TypeAlias = (
     Clock
     | Run
@@ -301,6 +305,7 @@ Entry: TypeAlias = (
     | Blocked
     | Signalled
     | Stopped
+    | MakeRoom
     | Broke
 )
 

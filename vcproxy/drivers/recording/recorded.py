@@ -219,7 +219,7 @@ class RecordedListener(Listener):
 class RecordedOutgoing:
     """An Outgoing whose answers are recorded: what drivers know of it."""
 
-    __slots__ = ("_outgoing", "_recorder", "server_name", "target", "tls", "vc")
+    __slots__ = ("_outgoing", "_recorder", "server_name", "target", "tcp", "tls", "vc")
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
@@ -227,6 +227,7 @@ class RecordedOutgoing:
         self._recorder = self.vc.engine
         self.target = outgoing.target
         self.tls = outgoing.tls
+        self.tcp = outgoing.tcp
         self.server_name = outgoing.server_name
 
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:

@@ -20,6 +20,7 @@ from vcproxy.drivers.recording.entries import (
     Clock,
     Commands,
     Entry,
+    MakeRoom,
     Run,
     encode,
     failure,
@@ -187,6 +188,11 @@ class RecordingEngine(Engine):
         """See Engine."""
         self.note(AcceptFailed(_number(listener), Failure.of(error)))
         super().accept_failed(listener, error)
+
+    def make_room(self) -> bool:
+        """See Engine."""
+        self.note(MakeRoom())
+        return super().make_room()
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""

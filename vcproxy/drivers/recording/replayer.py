@@ -194,6 +194,7 @@ class Replayer:
             e.Refused: self._refused,
             e.Connected: self._connected,
             e.Spread: self._spread,
+            e.MakeRoom: lambda _: engine.make_room(),
             e.Called: self._called,
             e.Blocked: self._blocked,
         }

@@ -66,6 +66,10 @@ class SimDriver:
         """The drivers that connections are dealt to, in turn."""
         self.accept_errors: deque[OSError] = deque()
         """What the next accepts fail with."""
+        self.connect_errors: deque[OSError] = deque()
+        """What the next connects fail with, at once."""
+        self.most_sessions: int | None = None
+        """How many sessions of datagrams an address has descriptors for; None: any number."""
         self.woken: dict[SimPort | Watch, None] = {}
         """Ports that have seen an edge since the last turn."""
         self.stopped_until = 0.0
@@ -227,6 +231,11 @@ class SimDriver:
         vc = command.outgoing.vc
         if vc.closed or vc.port is not None:
             return  # or an earlier attempt has just succeeded
+        if self.connect_errors:
+            self.begin(command)
+            error = self.connect_errors.popleft()
+            self.answer((0.0, 0.0), partial(self._connected, command, None, error))
+            return
         if command.address.scheme == "udp":
             self._open(command, self._network.post.connect)
             return
