@@ -41,6 +41,7 @@ class EpollHost(TlsFiles):
         self._driver = driver
         self.unlisten = driver.unlisten
         self.hand_over = driver.hand_over
+        self.renew = driver.renew
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
@@ -59,6 +60,9 @@ class Unconnected:
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
         """See Host."""
 
+    def renew(self, address: Address, listener: Listener) -> None:
+        """See Host."""
+
     def server_tls(self, tls: schema.ListenerTls) -> object:
         """See Host."""
         return tls
@@ -73,7 +77,7 @@ class RecordedHost:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.unlisten, self.hand_over = host.unlisten, host.hand_over
+        self.unlisten, self.hand_over, self.renew = host.unlisten, host.hand_over, host.renew
         self.server_tls, self.client_tls = host.server_tls, host.client_tls
         self._answers: list[Listening] = []
 

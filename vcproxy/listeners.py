@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from vcproxy.engine.continuation import Call
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.tcp import Tcp
 from vcproxy.upstream.pool import Pool
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.terms import Checking, Ejecting, Pooling, Queueing, Terms
@@ -43,6 +45,9 @@ class Host(Protocol):
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
         """Accept at an address for another listener from now on."""
+
+    def renew(self, address: Address, listener: Listener) -> None:
+        """Go on at an address for a listener that has changed: make again what was removed."""
 
     def server_tls(self, tls: schema.ListenerTls) -> object:
         """What the handshakes of a listener need. Raises ValueError."""
@@ -117,11 +122,12 @@ class Listeners:
             trusts = {name: self._trust(upstream) for name, upstream in upstreams.items()}
         except ValueError as error:  # a file is not what it was when the loader looked
             raise OSError(f"{file}: {error}") from error
-        wanted = {
-            _place(name, address): (self._listener(name), address)
-            for entry, plugin in served
-            for name, address in _binds(entry, plugin)
-        }
+        wanted = {}
+        for entry, plugin in served:
+            for name, address in _binds(entry, plugin):
+                listener = self._listener(name)
+                listener.tcp = Tcp(**dict(entry.tcp))
+                wanted[_place(name, address)] = listener, address
         bound: dict[Place, tuple[Listener, Address, Address]] = {}
         for place, (listener, address) in wanted.items():
             if place in self._bound:
@@ -139,9 +145,11 @@ class Listeners:
             if now is None:
                 self._host.unlisten(listener, address)
                 del self._bound[place]
-            elif now[0] is not listener:  # it has another name now
+                continue
+            if now[0] is not listener:  # it has another name now
                 self._host.hand_over(address, listener, now[0])
                 bound[place] = now[0], address, real
+            self._host.renew(address, now[0])
         self._bound.update(bound)
         for listener, _, real in bound.values():
             self._write(f"listening {listener.name} {real}")
@@ -223,7 +231,7 @@ class Listeners:
             listener.pinned = issubclass(plugin.cls, Program)
             listener.tls = keys.tls
             listener.handshake_s = timeouts.handshake
-            listener.max_connections = entry.limits.max_connections
+            listener.max_connections = entry.limits.max_connections or sys.maxsize
             listener.max_per_client = entry.limits.max_per_client
             listener.resume()
 
@@ -290,6 +298,7 @@ def _terms(said: schema.Upstream) -> Terms:
         eject=Ejecting(**dict(said.eject)),
         slow_start=said.slow_start,
         resolve=said.resolve,
+        tcp=Tcp(**dict(said.tcp)),
     )
 
 

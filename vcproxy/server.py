@@ -16,8 +16,9 @@ from types import FrameType
 from vcproxy.business.program import Signal
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.problem import ConfigError
-from vcproxy.drivers.epoll.calls import Callers
+from vcproxy.drivers.epoll.descriptors import Descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
+from vcproxy.drivers.epoll.lanes import Lanes
 from vcproxy.drivers.epoll.watchdog import Lag, Watchdog
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.units import show_duration
@@ -57,7 +58,7 @@ class Proxy:
             raise StartError(f"{configuration.file}: proxy.log: {error}") from None
         _raise_descriptor_limit()
         self._configuration = configuration
-        self._callers = Callers()
+        self._lanes = Lanes()
         self._recording: Recording | None = None
         engines: list[Engine]
         if record is None:
@@ -78,7 +79,8 @@ class Proxy:
                 self.log.close()
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
-        self._drivers = [EpollDriver(engine, self._callers) for engine in engines]
+        self._descriptors = Descriptors()
+        self._drivers = [EpollDriver(engine, self._lanes, self._descriptors) for engine in engines]
         self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
         self._first.team = self._drivers
@@ -109,6 +111,7 @@ class Proxy:
             self._threads.append(thread)
             thread.start()
         self._watchdog.start()
+        self._tell_limits()
         if self._recording is not None:
             self._every(FLUSH_S, self._recording.writer.flush)
         self.log.print("ready")
@@ -247,7 +250,7 @@ class Proxy:
         def loaded(value: object, error: Exception | None) -> None:
             self._first.engine.inbox.feed(partial(self._reloaded, asked, value, error))
 
-        self._callers.run(load, (file,), loaded)
+        self._lanes.own.run(load, (file,), loaded)
 
     def _reloaded(self, asked: int, value: object, error: Exception | None) -> None:
         if asked != self._asked:
@@ -266,6 +269,20 @@ class Proxy:
             known = isinstance(error, ConfigError | OSError)
             text = f"not reloaded, the configuration in use stays:\n{error}"
             self.log("error", text, None if known else error)
+
+    def _tell_limits(self) -> None:
+        """Log how many clients there may be at a time, and which limits are beyond that."""
+        descriptors = self._descriptors
+        most = descriptors.most_clients
+        allow = (
+            f"{descriptors.limit} descriptors allow {most} clients at a time, with a server each"
+        )
+        self.log("info", allow)
+        for entry in self._configuration.settings.listener:
+            asked = entry.limits.max_connections or 0
+            if asked > most:
+                place = f"listener.{entry.name}: limits.max_connections = {asked}"
+                self.log("warning", f"{place}, but {allow}: raise the limit (ulimit -n)")
 
     def _note_unchangeable(self, new: Configuration) -> None:
         old = self._configuration.settings.proxy

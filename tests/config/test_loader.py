@@ -128,7 +128,8 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
     tree = tomllib.loads(effective(accepted(FULL)))
     web, ears = tree["listener"]
     assert web["options"]["every"] == "1500ms"
-    assert ears["limits"] == {"max_connections": 1000, "max_per_client": 0}
+    assert ears["limits"] == {"max_per_client": 0}
+    assert ears["tcp"] == {"keepalive": "1m", "user_timeout": "0s"}
     assert ears["timeouts"] == {
         "handshake": "10s",
         "connect": "5s",
@@ -146,6 +147,7 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
         "eject": {"failures": 5, "time": "10s"},
         "slow_start": "0s",
         "resolve": "0s",
+        "tcp": {"keepalive": "1m", "user_timeout": "0s"},
     }
 
 

@@ -31,6 +31,14 @@ BROKEN = {
         "[proxy]\nmemory = 1MiB\n",
         "proxy.toml:2:11: this is not TOML: Expected newline or end of document after a statement",
     ),
+    "a keep-alive that the system cannot do": (
+        SOUND + 'tcp = { keepalive = "500ms" }\n',
+        'proxy.toml:5:9: listener.web.tcp.keepalive: must be "0s", or between 1s and 32767s',
+    ),
+    "a keep-alive above the system's": (
+        SOUND + 'tcp = { keepalive = "600m" }\n',
+        'proxy.toml:5:9: listener.web.tcp.keepalive: must be "0s", or between 1s and 32767s',
+    ),
     "not TOML at its end": (
         '[proxy]\nmemory = "\n',
         "proxy.toml:2:11: this is not TOML: Illegal character '\\n'",

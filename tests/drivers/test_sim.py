@@ -129,6 +129,43 @@ def test_an_engine_connects_to_the_first_address_that_answers() -> None:
         assert len(server.peers) == 1
 
 
+def test_an_address_that_answers_nothing_holds_nobody_up_for_long() -> None:
+    with Simulation(1) as sim:
+        sim.network.names["db"] = ["10.0.0.8", "10.0.0.9"]
+        sim.network.silent.add("10.0.0.8")
+        sim.server(Address.parse("tcp://10.0.0.9:5432"))
+        waited = []
+        driver = sim.driver()
+        for _ in range(2):
+            caller, began = Caller(driver), sim.now
+            vc = caller.connect("tcp://db:5432", timeout=5.0)
+            sim.run()
+            assert (caller.heard, vc.peer) == ([Event.CONNECTED], "10.0.0.9:5432")
+            waited.append(sim.now - began)
+        assert waited == [pytest.approx(0.25), pytest.approx(0.0)], "the second time it is known"
+
+
+def test_attempts_that_answer_late_are_dropped() -> None:
+    with Simulation(1, Faults(latency=(0.0, 1.0))) as sim:
+        sim.network.names["db"] = [f"10.0.0.{number}" for number in range(1, 9)]
+        servers = [sim.server(Address.parse(f"tcp://10.0.0.{n}:5432")) for n in range(1, 9)]
+        driver = sim.driver()
+        for _ in range(20):
+            caller = Caller(driver)
+            vc = caller.connect("tcp://db:5432", timeout=5.0)
+            while not caller.heard:
+                sim.step()
+            assert caller.heard == [Event.CONNECTED]
+            with caller.mutex.hold(caller.engine):
+                vc.do_io_close()
+            sim.run()
+        assert not caller.engine.vcs
+        assert not driver._attempts
+        peers = [peer for server in servers for peer in server.peers]
+        assert len(peers) > 20, "in some of these runs several would have answered"
+        assert all(peer.ended or peer.error for peer in peers)
+
+
 def test_a_connect_that_fails_says_why_for_each_address() -> None:
     with Simulation(1) as sim:
         sim.network.names["db"] = ["10.0.0.8", "10.0.0.9"]
@@ -404,6 +441,13 @@ def test_a_call_is_answered_later_and_its_failure_is_an_answer() -> None:
         sim.run()
         assert isinstance(caller.data, Called)
         assert str(caller.data.error) == "no such order"
+        made: list[int] = []
+        with caller.mutex.hold(caller.engine):
+            caller.engine.call(caller, made.append, 1, deadline=0.5)
+        sim.run()
+        assert isinstance(caller.data, Called)
+        assert str(caller.data.error) == "timed out: no answer in 500ms"
+        assert not made, "nobody waits for it any more"
 
 
 # -- the seed ------------------------------------------------------------------------------------

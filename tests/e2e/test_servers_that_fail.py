@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from tests.e2e.conftest import Certificates, Starter
-from tests.e2e.running import Server, all_of, exactly, forward, refusing, reset
+from tests.e2e.running import Server, all_of, eventually, exactly, forward, refusing, reset
 
 WORDS = "(connection reset by peer|the peer closed the connection during the handshake)"
 """OpenSSL may have met the reset on sending: then reading meets an end."""
@@ -50,6 +50,35 @@ def test_a_server_that_never_accepts_is_given_up_in_time(proxy: Starter) -> None
             accepted.sendall(b"welcome")
             assert exactly(client, 7) == b"welcome"
         running.wait_for(f"server {full.uri} failed: connection timed out; trying the next")
+
+
+def test_a_server_that_never_accepts_costs_every_other_client_until_it_is_ejected(
+    proxy: Starter,
+) -> None:
+    """And from then on one, when it is tried again."""
+    with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
+        filler.connect(full.getsockname())
+        limit = 'timeouts = { connect = "200ms" }'
+        eject = 'eject = { failures = 3, time = "2s" }'
+        running = proxy(forward(full.uri, server.uri, listener=limit, upstream=eject))
+        failed = f"server {full.uri} failed: connection timed out; trying the next"
+        for number in range(8):
+            with running.connect("in") as client, server.next() as accepted:
+                accepted.sendall(b"welcome")
+                assert exactly(client, 7) == b"welcome"
+            running.wait_for(failed, min(number // 2 + 1, 3))
+            assert running.log.count(failed) == min(number // 2 + 1, 3)
+        running.wait_for(f"{full.uri} is down: 3 connections in a row .* tried again in 2s")
+
+        def tried_again() -> bool:
+            with running.connect("in") as client, server.next() as accepted:
+                accepted.sendall(b"welcome")
+                assert exactly(client, 7) == b"welcome"
+            return " it was tried again and failed: " in running.log
+
+        eventually(tried_again, "a trial")
+        running.wait_for("it was tried again and failed: .* it is tried again in 4s")
+        assert running.log.count(failed) == 4, "one client has tried it"
 
 
 def test_a_server_that_resets_at_once_ends_the_client(proxy: Starter) -> None:

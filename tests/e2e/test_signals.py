@@ -119,6 +119,37 @@ def test_a_unix_socket_goes_with_the_program(proxy: Starter, tmp_path: Path) -> 
     assert not (tmp_path / "echo.sock").exists()
 
 
+def test_a_unix_socket_that_was_removed_is_made_again_by_a_reload(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    path = tmp_path / "echo.sock"
+    running = proxy(ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock"))
+    with running.connect("echo") as old:
+        kept = path.stat().st_ino
+        running.signal(signal.SIGHUP)
+        running.wait_for("reloaded")
+        assert path.stat().st_ino == kept, "it is left as it is while it is there"
+        path.unlink()
+        running.signal(signal.SIGHUP)
+        running.wait_for("reloaded", 2)
+        with running.connect("echo") as new:
+            for client in (old, new):
+                client.sendall(b"still here")
+                assert exactly(client, 10) == b"still here"
+        path.unlink()
+        path.write_text("somebody else's")
+        running.signal(signal.SIGHUP)
+        running.wait_for(f"ERROR echo: cannot listen at unix:{path} again: address already in use")
+        running.wait_for("reloaded", 3)
+        assert path.read_text() == "somebody else's"
+        path.unlink()
+        running.signal(signal.SIGHUP)
+        running.wait_for("reloaded", 4)
+        running.connect("echo").close()
+    running.stop()
+    assert not path.exists()
+
+
 # -- a new configuration -------------------------------------------------------------------------
 
 

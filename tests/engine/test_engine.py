@@ -5,10 +5,11 @@ from functools import partial
 
 import pytest
 
-from vcproxy.engine.commands import Call
+from vcproxy.engine.commands import Call, GiveUp
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.listener import Listener
 from vcproxy.engine.pipe import pipe
 
 from .world import Ear, World
@@ -85,11 +86,27 @@ class TestCalls:
         ear = Ear(world.engine)
         world.engine.call(ear, max, deadline=2)
         world.settle(2)
+        assert world.commands == [Call(1, max, ()), GiveUp(1)], "its thread is needed"
         world.engine.called(1, "late")
         world.settle()
         (answer,) = ear.data
         assert isinstance(answer, Called)
         assert str(answer.error) == "timed out: no answer in 2s"
+
+    def test_one_that_never_comes_leaves_nothing(self, world: World) -> None:
+        ear = Ear(world.engine)
+        for _ in range(3):
+            world.engine.call(ear, max, deadline=2)
+        world.settle(2)
+        assert len(ear.data) == 3
+        assert not world.engine._calls
+
+    def test_those_of_a_listener_have_their_own_lane(self, world: World) -> None:
+        listener = Listener("db", acceptor=lambda _: None, home=world.engine)
+        vc, _ = world.accept(listener)
+        world.engine.call(Ear(world.engine, vc.mutex), max)
+        world.settle()
+        assert world.commands == [Call(1, max, (), "db")]
 
 
 class TestCrashes:

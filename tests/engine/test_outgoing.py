@@ -34,12 +34,17 @@ def test_it_is_made(world: World) -> None:
 def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(world: World) -> None:
     ear = Ear(world.engine)
     vc = world.connecting(ear)
-    way(vc).resolved([*ADDRESSES, ADDRESSES[0]])
-    for reason in ("refused", "unreachable", "refused"):
+    third = Address.parse("tcp://192.0.2.3:1")
+    way(vc).resolved([*ADDRESSES, third, ADDRESSES[0]])
+    world.settle()
+    for address, reason in zip(
+        (*ADDRESSES, third), ("refused", "unreachable", "refused"), strict=True
+    ):
         assert ear.heard == []
-        way(vc).refused(ConnectionRefusedError(reason))
+        assert world.attempts()[-1] == str(address), "as soon as the one before has failed"
+        way(vc).refused(address, ConnectionRefusedError(reason))
         world.settle()
-    assert world.attempts() == [str(a) for a in (*ADDRESSES, ADDRESSES[0])]
+    assert world.attempts() == [str(a) for a in (*ADDRESSES, third)], "each once"
     assert ear.heard == [Event.ERROR]
     assert str(vc.error) == "refused; unreachable"
     assert not vc.closed, "the opener owes the close"
@@ -55,21 +60,104 @@ def test_a_name_without_addresses(world: World, error: OSError | None) -> None:
     assert str(vc.error) == str(error or "it has no address")
 
 
-def test_each_address_has_its_share_of_the_time(world: World) -> None:
+@pytest.mark.parametrize("timeout", [0.0, 5.0])
+def test_the_addresses_are_tried_side_by_side(world: World, timeout: float) -> None:
     ear = Ear(world.engine)
-    vc = world.connecting(ear, timeout=5)
+    vc = world.connecting(ear, timeout=timeout)
     world.settle(3)
     way(vc).resolved(ADDRESSES)
-    world.settle(0.9)
+    world.settle(0.24)
     assert world.attempts() == [str(ADDRESSES[0])]
-    world.settle(0.2)
+    world.settle(0.02)
     assert world.attempts() == [str(address) for address in ADDRESSES]
-    world.settle(0.8)
-    assert ear.heard == []
-    world.settle(0.2)
+    way(vc).refused(ADDRESSES[1], ConnectionRefusedError("refused"))
+    world.settle(1.7)
+    assert ear.heard == [], "the first one may still answer"
+    world.plug(vc, ADDRESSES[0])
+    world.settle(10)
+    assert ear.heard == [Event.CONNECTED]
+
+
+def test_all_of_them_have_the_same_end(world: World) -> None:
+    ear = Ear(world.engine)
+    vc = world.connecting(ear, timeout=5)
+    way(vc).resolved(ADDRESSES)
+    for passed in (0.25, 4.7):
+        world.settle(passed)
+        assert ear.heard == []
+    world.settle(0.1)
     assert ear.heard == [Event.ERROR]
     late = "tcp://192.0.2.1:1: connection timed out; tcp://192.0.2.2:1: connection timed out"
     assert str(vc.error) == late
+
+
+def test_with_tls_the_handshake_has_the_rest_of_the_time_and_nobody_else_is_tried(
+    world: World,
+) -> None:
+    ear = Ear(world.engine)
+    with ear.mutex.hold(world.engine):
+        vc = world.engine.connect(ear, TARGET, tls=object(), timeout=5)
+    way(vc).resolved(ADDRESSES)
+    world.settle(0.1)
+    world.plug(vc, ADDRESSES[0])
+    world.settle(4.8)
+    assert (world.attempts(), ear.heard) == ([str(ADDRESSES[0])], [])
+    world.settle(0.2)
+    assert ear.heard == [Event.ERROR]
+
+
+V4, V6 = ([f"tcp://{host}:1" for host in hosts] for hosts in (
+    ("192.0.2.1", "192.0.2.2", "192.0.2.3"), ("[2001:db8::1]", "[2001:db8::2]"),
+))  # fmt: skip
+
+
+def order(world: World, *addresses: str) -> list[str]:
+    """In which order those of a name would be tried."""
+    return list(map(str, world.engine.reach.ordered(map(Address.parse, addresses))))
+
+
+def test_the_families_take_turns(world: World) -> None:
+    assert order(world, *V6, *V4) == [V6[0], V4[0], V6[1], V4[1], V4[2]]
+    assert order(world, *V4, *V6) == [V4[0], V6[0], V4[1], V6[1], V4[2]]
+    assert order(world, *V4) == V4
+
+
+def test_what_did_not_answer_comes_last_for_a_while(world: World) -> None:
+    a, b = ADDRESSES
+    first = world.connecting(Ear(world.engine), timeout=5)
+    way(first).resolved(ADDRESSES)
+    world.settle(0.25)
+    world.plug(first, b)
+    second = world.connecting(Ear(world.engine), timeout=5)
+    way(second).resolved(ADDRESSES)
+    world.settle()
+    assert world.attempts() == [str(a), str(b), str(b)]
+    assert order(world, str(a), str(b)) == [str(b), str(a)]
+    world.settle(60.0)
+    assert order(world, str(a), str(b)) == [str(a), str(b)]
+
+
+@pytest.mark.parametrize("late", [0.0, 0.24, 0.25])
+def test_one_that_refuses_at_once_has_answered(world: World, late: float) -> None:
+    a, b = ADDRESSES
+    vc = world.connecting(Ear(world.engine))
+    way(vc).resolved([a])
+    world.settle(late)
+    way(vc).refused(a, ConnectionRefusedError("refused"))
+    expected = [str(b), str(a)] if late >= 0.25 else [str(a), str(b)]
+    assert order(world, str(a), str(b)) == expected
+
+
+def test_one_that_answers_again_is_trusted_and_there_are_not_too_many(world: World) -> None:
+    reach = world.engine.reach
+    for number in range(2000):
+        reach.silent(Address("tcp", f"192.0.2.{number}", 1))
+    assert len(reach._silent) == 1024
+    last = Address("tcp", "192.0.2.1999", 1)
+    other = Address("tcp", "192.0.2.5000", 1)
+    assert reach.ordered([last, other]) == [other, last]
+    reach.answered(last)
+    assert reach.ordered([last, other]) == [last, other]
 
 
 def test_a_close_in_between(world: World) -> None:
@@ -78,8 +166,8 @@ def test_a_close_in_between(world: World) -> None:
     with ear.mutex.hold(world.engine):
         vc.do_io_close()
     way(vc).resolved(ADDRESSES)
-    way(vc).refused(ConnectionRefusedError("late"))
-    way(vc).connected(Wire(), "", "")
+    way(vc).refused(ADDRESSES[0], ConnectionRefusedError("late"))
+    way(vc).connected(ADDRESSES[1], Wire(), "", "")
     world.settle(10)
     assert ear.heard == []
     assert world.attempts() == []
@@ -151,7 +239,7 @@ def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused:
     world.settle()
     outgoing.resolved(ADDRESSES[:1])
     if refused:
-        outgoing.refused(ConnectionRefusedError())
+        outgoing.refused(ADDRESSES[0], ConnectionRefusedError())
         world.settle()
     else:
         world.plug(outgoing.vc)

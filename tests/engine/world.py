@@ -181,11 +181,13 @@ class World:
         self.commands.clear()
         return vc, wire
 
-    def plug(self, vc: NetVConnection, *, spliceable: bool = False) -> Wire:
-        """A VC that was on its way is connected."""
+    def plug(
+        self, vc: NetVConnection, address: Address = TARGET, *, spliceable: bool = False
+    ) -> Wire:
+        """A VC that was on its way is connected, by the attempt at an address."""
         wire = Wire(spliceable)
         wire.vc = vc
-        way(vc).connected(wire, "here", "there")
+        way(vc).connected(address, wire, "here", "there")
         self.settle()
         return wire
 

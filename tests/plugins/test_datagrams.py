@@ -10,6 +10,7 @@ from tunnels.transform import Transform
 from vcproxy.business.forwarder import Forwarder
 from vcproxy.drivers.sim import DatagramPeer
 from vcproxy.drivers.sim.post import Place
+from vcproxy.engine.failures import Exhausted
 from vcproxy.testing import Faults, SimulatedProxy
 
 
@@ -115,6 +116,47 @@ def test_over_the_limit_others_are_dropped_and_the_log_says_so_once_a_second() -
         clients[3].send(b"now?")
         proxy.run()
         assert server.received[-1] == b"now?"
+
+
+def test_without_descriptors_the_session_that_was_silent_longest_makes_room() -> None:
+    with SimulatedProxy(Forward, datagrams=True, inactivity_s=60.0) as proxy:
+        proxy.driver.most_sessions = 3
+        server = shouting(proxy.datagram_server())
+        clients = [proxy.datagram_client() for _ in range(5)]
+        for client in clients[:3]:
+            client.send(b"hello")
+            proxy.elapse(2.0)
+        for client in clients[0], clients[3]:
+            client.send(b"and now")
+            proxy.elapse(0.5)
+        assert [line.split(" for want")[0] for line in proxy.log] == [
+            "warning: proxy 10.0.0.1:40002: ended after 4 s of silence,"
+        ]
+        assert len(server.received) == 5
+        clients[4].send(b"me too")
+        proxy.elapse(0.1)
+        assert clients[0].received == [b"HELLO", b"AND NOW"]
+        assert clients[4].received == [b"ME TOO"], "instead of the third"
+        assert clients[2].received == [b"HELLO"]
+
+
+def test_a_flood_without_descriptors_costs_a_line_a_second() -> None:
+    with SimulatedProxy(Forward, datagrams=True, inactivity_s=60.0) as proxy:
+        proxy.driver.most_sessions = 50
+        server = proxy.datagram_server()
+        for _ in range(20):
+            for _ in range(100):
+                proxy.datagram_client().send(b"spoofed")
+            proxy.elapse(0.1)
+        assert len(proxy.log) <= 6
+        assert len(server.received) == 100, "who was silent for a second has made room"
+        proxy.driver.connect_errors.extend(Exhausted("too many open files") for _ in range(100))
+        proxy.driver.most_sessions = None
+        said = len(proxy.log)
+        for _ in range(100):
+            proxy.datagram_client().send(b"spoofed")
+        proxy.elapse(0.5)
+        assert len(proxy.log) <= said + 2
 
 
 def test_echo_keeps_boundaries() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from trustme import CA, KeyType
 
-from vcproxy.drivers.sim import Peer, Simulation
+from vcproxy.drivers.sim import Faults, Peer, Simulation
 from vcproxy.drivers.tls_context import client_context, server_context
 from vcproxy.engine.address import Address
 from vcproxy.testing.machines import check_machine
@@ -134,6 +134,19 @@ def test_an_answer_in_http_is_judged_by_its_status(
     else:
         [line] = world.log
         assert f"a check has failed, now: {why}" in line
+
+
+def test_a_request_that_goes_in_pieces_is_one_request() -> None:
+    with Simulation(0, Faults(one_byte=1.0)) as sim:
+        world = World(sim, Checking(kind="http", fall=1, interval=5.0))
+        world.serve()
+        sim.elapse(1.5)
+        request = b"GET / HTTP/1.1\r\nHost: app\r\nUser-Agent: vcproxy\r\nConnection: close\r\n\r\n"
+        assert world.asked == [bytes([octet]) for octet in request]
+        assert world.log == []
+        sim.elapse(1.0)
+        [line] = world.log
+        assert "no answer within 2s" in line, "the time for the answer ran on"
 
 
 @pytest.mark.parametrize(("speaks", "why"), [

@@ -8,8 +8,9 @@ import pytest
 
 from vcproxy.business.program import Signal
 from vcproxy.config.loader import load
-from vcproxy.drivers.sim import Faults, Peer
+from vcproxy.drivers.sim import DatagramPeer, Faults, Peer
 from vcproxy.engine.address import Address
+from vcproxy.engine.failures import Exhausted
 from vcproxy.replay import replay
 from vcproxy.testing.configured import ConfiguredProxy
 from vcproxy.upstream.upstream import Upstream
@@ -128,6 +129,26 @@ resolve = "1s"
         logged = [text for _, _, text in sim.log]
         for what in ("is at 10.0.0.1, 10.0.0.2", "is down", "is up", "no server has"):
             assert any(what in line for line in logged), f"this run shows nothing of: {what}"
+    assert "all as recorded" in replay(log)
+
+
+def test_sessions_of_datagrams_that_make_room_replay(file: Path, tmp_path: Path) -> None:
+    log, place = tmp_path / "run.log", Address("udp", "10.0.0.1", 80)
+    text = f'[upstream.app]\nservers = ["{place}"]\n'
+    file.write_text(LISTENERS.replace("tcp://", "udp://") + text)
+    with ConfiguredProxy(load(file), record=log) as proxy:
+        sim = proxy.sim
+        proxy.driver.most_sessions = 3
+        server = DatagramPeer(sim.network.post.bind(place))
+        [there] = proxy._places["one"]
+        for number in range(20):
+            DatagramPeer(sim.network.post.connect(there)).send(b"%d" % number)
+            if number == 10:
+                proxy.driver.connect_errors.append(Exhausted("too many open files"))
+            sim.elapse(0.9)
+        assert len(server.received) > 5
+        logged = [text for _, _, text in sim.log]
+        assert any("of silence, for want of a descriptor" in line for line in logged)
     assert "all as recorded" in replay(log)
 
 

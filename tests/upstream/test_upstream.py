@@ -13,6 +13,7 @@ from vcproxy.drivers.sim import Faults, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.queue import QueueFull, QueueTimeout
@@ -97,7 +98,8 @@ class World:
         terms: Terms | None = None,
     ) -> None:
         self.sim = sim
-        self.engine = sim.driver().engine
+        self.driver = sim.driver()
+        self.engine = self.driver.engine
         addresses = list(map(self.at, names))
         self.servers = {
             address.host: sim.server(address)
@@ -120,6 +122,10 @@ class World:
         self.settle()
         assert asker.heard == [Event.CONNECTED]
         return asker
+
+    def serve(self, name: str) -> None:
+        """A server that refused does not any more."""
+        self.servers[name] = self.sim.server(self.at(name))
 
     def settle(self, seconds: float = 0.01) -> None:
         self.sim.elapse(seconds)
@@ -549,6 +555,32 @@ def test_a_closed_upstream_keeps_nothing(sim: Simulation) -> None:
     assert world.connected().heard, "who still needs it may connect"
 
 
+def test_an_idle_connection_makes_room_where_descriptors_are_short(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=4)))
+    for asker in [world.connected() for _ in range(4)]:
+        asker.give()
+    world.settle()
+    driver = world.driver
+    driver.connect_errors.extend(Exhausted("too many open files") for _ in range(2))
+    asker = world.ask()
+    world.settle(0.1)
+    assert asker.heard == [Event.CONNECTED]
+    assert world.counts() == [2, 1], "the two that were idle longest were closed"
+    driver.connect_errors.extend(Exhausted("too many open files") for _ in range(3))
+    asker = world.ask()
+    world.settle(0.1)
+    assert asker.heard == [Event.ERROR], "there are no more"
+    assert isinstance(asker.error, Exhausted)
+
+
+def test_an_upstream_that_was_closed_is_asked_for_room_no_more(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=4)))
+    assert list(world.engine.shortage.spares) == [world.upstream.pool]
+    world.engine.inbox.post(world.upstream.close)
+    world.settle()
+    assert not world.engine.shortage.spares
+
+
 # -- ejection --------------------------------------------------------------------------------
 
 THREE = Terms(eject=Ejecting(failures=3, time=10.0))
@@ -561,14 +593,108 @@ def test_a_server_that_refuses_is_left_alone_for_a_while(sim: Simulation) -> Non
         world.settle()
     assert world.log == [
         "warning: upstream app: tcp://a:1 is down: 3 connections in a row have failed, the last: "
-        "tcp://a:1: connection refused; 1 of 2 are up"
+        "tcp://a:1: connection refused; it is tried again in 10s; 1 of 2 are up"
     ]
     assert [world.ask().place for _ in range(4)] == ["b"] * 4
-    world.settle(10.0)
+    world.settle(9.9)
+    assert [world.ask().place for _ in range(4)] == ["b"] * 4
+    world.serve("a")
+    world.settle(0.1)
+    assert "a" in [world.connected().place for _ in range(2)]
     assert world.log[1:] == [
-        "info: upstream app: tcp://a:1 is up: it is tried again; 2 of 2 are up"
+        "info: upstream app: tcp://a:1 is up: it was tried again and works; 2 of 2 are up"
     ]
-    assert "a" in [world.ask().place for _ in range(2)]
+
+
+def test_one_that_stays_dead_costs_one_client_each_time_and_the_times_double(
+    sim: Simulation,
+) -> None:
+    sim.network.silent.add("a")
+    world = World(sim, "ab", refusing="a", terms=THREE)
+    at, slow = 0.0, []
+    while at < 200.0:
+        places = [world.ask(timeout=0.5).place for _ in range(10)]
+        slow += [round(at)] * places.count("a")
+        world.settle(1.0)
+        at += 1.0
+    assert slow[:5] == [0] * 5, "three in a row: those who come meanwhile cannot know"
+    assert slow[5:] == [11, 32, 73, 154], "10, 20, 40 and 80 seconds behind the end of each trial"
+    assert "failed: connection timed out; it is tried again in 20s" in world.log[1]
+
+
+def test_the_longest_time_has_an_end(sim: Simulation) -> None:
+    world = World(sim, "ab", refusing="a", terms=THREE)
+    for _ in range(6):
+        world.ask()
+        world.settle()
+    a, _ = world.upstream.servers
+    a.ejections = 20
+    world.settle(10.0)
+    while not a.ejected:
+        world.ask()
+        world.settle()
+    assert "it is tried again in 5m" in world.log[-1]
+
+
+def test_while_a_trial_has_no_outcome_all_others_pass_over(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=THREE)
+    asker = world.connected()
+    assert asker.vc is not None
+    for _ in range(3):
+        world.upstream.failed(asker.vc, "it answered 500")
+    asker.close()
+    world.settle(10.0)
+    trial = next(asker for asker in iter(world.connected, None) if asker.place == "a")
+    assert [world.connected().place for _ in range(4)] == ["b"] * 4, "to connect is no answer"
+    trial.close()
+    world.settle()
+    trial = next(asker for asker in iter(world.connected, None) if asker.place == "a")
+    assert trial.vc is not None, "the last one has shown nothing"
+    world.upstream.succeeded(trial.vc)
+    assert {world.connected().place for _ in range(4)} == {"a", "b"}
+    for _ in range(2):
+        world.upstream.failed(trial.vc, "it answered 500")
+    assert len(world.log) == 2, "what it did before its trial does not count any more"
+
+
+def test_a_trial_that_takes_too_long_is_waited_for_no_more(sim: Simulation) -> None:
+    world = World(sim, "ab", terms=THREE)
+    asker = world.connected()
+    assert asker.vc is not None
+    for _ in range(3):
+        world.upstream.failed(asker.vc, "it answered 500")
+    world.settle(10.0)
+    assert {world.connected().place for _ in range(4)} == {"a", "b"}
+    assert {world.connected().place for _ in range(4)} == {"b"}
+    world.settle(10.0)
+    assert {world.connected().place for _ in range(4)} == {"a", "b"}
+
+
+def test_who_waits_in_the_queue_tries_a_server_too(sim: Simulation) -> None:
+    terms = Terms(
+        max_connections=1, eject=Ejecting(failures=1, time=10.0), queue=Queueing(timeout=60.0)
+    )
+    world = World(sim, "ab", refusing="a", terms=terms)
+    refused = world.ask()
+    world.connected()
+    refused.close()
+    world.settle()
+    waiting = [world.ask(), world.ask()]
+    world.serve("a")
+    world.settle(10.0)
+    assert [asker.heard for asker in waiting] == [[Event.CONNECTED], []]
+    assert waiting[0].place == "a"
+
+
+def test_an_idle_connection_is_no_trial(sim: Simulation) -> None:
+    terms = Terms(eject=Ejecting(failures=1, time=10.0), pool=Pooling(idle=2))
+    world = World(sim, "ab", terms=terms)
+    first, second = world.connected(), world.connected()
+    assert first.vc is not None
+    world.upstream.failed(first.vc, "it answered 500")
+    first.give()
+    world.settle(10.0)
+    assert (world.counts(), second.place) == ([0, 1], "b"), "it was closed, not kept"
 
 
 def test_so_is_one_whose_requests_fail_in_a_row(sim: Simulation) -> None:
@@ -584,7 +710,7 @@ def test_so_is_one_whose_requests_fail_in_a_row(sim: Simulation) -> None:
     [line] = world.log
     assert line.endswith(
         "tcp://a:1 is down: 3 requests in a row have failed, the last: it answered 500; "
-        "1 of 2 are up"
+        "it is tried again in 10s; 1 of 2 are up"
     )
 
 
@@ -611,19 +737,50 @@ def test_an_ejected_server_is_better_than_none(sim: Simulation) -> None:
 # -- slow start ------------------------------------------------------------------------------
 
 
-def test_a_server_that_came_up_gets_its_share_by_and_by(sim: Simulation) -> None:
-    terms = Terms(eject=Ejecting(failures=3, time=10.0), slow_start=100.0)
-    world = World(sim, "ab", terms=terms)
-    asker = world.connected()
-    assert asker.vc is not None
-    for _ in range(3):
-        world.upstream.failed(asker.vc, "it hung up")
-    world.settle(10.0)
-    shares = []
-    for _ in range(5):
-        places = [world.ask().place for _ in range(200)]
-        shares.append(places.count("a"))
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("balance", ["round_robin", "weighted", "least_connections", "hash"])
+def test_a_server_that_came_up_gets_its_share_by_and_by(
+    sim: Simulation, balance: str, lasting: bool
+) -> None:
+    terms = Terms(balance=balance, slow_start=100.0)
+    world = World(sim, "abc", terms=terms)
+    b, *_ = world.upstream.servers
+    b.healthy = False
+    world.upstream._roster._turned(b, "")
+    b.healthy = True
+    world.upstream._roster._turned(b, "")
+    full = 100
+    for warmth in (0.0, 0.25, 0.5, 0.75):
+        askers = [world.ask(client=f"client {number}") for number in range(300)]
+        got = sum(asker.place == "a" for asker in askers)
+        if not (lasting and balance == "least_connections"):
+            assert got <= full * warmth * 1.3 + 5, f"{got} at {warmth}: more than its share"
+            assert got >= full * warmth * 0.5 - 5, f"{got} at {warmth}: less than its share"
+        if not lasting:
+            for asker in askers:
+                asker.close()
         world.settle(25.0)
-    assert shares[0] <= 2
-    assert shares == sorted(shares)
-    assert shares[-1] == 100
+    places = [world.ask(client=f"client {number}").place for number in range(300)]
+    assert places.count("a") == pytest.approx(full, rel=0.05) or lasting
+
+
+# -- retries ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "weighted"])
+@pytest.mark.parametrize("names", ["ab", "abcd"])
+def test_a_retry_does_not_use_up_the_turn_of_another(
+    sim: Simulation, balance: str, names: str
+) -> None:
+    world = World(sim, names, refusing="a", terms=Terms(balance=balance))
+    first, second = [], []
+    for _ in range(12 * len(names)):
+        asker = world.ask()
+        first.append(asker.place)
+        world.settle()
+        if asker.error is not None:
+            a, *_ = world.upstream.servers
+            second.append(world.ask(tried=[a]).place)
+    assert {first.count(name) for name in names} == {12}, "each has its own turns"
+    others = {second.count(name) for name in names[1:]}
+    assert others == {12 // (len(names) - 1)}, "retries are spread as well"

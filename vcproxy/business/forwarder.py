@@ -82,7 +82,8 @@ class Forwarder(Session):
         if isinstance(failed, VIO):
             if self.client.unread:
                 return None  # what it had sent before still goes to a server
-            self.log(f"the client failed before a server answered: {failed.error}")
+            if not self.only_checked:
+                self.log(f"the client failed before a server answered: {failed.error}")
             return self.CLOSED
         if self.seek_on():
             return None
@@ -108,5 +109,6 @@ class Forwarder(Session):
     def relayed(self, done: TunnelDone) -> None:
         """An abnormal end is passed on as one: the other side must not take it for the end."""
         if not self.as_usual(done):
-            self.log(done)
+            if not self.only_checked:
+                self.log(done)
             self.close(done.error or ConnectionAbortedError(done.reason.value))

@@ -12,6 +12,7 @@ from vcproxy.business.framing import Framing, lines
 from vcproxy.business.hearing import Hearing, Message
 from vcproxy.business.lending import Lending
 from vcproxy.business.stream import Outgoing
+from vcproxy.engine.failures import Exhausted
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State, flatten
 from vcproxy.upstream.attempts import Attempts
@@ -156,7 +157,11 @@ class Session(Machine):
         again = attempts.failed(failed)
         failed.do_io_close()
         then = "trying the next" if again else "no server is left"
-        self.log(f"server {failed.name} failed: {failed.error}; {then}")
+        text = f"server {failed.name} failed: {failed.error}; {then}"
+        if isinstance(failed.error, Exhausted):
+            self.engine.shortage.say(f"{self.name}: {text}, for want of")
+        else:
+            self.log(text)
         self.server = attempts.connect(told or self) if again else None
         return again
 
@@ -209,6 +214,14 @@ class Session(Machine):
     def as_usual(self, done: TunnelDone) -> bool:
         """Whether a tunnel has ended in order. Datagrams have no end but that no more come."""
         return done.reason.clean or (self.client.whole and done.reason is Reason.INACTIVITY)
+
+    @property
+    def only_checked(self) -> bool:
+        """Whether the client has reset its connection before a byte went either way, as a load
+        balancer does that checks whether somebody accepts: that is worth no line."""
+        client = self.client
+        moved = any(vio is not None and vio.ndone for vio in (client.read_vio, client.write_vio))
+        return isinstance(client.error, ConnectionResetError) and not moved
 
     def log(self, text: object) -> None:
         """Log a line, with the session's name before it."""

@@ -232,7 +232,8 @@ class Splitter(Session):
         """The client has broken, or nothing moves. What it had not asked yet is not asked: nobody
         waits for the answer."""
         error = vio.error or TimeoutError("connection timed out")
-        self.log(f"{vio.name}: {error}")
+        if not self.only_checked:
+            self.log(f"{vio.name}: {error}")
         self.close(error)
 
     def finished(self) -> None:

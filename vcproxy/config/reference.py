@@ -23,6 +23,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[listener.tls.names.NAME]": schema.KeyPair,
     "[listener.limits]": schema.Limits,
     "[listener.timeouts]": schema.Timeouts,
+    "[listener.tcp]": schema.Tcp,
     "[upstream.NAME]": schema.Upstream,
     "[[upstream.NAME.servers]]": schema.UpstreamServer,
     "[upstream.NAME.queue]": schema.UpstreamQueue,
@@ -30,6 +31,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[upstream.NAME.check]": schema.UpstreamCheck,
     "[upstream.NAME.eject]": schema.UpstreamEject,
     "[upstream.NAME.tls]": schema.UpstreamTls,
+    "[upstream.NAME.tcp]": schema.Tcp,
 }
 
 INTRODUCTION = """\

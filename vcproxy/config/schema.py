@@ -93,6 +93,12 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
+def _whole_seconds(seconds: float) -> float:
+    if seconds and not 1 <= seconds <= 32767:  # tcp(7): TCP_KEEPIDLE
+        raise ValueError('must be "0s", or between 1s and 32767s')
+    return seconds
+
+
 def _request_target(path: str) -> str:
     if not re.fullmatch(r"/[!-~]*", path):
         raise ValueError(f'"{path}" is no path to ask for, as "/health"')
@@ -275,9 +281,10 @@ class ListenerTls(KeyPair):
 class Limits(Table):
     """How much a listener takes on."""
 
-    max_connections: Annotated[int, Field(ge=1)] = 1000
-    """Client connections at a time; at udp://, addresses that datagrams come from. 1000 clients and
-    as many servers stay well below 4096, the lowest hard limit on descriptors in common use."""
+    max_connections: Annotated[int, Field(ge=1)] | None = None
+    """Client connections at a time; at udp://, addresses that datagrams come from. Absent: as many
+    as the process has descriptors for, with one for the server of each; the log says at the start
+    how many that is. More than that are never accepted, whatever stands here."""
 
     max_per_client: Annotated[int, Field(ge=0)] = 0
     """Connections at a time of one IP address: more are refused, over TLS before their handshake.
@@ -299,6 +306,20 @@ class Timeouts(Table):
 
     active: Duration = 0.0
     """For a whole conversation, however busy: none, as tunnels may live for days."""
+
+
+class Tcp(Table):
+    """How a peer is noticed that has vanished without a word, as one whose power or network failed.
+    For TCP and TLS."""
+
+    keepalive: Annotated[Duration, AfterValidator(_whole_seconds)] = 60.0
+    """A peer that has been silent for so long is asked by its system's TCP, and the connection
+    fails when there was no answer for as long again. "0s": none is asked."""
+
+    user_timeout: Duration = 0.0
+    """How long what was sent may wait for its acknowledgement (TCP_USER_TIMEOUT). "0s": as long as
+    the system says, about 15 minutes. It also ends connections to a peer that is there and reads
+    nothing for so long: give more time than a reader may pause."""
 
 
 class Listener(Table):
@@ -330,6 +351,9 @@ class Listener(Table):
 
     timeouts: Timeouts = Timeouts()
     """How long this listener waits."""
+
+    tcp: Tcp = Tcp()
+    """How clients are noticed that have vanished."""
 
     half_close: bool = True
     """Whether one direction may end while the other goes on. False ends both at the first end."""
@@ -367,8 +391,7 @@ class UpstreamQueue(Table):
     """How connections wait while all servers have as many as they may."""
 
     size: Annotated[int, Field(ge=0)] = 1024
-    """How many may wait, for each net thread: as many clients as a listener has by default. One
-    more fails at once."""
+    """How many may wait, for each net thread. One more fails at once."""
 
     timeout: Duration = 5.0
     """How long one waits, as long as for a server to accept: then nobody waits for it any more."""
@@ -429,7 +452,8 @@ class UpstreamEject(Table):
     any number."""
 
     time: Annotated[Duration, AfterValidator(_positive)] = 10.0
-    """How long, as nginx's."""
+    """How long, as nginx's. Then one connection tries it. As long as that fails the time doubles,
+    up to 5 minutes."""
 
 
 class Upstream(Table):
@@ -469,14 +493,18 @@ class Upstream(Table):
     """When a server is left alone for what it does to clients."""
 
     slow_start: Duration = 0.0
-    """How long a server that has come up takes to get its full share. "0s": it has it at once."""
+    """How long a server that has come up takes to get its full share: it begins with 1 % of it, and
+    gets more evenly. "0s": it has it at once."""
 
     resolve: Duration = 0.0
     """How often names are looked up: each address that a name has is a server then. "0s": whenever
-    one connects, and the addresses of a name are tried one after the other."""
+    one connects, and the addresses of a name are tried side by side, as RFC 8305 says."""
 
     tls: UpstreamTls = UpstreamTls()
     """How servers on tls:// are verified."""
+
+    tcp: Tcp = Tcp()
+    """How servers are noticed that have vanished."""
 
     @property
     def addresses(self) -> list[Address]:

@@ -30,7 +30,8 @@ class Sources:
     """The VCs of one address, by where their datagrams come from.
 
     They are all on the engine whose driver listens. Where a listener's `max_connections` are open,
-    datagrams from anybody else are dropped.
+    datagrams from anybody else are dropped. Where there is no `room`, for want of descriptors, the
+    session that was silent longest ends.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Sources:
         sock: DatagramSocket,
         want: Want,
         show: Callable[[object], str],
+        room: Callable[[], bool],
     ) -> None:
         self.engine = engine
         self.listener = listener
@@ -48,7 +50,9 @@ class Sources:
         self.sock = sock
         self._want = want
         self._show = show
-        self._ports: dict[PeerAddress, SourcePort] = {}
+        self._room = room
+        self.ports: dict[PeerAddress, SourcePort] = {}
+        """Those of its VCs."""
         self._blocked: dict[SourcePort, None] = {}
         self._closed = False
         self.waiting = 0
@@ -57,7 +61,7 @@ class Sources:
 
     def readable(self) -> None:
         """Take a batch of what is there."""
-        recvfrom, ports = self.sock.recvfrom, self._ports
+        recvfrom, ports = self.sock.recvfrom, self.ports
         for _ in range(BATCH):
             try:
                 data, peer = recvfrom(LARGEST)
@@ -78,8 +82,12 @@ class Sources:
             most = listener.max_connections
             self.losses.drop(f"limits.max_connections = {most} sessions are open")
             return None
+        if not self._room() and not self.engine.make_room():
+            many = len(self.ports)
+            self.losses.drop(f"{many} sessions are open, and there is no descriptor for one more")
+            return None
         listener.came()
-        port = self._ports[peer] = self.port(peer)
+        port = self.ports[peer] = self.port(peer)
         port.vc = self.engine.accepted(listener, port, self._show(peer), whole=True)
         return port
 
@@ -103,7 +111,7 @@ class Sources:
 
     def forget(self, port: SourcePort, peer: PeerAddress) -> None:
         """A VC is closed: the next datagram from there is a new source's."""
-        del self._ports[peer]
+        del self.ports[peer]
         self._blocked.pop(port, None)
         self._close_when_idle()
 
@@ -112,8 +120,13 @@ class Sources:
         self._closed = True
         self._close_when_idle()
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._closed and not self.ports
+
     def _close_when_idle(self) -> None:
-        if self._closed and not self._ports:
+        if self.over:
             self._want(False, False)
             self.sock.close()
 

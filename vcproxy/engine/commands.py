@@ -29,7 +29,7 @@ class Connect:
     """Connect to one numeric or Unix address; answer `outgoing.connected()` or `.refused()`.
 
     Where the outgoing VC has `tls` the handshake follows, and `vc.established()` or `vc.failed()`
-    answers that. An attempt under way for the same VC is given up.
+    answers that. Several may be under way for one VC: see Outgoing.
     """
 
     outgoing: Outgoing
@@ -68,11 +68,22 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Run `fn(*args)` off the loop; answer `engine.called(number, value, error)`."""
+    """Run `fn(*args)` off the loop; answer `engine.called(number, value, error)`.
+
+    Calls of one `lane`, a listener's name, may wait for each other; those of others never do.
+    """
 
     number: int
     fn: Callable[..., object]
     args: tuple[object, ...]
+    lane: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Nobody waits for the answer of a Call any more: it need not be run, nor answered."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,7 @@ Command = (
     | ShutdownWrite
     | Close
     | Call
+    | GiveUp
     | StartBridge
     | EndBridge
     | Spread

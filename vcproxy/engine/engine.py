@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from vcproxy.engine.address import Address, unmapped
-from vcproxy.engine.commands import Call, Command, Hear, ResumeAccept
+from vcproxy.engine.commands import Call, Command, GiveUp, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
@@ -32,8 +32,10 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
+from vcproxy.engine.reach import Reach
 from vcproxy.engine.relief import Relief
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
+from vcproxy.engine.shortage import Shortage
 from vcproxy.engine.units import show_duration
 
 if TYPE_CHECKING:
@@ -104,8 +106,10 @@ class Engine:
         "now",
         "queue",
         "random",
+        "reach",
         "reads",
         "running",
+        "shortage",
         "timers",
         "turns",
         "vcs",
@@ -128,6 +132,10 @@ class Engine:
         self.bridges = bridges
         """Whether directions may be moved by the driver alone."""
         self.inbox = Inbox()
+        self.reach = Reach(self)
+        """Which addresses do not answer."""
+        self.shortage = Shortage(self)
+        """What goes when descriptors are short."""
         self.vcs: dict[NetVConnection, None] = {}
         """Every VC from accept or connect until its descriptor is closed, in that order."""
         self.reads: list[NetVConnection] = []
@@ -205,7 +213,7 @@ class Engine:
         server_name: str = "",
         timeout: float = 0.0,
     ) -> NetVConnection:
-        """Connect to `target`; all addresses of its name are tried in turn.
+        """Connect to `target`; all addresses of its name are tried, side by side: see Outgoing.
 
         Delivers CONNECTED with the VC to `cont`, after the handshake where there is TLS, or
         ERROR with the VC, whose `error` says why; the VC must then be closed. `tls` is whatever
@@ -261,17 +269,18 @@ class Engine:
         """Run `fn(*args)` off the loop; `cont` gets Called, in `deadline` seconds at the latest.
 
         The function runs on another thread and must touch nothing of the engine. Its answer is
-        dropped when it comes after the deadline.
+        dropped when it comes after the deadline. It may have to wait for other calls from
+        conversations at the same listener, and for no others.
         """
         self._last_call += 1
         number = self._last_call
         answer = Action(cont, Called, None, 0.0, 0.0)
         expiry = None
         if deadline:
-            late = Called(None, TimeoutError(f"timed out: no answer in {show_duration(deadline)}"))
-            expiry = self.schedule_in(deadline, cont, Called, late)
+            late = _Own(self, partial(self._give_up, number, deadline))
+            expiry = self.schedule_in(deadline, late, Event.TIMEOUT, None)
         self._calls[number] = (answer, expiry)
-        self.command(Call(number, fn, args))
+        self.command(Call(number, fn, args, _listener_of(cont)))
 
     def buffer(self, water_mark: int | None = None, *, whole: bool = False) -> IOBuffer:
         """A buffer on this engine's memory; `whole`: of messages."""
@@ -320,6 +329,8 @@ class Engine:
             del self.vcs[vc]
             if vc.listener is not None:
                 vc.listener.left(vc)
+                if vc.whole:
+                    self.shortage.sessions.pop(vc, None)
             elif vc.outgoing is not None and vc.outgoing.keeper is not None:
                 vc.outgoing.keeper.went(vc)
 
@@ -372,6 +383,8 @@ class Engine:
         vc.port = port
         vc.peer = peer
         self.vcs[vc] = None
+        if whole:
+            self.shortage.sessions[vc] = None
         listener.entered(vc)
         if secure and vc.excess:  # a handshake costs more than whoever comes too often is worth
             with vc.mutex.hold(self):
@@ -392,12 +405,18 @@ class Engine:
         resume = partial(self.command, ResumeAccept(listener))
         self.schedule_in(ACCEPT_PAUSE_S, _Own(self, resume), Event.TIMEOUT, None)
 
+    def make_room(self) -> bool:
+        """There is no descriptor for a session of datagrams: another one makes room, if it was
+        silent for long. Return whether there was one.
+        """
+        return self.shortage.end_session()
+
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """A Call has ended, with a value or an exception."""
-        answer, expiry = self._calls.pop(number)
+        answer, expiry = self._calls.pop(number, (None, None))
+        if answer is None:  # it was given up
+            return
         if expiry is not None:
-            if not expiry.pending:
-                return
             expiry.cancel()
         self.queue.append((answer, Called, Called(value, error)))
 
@@ -472,6 +491,13 @@ class Engine:
             "all timers are postponed by as much",
         )
 
+    def _give_up(self, number: int, deadline: float) -> None:
+        """A Call has had no answer in time."""
+        answer, _ = self._calls.pop(number)
+        late = TimeoutError(f"timed out: no answer in {show_duration(deadline)}")
+        self.queue.append((answer, Called, Called(None, late)))
+        self.command(GiveUp(number))
+
     def _end_soon(self, mutex: Mutex, error: Exception) -> None:
         """End the conversation under a mutex as soon as it is free."""
         if mutex.try_acquire(self):
@@ -528,6 +554,14 @@ class _Own(Continuation):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         self._act()
+
+
+def _listener_of(cont: Continuation) -> str:
+    """The name of the listener of a conversation's clients; empty: it has none."""
+    for vc in cont.mutex.vcs:
+        if isinstance(vc, NetVConnection) and vc.listener is not None:
+            return vc.listener.name
+    return ""
 
 
 def _as_error(mistake: Exception | SystemExit) -> Exception:

@@ -23,6 +23,10 @@ class Unroutable(OSError):
     """There is no way to an address."""
 
 
+class Exhausted(OSError):
+    """The system has no descriptor for a connection."""
+
+
 class TlsError(ConnectionError):
     """TLS has failed, in the handshake or later; the text says in plain words why."""
 
@@ -39,6 +43,8 @@ _KINDS: dict[int | None, type[OSError]] = {
     errno.ECONNREFUSED: ConnectionRefusedError,
     errno.ECONNRESET: ConnectionResetError,
     errno.ETIMEDOUT: TimeoutError,
+    errno.EMFILE: Exhausted,
+    errno.ENFILE: Exhausted,
     errno.ENETUNREACH: Unroutable,
     errno.EHOSTUNREACH: Unroutable,
     errno.ENETDOWN: Unroutable,

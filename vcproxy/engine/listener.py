@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.commands import ResumeAccept
+from vcproxy.engine.tcp import TCP, Tcp
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -40,6 +41,8 @@ class Listener:
     """The engine whose driver accepts."""
     tls: object = None
     """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
+    tcp: Tcp = TCP
+    """What is set on its connections. For another one, the driver must be told: see Host.renew."""
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000
@@ -61,7 +64,7 @@ class Listener:
     @property
     def open(self) -> int:
         """Connections accepted and not yet gone."""
-        return self._came - sum(self._went.values())
+        return self._came - sum(list(self._went.values()))
 
     def admits(self) -> bool:
         """Whether one more may be accepted; if not, ResumeAccept comes when one may."""

@@ -233,6 +233,16 @@ class NetVConnection(VConnection):
         else:
             super().handle_event(key, data)
 
+    def expire(self) -> None:
+        """Its time without traffic is over, whatever is left of it."""
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, self.expire)
+            return
+        if not self.closed:
+            self._tell(Event.INACTIVITY_TIMEOUT)
+        mutex.release(engine)
+
     def fail(self, error: Exception) -> None:
         """It has broken, or could not be made: both directions are over."""
         mutex, engine = self.mutex, self.engine
@@ -292,7 +302,8 @@ class NetVConnection(VConnection):
             self.outgoing.tell(Event.ERROR)
         else:
             # In order, not by a reset: the alert that says why is still on its way.
-            self.engine.log("info", f"{self.name}: {error}")
+            if not isinstance(error, ConnectionResetError):  # it left: a check, most often
+                self.engine.log("info", f"{self.name}: {error}")
             self.do_io_close()
 
     def _stop_waiting(self) -> None:

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.commands import Connect, Hear, Resolve
 from vcproxy.engine.event import Event
-from vcproxy.engine.failures import ResolvedTooLate, all_failed
+from vcproxy.engine.failures import Exhausted, ResolvedTooLate, all_failed
+from vcproxy.engine.tcp import TCP, Tcp
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection, Port
+
+
+ROOM_S = 0.02
+"""How long the descriptor of another connection takes to be free."""
+
+LEAST_WAIT_S = 0.001
+"""What is left of a time that is all but over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +41,19 @@ class Keeper(Protocol):
         """Its descriptor is closed, if it ever had one."""
 
 
+ATTEMPT_DELAY_S = 0.25
+"""How long an attempt has for itself before the next one begins beside it (RFC 8305, 5)."""
+
+
 class Outgoing:
-    """The way to `target`, once `go` has said what that is: all addresses of its name are tried in
-    turn, each with its share of the time that is left.
+    """The way to `target`, once `go` has said what that is.
+
+    All addresses of its name are tried side by side, as RFC 8305 says: one after the other begins,
+    `ATTEMPT_DELAY_S` apart or as soon as one has failed, and the first that connects is taken.
 
     The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
-    the `attempt`, Connect or Hear.
+    each `attempt`, Connect or Hear, with its address. With `connected()` all other attempts for the
+    same VC are given up.
     """
 
     __slots__ = (
@@ -46,12 +61,14 @@ class Outgoing:
         "_candidates",
         "_opener",
         "_refusals",
+        "_resolved",
         "_trying",
         "_until",
         "asked_at",
         "keeper",
         "server_name",
         "target",
+        "tcp",
         "tls",
         "vc",
     )
@@ -61,6 +78,8 @@ class Outgoing:
         self.target: Address
         self.tls: object = None
         """Whatever the driver needs for a handshake; None: plain."""
+        self.tcp = TCP
+        """What is set on its socket."""
         self.server_name = ""
         """The name that TLS sends and verifies."""
         self.asked_at = vc.engine.now
@@ -68,8 +87,9 @@ class Outgoing:
         self._opener: Continuation | None = opener
         self._attempt: type[Connect | Hear] | None = None
         self._candidates: list[Address] = []
-        self._trying: Address | None = None
+        self._trying: dict[Address, float] = {}  # since when
         self._refusals: list[Exception] = []
+        self._resolved = False
         self._until = 0.0
         vc.outgoing = self
 
@@ -78,6 +98,7 @@ class Outgoing:
         target: Address,
         *,
         tls: object = None,
+        tcp: Tcp = TCP,
         server_name: str = "",
         timeout: float = 0.0,
         attempt: type[Connect | Hear] | None = Connect,
@@ -86,6 +107,7 @@ class Outgoing:
         vc = self.vc
         self.target = target
         self.tls = tls
+        self.tcp = tcp
         self.server_name = server_name or target.host
         self._attempt = attempt
         self._until = vc.engine.now + timeout if timeout else 0.0
@@ -98,42 +120,55 @@ class Outgoing:
         """Answer Resolve: the addresses to try in turn, or why there are none."""
         if self.vc.closed:
             return
+        self._resolved = True
         if error is not None:
             self.vc.fail(error)
         elif self._attempt is None:
             self._found(Resolved(tuple(addresses)))
         else:
-            self._candidates = list(addresses)
+            self._candidates = self.vc.engine.reach.ordered(addresses)
             self._try_next()
 
-    def refused(self, error: Exception) -> None:
+    def refused(self, address: Address, error: Exception) -> None:
         """Answer Connect: this address did not work; the next one is tried. See `failures`."""
-        if not self.vc.closed:
-            self._refusals.append(error)
-            self._try_next()
+        engine = self.vc.engine
+        if self.vc.closed:
+            return
+        if isinstance(error, Exhausted) and engine.shortage.make_room():
+            self._candidates.insert(0, address)
+            self._trying.pop(address, None)
+            self.vc.wait_at_most(ROOM_S)
+            return
+        if self._late(address):
+            engine.reach.silent(address)
+        self._trying.pop(address, None)
+        self._refusals.append(error)
+        self._try_next()
 
-    def connected(self, port: Port, local: str, peer: str) -> None:
+    def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
         """Answer Connect: there is a connection. With TLS the handshake follows."""
         vc = self.vc
         vc.port = port
         vc.local, vc.peer = local, peer
+        self._settled(address)
         if self.tls is None:
             vc.establish()
         else:
-            self._candidates = []  # what speaks TCP is the server, whatever its handshake says
-            self._wait(1)
+            self._wait()  # what speaks TCP is the server, whatever its handshake says
 
     def expired(self) -> None:
-        """The time is up, for this address or for all."""
-        if self._candidates:
-            self.refused(TimeoutError(f"{self._trying}: connection timed out"))
+        """It is time for the next attempt, or too late for any."""
+        late = self._until and self._until - self.vc.engine.now < LEAST_WAIT_S
+        if self._candidates and not late:
+            self._try_next()
+        elif not self._resolved and not self.target.numeric:
+            self.vc.fail(ResolvedTooLate(f"no address of {self.target.host} in time"))
         else:
-            if self._trying is None and not self.target.numeric:
-                self.vc.fail(ResolvedTooLate(f"no address of {self.target.host} in time"))
-                return
-            last = f"{self._trying}: " if self._refusals else ""
-            reasons = [*map(str, self._refusals), f"{last}connection timed out"]
-            self.vc.fail(TimeoutError("; ".join(reasons)))
+            why = "connection timed out"
+            several = len(self._trying) + len(self._refusals) > 1
+            silent = [f"{each}: {why}" for each in self._trying if several] or [why]
+            self._settled(None)
+            self.vc.fail(TimeoutError("; ".join([*map(str, self._refusals), *silent])))
 
     def tell(self, event: Event) -> None:
         """Tell the opener how it has ended: CONNECTED or ERROR, once."""
@@ -151,15 +186,35 @@ class Outgoing:
 
     def _try_next(self) -> None:
         if self._candidates:
-            self._wait(len(self._candidates))
-            self._trying = self._candidates.pop(0)
             assert self._attempt is not None
-            self.vc.engine.command(self._attempt(self, self._trying))
+            address = self._candidates.pop(0)
+            self._trying[address] = self.vc.engine.now
+            self.vc.engine.command(self._attempt(self, address))
+        if self._trying:
+            self._wait()
         else:
             self.vc.fail(all_failed(self._refusals))
 
-    def _wait(self, shares: int) -> None:
-        """Give what comes next its share of the time that is left."""
+    def _wait(self) -> None:
+        """Wait for what is under way: until it is time for the next attempt, or too late."""
+        wait = ATTEMPT_DELAY_S if self._candidates else 0.0
         if self._until:
-            left = max(self._until - self.vc.engine.now, 0.001)
-            self.vc.wait_at_most(left / shares)
+            left = max(self._until - self.vc.engine.now, LEAST_WAIT_S)
+            wait = min(wait, left) if wait else left
+        self.vc.wait_at_most(wait)
+
+    def _settled(self, address: Address | None) -> None:
+        """Nothing more is tried: an address has answered, or none has in time."""
+        reach = self.vc.engine.reach
+        for each in self._trying:
+            if each == address:
+                reach.answered(each)
+            elif self._late(each):
+                reach.silent(each)
+        self._trying = {}
+        self._candidates = []
+
+    def _late(self, address: Address) -> bool:
+        """Whether an attempt has taken longer than it has for itself."""
+        since = self._trying.get(address)
+        return since is not None and self.vc.engine.now - since >= ATTEMPT_DELAY_S

@@ -136,10 +136,10 @@ class Conversations:
             case e.Established(_, sni, alpn, certificate):
                 text = " ".join(filter(None, (sni, alpn, certificate)))
                 yield Happening(told, talk, who, "secures", text)
-            case e.Connected(_, _, peer):
+            case e.Connected(_, _, _, peer):
                 talk.servers.setdefault(who, peer)
                 yield Happening(told, talk, who, "connected", peer)
-            case e.Refused(_, error) | e.Resolved(_, _, Failure() as error):
+            case e.Refused(_, _, error) | e.Resolved(_, _, Failure() as error):
                 yield Happening(told, talk, who, "refused", str(error))
             case e.Received(_, _, data):
                 yield self._says(told, talk, who, data)

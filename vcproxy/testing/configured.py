@@ -35,23 +35,26 @@ class SimHost(TlsFiles):
 
     def __init__(self, driver: SimDriver) -> None:
         self.engine = driver.engine
-        self._driver = driver
+        self.driver = driver
         self.places: dict[str, list[Address]] = {}
         """Where each listener is, by its name."""
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
-        real = self._driver.listen(address, listener)
+        real = self.driver.listen(address, listener)
         self.places.setdefault(listener.name, []).append(real)
         return real
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
         """See Host."""
-        self._driver.unlisten(listener)
+        self.driver.unlisten(listener)
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
         """See Host."""
         raise NotImplementedError("a configuration does not change in a simulation")
+
+    def renew(self, address: Address, listener: Listener) -> None:
+        """See Host."""
 
 
 class ConfiguredProxy:
@@ -90,7 +93,7 @@ class ConfiguredProxy:
             self._serve(configuration, host)
 
     def _serve(self, configuration: Configuration, host: SimHost) -> None:
-        self.engine = host.engine
+        self.engine, self.driver = host.engine, host.driver
         self.printed: list[str] = []
         """What programs have written on standard error, and who listens where."""
         recorded = host if self._recording is None else self._recording.host(host)

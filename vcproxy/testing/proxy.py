@@ -95,6 +95,7 @@ class SimulatedProxy:
         """What a program has written on standard error."""
         self._driver = driver = self.sim.driver(NAME)
         driver.answers = None if answers is None else iter(answers)
+        self.driver = driver
         self.engine = driver.engine
         scheme = "udp" if datagrams else "tcp"
         shared = {"upstream": servers, **(upstreams or {})}

@@ -3,6 +3,9 @@
 `pick` says whose turn it is among servers, at least one, that could all do it; it may be asked
 again and again. `picked` says that this one has got it. `arrange` comes before, and whenever the
 servers of the upstream have become others: each server's `position` is its place among them.
+
+A server's `share` is its weight, or less while it warms up. A policy that `weighs` gives each just
+that much. Others see a server that warms up less often: see Roster.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from operator import attrgetter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from random import Random
@@ -26,6 +29,9 @@ one part in the square root of it), and ten servers take 100 us to arrange."""
 class Balance(Protocol):
     """A policy."""
 
+    weighs: ClassVar[bool]
+    """Whether each server gets exactly what its `share` says."""
+
     def arrange(self, servers: Sequence[Server]) -> None:
         """Take note of all servers that there are."""
 
@@ -38,6 +44,8 @@ class Balance(Protocol):
 
 class RoundRobin:
     """Each server in its turn."""
+
+    weighs: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._turn = 0
@@ -59,26 +67,35 @@ class RoundRobin:
 
 
 class Weighted:
-    """Each server in its turn, as often as its weight says, and evenly spread (nginx's way)."""
+    """Each server in its turn, as often as its share says, and evenly spread (nginx's way)."""
+
+    weighs: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._credits: dict[Server, float] = {}
+        """What its share has earned each server, and its turns have not yet cost."""
 
     def arrange(self, servers: Sequence[Server]) -> None:
         """See Balance."""
-        for server in servers:
-            server.credit = 0
+        self._credits = dict.fromkeys(servers, 0)
 
     def pick(self, servers: Sequence[Server], key: str) -> Server:
         """See Balance: who has earned most."""
-        return max(servers, key=_earned)
+        credit = self._credits
+        return max(servers, key=lambda server: credit.get(server, 0) + server.share)
 
     def picked(self, server: Server, servers: Sequence[Server]) -> None:
-        """See Balance: all have earned their weight, and one has spent all of that."""
+        """See Balance: all have earned their share, and one has spent all of that."""
+        credit = self._credits
         for each in servers:
-            each.credit += each.weight
-            server.credit -= each.weight
+            credit[each] = credit.get(each, 0) + each.share
+        credit[server] -= sum(each.share for each in servers)
 
 
 class LeastConnections:
-    """The server that has least to do, for its weight; of several, each in its turn."""
+    """The server that has least to do, for its share; of several, each in its turn."""
+
+    weighs: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._turns = RoundRobin()
@@ -102,6 +119,8 @@ class RandomOfTwo:
     """Of two servers by chance, the one with less to do: many proxies, each of which sees but its
     own connections, do not all run to one server (Mitzenmacher, 2001)."""
 
+    weighs: ClassVar[bool] = False
+
     def __init__(self, random: Random) -> None:
         self._random = random
 
@@ -121,6 +140,8 @@ class RandomOfTwo:
 class ConsistentHash:
     """One key, one server, as long as it is there: keys and servers lie on a circle, and each key
     belongs to the server that comes next. Only the keys of a server that leaves go elsewhere."""
+
+    weighs: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._points: list[int] = []
@@ -158,10 +179,6 @@ BALANCES: dict[str, Callable[[Random], Balance]] = {
 """Each policy by its name; it is given what chance is."""
 
 _load = attrgetter("load")
-
-
-def _earned(server: Server) -> int:
-    return server.credit + server.weight
 
 
 def _place(text: str) -> int:

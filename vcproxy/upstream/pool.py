@@ -118,6 +118,18 @@ class Pool(Continuation):
         self._sweep()
         self.mutex.release(self.engine)
 
+    def spare(self) -> bool:
+        """Close the connection that has been idle longest, for its descriptor; return whether there
+        was one. See Shortage.
+        """
+        vc = next(iter(self.servers), None)
+        if vc is None or not self.mutex.try_acquire(self.engine):
+            return False
+        del self.servers[vc].idle[vc], self.servers[vc]
+        _close(vc, OSError("descriptors are short"))  # at once: a server's end is not waited for
+        self.mutex.release(self.engine)
+        return True
+
     def drain(self) -> None:
         """The proxy is about to stop: nothing is kept for a next request."""
         for server in dict.fromkeys(self.servers.values()):
@@ -179,10 +191,10 @@ def _quiet(vc: NetVConnection) -> bool:
     return vio is not None and not (vio.over or vio.pending or vio.buffer.held)
 
 
-def _close(vc: NetVConnection) -> None:
+def _close(vc: NetVConnection, error: Exception | None = None) -> None:
     """Close a connection, with what its last user has left in its buffers."""
     for vio in (vc.read_vio, vc.write_vio):
         if vio is not None:
             for reader in list(vio.buffer.readers):
                 reader.close()
-    vc.do_io_close()
+    vc.do_io_close(error)

@@ -15,7 +15,11 @@ from vcproxy.upstream.server import Server
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.engine import Engine, Level
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.upstream.terms import Terms
+
+COLD = 0.01
+"""What a server gets at once of its share, and is never below: a share of nothing is none."""
 
 
 class Roster:
@@ -31,8 +35,8 @@ class Roster:
     """
 
     __slots__ = (
-        "_balance", "_changed", "_checks", "_ejection", "_engine", "_found", "_lookups", "_lost",
-        "_name", "_open", "_terms", "_warm_at", "all", "up",
+        "_changed", "_checks", "_engine", "_found", "_lookups", "_lost", "_name", "_open",
+        "_retries", "_terms", "_turns", "_warming", "all", "ejection", "up",
     )  # fmt: skip
 
     def __init__(
@@ -54,12 +58,14 @@ class Roster:
         """Those in use, up or not."""
         self.up: Sequence[Server] = ()
         """Those that may be chosen."""
-        self._balance = BALANCES[terms.balance](engine.random)
-        self._ejection = Ejection(engine, terms.eject, self._turned)
+        self._turns = BALANCES[terms.balance](engine.random)
+        self._retries = BALANCES[terms.balance](engine.random)
+        self.ejection = Ejection(engine, terms.eject, self._turned, self._refresh)
+        """Who is left alone for what it did to clients."""
         self._checks: dict[Server, Check] = {}
         self._lookups: list[Lookup] = []
         self._found = {server: [server] for server in servers}  # by the server that was given
-        self._warm_at = 0.0  # when the one that came up last will have its full share
+        self._warming: dict[Server, None] = {}  # those that do not have their full share yet
         self._open = True
         self._arrange()
         if terms.check or terms.resolve:
@@ -67,33 +73,46 @@ class Roster:
 
     # -- turns -------------------------------------------------------------------------------
 
-    def pick(self, servers: Sequence[Server], key: str) -> Server:
+    def pick(self, servers: Sequence[Server], key: str, *, again: bool) -> Server:
         """Say whose turn it is among these, of which there is one. See Balance.
 
-        One that came up a moment ago is passed over, less and less often: its caches are cold, and
-        everybody would come at once.
+        `again`: where another server has failed. Such turns are counted for themselves: a retry
+        that took the next turn would send the next client to the server that fails.
         """
-        now = self._engine.now
-        if now < self._warm_at:
-            span, random = self._terms.slow_start, self._engine.random.random
-            warm = [
-                server
-                for server in servers
-                if now - server.up_since >= span or random() * span < now - server.up_since
-            ]
-            servers = warm or servers
-        return self._balance.pick(servers, key)
+        if self._warming:
+            servers = self._warm_up(servers)
+        return (self._retries if again else self._turns).pick(servers, key)
 
-    def picked(self, server: Server, servers: Sequence[Server]) -> None:
+    def picked(self, server: Server, servers: Sequence[Server], *, again: bool) -> None:
         """It has got what it was picked for. See Balance."""
-        self._balance.picked(server, servers)
+        (self._retries if again else self._turns).picked(server, servers)
+
+    def goes(self, server: Server, vc: NetVConnection) -> None:
+        """A connection to a server is about to be made."""
+        if self.ejection.tries(server, vc):
+            self._see()
+
+    def _warm_up(self, servers: Sequence[Server]) -> Sequence[Server]:
+        """Raise the shares of those that came up a moment ago, whose caches are cold; and leave
+        them out by chance, less and less often, if the policy does not go by shares.
+        """
+        now, span, random = self._engine.now, self._terms.slow_start, self._engine.random.random
+        for server in list(self._warming):
+            warmth = (now - server.up_since) / span
+            server.share = server.weight * min(max(warmth, COLD), 1)
+            if warmth >= 1:
+                server.share = server.weight
+                del self._warming[server]
+        if self._turns.weighs:
+            return servers
+        warm = [
+            server
+            for server in servers
+            if server not in self._warming or random() * server.weight < server.share
+        ]
+        return warm or servers
 
     # -- who is up ---------------------------------------------------------------------------
-
-    def fails(self, server: Server, failures: int, what: str, why: object) -> None:
-        """A server has failed so often in a row: it may be ejected, but for the last that is up."""
-        if len(self.up) > 1:
-            self._ejection.consider(server, failures, what, why)
 
     def _turned(self, server: Server, why: str) -> None:
         """A server has come up or gone down: that is logged."""
@@ -109,20 +128,25 @@ class Roster:
 
     def _warm(self, server: Server) -> None:
         server.up_since = self._engine.now
-        self._warm_at = server.up_since + self._terms.slow_start
+        if self._terms.slow_start:
+            self._warming[server] = None
 
     def _refresh(self) -> None:
+        self._see()
+        self._changed()
+
+    def _see(self) -> None:
         """See who is up. Where all that are healthy have been ejected they are better than none."""
         healthy = [server for server in self.all if server.healthy]
-        self.up = [server for server in healthy if not server.ejected] or healthy
-        self._changed()
+        self.up = [server for server in healthy if server.up] or healthy
 
     def _arrange(self) -> None:
         """Use the servers that were found."""
         self.all = [server for found in self._found.values() for server in found]
         for position, server in enumerate(self.all):
             server.position = position
-        self._balance.arrange(self.all)
+        self._turns.arrange(self.all)
+        self._retries.arrange(self.all)
         self._refresh()
 
     def trust(self, tls: object) -> None:
@@ -186,6 +210,7 @@ class Roster:
         self._arrange()
         for server in before.values():
             server.position = -1
+            self._warming.pop(server, None)
             self._lost(server)
         self._check()
         names = ", ".join(server.address.host for server in found)

@@ -26,8 +26,9 @@ class Server:
     """
 
     __slots__ = (
-        "address", "connections", "credit", "ejected", "failures", "healthy", "host", "idle",
-        "keeping", "name", "position", "refusals", "tls", "up_since", "weight",
+        "address", "connections", "ejected", "ejections", "failures", "healthy", "host", "idle",
+        "keeping", "name", "position", "refusals", "share", "suspect", "tls", "trial", "up_since",
+        "weight",
     )  # fmt: skip
 
     def __init__(
@@ -47,12 +48,18 @@ class Server:
         """Those in the pool, the longest idle first, and since when."""
         self.keeping = Keeping()
         """How long it keeps idle connections open itself."""
-        self.credit = 0
-        """What its weight has earned and its turns have not yet cost."""
+        self.share: float = weight
+        """What it is to get beside the others: its weight, or less while it warms up."""
         self.healthy = True
         """Whether the checks say so."""
         self.ejected = False
         """Whether it is left alone for a time, for what it did to clients."""
+        self.ejections = 0
+        """How often in a row: above 0 it has not yet passed a trial."""
+        self.suspect = ""
+        """What failed: "connections" or "requests"."""
+        self.trial: NetVConnection | None = None
+        """The connection that tries it again, while its outcome is not known."""
         self.refusals = 0
         """Connections in a row that could not be made."""
         self.failures = 0
@@ -66,12 +73,12 @@ class Server:
     @property
     def up(self) -> bool:
         """Whether it may be chosen."""
-        return self.healthy and not self.ejected
+        return self.healthy and not self.ejected and self.trial is None
 
     @property
     def load(self) -> float:
-        """Connections at work, for each unit of its weight."""
-        return (self.connections - len(self.idle)) / self.weight
+        """Connections at work, for each unit of its share."""
+        return (self.connections - len(self.idle)) / self.share
 
     def connect(
         self,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vcproxy.engine.tcp import TCP, Tcp
+
 
 @dataclass(frozen=True, slots=True)
 class Queueing:
@@ -63,3 +65,4 @@ class Terms:
     slow_start: float = 0.0
     resolve: float = 0.0
     retries: int = 3
+    tcp: Tcp = TCP

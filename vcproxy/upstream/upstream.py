@@ -48,6 +48,7 @@ class Upstream:
         self.name = name
         self.terms = terms = terms or Terms()
         self.pool = Pool(engine, terms.pool)
+        engine.shortage.spares[self.pool] = None
         self.queue = Queue(engine, terms.queue)
         self._roster = Roster(
             engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
@@ -118,12 +119,13 @@ class Upstream:
             servers = [each for each in servers if each.idle or each.connections < most]
         if not servers:
             return None
-        server = self._roster.pick(servers, key or client)
-        if not server.idle:
+        again = bool(tried)
+        server = self._roster.pick(servers, key or client, again=again)
+        if not server.idle or server.ejections:
             return None
         vc = self.pool.take(server, cont)
         if vc is not None:
-            self._roster.picked(server, servers)
+            self._roster.picked(server, servers, again=again)
         return vc
 
     def claim(self, cont: Continuation, asked: NetVConnection) -> NetVConnection | None:
@@ -145,7 +147,7 @@ class Upstream:
         server = self._at.get(vc)
         if self._open and not vc.closed and server is not None and server.position >= 0:
             waits = self.queue.first
-            if waits is None or self._suits(server, waits):
+            if not server.ejections and (waits is None or self._suits(server, waits)):
                 self.pool.give(server, vc)
                 self._offer(server, vc)
                 return
@@ -178,6 +180,7 @@ class Upstream:
         server = self._at.get(vc)
         if server is not None:
             server.failures = 0
+            self._roster.ejection.passed(server, vc, "requests")
 
     def failed(self, vc: NetVConnection, why: object) -> None:
         """A request was not: several in a row eject the server. Connections that could not be made
@@ -186,7 +189,7 @@ class Upstream:
         server = self._at.get(vc)
         if server is not None:
             server.failures += 1
-            self._roster.fails(server, server.failures, "requests", why)
+            self._failed(server, vc, server.failures, "requests", why)
 
     def trust(self, tls: object) -> None:
         """Have what drivers need for TLS be another thing from now on, where it is spoken."""
@@ -195,6 +198,7 @@ class Upstream:
     def close(self) -> None:
         """Keep and watch nothing any more. What is in use lives on, and may still connect."""
         self._open = False
+        self.engine.shortage.spares.pop(self.pool, None)
         self._roster.close()
         for server in self.servers:
             self.pool.drop(server)
@@ -208,9 +212,10 @@ class Upstream:
             return
         if event is Event.CONNECTED:
             server.refusals = 0
+            self._roster.ejection.passed(server, vc, "connections")
         else:
             server.refusals += 1
-            self._roster.fails(server, server.refusals, "connections", vc.error)
+            self._failed(server, vc, server.refusals, "connections", vc.error)
 
     def went(self, vc: NetVConnection) -> None:
         """See Keeper: there is room."""
@@ -223,9 +228,17 @@ class Upstream:
             return
         server.connections -= 1
         server.idle.pop(vc, None)
+        self._roster.ejection.went(server, vc)
         self._serve_queue()
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _failed(
+        self, server: Server, vc: NetVConnection, failures: int, what: str, why: object
+    ) -> None:
+        ejection = self._roster.ejection
+        if not ejection.ended(server, vc, why):
+            ejection.failed(server, failures, what, why, last=len(self._roster.up) < 2)
 
     def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
         return [each for each in self._roster.up if each not in tried] if tried else self._roster.up
@@ -239,7 +252,7 @@ class Upstream:
         if waits is not None and vc in server.idle and self._suits(server, waits):
             self.pool.reserve(vc)
             self._promised[waits.outgoing.vc] = vc
-            self._roster.picked(server, self._roster.up)
+            self._roster.picked(server, self._roster.up, again=False)
             self.queue.leave(waits.outgoing.vc)
             waits.outgoing.tell(Event.CONNECTED)
 
@@ -274,11 +287,19 @@ class Upstream:
             servers = [server for server in servers if server.connections < most]
         if not servers:
             return False
-        server = self._roster.pick(servers, wanted.key)
-        self._roster.picked(server, servers)
+        again = bool(wanted.tried)
+        server = self._roster.pick(servers, wanted.key, again=again)
+        self._roster.picked(server, servers, again=again)
         server.connections += 1
         self._at[outgoing.vc] = server
-        outgoing.go(server.address, tls=server.tls, server_name=server.host, timeout=wanted.timeout)
+        self._roster.goes(server, outgoing.vc)
+        outgoing.go(
+            server.address,
+            tls=server.tls,
+            tcp=self.terms.tcp,
+            server_name=server.host,
+            timeout=wanted.timeout,
+        )
         return True
 
     def _make_room(self, servers: Sequence[Server]) -> None:

@@ -39,7 +39,7 @@ class StageDriver(SimDriver):
         if command.address.scheme == "udp":
             self._open(command, lambda address: self._stage.corresponding(address, player))
             return
-        self._attempts[vc] = command
+        self.begin(command)
         endpoint: Endpoint | None = None
         error: OSError | None = None
         if player.refusals:

@@ -1,4 +1,4 @@
-"""Accepting and connecting: how sockets come to the epoll driver."""
+"""Accepting: how connections come in to the epoll driver."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import os
 import select
 import socket
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from vcproxy.drivers.epoll.tcp import set_tcp
 from vcproxy.engine.address import Address, unmapped
-from vcproxy.engine.commands import Connect, Hear
-from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
-    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.listener import Listener
 
-BACKLOG = 1024
-"""Connections the kernel keeps for us: a burst of that many is not refused."""
+BACKLOG = 4096
+"""Connections the kernel keeps for us, if net.core.somaxconn lets it: of a burst of that many none
+has to send its SYN again, after a second."""
 
 BATCH = 32
 """Accepts in one turn: a flood does not keep the connections that are there from being served."""
@@ -90,7 +90,28 @@ class AcceptPort:
         self.asked = address
         self.address = address.with_port(sock.getsockname()[1]) if self._inet else address
         self._inode = 0 if self._inet else os.stat(address.path).st_ino
+        self.renew()
         self.resume()
+
+    def renew(self) -> None:
+        """Set the options of the listener's connections; make a Unix socket again whose file was
+        removed. Raises OSError.
+        """
+        if self._inet:
+            set_tcp(self._sock, self.listener.tcp)
+        elif not self._is_there():
+            sock = bind(self.address)
+            self.ready(select.EPOLLIN)  # who came before it was removed
+            self._pause()
+            self._sock.close()
+            self._sock, self._inode = sock, os.stat(self.address.path).st_ino
+            self.resume()
+
+    def _is_there(self) -> bool:
+        try:
+            return os.stat(self.address.path).st_ino == self._inode
+        except OSError:
+            return False
 
     def resume(self) -> None:
         """Accept from now on."""
@@ -103,7 +124,12 @@ class AcceptPort:
     def ready(self, mask: int) -> None:
         """Accept a batch of what is waiting."""
         listener = self.listener
-        for _ in range(BATCH):
+        room = self._driver.descriptors.room
+        if room <= 0:
+            self._pause()
+            self._driver.short(listener, self.resume)
+            return
+        for _ in range(min(BATCH, room)):
             if not listener.admits():
                 listener.keeps_waiting()
                 self._pause()
@@ -119,8 +145,6 @@ class AcceptPort:
                 self._driver.engine.accept_failed(listener, OSError(str(error.strerror).lower()))
                 return
             sock.setblocking(False)
-            if self._inet:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener.came()
             tls = listener.tls if self.address.secure else None
             self._driver.deal(listener, sock, show(peer), tls)
@@ -129,84 +153,6 @@ class AcceptPort:
         """Close it; remove a Unix socket's file, unless somebody has put another there."""
         self._pause()
         self._sock.close()
-        if not self._inet:
-            try:
-                if os.stat(self.address.path).st_ino == self._inode:
-                    os.unlink(self.address.path)
-            except OSError:
-                pass  # it is gone already, or its folder is
-
-
-def refusal(command: Connect | Hear, error: OSError) -> OSError:
-    """Say why an attempt has failed; and where, if that is not what was asked for by name."""
-    why = os.strerror(error.errno).lower() if error.errno else str(error)
-    where = "" if command.address == command.outgoing.target else f"{command.address}: "
-    return kind_of(error.errno)(f"{where}{why}")
-
-
-class Attempt:
-    """A connect that is under way."""
-
-    spliceable = False
-
-    def __init__(self, driver: EpollDriver, command: Connect) -> None:
-        self._driver = driver
-        self._command = command
-        address = command.address
-        if address.scheme == "unix":
-            family: int = socket.AF_UNIX
-            where: object = address.path
-        else:
-            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-            where = (address.host, address.port)
-        self._sock = socket.socket(family)
-        self._sock.setblocking(False)
-        if family != socket.AF_UNIX:
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        command.outgoing.vc.port = self
-        try:
-            driver.watch(self._sock.fileno(), self)
-            self._sock.connect(where)  # type: ignore[arg-type]
-        except BlockingIOError:
-            # EINPROGRESS; on a Unix socket EAGAIN: its backlog is full (connect(2))
-            if address.scheme == "unix":
-                self.abandon()
-                raise
-        except OSError:
-            self.abandon()
-            raise
-
-    def read(self) -> None:
-        """There is nothing to read yet."""
-
-    def write(self) -> None:
-        """There is nothing to write to yet."""
-
-    def push(self, data: Block) -> int:
-        """There is nothing to write to yet."""
-        return 0
-
-    def ready(self, mask: int) -> None:
-        """It has succeeded or failed."""
-        if not mask & (select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP):
-            return
-        sock, command = self._sock, self._command
-        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            self.abandon()
-            command.outgoing.refused(refusal(command, OSError(number, "")))
-        else:
-            local, peer = show(sock.getsockname()), str(command.address)
-            self._driver.connected(command, sock, local, peer, mask)
-
-    def close(self, abort: bool) -> None:
-        """Give it up for good."""
-        vc = self._command.outgoing.vc
-        self.abandon()
-        vc.gone()
-
-    def abandon(self) -> None:
-        """Give it up."""
-        self._driver.forget(self._sock.fileno())
-        self._sock.close()
-        self._command.outgoing.vc.port = None
+        if not self._inet and self._is_there():
+            with suppress(OSError):  # it is gone already
+                os.unlink(self.address.path)

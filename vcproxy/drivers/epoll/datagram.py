@@ -30,7 +30,10 @@ class DatagramListener(Sources):
         self.address = address.with_port(sock.getsockname()[1])
         watch = _Watch(driver, sock)
         watch.owner = self
-        super().__init__(driver.engine, listener, sock, watch.want, show)
+        descriptors = driver.descriptors
+        super().__init__(
+            driver.engine, listener, sock, watch.want, show, lambda: descriptors.room_for_session
+        )
 
     def resume(self) -> None:
         """Go on for the listener that it has now. It never pauses: who is too many is dropped."""

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll import datagram
-from vcproxy.drivers.epoll.accepting import AcceptPort, Attempt, refusal, show
-from vcproxy.drivers.epoll.calls import Callers
+from vcproxy.drivers.epoll.accepting import AcceptPort, show
+from vcproxy.drivers.epoll.connecting import Attempt, Connecting, Resolving, refusal
 from vcproxy.drivers.epoll.datagram import DatagramListener
-from vcproxy.drivers.epoll.resolving import resolve
+from vcproxy.drivers.epoll.descriptors import Descriptors
+from vcproxy.drivers.epoll.lanes import Lanes, Work
 from vcproxy.drivers.epoll.splice import PipePool, Splice
 from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
@@ -32,6 +33,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    GiveUp,
     Hear,
     Rescan,
     Resolve,
@@ -41,7 +43,7 @@ from vcproxy.engine.commands import (
     StartBridge,
     Stop,
 )
-from vcproxy.engine.engine import Engine
+from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
 from vcproxy.engine.listener import Listener
 
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
 
+
+SHORT_WARNING_S = 60.0
+"""That descriptors are short is said at most this often: they may be for hours."""
 
 CIPHERTEXT = 64 * 1024
 """Bytes of TLS read at once: OpenSSL's buffers keep the size of the largest piece they were fed."""
@@ -69,20 +74,27 @@ class EpollDriver:
     Its obligations towards the engine stand in `vcproxy.engine.engine`.
     """
 
-    def __init__(self, engine: Engine, callers: Callers | None = None) -> None:
+    def __init__(
+        self, engine: Engine, lanes: Lanes | None = None, descriptors: Descriptors | None = None
+    ) -> None:
         self.engine = engine
         self.team: list[EpollDriver] = [self]
         """The drivers that connections are dealt to, in turn."""
         self.ciphertext = memoryview(bytearray(CIPHERTEXT))
         """Where TLS ports read to: filters take it over at once."""
-        self._callers = callers or Callers()
+        self.lanes = lanes or Lanes()
+        """Where work is done that would block."""
+        self.descriptors = descriptors or Descriptors()
+        """Who may have some."""
+        self._calls: dict[int, tuple[str, Work]] = {}  # by their numbers: the lane of each
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._watchers: dict[int, Watcher] = {}
-        self._pipes = PipePool()
+        self._pipes = PipePool(self.descriptors)
         self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
         self._nats: Loop | None = None
         self._dealt = 0
+        self._short_at = float("-inf")
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
         self._stopping = False
@@ -98,6 +110,7 @@ class EpollDriver:
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
+            GiveUp: self._give_up,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
             Spread: spread,
@@ -199,7 +212,7 @@ class EpollDriver:
         self._pipes.close()
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Attempt):
-                watcher.abandon()
+                watcher.close()
         self._epoll.close()
         self._watchers.clear()
         self.engine.inbox.wake = no_wake
@@ -247,6 +260,7 @@ class EpollDriver:
         else:
             port = AcceptPort(self, listener, address)
         self._listening.setdefault(listener, []).append(port)
+        self.descriptors.listens(listener, port if isinstance(port, DatagramListener) else None)
         return port.address
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
@@ -266,8 +280,32 @@ class EpollDriver:
                 self._listening[old].remove(port)
                 self._listening.setdefault(new, []).append(port)
                 port.listener = new
+                sources = port if isinstance(port, DatagramListener) else None
+                self.descriptors.listens(new, sources)
                 port.resume()
                 return
+
+    def renew(self, address: Address, listener: Listener) -> None:
+        """Set a listener's options at an address; make a Unix socket again that was removed."""
+        for port in self._listening.get(listener, []):
+            if port.asked == address and isinstance(port, AcceptPort):
+                try:
+                    port.renew()
+                except OSError as error:
+                    why = (error.strerror or str(error)).lower()
+                    text = f"{listener.name}: cannot listen at {address} again: {why}"
+                    self.engine.log("error", text)
+
+    def short(self, listener: Listener, again: Callable[[], None]) -> None:
+        """A listener cannot accept for want of descriptors: `again` is called in a while."""
+        self._pipes.close()
+        now = self.engine.now
+        if now >= self._short_at + SHORT_WARNING_S:
+            self._short_at = now
+            limit = self.descriptors.limit
+            text = f"no more clients: of {limit} descriptors the rest is for their servers"
+            self.engine.log("warning", f"{listener.name}: {text}; more wait until some have gone")
+        self.after(ACCEPT_PAUSE_S, again)
 
     def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
         """Give an accepted socket to the next driver of the team, or keep it if it is pinned."""
@@ -296,33 +334,27 @@ class EpollDriver:
     # -- commands ----------------------------------------------------------------------------
 
     def _resolve(self, command: Resolve) -> None:
-        outgoing, address = command.outgoing, command.address
-
-        def answer(value: object, error: Exception | None) -> None:
-            found = value if isinstance(value, list) else []
-            outgoing.vc.soon(partial(outgoing.resolved, found, error))
-
-        if address.numeric:
-            outgoing.resolved([address])
-        else:
-            self._callers.run(resolve, (address,), answer)
+        if command.address.numeric:
+            command.outgoing.resolved([command.address])
+        elif not command.outgoing.vc.closed:
+            Resolving(self.lanes.names, command)
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
-        if isinstance(vc.port, Attempt):
-            vc.port.abandon()
-        if vc.closed:
-            return
+        if vc.closed or not (vc.port is None or isinstance(vc.port, Connecting)):
+            return  # or an earlier attempt has just succeeded
         if command.address.scheme == "nats":
             self._correspond(command)
             return
         try:
             if command.address.scheme == "udp":
                 self._open(command, datagram.connected(command.address))
+            elif isinstance(vc.port, Connecting):
+                vc.port.begin(command)
             else:
-                Attempt(self, command)
+                Connecting(self, vc).begin(command)
         except OSError as error:
-            command.outgoing.refused(refusal(command, error))
+            command.outgoing.refused(command.address, refusal(command, error))
 
     def _hear(self, command: Hear) -> None:
         if command.outgoing.vc.closed:
@@ -333,14 +365,15 @@ class EpollDriver:
         try:
             self._open(command, datagram.bound(command.address))
         except OSError as error:
-            command.outgoing.refused(refusal(command, error))
+            command.outgoing.refused(command.address, refusal(command, error))
 
     def _open(self, command: Connect | Hear, sock: socket.socket) -> None:
         """A datagram socket is open: there is nobody to wait for."""
         outgoing = command.outgoing
         port = datagram.port(self, sock)
         port.vc = outgoing.vc
-        outgoing.connected(port, show(sock.getsockname()), str(command.address))
+        address = command.address
+        outgoing.connected(address, port, show(sock.getsockname()), str(address))
 
     def _correspond(self, command: Connect | Hear) -> None:
         from vcproxy.drivers import nats  # asyncio costs 15 ms that only its users pay for
@@ -362,7 +395,7 @@ class EpollDriver:
             port = StreamPort(self, sock)
         port.vc = outgoing.vc
         self.watch(port.fd, port)
-        outgoing.connected(port, local, peer)
+        outgoing.connected(command.address, port, local, peer)
         port.ready(mask)  # the server may have spoken, even ended: no other edge tells of that
 
     def _shutdown_write(self, command: ShutdownWrite) -> None:
@@ -378,9 +411,20 @@ class EpollDriver:
 
     def _call(self, command: Call) -> None:
         def answer(value: object, error: Exception | None) -> None:
-            self.engine.inbox.feed(partial(self.engine.called, command.number, value, error))
+            self.engine.inbox.feed(partial(self._called, command.number, value, error))
 
-        self._callers.run(command.fn, command.args, answer)
+        lane = self.lanes.calls(command.lane)
+        self._calls[command.number] = command.lane, lane.run(command.fn, command.args, answer)
+
+    def _called(self, number: int, value: object, error: Exception | None) -> None:
+        if self._calls.pop(number, None) is not None:
+            self.engine.called(number, value, error)
+
+    def _give_up(self, command: GiveUp) -> None:
+        given = self._calls.pop(command.number, None)
+        if given is not None:
+            lane, work = given
+            self.lanes.calls(lane).give_up(work)
 
     def _start_bridge(self, command: StartBridge) -> None:
         bridge = command.bridge

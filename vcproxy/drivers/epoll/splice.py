@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.epoll.descriptors import Descriptors
     from vcproxy.drivers.epoll.stream import StreamPort
     from vcproxy.engine.bridge import Bridge
 
@@ -35,13 +36,21 @@ class Pipe(NamedTuple):
 class PipePool:
     """Empty pipes to borrow."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptors: Descriptors) -> None:
+        self._descriptors = descriptors
         self._free: list[Pipe] = []
+        self.count = 0
+        """How many there are, borrowed or not."""
+        descriptors.pools.append(self)
 
     def borrow(self) -> Pipe | None:
-        """An empty pipe; None when the system has none to give, or only small ones."""
+        """An empty pipe; None when the system has none to give, or only small ones, or when
+        descriptors are short: copying takes none.
+        """
         if self._free:
             return self._free.pop()
+        if not self._descriptors.room_for_pipe:
+            return None
         try:
             out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -52,6 +61,7 @@ class PipePool:
             os.close(out)
             os.close(into)
             return None
+        self.count += 1
         return Pipe(out, into, size)
 
     def give_back(self, pipe: Pipe) -> None:
@@ -59,16 +69,17 @@ class PipePool:
         if len(self._free) < POOL_SIZE:
             self._free.append(pipe)
         else:
-            pipe.close()
+            self.discard(pipe)
 
     def discard(self, pipe: Pipe) -> None:
         """Take a pipe back with what is in it: the kernel frees that without copying it."""
+        self.count -= 1
         pipe.close()
 
     def close(self) -> None:
         """Close what is in the pool."""
         while self._free:
-            self._free.pop().close()
+            self.discard(self._free.pop())
 
 
 class Splice:

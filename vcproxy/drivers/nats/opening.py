@@ -17,12 +17,14 @@ def open_port(loop: Loop, command: Connect | Hear) -> None:
         if durable:
             DurableSubscriber(loop, outgoing).open()
         elif address.parameter("stream"):
-            outgoing.refused(ValueError("a stream is heard with durable=NAME"))
+            outgoing.refused(address, ValueError("a stream is heard with durable=NAME"))
         else:
             Subscriber(loop, outgoing).open()
     elif durable:
-        outgoing.refused(ValueError("durable= is for what is heard, not for what is published"))
+        why = "durable= is for what is heard, not for what is published"
+        outgoing.refused(address, ValueError(why))
     elif address.wildcard:
-        outgoing.refused(ValueError(f"{address.path} is many subjects: nothing goes to all"))
+        why = f"{address.path} is many subjects: nothing goes to all"
+        outgoing.refused(address, ValueError(why))
     else:
         Publisher(loop, outgoing).open()

@@ -85,7 +85,7 @@ class NatsPort(ABC):
     def _connected(self) -> None:
         self._is_connected = True
         if not self._closing:
-            self._outgoing.connected(self, "", str(self._address))
+            self._outgoing.connected(self._address, self, "", str(self._address))
 
     def _ended(self, reason: str) -> None:
         """The last that is heard of the loop's end."""
@@ -97,7 +97,7 @@ class NatsPort(ABC):
             self.vc.failed(ConnectionError(f"{reason}; {lost}" if lost else reason))
         else:
             self.vc.port = None
-            self._outgoing.refused(ConnectionError(reason))
+            self._outgoing.refused(self._address, ConnectionError(reason))
 
     def _log(self, reason: str, count: int) -> None:
         self.vc.engine.log("warning", f"{self.vc.name}: {messages(count)} dropped: {reason}")

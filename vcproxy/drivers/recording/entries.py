@@ -210,16 +210,18 @@ class Resolved(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """`outgoing.refused(error)`."""
+    """`outgoing.refused(address, error)`."""
 
     vc: int
+    address: str
     error: Failure
 
 
 class Connected(NamedTuple):
-    """`outgoing.connected(port, local, peer)`."""
+    """`outgoing.connected(address, port, local, peer)`."""
 
     vc: int
+    address: str
     local: str
     peer: str
 
@@ -269,6 +271,10 @@ class Stopped(NamedTuple):
     """The run has ended as it should: the last entry."""
 
 
+class MakeRoom(NamedTuple):
+    """`engine.make_room()`."""
+
+
 Entry: TypeAlias = (
     Clock
     | Run
@@ -299,6 +305,7 @@ Entry: TypeAlias = (
     | Blocked
     | Signalled
     | Stopped
+    | MakeRoom
     | Broke
 )
 

@@ -219,7 +219,7 @@ class RecordedListener(Listener):
 class RecordedOutgoing:
     """An Outgoing whose answers are recorded: what drivers know of it."""
 
-    __slots__ = ("_outgoing", "_recorder", "server_name", "target", "tls", "vc")
+    __slots__ = ("_outgoing", "_recorder", "server_name", "target", "tcp", "tls", "vc")
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
@@ -227,6 +227,7 @@ class RecordedOutgoing:
         self._recorder = self.vc.engine
         self.target = outgoing.target
         self.tls = outgoing.tls
+        self.tcp = outgoing.tcp
         self.server_name = outgoing.server_name
 
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
@@ -236,15 +237,15 @@ class RecordedOutgoing:
         self._recorder.note(Resolved(self.vc.number, found, failure(error), client, target))
         self._outgoing.resolved(addresses, error)
 
-    def refused(self, error: Exception) -> None:
+    def refused(self, address: Address, error: Exception) -> None:
         """See Outgoing."""
-        self._recorder.note(Refused(self.vc.number, Failure.of(error)))
-        self._outgoing.refused(error)
+        self._recorder.note(Refused(self.vc.number, str(address), Failure.of(error)))
+        self._outgoing.refused(address, error)
 
-    def connected(self, port: Port, local: str, peer: str) -> None:
+    def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
         """See Outgoing."""
-        self._recorder.note(Connected(self.vc.number, local, peer))
-        self._outgoing.connected(port, local, peer)
+        self._recorder.note(Connected(self.vc.number, str(address), local, peer))
+        self._outgoing.connected(address, port, local, peer)
 
 
 class RecordedFan:

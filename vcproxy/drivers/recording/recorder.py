@@ -20,6 +20,7 @@ from vcproxy.drivers.recording.entries import (
     Clock,
     Commands,
     Entry,
+    MakeRoom,
     Run,
     encode,
     failure,
@@ -38,6 +39,7 @@ from vcproxy.engine.commands import (
     Close,
     Command,
     Connect,
+    GiveUp,
     Hear,
     Rescan,
     Resolve,
@@ -187,6 +189,11 @@ class RecordingEngine(Engine):
         self.note(AcceptFailed(_number(listener), Failure.of(error)))
         super().accept_failed(listener, error)
 
+    def make_room(self) -> bool:
+        """See Engine."""
+        self.note(MakeRoom())
+        return super().make_room()
+
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
         asked = self._questions.pop(number, "")
@@ -237,6 +244,8 @@ def text(command: Command) -> str:
             return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
         case Call(number):
             return f"{asks} {number} {asked(command)}"
+        case GiveUp(number):
+            return f"{asks} {number}"
         case Spread() | Rescan() | Stop():
             return asks
     return f"{asks} {getattr(getattr(command, 'listener', None), 'name', '')}"

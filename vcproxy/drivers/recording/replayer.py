@@ -191,9 +191,10 @@ class Replayer:
             e.Failed: lambda entry: self._vc(entry).failed(entry.error.raised()),
             e.Gone: lambda entry: self._vc(entry).gone(),
             e.Resolved: self._resolved,
-            e.Refused: lambda entry: self._outgoing(entry).refused(entry.error.raised()),
+            e.Refused: self._refused,
             e.Connected: self._connected,
             e.Spread: self._spread,
+            e.MakeRoom: lambda _: engine.make_room(),
             e.Called: self._called,
             e.Blocked: self._blocked,
         }
@@ -332,8 +333,13 @@ class Replayer:
         error = None if entry.error is None else entry.error.raised()
         self._outgoing(entry).resolved(addresses, error)
 
+    def _refused(self, entry: e.Refused) -> None:
+        address = Address.parse(entry.address)
+        self._outgoing(entry).refused(address, entry.error.raised())
+
     def _connected(self, entry: e.Connected) -> None:
-        self._outgoing(entry).connected(_PORT, entry.local, entry.peer)
+        address = Address.parse(entry.address)
+        self._outgoing(entry).connected(address, _PORT, entry.local, entry.peer)
 
     def _spread(self, entry: e.Spread) -> None:
         command = next(self.engine.spreads, None)

@@ -82,7 +82,11 @@ class SimSources(Sources):
         watch = Watch(driver, sock)
         watch.owner = self
         self.address = Address("udp", *sock.local)
-        super().__init__(driver.engine, listener, sock, watch.want, show)
+        super().__init__(driver.engine, listener, sock, watch.want, show, self._has_room)
+
+    def _has_room(self) -> bool:
+        most = self.driver.most_sessions
+        return most is None or len(self.ports) < most
 
     def port(self, peer: Place) -> SourcePort:
         """See Sources."""

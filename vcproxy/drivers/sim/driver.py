@@ -22,6 +22,7 @@ from vcproxy.engine.commands import (
     Command,
     Connect,
     EndBridge,
+    GiveUp,
     Hear,
     Rescan,
     Resolve,
@@ -65,6 +66,10 @@ class SimDriver:
         """The drivers that connections are dealt to, in turn."""
         self.accept_errors: deque[OSError] = deque()
         """What the next accepts fail with."""
+        self.connect_errors: deque[OSError] = deque()
+        """What the next connects fail with, at once."""
+        self.most_sessions: int | None = None
+        """How many sessions of datagrams an address has descriptors for; None: any number."""
         self.woken: dict[SimPort | Watch, None] = {}
         """Ports that have seen an edge since the last turn."""
         self.stopped_until = 0.0
@@ -80,7 +85,8 @@ class SimDriver:
         self._timeline = network.timeline
         self._trace = trace
         self._listening: dict[Listener, list[_Accepting | SimSources]] = {}
-        self._attempts: dict[NetVConnection, Connect] = {}
+        self._attempts: dict[NetVConnection, list[Connect]] = {}
+        self._given_up: set[int] = set()  # numbers of calls
         self._answers: deque[Callable[[], object]] = deque()
         self._dealt = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
@@ -90,6 +96,7 @@ class SimDriver:
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
+            GiveUp: self._give_up,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
             Spread: spread,
@@ -222,15 +229,36 @@ class SimDriver:
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
+        if vc.closed or vc.port is not None:
+            return  # or an earlier attempt has just succeeded
+        if self.connect_errors:
+            self.begin(command)
+            error = self.connect_errors.popleft()
+            self.answer((0.0, 0.0), partial(self._connected, command, None, error))
+            return
         if command.address.scheme == "udp":
             self._open(command, self._network.post.connect)
             return
-        self._attempts[vc] = command
+        self.begin(command)
 
         def done(endpoint: Endpoint | None, error: OSError | None) -> None:
             self._answers.append(partial(self._connected, command, endpoint, error))
 
         self._network.connect(command.address, done)
+
+    def begin(self, command: Connect) -> None:
+        """An attempt is under way, until it is answered or given up."""
+        self._attempts.setdefault(command.outgoing.vc, []).append(command)
+
+    def _given(self, command: Connect) -> bool:
+        """An attempt is to be answered; return whether it was not given up."""
+        under_way = self._attempts.get(command.outgoing.vc, [])
+        if not any(each is command for each in under_way):
+            return False
+        under_way.remove(command)
+        if not under_way:
+            del self._attempts[command.outgoing.vc]
+        return True
 
     def _hear(self, command: Hear) -> None:
         self._open(command, self._network.post.bind)
@@ -246,34 +274,34 @@ class SimDriver:
             sock = make(command.address)
         except OSError as error:
             self.note("refused", outgoing.vc, str(error))
-            outgoing.refused(error)
+            outgoing.refused(command.address, error)
             return
         port = SimDatagramPort(self, sock)
         port.vc = outgoing.vc
         self.note("connected", outgoing.vc)
         local, peer = Address("udp", *sock.local), command.address
-        outgoing.connected(port, str(local), str(peer))
+        outgoing.connected(command.address, port, str(local), str(peer))
 
     def _connected(
         self, command: Connect, endpoint: Endpoint | None, error: OSError | None
     ) -> None:
         vc = command.outgoing.vc
-        if self._attempts.get(vc) is not command:  # given up
+        if not self._given(command):
             if endpoint is not None:
                 endpoint.reset()
             return
-        del self._attempts[vc]
         if endpoint is None:
             assert error is not None
             self.note("refused", vc, str(error))
-            command.outgoing.refused(error)
+            command.outgoing.refused(command.address, error)
             return
+        self._attempts.pop(vc, None)  # the others are given up
         tls, name = command.outgoing.tls, command.outgoing.server_name
         stream = over(endpoint, tls, self._timeline, server_side=False, name=name)
         port = SimPort(self, stream)
         port.vc = vc
         self.note("connected", vc)
-        command.outgoing.connected(port, endpoint.local, endpoint.peer)
+        command.outgoing.connected(command.address, port, endpoint.local, endpoint.peer)
         port.shake_hands()
         self.woken[port] = None
 
@@ -300,6 +328,9 @@ class SimDriver:
 
     def _call(self, command: Call) -> None:
         def call() -> None:
+            if command.number in self._given_up:
+                self._given_up.remove(command.number)
+                return
             value: object = None
             error: Exception | None = None
             try:
@@ -311,6 +342,9 @@ class SimDriver:
             self.engine.called(command.number, value, error)
 
         self.answer(self._network.faults.call_s, call)
+
+    def _give_up(self, command: GiveUp) -> None:
+        self._given_up.add(command.number)
 
     def _value(self, command: Call) -> object:
         if self.answers is None:

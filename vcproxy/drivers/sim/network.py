@@ -54,6 +54,8 @@ class Network:
         """The hosts that a name stands for, in order; one that is missing stands for itself."""
         self.unroutable: set[str] = set()
         """Hosts that there is no way to."""
+        self.silent: set[str] = set()
+        """The hosts that answer nothing: a connection to one is neither made nor refused."""
         self.cut_until = 0.0
         self.post = Post(self)
         """Where datagrams go."""
@@ -130,6 +132,8 @@ class Network:
         return Endpoint(self, back, out, here, there), Endpoint(self, out, back, there, here)
 
     def _knock(self, address: Address, done: Connected, here: str) -> None:
+        if address.host in self.silent:
+            return
         acceptor = self._find(address)
         way_back = self.span(self.faults.latency)
         if address.host in self.unroutable:

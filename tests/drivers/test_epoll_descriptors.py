@@ -1,0 +1,88 @@
+"""Descriptors: clients never get those that their servers need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.engine.world import engine
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.descriptors import MOST, Descriptors
+from vcproxy.engine.address import Address
+from vcproxy.engine.listener import Listener
+
+PLACE = Address("tcp", "127.0.0.1", 0)
+
+
+@pytest.fixture
+def driver() -> Iterator[EpollDriver]:
+    with closing(EpollDriver(engine(), descriptors=Descriptors(1064))) as driver:
+        yield driver
+
+
+def listening(driver: EpollDriver, address: Address = PLACE) -> Listener:
+    listener = Listener("in", lambda vc: None, driver.engine)
+    driver.listen(address, listener)
+    return listener
+
+
+def test_half_of_them_are_for_clients(driver: EpollDriver) -> None:
+    listener = listening(driver)
+    descriptors = driver.descriptors
+    assert descriptors.usable == 1064 - 64 - 1
+    assert (descriptors.most_clients, descriptors.room) == (499, 499)
+    for _ in range(499):
+        listener.came()
+    assert (descriptors.most_clients, descriptors.room) == (499, 0)
+    assert not descriptors.room_for_pipe
+
+
+def test_clients_of_all_listeners_count_and_of_those_that_are_gone(driver: EpollDriver) -> None:
+    one, other = listening(driver), listening(driver)
+    one.came()
+    other.came()
+    assert driver.descriptors.room == 499 - 2
+    one.closing = True
+    driver.unlisten(one)
+    third = listening(driver)
+    assert driver.descriptors.room == 498 - 2, "its client is still there"
+    one.went(driver.engine)
+    listening(driver)
+    assert driver.descriptors.room == 498 - 1
+    assert third.open == 0
+
+
+def test_pipes_take_a_quarter_and_clients_the_rest(driver: EpollDriver) -> None:
+    listening(driver)
+    pipes = []
+    while (pipe := driver._pipes.borrow()) is not None:
+        pipes.append(pipe)
+    assert len(pipes) == 999 // 4 // 2
+    assert driver.descriptors.room == (999 - 2 * len(pipes)) // 2
+    for pipe in pipes:
+        driver._pipes.give_back(pipe)
+    assert driver._pipes.count == 32, "as many as are kept"
+    driver._pipes.close()
+    assert driver.descriptors.room == 499
+
+
+def test_sessions_of_datagrams_take_one_each_and_half_of_all(driver: EpollDriver) -> None:
+    listening(driver)
+    listener = listening(driver, Address("udp", "127.0.0.1", 0))
+    [sources] = driver.descriptors._sources
+    most = driver.descriptors.most_clients
+    for number in range(most):
+        assert driver.descriptors.room_for_session
+        listener.came()
+        sources.ports["127.0.0.1", number] = sources.port(("127.0.0.1", number))
+    assert not driver.descriptors.room_for_session
+    assert driver.descriptors.room == (driver.descriptors.usable - most) // 2
+    sources.ports.clear()
+
+
+@pytest.mark.parametrize("limit", [3, 16, 64, 128, 1024, 4096, MOST])
+def test_however_many_there_are_somebody_is_served(limit: int) -> None:
+    descriptors = Descriptors(limit)
+    assert 1 <= descriptors.most_clients <= limit // 2

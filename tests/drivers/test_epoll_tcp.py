@@ -1,0 +1,139 @@
+"""TCP's options: set on both sides, inherited by who is accepted, and what they do."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.engine.world import Ear, engine
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.stream import StreamPort
+from vcproxy.engine.address import Address
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.tcp import Tcp
+
+PLACE = Address("tcp", "127.0.0.1", 0)
+
+
+def options(vc: NetVConnection) -> tuple[int, ...]:
+    """Nagle off, keep-alive and its three numbers, and the user timeout."""
+    port = vc.port
+    assert isinstance(port, StreamPort)
+    assert port.sock is not None
+    names = (
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+    )
+    return tuple(port.sock.getsockopt(*name) for name in names)
+
+
+@pytest.fixture
+def driver() -> Iterator[EpollDriver]:
+    with closing(EpollDriver(engine())) as driver:
+        yield driver
+
+
+def pair(
+    driver: EpollDriver, listener: Listener, address: Address, tcp: Tcp
+) -> list[NetVConnection]:
+    """A connection of the driver to itself: its client, and what was accepted."""
+    accepted: list[NetVConnection] = []
+    listener.acceptor = accepted.append
+    ear = Ear(driver.engine)
+    with ear.mutex.hold(driver.engine):
+        outgoing = driver.engine.ask(ear, "out")
+        outgoing.go(address, tcp=tcp, timeout=15.0)
+    for _ in range(1000):
+        if accepted and ear.heard:
+            break
+        driver.turn(0.01)
+    assert ear.heard == [Event.CONNECTED]
+    return [outgoing.vc, *accepted]
+
+
+@pytest.mark.parametrize(("tcp", "expected"), [
+    (Tcp(), (1, 1, 60, 10, 6, 0)),
+    (Tcp(keepalive=2.0, user_timeout=1.5), (1, 1, 2, 1, 2, 1500)),
+    (Tcp(keepalive=1.0), (1, 1, 1, 1, 1, 0)),
+    (Tcp(keepalive=32767.0), (1, 1, 32767, 5461, 6, 0)),
+])  # fmt: skip
+def test_they_are_set_on_both_sides(
+    driver: EpollDriver, tcp: Tcp, expected: tuple[int, ...]
+) -> None:
+    listener = Listener("in", lambda _: None, driver.engine, tcp=tcp)
+    address = driver.listen(PLACE, listener)
+    assert [options(vc) for vc in pair(driver, listener, address, tcp)] == [expected] * 2
+
+
+def test_keep_alive_may_be_off(driver: EpollDriver) -> None:
+    off = Tcp(keepalive=0.0)
+    listener = Listener("in", lambda _: None, driver.engine, tcp=off)
+    address = driver.listen(PLACE, listener)
+    for vc in pair(driver, listener, address, off):
+        assert options(vc)[:2] == (1, 0)
+
+
+def test_a_listener_may_be_changed(driver: EpollDriver) -> None:
+    listener = Listener("in", lambda _: None, driver.engine)
+    address = driver.listen(PLACE, listener)
+    before = pair(driver, listener, address, Tcp())[1]
+    listener.tcp = Tcp(keepalive=30.0, user_timeout=5.0)
+    driver.renew(PLACE, listener)
+    after = pair(driver, listener, address, Tcp())[1]
+    assert options(before)[2:] == (60, 10, 6, 0)
+    assert options(after)[2:] == (30, 5, 6, 5000)
+
+
+TCP_REPAIR = 19
+"""linux/tcp.h: a socket that is closed while it is on tells its peer nothing."""
+
+
+@pytest.mark.parametrize("keepalive", [0.0, 1.0])
+def test_a_silent_peer_that_is_gone_is_found_out(driver: EpollDriver, keepalive: float) -> None:
+    listener = Listener("in", lambda _: None, driver.engine, tcp=Tcp(keepalive=keepalive))
+    address = driver.listen(PLACE, listener)
+    accepted: list[NetVConnection] = []
+    listener.acceptor = accepted.append
+    with socket.create_connection((address.host, address.port)) as peer:
+        for _ in range(1000):
+            if accepted:
+                break
+            driver.turn(0.01)
+        [vc] = accepted
+        ear = Ear(driver.engine, vc.mutex)
+        with ear.mutex.hold(driver.engine):
+            vc.do_io_read(ear, None, ear.buffer)
+        try:
+            peer.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+        except PermissionError:
+            pytest.skip("only root may have a peer vanish")
+    for _ in range(1500 if keepalive else 200):
+        driver.turn(0.01)
+        if ear.heard:
+            break
+    assert ear.heard == ([Event.ERROR] if keepalive else [])
+
+
+def test_what_is_not_taken_in_time_ends_the_connection(driver: EpollDriver) -> None:
+    """A peer that reads nothing is as one that is gone (RFC 5482): that is why it is off."""
+    listener = Listener("in", lambda _: None, driver.engine)
+    address = driver.listen(PLACE, listener)
+    vc, _ = pair(driver, listener, address, Tcp(user_timeout=0.5))
+    ear = Ear(driver.engine, vc.mutex)
+    ear.outward.write(bytes(16 << 20))
+    with ear.mutex.hold(driver.engine):
+        vc.do_io_write(ear, None, ear.outgoing)
+    for _ in range(1500):
+        if vc.error is not None:
+            break
+        driver.turn(0.01)
+    assert str(vc.error) == "connection timed out"

@@ -1,0 +1,77 @@
+"""Descriptors: how many the process may have, and how many of them are for whom."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.epoll.splice import PipePool
+    from vcproxy.drivers.sources import Sources
+    from vcproxy.engine.listener import Listener
+
+MOST = 1 << 20
+"""Where the system sets no limit, or a higher one: as HAProxy (fd-hard-limit)."""
+
+KEPT = 64
+"""For what is neither client nor server: files, look-ups, checks, other threads. Of a small limit
+it is a quarter."""
+
+
+class Descriptors:
+    """Shares the descriptors of a process out, so that who was accepted can be served.
+
+    A client takes two: its own, and one for its server. A session of datagrams takes one, and all
+    of them half of what there is, at most. Pipes take what is left, a quarter at most.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.limit = limit or (MOST if soft == resource.RLIM_INFINITY else min(soft, MOST))
+        self.pools: list[PipePool] = []
+        self._listeners: dict[Listener, None] = {}
+        self._sources: dict[Sources, None] = {}
+
+    def listens(self, listener: Listener, sources: Sources | None) -> None:
+        """A listener has one more address, at which `sources` send datagrams."""
+        served = [each for each in self._listeners if each.open or not each.closing]
+        self._listeners = dict.fromkeys([*served, listener])
+        self._sources = dict.fromkeys(each for each in self._sources if not each.over)
+        if sources is not None:
+            self._sources[sources] = None
+
+    @property
+    def usable(self) -> int:
+        """Those for clients, servers and pipes."""
+        listening = len(self._listeners) + len(self._sources)
+        return max(self.limit - min(KEPT, self.limit // 4) - listening, 2)
+
+    @property
+    def most_clients(self) -> int:
+        """Clients at a time, where there is no session of datagrams."""
+        return self.usable // 2
+
+    @property
+    def room(self) -> int:
+        """How many clients may still be accepted."""
+        sessions = self._sessions
+        clients = sum(listener.open for listener in self._listeners) - sessions
+        return (self.usable - sessions - 2 * self._pipes) // 2 - clients
+
+    @property
+    def room_for_session(self) -> bool:
+        """Whether a session of datagrams may begin."""
+        return self._sessions < self.most_clients and self.room > 0
+
+    @property
+    def room_for_pipe(self) -> bool:
+        """Whether there may be one more pipe."""
+        return 2 * (self._pipes + 1) <= self.usable // 4 and self.room > 0
+
+    @property
+    def _pipes(self) -> int:
+        return sum(pool.count for pool in self.pools)
+
+    @property
+    def _sessions(self) -> int:
+        return sum(len(sources.ports) for sources in self._sources)

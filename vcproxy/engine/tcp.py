@@ -1,0 +1,21 @@
+"""Tcp: how the system notices that the peer of a TCP connection has vanished. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """What a driver sets on each TCP socket. Times are in seconds, 0: never."""
+
+    keepalive: float = 60.0
+    """A peer that has been silent for so long is asked whether it is there (RFC 9293, 3.8.4), and
+    the connection fails when it has not answered for as long again."""
+    user_timeout: float = 0.0
+    """The connection fails when what was sent has not been acknowledged, or not been taken, for so
+    long (RFC 5482)."""
+
+
+TCP = Tcp()
+"""What is set where nothing is said."""
