@@ -131,7 +131,7 @@ def test_what_is_no_log_is_told_in_words(place: Path) -> None:
         Log(place)
     content = written(place, SOME)
     place.write_bytes(content[:8] + b"\1" + content[9:])
-    with pytest.raises(LogError, match="a log of version 1, and this vcproxy reads version 2"):
+    with pytest.raises(LogError, match="a log of version 1, and this vcproxy reads version 3"):
         Log(place)
 
 

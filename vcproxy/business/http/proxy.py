@@ -51,7 +51,7 @@ STALE_S = 1.0
 """A kept connection that ends so soon behind a request has most likely been ended before it."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n%b\r\n"
 
 
 class HttpProxy(Exchange):
@@ -108,6 +108,9 @@ class HttpProxy(Exchange):
             return self._refuse(problem)
         client.pending = data[end:]
         self._begin(request)
+        if b"via" in request.fields.marks and self.sender.has_passed(request):
+            why = "it has passed here before, says its Via: a server leads back to this proxy"
+            return self._fail(502, "proxy", why, "proxy_loop_detected")
         steps = self._chain.request_head
         return self._run(steps, self._taken, self.THINKING) if steps else self._taken()
 
@@ -318,7 +321,7 @@ class HttpProxy(Exchange):
         request, server = self.tx.request, self._server
         assert self.server is not None
         if request.form == "authority":
-            return self._lend(ESTABLISHED)
+            return self._lend(ESTABLISHED % self._common.heads.dates.line())
         passage = None if self._consumed else self._passage_up()
         request.body = self._framing
         if (request.method == "HEAD") is not self._bodiless:

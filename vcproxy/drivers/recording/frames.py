@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 Octets: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC: Final = b"vcproxy\0"
-VERSION: Final = 2
+VERSION: Final = 3
 START: Final = struct.Struct("<8sI")
 """The magic and the version of the format."""
 

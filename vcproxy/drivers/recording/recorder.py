@@ -21,6 +21,7 @@ from vcproxy.drivers.recording.entries import (
     Commands,
     Entry,
     Run,
+    TimeOfDay,
     encode,
     failure,
 )
@@ -100,8 +101,11 @@ class RecordingEngine(Engine):
         log: Log,
         full: bool = False,
         redact: Callable[[Block], Block] | None = None,
+        token: str = "",
     ) -> None:
-        super().__init__(name, memory=memory, random=Random(seed), log=log, bridges=False)
+        super().__init__(
+            name, memory=memory, random=Random(seed), log=log, bridges=False, token=token
+        )
         self.sheet = sheet
         self.out = sheet.out
         """That of its sheet."""
@@ -151,6 +155,11 @@ class RecordingEngine(Engine):
         self._begin = _CLOCK + double(now)
         out += self._begin
         super().tick(now)
+
+    def time_of_day(self, seconds: int) -> None:
+        """See Engine."""
+        self.note(TimeOfDay(seconds))
+        super().time_of_day(seconds)
 
     def run(self) -> None:
         """See Engine."""
