@@ -7,7 +7,7 @@ from typing import Protocol
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (it is in UTC, as all dates of HTTP)
+_EPOCH = datetime(1970, 1, 1)
 
 
 class Clock(Protocol):
