@@ -88,6 +88,7 @@ class Recording:
             log=log,
             full=record.outputs == "full",
             redact=partial(redacted, patterns) if patterns else None,
+            token=header.token,
         )
         self._first: Configuration | None = configuration
 

@@ -81,6 +81,7 @@ class Replay:
             seed=header.seed,
             log=_silent,
             full=header.outputs == "full",
+            token=header.token,
         )
         self.engine.breaks = breaks
         self._host = ReplayHost()

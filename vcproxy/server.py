@@ -62,6 +62,7 @@ class Proxy:
         self._recording: Recording | None = None
         engines: list[Engine]
         if record is None:
+            token = f"{random.SystemRandom().getrandbits(32):08x}"
             engines = [
                 Engine(
                     f"net-{number}",
@@ -69,6 +70,7 @@ class Proxy:
                     random=random.Random(),
                     log=self.log,
                     bridges=proxy.splice,
+                    token=token,
                 )
                 for number in range(proxy.net_threads)
             ]

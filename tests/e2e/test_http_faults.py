@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import time
@@ -197,6 +198,32 @@ def test_why_a_server_cannot_be_reached(proxy: Starter) -> None:
                     answer = all_of(client)
                 assert answer.startswith(b"HTTP/1.1 502 ")
                 assert f"\r\nProxy-Status: vcproxy; error={name}; ".encode() in answer
+
+
+UNKEPT = "pool = { idle = 0 }"
+
+
+def test_a_listener_that_is_its_own_server_is_seen_to_be(proxy: Starter) -> None:
+    here = refusing()
+    running = proxy(web(here, bind=here, upstream=UNKEPT))
+    with running.connect("in") as client:
+        client.sendall(LAST)
+        answer = all_of(client)
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"\r\nProxy-Status: vcproxy; error=proxy_loop_detected; " in answer
+    assert running.log.count("a server leads back to this proxy") == 1
+
+
+def test_one_listener_behind_another_of_the_same_name_in_via_is_no_loop(proxy: Starter) -> None:
+    inner = refusing()
+    with origin() as server:
+        running = proxy(
+            web(inner, upstream=UNKEPT)
+            + web(server.uri, bind=inner).replace('"in"', '"inner"').replace("out", "origin")
+        )
+        assert status(running) == 200
+        via = server.heard[0].fields["Via"]
+    assert re.fullmatch(r"1\.1 vcproxy \(\w{8}\)", via.split(", ")[0])
 
 
 FRAMED = {

@@ -9,9 +9,11 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,30 @@ def replays(log: Path) -> None:
 def own_ports(name: str) -> str:
     """A configuration of conf/, at free ports."""
     return re.sub(r"(bind = .*:)\d+", r"\g<1>0", (CONF / name).read_text())
+
+
+def test_dates_and_loops(record: Record, log: Path) -> None:
+    """The time of day and the mark in Via, which is random, are repeated."""
+    with origin() as server:
+        running = record(web(server.uri, options='routes = [{ path = "/own", answer = {} }, {}]'))
+        with running.connect("in") as client:
+            heard = b""
+            began = time.monotonic()
+            while time.monotonic() - began < 1.2:
+                client.sendall(b"GET /own HTTP/1.1\r\nHost: a\r\n\r\n")
+                heard += client.recv(1 << 16)
+                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                heard += client.recv(1 << 16)
+                time.sleep(0.1)
+            said = server.heard[0].fields["Via"]
+            client.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nVia: {said}\r\n\r\n".encode())
+            assert b"proxy_loop_detected" in client.recv(1 << 16)
+    dates = [parsedate_to_datetime(date) for date in re.findall(r"\nDate: (.*)\r", heard.decode())]
+    assert len(set(dates)) in (2, 3)
+    assert abs(dates[-1].timestamp() - time.time()) < 5
+    assert re.fullmatch(r"1\.1 vcproxy \([0-9a-f]{8}\)", said)
+    running.stop()
+    replays(log)
 
 
 def test_forward(record: Record, tools: Tools, log: Path) -> None:

@@ -156,6 +156,27 @@ def test_who_takes_trailers_says_so_to_the_server_too() -> None:  # RFC 9110 10.
     assert sent(request("TE: trailers", line="GET / HTTP/1.0"))[2:] == []
 
 
+@pytest.mark.parametrize(
+    ("via", "passed"),
+    [
+        ("1.1 vcproxy (5f3a)", True),
+        ("1.0 fred, 1.1 VCPROXY (5F3A) , 1.1 x", True),
+        ("1.1 vcproxy", False),
+        ("1.1 vcproxy (0000)", False),
+        ("1.1 other (vcproxy (5f3a))", False),
+        ("1.1 vcproxy (5f3a) x", False),
+        ("vcproxy (5f3a)", False),
+        ("", False),
+    ],
+)
+def test_who_has_passed_before(via: str, passed: bool) -> None:
+    sender = Sender("192.0.2.1", secure=False, mark="5f3a")
+    assert sent(request(), sender)[2] == "Via: 1.1 vcproxy (5f3a)"
+    assert sender.has_passed(request(f"Via: {via}")) is passed
+    assert sender.has_passed(request("Via: 1.1 x", f"Via: {via}")) is passed
+    assert not SILENT.has_passed(request(f"Via: {via}"))
+
+
 def test_a_host_with_a_comma_is_no_list() -> None:
     asked = parse_request(b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", LIMITS)
     sender = Sender("192.0.2.1", secure=False, style="both")

@@ -165,6 +165,33 @@ def test_a_plugin_that_fails_is_reported_and_no_traceback_is_shown(
     assert said.startswith("1: ")
 
 
+HTTP = """
+[[listener]]
+name = "front"
+bind = "tcp://127.0.0.1:80"
+plugin = "http_proxy"
+upstream = "shop"
+[upstream.shop]
+servers = ["tcp://10.0.0.7:5432"]
+"""
+
+
+def test_the_time_of_day_is_as_it_was(desk: Path, what_if: Callable[..., str]) -> None:
+    def served(peer: Peer) -> None:
+        peer.on_data = lambda _: peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with recorded(desk, HTTP) as proxy:
+        proxy.sim.network.epoch = 1_000_000_000
+        proxy.sim.server(SERVER, served)
+        client = proxy.client("front")
+        for pause in (0.3, 0.9, 2.0, 0.1):
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            proxy.sim.elapse(pause)
+        client.end()
+    assert client.received.count(b"\r\nDate: Sun, 09 Sep 2001 01:46:4") == 4
+    assert what_if("http_proxy").startswith("0: ")
+
+
 def test_forward_and_its_half_closes_are_repeated(desk: Path, what_if: Callable[..., str]) -> None:
     with recorded(desk, FORWARD) as proxy:
         proxy.sim.server(SERVER, partial(upper, proxy))

@@ -4,7 +4,8 @@ The driver's obligations, for each turn, in this order and on one thread:
 
 1. `clock(now)`: the time, from a clock that never runs backwards. It runs the inbox; and if it
    comes long after something was due, it postpones all timers;
-2. feed what the operating system has: `accepted`, `called`, and what NetVConnection asks for;
+2. feed what the operating system has: `time_of_day` when it has changed, `accepted`, `called`, and
+   what NetVConnection asks for;
 3. `run()`, if anything is in `queue` or the first of `timers` is due: timers are queued, behind
    what has come in; then events are delivered, at most those queued when delivery began;
 4. flush: take all of `reads`, `writes` and `commands` (`take_reads()` ...) and act on them. New
@@ -111,8 +112,10 @@ class Engine:
         "running",
         "shortage",
         "timers",
+        "token",
         "turns",
         "vcs",
+        "wall",
         "writes",
     )
 
@@ -124,8 +127,12 @@ class Engine:
         random: Random,
         log: Log,
         bridges: bool = True,
+        token: str = "",
     ) -> None:
         self.name = name
+        self.token = token
+        """What tells this process from all others, in each run another text; empty: nothing does.
+        All engines of a process have the same."""
         self.memory = Memory(memory)
         self.random = random
         self.log = log
@@ -153,6 +160,8 @@ class Engine:
         """() -> when `clock` must be called at the latest, or None: no matter when."""
         self.now = 0.0
         """Seconds: what the driver set last."""
+        self.wall = 0
+        """The time of day: seconds since 1970, UTC, as the driver has told; 0: it has not."""
         self.turns = 0
         """How many have begun."""
         self._graced_at = -GRACE_EVERY_S
@@ -358,6 +367,13 @@ class Engine:
         inbox = self.inbox
         if inbox.calls or inbox.fed:
             inbox.drain()
+
+    def time_of_day(self, seconds: int) -> None:
+        """The time of day has changed: to so many seconds since 1970, UTC. It may run backwards.
+
+        The driver tells in the first turn of each second that has one, before anything else.
+        """
+        self.wall = seconds
 
     def accepted(
         self,

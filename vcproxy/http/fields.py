@@ -14,7 +14,7 @@ where only one may stand, such a value is as malformed as it should be."""
 
 _find_marks = re.compile(
     rb"\r\n(host|con(?:nection|tent-length)|t(?:e|ransfer-encoding)|expect|upgrade|keep-alive"
-    rb"|proxy-(?:connection|auth(?:enticate|entication-info|orization))"
+    rb"|via|proxy-(?:connection|auth(?:enticate|entication-info|orization))"
     rb"|forwarded|x-forwarded-[a-z-]++):[\t ]*+([^\r]*+)"
 ).findall
 _lines = re.compile(rb"\r\n([^:\r]++):[\t ]*+([^\r]*+)").findall

@@ -11,6 +11,7 @@ import re
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from vcproxy.http.dates import Clock, Dates, NoClock
 from vcproxy.http.forwarding import to_client, to_server
 from vcproxy.http.grammar import TARGET
 from vcproxy.http.limits import Limits
@@ -66,14 +67,16 @@ class Table(Generic[V]):
 class Heads:
     """What has been seen of some listener's heads. What it returns is the caller's own."""
 
-    __slots__ = ("_asked", "_limits", "_requests", "_responses", "_told")
+    __slots__ = ("_asked", "_limits", "_requests", "_responses", "_told", "dates")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, clock: Clock | None = None) -> None:
         self._limits = limits
+        self.dates = Dates(clock or NoClock())
+        """The Date of an answer that has none, by the clock."""
         self._requests = Table[Request]()
         self._responses = Table[Response]()
         self._asked = Table[bytes]()
-        self._told = Table[bytes]()
+        self._told = Table[tuple[bytes, bool]]()
 
     def request(self, head: bytes) -> Request:
         """See parse_request. `head_end` has found the head's end, and its line not too long."""
@@ -126,15 +129,17 @@ class Heads:
     def to_client(
         self, response: Response, *, pseudonym: str, version: int, keep: bool, body: Body
     ) -> bytes:
-        """See forwarding.to_client."""
+        """See forwarding.to_client; with a Date (RFC 9110 6.6.1), if it has none."""
         block = response.fields.block
         key = (
             block, response.status, response.reason, response.version, response.bodiless,
             pseudonym, version, keep, body,
         )  # fmt: skip
-        head = self._told.get(key)
-        if head is None:
+        known = self._told.get(key)
+        if known is None:
             head = to_client(response, pseudonym=pseudonym, version=version, keep=keep, body=body)
+            known = head, response.status >= 200 and "Date" not in response.fields
             if len(block) <= LONGEST and self._told.again(key):
-                self._told.remember(key, head)
-        return head
+                self._told.remember(key, known)
+        head, undated = known
+        return b"%b%b\r\n" % (head[:-2], self.dates.line()) if undated else head

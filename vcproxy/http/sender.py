@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from vcproxy.http.framing import options
 from vcproxy.http.messages import Request
 
 Style: TypeAlias = Literal["x-forwarded", "forwarded", "both", "off"]
@@ -26,6 +27,8 @@ class Sender:
     """Whether it speaks TLS with us."""
     pseudonym: str = "vcproxy"
     """Our name in Via; empty: we do not enter ourselves."""
+    mark: str = ""
+    """What tells us from other proxies of that name: a comment in Via; empty: nothing does."""
     style: Style = "x-forwarded"
     """Which fields tell of the client; "off": none, and what is there is left as it is."""
     trusted: bool = False
@@ -80,13 +83,26 @@ class Sender:
             own["Forwarded"] = f"for={node};proto={proto}" + (f';host="{host}"' if host else "")
         return own
 
+    def has_passed(self, request: Request) -> bool:
+        """Whether a request has come through here before, as its Via says (RFC 9110 7.6.3)."""
+        via = request.fields.marks.get(b"via")
+        if via is None or not self.pseudonym:
+            return False
+        ours = self._entry.lower()
+        return any(each.partition(b" ")[2].strip(b"\t ") == ours for each in options(via))
+
+    @cached_property
+    def _entry(self) -> bytes:
+        """What stands for us in Via, behind the version."""
+        mark = f" ({self.mark})" if self.mark else ""
+        return f"{self.pseudonym}{mark}".encode("latin-1")
+
     @cached_property
     def _via(self) -> tuple[bytes, bytes]:
         """For a request of HTTP/1.0, and for one of HTTP/1.1."""
         if not self.pseudonym:
             return b"", b""
-        name = self.pseudonym.encode("latin-1")
-        return b"Via: 1.0 %b\r\n" % name, b"Via: 1.1 %b\r\n" % name
+        return b"Via: 1.0 %b\r\n" % self._entry, b"Via: 1.1 %b\r\n" % self._entry
 
     @cached_property
     def _made(self) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from vcproxy.logs.telling import Telling, Told
 
 Shown = Callable[[], None]
 
-WHOLE = frozenset({e.Clock, e.Serve, e.Signalled, e.Stopped})
+WHOLE = frozenset({e.Clock, e.TimeOfDay, e.Serve, e.Signalled, e.Stopped})
 """What belongs to the run as a whole, and so to each conversation."""
 
 

@@ -31,6 +31,10 @@ class StageDriver(SimDriver):
         self._stage.entered(vc, endpoint)
         return vc
 
+    def time_of_day(self) -> int:
+        """See SimDriver: as it was told when this was recorded."""
+        return self._stage.time_of_day()
+
     def _connect(self, command: Connect) -> None:
         outgoing = command.outgoing
         vc = outgoing.vc

@@ -6,6 +6,7 @@ was asked for in, and by its address.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class Stage:
             random=Random(parts.header.seed),
             log=self._log,
             bridges=False,
+            token=parts.header.token,
         )
         driver = self.sim.drive(self.engine, partial(StageDriver, self))
         host = StageHost(driver, parts)
@@ -102,6 +104,12 @@ class Stage:
         sim.elapse(SETTLE_S)
 
     # -- for the driver ----------------------------------------------------------------------
+
+    def time_of_day(self) -> int:
+        """The time of day that was told last by then; 0: none was."""
+        told = self._parts.seconds
+        at = bisect_right(told, self.sim.now, key=lambda each: each[0])
+        return told[at - 1][1] if at else 0
 
     def entered(self, vc: NetVConnection, endpoint: Endpoint) -> None:
         """A client is there."""

@@ -63,6 +63,7 @@ class Http(SimulatedProxy):
             seed=seed,
             faults=faults,
         )
+        self.sim.network.epoch = None  # nobody knows what time it is, so that heads have no Date
         self.service = replace(self.service, filters=tuple(filters))
         self._clients: list[Peer] = []
 

@@ -7,11 +7,14 @@ from functools import partial
 
 import pytest
 
-from vcproxy.business.http.options import Limits, Timeouts
+from vcproxy.business.http.allowed import Destination
+from vcproxy.business.http.options import Limits, Reach, Timeouts
 from vcproxy.business.http.phases import Filter, Verdict, Wait
 from vcproxy.business.http.proxy import HttpProxy
 from vcproxy.business.http.transaction import Transaction
 from vcproxy.drivers.sim import Faults
+from vcproxy.drivers.sim.network import EPOCH
+from vcproxy.http.messages import Response
 from vcproxy.upstream.terms import Queueing
 
 from .stage import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
@@ -207,6 +210,12 @@ def test_who_comes_and_goes() -> None:
         assert not [line for line in proxy.log if "cut" in line]
 
 
+class Answering(Filter):
+    def request_head(self, tx: Transaction) -> Response | None:
+        return Response(200) if tx.request.path == "/own" else None
+
+
+CONNECTING = replace(PLAIN, connect=Reach((Destination.parse("server:1"),)))
 LIMITED = replace(PLAIN, limits=Limits(head=1000, line=200, field=300, fields=5))
 
 
@@ -265,6 +274,62 @@ def test_options_that_may_go_no_further() -> None:
         text = heard(server)
         assert text.startswith("OPTIONS * HTTP/1.1\n")
         assert "\nMax-Forwards: 0\n" in text
+
+
+def test_a_request_that_has_passed_before_goes_no_further() -> None:
+    calls: list[str] = []
+
+    class Noting(HttpProxy):
+        def request_head(self, tx: Transaction) -> None:
+            calls.append(tx.request.target)
+
+    with Http(Noting) as proxy:
+        client = proxy.ask(request("GET", "/", "Via: 1.1 fred, 1.1 vcproxy"), GET)
+        proxy.server().send(OK)
+        proxy.go()
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
+        assert "\nProxy-Status: vcproxy; error=proxy_loop_detected; " in text
+        assert text.endswith("yes"), "the client is not to blame: it may go on"
+        assert "a server leads back to this proxy" in proxy.log[0]
+        assert calls == ["/"]
+
+
+def test_what_proxies_of_other_names_have_passed_on() -> None:
+    with Http(options=replace(PLAIN, via="edge")) as proxy:
+        proxy.ask(request("GET", "/", "Via: 1.1 vcproxy"))
+        server = proxy.server()
+        proxy.go()
+        assert "\nVia: 1.1 vcproxy\nVia: 1.1 edge\n" in heard(server)
+
+
+DATE = "Date: Thu, 01 Jan 2026 00:00:00 GMT\n"
+
+
+def test_answers_have_a_date() -> None:
+    with Http(filters=[Answering], options=CONNECTING) as proxy:
+        proxy.sim.network.epoch = EPOCH
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(OK)
+        proxy.go()
+        assert DATE in heard(client)
+        client.send(GET)
+        proxy.go()
+        server.send(answer(b"no", "Date: Thu, 01 Jan 1970 00:00:00 GMT"))
+        proxy.go()
+        assert DATE not in heard(client)
+        client.send(request("GET", "/own"))
+        proxy.go()
+        assert DATE in heard(client)
+        proxy.elapse(1)
+        client.send(request("GET", "/own") + b"nonsense\r\n\r\n")
+        proxy.go()
+        assert heard(client).count(DATE.replace(":00 GMT", ":01 GMT")) == 2
+        tunnel = proxy.ask(request("CONNECT", "server:1", host="server:1"))
+        proxy.go()
+        later = DATE.replace(":00 GMT", ":01 GMT")
+        assert heard(tunnel) == f"HTTP/1.1 200 Connection established\n{later}\n"
 
 
 def test_who_comes_too_often_is_told_so() -> None:

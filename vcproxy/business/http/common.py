@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from vcproxy.business.http.fetch import Mirror
 from vcproxy.business.http.origins import Origins
@@ -22,16 +23,19 @@ SENDERS = 1024
 class Common:
     """Made by the first client, and used by all that come after."""
 
-    __slots__ = ("_options", "_senders", "chain", "filters", "heads", "mirror", "origins")
+    __slots__ = ("_mark", "_options", "_senders", "chain", "filters", "heads", "mirror", "origins")
 
     def __init__(self, service: Service, engine: Engine) -> None:
         options: Options = service.options  # type: ignore[assignment]
         self._options = options
+        token = engine.token
+        # Two listeners of a process are two proxies: one may be behind the other.
+        self._mark = f"{crc32(f'{token} {service.name}'.encode()):08x}" if token else ""
         self._senders: dict[tuple[str, bool], Sender] = {}
         self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
         self.chain = Chain.of(self.filters)
         """What the filters want to be called for."""
-        self.heads = Heads(options.limits)
+        self.heads = Heads(options.limits, engine)
         """The heads that have been seen."""
         self.origins = Origins(engine)
         """The servers that clients have named."""
@@ -52,7 +56,12 @@ class Common:
         if sender is None:
             options = self._options
             sender = Sender(
-                address, secure, options.via, options.forwarded, options.trusts(address)
+                address,
+                secure,
+                pseudonym=options.via,
+                mark=self._mark,
+                style=options.forwarded,
+                trusted=options.trusts(address),
             )
             if len(self._senders) >= SENDERS:
                 self._senders.clear()

@@ -24,7 +24,6 @@ from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
 from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
-from vcproxy.http.forwarding import to_client
 from vcproxy.http.messages import Body, Request, Response
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.sender import Sender
@@ -372,7 +371,9 @@ class Exchange(Phases, Session):
         answer = own_answer(failure, via)
         buffer = client.engine.buffer()
         reader = buffer.reader()
-        head = to_client(answer, pseudonym=via, keep=False, body=len(answer.content))
+        head = Common.of(service, client.engine).heads.to_client(
+            answer, pseudonym=via, version=11, keep=False, body=len(answer.content)
+        )
         buffer.write(head + answer.content)
         Farewell(client, reader).start()
 

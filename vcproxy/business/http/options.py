@@ -176,7 +176,8 @@ class Options:
     added to. What others say is replaced."""
 
     via: Token = "vcproxy"
-    """The name that this proxy goes by in Via."""
+    """The name that this proxy goes by in Via, with a mark behind it that no other has: a request
+    that comes with it has come back, and is refused (502)."""
 
     retries: Annotated[int, Field(ge=0)] = 1
     """How often a request is sent anew: only if no byte of it has left, or if it is idempotent and

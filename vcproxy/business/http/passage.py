@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vcproxy.business.http.described import undescribed
 from vcproxy.http.problem import BadMessage
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Passage:
                 tail = (step(tail) if tail else b"") + step(b"")
             if tail:
                 out += writer.frame(tail)
-            out += writer.finish(self._reader.trailers)
+            trailers = self._reader.trailers
+            out += writer.finish(undescribed(trailers) if self._steps else trailers)
         return out
 
     def _framed(self, data: bytes) -> bytes:

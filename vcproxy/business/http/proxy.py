@@ -22,6 +22,7 @@ from tunnels.two_way import TwoWayTunnel
 from vcproxy.business.http.alarm import NEVER
 from vcproxy.business.http.answers import configured, sendable, trouble, unreachable
 from vcproxy.business.http.delivery import Delivery
+from vcproxy.business.http.described import Described
 from vcproxy.business.http.destination import destination
 from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
 from vcproxy.business.http.fetch import Fetched
@@ -51,7 +52,7 @@ STALE_S = 1.0
 """A kept connection that ends so soon behind a request has most likely been ended before it."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n%b\r\n"
 
 
 class HttpProxy(Exchange):
@@ -61,7 +62,15 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_answers", "_body_s", "_gathering", "_idle_s", "_invited", "_repeatable")
+    __slots__ = (
+        "_answers",
+        "_body_s",
+        "_described",
+        "_gathering",
+        "_idle_s",
+        "_invited",
+        "_repeatable",
+    )
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -108,6 +117,11 @@ class HttpProxy(Exchange):
             return self._refuse(problem)
         client.pending = data[end:]
         self._begin(request)
+        if b"via" in request.fields.marks and self.sender.has_passed(request):
+            why = "it has passed here before, says its Via: a server leads back to this proxy"
+            return self._fail(502, "proxy", why, "proxy_loop_detected")
+        if self._chain.request_body or self._chain.request_chunk:
+            self._described = Described(request.fields)
         steps = self._chain.request_head
         return self._run(steps, self._taken, self.THINKING) if steps else self._taken()
 
@@ -177,11 +191,14 @@ class HttpProxy(Exchange):
             self._within(min(times.body or NEVER, times.stalled or NEVER))
             return None if self.state is self.COLLECTING else self.COLLECTING
         self._consumed = True
+        self._described.body = whole
         return self._run(self._chain.request_body, self._collected, self.THINKING, whole)
 
     def _collected(self) -> State | None:
         """The body is the filters' no more: it goes as it is now, with its length."""
         self.tx.request.expects_continue = False  # we have said it
+        if self._body != self._described.body:
+            self._described.withdraw(self.tx.request.fields)
         self._framing = len(self._body)
         return self._find()
 
@@ -318,7 +335,7 @@ class HttpProxy(Exchange):
         request, server = self.tx.request, self._server
         assert self.server is not None
         if request.form == "authority":
-            return self._lend(ESTABLISHED)
+            return self._lend(ESTABLISHED % self._common.heads.dates.line())
         passage = None if self._consumed else self._passage_up()
         request.body = self._framing
         if (request.method == "HEAD") is not self._bodiless:
@@ -371,6 +388,8 @@ class HttpProxy(Exchange):
         steps = self._chain.request_chunk
         if self._framing is not None and not steps:
             return None
+        if steps:
+            self._described.withdraw(self.tx.request.fields)
         reader = body_reader(self._framing, self._limits, 400)
         self._framing = None
         return Passage(reader, body_writer(None), self._bound(steps), self._most)
@@ -493,6 +512,8 @@ class HttpProxy(Exchange):
             self.tx.upstream.keeps(self.server, kept_s)
         self.tx.response = response
         self._answers = response.body, response.bodiless, response.persistent
+        if self._chain.response_body or self._chain.response_chunk:
+            self._described = Described(response.fields)
         steps = self._chain.response_head
         return self._run(steps, self._judged, self.REVIEWING) if steps else self._judged()
 
@@ -534,7 +555,14 @@ class HttpProxy(Exchange):
         except (TypeError, ValueError) as mistake:
             return self._faulty(mistake, "plugin")
         response.body, response.bodiless, response.persistent = self._answers
-        if not self._chain.response_body or response.bodiless:
+        chain = self._chain
+        if chain.response_body or chain.response_chunk:
+            if self._bodiless or response.status == 304:  # what the body would be is not known
+                self._described.withdraw(response.fields)
+                response.fields.discard("Content-Length")
+            elif not (chain.response_body or response.bodiless):
+                self._described.withdraw(response.fields)
+        if not chain.response_body or response.bodiless:
             try:
                 return self._pass_on(response)
             except ValueError as mistake:  # a filter has made of it what cannot be sent
@@ -559,11 +587,14 @@ class HttpProxy(Exchange):
         if whole is None:
             self._within(self.options.timeouts.stalled)
             return None if self.state is self.GATHERING else self.GATHERING
+        self._described.body = whole
         return self._run(self._chain.response_body, self._gathered, self.REVIEWING, whole)
 
     def _gathered(self) -> State | None:
         """The answer is the filters' no more: it goes as it is now, with its length."""
         response = self.tx.response
+        if self._body != self._described.body:
+            self._described.withdraw(response.fields)
         keep = self._may_keep
         try:
             head = self._head(response, keep, len(self._body))

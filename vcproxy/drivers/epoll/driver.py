@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagrams import DatagramPort
@@ -97,6 +97,7 @@ class EpollDriver:
         self._short_at = float("-inf")
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
+        self._next_second = 0.0  # when the time of day is to be told next, by `monotonic`
         self._stopping = False
         self.thread = 0
         """The identity of the thread that runs it; 0 before it does."""
@@ -157,7 +158,10 @@ class EpollDriver:
         busy = engine.queue or engine.reads or engine.writes or engine.commands or waits
         events = self._poll(0.0 if busy else self._patience(timeout), MAX_EVENTS)
         inbox.sleeping = False
-        begin(monotonic())
+        now = monotonic()
+        begin(now)
+        if now >= self._next_second:
+            self._tell_time(now)
         watchers = self._watchers
         for fd, mask in events:
             watcher = watchers.get(fd)
@@ -179,6 +183,13 @@ class EpollDriver:
                 self._perform[type(command)](command)
         if self._timers:
             self._run_timers()
+
+    def _tell_time(self, now: float) -> None:
+        wall = time()
+        second = int(wall)
+        self._next_second = now + second + 1 - wall
+        if second != self.engine.wall:
+            self.engine.time_of_day(second)
 
     def _patience(self, timeout: float | None) -> float:
         """How long to poll, in seconds; -1: until something happens."""

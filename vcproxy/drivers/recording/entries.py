@@ -34,6 +34,12 @@ class Run(NamedTuple):
     """`engine.run()`, with something in the queue."""
 
 
+class TimeOfDay(NamedTuple):
+    """`engine.time_of_day(seconds)`."""
+
+    seconds: int
+
+
 class Commands(NamedTuple):
     """`engine.take_commands()`, if there were any."""
 
@@ -307,6 +313,7 @@ Entry: TypeAlias = (
     | Stopped
     | MakeRoom
     | Broke
+    | TimeOfDay
 )
 
 KINDS: tuple[type[Entry], ...] = Entry.__args__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal
+from zlib import crc32
 
 from vcproxy.drivers.recording.values import pack, unpack
 from vcproxy.drivers.recording.varint import BrokenOctets, Cursor
@@ -39,6 +40,11 @@ class Header:
     conversations: tuple[tuple[int, ...], ...] = ()
     """In a log with a mark: of each conversation the VC of its client, 0 if there is none, and
     those of its servers. In a cut log, what is Accepted are those clients, in order."""
+
+    @property
+    def token(self) -> str:
+        """That of its engine: see Engine."""
+        return f"{crc32(str(self.seed).encode()):08x}"
 
     def marked(self, mark: Mark) -> Header:
         """The same with a mark, once."""

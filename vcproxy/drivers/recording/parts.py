@@ -95,6 +95,8 @@ class Parts:
         self.answers: dict[str, deque[e.Called]] = {}
         """How calls were answered, by what they asked, in their order."""
         self.signals: list[tuple[float, e.Signalled]] = []
+        self.seconds: list[tuple[float, int]] = []
+        """When the time of day was told, and what it was."""
         self.end = 0.0
         """When the recording ended, in seconds since it began."""
         self.known = "redacted" not in log.header.marks
@@ -136,6 +138,8 @@ class Parts:
                 self.names[asked.host] = [Address.parse(found).host for found in addresses]
             case e.Called(asked=asked_for):
                 self.answers.setdefault(asked_for, deque()).append(entry)
+            case e.TimeOfDay(seconds):
+                self.seconds.append((self.end, seconds))
             case e.Signalled():
                 self.signals.append((self.end, entry))
             case e.Spread():

@@ -22,6 +22,7 @@ from vcproxy.drivers.recording.entries import (
     Entry,
     MakeRoom,
     Run,
+    TimeOfDay,
     encode,
     failure,
 )
@@ -102,8 +103,11 @@ class RecordingEngine(Engine):
         log: Log,
         full: bool = False,
         redact: Callable[[Block], Block] | None = None,
+        token: str = "",
     ) -> None:
-        super().__init__(name, memory=memory, random=Random(seed), log=log, bridges=False)
+        super().__init__(
+            name, memory=memory, random=Random(seed), log=log, bridges=False, token=token
+        )
         self.sheet = sheet
         self.out = sheet.out
         """That of its sheet."""
@@ -153,6 +157,11 @@ class RecordingEngine(Engine):
         self._begin = _CLOCK + double(now)
         out += self._begin
         super().tick(now)
+
+    def time_of_day(self, seconds: int) -> None:
+        """See Engine."""
+        self.note(TimeOfDay(seconds))
+        super().time_of_day(seconds)
 
     def run(self) -> None:
         """See Engine."""

@@ -167,6 +167,7 @@ class Replayer:
         self._cursor = Cursor(b"")  # in the present frame
         self._act: dict[type[e.Entry], Callable[[Any], object]] = {
             e.Clock: lambda entry: engine.clock(entry.now),
+            e.TimeOfDay: lambda entry: engine.time_of_day(entry.seconds),
             e.Run: lambda _: engine.run(),
             e.Commands: lambda _: engine.take_commands(),
             e.Serve: lambda entry: engine.note(proxy.serve(entry)),

@@ -124,6 +124,9 @@ class SimDriver:
         engine = self.engine
         engine.clock(self._timeline.now)
         try:
+            wall = self.time_of_day()
+            if wall != engine.wall:
+                engine.time_of_day(wall)
             for _ in range(len(self._answers)):
                 self._answers.popleft()()
             woken = list(self.woken)
@@ -142,6 +145,10 @@ class SimDriver:
                 self._perform[type(command)](command)
         finally:
             here.engine = None  # between turns nobody is inside: posts go through the inbox
+
+    def time_of_day(self) -> int:
+        """Seconds since 1970, UTC; 0: nobody knows."""
+        return self._network.time_of_day()
 
     def visit(self, vc: NetVConnection) -> None:
         """Somebody else may be in a VC's conversation just now."""

@@ -24,6 +24,9 @@ ANY_HOST = ("0.0.0.0", "::")
 
 FIRST_FREE_PORT = 40_000
 
+EPOCH = 1_767_225_600
+"""The first second of 2026, UTC: when simulations begin."""
+
 Connected: TypeAlias = Callable[[Endpoint | None, OSError | None], None]
 
 
@@ -56,6 +59,8 @@ class Network:
         """Hosts that there is no way to."""
         self.silent: set[str] = set()
         """The hosts that answer nothing: a connection to one is neither made nor refused."""
+        self.epoch: int | None = EPOCH
+        """The time of day when the simulation began; None: nobody knows what time it is."""
         self.cut_until = 0.0
         self.post = Post(self)
         """Where datagrams go."""
@@ -96,6 +101,12 @@ class Network:
     def partition(self, seconds: float) -> None:
         """Cut the network for a while: what is on its way arrives afterwards."""
         self.cut_until = max(self.cut_until, self.timeline.now + seconds)
+
+    # -- time --------------------------------------------------------------------------------
+
+    def time_of_day(self) -> int:
+        """Seconds since 1970, UTC; 0: nobody knows."""
+        return 0 if self.epoch is None else self.epoch + int(self.timeline.now)
 
     # -- connections -------------------------------------------------------------------------
 
