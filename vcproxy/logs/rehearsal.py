@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 
 from vcproxy.config.loader import Configuration
 from vcproxy.config.schema import Listener, Timeouts
-from vcproxy.drivers.recording.entries import Called
+from vcproxy.drivers.recording.entries import Called, Established
+from vcproxy.drivers.recording.parts import Handshake
 from vcproxy.drivers.recording.values import Record
 from vcproxy.drivers.sim import Peer, Stuck
 from vcproxy.logs.conversations import Happening
@@ -62,6 +63,13 @@ class Scene:
     began: float = 0.0
     goes_on: bool = False
     """Whether the log ends before it does."""
+    handshake: Handshake | None = None
+    """The client's, if it came by TLS."""
+    shares: bool = False
+    """Whether a server's connection was kept, before or after: for a test each is a new one, and it
+    does not matter to which server."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What those who were told of are called here: a server, each time that it was connected."""
 
     @classmethod
     def of(cls, happenings: Iterable[Happening]) -> Scene:
@@ -84,8 +92,19 @@ class Scene:
         return scene
 
     def _take(self, each: Happening, asked: dict[str, str]) -> None:
-        who, at = each.who, each.told.at
+        if each.verb in ("asks", "reused"):
+            count = len(set(self.names.values()))
+            self.names[each.who] = f"server{count + 1}" if count else "server"
+        who, at = self.names.get(each.who, each.who), each.told.at
+        entry = each.told.entry
         match each.verb:
+            case "secures" if who == "client" and isinstance(entry, Established):
+                self.handshake = Handshake(*entry[1:])
+            case "kept":
+                self.shares = True
+            case "reused":
+                self.shares = True
+                self.targets[who] = each.text
             case "says":
                 assert each.data is not None
                 self.said += each.size
@@ -122,7 +141,6 @@ class Scene:
             case "calls":
                 self.calls[int(each.text.split()[0])] = LookupError("it has not answered")
             case "answered":
-                entry = each.told.entry
                 assert isinstance(entry, Called)
                 value = entry.value.made() if isinstance(entry.value, Record) else entry.value
                 self.calls[entry.number] = entry.error.raised() if entry.error else value
@@ -141,9 +159,12 @@ class Setting(NamedTuple):
     refusing: tuple[str, ...]
     timed: bool
     """Whether time passes as it did."""
+    here: str
+    """The client's IP address, if it has its own."""
+    handshake: Handshake | None
 
     @classmethod
-    def of(cls, scene: Scene, configuration: Configuration, timed: bool) -> Setting:
+    def of(cls, scene: Scene, configuration: Configuration, timed: bool, here: str) -> Setting:
         """The setting of a scene. Raises Unfit."""
         settings = configuration.settings
         for entry in settings.listener:
@@ -164,9 +185,14 @@ class Setting(NamedTuple):
             servers = tuple(
                 f"server{n}" if n > 1 else "server" for n in range(1, len(addresses) + 1)
             )
-            names |= dict(zip(addresses, servers, strict=True))
+            if scene.shares and not scene.refusing:
+                servers = servers[:1]
+                names |= dict.fromkeys(addresses, servers[0])
+            else:
+                names |= dict(zip(addresses, servers, strict=True))
         refusing = tuple(names[target] for target in scene.refusing)
-        return cls(entry, scene.door[len(entry.name) + 1 :], servers, names, refusing, timed)
+        option = scene.door[len(entry.name) + 1 :]
+        return cls(entry, option, servers, names, refusing, timed, here, scene.handshake)
 
     def keywords(self) -> dict[str, object]:
         """The arguments of SimulatedProxy that are not as usual."""
@@ -182,6 +208,8 @@ class Setting(NamedTuple):
                 given[f"{key}_s"] = seconds
         if not self.entry.half_close:
             given["half_close"] = False
+        if self.handshake is not None:
+            given["handshake"] = self.handshake
         return given
 
 
@@ -198,6 +226,7 @@ def rehearse(scene: Scene, setting: Setting, configuration: Configuration) -> li
         plugin.cls,
         options=plugin.options,
         answers=answers,
+        filters=[each.cls(each.options) for each in plugin.filters],
         **setting.keywords(),  # type: ignore[arg-type]
     ) as proxy:
         stage = _Stage(scene, setting, proxy)
@@ -226,7 +255,8 @@ class _Stage:
 
     def play(self) -> Iterator[Line]:
         """Have the peers do what they did; yield all that happens."""
-        self.peers["client"] = self._proxy.client(self._setting.option)
+        setting = self._setting
+        self.peers["client"] = self._proxy.client(setting.option, here=setting.here)
         at = self._scene.began
         yield from self._look()
         for idle, group in groupby(self._scene.acts, lambda act: act[1] is None):
