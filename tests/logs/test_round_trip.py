@@ -95,6 +95,14 @@ def pages(proxy: ConfiguredProxy, peer: Peer) -> None:
     peer.on_end = peer.end
 
 
+def slow_pages(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """The same, so slow that several clients wait at a time; now and then it ends a connection."""
+    pages(proxy, peer)
+    say = peer.on_data
+    peer.on_data = lambda data: proxy.sim.timeline.after(0.1, partial(say, data))
+    proxy.sim.timeline.after(0.55, peer.end)
+
+
 def gets(secret: bytes) -> list[bytes]:
     get = b"GET /%d HTTP/1.1\r\nHost: a.example\r\nCookie: %s\r\n\r\n"
     return [get % (n, secret) for n in range(3)]
@@ -112,6 +120,54 @@ class Stamp(Filter):
     def response_body(self, tx: Transaction, body: bytes) -> bytes:
         return body.upper().replace(b"SECRET", b"secret")
 '''
+
+ASKING = '''
+from dataclasses import dataclass
+from vcproxy.api import Ask, Filter, Later, Request, Response, Transaction, UpstreamName
+
+def approved(path: str) -> bool:
+    return True
+
+class Asking(Filter):
+    """Calls, asks another upstream, and gives a third one a copy."""
+
+    @dataclass(frozen=True)
+    class Options:
+        who: UpstreamName
+        copies: UpstreamName
+
+    def request_head(self, tx: Transaction) -> Later:
+        return Later(approved, tx.request.target, deadline="5s", then=self.approved)
+
+    def approved(self, tx: Transaction, value: object) -> Ask:
+        cookie = tx.request.fields.get("Cookie", "")
+        question = Request("GET", "/who", {"Cookie": cookie}, host="who.example")
+        return Ask([question], then=self.told, upstream=tx.upstreams[self.options.who])
+
+    def told(self, tx: Transaction, answers: list[Response]) -> None:
+        tx.request.fields["X-Who"] = f"{answers[0].status} {len(answers[0].content)}"
+        tx.mirror(tx.upstreams[self.options.copies])
+'''
+
+BUSY = """
+[[listener]]
+name = "in"
+bind = "tcp://proxy:1"
+plugin = "http_proxy"
+upstream = "back"
+[listener.options]
+filters = [
+    "stamp.py", { plugin = "asking.py", options = { who = "who", copies = "copies" } },
+]
+
+[upstream.back]
+servers = ["tcp://one:1", "tcp://two:1"]
+check = { kind = "http", interval = "200ms", timeout = "150ms" }
+[upstream.who]
+servers = ["tcp://three:1"]
+[upstream.copies]
+servers = ["tcp://four:1"]
+"""
 
 HTTP = """
 [[listener]]
@@ -174,6 +230,13 @@ RUNS = {
         servers={"one": pages, "two": pages},
         files={"stamp.py": FILTERS},
         tls=True,
+    ),
+    "http_proxy with filters that ask": Run(
+        BUSY,
+        plugin="http_proxy",
+        say=gets,
+        servers={"one": slow_pages, "two": slow_pages, "three": pages, "four": pages},
+        files={"stamp.py": FILTERS, "asking.py": ASKING},
     ),
     "mirror": Run(
         listener("mirror", options='mirrors = ["tcp://m1:1", "tcp://m2:1"]'),

@@ -54,6 +54,8 @@ class Scene:
     """What calls have answered, by their numbers."""
     said: int = 0
     """Bytes, by all of them."""
+    met: int = 0
+    """How often a server was connected."""
     number: int = 0
     """Of the conversation."""
     last: float = 0.0
@@ -68,6 +70,8 @@ class Scene:
     shares: bool = False
     """Whether a server's connection was kept, before or after: for a test each is a new one, and it
     does not matter to which server."""
+    reused: set[str] = field(default_factory=set)
+    """The servers whose connections had been kept."""
     names: dict[str, str] = field(default_factory=dict)
     """What those who were told of are called here: a server, each time that it was connected."""
 
@@ -87,14 +91,35 @@ class Scene:
             scene.number = talk.number
             scene.door, scene.client, scene.began = talk.listener, talk.client, talk.began
             scene.goes_on = not talk.end
+        scene._forget_stale()
         if not scene.client and not scene.door:
             raise Unfit("it has no client: a program of the proxy's began it")
         return scene
 
+    def _forget_stale(self) -> None:
+        """Leave out connections that had been kept and ended before they were of use: the request
+        went to another one then, and for a test there are new ones only."""
+        said = {line.who for _, line in self.acts if line is not None and line.verb == "says"}
+        ended = {line.who for _, line in self.acts if line is not None and line.verb != "says"}
+        for who in (self.reused & ended) - said:
+            self.acts = [(at, line) for at, line in self.acts if line is None or line.who != who]
+            for known in (self.heard, self.over, self.targets):
+                known.pop(who, None)
+
+    def named(
+        self, addresses: list[str], servers: tuple[str, ...], names: dict[str, str]
+    ) -> tuple[str, ...]:
+        """Name the servers of an upstream; return the names of those that a test needs."""
+        if self.shares and not self.refusing:
+            names |= dict.fromkeys(addresses, servers[0])
+            return servers[:1]
+        names |= dict(zip(addresses, servers, strict=True))
+        return servers
+
     def _take(self, each: Happening, asked: dict[str, str]) -> None:
         if each.verb in ("asks", "reused"):
-            count = len(set(self.names.values()))
-            self.names[each.who] = f"server{count + 1}" if count else "server"
+            self.met += 1
+            self.names[each.who] = f"server{self.met}" if self.met > 1 else "server"
         who, at = self.names.get(each.who, each.who), each.told.at
         entry = each.told.entry
         match each.verb:
@@ -104,6 +129,7 @@ class Scene:
                 self.shares = True
             case "reused":
                 self.shares = True
+                self.reused.add(who)
                 self.targets[who] = each.text
             case "says":
                 assert each.data is not None
@@ -154,6 +180,8 @@ class Setting(NamedTuple):
     """Of the address that the client came in at; empty: the listener's own."""
     servers: tuple[str, ...]
     """Names of the upstream's servers; none: there is no upstream."""
+    upstreams: dict[str, tuple[str, ...]]
+    """Those of the servers of other upstreams, which the options name."""
     names: dict[str, str]
     """The name of each target."""
     refusing: tuple[str, ...]
@@ -176,6 +204,7 @@ class Setting(NamedTuple):
         if both:
             raise Unfit(f"{min(both)} has both refused and answered")
         servers: tuple[str, ...] = ()
+        upstreams: dict[str, tuple[str, ...]] = {}
         names = {str(target): str(target) for target in (*scene.targets.values(), *scene.refusing)}
         if entry.upstream:
             addresses = list(map(str, settings.upstream[entry.upstream].addresses))
@@ -185,20 +214,26 @@ class Setting(NamedTuple):
             servers = tuple(
                 f"server{n}" if n > 1 else "server" for n in range(1, len(addresses) + 1)
             )
-            if scene.shares and not scene.refusing:
-                servers = servers[:1]
-                names |= dict.fromkeys(addresses, servers[0])
-            else:
-                names |= dict(zip(addresses, servers, strict=True))
+            servers = scene.named(addresses, servers, names)
+        for name in dict.fromkeys(configuration.plugins[entry.name].upstreams.values()):
+            if name is not None and name == entry.upstream:
+                upstreams[name] = servers
+            elif name is not None:
+                addresses = list(map(str, settings.upstream[name].addresses))
+                own = tuple(f"{name}{n}" if n > 1 else name for n in range(1, len(addresses) + 1))
+                upstreams[name] = scene.named(addresses, own, names)
         refusing = tuple(names[target] for target in scene.refusing)
         option = scene.door[len(entry.name) + 1 :]
-        return cls(entry, option, servers, names, refusing, timed, here, scene.handshake)
+        handshake = scene.handshake
+        return cls(entry, option, servers, upstreams, names, refusing, timed, here, handshake)
 
     def keywords(self) -> dict[str, object]:
         """The arguments of SimulatedProxy that are not as usual."""
         given: dict[str, object] = {}
         if self.servers != ("server",):
             given["servers"] = self.servers
+        if self.upstreams:
+            given["upstreams"] = self.upstreams
         if self.refusing:
             given["refusing"] = self.refusing
         usual = Timeouts()
