@@ -91,6 +91,7 @@ class Proxy:
             driver.on_rescan = self._asked_to_reload
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
         self._draining = False
+        self._stopping = False  # because a plugin has asked for it
         self._asked = 0  # how often to reload
         recording = self._recording
         host = EpollHost(self._first)
@@ -202,7 +203,8 @@ class Proxy:
         self._first.engine.inbox.feed(self._stop_once)
 
     def _stop_once(self) -> None:
-        if not self._draining:
+        if not self._stopping:
+            self._stopping = True
             self._end(Signal(signal.SIGTERM, os.getpid()))
 
     def _asked_to_reload(self) -> None:

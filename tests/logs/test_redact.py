@@ -91,7 +91,7 @@ def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
             Failure("builtins", "ValueError", ("no xxxxxx",)),
             "ask b'xxxxxx'",
         ),
-        e.Commands(0, ("Call 2 ask b'xxxxxx'", "Connect 3 tcp://secret:1")),
+        e.Commands(0, ("Call 2 ask b'xxxxxx'", "Connect 3 tcp://xxxxxx:1")),
     ]
 
 

@@ -93,6 +93,11 @@ class Outgoing:
         self._until = 0.0
         vc.outgoing = self
 
+    @property
+    def asker(self) -> str:
+        """The name of the class that asked; empty once that has had its answer."""
+        return "" if self._opener is None else type(self._opener).__name__
+
     def go(
         self,
         target: Address,

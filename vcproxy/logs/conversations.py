@@ -12,11 +12,12 @@ from vcproxy.logs.telling import Telling, Told
 
 Verb = Literal[
     "connects", "secures", "asks", "connected", "refused", "says", "hears", "ends", "breaks",
-    "hears the end", "closed", "reset", "spreads", "calls", "answered",
+    "hears the end", "closed", "reset", "spreads", "calls", "answered", "kept", "reused",
 ]  # fmt: skip
 """A client connects, a server is asked for and then connected or refused. What a peer says the
 proxy receives, and what it hears the proxy has sent. A peer ends or breaks; the proxy has it hear
-the end, or its connection closed or reset."""
+the end, or its connection closed or reset. A server's connection is kept for a
+later request, anybody's, or was kept and is reused."""
 
 
 class Happening(NamedTuple):
@@ -58,11 +59,29 @@ class Conversation:
     end: str = ""
     """How it ended; empty if it goes on where the log ends."""
     who: dict[int, str] = field(default_factory=dict)
-    """Who is behind each VC."""
+    """Who is behind each VC that is or was in it."""
+    opened: list[int] = field(default_factory=list)
+    """The VCs that were opened in it."""
+    kept: set[str] = field(default_factory=set)
+    """The servers whose connections are kept, and may be used by others."""
     whole: bool = False
     """Whether it is of datagrams."""
     serving: e.Serve | None = None
     """The configuration that it began under; None: that of the header."""
+
+    def reused(self, vc: int, target: str) -> str:
+        """A connection that was kept is used in it; return who is behind it.
+
+        To a client all connections that were kept are the same: it is one of its servers that are
+        kept, or another one.
+        """
+        servers = [self.who.get(vc, ""), *self.servers]
+        at_hand = (who for who in servers if who in self.kept and self.servers[who] == target)
+        who = next(at_hand, f"server{len(self.servers) + 1}" if self.servers else "server")
+        self.who[vc] = who
+        self.servers[who] = target
+        self.kept.discard(who)
+        return who
 
 
 class Conversations:
@@ -72,7 +91,10 @@ class Conversations:
         self.telling = telling
         self.all: dict[int, Conversation] = {}
         """By their numbers, in the order of their beginnings."""
+        self.opened: dict[int, int] = {}
+        """The conversation that each VC was opened in."""
         self._doors: dict[int, str] = {}
+        self._targets: dict[int, str] = {}  # of servers' connections
         self._serving: e.Serve | None = None
 
     def happenings(self) -> Iterator[Happening]:
@@ -85,13 +107,18 @@ class Conversations:
             elif isinstance(entry, e.Commands):
                 for text in entry.texts or ():
                     yield from self._commanded(told, text)
+            elif isinstance(entry, e.Moved):
+                for vc, client in entry.moves:
+                    yield from self._moved(told, vc, client)
             elif told.conversation:
                 yield from self._of(told)
+            for vc, data in told.spread:
+                yield self._hears(told, vc, data, len(data))
 
     def vcs(self) -> tuple[tuple[int, ...], ...]:
-        """Which VCs belong to each, as a header says it: the client's or 0, and the servers'."""
+        """Which VCs were opened in each, as a header says it: the client's or 0, then servers'."""
         return tuple(
-            tuple(talk.who) if "client" in talk.who.values() else (0, *talk.who)
+            tuple(talk.opened) if "client" in talk.who.values() else (0, *talk.opened)
             for talk in self.all.values()
         )
 
@@ -111,7 +138,8 @@ class Conversations:
         if verb == "Resolve":
             who = f"server{len(talk.servers) + 1}" if talk.servers else "server"
             talk.who[vc] = who
-            talk.servers[who] = rest
+            talk.servers[who] = self._targets[vc] = rest
+            self._opens(talk, vc)
             yield Happening(told, talk, who, "asks", rest)
         elif verb == "Call":
             yield Happening(told, talk, "vcproxy", "calls", text.removeprefix("Call "))
@@ -123,6 +151,21 @@ class Conversations:
                 talk.end = "vcproxy reset it" if how == "reset" else "vcproxy ended it"
             yield Happening(told, talk, who, how)
 
+    def _opens(self, talk: Conversation, vc: int) -> None:
+        talk.opened.append(vc)
+        self.opened[vc] = talk.number
+
+    def _moved(self, told: Told, vc: int, client: int) -> Iterator[Happening]:
+        """A server's connection goes from one conversation to another, or is kept."""
+        target = self._targets.get(vc, "")
+        before = self.all.get(self.telling.conversation_of.get(vc, 0))
+        if before is not None and vc in before.who:
+            before.kept.add(before.who[vc])
+            yield Happening(told, before, before.who[vc], "kept", target)
+        if client:
+            talk = self._conversation(client, told.at)
+            yield Happening(told, talk, talk.reused(vc, target), "reused", target)
+
     def _of(self, told: Told) -> Iterator[Happening]:
         entry = told.entry
         talk = self._conversation(told.conversation, told.at)
@@ -132,6 +175,7 @@ class Conversations:
                 talk.listener, talk.client = self._doors.get(listener, f"{listener}"), peer
                 talk.whole = whole
                 talk.who[told.vc] = "client"
+                self._opens(talk, told.vc)
                 yield Happening(told, talk, "client", "connects", f"{talk.listener} {peer}")
             case e.Established(_, sni, alpn, certificate):
                 text = " ".join(filter(None, (sni, alpn, certificate)))
@@ -149,7 +193,9 @@ class Conversations:
                     yield self._hears(told, sink, data[:taken], taken)
             case e.SpreadRead(_, _, _, data):
                 yield self._says(told, talk, who, data)
-                yield Happening(told, talk, who, "spreads", "", None, len(data))
+                of = self.telling.conversation_of
+                if not told.spread or any(of.get(vc) != talk.number for vc, _ in told.spread):
+                    yield Happening(told, talk, who, "spreads", "", None, len(data))
             case e.Sent(vc, size, _, sent) if size:
                 yield self._hears(told, vc, sent, size)
             case e.Ended(_, None):
@@ -201,10 +247,9 @@ def chosen(conversations: Conversations, numbers: list[int]) -> list[int]:
 
     To be asked once the log has been read.
     """
-    of = conversations.telling.conversation_of
     found: dict[int, None] = {}
     for number in numbers:
-        known = of.get(number, 0)
+        known = conversations.opened.get(number, 0)
         if known not in conversations.all:
             raise NoConversation(_none(number, list(conversations.all)))
         found[known] = None

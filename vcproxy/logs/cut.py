@@ -1,16 +1,21 @@
-"""Cut: some conversations of a log as a log of their own."""
+"""Cut: some conversations of a log as a log of their own.
+
+A server's connection that served several clients is in each of their conversations: there it is a
+connection of its own, which begins when this client gets it, and has that client's bytes only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from zlib import crc32
 
 from vcproxy.drivers.recording import entries as e
 from vcproxy.drivers.recording.writer import Writer
 from vcproxy.logs.conversations import Conversations, chosen
 from vcproxy.logs.span import Span
-from vcproxy.logs.telling import Telling, Told
+from vcproxy.logs.telling import Told
 
 Shown = Callable[[], None]
 
@@ -26,6 +31,7 @@ def choose(conversations: Conversations, numbers: list[int], span: Span) -> Conv
     every = conversations.all
     wanted = chosen(conversations, numbers) if numbers else list(every)
     kept = Conversations(conversations.telling)
+    kept.opened = conversations.opened
     kept.all = {
         number: every[number]
         for number in sorted(wanted)
@@ -41,37 +47,124 @@ def cut(kept: Conversations, out: Path, shown: Shown) -> None:
     """
     telling = kept.telling
     header = telling.log.header
-    vcs = kept.vcs()
+    scissors = Scissors(kept)
+    vcs = scissors.vcs()
     writer = Writer(out, replace(header.marked("cut"), outputs="full", conversations=vcs))
     frame = -1
-    clock: Told | None = None
+    clock: e.Entry | None = None
     for told in telling:
         if told.frame != frame:
             writer.cut()
-            frame, clock = told.frame, None
+            frame = told.frame
         if isinstance(told.entry, e.Clock):
-            clock = told
+            clock = told.entry
             continue
-        entry = _kept(told, telling, kept.all)
-        if entry is not None:
+        for entry in scissors.kept(told):
             if clock is not None:
-                writer.add(clock.entry)
+                writer.add(clock)
                 clock = None
             writer.add(entry)
         shown()
     writer.close()
 
 
-def _kept(told: Told, telling: Telling, kept: Container[int]) -> e.Entry | None:
-    """What is left of an entry, if anything is."""
-    entry = told.entry
-    if isinstance(entry, e.Commands):
-        texts = [
-            text for text in entry.texts or () if telling.conversation_of_command(text) in kept
-        ]
-        return e.Commands(0, tuple(texts)) if texts else None
-    if type(entry) in WHOLE or told.conversation in kept:
-        return entry
-    if isinstance(entry, e.Called) and not told.conversation:
-        return entry  # a log that was cut before does not say for whom it was
-    return None
+@dataclass(slots=True)
+class Connection:
+    """How a server's connection came to be."""
+
+    resolved: e.Resolved
+    connected: e.Connected | None = None
+    established: e.Established | None = None
+
+
+class Scissors:
+    """Takes what belongs to some conversations out of a log, entry by entry."""
+
+    def __init__(self, kept: Conversations) -> None:
+        self._telling = kept.telling
+        self._talks = kept.all
+        self._numbers = {number: dict[int, int]() for number in kept.all}
+        """Of each conversation: the numbers that its VCs have in the log that is written."""
+        self._begun = set(kept.opened)
+        self._connections: dict[int, Connection] = {}
+        last = max(kept.opened, default=0)
+        for number, talk in kept.all.items():
+            named = {talk.who[vc]: vc for vc in talk.opened}
+            for vc, who in talk.who.items():
+                if who not in named:
+                    named[who] = last = last + 1
+                self._numbers[number][vc] = named[who]
+
+    def vcs(self) -> tuple[tuple[int, ...], ...]:
+        """See Header.conversations."""
+        return tuple(
+            (*([] if "client" in talk.who.values() else [0]), *dict.fromkeys(numbers.values()))
+            for talk, numbers in zip(self._talks.values(), self._numbers.values(), strict=True)
+        )
+
+    def kept(self, told: Told) -> Iterator[e.Entry]:
+        """Yield what is left of an entry, if anything is, as it stands in the cut log."""
+        entry = told.entry
+        self._learn(entry)
+        if isinstance(entry, e.Commands):
+            texts = tuple(self._texts(entry))
+            if texts:
+                yield e.Commands(0, texts)
+        elif isinstance(entry, e.Moved):
+            for vc, client in entry.moves:
+                yield from self._moved(vc, client)
+        elif told.conversation in self._talks:
+            if isinstance(entry, e.SpreadRead) and told.spread:
+                entry = e.Received(entry.vc, False, entry.data)
+            yield self._renumbered(entry, self._numbers[told.conversation])
+        elif type(entry) in WHOLE or (isinstance(entry, e.Called) and not told.conversation):
+            yield entry  # a log that was cut before does not say for whom a call was
+        for vc, data in told.spread:
+            numbers = self._numbers.get(self._telling.conversation_of.get(vc, 0))
+            if numbers is not None:
+                yield self._renumbered(e.Sent(vc, len(data), crc32(data), data), numbers)
+
+    def _learn(self, entry: e.Entry) -> None:
+        match entry:
+            case e.Resolved():
+                self._connections[entry.vc] = Connection(entry)
+            case e.Connected() if entry.vc in self._connections:
+                self._connections[entry.vc].connected = entry
+            case e.Established() if entry.vc in self._connections:
+                self._connections[entry.vc].established = entry
+
+    def _texts(self, entry: e.Commands) -> Iterator[str]:
+        telling = self._telling
+        for text in entry.texts or ():
+            numbers = self._numbers.get(telling.conversation_of_command(text))
+            if numbers is not None:
+                _, vc, _ = telling.of_command(text)
+                yield telling.with_number(text, numbers.get(vc, vc))
+
+    def _renumbered(self, entry: e.Entry, numbers: dict[int, int]) -> e.Entry:
+        if isinstance(entry, e.Passed):
+            entry = entry._replace(sink=numbers.get(entry.sink, entry.sink))
+        vc = e.vc_of(entry)
+        return entry if vc is None else entry._replace(vc=numbers.get(vc, vc))  # type: ignore[call-arg]
+
+    def _moved(self, vc: int, client: int) -> Iterator[e.Entry]:
+        before = self._telling.conversation_of.get(vc, 0)
+        if before in self._talks and before != client:
+            yield e.Moved(((self._numbers[before][vc], 0),))
+        if client in self._talks:
+            number = self._numbers[client][vc]
+            if number in self._begun:
+                yield e.Moved(((number, client),))
+            else:
+                self._begun.add(number)
+                yield from self._beginning(number, client, self._connections[vc])
+
+    def _beginning(self, number: int, client: int, was: Connection) -> Iterator[e.Entry]:
+        """A connection that was kept begins for a client as a new one would."""
+        resolved, connected, established = was.resolved, was.connected, was.established
+        yield e.Commands(0, (f"Resolve {number} {resolved.target}",))
+        yield resolved._replace(vc=number, client=client, asker="")
+        if connected is not None:
+            yield connected._replace(vc=number)
+        if established is not None:
+            yield established._replace(vc=number)

@@ -7,12 +7,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from vcproxy.drivers.recording import entries as e
-from vcproxy.drivers.recording.redaction import Search, blot, redacted
-from vcproxy.drivers.recording.values import Failure, Record, Value
+from vcproxy.drivers.recording.redaction import Search, blot, redacted_value
 from vcproxy.drivers.recording.writer import Writer
+from vcproxy.logs.sources import safe
 from vcproxy.logs.telling import Reading, Telling
 
 Patterns: TypeAlias = Sequence[re.Pattern[bytes]]
@@ -35,7 +35,8 @@ def redact(
     out: Path,
     shown: Shown,
 ) -> int:
-    """Write a log with x for what matches, in what was said and in what calls have answered.
+    """Write a log with x for what matches, in what was said, and in all else that is in the log:
+    what calls have answered, errors, names, the configuration and the plugins.
 
     Digests of what the proxy sent are left out: they would tell short secrets. What a Telling has
     told stands there in full, redacted. `conversations`: what the header says of them.
@@ -46,9 +47,16 @@ def redact(
     for way, span in _search(reading, patterns, full, shown):
         spans[way].append(span)
     found = {way: deque(sorted(each)) for way, each in spans.items()}
-    header = reading.log.header.marked("redacted")
-    outputs: Literal["full", "digest"] = "full" if full else "digest"
-    writer = Writer(out, replace(header, outputs=outputs, conversations=conversations))
+    old = reading.log.header
+    configuration, sources = safe(Path(old.file), old.configuration, old.sources, patterns)
+    header = replace(
+        old.marked("redacted"),
+        configuration=configuration,
+        sources=sources,
+        outputs="full" if full else "digest",
+        conversations=conversations,
+    )
+    writer = Writer(out, header)
     place: dict[Way, int] = defaultdict(int)
     nothing: deque[tuple[int, int]] = deque()
     number = 0
@@ -60,6 +68,9 @@ def redact(
         for way, size in _pieces(entry, full):
             _blot(data, size, place[way], found.get(way, nothing))
             place[way] += size
+        if isinstance(entry, e.Serve) and entry.configuration is not None:
+            text, sources = safe(Path(old.file), entry.configuration, entry.sources or {}, patterns)
+            entry = entry._replace(configuration=text, sources=dict(sources))
         writer.add(_without(entry, bytes(data), patterns))
         shown()
     writer.close()
@@ -112,6 +123,7 @@ def _blot(data: bytearray, size: int, place: int, found: deque[tuple[int, int]])
 
 
 def _without(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
+    """The entry with the data given, and x for what matches in all else that is text or bytes."""
     match entry:
         case e.Received() | e.Passed() | e.SpreadRead():
             return entry._replace(data=data)
@@ -119,43 +131,14 @@ def _without(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
             return entry._replace(digest=0, data=None if entry.data is None else data)
         case e.Spread():
             return entry._replace(digest=0)
-        case e.Called(_, value, error, asked):
-            if error is not None:
-                error = Failure(error.module, error.name, _all(error.arguments, patterns))
-            return entry._replace(
-                value=_plain(value, patterns), error=error, asked=str(_plain(asked, patterns))
-            )
+        case e.Serve(listening=listening):
+            return entry._replace(listening=cast(Any, redacted_value(patterns, listening)))
         case e.Commands(_, texts):
             return e.Commands(0, texts and tuple(_command(text, patterns) for text in texts))
-    return entry
+    return type(entry)._make(redacted_value(patterns, value) for value in entry)
 
 
 def _command(text: str, patterns: Patterns) -> str:
-    verb, number, *rest = text.split(" ", 2)
-    if verb != "Call":
-        return text
-    return " ".join([verb, number, *(str(_plain(each, patterns)) for each in rest)])
-
-
-def _plain(value: Value, patterns: Patterns) -> Value:
-    """Plain data with x for all that matches in its text and bytes."""
-    match value:
-        case bytes():
-            return redacted(patterns, value)
-        case str():
-            return redacted(patterns, value.encode(errors="surrogatepass")).decode(errors="replace")
-        case Failure(module, name, parts):
-            return Failure(module, name, _all(parts, patterns))
-        case Record(module, name, parts):
-            return Record(module, name, _all(parts, patterns))
-        case tuple():
-            return _all(value, patterns)
-        case list():
-            return list(_all(tuple(value), patterns))
-        case dict():
-            return {_plain(k, patterns): _plain(v, patterns) for k, v in value.items()}
-    return value
-
-
-def _all(values: tuple[Value, ...], patterns: Patterns) -> tuple[Value, ...]:
-    return tuple(_plain(each, patterns) for each in values)
+    """A command's text; its verb and number stay, for they say what it is about."""
+    verb, *number, rest = text.split(" ", 2) if text.count(" ") > 1 else (text, "")
+    return " ".join([verb, *number, str(redacted_value(patterns, rest))]).rstrip()

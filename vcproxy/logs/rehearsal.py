@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 
 from vcproxy.config.loader import Configuration
 from vcproxy.config.schema import Listener, Timeouts
-from vcproxy.drivers.recording.entries import Called
+from vcproxy.drivers.recording.entries import Called, Established
+from vcproxy.drivers.recording.parts import Handshake
 from vcproxy.drivers.recording.values import Record
 from vcproxy.drivers.sim import Peer, Stuck
 from vcproxy.logs.conversations import Happening
@@ -53,6 +54,8 @@ class Scene:
     """What calls have answered, by their numbers."""
     said: int = 0
     """Bytes, by all of them."""
+    met: int = 0
+    """How often a server was connected."""
     number: int = 0
     """Of the conversation."""
     last: float = 0.0
@@ -62,6 +65,15 @@ class Scene:
     began: float = 0.0
     goes_on: bool = False
     """Whether the log ends before it does."""
+    handshake: Handshake | None = None
+    """The client's, if it came by TLS."""
+    shares: bool = False
+    """Whether a server's connection was kept, before or after: for a test each is a new one, and it
+    does not matter to which server."""
+    reused: set[str] = field(default_factory=set)
+    """The servers whose connections had been kept."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What those who were told of are called here: a server, each time that it was connected."""
 
     @classmethod
     def of(cls, happenings: Iterable[Happening]) -> Scene:
@@ -79,13 +91,46 @@ class Scene:
             scene.number = talk.number
             scene.door, scene.client, scene.began = talk.listener, talk.client, talk.began
             scene.goes_on = not talk.end
+        scene._forget_stale()
         if not scene.client and not scene.door:
             raise Unfit("it has no client: a program of the proxy's began it")
         return scene
 
+    def _forget_stale(self) -> None:
+        """Leave out connections that had been kept and ended before they were of use: the request
+        went to another one then, and for a test there are new ones only."""
+        said = {line.who for _, line in self.acts if line is not None and line.verb == "says"}
+        ended = {line.who for _, line in self.acts if line is not None and line.verb != "says"}
+        for who in (self.reused & ended) - said:
+            self.acts = [(at, line) for at, line in self.acts if line is None or line.who != who]
+            for known in (self.heard, self.over, self.targets):
+                known.pop(who, None)
+
+    def named(
+        self, addresses: list[str], servers: tuple[str, ...], names: dict[str, str]
+    ) -> tuple[str, ...]:
+        """Name the servers of an upstream; return the names of those that a test needs."""
+        if self.shares and not self.refusing:
+            names |= dict.fromkeys(addresses, servers[0])
+            return servers[:1]
+        names |= dict(zip(addresses, servers, strict=True))
+        return servers
+
     def _take(self, each: Happening, asked: dict[str, str]) -> None:
-        who, at = each.who, each.told.at
+        if each.verb in ("asks", "reused"):
+            self.met += 1
+            self.names[each.who] = f"server{self.met}" if self.met > 1 else "server"
+        who, at = self.names.get(each.who, each.who), each.told.at
+        entry = each.told.entry
         match each.verb:
+            case "secures" if who == "client" and isinstance(entry, Established):
+                self.handshake = Handshake(*entry[1:])
+            case "kept":
+                self.shares = True
+            case "reused":
+                self.shares = True
+                self.reused.add(who)
+                self.targets[who] = each.text
             case "says":
                 assert each.data is not None
                 self.said += each.size
@@ -122,7 +167,6 @@ class Scene:
             case "calls":
                 self.calls[int(each.text.split()[0])] = LookupError("it has not answered")
             case "answered":
-                entry = each.told.entry
                 assert isinstance(entry, Called)
                 value = entry.value.made() if isinstance(entry.value, Record) else entry.value
                 self.calls[entry.number] = entry.error.raised() if entry.error else value
@@ -136,14 +180,19 @@ class Setting(NamedTuple):
     """Of the address that the client came in at; empty: the listener's own."""
     servers: tuple[str, ...]
     """Names of the upstream's servers; none: there is no upstream."""
+    upstreams: dict[str, tuple[str, ...]]
+    """Those of the servers of other upstreams, which the options name."""
     names: dict[str, str]
     """The name of each target."""
     refusing: tuple[str, ...]
     timed: bool
     """Whether time passes as it did."""
+    here: str
+    """The client's IP address, if it has its own."""
+    handshake: Handshake | None
 
     @classmethod
-    def of(cls, scene: Scene, configuration: Configuration, timed: bool) -> Setting:
+    def of(cls, scene: Scene, configuration: Configuration, timed: bool, here: str) -> Setting:
         """The setting of a scene. Raises Unfit."""
         settings = configuration.settings
         for entry in settings.listener:
@@ -155,6 +204,7 @@ class Setting(NamedTuple):
         if both:
             raise Unfit(f"{min(both)} has both refused and answered")
         servers: tuple[str, ...] = ()
+        upstreams: dict[str, tuple[str, ...]] = {}
         names = {str(target): str(target) for target in (*scene.targets.values(), *scene.refusing)}
         if entry.upstream:
             addresses = list(map(str, settings.upstream[entry.upstream].addresses))
@@ -164,15 +214,26 @@ class Setting(NamedTuple):
             servers = tuple(
                 f"server{n}" if n > 1 else "server" for n in range(1, len(addresses) + 1)
             )
-            names |= dict(zip(addresses, servers, strict=True))
+            servers = scene.named(addresses, servers, names)
+        for name in dict.fromkeys(configuration.plugins[entry.name].upstreams.values()):
+            if name is not None and name == entry.upstream:
+                upstreams[name] = servers
+            elif name is not None:
+                addresses = list(map(str, settings.upstream[name].addresses))
+                own = tuple(f"{name}{n}" if n > 1 else name for n in range(1, len(addresses) + 1))
+                upstreams[name] = scene.named(addresses, own, names)
         refusing = tuple(names[target] for target in scene.refusing)
-        return cls(entry, scene.door[len(entry.name) + 1 :], servers, names, refusing, timed)
+        option = scene.door[len(entry.name) + 1 :]
+        handshake = scene.handshake
+        return cls(entry, option, servers, upstreams, names, refusing, timed, here, handshake)
 
     def keywords(self) -> dict[str, object]:
         """The arguments of SimulatedProxy that are not as usual."""
         given: dict[str, object] = {}
         if self.servers != ("server",):
             given["servers"] = self.servers
+        if self.upstreams:
+            given["upstreams"] = self.upstreams
         if self.refusing:
             given["refusing"] = self.refusing
         usual = Timeouts()
@@ -182,6 +243,8 @@ class Setting(NamedTuple):
                 given[f"{key}_s"] = seconds
         if not self.entry.half_close:
             given["half_close"] = False
+        if self.handshake is not None:
+            given["handshake"] = self.handshake
         return given
 
 
@@ -198,6 +261,7 @@ def rehearse(scene: Scene, setting: Setting, configuration: Configuration) -> li
         plugin.cls,
         options=plugin.options,
         answers=answers,
+        filters=[each.cls(each.options) for each in plugin.filters],
         **setting.keywords(),  # type: ignore[arg-type]
     ) as proxy:
         stage = _Stage(scene, setting, proxy)
@@ -226,7 +290,8 @@ class _Stage:
 
     def play(self) -> Iterator[Line]:
         """Have the peers do what they did; yield all that happens."""
-        self.peers["client"] = self._proxy.client(self._setting.option)
+        setting = self._setting
+        self.peers["client"] = self._proxy.client(setting.option, here=setting.here)
         at = self._scene.began
         yield from self._look()
         for idle, group in groupby(self._scene.acts, lambda act: act[1] is None):

@@ -101,6 +101,8 @@ _ARROWS: dict[str, Callable[[str], str]] = {
     "hears the end": _from("-)"),
     "closed": _from("-)"),
     "reset": _from("-x"),
+    "kept": _from("--)"),
+    "reused": _from("->>"),
     "calls": lambda who: f"Note over {who}",
     "answered": lambda who: f"Note over {who}",
 }

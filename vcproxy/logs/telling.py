@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from vcproxy.drivers.recording import entries as e
 from vcproxy.drivers.recording.reader import Frame, Log, LogError
@@ -14,7 +14,10 @@ from vcproxy.replay import Replay, differences
 
 if TYPE_CHECKING:
     from vcproxy.drivers.recording.replayer import Comparison
+    from vcproxy.engine.commands import Command, Spread
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.fan import Fan
+    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
 
@@ -33,6 +36,8 @@ class Told(NamedTuple):
     """Which VC; 0: none."""
     conversation: int
     """Which conversation; 0: none."""
+    spread: tuple[tuple[int, bytes], ...] = ()
+    """What many VCs were sent at once, where that is known: each VC, and its bytes."""
 
 
 class WatchedVC(RecordedVC):
@@ -48,17 +53,60 @@ class WatchedVC(RecordedVC):
         self.engine.sent = whole[:count] if len(whole) != count else whole
         super().sent(count)
 
+    def spread(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """See NetVConnection."""
+        assert self.fan is not None
+        self.engine.spread = _taken(self.fan.level, bytes(data), short)
+        super().spread(data, short)
+
+
+class WatchedFan:
+    """A fan that lets its engine see what was sent."""
+
+    def __init__(self, fan: Fan, engine: WatchedEngine) -> None:
+        self._fan = fan
+        self._engine = engine
+        self._data = b""
+
+    def begin(self) -> list[Block] | None:
+        """See Fan."""
+        blocks = self._fan.begin()
+        self._data = b"".join(map(bytes, blocks or ()))
+        return blocks
+
+    def sent(self, size: int, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """See Fan."""
+        self._engine.spread = _taken(self._fan.level, self._data[:size], short)
+        self._fan.sent(size, short)
+
+
+def _taken(
+    level: Iterable[NetVConnection], data: bytes, short: Sequence[tuple[NetVConnection, int]]
+) -> tuple[tuple[int, bytes], ...]:
+    """What each of those that are level has taken: all, or so many bytes."""
+    counts = dict(short)
+    taken = [(cast(RecordedVC, vc).number, data[: counts.get(vc, len(data))]) for vc in level]
+    return tuple(each for each in taken if each[1])
+
+
+class WatchedSpread(NamedTuple):
+    """A Spread of a fan that is watched."""
+
+    fan: WatchedFan
+
 
 class WatchedEngine(ReplayEngine):
     """A replaying engine that knows which conversation its VCs and calls belong to."""
 
     connection = WatchedVC
 
-    __slots__ = ("_mutexes", "calls", "conversation_of", "sent")
+    __slots__ = ("_mutexes", "calls", "conversation_of", "sent", "spread")
 
     def __init__(self, name: str, sheet: Comparison, **keywords: Any) -> None:
         self.sent = b""
         """What was sent last."""
+        self.spread: tuple[tuple[int, bytes], ...] = ()
+        """What was sent to many last. See Told."""
         self.conversation_of: dict[int, int] = {}
         """That of each VC: the number of its first VC."""
         self.calls: dict[int, int] = {}
@@ -71,6 +119,13 @@ class WatchedEngine(ReplayEngine):
         number = super().enlist(vc)
         self.conversation_of[number] = self._mutexes.setdefault(vc.mutex, number)
         return number
+
+    def take_commands(self) -> list[Command]:
+        """See Engine."""
+        taken = super().take_commands()
+        watched = [WatchedSpread(WatchedFan(each.fan, self)) for each in self.spreads]
+        self.spreads = iter(cast("list[Spread]", watched))
+        return taken
 
     def forget(self, vc: NetVConnection) -> None:
         """See Engine."""
@@ -141,7 +196,8 @@ class Telling(Reading):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.conversation_of: dict[int, int] = {}
-        """That of each VC: the number of its first VC."""
+        """That of each VC just now: the number of its first VC; 0: none, as of a connection to a
+        server that is kept for the next request."""
         self._replay: WatchedReplay | None = None
         self._calls: dict[int, int] = {}
         self._clients: Iterator[int] = iter(())
@@ -200,10 +256,18 @@ class Telling(Reading):
                 elif isinstance(entry, e.Called):
                     conversation = self._calls.pop(entry.number, self._only)
                 conversation = conversation or self.conversation_of.get(vc, 0)
-                yield Told(step, number, now, entry, vc, conversation)
+                spread = self._spread if isinstance(entry, e.Spread | e.SpreadRead) else ()
+                yield Told(step, number, now, entry, vc, conversation, spread)
+                if isinstance(entry, e.Moved):
+                    self.conversation_of |= dict(entry.moves)
+
+    @property
+    def _spread(self) -> tuple[tuple[int, bytes], ...]:
+        return () if self._replay is None else self._replay.engine.spread
 
     def _replayed(self, replay: WatchedReplay, entry: e.Entry) -> e.Entry:
         """Make a call; return its entry with what came of it."""
+        replay.engine.spread = ()
         replay.step()
         if isinstance(entry, e.Sent):
             return entry._replace(data=replay.engine.sent)
@@ -217,6 +281,11 @@ class Telling(Reading):
         number, _, rest = rest.partition(" ")
         about = verb in _OF_VCS and number.isdecimal()
         return verb, int(number) if about else 0, rest
+
+    def with_number(self, text: str, number: int) -> str:
+        """A command's text, about another VC."""
+        verb, vc, rest = self.of_command(text)
+        return f"{verb} {number} {rest}".rstrip() if vc else text
 
     def conversation_of_command(self, text: str) -> int:
         """The conversation that a command belongs to; 0: none."""

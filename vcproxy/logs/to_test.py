@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from itertools import chain, takewhile
+from itertools import chain, product, takewhile
 from pathlib import Path
 
 from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.options import OptionsError, read_options
+from vcproxy.config.plugin import options_type
 from vcproxy.config.problem import ConfigError
 from vcproxy.config.schema import plugin_place
 from vcproxy.logs.conversations import of_one
@@ -50,13 +51,14 @@ WIDEST = 100
 def to_test(telling: Telling, number: int, out: Path | None, shown: Callable[[], None]) -> str:
     """The text of a test of one conversation. `out`: the file that it is for.
 
-    It has been held in the simulation: first as fast as it goes, then with the pauses that it had.
+    It has been held in the simulation: first as fast as it goes, then with the pauses that it had;
+    by a client of any address, then by one of the address that it had.
     Raises Unfit, NoConversation, LogError.
     """
     scene, configuration = _recorded(telling, number, shown)
     problem: Unfit | None = None
-    for timed in (False, True):
-        setting = Setting.of(scene, configuration, timed)
+    for timed, here in product((False, True), ("", _address(scene))):
+        setting = Setting.of(scene, configuration, timed, here)
         try:
             transcript = rehearse(scene, setting, configuration)
         except Unfit as error:
@@ -65,6 +67,11 @@ def to_test(telling: Telling, number: int, out: Path | None, shown: Callable[[],
             return _written(scene, setting, configuration, transcript, telling, out)
     assert problem is not None
     raise problem
+
+
+def _address(scene: Scene) -> str:
+    """The client's IP address; empty where it has none."""
+    return "" if scene.client.startswith("unix:") else scene.client.rpartition(":")[0].strip("[]")
 
 
 def _recorded(
@@ -98,12 +105,22 @@ def _written(
     constants = [f"PLUGIN = Plugins().find({spec})"]
     arguments = ["PLUGIN"]
     options = _options(configuration, setting)
-    if options:
+    if options is not None:
         imports["vcproxy.config.options"] = {"read_options"}
         constants.append(f"OPTIONS, _ = read_options(PLUGIN, {options!r}, Path(__file__).parent)")
         arguments.append("options=OPTIONS")
-    if options or beside:
+    if options is not None or beside:
         imports["pathlib"] = {"Path"}
+    filters = configuration.plugins[setting.entry.name].filters
+    if filters:
+        imports["vcproxy.config.plugin"].add("FILTERS")
+        imports["vcproxy.config.options"] = {"read_options"}
+        imports["pathlib"] = {"Path"}
+        constants += _filters(setting, out)
+        names = [f"FILTER_{n}(FILTER_{n}_OPTIONS)" for n in range(1, len(filters) + 1)]
+        arguments.append(f"filters=[{', '.join(names)}]")
+    if setting.handshake is not None:
+        imports["vcproxy.drivers.recording.parts"] = {"Handshake"}
     if scene.calls:
         answers = list(scene.calls.values())
         for kind in map(type, answers):
@@ -112,7 +129,10 @@ def _written(
         constants.append(f"ANSWERS = {answers!r}  # of its calls")
         arguments.append("answers=ANSWERS")
     arguments += [f"{key}={value!r}" for key, value in setting.keywords().items()]
-    option = quoted(setting.option) if setting.option else ""
+    given = [quoted(setting.option)] if setting.option else []
+    if setting.here:
+        given.append(f"here={quoted(setting.here)}")
+    option = ", ".join(given)
     body = _script(transcript, option)
     if body is not None:
         imports["vcproxy.testing"].add("Script")
@@ -152,15 +172,28 @@ def _spec(plugin: str, out: Path | None) -> tuple[str, bool]:
     return f'f"{{Path(__file__).parent}}/{beside}{plugin[len(place) :]}"', True
 
 
-def _options(configuration: Configuration, setting: Setting) -> dict[str, object]:
-    """The options that are not as they are by default."""
+def _options(configuration: Configuration, setting: Setting) -> dict[str, object] | None:
+    """The options that are not as they are by default; None: the plugin has none."""
     plugin = configuration.plugins[setting.entry.name].cls
-    given = setting.entry.options
+    if options_type(plugin) is None:
+        return None
+    given = {key: value for key, value in setting.entry.options.items() if key != "filters"}
     try:
         usual = read_options(plugin, {}, configuration.file.parent)[1]
     except OptionsError:  # some are required
         usual = {}
     return {key: value for key, value in given.items() if usual.get(key) != value}
+
+
+def _filters(setting: Setting, out: Path | None) -> Iterator[str]:
+    """The lines that make the filters' classes and options."""
+    tables: list[dict[str, object]] = setting.entry.options["filters"]  # type: ignore[assignment]
+    for n, table in enumerate(tables, 1):
+        spec, _ = _spec(str(table["plugin"]), out)
+        name = f"FILTER_{n}"
+        yield f"{name} = Plugins().find({spec}, FILTERS)"
+        given = table["options"]
+        yield f"{name}_OPTIONS, _ = read_options({name}, {given!r}, Path(__file__).parent)"
 
 
 def _imports(names: dict[str, set[str]]) -> str:

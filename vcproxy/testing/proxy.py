@@ -38,6 +38,7 @@ from vcproxy.upstream.terms import Terms
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.sim.link import Secured
     from vcproxy.engine.continuation import Continuation
 
     Acceptor: TypeAlias = Callable[[NetVConnection], Continuation | None]
@@ -58,6 +59,7 @@ class SimulatedProxy:
         refusing: those that refuse connections. A server that the options name goes by its URI.
         terms: how the upstream's servers are balanced, limited and checked; None: plainly.
         options: the plugin's own. Their addresses are met in plain, tls:// ones too.
+        handshake: what the handshakes of clients have told, if they come by TLS. It is not spoken.
         datagrams: whether clients and servers are at udp://: see `datagram_client`.
         max_connections: clients at a time.
         answers: what the plugin's calls return, one after the other, in place of making them; an
@@ -78,6 +80,7 @@ class SimulatedProxy:
         refusing: Sequence[str] = (),
         terms: Terms | None = None,
         options: object = None,
+        handshake: Secured | None = None,
         datagrams: bool = False,
         max_connections: int = 10_000,
         answers: Iterable[object] | None = None,
@@ -98,6 +101,7 @@ class SimulatedProxy:
         self.driver = driver
         self.engine = driver.engine
         scheme = "udp" if datagrams else "tcp"
+        self._handshake = handshake
         shared = {"upstream": servers, **(upstreams or {})}
         known = {name: [Address(scheme, each, 1) for each in of] for name, of in shared.items()}
         made = {
@@ -130,7 +134,8 @@ class SimulatedProxy:
         self._met = dict.fromkeys(self._servers, 0)
         self.programs = Programs(self.engine, self.printed.append)
         """The one program, if the plugin is one: it can be told of a Signal, or stopped."""
-        doors: dict[str, Sequence[Address]] = {"": [Address(scheme, NAME)]}
+        front = scheme if handshake is None else "tls"
+        doors: dict[str, Sequence[Address]] = {"": [Address(front, NAME)]}
         if issubclass(plugin, Program):
             doors |= plugin.binds(options)
         accept = self._acceptor(plugin)
@@ -164,7 +169,8 @@ class SimulatedProxy:
         It comes in at the listener's own address, or at one that an option names; its own IP
         address is `here`, or any.
         """
-        return self.sim.client(self._doors[option][number], here=here)
+        place = self._doors[option][number]
+        return self.sim.client(place, here=here, handshake=self._handshake)
 
     def datagram_client(self) -> DatagramPeer:
         """A client of the proxy, where that has `datagrams`."""
@@ -215,7 +221,9 @@ class SimulatedProxy:
 
     def _listener(self, option: str, accept: Acceptor, max_connections: int) -> Listener:
         name = f"{NAME}.{option}".rstrip(".")
-        return Listener(name, accept, self.engine, max_connections=max_connections)
+        listener = Listener(name, accept, self.engine, max_connections=max_connections)
+        listener.tls = self._handshake
+        return listener
 
     def _acceptor(self, plugin: type[Session | Program]) -> Acceptor:
         if issubclass(plugin, Program):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from zlib import crc32
 
@@ -112,23 +113,44 @@ def _conversations(parts: Parts, then: Stage, now: Stage) -> Iterator[Conversati
         conversation = found[client] = Conversation(client)
         for part in group:
             was, here = then.players[part.number], now.players[part.number]
-            conversation.seen.append(Seen(part, was.outcome, here.outcome))
+            _saw(conversation, part, was.outcome, here.outcome)
             if parts.known and not _as_recorded(part, was):
                 conversation.repeated = False
             if part.listener:
                 conversation.name = f"{parts.listener_names.get(part.listener, '')} {part.place}"
-    for stage in (then, now):
-        for extra in stage.extras:
-            conversation = found.setdefault(extra.part.client, Conversation(extra.part.client))
-            both = (extra.outcome, NOBODY) if stage is then else (NOBODY, extra.outcome)
-            conversation.seen.append(Seen(extra.part, *both))
-            if stage is then:
-                conversation.repeated = False
+    for part, *both in _extras(then, now):
+        conversation = found.setdefault(part.client, Conversation(part.client))
+        _saw(conversation, part, *both)
+        if both[0] != NOBODY and part.client:
+            conversation.repeated = False
     for mishap in _new(then, now):
         conversation = found.setdefault(mishap.client, Conversation(mishap.client))
         conversation.mishaps.append(mishap.text)
     for number in sorted(found):
         yield found[number]
+
+
+def _saw(conversation: Conversation, part: Part, then: Outcome, now: Outcome) -> None:
+    """Note what a peer saw, but of a connection that is only kept."""
+    if part.client or part.asker or then.heard or now.heard:
+        conversation.seen.append(Seen(part, then, now))
+
+
+def _extras(then: Stage, now: Stage) -> Iterator[tuple[Part, Outcome, Outcome]]:
+    """The connections that there were not in the log, then and now: the first with the first."""
+    both: dict[tuple[int, str, str], tuple[list[Player], list[Player]]] = {}
+    for side, stage in enumerate((then, now)):
+        for extra in stage.extras:
+            part = extra.part
+            key = part.client, part.place, part.asker
+            both.setdefault(key, ([], []))[side].append(extra)
+    for before, after in both.values():
+        for was, here in zip_longest(before, after):
+            yield (
+                (was or here).part,
+                NOBODY if was is None else was.outcome,
+                NOBODY if here is None else here.outcome,
+            )
 
 
 def _new(then: Stage, now: Stage) -> Iterator[Mishap]:
@@ -143,7 +165,8 @@ def _new(then: Stage, now: Stage) -> Iterator[Mishap]:
 
 def _as_recorded(part: Part, player: Player) -> bool:
     heard = memoryview(player.outcome.heard)
-    if len(heard) != part.total:
+    # What is for no client may go on by itself, longer than the recording.
+    if len(heard) < part.total or (part.client and len(heard) > part.total):
         return False
     for size, digest in part.heard:
         if crc32(heard[:size]) != digest:

@@ -1,21 +1,50 @@
-"""StageDriver: the simulated driver of a proxy among players; StageHost: where that listens."""
+"""StageDriver: the simulated driver of a proxy among players; StageEngine: what it drives;
+StageHost: where that listens."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.recording.parts import Deed, Handshake, Part, Parts
 from vcproxy.drivers.sim import DatagramPeer, Peer, SimDriver
 from vcproxy.engine.address import Address
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.net import NetVConnection
 from vcproxy.hosts import Unconnected
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.engine.commands import Call, Connect, Hear
     from vcproxy.engine.listener import Listener
-    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.mutex import Mutex
     from vcproxy.whatif.stage import Stage
+
+
+class StageVC(NetVConnection):
+    """A VC that says when it becomes part of another conversation."""
+
+    __slots__ = ()
+
+    engine: StageEngine
+
+    def join(self, mutex: Mutex) -> None:
+        """See VConnection."""
+        moves = mutex is not self.mutex and self.outgoing is not None
+        super().join(mutex)
+        if moves:
+            self.engine.moved(self)
+
+
+class StageEngine(Engine):
+    """An engine that says which servers' connections have moved."""
+
+    connection = StageVC
+
+    __slots__ = ("moved",)
+
+    moved: Callable[[NetVConnection], None]
 
 
 class StageDriver(SimDriver):
@@ -38,7 +67,7 @@ class StageDriver(SimDriver):
     def _connect(self, command: Connect) -> None:
         outgoing = command.outgoing
         vc = outgoing.vc
-        player = self._stage.server(vc, outgoing.target)
+        player = self._stage.server(vc, outgoing.target, outgoing.asker)
         part = player.part
         if command.address.scheme == "udp":
             self._open(command, lambda address: self._stage.corresponding(address, player))
@@ -72,7 +101,7 @@ class StageDriver(SimDriver):
     def _hear(self, command: Hear) -> None:
         super()._hear(command)
         post = self._network.post
-        player = self._stage.server(command.outgoing.vc, command.outgoing.target)
+        player = self._stage.server(command.outgoing.vc, command.outgoing.target, "")
         player.correspond(DatagramPeer(post.connect(command.address)).send)
 
     def _call(self, command: Call) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.recording.parts import Deed, Part
@@ -27,7 +27,7 @@ class Outcome:
 
     heard: bytes
     end: str
-    """"closed", "reset" or "open"; "not connected"."""
+    """"closed", "reset" or "open"; "kept" for another; "not connected"."""
 
 
 class Player:
@@ -38,6 +38,8 @@ class Player:
         self.refusals = deque(part.refusals)
         self.peer: Peer | None = None
         """Its connection."""
+        self._begin_at = 0  # what the connection had received when it was taken up
+        self._left_with: Outcome | None = None
         self._say: Callable[[bytes], None] | None = None
         self._datagrams = bytearray()
         self._sim = sim
@@ -46,10 +48,17 @@ class Player:
         self._looks = float("inf")  # when it will look again
 
     def take_up(self, peer: Peer) -> None:
-        """Begin, at an end of a connection."""
+        """Begin, at an end of a connection, which may have been another's."""
         self.peer = peer
+        self._begin_at = len(peer.received)
         peer.on_data = self._hear
         self._begin(peer.send)
+
+    def leave(self) -> None:
+        """The connection is another's from now on."""
+        if self._left_with is None:
+            self._left_with = replace(self.outcome, end="kept")
+            self._say = None
 
     def correspond(self, say: Callable[[bytes], None]) -> None:
         """Begin, with a way to send datagrams."""
@@ -69,6 +78,8 @@ class Player:
     @property
     def outcome(self) -> Outcome:
         """What it has seen."""
+        if self._left_with is not None:
+            return self._left_with
         peer = self.peer
         if peer is None:
             end = "open" if self._say is not None else "not connected"
@@ -76,11 +87,13 @@ class Player:
         if not peer.connected:
             return Outcome(b"", "not connected")
         end = "closed" if peer.ended else "reset" if peer.reset_seen else "open"
-        return Outcome(bytes(peer.received), end)
+        return Outcome(bytes(peer.received[self._begin_at :]), end)
 
     @property
     def _heard(self) -> int:
-        return len(self._datagrams) if self.peer is None else len(self.peer.received)
+        if self.peer is None:
+            return len(self._datagrams)
+        return len(self.peer.received) - self._begin_at
 
     def _begin(self, say: Callable[[bytes], None]) -> None:
         self._say = say
@@ -94,7 +107,7 @@ class Player:
     def _go_on(self) -> None:
         """Do what is due, and look again when more is."""
         now = self._sim.now
-        while self._left:
+        while self._left and self._say is not None:
             at, heard, does = self._left[0]
             if now < at:
                 self._look(at)
@@ -118,7 +131,7 @@ class Player:
 
     def _do(self, does: bytes | Deed) -> None:
         if isinstance(does, bytes):
-            assert self._say is not None
-            self._say(does)
+            if self._say is not None:
+                self._say(does)
         elif self.peer is not None:
             self.peer.end() if does is Deed.END else self.peer.reset()

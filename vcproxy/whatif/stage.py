@@ -1,7 +1,8 @@
 """Stage: a proxy in simulation, and around it the peers of a recorded run.
 
 The network is instant and loses nothing. A server's connection is found by the conversation that it
-was asked for in, and by its address.
+was asked for in, and by its address; where it is reused, by the conversation that has it then.
+Health checks are answered as they were, and the last answer holds for those that come after it.
 """
 
 from __future__ import annotations
@@ -9,22 +10,22 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from vcproxy.business.program import Signal
+from vcproxy.drivers.recording.entries import CHECK
 from vcproxy.drivers.recording.parts import Part, Parts
 from vcproxy.drivers.recording.recorder import asked
 from vcproxy.drivers.recording.values import Record
 from vcproxy.drivers.sim import DatagramPeer, Peer, Simulation
 from vcproxy.engine.address import Address
-from vcproxy.engine.engine import Engine
 from vcproxy.engine.net import NetVConnection
 from vcproxy.listeners import Listeners
-from vcproxy.whatif.driver import StageDriver, StageHost
+from vcproxy.whatif.driver import StageDriver, StageEngine, StageHost
 from vcproxy.whatif.player import Player
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Stage:
         self.players = {number: Player(part, self.sim) for number, part in parts.parts.items()}
         """By the numbers of the recorded VCs."""
         self.extras: list[Player] = []
-        """Servers' connections that there were not then. They say nothing."""
+        """Servers' connections that there were not then. They say nothing, but to checks."""
         self._parts = parts
         self._free = [p for p in self.players.values() if not p.part.listener]
         self._clients: dict[NetVConnection, Player] = {}
@@ -72,8 +73,16 @@ class Stage:
         self._senders: dict[str, Player] = {}
         self._mail: dict[Place, DatagramPeer] = {}
         self._correspondents: dict[Place, Player] = {}
+        self._alike: dict[str, set[str]] = {}
+        """In a log that was cut, the servers of the same upstream: it depends on conversations that
+        are not there, whose turn it is."""
+        if "cut" in parts.header.marks:
+            for upstream in configuration.settings.upstream.values():
+                addresses = set(map(str, upstream.addresses))
+                for address in addresses:
+                    self._alike[address] = self._alike.get(address, addresses) | addresses
         self.sim.network.names.update(parts.names)
-        self.engine = Engine(
+        self.engine = StageEngine(
             "net-0",
             memory=configuration.settings.proxy.memory,
             random=Random(parts.header.seed),
@@ -81,6 +90,7 @@ class Stage:
             bridges=False,
             token=parts.header.token,
         )
+        self.engine.moved = self._moved
         driver = self.sim.drive(self.engine, partial(StageDriver, self))
         host = StageHost(driver, parts)
         self._listeners = Listeners(host, [self.engine], _unwritten)
@@ -117,10 +127,10 @@ class Stage:
         if player is not None:
             self._clients[vc] = player
 
-    def server(self, vc: NetVConnection, target: Address) -> Player:
+    def server(self, vc: NetVConnection, target: Address, asker: str) -> Player:
         """Who plays the server that a VC is to be connected to."""
         if vc not in self._cast:
-            self._cast[vc] = self._found(self._client_of(vc.mutex), str(target))
+            self._cast[vc] = self._found(self._client_of(vc.mutex), str(target), asker)
         return self._cast[vc]
 
     def corresponding(self, address: Address, player: Player) -> SimSocket:
@@ -175,19 +185,65 @@ class Stage:
         self.sim.network.connect(address, done, part.place)
         player.take_up(connecting)
 
-    def _found(self, client: int, target: str) -> Player:
-        """Find one that is free: of this conversation, or where that is not known then or now."""
-        there = [player for player in self._free if player.part.place == target]
+    def _moved(self, vc: NetVConnection) -> None:
+        """A server's connection has moved: in this turn it may move again."""
+        if vc in self._cast:
+            self.sim.timeline.after(0.0, partial(self._hand_over, vc))
+
+    def _hand_over(self, vc: NetVConnection) -> None:
+        """Whoever is behind a connection that has moved plays another part."""
+        before = self._cast[vc]
+        if vc.closed or before.peer is None:
+            return
+        before.leave()
+        player = self._found_kept(self._client_of(vc.mutex), before.part.place)
+        player.take_up(before.peer)
+        self._cast[vc] = player
+
+    def _found(self, client: int, target: str, asker: str) -> Player:
+        """Find one that is free: of this conversation, or where that is not known then or now.
+
+        What a check has heard is for checks, and what happened to a connection that was kept for
+        nobody but those.
+        """
+        checks = asker == CHECK
+        there = [
+            player
+            for player in self._free
+            if self._is(player.part, target)
+            and (player.part.asker == CHECK) == checks
+            and (player.part.client or player.part.number > 0)
+        ]
         mine = [player for player in there if player.part.client == client]
         shared = [player for player in there if not client or not player.part.client]
         for player in (*mine, *shared):
             self._free.remove(player)
             return player
         parts = self._parts.parts.values()
-        known = next((part for part in parts if part.place == target and part.connected), None)
-        part = Part(0, client, target, connected=known is not None)
-        if known is not None:
-            part.local, part.peer = known.local, known.peer
+        known = [part for part in parts if part.place == target]
+        if checks and (asked := [part for part in known if part.asker == CHECK]):
+            return self._extra(_later(asked[-1], self.sim.now))
+        reached = next((part for part in known if part.connected), None)
+        part = Part(0, client, target, connected=reached is not None, asker=asker)
+        if reached is not None:
+            part.local, part.peer = reached.local, reached.peer
+        return self._extra(part)
+
+    def _found_kept(self, client: int, target: str) -> Player:
+        """Find one that is free for a connection that there is already; 0: it is kept."""
+        for player in self._free:
+            part = player.part
+            mine = self._is(part, target) and part.client == client and part.connected
+            if mine and (client or part.number < 0) and part.asker != CHECK:
+                self._free.remove(player)
+                return player
+        return self._extra(Part(0, client, target, connected=True))
+
+    def _is(self, part: Part, target: str) -> bool:
+        """Whether a part is that of a server, or may be."""
+        return part.place == target or part.place in self._alike.get(target, ())
+
+    def _extra(self, part: Part) -> Player:
         self.extras.append(Player(part, self.sim))
         return self.extras[-1]
 
@@ -211,6 +267,12 @@ class Stage:
             client = 0 if running is None else self._client_of(running.mutex)
             said = text.splitlines()[0] if error is None else _scene(error)
             self.mishaps.append(Mishap(client, said))
+
+
+def _later(part: Part, now: float) -> Part:
+    """The same part, played at another time, for nobody who was there."""
+    acts = [act._replace(at=act.at - part.began + now) for act in part.acts]
+    return replace(part, number=0, began=now, acts=acts)
 
 
 def _scene(error: Exception) -> str:

@@ -14,7 +14,10 @@ from vcproxy.drivers.recording.values import Failure, Value, pack, unpack
 from vcproxy.drivers.recording.varint import BrokenOctets, Cursor, counted, double, text, varint
 
 Short: TypeAlias = tuple[tuple[int, int], ...]
-"""Of a fan: the VCs that did not take all, and how many bytes each took."""
+"""Pairs of numbers. Of a fan: the VCs that did not take all, and how many bytes each took."""
+
+CHECK = "Check"
+"""The class of health checks, as Resolved names it."""
 
 Listening: TypeAlias = tuple[int, str, str, str | Failure]
 """The number of a listener (a new one, unless one has its name already), its name, the address that
@@ -213,6 +216,15 @@ class Resolved(NamedTuple):
     """The client in whose conversation it was asked for; 0: in none."""
     target: str
     """The address that was asked for."""
+    asker: str
+    """The class that asked: CHECK for one that only looks whether the server is well."""
+
+
+class Moved(NamedTuple):
+    """After `engine.run()`: connections to servers have gone over to other conversations."""
+
+    moves: Short
+    """The VCs, each with the client in whose conversation it is now; 0: in none, it is kept."""
 
 
 class Refused(NamedTuple):
@@ -314,6 +326,7 @@ Entry: TypeAlias = (
     | MakeRoom
     | Broke
     | TimeOfDay
+    | Moved
 )
 
 KINDS: tuple[type[Entry], ...] = Entry.__args__

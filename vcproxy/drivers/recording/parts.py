@@ -1,12 +1,14 @@
 """Parts: what each peer of a recorded run did, and how much it had heard when it did it.
 
-A peer is whoever was at the other end of a VC: a client, or a connection of a server.
+A peer is whoever was at the other end of a VC: a client, or a connection of a server. A server's
+connection that was kept and reused is several peers, one for each time that a conversation had it,
+and for each time that it was kept.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -49,7 +51,7 @@ class Part:
     """What one peer did."""
 
     number: int
-    """Of its VC."""
+    """Of its VC; below 0 where that had another part before."""
     client: int
     """The client in whose conversation that was: a client's own number; 0: in none."""
     place: str
@@ -72,6 +74,8 @@ class Part:
     """Sizes and CRC-32 of what it was sent, one after another."""
     total: int = 0
     """The sum of these sizes."""
+    asker: str = ""
+    """Who asked for a server's connection. See Resolved."""
 
     def hear(self, size: int, digest: int) -> None:
         """It was sent something."""
@@ -89,7 +93,8 @@ class Parts:
         """The first; configurations that were loaded later are not looked at."""
         self.reloads = 0
         self.parts: dict[int, Part] = {}
-        """By the numbers of their VCs."""
+        """By their numbers."""
+        self._present: dict[int, Part] = {}  # of each VC, the part that is played now
         self.names: dict[str, list[str]] = {}
         """The hosts that each name stood for; none: it was not known."""
         self.answers: dict[str, deque[e.Called]] = {}
@@ -131,10 +136,11 @@ class Parts:
                     self.reloads += 1
             case e.Accepted(listener, peer, secure, whole, vc):
                 part = Part(vc, vc, peer, listener, self.end, whole, secure, connected=True)
-                self.parts[vc] = part
-            case e.Resolved(vc, addresses, _, client, target):
+                self.parts[vc] = self._present[vc] = part
+            case e.Resolved(vc, addresses, _, client, target, asker):
                 asked = Address.parse(target)
-                self.parts[vc] = Part(vc, client, target, began=self.end, whole=asked.whole)
+                part = Part(vc, client, target, began=self.end, whole=asked.whole, asker=asker)
+                self.parts[vc] = self._present[vc] = part
                 self.names[asked.host] = [Address.parse(found).host for found in addresses]
             case e.Called(asked=asked_for):
                 self.answers.setdefault(asked_for, deque()).append(entry)
@@ -142,12 +148,30 @@ class Parts:
                 self.seconds.append((self.end, seconds))
             case e.Signalled():
                 self.signals.append((self.end, entry))
+            case e.Moved(moves):
+                for vc, client in moves:
+                    if vc in self._present:
+                        self._moved(vc, client)
             case e.Spread():
                 self.known = False  # it does not say who they are
             case _:
-                part_of = self.parts.get(e.vc_of(entry) or 0)
+                part_of = self._present.get(e.vc_of(entry) or 0)
                 if part_of is not None:
                     self._happened(part_of, entry)
+
+    def _moved(self, vc: int, client: int) -> None:
+        """A server's connection is another's from now on."""
+        part = self._present[vc] = replace(
+            self._present[vc],
+            number=-1 - len(self.parts),
+            client=client,
+            began=self.end,
+            refusals=[],
+            acts=[],
+            heard=[],
+            total=0,
+        )
+        self.parts[part.number] = part
 
     def _happened(self, part: Part, entry: Any) -> None:
         match entry:
@@ -163,8 +187,8 @@ class Parts:
                 part.acts.append(Act(self.end, part.total, entry.data))
                 if isinstance(entry, e.SpreadRead):
                     self.known = False
-                elif isinstance(entry, e.Passed) and entry.taken and entry.sink in self.parts:
-                    self.parts[entry.sink].hear(entry.taken, crc32(entry.data[: entry.taken]))
+                elif isinstance(entry, e.Passed) and entry.taken and entry.sink in self._present:
+                    self._present[entry.sink].hear(entry.taken, crc32(entry.data[: entry.taken]))
             case e.Ended(_, None):
                 part.acts.append(Act(self.end, part.total, Deed.END))
             case e.Ended() | e.Failed():

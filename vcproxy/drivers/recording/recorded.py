@@ -178,6 +178,12 @@ class RecordedVC(NetVConnection):
         self.engine.note(Failed(self.number, Failure.of(error)))
         super().failed(error)
 
+    def join(self, mutex: Mutex) -> None:
+        """See VConnection."""
+        if mutex is not self.mutex and self.outgoing is not None:
+            self.engine.moved[self] = None
+        super().join(mutex)
+
     def gone(self) -> None:
         """See NetVConnection."""
         self.engine.note(Gone(self.number))
@@ -233,8 +239,8 @@ class RecordedOutgoing:
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
         """See Outgoing."""
         found = tuple(map(str, addresses))
-        client, target = client_of(self.vc), str(self.target)
-        self._recorder.note(Resolved(self.vc.number, found, failure(error), client, target))
+        client, target, asker = client_of(self.vc), str(self.target), self._outgoing.asker
+        self._recorder.note(Resolved(self.vc.number, found, failure(error), client, target, asker))
         self._outgoing.resolved(addresses, error)
 
     def refused(self, address: Address, error: Exception) -> None:

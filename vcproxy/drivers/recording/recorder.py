@@ -21,6 +21,7 @@ from vcproxy.drivers.recording.entries import (
     Commands,
     Entry,
     MakeRoom,
+    Moved,
     Run,
     TimeOfDay,
     encode,
@@ -32,6 +33,7 @@ from vcproxy.drivers.recording.recorded import (
     RecordedListener,
     RecordedOutgoing,
     RecordedVC,
+    client_of,
 )
 from vcproxy.drivers.recording.values import Failure, NotPlain, plain
 from vcproxy.drivers.recording.varint import double
@@ -88,6 +90,7 @@ class RecordingEngine(Engine):
         "full",
         "listeners",
         "made",
+        "moved",
         "out",
         "redact",
         "sheet",
@@ -119,6 +122,8 @@ class RecordingEngine(Engine):
         """VCs made so far: the number of the last."""
         self.listeners = 0
         """Listeners numbered so far."""
+        self.moved: dict[RecordedVC, None] = {}
+        """Connections to servers that have changed their conversation, if that is not noted yet."""
         self._questions: dict[int, str] = {}  # by the numbers of calls that are out
         self._begin = b""
         self._must = False  # the turn has to be there, even if nothing follows its clock
@@ -134,6 +139,12 @@ class RecordingEngine(Engine):
         self.listeners += 1
         return self.listeners
 
+    def note_moves(self) -> None:
+        """Write down whose conversation they are in now."""
+        moves = tuple((vc.number, client_of(vc)) for vc in self.moved)
+        self.moved.clear()
+        self.note(Moved(moves))
+
     def note(self, entry: Entry) -> None:
         """Write an entry down."""
         self.out += encode(entry)
@@ -147,6 +158,8 @@ class RecordingEngine(Engine):
 
     def tick(self, now: float) -> None:
         """See Engine. A turn in which nothing happened is left out."""
+        if self.moved:
+            self.note_moves()
         out = self.out
         if out == self._begin and not self._must:
             out.clear()
@@ -170,6 +183,8 @@ class RecordingEngine(Engine):
             self.out += _RUN
             self.write_ahead()
             super().run()
+            if self.moved:
+                self.note_moves()
 
     def _postpone(self, late: float) -> None:
         self._must = True  # by the time of this turn, not of a later one

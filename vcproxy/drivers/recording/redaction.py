@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from vcproxy.drivers.recording.values import Failure, Record, Value
+
 if TYPE_CHECKING:
     from vcproxy.engine.iobuffer import Block
 
@@ -24,6 +26,32 @@ def redacted(patterns: Sequence[re.Pattern[bytes]], data: Block) -> bytes:
         for match in pattern.finditer(data):
             blot(out, *match.span())
     return bytes(out)
+
+
+def redacted_value(patterns: Sequence[re.Pattern[bytes]], value: Value) -> Value:
+    """Plain data with x for all that matches in its text and bytes."""
+
+    def all_of(values: tuple[Value, ...]) -> tuple[Value, ...]:
+        return tuple(redacted_value(patterns, each) for each in values)
+
+    match value:
+        case bytes():
+            return redacted(patterns, value)
+        case str():
+            data = redacted(patterns, value.encode(errors="surrogatepass"))
+            return data.decode(errors="replace")
+        case Failure(module, name, parts):
+            return Failure(module, name, all_of(parts))
+        case Record(module, name, parts):
+            return Record(module, name, all_of(parts))
+        case tuple():
+            return all_of(value)
+        case list():
+            return list(all_of(tuple(value)))
+        case dict():
+            both = zip(all_of(tuple(value)), all_of(tuple(value.values())), strict=True)
+            return dict(both)
+    return value
 
 
 def blot(out: bytearray, begin: int, end: int) -> None:

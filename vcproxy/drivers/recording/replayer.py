@@ -126,6 +126,9 @@ class ReplayEngine(RecordingEngine):
         self.doors[number] = listener
         return number
 
+    def note_moves(self) -> None:
+        """See RecordingEngine. That is a step of its own here."""
+
     def tick(self, now: float) -> None:
         """See Engine."""
         self.deliveries = [each for each in self.deliveries if each.now == self.now]
@@ -173,6 +176,7 @@ class Replayer:
             e.Serve: lambda entry: engine.note(proxy.serve(entry)),
             e.Signalled: self._signalled,
             e.Stopped: engine.note,
+            e.Moved: lambda _: RecordingEngine.note_moves(engine),
             e.Admits: lambda entry: self._door(entry).admits(),
             e.Came: lambda entry: self._door(entry).came(),
             e.Dropped: lambda entry: self._door(entry).dropped(engine),
@@ -441,6 +445,8 @@ def _bare(entry: e.Entry | None) -> object:
         return entry._replace(digest=0, texts=None)
     if isinstance(entry, e.Called):
         return entry._replace(asked="")
+    if isinstance(entry, e.Resolved):
+        return entry._replace(target="")
     return entry
 
 

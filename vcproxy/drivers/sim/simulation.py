@@ -25,7 +25,7 @@ from vcproxy.engine.engine import Engine, Level, Log
 if TYPE_CHECKING:
     import ssl
 
-    from vcproxy.drivers.sim.link import Endpoint
+    from vcproxy.drivers.sim.link import Endpoint, Secured
     from vcproxy.engine.address import Address
 
 SPIN = 200_000
@@ -112,14 +112,19 @@ class Simulation:
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
         here: str = "",
+        handshake: Secured | None = None,
     ) -> Peer:
-        """A peer that connects, from any IP address or from `here`. `error` tells of a refusal."""
+        """A peer that connects, from any IP address or from `here`. `error` tells of a refusal.
+
+        `handshake`: what its handshake has told, at a tls address where no TLS is spoken.
+        """
         peer = Peer()
 
         def done(endpoint: Endpoint | None, error: OSError | None) -> None:
             if endpoint is None:
                 peer.attach(None, error)
             else:
+                endpoint.outgoing.sink.secure = handshake
                 name = server_name or address.host
                 peer.attach(over(endpoint, tls, self.timeline, server_side=False, name=name))
 
