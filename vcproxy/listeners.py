@@ -79,6 +79,8 @@ class Listeners:
         self.programs = Programs(self._first, write)
         self._upstreams: dict[str, tuple[schema.Upstream, dict[Engine, Upstream]]] = {}
         """By their names: what the configuration says, and what there is of it on each engine."""
+        self._services: dict[str, dict[Engine, Service]] = {}
+        """What new sessions are given, by the names of the entries."""
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
 
@@ -100,10 +102,9 @@ class Listeners:
         for _, upstreams in self._upstreams.values():
             for engine, upstream in upstreams.items():
                 engine.inbox.post(upstream.close)
-        for listener in self._named.values():
-            listener.closing = True
+        self._retire(self._services.values())
         for engine in self._engines:
-            engine.inbox.post(partial(_drain, engine))
+            engine.inbox.post(partial(_empty_pools, engine))
 
     def apply(self, configuration: Configuration) -> None:
         """Serve by a configuration from now on. Raises OSError with nothing changed."""
@@ -153,12 +154,12 @@ class Listeners:
         self._bound.update(bound)
         for listener, _, real in bound.values():
             self._write(f"listening {listener.name} {real}")
-        before, self._named = self._named, {each.name: each for each, _ in wanted.values()}
-        for name in before.keys() - self._named.keys():
-            before[name].closing = True
+        self._named = {each.name: each for each, _ in wanted.values()}
         self._renew(upstreams, trusts)
+        before, self._services = self._services, {}
         for entry, plugin in served:
-            self._equip(entry, plugin, keys[entry.name])
+            self._services[entry.name] = self._equip(entry, plugin, keys[entry.name])
+        self._retire(before.values())
         plugins = configuration.plugins.items()
         self.programs.keep([name for name, plugin in plugins if issubclass(plugin.cls, Program)])
 
@@ -200,7 +201,15 @@ class Listeners:
             for engine, upstream in gone.items():
                 engine.inbox.post(upstream.close)
 
-    def _equip(self, entry: schema.Listener, plugin: Plugin, keys: _Keys) -> None:
+    def _retire(self, replaced: Iterable[dict[Engine, Service]]) -> None:
+        """No session begins with these any more: those that there are may end."""
+        for services in replaced:
+            for service in services.values():
+                service.closing = True
+        for engine in self._engines:
+            engine.inbox.post(partial(_drain, engine))
+
+    def _equip(self, entry: schema.Listener, plugin: Plugin, keys: _Keys) -> dict[Engine, Service]:
         """Give a listener what its entry says, and those of its plugin's options the same."""
         timeouts = entry.timeouts
         own = self._listener(entry.name)
@@ -234,6 +243,7 @@ class Listeners:
             listener.max_connections = entry.limits.max_connections or sys.maxsize
             listener.max_per_client = entry.limits.max_per_client
             listener.resume()
+        return services
 
     def _acceptors(
         self, plugin: type, services: dict[Engine, Service]
@@ -253,10 +263,14 @@ class Listeners:
 
 
 def _drain(engine: Engine) -> None:
-    """Tell the sessions of an engine, and the pools of servers' connections."""
+    """Have those sessions of an engine end what they may that serve by what is in use no more."""
     for session in [vc.served_by for vc in engine.vcs]:
-        if isinstance(session, Session):
+        if isinstance(session, Session) and session.service.closing:
             engine.schedule(Call(session, session.drain), Event.TIMEOUT, None)
+
+
+def _empty_pools(engine: Engine) -> None:
+    """Keep no connection to a server, be it one that clients have named."""
     reading = [vc.read_vio.cont for vc in engine.vcs if vc.read_vio is not None]
     for cont in dict.fromkeys(reading):
         if isinstance(cont, Pool):

@@ -13,9 +13,12 @@ from vcproxy.upstream.upstream import Upstream
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
-    """Given to every session; a reload makes a new one for new connections."""
+    """Given to every session; a reload makes a new one for new connections.
+
+    Nothing of it changes but what is counted and shared, and whether it is `closing`.
+    """
 
     name: str
     """The listener's."""
@@ -40,6 +43,9 @@ class Service:
     """Seconds that a connection may last."""
     half_close: bool = True
     """Whether one direction may go on when the other has ended."""
+    closing: bool = False
+    """Whether no session will begin any more, as the proxy stops or another configuration is in
+    use: a client that is served had better connect anew."""
     counts: Counter[str] = field(default_factory=Counter, compare=False)
     """What has happened to its sessions, by name."""
     shared: dict[object, object] = field(default_factory=dict, compare=False)

@@ -102,7 +102,8 @@ class Session(Machine):
         client.do_io_close()
 
     def drain(self) -> None:
-        """The proxy is about to stop, and waits for a time: end what may be ended. The mutex is
+        """The proxy is about to stop and waits for a time, or serves new connections by another
+        configuration: `service.closing` is True. End what can be ended without harm. The mutex is
         held, and a tunnel may have both VCs. To be overridden; as it is, the session goes on."""
 
     def __init__(self, client: NetVConnection, service: Service) -> None:

@@ -51,8 +51,6 @@ class Listener:
     given to `refuser`."""
     refuser: Callable[[NetVConnection], Continuation | None] = _closed
     """Called as the acceptor is, with each VC in excess."""
-    closing: bool = False
-    """Whether it is about to stop: who is served had better look for another."""
     pinned: bool = False
     """Whether all its connections stay on `home`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ What it records, `vcproxy replay` runs again, also where the run ended in an exc
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class SimHost(TlsFiles):
-    """A host in a simulation. See Host; nothing is reloaded there."""
+    """A host in a simulation. See Host."""
 
     def __init__(self, driver: SimDriver) -> None:
         self.engine = driver.engine
@@ -51,7 +52,7 @@ class SimHost(TlsFiles):
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
         """See Host."""
-        raise NotImplementedError("a configuration does not change in a simulation")
+        raise NotImplementedError("a listener does not get another name in a simulation")
 
     def renew(self, address: Address, listener: Listener) -> None:
         """See Host."""
@@ -88,9 +89,7 @@ class ConfiguredProxy:
         assert settings is not None
         self._recording = Recording(configuration, settings, self.sim.note, seed)
         self._path = self._recording.writer.path
-        host = SimHost(self.sim.drive(self._recording.engine))
-        with self._recording.serving(configuration):
-            self._serve(configuration, host)
+        self._serve(configuration, SimHost(self.sim.drive(self._recording.engine)))
 
     def _serve(self, configuration: Configuration, host: SimHost) -> None:
         self.engine, self.driver = host.engine, host.driver
@@ -99,7 +98,19 @@ class ConfiguredProxy:
         recorded = host if self._recording is None else self._recording.host(host)
         self._places = host.places
         self.listeners = Listeners(recorded, [self.engine], self.printed.append)
-        self.listeners.apply(configuration)
+        self._apply(configuration)
+
+    def _apply(self, configuration: Configuration) -> None:
+        if self._recording is None:
+            self.listeners.apply(configuration)
+        else:
+            with self._recording.serving(configuration):
+                self.listeners.apply(configuration)
+
+    def reload(self, configuration: Configuration) -> None:
+        """Serve new connections by another configuration, as after SIGHUP; its listeners have the
+        names that they had. It happens as soon as something is run."""
+        self.engine.inbox.feed(partial(self._apply, configuration))
 
     def __enter__(self) -> ConfiguredProxy:
         return self

@@ -294,21 +294,99 @@ def test_nor_behind_a_long_answer_that_a_tunnel_brought() -> None:
         assert b"poison" not in client.received
 
 
-def test_a_proxy_that_stops_ends_idle_connections_and_says_so_to_others() -> None:
+def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
+    """So it is when the proxy stops, or serves by another configuration."""
     with Http() as proxy:
         idle, busy = proxy.client(), proxy.ask(GET)
         server = proxy.server()
         proxy.go()
-        for session in proxy.sessions:
-            assert session.client.listener is not None
-            session.client.listener.closing = True
-            with session.mutex.hold(proxy.engine):
-                session.drain()
+        retire(proxy)
         proxy.go()
+        assert not idle.ended, "its first request may be on its way"
+        proxy.elapse(1)
         assert idle.ended
         assert not busy.ended
         server.send(OK)
         proxy.go()
         assert "\nConnection: close\n" in heard(busy)
         assert busy.ended
-        assert server.ended
+        assert not server.ended, "others may use the upstream"
+
+
+def retire(proxy: Http) -> None:
+    """The service of the proxy is in use no more."""
+    proxy.service.closing = True
+    for session in proxy.sessions:
+        with session.mutex.hold(proxy.engine):
+            session.drain()
+
+
+def test_who_has_just_been_answered_may_be_asking_again() -> None:
+    """Its connection is not closed under its next request, which is the last on it."""
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(OK)
+        proxy.elapse(0.5)
+        assert "Connection: close" not in heard(client)
+        retire(proxy)
+        proxy.elapse(0.4)
+        client.send(GET)
+        proxy.go()
+        server.send(OK)
+        proxy.go()
+        text = heard(client)
+        assert "\nConnection: close\n" in text
+        assert text.endswith("yes")
+        assert client.ended
+
+
+def test_who_has_been_quiet_for_a_while_is_closed_at_once() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(OK)
+        proxy.elapse(5)
+        retire(proxy)
+        proxy.elapse(0.01)
+        assert client.ended
+        assert not client.reset_seen
+
+
+def test_an_answer_whose_head_had_gone_is_followed_by_the_end() -> None:
+    """It could not say so any more; the client may send one more request."""
+    for asks_again in (False, True):
+        with Http() as proxy:
+            client = proxy.ask(GET)
+            server = proxy.server()
+            server.send(answer(bytes(1000))[:-1])
+            proxy.go()
+            retire(proxy)
+            proxy.elapse(2)
+            server.send(b"\0")
+            proxy.elapse(0.9)
+            assert "Connection: close" not in heard(client)
+            assert not client.ended
+            if asks_again:
+                client.send(GET)
+                proxy.go()
+                server.send(OK)
+                proxy.go()
+                assert "\nConnection: close\n" in heard(client)
+            else:
+                proxy.elapse(0.2)
+            assert client.ended
+
+
+def test_a_request_whose_head_is_on_its_way_is_answered() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET[:10])
+        proxy.go()
+        retire(proxy)
+        proxy.elapse(3)
+        client.send(GET[10:])
+        proxy.server().send(OK)
+        proxy.go()
+        text = heard(client)
+        assert "\nConnection: close\n" in text
+        assert text.endswith("yes")
+        assert client.ended

@@ -280,15 +280,9 @@ class Exchange(Phases, Session):
         )
 
     @property
-    def closing(self) -> bool:
-        """Whether the proxy is about to stop."""
-        listener = self.client.listener
-        return listener is not None and listener.closing
-
-    @property
     def _may_keep(self) -> bool:
         """Whether the client's connection may serve another request behind the answer."""
-        return self._keep and self._consumed and not self.closing
+        return self._keep and self._consumed and not self.service.closing
 
     @property
     def _most(self) -> int:
@@ -358,7 +352,7 @@ class Exchange(Phases, Session):
             self.count("unmirrored")
 
     def drain(self) -> None:
-        """See Session: a client that asks nothing just now is told so by an end."""
+        """See Session: the connection of a client that asks nothing just now is closed."""
         self.engine.schedule(self, NEXT, None)
 
     @classmethod

@@ -51,6 +51,10 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 STALE_S = 1.0
 """A kept connection that ends so soon behind a request has most likely been ended before it."""
 
+QUIET_S = 1.0
+"""A client's connection that is not to be kept is closed once nothing has moved on it for so long:
+else it would be closed just as the next request comes, which the client then sees fail."""
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n%b\r\n"
 
@@ -93,7 +97,7 @@ class HttpProxy(Exchange):
         if not self.requests:
             client.attach(self.client)
             client.begin(b"")
-        self._alarm.set(self.options.timeouts.idle)
+        self._alarm.set(QUIET_S if self.service.closing else self.options.timeouts.idle)
         if client.waiting or client.over:
             self.engine.schedule(self, NEXT, None)
 
@@ -127,13 +131,15 @@ class HttpProxy(Exchange):
 
     def _unfinished(self, data: bytes) -> State | None:
         client = self._client
-        if not data and (client.over or self.closing):
+        if not data and client.over:
             return self.CLOSED
         if client.over:
             return self._refuse(BadMessage(400, "it ended within a head", "RFC 9112 8"))
         if data and not self._begun:
             self._begun = True
             self._alarm.set(self.options.timeouts.head)
+        elif not data and self.service.closing:
+            self._alarm.set(max(self.client.moved_at + QUIET_S - self.engine.now, 0.001))
         client.pending = data
         return None
 
@@ -692,7 +698,8 @@ class HttpProxy(Exchange):
         assert server is not None
         assert upstream is not None
         upstream.succeeded(server)
-        if response.persistent and self._consumed and side.quiet and not self.closing:
+        last = self.service.closing and tx.route is None  # of a server that a client has named
+        if response.persistent and self._consumed and side.quiet and not last:
             self.server = None
             side.let_go()
             upstream.give(server)
