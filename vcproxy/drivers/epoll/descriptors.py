@@ -29,16 +29,21 @@ class Descriptors:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.limit = limit or (MOST if soft == resource.RLIM_INFINITY else min(soft, MOST))
         self.pools: list[PipePool] = []
-        self._listeners: dict[Listener, None] = {}
+        self._listeners: dict[Listener, bool] = {}  # whether it still accepts
         self._sources: dict[Sources, None] = {}
 
     def listens(self, listener: Listener, sources: Sources | None) -> None:
         """A listener has one more address, at which `sources` send datagrams."""
-        served = [each for each in self._listeners if each.open or not each.closing]
-        self._listeners = dict.fromkeys([*served, listener])
+        self._listeners = {each: on for each, on in self._listeners.items() if on or each.open}
+        self._listeners[listener] = True
         self._sources = dict.fromkeys(each for each in self._sources if not each.over)
         if sources is not None:
             self._sources[sources] = None
+
+    def unlistens(self, listener: Listener) -> None:
+        """A listener has no address any more; it counts as long as it has clients."""
+        if listener in self._listeners:
+            self._listeners[listener] = False
 
     @property
     def usable(self) -> int:

@@ -281,8 +281,7 @@ class EpollDriver:
             if address is None or port.asked == address:
                 port.close()
                 ports.remove(port)
-        if not ports:
-            self._listening.pop(listener, None)
+        self._forget_silent(listener)
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
         """Accept at an address for another listener from now on; nobody who waits is lost."""
@@ -293,8 +292,15 @@ class EpollDriver:
                 port.listener = new
                 sources = port if isinstance(port, DatagramListener) else None
                 self.descriptors.listens(new, sources)
+                self._forget_silent(old)
                 port.resume()
                 return
+
+    def _forget_silent(self, listener: Listener) -> None:
+        """Forget a listener that accepts at no address any more."""
+        if not self._listening.get(listener):
+            self._listening.pop(listener, None)
+            self.descriptors.unlistens(listener)
 
     def renew(self, address: Address, listener: Listener) -> None:
         """Set a listener's options at an address; make a Unix socket again that was removed."""
