@@ -29,6 +29,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.iobuffer import SLAB, IOBuffer, Memory
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.mistake import as_error
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
@@ -302,8 +303,8 @@ class Engine:
                 cont = listener.refuser(vc) if vc.excess else listener.acceptor(vc)
                 if cont is not None:
                     self.schedule(cont, Event.ACCEPT, vc)
-            except (Exception, SystemExit) as mistake:
-                error = _as_error(mistake)
+            except BaseException as mistake:
+                error = as_error(mistake)
                 self.log("error", f"{vc.name}: the plugin could not take the connection", error)
                 self.end_conversation(mutex, error)
                 self._end_soon(vc.mutex, error)  # it may have joined another
@@ -497,8 +498,8 @@ class Engine:
                 ticket.pending = False
                 self.running = cont
                 cont.handle_event(key, data)
-        except (Exception, SystemExit) as mistake:
-            self._crashed(cont, _as_error(mistake))
+        except BaseException as mistake:
+            self._crashed(cont, as_error(mistake))
         finally:
             mutex.release(self)
 
@@ -511,7 +512,7 @@ class Engine:
         who = type(cont).__qualname__
         try:
             text = f"{who} {cont!r} failed; its conversation is closed\n{cont.crashed(error)}"
-        except (Exception, SystemExit) as worse:  # the author's too: it must not save the first
+        except BaseException as worse:  # the author's too: it must not save the first
             text = f"{who} failed, then its crashed() or repr() with {worse!r}; it is closed"
         self.log("error", text.rstrip(), error)
         self.end_conversation(cont.mutex, error)
@@ -528,11 +529,3 @@ class _Own(Continuation):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         self._act()
-
-
-def _as_error(mistake: Exception | SystemExit) -> Exception:
-    if isinstance(mistake, Exception):
-        return mistake
-    error = RuntimeError("sys.exit() in a continuation ends its conversation, not the program")
-    error.__cause__ = mistake
-    return error

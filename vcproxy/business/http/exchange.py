@@ -24,6 +24,7 @@ from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
 from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
+from vcproxy.engine.mistake import as_error
 from vcproxy.http.forwarding import to_client
 from vcproxy.http.messages import Body, Request, Response
 from vcproxy.http.problem import BadMessage
@@ -156,8 +157,8 @@ class Exchange(Phases, Session):
                     self._suspended = Suspended(verdict.then, steps, then, pause, body)
                     self._within()
                     return None if self.state is pause else pause
-            except Exception as mistake:
-                return self._faulty(mistake, "plugin")
+            except BaseException as mistake:
+                return self._faulty(as_error(mistake), "plugin")
         if body is not None:
             self._body = body
         return then()
@@ -259,8 +260,9 @@ class Exchange(Phases, Session):
         for step in self._chain.error:
             try:
                 answer = sendable(step(tx) or answer)
-            except Exception as mistake:
-                self.engine.log("error", f"{self.name}: a filter failed at an error", mistake)
+            except BaseException as mistake:
+                error = as_error(mistake)
+                self.engine.log("error", f"{self.name}: a filter failed at an error", error)
         return self._answer(answer)
 
     def _answer(self, answer: Response) -> State:
@@ -312,8 +314,9 @@ class Exchange(Phases, Session):
         for step in self._chain.done:
             try:
                 step(self.tx)
-            except Exception as mistake:
-                self.engine.log("error", f"{self.name}: a filter failed in done", mistake)
+            except BaseException as mistake:
+                error = as_error(mistake)
+                self.engine.log("error", f"{self.name}: a filter failed in done", error)
         return self.WAITING if keep else self.CLOSED
 
     def _abort(self, failure: Failure) -> State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.mistake import as_error
 from vcproxy.http.problem import BadMessage
 
 if TYPE_CHECKING:
@@ -41,16 +42,16 @@ class Passage:
         """See Transform."""
         try:
             return self._pass(self._reader.feed(data))
-        except Exception as fault:
-            return self._broken(fault)
+        except BaseException as fault:
+            return self._broken(as_error(fault))
 
     def finish(self) -> bytes:
         """The source has ended: see Transform."""
         try:
             self._reader.finish()
             return self._pass(b"", ended=True)
-        except Exception as fault:
-            return self._broken(fault)
+        except BaseException as fault:
+            return self._broken(as_error(fault))
 
     def _pass(self, data: bytes, ended: bool = False) -> bytes:
         if self._left is not None:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from vcproxy.engine.mistake import as_error
+
 THREADS = 8
 """Name look-ups and checks wait for others, not for the processor: more would only queue there."""
 
@@ -47,10 +49,8 @@ class Callers:
             fn, args, answer = self._work.get()
             try:
                 value = fn(*args)
-            except Exception as error:
-                answer(None, error)
-            except SystemExit as left:  # it would end this thread, and all calls with the last
-                answer(None, RuntimeError(f"sys.exit({left.code!r}) in a call"))
+            except BaseException as mistake:  # or it would end this thread
+                answer(None, as_error(mistake))
             else:
                 answer(value, None)
             with self._lock:
