@@ -8,9 +8,9 @@
 
 Heads are judged here. A body that has come with its head is sent with it, and what is left of a
 short answer as it comes. A longer one whose length is known goes through a OneWayTunnel, which the
-driver may bridge; any other through a MessageTunnel, decoded and framed anew. What the client sends
-behind a request waits in the buffer: answers keep the order of requests because no two are ever
-under way.
+driver may bridge; any other through a MessageTunnel: chunks that nobody changes are only checked,
+all else is decoded and framed anew. What the client sends behind a request waits in the buffer:
+answers keep the order of requests because no two are ever under way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
 from vcproxy.business.http.fetch import Fetched
 from vcproxy.business.http.gathering import Gathering
 from vcproxy.business.http.options import BODY_GRACE_S
-from vcproxy.business.http.passage import Passage
+from vcproxy.business.http.passage import Passage, unchanged
 from vcproxy.business.http.routing import Route
 from vcproxy.business.http.transaction import Failure
 from vcproxy.engine.engine import Called
@@ -371,6 +371,8 @@ class HttpProxy(Exchange):
         steps = self._chain.request_chunk
         if self._framing is not None and not steps:
             return None
+        if self._framing is None and not steps and not self._most:
+            return unchanged(self._limits, 400)
         reader = body_reader(self._framing, self._limits, 400)
         self._framing = None
         return Passage(reader, body_writer(None), self._bound(steps), self._most)
@@ -588,7 +590,9 @@ class HttpProxy(Exchange):
         assert self.server is not None
         keep = self._may_keep
         passage = None
-        if body is None or body < 0 or (steps and not response.bodiless):
+        if body is None and not steps and self._version > 10:
+            passage = unchanged(self._limits, 502)
+        elif body is None or body < 0 or (steps and not response.bodiless):
             reader = body_reader(body, self._limits, 502)
             body = None if self._version > 10 else UNTIL_CLOSE
             keep = keep and body is None
