@@ -27,7 +27,7 @@ from vcproxy.engine.commands import Call, Command, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
-from vcproxy.engine.iobuffer import SLAB, IOBuffer, Memory
+from vcproxy.engine.iobuffer import MARK, IOBuffer, Memory
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mistake import as_error
 from vcproxy.engine.mutex import Mutex, here
@@ -276,11 +276,13 @@ class Engine:
 
     def buffer(self, water_mark: int | None = None, *, whole: bool = False) -> IOBuffer:
         """A buffer on this engine's memory; `whole`: of messages."""
-        return IOBuffer(self.memory, SLAB if water_mark is None else water_mark, whole=whole)
+        return IOBuffer(self.memory, MARK if water_mark is None else water_mark, whole=whole)
 
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """Close everything under a mutex, and deliver nothing to it any more. It is held."""
         mutex.ended = True
+        self.memory.used -= mutex.kept
+        mutex.kept = 0
         for vc in list(mutex.vcs):
             vc.do_io_close(error)
 
@@ -311,9 +313,9 @@ class Engine:
             finally:
                 self.running = None
 
-    def starve(self, vc: NetVConnection) -> None:
-        """A VC may not read: the memory budget is spent. It is listed again when it is not."""
-        self._relief.starve(vc)
+    def starve(self, vc: NetVConnection, room: int) -> int:
+        """The memory budget is spent: how much of `room` a VC may read for all that. See Relief."""
+        return self._relief.starve(vc, room)
 
     def forget(self, vc: NetVConnection) -> None:
         """A VC's descriptor is closed."""

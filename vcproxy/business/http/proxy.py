@@ -61,7 +61,7 @@ class HttpProxy(Exchange):
     its options, after it.
     """
 
-    __slots__ = ("_answers", "_body_s", "_gathering", "_idle_s", "_invited", "_repeatable")
+    __slots__ = ("_answers", "_body_s", "_idle_s", "_invited", "_repeatable")
 
     ALIVE = State()
     WAITING = State(parent=ALIVE, initial=True)
@@ -97,8 +97,10 @@ class HttpProxy(Exchange):
         client = self._client
         if client.full:
             return None
-        seen = len(client.pending) if self._begun else 0
-        data = client.take(self._limits.head + 3)  # that is a head and an empty line, or no head
+        pending = client.pending
+        seen = len(pending) if self._begun else 0
+        # A head and an empty line, or no head, or one that is here: then what follows it waits.
+        data = client.take(1 if b"\r\n\r\n" in pending else self._limits.head + 3)
         try:
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
@@ -106,7 +108,9 @@ class HttpProxy(Exchange):
             request = self._common.heads.request(data[:end])
         except BadMessage as problem:
             return self._refuse(problem)
-        client.pending = data[end:]
+        if end < len(data):
+            client.pending = data[end:]
+            client.keep()
         self._begin(request)
         steps = self._chain.request_head
         return self._run(steps, self._taken, self.THINKING) if steps else self._taken()
@@ -121,6 +125,7 @@ class HttpProxy(Exchange):
             self._begun = True
             self._alarm.set(self.options.timeouts.head)
         client.pending = data
+        client.keep()
         return None
 
     @WAITING.on(Event.ERROR, to=(WAITING, COLLECTING, THINKING, SEEKING, ASKING, CLOSED))
@@ -147,9 +152,8 @@ class HttpProxy(Exchange):
             return self._answer(Response(204))
         if not self._chain.request_body or request.method == "CONNECT":
             return self._find()
-        self._gathering = Gathering(
-            body_reader(self._framing, self._limits, 400), self._chain.request_limit, 413
-        )
+        reader = body_reader(self._framing, self._limits, 400)
+        self._gathering = Gathering(self, reader, self._chain.request_limit, 413)
         if request.expects_continue and not self._client.pending:
             self._client.say(CONTINUE)
         self._body_s = self.engine.now
@@ -166,6 +170,7 @@ class HttpProxy(Exchange):
         return self._left() if self.client.error is not None else self._collect()
 
     def _collect(self) -> State | None:
+        assert self._gathering is not None
         try:
             whole = self._gathering.take(self._client)
         except BadMessage as problem:
@@ -541,9 +546,8 @@ class HttpProxy(Exchange):
                 return self._pass_on(response)
             except ValueError as mistake:  # a filter has made of it what cannot be sent
                 return self._faulty(mistake, "plugin")
-        self._gathering = Gathering(
-            body_reader(response.body, self._limits, 502), self._chain.response_limit, 502
-        )
+        reader = body_reader(response.body, self._limits, 502)
+        self._gathering = Gathering(self, reader, self._chain.response_limit, 502)
         return self._gather()
 
     # -- its whole body, for a filter -----------------------------------------------------------
@@ -554,6 +558,7 @@ class HttpProxy(Exchange):
         return self._gather() if vio.vc is self.server else self._left()
 
     def _gather(self) -> State | None:
+        assert self._gathering is not None
         try:
             whole = self._gathering.take(self._server)
         except BadMessage as problem:
