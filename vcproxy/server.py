@@ -21,6 +21,7 @@ from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.drivers.epoll.lanes import Lanes
 from vcproxy.drivers.epoll.watchdog import Lag, Watchdog
 from vcproxy.engine.engine import Engine
+from vcproxy.engine.mistake import as_error
 from vcproxy.engine.units import show_duration
 from vcproxy.hosts import EpollHost
 from vcproxy.listeners import Listeners
@@ -183,8 +184,8 @@ class Proxy:
         def ask() -> None:
             try:
                 answer.set_result(self._listeners.programs.status())
-            except Exception as mistake:  # of a plugin: who asked is told, the thread goes on
-                answer.set_exception(mistake)
+            except BaseException as mistake:  # of a plugin: who asked is told, the thread goes on
+                answer.set_exception(as_error(mistake))
 
         self._first.engine.inbox.feed(ask)
         return answer.result(patience_s)

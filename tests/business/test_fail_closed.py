@@ -4,6 +4,7 @@ that was not verified has reached a server."""
 from __future__ import annotations
 
 import sys
+from asyncio import CancelledError
 from collections.abc import Hashable, Iterator
 from typing import Any, ClassVar
 
@@ -28,12 +29,29 @@ def mistake() -> Any:
     raise LookupError("a banana skin")
 
 
+UNUSUAL: dict[bytes, type[BaseException]] = {
+    b"exit": SystemExit,
+    b"cancel": CancelledError,
+    b"interrupt": KeyboardInterrupt,
+    b"generator": GeneratorExit,
+}
+"""What is no Exception, and ends a conversation as any other."""
+
+
+def leave(word: bytes) -> Any:
+    """Raise one of them."""
+    raise UNUSUAL[word.lower()]("goodbye")
+
+
 class Fragile(Validator):
     """ "ok ..." is valid; any other message does what is said here of its first word."""
 
     does: ClassVar[dict[bytes, Any]] = {
         b"raise": lambda: mistake(),
         b"exit": lambda: sys.exit("goodbye"),
+        b"cancel": lambda: leave(b"cancel"),
+        b"interrupt": lambda: leave(b"interrupt"),
+        b"generator": lambda: leave(b"generator"),
         b"none": lambda: None,
         b"text": lambda: "accept",
         b"true": lambda: True,
@@ -46,6 +64,8 @@ class Fragile(Validator):
         b"no-function": lambda: Later("fn", deadline="1s"),  # type: ignore[arg-type]
         b"later-raise": lambda: Later(mistake, deadline="1s"),
         b"later-exit": lambda: Later(sys.exit, "goodbye", deadline="1s"),
+        b"later-cancel": lambda: Later(leave, b"cancel", deadline="1s"),
+        b"later-interrupt": lambda: Later(leave, b"interrupt", deadline="1s"),
         b"later-object": lambda: Later(object, deadline="1s"),
         b"later-class": lambda: Later(lambda: Accept, deadline="1s"),
         b"late": lambda: Later(Accept, deadline="10ms"),
@@ -103,7 +123,7 @@ class Unmade(Fragile):
         service.counts["made"] += 1
 
 
-@pytest.mark.parametrize("how", [b"raise", b"exit"], ids=bytes.decode)
+@pytest.mark.parametrize("how", [b"raise", *UNUSUAL], ids=bytes.decode)
 def test_a_mistake_in_the_constructor(how: bytes) -> None:
     with Simulation(1) as sim:
         world = World(sim, Unmade, shout, options=how)
@@ -135,8 +155,8 @@ class Waiting(Session):
         match self.reader.read(self.reader.avail):
             case b"raise":
                 mistake()
-            case b"exit":
-                sys.exit()
+            case b"exit" | b"cancel" | b"interrupt" | b"generator" as word:
+                leave(word)
             case b"nonsense":
                 return "WAITING"  # type: ignore[return-value]
             case b"undeclared":
@@ -177,7 +197,7 @@ class Waiting(Session):
     ("word", "said"),
     [
         (b"raise", "READING got 'READ_READY' from"),
-        (b"exit", "READING got 'READ_READY' from"),
+        *((word, "READING got 'READ_READY' from") for word in UNUSUAL),
         (b"nonsense", "READING got 'READ_READY' from"),
         (b"undeclared", "READING got 'READ_READY' from"),
         (b"unknown", "Waiting <front "),
@@ -210,8 +230,8 @@ class Picky:
         """Pass on what is good."""
         if b"text" in data:
             return "text"  # type: ignore[return-value]
-        if b"exit" in data:
-            sys.exit()
+        if data in UNUSUAL:
+            leave(data)
         return mistake() if b"raise" in data else data
 
     def finish(self) -> bytes:
@@ -237,7 +257,7 @@ class Filtered(Session):
     RELAYING.goes(Event.EOS, DONE)
 
 
-@pytest.mark.parametrize("word", [b"raise", b"exit", b"text"], ids=bytes.decode)
+@pytest.mark.parametrize("word", [b"raise", *UNUSUAL, b"text"], ids=bytes.decode)
 def test_a_mistake_in_a_transform(word: bytes) -> None:
     with Simulation(1) as sim:
         world = World(sim, Filtered, shout)
@@ -258,8 +278,8 @@ class Careless(Splitter):
         match request.split():
             case [b"key", b"raise"]:
                 mistake()
-            case [b"key", b"exit"]:
-                sys.exit()
+            case [b"key", word] if word in UNUSUAL:
+                leave(word)
             case [b"key", b"list"]:
                 return [request]  # type: ignore[return-value]
             case [b"key", b"reject"]:
@@ -270,8 +290,8 @@ class Careless(Splitter):
         match reply.split():
             case [b"SPLIT", b"RAISE"]:
                 mistake()
-            case [b"SPLIT", b"EXIT"]:
-                sys.exit()
+            case [b"SPLIT", word] if word.lower() in UNUSUAL:
+                leave(word)
             case [b"SPLIT", b"NONE"]:
                 return None  # type: ignore[return-value]
             case [b"SPLIT", b"TEXT"]:
@@ -281,7 +301,7 @@ class Careless(Splitter):
         return super().split(reply)
 
 
-@pytest.mark.parametrize("how", ["raise", "exit", "list", "reject"])
+@pytest.mark.parametrize("how", ["raise", *map(bytes.decode, UNUSUAL), "list", "reject"])
 def test_a_mistake_in_key(how: str) -> None:
     with Simulation(1) as sim:
         world = World(sim, Careless, shout)
@@ -292,7 +312,7 @@ def test_a_mistake_in_key(how: str) -> None:
         unharmed(world, good)
 
 
-@pytest.mark.parametrize("how", ["raise", "exit", "none", "text", "data"])
+@pytest.mark.parametrize("how", ["raise", *map(bytes.decode, UNUSUAL), "none", "text", "data"])
 def test_a_mistake_in_split(how: str) -> None:
     """Nobody can tell any more whose answer is whose: all that waited are left, none misled."""
     with Simulation(1) as sim:

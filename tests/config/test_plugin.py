@@ -107,6 +107,7 @@ def test_which_class(tmp_path: Path) -> None:
         ("import json\n\njson.loads('{')\n", "JSONDecodeError at FILE:3: Expecting"),
         ("x = (\n", "SyntaxError at FILE:1: '(' was never closed"),
         ("import sys\nsys.exit('enough')\n", "SystemExit at FILE:2: enough"),
+        ("raise GeneratorExit('enough')\n", "GeneratorExit at FILE:1: enough"),
         ("open('/no/such/file')\n", "FileNotFoundError at FILE:1: [Errno 2] No such file"),
     ],
 )

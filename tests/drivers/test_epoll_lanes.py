@@ -120,16 +120,17 @@ def test_as_many_hang_as_may_and_then_the_next_one_waits(hung: Hung) -> None:
     ("raised", "text"),
     [
         (ValueError("no"), "no"),
-        (SystemExit(3), "sys.exit(3) in a call"),
-        (KeyboardInterrupt(), "KeyboardInterrupt() in a call"),
-        (asyncio.CancelledError(), "CancelledError() in a call"),
-        (GeneratorExit(), "GeneratorExit() in a call"),
+        (SystemExit(3), "sys.exit() (3) in a plugin ends its conversation, not the program"),
+        *(
+            (kind(), f"{kind.__name__} in a plugin ends its conversation, not the program")
+            for kind in (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
+        ),
     ],
 )
 def test_whatever_is_raised_is_the_answer_and_the_thread_goes_on(
     raised: BaseException, text: str
 ) -> None:
-    lane, answers = Lane(text), Answers()
+    lane, answers = Lane("lane"), Answers()
 
     def fail() -> None:
         raise raised
@@ -140,7 +141,7 @@ def test_whatever_is_raised_is_the_answer_and_the_thread_goes_on(
         value, error = answers.next()
         assert (value, str(error)) == (None, text)
         assert isinstance(error, Exception)
-    assert threads(text) <= THREADS
+    assert threads("lane") <= THREADS
 
 
 class Found:

@@ -12,6 +12,7 @@ from tests.e2e.conftest import Starter
 from tests.e2e.running import ECHO, all_of, eventually, exactly
 
 PLUGIN = """
+import asyncio
 import sys
 import time
 
@@ -50,6 +51,12 @@ class Broken(Session):
             self.log("awake")
         if word == b"sy":
             sys.exit("goodbye")
+        if word == b"ca":
+            raise asyncio.CancelledError
+        if word == b"ke":
+            raise KeyboardInterrupt
+        if word == b"ge":
+            raise GeneratorExit
         if word == b"go":
             return self.ECHOING
         if word == b"as":
@@ -104,12 +111,18 @@ def ended_by_reset(client: socket.socket) -> bool:
         (b"astray", "READING.*declares ECHOING, DONE"),
         (b"unknown", "SURPRISE"),
         (b"sys.exit", "SystemExit: goodbye"),
+        (b"cancelled", "CancelledError"),
+        (b"keyboard", "KeyboardInterrupt"),
+        (b"generator", "GeneratorExit"),
     ],
     ids=[
         "it raises",
         "it returns a target that is not declared",
         "it meets an unknown event",
         "it exits",
+        "it is cancelled",
+        "it is interrupted",
+        "it leaves a generator",
     ],
 )
 def test_a_mistake_in_a_receiver_ends_its_conversation_only(

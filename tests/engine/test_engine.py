@@ -269,7 +269,7 @@ class TestMemory:
 
     def test_the_largest_laggard_is_closed_when_it_lasts(self) -> None:
         world, greedy, modest = self.spent()
-        for _ in range(19):
+        for _ in range(9):
             world.settle(0.05)
         assert world.log == []
         world.settle(0.05)

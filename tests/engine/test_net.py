@@ -275,7 +275,7 @@ def test_nobody_is_closed_while_the_budget_is_not_spent() -> None:
         wire.arrive(b"." * SLAB)
     second.arrive(b"waits")
     taking.incoming.read(SLAB)
-    world.settle(0.9)
+    world.settle(0.4)
     assert taking.incoming.avail == SLAB, "at three quarters reading would soon pause again"
     for _ in range(5):
         world.settle(0.1)

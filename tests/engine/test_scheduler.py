@@ -93,8 +93,22 @@ def test_a_late_thread_owes_no_burst_of_ticks() -> None:
     assert scheduler.next_deadline() == 101.0
 
 
+class Counting(Scheduler):
+    """Counts its sweeps: each looks at every timer."""
+
+    __slots__ = ("sweeps",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sweeps = 0
+
+    def _sweep(self) -> None:
+        self.sweeps += 1
+        super()._sweep()
+
+
 def test_cancelled_timers_are_swept() -> None:
-    scheduler = Scheduler()
+    scheduler = Counting()
     kept = action("kept", when=9e9)
     scheduler.later(kept)
     for n in range(10 * SWEEP_AT):
@@ -102,15 +116,26 @@ def test_cancelled_timers_are_swept() -> None:
         scheduler.later(limit)
         limit.cancel()
     assert len(scheduler.timers) <= SWEEP_AT
+    assert scheduler.sweeps == 10
     assert scheduler.next_deadline() == 9e9
 
 
-def test_sweeping_while_a_period_is_renewed_loses_nothing() -> None:
-    scheduler = Scheduler()
-    ticks = [action(n, when=1.0, period=1.0) for n in range(SWEEP_AT + 10)]
+def test_timers_that_live_are_swept_each_time_they_have_doubled() -> None:
+    scheduler = Counting()
+    for n in range(10 * SWEEP_AT):
+        scheduler.later(action(n, when=float(n)))
+    assert scheduler.sweeps == 4  # at 1, 2, 4 and 8 times SWEEP_AT
+    assert len(scheduler.timers) == 10 * SWEEP_AT
+
+
+def test_a_period_that_is_renewed_sweeps_nothing() -> None:
+    """`clock` holds the list of timers while it renews them."""
+    scheduler = Counting()
+    ticks = [action(n, when=1.0, period=1.0) for n in range(SWEEP_AT - 1)]
     for tick in ticks:
         scheduler.later(tick)
     for now in (1.0, 2.0, 3.0):
         scheduler.clock(now)
         assert [ticket for ticket, _, _ in scheduler.queue] == ticks
         scheduler.queue.clear()
+    assert scheduler.sweeps == 0

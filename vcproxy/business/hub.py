@@ -28,6 +28,7 @@ from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.business.turn import Turn
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.mistake import as_error
 from vcproxy.engine.mutex import Mutex
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
@@ -237,7 +238,8 @@ class Hub(Machine):
                 before = len(parts)
                 parts.extend(author.split(reply))
                 strange += len(parts) == before
-        except Exception as error:
+        except BaseException as mistake:
+            error = as_error(mistake)
             # A plugin's mistake: whose answers are right cannot be known any more.
             history = Machine.crashed(self, error)
             self.engine.log("error", f"{self.name}: split() failed\n{history}", error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.business.program import Program, Signal
 from vcproxy.engine.continuation import Call
+from vcproxy.engine.mistake import as_error
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Programs:
         if program is None:
             try:
                 program = kind(self._engine, service, self._write)
-            except Exception as error:
+            except BaseException as mistake:
+                error = as_error(mistake)
                 self._engine.log("error", f"{service.name}: the plugin could not start", error)
                 return NetVConnection.do_io_close
             self._running[service.name] = program

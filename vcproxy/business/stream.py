@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.business.framing import UNFRAMED
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.iobuffer import MARK
+from vcproxy.engine.keep import Keep
 
 if TYPE_CHECKING:
     from vcproxy.business.framing import Fault, Framing
@@ -27,7 +28,7 @@ class Incoming:
     Of a VC that is `whole`, each datagram is one message, as it came: it has no framing.
     """
 
-    __slots__ = ("_decoder", "_reader", "_whole", "framing", "vio")
+    __slots__ = ("_begun", "_decoder", "_keep", "_reader", "_whole", "framing", "vio")
 
     def __init__(self, cont: Continuation, vc: VConnection, framing: Framing) -> None:
         buffer = vc.engine.buffer(READ_AHEAD, whole=vc.whole)
@@ -35,6 +36,8 @@ class Incoming:
         self.framing = UNFRAMED if vc.whole else framing
         self._decoder = self.framing.decoder()
         self._whole: list[bytes] = []  # backwards: the next is the last
+        self._begun = False  # whether what is kept is of a message that is not whole
+        self._keep = Keep(cont)
         self.vio = vc.do_io_read(cont, None, buffer)
 
     def take(self) -> bytes | None:
@@ -42,6 +45,8 @@ class Incoming:
         if not self._whole:
             reader = self._reader
             buffer = reader.buffer
+            if self._keep.size and not self._begun:
+                self._keep.hold(0)  # all of it has been taken
             if buffer.written == reader.position:
                 return None
             full = buffer.held >= buffer.water_mark
@@ -49,10 +54,18 @@ class Incoming:
             self._whole = self._decoder.feed(data)
             if full:
                 self.vio.reenable()
-            if not self._whole:
-                return None
-            self._whole.reverse()
+            if len(self._whole) != 1 or self._begun:
+                self._count(len(data))
+                if not self._whole:
+                    return None
+                self._whole.reverse()
         return self._whole.pop()
+
+    def _count(self, size: int) -> None:
+        """Count what so many more bytes have come to, but for one message that is taken at once."""
+        keep = self._keep
+        self._begun = not self._whole
+        keep.hold(keep.size + size if self._begun else size * (len(self._whole) > 1))
 
     @property
     def stopped(self) -> bool:
@@ -86,6 +99,7 @@ class Incoming:
         """Let go of what has not been taken."""
         self._reader.close()
         self._whole.clear()
+        self._keep.hold(0)
 
 
 class Outgoing:
@@ -115,7 +129,7 @@ class Outgoing:
     @property
     def full(self) -> bool:
         """Whether so much waits that no more should be said until some has gone."""
-        if self.buffer.written - self.reader.position < SLAB or self.vio.over:
+        if self.buffer.written - self.reader.position < MARK or self.vio.over:
             return False
         self.vio.pending = False
         return True

@@ -64,7 +64,9 @@ def read_options(
         from vcproxy.config import explain
 
         raise OptionsError(*explain.faults(error, kind)) from None
-    except Exception as error:  # whatever else an author's own validators raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever else an author's own validators raise
         raise OptionsError(Fault((), str(failed(error)))) from None
 
 
@@ -90,7 +92,9 @@ def with_places(plugin: type, options: object) -> Plugin:
         return Plugin(
             plugin, options, places("binds"), places("connects"), needs_bind, named, uncalled
         )
-    except Exception as error:  # whatever an author's own code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever an author's own code raises
         raise OptionsError(Fault((), str(failed(error)))) from None
 
 

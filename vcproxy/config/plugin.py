@@ -160,7 +160,9 @@ class Plugins:
             if error.name and f"{place}.".startswith(f"{error.name}."):
                 raise PluginError(f"there is no module {error.name}") from None
             raise failed(error) from None
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise  # of who starts the proxy: no signal has a handler yet
+        except BaseException as error:
             raise failed(error) from None
 
     def _bundled(self, name: str) -> ModuleType:
@@ -261,7 +263,9 @@ def _run(path: Path, source: bytes, name: str = "") -> ModuleType:
         # Not by the loader of the spec: its cache of bytecode misses an edit of the same length
         # within the same second.
         exec(compile(source, path, "exec", dont_inherit=True), vars(module))
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise failed(error) from None
     return module
 

@@ -236,8 +236,9 @@ class Proxy(Table):
     """Worker processes. Only 1 for now."""
 
     memory: Size = 256 << 20
-    """The budget of all buffers together: 1000 connections that each hold 256 KiB. When it is
-    spent, reading pauses, and then the largest laggards are closed."""
+    """The budget for all that is held for clients and servers: 2000 slow readers with 128 KiB each.
+    When it is spent, reading pauses, but for small requests; then those who do not take what they
+    are owed are closed, the largest first."""
 
     drain_timeout: Duration = 10.0
     """How long a stopping proxy waits for its conversations to end by themselves: below the 30

@@ -28,8 +28,9 @@ from vcproxy.engine.commands import Call, Command, GiveUp, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.inbox import Inbox
-from vcproxy.engine.iobuffer import SLAB, IOBuffer, Memory
+from vcproxy.engine.iobuffer import MARK, IOBuffer, Memory
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.mistake import as_error
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
@@ -293,11 +294,13 @@ class Engine:
 
     def buffer(self, water_mark: int | None = None, *, whole: bool = False) -> IOBuffer:
         """A buffer on this engine's memory; `whole`: of messages."""
-        return IOBuffer(self.memory, SLAB if water_mark is None else water_mark, whole=whole)
+        return IOBuffer(self.memory, MARK if water_mark is None else water_mark, whole=whole)
 
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """Close everything under a mutex, and deliver nothing to it any more. It is held."""
         mutex.ended = True
+        self.memory.used -= mutex.kept
+        mutex.kept = 0
         for vc in list(mutex.vcs):
             vc.do_io_close(error)
 
@@ -320,17 +323,17 @@ class Engine:
                 cont = listener.refuser(vc) if vc.excess else listener.acceptor(vc)
                 if cont is not None:
                     self.schedule(cont, Event.ACCEPT, vc)
-            except (Exception, SystemExit) as mistake:
-                error = _as_error(mistake)
+            except BaseException as mistake:
+                error = as_error(mistake)
                 self.log("error", f"{vc.name}: the plugin could not take the connection", error)
                 self.end_conversation(mutex, error)
                 self._end_soon(vc.mutex, error)  # it may have joined another
             finally:
                 self.running = None
 
-    def starve(self, vc: NetVConnection) -> None:
-        """A VC may not read: the memory budget is spent. It is listed again when it is not."""
-        self._relief.starve(vc)
+    def starve(self, vc: NetVConnection, room: int) -> int:
+        """The memory budget is spent: how much of `room` a VC may read for all that. See Relief."""
+        return self._relief.starve(vc, room)
 
     def forget(self, vc: NetVConnection) -> None:
         """A VC's descriptor is closed."""
@@ -539,8 +542,8 @@ class Engine:
                 ticket.pending = False
                 self.running = cont
                 cont.handle_event(key, data)
-        except (Exception, SystemExit) as mistake:
-            self._crashed(cont, _as_error(mistake))
+        except BaseException as mistake:
+            self._crashed(cont, as_error(mistake))
         finally:
             mutex.release(self)
 
@@ -553,7 +556,7 @@ class Engine:
         who = type(cont).__qualname__
         try:
             text = f"{who} {cont!r} failed; its conversation is closed\n{cont.crashed(error)}"
-        except (Exception, SystemExit) as worse:  # the author's too: it must not save the first
+        except BaseException as worse:  # the author's too: it must not save the first
             text = f"{who} failed, then its crashed() or repr() with {worse!r}; it is closed"
         self.log("error", text.rstrip(), error)
         self.end_conversation(cont.mutex, error)
@@ -578,11 +581,3 @@ def _listener_of(cont: Continuation) -> str:
         if isinstance(vc, NetVConnection) and vc.listener is not None:
             return vc.listener.name
     return ""
-
-
-def _as_error(mistake: Exception | SystemExit) -> Exception:
-    if isinstance(mistake, Exception):
-        return mistake
-    error = RuntimeError("sys.exit() in a continuation ends its conversation, not the program")
-    error.__cause__ = mistake
-    return error

@@ -10,8 +10,15 @@ from __future__ import annotations
 SLAB = 256 * 1024
 """Bytes of one large block. Reads of 256 KiB move 5 times what 4 KiB reads move (measured)."""
 
-COPY_OUT = SLAB // 8
+COPY_OUT = SLAB // 4
 """Reads up to this size are copied out of the slab, so that a slab is never kept for a crumb."""
+
+MARK = 64 * 1024
+"""Bytes that a buffer occupies at most, unless it is made with another water mark: what somebody
+costs who does not read. Larger reads than this move no more (measured), and bridges need none."""
+
+RESERVE = 16
+"""One part in so many of the budget is kept back: see Relief."""
 
 MERGE = 4096
 """Small neighbours are merged up to this size, so that single-byte writes cost no object each."""
@@ -39,19 +46,27 @@ class Memory:
     `used` counts what the blocks of its buffers occupy. Reading pauses while `spent`.
     """
 
-    __slots__ = ("_free", "budget", "scratch", "used")
+    __slots__ = ("_free", "budget", "eased", "limit", "scratch", "used")
 
     def __init__(self, budget: int) -> None:
-        self.budget = budget
+        self.allot(budget)
         self.used = 0
         self._free: list[Slab] = []
         self.scratch = self._view()
         """A slab to read into: small reads are copied out of it, large ones take it along."""
 
+    def allot(self, budget: int) -> None:
+        """Let there be so much from now on."""
+        self.budget = budget
+        self.limit = budget - budget // RESERVE
+        """Where it is spent: what is left of the budget is for those who hold next to nothing."""
+        self.eased = budget * 3 // 4
+        """Below that it is not spent any more: at the brim reading would only swing."""
+
     @property
     def spent(self) -> bool:
         """Whether nothing more may be read for now."""
-        return self.used >= self.budget
+        return self.used >= self.limit
 
     def take_scratch(self) -> memoryview:
         """The scratch slab goes to a buffer; there is a fresh one."""

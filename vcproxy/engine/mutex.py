@@ -36,7 +36,7 @@ class Mutex:
     `ended` is set when the conversation under it has crashed: no event is delivered any more.
     """
 
-    __slots__ = ("depth", "ended", "lock", "owner", "parked", "vcs")
+    __slots__ = ("depth", "ended", "kept", "lock", "owner", "parked", "vcs")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -44,6 +44,8 @@ class Mutex:
         self.parked: list[tuple[Engine, Callable[[], None]]] = []
         self.owner: Engine | None = None
         self.ended = False
+        self.kept = 0
+        """Bytes that are held for the conversation beside the buffers of its VCs: see Keep."""
         self.vcs: dict[VConnection, None] = {}
         """The open VCs of the conversation, whatever their kind and engine, as they joined."""
 

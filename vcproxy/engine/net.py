@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
 from vcproxy.engine.commands import Close, ShutdownWrite
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import SLAB, Block, IOBuffer, Reader
+from vcproxy.engine.iobuffer import MARK, SLAB, Block, IOBuffer, Reader
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
@@ -359,19 +359,19 @@ class NetVConnection(VConnection):
                 room = vio.nbytes - vio.ndone
             if room <= 0:
                 self.full = True
-            elif buffer.memory.used < buffer.memory.budget:
+            elif buffer.memory.used < buffer.memory.limit or (room := engine.starve(self, room)):
                 straight = vio.straight
                 if straight is not None:
                     sink: VIO = vio.partner  # type: ignore[assignment]
                     if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
                         straight = None
+                    elif vio.bulk > BULK_READS and vio.nbytes is None and room == MARK:
+                        room = SLAB  # bulk that no bridge moves, and that has been taken so far
                 self.straight = straight
                 fan = vio.fan
                 if fan is not None:
                     self.fan = fan if not held and len(buffer.readers) == 1 else None
                 return room if room < SLAB else SLAB
-            else:
-                engine.starve(self)
         mutex.release(engine)
         return 0
 

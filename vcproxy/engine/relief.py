@@ -1,10 +1,16 @@
-"""Relief: what happens when the memory of all buffers is spent."""
+"""Relief: what happens when the memory of all buffers is spent.
+
+Reading pauses. Conversations that hold next to nothing still read, from a reserve: who takes what
+he asked for is served on, whatever others have heaped up. If pausing does not help soon, who does
+not move is closed, those first whose end frees most, as many as it takes; then those who do move,
+one at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
@@ -20,42 +26,64 @@ if TYPE_CHECKING:
 TICK_S = 0.05
 """How often a spent budget is looked at: soon for a person, seldom for the processor."""
 
-PATIENCE_S = 1.0
-"""How long the budget may stay spent before the largest laggard is closed."""
+PATIENCE_S = 0.5
+"""How long reading pauses before who has not moved meanwhile is closed: what a retransmission or
+two take. Of those who move, one is closed each time twice that has passed."""
+
+MODEST = 16 * 1024
+"""Bytes that a conversation may hold and still read from the reserve, as many at a time."""
+
+FEW = 8
+"""A conversation of more VCs than this has no claim to the reserve: it is not one client's."""
+
+NAMED = 5
+"""So many of those who are closed at a time are logged by their names."""
+
+
+class Laggard(NamedTuple):
+    """Who would be closed of a conversation, and what that would free."""
+
+    vc: NetVConnection
+    moves: bool
+    size: int
 
 
 class Relief(Continuation):
-    """Keeps the VCs that may not read, until there is room; makes room when that takes too long.
+    """Keeps the VCs that may not read, until there is room; makes room when that takes too long."""
 
-    Reading pauses first. If that does not help within `PATIENCE_S`, the VC that most bytes wait
-    for is closed and logged, whatever the policy of its tunnel, and so on until it does.
-    """
-
-    __slots__ = ("_since", "_starved", "_tick")
+    __slots__ = ("_closed_at", "_look_at", "_starved", "_tick")
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, Mutex())
         self._starved: dict[NetVConnection, None] = {}
-        self._since = 0.0
+        self._look_at = 0.0  # when patience is at an end
+        self._closed_at = 0.0  # when somebody was closed, or reading began to pause
         self._tick: Action | None = None
 
-    def starve(self, vc: NetVConnection) -> None:
-        """A VC may not read. It is listed again when it may."""
-        self._starved[vc] = None
+    def starve(self, vc: NetVConnection, room: int) -> int:
+        """The budget is spent: how much of `room` a VC may read for all that.
+
+        0: nothing now. It is listed again when it may.
+        """
+        memory = self.engine.memory
         if self._tick is None:
-            self._since = self.engine.now
+            now = self.engine.now
+            self._closed_at, self._look_at = now, now + PATIENCE_S
             self._tick = self.engine.schedule_every(TICK_S, self, Event.TIMEOUT, None)
+        if memory.used < memory.budget and len(vc.mutex.vcs) <= FEW and _held_for(vc) < MODEST:
+            return min(room, MODEST)
+        self._starved[vc] = None
+        return 0
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Let reading go on, or close the largest laggard when patience is at an end."""
+        """Let reading go on, or make room when patience is at an end."""
         memory = self.engine.memory
-        patient = self.engine.now - self._since < PATIENCE_S
+        patient = self.engine.now < self._look_at
         # Not at the brim, where it would only swing; but nobody is closed for what is not spent.
-        if memory.used < memory.budget * 3 // 4 or not (patient or memory.spent):
+        if memory.used < memory.eased or not (patient or memory.spent):
             self._resume()
         elif not patient:
-            self._close_laggard()
-            self._since = self.engine.now
+            self._make_room(memory.used - memory.eased)
 
     def _resume(self) -> None:
         starved, self._starved = self._starved, {}
@@ -65,21 +93,67 @@ class Relief(Continuation):
         for vc in starved:
             vc.look_again(True)
 
-    def _close_laggard(self) -> None:
-        engine = self.engine
-        vcs = [vc for vc in engine.vcs if not vc.closed and vc.error is None]
+    def _make_room(self, wanted: int) -> None:
+        """Close those who do not move, until so much is free; or the largest of those who do."""
+        now = self.engine.now
+        laggards = sorted(self._laggards(), key=attrgetter("size"), reverse=True)
+        closed = []
+        for laggard in laggards:
+            if not laggard.moves and wanted > 0:
+                closed.append(laggard)
+                wanted -= laggard.size
+        if not closed and now >= self._closed_at + 2 * PATIENCE_S:
+            closed = laggards[:1]
+        self._close(closed)
+        if closed:
+            self._closed_at = now
+        self._look_at = now + (TICK_S if closed else PATIENCE_S)
+
+    def _laggards(self) -> list[Laggard]:
+        """Who would be closed of each conversation that holds anything."""
+        vcs = [vc for vc in self.engine.vcs if not vc.closed and vc.error is None]
         drained = {vc.write_vio.buffer for vc in vcs if vc.write_vio is not None}
-        held_by = partial(_held_by, drained)
-        laggard = max(vcs, key=held_by, default=None)
-        if laggard is not None and held_by(laggard):
-            held = about(held_by(laggard))
-            engine.log("warning", f"{laggard.name}: closed, memory is spent and it holds {held}")
-            laggard.fail(MemoryError(f"the memory budget is spent, and {held} wait here"))
+        worst: dict[Mutex, tuple[bool, int, NetVConnection]] = {}
+        held: dict[Mutex, dict[IOBuffer, None]] = {}
+        for vc in vcs:
+            mutex, write, read = vc.mutex, vc.write_vio, vc.read_vio
+            owed = 0 if write is None else write.reader.avail
+            if owed and write is not None:
+                held.setdefault(mutex, {})[write.buffer] = None
+            brought = 0
+            if read is not None and read.buffer not in drained:  # it has no VC to go to
+                held.setdefault(mutex, {})[read.buffer] = None
+                brought = read.buffer.held
+            # Who does not take is to blame for what is not taken from others.
+            rank = owed > 0, owed or brought
+            if mutex not in worst or rank > worst[mutex][:2]:
+                worst[mutex] = *rank, vc
+        still = self.engine.now - PATIENCE_S
+        laggards = []
+        for mutex, (_, _, vc) in worst.items():
+            size = mutex.kept + sum(buffer.held for buffer in held.get(mutex, ()))
+            if size:
+                laggards.append(Laggard(vc, vc.moved_at > still, size))
+        return laggards
+
+    def _close(self, laggards: list[Laggard]) -> None:
+        log = self.engine.log
+        for number, (vc, _, size) in enumerate(laggards):
+            held = about(size)
+            if number < NAMED:
+                log("warning", f"{vc.name}: closed, memory is spent and it holds {held}")
+            vc.fail(MemoryError(f"the memory budget is spent, and {held} wait here"))
+        rest = laggards[NAMED:]
+        if rest:
+            held = about(sum(laggard.size for laggard in rest))
+            log("warning", f"memory is spent: {len(rest)} more are closed, that hold {held}")
 
 
-def _held_by(drained: Container[IOBuffer], vc: NetVConnection) -> int:
-    """Bytes that wait for a VC to take them, or that came from it and have no VC to go to."""
-    write, read = vc.write_vio, vc.read_vio
-    behind = 0 if write is None else write.reader.avail
-    hoarded = 0 if read is None or read.buffer in drained else read.buffer.held
-    return max(behind, hoarded)
+def _held_for(vc: NetVConnection) -> int:
+    """Bytes that are held for a VC's conversation: in its VCs' buffers, and beside them."""
+    buffers: dict[IOBuffer, None] = {}
+    for each in vc.mutex.vcs:
+        for vio in (each.read_vio, each.write_vio):
+            if vio is not None:
+                buffers[vio.buffer] = None
+    return vc.mutex.kept + sum(buffer.held for buffer in buffers)

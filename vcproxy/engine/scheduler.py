@@ -88,7 +88,7 @@ class Scheduler:
                     # From now, not from when it was due (Traffic Server's rule): a thread that
                     # was held up owes no burst of missed ticks.
                     action.when = self.now + action.period
-                    self.later(action)
+                    self.later(action)  # no sweep: it takes the place that was just left
         return self.now
 
     def postpone(self, seconds: float) -> None:

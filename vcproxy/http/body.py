@@ -128,6 +128,11 @@ _chunk = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n").full
 """The line before a chunk (RFC 9112 7.1); extensions are for the next hop only and dropped."""
 
 
+plain_line = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7}+)\r\n").match
+"""The same as nearly all are written. Longer sizes are rare, and some readers' numbers have 32
+bits."""
+
+
 class ChunkedReader:
     """Chunks, each behind its size, and a trailer section behind the last (RFC 9112 7.1)."""
 
@@ -158,12 +163,15 @@ class ChunkedReader:
                 body.append(piece)
                 at += len(piece)
                 left -= len(piece)
+            elif left == 2 and data.startswith(CRLF, at):
+                at += 2
+                left = 0
             elif left:
-                if data[at] != CRLF[-left]:
-                    why = f"{shown(data[at : at + left])} behind a chunk: it is longer than it says"
-                    raise BadMessage(self._status, why, "RFC 9112 7.1")
+                self._expect_crlf(data, at, left)
                 at += 1
                 left -= 1
+            elif not self._pending and (line := plain_line(data, at)) is not None:
+                at, left = line.end(), int(line[1], 16) + 2
             else:
                 at, left = self._chunk(data, at)
                 if left == 2:  # the last one has no CRLF of its own: the trailer section has
@@ -178,6 +186,12 @@ class ChunkedReader:
         """See BodyReader."""
         if not self.over:
             raise BadMessage(self._status, "the body ended before its last chunk", "RFC 9112 8")
+
+    def _expect_crlf(self, data: bytes, at: int, left: int) -> None:
+        """See that the next of the `left` bytes behind a chunk's data is what it must be."""
+        if data[at] != CRLF[-left]:
+            why = f"{shown(data[at : at + left])} behind a chunk: it is longer than it says"
+            raise BadMessage(self._status, why, "RFC 9112 7.1")
 
     def _chunk(self, data: bytes, at: int) -> tuple[int, int]:
         """Read a chunk's line: where its data begins, and its size with the CRLF behind it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -320,6 +321,42 @@ def test_a_filter_that_fails_lets_nothing_through(phase: str, verdict: int) -> N
         [tx] = done
         assert tx.failure is not None
         assert tx.failure.party == "plugin"
+
+
+@pytest.mark.parametrize("kind", [SystemExit, CancelledError, GeneratorExit, KeyboardInterrupt])
+@pytest.mark.parametrize("phase", [*HEADS, *BODIES, *CHUNKS, "error", "done", "call"])
+def test_whatever_class_of_exception_it_is(phase: str, kind: type[BaseException]) -> None:
+    def leave(*_: object) -> object:
+        raise kind("the filter's")
+
+    class Leaving(Filter):
+        def request_head(self, tx: Transaction) -> Verdict:
+            if tx.request.method == "GET":
+                return Response(200, {}, b"it goes on")
+            if phase == "error":
+                raise ZeroDivisionError
+            return Later(leave, deadline="1s") if phase == "call" else None
+
+    if phase != "call":
+        first = getattr(Leaving, phase)
+
+        def once(self: Filter, tx: Transaction, *data: bytes) -> object:
+            verdict = first(self, tx, *data)
+            return verdict if tx.request.method == "GET" else leave()
+
+        setattr(Leaving, phase, once)
+    with Http(filters=[Leaving]) as proxy:
+        client = proxy.ask(request("POST", "/", body=b"secret"))
+        for _ in range(10):
+            with suppress(RuntimeError, KeyboardInterrupt, ZeroDivisionError):
+                proxy.elapse(0.2)
+            for server in proxy.peers():
+                if b"secret" in server.received and not server.sent:
+                    server.send(answer(b"private"))
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 200 " if phase == "done" else "HTTP/1.1 500 ")
+        assert ("private" in text) == (phase == "done")
+        assert served(proxy, GET)[1].endswith("it goes on")
 
 
 def test_a_call_that_fails_is_told_with_the_type_of_its_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -330,6 +331,10 @@ class Edited(Relay):
     def edit(self, message: bytes) -> bytes | None:
         if message == b"break":
             raise RuntimeError("broken on purpose")
+        if message == b"cancel":
+            raise CancelledError
+        if message == b"leave":
+            raise GeneratorExit
         if message == b"smuggle":
             return b"one\ntwo"
         return None if message.startswith(b"#") else message.upper()
@@ -342,7 +347,7 @@ def test_messages_are_edited_on_their_way() -> None:
         assert subscriber.received == b"A\nB\n"
 
 
-@pytest.mark.parametrize("word", [b"break", b"smuggle"])
+@pytest.mark.parametrize("word", [b"break", b"smuggle", b"cancel", b"leave"])
 def test_an_edit_that_fails_ends_its_producer_alone(word: bytes) -> None:
     with relay(Edited, producers="interleave") as stage:
         [subscriber] = stage.subscribe()

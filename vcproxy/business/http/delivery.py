@@ -49,10 +49,12 @@ class Delivery:
             if not passage.over:
                 out += passage.feed(source.take())
             source.pending = passage.rest
+            source.keep()
             self.over = passage.over
             return out
         data = source.take(self._left)
         out, source.pending = data[: self._left], data[self._left :]
+        source.keep()
         self._left -= len(out)
         self.over = self._left == 0
         return out
@@ -92,6 +94,7 @@ class Delivery:
         """The tunnel is done: the source is read by its side again."""
         if isinstance(self.tunnel, MessageTunnel):
             self._source.pending = self.tunnel.rest
+            self._source.keep()
         self._source.listen()
 
     def stop(self) -> None:

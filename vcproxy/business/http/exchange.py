@@ -19,11 +19,12 @@ from vcproxy.business.http.cookies import cookie
 from vcproxy.business.http.fetch import Fetched, Fetches
 from vcproxy.business.http.options import Options as HttpOptions
 from vcproxy.business.http.phases import SERVED, Ask, Chain, Phases, Step, Then, Wait
-from vcproxy.business.http.side import Side
+from vcproxy.business.http.side import PIPELINED, Side
 from vcproxy.business.http.transaction import Failure, Party, Transaction
 from vcproxy.business.session import Session
 from vcproxy.business.verdict import Later
 from vcproxy.engine.engine import Called
+from vcproxy.engine.mistake import as_error
 from vcproxy.http.messages import Body, Request, Response
 from vcproxy.http.problem import BadMessage
 from vcproxy.http.sender import Sender
@@ -31,6 +32,7 @@ from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from vcproxy.business.http.delivery import Delivery
+    from vcproxy.business.http.gathering import Gathering
     from vcproxy.business.service import Service
     from vcproxy.config.place import KeyPath
     from vcproxy.engine.net import NetVConnection
@@ -60,8 +62,8 @@ class Exchange(Phases, Session):
 
     __slots__ = (
         "_alarm", "_begun", "_bodiless", "_body", "_chain", "_client", "_common", "_consumed",
-        "_down", "_framing", "_keep", "_limits", "_sender", "_server", "_suspended", "_tried",
-        "_up", "_version", "_waited", "requests", "tx",
+        "_down", "_framing", "_gathering", "_keep", "_limits", "_sender", "_server", "_suspended",
+        "_tried", "_up", "_version", "_waited", "requests", "tx",
     )  # fmt: skip
 
     WAITING: ClassVar[State]
@@ -76,7 +78,7 @@ class Exchange(Phases, Session):
         self.requests = 0
         """How many have come on this connection."""
         self._limits = self.options.limits
-        self._client = Side(self)
+        self._client = Side(self, PIPELINED)
         self._server = Side(self)
         self._common = common = Common.of(service, self.engine)
         self._chain = Chain.of((self, *common.filters)) if self.own_phases() else common.chain
@@ -88,6 +90,7 @@ class Exchange(Phases, Session):
         self._version = 11  # the client's
         self._body = b""  # as it goes on, of the request; or of an answer that a filter wanted
         self._framing: Body = 0  # of the request's
+        self._gathering: Gathering | None = None  # a whole body, until it has gone on
         self._up: Delivery | None = None
         self._down: Delivery | None = None
         self._tried: list[Server] = []
@@ -153,10 +156,11 @@ class Exchange(Phases, Session):
                 elif verdict is not None:
                     self._wait_for(verdict, getattr(step, "__qualname__", "a phase"))
                     self._suspended = Suspended(verdict.then, steps, then, pause, body)
+                    self._server.keep()
                     self._within()
                     return None if self.state is pause else pause
-            except Exception as mistake:
-                return self._faulty(mistake, "plugin")
+            except BaseException as mistake:
+                return self._faulty(as_error(mistake), "plugin")
         if body is not None:
             self._body = body
         return then()
@@ -258,8 +262,9 @@ class Exchange(Phases, Session):
         for step in self._chain.error:
             try:
                 answer = sendable(step(tx) or answer)
-            except Exception as mistake:
-                self.engine.log("error", f"{self.name}: a filter failed at an error", mistake)
+            except BaseException as mistake:
+                error = as_error(mistake)
+                self.engine.log("error", f"{self.name}: a filter failed at an error", error)
         return self._answer(answer)
 
     def _answer(self, answer: Response) -> State:
@@ -302,11 +307,14 @@ class Exchange(Phases, Session):
 
     def _end(self, keep: bool) -> State:
         """The transaction is over."""
+        self._gathering = None
+        self._body = b""
         for step in self._chain.done:
             try:
                 step(self.tx)
-            except Exception as mistake:
-                self.engine.log("error", f"{self.name}: a filter failed in done", mistake)
+            except BaseException as mistake:
+                error = as_error(mistake)
+                self.engine.log("error", f"{self.name}: a filter failed in done", error)
         return self.WAITING if keep else self.CLOSED
 
     def _abort(self, failure: Failure) -> State:
@@ -389,6 +397,7 @@ class Exchange(Phases, Session):
     def finished(self) -> None:
         """Nothing stays open; the client is told what was said to it first."""
         self._alarm.cancel()
+        self._gathering = None
         if self._waited is not None:
             self._waited.cancel()
         self._drop_server()

@@ -13,6 +13,7 @@ from vcproxy.business.http.gathering import Gathering
 from vcproxy.business.http.side import Side
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.keep import Keep
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.vio import VIO
 from vcproxy.http.body import body_reader
@@ -56,8 +57,8 @@ class Fetch(Machine):
     """Has one request answered by an upstream, and its answer whole."""
 
     __slots__ = (
-        "_answer", "_fetches", "_gathering", "_late", "_method", "_number", "_said", "_server",
-        "_side",
+        "_answer", "_fetches", "_gathering", "_keep", "_late", "_method", "_number", "_said",
+        "_server", "_side",
     )  # fmt: skip
 
     SEEKING = State(initial=True)
@@ -73,6 +74,8 @@ class Fetch(Machine):
         request.expects_continue = False
         self._method = request.method
         self._said = to_server(request, fetches.sender) + request.content
+        self._keep = Keep(self)
+        self._keep.hold(len(self._said))
         self._server: NetVConnection | None = None
         self._side = Side(self)
         self._gathering: Gathering | None = None
@@ -91,6 +94,8 @@ class Fetch(Machine):
         """Send it."""
         self._side.attach(server)
         self._side.begin(self._said)
+        self._said = b""
+        self._keep.hold(0)
 
     @SEEKING.on(Event.ERROR, to=OVER)
     def refused(self, server: NetVConnection) -> None:
@@ -116,7 +121,7 @@ class Fetch(Machine):
                 if head.status >= 200:
                     self._answer = head
                     reader = body_reader(head.body, self._fetches.limits, 502)
-                    self._gathering = Gathering(reader, BODY_LIMIT, 502)
+                    self._gathering = Gathering(self, reader, BODY_LIMIT, 502)
             whole = self._gathering.take(side)
         except BadMessage:
             self._answer = Response(502)
@@ -146,6 +151,8 @@ class Fetch(Machine):
         """Say what became of it."""
         assert self._late is not None
         self._late.cancel()
+        self._gathering = None
+        self._keep.hold(0)
         if self._server is not None:
             self._server.do_io_close()
         self._side.close()

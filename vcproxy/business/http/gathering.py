@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.keep import Keep
 from vcproxy.http.problem import BadMessage
 
 if TYPE_CHECKING:
     from vcproxy.business.http.side import Side
+    from vcproxy.engine.continuation import Continuation
     from vcproxy.http.body import BodyReader
 
 
 class Gathering:
-    """Takes a body from a side, of `limit` bytes at most."""
+    """Takes a body from a side, of `limit` bytes at most. It counts as held while this lives."""
 
-    __slots__ = ("_limit", "_pieces", "_reader", "_status", "held")
+    __slots__ = ("_keep", "_limit", "_pieces", "_reader", "_status")
 
-    def __init__(self, reader: BodyReader, limit: int, status: int) -> None:
+    def __init__(self, owner: Continuation, reader: BodyReader, limit: int, status: int) -> None:
         """`status`: of the BadMessage that a longer body raises."""
+        self._keep = Keep(owner)
         self._reader = reader
         self._limit = limit
         self._status = status
         self._pieces: list[bytes] = []
-        self.held = 0
+
+    @property
+    def held(self) -> int:
         """How much of it has come."""
+        return self._keep.size
 
     def take(self, side: Side) -> bytes | None:
         """Take what has come; return the body once it is whole.
@@ -35,7 +41,7 @@ class Gathering:
         if not reader.over:
             piece += reader.feed(side.take())
         if piece:
-            self.held += len(piece)
+            self._keep.hold(self.held + len(piece))
             if self.held > self._limit:
                 why = f"the body is longer than the {self._limit} bytes that are looked at"
                 raise BadMessage(self._status, why, "RFC 9110 15.5.14")
@@ -48,4 +54,6 @@ class Gathering:
             reader.finish()
         else:
             return None
-        return b"".join(self._pieces)
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        return whole

@@ -6,10 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.business.http.described import undescribed
+from vcproxy.engine.mistake import as_error
+from vcproxy.http.chunks import ChunkPasser, ChunkScanner
 from vcproxy.http.problem import BadMessage
 
 if TYPE_CHECKING:
     from vcproxy.http.body import BodyReader, BodyWriter
+    from vcproxy.http.limits import Limits
+
+
+def unchanged(limits: Limits, status: int) -> Passage:
+    """A passage of chunks that nobody changes, nor counts: they are only checked."""
+    return Passage(ChunkScanner(limits, status), ChunkPasser())
 
 
 class Passage:
@@ -42,16 +50,16 @@ class Passage:
         """See Transform."""
         try:
             return self._pass(self._reader.feed(data))
-        except Exception as fault:
-            return self._broken(fault)
+        except BaseException as fault:
+            return self._broken(as_error(fault))
 
     def finish(self) -> bytes:
         """The source has ended: see Transform."""
         try:
             self._reader.finish()
             return self._pass(b"", ended=True)
-        except Exception as fault:
-            return self._broken(fault)
+        except BaseException as fault:
+            return self._broken(as_error(fault))
 
     def _pass(self, data: bytes, ended: bool = False) -> bytes:
         if self._left is not None:

@@ -8,9 +8,9 @@
 
 Heads are judged here. A body that has come with its head is sent with it, and what is left of a
 short answer as it comes. A longer one whose length is known goes through a OneWayTunnel, which the
-driver may bridge; any other through a MessageTunnel, decoded and framed anew. What the client sends
-behind a request waits in the buffer: answers keep the order of requests because no two are ever
-under way.
+driver may bridge; any other through a MessageTunnel: chunks that nobody changes are only checked,
+all else is decoded and framed anew. What the client sends behind a request waits in the buffer:
+answers keep the order of requests because no two are ever under way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vcproxy.business.http.exchange import DUE, NEXT, RESUMED, Exchange
 from vcproxy.business.http.fetch import Fetched
 from vcproxy.business.http.gathering import Gathering
 from vcproxy.business.http.options import BODY_GRACE_S
-from vcproxy.business.http.passage import Passage
+from vcproxy.business.http.passage import Passage, unchanged
 from vcproxy.business.http.routing import Route
 from vcproxy.business.http.transaction import Failure
 from vcproxy.engine.engine import Called
@@ -70,7 +70,6 @@ class HttpProxy(Exchange):
         "_answers",
         "_body_s",
         "_described",
-        "_gathering",
         "_idle_s",
         "_invited",
         "_repeatable",
@@ -110,8 +109,10 @@ class HttpProxy(Exchange):
         client = self._client
         if client.full:
             return None
-        seen = len(client.pending) if self._begun else 0
-        data = client.take(self._limits.head + 3)  # that is a head and an empty line, or no head
+        pending = client.pending
+        seen = len(pending) if self._begun else 0
+        # A head and an empty line, or no head, or one that is here: then what follows it waits.
+        data = client.take(1 if b"\r\n\r\n" in pending else self._limits.head + 3)
         try:
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
@@ -119,7 +120,9 @@ class HttpProxy(Exchange):
             request = self._common.heads.request(data[:end])
         except BadMessage as problem:
             return self._refuse(problem)
-        client.pending = data[end:]
+        if end < len(data):
+            client.pending = data[end:]
+            client.keep()
         self._begin(request)
         if b"via" in request.fields.marks and self.sender.has_passed(request):
             why = "it has passed here before, says its Via: a server leads back to this proxy"
@@ -141,6 +144,7 @@ class HttpProxy(Exchange):
         elif not data and self.service.closing:
             self._alarm.set(max(self.client.moved_at + QUIET_S - self.engine.now, 0.001))
         client.pending = data
+        client.keep()
         return None
 
     @WAITING.on(Event.ERROR, to=(WAITING, COLLECTING, THINKING, SEEKING, ASKING, CLOSED))
@@ -167,9 +171,8 @@ class HttpProxy(Exchange):
             return self._answer(Response(204))
         if not self._chain.request_body or request.method == "CONNECT":
             return self._find()
-        self._gathering = Gathering(
-            body_reader(self._framing, self._limits, 400), self._chain.request_limit, 413
-        )
+        reader = body_reader(self._framing, self._limits, 400)
+        self._gathering = Gathering(self, reader, self._chain.request_limit, 413)
         if request.expects_continue and not self._client.pending:
             self._client.say(CONTINUE)
         self._body_s = self.engine.now
@@ -186,6 +189,7 @@ class HttpProxy(Exchange):
         return self._left() if self.client.error is not None else self._collect()
 
     def _collect(self) -> State | None:
+        assert self._gathering is not None
         try:
             whole = self._gathering.take(self._client)
         except BadMessage as problem:
@@ -396,6 +400,8 @@ class HttpProxy(Exchange):
             return None
         if steps:
             self._described.withdraw(self.tx.request.fields)
+        if self._framing is None and not steps and not self._most:
+            return unchanged(self._limits, 400)
         reader = body_reader(self._framing, self._limits, 400)
         self._framing = None
         return Passage(reader, body_writer(None), self._bound(steps), self._most)
@@ -573,9 +579,8 @@ class HttpProxy(Exchange):
                 return self._pass_on(response)
             except ValueError as mistake:  # a filter has made of it what cannot be sent
                 return self._faulty(mistake, "plugin")
-        self._gathering = Gathering(
-            body_reader(response.body, self._limits, 502), self._chain.response_limit, 502
-        )
+        reader = body_reader(response.body, self._limits, 502)
+        self._gathering = Gathering(self, reader, self._chain.response_limit, 502)
         return self._gather()
 
     # -- its whole body, for a filter -----------------------------------------------------------
@@ -586,6 +591,7 @@ class HttpProxy(Exchange):
         return self._gather() if vio.vc is self.server else self._left()
 
     def _gather(self) -> State | None:
+        assert self._gathering is not None
         try:
             whole = self._gathering.take(self._server)
         except BadMessage as problem:
@@ -625,7 +631,9 @@ class HttpProxy(Exchange):
         assert self.server is not None
         keep = self._may_keep
         passage = None
-        if body is None or body < 0 or (steps and not response.bodiless):
+        if body is None and not steps and self._version > 10:
+            passage = unchanged(self._limits, 502)
+        elif body is None or body < 0 or (steps and not response.bodiless):
             reader = body_reader(body, self._limits, 502)
             body = None if self._version > 10 else UNTIL_CLOSE
             keep = keep and body is None

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING
 
 from vcproxy.business.farewell import Farewell
 from vcproxy.business.stream import READ_AHEAD
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.keep import Keep
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
+
+
+PIPELINED = 16 * 1024
+"""Bytes that are read of what a client sends behind a request: some hundred small ones. As many
+more may be `pending`."""
+
+UNREAD = 32 * 1024
+"""Bytes of answers that a client leaves unread before its next request is looked at."""
 
 
 class Side:
@@ -22,20 +30,26 @@ class Side:
     side: a request on one that has served before makes none.
     """
 
-    __slots__ = ("_before", "_cont", "_heard", "_unsent", "pending", "reads", "vc", "writes")
+    __slots__ = (
+        "_ahead", "_before", "_cont", "_heard", "_kept", "_unsent", "pending", "reads", "vc",
+        "writes",
+    )  # fmt: skip
 
     reads: VIO
     writes: VIO
     _heard: Reader
     _unsent: Reader
 
-    def __init__(self, cont: Continuation) -> None:
+    def __init__(self, cont: Continuation, ahead: int = READ_AHEAD) -> None:
+        """`ahead`: bytes that are read and not taken."""
         self._cont = cont
+        self._ahead = ahead
+        self._kept: Keep | None = None
         self.vc: NetVConnection | None = None
         """The connection; None: none was attached, or it was let go."""
         self._before: int | None = None  # bytes that others have said on the connection
         self.pending = b""
-        """Taken from the buffer, and not used yet."""
+        """Taken from the buffer, and not used yet: see `keep`."""
 
     def attach(self, vc: NetVConnection) -> None:
         """Use this connection from now on, if it is not used already. One that another side has let
@@ -47,7 +61,7 @@ class Side:
         reads, writes = vc.read_vio, vc.write_vio
         if reads is None or writes is None:
             self._before = None
-            self._heard = vc.engine.buffer(READ_AHEAD).reader()
+            self._heard = vc.engine.buffer(self._ahead).reader()
             self._unsent = vc.engine.buffer().reader()
             self.listen()
         else:
@@ -102,6 +116,7 @@ class Side:
         message waits in the buffer, which has an end. What is not used goes back into `pending`."""
         heard, data = self._heard, self.pending
         self.pending = b""
+        self._kept = None
         if heard.buffer.written == heard.position or (enough is not None and len(data) >= enough):
             return data
         full = heard.buffer.full
@@ -109,6 +124,12 @@ class Side:
         if full:
             self.reads.reenable()
         return data
+
+    def keep(self) -> None:
+        """What is `pending` stays for a while: it is counted."""
+        if self.pending:
+            self._kept = Keep(self._cont)
+            self._kept.hold(len(self.pending))
 
     def say(self, data: bytes) -> None:
         """Send, behind all that was said before."""
@@ -120,7 +141,7 @@ class Side:
     @property
     def full(self) -> bool:
         """Whether so much waits to be sent that no more should be said until some has gone."""
-        if self._unsent.avail < SLAB:
+        if self._unsent.avail < UNREAD:
             return False
         self.writes.pending = False
         return True
@@ -135,6 +156,7 @@ class Side:
 
     def close(self) -> None:
         """Drop what is left: the connection is closed, or about to be."""
+        self._kept = None
         if self.vc is not None:
             self.vc = None
             self._heard.close()
@@ -144,6 +166,7 @@ class Side:
         """Close the connection, behind what was said. `linger`: the other end may still speak, and
         must not miss the end of what it was told for that."""
         assert self.vc is not None
+        self._kept = None
         if self._unsent.avail or linger:
             self._heard.close()
             Farewell(self.vc, self._unsent).start()

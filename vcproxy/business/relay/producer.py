@@ -9,6 +9,7 @@ from tunnels.one_way import FLUSH_S, STUCK
 from vcproxy.business.decoding import Fault
 from vcproxy.business.stream import Incoming
 from vcproxy.engine.event import Event
+from vcproxy.engine.mistake import as_error
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
@@ -139,10 +140,11 @@ class Producer(Machine):
                 edited = relay.edit(message)
                 if edited is not None:
                     messages.append(encode(edited))
-        except Exception as mistake:  # an author's: this producer is not to be trusted
-            self.engine.log("error", f"{self.name}: edit() failed; it is closed", mistake)
+        except BaseException as mistake:  # an author's: this producer is not to be trusted
+            error = as_error(mistake)
+            self.engine.log("error", f"{self.name}: edit() failed; it is closed", error)
             incoming.close()
-            self._reason, self._error = Reason.ERROR, mistake
+            self._reason, self._error = Reason.ERROR, error
             more = False
         relay.tunnel.say(messages)
         return more

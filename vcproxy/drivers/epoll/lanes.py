@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.epoll.resolving import resolve
 
 if TYPE_CHECKING:
-    from vcproxy.engine.address import Address
+    from vcproxy.engine.mistake import as_error
+from vcproxy.engine.address import Address
 
 THREADS = 8
 """Of a lane: more would only queue at whoever is asked."""
@@ -123,14 +124,8 @@ class Lane:
 def _done(work: Work) -> tuple[object, Exception | None]:
     try:
         return work.fn(*work.args), None
-    except Exception as error:
-        return None, error
-    except SystemExit as left:
-        return None, RuntimeError(f"sys.exit({left.code!r}) in a call")
-    except BaseException as error:  # it would end the thread, and all that wait for it
-        mistake = RuntimeError(f"{error!r} in a call")
-        mistake.__cause__ = error
-        return None, mistake
+    except BaseException as mistake:  # it would end the thread, and all that wait for it
+        return None, as_error(mistake)
 
 
 @dataclass(slots=True, eq=False)

@@ -91,7 +91,7 @@ class Watchdog:
             return  # it has returned, at the last moment
         try:
             who = f"{type(cont).__qualname__} {cont!r}"
-        except Exception:  # its author's mistake: this thread must outlive it
+        except BaseException:  # its author's mistake: this thread must outlive it
             who = type(cont).__qualname__
         self._log(
             "error",

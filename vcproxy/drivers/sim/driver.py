@@ -34,6 +34,7 @@ from vcproxy.engine.commands import (
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.mistake import as_error
 from vcproxy.engine.mutex import here
 from vcproxy.engine.net import NetVConnection
 
@@ -342,10 +343,8 @@ class SimDriver:
             error: Exception | None = None
             try:
                 value = self._value(command)
-            except Exception as raised:
-                error = raised
-            except SystemExit as left:
-                error = RuntimeError(f"sys.exit({left.code!r}) in a call")
+            except BaseException as mistake:
+                error = as_error(mistake)
             self.engine.called(command.number, value, error)
 
         self.answer(self._network.faults.call_s, call)

@@ -242,7 +242,10 @@ class Simulation:
     def _turn(self, driver: SimDriver) -> None:
         driver.turn()
         if self._mistakes:
-            raise self._mistakes.pop()
+            mistake = self._mistakes.pop()
+            if isinstance(mistake.__cause__, KeyboardInterrupt):
+                raise mistake.__cause__  # Ctrl-C, as likely as not: it ends a run of tests
+            raise mistake
 
     def note(self, level: Level, text: str, error: Exception | None = None) -> None:
         """Take what an engine logs: see Log. A mistake is raised by `run`."""

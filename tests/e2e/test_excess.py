@@ -1,0 +1,43 @@
+"""One client's excess stays its own: crowds that read nothing, and who asks beside them."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+
+import pytest
+
+from tests.bench.excess import ENDLESS, SMALL, Crowd, serving, settle, small
+from tests.e2e.conftest import Starter
+from tests.e2e.web import web
+
+CLIENTS = 80
+MIB = 1 << 20
+
+
+def two_doors(server: int, memory: str) -> str:
+    """Two listeners of one proxy, in front of one server."""
+    text = web(f"tcp://127.0.0.1:{server}")
+    other = re.sub(r"(?s).*(\[\[listener\]\].*?)\[upstream.*", r"\1", text)
+    other = other.replace('name = "in"', 'name = "other"')
+    return f'[proxy]\nmemory = "{memory}"\n{text}\n{other}'
+
+
+@pytest.mark.parametrize(
+    ("said", "most"),
+    [(ENDLESS, len(ENDLESS)), (SMALL * 500, MIB // 8)],
+    ids=["unread", "pipelined"],
+)
+def test_a_crowd_that_reads_nothing_stops_nobody(proxy: Starter, said: bytes, most: int) -> None:
+    """It wants more than the budget: 128 KiB each, of 4 MiB."""
+    with serving() as server, ExitStack() as stack:
+        running = proxy(two_doors(server, "4MiB"))
+        port, other = running.port("in"), running.port("other")
+        assert small(port) is not None
+        before = running.resident()
+        crowd = Crowd(port, CLIENTS, said, most)
+        stack.callback(crowd.leave)
+        settle(crowd, running.pid)
+        lost = sum(small(door) is None for door in [port, other] * 10)
+        assert lost == 0
+        assert running.resident() - before < 32 * MIB
