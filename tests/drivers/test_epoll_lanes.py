@@ -130,7 +130,7 @@ def test_as_many_hang_as_may_and_then_the_next_one_waits(hung: Hung) -> None:
 def test_whatever_is_raised_is_the_answer_and_the_thread_goes_on(
     raised: BaseException, text: str
 ) -> None:
-    lane, answers = Lane("lane"), Answers()
+    lane, answers = Lane(type(raised).__name__), Answers()
 
     def fail() -> None:
         raise raised
@@ -141,7 +141,7 @@ def test_whatever_is_raised_is_the_answer_and_the_thread_goes_on(
         value, error = answers.next()
         assert (value, str(error)) == (None, text)
         assert isinstance(error, Exception)
-    assert threads("lane") <= THREADS
+    assert threads(type(raised).__name__) <= THREADS
 
 
 class Found:

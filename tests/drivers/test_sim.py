@@ -331,7 +331,7 @@ def test_half_close_leaves_the_other_direction_open() -> None:
 
 def test_a_peer_that_does_not_read_holds_the_engine_back_and_memory_in_bounds() -> None:
     with Simulation(1) as sim:
-        driver = sim.driver()
+        driver = sim.driver(bridges=False)
         echo_on(driver)
         client = sim.client(ECHO)
         client.stall()

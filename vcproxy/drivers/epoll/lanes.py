@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.resolving import resolve
+from vcproxy.engine.mistake import as_error
 
 if TYPE_CHECKING:
-    from vcproxy.engine.mistake import as_error
-from vcproxy.engine.address import Address
+    from vcproxy.engine.address import Address
 
 THREADS = 8
 """Of a lane: more would only queue at whoever is asked."""

@@ -301,13 +301,12 @@ class Endpoint:
         self.shutdown()
 
     def close(self) -> None:
-        """See Stream. If there are unread bytes, a reset follows what was taken in place of the
-        end, as from a Linux kernel; and if some come later, a reset follows the end."""
-        if self.unread:
-            self.abort()
-        else:
-            self.shutdown()
-            self._leave()
+        """See Stream. If there are unread bytes, or come some, a reset follows what was taken."""
+        self.shutdown()
+        unread = self.unread
+        self._leave()
+        if unread:
+            self.outgoing.carry(Sign.RESET)
 
     def reset(self) -> None:
         """See Stream."""

@@ -62,7 +62,8 @@ class Peer:
         self._push()
 
     def close(self) -> None:
-        """Leave, once all is sent: what comes after that is answered by a reset."""
+        """Leave, once all is sent: what comes after that is answered by a reset. What is unread
+        makes a reset of the end, as in Linux."""
         self._ending = self._closing = True
         self._push()
 
@@ -125,7 +126,10 @@ class Peer:
             return
         if self._closing:
             self._stream = None
-            stream.close()
+            if stream.unread:
+                stream.abort()
+            else:
+                stream.close()
         elif self._ending and not self._shut:
             self._shut = True
             stream.shutdown()
