@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.one_way import FLUSH_S, STUCK
 from vcproxy.business.decoding import Fault
-from vcproxy.business.stream import READ_AHEAD
+from vcproxy.business.stream import READ_AHEAD, SHARE
 from vcproxy.engine.event import Event
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State, flatten
@@ -91,7 +91,12 @@ class Hearing(Machine):
     def bring(self, _: object) -> State | None:
         """Give the session what has come. At each message it may lend the client, or close it."""
         session, vio = self._session, self._vio
+        left = SHARE
         while vio.live and session.hears:
+            if not left:
+                vio.ready()  # all others have their turn first
+                break
+            left -= 1
             data = self._take()
             if data is not None:
                 session.handle_event(Message, Message(data))

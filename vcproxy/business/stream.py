@@ -21,16 +21,45 @@ READ_AHEAD = 64 * 1024
 """Bytes read and not yet taken as messages: a few hundred of them, which costs no speed."""
 
 
+SHARE = 128
+"""Messages that are taken from one connection in a turn: some milliseconds' work for most plugins.
+All other connections have their turn before the rest of them."""
+
+
+UNBOUND = 1 << 60
+
+
 class Incoming:
     """Whole messages from a VC. `cont` gets the VIO's events, of which EOS may come too early:
     messages may still have to be taken.
 
+    At most `share` messages are taken in one turn of the engine: then `take` gives None, and
+    READ_READY comes for the rest.
+
     Of a VC that is `whole`, each datagram is one message, as it came: it has no framing.
     """
 
-    __slots__ = ("_begun", "_decoder", "_keep", "_reader", "_whole", "framing", "vio")
+    __slots__ = (
+        "_begun",
+        "_decoder",
+        "_engine",
+        "_keep",
+        "_left",
+        "_reader",
+        "_share",
+        "_turn",
+        "_whole",
+        "framing",
+        "vio",
+    )  # fmt: skip
 
-    def __init__(self, cont: Continuation, vc: VConnection, framing: Framing) -> None:
+    def __init__(
+        self, cont: Continuation, vc: VConnection, framing: Framing, share: int = SHARE
+    ) -> None:
+        self._engine = cont.engine
+        self._share = share
+        self._turn = -1  # of the engine's, in which a message was last asked for
+        self._left = 0  # of the share in that turn
         buffer = vc.engine.buffer(READ_AHEAD, whole=vc.whole)
         self._reader = buffer.reader()
         self.framing = UNFRAMED if vc.whole else framing
@@ -41,7 +70,15 @@ class Incoming:
         self.vio = vc.do_io_read(cont, None, buffer)
 
     def take(self) -> bytes | None:
-        """The next message; None: there is none yet, or never will be."""
+        """The next message; None: there is none yet, or never will be; or not in this turn."""
+        turn = self._engine.turns
+        if turn != self._turn:
+            self._turn = turn
+            self._left = self._share
+        elif self._left <= 0 and self._has_had_its_share:
+            self.vio.ready()
+            return None
+        self._left -= 1
         if not self._whole:
             reader = self._reader
             buffer = reader.buffer
@@ -61,6 +98,15 @@ class Incoming:
                 self._whole.reverse()
         return self._whole.pop()
 
+    def take_the_rest(self) -> None:
+        """Let all that has been read be taken: no more will come of it."""
+        self._left = self._share = UNBOUND
+
+    @property
+    def _has_had_its_share(self) -> bool:
+        """Whether there is more, and not for this turn."""
+        return self._left <= 0 and bool(self._whole or self._reader.avail)
+
     def _count(self, size: int) -> None:
         """Count what so many more bytes have come to, but for one message that is taken at once."""
         keep = self._keep
@@ -70,6 +116,8 @@ class Incoming:
     @property
     def stopped(self) -> bool:
         """Whether nothing more can be taken, once `take` has given None: see `fault`, `error`."""
+        if self._has_had_its_share:
+            return False
         return self._decoder.fault is not None or (self.vio.over and not self.vio.vc.unread)
 
     @property

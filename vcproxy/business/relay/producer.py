@@ -46,7 +46,7 @@ class Producer(Machine):
         self.spoken = False
         """Whether a whole message has come."""
         self._relay = relay
-        self._incoming = Incoming(self, vc, framing)
+        self._incoming = Incoming(self, vc, framing, share=4 * BATCH)
         self._patience: Action | None = None
         self._reason = Reason.STOPPED
         self._error: Exception | None = None
@@ -110,6 +110,7 @@ class Producer(Machine):
     @DONE.enter
     def done(self) -> None:
         """Give it back, when all that has been read is said."""
+        self._incoming.take_the_rest()
         while self._pass_on():
             pass
         done = SourceDone(self, self.vc, self._reason, self._error, self.taken)
