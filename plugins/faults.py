@@ -37,7 +37,8 @@ class Faults:
     latency: Duration = 0.0
     """How long everything is on its way, the end of the direction too."""
     jitter: Duration = 0.0
-    """At most so much longer or shorter, by chance; the order is kept."""
+    """At most so much longer or shorter, by chance, and so no more than latency; the order is
+    kept."""
     bandwidth: Size = 0
     """Bytes a second at most; 0: no limit."""
     slice: Size = 0
@@ -48,6 +49,10 @@ class Faults:
     """Both connections are reset when more than so many bytes are to go through."""
     reset: Chance = 0.0
     """They are reset by this chance, from 0 to 1, each time when something is to go on."""
+
+    def __post_init__(self) -> None:
+        if self.jitter > self.latency:
+            raise ValueError("jitter is more than latency: nothing arrives before it was sent")
 
 
 class BadLine(Pace):

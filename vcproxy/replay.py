@@ -22,7 +22,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.hosts import Unconnected
 from vcproxy.listeners import Listeners
-from vcproxy.machine.trace import Trace
+from vcproxy.machine.trace import Trace, unknown
 from vcproxy.output import Exists, written
 
 if TYPE_CHECKING:
@@ -241,6 +241,9 @@ def _replay(run: Replay, until: int, trace: str) -> str:
     finally:
         bar.clear()
         run.close()
+    if trace and not told.told:
+        why = unknown(trace) or f"no {trace} has received anything"
+        print(f"{path}: --trace {trace}: {why}", file=sys.stderr)
     ended = "; its last turn was never finished" if run.log.truncated else ""
     blind = "; redacted: outputs were not compared" if "redacted" in run.log.header.marks else ""
     return f"{path}: {run.done} steps, all as recorded{blind}{ended}"

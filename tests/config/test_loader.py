@@ -123,6 +123,22 @@ def test_the_effective_configuration_is_the_same_anywhere(
     assert effective(again) == effective(configuration)
 
 
+def test_the_effective_configuration_says_where_logins_are(accepted: Accept) -> None:
+    text = """
+[[listener]]
+name = "ticker"
+plugin = "relay"
+options = { source = "nats://me:secret@h/a", targets = "nats://h/b" }
+"""
+    configuration = accepted(text)
+    first, second = effective(configuration).splitlines()[:2]
+    assert first == (
+        f"# nats://h:4222/a: the login of this address is not shown; it is in {configuration.file}"
+    )
+    assert not second.startswith("#")
+    assert "secret" not in effective(configuration)
+
+
 @pytest.mark.usefixtures("certificates")
 def test_the_effective_configuration_has_every_default(accepted: Accept) -> None:
     tree = tomllib.loads(effective(accepted(FULL)))

@@ -37,7 +37,7 @@ SOURCES = [file for top in ("vcproxy", "tunnels") for file in (ROOT / top).glob(
 ECHO = '\n[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
 
 # By its entry point it would be a plugin only once it is installed, and then a second time.
-WITH_OURS = ("-p", "no:cacheprovider", "-p", "no:vcproxy", "-p", "vcproxy.testing.pytest_plugin")
+WITH_OURS = ("-p", "no:cacheprovider", "-p", "no:vcproxy", "-p", "vcproxy.pytest_plugin")
 
 having_python = [page for page in PAGES if blocks(page, "python")]
 having_toml = [page for page in PAGES if blocks(page, "toml", "toml wrong")]
@@ -102,6 +102,8 @@ def test_the_commands_of_a_page_exist(page: Path, desk: Path) -> None:
                 case ["make", target]:
                     assert target in targets
                 case ["vcproxy" | ".venv/bin/vcproxy", *arguments]:
+                    cli.parser().parse_args(arguments)
+                case ["docker", "run", "--init", _, "vcproxy", *arguments]:
                     cli.parser().parse_args(arguments)
                 case ["openssl", *_]:
                     subprocess.run(command, cwd=desk, capture_output=True, check=True)

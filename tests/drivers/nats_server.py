@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -90,10 +91,25 @@ class Peer:
             head = f"PUB {subject} {reply} {len(message)}\r\n".encode()
             self._sock.sendall(head + message + b"\r\n")
 
+    def say_status(self, subject: str, status: str) -> None:
+        """Publish what a server says of a question: a status and no message."""
+        head = f"NATS/1.0 {status}\r\n\r\n".encode()
+        self._sock.sendall(f"HPUB {subject} {len(head)} {len(head)}\r\n".encode() + head + b"\r\n")
+
     def listen(self, subject: str) -> None:
         """Subscribe."""
         self._sock.sendall(f"SUB {subject} 1\r\n".encode())
         self.settle()
+
+    def has_news(self) -> bool:
+        """Whether something has come."""
+        return bool(select.select([self._sock], [], [], 0)[0])
+
+    def hear_reply_to(self) -> str:
+        """The subject on which the message that comes next is to be answered."""
+        _, _, _, reply_to, size = self._line().decode().split()
+        self._lines.read(int(size) + 2)
+        return reply_to
 
     def hear(self, count: int = 1) -> list[bytes]:
         """The messages that come next."""

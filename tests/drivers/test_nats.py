@@ -475,6 +475,65 @@ def test_a_consumer_that_is_deleted(proxy: Proxy, server: Server, peer: Peer) ->
     line.close()
 
 
+QUESTIONS = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.d"
+
+
+@pytest.fixture
+def durable(proxy: Proxy, server: Server, peer: Peer) -> Iterator[tuple[Heard, str]]:
+    """A durable source, and where its first question, which the peer hears, is to be answered."""
+    peer.add_stream("ORDERS", "orders")
+    peer.listen(QUESTIONS)
+    line = proxy.hear(server.uri("orders?durable=d"))
+    line.read()
+    proxy.until(peer.has_news)
+    yield line, peer.hear_reply_to()
+    line.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "asks_again"),
+    [
+        ("100 Idle Heartbeat", False),
+        ("404 No Messages", True),
+        ("408 Request Timeout", True),
+        ("409 Message Size Exceeds MaxBytes", True),
+        ("409 Leadership Change", True),
+        ("409 Server Shutdown", True),
+        ("409 Batch Completed", False),  # the batch was counted: the next question is on its way
+        ("409 What Nobody Knows Yet", False),
+    ],
+)
+def test_a_status_that_is_no_end(
+    status: str, asks_again: bool, proxy: Proxy, peer: Peer, durable: tuple[Heard, str]
+) -> None:
+    line, reply_to = durable
+    peer.say_status(reply_to, status)
+    if asks_again:
+        proxy.until(peer.has_news)
+    else:
+        proxy.elapse(0.2)
+        assert not peer.has_news()
+    peer.say("orders", b"one")
+    assert line.take(1) == [b"one"]
+    assert proxy.log == []
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "400 Bad Request",
+        "409 Consumer Deleted",
+        "409 Consumer is push based",
+        "409 Exceeded MaxRequestBatch of 100",
+        "503",
+    ],
+)
+def test_a_status_that_is_the_end(status: str, peer: Peer, durable: tuple[Heard, str]) -> None:
+    line, reply_to = durable
+    peer.say_status(reply_to, status)
+    assert line.fails() == f"the durable consumer has ended: {status}"
+
+
 # -- the library -----------------------------------------------------------------------------
 
 WITHOUT = """

@@ -232,3 +232,18 @@ def test_a_trace_is_logged(tmp_path: Path) -> None:
     assert status == 0
     assert "INFO echo stdio @ RELAYING got 'EOS' from OS\n" in err
     assert "ECHOING" not in err
+    assert "no class of machines" not in err
+
+
+def test_a_trace_of_what_does_not_exist_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(ECHO.replace("tcp://127.0.0.1:0", "stdio:"))
+    for name, why in [
+        ("OneWayTunel", "did you mean OneWayTunnel?"),
+        ("Nobody", "there are: .*, Echo, .*OneWayTunnel"),
+    ]:
+        status, _, err = vcproxy("run", "--trace", name, "-c", file)
+        assert status == 0
+        assert re.search(
+            f"WARNING --trace {name}: no class of machines is named {name}; {why}", err
+        )

@@ -536,6 +536,9 @@ def test_it_stops_where_it_is_told_and_tells_what_machines_got(record: Record, l
     assert replay(log, "--until", "5") == f"0: {log}: 5 steps, all as recorded\n"
     said = replay(log, "--trace", "Echo")
     assert re.search(r"step \d+: .* got 'ACCEPT' from OS|step \d+: .* got ", said), said
+    assert f"{log}: --trace Nobody: no class of machines is named Nobody" in replay(
+        log, "--trace", "Nobody"
+    )
 
 
 def test_the_debugger_is_called_before_an_event(record: Record, log: Path) -> None:

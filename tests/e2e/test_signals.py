@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from itertools import cycle
@@ -319,4 +321,43 @@ def test_signals_that_come_while_it_ends_change_nothing(proxy: Starter) -> None:
             break
         running.signal(number)
         threading.Event().wait(0.001)
+    assert running.wait() == 0
+
+
+# -- process 1 -----------------------------------------------------------------------------------
+
+STARTER = """
+import os, subprocess
+from vcproxy.api import Message, Session, State, lines
+
+class Starter(Session):
+    needs_upstream = False
+    framing = lines(limit="1KiB")
+    ASKING, CLOSED = State(initial=True), State(final=True)
+
+    @ASKING.on(Message, to=(CLOSED,))
+    def asked(self, message):
+        status = subprocess.run(["sh", "-c", "sleep 0.01 & exit 7"]).returncode
+        self.answer(b"%d %d" % (os.getpid(), status))
+        return self.CLOSED
+"""
+
+
+def test_as_process_1_it_reloads_drains_and_takes_no_exit_status_from_a_plugin(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    (tmp_path / "starter.py").write_text(STARTER)
+    unshare = ["unshare", "--pid", "--fork"]
+    if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        unshare[1:1] = ["--user", "--map-root-user"]  # whoever is not root
+    text = listener("a", "tcp://127.0.0.1:0").replace("echo", "starter.py")
+    running = proxy(text, wrapper=tuple(unshare))
+    first = int(Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text())
+    for _ in range(2):
+        with running.connect("a") as client:
+            client.sendall(b"\n")
+            assert all_of(client) == b"1 7"
+    os.kill(first, signal.SIGHUP)
+    running.wait_for("reloaded")
+    os.kill(first, signal.SIGTERM)
     assert running.wait() == 0

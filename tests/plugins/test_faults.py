@@ -70,6 +70,12 @@ def test_latency_is_that_of_its_direction_and_the_end_has_it_too() -> None:
         assert proxy.log == []
 
 
+def test_jitter_is_not_more_than_latency() -> None:
+    with pytest.raises(OptionsError, match=r"up: .*jitter is more than latency"):
+        bad(up={"latency": "1s", "jitter": "1001ms"})
+    bad(up={"latency": "1s", "jitter": "1s"})
+
+
 def test_jitter_never_changes_the_order() -> None:
     with bad(up={"latency": "1s", "jitter": "1s"}) as proxy:
         client, server = met(proxy)
@@ -169,7 +175,7 @@ def test_a_server_that_does_not_read_is_waited_for() -> None:
 
 @given(
     latency=st.integers(0, 50),
-    jitter=st.integers(0, 100),
+    jitter=st.integers(0, 50),
     bandwidth=st.sampled_from([0, 1, 100, 10_000]),
     piece=st.integers(0, 10),
     pause=st.integers(0, 10),
@@ -181,7 +187,7 @@ def test_no_byte_is_lost_or_changed(
 ) -> None:
     faults = {
         "latency": f"{latency}ms",
-        "jitter": f"{jitter}ms",
+        "jitter": f"{min(jitter, latency)}ms",
         "bandwidth": f"{bandwidth}B",
         "slice": f"{piece}B",
         "pause": f"{pause}ms",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 TEST = '''
@@ -26,15 +27,39 @@ def test_it_has_ended_with_its_test(vcproxy):
 '''
 
 
-def test_the_fixture_runs_the_program(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(TEST)
+STRANGER = """
+import sys
+
+def test_nothing_is_imported_that_is_not_used():
+    ours = {"vcproxy", "tunnels", "plugins", "pydantic", "h11", "tomli_w"}
+    loaded = [name for name in sys.modules if name.partition(".")[0] in ours]
+    assert sorted(loaded) == ["vcproxy", "vcproxy.pytest_plugin"]
+"""
+
+
+def run(test: str, directory: Path) -> None:
+    """Run a test of a stranger's, with our plugin loaded."""
+    (directory / "test_mine.py").write_text(test)
     # By its entry point it would be a plugin only once it is installed, and then a second time.
-    plugins = ("-p", "no:vcproxy", "-p", "vcproxy.testing.pytest_plugin", "-p", "no:cacheprovider")
+    plugins = ("-p", "no:vcproxy", "-p", "vcproxy.pytest_plugin", "-p", "no:cacheprovider")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugins],
-        cwd=tmp_path,
+        cwd=directory,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_test_run_that_does_not_use_it_imports_nothing_of_it(tmp_path: Path) -> None:
+    run(STRANGER, tmp_path)
+
+
+def test_that_module_is_what_pytest_loads() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"vcproxy": "vcproxy.pytest_plugin"}
+
+
+def test_the_fixture_runs_the_program(tmp_path: Path) -> None:
+    run(TEST, tmp_path)

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from vcproxy.config.place import KeyPath, line_and_column
 from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
 from vcproxy.config.problem import ConfigError, Fault, Problem
 from vcproxy.config.schema import Listener, Record, Settings, as_json
+from vcproxy.engine.address import Address
 
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -93,7 +94,27 @@ def effective(configuration: Configuration) -> str:
     for name, upstream in settings.upstream.items():
         if not any(address.secure for address in upstream.addresses):
             del tree["upstream"][name]["tls"]  # nothing is verified there, so nothing is said
-    return tomli_w.dumps(tree)
+    notes = [
+        f"# {address}: the login of this address is not shown; it is in {configuration.file}\n"
+        for address in dict.fromkeys(_logins(tomllib.loads(configuration.text)))
+    ]
+    return "".join(notes) + tomli_w.dumps(tree)
+
+
+def _logins(value: object) -> Iterator[Address]:
+    """Find the addresses in a file that carry a user, a password or a token."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _logins(each)
+    elif isinstance(value, str) and value.startswith("nats:"):
+        try:
+            address = Address.parse(value)
+        except ValueError:
+            return  # it is a text of another kind
+        if address.user:
+            yield address
 
 
 def _read(file: Path) -> str:

@@ -7,7 +7,8 @@ tells, and put back when the last trace ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from difflib import get_close_matches
 from types import TracebackType
 
 from vcproxy.machine.diagram import escaped
@@ -31,6 +32,8 @@ class Trace:
     def __init__(
         self, write: Callable[[Received], object], of: Machine | type[Machine] | str = Machine
     ) -> None:
+        self.told = False
+        """Whether there was anything to tell."""
         self._write = write
         self._of = of
 
@@ -72,8 +75,25 @@ def _told(self: Machine, key: Hashable, data: object) -> None:
     if received is not None:
         for trace in Trace._on:
             if trace._covers(self):
+                trace.told = True
                 trace._write(received)
     _untold(self, key, data)
+
+
+def unknown(name: str) -> str:
+    """Return what to say of a name that no class of machines has; nothing if one has it."""
+    known = sorted({kind.__name__ for kind in _subclasses(Machine)} | {Machine.__name__})
+    if name in known:
+        return ""
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    return f"no class of machines is named {name}; {hint}"
+
+
+def _subclasses(kind: type[Machine]) -> Iterator[type[Machine]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _subclasses(below)
 
 
 def chart(trace: Iterable[object]) -> str:

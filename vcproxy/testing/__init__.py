@@ -1,7 +1,7 @@
 """For authors of plugins and machines: simulated proxies, scripts, checks.
 
 The laws of VConnections are in vcproxy.testing.conformance; the real program, as a pytest fixture,
-is in vcproxy.testing.pytest_plugin.
+is in vcproxy.pytest_plugin.
 """
 
 from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Stuck, seeds

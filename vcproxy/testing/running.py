@@ -19,7 +19,7 @@ from typing import IO, Protocol
 PATIENCE_S = 15.0
 """What never takes a second on an idle machine may take this long on a busy one."""
 
-VCPROXY = (sys.executable, "-m", "vcproxy.cli")
+VCPROXY = (sys.executable, "-m", "vcproxy")
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:

@@ -29,8 +29,23 @@ BATCH = 256
 ASKING_S = 30
 """A question that finds nothing ends by then, and is put again."""
 
-_ASK_AGAIN = ("404", "408", "409 Message Size Exceeds MaxBytes")
-"""There is nothing now; the time is up; the next message is for the next question."""
+_ASK_AGAIN = (
+    "404",  # there is nothing now
+    "408",  # the time is up
+    "409 Message Size Exceeds MaxBytes",  # the next message is for the next question
+    "409 Leadership Change",  # another server has the consumer now
+    "409 Server Shutdown",
+)
+"""Statuses that end a question before its batch is complete."""
+
+_ENDED = ("409 Consumer ", "409 Exceeded ")
+"""The consumer has been deleted, is a push consumer, or allows no such question. No other 409 is an
+end: from 2.10 on a server also sends 409 Batch Completed, behind a batch that has come whole."""
+
+
+_NOTES = ("100", "409")
+"""An idle heartbeat, and what is left of 409. If a question is over by one that is not known yet,
+it is put again when its time is up: at once could be a busy loop."""
 
 
 class DurableSubscriber(Subscriber):
@@ -128,7 +143,7 @@ class DurableSubscriber(Subscriber):
             said = f"{header.get('Status', '')} {header.get('Description', '')}".strip()
             if said.startswith(_ASK_AGAIN):
                 self._answered.set()
-            elif not said.startswith("100"):  # an idle heartbeat
+            elif said.startswith(_ENDED) or not said.startswith(_NOTES):
                 self._break(ConnectionError(f"the durable consumer has ended: {said}"))
             return
         self._asked -= 1

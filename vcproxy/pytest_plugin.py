@@ -11,6 +11,9 @@
             assert client.recv(100) == b"hello\\n"
 
 Port 0 is any free one: `running.port("front")` says which. See vcproxy.testing.running.
+
+Every run of pytest where vcproxy is installed loads this module, so it imports nothing of vcproxy
+before a test uses the fixture; and it is no part of vcproxy.testing, which imports much.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ def vcproxy(tmp_path: Path) -> Iterator[Starter]:
 
     Each must end the test at rest, with status 0 and no traceback in its log.
     """
-    from vcproxy.testing.running import starting  # only where it is used: pytest loads us always
+    from vcproxy.testing.running import starting
 
     with starting(tmp_path) as start:
         yield start
