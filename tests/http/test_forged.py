@@ -87,7 +87,7 @@ def test_trailers() -> None:
 
 
 def test_a_value_with_an_underscore_is_no_name() -> None:
-    assert forged(Fields(b"A: X_Forwarded_For: b\r\n_: 1\r\n")) == set()
+    assert forged(Fields(b"A: X_Forwarded_For: b\r\n_: 1\r\n")) == []
 
 
 names = st.sampled_from(["X-Forwarded-For", "X-Forwarded-Proto", "X-User", "Proxy", "A-B"])

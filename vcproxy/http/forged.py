@@ -8,6 +8,7 @@ through under the name with "_".
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from vcproxy.http.fields import Fields
 
@@ -22,7 +23,7 @@ _names = re.compile(rb"\r\n([^:\r]++)").findall
 _underscored = re.compile(rb"\r\n([^_:\r]*+_[^:\r]*+)").findall
 
 
-def forged(fields: Fields) -> set[bytes]:
+def forged(fields: Fields) -> Collection[bytes]:
     """Return the names, in lower case, of fields of a request that no server may get.
 
     One with "_" is among them if the same name with "-" is that of another field of the request, or
@@ -30,13 +31,14 @@ def forged(fields: Fields) -> set[bytes]:
     choose a proxy of their own (CVE-2016-5385 and others).
     """
     lower = fields.lower
-    going = {b"proxy"} if b"\r\nproxy:" in lower else set()
-    underscored = _underscored(lower) if b"_" in lower else ()
-    if underscored:
+    going = [b"proxy"] if b"\r\nproxy:" in lower else []
+    if b"_" in lower and (underscored := _underscored(lower)):
         names = set(_names(lower))
-        for name in underscored:
-            if _is_guarded(twin := name.replace(b"_", b"-")) or twin in names:
-                going.add(name)
+        going += [
+            name
+            for name in underscored
+            if _is_guarded(twin := name.replace(b"_", b"-")) or twin in names
+        ]
     return going
 
 

@@ -46,7 +46,8 @@ def to_server(
         )
     fields = request.fields
     marks = fields.marks
-    going = hop_by_hop(fields) | forged(fields)
+    going = hop_by_hop(fields)
+    going.update(forged(fields))
     added = sender.tell(request, going)
     if b"host" not in marks:
         line += f"\r\nHost: {request.host}".rstrip(" ").encode("latin-1")
@@ -55,14 +56,8 @@ def to_server(
     if request.method in ("OPTIONS", "TRACE") and (hops := max_forwards(request)) is not None:
         going.add(b"max-forwards")
         added += b"Max-Forwards: %d\r\n" % max(0, hops - 1)
-    hop: dict[bytes, bytes] = {}  # fields of our own connection with the server
-    if b"te" in marks and request.version > 10 and b"trailers" in options(marks[b"te"]):
-        hop[b"TE"] = b"trailers"  # these are passed on (RFC 9110 10.1.4)
-    if upgrade and request.upgrade:
-        hop[b"Upgrade"] = request.upgrade.encode("latin-1")
-    if hop:
-        added += b"Connection: %b\r\n" % b", ".join(hop).lower()
-        added += b"".join(b"%b: %b\r\n" % field for field in hop.items())
+    if b"te" in marks or (upgrade and request.upgrade):
+        added += _of_our_own(request, upgrade)
     if request.body != 0 or b"content-length" in marks:
         added += _framing(fields, request.body, going)
     return b"%b%b%b\r\n" % (line, fields.without(going) if going else fields.block, added)
@@ -114,6 +109,19 @@ def to_client(
         elif version < 11:
             added += b"Connection: keep-alive\r\n"
     return b"%b%b%b\r\n" % (line, fields.without(going) if going else fields.block, added)
+
+
+def _of_our_own(request: Request, upgrade: bool) -> bytes:
+    """The lines about our own connection to the server, as far as the client's said the same."""
+    lines = {}
+    if request.version > 10 and b"trailers" in options(request.fields.marks.get(b"te", b"")):
+        lines[b"TE"] = b"trailers"  # these are passed on (RFC 9110 10.1.4)
+    if upgrade and request.upgrade:
+        lines[b"Upgrade"] = request.upgrade.encode("latin-1")
+    if not lines:
+        return b""
+    nominated = b"Connection: %b\r\n" % b", ".join(lines).lower()
+    return nominated + b"".join(b"%b: %b\r\n" % line for line in lines.items())
 
 
 def hop_by_hop(fields: Fields) -> set[bytes]:
