@@ -4,6 +4,7 @@ for, and neither its server nor anybody behind it has to wait for them.
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import ssl
@@ -311,7 +312,10 @@ def test_a_thousand_at_once_leave_no_descriptor(proxy: Starter, way: str) -> Non
     """In the queue, at the server and in the middle of a body; while the proxy reads its
     configuration anew."""
     limits = 'max_connections = 300\nqueue = { size = 2000, timeout = "60s" }'
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Server(backlog=1024) as server, ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         running = proxy(web(server.uri, options=WAYS[way], upstream=limits))
         clients = [stack.enter_context(running.connect("in")) for _ in range(1000)]
         for number, client in enumerate(clients):
