@@ -4,6 +4,8 @@ for, and neither its server nor anybody behind it has to wait for them.
 
 from __future__ import annotations
 
+import resource
+import signal
 import socket
 import ssl
 import time
@@ -303,3 +305,25 @@ def test_a_client_with_tls(
                 accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
                 incoming.write(all_of(plain))
                 assert tls.read(1 << 16).endswith(b"yes")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_thousand_at_once_leave_no_descriptor(proxy: Starter, way: str) -> None:
+    """In the queue, at the server and in the middle of a body; while the proxy reads its
+    configuration anew."""
+    limits = 'max_connections = 300\nqueue = { size = 2000, timeout = "60s" }'
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Server(backlog=1024) as server, ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        running = proxy(web(server.uri, options=WAYS[way], upstream=limits))
+        clients = [stack.enter_context(running.connect("in")) for _ in range(1000)]
+        for number, client in enumerate(clients):
+            client.sendall(POST % 4 + b"body" if number % 2 else GET)
+        eventually(lambda: running.descriptors() >= running.at_rest + 1300, "all are served")
+        running.signal(signal.SIGHUP)
+        for client in clients:
+            ends(running, client, way)
+        eventually(lambda: rest(running), "nothing is left of them")
+        running.wait_for("cut <[A-Z]+ [^>]*>.*: client: ", 1000)
+        assert " 50" not in running.log

@@ -308,6 +308,31 @@ def test_a_connection_that_has_gone_stale(proxy: Starter, method: str) -> None:
         assert set(seen.values()) == {1}
 
 
+def test_a_stream_lives_as_long_as_it_moves(proxy: Starter) -> None:
+    """However long that is; what moves no more is ended, and the client sees that it is cut."""
+    with Server() as server:
+        running = proxy(web(server.uri, options='timeouts = { stalled = "1s", body = "300ms" }'))
+        with running.connect("in") as client, ExitStack() as stack:
+            client.sendall(GET)
+            accepted = stack.enter_context(server.next())
+            head_of(accepted)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            began = time.monotonic()
+            events = 0
+            while time.monotonic() - began < 2.5:
+                accepted.sendall(b"3\r\nhey\r\n")
+                events += 1
+                while client.recv(1 << 16)[-5:] != b"hey\r\n":
+                    pass
+                select.select([client], [], [], 0.2)
+            assert events > 2
+            began = time.monotonic()
+            with pytest.raises(ConnectionResetError):
+                all_of(client)
+            assert 0.5 < time.monotonic() - began < 5
+        running.wait_for("cut <GET a.example/>.*: server: ")
+
+
 def test_a_connection_that_ended_while_idle_is_not_used(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(web(server.uri))

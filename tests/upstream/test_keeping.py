@@ -21,26 +21,35 @@ POOLED = Terms(pool=Pooling(idle=9))
 )
 def test_what_a_server_says_is_kept_with_a_margin(said: float, kept: float) -> None:
     keeping = Keeping()
-    assert keeping.limit(4.0, 0.0) == 4.0
+    assert keeping.limit_s is None
     keeping.says(said)
-    assert keeping.limit(4.0, 0.0) == kept
+    assert keeping.limit_s == kept
 
 
 def test_an_early_end_counts_for_a_time_and_never_for_more_than_was_known() -> None:
     keeping = Keeping()
     keeping.ended(2.0, now=100.0)
-    assert keeping.limit(4.0, 100.0) == pytest.approx(1.6)
+    assert keeping.limit_s == pytest.approx(1.6)
     keeping.says(60.0)
-    assert keeping.limit(4.0, 699.0) == pytest.approx(1.6)
-    assert keeping.limit(4.0, 700.0) == 59.0
+    keeping.forget(699.0)
+    assert keeping.limit_s == pytest.approx(1.6)
+    keeping.says(2.0)
+    assert keeping.limit_s == 1.0
+    keeping.says(60.0)
+    keeping.forget(700.0)
+    assert keeping.limit_s == 59.0
     keeping.ended(590.0, now=800.0)
-    assert keeping.limit(4.0, 800.0) == 59.0
+    assert keeping.limit_s == 59.0
+    fresh = Keeping()
+    fresh.ended(2.0, now=100.0)
+    fresh.forget(700.0)
+    assert fresh.limit_s is None
 
 
 def test_who_ends_at_once_has_another_reason() -> None:
     keeping = Keeping()
     keeping.ended(0.9, now=0.0)
-    assert keeping.limit(4.0, 0.0) == 4.0
+    assert keeping.limit_s is None
 
 
 def test_by_default_it_is_less_than_the_servers_that_close_soonest(sim: Simulation) -> None:

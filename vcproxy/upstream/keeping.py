@@ -29,24 +29,29 @@ MEMORY_S = 600.0
 class Keeping:
     """What is known of one server."""
 
-    __slots__ = ("_said", "_seen", "_seen_until")
+    __slots__ = ("_said", "_seen_until", "limit_s")
 
     def __init__(self) -> None:
+        self.limit_s: float | None = None
+        """How long a connection to it may be idle; None: nothing is known."""
         self._said: float | None = None
-        self._seen = 0.0
         self._seen_until = 0.0
 
     def says(self, timeout_s: float) -> None:
         """The server has said how long it keeps its connections: `Keep-Alive: timeout=5`."""
         self._said = min(max(timeout_s - MARGIN_S, timeout_s / 2), MOST_S)
+        if not self._seen_until or self.limit_s is None or self._said < self.limit_s:
+            self.limit_s = self._said
 
     def ended(self, idle_s: float, now: float) -> None:
         """The server has ended a connection that was idle for so long."""
         if idle_s >= LEAST_S:
-            self._seen = idle_s * SHARE
+            seen = idle_s * SHARE
+            self.limit_s = seen if self._said is None else min(seen, self._said)
             self._seen_until = now + MEMORY_S
 
-    def limit(self, default_s: float, now: float) -> float:
-        """Return how long a connection may be idle; `default_s` where nothing is known."""
-        limit = default_s if self._said is None else self._said
-        return min(limit, self._seen) if now < self._seen_until else limit
+    def forget(self, now: float) -> None:
+        """Forget what was seen long ago. To be called now and then."""
+        if self._seen_until and now >= self._seen_until:
+            self._seen_until = 0.0
+            self.limit_s = self._said

@@ -68,7 +68,7 @@ class Pool(Continuation):
         if not mutex.try_acquire(engine):
             return None  # a new connection is no worse than waiting for it
         found = None
-        oldest = engine.now - server.keeping.limit(self._terms.idle_time, engine.now)
+        oldest = engine.now - self._limit(server)
         while found is None:
             # What was listed in this turn nobody has looked at: its server may have said too much.
             vc = next((vc for vc in reversed(idle) if vc.listed_in < engine.turns), None)
@@ -148,11 +148,16 @@ class Pool(Continuation):
                 self._close(data.vc)
         self._sweep()
 
+    def _limit(self, server: Server) -> float:
+        """How long its connections may be idle."""
+        limit = server.keeping.limit_s
+        return self._terms.idle_time if limit is None else limit
+
     def _add(self, server: Server, vc: NetVConnection) -> None:
         now = self.engine.now
         server.idle[vc] = now
         self.servers[vc] = server
-        until = now + server.keeping.limit(self._terms.idle_time, now)
+        until = now + self._limit(server)
         if until < self._sweeps_at:
             self._sweep_at(until)
 
@@ -163,7 +168,8 @@ class Pool(Continuation):
             self._sweeps.cancel()
             self._sweeps, self._sweeps_at = None, NEVER
         for server in dict.fromkeys(self.servers.values()):
-            limit = server.keeping.limit(self._terms.idle_time, now)
+            server.keeping.forget(now)
+            limit = self._limit(server)
             for vc, since in list(server.idle.items()):
                 if since + limit > now:
                     soonest = min(soonest, since + limit)

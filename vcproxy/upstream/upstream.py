@@ -146,10 +146,11 @@ class Upstream:
         """
         server = self._at.get(vc)
         if self._open and not vc.closed and server is not None and server.position >= 0:
-            waits = self.queue.first
+            waits = self.queue.first if self.queue.waiting else None
             if not server.ejections and (waits is None or self._suits(server, waits)):
                 self.pool.give(server, vc)
-                self._offer(server, vc)
+                if waits is not None:
+                    self._offer(server, vc)
                 return
         vc.do_io_close()
 

@@ -61,6 +61,40 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
     assert met == {"WAITING", *asked}
 
 
+@pytest.mark.parametrize("waits_for", ["an answer", "its server to read", "room", "a filter"])
+def test_a_reset_behind_more_than_is_read_is_noticed_at_once(waits_for: str) -> None:
+    """The proxy reads no further than its buffers; the end of the connection is known all the
+    same, with a bridge or without, and the server is not blamed."""
+    said = request("PUT", "/", "Content-Length: 3000000") + bytes(2_000_000)
+    terms = replace(POOLED, max_connections=1, queue=Queueing(timeout=2.0))
+    for seed in range(3):
+        with Http(
+            terms=terms if waits_for == "room" else POOLED,
+            filters=[Pausing] if waits_for == "a filter" else [],
+            faults=Faults(no_pipe=0.5),
+            seed=seed,
+        ) as proxy:
+            if waits_for == "room":
+                proxy.ask(GET)
+                proxy.server()
+            client = proxy.ask(GET * 30_000 if waits_for == "an answer" else said)
+            proxy.go()
+            if waits_for == "its server to read":
+                proxy.server().stall()
+            proxy.elapse(0.5)
+            assert len(proxy.sessions) == (2 if waits_for == "room" else 1)
+            client.reset()
+            proxy.go()
+            assert proxy.log[-1].endswith(": client: connection reset by peer")
+            assert proxy.sessions[-1].state is HttpProxy.CLOSED
+            for server in proxy.peers()[waits_for == "room" :]:
+                server.resume()
+                proxy.go()
+                assert server.reset_seen
+            assert proxy.service.upstream is not None
+            assert [each.failures for each in proxy.service.upstream.servers] == [0]
+
+
 GONE = replace(PLAIN, abort_on_close=True)
 
 

@@ -303,7 +303,9 @@ class Exchange(Phases, Session):
 
     def _within(self, seconds: float = 0) -> None:
         """What comes next may take so long, 0: for ever; but no longer than the request may."""
-        self._alarm.set(min(seconds or NEVER, max(self._left_s, 0.001)))
+        if self.options.timeouts.active:
+            seconds = min(seconds or NEVER, max(self._left_s, 0.001))
+        self._alarm.set(seconds)
 
     def _end(self, keep: bool) -> State:
         """The transaction is over."""
