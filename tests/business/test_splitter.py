@@ -76,7 +76,7 @@ def test_each_request_in_order_gets_its_reply() -> None:
         for client in clients:
             client.close()
         world.settle()
-        assert world.service.shared == {}
+        assert world.service.lasting == {}
 
 
 def test_a_reply_is_split_among_several_sources_and_a_request_may_get_several_parts() -> None:
@@ -250,7 +250,7 @@ def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int
                     assert mine or each in (NEWS, b""), f"{seed=} {n} {each!r}"
                 client.close()
             world.settle()
-            assert world.service.shared == {}
+            assert world.service.lasting == {}
 
 
 def test_a_source_that_has_gone_loses_only_its_parts() -> None:
@@ -441,7 +441,7 @@ def test_a_hub_that_fails_leaves_nobody_hanging() -> None:
         world = World(sim, Telling, silent)
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: world.at_server == b"1 ask\n")
-        hub = world.service.shared[Hub]
+        hub = world.service.lasting[Hub]
         assert isinstance(hub, Hub)
         world.engine.schedule(hub, "NONSENSE", None)
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
@@ -532,7 +532,7 @@ def test_whatever_happens_nobody_gets_what_is_anothers_and_nothing_stays(batch: 
                 *whole, _ = bytes(client.received).split(b"\n")
                 assert set(whole) <= right, f"seed={seed}"
             world.settle()
-            assert world.service.shared == {}
+            assert world.service.lasting == {}
 
 
 def test_replies_in_json_arrays() -> None:

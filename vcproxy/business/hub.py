@@ -1,6 +1,9 @@
 """Hub: one server connection that many sources share, and who is owed which part of its replies.
 
-One for each listener and engine, made by its first source and gone with its last. Sources and hub
+One for each listener and engine, made by its first source and gone with its last; a reload leaves
+it alone where nothing has changed. Where something has, the next source makes another, which
+connects when the old one has answered what it owes, has closed its sources, and has gone.
+Sources and hub
 are conversations of their own: they only send each other messages, so a source that breaks, stalls
 or leaves costs the others nothing.
 
@@ -23,7 +26,16 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from vcproxy.business.sharing import Delivery, Gone, Part, Request, Room, Unanswered, Waiting
+from vcproxy.business.sharing import (
+    Delivery,
+    Gone,
+    Part,
+    Request,
+    Retired,
+    Room,
+    Unanswered,
+    Waiting,
+)
 from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.business.turn import Turn
 from vcproxy.engine.event import Event
@@ -50,14 +62,17 @@ ASKED = "ASKED"
 """Tag: there are requests."""
 OVERDUE = "OVERDUE"
 """Tag: the oldest request has waited too long."""
+RETIRE, FREE = "RETIRE", "FREE"
+"""Tags: a hub of a new configuration waits; the one of the old configuration has gone."""
 
 
 class Hub(Machine):
     """Sends what sources ask to one server, and each its part of what comes back."""
 
     __slots__ = (
-        "_asked", "_attempts", "_by_key", "_due", "_given_up", "_heard_at", "_open", "_received",
-        "_sent", "_server", "_service", "_timer", "_unsent", "_waiting", "_whose", "sources",
+        "_asked", "_attempts", "_before", "_by_key", "_due", "_given_up", "_heard_at", "_heir",
+        "_open", "_received", "_sent", "_server", "_service", "_timer", "_unsent", "_waiting",
+        "_whose", "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -81,6 +96,10 @@ class Hub(Machine):
         self._unsent = 0  # bytes
         self._waiting: list[Splitter] = []
         self._timer: Action | None = None
+        before = service.lasting.get(Hub)
+        self._before = before if isinstance(before, Hub) else None
+        self._heir: Hub | None = None
+        service.lasting[Hub] = self
         self._attempts: Attempts
         self._server: NetVConnection | None = None
         self._sent: Outgoing | None = None
@@ -127,7 +146,7 @@ class Hub(Machine):
         self._flush()
         self._watch()
         if self.state is self.IDLE:
-            return self.CONNECTING if by_key else None
+            return self.CONNECTING if by_key and self._is_free() else None
         return self._next_turn()
 
     def _watch(self) -> None:
@@ -184,6 +203,40 @@ class Hub(Machine):
             for source in self._waiting:
                 self.engine.deliver_soon(source.ticket, Room, Room())
             self._waiting.clear()
+
+    # -- reloads -----------------------------------------------------------------------------
+
+    def serves(self, service: Service) -> bool:
+        """Whether the sources of a service may share it."""
+        over = self.mutex.ended or self.state is self.CLOSED or self._heir is not None
+        return not over and self._service.origin == service.origin
+
+    def _is_free(self) -> bool:
+        """Whether it may connect. A server may allow one connection: an older hub has to go."""
+        before = self._before
+        if before is None or before.mutex.ended or before.state is self.CLOSED:
+            self._before = None
+            return True
+        self.engine.schedule(before, RETIRE, self)
+        return False
+
+    @ALIVE.on(RETIRE)
+    def retire(self, heir: Hub) -> None:
+        """A hub of a new configuration waits."""
+        if self._heir is None:
+            self._heir = heir
+            for source in self.sources:
+                self.engine.deliver_soon(source.ticket, Retired, Retired())
+
+    @ALIVE.on(FREE)
+    def freed_already(self, _: object) -> None:
+        """It was seen to have gone before it said so."""
+
+    @IDLE.on(FREE, to=(CONNECTING,))
+    def freed(self, _: object) -> State | None:
+        """The hub before it has gone."""
+        self._before = None
+        return self.CONNECTING if self._by_key else None
 
     # -- the server --------------------------------------------------------------------------
 
@@ -436,8 +489,10 @@ class Hub(Machine):
         return super().crashed(error)
 
     def _forget(self) -> None:
-        if self._service.shared.get(Hub) is self:
-            del self._service.shared[Hub]
+        if self._service.lasting.get(Hub) is self:
+            del self._service.lasting[Hub]
+        if self._heir is not None:
+            self.engine.schedule(self._heir, FREE, None)
 
     def _count(self, what: str, times: int = 1) -> None:
         if times:

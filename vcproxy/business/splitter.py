@@ -21,6 +21,7 @@ from vcproxy.business.sharing import (
     Orphans,
     Part,
     Request,
+    Retired,
     Room,
     Unanswered,
     Waiting,
@@ -120,9 +121,9 @@ class Splitter(Session):
     @READING.enter
     def joining(self) -> None:
         """Share the server with all who are there, or be the first."""
-        hub = self.service.shared.get(Hub)
-        if not isinstance(hub, Hub):
-            hub = self.service.shared[Hub] = Hub(self.engine, self.service)
+        hub = self.service.lasting.get(Hub)
+        if not isinstance(hub, Hub) or not hub.serves(self.service):
+            hub = Hub(self.engine, self.service)
             hub.start()
         hub.sources[self] = None
         self._hub = hub
@@ -216,6 +217,14 @@ class Splitter(Session):
             return self.CLOSED
         self.answers.say(self._messages.framing.encode(answer))
         return self._answered(unanswered.request)
+
+    @TALKING.on(Retired, to=(ENDED, CLOSED))
+    def retired(self, _: Retired) -> State | None:
+        """Take no more: what has been asked is still answered."""
+        if self.state is self.ENDED:
+            return None
+        self.log("closed when it has its answers: the configuration has changed")
+        return self.ENDED if self._asked else self.CLOSED
 
     def _answered(self, request: Request) -> State | None:
         asked = self._asked
