@@ -12,6 +12,7 @@ import pytest
 from tests.business.world import World, shout, silent
 from vcproxy.business.framing import lines
 from vcproxy.business.hub import Hub
+from vcproxy.business.ledger import GIVEN_UP
 from vcproxy.business.sharing import Part
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.verdict import Reject, Resend
@@ -358,6 +359,35 @@ def test_many_who_ask_and_leave_cost_a_server_that_never_answers_its_connection(
         sim.run(until=lambda: bool(world.servers) and world.servers[0].ended)
         assert any("leaves requests unanswered" in line for line in world.logged)
         staying.reset()
+        world.settle()
+
+
+@pytest.mark.parametrize("leave", [False, True])
+@pytest.mark.parametrize("too_many", [False, True])
+def test_a_server_may_leave_so_many_unanswered_and_no_more(leave: bool, too_many: bool) -> None:
+    """One that goes on sending, so that it is not silent."""
+
+    class Wide(Telling):
+        window = 2000
+
+    count = GIVEN_UP + too_many
+    with Simulation(1) as sim:
+        world = World(sim, Wide, silent)
+        staying = world.client()
+        asking = world.client(b"".join(b"%d ask\n" % n for n in range(count)))
+        sim.elapse(1.0)
+        assert world.at_server.count(b"\n") == count
+        world.servers[0].send(b"orphan end\n")
+        if leave:
+            asking.reset()
+            sim.elapse(0.1)
+            assert world.servers[0].ended is too_many, "at once"
+        sim.elapse(9.0)
+        assert world.service.counts["timed_out"] == (0 if leave else count)
+        assert any("leaves requests unanswered" in line for line in world.logged) is too_many
+        assert world.servers[0].ended is too_many
+        staying.reset()
+        asking.reset()
         world.settle()
 
 
