@@ -162,10 +162,10 @@ class Hub(Machine):
     def _flush(self) -> None:
         """Say at once what has come to be due."""
         if self._due and self._sent is not None:
-            wire = b"".join(self._due)
-            self._due.clear()
-            self._unsent -= len(wire)
-            self._sent.say(wire)
+            due, self._due = self._due, []
+            self._unsent -= sum(map(len, due))
+            for wire in due if self._sent.buffer.whole else (b"".join(due),):
+                self._sent.say(wire)
 
     @ALIVE.on(Waiting)
     def awaited(self, waiting: Waiting) -> None:

@@ -29,6 +29,7 @@ from vcproxy.business.sharing import (
 from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.business.verdict import Reject, Resend
 from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.scheduler import Action
 from vcproxy.machine.state import State
 
@@ -160,7 +161,7 @@ class Splitter(Session):
                 self._unturned = key
                 return
             hash(key)  # one that cannot be a key must fail here, not in the hub
-        wire = self._messages.framing.encode(message)
+        wire = self._messages.framing.encode(message) or EMPTY
         now = self.engine.now
         request = Request(self, key, message, wire, now, now + self.timeout_s)
         self._asked[request] = None
@@ -200,7 +201,7 @@ class Splitter(Session):
     def delivered(self, delivery: Delivery) -> State | None:
         """Pass on what is one's own."""
         part = delivery.part
-        self.answers.say(self._messages.framing.encode(part.data))
+        self.answers.say(self._messages.framing.encode(part.data) or EMPTY)
         if self.answers.reader.avail > self.backlog:
             self.count("slow")
             self.log("closed: it does not read its answers")
