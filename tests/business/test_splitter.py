@@ -306,7 +306,7 @@ def test_a_server_that_falls_silent_is_given_up_though_clients_go_on_asking(
             if leave:
                 asking.reset()
         [lost] = [line for line in world.logged if "sent nothing" in line]
-        assert "hub: the server has sent nothing for 5.5 s, and was asked; " in lost
+        assert "hub: timed out: the server has sent nothing for 5.5 s, and was asked; " in lost
         assert world.servers[0].ended
         assert len(world.servers) == 2
         assert world.servers[1].received == b"7 ask\n"
