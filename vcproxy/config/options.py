@@ -88,6 +88,8 @@ def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None 
         upstreams: Upstreams = ask(options) if ask is not None else {}
         named = dict(_upstreams(options, ())) | dict(upstreams)
         ask = getattr(plugin, "uncalled", None)
+        tell = getattr(plugin, "notes", None)
+        notes = dict(tell(options)) if tell is not None else {}
         uncalled = dict(ask(options)) if ask is not None else {}
         return Plugin(
             plugin,
@@ -96,6 +98,7 @@ def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None 
             connects=places("connects"),
             needs_bind=needs_bind,
             upstreams=named,
+            notes=notes,
             code=code or {},
             uncalled=uncalled,
         )

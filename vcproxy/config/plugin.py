@@ -71,6 +71,8 @@ class Plugin:
     """True: its listener must have a `bind`; False: it must not; None: both are fine."""
     upstreams: Upstreams = field(default_factory=dict)
     """The upstreams that its options name."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What is worth knowing of its options, by the option."""
     code: Mapping[str, bytes] = field(default_factory=dict)
     """What it was loaded from, and its filters."""
     uncalled: Mapping[str, str] = field(default_factory=dict)

@@ -141,6 +141,11 @@ class NetVConnection(VConnection):
         self._deadline: Action | None = None
 
     @property
+    def missed(self) -> int:
+        """See VConnection: the port counts."""
+        return getattr(self.port, "dropped", 0)
+
+    @property
     def peer_address(self) -> str:
         """The peer's IP address; empty where it has none, as on a Unix socket."""
         return self.peer.rpartition(":")[0].strip("[]")
