@@ -504,6 +504,20 @@ def test_a_source_that_does_not_read_is_closed_and_the_others_go_on() -> None:
         assert world.service.counts["slow"] == 1
 
 
+def test_a_full_window_is_refilled_one_answer_at_a_time() -> None:
+    """What has been read already brings no event: the answer that makes room has to."""
+    with Simulation(1) as sim:
+        world = World(sim, InOrder, silent)
+        count = Splitter.window + 3
+        client = world.client(b"".join(b"%d\n" % n for n in range(count)))
+        sim.elapse(0.1)
+        for n in range(count):
+            assert world.at_server.count(b"\n") == min(Splitter.window + n, count)
+            world.servers[0].send(b"%d\n" % n)
+            sim.elapse(0.1)
+        assert client.received == b"".join(b"%d\n" % n for n in range(count))
+
+
 def test_a_client_that_floods_is_bounded() -> None:
     with Simulation(1, Faults(socket=(4096, 4096))) as sim:
         world = World(sim, InOrder, silent)
