@@ -35,7 +35,8 @@ class Faults:
     """What is wrong with one direction. All off, unless said otherwise."""
 
     latency: Duration = 0.0
-    """How long everything is on its way, the end of the direction too."""
+    """How long everything is on its way, the end of the direction too. The rate stays what it is,
+    as long as what is on its way takes no more than a quarter of `[proxy] memory`."""
     jitter: Duration = 0.0
     """At most so much longer or shorter, by chance, and so no more than latency; the order is
     kept."""
@@ -62,17 +63,30 @@ class BadLine(Pace):
         self._faults = faults
         self._random = random
         self._notes: deque[tuple[float, int]] = deque()  # due, bytes
+        self._ahead: deque[tuple[float, int]] = deque()  # the same, of those that were not due yet
+        self._travelling = 0  # the sum of those
         self._last_due = self._free_at = 0.0
         self._left = faults.reset_after if faults.reset_after is not None else sys.maxsize
         self._most = faults.slice or sys.maxsize
         if faults.bandwidth:
             self._most = min(self._most, max(int(faults.bandwidth * SMOOTH_S), 1))
+        longest = faults.latency + faults.jitter
+        self._room = int(faults.bandwidth * longest) if faults.bandwidth else sys.maxsize
 
     def arrived(self, now: float, count: int) -> None:
         """See Pace."""
         delay = self._faults.latency + self._faults.jitter * self._random.uniform(-1.0, 1.0)
         self._last_due = max(self._last_due, now + delay)
         self._notes.append((self._last_due, count))
+        self._ahead.append((self._last_due, count))
+        self._travelling += count
+
+    def travelling(self, now: float) -> int:
+        """See Pace."""
+        ahead = self._ahead
+        while ahead and ahead[0][0] <= now:
+            self._travelling -= ahead.popleft()[1]
+        return min(self._travelling, self._room)
 
     @property
     def when(self) -> float | None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Flow, Reason, TunnelDone
 from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO, couple
 from vcproxy.machine.machine import Machine
@@ -356,7 +357,8 @@ class OneWayTunnel(Machine):
             return
         while self._input.avail and writer.room:
             piece = self._input.read_block() if writer.whole else self._input.read(CHUNK)
-            writer.write(transform.feed(piece))
+            changed = transform.feed(piece)
+            writer.write(changed if changed or piece else EMPTY)
         flushing = self.state is self.FLUSHING
         if flushing and not self._input.avail and self.sink.nbytes is None:
             if not self._broken:

@@ -1,7 +1,8 @@
 """Paced tunnels: a transform says not only how bytes go on, but when, and how many at once.
 
 A piece goes on when the one before it has reached the sink's connection. What must wait stays in
-the buffer that it was read into; when that is full, reading pauses.
+the buffer that it was read into; when that is full, reading pauses. It grows by what only waits for
+its time, as far as memory allows: a delay alone must not lower the rate.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from vcproxy.engine.event import Event
 if TYPE_CHECKING:
     from vcproxy.engine.iobuffer import IOBuffer
     from vcproxy.engine.scheduler import Action
+
+
+MOST_SHARE = 4
+"""What one direction may delay at most: a quarter of the memory of all buffers."""
 
 
 class Pace(ABC):
@@ -37,6 +42,10 @@ class Pace(ABC):
         Raises ConnectionError if the direction breaks here.
         """
 
+    def travelling(self, now: float) -> int:
+        """Return how many bytes have arrived and are not due yet."""
+        return 0
+
     def feed(self, data: bytes) -> bytes:
         """See Transform."""
         return data
@@ -49,12 +58,13 @@ class Pace(ABC):
 class PacedOneWay(OneWayTunnel):
     """A OneWayTunnel that keeps to its transform's pace, if that is a Pace."""
 
-    __slots__ = ("_alarm", "_cut", "_end_noted", "_noted")
+    __slots__ = ("_alarm", "_cut", "_end_noted", "_least", "_noted")
 
     def relaying(self) -> None:
         """Begin with what lies there already."""
         self._noted = self._input.position
         self._end_noted = False
+        self._least = self._input.buffer.water_mark
         self._cut = False  # the pace has broken it
         self._alarm: Action | None = None
         super().relaying()
@@ -83,6 +93,8 @@ class PacedOneWay(OneWayTunnel):
         if written > self._noted:
             pace.arrived(self.engine.now, written - self._noted)
             self._noted = written
+            if pace.travelling(self.engine.now):
+                self._input.buffer.compact()  # it waits for a time
         if self.state is self.FLUSHING and not self._end_noted:
             self._end_noted = True
             pace.arrived(self.engine.now, 0)
@@ -100,6 +112,10 @@ class PacedOneWay(OneWayTunnel):
                 self._wait(when)
                 break
             writer.write(pace.feed(self._input.read(pace.take(self.engine.now))))
+        most = self.engine.memory.budget // MOST_SHARE
+        room = self._least + min(pace.travelling(self.engine.now), most)
+        # It never shrinks: a slow sink would be fed with a gap of a whole delay otherwise.
+        self._input.buffer.water_mark = max(self._input.buffer.water_mark, room)
         self.source.reenable()
         self.sink.reenable()
 

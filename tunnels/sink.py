@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnels.done import Dropped, Flow
-from vcproxy.engine.iobuffer import APART, IOBuffer
+from vcproxy.engine.iobuffer import APART, EMPTY, IOBuffer
 
 if TYPE_CHECKING:
     from tunnels.lag import Lag
@@ -110,9 +110,9 @@ class Sink:
             return
         own = IOBuffer(reader.buffer.memory, whole=True)
         first = own.reader()
-        own.write(reader.read_block())
+        own.write(reader.read_block() or EMPTY)
         while not oldest and reader.blocks and own.held + reader.next_size + APART <= most:
-            own.write(reader.read_block())
+            own.write(reader.read_block() or EMPTY)
         self.vio.store, self.resumes = first, reader
 
     def resume(self) -> bool:

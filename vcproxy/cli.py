@@ -239,6 +239,9 @@ def _check(file: Path, show: bool) -> None:
 
     configuration = load(file)
     print(effective(configuration) if show else f"{file}: all is well")
+    for name, plugin in configuration.plugins.items():
+        for option, note in plugin.notes.items():
+            print(f"{file}: listener.{name}.options.{option}: note: {note}", file=sys.stderr)
 
 
 def _diagram(chosen: argparse.Namespace) -> None:

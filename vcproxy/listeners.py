@@ -81,6 +81,8 @@ class Listeners:
         """By their names: what the configuration says, and what there is of it on each engine."""
         self._services: dict[str, dict[Engine, Service]] = {}
         """What new sessions are given, by the names of the entries."""
+        self._lasting: dict[tuple[str, Engine], dict[object, object]] = {}
+        """What outlives reloads, of each listener on each engine: see Service."""
         self._bound: dict[Place, tuple[Listener, Address, Address]] = {}
         """Who listens at each place: the address that was asked for, and the real one."""
 
@@ -232,6 +234,8 @@ class Listeners:
                 inactivity_s=timeouts.inactivity,
                 active_s=timeouts.active,
                 half_close=entry.half_close,
+                lasting=self._lasting.setdefault((entry.name, engine), {}),
+                origin=(entry, plugin.code, upstreams),
             )
         accept, refuse = self._acceptors(plugin.cls, services)
         for listener in (own, *(self._listener(_part(entry, option)) for option in plugin.binds)):

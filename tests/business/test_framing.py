@@ -164,3 +164,25 @@ def test_a_long_message_in_small_pieces_costs_no_more_than_its_bytes(framing: Fr
         return min(times)
 
     assert cost(400_000) < 40 * cost(40_000)
+
+
+@pytest.mark.parametrize(
+    ("framing", "half", "rest"),
+    [
+        (lines(), b"half", b" and more\nnext\n"),
+        (json_lines(), b"half", b" and more\nnext\n"),
+        (length_prefix(1), b"\4ha", b"lf\1n"),
+        (netstring(), b"4:ha", b"lf,1:n,"),
+        (fixed(4), b"ha", b"lfnext"),
+    ],
+    ids=str,
+)
+def test_behind_the_end_nothing_is_found(framing: Framing, half: bytes, rest: bytes) -> None:
+    """What has begun is gone with the fault: it does not become whole later."""
+    decoder = framing.decoder()
+    assert decoder.feed(half) == []
+    decoder.finish()
+    assert decoder.fault is Fault.HALF
+    assert decoder.feed(rest) == []
+    decoder.finish()
+    assert decoder.fault is Fault.HALF

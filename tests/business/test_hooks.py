@@ -147,7 +147,7 @@ ABSOLUTE = b"POST http://127.0.0.1:2/ HTTP/1.1\r\nHost: 127.0.0.1:2\r\nContent-L
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 CONNECT = b"CONNECT 127.0.0.1:2 HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n"
 LIMIT = "limits = { max_per_client = 1 }"
-TOLD = ("needs_bind", "connects", "upstreams", "uncalled", "drain")
+TOLD = ("needs_bind", "connects", "upstreams", "uncalled", "notes", "drain")
 FORWARD = 'forward = { allow = ["*:*", "127.0.0.0/8:*"] }'
 TUNNEL = 'connect = { allow = ["127.0.0.0/8:*"] }'
 OWN_ANSWER = 'routes = [{ answer = { status = 200, body = "hi" } }]'
@@ -191,7 +191,9 @@ def cases() -> Iterator[Case]:
     yield Case(Mirroring, "unserved", server=None)
     for way in ("upward", "downward"):
         yield Case(Mirroring, way, refused=f"overrides {way}(), which is never called: mirrors")
-    program = ("needs_bind", "connects", "binds", "uncalled", "start", "stop", "status", "accept")
+    program = (
+        "needs_bind", "connects", "binds", "uncalled", "notes", "start", "stop", "status", "accept",
+    )  # fmt: skip
     yield Case(Program, *program)
     yield Case(Program, *program, scheme="udp")
     for framing, said in FRAMINGS.items():

@@ -12,6 +12,7 @@ import pytest
 from tests.business.world import World, shout, silent
 from vcproxy.business.framing import lines
 from vcproxy.business.hub import Hub
+from vcproxy.business.ledger import GIVEN_UP
 from vcproxy.business.sharing import Part
 from vcproxy.business.splitter import Splitter
 from vcproxy.business.verdict import Reject, Resend
@@ -76,7 +77,7 @@ def test_each_request_in_order_gets_its_reply() -> None:
         for client in clients:
             client.close()
         world.settle()
-        assert world.service.shared == {}
+        assert world.service.lasting == {}
 
 
 def test_a_reply_is_split_among_several_sources_and_a_request_may_get_several_parts() -> None:
@@ -250,7 +251,7 @@ def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int
                     assert mine or each in (NEWS, b""), f"{seed=} {n} {each!r}"
                 client.close()
             world.settle()
-            assert world.service.shared == {}
+            assert world.service.lasting == {}
 
 
 def test_a_source_that_has_gone_loses_only_its_parts() -> None:
@@ -305,7 +306,7 @@ def test_a_server_that_falls_silent_is_given_up_though_clients_go_on_asking(
             if leave:
                 asking.reset()
         [lost] = [line for line in world.logged if "sent nothing" in line]
-        assert "hub: the server has sent nothing for 5.5 s, and was asked; " in lost
+        assert "hub: timed out: the server has sent nothing for 5.5 s, and was asked; " in lost
         assert world.servers[0].ended
         assert len(world.servers) == 2
         assert world.servers[1].received == b"7 ask\n"
@@ -358,6 +359,35 @@ def test_many_who_ask_and_leave_cost_a_server_that_never_answers_its_connection(
         sim.run(until=lambda: bool(world.servers) and world.servers[0].ended)
         assert any("leaves requests unanswered" in line for line in world.logged)
         staying.reset()
+        world.settle()
+
+
+@pytest.mark.parametrize("leave", [False, True])
+@pytest.mark.parametrize("too_many", [False, True])
+def test_a_server_may_leave_so_many_unanswered_and_no_more(leave: bool, too_many: bool) -> None:
+    """One that goes on sending, so that it is not silent."""
+
+    class Wide(Telling):
+        window = 2000
+
+    count = GIVEN_UP + too_many
+    with Simulation(1) as sim:
+        world = World(sim, Wide, silent)
+        staying = world.client()
+        asking = world.client(b"".join(b"%d ask\n" % n for n in range(count)))
+        sim.elapse(1.0)
+        assert world.at_server.count(b"\n") == count
+        world.servers[0].send(b"orphan end\n")
+        if leave:
+            asking.reset()
+            sim.elapse(0.1)
+            assert world.servers[0].ended is too_many, "at once"
+        sim.elapse(9.0)
+        assert world.service.counts["timed_out"] == (0 if leave else count)
+        assert any("leaves requests unanswered" in line for line in world.logged) is too_many
+        assert world.servers[0].ended is too_many
+        staying.reset()
+        asking.reset()
         world.settle()
 
 
@@ -441,7 +471,7 @@ def test_a_hub_that_fails_leaves_nobody_hanging() -> None:
         world = World(sim, Telling, silent)
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: world.at_server == b"1 ask\n")
-        hub = world.service.shared[Hub]
+        hub = world.service.lasting[Hub]
         assert isinstance(hub, Hub)
         world.engine.schedule(hub, "NONSENSE", None)
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
@@ -472,6 +502,20 @@ def test_a_source_that_does_not_read_is_closed_and_the_others_go_on() -> None:
         world.servers[0].send((b"1 " + b"x" * 900 + b"\n") * 150 + b"2 end\n")
         sim.run(until=lambda: other.received == b"2 end\n")
         assert world.service.counts["slow"] == 1
+
+
+def test_a_full_window_is_refilled_one_answer_at_a_time() -> None:
+    """What has been read already brings no event: the answer that makes room has to."""
+    with Simulation(1) as sim:
+        world = World(sim, InOrder, silent)
+        count = Splitter.window + 3
+        client = world.client(b"".join(b"%d\n" % n for n in range(count)))
+        sim.elapse(0.1)
+        for n in range(count):
+            assert world.at_server.count(b"\n") == min(Splitter.window + n, count)
+            world.servers[0].send(b"%d\n" % n)
+            sim.elapse(0.1)
+        assert client.received == b"".join(b"%d\n" % n for n in range(count))
 
 
 def test_a_client_that_floods_is_bounded() -> None:
@@ -532,7 +576,7 @@ def test_whatever_happens_nobody_gets_what_is_anothers_and_nothing_stays(batch: 
                 *whole, _ = bytes(client.received).split(b"\n")
                 assert set(whole) <= right, f"seed={seed}"
             world.settle()
-            assert world.service.shared == {}
+            assert world.service.lasting == {}
 
 
 def test_replies_in_json_arrays() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ import pytest
 
 from tests.drivers.nats_server import PATIENCE_S, Peer, Server
 from tests.engine.world import Ear
+from vcproxy.business.programs import Programs
+from vcproxy.business.relay.options import RelayOptions, Target
+from vcproxy.business.relay.relay import Relay
+from vcproxy.business.service import Service
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine, Level
@@ -260,7 +265,7 @@ def test_each_message_is_a_block(proxy: Proxy, server: Server, peer: Peer) -> No
     assert line.vc.whole
     line.read()
     peer.say("orders.new", *numbered(3000), b"", b"x" * (1 << 20))
-    assert line.take(3001) == [*numbered(3000), b"x" * (1 << 20)]
+    assert line.take(3002) == [*numbered(3000), b"", b"x" * (1 << 20)]
     line.close()
 
 
@@ -281,9 +286,31 @@ def test_what_a_slow_reader_misses_is_counted(proxy: Proxy, server: Server, peer
         peer.say("orders", b"x" * (1 << 20))
     proxy.until(lambda: proxy.log)
     assert "dropped: they came faster than they were taken" in proxy.log[0]
+    assert line.vc.missed > 0
     line.read()
     line.take(10)
     line.close()
+
+
+def test_the_status_of_a_relay_has_what_a_sink_that_blocks_has_cost(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sink:  # it reads nothing
+        to = Address.parse(f"tcp://127.0.0.1:{sink.getsockname()[1]}")
+        source = Address.parse(server.uri("orders"))
+        options = RelayOptions(source=source, targets=(Target(to, on_lag="block"),))
+        programs = Programs(proxy.driver.engine, print)
+        programs.acceptor(Relay, Service("relay", options=options))
+        relay = programs["relay"]
+        assert isinstance(relay, Relay)
+        proxy.until(lambda: all(sink.up for sink in relay.status().sinks))
+        proxy.until(lambda: bool(relay.status().producers))
+        assert "missed" not in relay.status().counts
+        for _ in range(40):
+            peer.say("orders", b"x" * (1 << 20))
+        proxy.until(lambda: relay.status().counts.get("missed"))
+        programs.keep(())
+        proxy.until(lambda: not proxy.driver.engine.vcs)
 
 
 def test_a_permission_that_is_missing(proxy: Proxy, tmp_path: Path) -> None:
@@ -368,7 +395,7 @@ def test_a_durable_source_waits_for_a_stalled_reader(
     proxy.elapse(0.3)
     assert line.take(3000) == messages
     peer.say("orders", b"", b"later")
-    assert line.take(1) == [b"later"]
+    assert line.take(2) == [b"", b"later"]
     line.close()
     assert proxy.log == []
 

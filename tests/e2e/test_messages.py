@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 from tests.e2e.conftest import Starter
@@ -65,3 +66,34 @@ def test_two_clients_on_one_connection(proxy: Starter) -> None:
                 exactly(accepted, 10)
                 accepted.sendall(b'{"id": 4}\n')
                 assert all_of(first) == b'{"id": 4}\n'
+
+
+def test_a_reload_opens_no_second_connection_to_a_server(proxy: Starter) -> None:
+    """Unchanged, all go on with the first; changed, it is closed before there is another."""
+    with Server() as server:
+        running = proxy(on_free_ports("split.toml", server.uri))
+        text = running.file.read_text()
+        with running.connect("shared") as old:
+            old.sendall(b'{"id": 1}\n')
+            with server.next() as accepted:
+                assert exactly(accepted, 10) == b'{"id": 1}\n'
+                running.signal(signal.SIGHUP)
+                running.wait_for("new connections use it")
+                with running.connect("shared") as new:
+                    new.sendall(b'{"id": 2}\n')
+                    assert exactly(accepted, 10) == b'{"id": 2}\n'
+                    accepted.sendall(b'{"id": 2}\n')
+                    assert exactly(new, 10) == b'{"id": 2}\n'
+                running.file.write_text(text.replace('# timeout = "30s"', 'timeout = "20s"'))
+                running.signal(signal.SIGHUP)
+                running.wait_for("new connections use it", 2)
+                with running.connect("shared") as new:
+                    new.sendall(b'{"id": 3}\n')
+                    running.wait_for("the configuration has changed")
+                    accepted.sendall(b'{"id": 1}\n')
+                    assert all_of(old) == b'{"id": 1}\n'
+                    assert all_of(accepted) == b""
+                    with server.next() as second:
+                        assert exactly(second, 10) == b'{"id": 3}\n'
+                        second.sendall(b'{"id": 3}\n')
+                        assert exactly(new, 10) == b'{"id": 3}\n'

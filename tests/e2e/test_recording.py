@@ -214,6 +214,8 @@ def test_datagrams(record: Record, tools: Tools, log: Path) -> None:
         for n in range(50):
             sock.send(b"%d" % n)
             assert sock.recv(100) == b"%d" % n
+            sock.send(b"")
+            assert sock.recv(100) == b""
     running.signal(signal.SIGTERM)
     running.signal(signal.SIGTERM)
     running.wait()

@@ -7,7 +7,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from vcproxy.engine.iobuffer import COPY_OUT, MAX_VIEWS, MERGE, SLAB, IOBuffer, Memory, Reader
+from vcproxy.engine.iobuffer import (
+    COPY_OUT,
+    EMPTY,
+    MAX_VIEWS,
+    MERGE,
+    SLAB,
+    IOBuffer,
+    Memory,
+    Reader,
+)
 
 small = st.integers(0, 40).map(lambda n: bytes(range(n)))
 sizes = st.one_of(st.integers(0, 30), st.integers(0, 2 * SLAB))
@@ -243,3 +252,22 @@ def test_a_small_message_is_read_without_a_copy() -> None:
         buffer.write(message)
         assert reader.read() is message
         assert (buffer.held, memory.used, reader.avail) == (0, 0, 0)
+
+
+def test_a_message_of_no_bytes_is_one_of_a_whole_buffer_only() -> None:
+    memory = Memory(1 << 20)
+    whole, stream = IOBuffer(memory, whole=True), IOBuffer(memory)
+    reader, other = whole.reader(), stream.reader()
+    for data in (b"", EMPTY, b"a", EMPTY):
+        whole.write(data)
+        stream.write(data)
+    whole.keep(EMPTY, memory)
+    assert (reader.avail, reader.blocks) == (4, 4)
+    assert [reader.read_block() for _ in range(4)] == [b"", b"a", b"", b""]
+    assert (reader.avail, other.avail) == (0, 1)
+    for data in (EMPTY, b"ab", EMPTY):
+        whole.write(data)
+    assert reader.read() == b"ab"
+    assert reader.avail == 0
+    assert other.read() == b"a"
+    assert memory.used == 0

@@ -3,6 +3,7 @@
 import pytest
 
 from vcproxy.engine.event import Event
+from vcproxy.engine.fan import Fan
 from vcproxy.engine.iobuffer import COPY_OUT, SLAB, IOBuffer
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import couple
@@ -245,6 +246,42 @@ class TestEnds:
             vc.do_io_close()
         world.settle()
         assert wire.ended == "reset"
+
+
+@pytest.mark.parametrize("window", [1 << 30, 2, 0])
+def test_a_goal_that_is_reached_by_what_goes_straight_on_is_complete(
+    world: World, window: int
+) -> None:
+    ear = Ear(world.engine)
+    source, wire = world.vc(ear.mutex)
+    sink, other = world.vc(ear.mutex)
+    other.window = window
+    with ear.mutex.hold(world.engine):
+        read = source.do_io_read(ear, 9, ear.buffer)
+        couple(read, sink.do_io_write(ear, None, ear.incoming))
+    world.settle()
+    ear.heard.clear()
+    wire.arrive(b"all nine and more")
+    assert read.over, "at once, without another look at it"
+    world.settle()
+    assert ear.heard == [Event.READ_COMPLETE]
+    assert wire.incoming == b"and more"
+
+
+def test_a_goal_that_is_reached_by_what_is_spread_is_complete(world: World) -> None:
+    ear = Ear(world.engine)
+    source, _ = world.vc(ear.mutex)
+    with ear.mutex.hold(world.engine):
+        read = source.do_io_read(ear, 9, ear.buffer)
+        fan = Fan(ear, ear.buffer)
+        fan.fill(read)
+    ear.incoming.close()
+    assert source.begin_read() == 9
+    assert source.fan is fan
+    source.spread(b"all nine.", [])
+    assert read.over, "at once, without another look at it"
+    world.settle()
+    assert ear.heard == [Event.READ_COMPLETE]
 
 
 def test_a_sink_that_takes_nothing_has_not_moved_whichever_way_it_was_offered(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from plugins.echo import Echo
 from plugins.forward import Forward
 from tunnels.transform import Transform
@@ -12,6 +14,28 @@ from vcproxy.drivers.sim import DatagramPeer
 from vcproxy.drivers.sim.post import Place
 from vcproxy.engine.failures import Exhausted
 from vcproxy.testing import Faults, SimulatedProxy
+
+
+class Same(Transform):
+    """Changes nothing."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class Passing(Forwarder):
+    """By a transform, each way."""
+
+    datagrams = True
+
+    def upward(self) -> Transform:
+        return Same()
+
+    def downward(self) -> Transform:
+        return Same()
 
 
 def shouting(server: DatagramPeer) -> DatagramPeer:
@@ -52,13 +76,29 @@ def test_no_datagram_is_cut_or_joined() -> None:
         assert client.received == [data.upper() for data in said]
 
 
+@pytest.mark.parametrize("plugin", [Forward, Passing])
+def test_an_empty_datagram_is_one_too(plugin: type[Forwarder]) -> None:
+    said = [b"", b"a", b"", b"", b"b" * 60_000, b"c", b"d", b"", b"ee", b""]
+    with SimulatedProxy(plugin, datagrams=True) as proxy:
+        server = shouting(proxy.datagram_server())
+        client = proxy.datagram_client()
+        client.send(b"")
+        proxy.run()
+        for data in said:
+            client.send(data)
+        proxy.run()
+        assert server.received == [b"", *said]
+        assert client.received == [b"", *(data.upper() for data in said)]
+        assert proxy.engine.memory.used == 0
+
+
 def test_what_comes_before_there_is_a_way_to_the_server_waits() -> None:
     with SimulatedProxy(Forward, datagrams=True, faults=Faults(resolve_s=(1.0, 1.0))) as proxy:
         client, server = proxy.datagram_client(), proxy.datagram_server()
         for data in (b"a", b"", b"b" * 60_000, b"c"):
             client.send(data)
         proxy.run()
-        assert server.received == [b"a", b"b" * 60_000], "a little waits, not more"
+        assert server.received == [b"a", b"", b"b" * 60_000], "a little waits, not more"
         assert proxy.log == [
             "warning: proxy: a datagram was dropped: their session did not read them"
         ]

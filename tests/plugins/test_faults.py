@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from plugins.faults import BadNetwork
 from tunnels.one_way import OneWayTunnel
-from tunnels.paced import PacedOneWay, PacedTwoWay
+from tunnels.paced import MOST_SHARE, PacedOneWay, PacedTwoWay
 from tunnels.two_way import TwoWayTunnel
 from vcproxy.business.forwarder import Forwarder
 from vcproxy.config.options import OptionsError, read_options
 from vcproxy.drivers.sim import Peer
+from vcproxy.engine.iobuffer import SLAB
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 
@@ -74,6 +75,27 @@ def test_jitter_is_not_more_than_latency() -> None:
     with pytest.raises(OptionsError, match=r"up: .*jitter is more than latency"):
         bad(up={"latency": "1s", "jitter": "1001ms"})
     bad(up={"latency": "1s", "jitter": "1s"})
+
+
+def test_latency_keeps_the_rate() -> None:
+    with bad(down={"latency": "1s"}) as proxy:
+        client, server = met(proxy)
+        server.send(bytes(10 << 20))
+        server.end()
+        proxy.run()
+        assert len(client.received) == 10 << 20
+        assert proxy.sim.now == pytest.approx(1.0, abs=0.1)
+        assert proxy.engine.memory.used == 0
+
+
+def test_latency_before_a_bandwidth_is_no_larger_queue() -> None:
+    with bad(down={"latency": "2s", "bandwidth": "1MiB"}) as proxy:
+        client, server = met(proxy)
+        server.send(bytes(20 << 20))
+        for _ in range(50):
+            proxy.elapse(0.1)
+            assert proxy.engine.memory.used <= (3 << 20) + 3 * SLAB
+        assert 2.8 * (1 << 20) < len(client.received) < 3.2 * (1 << 20)
 
 
 def test_jitter_never_changes_the_order() -> None:
@@ -147,12 +169,17 @@ def test_some_have_it_and_some_have_not(table: dict[str, Any], counts: str) -> N
         assert 30 < proxy.service.counts[counts] < 70
 
 
-def test_what_is_on_its_way_is_bounded() -> None:
+def most(proxy: SimulatedProxy) -> int:
+    """Bytes that may be on their way in one direction, and what may come with the last of them."""
+    return proxy.engine.memory.budget // MOST_SHARE + 3 * SLAB
+
+
+def test_what_is_on_its_way_is_bounded_by_memory() -> None:
     with bad(up={"latency": "1h"}) as proxy:
         client, _ = met(proxy)
-        client.send(bytes(5_000_000))
+        client.send(bytes(2 * most(proxy)))
         proxy.elapse(60.0)
-        assert proxy.engine.memory.used <= 512 * 1024
+        assert proxy.engine.memory.used <= most(proxy)
         client.reset()
         proxy.elapse(60.0)
         assert not proxy.engine.vcs
@@ -160,16 +187,17 @@ def test_what_is_on_its_way_is_bounded() -> None:
 
 
 def test_a_server_that_does_not_read_is_waited_for() -> None:
-    with bad(up={"latency": "1ms", "slice": "1KiB"}) as proxy:
+    with bad(up={"latency": "1ms", "slice": "64KiB"}) as proxy:
         client, server = met(proxy)
         server.stall()
-        client.send(bytes(3_000_000))
+        size = 2 * most(proxy)
+        client.send(bytes(size))
         client.end()
         proxy.run()
-        assert proxy.engine.memory.used <= 512 * 1024
+        assert proxy.engine.memory.used <= most(proxy)
         server.resume()
         proxy.run()
-        assert server.received == bytes(3_000_000)
+        assert server.received == bytes(size)
         assert server.ended
 
 

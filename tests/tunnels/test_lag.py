@@ -70,6 +70,23 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     return Stage(engines=request.param)
 
 
+def test_a_sink_that_gets_what_the_owner_says_is_not_inactive() -> None:
+    stage = Stage()
+    sink, other = stage.lines(2)
+    with stage.held():
+        for line in (sink, other):
+            line.vc.set_inactivity_timeout(3.0)
+    relay = Relay(stage, [sink, other], Lag(MOST, "drop_oldest"))
+    for _ in range(10):
+        with stage.held():
+            relay.tunnel.say([message(relay.said)])
+        relay.said += 1
+        stage.sim.elapse(1.0)
+    assert stage.owner.gone == []
+    stage.sim.elapse(10.0)
+    assert [gone.reason for gone in stage.owner.gone] == [Reason.INACTIVITY] * 2
+
+
 TO_FILL = NETWORK // 1000
 """So many messages fill the network behind a sink that does not read."""
 

@@ -31,6 +31,17 @@ def test_each_hears_what_the_other_says(stage: Stage) -> None:
     assert stage.owner.heard == []
 
 
+def test_each_opening_goes_to_its_side_before_all_else(stage: Stage) -> None:
+    client, server = stage.lines()
+    client.peer.send(b"said early")
+    server.peer.send(b"answered early")
+    openings = b"to the server: ", b"to the client: "
+    stage.lend(lambda: TwoWayTunnel(stage.owner, client.vc, server.vc, openings=openings))
+    stage.run()
+    assert server.peer.received == b"to the server: said early"
+    assert client.peer.received == b"to the client: answered early"
+
+
 # -- ends in order ---------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from tunnels.one_way import FLUSH_S, STUCK
 from vcproxy.business.decoding import Fault
 from vcproxy.business.stream import READ_AHEAD, SHARE
 from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State, flatten
 
@@ -83,7 +84,7 @@ class Hearing(Machine):
         if not whole:
             buffer.write(bytes(self._raw) + reader.read())
         while reader.avail:
-            buffer.write(reader.read_block())
+            buffer.write(reader.read_block() or EMPTY)
         reader.close()
         return unheard
 

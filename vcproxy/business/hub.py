@@ -1,6 +1,9 @@
 """Hub: one server connection that many sources share, and who is owed which part of its replies.
 
-One for each listener and engine, made by its first source and gone with its last. Sources and hub
+One for each listener and engine, made by its first source and gone with its last; a reload leaves
+it alone where nothing has changed. Where something has, the next source makes another, which
+connects when the old one has answered what it owes, has closed its sources, and has gone.
+Sources and hub
 are conversations of their own: they only send each other messages, so a source that breaks, stalls
 or leaves costs the others nothing.
 
@@ -18,14 +21,21 @@ itself: a fresh connection owes nothing. See Turn for orphans = "reconnect".
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vcproxy.business.sharing import Delivery, Gone, Part, Request, Room, Unanswered, Waiting
+from vcproxy.business.ledger import UNANSWERED, Ledger
+from vcproxy.business.sharing import (
+    Delivery,
+    Gone,
+    Part,
+    Request,
+    Retired,
+    Room,
+    Unanswered,
+    Waiting,
+)
 from vcproxy.business.stream import Incoming, Outgoing
-from vcproxy.business.turn import Turn
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.mistake import as_error
@@ -42,22 +52,20 @@ if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
 
-GIVEN_UP = 1000
-"""Requests given up and not answered yet: sources that leave cause some, a server that is well
-answers them soon."""
-
 ASKED = "ASKED"
 """Tag: there are requests."""
 OVERDUE = "OVERDUE"
 """Tag: the oldest request has waited too long."""
+RETIRE, FREE = "RETIRE", "FREE"
+"""Tags: a hub of a new configuration waits; the one of the old configuration has gone."""
 
 
 class Hub(Machine):
     """Sends what sources ask to one server, and each its part of what comes back."""
 
     __slots__ = (
-        "_asked", "_attempts", "_by_key", "_due", "_given_up", "_heard_at", "_open", "_received",
-        "_sent", "_server", "_service", "_timer", "_unsent", "_waiting", "_whose", "sources",
+        "_asked", "_attempts", "_before", "_due", "_heard_at", "_heir", "_ledger", "_received",
+        "_sent", "_server", "_service", "_timer", "_unsent", "_waiting", "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -73,14 +81,15 @@ class Hub(Machine):
         """Who shares it: a source enters itself, and leaves with Gone."""
         self._asked: list[Request] = []  # in this turn
         self._due: list[bytes] = []
-        self._by_key: dict[Hashable, deque[Request]] = {}
-        self._open: dict[Request, None] = {}  # their time is not up, the oldest first
-        self._whose = Turn()
-        self._given_up = 0  # of those at the server
+        self._ledger = Ledger()
         self._heard_at = 0.0  # when the server has sent something last
         self._unsent = 0  # bytes
         self._waiting: list[Splitter] = []
         self._timer: Action | None = None
+        before = service.lasting.get(Hub)
+        self._before = before if isinstance(before, Hub) else None
+        self._heir: Hub | None = None
+        service.lasting[Hub] = self
         self._attempts: Attempts
         self._server: NetVConnection | None = None
         self._sent: Outgoing | None = None
@@ -110,45 +119,36 @@ class Hub(Machine):
     def asked(self, _: object) -> State | None:
         """Put the requests in their places, and send those whose place is at the server."""
         asked, self._asked = self._asked, []
-        by_key, serving = self._by_key, self._sent is not None
+        ledger, serving = self._ledger, self._sent is not None
         for request in asked:
-            if request.source is None:
-                continue  # it was held, and has been given up meanwhile
-            if self._whose.holds_back(request):
-                self._open[request] = None
-                continue
-            queue = by_key.get(request.key)
-            if queue is None:
-                queue = by_key[request.key] = deque()
-            queue.append(request)
-            self._open[request] = None
-            if serving and (request.key is None or len(queue) == 1):
+            # Without a source it was held, and has been given up meanwhile.
+            if request.source is not None and ledger.place(request) and serving:
                 self._send(request)
         self._flush()
         self._watch()
         if self.state is self.IDLE:
-            return self.CONNECTING if by_key else None
+            return self.CONNECTING if ledger.by_key and self._is_free() else None
         return self._next_turn()
 
     def _watch(self) -> None:
         """Look again when the time of the oldest request is up."""
-        if self._timer is None and self._open:
-            oldest = next(iter(self._open))
+        if self._timer is None and self._ledger.open:
+            oldest = next(iter(self._ledger.open))
             self._timer = self.engine.schedule_at(oldest.until, self, OVERDUE, None)
 
     def _next_turn(self) -> State | None:
         """Make way for who has to wait, if the connection's user needs it no more, or has left."""
-        turn = self._whose
-        if not turn.held or self._sent is None or (self._by_key and turn.holder in self.sources):
+        turn, in_use = self._ledger.turn, self._ledger.by_key
+        if not turn.held or self._sent is None or (in_use and turn.holder in self.sources):
             return None
-        held = turn.held
-        self._open = dict.fromkeys(held)
-        self._close()
-        self._ask_again(held)
+        self._begin_anew()
         return self.IDLE
 
-    def _ask_again(self, held: Iterable[Request]) -> None:
+    def _begin_anew(self) -> None:
         """Ask what was held of a fresh connection, before what has come since."""
+        held = self._ledger.turn.held
+        self._close()
+        self._ledger = Ledger(held)
         for number, request in enumerate(held):
             if not self._asked:
                 self.engine.schedule(self, ASKED, None)
@@ -162,16 +162,10 @@ class Hub(Machine):
     def _flush(self) -> None:
         """Say at once what has come to be due."""
         if self._due and self._sent is not None:
-            wire = b"".join(self._due)
-            self._due.clear()
-            self._unsent -= len(wire)
-            self._sent.say(wire)
-
-    def _send_due(self, key: Hashable) -> None:
-        """Send what is due of one key, none of which is sent."""
-        queue = self._by_key[key]
-        for request in queue if key is None else (queue[0],):
-            self._send(request)
+            due, self._due = self._due, []
+            self._unsent -= sum(map(len, due))
+            for wire in due if self._sent.buffer.whole else (b"".join(due),):
+                self._sent.say(wire)
 
     @ALIVE.on(Waiting)
     def awaited(self, waiting: Waiting) -> None:
@@ -184,6 +178,40 @@ class Hub(Machine):
             for source in self._waiting:
                 self.engine.deliver_soon(source.ticket, Room, Room())
             self._waiting.clear()
+
+    # -- reloads -----------------------------------------------------------------------------
+
+    def serves(self, service: Service) -> bool:
+        """Whether the sources of a service may share it."""
+        over = self.mutex.ended or self.state is self.CLOSED or self._heir is not None
+        return not over and self._service.origin == service.origin
+
+    def _is_free(self) -> bool:
+        """Whether it may connect. A server may allow one connection: an older hub has to go."""
+        before = self._before
+        if before is None or before.mutex.ended or before.state is self.CLOSED:
+            self._before = None
+            return True
+        self.engine.schedule(before, RETIRE, self)
+        return False
+
+    @ALIVE.on(RETIRE)
+    def retire(self, heir: Hub) -> None:
+        """A hub of a new configuration waits."""
+        if self._heir is None:
+            self._heir = heir
+            for source in self.sources:
+                self.engine.deliver_soon(source.ticket, Retired, Retired())
+
+    @ALIVE.on(FREE)
+    def freed_already(self, _: object) -> None:
+        """It was seen to have gone before it said so."""
+
+    @IDLE.on(FREE, to=(CONNECTING,))
+    def freed(self, _: object) -> State | None:
+        """The hub before it has gone."""
+        self._before = None
+        return self.CONNECTING if self._ledger.by_key else None
 
     # -- the server --------------------------------------------------------------------------
 
@@ -203,7 +231,7 @@ class Hub(Machine):
             server.do_io_close()
             self._server = self._attempts.connect(self)
             return None
-        self._whose.held.clear()
+        self._ledger.turn.held.clear()
         return self._lose(f"server {server.name} failed: {server.error}; no server is left")
 
     @CONNECTING.on(Event.CONNECTED, to=(SERVING, IDLE))
@@ -213,8 +241,9 @@ class Hub(Machine):
         self._sent = Outgoing(self, server)
         self._received = Incoming(self, server, author.replies or author.framing)
         self._heard_at = self.engine.now
-        for key in list(self._by_key):
-            self._send_due(key)
+        for key in self._ledger.by_key:
+            for request in self._ledger.due(key):
+                self._send(request)
         self._flush()
         self._make_room()
         return self._next_turn() or self.SERVING
@@ -278,123 +307,77 @@ class Hub(Machine):
 
         Where order alone tells them apart and one is too many, nobody gets any: see Turn.
         """
-        turn = self._whose
-        if turn.holder is not None:
-            owed = len(self._by_key.get(None, ()))
-            excess = sum(part.last for part in parts if part.key is None) - owed
-            if excess > 0:
-                self._note_orphans(orphans + excess)
-                return orphans + excess
-        for part in parts:
-            queue = self._by_key.get(part.key)
-            if queue is None:
+        ledger = self._ledger
+        excess = ledger.excess(parts)
+        for part in () if excess else parts:
+            request = ledger.owed(part)
+            if request is None:
                 orphans += 1
                 continue
-            request = queue[0]
             if request.source is None:
                 self._count("late")
             else:
                 delivery = Delivery(request, part)
                 self.engine.queue.append((request.source.ticket, Delivery, delivery))
             if part.last:
-                self._finish(request, queue)
-        self._note_orphans(orphans)
-        return orphans
+                for due in ledger.finish(request):
+                    self._send(due)
+        self._note_orphans(orphans + excess)
+        return orphans + excess
 
     def _note_orphans(self, count: int) -> None:
         if count and not self._service.counts["orphan"]:
             self._log("a part that nobody asked for; more of them will only be counted")
         self._count("orphan", count)
 
-    def _finish(self, request: Request, queue: deque[Request]) -> None:
-        """The oldest of its key has been answered."""
-        queue.popleft()
-        self._open.pop(request, None)
-        if request.source is None:
-            self._given_up -= 1
-        if not queue:
-            del self._by_key[request.key]
-        elif request.key is not None:
-            self._send_due(request.key)
-
     # -- requests that are not answered ------------------------------------------------------
 
     def _give_up(self, request: Request) -> None:
-        """Nobody is owed an answer any more. One at the server is still watched until its time is
-        up: see `overdue`."""
-        request.source = None
-        if request.sent:
-            self._given_up += 1
-            return
-        del self._open[request]
-        self._unsent -= len(request.wire)
-        if request in self._whose.held:
-            del self._whose.held[request]
-            return
-        queue = self._by_key.get(request.key)
-        if queue is not None and request in queue:
-            queue.remove(request)
-            if not queue:
-                del self._by_key[request.key]
+        if self._ledger.give_up(request):
+            self._unsent -= len(request.wire)
 
     @ALIVE.on(OVERDUE, to=(IDLE,))
     def overdue(self, _: object) -> State | None:
         """Give up what has waited too long. Its place stays taken: see the module."""
         self._timer = None
-        now = self.engine.now
-        late = list(takewhile(lambda request: request.until <= now, self._open))
-        distrusted = self._distrusted(late)
+        ledger, now = self._ledger, self.engine.now
+        late = ledger.late(now)
+        distrusted = ledger.distrusted(late, self._heard_at, now) if self._sent else ""
         timed_out = [request for request in late if request.source is not None]
         for request in timed_out:
             self._tell(request, "timed out: no answer")
             self._give_up(request)
         for request in late:
-            self._open.pop(request, None)
+            ledger.open.pop(request, None)
         self._count("timed_out", len(timed_out))
-        if distrusted:
-            return self._lose(distrusted)
+        if distrusted or ledger.overdrawn:
+            return self._lose(distrusted or UNANSWERED)
         self._watch()
         self._make_room()
         return self._next_turn()
-
-    def _distrusted(self, late: Sequence[Request]) -> str:
-        """Why the server is given up whose answers to these have not come in time, if it is."""
-        if self._sent is None:
-            return ""
-        at_server = [request for request in late if request.sent]
-        if any(request.asked_at >= self._heard_at for request in at_server):
-            silent_s = self.engine.now - self._heard_at
-            return f"the server has sent nothing for {silent_s:.1f} s, and was asked"
-        waiting = [each for each in late if not each.sent and each not in self._whose.held]
-        if waiting or self._given_up > GIVEN_UP or (self._whose.holder and at_server):
-            return "the server leaves requests unanswered"
-        return ""
 
     @ALIVE.on(Gone, to=(IDLE, CLOSED))
     def left(self, gone: Gone) -> State | None:
         """What a source asked for is owed to nobody. With the last one the connection goes."""
         self.sources.pop(gone.source, None)
         for request in gone.requests:
-            if request in self._open:
+            if request in self._ledger.open:
                 self._give_up(request)
         if not self.sources:
             return self.CLOSED
-        if self._given_up > GIVEN_UP:
-            return self._lose("the server leaves requests unanswered")
+        if self._ledger.overdrawn:
+            return self._lose(UNANSWERED)
         self._make_room()
         return self._next_turn()
 
     def _lose(self, why: str) -> State:
         """The connection is over: no request under way is answered; the next one opens another."""
-        held = self._whose.held
-        owed = [each for each in self._open if each.source is not None and each not in held]
+        owed = self._ledger.unanswered
         self._log(f"{why}; {len(owed)} requests are not answered")
         self._count("unanswered", len(owed))
         for request in owed:
             self._tell(request, why)
-        self._open = dict.fromkeys(held)
-        self._close()
-        self._ask_again(held)
+        self._begin_anew()
         self._make_room()
         return self.IDLE
 
@@ -410,10 +393,7 @@ class Hub(Machine):
         if self._server is not None:
             self._server.do_io_close()
         self._sent = self._received = self._server = None
-        self._by_key.clear()
         self._due.clear()
-        self._whose = Turn()
-        self._given_up = 0
         self._unsent = sum(len(request.wire) for request in self._asked)
         if self._timer is not None:
             self._timer.cancel()
@@ -428,7 +408,7 @@ class Hub(Machine):
 
     def crashed(self, error: Exception) -> str:
         """Nobody may wait for what will not come."""
-        for request in (*self._open, *self._asked):
+        for request in (*self._ledger.open, *self._asked):
             self._tell(request, "the hub failed")
         for source in self._waiting:
             self.engine.deliver_soon(source.ticket, Room, Room())
@@ -436,8 +416,10 @@ class Hub(Machine):
         return super().crashed(error)
 
     def _forget(self) -> None:
-        if self._service.shared.get(Hub) is self:
-            del self._service.shared[Hub]
+        if self._service.lasting.get(Hub) is self:
+            del self._service.lasting[Hub]
+        if self._heir is not None:
+            self.engine.schedule(self._heir, FREE, None)
 
     def _count(self, what: str, times: int = 1) -> None:
         if times:

@@ -65,6 +65,11 @@ class Program(Continuation):
         return {}
 
     @classmethod
+    def notes(cls, options: Any) -> Mapping[str, str]:
+        """As for a Session."""
+        return {}
+
+    @classmethod
     def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
         """As for a Session."""
         return {}

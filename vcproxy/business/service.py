@@ -49,7 +49,12 @@ class Service:
     counts: Counter[str] = field(default_factory=Counter, compare=False)
     """What has happened to its sessions, by name."""
     shared: dict[object, object] = field(default_factory=dict, compare=False)
-    """What its sessions have in common, as a server's connection."""
+    """What its sessions have in common."""
+    lasting: dict[object, object] = field(default_factory=dict, compare=False)
+    """The same, with those of the listener's services before and after a reload: what there may be
+    one of only, as a server's connection."""
+    origin: object = None
+    """What it was made from. Two services of a listener with equal origins do the same."""
 
     def share(self, kind: type[T]) -> T:
         """Return the one object of a class that all sessions have; the first one makes it.

@@ -95,6 +95,12 @@ class Session(Machine):
         return {}
 
     @classmethod
+    def notes(cls, options: Any) -> Mapping[str, str]:
+        """Return what is worth knowing of options that are right, by the option: `-t` says it. To
+        be overridden."""
+        return {}
+
+    @classmethod
     def refuse(cls, client: NetVConnection, service: Service) -> None:
         """Turn away one more client of an address that has `limits.max_per_client` connections:
         close it. To be overridden, where there is a way to say why. Of those at tls:// none comes

@@ -67,6 +67,11 @@ class Room:
     """To a source that was waiting."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """To a source: its hub makes way for one of a new configuration."""
+
+
 class Gone(NamedTuple):
     """To the hub: a source has left, and what it asked for is owed to nobody."""
 

@@ -21,6 +21,7 @@ from vcproxy.business.sharing import (
     Orphans,
     Part,
     Request,
+    Retired,
     Room,
     Unanswered,
     Waiting,
@@ -28,6 +29,7 @@ from vcproxy.business.sharing import (
 from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.business.verdict import Reject, Resend
 from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.scheduler import Action
 from vcproxy.machine.state import State
 
@@ -120,9 +122,9 @@ class Splitter(Session):
     @READING.enter
     def joining(self) -> None:
         """Share the server with all who are there, or be the first."""
-        hub = self.service.shared.get(Hub)
-        if not isinstance(hub, Hub):
-            hub = self.service.shared[Hub] = Hub(self.engine, self.service)
+        hub = self.service.lasting.get(Hub)
+        if not isinstance(hub, Hub) or not hub.serves(self.service):
+            hub = Hub(self.engine, self.service)
             hub.start()
         hub.sources[self] = None
         self._hub = hub
@@ -159,7 +161,7 @@ class Splitter(Session):
                 self._unturned = key
                 return
             hash(key)  # one that cannot be a key must fail here, not in the hub
-        wire = self._messages.framing.encode(message)
+        wire = self._messages.framing.encode(message) or EMPTY
         now = self.engine.now
         request = Request(self, key, message, wire, now, now + self.timeout_s)
         self._asked[request] = None
@@ -199,7 +201,7 @@ class Splitter(Session):
     def delivered(self, delivery: Delivery) -> State | None:
         """Pass on what is one's own."""
         part = delivery.part
-        self.answers.say(self._messages.framing.encode(part.data))
+        self.answers.say(self._messages.framing.encode(part.data) or EMPTY)
         if self.answers.reader.avail > self.backlog:
             self.count("slow")
             self.log("closed: it does not read its answers")
@@ -216,6 +218,14 @@ class Splitter(Session):
             return self.CLOSED
         self.answers.say(self._messages.framing.encode(answer))
         return self._answered(unanswered.request)
+
+    @TALKING.on(Retired, to=(ENDED, CLOSED))
+    def retired(self, _: Retired) -> State | None:
+        """Take no more: what has been asked is still answered."""
+        if self.state is self.ENDED:
+            return None
+        self.log("closed when it has its answers: the configuration has changed")
+        return self.ENDED if self._asked else self.CLOSED
 
     def _answered(self, request: Request) -> State | None:
         asked = self._asked

@@ -165,9 +165,10 @@ class Outgoing:
         self.vio.pending = True
 
     def say(self, data: bytes) -> None:
-        """Send, behind all that was said before. Raises TypeError for what is not bytes."""
+        """Send, behind all that was said before; nothing for b"", see EMPTY. Raises TypeError for
+        what is not bytes."""
         vio = self.vio
-        if data != b"" and not vio.over:  # nothing is kept for who has broken
+        if len(data) and not vio.over:  # nothing is kept for who has broken
             vio.pending = True  # nobody waits for room: a READY would cost a turn for nothing
             self.buffer.write(data)
             vio.reenable()

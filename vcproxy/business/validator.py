@@ -29,6 +29,7 @@ from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict, is_plain
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO, couple
 from vcproxy.machine.state import State
@@ -168,7 +169,7 @@ class Validator(Session):
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")
         forwarded = message if verdict.rewritten is None else verdict.rewritten
-        wire = self._messages.framing.encode(forwarded)
+        wire = self._messages.framing.encode(forwarded) or EMPTY
         if verdict.wait:
             self.answers.say(verdict.wait)
         self._owed += 1

@@ -164,7 +164,8 @@ def _plugins(
         try:
             options, complete = read_options(plugin, listener.options, directory)
             filters = read_filters(options, complete, shelf, directory)
-            plugins[index] = with_places(plugin, options).with_filters(filters)
+            code = shelf.code(listener.plugin)
+            plugins[index] = with_places(plugin, options, code).with_filters(filters)
         except OptionsError as error:
             within = (*path, "options")
             refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]

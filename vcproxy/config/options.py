@@ -1,6 +1,6 @@
 """A plugin's own options: a table of the file, read as the plugin's `Options`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def read_options(
         raise OptionsError(Fault((), str(failed(error)))) from None
 
 
-def with_places(plugin: type, options: object) -> Plugin:
+def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None = None) -> Plugin:
     """Return a plugin with its options, and what it says that they mean.
 
     Raises OptionsError.
@@ -88,9 +88,19 @@ def with_places(plugin: type, options: object) -> Plugin:
         upstreams: Upstreams = ask(options) if ask is not None else {}
         named = dict(_upstreams(options, ())) | dict(upstreams)
         ask = getattr(plugin, "uncalled", None)
+        tell = getattr(plugin, "notes", None)
+        notes = dict(tell(options)) if tell is not None else {}
         uncalled = dict(ask(options)) if ask is not None else {}
         return Plugin(
-            plugin, options, places("binds"), places("connects"), needs_bind, named, uncalled
+            plugin,
+            options,
+            binds=places("binds"),
+            connects=places("connects"),
+            needs_bind=needs_bind,
+            upstreams=named,
+            notes=notes,
+            code=code or {},
+            uncalled=uncalled,
         )
     except KeyboardInterrupt:
         raise
@@ -134,7 +144,7 @@ def read_filters(
         try:
             cls = shelf.find(each.plugin, FILTERS)
             own, table = read_options(cls, each.options, directory)
-            found.append(with_places(cls, own))
+            found.append(with_places(cls, own, shelf.code(each.plugin)))
         except PluginError as error:
             faults.append(Fault((*path, "plugin"), str(error)))
         except OptionsError as error:

@@ -71,6 +71,10 @@ class Plugin:
     """True: its listener must have a `bind`; False: it must not; None: both are fine."""
     upstreams: Upstreams = field(default_factory=dict)
     """The upstreams that its options name."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What is worth knowing of its options, by the option."""
+    code: Mapping[str, bytes] = field(default_factory=dict)
+    """What it was loaded from, and its filters."""
     uncalled: Mapping[str, str] = field(default_factory=dict)
     """The methods that are never called with these options, and why: its own, and those of its
     filters."""
@@ -84,7 +88,10 @@ class Plugin:
             for index, each in enumerate(filters)
             for path, name in each.upstreams.items()
         }
-        return replace(self, filters=filters, upstreams={**self.upstreams, **named})
+        code = dict(self.code)
+        for each in filters:
+            code |= each.code
+        return replace(self, filters=filters, upstreams={**self.upstreams, **named}, code=code)
 
     @property
     def tls(self) -> UpstreamTls:
@@ -140,6 +147,15 @@ class Plugins:
             raise PluginError(f"{place} has no class {name}{did_you_mean(name, classes)}")
         return found
 
+    def code(self, spec: str) -> dict[str, bytes]:
+        """What a plugin that was found was loaded from."""
+        place = plugin_place(spec)
+        return {
+            each: source
+            for each, source in self.sources.items()
+            if each == place or each.startswith(f"{place}:")
+        }
+
     def _module(self, place: str, bundled: bool) -> ModuleType:
         if self._recorded is not None:
             return self._from_log(place, self._recorded, bundled)
@@ -176,7 +192,10 @@ class Plugins:
     def _file(self, path: Path, place: str) -> ModuleType:
         if path not in self._files:
             self.sources[place] = source = _read(path)
-            self._files[path] = _run(path, source)
+            self._files[path] = module = _run(path, source)
+            for name, each in list(sys.modules.items()):  # the rest of a package
+                if name.startswith(f"{module.__name__}.") and each.__file__ is not None:
+                    self.sources[f"{place}:{name}"] = _read(Path(each.__file__))
         return self._files[path]
 
     def _from_log(self, place: str, recorded: Mapping[str, bytes], bundled: bool) -> ModuleType:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.losses import Losses
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class DatagramPort:
 
     A datagram that cannot be sent for its own sake (EMSGSIZE) is dropped and counted in `losses`,
     and passes for sent. Other errors, as the ICMP message of a host where nobody listens, fail
-    the VC. Empty datagrams are dropped: a buffer has no block for them.
+    the VC. An empty datagram is EMPTY.
     """
 
     __slots__ = ("_peer", "_reads", "_recv", "_send", "_sock", "_want", "cuts", "losses", "vc",
@@ -150,9 +151,8 @@ class DatagramPort:
         """
         vc = self.vc
         sink = vc.straight
-        if not data:
-            vc.would_block()
-        elif sink is None:
+        data = data or EMPTY
+        if sink is None:
             vc.received(data)
         else:
             vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
@@ -251,15 +251,20 @@ class DatagramPort:
 
 
 def runs(blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
-    """Part blocks where one send must end: all of a run have one size, the last may have less."""
+    """Part blocks where one send must end: all of a run have one size, the last may have less.
+
+    The kernel cuts nothing into empty datagrams: each of them is sent by itself.
+    """
     start = 0
     while start < len(blocks):
         size = len(blocks[start])
         most = min(start + max(min(MOST_SEGMENTS, MOST_BYTES // size), 1), len(blocks))
         end = start + 1
-        while end < most and len(blocks[end]) == size:
+        if blocks[start] is EMPTY:
+            most = end
+        while end < most and len(blocks[end]) == size and blocks[end] is not EMPTY:
             end += 1
-        if end < most and len(blocks[end]) < size:
+        if end < most and len(blocks[end]) < size and blocks[end] is not EMPTY:
             end += 1
         yield blocks[start:end]
         start = end

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.datagrams import BATCH, LARGEST, DatagramPort, DatagramSocket, Want
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.losses import Losses
 
 if TYPE_CHECKING:
@@ -154,15 +155,15 @@ class SourcePort(DatagramPort):
 
     def take(self, data: bytes) -> None:
         """Bring a datagram, or have it wait, or drop it."""
+        data = data or EMPTY
         if not self._waiting and self.vc.begin_read():
             self._bring(data)
             return
         sources = self._sources
         memory = sources.engine.memory
         if self._size < WAITING and memory.used + sources.waiting < memory.budget:
-            if data:
-                self._waiting.append(data)
-                self._count(len(data))
+            self._waiting.append(data)
+            self._count(len(data))
         else:
             sources.losses.drop("their session did not read them")
 

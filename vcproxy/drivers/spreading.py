@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from vcproxy.engine.iobuffer import EMPTY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vcproxy.engine.commands import Spread
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.iobuffer import Block
-    from vcproxy.engine.net import NetVConnection, WholePort
+    from vcproxy.engine.net import NetVConnection, Port, WholePort
 
 
 def spread(command: Spread) -> None:
@@ -19,7 +21,7 @@ def spread(command: Spread) -> None:
     blocks = fan.begin()
     if blocks is not None:
         data = blocks[0] if len(blocks) == 1 else b"".join(blocks)
-        fan.sent(len(data), push_all(fan, data, blocks))
+        fan.sent(sum(map(len, blocks)), push_all(fan, data, blocks))
 
 
 def bring(vc: NetVConnection, data: Block) -> None:
@@ -40,7 +42,8 @@ def push_all(
 
     `blocks` are the messages that `data` is made of, if they are several.
     """
-    size = len(data)
+    size = sum(map(len, blocks)) if blocks else len(data)
+    empty = any(block is EMPTY for block in blocks)
     short = []
     for vc in fan.level:
         port = vc.port
@@ -48,8 +51,21 @@ def push_all(
             count = 0
         elif vc.whole and len(blocks) > 1:
             count = cast("WholePort", port).push_each(blocks)
+        elif empty and not vc.whole:
+            count = _stream(port, blocks)
         else:
             count = port.push(data)
         if count != size:
             short.append((vc, count))
     return short
+
+
+def _stream(port: Port, blocks: Sequence[Block]) -> int:
+    """Push messages where bytes travel, of which some are empty; return how much was taken."""
+    taken = 0
+    for block in blocks:
+        count = 1 if block is EMPTY else port.push(block)
+        taken += count
+        if count != len(block):
+            break
+    return taken

@@ -33,6 +33,18 @@ what allocators round up. Else the smallest messages would cost fifty times what
 Block = bytes | memoryview
 
 
+class _Empty(bytes):
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 1
+
+
+EMPTY: bytes = _Empty()
+"""A message of no bytes, as a block of a whole buffer. It holds nothing for the system to send, and
+everywhere else it counts as one byte: something that is waited for, sent, and done with."""
+
+
 class Slab(bytearray):
     """The storage of large blocks: `refs` counts the blocks that show it."""
 
@@ -89,7 +101,7 @@ class Memory:
 
 
 def _capacity(block: Block) -> int:
-    return len(block) if type(block) is bytes else len(block.obj)  # type: ignore[arg-type, union-attr]
+    return len(block.obj) if type(block) is memoryview else len(block)  # type: ignore[arg-type]
 
 
 class IOBuffer:
@@ -149,11 +161,13 @@ class IOBuffer:
         return self._join(Reader(self, self._first + len(self.blocks), 0, self.written))
 
     def write(self, data: bytes) -> None:
-        """Append. It ignores the water mark: who writes by hand controls the flow by hand.
+        """Append; nothing, if there are no bytes: a message without any is EMPTY.
+
+        It ignores the water mark: who writes by hand controls the flow by hand.
 
         Raises TypeError for what is not bytes: here, not in the driver when it is to be sent.
         """
-        if type(data) is not bytes:
+        if type(data) is not bytes and not (data is EMPTY and self.whole):
             data = bytes(memoryview(data))
         if not data or not self.readers:
             self.written += len(data)
@@ -188,7 +202,7 @@ class IOBuffer:
             memory.take_scratch()
             self._share(data)
         else:
-            self.write(bytes(data))
+            self.write(bytes(data) if type(data) is memoryview else data)
 
     def write_from(self, reader: Reader, count: int) -> None:
         """Append `count` bytes that another buffer's reader has before it, by reference.
@@ -372,8 +386,9 @@ class Reader:
                 self._block += 1
                 self.position += len(whole)
                 return whole
-        data = self.peek(limit)
-        self.consume(len(data))
+        views = self.views(self.avail if limit is None else limit, max_views=None)
+        data = b"".join(views)
+        self.consume(sum(map(len, views)))
         return data
 
     @property
@@ -384,11 +399,11 @@ class Reader:
     def read_block(self) -> bytes:
         """Consume the next block, or the rest of it, and return it: of a whole buffer, a message.
 
-        There is one.
+        There is one. EMPTY is returned as b"".
         """
         block = self.buffer.blocks[self._block - self.buffer._first]
         data = bytes(memoryview(block)[self._offset :]) if self._offset else bytes(block)
-        self.consume(len(data))
+        self.consume(self.next_size)
         return data
 
     def find(self, pattern: bytes, start: int = 0) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
 from vcproxy.engine.commands import Close, ShutdownWrite
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import MARK, SLAB, Block, IOBuffer, Reader
+from vcproxy.engine.iobuffer import EMPTY, MARK, SLAB, Block, IOBuffer, Reader
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
@@ -139,6 +139,11 @@ class NetVConnection(VConnection):
         self.full = False  # reading found no room: the consumer's progress must list it again
         self._end_event: Event | None = None  # how reading has ended, if it has
         self._deadline: Action | None = None
+
+    @property
+    def missed(self) -> int:
+        """See VConnection: the port counts."""
+        return getattr(self.port, "dropped", 0)
 
     @property
     def peer_address(self) -> str:
@@ -467,12 +472,31 @@ class NetVConnection(VConnection):
         reader: Reader = vio.store  # type: ignore[assignment]
         fan = vio.fan
         if vio.live and (fan is None or reader is not fan.place):  # a fan feeds who is level
-            avail = reader.buffer.written - reader.position
+            buffer = reader.buffer
+            avail = buffer.written - reader.position
             if vio.nbytes is not None:
                 avail = min(avail, vio.nbytes - vio.ndone)
             if avail > 0:
+                if buffer.whole and not self.whole:
+                    return self._streamed(vio, reader, avail)
                 return reader.views(avail)
         mutex.release(engine)
+        return None
+
+    def _streamed(self, vio: VIO, reader: Reader, avail: int) -> list[Block] | None:
+        """What `begin_write` gives of messages where bytes travel: a stream has no empty ones."""
+        while avail and (views := reader.views(avail)):
+            empty = next((index for index, view in enumerate(views) if view is EMPTY), len(views))
+            if empty:
+                return views[:empty]
+            reader.consume(1)
+            vio.ndone += 1
+            avail -= 1
+        if vio.ndone == vio.nbytes:
+            vio.end(Event.WRITE_COMPLETE)
+        else:
+            vio.ready()
+        vio.mutex.release(self.engine)
         return None
 
     def sent(self, count: int) -> None:

@@ -94,6 +94,11 @@ class VConnection(Continuation, ABC):
         self._inactivity: Action | None = None
         self._active: Action | None = None
 
+    @property
+    def missed(self) -> int:
+        """Messages that came for it and were dropped before they were read, where that is known."""
+        return 0
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{' closed' if self.closed else ''}>"
 

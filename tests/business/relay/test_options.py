@@ -12,6 +12,7 @@ from plugins.relay import Relay
 from tunnels.history import History
 from tunnels.lag import Lag, OnLag
 from vcproxy.business.relay.options import RelayFraming, RelayOptions, Target
+from vcproxy.cli import main
 from vcproxy.config.loader import load
 from vcproxy.config.options import OptionsError, read_options
 from vcproxy.config.problem import ConfigError
@@ -213,3 +214,45 @@ def test_there_is_a_bind_or_a_source(tmp_path: Path, bind: str, source: str, sai
         load(file)
     [problem] = caught.value.problems
     assert f"{problem.path}: {problem.message}".startswith(said)
+
+
+PLAIN = "nats://127.0.0.1:4222/ticker"
+
+
+@pytest.mark.parametrize(
+    ("source", "policy", "said"),
+    [
+        (PLAIN, "block", 'counted in the status as "missed"'),
+        ("udp://127.0.0.1:7", "block", "dropped by the kernel, and not counted"),
+        (f"{PLAIN}?stream=T&durable=b", "block", ""),
+        (PLAIN, "drop_oldest", ""),
+        ("tcp://127.0.0.1:7", "block", ""),
+    ],
+)
+@pytest.mark.parametrize("whose", ["all", "target"])
+def test_what_block_does_not_hold_up_is_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    policy: str,
+    said: str,
+    whose: str,
+) -> None:
+    file = tmp_path / "relay.toml"
+    sinks = {
+        "all": f'subscribers = "tcp://127.0.0.1:7778"\non_lag = "{policy}"',
+        "target": f'targets = [{{ to = "tcp://127.0.0.1:7778", on_lag = "{policy}" }}]',
+    }
+    lines = ["[[listener]]", 'name = "r"', 'plugin = "relay"', "[listener.options]"]
+    if source.startswith("tcp"):
+        lines.append('framing = "lines"')
+    file.write_text("\n".join([*lines, f'source = "{source}"', sinks[whose]]))
+    assert main(["-t", "-c", str(file)]) == 0
+    out, notes = capsys.readouterr()
+    assert "all is well" in out
+    if not said:
+        assert notes == ""
+        return
+    begin = f'{file}: listener.r.options.on_lag: note: "block" does not slow {source} down'
+    assert notes.startswith(begin)
+    assert said in notes

@@ -362,6 +362,11 @@ def test_an_edit_that_fails_ends_its_producer_alone(word: bytes) -> None:
         assert subscriber.received == b"BEFORE\nSTILL\n"
 
 
+class Louder(Relay):
+    def edit(self, message: bytes) -> bytes:
+        return message.upper()
+
+
 def test_datagrams_are_edited_on_their_way_each_by_itself() -> None:
     source = Address("udp", "127.0.0.1", 7)
     with relay(Edited, framing=None, source=source, refusing=[str(source)], end=False) as stage:
@@ -378,6 +383,41 @@ def test_datagrams_are_edited_on_their_way_each_by_itself() -> None:
         producer.send(b"again")
         stage.settle()
         assert subscriber.received.endswith(b"CAGAIN"), "it is opened anew"
+
+
+@pytest.mark.parametrize("plugin", [Relay, Louder])
+@pytest.mark.parametrize("stalls", [False, True])
+def test_empty_datagrams_go_on_as_such_and_are_nothing_in_a_stream(
+    plugin: type[Relay], stalls: bool
+) -> None:
+    source, target = (Address("udp", "127.0.0.1", port) for port in (7, 8))
+    said = [b"", b"a", b"", b"b" * 300, b"", b"", b"c", b"d" * 200, b""]
+    with relay(
+        plugin, framing=None, source=source, targets=(Target(target),),
+        refusing=[str(source)], end=False,
+    ) as stage:  # fmt: skip
+        [subscriber] = stage.subscribe()
+        if stalls:
+            subscriber.stall()
+        producer = stage.sim.datagram_client(source)
+        for data in said:
+            producer.send(data)
+        stage.settle()
+        for data in said:
+            producer.send(data)
+            stage.settle()
+        stage.elapse(1)
+        subscriber.resume()
+        stage.elapse(1)
+        heard = [each.upper() if plugin is Louder else each for each in 2 * said]
+        assert stage.datagram_server(str(target)).received == heard
+        assert subscriber.received == b"".join(heard)
+        producer.send(b"")
+        stage.programs.tell(Signal(15))
+        stage.elapse(10)
+        assert subscriber.ended
+        assert not subscriber.reset_seen
+        stage.at_rest()
 
 
 # -- subscribers -----------------------------------------------------------------------------

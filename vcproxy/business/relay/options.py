@@ -210,6 +210,24 @@ class RelayOptions(FramingOptions):
         )
 
     @property
+    def notes(self) -> dict[str, str]:
+        """What "block" cannot do, by the option that says it: not every source waits."""
+        source = self.source
+        lags = [*([self.lag] if self.subscribers else []), *map(self.lag_of, self.targets)]
+        if source is None or not source.whole or all(lag.then != "block" for lag in lags):
+            return {}
+        if source.scheme != "nats":
+            lost = "is dropped by the kernel, and not counted"
+        elif source.parameter("durable"):
+            return {}
+        else:
+            lost = (
+                "is dropped beyond what the NATS client keeps, logged, and counted in the status "
+                'as "missed": a durable consumer (?stream=NAME&durable=NAME) waits instead'
+            )
+        return {"on_lag": f'"block" does not slow {source} down: what comes meanwhile {lost}'}
+
+    @property
     def exclusive(self) -> bool:
         """Whether a producer that connects keeps others away."""
         return self.source is None and self.producers == "exclusive"

@@ -9,6 +9,7 @@ from tunnels.one_way import FLUSH_S, STUCK
 from vcproxy.business.decoding import Fault
 from vcproxy.business.stream import Incoming
 from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.mistake import as_error
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
@@ -140,7 +141,7 @@ class Producer(Machine):
                 self.spoken = True
                 edited = relay.edit(message)
                 if edited is not None:
-                    messages.append(encode(edited))
+                    messages.append(encode(edited) or EMPTY)
         except BaseException as mistake:  # an author's: this producer is not to be trusted
             error = as_error(mistake)
             self.engine.log("error", f"{self.name}: edit() failed; it is closed", error)

@@ -76,6 +76,11 @@ class Relay(Program):
             return {}
         return {"edit": f'framing = "{BYTES}" has no messages: say how they are told apart'}
 
+    @classmethod
+    def notes(cls, options: RelayOptions) -> Mapping[str, str]:
+        """See Program."""
+        return options.notes
+
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
         options: Any = service.options
@@ -122,7 +127,8 @@ class Relay(Program):
         producers: Counter[str] = Counter()
         for vc, producer in self._producers.items():
             producers[vc.name] += brought if producer is None else producer.taken
-        return RelayStatus(producers, tuple(self._standings()), dict(self.counts))
+        missed = Counter({"missed": sum(vc.missed for vc in self._producers)})
+        return RelayStatus(producers, tuple(self._standings()), dict(self.counts + missed))
 
     # -- beginning and end -------------------------------------------------------------------
 
@@ -328,6 +334,7 @@ class Relay(Program):
         if vc not in self._producers:
             return  # with its round
         del self._producers[vc]
+        self.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         level: Level = "warning" if done.reason is Reason.GARBLED else "info"
         self._log(level, vc.name, f"produces no more: {why}; {about(done.taken)} taken")

@@ -35,4 +35,5 @@ class RelayStatus:
     """The bytes that each one has brought, by its name; those of one name (unix:) together."""
     sinks: tuple[SinkStatus, ...]
     counts: Mapping[str, int]
-    """What has happened so far: "joined", "left", "lagged", "recovered", "refused" ..."""
+    """What has happened so far: "joined", "left", "lagged", "recovered", "refused" ... Of a source
+    of plain NATS "missed" are the messages that came while nobody took them, and were dropped."""

@@ -149,10 +149,7 @@ class DurableSubscriber(Subscriber):
         self._asked -= 1
         if self._asked <= 0:
             self._answered.set()
-        if message.data:
-            self._arrive(message)
-        else:
-            await message.ack()
+        self._arrive(message)
 
     async def _acknowledging(self) -> None:
         while True:

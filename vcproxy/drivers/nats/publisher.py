@@ -73,9 +73,10 @@ class Publisher(NatsPort):
         for block in blocks:
             if self._full:
                 break
-            self._queue.append(bytes(block))
+            data = bytes(block)
+            self._queue.append(data)
             self._unconfirmed += 1
-            self._weight += weight(block)
+            self._weight += weight(data)
             taken += len(block)
         if taken and not self._called:
             self._called = True

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.nats.port import NatsPort, messages, weight
+from vcproxy.engine.iobuffer import EMPTY
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -30,7 +31,7 @@ server cuts off a client that does not read."""
 
 
 class Subscriber(NatsPort):
-    """Every message is one read, in the order of the server. Empty ones are left out.
+    """Every message is one read, in the order of the server. An empty one is EMPTY.
 
     A core subscription: what nobody takes in time is dropped, counted and told.
     """
@@ -54,7 +55,7 @@ class Subscriber(NatsPort):
             message = arrived.popleft()
             taken.append(message)
             self._taken += weight(message.data)
-            vc.received(message.data)
+            vc.received(message.data or EMPTY)
         if taken:
             self._have_taken(taken)
             if arrived:
@@ -103,10 +104,9 @@ class Subscriber(NatsPort):
 
     async def _take_slowly(self, message: Msg) -> None:
         """Take a message; while there is no room for more, the library keeps what comes."""
-        if message.data:
-            self._arrive(message)
-            if self._waiting >= QUEUE:
-                await self._have_room()
+        self._arrive(message)
+        if self._waiting >= QUEUE:
+            await self._have_room()
 
     def _arrive(self, message: Msg) -> None:
         self._came += weight(message.data)

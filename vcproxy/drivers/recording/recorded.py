@@ -39,6 +39,7 @@ from vcproxy.drivers.recording.entries import (
 from vcproxy.drivers.recording.values import Failure, pack
 from vcproxy.drivers.recording.varint import varint
 from vcproxy.drivers.recording.writer import LARGE, LONGEST
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 
@@ -77,6 +78,8 @@ class RecordedVC(NetVConnection):
         recorder = self.engine
         if type(data) is memoryview:
             opcode = high(opcode)
+        elif data is EMPTY:
+            data = b""
         if recorder.redact is not None:
             data = recorder.redact(data)
         out = recorder.out

@@ -20,6 +20,7 @@ from vcproxy.drivers.recording.varint import BrokenOctets, Cursor
 from vcproxy.drivers.recording.writer import LARGE
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Command, Spread
+from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import label
 
@@ -226,7 +227,7 @@ class Replayer:
                     if sink is not None and vc.straight is sink:
                         self.done += 1
                         sheet.out += content[place : cursor.place]
-                        _pass(vc, passed.data, passed.taken)
+                        _pass(vc, passed.data or EMPTY, passed.taken)
                         return True
                     _would_block(vc)
             else:
@@ -306,7 +307,7 @@ class Replayer:
     def _data(self, entry: e.Received | e.Passed | e.SpreadRead) -> Block:
         """What was read, where it was read to."""
         if not entry.shared:
-            return entry.data
+            return entry.data or EMPTY
         view = self.engine.memory.scratch[: len(entry.data)]
         view[:] = entry.data
         return view

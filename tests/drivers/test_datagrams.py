@@ -1,0 +1,31 @@
+"""Runs of datagrams: what one send may be cut to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from vcproxy.drivers.datagrams import MOST_BYTES, MOST_SEGMENTS, runs
+from vcproxy.engine.iobuffer import EMPTY
+
+
+@pytest.mark.parametrize(
+    ("blocks", "lengths"),
+    [
+        ([b"a", b"b", b"c"], [3]),
+        ([b"aa", b"bb", b"c", b"d"], [3, 1]),
+        ([b"a", b"bb"], [1, 1]),
+        ([b"a", EMPTY, b"b"], [1, 1, 1]),
+        ([EMPTY, EMPTY, b"a", b"b"], [1, 1, 2]),
+        ([b"aa", b"bb", EMPTY], [2, 1]),
+        ([b"a"] * (MOST_SEGMENTS + 1), [MOST_SEGMENTS, 1]),
+        ([bytes(MOST_BYTES)] * 2, [1, 1]),
+    ],
+)
+def test_a_run_ends_where_the_kernel_would_cut_otherwise(
+    blocks: Sequence[bytes], lengths: list[int]
+) -> None:
+    found = list(runs(blocks))
+    assert [len(run) for run in found] == lengths
+    assert [block for run in found for block in run] == blocks
