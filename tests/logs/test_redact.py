@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.drivers.logs import HEADER, written
-from tests.logs.conftest import Vcproxy
+from tests.logs.conftest import HASH_SEED, Vcproxy
 from vcproxy.drivers.recording import entries as e
 from vcproxy.drivers.recording.reader import Log
 from vcproxy.drivers.recording.redaction import Search, redacted
@@ -184,9 +184,10 @@ def test_nothing_is_left_in_the_configuration_and_the_plugins(
     vcproxy: Vcproxy, tmp_path: Path
 ) -> None:
     log, out = tmp_path / "a.log", tmp_path / "b.log"
-    header = replace(HEADER, configuration=CONFIGURED, sources={"gate.py": PLUGIN})
+    header = replace(HEADER, configuration=CONFIGURED)
     file = tmp_path / "proxy.toml"
     header = replace(header, file=str(file), sources={str(tmp_path / "gate.py"): PLUGIN})
+    header = replace(header, hash_seed=HASH_SEED)
     written(log, [[e.Clock(1.0), e.Serve(CONFIGURED, dict(header.sources), ())]], header)
     status, _, problem = vcproxy("log", "redact", log, "--pattern", r"secret-\d\S*", "-o", out)
     assert (status, problem) == (0, "")
