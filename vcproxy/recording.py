@@ -8,7 +8,6 @@ import random
 import re
 import sys
 from contextlib import contextmanager, suppress
-from functools import partial
 from importlib.metadata import version
 from itertools import count
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.recording.entries import Serve, Signalled, Stopped
 from vcproxy.drivers.recording.header import Header
 from vcproxy.drivers.recording.recorder import RecordingEngine
-from vcproxy.drivers.recording.redaction import redacted
 from vcproxy.drivers.recording.writer import Writer
 from vcproxy.hosts import RecordedHost
 
@@ -87,7 +85,7 @@ class Recording:
             seed=seed,
             log=log,
             full=record.outputs == "full",
-            redact=partial(redacted, patterns) if patterns else None,
+            redact=patterns,
             token=header.token,
         )
         self._first: Configuration | None = configuration

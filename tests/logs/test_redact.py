@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.drivers.logs import HEADER, written
-from tests.logs.conftest import Vcproxy
+from tests.logs.conftest import HASH_SEED, Vcproxy
 from vcproxy.drivers.recording import entries as e
 from vcproxy.drivers.recording.reader import Log
 from vcproxy.drivers.recording.redaction import Search, redacted
@@ -149,3 +150,58 @@ def test_a_log_is_redacted_however_its_streams_are_cut(
         assert isinstance(entry, e.Received | e.Passed)
         heard[entry.vc] += entry.data
     assert heard == {1: redacted(compiled, first), 2: redacted(compiled, second)}
+
+
+CONFIGURED = """
+# the token is secret-1
+[[listener]]
+name = "gate"
+bind = "tcp://127.0.0.1:1"
+plugin = "gate.py"
+options = { token = "secret-2", note = 'pass=secret-3' }
+"""
+
+PLUGIN = b'''
+"""Knows secret-4."""
+from dataclasses import dataclass
+from vcproxy.api import Validator, Verdict, Accept
+
+class Gate(Validator):
+    needs_upstream = False
+
+    @dataclass
+    class Options:
+        token: str = f"secret-5"  # secret-6
+        note: str = ""
+
+    def check(self, message: bytes) -> Verdict:
+        secret_word = b"pass=secret-7"
+        return Accept()
+'''
+
+
+def test_nothing_is_left_in_the_configuration_and_the_plugins(
+    vcproxy: Vcproxy, tmp_path: Path
+) -> None:
+    log, out = tmp_path / "a.log", tmp_path / "b.log"
+    header = replace(HEADER, configuration=CONFIGURED)
+    file = tmp_path / "proxy.toml"
+    header = replace(header, file=str(file), sources={str(tmp_path / "gate.py"): PLUGIN})
+    header = replace(header, hash_seed=HASH_SEED)
+    written(log, [[e.Clock(1.0), e.Serve(CONFIGURED, dict(header.sources), ())]], header)
+    status, _, problem = vcproxy("log", "redact", log, "--pattern", r"secret-\d\S*", "-o", out)
+    assert (status, problem) == (0, "")
+    content = out.read_bytes()
+    assert b"secret-" not in content
+    assert content.count(b'"xxxxxxxx"') == 2 * 2, "the token and its default, twice"
+    assert b"secret_word = b" in content, "it is still a program"
+
+
+def test_a_pattern_that_breaks_the_configuration_writes_nothing(
+    vcproxy: Vcproxy, log: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.log"
+    status, _, problem = vcproxy("log", "redact", log, "--pattern", "tcp", "-o", out)
+    assert status == 1
+    assert "does not load with x for what matches" in problem
+    assert list(tmp_path.iterdir()) == []

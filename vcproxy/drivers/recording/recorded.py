@@ -145,6 +145,8 @@ class RecordedVC(NetVConnection):
                 break
         self._views = []
         data = _NONE
+        if recorder.redact is not None:
+            digest = 0
         if full is not None:
             whole: Block = b"".join(full)
             data = pack(bytes(whole if recorder.redact is None else recorder.redact(whole)))
@@ -286,7 +288,8 @@ class RecordedFan:
     def sent(self, size: int, short: Iterable[tuple[NetVConnection, int]]) -> None:
         """See Fan."""
         short = list(short)
-        self._recorder.note(Spread(size, self._digest, _short(short)))
+        digest = self._digest if self._recorder.redact is None else 0
+        self._recorder.note(Spread(size, digest, _short(short)))
         self._fan.sent(size, short)
 
 

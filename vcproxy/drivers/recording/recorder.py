@@ -6,9 +6,11 @@ so is what its commands are answered by.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 from zlib import crc32
 
 from vcproxy.drivers.recording.entries import (
@@ -35,6 +37,7 @@ from vcproxy.drivers.recording.recorded import (
     RecordedVC,
     client_of,
 )
+from vcproxy.drivers.recording.redaction import redacted, redacted_value
 from vcproxy.drivers.recording.values import Failure, NotPlain, plain
 from vcproxy.drivers.recording.varint import double
 from vcproxy.engine.commands import (
@@ -86,6 +89,7 @@ class RecordingEngine(Engine):
         "_begin",
         "_last",
         "_must",
+        "_patterns",
         "_questions",
         "full",
         "listeners",
@@ -105,7 +109,7 @@ class RecordingEngine(Engine):
         seed: int,
         log: Log,
         full: bool = False,
-        redact: Callable[[Block], Block] | None = None,
+        redact: Sequence[re.Pattern[bytes]] = (),
         token: str = "",
     ) -> None:
         super().__init__(
@@ -116,8 +120,9 @@ class RecordingEngine(Engine):
         """That of its sheet."""
         self.full = full
         """Whether outputs are written down in full."""
-        self.redact = redact
-        """What is done to content before it is written down."""
+        self.redact: Callable[[Block], bytes] | None = partial(redacted, redact) if redact else None
+        """What is done to content before it is written down. Digests are left out then."""
+        self._patterns = redact
         self.made = 0
         """VCs made so far: the number of the last."""
         self.listeners = 0
@@ -220,17 +225,19 @@ class RecordingEngine(Engine):
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
-        asked = self._questions.pop(number, "")
-        if self.redact is not None:
-            asked = bytes(self.redact(asked.encode(errors="surrogatepass"))).decode(
-                errors="replace"
-            )
+        entry = Called(number, plain(value), failure(error), self._questions.pop(number, ""))
         try:
-            self.note(Called(number, plain(value), failure(error), asked))
+            self.note(self._safe(entry))
         except NotPlain as reason:
             value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
-            self.note(Called(number, None, failure(error), asked))
+            self.note(self._safe(entry._replace(value=None, error=failure(error))))
         super().called(number, value, error)
+
+    def _safe(self, entry: Any) -> Any:
+        """The same entry, without what must not be written down."""
+        if self.redact is None:
+            return entry
+        return entry._make(redacted_value(self._patterns, value) for value in entry)
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
         """See Engine. One that comes late, when its turn is not the last any more, is ignored."""
@@ -244,8 +251,10 @@ class RecordingEngine(Engine):
         commands = super().take_commands()
         if commands:
             shown = [text(command) for command in commands]
-            digest = crc32("".join(f"{line}\n" for line in shown).encode())
-            self.note(Commands(digest, tuple(shown) if self.full else None))
+            digest = 0
+            if self.redact is None:
+                digest = crc32("".join(f"{line}\n" for line in shown).encode())
+            self.note(self._safe(Commands(digest, tuple(shown) if self.full else None)))
             for command in commands:
                 if isinstance(command, Call):
                     self._questions[command.number] = asked(command)
