@@ -226,9 +226,7 @@ class Session(Machine):
     def only_checked(self) -> bool:
         """Whether the client has reset its connection before a byte went either way, as a load
         balancer does that checks whether somebody accepts: that is worth no line."""
-        client = self.client
-        moved = any(vio is not None and vio.ndone for vio in (client.read_vio, client.write_vio))
-        return isinstance(client.error, ConnectionResetError) and not moved
+        return isinstance(self.client.error, ConnectionResetError) and not self.client.moved
 
     def log(self, text: object) -> None:
         """Log a line, with the session's name before it."""

@@ -136,7 +136,8 @@ class Validator(Session):
         """The client is not heard any more: in order, for a fault, or its connection broke."""
         error = self._messages.error
         if error is not None:
-            self.log(f"{self.client.name}: {error}")
+            if not self.only_checked:
+                self.log(f"{self.client.name}: {error}")
             self._be_patient()
         fault = None if error is not None else self._messages.fault
         if fault is not None:

@@ -60,6 +60,7 @@ class VConnection(Continuation, ABC):
         "_active",
         "_inactivity",
         "_inactivity_s",
+        "_moved",
         "closed",
         "error",
         "moved_at",
@@ -90,6 +91,7 @@ class VConnection(Continuation, ABC):
         self.write_vio: VIO | None = None
         self.moved_at = engine.now
         """When bytes moved last: what the inactivity timeout counts from."""
+        self._moved = 0  # bytes, by operations that were replaced
         self._inactivity_s = 0.0
         self._inactivity: Action | None = None
         self._active: Action | None = None
@@ -101,6 +103,12 @@ class VConnection(Continuation, ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{' closed' if self.closed else ''}>"
+
+    @property
+    def moved(self) -> int:
+        """Bytes that have gone either way so far."""
+        going = (self.read_vio, self.write_vio)
+        return self._moved + sum(vio.ndone for vio in going if vio is not None)
 
     # -- verbs -------------------------------------------------------------------------------
 
@@ -129,10 +137,12 @@ class VConnection(Continuation, ABC):
         """
         self._require_open("do_io_shutdown()")
         if how is not Shutdown.WRITE and self.read_vio is not None:
+            self._moved += self.read_vio.ndone
             self.read_vio.retire()
             self.read_vio = None
         if how is not Shutdown.READ:
             if self.write_vio is not None:
+                self._moved += self.write_vio.ndone
                 self.write_vio.retire()
                 self.write_vio = None
             self._end_writing()
@@ -234,6 +244,7 @@ class VConnection(Continuation, ABC):
     def _begin(self, vio: VIO) -> VIO:
         last = self.read_vio if vio.reads else self.write_vio
         if last is not None:
+            self._moved += last.ndone
             last.retire()
         if vio.reads:
             self.read_vio = vio

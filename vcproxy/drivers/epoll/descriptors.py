@@ -15,7 +15,7 @@ MOST = 1 << 20
 
 KEPT = 64
 """For what is neither client nor server: files, look-ups, checks, other threads. Of a small limit
-it is a quarter."""
+it is a half: fifteen are open before the first client comes."""
 
 
 class Descriptors:
@@ -49,7 +49,7 @@ class Descriptors:
     def usable(self) -> int:
         """Those for clients, servers and pipes."""
         listening = len(self._listeners) + len(self._sources)
-        return max(self.limit - min(KEPT, self.limit // 4) - listening, 2)
+        return max(self.limit - min(KEPT, self.limit // 2) - listening, 2)
 
     @property
     def most_clients(self) -> int:
