@@ -189,10 +189,14 @@ class Setting(NamedTuple):
     """Whether time passes as it did."""
     here: str
     """The client's IP address, if it has its own."""
+    token: str
+    """That of the engine."""
     handshake: Handshake | None
 
     @classmethod
-    def of(cls, scene: Scene, configuration: Configuration, timed: bool, here: str) -> Setting:
+    def of(
+        cls, scene: Scene, configuration: Configuration, timed: bool, here: str, token: str
+    ) -> Setting:
         """The setting of a scene. Raises Unfit."""
         settings = configuration.settings
         for entry in settings.listener:
@@ -225,7 +229,9 @@ class Setting(NamedTuple):
         refusing = tuple(names[target] for target in scene.refusing)
         option = scene.door[len(entry.name) + 1 :]
         handshake = scene.handshake
-        return cls(entry, option, servers, upstreams, names, refusing, timed, here, handshake)
+        return cls(
+            entry, option, servers, upstreams, names, refusing, timed, here, token, handshake
+        )
 
     def keywords(self) -> dict[str, object]:
         """The arguments of SimulatedProxy that are not as usual."""
@@ -243,6 +249,8 @@ class Setting(NamedTuple):
                 given[f"{key}_s"] = seconds
         if not self.entry.half_close:
             given["half_close"] = False
+        if self.here:  # it matters who the proxy's client is: so it may who the proxy is
+            given |= {"name": self.entry.name, "token": self.token}
         if self.handshake is not None:
             given["handshake"] = self.handshake
         return given

@@ -58,7 +58,7 @@ def to_test(telling: Telling, number: int, out: Path | None, shown: Callable[[],
     scene, configuration = _recorded(telling, number, shown)
     problem: Unfit | None = None
     for timed, here in product((False, True), ("", _address(scene))):
-        setting = Setting.of(scene, configuration, timed, here)
+        setting = Setting.of(scene, configuration, timed, here, telling.log.header.token)
         try:
             transcript = rehearse(scene, setting, configuration)
         except Unfit as error:

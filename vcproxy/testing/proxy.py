@@ -60,6 +60,8 @@ class SimulatedProxy:
         terms: how the upstream's servers are balanced, limited and checked; None: plainly.
         options: the plugin's own. Their addresses are met in plain, tls:// ones too.
         handshake: what the handshakes of clients have told, if they come by TLS. It is not spoken.
+        name, token: the listener's name, and what tells this process from others: both are in the
+            mark that an HTTP proxy leaves in Via.
         datagrams: whether clients and servers are at udp://: see `datagram_client`.
         max_connections: clients at a time.
         answers: what the plugin's calls return, one after the other, in place of making them; an
@@ -81,6 +83,8 @@ class SimulatedProxy:
         terms: Terms | None = None,
         options: object = None,
         handshake: Secured | None = None,
+        name: str = NAME,
+        token: str = "",
         datagrams: bool = False,
         max_connections: int = 10_000,
         answers: Iterable[object] | None = None,
@@ -100,6 +104,7 @@ class SimulatedProxy:
         driver.answers = None if answers is None else iter(answers)
         self.driver = driver
         self.engine = driver.engine
+        self.engine.token = token
         scheme = "udp" if datagrams else "tcp"
         self._handshake = handshake
         shared = {"upstream": servers, **(upstreams or {})}
@@ -110,7 +115,7 @@ class SimulatedProxy:
             if of
         }
         self.service = Service(
-            name=NAME,
+            name=name,
             options=options,
             upstream=made.get("upstream"),
             upstreams=made,
@@ -161,7 +166,7 @@ class SimulatedProxy:
     @property
     def program(self) -> Program:
         """The program. Raises KeyError for a session."""
-        return self.programs[NAME]
+        return self.programs[self.service.name]
 
     def client(self, option: str = "", number: int = 0, here: str = "") -> Peer:
         """A client that connects as soon as something is run.

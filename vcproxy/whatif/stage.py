@@ -77,6 +77,7 @@ class Stage:
         """In a log that was cut, the servers of the same upstream: it depends on conversations that
         are not there, whose turn it is."""
         if "cut" in parts.header.marks:
+            configuration = _unchecked(configuration)
             for upstream in configuration.settings.upstream.values():
                 addresses = set(map(str, upstream.addresses))
                 for address in addresses:
@@ -267,6 +268,16 @@ class Stage:
             client = 0 if running is None else self._client_of(running.mutex)
             said = text.splitlines()[0] if error is None else _scene(error)
             self.mishaps.append(Mishap(client, said))
+
+
+def _unchecked(configuration: Configuration) -> Configuration:
+    """The same without health checks: in a log that was cut there are no answers to them."""
+    settings = configuration.settings
+    upstreams = {
+        name: upstream.model_copy(update={"check": None})
+        for name, upstream in settings.upstream.items()
+    }
+    return replace(configuration, settings=settings.model_copy(update={"upstream": upstreams}))
 
 
 def _later(part: Part, now: float) -> Part:
