@@ -85,3 +85,13 @@ def test_sessions_of_datagrams_take_one_each_and_half_of_all(driver: EpollDriver
 def test_however_many_there_are_somebody_is_served(limit: int) -> None:
     descriptors = Descriptors(limit)
     assert 1 <= descriptors.most_clients <= limit // 2
+
+
+def test_those_that_are_granted_are_never_too_many(driver: EpollDriver) -> None:
+    listener = listening(driver)
+    while driver.descriptors.admits():
+        listener.came()
+    assert listener.open == driver.descriptors.most_clients
+    assert not driver.descriptors.admits()
+    listener.went(driver.engine)
+    assert driver.descriptors.admits()

@@ -33,6 +33,9 @@ class Reach:
         The resolver's, with the families by turns (RFC 8305, 4), and behind all others those that
         did not answer lately.
         """
+        addresses = list(addresses)
+        if len(addresses) < 2:
+            return addresses
         first: list[Address] = []
         second: list[Address] = []
         for address in dict.fromkeys(addresses):

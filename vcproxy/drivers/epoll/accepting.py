@@ -124,12 +124,12 @@ class AcceptPort:
     def ready(self, mask: int) -> None:
         """Accept a batch of what is waiting."""
         listener = self.listener
-        room = self._driver.descriptors.room
-        if room <= 0:
-            self._pause()
-            self._driver.short(listener, self.resume)
-            return
-        for _ in range(min(BATCH, room)):
+        descriptors = self._driver.descriptors
+        for _ in range(BATCH):
+            if not descriptors.admits():
+                self._pause()
+                self._driver.short(listener, self.resume)
+                return
             if not listener.admits():
                 listener.keeps_waiting()
                 self._pause()

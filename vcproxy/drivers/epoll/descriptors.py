@@ -18,6 +18,11 @@ KEPT = 64
 it is a half: fifteen are open before the first client comes."""
 
 
+GRANTED = 8
+"""Clients that may be accepted before all are counted again: the few pipes and sessions that begin
+meanwhile are taken from what is kept."""
+
+
 class Descriptors:
     """Shares the descriptors of a process out, so that who was accepted can be served.
 
@@ -29,6 +34,7 @@ class Descriptors:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.limit = limit or (MOST if soft == resource.RLIM_INFINITY else min(soft, MOST))
         self.pools: list[PipePool] = []
+        self._granted = 0
         self._listeners: dict[Listener, bool] = {}  # whether it still accepts
         self._sources: dict[Sources, None] = {}
 
@@ -62,6 +68,15 @@ class Descriptors:
         sessions = self._sessions
         clients = sum(listener.open for listener in self._listeners) - sessions
         return (self.usable - sessions - 2 * self._pipes) // 2 - clients
+
+    def admits(self) -> bool:
+        """Whether one more client may be accepted. Counted anew after each few that it grants."""
+        if not self._granted:
+            self._granted = min(max(self.room, 0), GRANTED)
+            if not self._granted:
+                return False
+        self._granted -= 1
+        return True
 
     @property
     def room_for_session(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,13 +15,23 @@ PROBES = 6
 
 def set_tcp(sock: socket.socket, tcp: Tcp) -> None:
     """Set its options. On Linux what a listening socket accepts has the same ones."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, tcp.keepalive > 0)
+    for option in _options(tcp):
+        sock.setsockopt(*option)
+
+
+@lru_cache
+def _options(tcp: Tcp) -> tuple[tuple[int, int, int], ...]:
+    options = [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(tcp.user_timeout * 1000)),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(tcp.keepalive > 0)),
+    ]
     if tcp.keepalive:
         seconds = round(tcp.keepalive)
         interval = max(seconds // PROBES, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, min(seconds // interval, PROBES))
-    milliseconds = round(tcp.user_timeout * 1000)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        options += [
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, min(seconds // interval, PROBES)),
+        ]
+    return tuple(options)
