@@ -91,6 +91,7 @@ def test_a_log_cut_off_anywhere_ends_with_its_last_whole_turn(place: Path, compr
         place.write_bytes(content[:size])
         whole = sum(end <= size for end in ends)
         log = Log(place)
+        assert not log.truncated, "nothing has been read yet"
         assert [list(frame.entries) for frame in log] == SOME[:whole]
         assert log.truncated == (size not in (first, *ends))
 

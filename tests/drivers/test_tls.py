@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trustme import CA, KeyType, LeafCert
 
-from vcproxy.drivers.tls import MARK, RECORD, TlsFilter
+from vcproxy.drivers.tls import MARK, RECORD, TlsFilter, _failure
 from vcproxy.drivers.tls_context import Identity, client_context, server_context
 from vcproxy.engine.failures import TlsError
 
@@ -299,6 +299,65 @@ def test_damage_is_told_after_the_data_and_to_the_peer(contexts: Contexts) -> No
     carry(server, client)
     with pytest.raises(TlsError, match="damaged or forged on its way, says the peer"):
         hear(client)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[SSL] record layer failure (_ssl.c:2580)", "the stream was damaged or forged on its way"),
+        ("[SSL] no suitable key share (_ssl.c:1)", "no group for the key exchange in common "),
+        ("[SSL] something new (_ssl.c:1)", "TLS failed: SOMETHING_NEW"),
+        ("unknown error (0x1)", "TLS failed: "),
+    ],
+)
+def test_a_reason_that_this_python_does_not_know(text: str, told: str) -> None:
+    assert str(_failure(ssl.SSLError(1, text))).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("code", "unknown"), [(2, True), (18, True), (19, True), (20, True), (21, True), (10, False)]
+)
+def test_the_certificates_that_end_at_nobody_we_know(code: int, unknown: bool) -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, "why"
+    told = "unknown CA (why)" if unknown else "why"
+    assert str(_failure(error)) == f"the peer's certificate is refused: {told}"
+
+
+def test_no_group_in_common(files: Files) -> None:
+    client, server = client_context(ca=files.ca), server_context(*files.site)
+    client.set_ecdh_curve("prime256v1")
+    server.set_ecdh_curve("secp384r1")
+    assert refusals(client, server, "site.example") == (
+        "nothing in common (cipher, group or certificate), says the peer",
+        "no group for the key exchange in common with the peer",
+    )
+
+
+def lengths(stream: bytes) -> list[int]:
+    """Of the plaintext in each record of AES-GCM or ChaCha20 in TLS 1.3."""
+    found = []
+    while stream:
+        size = int.from_bytes(stream[3:5])
+        found.append(size - 17)  # its type, and a tag of 16 bytes
+        stream = stream[5 + size :]
+    return found
+
+
+def test_a_record_is_as_long_as_tls_allows(files: Files) -> None:
+    """RFC 8446, 5.1: 2^14 bytes."""
+    client, _ = met(client_context(ca=files.ca), server_context(*files.site))
+    assert client.write([bytes(40_000)]) == 32_768
+    assert lengths(bytes(client.ciphertext())) == [16_384, 16_384]
+
+
+@pytest.mark.parametrize(("middle", "taken"), [(212, 16_384 + 212 + 4096), (213, 16_384 + 213)])
+def test_the_mark_is_one_record_with_the_largest_overhead(
+    middle: int, taken: int, files: Files
+) -> None:
+    """22 bytes more than plaintext: 16,384 + 212 are 16,640 bytes, which is not yet over it."""
+    client, _ = met(client_context(ca=files.ca), server_context(*files.site))
+    assert client.write([bytes(16_384), bytes(middle), bytes(4096)]) == taken
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["client", "server"])

@@ -38,6 +38,10 @@ class Tools:
         self._directory = directory
         self._running: list[subprocess.Popen[bytes]] = []
 
+    def require(self, program: str) -> None:
+        """Skip the test if a program is not installed."""
+        _installed(program)
+
     def start(self, *command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start one that serves; it is killed when the test ends."""
         _installed(command[0])

@@ -45,6 +45,7 @@ class Listening:
     def __init__(self, running: Running, tools: Tools, file: Path, *command: str) -> None:
         joined = running.log.count(": joins; ")
         self._file = file
+        tools.require(command[0])
         self.process = tools.start("sh", "-c", f'exec "$@" > {file}', "sh", *command)
         running.wait_for(": joins; ", joined + 1)
 

@@ -82,7 +82,7 @@ def test_as_somebodys_child(tools: Tools, tmp_path: Path) -> None:
     file = tmp_path / "stdio.toml"
     file.write_text(forward(uri, bind="stdio:"))
     said = tools.run(
-        *("socat", "-t", "9", "-", f"EXEC:{sys.executable} -m vcproxy.cli -c {file}"),
+        *("socat", "-t", "9", "-", f"EXEC:{sys.executable} -m vcproxy -c {file}"),
         stdin=b"12345",
     )
     assert b"5\n" in said.splitlines(keepends=True)

@@ -38,12 +38,10 @@ def test_each_version(
     proxy: Starter, tools: Tools, certificates: Certificates, version: str
 ) -> None:
     running = proxy(echo(certificates))
-    said = s_client(
+    s_client(  # its status says that it verified what it got, in the only version it offered
         *(tools, running, f"-tls{version.replace('.', '_')}", "-CAfile", str(certificates.ca)),
         *("-verify_return_error", "-verify_hostname", "localhost"),
     )
-    assert f"New, TLSv{version}" in said
-    assert "Verify return code: 0 (ok)" in said
 
 
 def test_an_old_version_is_refused_and_the_log_says_so(
@@ -72,18 +70,27 @@ def test_the_name_asked_for_chooses_the_certificate(
         ("two.deep.c.example", "localhost"),
         ("unknown.example", "localhost"),
     ):
-        assert f"CN = {shown}" in s_client(tools, running, "-servername", asked), asked
-    assert "CN = localhost" in s_client(tools, running, "-noservername")
+        pem = certificates.issue(shown)[0].read_text()
+        assert pem in s_client(tools, running, "-servername", asked), asked
+    pem = certificates.issue("localhost")[0].read_text()
+    assert pem in s_client(tools, running, "-noservername")
 
 
-def test_the_server_chooses_the_protocol(
-    proxy: Starter, tools: Tools, certificates: Certificates
-) -> None:
+def test_the_server_chooses_the_protocol(proxy: Starter, certificates: Certificates) -> None:
     running = proxy(echo(certificates, more=', alpn = ["http/1.1", "echo"]'))
-    assert "ALPN protocol: http/1.1" in s_client(tools, running, "-alpn", "echo,http/1.1")
-    assert "ALPN protocol: echo" in s_client(tools, running, "-alpn", "echo")
-    assert "No ALPN negotiated" in s_client(tools, running, "-alpn", "h2")
-    assert "No ALPN negotiated" in s_client(tools, running)
+    for offered, chosen in (
+        (["echo", "http/1.1"], "http/1.1"),
+        (["echo"], "echo"),
+        (["h2"], None),
+        ([], None),
+    ):
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        context.set_alpn_protocols(offered)
+        with (
+            running.connect("echo") as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            assert client.selected_alpn_protocol() == chosen
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])

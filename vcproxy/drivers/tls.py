@@ -315,8 +315,20 @@ _PLAIN_WORDS: Final = {
     "WRONG_SSL_VERSION": "no TLS version in common with the peer",
     "TLSV1_ALERT_PROTOCOL_VERSION": "no TLS version in common, says the peer",
     "CALLBACK_FAILED": "the peer asked for a name that is not ASCII",
+    "UNSUPPORTED_SSL_VERSION": "no TLS version in common with the peer",
+    "BAD_PROTOCOL_VERSION_NUMBER": "the peer does not speak TLS",
+    "BAD_RECORD_TYPE": "the peer does not speak TLS, or breaks its rules",
+    "PACKET_LENGTH_TOO_LONG": "the peer does not speak TLS, or breaks its rules",
     "NO_SHARED_CIPHER": "no cipher in common with the peer",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "nothing in common (cipher or certificate), says the peer",
+    "NO_SUITABLE_KEY_SHARE": "no group for the key exchange in common with the peer",
+    "NO_SUITABLE_GROUPS": "no group for the key exchange in common with the peer",
+    "NO_SHARED_GROUPS": "no group for the key exchange in common with the peer",
+    "NO_SHARED_SIGNATURE_ALGORITHMS": "no signature algorithm in common with the peer",
+    "NO_SUITABLE_SIGNATURE_ALGORITHM": "no signature algorithm in common with the peer",
+    "NO_APPLICATION_PROTOCOL": "no application protocol in common with the peer",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": (
+        "nothing in common (cipher, group or certificate), says the peer"
+    ),
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer sent no certificate, and one is required",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer requires a certificate from us",
     "TLSV1_ALERT_UNKNOWN_CA": "the peer refused our certificate: unknown CA",
@@ -328,6 +340,7 @@ _PLAIN_WORDS: Final = {
     "TLSV1_UNRECOGNIZED_NAME": "the peer has no certificate for the name we asked for",
     "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "no application protocol in common, says the peer",
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "the stream was damaged or forged on its way",
+    "RECORD_LAYER_FAILURE": "the stream was damaged or forged on its way",  # from OpenSSL 3.5 on
     "SSLV3_ALERT_BAD_RECORD_MAC": "the stream was damaged or forged on its way, says the peer",
 }
 
@@ -342,6 +355,16 @@ def _failure(error: ssl.SSLError) -> TlsError:
         if error.verify_code in _UNKNOWN_CA:
             why = f"unknown CA ({why})"
         return CertificateRefused(f"the peer's certificate is refused: {why}")
-    reason: str | None = error.reason
-    text = _PLAIN_WORDS.get(reason or "", f"TLS failed: {reason or error}")
-    return (AlertReceived if "ALERT" in (reason or "") else TlsError)(text)
+    reason = _reason(error)
+    text = _PLAIN_WORDS.get(reason, f"TLS failed: {reason or error}")
+    return (AlertReceived if "ALERT" in reason else TlsError)(text)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's name of a reason. A Python that was built for an older OpenSSL does not know the
+    new ones; the text has them in other letters: "[SSL] record layer failure (_ssl.c:2580)"."""
+    known: str | None = getattr(error, "reason", None)
+    if known is not None:
+        return known
+    found = re.fullmatch(r"\[SSL\] (.+) \(_ssl\.c:\d+\)", error.strerror or "")
+    return found[1].upper().replace(" ", "_") if found else ""

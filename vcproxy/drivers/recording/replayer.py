@@ -150,7 +150,9 @@ class ReplayEngine(RecordingEngine):
 
     def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
         if self.breaks and self.breaks in (label(key), str(key)):
-            pdb.set_trace()  # `cont`, `key` and `data` are what is about to be delivered
+            # `cont`, `key` and `data` are what is about to be delivered. Not pdb.set_trace(): from
+            # Python 3.14 on its `q` asks, and then ends the process.
+            pdb.Pdb().set_trace()
         super()._deliver(ticket, key, data)
 
 
