@@ -174,6 +174,24 @@ def test_a_close_in_between(world: World) -> None:
     assert not world.engine.vcs
 
 
+@pytest.mark.parametrize("connects", [True, False])
+def test_a_close_when_the_outcome_is_queued_already(world: World, connects: bool) -> None:
+    ear = Ear(world.engine)
+    vc = world.connecting(ear)
+    way(vc).resolved(ADDRESSES[:1])
+    world.settle()
+    if connects:
+        wire = Wire()
+        wire.vc = vc
+        way(vc).connected(ADDRESSES[0], wire, "", "")
+    else:
+        way(vc).refused(ADDRESSES[0], ConnectionRefusedError("refused"))
+    with ear.mutex.hold(world.engine):
+        vc.do_io_close()
+    world.settle()
+    assert ear.heard == []
+
+
 def test_what_is_asked_before_it_is_connected_waits(world: World) -> None:
     ear = Ear(world.engine)
     vc = world.connecting(ear)

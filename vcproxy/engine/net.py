@@ -206,6 +206,8 @@ class NetVConnection(VConnection):
     def _end(self, abort: bool) -> None:
         self.served_by = None
         self._stop_waiting()
+        if self.outgoing is not None:
+            self.outgoing.closed()
         self.engine.command(Close(self, abort))
 
     # -- beginning ---------------------------------------------------------------------------

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection, Port
+    from vcproxy.engine.scheduler import Action
 
 
 ROOM_S = 0.02
@@ -62,6 +63,7 @@ class Outgoing:
         "_opener",
         "_refusals",
         "_resolved",
+        "_told",
         "_trying",
         "_until",
         "asked_at",
@@ -85,6 +87,7 @@ class Outgoing:
         self.asked_at = vc.engine.now
         self.keeper: Keeper | None = None
         self._opener: Continuation | None = opener
+        self._told: Action | None = None
         self._attempt: type[Connect | Hear] | None = None
         self._candidates: list[Address] = []
         self._trying: dict[Address, float] = {}  # since when
@@ -180,13 +183,20 @@ class Outgoing:
         if self._opener is not None:
             if self.keeper is not None:
                 self.keeper.told(self.vc, event)
-            self.vc.engine.schedule(self._opener, event, self.vc)
+            self._told = self.vc.engine.schedule(self._opener, event, self.vc)
             self._opener = None
+
+    def closed(self) -> None:
+        """The VC is closed: nothing is delivered for it any more, nor what is queued already."""
+        self._opener = None
+        if self._told is not None:
+            self._told.cancel()
+            self._told = None
 
     def _found(self, found: Resolved) -> None:
         self.vc.wait_at_most(0)
         if self._opener is not None:
-            self.vc.engine.schedule(self._opener, Resolved, found)
+            self._told = self.vc.engine.schedule(self._opener, Resolved, found)
             self._opener = None
 
     def _try_next(self) -> None:
