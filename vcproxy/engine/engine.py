@@ -491,8 +491,7 @@ class Engine:
 
     def _excuse(self, now: float) -> None:
         """Postpone all timers, if this thread was held up: what is readable is read before a
-        deadline is judged. Looked at here, not where time went on a little: no timer is due there
-        that has not been in a turn before."""
+        deadline is judged."""
         deadline = self.next_deadline()
         if (
             deadline is not None
