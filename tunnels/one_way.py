@@ -252,7 +252,12 @@ class OneWayTunnel(Machine):
         """All of it has been read; or the sink has broken too."""
         return self.FLUSHING if vio is self.source else self.DONE
 
-    FLUSHING.goes(Event.ERROR, DONE)
+    @FLUSHING.on(Event.ERROR, to=DONE)
+    def sink_failed(self, vio: VIO) -> None:
+        """The sink has broken while it was owed something, perhaps of a broken source."""
+        if not self._broken:
+            self.error = vio.error
+            self._end(Reason.ERROR, vio)
 
     @FAILING.on(STUCK, to=(DONE,))
     @FLUSHING.on(STUCK, to=(DONE,))

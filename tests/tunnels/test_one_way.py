@@ -605,3 +605,33 @@ def test_every_state_takes_what_may_reach_it() -> None:
         # The source's last event has brought it to FLUSHING; the other read has no goal.
         "FLUSHING READ_COMPLETE", "FLUSHING BRIDGE_ENDED",
     }  # fmt: skip
+
+
+def test_a_sink_that_breaks_while_it_is_flushed_is_no_clean_end(stage: Stage) -> None:
+    source, sink = stage.lines()
+    stage.lend(lambda: OneWayTunnel(stage.owner, source.vc, sink.vc))
+    sink.peer.stall()
+    source.peer.send(OWED)
+    source.peer.end()
+    stage.run()
+    sink.peer.reset()
+    stage.run()
+    assert stage.done.reason is Reason.ERROR
+    assert stage.done.who == sink.name
+    assert isinstance(stage.done.error, ConnectionResetError)
+
+
+def test_a_source_that_breaks_while_the_sink_stalls_is_waited_for_so_long(stage: Stage) -> None:
+    source, sink = stage.lines()
+    tunnel = stage.lend(lambda: OneWayTunnel(stage.owner, source.vc, sink.vc, abort_s=1.0))
+    sink.peer.stall()
+    source.peer.send(BULK)
+    stage.sim.elapse(60)
+    source.peer.reset()
+    stage.sim.elapse(0.5)
+    assert stage.owner.done == []
+    stage.sim.elapse(0.6)
+    assert stage.done.reason is Reason.ERROR
+    assert stage.done.who == source.name
+    assert tunnel.flow.waiting > 0
+    assert all(engine.memory.used == 0 for engine in stage.engines)

@@ -38,7 +38,7 @@ from vcproxy.http.body import body_reader, body_writer
 from vcproxy.http.forwarding import max_forwards
 from vcproxy.http.keep_alive import keep_alive_s
 from vcproxy.http.messages import UNTIL_CLOSE, Response
-from vcproxy.http.parsing import head_end
+from vcproxy.http.parsing import END, head_end
 from vcproxy.http.problem import BadMessage
 from vcproxy.machine.state import State
 
@@ -112,7 +112,7 @@ class HttpProxy(Exchange):
         pending = client.pending
         seen = len(pending) if self._begun else 0
         # A head and an empty line, or no head, or one that is here: then what follows it waits.
-        data = client.take(1 if b"\r\n\r\n" in pending else self._limits.head + 3)
+        data = client.take(1 if END in pending[2:] else self._limits.head + 3)
         try:
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
