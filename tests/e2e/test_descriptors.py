@@ -110,8 +110,8 @@ servers = ["{server.uri}"]
                 ]
                 for client in clients:
                     client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-                for _ in clients:
-                    accepted = stack.enter_context(server.next())
+                asked = [stack.enter_context(server.next()) for _ in clients]
+                for accepted in asked:  # now: one that is answered early serves another client
                     accepted.recv(1000)
                     accepted.sendall(answer)
                 for client in clients:
