@@ -17,7 +17,7 @@ from tests.e2e.running import ECHO, PATIENCE_S, Running, Server, eventually, exa
 
 LIMIT = 128
 FEW = ("prlimit", f"--nofile={LIMIT}:{LIMIT}")
-COUNT = 150
+COUNT = 60
 
 
 def allowed(running: Running) -> int:

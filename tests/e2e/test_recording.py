@@ -217,6 +217,7 @@ def test_datagrams(record: Record, tools: Tools, log: Path) -> None:
             sock.send(b"")
             assert sock.recv(100) == b""
     running.signal(signal.SIGTERM)
+    running.wait_for("draining")
     running.signal(signal.SIGTERM)
     running.wait()
     replays(log)
