@@ -7,6 +7,7 @@ import pytest
 from vcproxy.engine.commands import ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
@@ -245,3 +246,23 @@ def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
     world.settle(60)
     listener.keeps_waiting()
     assert world.log == said * 2
+
+
+def test_an_accept_without_a_descriptor_takes_the_place_of_an_idle_connection(
+    world: World,
+) -> None:
+    class Idle:
+        left = 1
+
+        def spare(self) -> bool:
+            self.left -= 1
+            return self.left >= 0
+
+    listener, _ = listening(world)
+    world.engine.shortage.spares[Idle()] = None
+    world.engine.accept_failed(listener, Exhausted("too many open files"))
+    world.settle(0.02)
+    assert world.commands == [ResumeAccept(listener)]
+    assert world.log == []
+    world.engine.accept_failed(listener, Exhausted("too many open files"))
+    assert world.log == ["warning: db: cannot accept: too many open files; pausing for 100ms"]

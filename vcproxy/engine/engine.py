@@ -27,13 +27,14 @@ from vcproxy.engine.address import Address, unmapped
 from vcproxy.engine.commands import Call, Command, GiveUp, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.iobuffer import MARK, IOBuffer, Memory
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mistake import as_error
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.outgoing import Outgoing
+from vcproxy.engine.outgoing import ROOM_S, Outgoing
 from vcproxy.engine.reach import Reach
 from vcproxy.engine.relief import Relief
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
@@ -415,13 +416,17 @@ class Engine:
         return vc
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
-        """An accept failed for want of something. ResumeAccept follows in 100 ms."""
+        """An accept failed for want of something. ResumeAccept follows in 100 ms, or as soon as a
+        connection that nobody uses has made room for a descriptor."""
+        resume = partial(self.command, ResumeAccept(listener))
+        if isinstance(error, Exhausted) and self.shortage.make_room():
+            self.schedule_in(ROOM_S, _Own(self, resume), Event.TIMEOUT, None)
+            return
         last = self._accept_warned.get(listener)
         if last is None or self.now - last >= ACCEPT_WARNING_S:
             self._accept_warned[listener] = self.now
             pause = show_duration(ACCEPT_PAUSE_S)
             self.log("warning", f"{listener.name}: cannot accept: {error}; pausing for {pause}")
-        resume = partial(self.command, ResumeAccept(listener))
         self.schedule_in(ACCEPT_PAUSE_S, _Own(self, resume), Event.TIMEOUT, None)
 
     def make_room(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.tcp import set_tcp
 from vcproxy.engine.address import Address, unmapped
+from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
@@ -142,7 +143,8 @@ class AcceptPort:
                 if error.errno not in _EXHAUSTED:
                     continue  # that connection's own trouble (accept(2)): on to the next one
                 self._pause()
-                self._driver.engine.accept_failed(listener, OSError(str(error.strerror).lower()))
+                failure = kind_of(error.errno)(str(error.strerror).lower())
+                self._driver.engine.accept_failed(listener, failure)
                 return
             sock.setblocking(False)
             listener.came()
