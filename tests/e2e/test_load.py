@@ -46,7 +46,7 @@ def test_readers_that_never_read_cost_little_and_hold_nobody_up(
 def test_a_spent_memory_budget_closes_the_largest_laggard(proxy: Starter) -> None:
     """Its buffers alone would need more than there is."""
     with Server() as server, ExitStack() as stuck:
-        running = proxy('[proxy]\nmemory = "512KiB"\nsplice = false\n' + forward(server.uri) + ECHO)
+        running = proxy('[proxy]\nmemory = "256KiB"\nsplice = false\n' + forward(server.uri) + ECHO)
         for _ in range(6):
             client = stuck.enter_context(running.connect("in"))
             stuck.enter_context(server.next())
