@@ -521,6 +521,23 @@ def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
         load(file)
 
 
+def test_a_byte_order_mark_is_skipped(folder: Path) -> None:
+    file = folder / "proxy.toml"
+    mark = b"\xef\xbb\xbf"
+    file.write_bytes(mark + SOUND.encode())
+    assert load(file).settings.listener[0].name == "web"
+    for wrong, place in (
+        (b"proxi = 1\n" + SOUND.encode(), "1:1: proxi"),
+        (b"proxy = \n", "1:9: this is not TOML"),
+        (b"# \xff", "1:3: this is not UTF-8"),
+        (b"# a\n# b \xff", "2:5: this is not UTF-8"),
+    ):
+        file.write_bytes(mark + wrong)
+        with pytest.raises(ConfigError) as caught:
+            load(file)
+        assert str(caught.value).startswith(f"{file}:{place}")
+
+
 def test_nesting_without_end(complaints: Complain) -> None:
     (line,) = complaints("a = " + "[" * 5000)
     assert "this is not TOML: maximum recursion depth" in line

@@ -420,13 +420,38 @@ def test_sni_chooses_the_certificate(files: Files) -> None:
     server = server_context(*files.site, names={"*.Wild.example": files.wild})
     for name in ("a.wild.example", "A.WILD.example", "site.example"):
         _, end = met(client_context(ca=files.ca), server, name)
-        assert end.sni == name
+        assert end.sni == name.lower()
     for name in ("a.b.wild.example", "unknown.example"):
         with pytest.raises(TlsError, match="Hostname mismatch"):
             met(client_context(ca=files.ca), server, name)
     client, end = met(client_context(ca=files.ca), server, "127.0.0.1")
     assert end.sni is None
     assert client.peer is not None
+
+
+@pytest.mark.parametrize("configured", ["a.wild.example", "A.Wild.example.", "*.wild.example."])
+@pytest.mark.parametrize("asked", ["a.wild.example", "a.wild.example.", "A.WILD.Example."])
+def test_a_final_dot_and_case_make_no_difference_to_sni(
+    files: Files, configured: str, asked: str
+) -> None:
+    server = server_context(*files.site, names={configured: files.wild})
+    plain = ssl.create_default_context(cafile=files.ca)
+    plain.check_hostname = False  # Python's own client sends the name as it is
+    client = TlsFilter(plain, server_side=False)
+    client._object = plain.wrap_bio(
+        client._incoming, client._outgoing, server_side=False, server_hostname=asked
+    )
+    end = TlsFilter(server, server_side=True)
+    shake(client, end)
+    certificate = client._object.getpeercert()
+    assert certificate is not None
+    assert certificate["subjectAltName"] == (("DNS", "*.wild.example"),)
+    assert end.sni == "a.wild.example"
+
+
+def test_a_server_that_is_named_with_a_final_dot_proves_its_name(files: Files) -> None:
+    _, end = met(client_context(ca=files.ca), server_context(*files.site), "site.example.")
+    assert end.sni == "site.example"
 
 
 def test_a_name_with_control_characters_is_no_name(files: Files) -> None:

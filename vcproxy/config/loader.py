@@ -123,9 +123,9 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise ConfigError(Problem(file, 0, 0, "", f"cannot read it: {error.strerror}")) from None
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode()
+        before = error.object[: error.start].decode()  # without the mark, as places are counted
         place = line_and_column(before, len(before))
         message = "this is not UTF-8: save the file as UTF-8"
         raise ConfigError(Problem(file, *place, "", message)) from None

@@ -59,7 +59,8 @@ class TlsFilter:
         context: from `server_context` or `client_context`.
         server_side: whether to play the server.
         server_hostname: client side: the DNS name or IP address that the server's certificate must
-            carry; a DNS name is also sent as SNI.
+            carry; a DNS name is also sent as SNI, without a final dot (RFC 6066 section 3), which
+            no certificate has either.
 
     Raises:
         ValueError: `server_hostname` is no name, or is missing where the context verifies.
@@ -90,9 +91,8 @@ class TlsFilter:
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(
-            self._incoming, self._outgoing, server_side, server_hostname
-        )
+        name = server_hostname and server_hostname.removesuffix(".")
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
         self._wire = _NOTHING  # ciphertext on its way out, already taken from OpenSSL
         self._kept = b""  # plaintext taken from OpenSSL before a half-close
         self._fin = False  # the wire has ended
@@ -101,7 +101,8 @@ class TlsFilter:
         self._reading = True  # until read_into has told that end
         self.established = False
         self.sni: str | None = None
-        """The name the client asked for (server side), once established."""
+        """The name the client asked for (server side), in lower case and without a final dot, once
+        established."""
         self.alpn: str | None = None
         """The protocol both sides chose, once established."""
         self.peer: str | None = None

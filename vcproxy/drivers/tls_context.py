@@ -43,7 +43,8 @@ def server_context(
         alpn: protocols, best first; the server's order decides. With a client that shares none the
             connection goes on without one (Python's ssl cannot send no_application_protocol).
         names: other certificates by SNI: an exact name, or "*.example" for any one label before
-            it. Unknown and absent names get the first certificate.
+            it; case and a final dot make no difference (RFC 4343, RFC 1034 section 3.1). Unknown
+            and absent names get the first certificate.
 
     Raises:
         ValueError: a file is missing or is not what it should be; the text names it.
@@ -63,13 +64,12 @@ def server_context(
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    by_name = {name.lower(): one(identity) for name, identity in (names or {}).items()}
+    by_name = {_canonical(name): one(identity) for name, identity in (names or {}).items()}
 
     def choose(tls: ssl.SSLObject, asked: str | None, _: ssl.SSLContext) -> None:
         if asked is None or not asked.isprintable() or not isinstance(tls, NamedObject):
             return  # a name with control characters is none, and must not reach a log
-        tls.sni = asked
-        name = asked.lower()
+        tls.sni = name = _canonical(asked)
         chosen = by_name.get(name) or by_name.get("*." + name.partition(".")[2])
         if chosen is not None:
             tls.context = chosen
@@ -78,6 +78,10 @@ def server_context(
     context.sslobject_class = NamedObject
     context.sni_callback = choose
     return context
+
+
+def _canonical(name: str) -> str:
+    return name.lower().removesuffix(".")
 
 
 def client_context(
