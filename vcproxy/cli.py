@@ -236,12 +236,12 @@ def _serve(file: Path, trace: str | None, record: Path | None) -> None:
 
 def _check(file: Path, show: bool) -> None:
     from vcproxy.config.loader import effective, load
+    from vcproxy.config.notes import notes
 
     configuration = load(file)
     print(effective(configuration) if show else f"{file}: all is well")
-    for name, plugin in configuration.plugins.items():
-        for option, note in plugin.notes.items():
-            print(f"{file}: listener.{name}.options.{option}: note: {note}", file=sys.stderr)
+    for about, note in notes(configuration):
+        print(f"{file}: {about}: note: {note}", file=sys.stderr)
 
 
 def _diagram(chosen: argparse.Namespace) -> None:

@@ -174,6 +174,14 @@ bind = "stdio:"
         SOUND + 'upstream = "db1"\n[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
         'proxy.toml:5:1: listener.web.upstream: there is no [upstream.db1]; did you mean "db"?',
     ),
+    "an upstream whose two letters are exchanged": (
+        SOUND + 'upstream = "db"\n[upstream.bd]\nservers = ["tcp://127.0.0.1:1"]\n',
+        'proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]; did you mean "bd"?',
+    ),
+    "an upstream in another case": (
+        SOUND + 'upstream = "db"\n[upstream.DB]\nservers = ["tcp://127.0.0.1:1"]\n',
+        'proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]; did you mean "DB"?',
+    ),
     "upstreams that the options name": (
         SOUND.replace("Either", "Router")
         + 'options = { servers = ["db", "dbs", "", "ntp"] }\n'

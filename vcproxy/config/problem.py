@@ -52,4 +52,6 @@ def did_you_mean(wrong: str, known: list[str]) -> str:
     from difflib import get_close_matches  # only needed once something is wrong
 
     close = get_close_matches(wrong, known, n=1)
+    if not close:  # short names: two letters exchanged, or another case
+        close = [name for name in known if sorted(name.lower()) == sorted(wrong.lower())]
     return f'; did you mean "{close[0]}"?' if close else ""
