@@ -192,7 +192,7 @@ def main() -> int:
             report.draw(chosen.out / "costs.png", works, peers, results)
             print(f"drawn:   {chosen.out / 'costs.png'}")
         except ImportError:
-            print("not drawn: matplotlib is not installed (pip install 'vcproxy[bench]')")
+            print("not drawn: matplotlib is not installed (pip install matplotlib)")
     return 1 if failures else 0
 
 

@@ -581,4 +581,4 @@ def test_without_the_library() -> None:
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ['nats: needs a library: pip install "vcproxy[nats]"', "[]"]
+    assert done.stdout.splitlines() == ["nats: needs a library: pip install nats-py", "[]"]

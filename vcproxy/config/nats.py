@@ -37,4 +37,4 @@ def _require_library(address: Address) -> None:
     except ModuleNotFoundError:
         found = None
     if found is None:
-        raise ValueError(f'"{address}" needs a library: pip install "vcproxy[nats]"')
+        raise ValueError(f'"{address}" needs a library: pip install nats-py')

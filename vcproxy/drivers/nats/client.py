@@ -13,7 +13,7 @@ try:
     import nats.js.errors
     from nats.aio.client import Client
 except ImportError as missing:
-    raise ImportError('nats: needs a library: pip install "vcproxy[nats]"') from missing
+    raise ImportError("nats: needs a library: pip install nats-py") from missing
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
