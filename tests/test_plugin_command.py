@@ -84,12 +84,12 @@ class Orders(Validator):
     assert cli.main(["plugin", "check", "orders.py:Orders"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "orders.py:4: Orders, a Validator: Takes all orders.",
-        "upstream: needed",
-        "states of Orders: TALKING, READING, ASKING, CONNECTING, ENDED, CLOSED",
-        "options:",
-        '  patience = "2500ms"',
-        '  size = "64KiB"',
-        "  note: left out",
+        "  upstream: needed",
+        "  states of Orders: TALKING, READING, ASKING, CONNECTING, ENDED, CLOSED",
+        "  options:",
+        '    patience = "2500ms"',
+        '    size = "64KiB"',
+        "    note: left out",
     ]
 
 
@@ -103,8 +103,8 @@ def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixtu
     assert cli.main(["plugin", "check", "stamp.py"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "stamp.py:2: Stamp, a Filter",
-        "phases: request_head, response_head",
-        "options: none",
+        "  phases: request_head, response_head",
+        "  options: none",
     ]
 
 
@@ -144,6 +144,20 @@ def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixtu
             ],
         ),
         (
+            "raise ValueError('no table\\nno rows')\n",
+            ["orders.py: ValueError at orders.py:1: no table", "  no rows"],
+        ),
+        (
+            "from pydantic import BaseModel, model_validator\n"
+            "from vcproxy.api import Session, State\n"
+            "class Orders(Session):\n"
+            "    ONLY = State(initial=True, final=True)\n"
+            "    class Options(BaseModel):\n"
+            "        @model_validator(mode='after')\n"
+            "        def whole(self):\n            raise ValueError('no table\\nno rows')\n",
+            ["orders.py:3: Options of Orders: no table", "  no rows"],
+        ),
+        (
             "from vcproxy.api import Session\nclass Orders(Session): pass\n",
             ["orders.py:2: Orders declares no states: it is a base for others"],
         ),
@@ -171,10 +185,13 @@ def test_an_option_without_a_default_is_no_mistake(
         "from pydantic import BaseModel\nfrom vcproxy.api import Session, State\n"
         "class Orders(Session):\n    ONLY = State(initial=True, final=True)\n"
         "    class Options(BaseModel):\n        table: str\n        rows: int = 3\n"
+        "        fields: dict[str, dict[str, int]] = {'id': {'least': 1}}\n"
     )
     assert cli.main(["plugin", "check", "orders.py"]) == 0
-    assert capsys.readouterr().out.splitlines()[-3:] == [
-        "options:",
-        "  table: required",
-        "  rows = 3",
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "  options:",
+        "    table: required",
+        "    rows = 3",
+        "    [fields.id]",
+        "    least = 1",
     ]

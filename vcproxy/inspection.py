@@ -6,6 +6,7 @@ It loads the plugin as the proxy would, and looks at the class only: nothing of 
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,22 +36,30 @@ UPSTREAM = {True: "needed", False: "none", None: "as the listener likes"}
 
 
 def inspect_plugin(spec: str) -> str:
-    """Return lines about the plugin of that name: states or phases, options, defaults.
+    """Return what the plugin of that name is, and indented below it states or phases, options,
+    defaults.
 
-    Raises PluginError, with all that is wrong, a line for each with its place.
+    Raises PluginError, with all that is wrong, each with its place; what takes several lines is
+    indented below its first.
     """
     try:
         plugin = _find(spec)
     except PluginError as error:
-        raise PluginError(f"{spec}: {error}") from None
+        raise PluginError(_below(f"{spec}: {error}")) from None
     file = plugin_place(spec)
     if not file.endswith(".py"):
         file = inspect.getfile(plugin)
     place = f"{file}:{inspect.getsourcelines(plugin)[1]}"
-    problems = [f"{place}: {problem}" for problem in _problems(plugin)]
+    problems = [_below(f"{place}: {problem}") for problem in _problems(plugin)]
     if problems:
         raise PluginError("\n".join(problems))
-    return "".join(f"{line}\n" for line in _lines(plugin, place))
+    return _below("\n".join(_lines(plugin, place))) + "\n"
+
+
+def _below(text: str) -> str:
+    """Indent all lines of a text below its first."""
+    first, line_break, rest = text.partition("\n")
+    return first + line_break + textwrap.indent(rest, "  ")
 
 
 def _find(spec: str) -> type:
@@ -117,4 +126,4 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         elif default is None:
             yield f"  {key}: left out"
         else:
-            yield f"  {tomli_w.dumps({key: default}).rstrip()}"
+            yield textwrap.indent(tomli_w.dumps({key: default}).rstrip(), "  ")
