@@ -32,6 +32,7 @@ class Page(Session):
     """Answers GET and HEAD of "/" with the page, one request after the other."""
 
     needs_upstream = False
+    alpn_refused = frozenset({"h2"})  # it speaks HTTP/1.1 and 1.0
     framing = delimiter(END, LIMITS.head)
 
     SERVING = State(initial=True)

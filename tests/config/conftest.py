@@ -74,6 +74,10 @@ class Lost(_Session):
         return options.nowhere
 
 
+class Web(_Session):
+    alpn_refused = frozenset({"h2"})
+
+
 class Packets(_Session):
     datagrams = True
 

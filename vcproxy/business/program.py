@@ -42,6 +42,8 @@ class Program(Continuation):
     """As for a Session."""
     datagrams: ClassVar[bool] = False
     """As for a Session."""
+    alpn_refused: ClassVar[frozenset[str]] = frozenset()
+    """As for a Session."""
     machines: ClassVar[tuple[type[Machine], ...]] = ()
     """What it consists of: `vcproxy diagram` draws them."""
 

@@ -43,6 +43,9 @@ class Session(Machine):
     """True: a listener must name an upstream; False: it must not; None: as it likes."""
     datagrams: ClassVar[bool] = False
     """Whether it may listen at udp://: what it does is right for one datagram at a time."""
+    alpn_refused: ClassVar[frozenset[str]] = frozenset()
+    """Application protocols, by their names in ALPN, that it does not speak: its listener may not
+    offer them. None, where bytes are passed on as they come."""
     framing: Framing = lines()
     """How the client's messages are told apart, where they are heard. Each must be found whatever
     stood before it: what is lent is found anew."""

@@ -54,6 +54,7 @@ class Splitter(Session):
     """
 
     needs_upstream = True
+    alpn_refused = frozenset({"h2"})  # a framing of messages does not find its streams
 
     framing: Framing = lines()
     """How requests are framed, and the parts of replies that go to clients."""

@@ -53,6 +53,7 @@ class Validator(Session):
     """
 
     needs_upstream = True
+    alpn_refused = frozenset({"h2"})  # a framing of messages does not find its streams
 
     framing: Framing = lines()
     """How the client's messages are told apart."""

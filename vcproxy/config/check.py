@@ -3,11 +3,11 @@
 Each check is a generator of faults over settings that are sound by their types.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vcproxy.config.place import KeyPath
-from vcproxy.config.plugin import Plugin, overrides, takes_datagrams
+from vcproxy.config.plugin import Plugin, alpn_refused, overrides, takes_datagrams
 from vcproxy.config.problem import Fault, did_you_mean
 from vcproxy.config.schema import KeyPair, Listener, Settings, UpstreamTls
 from vcproxy.engine.address import Address
@@ -204,6 +204,8 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
             where = " or ".join(("bind", *plugins[index].binds))
             message = f"is of no use: no address in {where} is tls://"
             yield Fault(tls, message, because=((*path, "bind"), (*path, "options")))
+        elif index in plugins:
+            yield from _alpn(listener.tls.alpn, plugins[index].cls, (*tls, "alpn"))
     for index, plugin in plugins.items():
         if plugin.tls != UpstreamTls() and not plugin.needs_tls:
             yield Fault(
@@ -216,6 +218,18 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                 ("upstream", name, "tls"),
                 "is of no use: no server is tls://",
                 because=(("upstream", name, "servers"),),
+            )
+
+
+def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[Fault]:
+    """What is offered must be spoken: a client that shares it will speak nothing else."""
+    for item, protocol in enumerate(offered):
+        if protocol in alpn_refused(plugin):
+            yield Fault(
+                (*path, item),
+                f'{plugin.__name__} does not speak "{protocol}": leave it out, and clients that '
+                "prefer it take another protocol",
+                because=((*path[:2], "plugin"),),
             )
 
 

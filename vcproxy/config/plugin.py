@@ -238,6 +238,11 @@ def takes_datagrams(plugin: type) -> bool:
     return bool(getattr(plugin, "datagrams", False))
 
 
+def alpn_refused(plugin: type) -> frozenset[str]:
+    """Return the application protocols that a plugin does not speak, by their names in ALPN."""
+    return frozenset(getattr(plugin, "alpn_refused", ()))
+
+
 def _bundled_names() -> list[str]:
     return [p.stem for p in BUNDLED.glob("*") if p.suffix == ".py" or (p / "__init__.py").is_file()]
 

@@ -59,6 +59,7 @@ class Exchange(Phases, Session):
 
     Options = HttpOptions
     options: HttpOptions
+    alpn_refused = frozenset({"h2"})  # it speaks HTTP/1.1 and 1.0
 
     __slots__ = (
         "_alarm", "_begun", "_bodiless", "_body", "_chain", "_client", "_common", "_consumed",
