@@ -1,6 +1,5 @@
 """Read a configuration file into checked settings and plugins, or say everything that is wrong."""
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,6 @@ from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
 from vcproxy.config.problem import ConfigError, Fault, Problem
 from vcproxy.config.schema import Listener, Record, Settings, as_json
 from vcproxy.engine.address import Address
-
-_SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +132,9 @@ def _parse(file: Path, text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        what, place = str(error), line_and_column(text, len(text.rstrip()))
-        if match := _SYNTAX.fullmatch(what):
-            what = match[1]
-            place = (int(match[2]), int(match[3])) if match[2] else place
+        from vcproxy.config.syntax import why_not
+
+        place, what = why_not(text, error)
         raise ConfigError(Problem(file, *place, "", f"this is not TOML: {what}")) from None
 
 
