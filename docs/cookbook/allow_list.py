@@ -6,6 +6,8 @@ bind = "tcp://127.0.0.1:15312"
 plugin = "allow_list.py"
 upstream = "shop"
 options.networks = ["10.0.0.0/8", "::1/128"]
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ name = "audit"
 bind = "tcp://127.0.0.1:15313"
 plugin = "audit.py"
 upstream = "shop"
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 import json

@@ -5,6 +5,8 @@ name = "batch"
 bind = "tcp://127.0.0.1:15301"
 plugin = "batch.py"
 upstream = "shop"
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 import json

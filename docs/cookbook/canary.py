@@ -6,6 +6,8 @@ bind = "tcp://127.0.0.1:15311"
 plugin = "canary.py"
 upstream = "shop"
 options = { server = "tcp://127.0.0.1:8081", share = 0.05 }
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from collections.abc import Sequence

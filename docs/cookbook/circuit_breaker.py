@@ -6,6 +6,8 @@
     plugin = "circuit_breaker.py"
     upstream = "shop"
     options = { failures = 3, pause = "10s" }
+    [upstream.shop]
+    servers = ["tcp://127.0.0.1:8080"]
 
 After a pause one client is let through: if a server takes it, so are the others.
 """

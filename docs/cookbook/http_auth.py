@@ -6,6 +6,8 @@
     plugin = "http_proxy"
     upstream = "shop"
     options.filters = [{ plugin = "http_auth.py", options.database = "tokens.sqlite" }]
+    [upstream.shop]
+    servers = ["tcp://127.0.0.1:8080"]
 
 The proxy goes on meanwhile; only this request waits. A database that fails or is late fails closed:
 500, and nothing reaches a server.

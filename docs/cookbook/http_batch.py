@@ -6,6 +6,8 @@
     plugin = "http_proxy"
     upstream = "shop"
     options.filters = ["http_batch.py"]
+    [upstream.shop]
+    servers = ["tcp://127.0.0.1:8080"]
 
 `POST /items/batch` with `[1, 2]` asks for `/items/1` and `/items/2` at once, without routes and
 filters. What cannot be had is null.

@@ -8,6 +8,8 @@ upstream = "shop"
 options.filters = [{ plugin = "http_canary.py", options = { upstream = "new", percent = 5 } }]
 [upstream.new]
 servers = ["tcp://127.0.0.1:8081"]
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,8 @@ bind = "tcp://127.0.0.1:15320"
 plugin = "http_proxy"
 upstream = "shop"
 options.filters = [{ plugin = "http_headers.py", options.response = { Server = "" } }]
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from dataclasses import dataclass, field

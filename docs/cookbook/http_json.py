@@ -6,6 +6,8 @@ bind = "tcp://127.0.0.1:15322"
 plugin = "http_proxy"
 upstream = "shop"
 options.filters = ["http_json.py"]
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from vcproxy.api import Filter, Response, Transaction, parse_json

@@ -6,6 +6,8 @@ bind = "tcp://127.0.0.1:15325"
 plugin = "http_proxy"
 upstream = "shop"
 options.filters = [{ plugin = "http_maintenance.py", options.bypass = ["10.0.0.0/8"] }]
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from dataclasses import dataclass

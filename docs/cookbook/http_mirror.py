@@ -8,6 +8,8 @@ upstream = "shop"
 options.filters = [{ plugin = "http_mirror.py", options.upstream = "next" }]
 [upstream.next]
 servers = ["tcp://127.0.0.1:8082"]
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,8 @@ bind = "tcp://127.0.0.1:15303"
 plugin = "login.py"
 upstream = "shop"
 options.token = "open sesame"
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from dataclasses import dataclass

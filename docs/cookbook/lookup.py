@@ -6,6 +6,8 @@
     plugin = "lookup.py"
     upstream = "shop"
     options.database = "customers.sqlite"
+    [upstream.shop]
+    servers = ["tcp://127.0.0.1:8080"]
 
 The proxy goes on meanwhile; only this client waits. A database that fails or is late fails closed.
 """

@@ -6,6 +6,8 @@ bind = "tcp://127.0.0.1:15305"
 plugin = "message_sizes.py"
 upstream = "shop"
 options = { framing = "length-prefix", width = 4 }
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from collections.abc import Callable

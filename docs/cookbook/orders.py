@@ -5,6 +5,8 @@ name = "orders"
 bind = "tcp://127.0.0.1:15300"
 plugin = "orders.py"
 upstream = "shop"
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from vcproxy.api import Accept, Resend, Validator, Verdict, parse_json

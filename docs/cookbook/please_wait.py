@@ -5,6 +5,8 @@ name = "patience"
 bind = "tcp://127.0.0.1:15308"
 plugin = "please_wait.py"
 upstream = "shop"
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from vcproxy.api import Accept, Validator, Verdict, lines

@@ -6,6 +6,8 @@
     plugin = "rate_limit.py"
     upstream = "shop"
     options.per_second = 10
+    [upstream.shop]
+    servers = ["tcp://127.0.0.1:8080"]
 
 Each net thread counts for itself.
 """

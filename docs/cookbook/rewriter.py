@@ -5,6 +5,8 @@ name = "rewriter"
 bind = "tcp://127.0.0.1:15306"
 plugin = "rewriter.py"
 upstream = "shop"
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 import json

@@ -5,6 +5,8 @@ name = "shout"
 bind = "tcp://127.0.0.1:15310"
 plugin = "shout.py"
 upstream = "shop"
+[upstream.shop]
+servers = ["tcp://127.0.0.1:8080"]
 """
 
 from vcproxy.api import Forwarder

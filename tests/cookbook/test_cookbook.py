@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.cookbook.kitchen import COOKBOOK, HTTP, OTHERS, RECIPES, docstring, length
+from vcproxy import cli
 from vcproxy.business.program import Program
-from vcproxy.config.loader import load
 from vcproxy.config.plugin import Plugins
 from vcproxy.machine.machine import Machine
 from vcproxy.testing.machines import check_machine, known_keys
@@ -19,7 +18,6 @@ from vcproxy.testing.machines import check_machine, known_keys
 INDEX = dict(
     re.findall(r"\| \[(\w+\.py)\]\(\1\) \| (\d+) \|", (COOKBOOK / "README.md").read_text())
 )
-SHOP = '[upstream.shop]\nservers = ["tcp://127.0.0.1:8080"]\n'
 
 
 def test_every_recipe_is_in_the_index_with_its_length() -> None:
@@ -33,14 +31,17 @@ def test_what_was_promised_to_be_short_is(name: str, most: int) -> None:
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
-def test_its_docstring_configures_it(file: Path, tmp_path: Path) -> None:
+def test_its_docstring_configures_it(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copy(file, tmp_path)
-    head, *rest = docstring(file).split("\n\n")
+    head, table, *_ = docstring(file).split("\n\n")
     assert re.match(rf"{file.stem}: .*\.$", head, re.DOTALL), "it says what it is for"
-    table = textwrap.dedent(rest[0])
-    assert len(table.splitlines()) <= 8
-    (tmp_path / "proxy.toml").write_text(f"{table}\n{SHOP}" if "shop" in table else table)
-    load(tmp_path / "proxy.toml")
+    assert len(table.splitlines()) <= 10
+    copied = tmp_path / "proxy.toml"
+    copied.write_text(table)
+    status = cli.main(["-t", "-c", str(copied)])
+    assert (status, *capsys.readouterr()) == (0, f"{copied}: all is well\n", "")
 
 
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)

@@ -21,6 +21,7 @@ from vcproxy.business.http.phases import Chain
 from vcproxy.business.service import Service
 from vcproxy.business.session import Session
 from vcproxy.config.loader import load
+from vcproxy.config.notes import notes
 from vcproxy.config.plugin import Plugins
 from vcproxy.config.problem import ConfigError
 from vcproxy.drivers.sim import Simulation
@@ -83,8 +84,10 @@ def test_the_toml_of_a_page_loads(page: Path, desk: Path) -> None:
     for block, following in zip(shown, [*shown[1:], None], strict=True):
         file = desk / "first.toml"
         if block.info == "toml":
-            file.write_text(block.text + ("" if "[[listener]]" in block.text else ECHO))
-            load(file)
+            whole = "[[listener]]" in block.text
+            file.write_text(block.text if whole else block.text + ECHO)
+            told = [about for about, _ in notes(load(file)) if about.startswith("upstream.")]
+            assert not (whole and told), "it has an upstream that nobody names"
         elif block.info == "toml wrong":
             file.write_text(block.text)
             with pytest.raises(ConfigError) as caught:
