@@ -66,6 +66,8 @@ def test_the_name_asked_for_chooses_the_certificate(
     for asked, shown in (
         ("b.example", "b.example"),
         ("B.Example", "b.example"),
+        ("b.example.", "b.example"),
+        ("any.c.example.", "*.c.example"),
         ("any.c.example", "*.c.example"),
         ("two.deep.c.example", "localhost"),
         ("unknown.example", "localhost"),
