@@ -47,50 +47,6 @@ BROKEN = {
         "[proxy]\nworkers = 1\nworkers = 1\n",
         "proxy.toml:3:12: this is not TOML: Cannot overwrite a value",
     ),
-    "a table within an inline table": (
-        SOUND + 'options = {}\n[listener.options.routes]\npath = "/"\n',
-        "proxy.toml:6:25: this is not TOML: listener.options is an inline table on line 5, and "
-        "nothing can be added to one: remove it there, and write its keys below [listener.options]",
-    ),
-    "a table of an array within an inline table": (
-        SOUND + SOUND + 'options = { x = 1 }\n[[listener.options.routes]]\npath = "/"\n',
-        "proxy.toml:10:26: this is not TOML: listener.options is an inline table on line 9, and "
-        "nothing can be added to one: remove it there, and write its keys below [listener.options]",
-    ),
-    "a key within an inline table": (
-        SOUND + "options = {}\noptions.x = 1\n",
-        "proxy.toml:6:14: this is not TOML: listener.options is an inline table on line 5, and "
-        "nothing can be added to one: remove it there, and write its keys below [listener.options]",
-    ),
-    "an inline table twice": (
-        SOUND + "tls = {}\n[listener.tls]\n",
-        "proxy.toml:6:14: this is not TOML: listener.tls is an inline table on line 5, and "
-        "nothing can be added to one: remove it there, and write its keys below [listener.tls]",
-    ),
-    "a table of a list in brackets": (
-        SOUND + "options.routes = []\n[[listener.options.routes]]\n",
-        "proxy.toml:6:26: this is not TOML: listener.options.routes is a list in brackets on "
-        "line 5, and nothing can be added to one: remove it there, and write each of its items "
-        "below [[listener.options.routes]]",
-    ),
-    "a table behind its dotted keys": (
-        SOUND + "options.filters = []\n[listener.options]\nx = 1\n",
-        "proxy.toml:6:18: this is not TOML: listener.options has its keys with dots, from line 5 "
-        "on: write all of them so, or all of them below [listener.options]",
-    ),
-    "a table within a list in brackets": (
-        "upstream = [{ x = 1 }]\n[upstream.db]\n",
-        "proxy.toml:2:13: this is not TOML: upstream is a list in brackets on line 1, and nothing "
-        "can be added to one: remove it there, and write each of its items below [[upstream]]",
-    ),
-    "an inline table in the statement that goes wrong": (
-        "a = {}\na.b = [\n]\n",
-        "proxy.toml:3:2: this is not TOML: Cannot mutate immutable namespace ('a',)",
-    ),
-    "a table twice": (
-        "[proxy]\n[proxy]\n",
-        "proxy.toml:2:7: this is not TOML: Cannot declare ('proxy',) twice",
-    ),
     "unfinished": ("a = [\n1,\n\n", "proxy.toml:2:3: this is not TOML: Invalid value"),
     "wrong types": (
         """\
