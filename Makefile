@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 SEEDS ?= 2000
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 MITMPROXY := $(VENV)/mitmproxy/bin/mitmdump
@@ -16,8 +17,8 @@ help:  ## say what there is
 run: $(VENV)/for-run  ## run the proxy of conf/proxy.toml
 	$(BIN)/vcproxy -c conf/proxy.toml
 
-test: $(VENV)/for-dev  ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/for-dev  ## run all tests, JOBS=3 at a time
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: $(VENV)/for-dev  ## look at the code without running it: style, types, layers
 	$(BIN)/ruff check .

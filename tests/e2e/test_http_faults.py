@@ -211,6 +211,8 @@ def test_a_listener_that_is_its_own_server_is_seen_to_be(proxy: Starter) -> None
         answer = all_of(client)
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert b"\r\nProxy-Status: vcproxy; error=proxy_loop_detected; " in answer
+    running.wait_for("a server leads back to this proxy")
+    running.stop()
     assert running.log.count("a server leads back to this proxy") == 1
 
 

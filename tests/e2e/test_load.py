@@ -129,6 +129,7 @@ def test_without_descriptors_it_warns_and_goes_on(proxy: Starter) -> None:
         client.close()
     with running.connect("echo") as client:
         echoes(client, b"as ever")
+    running.wait_for("no more clients")
     assert running.log.count("no more clients") == 1, "once a minute at most"
 
 
