@@ -149,3 +149,20 @@ def test_a_producer_that_resets_behind_what_it_sent(batch: list[int]) -> None:
             reads_in_pieces(subscriber, proxy)
             proxy.elapse(10)
             assert subscriber.received == message
+
+
+def test_a_validated_client_that_breaks_before_a_server_that_stalls_is_let_go_of() -> None:
+    with SimulatedProxy(Lines) as proxy:
+        client = proxy.client()
+        client.send(lines(2_000_000))
+        server = proxy.server()
+        server.stall()
+        proxy.elapse(10)
+        assert client.sent < 2_000_000
+        client.reset()
+        proxy.elapse(5)
+        assert not proxy.engine.vcs, "though the server has not read on"
+        server.resume()
+        proxy.elapse(1)
+        assert server.reset_seen
+        assert proxy.engine.memory.used == 0

@@ -37,6 +37,7 @@ from vcproxy.machine.state import State
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.scheduler import Action
 
 
 class Validator(Session):
@@ -63,8 +64,8 @@ class Validator(Session):
     """Whether each accepted message gets exactly one reply: then what verdicts answer (but for
     `wait`) comes in its turn, and `replies` are framed like messages unless it says otherwise."""
 
-    __slots__ = ("_asked", "_forwarded", "_heard", "_held", "_messages", "_owed", "_received",
-                 "_unturned")  # fmt: skip
+    __slots__ = ("_asked", "_forwarded", "_heard", "_held", "_messages", "_owed", "_patience",
+                 "_received", "_unturned")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -86,6 +87,7 @@ class Validator(Session):
         self._asked: Later | None = None
         self._unturned: Reject | Resend | None = None
         self._owed = 0  # replies to accepted messages
+        self._patience: Action | None = None  # with the server, once the client has broken
 
     # -- for authors -------------------------------------------------------------------------
 
@@ -136,10 +138,8 @@ class Validator(Session):
     def _no_more(self) -> State:
         """The client is not heard any more: in order, for a fault, or its connection broke."""
         error = self._messages.error
-        if error is not None:
-            if not self.only_checked:
-                self.log(f"{self.client.name}: {error}")
-            self._be_patient()
+        if error is not None and not self.only_checked:
+            self.log(f"{self.client.name}: {error}")
         fault = None if error is not None else self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
@@ -320,10 +320,11 @@ class Validator(Session):
     def client_broke(self, broken: VIO) -> State | None:
         """Read what its system still holds; behind all that, the server is let go of."""
         messages, forwarded = self._messages, self._forwarded
+        if self._patience is None:
+            self._be_patient()
         if messages.read_on() or self.state is not self.ENDED:
             return None
         if forwarded is not None and forwarded.vio.ntodo:
-            self._be_patient()
             return None
         self.close(broken.error)
         return self.CLOSED
@@ -337,12 +338,14 @@ class Validator(Session):
 
     def _be_patient(self) -> None:
         given = -1 if self._forwarded is None else self._forwarded.vio.ndone
-        self.engine.schedule_in(ABORT_S, self, STUCK, given)
+        self._patience = self.engine.schedule_in(ABORT_S, self, STUCK, given)
 
     @TALKING.on(STUCK, to=(CLOSED,))
     def stuck(self, given: int) -> State | None:
         """The server should have taken something more from a client that has broken."""
-        if self._forwarded is None or self._forwarded.vio.ndone != given:
+        forwarded = self._forwarded
+        asking = self.state is self.ASKING  # that has a deadline of its own
+        if asking or forwarded is None or forwarded.vio.ndone != given:
             self._be_patient()
             return None
         self.close(self.client.error)
@@ -360,4 +363,6 @@ class Validator(Session):
         for way in (self._messages, self._forwarded, self._received):
             if way is not None:
                 way.close()
+        if self._patience is not None:
+            self._patience.cancel()
         super().finished()
