@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Flow, Reason, TunnelDone
+from tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.vconnection import Shutdown
@@ -32,18 +33,13 @@ if TYPE_CHECKING:
     from tunnels.transform import Transform
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import IOBuffer, Reader
-    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
 
 CHUNK = 16 * 1024
 """Bytes given to a transform at once: its output overshoots a full buffer by one chunk's worth."""
 
-FLUSH_S = 30.0
-"""Once its source has broken, a sink may take nothing for so long: a client that takes 10 KiB/s
-makes room in its system's buffers, and so progress, at least that often."""
-
-STOP, STUCK = "STOP", "STUCK"
-"""Tags: end now; the sink should have taken something by now."""
+STOP = "STOP"
+"""Tag: end now."""
 
 
 class OneWayTunnel(Machine):
@@ -73,10 +69,10 @@ class OneWayTunnel(Machine):
         "_opened",
         "_output",
         "_owner",
-        "_patience",
         "_reason",
         "_sink_vc",
         "_source_vc",
+        "_stall_timer",
         "_transform",
         "_watch",
         "_watched",
@@ -114,7 +110,7 @@ class OneWayTunnel(Machine):
         self._owner = owner
         self._source_vc, self._sink_vc = source, sink
         self._abort_s = abort_s
-        self._patience: Action | None = None
+        self._stall_timer: StallTimer | None = None
         self._transform = transform
         self._watch = watch
         self._watched: VIO | None = None
@@ -233,7 +229,8 @@ class OneWayTunnel(Machine):
         self._end(Reason.ERROR, vio)
         if vio is not self.source or self._sink_vc.error is not None:
             return self.DONE
-        self._be_patient()
+        seconds = flush_s(self.error, self._abort_s)
+        self._stall_timer = StallTimer(self, seconds, lambda: self.sink.ndone)
         if not self._source_vc.unread:
             return self.FLUSHING
         self._read(vio.nbytes, vio.buffer, vio.ndone)
@@ -259,14 +256,8 @@ class OneWayTunnel(Machine):
             self.error = vio.error
             self._end(Reason.ERROR, vio)
 
-    @FAILING.on(STUCK, to=(DONE,))
-    @FLUSHING.on(STUCK, to=(DONE,))
-    def stuck(self, given: int) -> State | None:
-        """The sink has taken nothing more of a broken source, or it has time again."""
-        if self.sink.ndone == given:
-            return self.DONE
-        self._be_patient()
-        return None
+    FAILING.goes(STALLED, DONE)
+    FLUSHING.goes(STALLED, DONE)
 
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @FAILING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
@@ -297,8 +288,8 @@ class OneWayTunnel(Machine):
         self.sink.retire()
         if self._watched is not None:
             self._watched.retire()
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         self._input.close()
         self._output.close()
         done = TunnelDone(self, self._reason, self._who, self.error, (flow,))
@@ -344,11 +335,6 @@ class OneWayTunnel(Machine):
     def _read(self, nbytes: int | None, buffer: IOBuffer, taken: int) -> None:
         self.source = self._source_vc.do_io_read(self, nbytes, buffer)
         self.source.ndone = taken
-
-    def _be_patient(self) -> None:
-        reset = isinstance(self.error, ConnectionResetError)
-        patience = self._abort_s if reset else FLUSH_S
-        self._patience = self.engine.schedule_in(patience, self, STUCK, self.sink.ndone)
 
     def _finish(self) -> None:
         """WRITE_COMPLETE is to come when the sink has what is there."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tunnels.done import Flow, Reason, TunnelDone
 from tunnels.one_way import OneWayTunnel
+from tunnels.stall_timer import ABORT_S
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.vconnection import VConnection
-
-
-ABORT_S = 1.0
-"""A server that takes nothing for so long holds up no client that has reset its connection."""
 
 
 class Way(Protocol):

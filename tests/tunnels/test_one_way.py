@@ -601,7 +601,7 @@ def test_every_state_takes_what_may_reach_it() -> None:
     assert check_machine(OneWayTunnel) == {
         # The write has no goal before FLUSHING.
         "RELAYING WRITE_COMPLETE", "FAILING WRITE_COMPLETE",
-        "RELAYING STUCK",  # that clock runs from the source's failure on
+        "RELAYING STALLED",  # that clock runs from the source's failure on
         # The source's last event has brought it to FLUSHING; the other read has no goal.
         "FLUSHING READ_COMPLETE", "FLUSHING BRIDGE_ENDED",
     }  # fmt: skip

@@ -76,7 +76,7 @@ def test_what_cannot_be_chosen_is_a_mistake() -> None:
         (Mirror, {"ALIVE OVER"}),
         # When the primary is done the client is not read here any more.
         (Upward, {f"TRAILING {event.name}" for event in READS}),
-        (Answering, {"TALKING WRITE_COMPLETE", "TALKING STUCK"}),
+        (Answering, {"TALKING WRITE_COMPLETE", "TALKING STALLED"}),
     ],
 )
 def test_the_machines(machine: type[Machine], holes: set[str] | None) -> None:

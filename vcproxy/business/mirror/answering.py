@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Flow, Reason, TunnelDone
-from tunnels.one_way import FLUSH_S, STUCK
+from tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 from vcproxy.business.stream import Incoming, Outgoing
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
@@ -49,6 +49,7 @@ class Answering(Machine):
         "_owner",
         "_primary",
         "_reason",
+        "_stall_timer",
         "_who",
         "error",
     )
@@ -75,6 +76,7 @@ class Answering(Machine):
         self._framing = framing
         self._mirrors = mirrors
         self._alarm: Action | None = None
+        self._stall_timer: StallTimer | None = None
         self._heard = False
         self._reason, self._who = Reason.STOPPED, self.name
         self.error: Exception | None = None
@@ -146,19 +148,9 @@ class Answering(Machine):
         """Nothing more is answered; what was decided still goes to the client."""
         self.error = error
         self._reason, self._who = Reason.ERROR, who
-        self._be_patient()
+        self._stall_timer = StallTimer(self, FLUSH_S, lambda: self._outgoing.vio.ndone)
 
-    def _be_patient(self) -> None:
-        given = self._outgoing.vio.ndone
-        self._alarm = self.engine.schedule_in(FLUSH_S, self, STUCK, given)
-
-    @ENDING.on(STUCK, to=(DONE,))
-    def stuck(self, given: int) -> State | None:
-        """The client should have taken something more by now."""
-        if self._outgoing.vio.ndone == given:
-            return self.DONE
-        self._be_patient()
-        return None
+    ENDING.goes(STALLED, DONE)
 
     def _hear_no_more(self) -> None:
         """The primary has said all, if its last answer was whole."""
@@ -240,8 +232,9 @@ class Answering(Machine):
     def done(self) -> None:
         """Give the VCs back."""
         flow = self.flow
-        if self._alarm is not None:
-            self._alarm.cancel()
+        for alarm in (self._alarm, self._stall_timer):
+            if alarm is not None:
+                alarm.cancel()
         for way in (self._incoming, self._outgoing):
             way.vio.retire()
             way.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnels.done import Reason, Room, SourceDone
-from tunnels.one_way import FLUSH_S, STUCK
+from tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 from vcproxy.business.decoding import Fault
 from vcproxy.business.stream import Incoming
 from vcproxy.engine.event import Event
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from vcproxy.business.framing import Framing
     from vcproxy.business.relay.relay import Relay
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
 
 BATCH = 256
@@ -36,7 +35,7 @@ class Producer(Machine):
     before that, but half a message goes to nobody.
     """
 
-    __slots__ = ("_error", "_incoming", "_patience", "_reason", "_relay", "spoken", "vc")
+    __slots__ = ("_error", "_incoming", "_reason", "_relay", "_stall_timer", "spoken", "vc")
 
     READING = State(initial=True)
     DONE = State(final=True)
@@ -48,7 +47,7 @@ class Producer(Machine):
         """Whether a whole message has come."""
         self._relay = relay
         self._incoming = Incoming(self, vc, framing, share=4 * BATCH)
-        self._patience: Action | None = None
+        self._stall_timer: StallTimer | None = None
         self._reason = Reason.STOPPED
         self._error: Exception | None = None
 
@@ -71,22 +70,16 @@ class Producer(Machine):
     @READING.on(Event.ERROR, to=(DONE,))
     def failed(self, vio: VIO) -> State | None:
         """The connection has broken; what had come before goes on, as long as there is room."""
-        if self._incoming.read_on():
-            self._be_patient()
-            return None
-        return self._stopped()
+        if not self._incoming.read_on():
+            return self._stopped()
+        if self._stall_timer is None:
+            self._stall_timer = StallTimer(self, FLUSH_S, lambda: self.taken)
+        return None
 
-    def _be_patient(self) -> None:
-        self._patience = self.engine.schedule_in(FLUSH_S, self, STUCK, self.taken)
-
-    @READING.on(STUCK, to=(DONE,))
-    def stuck(self, taken: int) -> State | None:
+    @READING.on(STALLED, to=DONE)
+    def stalled(self, _: object) -> None:
         """There should have been room for more of it."""
-        if self.taken != taken:
-            self._be_patient()
-            return None
         self._reason, self._error = Reason.ERROR, self.vc.error
-        return self.DONE
 
     @READING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def idled(self, _: VIO) -> State | None:
@@ -121,8 +114,8 @@ class Producer(Machine):
         """Nothing is kept."""
         self._incoming.close()
         self._incoming.vio.retire()
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
 
     # -- inside ------------------------------------------------------------------------------
 
