@@ -283,6 +283,42 @@ def test_a_client_that_breaks_is_told_of() -> None:
         assert len(proxy.log) == 1
 
 
+class Late(Session):
+    """Hears its client after a while."""
+
+    WAITING = State(initial=True, timeout="5s")
+    ASKING = State()
+    RELAYING, DONE = State(), State(final=True)
+    WAITING.goes(TIMEOUT, ASKING)
+
+    @ASKING.enter
+    def asking(self) -> None:
+        self.hear()
+
+    @ASKING.on(Message, to=RELAYING)
+    def asked(self, message: Message) -> None:
+        self.lend(TwoWayTunnel)
+
+    RELAYING.goes(TunnelDone, DONE)
+
+
+def test_what_a_client_that_broke_had_said_goes_on_for_as_long_as_the_server_takes_it() -> None:
+    slow = Faults(latency=(0.01, 0.01), socket=(1000, 1000))
+    with SimulatedProxy(Late, faults=slow) as proxy:
+        client = proxy.client()
+        client.send(b"hello\n" + bytes(100_000))
+        proxy.elapse(4)
+        client.reset()
+        server = proxy.server()
+        while proxy.engine.vcs:
+            server.stall()
+            proxy.elapse(0.8)
+            server.resume()
+            proxy.elapse(0.01)
+        assert len(server.received) > 60_000, "what the proxy had read"
+        assert proxy.sim.now > 40
+
+
 def test_a_mistake_shows_what_the_session_received() -> None:
     class Fragile(Greeter):
         def asked(self, message: Message) -> None:

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnels.one_way import FLUSH_S, STUCK
+from tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 from vcproxy.business.decoding import Fault
 from vcproxy.business.stream import READ_AHEAD, SHARE
 from vcproxy.engine.event import Event
@@ -49,10 +49,11 @@ class Hearing(Machine):
     does not read what it is answered: then no more is read than the buffer holds. The end is EOS,
     a Fault of the framing, or the engine's ERROR or timeout. Where the session's state does not
     receive it, the session is over: in order, or with a reset for an error and a timeout. ERROR
-    comes behind the messages that came before it, if the session hears them in FLUSH_S.
+    comes behind the messages that came before it, if the session hears some every FLUSH_S.
     """
 
-    __slots__ = ("_decoder", "_heard", "_raw", "_reader", "_session", "_vio", "_whole")
+    __slots__ = ("_decoder", "_heard", "_raw", "_reader", "_session", "_stall_timer", "_vio",
+                 "_whole")  # fmt: skip
 
     HEARING = State(initial=True)
     OVER = State(final=True)
@@ -64,6 +65,7 @@ class Hearing(Machine):
         self._whole: list[bytes] = []  # backwards: the next is the last
         self._raw = bytearray()  # what the decoder was given, from where some message begins
         self._heard = 0  # so many messages at the beginning of it
+        self._stall_timer: StallTimer | None = None
         buffer = self.engine.buffer(READ_AHEAD, whole=session.client.whole)
         self._reader = buffer.reader()
         self._vio = session.client.do_io_read(self, None, buffer)
@@ -77,6 +79,7 @@ class Hearing(Machine):
 
         The client's read is somebody else's by now.
         """
+        self._stop_timer()
         self._forget_heard()
         reader, whole = self._reader, self._reader.buffer.whole
         buffer = self.engine.buffer(whole=whole)
@@ -126,11 +129,12 @@ class Hearing(Machine):
         elif not (self._whole or self._reader.avail):
             self._end(Event.ERROR, vio)
             return self.OVER
-        self.engine.schedule_in(FLUSH_S, self, STUCK, None)
+        if self._stall_timer is None:
+            self._stall_timer = StallTimer(self, FLUSH_S, self._place)
         return self.bring(vio)
 
-    @HEARING.on(STUCK, to=OVER)
-    def stuck(self, _: object) -> None:
+    @HEARING.on(STALLED, to=OVER)
+    def stalled(self, _: object) -> None:
         """The session does not hear what is left."""
         self._end(Event.ERROR, self._vio)
 
@@ -200,4 +204,13 @@ class Hearing(Machine):
 
     def finished(self) -> None:
         """Nothing is heard any more."""
+        self._stop_timer()
         self._reader.close()
+
+    def _place(self) -> tuple[int, int]:
+        """How far it has been heard."""
+        return self._reader.position, -len(self._whole)
+
+    def _stop_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
