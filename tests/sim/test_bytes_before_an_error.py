@@ -18,6 +18,7 @@ from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Verdict
 from vcproxy.drivers.sim import Faults, Peer, seeds
 from vcproxy.engine.address import Address
+from vcproxy.engine.failures import TlsError
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.upstream.server import Server
 
@@ -166,3 +167,20 @@ def test_a_validated_client_that_breaks_before_a_server_that_stalls_is_let_go_of
         proxy.elapse(1)
         assert server.reset_seen
         assert proxy.engine.memory.used == 0
+
+
+def test_the_answer_to_a_validated_client_that_ends_without_close_notify_may_take_its_time() -> (
+    None
+):
+    with SimulatedProxy(Lines) as proxy:
+        client = proxy.client()
+        client.send(b"1\n")
+        server = proxy.server()
+        proxy.elapse(1)
+        proxy.sessions[0].client.ended(TlsError("it ended without close_notify"))
+        proxy.elapse(100)
+        server.send(b"answer\n")
+        server.end()
+        proxy.run()
+        assert server.received == b"1\n"
+        assert client.received == b"answer\n"

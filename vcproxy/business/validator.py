@@ -21,8 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunnels.one_way import STUCK
-from tunnels.two_way import ABORT_S
+from tunnels.stall_timer import STALLED, StallTimer, flush_s
 from vcproxy.business.framing import Framing, lines
 from vcproxy.business.session import Session
 from vcproxy.business.stream import Incoming, Outgoing
@@ -37,7 +36,6 @@ from vcproxy.machine.state import State
 if TYPE_CHECKING:
     from vcproxy.business.service import Service
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.scheduler import Action
 
 
 class Validator(Session):
@@ -64,8 +62,8 @@ class Validator(Session):
     """Whether each accepted message gets exactly one reply: then what verdicts answer (but for
     `wait`) comes in its turn, and `replies` are framed like messages unless it says otherwise."""
 
-    __slots__ = ("_asked", "_forwarded", "_heard", "_held", "_messages", "_owed", "_patience",
-                 "_received", "_unturned")  # fmt: skip
+    __slots__ = ("_asked", "_forwarded", "_heard", "_held", "_messages", "_owed", "_received",
+                 "_stall_timer", "_unturned")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -87,7 +85,7 @@ class Validator(Session):
         self._asked: Later | None = None
         self._unturned: Reject | Resend | None = None
         self._owed = 0  # replies to accepted messages
-        self._patience: Action | None = None  # with the server, once the client has broken
+        self._stall_timer: StallTimer | None = None  # the server's, once the client has broken
 
     # -- for authors -------------------------------------------------------------------------
 
@@ -320,8 +318,8 @@ class Validator(Session):
     def client_broke(self, broken: VIO) -> State | None:
         """Read what its system still holds; behind all that, the server is let go of."""
         messages, forwarded = self._messages, self._forwarded
-        if self._patience is None:
-            self._be_patient()
+        if self._stall_timer is None:
+            self._stall_timer = StallTimer(self, flush_s(broken.error), self._given)
         if messages.read_on() or self.state is not self.ENDED:
             return None
         if forwarded is not None and forwarded.vio.ntodo:
@@ -336,19 +334,17 @@ class Validator(Session):
         self.part(broken.error)
         return self.CLOSED
 
-    def _be_patient(self) -> None:
-        given = -1 if self._forwarded is None else self._forwarded.vio.ndone
-        self._patience = self.engine.schedule_in(ABORT_S, self, STUCK, given)
+    def _given(self) -> int:
+        return -1 if self._forwarded is None else self._forwarded.vio.ndone
 
-    @TALKING.on(STUCK, to=(CLOSED,))
-    def stuck(self, given: int) -> State | None:
+    @TALKING.on(STALLED, to=(CLOSED,))
+    def stalled(self, _: object) -> State | None:
         """The server should have taken something more from a client that has broken."""
         forwarded = self._forwarded
-        asking = self.state is self.ASKING  # that has a deadline of its own
-        if asking or forwarded is None or forwarded.vio.ndone != given:
-            self._be_patient()
+        asking = self.state is self.ASKING  # that has a deadline of its own, and so has connecting
+        if asking or forwarded is None or forwarded.vio.ntodo == 0:
             return None
-        self.close(self.client.error)
+        self.close(self._messages.vio.error)
         return self.CLOSED
 
     @TALKING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
@@ -363,6 +359,6 @@ class Validator(Session):
         for way in (self._messages, self._forwarded, self._received):
             if way is not None:
                 way.close()
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         super().finished()
