@@ -5,11 +5,15 @@ place of its own, as far behind as it is granted (see Lag). They join and leave 
 (Traffic Server stops at 4, and the first failure ends it all.) A sink that ends or fails leaves
 alone; what that means for the rest is the rule `ends`.
 
-    RELAYING --the source ended or broke, finish()--> FLUSHING --every sink has its due--> DONE
-        +---- a timeout of the source, or the rule says so ----------------------> DONE
+    RELAYING --the source ended, finish()------------> FLUSHING --every sink has its due--> DONE
+        |                                                 ^ |
+        +--the source broke, fail()--> FAILING --the rest-+ |
+        |                                 |                 |
+        +---- a timeout of the source, or the rule says so -+------------------------> DONE
 
-Whatever ends a source, what it had sent before reaches the sinks; what its system still holds when
-it breaks is read first.
+Whatever ends a source, what it had sent before reaches the sinks. Of one that has broken, what its
+system still holds is read first: it is FAILING. From then on each sink must take something every so
+often.
 """
 
 from __future__ import annotations
@@ -32,8 +36,8 @@ from tunnels.done import (
 )
 from tunnels.history import NO_HISTORY, History, Join
 from tunnels.lag import BLOCK, Lag
-from tunnels.one_way import FLUSH_S
 from tunnels.sink import Sink
+from tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 from vcproxy.engine.event import Event
 from vcproxy.engine.fan import Fan
 from vcproxy.engine.iobuffer import SLAB
@@ -52,11 +56,11 @@ Ends = Literal["last", "any_required", "never"]
 
 News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | Room
 
-SAID, STEADY, OVERDUE = "SAID", "STEADY", "OVERDUE"
-"""Tags: the owner has said something; a sink has kept up for a while, or has had time enough."""
+SAID, STEADY = "SAID", "STEADY"
+"""Tags: the owner has said something; a sink has kept up for a while."""
 
-REMOVE, FINISH, STOP = "REMOVE", "FINISH", "STOP"
-"""Tags: the owner wants one VC back, an end in order, an end now."""
+REMOVE, FAIL, FINISH, STOP = "REMOVE", "FAIL", "FINISH", "STOP"
+"""Tags: the owner wants one VC back; its source has broken; an end in order; an end now."""
 
 STEADY_S = 1.0
 """So long a sink that lagged must keep up to have recovered: one that is only just quick enough
@@ -99,9 +103,12 @@ class OneWayMultiTunnel(Machine):
         patience_s: a sink that lags and takes nothing for so long is given back, INACTIVITY, so
             that "block" does not mean for ever. 0: it does. It is looked at every so often: what
             it says does not count, and it may last twice as long.
+        abort_s: so long may a required sink take nothing once the source has been reset by its
+            peer, where `patience_s` says nothing. Any other sink, or failure: see FLUSH_S.
     """
 
     __slots__ = (
+        "_abort_s",
         "_compacts",
         "_ends",
         "_error",
@@ -123,6 +130,7 @@ class OneWayMultiTunnel(Machine):
     )
 
     RELAYING = State(initial=True)
+    FAILING = State(parent=RELAYING)
     FLUSHING = State()
     DONE = State(final=True)
 
@@ -136,6 +144,7 @@ class OneWayMultiTunnel(Machine):
         history: History = NO_HISTORY,
         water_mark: int = SLAB,
         patience_s: float = 0.0,
+        abort_s: float = FLUSH_S,
         name: str = "",
     ) -> None:
         super().__init__(owner.engine, owner.mutex, name=name)
@@ -143,7 +152,7 @@ class OneWayMultiTunnel(Machine):
         self._source_vc = source
         self._own_source = source is not None
         self._ends = ends
-        self._patience_s = patience_s
+        self._patience_s, self._abort_s = patience_s, abort_s
         self._sinks: dict[VConnection, Sink] = {}
         self._flushed: list[Flow] = []
         self._reason = Reason.STOPPED
@@ -186,7 +195,7 @@ class OneWayMultiTunnel(Machine):
         It takes them also when it is `full`.
         """
         assert self.buffer.whole, f"{self.name}: messages, where bytes are moved"
-        if self.state is not self.RELAYING:
+        if self.state is not self.RELAYING and self.state is not self.FAILING:
             return
         for message in messages:
             self.buffer.write(message)
@@ -219,6 +228,11 @@ class OneWayMultiTunnel(Machine):
         if not self._said:
             self._said = True
             self.engine.schedule(self, SAID, None)
+
+    def fail(self, error: Exception | None) -> None:
+        """What is said came from a source that has broken, and there is some more of it; `finish`
+        follows. From now on each sink must take something every so often."""
+        self.engine.schedule(self, FAIL, error)
 
     def finish(self, error: Exception | None = None) -> None:
         """No more will come: every sink gets what waits for it, then TunnelDone: EOS, or ERROR."""
@@ -266,6 +280,7 @@ class OneWayMultiTunnel(Machine):
                 self._hold(lag.most + SLAB)
                 self._compacts = not self.buffer.whole
             self._fan.feed(vio)
+        self._time(added)
 
     def remove(self, vc: VConnection) -> None:
         """Take a sink or a source back, flushed or not: SinkDone or SourceDone, STOPPED.
@@ -322,7 +337,7 @@ class OneWayMultiTunnel(Machine):
             vio.pending = True  # no more of this
             if sink.lags:
                 sink.lags = False
-                self._be_patient(sink)
+                self._time(sink)
                 sink.steady = self.engine.schedule_in(STEADY_S, self, STEADY, sink)
 
     @RELAYING.on(STEADY)
@@ -349,6 +364,11 @@ class OneWayMultiTunnel(Machine):
         self._end(Reason.EOS, vio.vc)
         return self._flush()
 
+    @RELAYING.on(FAIL, to=FAILING)
+    def failed_by_owner(self, error: Exception | None) -> None:
+        """There is more to come from the owner."""
+        self._reason, self._who, self._error = Reason.ERROR, self.name, error
+
     @RELAYING.on(FINISH, to=(FLUSHING, DONE))
     def finished_by_owner(self, error: Exception | None) -> State:
         """The owner has no more."""
@@ -356,19 +376,18 @@ class OneWayMultiTunnel(Machine):
         self._who, self._error = self.name, error
         return self._flush()
 
-    @RELAYING.on(Event.ERROR, to=(FLUSHING, DONE))
+    @RELAYING.on(Event.ERROR, to=(FAILING, FLUSHING, DONE))
     def failed(self, vio: VIO) -> State | None:
-        """A connection has broken."""
+        """A connection has broken; of a source the rest is read."""
         if vio is not self.source:
             return self._lost(vio.vc, Reason.ERROR)
+        if self._own_source:
+            self._end(Reason.ERROR, vio.vc)
+            self._error = vio.error
         if vio.vc.unread:
             self._read(vio.vc, vio.ndone)
-            return None
-        if not self._own_source:
-            return self._source_done(Reason.ERROR)
-        self._end(Reason.ERROR, vio.vc)
-        self._error = vio.error
-        return self._flush()
+            return self.FAILING if self._own_source else None
+        return self._flush() if self._own_source else self._source_done(Reason.ERROR)
 
     @FLUSHING.on(Event.ERROR, to=(DONE,))
     def sink_failed(self, vio: VIO) -> State | None:
@@ -384,15 +403,13 @@ class OneWayMultiTunnel(Machine):
             return None
         return self._broken(vio, Reason.INACTIVITY)
 
-    @RELAYING.on(OVERDUE, to=(DONE,))
-    @FLUSHING.on(OVERDUE, to=(DONE,))
-    def overdue(self, so_far: tuple[Sink, int]) -> State | None:
-        """A sink should have taken something by now."""
-        sink, given = so_far
-        if sink.given == given:
-            return self._lost(sink.vc, Reason.INACTIVITY)
-        self._be_patient(sink)
-        return None
+    @RELAYING.on(STALLED, to=(DONE,))
+    @FLUSHING.on(STALLED, to=(DONE,))
+    def stalled(self, sink: Sink) -> State | None:
+        """A sink should have taken something by now, if there was anything for it."""
+        if not sink.due:
+            return None
+        return self._lost(sink.vc, Reason.INACTIVITY if self._patience_s else self._reason)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
@@ -418,7 +435,7 @@ class OneWayMultiTunnel(Machine):
             return self._broken(self.source, Reason.STOPPED)
         return self._lost(vc, Reason.STOPPED)
 
-    @FLUSHING.on(FINISH)
+    @FLUSHING.on(FAIL, FINISH)
     def flushing_already(self, _: object) -> None:
         """It has ended before."""
 
@@ -495,24 +512,23 @@ class OneWayMultiTunnel(Machine):
         if not sink.lags:
             sink.lags = True
             sink.vio.pending = False  # it is to tell when it gets on
-            self._be_patient(sink)
+            self._time(sink)
             if sink.steady is None:
                 self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
             else:
                 sink.steady.cancel()
                 sink.steady = None
 
-    def _be_patient(self, sink: Sink) -> None:
-        """Look again in time; the VC's own timer would count what the sink says, too."""
-        if sink.overdue is not None:
-            sink.overdue.cancel()
-            sink.overdue = None
-        patience_s = self._patience_s
-        if not patience_s and self._reason is Reason.ERROR:
-            patience_s = FLUSH_S
-        if patience_s and (sink.lags or self.state is self.FLUSHING):
-            so_far = sink, sink.given
-            sink.overdue = self.engine.schedule_in(patience_s, self, OVERDUE, so_far)
+    def _time(self, sink: Sink) -> None:
+        """Bound how long it takes nothing; the VC's own timer would count what it says, too."""
+        if sink.stall_timer is not None:
+            sink.stall_timer.cancel()
+            sink.stall_timer = None
+        seconds = self._patience_s
+        if not seconds and self._reason is Reason.ERROR:
+            seconds = flush_s(self._error, self._abort_s) if sink.required else FLUSH_S
+        if seconds and (sink.lags or self.state is not self.RELAYING):
+            sink.stall_timer = StallTimer(self, seconds, lambda: sink.given, sink)
 
     def _spoke(self, vio: VIO) -> State | None:
         """A sink has said something."""
@@ -528,11 +544,12 @@ class OneWayMultiTunnel(Machine):
             sink.finish()
         return self.FLUSHING if self._sinks else self.DONE
 
+    @FAILING.enter
     @FLUSHING.enter
     def flushing(self) -> None:
         """Nobody may hold up the end for ever."""
         for sink in self._sinks.values():
-            self._be_patient(sink)
+            self._time(sink)
 
     def _end(self, reason: Reason, vc: VConnection) -> State:
         self._reason, self._who, self._error = reason, vc.name, vc.error
@@ -565,12 +582,12 @@ class OneWayMultiTunnel(Machine):
             vc.do_io_shutdown(Shutdown.WRITE)
         error = self._error if vc.error is None and reason is self._reason else vc.error
         self._tell(SinkDone(self, vc, reason, error, flow, sink.losses))
-        if self.state is self.FLUSHING:
+        last = sink.required if self._ends == "any_required" else not self._sinks
+        if self.state is not self.RELAYING:
             self._flushed.append(flow)
-            return None if self._sinks else self.DONE
-        if self._ends == "any_required" and sink.required:
-            return self._end(reason, vc)
-        if self._ends == "last" and not self._sinks:
+            if not self._sinks:
+                return self.DONE
+        elif last and self._ends != "never":
             return self._end(reason, vc)
         self._fan.wake()  # it may have been the one that held the others up
         return None

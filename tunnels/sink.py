@@ -10,6 +10,7 @@ from vcproxy.engine.iobuffer import APART, EMPTY, IOBuffer
 
 if TYPE_CHECKING:
     from tunnels.lag import Lag
+    from tunnels.stall_timer import StallTimer
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
@@ -39,8 +40,8 @@ class Sink:
     lags: bool = False
     steady: Action | None = None
     """When it has recovered, if it has caught up and does not lag again before."""
-    overdue: Action | None = None
-    """When it is given back, if it has taken nothing more by then."""
+    stall_timer: StallTimer | None = None
+    """What gives it back, if it takes nothing: while it lags, and of what is the last."""
     dropped: int = 0
     dropped_bytes: int = 0
 
@@ -136,7 +137,7 @@ class Sink:
         for vio in (self.vio, self.watched):
             if vio is not None:
                 vio.retire()
-        for alarm in (self.steady, self.overdue):
+        for alarm in (self.steady, self.stall_timer):
             if alarm is not None:
                 alarm.cancel()
         self.vio.reader.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
-from tests.e2e.running import ECHO, Server, all_of, eventually, exactly, fill, refusing
+from tests.e2e.running import ECHO, Server, all_of, eventually, exactly, fill, refusing, reset
 
 CONF = Path(__file__).parents[2] / "conf" / "mirror.toml"
 
@@ -116,6 +117,21 @@ def test_a_mirror_over_tls(proxy: Starter, certificates: Certificates, tmp_path:
             server.sendall(b"pong")
             assert exactly(client, 4) == b"pong"
             running.wait_for("answers otherwise than the primary, from byte 1 on")
+
+
+@pytest.mark.parametrize("options", ["", 'framing = "lines"\non_lag = "drop_oldest"'])
+def test_a_client_that_resets_is_noticed_while_the_primary_stalls(
+    proxy: Starter, options: str
+) -> None:
+    with Server() as primary, Server() as other:
+        running = proxy(mirror(primary.uri, other.uri, options=options))
+        client = running.connect("in")
+        with primary.next(), other.next():
+            fill(client)
+            reset(client)
+            began = monotonic()
+            running.wait_for("a connection failed .*connection reset by peer")
+            assert monotonic() - began < 3.0  # one, on a quiet machine
 
 
 def test_a_mirror_that_does_not_read_is_cut_off(proxy: Starter) -> None:

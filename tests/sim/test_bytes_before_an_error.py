@@ -7,12 +7,14 @@ VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
 from __future__ import annotations
 
 from random import Random
-from typing import ClassVar
+from typing import Any
 
 import pytest
 
+from plugins.mirror import Mirror
+from vcproxy.business import framing as framings
 from vcproxy.business.forwarder import Forwarder
-from vcproxy.business.mirror.mirroring import Mirroring
+from vcproxy.business.mirror.mirroring import Mirroring, Reply
 from vcproxy.business.relay.relay import Relay
 from vcproxy.business.validator import Validator
 from vcproxy.business.verdict import Accept, Later, Verdict
@@ -39,6 +41,8 @@ FAULTS = Faults(
 )
 """Faults that delay and cut, but lose nothing, and none of them for as long as a sink may stall."""
 
+MIRROR = Address("tcp", "mirror", 1)
+
 SIZES = [1, 100, 5_000, 70_000, 500_000]
 
 
@@ -52,10 +56,15 @@ class Lines(Validator):
 class Mirrored(Mirroring):
     """Has one mirror."""
 
-    framing_of: ClassVar[str] = "none"
-
     def mirrors(self) -> list[Server]:
-        return [Server(Address("tcp", "mirror", 1))]
+        return [Server(MIRROR)]
+
+
+class MirroredLines(Mirrored):
+    """Cuts what it mirrors, for whole lines may be dropped."""
+
+    framing = framings.lines()
+    on_lag = "drop_oldest"
 
 
 def lines(size: int) -> bytes:
@@ -86,13 +95,13 @@ def reads_in_pieces(peer: Peer, proxy: SimulatedProxy) -> None:
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
-@pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored])
+@pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored, MirroredLines])
 def test_a_client_that_resets_behind_what_it_sent(
     plugin: type[Forwarder | Validator], batch: list[int]
 ) -> None:
     for seed in batch:
         message = lines(Random(seed).choice(SIZES))
-        upstreams = {"mirror": ["mirror"]} if plugin is Mirrored else None
+        upstreams = {"mirror": ["mirror"]} if issubclass(plugin, Mirrored) else None
         with SimulatedProxy(plugin, seed=seed, faults=FAULTS, upstreams=upstreams) as proxy:
             client = proxy.client()
             client.send(message)
@@ -102,22 +111,22 @@ def test_a_client_that_resets_behind_what_it_sent(
             proxy.run()
             assert server.received == message
             assert server.reset_seen
-            if plugin is Mirrored:
+            if issubclass(plugin, Mirrored):
                 mirror = proxy.server("mirror")
-                assert mirror.received == message
+                assert mirror.received == message or plugin is MirroredLines
                 assert mirror.reset_seen
             assert not proxy.engine.vcs
             assert proxy.engine.memory.used == 0
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
-@pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored])
+@pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored, MirroredLines])
 def test_a_server_that_resets_behind_what_it_sent(
     plugin: type[Forwarder | Validator], batch: list[int]
 ) -> None:
     for seed in batch:
         message = lines(Random(seed).choice(SIZES))
-        upstreams = {"mirror": ["mirror"]} if plugin is Mirrored else None
+        upstreams = {"mirror": ["mirror"]} if issubclass(plugin, Mirrored) else None
         with SimulatedProxy(plugin, seed=seed, faults=FAULTS, upstreams=upstreams) as proxy:
             client = proxy.client()
             client.send(b"begin\n")
@@ -166,6 +175,50 @@ def test_a_validated_client_that_breaks_before_a_server_that_stalls_is_let_go_of
         server.resume()
         proxy.elapse(1)
         assert server.reset_seen
+        assert proxy.engine.memory.used == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "framing", "on_lag"),
+    [
+        ("primary", "none", "disconnect"),
+        ("first", "none", "disconnect"),
+        ("primary", "lines", "drop_oldest"),
+        ("first", "lines", "drop_newest"),
+        ("all", "lines", "disconnect"),
+        ("all", "lines", "drop_oldest"),
+    ],
+)
+@pytest.mark.parametrize("mirror_stalls", [False, True])
+def test_a_mirrored_client_that_breaks_before_a_primary_that_stalls_is_let_go_of(
+    reply: Reply, framing: Any, on_lag: Any, mirror_stalls: bool
+) -> None:
+    options = Mirror.Options(
+        mirrors=(MIRROR,), reply=reply, framing=framing, on_lag=on_lag, max_lag=1000
+    )
+    with SimulatedProxy(Mirror, options=options) as proxy:
+        client = proxy.client()
+        client.send(b"begin\n")
+        server, mirror = proxy.server(), proxy.server(str(MIRROR))
+        proxy.elapse(1)
+        server.stall()
+        if mirror_stalls:
+            mirror.stall()
+        client.send(lines(2_000_000))
+        proxy.elapse(10)
+        assert client.sent < 2_000_000
+        client.reset()
+        proxy.elapse(0.5)
+        assert proxy.engine.vcs
+        proxy.elapse(2.5)
+        assert not proxy.engine.vcs, "though the primary has not read on"
+        assert [line for line in proxy.log if "a connection failed" in line]
+        server.resume()
+        mirror.resume()
+        proxy.elapse(1)
+        assert server.reset_seen
+        assert mirror.reset_seen
+        proxy.sessions.clear()
         assert proxy.engine.memory.used == 0
 
 

@@ -501,5 +501,31 @@ def _act(stage: Stage, tunnel: OneWayMultiTunnel, sink: Line, act: str) -> None:
 
 def test_every_state_takes_what_may_reach_it() -> None:
     assert check_machine(OneWayMultiTunnel) == {
-        "RELAYING WRITE_COMPLETE",  # no write has a goal before FLUSHING
-    }
+        # No write has a goal before FLUSHING.
+        "RELAYING WRITE_COMPLETE", "FAILING WRITE_COMPLETE",
+    }  # fmt: skip
+
+
+def test_a_source_that_resets_waits_for_a_required_sink_so_long(stage: Stage) -> None:
+    source, required, other = stage.lines(3)
+    with stage.held():
+        tunnel = OneWayMultiTunnel(stage.owner, source.vc, ends="any_required", abort_s=1.0)
+        tunnel.add(required.vc, required=True)
+        tunnel.add(other.vc)
+        tunnel.start()
+    required.peer.stall()
+    other.peer.stall()
+    source.peer.send(OWED)
+    stage.sim.elapse(60)
+    source.peer.reset()
+    stage.sim.elapse(0.5)
+    assert stage.owner.gone == []
+    stage.sim.elapse(0.6)
+    [gone] = stage.owner.gone
+    assert gone.sink is required.vc
+    assert isinstance(gone.error, ConnectionResetError), "the source's: that is why"
+    stage.sim.elapse(30)
+    assert [gone.sink for gone in stage.owner.gone] == [required.vc, other.vc]
+    assert stage.done.reason is Reason.ERROR
+    assert stage.done.who == source.name
+    assert all(engine.memory.used == 0 for engine in stage.engines)

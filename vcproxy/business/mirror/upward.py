@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tunnels.done import Flow, Reason, Room, SinkDone, SinkLags, SinkRecovered, TunnelDone
 from tunnels.one_way_multi import OneWayMultiTunnel
+from tunnels.stall_timer import ABORT_S
 from vcproxy.business.mirror.cutting import Cutter
 from vcproxy.business.mirror.mirror import CUT, Mirror
 from vcproxy.business.stream import READ_AHEAD
@@ -73,7 +74,7 @@ class Upward(Machine):
         self._reader = self.engine.buffer(READ_AHEAD).reader()
         source = client if framing is None else None
         self.tunnel = OneWayMultiTunnel(
-            self, source, ends="any_required", whole=source is None, name=name
+            self, source, ends="any_required", whole=source is None, abort_s=ABORT_S, name=name
         )
         self.mirrors: Sequence[Mirror] = ()
         """To be set before it starts."""
@@ -196,6 +197,7 @@ class Upward(Machine):
     @MOVING.on(Event.ERROR)
     def client_failed(self, vio: VIO) -> None:
         """The client, while its messages are cut here: those that came before go on."""
+        self.tunnel.fail(vio.error)
         if vio.vc.unread:
             self._vio = self._client.do_io_read(self, None, self._reader.buffer)
         else:
