@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+import re
 import ssl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trustme import CA, KeyType, LeafCert
@@ -590,3 +594,36 @@ def test_a_peer_without_tls(files: Files, server_side: bool, spoken: bytes, text
         end.handshake()
     assert not end.established
     end.close_notify()
+
+
+def test_key_updates_of_a_peer_that_takes_no_answers_end_it(files: Files) -> None:
+    """Each asks for an answer (RFC 8446, 4.6.3); OpenSSL writes them all, whatever waits."""
+    keys = files.ca.with_name("keys.log")
+    client = client_context(ca=files.ca)
+    client.keylog_filename = str(keys)
+    _, there = met(client, server_context(*files.site))
+    secret = bytes.fromhex(re.findall(r"CLIENT_TRAFFIC_SECRET_0 \w+ (\w+)", keys.read_text())[-1])
+    view = memoryview(bytearray(1024))
+    most = 0
+    with pytest.raises(TlsError, match="takes no answers"):  # noqa: PT012
+        for _ in range(10_000):
+            there.feed(key_update(secret))
+            there.read_into(view)
+            most = len(there.ciphertext()) + there._outgoing.pending
+            secret = expanded(secret, b"traffic upd", 48)
+    assert most <= 4 * MARK
+
+
+def expanded(secret: bytes, label: bytes, size: int) -> bytes:
+    """HKDF-Expand-Label (RFC 8446, 7.1)."""
+    name = b"tls13 " + label
+    info = size.to_bytes(2, "big") + bytes([len(name)]) + name + b"\0"
+    return HKDFExpand(SHA384(), size, info).derive(secret)
+
+
+def key_update(secret: bytes) -> bytes:
+    """The first record under a secret: KeyUpdate with update_requested."""
+    sealed = AESGCM(expanded(secret, b"key", 32))
+    inner = bytes([24, 0, 0, 1, 1, 22])
+    head = bytes([23, 3, 3, 0, len(inner) + 16])
+    return head + sealed.encrypt(expanded(secret, b"iv", 12), inner, head)

@@ -38,6 +38,10 @@ TLS 1.3 allows (RFC 8446, 5.2), waits to be sent. Larger marks measured no faste
 _SMALL: Final = 4 * 1024
 """Views shorter than this are joined into one record: a copy of them costs less than a record."""
 
+_MOST: Final = 3 * MARK
+"""Ciphertext beyond this is none that `write` has left: the peer makes TLS answer (KeyUpdate, RFC
+8446, 4.6.3) and takes no answers."""
+
 _NOTHING: Final = memoryview(b"")
 
 
@@ -192,6 +196,8 @@ class TlsFilter:
             else:
                 taken += got  # type: ignore[operator]
                 self._end = not got
+        if self._end is False and len(self._wire) + self._outgoing.pending > _MOST:
+            self._end = TlsError("the peer makes TLS answer, and takes no answers")
         if taken:
             return taken
         if self._end is False:
