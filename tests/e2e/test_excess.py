@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 from contextlib import ExitStack
 
 import pytest
 
 from tests.bench.excess import ENDLESS, SMALL, Crowd, serving, settle, small
-from tests.e2e.conftest import Starter
+from tests.e2e.conftest import Certificates, Starter
+from tests.e2e.running import exactly
 from tests.e2e.web import web
 
 CLIENTS = 80
@@ -41,3 +44,28 @@ def test_a_crowd_that_reads_nothing_stops_nobody(proxy: Starter, said: bytes, mo
         lost = sum(small(door) is None for door in [port, other] * 10)
         assert lost == 0
         assert running.resident() - before < 32 * MIB
+
+
+def test_tls_counts_in_the_budget_and_the_longest_idle_makes_room(
+    proxy: Starter, certificates: Certificates
+) -> None:
+    """A MiB has room for 15 connections with TLS."""
+    certificate, key = certificates.issue("localhost")
+    running = proxy(f"""
+[proxy]
+memory = "1MiB"
+
+[[listener]]
+name = "echo"
+bind = "tls://127.0.0.1:0"
+plugin = "echo"
+tls = {{ certificate = "{certificate}", key = "{key}" }}
+""")
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    with ExitStack() as stack:
+        for _ in range(20):
+            plain = socket.create_connection(("127.0.0.1", running.port("echo")), timeout=30)
+            client = stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+        client.sendall(b"served on")
+        assert exactly(client, len(b"served on")) == b"served on"
+        running.wait_for("for TLS, idle for")

@@ -6,7 +6,8 @@ from tests.engine.world import Ear, Wire, World
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import MARK, RESERVE
 from vcproxy.engine.keep import Keep
-from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import TLS_SIZE, NetVConnection
 from vcproxy.engine.relief import MODEST, NAMED, PATIENCE_S, TICK_S
 
 CLIENTS = 32
@@ -135,3 +136,100 @@ def test_what_is_kept_counts_and_dies_with_whoever_keeps_it() -> None:
     keep.hold(2000)
     del keep
     assert world.engine.memory.used == 0
+
+
+class Secure:
+    """Clients with TLS, who are read and hold nothing else."""
+
+    def __init__(self, memory: int) -> None:
+        self.world = World(memory)
+        self.ears: list[Ear] = []
+        self.wires: list[Wire] = []
+        self._listener = Listener("tls", self._take, self.world.engine)
+
+    def _take(self, vc: NetVConnection) -> None:
+        ear = Ear(vc.engine, vc.mutex)
+        ear.on[Event.ERROR] = vc.do_io_close
+        vc.do_io_read(ear, None, ear.buffer)
+        self.ears.append(ear)
+
+    def join(self) -> tuple[Ear, NetVConnection, Wire]:
+        """One more of them."""
+        vc, wire = self.world.accept(self._listener, secure=True)
+        vc.established()
+        self.world.settle()
+        self.wires.append(wire)
+        return self.ears[-1], vc, wire
+
+    @property
+    def closed(self) -> list[bool]:
+        """Who of them has been."""
+        return [Event.ERROR in ear.heard for ear in self.ears]
+
+
+def wait(world: World) -> None:
+    for _ in range(round(PATIENCE_S / TICK_S) + 3):
+        world.settle(TICK_S)
+
+
+def test_tls_counts_from_accept_to_close_and_is_no_excess() -> None:
+    clients = Secure(TLS_SIZE + 2 * MODEST)
+    world = clients.world
+    ear, vc, wire = clients.join()
+    memory = world.engine.memory
+    assert memory.used == TLS_SIZE
+    memory.limit = TLS_SIZE
+    wire.arrive(b"a request")
+    world.settle()
+    assert ear.incoming.avail == len(b"a request"), "read from the reserve"
+    ear.incoming.read()
+    with ear.mutex.hold(world.engine):
+        vc.do_io_close()
+    assert memory.used == 0
+    world.settle()
+    assert (memory.used, len(world.engine.vcs)) == (0, 0)
+
+
+def test_a_connection_that_is_lost_in_its_handshake_counts_no_longer() -> None:
+    clients = Secure(1 << 20)
+    world = clients.world
+    vc, _ = world.accept(Listener("tls", lambda _: None, world.engine), secure=True)
+    assert world.engine.memory.used == TLS_SIZE
+    vc.failed(ConnectionResetError())
+    world.settle()
+    assert world.engine.memory.used == 0
+
+
+def test_of_idle_clients_with_tls_alone_the_longest_idle_go_as_many_as_it_takes() -> None:
+    clients = Secure(16 * TLS_SIZE)
+    world = clients.world
+    for _ in range(14):
+        clients.join()
+        world.settle(1.0)
+    clients.wires[0].arrive(b"again")  # the first to come is not the longest idle
+    world.settle()
+    clients.ears[0].incoming.read()
+    clients.join()  # that is the limit
+    wait(world)
+    assert clients.closed == [False, True, True, True, *[False] * 11], "down to three quarters"
+    assert world.log[0] == (
+        "warning: tls peer: closed, memory is spent and it holds 64.0KiB for TLS, idle for 13.5 s"
+    )
+
+
+def test_an_idle_client_with_tls_stays_while_closing_laggards_is_enough() -> None:
+    clients = Secure(16 * TLS_SIZE)
+    world = clients.world
+    for _ in range(10):
+        clients.join()
+    world.settle(10.0)
+    slow, vc, wire = world.writing()  # it came last, and holds less than TLS does for one
+    wire.window = 0
+    slow.outward.write(bytes(5 * TLS_SIZE))
+    slow.on[Event.ERROR] = lambda: (vc.do_io_close(), slow.outgoing.close())
+    clients.wires[3].arrive(b"a request")
+    world.settle()
+    wait(world)
+    assert Event.ERROR in slow.heard
+    assert not any(clients.closed)
+    assert world.engine.memory.used < world.engine.memory.eased

@@ -340,6 +340,7 @@ class Engine:
         """A VC's descriptor is closed."""
         if vc in self.vcs:
             del self.vcs[vc]
+            vc.count_tls(False)
             if vc.listener is not None:
                 vc.listener.left(vc)
                 if vc.whole:
@@ -410,6 +411,7 @@ class Engine:
             with vc.mutex.hold(self):
                 vc.do_io_close()
         elif secure:
+            vc.count_tls(True)
             vc.wait_at_most(listener.handshake_s)
         else:
             vc.establish()

@@ -162,6 +162,7 @@ class Outgoing:
         if self.tls is None:
             vc.establish()
         else:
+            vc.count_tls(True)
             self._wait()  # what speaks TCP is the server, whatever its handshake says
 
     def expired(self) -> None:

@@ -2,14 +2,14 @@
 
 Reading pauses. Conversations that hold next to nothing still read, from a reserve: who takes what
 he asked for is served on, whatever others have heaped up. If pausing does not help soon, who does
-not move is closed, those first whose end frees most, as many as it takes; then those who do move,
-one at a time.
+not move is closed, those first whose end frees most, as many as it takes; then those who hold
+nothing but the memory of TLS and are idle, the longest idle first; then those who do move, one at a
+time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from vcproxy.engine.continuation import Continuation
@@ -46,6 +46,8 @@ class Laggard(NamedTuple):
     vc: NetVConnection
     moves: bool
     size: int
+    idle_since: float | None
+    """When its conversation moved last, where it holds nothing but the memory of TLS."""
 
 
 class Relief(Continuation):
@@ -96,14 +98,14 @@ class Relief(Continuation):
     def _make_room(self, wanted: int) -> None:
         """Close those who do not move, until so much is free; or the largest of those who do."""
         now = self.engine.now
-        laggards = sorted(self._laggards(), key=attrgetter("size"), reverse=True)
+        laggards = sorted(self._laggards(), key=_order)
         closed = []
         for laggard in laggards:
             if not laggard.moves and wanted > 0:
                 closed.append(laggard)
                 wanted -= laggard.size
         if not closed and now >= self._closed_at + 2 * PATIENCE_S:
-            closed = laggards[:1]
+            closed = [laggard for laggard in laggards if laggard.idle_since is None][:1]
         self._close(closed)
         if closed:
             self._closed_at = now
@@ -115,8 +117,12 @@ class Relief(Continuation):
         drained = {vc.write_vio.buffer for vc in vcs if vc.write_vio is not None}
         worst: dict[Mutex, tuple[bool, int, NetVConnection]] = {}
         held: dict[Mutex, dict[IOBuffer, None]] = {}
+        tls: dict[Mutex, int] = {}
+        moved: dict[Mutex, float] = {}
         for vc in vcs:
             mutex, write, read = vc.mutex, vc.write_vio, vc.read_vio
+            tls[mutex] = tls.get(mutex, 0) + vc.tls_size
+            moved[mutex] = max(moved.get(mutex, 0.0), vc.moved_at)
             owed = 0 if write is None else write.reader.avail
             if owed and write is not None:
                 held.setdefault(mutex, {})[write.buffer] = None
@@ -132,16 +138,23 @@ class Relief(Continuation):
         laggards = []
         for mutex, (_, _, vc) in worst.items():
             size = mutex.kept + sum(buffer.held for buffer in held.get(mutex, ()))
+            # Of a conversation of many, closing one does not free the others' TLS.
+            freed = size + (tls[mutex] if len(mutex.vcs) <= FEW else vc.tls_size)
             if size:
-                laggards.append(Laggard(vc, vc.moved_at > still, size))
+                laggards.append(Laggard(vc, vc.moved_at > still, freed, None))
+            elif freed:
+                laggards.append(Laggard(vc, moved[mutex] > still, freed, moved[mutex]))
         return laggards
 
     def _close(self, laggards: list[Laggard]) -> None:
         log = self.engine.log
-        for number, (vc, _, size) in enumerate(laggards):
+        for number, (vc, _, size, idle_since) in enumerate(laggards):
             held = about(size)
             if number < NAMED:
-                log("warning", f"{vc.name}: closed, memory is spent and it holds {held}")
+                what = f"it holds {held}"
+                if idle_since is not None:
+                    what += f" for TLS, idle for {self.engine.now - idle_since:.1f} s"
+                log("warning", f"{vc.name}: closed, memory is spent and {what}")
             vc.fail(MemoryError(f"the memory budget is spent, and {held} wait here"))
         rest = laggards[NAMED:]
         if rest:
@@ -149,8 +162,17 @@ class Relief(Continuation):
             log("warning", f"memory is spent: {len(rest)} more are closed, that hold {held}")
 
 
+def _order(laggard: Laggard) -> tuple[bool, float]:
+    """Who holds data comes first, the largest first; then who is idle, the longest idle first."""
+    idle_since = laggard.idle_since
+    return (False, -laggard.size) if idle_since is None else (True, idle_since)
+
+
 def _held_for(vc: NetVConnection) -> int:
-    """Bytes that are held for a VC's conversation: in its VCs' buffers, and beside them."""
+    """Bytes that are held for a VC's conversation: in its VCs' buffers, and beside them.
+
+    What TLS takes is not in it: it is no sign of excess.
+    """
     buffers: dict[IOBuffer, None] = {}
     for each in vc.mutex.vcs:
         for vio in (each.read_vio, each.write_vio):
