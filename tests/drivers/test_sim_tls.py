@@ -157,31 +157,33 @@ def test_a_seed_repeats_the_plaintext_though_the_ciphertext_differs(contexts: Co
         assert traced(seed, contexts) == traced(seed, contexts)
 
 
-def test_slow_readers_are_closed_and_a_modest_client_is_served_on(contexts: Contexts) -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_slow_readers_are_closed_and_a_modest_client_is_served_on(
+    contexts: Contexts, seed: int
+) -> None:
     """Sixteen who send and read nothing, more than the budget has room for; beside them an
     idle client and one who takes every answer."""
-    for seed in range(5):
-        with Simulation(seed) as sim:
-            driver = sim.driver(memory=32 * TLS_SIZE, log=lambda *_: None)
-            made = echo_on(driver, contexts)
-            idle = sim.client(SITE, contexts.client)
-            sim.run(lambda: len(made) == 1)
-            crowd = [sim.client(SITE, contexts.client) for _ in range(16)]
-            modest = sim.client(SITE, contexts.client)
-            sim.run(lambda: len(made) == 18)
-            for each in crowd:
-                each.stall()
-                each.send(bytes(1 << 20))
-            sim.run(lambda: driver.engine.memory.spent)
-            modest.send(b"a question")
-            sim.run(lambda: modest.received == b"a question", limit=PATIENCE_S / 2)
-            assert driver.engine.memory.spent, "from the reserve"
-            sim.run(lambda: any(each.vc.error for each in made), limit=2 * PATIENCE_S)
-            modest.send(b", and more")
-            sim.run(lambda: modest.received == b"a question, and more")
-            assert made[0].vc.error is None, "who is idle stays"
-            for each in (idle, modest, *crowd):
-                each.reset()
-            sim.run()
-            assert driver.engine.memory.used == 0
-            assert not driver.engine.vcs
+    with Simulation(seed) as sim:
+        driver = sim.driver(memory=32 * TLS_SIZE, log=lambda *_: None)
+        made = echo_on(driver, contexts)
+        idle = sim.client(SITE, contexts.client)
+        sim.run(lambda: len(made) == 1)
+        crowd = [sim.client(SITE, contexts.client) for _ in range(16)]
+        modest = sim.client(SITE, contexts.client)
+        sim.run(lambda: len(made) == 18)
+        for each in crowd:
+            each.stall()
+            each.send(bytes(1 << 20))
+        sim.run(lambda: driver.engine.memory.spent)
+        modest.send(b"a question")
+        sim.run(lambda: modest.received == b"a question", limit=PATIENCE_S / 2)
+        assert driver.engine.memory.spent, "from the reserve"
+        sim.run(lambda: any(each.vc.error for each in made), limit=2 * PATIENCE_S)
+        modest.send(b", and more")
+        sim.run(lambda: modest.received == b"a question, and more")
+        assert made[0].vc.error is None, "who is idle stays"
+        for each in (idle, modest, *crowd):
+            each.reset()
+        sim.run()
+        assert driver.engine.memory.used == 0
+        assert not driver.engine.vcs

@@ -236,9 +236,10 @@ class Proxy(Table):
     """Worker processes. Only 1 for now."""
 
     memory: Size = 256 << 20
-    """The budget for all that is held for clients and servers: 2000 slow readers with 128 KiB each.
-    When it is spent, reading pauses, but for small requests; then those who do not take what they
-    are owed are closed, the largest first."""
+    """The budget for all that is held for clients and servers: 2000 slow readers with 128 KiB each,
+    or 3,840 idle connections with TLS, 64 KiB each. When it is spent, reading pauses, but for small
+    requests; then those who do not take what they are owed are closed, the largest first; then idle
+    ones with TLS, the longest idle first."""
 
     drain_timeout: Duration = 10.0
     """How long a stopping proxy waits for its conversations to end by themselves: below the 30
