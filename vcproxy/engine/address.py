@@ -1,6 +1,7 @@
 """Addresses as URIs: tcp, tls and udp://host:port, unix:path, stdio:, nats://host:port/subject."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -113,11 +114,7 @@ class Address:
         """Whether nothing has to be resolved to reach it."""
         if self.scheme in ("unix", "nats"):  # who speaks NATS for us resolves by itself
             return True
-        try:
-            ip_address(self.host)
-        except ValueError:
-            return False
-        return True
+        return _is_address(self.host)
 
     def with_port(self, port: int) -> "Address":
         """The same address on another port: what port 0 turned out to be."""
@@ -176,6 +173,7 @@ def _parameters(uri: str, scheme: str, host: str, query: str) -> tuple[tuple[str
     return tuple(sorted(pairs))
 
 
+@lru_cache  # asked for each connection that is made
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)
