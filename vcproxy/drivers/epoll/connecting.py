@@ -115,10 +115,9 @@ class Attempt:
         else:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             where = (address.host, address.port)
-        self._sock = socket.socket(family)
-        self._sock.setblocking(False)
+        self._sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         if family != socket.AF_UNIX:
-            set_tcp(self._sock, command.outgoing.tcp)
+            set_tcp(self._sock, command.outgoing.tcp, fresh=True)
         try:
             driver.watch(self._sock.fileno(), self)
             self._sock.connect(where)  # type: ignore[arg-type]

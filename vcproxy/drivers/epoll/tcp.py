@@ -13,10 +13,14 @@ PROBES = 6
 """Questions that a silent peer may leave without an answer: one that is lost proves nothing."""
 
 
-def set_tcp(sock: socket.socket, tcp: Tcp) -> None:
-    """Set its options. On Linux what a listening socket accepts has the same ones."""
-    for option in _options(tcp):
-        sock.setsockopt(*option)
+def set_tcp(sock: socket.socket, tcp: Tcp, *, fresh: bool = False) -> None:
+    """Set its options. On Linux what a listening socket accepts has the same ones.
+
+    `fresh`: none has been set, and those that are 0 are so already.
+    """
+    for level, option, value in _options(tcp):
+        if value or not fresh:
+            sock.setsockopt(level, option, value)
 
 
 @lru_cache
