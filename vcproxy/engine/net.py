@@ -234,9 +234,15 @@ class NetVConnection(VConnection):
 
     def wait_at_most(self, seconds: float) -> None:
         """Fail unless it is established within that time; 0 waits for ever."""
+        self.wait_until(self.engine.now + seconds if seconds else 0.0)
+
+    def wait_until(self, when: float) -> None:
+        """The same, by the engine's time."""
+        if self._deadline is not None and self._deadline.when == when:
+            return
         self._stop_waiting()
-        if seconds:
-            self._deadline = self.engine.schedule_in(seconds, self, Event.TIMEOUT, None)
+        if when:
+            self._deadline = self.engine.schedule_at(when, self, Event.TIMEOUT, None)
 
     def establish(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None

@@ -213,11 +213,12 @@ class Outgoing:
 
     def _wait(self) -> None:
         """Wait for what is under way: until it is time for the next attempt, or too late."""
-        wait = ATTEMPT_DELAY_S if self._candidates else 0.0
+        now = self.vc.engine.now
+        when = now + ATTEMPT_DELAY_S if self._candidates else 0.0
         if self._until:
-            left = max(self._until - self.vc.engine.now, LEAST_WAIT_S)
-            wait = min(wait, left) if wait else left
-        self.vc.wait_at_most(wait)
+            latest = max(self._until, now + LEAST_WAIT_S)
+            when = min(when, latest) if when else latest
+        self.vc.wait_until(when)
 
     def _settled(self, address: Address | None) -> None:
         """Nothing more is tried: an address has answered, or none has in time."""
