@@ -267,8 +267,9 @@ class IOBuffer:
         blocks.clear()
         self._first += 1
         self._behind = 0
-        self.held -= len(block) + self.apart
-        self.memory.used -= len(block) + self.apart
+        size = len(block) + self.apart
+        self.held -= size
+        self.memory.used -= size
         return block
 
     def _passed_first(self) -> None:

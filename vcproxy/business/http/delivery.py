@@ -52,9 +52,10 @@ class Delivery:
             source.keep()
             self.over = passage.over
             return out
-        data = source.take(self._left)
-        out, source.pending = data[: self._left], data[self._left :]
-        source.keep()
+        out = source.take(self._left)
+        if len(out) > self._left:
+            out, source.pending = out[: self._left], out[self._left :]
+            source.keep()
         self._left -= len(out)
         self.over = self._left == 0
         return out

@@ -112,7 +112,7 @@ class HttpProxy(Exchange):
         pending = client.pending
         seen = len(pending) if self._begun else 0
         # A head and an empty line, or no head, or one that is here: then what follows it waits.
-        data = client.take(1 if END in pending[2:] else self._limits.head + 3)
+        data = client.take(1 if pending and END in pending[2:] else self._limits.head + 3)
         try:
             end = head_end(data, self._limits, seen=seen)
             if end < 0:
@@ -517,8 +517,8 @@ class HttpProxy(Exchange):
             if request.version > 10 and not self._client.full:  # else nobody hears them
                 self._client.say(self._head(response, keep=True, body=0))
         self._repeatable = False
-        kept_s = keep_alive_s(response.fields)
-        if kept_s is not None:
+        marks = response.fields.marks
+        if b"keep-alive" in marks and (kept_s := keep_alive_s(response.fields)) is not None:
             assert self.tx.upstream is not None
             assert self.server is not None
             self.tx.upstream.keeps(self.server, kept_s)
