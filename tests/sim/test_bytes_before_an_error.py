@@ -237,3 +237,22 @@ def test_the_answer_to_a_validated_client_that_ends_without_close_notify_may_tak
         proxy.run()
         assert server.received == b"1\n"
         assert client.received == b"answer\n"
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
+def test_a_mirror_that_breaks_as_the_client_ends_is_let_go_of(batch: list[int]) -> None:
+    """It has got all that it was owed, in the turn in which its connection fails."""
+    for seed in batch:
+        upstreams = {"mirror": ["mirror"]}
+        with SimulatedProxy(Mirrored, seed=seed, upstreams=upstreams) as proxy:
+            client = proxy.client()
+            client.send(lines(1000))
+            server, mirror = proxy.server(), proxy.server("mirror")
+            for peer in (server, mirror):
+                proxy.sim.run(until=lambda peer=peer: peer.connected)  # type: ignore[misc]
+            for deed in (client.end, server.end, mirror.reset):
+                proxy.sim.timeline.after(0.01, deed)
+            proxy.run()
+            assert client.ended
+            assert not proxy.engine.vcs
+            assert proxy.engine.memory.used == 0

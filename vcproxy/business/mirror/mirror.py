@@ -195,11 +195,16 @@ class Mirror(Machine):
         """It has got all, or will get nothing more."""
         self._given_back = done
         flow, stopped = done.flow, done.reason is Reason.STOPPED
-        if done.reason is Reason.EOS or (stopped and flow.given == flow.taken and not self._why):
+        if done.reason is Reason.EOS or (stopped and flow.given == flow.taken):
             return self._gone_if_done()
         error = f": {done.error}" if done.error else ""
-        self._why = self._why or f"{done.reason.value}{error}"
+        self._why = f"{done.reason.value}{error}"
         return self.GONE
+
+    @LEAVING.on(SinkDone, to=GONE)
+    def left(self, done: SinkDone) -> None:
+        """It gets nothing more, or had got all in the turn in which it broke."""
+        self._given_back = done
 
     @ALIVE.on(SinkLags)
     def lags(self, news: SinkLags) -> None:
