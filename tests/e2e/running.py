@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
+from contextlib import closing, suppress
 
 from vcproxy.testing.running import PATIENCE_S, VCPROXY, Running, connect, eventually
 
@@ -97,7 +99,15 @@ class Server(socket.socket):
         return sock
 
 
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A port that is free, and that the system gives to nobody who asks for any."""
+    while True:
+        port = random.randrange(20_000, 32_768)  # it gives those from there on
+        with suppress(OSError), closing(socket.socket(socket.AF_INET, kind)) as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
+
+
 def refusing() -> str:
     """The URI of a port at which nobody listens."""
-    with Server() as server:
-        return server.uri
+    return f"tcp://127.0.0.1:{free_port()}"

@@ -8,7 +8,7 @@ import socket
 from contextlib import ExitStack, closing
 
 from tests.e2e.conftest import Starter, Tools
-from tests.e2e.running import PATIENCE_S, Running, eventually, forward
+from tests.e2e.running import PATIENCE_S, Running, eventually, forward, free_port
 
 SHORT = 'timeouts = { inactivity = "300ms" }'
 
@@ -38,11 +38,6 @@ def client(running: Running, name: str = "in") -> socket.socket:
     return sock
 
 
-def free_port() -> int:
-    with datagrams() as sock:
-        return port(sock)
-
-
 def free_for_both() -> int:
     """A port number that is free for TCP and UDP alike."""
     while True:
@@ -62,7 +57,7 @@ def bound(number: int) -> bool:
 
 
 def test_socat_to_socat(proxy: Starter, tools: Tools) -> None:
-    there = free_port()
+    there = free_port(socket.SOCK_DGRAM)
     tools.start("socat", "-T", "2", f"UDP4-LISTEN:{there},bind=127.0.0.1,fork", "EXEC:cat")
     eventually(lambda: bound(there), "socat listens")
     running = proxy(forward(f"udp://127.0.0.1:{there}", bind=BIND, listener=SHORT))
@@ -124,7 +119,7 @@ def test_large_datagrams_and_empty_ones(proxy: Starter) -> None:
 
 def test_the_next_server_after_one_that_is_not_there(proxy: Starter) -> None:
     with datagrams() as server:
-        nobody = f"udp://127.0.0.1:{free_port()}"
+        nobody = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
         running = proxy(forward(nobody, uri(server), bind=BIND, listener=SHORT))
         with client(running) as sock:
             sock.send(b"one")
@@ -150,7 +145,7 @@ def test_over_the_limit(proxy: Starter) -> None:
 
 
 def test_a_group_is_heard_and_its_members_are_told(proxy: Starter) -> None:
-    heard, told = free_port(), free_port()
+    heard, told = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     on = "interface=127.0.0.1"
     running = proxy(
         forward(
