@@ -94,6 +94,39 @@ def test_without_faults_all_arrives_once() -> None:
         play(seed, Faults(), 5, 100)
 
 
+@pytest.mark.parametrize("seed", range(50))
+def test_a_server_that_goes_within_a_burst_has_what_came_before(seed: int) -> None:
+    """Its session ends as refused; another session of the listener goes on."""
+    servers = "first", "second"
+    with SimulatedProxy(
+        Forward, servers, datagrams=True, inactivity_s=INACTIVITY_S, seed=seed
+    ) as proxy:
+        said = [b"%d" % number for number in range(200)]
+        first, second = map(proxy.datagram_server, servers)
+        one, other = proxy.datagram_client(), proxy.datagram_client()
+        kept = Random(seed).randint(1, 199)
+
+        def read(_: bytes, __: Place) -> None:
+            if len(first.received) == kept:
+                first.close()
+
+        first.on_datagram = read
+        one.send(said[0])
+        proxy.sim.run(until=lambda: bool(first.received))
+        other.send(said[0])
+        proxy.sim.run(until=lambda: bool(second.received))
+        for data in said[1:]:
+            one.send(data)
+            other.send(data)
+        proxy.run()
+        assert first.received == said[:kept]
+        others = second.sources[0]
+        heard = zip(second.received, second.sources, strict=True)
+        assert [data for data, source in heard if source == others] == said
+        assert not proxy.engine.vcs
+        assert proxy.engine.memory.used == 0
+
+
 def test_the_same_seed_is_the_same_run() -> None:
     def run() -> list[object]:
         with Simulation(17, Faults.all(), trace=True) as sim:
