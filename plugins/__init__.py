@@ -1,1 +1,1 @@
-"""The bundled plugins, one file or folder each. They are loaded by path, never imported by name."""
+"""The bundled plugins, one file each, named in configurations by their file names."""

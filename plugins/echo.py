@@ -1,9 +1,6 @@
 """echo: send back to each client what it sends."""
 
-from tunnels.done import TunnelDone
-from tunnels.one_way import OneWayTunnel
-from vcproxy.business.session import Session
-from vcproxy.machine.state import State
+from vcproxy.api import OneWayTunnel, Session, State, TunnelDone
 
 
 class Echo(Session):

@@ -12,12 +12,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.business.staged_program import StagedProgram
-from vcproxy.business.transfer import Receive, Rx, Transmit, Tx
-from vcproxy.config.schema import Duration, Size
-from vcproxy.engine.net import NetVConnection
-from vcproxy.machine.pool import Pool
-from vcproxy.machine.staged import Message, MessageQueue, Stage, StageMachine
+from vcproxy.api import (
+    Duration,
+    MachinePool,
+    MessageQueue,
+    NetVConnection,
+    Receive,
+    Rx,
+    Size,
+    Stage,
+    StagedMessage,
+    StagedProgram,
+    StageMachine,
+    Transmit,
+    Tx,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Terminator(StageMachine):
         self.send(self, "M0")
 
     @IDLE.on("S0", "S1", to=DONE)
-    def signalled(self, message: Message) -> None:
+    def signalled(self, message: StagedMessage) -> None:
         """It is time to go."""
         self.say(f"got signal #{message.data.number} from PID {message.data.pid}")
 
@@ -105,13 +114,13 @@ class Worker(StageMachine):
             self.send(tx, "M1", Transmit(self._server))
 
     @CONN.on("M1")
-    def connected(self, message: Message) -> None:
+    def connected(self, message: StagedMessage) -> None:
         """There is somebody to ask."""
         self.say(f"{self.name} : connected to '{self._place}'")
         self.send(self, "M0")
 
     @CONN.on("M2")
-    def not_connected(self, message: Message) -> None:
+    def not_connected(self, message: StagedMessage) -> None:
         """There is nobody."""
         self.say(f"{self.name} : can not connect to '{self._place}'")
         self.send(self, "M3")
@@ -140,12 +149,12 @@ class Worker(StageMachine):
             self.send(rx, "M1", task)
 
     @SEND.on("M1")
-    def asked(self, message: Message) -> None:
+    def asked(self, message: StagedMessage) -> None:
         """The reply is next."""
         self.send(self, "M0")
 
     @RECV.on("M1")
-    def answered(self, message: Message) -> None:
+    def answered(self, message: StagedMessage) -> None:
         """Show the reply, but let it neither forge a line nor steer a terminal."""
         reply = message.data.decode("latin-1").rstrip("\n").encode("unicode_escape").decode()
         self.say(f"reply: {reply}")
@@ -153,7 +162,7 @@ class Worker(StageMachine):
 
     @SEND.on("M2")
     @RECV.on("M2")
-    def broken(self, message: Message) -> None:
+    def broken(self, message: StagedMessage) -> None:
         """The connection is of no use any more."""
         self.send(self, "M3")
 
@@ -186,7 +195,7 @@ class EchoClient(StagedProgram):
         """Make the pools, and TERMINATOR last."""
         assert isinstance(self.service.options, Options)
         self.options = self.service.options
-        self.receivers, self.transmitters = Pool(), Pool()
+        self.receivers, self.transmitters = MachinePool(), MachinePool()
         workers = range(self.options.workers)
         yield from [Rx(self.queue, self.receivers) for _ in workers]
         yield from [Tx(self.queue, self.transmitters) for _ in workers]

@@ -12,12 +12,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.business.staged_program import StagedProgram
-from vcproxy.business.transfer import Receive, Rx, Transmit, Tx
-from vcproxy.config.schema import Duration, Size
-from vcproxy.engine.net import NetVConnection
-from vcproxy.machine.pool import Pool
-from vcproxy.machine.staged import Message, MessageQueue, Stage, StageMachine
+from vcproxy.api import (
+    Duration,
+    MachinePool,
+    MessageQueue,
+    NetVConnection,
+    Receive,
+    Rx,
+    Size,
+    Stage,
+    StagedMessage,
+    StagedProgram,
+    StageMachine,
+    Transmit,
+    Tx,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class Listener(StageMachine):
         self.say(f"\nHello! I am '{self.name}' on port {ports}.")
 
     @WORK.on("D0")
-    def came(self, message: Message) -> None:
+    def came(self, message: StagedMessage) -> None:
         """Find a worker for a client; with none at rest, the client goes at once."""
         worker = self._program.workers.take()
         if worker is None:
@@ -66,12 +75,12 @@ class Listener(StageMachine):
             self.send(worker, "M1", message.data)
 
     @WORK.on("M0")
-    def gone(self, message: Message) -> None:
+    def gone(self, message: StagedMessage) -> None:
         """A client is done with."""
         message.data.do_io_close()
 
     @WORK.on("S0", "S1", to=DONE)
-    def signalled(self, message: Message) -> None:
+    def signalled(self, message: StagedMessage) -> None:
         """It is time to go."""
         self.say(f"got signal #{message.data.number} from PID {message.data.pid}")
 
@@ -116,7 +125,7 @@ class Worker(StageMachine):
         self._program.workers.put(self)
 
     @IDLE.on("M1")
-    def given(self, message: Message) -> None:
+    def given(self, message: StagedMessage) -> None:
         """Take the client."""
         self._client = message.data
         self.send(self, "M0")
@@ -132,7 +141,7 @@ class Worker(StageMachine):
             self.send(rx, "M1", task)
 
     @RECV.on("M1")
-    def received(self, message: Message) -> None:
+    def received(self, message: StagedMessage) -> None:
         """Keep the line for SEND."""
         self._line = message.data
         self.send(self, "M0")
@@ -147,7 +156,7 @@ class Worker(StageMachine):
             self.send(tx, "M1", Transmit(self._client, self._line))
 
     @SEND.on("M1")
-    def sent(self, message: Message) -> None:
+    def sent(self, message: StagedMessage) -> None:
         """On to the next line."""
         self.send(self, "M0")
 
@@ -174,7 +183,11 @@ class EchoServer(StagedProgram):
         """Make the pools, and LISTENER last."""
         assert isinstance(self.service.options, Options)
         self.options = self.service.options
-        self.workers, self.receivers, self.transmitters = Pool(), Pool(), Pool()
+        self.workers, self.receivers, self.transmitters = (
+            MachinePool(),
+            MachinePool(),
+            MachinePool(),
+        )
         clients = range(self.options.clients)
         yield from [Rx(self.queue, self.receivers) for _ in clients]
         yield from [Tx(self.queue, self.transmitters) for _ in clients]

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tunnels.paced import Pace, PacedTwoWay
-from vcproxy.business.forwarder import Forwarder
-from vcproxy.config.schema import Duration, Size
+from vcproxy.api import Duration, Forwarder, Pace, PacedTwoWay, Size
 
 if TYPE_CHECKING:
     from random import Random
@@ -31,7 +29,7 @@ SMOOTH_S = 0.1
 
 
 @dataclass(frozen=True)
-class Faults:
+class FaultInjector:
     """What is wrong with one direction. All off, unless said otherwise."""
 
     latency: Duration = 0.0
@@ -59,7 +57,7 @@ class Faults:
 class BadLine(Pace):
     """The pace of one direction: it notes when what arrives is due, and how much may go at once."""
 
-    def __init__(self, faults: Faults, random: Random) -> None:
+    def __init__(self, faults: FaultInjector, random: Random) -> None:
         self._faults = faults
         self._random = random
         self._notes: deque[tuple[float, int]] = deque()  # due, bytes
@@ -115,9 +113,9 @@ class BadNetwork(Forwarder):
     class Options:
         """What goes wrong, and for whom."""
 
-        up: Faults = field(default_factory=Faults)
+        up: FaultInjector = field(default_factory=FaultInjector)
         """From the client to the server."""
-        down: Faults = field(default_factory=Faults)
+        down: FaultInjector = field(default_factory=FaultInjector)
         """From the server to the client."""
         share: Chance = 1.0
         """Of the connections, 0 to 1, that have these faults; the others have none."""
@@ -139,5 +137,5 @@ class BadNetwork(Forwarder):
         up, down = map(self._line, (self.options.up, self.options.down))
         self.lend(PacedTwoWay, upward=up, downward=down)
 
-    def _line(self, faults: Faults) -> BadLine | None:
-        return None if faults == Faults() else BadLine(faults, self.engine.random)
+    def _line(self, faults: FaultInjector) -> BadLine | None:
+        return None if faults == FaultInjector() else BadLine(faults, self.engine.random)

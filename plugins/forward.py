@@ -1,6 +1,6 @@
 """forward: connect each client to a server of the upstream, and move what both say."""
 
-from vcproxy.business.forwarder import Forwarder
+from vcproxy.api import Forwarder
 
 
 class Forward(Forwarder):

@@ -10,8 +10,8 @@ allow = ["*.example:443"]
 
 from __future__ import annotations
 
-from vcproxy.business.http import proxy
+from vcproxy import api
 
 
-class HttpProxy(proxy.HttpProxy):
+class HttpProxy(api.HttpProxy):
     """Serves what its options say, and changes only what every proxy must."""

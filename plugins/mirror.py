@@ -16,13 +16,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from vcproxy.business.mirror.mirroring import Mirroring, Reply
-from vcproxy.business.options import OptionalFramingOptions
-from vcproxy.business.service import Service
-from vcproxy.config.schema import Duration, Size, Target, UpstreamTls
-from vcproxy.engine.address import Address
-from vcproxy.engine.net import NetVConnection
-from vcproxy.upstream.server import Server
+from vcproxy.api import (
+    Address,
+    Duration,
+    Mirroring,
+    NetVConnection,
+    OptionalFramingOptions,
+    Reply,
+    Server,
+    Service,
+    Size,
+    Target,
+    UpstreamTls,
+)
 
 
 class Mirror(Mirroring):

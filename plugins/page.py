@@ -11,16 +11,19 @@ from http import HTTPStatus
 from importlib.metadata import version
 from string import Template
 
-from vcproxy.business.framing import delimiter
-from vcproxy.business.hearing import Message
-from vcproxy.business.session import Session
-from vcproxy.http.limits import Limits
-from vcproxy.http.messages import Request
-from vcproxy.http.parsing import END, parse_request
-from vcproxy.http.problem import BadMessage
-from vcproxy.machine.state import State
+from vcproxy.api import (
+    HEAD_END,
+    BadMessage,
+    Message,
+    MessageLimits,
+    Request,
+    Session,
+    State,
+    delimiter,
+    parse_request,
+)
 
-LIMITS = Limits()
+LIMITS = MessageLimits()
 
 SHOWN = ("Host", "Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
 """What a proxy says of a request. Nothing else of it is shown: it may be secret."""
@@ -33,7 +36,7 @@ class Page(Session):
 
     needs_upstream = False
     alpn_refused = frozenset({"h2"})  # it speaks HTTP/1.1 and 1.0
-    framing = delimiter(END, LIMITS.head)
+    framing = delimiter(HEAD_END, LIMITS.head)
 
     SERVING = State(initial=True)
     CLOSED = State(final=True)
@@ -42,13 +45,13 @@ class Page(Session):
     def asked(self, message: Message) -> State | None:
         """Answer; a request that has a body, which nobody reads, is the last."""
         try:
-            request = parse_request(message.data + END, LIMITS)
+            request = parse_request(message.data + HEAD_END, LIMITS)
         except BadMessage as problem:
             self.answer(written(problem.status, f"{problem.why}\n", "text/plain", last=True))
             return self.CLOSED
         last = not request.persistent or request.body != 0
-        head, _, body = self.reply(request, last).partition(END)
-        self.answer(head + END + (b"" if request.method == "HEAD" else body))
+        head, _, body = self.reply(request, last).partition(HEAD_END)
+        self.answer(head + HEAD_END + (b"" if request.method == "HEAD" else body))
         return self.CLOSED if last else None
 
     def reply(self, request: Request, last: bool) -> bytes:
@@ -80,7 +83,7 @@ def written(status: int, text: str, kind: str, *fields: str, last: bool) -> byte
         *fields,
         *(["Connection: close"] if last else []),
     ]
-    return "\r\n".join(lines).encode() + END + body
+    return "\r\n".join(lines).encode() + HEAD_END + body
 
 
 PAGE = Template("""\

@@ -8,8 +8,8 @@ on_lag = "drop_oldest"
 
 from __future__ import annotations
 
-from vcproxy.business.relay import relay
+from vcproxy import api
 
 
-class Relay(relay.Relay):
+class Relay(api.Relay):
     """Relays what it is given, unchanged."""

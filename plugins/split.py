@@ -18,13 +18,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.business.options import RefusingOptions, parse_json
-from vcproxy.business.service import Service
-from vcproxy.business.sharing import Orphans, Part
-from vcproxy.business.splitter import Splitter
-from vcproxy.business.verdict import Reject
-from vcproxy.config.schema import Duration
-from vcproxy.engine.net import NetVConnection
+from vcproxy.api import (
+    Duration,
+    NetVConnection,
+    Orphans,
+    Part,
+    RefusingOptions,
+    Reject,
+    Service,
+    Splitter,
+    parse_json,
+)
 
 
 class Split(Splitter):

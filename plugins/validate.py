@@ -12,11 +12,16 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from vcproxy.business.options import RefusingOptions, parse_json
-from vcproxy.business.service import Service
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Reject, Verdict
-from vcproxy.engine.net import NetVConnection
+from vcproxy.api import (
+    Accept,
+    NetVConnection,
+    RefusingOptions,
+    Reject,
+    Service,
+    Validator,
+    Verdict,
+    parse_json,
+)
 
 
 class Validate(Validator):

@@ -29,5 +29,5 @@ def test_it_only_imports_names_and_offers_all_of_them() -> None:
 
 
 def test_the_proxy_starts_without_it() -> None:
-    script = "import sys, vcproxy.server; sys.exit('vcproxy.api' in sys.modules)"
+    script = "import sys, vcproxy.app.server; sys.exit('vcproxy.api' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -6,21 +6,22 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("vcproxy", "tunnels", "plugins")
+SOURCES = ("vcproxy", "tunnels", "plugins")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel holds, built from a copy: building leaves traces."""
     copy, wheels, installed = (tmp_path_factory.mktemp(name) for name in ("copy", "wheels", "site"))
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, copy / package)
+    for folder in SOURCES:
+        shutil.copytree(ROOT / folder, copy / folder, symlinks=True)
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy)
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet")
@@ -33,22 +34,30 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_every_module_and_the_marks_of_typing(installed: Path) -> None:
-    for package in PACKAGES:
-        here = {file.relative_to(ROOT) for file in (ROOT / package).glob("**/*.py")}
-        there = {file.relative_to(installed) for file in (installed / package).glob("**/*.py")}
-        assert there == here
-        assert (installed / package / "py.typed").exists()
+    here = {file.relative_to(ROOT) for file in modules(ROOT / "vcproxy")}
+    assert {file.relative_to(installed) for file in modules(installed / "vcproxy")} == here
+    assert Path("vcproxy/tunnels/two_way.py") in here
+    assert Path("vcproxy/plugins/echo.py") in here
+    assert (installed / "vcproxy" / "py.typed").exists()
+
+
+def modules(package: Path) -> Iterator[Path]:
+    """Yield the modules of a package, also those behind links."""
+    for folder, _, names in os.walk(package, followlinks=True):
+        yield from (Path(folder, name) for name in names if name.endswith(".py"))
 
 
 def test_it_holds_nothing_else(installed: Path) -> None:
-    assert {path.name for path in installed.iterdir()} == {*PACKAGES, "vcproxy-0.1.0.dist-info"}
+    assert {path.name for path in installed.iterdir()} == {"vcproxy", "vcproxy-0.1.0.dist-info"}
 
 
 def test_it_runs_by_itself(installed: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n')
-    where = ("-c", "import vcproxy.cli; print(vcproxy.cli.__file__)")
-    check = ("-m", "vcproxy.cli", "-t", "-c", str(file))
+    for stranger in ("tunnels", "plugins", "tests"):  # of somebody else, first on the path
+        (tmp_path / f"{stranger}.py").write_text("raise SystemExit('this is not vcproxy')")
+    where = ("-c", "import vcproxy.app.cli; print(vcproxy.app.cli.__file__)")
+    check = ("-m", "vcproxy.app.cli", "-t", "-c", str(file))
 
     def python(*arguments: str) -> str:
         environment = {**os.environ, "PYTHONPATH": str(installed)}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.units import about
 
 if TYPE_CHECKING:
-    from tunnels.lag import OnLag
     from vcproxy.engine.vconnection import VConnection
+    from vcproxy.tunnels.lag import OnLag
 
 
 class Reason(enum.Enum):
@@ -146,7 +146,7 @@ class SinkRecovered:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class TunnelRoom:
     """A OneWayMultiTunnel that was full takes messages again."""
 
     tunnel: object

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunnels.one_way import CHUNK, OneWayTunnel
-from tunnels.transform import Transform
 from vcproxy.engine.event import Event
+from vcproxy.tunnels.one_way import CHUNK, OneWayTunnel
+from vcproxy.tunnels.transform import Transform
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.vio import VIO
 
 
-class Message(Transform, Protocol):
+class MessageTransform(Transform, Protocol):
     """A transform that finds the end of a message in the bytes it is fed."""
 
     over: bool
@@ -37,7 +37,7 @@ class MessageTunnel(OneWayTunnel):
         owner: Continuation,
         source: VConnection,
         sink: VConnection,
-        message: Message,
+        message: MessageTransform,
         **options: Any,
     ) -> None:
         super().__init__(owner, source, sink, transform=message, **options)

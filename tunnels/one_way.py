@@ -20,20 +20,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnels.done import Flow, Reason, TunnelDone
-from tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO, couple
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
+from vcproxy.tunnels.done import Flow, Reason, TunnelDone
+from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 
 if TYPE_CHECKING:
-    from tunnels.transform import Transform
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import IOBuffer, Reader
     from vcproxy.engine.vconnection import VConnection
+    from vcproxy.tunnels.transform import Transform
 
 CHUNK = 16 * 1024
 """Bytes given to a transform at once: its output overshoots a full buffer by one chunk's worth."""

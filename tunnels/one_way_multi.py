@@ -23,27 +23,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from tunnels.done import (
-    Dropped,
-    Flow,
-    Reason,
-    Room,
-    SinkDone,
-    SinkLags,
-    SinkRecovered,
-    SourceDone,
-    TunnelDone,
-)
-from tunnels.history import NO_HISTORY, History, Join
-from tunnels.lag import BLOCK, Lag
-from tunnels.sink import Sink
-from tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 from vcproxy.engine.event import Event
 from vcproxy.engine.fan import Fan
 from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
+from vcproxy.tunnels.done import (
+    Dropped,
+    Flow,
+    Reason,
+    SinkDone,
+    SinkLags,
+    SinkRecovered,
+    SourceDone,
+    TunnelDone,
+    TunnelRoom,
+)
+from vcproxy.tunnels.history import NO_HISTORY, History, Join
+from vcproxy.tunnels.lag import BLOCK, Lag
+from vcproxy.tunnels.sink import Sink
+from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 Ends = Literal["last", "any_required", "never"]
 """When sinks that go end the tunnel: with the last one, with any required one, or not at all."""
 
-News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | Room
+News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | TunnelRoom
 
 SAID, STEADY = "SAID", "STEADY"
 """Tags: the owner has said something; a sink has kept up for a while."""
@@ -93,8 +93,8 @@ class OneWayMultiTunnel(Machine):
     too: what comes is dropped.
 
     A sink that goes earlier, or has its due at the end, is given back with SinkDone. SinkLags,
-    SinkRecovered, SourceDone and Room tell the owner the rest. The VCs are lent, the tunnel closes
-    none.
+    SinkRecovered, SourceDone and TunnelRoom tell the owner the rest. The VCs are lent, the tunnel
+    closes none.
 
     Args:
         whole: messages are moved, not a stream of bytes. A `source` that is whole makes it so.
@@ -205,7 +205,7 @@ class OneWayMultiTunnel(Machine):
 
     @property
     def full(self) -> bool:
-        """Whether no more should be said. If so, Room tells the owner when that has changed."""
+        """Whether the buffer is full. If so, the owner gets TunnelRoom once it is not."""
         full = self.buffer.full
         if full:
             self._fan.sources[self] = None
@@ -221,7 +221,7 @@ class OneWayMultiTunnel(Machine):
         """There may be room again: for the fan, as for a source that is a VIO."""
         if not self.buffer.full:
             self._fan.sources.pop(self, None)
-            self._tell(Room(self))
+            self._tell(TunnelRoom(self))
 
     def ready(self) -> None:
         """Not all have what was said: they are looked after, soon. For the fan, as `reenable`."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from tunnels.one_way import OneWayTunnel
-from tunnels.two_way import TwoWayTunnel
 from vcproxy.engine.event import Event
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.two_way import TwoWayTunnel
 
 if TYPE_CHECKING:
     from vcproxy.engine.iobuffer import IOBuffer

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnels.done import Dropped, Flow
 from vcproxy.engine.iobuffer import APART, EMPTY, IOBuffer
+from vcproxy.tunnels.done import Dropped, Flow
 
 if TYPE_CHECKING:
-    from tunnels.lag import Lag
-    from tunnels.stall_timer import StallTimer
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
+    from vcproxy.tunnels.lag import Lag
+    from vcproxy.tunnels.stall_timer import StallTimer
 
 
 @dataclass(slots=True, eq=False)

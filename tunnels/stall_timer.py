@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.continuation import Call
+from vcproxy.engine.continuation import OwnedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ class StallTimer:
     ) -> None:
         self._owner, self._data = owner, data
         self._taken, self._before = taken, taken()
-        look = Call(owner, self._look)
+        look = OwnedCall(owner, self._look)
         self._timer = owner.engine.schedule_every(seconds, look, STALLED, None)
 
     def _look(self) -> None:

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tunnels.done import Flow, Reason, TunnelDone
-from tunnels.one_way import OneWayTunnel
-from tunnels.stall_timer import ABORT_S
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
+from vcproxy.tunnels.done import Flow, Reason, TunnelDone
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.stall_timer import ABORT_S
 
 if TYPE_CHECKING:
-    from tunnels.transform import Transform
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.vconnection import VConnection
+    from vcproxy.tunnels.transform import Transform
 
 
 class Way(Protocol):

@@ -2,6 +2,6 @@
 
 import sys
 
-from vcproxy.cli import main
+from vcproxy.app.cli import main
 
 sys.exit(main())

@@ -4,41 +4,6 @@ Names only. What they mean stands where they are defined, and in docs/reference/
 itself does not import it.
 """
 
-from tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
-from tunnels.one_way import OneWayTunnel
-from tunnels.one_way_multi import OneWayMultiTunnel
-from tunnels.transform import Transform
-from tunnels.two_way import TwoWayTunnel
-from vcproxy.business.forwarder import Forwarder
-from vcproxy.business.framing import (
-    Decoder,
-    Fault,
-    Framing,
-    delimiter,
-    fixed,
-    json_lines,
-    length_prefix,
-    lines,
-    netstring,
-)
-from vcproxy.business.hearing import Message
-from vcproxy.business.http.phases import Ask, Filter, Wait
-from vcproxy.business.http.proxy import HttpProxy
-from vcproxy.business.http.transaction import Failure, Transaction
-from vcproxy.business.link import Link, LinkUp
-from vcproxy.business.mirror.mirroring import Mirroring
-from vcproxy.business.options import FramingOptions, parse_json
-from vcproxy.business.process import reload_proxy, stop_proxy
-from vcproxy.business.program import Program, Signal
-from vcproxy.business.relay.options import RelayOptions
-from vcproxy.business.relay.relay import Relay
-from vcproxy.business.relay.status import RelayStatus, SinkStatus
-from vcproxy.business.service import Service
-from vcproxy.business.session import Session
-from vcproxy.business.sharing import Part
-from vcproxy.business.splitter import Splitter
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Later, Reject, Resend, Verdict
 from vcproxy.config.schema import (
     Duration,
     Endpoint,
@@ -53,58 +18,119 @@ from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
-from vcproxy.http.fields import Fields
-from vcproxy.http.messages import Request, Response
+from vcproxy.framing.framing import (
+    Decoder,
+    Framing,
+    FramingError,
+    delimiter,
+    fixed,
+    json_lines,
+    length_prefix,
+    lines,
+    netstring,
+)
+from vcproxy.framing.options import (
+    FramingOptions,
+    OptionalFramingOptions,
+    RefusingOptions,
+    parse_json,
+)
+from vcproxy.http.message.fields import Fields
+from vcproxy.http.message.limits import MessageLimits
+from vcproxy.http.message.messages import Request, Response
+from vcproxy.http.message.parsing import HEAD_END, parse_request
+from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.filters import Ask, Filter, Wait
+from vcproxy.http.proxy.transaction import Failure, Transaction
 from vcproxy.machine.machine import Machine
+from vcproxy.machine.pool import MachinePool
+from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
 from vcproxy.machine.state import ANY, State
+from vcproxy.messages.sharing import Orphans, Part
+from vcproxy.messages.splitter import Splitter
+from vcproxy.messages.validator import Validator
+from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
+from vcproxy.mirror.mirroring import Mirroring, Reply
+from vcproxy.relay.options import RelayOptions
+from vcproxy.relay.relay import Relay
+from vcproxy.relay.status import RelayStatus, SinkStatus
+from vcproxy.sessions.forwarder import Forwarder
+from vcproxy.sessions.message_reader import Message
+from vcproxy.sessions.process import reload_proxy, stop_proxy
+from vcproxy.sessions.program import Program, Signal
+from vcproxy.sessions.service import Service
+from vcproxy.sessions.session import Session
+from vcproxy.sessions.staged_program import StagedProgram
+from vcproxy.sessions.transfer import Receive, Rx, Transmit, Tx
+from vcproxy.tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
+from vcproxy.tunnels.paced import Pace, PacedTwoWay
+from vcproxy.tunnels.transform import Transform
+from vcproxy.tunnels.two_way import TwoWayTunnel
 from vcproxy.upstream.attempts import Place
+from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
 from vcproxy.upstream.server import Server
 
 TIMEOUT = Event.TIMEOUT
 
 __all__ = [
     "ANY",
+    "HEAD_END",
     "TIMEOUT",
     "VIO",
     "Accept",
     "Address",
     "Ask",
+    "BadMessage",
     "Called",
     "Decoder",
+    "Defer",
     "Dropped",
     "Duration",
     "Endpoint",
     "Event",
     "Failure",
-    "Fault",
     "Fields",
     "FilePath",
     "Filter",
     "Flow",
     "Forwarder",
     "Framing",
+    "FramingError",
     "FramingOptions",
     "HttpProxy",
-    "Later",
-    "Link",
-    "LinkUp",
     "Machine",
+    "MachinePool",
     "Message",
+    "MessageLimits",
+    "MessageQueue",
     "Mirroring",
     "NetVConnection",
     "OneWayMultiTunnel",
     "OneWayTunnel",
+    "OptionalFramingOptions",
+    "Orphans",
+    "Pace",
+    "PacedTwoWay",
     "Part",
     "Place",
     "Program",
     "Reason",
+    "Receive",
+    "Reconnected",
+    "ReconnectingConnection",
+    "RefusingOptions",
     "Reject",
     "Relay",
     "RelayOptions",
     "RelayStatus",
+    "Reply",
     "Request",
     "Resend",
     "Response",
+    "Rx",
     "Server",
     "Service",
     "Session",
@@ -114,12 +140,18 @@ __all__ = [
     "Size",
     "SourceDone",
     "Splitter",
+    "Stage",
+    "StageMachine",
+    "StagedMessage",
+    "StagedProgram",
     "State",
     "Target",
     "Transaction",
     "Transform",
+    "Transmit",
     "TunnelDone",
     "TwoWayTunnel",
+    "Tx",
     "UpstreamName",
     "UpstreamTls",
     "Validator",
@@ -132,6 +164,7 @@ __all__ = [
     "lines",
     "netstring",
     "parse_json",
+    "parse_request",
     "reload_proxy",
     "stop_proxy",
 ]

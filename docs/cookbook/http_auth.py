@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcproxy.api import FilePath, Filter, Later, Response, Transaction
+from vcproxy.api import Defer, FilePath, Filter, Response, Transaction
 
 
 def owner_of(database: Path, token: str) -> str | None:
@@ -36,11 +36,11 @@ class Auth(Filter):
 
     options: Options
 
-    def request_head(self, tx: Transaction) -> Later | Response | None:
+    def request_head(self, tx: Transaction) -> Defer | Response | None:
         scheme, _, token = tx.request.fields.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return self.known(tx, None)
-        return Later(owner_of, self.options.database, token, deadline="2s", then=self.known)
+        return Defer(owner_of, self.options.database, token, deadline="2s", then=self.known)
 
     def known(self, tx: Transaction, owner: str | None) -> Response | None:
         if owner is None:

@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcproxy.api import Accept, FilePath, Later, Reject, Validator, Verdict
+from vcproxy.api import Accept, Defer, FilePath, Reject, Validator, Verdict
 
 
 def is_customer(database: Path, name: str) -> bool:
@@ -37,7 +37,7 @@ class Lookup(Validator):
 
     def check(self, message: bytes) -> Verdict:
         name = message.partition(b" ")[0].decode(errors="replace")
-        return Later(is_customer, self.options.database, name, deadline="2s", then=self.judged)
+        return Defer(is_customer, self.options.database, name, deadline="2s", then=self.judged)
 
     def judged(self, message: bytes, known: bool) -> Verdict:
         return Accept() if known else Reject(b"who are you?\n", keep=True)

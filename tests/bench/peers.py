@@ -329,10 +329,10 @@ def relay(library: str, style: str) -> Peer:
 def vcproxy(name: str, splice: str, only: tuple[str, ...] = ()) -> Peer:
     return Peer(
         name,
-        (sys.executable, "-m", "vcproxy.cli", "-c", "$config"),
+        (sys.executable, "-m", "vcproxy.app.cli", "-c", "$config"),
         VCPROXY.replace("{splice}", splice),
-        version=(sys.executable, "-m", "vcproxy.cli", "--version"),
-        needs="vcproxy.cli",
+        version=(sys.executable, "-m", "vcproxy.app.cli", "--version"),
+        needs="vcproxy.app.cli",
         only=only,
     )
 

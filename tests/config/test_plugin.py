@@ -55,8 +55,8 @@ def test_a_stranger_named_plugins_shadows_nothing(
     assert sys.modules[found.__module__].__file__ == str(bundled / "one.py")
 
 
-def test_the_bundled_plugins_stand_beside_the_package() -> None:
-    assert (plugin_module.BUNDLED / "py.typed").is_file()
+def test_the_bundled_plugins_are_in_the_package() -> None:
+    assert (plugin_module.BUNDLED / "forward.py").is_file()
 
 
 def test_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

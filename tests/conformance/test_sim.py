@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from vcproxy.drivers.sim import Faults, Simulation
+from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.testing.conformance import Crash, Law, Pair, laws
 
 from .conftest import Contexts
 from .meeting import meet
 
-ROUGH = replace(Faults.all(), reset=0, refuse=0, accept=0)
+ROUGH = replace(NetworkFaults.all(), reset=0, refuse=0, accept=0)
 """Everything that delays and cuts, and nothing that ends a connection."""
 
 
 @contextmanager
-def simulated(faults: Faults, contexts: Contexts | None = None) -> Iterator[Pair]:
+def simulated(faults: NetworkFaults, contexts: Contexts | None = None) -> Iterator[Pair]:
     """Two VCs on two engines, connected over a network in memory."""
     with Simulation(1, faults) as simulation:
         home, away = simulation.driver("home"), simulation.driver("away")
@@ -46,7 +46,7 @@ def simulated(faults: Faults, contexts: Contexts | None = None) -> Iterator[Pair
 
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_tcp(law: Law) -> None:
-    with simulated(Faults()) as pair:
+    with simulated(NetworkFaults()) as pair:
         law(pair)
 
 
@@ -58,7 +58,7 @@ def test_tcp_on_a_rough_network(law: Law) -> None:
 
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_tls(law: Law, contexts: Contexts) -> None:
-    with simulated(Faults(), contexts) as pair:
+    with simulated(NetworkFaults(), contexts) as pair:
         law(pair)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.cookbook.kitchen import COOKBOOK, HTTP, OTHERS, RECIPES, docstring, length
-from vcproxy import cli
-from vcproxy.business.program import Program
+from vcproxy.app import cli
 from vcproxy.config.plugin import Plugins
 from vcproxy.machine.machine import Machine
+from vcproxy.sessions.program import Program
 from vcproxy.testing.machines import check_machine, known_keys
 
 INDEX = dict(

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.cookbook.kitchen import COOKBOOK, http_recipe
-from vcproxy import cli
+from vcproxy.app import cli
 from vcproxy.config.loader import load
-from vcproxy.drivers.sim import Faults, Peer
+from vcproxy.drivers.sim import NetworkFaults, Peer
 from vcproxy.engine.address import Address
-from vcproxy.http.messages import Request, Response
+from vcproxy.http.message.messages import Request, Response
 from vcproxy.testing.configured import ConfiguredProxy
 
 GET = Request("GET", "/", host="shop.example")
@@ -65,7 +65,7 @@ def test_auth_tells_the_server_who_asks(tokens: str, said: str, status: int, own
 def test_auth_fails_closed(tokens: str, trouble: str) -> None:
     database, seconds = (tokens, 3.0) if trouble == "late" else ("nowhere.sqlite", 0.0)
     with http_recipe(
-        "http_auth", {"database": database}, faults=Faults(call_s=(seconds,) * 2)
+        "http_auth", {"database": database}, faults=NetworkFaults(call_s=(seconds,) * 2)
     ) as proxy:
         request = Request("GET", "/", {"Authorization": "Bearer sesame"}, host="shop.example")
         assert proxy.ask(request).status == 500

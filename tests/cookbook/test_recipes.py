@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cookbook.kitchen import recipe
-from vcproxy.config.options import OptionsError
-from vcproxy.drivers.sim import Faults
+from vcproxy.config.problem import OptionsError
+from vcproxy.drivers.sim import NetworkFaults
 from vcproxy.engine.address import Address
 
 
@@ -109,7 +109,7 @@ def test_lookup_asks_the_database(customers: str) -> None:
 @pytest.mark.parametrize("trouble", ["late", "broken"])
 def test_lookup_fails_closed(customers: str, trouble: str) -> None:
     database, seconds = (customers, 3.0) if trouble == "late" else ("nowhere.sqlite", 0.0)
-    faults = Faults(call_s=(seconds, seconds))
+    faults = NetworkFaults(call_s=(seconds, seconds))
     with recipe("lookup", {"database": database}, faults=faults) as proxy:
         client = proxy.client()
         client.send(b"ann buys\n")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cookbook.kitchen import HTTP, OTHERS, http_recipe, recipe
-from vcproxy.drivers.sim import Faults, Peer, seeds
-from vcproxy.http.messages import Response
+from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
+from vcproxy.http.message.messages import Response
 from vcproxy.testing.proxy import SimulatedProxy
 
 TABLES: dict[str, dict[str, Any]] = {
@@ -72,7 +72,7 @@ def storm(proxy: SimulatedProxy, random: Random, words: Sequence[bytes]) -> None
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)
 def test_a_storm(file: Path, seed: int) -> None:
     random = Random(seed)
-    table, faults = TABLES.get(file.stem), Faults.all().some(random)
+    table, faults = TABLES.get(file.stem), NetworkFaults.all().some(random)
     with recipe(file.stem, table, seed=seed, faults=faults, inactivity_s=30.0) as proxy:
         storm(proxy, random, WORDS)
 
@@ -81,7 +81,7 @@ def test_a_storm(file: Path, seed: int) -> None:
 @pytest.mark.parametrize("file", HTTP, ids=lambda file: file.stem)
 def test_a_storm_of_requests(file: Path, seed: int) -> None:
     random = Random(seed)
-    table, faults = HTTP_TABLES.get(file.stem), Faults.all().some(random)
+    table, faults = HTTP_TABLES.get(file.stem), NetworkFaults.all().some(random)
     other = {"other": lambda request: Response(200, {}, b"[]")}
     with http_recipe(file.stem, table, upstreams=other, seed=seed, faults=faults) as proxy:
         storm(proxy, random, REQUESTS * 3 + WORDS)

@@ -20,13 +20,14 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter
 
-from vcproxy import cli
-from vcproxy.business.http.phases import Chain, Phases
-from vcproxy.config.options import OptionsError, read_options
+from vcproxy.app import cli
+from vcproxy.config.options import read_options
 from vcproxy.config.plugin import Plugins, options_type
+from vcproxy.config.problem import OptionsError
 from vcproxy.config.reference import docstrings
 from vcproxy.config.reference import reference as configuration
 from vcproxy.engine import event
+from vcproxy.http.proxy.filters import FilterChain, Phases
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +40,7 @@ _PHASES = re.compile(r"(?P<before><!-- phases -->\n\n\| .*\n\|---.*\n)(?:\|.*\n)
 COMMAND_LINE = """\
 # Command line
 
-<!-- Written by `make docs` from vcproxy/cli.py. -->
+<!-- Written by `make docs` from vcproxy/app/cli.py. -->
 
 ```text
 {help}```
@@ -115,7 +116,7 @@ Other keys are message classes, with an instance as data, and tags:
 | `TunnelDone` | tunnels | the tunnel has ended, and its VCs are the owner's again |
 | `SinkDone` | OneWayMultiTunnel | one sink has ended, the tunnel goes on |
 | `Message` | a session's client | it has said something |
-| `Fault` | a session's client | what it says cannot be read on, as a message over the limit |
+| `FramingError` | a session's client | its bytes cannot be read on: a message over the limit |
 | `Called` | `engine.call` | what a call off the loop returned or raised |
 """
 
@@ -245,7 +246,7 @@ def _drawn(picture: re.Match[str]) -> str:
 def _phases(table: re.Match[str]) -> str:
     """The phases of a request: what each returns, and what it is."""
     rows = [table["before"]]
-    for name in Chain.phases():
+    for name in FilterChain.phases():
         phase = getattr(Phases, name)
         returns = inspect.signature(phase).return_annotation.replace("|", "\\|")
         about = " ".join((inspect.getdoc(phase) or "").split())

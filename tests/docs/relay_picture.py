@@ -22,8 +22,8 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+from vcproxy.app.server import Proxy
 from vcproxy.config.loader import load
-from vcproxy.server import Proxy
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "relay.md"
 PICTURE = PAGE.with_suffix(".png")

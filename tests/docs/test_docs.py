@@ -16,10 +16,8 @@ import trustme
 from tests.docs import generated
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, name
 from tests.e2e.running import Running
-from vcproxy import cli
-from vcproxy.business.http.phases import Chain
-from vcproxy.business.service import Service
-from vcproxy.business.session import Session
+from vcproxy.app import cli
+from vcproxy.app.inspection import inspect_plugin
 from vcproxy.config.loader import load
 from vcproxy.config.notes import notes
 from vcproxy.config.plugin import Plugins
@@ -28,8 +26,10 @@ from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
-from vcproxy.http.messages import Request
-from vcproxy.inspection import inspect_plugin
+from vcproxy.http.message.messages import Request
+from vcproxy.http.proxy.filters import FilterChain
+from vcproxy.sessions.service import Service
+from vcproxy.sessions.session import Session
 from vcproxy.testing import SimulatedHttp
 
 README = ROOT / "README.md"
@@ -206,7 +206,7 @@ def test_generated_pages_are_current(page: Path) -> None:
 def test_the_life_of_a_request_has_every_phase_in_its_order() -> None:
     life, _ = blocks(ROOT / "docs" / "design" / "http.md", "mermaid")
     drawn = re.findall(r"(\w+)\[\[\"(\w+)(?: \.\.\.)?\"\]\]", life.text)
-    assert [node for node, _ in drawn] == [phase for _, phase in drawn] == Chain.phases()
+    assert [node for node, _ in drawn] == [phase for _, phase in drawn] == FilterChain.phases()
 
 
 def test_every_page_is_on_the_map() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from plugins.relay import Relay
 from tests.docs.relay_picture import LOG, PAGE
-from vcproxy.business.program import Signal
-from vcproxy.business.relay.options import RelayOptions
 from vcproxy.engine.address import Address
+from vcproxy.plugins.relay import Relay
+from vcproxy.relay.options import RelayOptions
+from vcproxy.sessions.program import Signal
 from vcproxy.testing.proxy import SimulatedProxy
 
 LINES = (b"x" * 999 + b"\n") * 1000

@@ -11,13 +11,13 @@ from random import Random
 import pytest
 
 from tests.engine.world import Ear
-from tunnels.one_way import OneWayTunnel
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.stdio import StdioPort
 from vcproxy.engine.engine import Engine, Level
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.tunnels.one_way import OneWayTunnel
 
 TURNS = 2000
 """What has not come to pass in so many turns of 10 ms never will."""

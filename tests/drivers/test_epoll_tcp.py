@@ -15,7 +15,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.tcp import Tcp
+from vcproxy.engine.tcp import TcpOptions
 
 PLACE = Address("tcp", "127.0.0.1", 0)
 
@@ -43,7 +43,7 @@ def driver() -> Iterator[EpollDriver]:
 
 
 def pair(
-    driver: EpollDriver, listener: Listener, address: Address, tcp: Tcp
+    driver: EpollDriver, listener: Listener, address: Address, tcp: TcpOptions
 ) -> list[NetVConnection]:
     """A connection of the driver to itself: its client, and what was accepted."""
     accepted: list[NetVConnection] = []
@@ -61,13 +61,13 @@ def pair(
 
 
 @pytest.mark.parametrize(("tcp", "expected"), [
-    (Tcp(), (1, 1, 60, 10, 6, 0)),
-    (Tcp(keepalive=2.0, user_timeout=1.5), (1, 1, 2, 1, 2, 1500)),
-    (Tcp(keepalive=1.0), (1, 1, 1, 1, 1, 0)),
-    (Tcp(keepalive=32767.0), (1, 1, 32767, 5461, 6, 0)),
+    (TcpOptions(), (1, 1, 60, 10, 6, 0)),
+    (TcpOptions(keepalive=2.0, user_timeout=1.5), (1, 1, 2, 1, 2, 1500)),
+    (TcpOptions(keepalive=1.0), (1, 1, 1, 1, 1, 0)),
+    (TcpOptions(keepalive=32767.0), (1, 1, 32767, 5461, 6, 0)),
 ])  # fmt: skip
 def test_they_are_set_on_both_sides(
-    driver: EpollDriver, tcp: Tcp, expected: tuple[int, ...]
+    driver: EpollDriver, tcp: TcpOptions, expected: tuple[int, ...]
 ) -> None:
     listener = Listener("in", lambda _: None, driver.engine, tcp=tcp)
     address = driver.listen(PLACE, listener)
@@ -75,7 +75,7 @@ def test_they_are_set_on_both_sides(
 
 
 def test_keep_alive_may_be_off(driver: EpollDriver) -> None:
-    off = Tcp(keepalive=0.0)
+    off = TcpOptions(keepalive=0.0)
     listener = Listener("in", lambda _: None, driver.engine, tcp=off)
     address = driver.listen(PLACE, listener)
     for vc in pair(driver, listener, address, off):
@@ -85,10 +85,10 @@ def test_keep_alive_may_be_off(driver: EpollDriver) -> None:
 def test_a_listener_may_be_changed(driver: EpollDriver) -> None:
     listener = Listener("in", lambda _: None, driver.engine)
     address = driver.listen(PLACE, listener)
-    before = pair(driver, listener, address, Tcp())[1]
-    listener.tcp = Tcp(keepalive=30.0, user_timeout=5.0)
+    before = pair(driver, listener, address, TcpOptions())[1]
+    listener.tcp = TcpOptions(keepalive=30.0, user_timeout=5.0)
     driver.renew(PLACE, listener)
-    after = pair(driver, listener, address, Tcp())[1]
+    after = pair(driver, listener, address, TcpOptions())[1]
     assert options(before)[2:] == (60, 10, 6, 0)
     assert options(after)[2:] == (30, 5, 6, 5000)
 
@@ -99,7 +99,7 @@ TCP_REPAIR = 19
 
 @pytest.mark.parametrize("keepalive", [0.0, 1.0])
 def test_a_silent_peer_that_is_gone_is_found_out(driver: EpollDriver, keepalive: float) -> None:
-    listener = Listener("in", lambda _: None, driver.engine, tcp=Tcp(keepalive=keepalive))
+    listener = Listener("in", lambda _: None, driver.engine, tcp=TcpOptions(keepalive=keepalive))
     address = driver.listen(PLACE, listener)
     accepted: list[NetVConnection] = []
     listener.acceptor = accepted.append
@@ -127,7 +127,7 @@ def test_what_is_not_taken_in_time_ends_the_connection(driver: EpollDriver) -> N
     """A peer that reads nothing is as one that is gone (RFC 5482): that is why it is off."""
     listener = Listener("in", lambda _: None, driver.engine)
     address = driver.listen(PLACE, listener)
-    vc, _ = pair(driver, listener, address, Tcp(user_timeout=0.5))
+    vc, _ = pair(driver, listener, address, TcpOptions(user_timeout=0.5))
     ear = Ear(driver.engine, vc.mutex)
     ear.outward.write(bytes(16 << 20))
     with ear.mutex.hold(driver.engine):

@@ -11,8 +11,6 @@ from collections.abc import Hashable, Iterator
 
 import pytest
 
-from tunnels.done import Reason, TunnelDone
-from tunnels.two_way import TwoWayTunnel
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
@@ -21,6 +19,8 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import here
 from vcproxy.engine.net import NetVConnection
+from vcproxy.tunnels.done import Reason, TunnelDone
+from vcproxy.tunnels.two_way import TwoWayTunnel
 
 CLIENTS = 12
 SIZE = 8 << 20

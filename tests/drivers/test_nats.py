@@ -14,14 +14,14 @@ import pytest
 
 from tests.drivers.nats_server import PATIENCE_S, Peer, Server
 from tests.engine.world import Ear
-from vcproxy.business.programs import Programs
-from vcproxy.business.relay.options import RelayOptions, Target
-from vcproxy.business.relay.relay import Relay
-from vcproxy.business.service import Service
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine, Level
 from vcproxy.engine.net import NetVConnection
+from vcproxy.relay.options import RelayOptions, Target
+from vcproxy.relay.relay import Relay
+from vcproxy.sessions.programs import Programs
+from vcproxy.sessions.service import Service
 
 GONE = ("the server has closed the connection", "connection reset by peer", "broken pipe")
 """What a killed server looks like: it depends on what was on the way."""

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import pytest
 
-from vcproxy.drivers.sim import Faults, Peer, SimDriver, Simulation, Stuck
+from vcproxy.drivers.sim import NetworkFaults, Peer, SimDriver, Simulation, Stuck
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Called
@@ -146,7 +146,7 @@ def test_an_address_that_answers_nothing_holds_nobody_up_for_long() -> None:
 
 
 def test_attempts_that_answer_late_are_dropped() -> None:
-    with Simulation(1, Faults(latency=(0.0, 1.0))) as sim:
+    with Simulation(1, NetworkFaults(latency=(0.0, 1.0))) as sim:
         sim.network.names["db"] = [f"10.0.0.{number}" for number in range(1, 9)]
         servers = [sim.server(Address.parse(f"tcp://10.0.0.{n}:5432")) for n in range(1, 9)]
         driver = sim.driver()
@@ -189,7 +189,7 @@ def test_an_unknown_name_is_an_error() -> None:
 
 
 def test_a_slow_resolver_meets_the_connect_timeout_and_its_answer_is_dropped() -> None:
-    with Simulation(1, Faults(resolve_s=(5.0, 6.0))) as sim:
+    with Simulation(1, NetworkFaults(resolve_s=(5.0, 6.0))) as sim:
         server = sim.server(ECHO)
         caller = Caller(sim.driver())
         vc = caller.connect("tcp://echo:7", timeout=2.0)
@@ -205,7 +205,7 @@ def test_a_slow_resolver_meets_the_connect_timeout_and_its_answer_is_dropped() -
 
 
 def test_an_attempt_that_was_given_up_is_reset_when_it_succeeds() -> None:
-    with Simulation(1, Faults(latency=(1.0, 1.0))) as sim:
+    with Simulation(1, NetworkFaults(latency=(1.0, 1.0))) as sim:
         server = sim.server(ECHO)
         caller = Caller(sim.driver())
         vc = caller.connect("tcp://echo:7")
@@ -282,7 +282,7 @@ def test_a_reset_by_the_peer_is_an_error_not_an_end() -> None:
 
 
 def test_a_reset_loses_what_is_in_flight() -> None:
-    with Simulation(1, Faults(latency=(1.0, 1.0))) as sim:
+    with Simulation(1, NetworkFaults(latency=(1.0, 1.0))) as sim:
         server = sim.server(ECHO)
         client = sim.client(ECHO)
         sim.run()
@@ -300,7 +300,7 @@ def test_a_close_delivers_what_was_sent_and_then_answers_with_a_reset() -> None:
         peer.send(b"bye")
         peer.close()
 
-    with Simulation(1, Faults(latency=(0.5, 1.0))) as sim:
+    with Simulation(1, NetworkFaults(latency=(0.5, 1.0))) as sim:
         sim.server(ECHO, curt)
         client = sim.client(ECHO)
         client.send(b"hello")
@@ -365,16 +365,16 @@ def test_bulk_is_bridged_and_nobody_can_tell() -> None:
 # -- each fault alone ----------------------------------------------------------------------------
 
 ALONE = {
-    "latency": Faults(latency=(0.001, 0.5)),
-    "short": Faults(short=1.0),
-    "stall": Faults(stall=0.5),
-    "partition": Faults(partition=0.5),
-    "lock misses": Faults(lock_miss=1.0),
-    "no pipe": Faults(no_pipe=1.0),
-    "small pipes": Faults(pipe=(1, 64)),
-    "small sockets": Faults(socket=(1, 4096)),
-    "accept": Faults(accept=0.5),
-    "gone late": Faults(gone_s=(0.1, 1.0)),
+    "latency": NetworkFaults(latency=(0.001, 0.5)),
+    "short": NetworkFaults(short=1.0),
+    "stall": NetworkFaults(stall=0.5),
+    "partition": NetworkFaults(partition=0.5),
+    "lock misses": NetworkFaults(lock_miss=1.0),
+    "no pipe": NetworkFaults(no_pipe=1.0),
+    "small pipes": NetworkFaults(pipe=(1, 64)),
+    "small sockets": NetworkFaults(socket=(1, 4096)),
+    "accept": NetworkFaults(accept=0.5),
+    "gone late": NetworkFaults(gone_s=(0.1, 1.0)),
 }
 
 
@@ -394,7 +394,7 @@ def test_a_fault_delays_and_cuts_but_loses_nothing(name: str) -> None:
 
 
 def test_one_byte_at_a_time_is_enough() -> None:
-    with Simulation(1, Faults(one_byte=1.0)) as sim:
+    with Simulation(1, NetworkFaults(one_byte=1.0)) as sim:
         echo_on(sim.driver())
         client = sim.client(ECHO)
         client.send(TEXT[:300])
@@ -404,7 +404,7 @@ def test_one_byte_at_a_time_is_enough() -> None:
 
 
 def test_a_broken_connection_is_told_to_both_ends() -> None:
-    with Simulation(1, Faults(reset=1.0)) as sim:
+    with Simulation(1, NetworkFaults(reset=1.0)) as sim:
         driver = sim.driver()
         echo_on(driver)
         client = sim.client(ECHO)
@@ -415,7 +415,7 @@ def test_a_broken_connection_is_told_to_both_ends() -> None:
 
 
 def test_refused_by_chance() -> None:
-    with Simulation(1, Faults(refuse=1.0)) as sim:
+    with Simulation(1, NetworkFaults(refuse=1.0)) as sim:
         echo_on(sim.driver())
         client = sim.client(ECHO)
         sim.run()
@@ -429,7 +429,7 @@ def test_a_call_is_answered_later_and_its_failure_is_an_answer() -> None:
     def fail() -> None:
         raise ValueError("no such order")
 
-    with Simulation(1, Faults(call_s=(1.0, 2.0))) as sim:
+    with Simulation(1, NetworkFaults(call_s=(1.0, 2.0))) as sim:
         caller = Caller(sim.driver())
         with caller.mutex.hold(caller.engine):
             caller.engine.call(caller, lambda: 42)
@@ -454,7 +454,7 @@ def test_a_call_is_answered_later_and_its_failure_is_an_answer() -> None:
 
 
 def traced(seed: int) -> list[tuple[float, str, str, str, tuple[object, ...]]]:
-    with Simulation(seed, Faults.all(), trace=True) as sim:
+    with Simulation(seed, NetworkFaults.all(), trace=True) as sim:
         echo_on(sim.driver())
         for _ in range(3):
             client = sim.client(ECHO)

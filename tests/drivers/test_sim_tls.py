@@ -7,15 +7,15 @@ from typing import NamedTuple
 import pytest
 from trustme import CA, KeyType
 
-from vcproxy.drivers.sim import Faults, Peer, SimDriver, Simulation
+from vcproxy.drivers.sim import NetworkFaults, Peer, SimDriver, Simulation
 from vcproxy.drivers.sim.driver import TraceEntry
 from vcproxy.drivers.tls_context import Identity, client_context, server_context
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import TlsError
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.memory_pressure import PATIENCE_S
 from vcproxy.engine.net import TLS_SIZE, NetVConnection
-from vcproxy.engine.relief import PATIENCE_S
 
 from .test_sim import TEXT, Caller, Echo
 
@@ -52,7 +52,7 @@ def echo_on(driver: SimDriver, contexts: Contexts) -> list[Echo]:
 
 def test_a_client_is_echoed_in_tls_whatever_the_wire_does(contexts: Contexts) -> None:
     for seed in range(15):
-        faults = Faults(latency=(0.0, 0.1), short=0.3, one_byte=0.1, lock_miss=0.2)
+        faults = NetworkFaults(latency=(0.0, 0.1), short=0.3, one_byte=0.1, lock_miss=0.2)
         with Simulation(seed, faults) as sim:
             driver = sim.driver()
             made = echo_on(driver, contexts)
@@ -142,7 +142,7 @@ def test_a_handshake_that_stalls_is_closed_after_its_time(contexts: Contexts) ->
 
 
 def traced(seed: int, contexts: Contexts) -> list[TraceEntry]:
-    with Simulation(seed, Faults.all(), trace=True) as sim:
+    with Simulation(seed, NetworkFaults.all(), trace=True) as sim:
         echo_on(sim.driver(), contexts)
         client = sim.client(SITE, contexts.client)
         client.send(TEXT)

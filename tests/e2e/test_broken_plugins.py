@@ -16,9 +16,9 @@ import asyncio
 import sys
 import time
 
-from tunnels.done import TunnelDone
-from tunnels.one_way import OneWayTunnel
-from vcproxy.business.session import Session
+from vcproxy.tunnels.done import TunnelDone
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.sessions.session import Session
 from vcproxy.engine.event import Event
 from vcproxy.machine.state import State
 

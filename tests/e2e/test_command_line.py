@@ -194,7 +194,7 @@ def test_a_machine_is_drawn() -> None:
     status, out, _ = vcproxy("diagram", "forward")
     assert status == 0
     assert "Forward_CONNECTING --> Forward_RELAYING : CONNECTED" in out
-    status, out, _ = vcproxy("diagram", "tunnels.two_way:TwoWayTunnel", "--format", "dot")
+    status, out, _ = vcproxy("diagram", "vcproxy.tunnels.two_way:TwoWayTunnel", "--format", "dot")
     assert status == 0
     assert 'TwoWayTunnel_HALF -> TwoWayTunnel_DONE [label="TunnelDone"]' in out
 
@@ -203,8 +203,8 @@ def test_a_machine_is_drawn() -> None:
     ("plugin", "words"),
     [
         ("nope", 'nope: there is no bundled plugin "nope"'),
-        ("vcproxy.business.session:Session", "there is no machine with states to draw"),
-        ("tunnels.done", "tunnels.done defines no plugin"),
+        ("vcproxy.sessions.session:Session", "there is no machine with states to draw"),
+        ("vcproxy.tunnels.done", "vcproxy.tunnels.done defines no plugin"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(plugin: str, words: str) -> None:

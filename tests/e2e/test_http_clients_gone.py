@@ -28,7 +28,7 @@ UPGRADE = GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhey\r\n"
 
 FILTERS = """
-from vcproxy.api import Ask, Filter, Later, Request, Wait
+from vcproxy.api import Ask, Filter, Defer, Request, Wait
 import time
 
 class WaitAtHead(Filter):
@@ -37,7 +37,7 @@ class WaitAtHead(Filter):
 
 class LaterAtHead(Filter):
     def request_head(self, tx):
-        return Later(time.sleep, 3, deadline="60s")
+        return Defer(time.sleep, 3, deadline="60s")
 
 class AskAtHead(Filter):
     def request_head(self, tx):

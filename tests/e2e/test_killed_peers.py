@@ -25,15 +25,7 @@ import pytest
 from tests.e2e import pouring
 from tests.e2e.conftest import Certificates, Starter
 from tests.e2e.pouring import LINE, poured
-from tests.e2e.running import (
-    PATIENCE_S,
-    Running,
-    Server,
-    eventually,
-    exactly,
-    forward,
-    free_port,
-)
+from tests.e2e.running import PATIENCE_S, Running, Server, eventually, exactly, forward, free_port
 from tests.e2e.test_bytes_before_an_error import Settings, same, tls, until_it_breaks
 from tests.e2e.test_mirror import mirror
 from tests.e2e.test_relay import relay

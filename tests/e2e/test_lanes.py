@@ -14,7 +14,7 @@ PLUGINS = '''
 import socket
 import threading
 
-from vcproxy.api import Accept, Later, Validator, Verdict, lines
+from vcproxy.api import Accept, Defer, Validator, Verdict, lines
 
 never = threading.Event()
 found = socket.getaddrinfo
@@ -37,8 +37,8 @@ class Hanging(Validator):
 
     def check(self, message: bytes) -> Verdict:
         if message == b"quick":
-            return Later(str, deadline="60s", then=lambda asked, value: Accept())
-        return Later(never.wait, deadline=f"{message.decode()}s")
+            return Defer(str, deadline="60s", then=lambda asked, value: Accept())
+        return Defer(never.wait, deadline=f"{message.decode()}s")
 '''
 
 

@@ -15,8 +15,16 @@ from tests.e2e.test_signals import refuses, rewrite
 BOARD = '''
 from dataclasses import dataclass
 
-from vcproxy.api import Endpoint, Event, Link, LinkUp, Program, Target, UpstreamTls
-from vcproxy.business.stream import Outgoing
+from vcproxy.api import (
+    Endpoint,
+    Event,
+    Program,
+    Reconnected,
+    ReconnectingConnection,
+    Target,
+    UpstreamTls,
+)
+from vcproxy.sessions.streams import OutputStream
 
 
 class Board(Program):
@@ -39,20 +47,21 @@ class Board(Program):
     def start(self):
         options, tls = self.service.options, self.service.connect_tls
         if options.target is not None:
-            Link(self, options.target, name=f"board {options.target}", tls=tls).start()
+            name = f"board {options.target}"
+            ReconnectingConnection(self, options.target, name=name, tls=tls).start()
 
     def handle_event(self, key, data):
         if key is Event.ACCEPT:
             assert data.engine is self.engine
             self.say(data, self.entrance(data) or "front")
-        elif key is LinkUp:
+        elif key is Reconnected:
             self.write(f"up {data.link.target}")
             self.say(data.vc, "news")
         elif key in (Event.EOS, Event.ERROR):
             data.vc.do_io_close()
 
     def say(self, vc, text):
-        Outgoing(self, vc, text.encode() + b"\\n")
+        OutputStream(self, vc, text.encode() + b"\\n")
         vc.do_io_read(self, None, self.engine.buffer())
 '''
 

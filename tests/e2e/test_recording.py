@@ -21,9 +21,9 @@ import pytest
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
 from tests.e2e.web import GET, origin, web
-from vcproxy.drivers.recording import entries
-from vcproxy.drivers.recording.reader import Log
-from vcproxy.drivers.recording.writer import Writer
+from vcproxy.replay.format import entries
+from vcproxy.replay.format.reader import RecordingLog
+from vcproxy.replay.format.writer import Writer
 from vcproxy.testing.running import Running, eventually
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -252,7 +252,7 @@ def test_standard_input_and_output(log: Path) -> None:
 def test_calls_and_timers_and_a_reload(record: Record, tmp_path: Path, log: Path) -> None:
     plugin = tmp_path / "asks.py"
     source = """
-from vcproxy.api import Accept, Later, Reject, Validator, Verdict, lines
+from vcproxy.api import Accept, Defer, Reject, Validator, Verdict, lines
 
 def judge(message: bytes) -> Verdict:
     if message.startswith(b"bad"):
@@ -262,7 +262,7 @@ def judge(message: bytes) -> Verdict:
 class Asks(Validator):
     framing = lines()
     def check(self, message: bytes) -> Verdict:
-        return Later(judge, message, deadline="5s")
+        return Defer(judge, message, deadline="5s")
 """
     plugin.write_text(source.replace("WORD", "one"))
     with Server() as server:
@@ -393,7 +393,9 @@ def test_a_killed_run_is_replayed_as_far_as_it_is_there(record: Record, log: Pat
         client.sendall(b"hello\n")
         exactly(client, 6)
         eventually(
-            lambda: any(isinstance(entry, entries.Passed) for _, entry in Log(log).steps()),
+            lambda: any(
+                isinstance(entry, entries.PassedEntry) for _, entry in RecordingLog(log).steps()
+            ),
             "the log is in its file",
         )
         running.kill()
@@ -412,7 +414,7 @@ def test_what_kills_the_process_is_in_the_log(
     (tmp_path / "deadly.py").write_text(
         f"""
 import os
-from vcproxy.api import Accept, Later, Verdict, Validator, lines
+from vcproxy.api import Accept, Defer, Verdict, Validator, lines
 
 def judge(message: bytes) -> Verdict:
     return Accept()
@@ -430,7 +432,7 @@ class Deadly(Validator):
             return Accept()
         if "{where}" == "message":
             {deed}
-        return Later(judge, message, deadline="5s", then=self.judged)
+        return Defer(judge, message, deadline="5s", then=self.judged)
 
     def judged(self, message: bytes, value: object) -> Verdict:
         {deed}
@@ -452,7 +454,7 @@ class Deadly(Validator):
     running.status = 0
     assert replay(log, "--trace", "Deadly").startswith(f"{status}: ")
     if where != "accept":
-        assert "die" in str([entry for _, entry in Log(log).steps()])
+        assert "die" in str([entry for _, entry in RecordingLog(log).steps()])
 
 
 RESETS = struct.pack("ii", 1, 0)
@@ -508,11 +510,11 @@ def test_clients_that_leave_while_a_name_is_looked_up(record: Record, log: Path)
 def test_every_part_of_a_log_from_its_beginning_is_replayed(record: Record, log: Path) -> None:
     a_run(record).stop()
     content = log.read_bytes()
-    first = next(iter(Log(log))).offset
+    first = next(iter(RecordingLog(log))).offset
     script = f"""
 import sys
 from pathlib import Path
-from vcproxy.replay import Replay
+from vcproxy.replay.playback.replay import Replay
 log, content = Path({str(log)!r}), Path({str(log)!r}).read_bytes()
 for size in range({first}, len(content) + 1):
     log.write_bytes(content[:size])
@@ -521,7 +523,7 @@ for size in range({first}, len(content) + 1):
         pass
 print("all")
 """
-    seed = Log(log).header.hash_seed
+    seed = RecordingLog(log).header.hash_seed
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
@@ -562,7 +564,7 @@ def test_another_python_is_said(record: Record, log: Path) -> None:
     a_run(record).stop()
     content = log.read_bytes()
     assert content.count(sys.version.split()[0].encode()) == 1
-    old = Log(log)
+    old = RecordingLog(log)
     turns = [frame.entries for frame in old]
     log.unlink()
     writer = Writer(log, replace(old.header, python="3.99.1"))
@@ -634,7 +636,7 @@ def test_what_is_redacted_is_not_in_the_log(proxy: Starter, log: Path) -> None:
     content = log.read_bytes()
     assert b"secret" not in content.replace(b"secret \\", b"")
     assert b"the xxxxxxxxxxx\n" in content
-    digests = {getattr(entry, "digest", 0) for _, entry in Log(log).steps()}
+    digests = {getattr(entry, "digest", 0) for _, entry in RecordingLog(log).steps()}
     assert digests == {0}, "a digest tells a short secret"
     assert replay(log).startswith("0: ")
 
@@ -661,7 +663,7 @@ def test_a_cut_has_one_client_of_a_connection_that_served_three(
         accepted.close()
     running.stop()
     replays(log)
-    clients = [e.vc for _, e in Log(log).steps() if isinstance(e, entries.Accepted)]
+    clients = [e.vc for _, e in RecordingLog(log).steps() if isinstance(e, entries.AcceptedEntry)]
     for client_number, secret in zip(clients, secrets, strict=True):
         out = tmp_path / f"{client_number}.log"
         command = [*VCPROXY, "log", "cut", str(log), "--conversation", str(client_number)]

@@ -7,8 +7,8 @@ import pytest
 
 from tests.e2e.conftest import Certificates, Starter
 from tests.e2e.running import ECHO, exactly
+from vcproxy.app.server import Proxy
 from vcproxy.config.loader import load
-from vcproxy.server import Proxy
 
 
 def test_who_waits_outside_is_let_in_when_the_limit_is_raised(proxy: Starter) -> None:

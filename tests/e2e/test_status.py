@@ -15,7 +15,7 @@ import os, signal, sys, threading
 from pathlib import Path
 
 from vcproxy.config.loader import load
-from vcproxy.server import Proxy
+from vcproxy.app.server import Proxy
 
 proxy = Proxy(load(Path(sys.argv[1])))
 

@@ -6,7 +6,6 @@ import errno
 
 import pytest
 
-from vcproxy.drivers.recording.values import Failure
 from vcproxy.engine.failures import (
     AlertReceived,
     CertificateRefused,
@@ -16,6 +15,7 @@ from vcproxy.engine.failures import (
     all_failed,
     kind_of,
 )
+from vcproxy.replay.format.values import FailureValue
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_one_for_several(failures: list[Exception], kind: type[OSError], text: s
     "kind", [NotResolved, ResolvedTooLate, Unroutable, CertificateRefused, AlertReceived]
 )
 def test_what_was_recorded_is_of_its_kind_again(kind: type[OSError]) -> None:
-    again = Failure.of(kind("why")).raised()
+    again = FailureValue.of(kind("why")).raised()
     assert (type(again), str(again)) == (kind, "why")

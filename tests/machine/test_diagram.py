@@ -8,12 +8,12 @@ import subprocess
 
 import pytest
 
-from plugins.echo_server import EchoServer
 from vcproxy.engine.event import Event
 from vcproxy.machine.diagram import dot, mermaid
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State
 from vcproxy.machine.trace import chart
+from vcproxy.plugins.echo_server import EchoServer
 
 
 class Order:

@@ -243,6 +243,6 @@ def test_a_subclass_adds_no_states() -> None:
 def test_a_subclass_declares_nothing_on_inherited_states() -> None:
     with refused("Whole.HERE is complete and cannot receive late as well"):
 
-        class Later(Whole):
+        class Defer(Whole):
             @Whole.HERE.on("late")
             def late(self, data: object) -> None: ...

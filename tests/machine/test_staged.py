@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
-from vcproxy.machine.pool import Pool
+from vcproxy.machine.pool import MachinePool
 from vcproxy.machine.staged import (
     STRETCH,
     Life,
-    Message,
     MessageQueue,
-    QueueFull,
+    MessageQueueFull,
     Stage,
+    StagedMessage,
     StageMachine,
 )
 from vcproxy.machine.state import label
@@ -37,14 +37,14 @@ class Player(StageMachine):
     READY.goes("S0", OUT)
 
     @READY.on("M0", "D0")
-    def caught(self, message: Message) -> None:
+    def caught(self, message: StagedMessage) -> None:
         throws = message.data
         if isinstance(throws, int) and throws:
             assert message.source is not None
             self.send(message.source, "M0", throws - 1)
 
     @READY.on("T0", "T1")
-    def rang(self, message: Message) -> None:
+    def rang(self, message: StagedMessage) -> None:
         self.say(f"{message.name} rang")
 
     @TIRED.leave
@@ -99,8 +99,8 @@ def test_what_the_system_brings_has_a_tag(event: object, tag: str) -> None:
         HERE = Stage(initial=True)
 
         @HERE.on("D0", "D1", "D2", "S15")
-        def took(self, message: Message) -> None:
-            assert message == Message(None, "data")
+        def took(self, message: StagedMessage) -> None:
+            assert message == StagedMessage(None, "data")
 
     ground = Ground()
     machine = Taker(ground.queue)
@@ -117,7 +117,7 @@ def test_what_has_no_reflex_is_an_error(key: str | Event) -> None:
         player.handle_event(key, None)
 
 
-@pytest.mark.parametrize("key", ["M16", "X0", "M", "m0", "M01", Event.EOS, Message])
+@pytest.mark.parametrize("key", ["M16", "X0", "M", "m0", "M01", Event.EOS, StagedMessage])
 def test_a_key_that_is_no_tag_is_refused_with_its_place(key: object) -> None:
     with pytest.raises(TypeError, match=r"test_staged\.py:\d+: .*HERE on .*: not a tag: write one"):
 
@@ -189,7 +189,9 @@ def test_a_full_queue_fails_and_names_everybody() -> None:
     one, two = ground.player(), ground.player()
     for _ in range(32):
         one.send(two, "M0")
-    with pytest.raises(QueueFull, match="PLAYER-1 sends M1 to PLAYER-2, and 32 messages wait"):
+    with pytest.raises(
+        MessageQueueFull, match="PLAYER-1 sends M1 to PLAYER-2, and 32 messages wait"
+    ):
         one.send(two, "M1")
 
 
@@ -253,14 +255,14 @@ def test_a_clock_rings_once_and_can_be_set_anew_or_stopped() -> None:
 # -- lives and pools -----------------------------------------------------------------------------
 
 
-def taken(pool: Pool) -> Life:
+def taken(pool: MachinePool) -> Life:
     life = pool.take()
     assert life is not None
     return life
 
 
 def test_the_last_one_in_is_the_first_one_out() -> None:
-    ground, pool = Ground(), Pool()
+    ground, pool = Ground(), MachinePool()
     players = [ground.player() for _ in range(3)]
     for player in players:
         pool.put(player)
@@ -270,7 +272,7 @@ def test_the_last_one_in_is_the_first_one_out() -> None:
 
 
 def test_a_message_to_a_former_life_is_dropped_and_counted() -> None:
-    ground, pool = Ground(), Pool()
+    ground, pool = Ground(), MachinePool()
     one, two = ground.player(), ground.player()
     pool.put(two)
     former = taken(pool)
@@ -288,7 +290,7 @@ def test_a_message_to_a_former_life_is_dropped_and_counted() -> None:
 
 
 def test_an_answer_finds_the_life_that_asked() -> None:
-    ground, pool = Ground(), Pool()
+    ground, pool = Ground(), MachinePool()
     asker, answerer = ground.player(), ground.player()
     asker.send(answerer, "M0", 1)
     pool.put(asker)
@@ -297,7 +299,7 @@ def test_an_answer_finds_the_life_that_asked() -> None:
 
 
 def test_a_clock_does_not_outlive_its_life() -> None:
-    ground, pool = Ground(), Pool()
+    ground, pool = Ground(), MachinePool()
     player = ground.player()
     with ground.queue.mutex.hold(ground.engine):
         player.arm("T0", 1)
@@ -307,7 +309,7 @@ def test_a_clock_does_not_outlive_its_life() -> None:
 
 
 def test_resting_twice_is_a_mistake() -> None:
-    ground, pool = Ground(), Pool()
+    ground, pool = Ground(), MachinePool()
     player = ground.player()
     pool.put(player)
     with pytest.raises(ValueError, match="PLAYER-1 @ READY> rests here already"):

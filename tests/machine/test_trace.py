@@ -8,7 +8,7 @@ from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
-from vcproxy.machine.machine import Machine, Received
+from vcproxy.machine.machine import HistoryEntry, Machine
 from vcproxy.machine.state import State
 from vcproxy.machine.trace import Trace, chart
 
@@ -99,7 +99,7 @@ def test_off_it_is_not_there_at_all(engine: Engine) -> None:
 
 def test_a_trace_becomes_a_sequence_chart(engine: Engine) -> None:
     front = door(engine, "front #1")
-    told: list[Received] = []
+    told: list[HistoryEntry] = []
     with Trace(told.append):
         front.handle_event("push", Named("visitor"))
         front.handle_event("pull", front)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vcproxy.business.program import Signal
-from vcproxy.business.programs import Programs
-from vcproxy.business.service import Service
-from vcproxy.business.staged_program import StagedProgram
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
+from vcproxy.sessions.program import Signal
+from vcproxy.sessions.programs import Programs
+from vcproxy.sessions.service import Service
+from vcproxy.sessions.staged_program import StagedProgram
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.upstream import Upstream
 

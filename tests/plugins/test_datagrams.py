@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import pytest
 
-from plugins.echo import Echo
-from plugins.forward import Forward
-from tunnels.transform import Transform
-from vcproxy.business.forwarder import Forwarder
 from vcproxy.drivers.sim import DatagramPeer
 from vcproxy.drivers.sim.post import Place
 from vcproxy.engine.failures import Exhausted
-from vcproxy.testing import Faults, SimulatedProxy
+from vcproxy.plugins.echo import Echo
+from vcproxy.plugins.forward import Forward
+from vcproxy.sessions.forwarder import Forwarder
+from vcproxy.testing import NetworkFaults, SimulatedProxy
+from vcproxy.tunnels.transform import Transform
 
 
 class Same(Transform):
@@ -93,7 +93,9 @@ def test_an_empty_datagram_is_one_too(plugin: type[Forwarder]) -> None:
 
 
 def test_what_comes_before_there_is_a_way_to_the_server_waits() -> None:
-    with SimulatedProxy(Forward, datagrams=True, faults=Faults(resolve_s=(1.0, 1.0))) as proxy:
+    with SimulatedProxy(
+        Forward, datagrams=True, faults=NetworkFaults(resolve_s=(1.0, 1.0))
+    ) as proxy:
         client, server = proxy.datagram_client(), proxy.datagram_server()
         for data in (b"a", b"", b"b" * 60_000, b"c"):
             client.send(data)

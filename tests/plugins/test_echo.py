@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.echo import Echo
 from vcproxy.engine.iobuffer import SLAB
+from vcproxy.plugins.echo import Echo
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 

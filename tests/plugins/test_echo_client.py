@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.echo_client import EchoClient, Options, Terminator, Worker
-from plugins.echo_server import EchoServer
-from plugins.echo_server import Options as ServerOptions
 from tests.plugins.staged import PLACE, Staged
-from vcproxy.drivers.sim import Faults, Peer, Simulation, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
+from vcproxy.plugins.echo_client import EchoClient, Options, Terminator, Worker
+from vcproxy.plugins.echo_server import EchoServer
+from vcproxy.plugins.echo_server import Options as ServerOptions
 from vcproxy.testing.machines import check_machine
 
 STARTED = """\
@@ -165,7 +165,7 @@ def test_the_pair_talks_for_a_minute() -> None:
 
 @pytest.mark.parametrize("seed", [*seeds(3)])
 def test_the_pair_on_a_bad_network(seed: int) -> None:
-    with Simulation(seed, Faults.all()) as sim:
+    with Simulation(seed, NetworkFaults.all()) as sim:
         server = Staged(sim, EchoServer, ServerOptions(clients=6), net_threads=1 + seed % 2)
         client = Staged(sim, EchoClient, Options())
         sim.elapse(120)

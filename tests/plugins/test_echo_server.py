@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from plugins.echo_server import EchoServer, Listener, Options, Worker
 from tests.docs.pages import ROOT, blocks
 from tests.plugins.staged import PLACE, Staged
-from vcproxy.business.service import Service
-from vcproxy.business.transfer import Rx, Tx
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import Simulation, seeds
 from vcproxy.engine.listener import Listener as Entrance
 from vcproxy.machine.trace import chart
+from vcproxy.plugins.echo_server import EchoServer, Listener, Options, Worker
+from vcproxy.sessions.service import Service
+from vcproxy.sessions.transfer import Rx, Tx
 from vcproxy.testing.machines import check_machine
 
 STARTED = """\

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.faults import BadNetwork
-from tunnels.one_way import OneWayTunnel
-from tunnels.paced import MOST_SHARE, PacedOneWay, PacedTwoWay
-from tunnels.two_way import TwoWayTunnel
-from vcproxy.business.forwarder import Forwarder
-from vcproxy.config.options import OptionsError, read_options
+from vcproxy.config.options import read_options
+from vcproxy.config.problem import OptionsError
 from vcproxy.drivers.sim import Peer
 from vcproxy.engine.iobuffer import SLAB
+from vcproxy.plugins.faults import BadNetwork
+from vcproxy.sessions.forwarder import Forwarder
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.paced import MOST_SHARE, PacedOneWay, PacedTwoWay
+from vcproxy.tunnels.two_way import TwoWayTunnel
 
 
 def bad(seed: int = 0, **table: Any) -> SimulatedProxy:

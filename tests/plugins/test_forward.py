@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.forward import Forward
 from vcproxy.drivers.sim import Peer
+from vcproxy.plugins.forward import Forward
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 

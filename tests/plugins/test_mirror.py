@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from plugins.mirror import Mirror
-from vcproxy.config.options import OptionsError, read_options
-from vcproxy.drivers.sim import Faults, Peer
+from vcproxy.config.options import read_options
+from vcproxy.config.problem import OptionsError
+from vcproxy.drivers.sim import NetworkFaults, Peer
+from vcproxy.plugins.mirror import Mirror
 from vcproxy.testing.proxy import SimulatedProxy
 
 M1, M2 = "tcp://m1:1", "tcp://m2:1"
@@ -21,7 +22,7 @@ LINE = b"x" * 999 + b"\n"
 def mirrored(
     *mirrors: str,
     refusing: Sequence[str] = (),
-    faults: Faults | None = None,
+    faults: NetworkFaults | None = None,
     half_close: bool = True,
     **table: Any,
 ) -> SimulatedProxy:
@@ -78,7 +79,7 @@ def test_mirrors_hear_all_and_only_the_primary_answers() -> None:
 
 
 def test_what_is_said_before_a_mirror_is_connected_is_kept_for_it() -> None:
-    with mirrored(faults=Faults(resolve_s=(1.0, 1.0))) as proxy:
+    with mirrored(faults=NetworkFaults(resolve_s=(1.0, 1.0))) as proxy:
         client, primary = proxy.client(), proxy.server()
         client.send(b"early")
         proxy.elapse(0.5)
@@ -90,7 +91,7 @@ def test_what_is_said_before_a_mirror_is_connected_is_kept_for_it() -> None:
 
 
 def test_a_conversation_may_be_over_before_a_mirror_is_connected() -> None:
-    with mirrored(faults=Faults(resolve_s=(1.0, 1.0))) as proxy:
+    with mirrored(faults=NetworkFaults(resolve_s=(1.0, 1.0))) as proxy:
         client, primary = proxy.client(), proxy.server()
         client.send(b"short")
         end(client, primary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugins.page import VERSION, Page
+from vcproxy.plugins.page import VERSION, Page
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 

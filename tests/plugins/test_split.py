@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from plugins.split import Split
-from tests.business.world import World, shout, silent
-from vcproxy.config.options import OptionsError, read_options
+from tests.sessions.world import World, shout, silent
+from vcproxy.config.options import read_options
+from vcproxy.config.problem import OptionsError
 from vcproxy.drivers.sim import Peer, Simulation
+from vcproxy.plugins.split import Split
 
 KEYED: dict[str, Any] = {"framing": "json-lines", "key": "id", "answer": "no id", "keep": True}
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from plugins.validate import Validate
-from tests.business.world import World, shout
-from vcproxy.config.options import OptionsError, read_options
+from tests.sessions.world import World, shout
+from vcproxy.config.options import read_options
+from vcproxy.config.problem import OptionsError
 from vcproxy.drivers.sim import Simulation
+from vcproxy.plugins.validate import Validate
 from vcproxy.testing.machines import check_machine
 
 

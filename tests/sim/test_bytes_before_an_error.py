@@ -11,23 +11,23 @@ from typing import Any
 
 import pytest
 
-from plugins.mirror import Mirror
-from vcproxy.business import framing as framings
-from vcproxy.business.forwarder import Forwarder
-from vcproxy.business.mirror.mirroring import Mirroring, Reply
-from vcproxy.business.relay.relay import Relay
-from vcproxy.business.validator import Validator
-from vcproxy.business.verdict import Accept, Later, Verdict
-from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.failures import TlsError
+from vcproxy.framing import framing as framings
+from vcproxy.messages.validator import Validator
+from vcproxy.messages.verdict import Accept, Defer, Verdict
+from vcproxy.mirror.mirroring import Mirroring, Reply
+from vcproxy.plugins.mirror import Mirror
+from vcproxy.relay.relay import Relay
+from vcproxy.sessions.forwarder import Forwarder
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.upstream.server import Server
 
 SEEDS = list(seeds(200))
 BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
 
-FAULTS = Faults(
+FAULTS = NetworkFaults(
     latency=(0.0, 0.02),
     short=0.1,
     one_byte=0.01,
@@ -50,7 +50,7 @@ class Lines(Validator):
     """Accepts each line, some of them after a while."""
 
     def check(self, message: bytes) -> Verdict:
-        return Later(Accept, deadline="5s") if message.startswith(b"7") else Accept()
+        return Defer(Accept, deadline="5s") if message.startswith(b"7") else Accept()
 
 
 class Mirrored(Mirroring):

@@ -11,14 +11,14 @@ from random import Random
 
 import pytest
 
-from plugins.forward import Forward
 from tests.engine.world import Ear
 from tests.sim.test_tunnels import BATCHES
 from vcproxy.drivers.datagrams import MOST_BYTES, MOST_SEGMENTS, DatagramPort, runs
-from vcproxy.drivers.sim import DatagramPeer, Faults, Simulation
+from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Simulation
 from vcproxy.drivers.sim.post import Place
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
+from vcproxy.plugins.forward import Forward
 from vcproxy.testing.proxy import SimulatedProxy
 
 SIZES = [1, 2, 100, 1200, 9_000, 65_507]
@@ -32,7 +32,7 @@ def datagram(random: Random, who: int, number: int) -> bytes:
     return name + bytes(max(random.choice(SIZES) - len(name), 0))
 
 
-def play(seed: int, faults: Faults, clients: int, limit: int) -> None:
+def play(seed: int, faults: NetworkFaults, clients: int, limit: int) -> None:
     """Clients talk to a server that answers each datagram; all are looked at afterwards."""
     random = Random(seed)
     with SimulatedProxy(
@@ -70,7 +70,7 @@ def play(seed: int, faults: Faults, clients: int, limit: int) -> None:
         assert set(server.received) <= everything, "whole, and as it was sent"
         for client, own in zip(peers, asked, strict=True):
             assert {data[::-1] for data in client.received} <= own, "to whom it was meant"
-        if faults == Faults() and limit >= clients:
+        if faults == NetworkFaults() and limit >= clients:
             assert len(server.received) == len(everything)
             assert Counter(map(len, server.received)) == Counter(map(len, everything))
             assert sum(len(client.received) for client in peers) == len(everything)
@@ -86,12 +86,12 @@ def test_what_arrives_is_what_was_sent(batch: list[int]) -> None:
         random = Random(seed)
         clients = random.randint(1, 8)
         limit = random.choice([1, 3, 100])
-        play(seed, Faults.all().some(random), clients, limit)
+        play(seed, NetworkFaults.all().some(random), clients, limit)
 
 
 def test_without_faults_all_arrives_once() -> None:
     for seed in range(20):
-        play(seed, Faults(), 5, 100)
+        play(seed, NetworkFaults(), 5, 100)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -129,7 +129,7 @@ def test_a_server_that_goes_within_a_burst_has_what_came_before(seed: int) -> No
 
 def test_the_same_seed_is_the_same_run() -> None:
     def run() -> list[object]:
-        with Simulation(17, Faults.all(), trace=True) as sim:
+        with Simulation(17, NetworkFaults.all(), trace=True) as sim:
             driver = sim.driver()
             ear = Ear(driver.engine)
             server = sim.datagram_server(Address.parse("udp://server:1"))
@@ -190,7 +190,7 @@ def test_runs_keep_what_one_send_can_be_cut_to(seed: int) -> None:
 
 
 def test_a_device_that_does_not_cut_is_met_once() -> None:
-    with Simulation(1, Faults(uncut=1.0)) as sim:
+    with Simulation(1, NetworkFaults(uncut=1.0)) as sim:
         driver = sim.driver()
         server = sim.datagram_server(Address.parse("udp://server:1"))
         ear = Ear(driver.engine)

@@ -12,11 +12,7 @@ from random import Random
 
 import pytest
 
-from tunnels.done import Reason, SinkDone, TunnelDone
-from tunnels.history import History
-from tunnels.lag import Lag, OnLag
-from tunnels.one_way_multi import Ends, OneWayMultiTunnel
-from vcproxy.drivers.sim import Faults, Peer, Simulation, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine
@@ -24,6 +20,10 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vconnection import VConnection
+from vcproxy.tunnels.done import Reason, SinkDone, TunnelDone
+from vcproxy.tunnels.history import History
+from vcproxy.tunnels.lag import Lag, OnLag
+from vcproxy.tunnels.one_way_multi import Ends, OneWayMultiTunnel
 
 SEEDS = list(seeds(500))
 MESSAGES = 120
@@ -110,7 +110,7 @@ class Speaker(Continuation):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_sink_gets_whole_messages_in_order(seed: int) -> None:
     random = Random(seed)
-    with Simulation(seed, Faults.all().some(random)) as sim:
+    with Simulation(seed, NetworkFaults.all().some(random)) as sim:
         drivers = [sim.driver(f"engine {n}") for n in range(random.choice([1, 1, 2]))]
         drivers[0].team = drivers
         speaker = Speaker(drivers[0].engine, seed, random.choice(RULES))

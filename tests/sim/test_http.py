@@ -13,19 +13,19 @@ from zlib import crc32
 import h11
 import pytest
 
-from vcproxy.business.http.options import Options, Timeouts
-from vcproxy.business.http.phases import Filter, Verdict, Wait
-from vcproxy.business.http.proxy import HttpProxy
-from vcproxy.business.http.transaction import Transaction
-from vcproxy.business.service import Service
-from vcproxy.drivers.sim import Faults, Peer, Simulation, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.options import HttpTimeouts, Options
+from vcproxy.http.proxy.transaction import Transaction
+from vcproxy.sessions.service import Service
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.terms import Pooling, Queueing, Terms
+from vcproxy.upstream.settings import Pooling, Queueing, UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
 from .test_tunnels import KINDNESS
@@ -37,7 +37,9 @@ SIZES = [0, 0, 1, 100, 5_000, 70_000, 400_000]
 
 METHODS = ["GET", "GET", "HEAD", "PUT", "POST", "POST", "DELETE"]
 
-OPTIONS = Options(timeouts=Timeouts(head=20.0, body=20.0, first_byte=20.0, idle=20.0, active=90.0))
+OPTIONS = Options(
+    timeouts=HttpTimeouts(head=20.0, body=20.0, first_byte=20.0, idle=20.0, active=90.0)
+)
 
 
 class Whole(Filter):
@@ -199,7 +201,7 @@ class Play:
     def __init__(self, seed: int, *, kind: bool) -> None:
         self.random = random = Random(seed)
         self.kind = kind
-        self.faults = (KINDNESS if kind else Faults.all()).some(random)
+        self.faults = (KINDNESS if kind else NetworkFaults.all()).some(random)
         self.sim = Simulation(seed, self.faults)
         self.questions: dict[str, Question] = {}
         self.met: Counter[str] = Counter()
@@ -219,7 +221,7 @@ class Play:
 
     def _service(self, engine: Engine, servers: list[Address]) -> Service:
         random = self.random
-        terms = Terms(
+        terms = UpstreamSettings(
             pool=Pooling(idle=random.choice([0, 1, 8]), idle_time=10.0),
             max_connections=random.choice([0, 0, 1, 2]),
             queue=Queueing(timeout=60.0),

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from plugins.mirror import Mirror
 from vcproxy.config.options import read_options
-from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.engine.address import Address
+from vcproxy.plugins.mirror import Mirror
 from vcproxy.testing.proxy import SimulatedProxy
 
 SEEDS = list(seeds(500))
 BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
 
-KINDNESS = Faults(
+KINDNESS = NetworkFaults(
     latency=(0.0, 0.02),
     short=0.1,
     one_byte=0.01,
@@ -66,7 +66,9 @@ def misbehave(peer: Peer, proxy: SimulatedProxy, random: Random, answers: bytes)
 class Play:
     """A client and a primary that say all they have to say, in pieces; and mirrors."""
 
-    def __init__(self, seed: int, faults: Faults, replies: Sequence[str] = ("primary",)) -> None:
+    def __init__(
+        self, seed: int, faults: NetworkFaults, replies: Sequence[str] = ("primary",)
+    ) -> None:
         random = self.random = Random(seed)
         table: dict[str, Any] = {
             "mirrors": random.sample(MIRRORS, random.randint(1, 3)),
@@ -154,6 +156,6 @@ def test_client_and_primary_have_all(batch: list[int]) -> None:
 def test_nothing_else_than_was_said(batch: list[int]) -> None:
     for seed in batch:
         replies = "primary", "first", "all", "quorum"
-        play = Play(seed, Faults.all().some(Random(seed)), replies)
+        play = Play(seed, NetworkFaults.all().some(Random(seed)), replies)
         with play.proxy:
             play.check()

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from plugins.relay import Relay
-from tunnels.history import History
-from tunnels.lag import OnLag
-from tunnels.one_way_multi import Ends
-from vcproxy.business.program import Signal
-from vcproxy.business.relay.options import RelayOptions, Target
-from vcproxy.business.stream import READ_AHEAD
-from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.iobuffer import APART, SLAB
+from vcproxy.plugins.relay import Relay
+from vcproxy.relay.options import RelayOptions, Target
+from vcproxy.sessions.program import Signal
+from vcproxy.sessions.streams import READ_AHEAD
 from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.tunnels.history import History
+from vcproxy.tunnels.lag import OnLag
+from vcproxy.tunnels.one_way_multi import Ends
 
 SEEDS = list(seeds(500))
 HERE, FEED = Address("tcp", "here", 1), Address("tcp", "feed", 1)
@@ -149,7 +149,7 @@ def granted(options: RelayOptions, sinks: int) -> int:
 def test_it_does_what_it_says_in_any_weather(seed: int) -> None:
     random = Random(seed)
     options = chosen(random)
-    faults = Faults.all().some(random)
+    faults = NetworkFaults.all().some(random)
     proxy = SimulatedProxy(
         Relay, (), options=options, inactivity_s=20.0, connect_s=5.0, seed=seed, faults=faults
     )

@@ -13,10 +13,10 @@ from random import Random
 import pytest
 
 import tunnels.two_way
-from tunnels.done import Reason
-from vcproxy.drivers.sim import Faults, Peer, Simulation, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.iobuffer import SLAB
+from vcproxy.tunnels.done import Reason
 
 from .world import Proxy, WatchedTunnel
 
@@ -27,7 +27,7 @@ SIZES = [0, 1, 100, 5_000, 70_000, 500_000]
 
 PAUSE_S = 0.005
 
-KINDNESS = Faults(
+KINDNESS = NetworkFaults(
     latency=(0.0, 0.02),
     short=0.1,
     one_byte=0.01,
@@ -167,7 +167,7 @@ class Script:
         random = Random(seed)
         self.seed = seed
         self.kind = kind
-        self.faults = (KINDNESS if kind else Faults.all()).some(random)
+        self.faults = (KINDNESS if kind else NetworkFaults.all()).some(random)
         self.two_way = random.random() < 0.7
         self.half_close = kind or random.random() < 0.7
         self.engines = random.choice([1, 2])

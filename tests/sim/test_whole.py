@@ -16,12 +16,12 @@ from random import Random
 import pytest
 from trustme import CA, KeyType
 
-from vcproxy import cli
+from vcproxy.app import cli
 from vcproxy.config.loader import Configuration, load
-from vcproxy.drivers.sim import Faults, Peer, seeds
+from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.drivers.tls_context import client_context
 from vcproxy.engine.address import Address
-from vcproxy.replay import Replay
+from vcproxy.replay.playback.replay import Replay
 from vcproxy.testing.configured import ConfiguredProxy
 
 SEEDS = list(seeds(200))
@@ -155,7 +155,7 @@ class Scenario:
         random = self.random = Random(seed)
         self.site = site
         self.log = log
-        faults = Faults.all().some(random)
+        faults = NetworkFaults.all().some(random)
         self.proxy = ConfiguredProxy(site.configuration, seed=seed, faults=faults, record=log)
         sim = self.proxy.sim
         self.servers = {
@@ -238,7 +238,7 @@ def test_resets_in_the_middle_of_answers_are_repeated(
 ) -> None:
     """What is reported late, of a send that failed or a name, may find the connection gone."""
     log = tmp_path / "log"
-    faults = Faults(latency=(0.0, 0.002), resolve_s=(0.0, 0.02), socket=(1, 4096))
+    faults = NetworkFaults(latency=(0.0, 0.002), resolve_s=(0.0, 0.02), socket=(1, 4096))
     random = Random(seed)
     with ConfiguredProxy(site.configuration, seed=seed, faults=faults, record=log) as proxy:
         proxy.sim.server(Address("tcp", "one", 1), partial(talking, proxy))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeAlias
 
-from tunnels.done import TunnelDone
-from tunnels.one_way import OneWayTunnel
-from tunnels.two_way import TwoWayTunnel
 from vcproxy.drivers.sim import SimDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
@@ -16,6 +13,9 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
+from vcproxy.tunnels.done import TunnelDone
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.two_way import TwoWayTunnel
 
 Tunnel: TypeAlias = OneWayTunnel | TwoWayTunnel
 

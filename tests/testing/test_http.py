@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.business.http.options import Limits, Options
-from vcproxy.business.http.phases import Ask, Filter
-from vcproxy.business.http.proxy import HttpProxy
-from vcproxy.business.http.transaction import Transaction
-from vcproxy.drivers.sim import Faults, seeds
-from vcproxy.http.messages import Request, Response
+from vcproxy.drivers.sim import NetworkFaults, seeds
+from vcproxy.http.message.messages import Request, Response
+from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.filters import Ask, Filter
+from vcproxy.http.proxy.options import HttpLimits, Options
+from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.testing.http import SimulatedHttp
 
 GET = Request("GET", "/", host="a.example")
@@ -83,7 +83,7 @@ def test_bodies_come_whole_however_they_are_cut(seed: int) -> None:
         return Response(201, {}, request.content[::-1])
 
     requests = [Request("POST", "/", host="a.example", content=b"abc" * n) for n in (0, 1, 3000)]
-    faults = Faults(short=0.5, one_byte=0.1, latency=(0.0, 0.1))
+    faults = NetworkFaults(short=0.5, one_byte=0.1, latency=(0.0, 0.1))
     with SimulatedHttp(answer=mirror, seed=seed, faults=faults) as proxy:
         answers = proxy.ask_all(*requests)
         assert [each.content for each in answers] == [each.content[::-1] for each in requests]
@@ -91,7 +91,7 @@ def test_bodies_come_whole_however_they_are_cut(seed: int) -> None:
 
 
 def test_head_has_no_body_and_options_hold() -> None:
-    with SimulatedHttp(options=Options(limits=Limits(body=2))) as proxy:
+    with SimulatedHttp(options=Options(limits=HttpLimits(body=2))) as proxy:
         assert proxy.ask(Request("HEAD", "/", host="a.example")).content == b""
         assert proxy.ask(Request("POST", "/", host="a.example", content=b"abc")).status == 413
 
@@ -102,7 +102,7 @@ def test_an_origin_that_says_nothing_is_given_up() -> None:
 
 
 def test_who_asks_too_much_is_told_so() -> None:
-    once = Options(limits=Limits(requests=1))
+    once = Options(limits=HttpLimits(requests=1))
     with SimulatedHttp(options=once) as proxy, pytest.raises(AssertionError, match="no answer"):
         proxy.ask_all(GET, GET)
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from plugins.forward import Forward
-from vcproxy.business.link import Link, LinkUp
-from vcproxy.business.program import Program, Signal
-from vcproxy.business.session import Session
-from vcproxy.business.stream import Outgoing
-from vcproxy.drivers.sim import Faults, Stuck
+from vcproxy.drivers.sim import NetworkFaults, Stuck
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
+from vcproxy.plugins.forward import Forward
+from vcproxy.sessions.program import Program, Signal
+from vcproxy.sessions.session import Session
+from vcproxy.sessions.streams import OutputStream
 from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
 
 
 class Deaf(Session):
@@ -72,7 +72,7 @@ def test_options_and_limits_reach_the_plugin() -> None:
 
 
 def test_the_network_may_be_unkind() -> None:
-    with SimulatedProxy(Forward, faults=Faults(latency=(1.0, 1.0))) as proxy:
+    with SimulatedProxy(Forward, faults=NetworkFaults(latency=(1.0, 1.0))) as proxy:
         client, server = proxy.client(), proxy.server()
         client.send(b"ping")
         began = proxy.sim.now
@@ -104,12 +104,12 @@ class Postman(Program):
         return {"to": (options.to,)}
 
     def start(self) -> None:
-        Link(self, self.service.options.to).start()  # type: ignore[attr-defined]
+        ReconnectingConnection(self, self.service.options.to).start()  # type: ignore[attr-defined]
 
     def handle_event(self, key: Hashable, data: object) -> None:
         if isinstance(data, NetVConnection):
-            Outgoing(self, data, self.entrance(data).encode() or b"front")
-        elif isinstance(data, LinkUp):
+            OutputStream(self, data, self.entrance(data).encode() or b"front")
+        elif isinstance(data, Reconnected):
             self.write("up")
         elif isinstance(data, Signal):
             self.stop()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.echo import Echo
-from plugins.forward import Forward
+from vcproxy.plugins.echo import Echo
+from vcproxy.plugins.forward import Forward
 from vcproxy.testing import Script, SimulatedProxy, fragments
 
 

@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tunnels.done import SinkDone, TunnelDone
-from vcproxy.drivers.sim import Faults, Peer, Simulation
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine
@@ -18,6 +17,7 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
 from vcproxy.machine.machine import Machine
+from vcproxy.tunnels.done import SinkDone, TunnelDone
 
 M = TypeVar("M", bound=Machine)
 
@@ -82,7 +82,7 @@ class Stage:
         *,
         engines: int = 1,
         bridges: bool = True,
-        faults: Faults | None = None,
+        faults: NetworkFaults | None = None,
     ) -> None:
         self.sim = Simulation(seed, faults)
         drivers = [self.sim.driver(f"engine {n}", bridges=bridges) for n in range(engines)]

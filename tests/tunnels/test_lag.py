@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from tunnels.done import Dropped, Reason, Room, SinkLags, SinkRecovered, SourceDone
-from tunnels.history import NO_HISTORY, History, Join
-from tunnels.lag import Lag, OnLag
-from tunnels.one_way_multi import OneWayMultiTunnel, Standing
 from vcproxy.engine.iobuffer import APART, SLAB
+from vcproxy.tunnels.done import Dropped, Reason, SinkLags, SinkRecovered, SourceDone, TunnelRoom
+from vcproxy.tunnels.history import NO_HISTORY, History, Join
+from vcproxy.tunnels.lag import Lag, OnLag
+from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel, Standing
 
 from .stage import BULK, NETWORK, Line, Stage
 
@@ -158,7 +158,7 @@ def test_block_makes_all_wait_and_loses_nothing(stage: Stage) -> None:
     assert kinds == [SinkLags]
     slow.peer.resume()
     stage.run()
-    assert {type(news) for news in stage.owner.news[1:]} == {SinkRecovered, Room}
+    assert {type(news) for news in stage.owner.news[1:]} == {SinkRecovered, TunnelRoom}
     assert numbers(slow.peer.received) == list(range(relay.said))
 
 
@@ -184,7 +184,7 @@ def test_a_message_longer_than_any_buffer_holds_up_nobody_else() -> None:
     for letter in b"abcdef":
         with stage.held():
             relay.tunnel.say([bytes([letter]) * 2 * SLAB])
-            assert relay.tunnel.full  # so Room is wanted
+            assert relay.tunnel.full  # so TunnelRoom is wanted
         stage.run()
         assert not relay.tunnel.full
     slow.peer.resume()
@@ -204,7 +204,7 @@ def test_a_burst_that_fills_the_buffer_at_once_holds_up_nobody_else(then: OnLag)
             relay.tunnel.say([message(relay.said)])
             relay.said += 1
     stage.run()
-    assert any(isinstance(news, Room) for news in stage.owner.news)
+    assert any(isinstance(news, TunnelRoom) for news in stage.owner.news)
     assert numbers(quick.peer.received) == list(range(relay.said))
 
 

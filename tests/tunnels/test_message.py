@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnels.done import Reason
-from tunnels.message import MessageTunnel
-from tunnels.one_way import OneWayTunnel
 from vcproxy.testing.machines import check_machine
+from vcproxy.tunnels.done import Reason
+from vcproxy.tunnels.message import MessageTunnel
+from vcproxy.tunnels.one_way import OneWayTunnel
 
 from .stage import BUFFER, BULK, NETWORK, Stage
 

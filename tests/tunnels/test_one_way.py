@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tunnels.done import Flow, Reason, TunnelDone
-from tunnels.one_way import OneWayTunnel
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.mutex import LockNotHeld, Mutex
 from vcproxy.testing.machines import check_machine
+from vcproxy.tunnels.done import Flow, Reason, TunnelDone
+from vcproxy.tunnels.one_way import OneWayTunnel
 
 from .stage import BUFFER, BULK, NETWORK, OWED, Line, Owner, Stage
 

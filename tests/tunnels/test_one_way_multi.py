@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from tunnels.done import Flow, Reason
-from tunnels.one_way_multi import Ends, OneWayMultiTunnel
-from vcproxy.drivers.sim import Faults, seeds
+from vcproxy.drivers.sim import NetworkFaults, seeds
 from vcproxy.testing.machines import check_machine
+from vcproxy.tunnels.done import Flow, Reason
+from vcproxy.tunnels.one_way_multi import Ends, OneWayMultiTunnel
 
 from .stage import BUFFER, BULK, NETWORK, OWED, Line, Stage
 
@@ -459,7 +459,7 @@ def test_when_the_slowest_leaves_the_others_go_on(stage: Stage, way: str) -> Non
     assert quick.peer.received == 4 * BULK
 
 
-WEATHER = Faults(latency=(0, 0.02), short=0.1, one_byte=0.01, stall=0.02, lock_miss=0.1)
+WEATHER = NetworkFaults(latency=(0, 0.02), short=0.1, one_byte=0.01, stall=0.02, lock_miss=0.1)
 
 
 @pytest.mark.parametrize("seed", list(seeds(30)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tunnels.done import Reason
-from tunnels.one_way import OneWayTunnel
-from tunnels.paced import Pace, PacedOneWay, PacedTwoWay
+from vcproxy.tunnels.done import Reason
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.paced import Pace, PacedOneWay, PacedTwoWay
 
 from .stage import BUFFER, BULK, OWED, Line, Stage
 

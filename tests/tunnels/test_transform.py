@@ -9,11 +9,11 @@ import zlib
 
 import pytest
 
-from tunnels.done import Flow, Reason
-from tunnels.one_way import CHUNK, OneWayTunnel
-from tunnels.transform import Transform
-from tunnels.two_way import TwoWayTunnel
 from vcproxy.engine.iobuffer import SLAB
+from vcproxy.tunnels.done import Flow, Reason
+from vcproxy.tunnels.one_way import CHUNK, OneWayTunnel
+from vcproxy.tunnels.transform import Transform
+from vcproxy.tunnels.two_way import TwoWayTunnel
 
 from .stage import BUFFER, BULK, NETWORK, OWED, Line, Stage
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from tunnels.done import Flow, Reason
-from tunnels.two_way import TwoWayTunnel
 from vcproxy.testing.machines import check_machine
+from vcproxy.tunnels.done import Flow, Reason
+from vcproxy.tunnels.two_way import TwoWayTunnel
 
 from .stage import BUFFER, BULK, NETWORK, OWED, Line, Stage
 

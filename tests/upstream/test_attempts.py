@@ -6,7 +6,7 @@ from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.event import Event
 from vcproxy.upstream.attempts import Attempts, Place
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.terms import Terms
+from vcproxy.upstream.settings import UpstreamSettings
 
 from .test_upstream import Asker, World
 
@@ -31,14 +31,14 @@ def places_tried(world: World, *places: Place) -> list[str]:
 
 def test_no_server_is_tried_twice_whatever_the_balance() -> None:
     with Simulation(0) as sim:
-        world = World(sim, refusing="abc", terms=Terms(balance="hash"))
+        world = World(sim, refusing="abc", terms=UpstreamSettings(balance="hash"))
         went = places_tried(world, world.upstream)
         assert sorted(went) == ["tcp://a:1", "tcp://b:1", "tcp://c:1"]
 
 
 def test_the_one_that_works_is_found_behind_those_that_fail() -> None:
     with Simulation(0) as sim:
-        world = World(sim, refusing="ab", terms=Terms(balance="hash"))
+        world = World(sim, refusing="ab", terms=UpstreamSettings(balance="hash"))
         assert places_tried(world, world.upstream)[-1] == "tcp://c:1"
 
 

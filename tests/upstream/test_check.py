@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from trustme import CA, KeyType
 
-from vcproxy.drivers.sim import Faults, Peer, Simulation
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation
 from vcproxy.drivers.tls_context import client_context, server_context
 from vcproxy.engine.address import Address
+from vcproxy.http.message.probe import HttpProbe
 from vcproxy.testing.machines import check_machine
 from vcproxy.upstream.check import Check
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.terms import Checking, Pooling, Terms
+from vcproxy.upstream.settings import Checking, Pooling, UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
 PLACE = Address("tcp", "app", 1)
@@ -30,7 +31,7 @@ class World:
         self.app = Server(PLACE, tls)
         self.asked: list[bytes] = []
         self.upstream = Upstream(
-            self.engine, "app", [self.app], Terms(check=terms, pool=Pooling(idle=2))
+            self.engine, "app", [self.app], UpstreamSettings(check=terms, pool=Pooling(idle=2))
         )
 
     def serve(self, answer: bytes | None = None, tls: ssl.SSLContext | None = None) -> None:
@@ -122,7 +123,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 def test_an_answer_in_http_is_judged_by_its_status(
     sim: Simulation, answer: bytes, status: tuple[int, ...], why: str | None
 ) -> None:
-    world = World(sim, Checking(kind="http", path="/health?deep", status=status, fall=1))
+    world = World(sim, Checking(probe=HttpProbe("/health?deep", status=status), fall=1))
     world.serve(answer)
     sim.elapse(3.0)
     assert world.asked == [
@@ -137,8 +138,8 @@ def test_an_answer_in_http_is_judged_by_its_status(
 
 
 def test_a_request_that_goes_in_pieces_is_one_request() -> None:
-    with Simulation(0, Faults(one_byte=1.0)) as sim:
-        world = World(sim, Checking(kind="http", fall=1, interval=5.0))
+    with Simulation(0, NetworkFaults(one_byte=1.0)) as sim:
+        world = World(sim, Checking(probe=HttpProbe(), fall=1, interval=5.0))
         world.serve()
         sim.elapse(1.5)
         request = b"GET / HTTP/1.1\r\nHost: app\r\nUser-Agent: vcproxy\r\nConnection: close\r\n\r\n"
@@ -161,7 +162,7 @@ def test_a_handshake_is_more_than_a_connection(
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     leaf = ca.issue_cert("app" if speaks == "tls" else "other", key_type=KeyType.RSA)
     leaf.private_key_and_cert_chain_pem.write_to_path(tmp_path / "app.pem")
-    world = World(sim, Checking(kind="tls", fall=1), tls=client_context(ca=tmp_path / "ca.pem"))
+    world = World(sim, Checking(handshake=True, fall=1), tls=client_context(ca=tmp_path / "ca.pem"))
     server = server_context(tmp_path / "app.pem", tmp_path / "app.pem")
     world.serve(tls=None if speaks == "plain" else server)
     sim.elapse(3.0)

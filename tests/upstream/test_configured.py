@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.business.program import Signal
 from vcproxy.config.loader import load
-from vcproxy.drivers.sim import DatagramPeer, Faults, Peer
+from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer
 from vcproxy.engine.address import Address
 from vcproxy.engine.failures import Exhausted
-from vcproxy.replay import replay
+from vcproxy.replay.playback.replay import replay
+from vcproxy.sessions.program import Signal
 from vcproxy.testing.configured import ConfiguredProxy
 from vcproxy.upstream.upstream import Upstream
 
@@ -111,7 +111,7 @@ resolve = "1s"
 """
     log = tmp_path / "run.log"
     configuration = load(said(file, text))
-    faults = Faults(latency=(0.0, 0.2), refuse=0.1)
+    faults = NetworkFaults(latency=(0.0, 0.2), refuse=0.1)
     with ConfiguredProxy(configuration, seed=seed, faults=faults, record=log) as proxy:
         sim = proxy.sim
         names = sim.network.names

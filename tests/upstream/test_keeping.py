@@ -6,13 +6,13 @@ import pytest
 
 from vcproxy.drivers.sim import Simulation
 from vcproxy.upstream.keeping import Keeping
-from vcproxy.upstream.terms import Pooling, Terms
+from vcproxy.upstream.settings import Pooling, UpstreamSettings
 
 from .test_upstream import Asker, World, sim
 
 __all__ = ["sim"]
 
-POOLED = Terms(pool=Pooling(idle=9))
+POOLED = UpstreamSettings(pool=Pooling(idle=9))
 
 
 @pytest.mark.parametrize(

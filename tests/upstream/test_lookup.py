@@ -9,10 +9,10 @@ import pytest
 from tests.upstream.test_upstream import Asker, World
 from vcproxy.drivers.sim import Simulation
 from vcproxy.testing.machines import check_machine
-from vcproxy.upstream.lookup import Lookup
-from vcproxy.upstream.terms import Checking, Pooling, Terms
+from vcproxy.upstream.lookup import NameWatch
+from vcproxy.upstream.settings import Checking, Pooling, UpstreamSettings
 
-OFTEN = Terms(resolve=30.0, pool=Pooling(idle=2, idle_time=1000.0), slow_start=0.0)
+OFTEN = UpstreamSettings(resolve=30.0, pool=Pooling(idle=2, idle_time=1000.0), slow_start=0.0)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_name_that_is_lost_for_a_while_changes_nothing(sim: Simulation) -> Non
 
 def test_those_that_come_are_checked_and_those_that_leave_are_not(sim: Simulation) -> None:
     sim.network.names["app"] = ["10.0.0.1", "10.0.0.9"]
-    terms = Terms(resolve=30.0, check=Checking(fall=1))
+    terms = UpstreamSettings(resolve=30.0, check=Checking(fall=1))
     world = World(sim, ["app"], refusing=["app"], terms=terms)
     world.settle()
     assert [server.up for server in world.upstream.servers] == [True, False]
@@ -102,6 +102,6 @@ def test_those_that_come_are_checked_and_those_that_leave_are_not(sim: Simulatio
 
 
 def test_every_state_takes_what_may_reach_it() -> None:
-    assert check_machine(Lookup) == {
+    assert check_machine(NameWatch) == {
         "LOOKING AGAIN", "LOOKING Resolved", "LOOKING ERROR", "ASKING AGAIN",
     }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vcproxy.drivers.sim import Faults, Simulation
+from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
@@ -18,7 +18,7 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.upstream.queue import QueueFull, QueueTimeout
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.terms import Ejecting, Pooling, Queueing, Terms
+from vcproxy.upstream.settings import Ejecting, Pooling, Queueing, UpstreamSettings
 from vcproxy.upstream.upstream import NoServer, Upstream
 
 
@@ -95,7 +95,7 @@ class World:
         sim: Simulation,
         names: Sequence[str] = "abc",
         refusing: Sequence[str] = "",
-        terms: Terms | None = None,
+        terms: UpstreamSettings | None = None,
     ) -> None:
         self.sim = sim
         self.driver = sim.driver()
@@ -170,7 +170,7 @@ def test_one_that_was_tried_is_passed_over(sim: Simulation) -> None:
 
 
 def test_how_often_another_is_tried(sim: Simulation) -> None:
-    upstream = World(sim, terms=Terms(retries=1)).upstream
+    upstream = World(sim, terms=UpstreamSettings(retries=1)).upstream
     a, b, c = upstream.servers
     assert upstream.another([a])
     assert not upstream.another([a, b])
@@ -181,7 +181,7 @@ def test_how_often_another_is_tried(sim: Simulation) -> None:
 
 
 def test_a_key_has_its_server_and_a_client_is_one(sim: Simulation) -> None:
-    world = World(sim, terms=Terms(balance="hash"))
+    world = World(sim, terms=UpstreamSettings(balance="hash"))
     assert len({world.ask(client="192.0.2.1").place for _ in range(5)}) == 1
     assert len({world.ask(client=f"192.0.2.{n}", key="cookie").place for n in range(5)}) == 1
     assert len({world.ask(client=f"192.0.2.{n}").place for n in range(20)}) == 3
@@ -189,7 +189,7 @@ def test_a_key_has_its_server_and_a_client_is_one(sim: Simulation) -> None:
 
 # -- the queue -------------------------------------------------------------------------------
 
-ONE_EACH = Terms(max_connections=1, queue=Queueing(size=2, timeout=5.0))
+ONE_EACH = UpstreamSettings(max_connections=1, queue=Queueing(size=2, timeout=5.0))
 
 
 def test_who_finds_no_room_waits_for_it(sim: Simulation) -> None:
@@ -279,8 +279,8 @@ def test_room_comes_back_when_a_conversation_crashes(sim: Simulation) -> None:
 def test_nobody_is_lost_and_no_server_has_too_many(
     seed: int, most: int, size: int, steps: list[tuple[str, int]]
 ) -> None:
-    with Simulation(seed, Faults(latency=(0.0, 0.02), lock_miss=0.2)) as sim:
-        terms = Terms(
+    with Simulation(seed, NetworkFaults(latency=(0.0, 0.02), lock_miss=0.2)) as sim:
+        terms = UpstreamSettings(
             max_connections=most,
             queue=Queueing(size=size, timeout=1.0),
             pool=Pooling(idle=2, idle_time=3.0),
@@ -334,7 +334,7 @@ def test_nobody_is_lost_and_no_server_has_too_many(
 
 # -- the pool --------------------------------------------------------------------------------
 
-KEPT = Terms(pool=Pooling(idle=2, idle_time=30.0, age=100.0))
+KEPT = UpstreamSettings(pool=Pooling(idle=2, idle_time=30.0, age=100.0))
 
 
 def test_what_is_given_back_is_taken_again_the_last_first(sim: Simulation) -> None:
@@ -436,7 +436,7 @@ def test_an_old_one_is_not_kept(sim: Simulation) -> None:
 
 
 def test_one_that_is_given_back_makes_room_for_who_waits(sim: Simulation) -> None:
-    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world = World(sim, "a", terms=UpstreamSettings(max_connections=1, pool=KEPT.pool))
     asker, waiter = world.connected(), world.ask()
     asker.give()
     world.settle()
@@ -444,7 +444,7 @@ def test_one_that_is_given_back_makes_room_for_who_waits(sim: Simulation) -> Non
 
 
 def test_or_is_given_to_who_waits_where_one_that_has_served_will_do(sim: Simulation) -> None:
-    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world = World(sim, "a", terms=UpstreamSettings(max_connections=1, pool=KEPT.pool))
     asker, waiter = world.connected(), world.ask(kept=True)
     vc = asker.vc
     asker.give()
@@ -456,7 +456,7 @@ def test_or_is_given_to_who_waits_where_one_that_has_served_will_do(sim: Simulat
 
 
 def test_the_queue_keeps_its_order_whatever_each_wants(sim: Simulation) -> None:
-    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world = World(sim, "a", terms=UpstreamSettings(max_connections=1, pool=KEPT.pool))
     asker, first, second = world.connected(), world.ask(), world.ask(kept=True)
     asker.give()
     world.settle()
@@ -469,7 +469,7 @@ def test_the_queue_keeps_its_order_whatever_each_wants(sim: Simulation) -> None:
 
 @pytest.mark.parametrize("then", ["the next", "one who wants another", "nobody"])
 def test_what_was_promised_to_one_who_leaves_is_not_lost(sim: Simulation, then: str) -> None:
-    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world = World(sim, "a", terms=UpstreamSettings(max_connections=1, pool=KEPT.pool))
     asker, leaver = world.connected(), world.ask(kept=True)
     vc = asker.vc
     waiter = None if then == "nobody" else world.ask(kept=then == "the next")
@@ -485,7 +485,7 @@ def test_what_was_promised_to_one_who_leaves_is_not_lost(sim: Simulation, then: 
 
 
 def test_a_server_that_ends_what_was_promised_is_connected_to_anew(sim: Simulation) -> None:
-    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world = World(sim, "a", terms=UpstreamSettings(max_connections=1, pool=KEPT.pool))
     asker, waiter = world.connected(), world.ask(kept=True)
     with waiter.mutex.hold(world.engine), asker.acting():
         assert asker.vc is not None
@@ -499,7 +499,7 @@ def test_a_server_that_ends_what_was_promised_is_connected_to_anew(sim: Simulati
 
 
 def test_a_server_that_went_down_meanwhile_is_not_given(sim: Simulation) -> None:
-    world = World(sim, "ab", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world = World(sim, "ab", terms=UpstreamSettings(max_connections=1, pool=KEPT.pool))
     a, _ = world.upstream.servers
     at_a, _at_b = world.connected(), world.connected()
     waiter = world.ask(kept=True)
@@ -511,7 +511,7 @@ def test_a_server_that_went_down_meanwhile_is_not_given(sim: Simulation) -> None
 
 
 def test_all_or_the_longest_idle_are_dropped(sim: Simulation) -> None:
-    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=9)))
+    world = World(sim, "ab", terms=UpstreamSettings(pool=Pooling(idle=9)))
     vcs = []
     for asker in [world.connected() for _ in range(6)]:
         vcs.append(asker.vc)
@@ -535,7 +535,7 @@ def test_all_or_the_longest_idle_are_dropped(sim: Simulation) -> None:
 
 
 def test_an_idle_one_makes_room_for_who_asks(sim: Simulation) -> None:
-    world = World(sim, "a", terms=Terms(max_connections=1, pool=KEPT.pool))
+    world = World(sim, "a", terms=UpstreamSettings(max_connections=1, pool=KEPT.pool))
     world.connected().give()
     world.settle()
     assert world.connected().place == "a"
@@ -556,7 +556,7 @@ def test_a_closed_upstream_keeps_nothing(sim: Simulation) -> None:
 
 
 def test_an_idle_connection_makes_room_where_descriptors_are_short(sim: Simulation) -> None:
-    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=4)))
+    world = World(sim, "ab", terms=UpstreamSettings(pool=Pooling(idle=4)))
     for asker in [world.connected() for _ in range(4)]:
         asker.give()
     world.settle()
@@ -574,7 +574,7 @@ def test_an_idle_connection_makes_room_where_descriptors_are_short(sim: Simulati
 
 
 def test_an_upstream_that_was_closed_is_asked_for_room_no_more(sim: Simulation) -> None:
-    world = World(sim, "ab", terms=Terms(pool=Pooling(idle=4)))
+    world = World(sim, "ab", terms=UpstreamSettings(pool=Pooling(idle=4)))
     assert list(world.engine.shortage.spares) == [world.upstream.pool]
     world.engine.inbox.post(world.upstream.close)
     world.settle()
@@ -583,7 +583,7 @@ def test_an_upstream_that_was_closed_is_asked_for_room_no_more(sim: Simulation) 
 
 # -- ejection --------------------------------------------------------------------------------
 
-THREE = Terms(eject=Ejecting(failures=3, time=10.0))
+THREE = UpstreamSettings(eject=Ejecting(failures=3, time=10.0))
 
 
 def test_a_server_that_refuses_is_left_alone_for_a_while(sim: Simulation) -> None:
@@ -671,7 +671,7 @@ def test_a_trial_that_takes_too_long_is_waited_for_no_more(sim: Simulation) -> N
 
 
 def test_who_waits_in_the_queue_tries_a_server_too(sim: Simulation) -> None:
-    terms = Terms(
+    terms = UpstreamSettings(
         max_connections=1, eject=Ejecting(failures=1, time=10.0), queue=Queueing(timeout=60.0)
     )
     world = World(sim, "ab", refusing="a", terms=terms)
@@ -687,7 +687,7 @@ def test_who_waits_in_the_queue_tries_a_server_too(sim: Simulation) -> None:
 
 
 def test_an_idle_connection_is_no_trial(sim: Simulation) -> None:
-    terms = Terms(eject=Ejecting(failures=1, time=10.0), pool=Pooling(idle=2))
+    terms = UpstreamSettings(eject=Ejecting(failures=1, time=10.0), pool=Pooling(idle=2))
     world = World(sim, "ab", terms=terms)
     first, second = world.connected(), world.connected()
     assert first.vc is not None
@@ -742,7 +742,7 @@ def test_an_ejected_server_is_better_than_none(sim: Simulation) -> None:
 def test_a_server_that_came_up_gets_its_share_by_and_by(
     sim: Simulation, balance: str, lasting: bool
 ) -> None:
-    terms = Terms(balance=balance, slow_start=100.0)
+    terms = UpstreamSettings(balance=balance, slow_start=100.0)
     world = World(sim, "abc", terms=terms)
     b, *_ = world.upstream.servers
     b.healthy = False
@@ -772,7 +772,7 @@ def test_a_server_that_came_up_gets_its_share_by_and_by(
 def test_a_retry_does_not_use_up_the_turn_of_another(
     sim: Simulation, balance: str, names: str
 ) -> None:
-    world = World(sim, names, refusing="a", terms=Terms(balance=balance))
+    world = World(sim, names, refusing="a", terms=UpstreamSettings(balance=balance))
     first, second = [], []
     for _ in range(12 * len(names)):
         asker = world.ask()

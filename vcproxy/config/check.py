@@ -8,18 +8,18 @@ from pathlib import Path
 
 from vcproxy.config.place import KeyPath
 from vcproxy.config.plugin import Plugin, alpn_refused, overrides, takes_datagrams
-from vcproxy.config.problem import Fault, did_you_mean
-from vcproxy.config.schema import KeyPair, Listener, Settings, UpstreamTls
+from vcproxy.config.problem import KeyFault, did_you_mean
+from vcproxy.config.schema import KeyPair, ListenerTable, Settings, UpstreamTls
 from vcproxy.engine.address import Address
 
 Plugins = Mapping[int, Plugin]
 """The plugins by their listener's index: of those that could be loaded, with their options."""
 
 
-def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def check(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     """Yield every fault; which check comes first does not matter."""
     if not settings.listener:
-        yield Fault(
+        yield KeyFault(
             ("listener",),
             "there is no listener: write [[listener]] and below it, for example, "
             'name = "main", bind = "tcp://127.0.0.1:8080" and plugin = "echo"',
@@ -35,18 +35,18 @@ def check(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     yield from _files(settings, plugins)
 
 
-def _upstreams(settings: Settings) -> Iterator[Fault]:
+def _upstreams(settings: Settings) -> Iterator[KeyFault]:
     """What an upstream says must be of some use to its servers."""
     for name, upstream in settings.upstream.items():
         path: KeyPath = ("upstream", name)
         servers, balance = (*path, "servers"), (*path, "balance")
         if upstream.balance != "hash" and upstream.hash_by != "client":
-            yield Fault(
+            yield KeyFault(
                 (*path, "hash_by"), 'is of no use without balance = "hash"', because=(balance,)
             )
         for item, server in enumerate(upstream.servers):
             if upstream.balance == "round_robin" and server.weight != 1:
-                yield Fault(
+                yield KeyFault(
                     (*servers, item, "weight"),
                     'is of no use with balance = "round_robin": write balance = "weighted"',
                     because=(balance,),
@@ -57,12 +57,12 @@ def _upstreams(settings: Settings) -> Iterator[Fault]:
             kind = (*path, "check", "kind")
             if address.whole:
                 text = f"{address} takes datagrams: nobody can tell whether it is well"
-                yield Fault((*path, "check"), text, because=(servers,))
+                yield KeyFault((*path, "check"), text, because=(servers,))
             elif upstream.check.kind == "tls" and not address.secure:
-                yield Fault(kind, f"{address} does not speak TLS", because=(servers,))
+                yield KeyFault(kind, f"{address} does not speak TLS", because=(servers,))
 
 
-def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def _names(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     others = {
         f"{settings.listener[index].name}.{option}"
         for index, plugin in plugins.items()
@@ -72,26 +72,26 @@ def _names(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
     for index, listener in enumerate(settings.listener):
         path = ("listener", index, "name")
         if first.setdefault(listener.name, path) != path:
-            yield Fault(path, "another listener has this name", because=(first[listener.name],))
+            yield KeyFault(path, "another listener has this name", because=(first[listener.name],))
         elif listener.name in others:
-            yield Fault(path, "another listener's options listen under this name")
+            yield KeyFault(path, "another listener's options listen under this name")
 
 
-def _references(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def _references(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     for index, listener in enumerate(settings.listener):
         own: KeyPath = ("listener", index, "upstream")
         for path, name in _named(index, listener, plugins):
             if name is None:
                 message = "is missing, and so is the listener's upstream, which would be taken"
-                yield Fault(path, message, because=(own,))
+                yield KeyFault(path, message, because=(own,))
             elif name not in settings.upstream:
                 hint = did_you_mean(name, list(settings.upstream))
                 message = f"there is no [upstream.{name}]{hint}"
-                yield Fault(path, message, because=(("upstream",),))
+                yield KeyFault(path, message, because=(("upstream",),))
 
 
 def _named(
-    index: int, listener: Listener, plugins: Plugins
+    index: int, listener: ListenerTable, plugins: Plugins
 ) -> Iterator[tuple[KeyPath, str | None]]:
     """Yield the upstreams that a listener names, and its plugin's options; None: a missing one."""
     path: KeyPath = ("listener", index)
@@ -103,7 +103,7 @@ def _named(
                 yield (*path, "options", *option), name
 
 
-def _uncalled(plugins: Plugins) -> Iterator[Fault]:
+def _uncalled(plugins: Plugins) -> Iterator[KeyFault]:
     """What an author wrote to be called must be: it may be what keeps something from passing."""
     for index, plugin in plugins.items():
         path: KeyPath = ("listener", index)
@@ -115,21 +115,25 @@ def _uncalled(plugins: Plugins) -> Iterator[Fault]:
                 if overrides(owner.cls, method):
                     who = owner.cls.__name__
                     message = f"{who} overrides {method}(), which is never called: {why}"
-                    yield Fault(place, message)
+                    yield KeyFault(place, message)
 
 
-def _entrances(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def _entrances(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     for index, plugin in plugins.items():
         path: KeyPath = ("listener", index, "bind")
         given, name = bool(settings.listener[index].bind), plugin.cls.__name__
         if plugin.needs_bind is True and not given:
             example = 'write bind = "tcp://127.0.0.1:8080"'
-            yield Fault(path, f"is missing: nothing would ever come to {name}: {example}")
+            yield KeyFault(path, f"is missing: nothing would ever come to {name}: {example}")
         elif plugin.needs_bind is False and given:
-            yield Fault(path, f"is of no use: with these options {name} takes nothing from there")
+            yield KeyFault(
+                path, f"is of no use: with these options {name} takes nothing from there"
+            )
 
 
-def _bound(index: int, listener: Listener, plugins: Plugins) -> Iterator[tuple[KeyPath, Address]]:
+def _bound(
+    index: int, listener: ListenerTable, plugins: Plugins
+) -> Iterator[tuple[KeyPath, Address]]:
     """Yield all that a listener binds, with its place: its own addresses and its plugin's."""
     path: KeyPath = ("listener", index)
     for item, address in enumerate(listener.bind):
@@ -140,7 +144,7 @@ def _bound(index: int, listener: Listener, plugins: Plugins) -> Iterator[tuple[K
                 yield (*path, "options", option, item), address
 
 
-def _addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     """An address is bound once; standard input and output are one connection."""
     stdio: list[KeyPath] = []
     taken: dict[tuple[str, object], KeyPath] = {}
@@ -151,12 +155,12 @@ def _addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
             elif address.path or address.port:  # on port 0 everybody gets a port of their own
                 first = taken.setdefault(_socket(address), path)
                 if first != path:
-                    yield Fault(path, f"{address} is bound already", because=(first,))
+                    yield KeyFault(path, f"{address} is bound already", because=(first,))
     for path in stdio[1:]:
-        yield Fault(path, "stdio: may be used only once in a process", because=(stdio[0],))
+        yield KeyFault(path, "stdio: may be used only once in a process", because=(stdio[0],))
 
 
-def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def _kinds(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     """Datagrams are for those who know them: a stream has no boundaries to keep."""
     for index, listener in enumerate(settings.listener):
         servers = [
@@ -168,7 +172,7 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
         plugin = plugins[index].cls if index in plugins else None
         for path, address in _bound(index, listener, plugins):
             if address.whole and plugin is not None and not takes_datagrams(plugin):
-                yield Fault(
+                yield KeyFault(
                     path,
                     f"{plugin.__name__} knows streams only, and here datagrams would come: "
                     "bind it to tcp://",
@@ -176,7 +180,7 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
                 )
             for place, other in [each for each in servers if each[1].whole != address.whole][:1]:
                 kinds = ("datagrams", "a stream") if address.whole else ("a stream", "datagrams")
-                yield Fault(
+                yield KeyFault(
                     path,
                     f"{kinds[0]} would come here, and the server {other} takes {kinds[1]}: "
                     "have both udp://, or neither",
@@ -191,7 +195,7 @@ def _socket(address: Address) -> tuple[str, object]:
     return address.scheme.replace("tls", "tcp"), (address.host, address.port)
 
 
-def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     for index, listener in enumerate(settings.listener):
         path: KeyPath = ("listener", index)
         tls = (*path, "tls")
@@ -199,33 +203,33 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
         if listener.tls is None:
             for place in secure:
                 message = "tls:// needs the listener's tls = { certificate = ..., key = ... }"
-                yield Fault(place, message, because=(tls,))
+                yield KeyFault(place, message, because=(tls,))
         elif not secure and index in plugins:
             where = " or ".join(("bind", *plugins[index].binds))
             message = f"is of no use: no address in {where} is tls://"
-            yield Fault(tls, message, because=((*path, "bind"), (*path, "options")))
+            yield KeyFault(tls, message, because=((*path, "bind"), (*path, "options")))
         elif index in plugins:
             yield from _alpn(listener.tls.alpn, plugins[index].cls, (*tls, "alpn"))
     for index, plugin in plugins.items():
         if plugin.tls != UpstreamTls() and not plugin.needs_tls:
-            yield Fault(
+            yield KeyFault(
                 ("listener", index, "options", "tls"),
                 "is of no use: no other option names a server that is tls://",
             )
     for name, upstream in settings.upstream.items():
         if upstream.tls != UpstreamTls() and not any(each.secure for each in upstream.addresses):
-            yield Fault(
+            yield KeyFault(
                 ("upstream", name, "tls"),
                 "is of no use: no server is tls://",
                 because=(("upstream", name, "servers"),),
             )
 
 
-def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[Fault]:
+def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[KeyFault]:
     """What is offered must be spoken: a client that shares it will speak nothing else."""
     for item, protocol in enumerate(offered):
         if protocol in alpn_refused(plugin):
-            yield Fault(
+            yield KeyFault(
                 (*path, item),
                 f'{plugin.__name__} does not speak "{protocol}": leave it out, and clients that '
                 "prefer it take another protocol",
@@ -233,10 +237,10 @@ def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[Fault
             )
 
 
-def _files(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
+def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     log = settings.proxy.log
     if log is not None and not log.parent.is_dir():
-        yield Fault(("proxy", "log"), f"there is no directory {log.parent}")
+        yield KeyFault(("proxy", "log"), f"there is no directory {log.parent}")
     for index, listener in enumerate(settings.listener):
         if listener.tls is not None:
             path: KeyPath = ("listener", index, "tls")
@@ -250,24 +254,24 @@ def _files(settings: Settings, plugins: Plugins) -> Iterator[Fault]:
         yield from _authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
 
 
-def _authorities(file: Path | None, path: KeyPath) -> Iterator[Fault]:
+def _authorities(file: Path | None, path: KeyPath) -> Iterator[KeyFault]:
     if file is None:
         return
     if trouble := _unreadable(file):
-        yield Fault(path, trouble)
+        yield KeyFault(path, trouble)
     elif not _holds_certificates(file):
-        yield Fault(path, f"{file} holds no certificate in PEM")
+        yield KeyFault(path, f"{file} holds no certificate in PEM")
 
 
-def _key_pair(pair: KeyPair, path: KeyPath) -> Iterator[Fault]:
+def _key_pair(pair: KeyPair, path: KeyPath) -> Iterator[KeyFault]:
     files = {"certificate": pair.certificate, "key": pair.key}
     troubles = {name: trouble for name, file in files.items() if (trouble := _unreadable(file))}
     for name, trouble in troubles.items():
-        yield Fault((*path, name), trouble)
+        yield KeyFault((*path, name), trouble)
     if "certificate" not in troubles and not _holds_certificates(pair.certificate):
-        yield Fault((*path, "certificate"), f"{pair.certificate} holds no certificate in PEM")
+        yield KeyFault((*path, "certificate"), f"{pair.certificate} holds no certificate in PEM")
     elif not troubles and (trouble := _wrong_key(pair)):
-        yield Fault((*path, "key"), trouble)
+        yield KeyFault((*path, "key"), trouble)
 
 
 def _unreadable(file: Path) -> str | None:

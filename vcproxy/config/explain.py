@@ -12,9 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from vcproxy.config.options import OptionsError
 from vcproxy.config.place import KeyPath, line_and_column, places
-from vcproxy.config.problem import Fault, Problem, did_you_mean
+from vcproxy.config.problem import KeyFault, OptionsError, Problem, did_you_mean
 
 Schema = dict[str, Any]  # a JSON schema
 
@@ -43,7 +42,7 @@ _KINDS = {
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
-def faults(error: ValidationError, schema: type) -> list[Fault]:
+def faults(error: ValidationError, schema: type) -> list[KeyFault]:
     """Return what is wrong with a table that was to be of type `schema`.
 
     A key that is missing because its name is misspelt is told once.
@@ -59,18 +58,18 @@ def faults(error: ValidationError, schema: type) -> list[Fault]:
     ]
 
 
-def _faults(detail: ErrorDetails, document: Schema) -> Iterator[Fault]:
+def _faults(detail: ErrorDetails, document: Schema) -> Iterator[KeyFault]:
     path = detail["loc"]
     told = detail.get("ctx", {}).get("error")
     if isinstance(told, OptionsError):
         for fault in told.faults:
-            yield Fault((*path, *fault.path), fault.message)
+            yield KeyFault((*path, *fault.path), fault.message)
     elif detail["type"] not in _UNKNOWN:
-        yield Fault(path, _message(detail))
+        yield KeyFault(path, _message(detail))
     else:
         hint = did_you_mean(str(path[-1]), _keys(document, path[:-1]))
         meant = tuple((*path[:-1], name) for name in re.findall('"(.*)"', hint))
-        yield Fault(path, f"unknown key{hint}", because=meant)
+        yield KeyFault(path, f"unknown key{hint}", because=meant)
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -104,14 +103,14 @@ def _keys(document: Schema, path: KeyPath) -> list[str]:
     return list(table.get("properties", ()))
 
 
-def placed(found: list[Fault], file: Path, text: str, tree: dict[str, object]) -> list[Problem]:
+def placed(found: list[KeyFault], file: Path, text: str, tree: dict[str, object]) -> list[Problem]:
     """Return the problems that faults are at their places in the file's text."""
     where = places(text)
     return [_placed(fault, file, text, tree, where) for fault in found]
 
 
 def _placed(
-    fault: Fault, file: Path, text: str, tree: dict[str, object], where: dict[KeyPath, int]
+    fault: KeyFault, file: Path, text: str, tree: dict[str, object], where: dict[KeyPath, int]
 ) -> Problem:
     path = known = fault.path
     while known and known not in where:

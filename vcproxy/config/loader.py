@@ -9,11 +9,11 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from vcproxy.config.check import check
-from vcproxy.config.options import OptionsError, read_filters, read_options, with_places
+from vcproxy.config.options import read_filters, read_options, with_places
 from vcproxy.config.place import KeyPath, line_and_column
 from vcproxy.config.plugin import Plugin, PluginError, Plugins, needs_upstream
-from vcproxy.config.problem import ConfigError, Fault, Problem
-from vcproxy.config.schema import Listener, Record, Settings, as_json
+from vcproxy.config.problem import ConfigError, KeyFault, OptionsError, Problem
+from vcproxy.config.schema import ListenerTable, RecordTable, Settings, as_json
 from vcproxy.engine.address import Address
 
 
@@ -37,7 +37,7 @@ class Configuration:
         """The same, with its run recorded to a log of that path."""
         was = self.settings.record
         record = (
-            Record.model_construct(file=log)
+            RecordTable.model_construct(file=log)
             if was is None
             else was.model_copy(update={"file": log})
         )
@@ -62,20 +62,20 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
     directory = file.absolute().parent
     try:
         settings = _settings(tree, directory)
-        found: list[Fault] = []
+        found: list[KeyFault] = []
     except ValidationError as error:
-        from vcproxy.config import explain, salvage
+        from vcproxy.config import explain, recovery
 
         found = explain.faults(error, Settings)
-        settings = _settings(salvage.sound_part(tree, found), directory)
+        settings = _settings(recovery.sound_part(tree, found), directory)
     shelf = Plugins(None if recorded is None else recorded.sources)
     plugins, listeners, refused = _plugins(settings, directory, shelf)
     if recorded is None:
         refused += check(settings, plugins)
     if found or refused:
-        from vcproxy.config import explain, salvage
+        from vcproxy.config import explain, recovery
 
-        found += salvage.news(refused, found)
+        found += recovery.news(refused, found)
         raise ConfigError(*explain.placed(found, file, text, tree))
     settings = settings.model_copy(update={"listener": listeners})
     named = {listeners[index].name: plugin for index, plugin in plugins.items()}
@@ -144,17 +144,17 @@ def _settings(tree: dict[str, object], directory: Path) -> Settings:
 
 def _plugins(
     settings: Settings, directory: Path, shelf: Plugins
-) -> tuple[dict[int, Plugin], tuple[Listener, ...], list[Fault]]:
+) -> tuple[dict[int, Plugin], tuple[ListenerTable, ...], list[KeyFault]]:
     """Return the listeners' plugins, the listeners with complete options, and what is wrong."""
     plugins: dict[int, Plugin] = {}
-    listeners: list[Listener] = []
-    refused: list[Fault] = []
+    listeners: list[ListenerTable] = []
+    refused: list[KeyFault] = []
     for index, listener in enumerate(settings.listener):
         path: KeyPath = ("listener", index)
         try:
             plugin = shelf.find(listener.plugin)
         except PluginError as error:
-            refused.append(Fault((*path, "plugin"), str(error)))
+            refused.append(KeyFault((*path, "plugin"), str(error)))
             continue
         refused += _wrong_upstream(plugin, listener, path)
         try:
@@ -164,16 +164,18 @@ def _plugins(
             plugins[index] = with_places(plugin, options, code).with_filters(filters)
         except OptionsError as error:
             within = (*path, "options")
-            refused += [Fault((*within, *fault.path), fault.message) for fault in error.faults]
+            refused += [KeyFault((*within, *fault.path), fault.message) for fault in error.faults]
         else:
             listeners.append(listener.model_copy(update={"options": complete}))
     return plugins, tuple(listeners), refused
 
 
-def _wrong_upstream(plugin: type, listener: Listener, path: KeyPath) -> list[Fault]:
+def _wrong_upstream(plugin: type, listener: ListenerTable, path: KeyPath) -> list[KeyFault]:
     needed, given = needs_upstream(plugin), listener.upstream is not None
     if needed is None or needed == given:
         return []
     message = "takes no upstream" if given else 'needs an upstream: write upstream = "NAME"'
-    fault = Fault((*path, "upstream"), f"{plugin.__name__} {message}", because=((*path, "plugin"),))
+    fault = KeyFault(
+        (*path, "upstream"), f"{plugin.__name__} {message}", because=((*path, "plugin"),)
+    )
     return [fault]

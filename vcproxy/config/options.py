@@ -17,26 +17,9 @@ from vcproxy.config.plugin import (
     failed,
     options_type,
 )
-from vcproxy.config.problem import Fault
-from vcproxy.config.schema import Filter, NamedUpstream, as_json
+from vcproxy.config.problem import KeyFault, OptionsError
+from vcproxy.config.schema import FilterTable, NamedUpstream, as_json
 from vcproxy.engine.address import Address
-
-
-class OptionsError(ValueError):
-    """The options of a listener cannot be used. The paths of the faults begin in its options.
-
-    An author's own `Options` may raise it, so that each fault is shown at the key that it is about.
-    """
-
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__(*faults)
-        self.faults = faults
-
-    def __str__(self) -> str:
-        return "; ".join(
-            ": ".join(filter(None, (".".join(map(str, fault.path)), fault.message)))
-            for fault in self.faults
-        )
 
 
 def read_options(
@@ -49,11 +32,11 @@ def read_options(
     kind = options_type(plugin)
     if kind is None:
         if table:
-            raise OptionsError(Fault((), f"{plugin.__name__} takes no options"))
+            raise OptionsError(KeyFault((), f"{plugin.__name__} takes no options"))
         return None, {}
     if not (isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, BaseModel))):
         needed = f"Options of {plugin.__name__} must be a dataclass or a pydantic model"
-        raise OptionsError(Fault((), needed))
+        raise OptionsError(KeyFault((), needed))
     try:
         adapter = TypeAdapter(kind)
         options = adapter.validate_json(
@@ -67,7 +50,7 @@ def read_options(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever else an author's own validators raise
-        raise OptionsError(Fault((), str(failed(error)))) from None
+        raise OptionsError(KeyFault((), str(failed(error)))) from None
 
 
 def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None = None) -> Plugin:
@@ -105,7 +88,7 @@ def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None 
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever an author's own code raises
-        raise OptionsError(Fault((), str(failed(error)))) from None
+        raise OptionsError(KeyFault((), str(failed(error)))) from None
 
 
 def _upstreams(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -134,11 +117,11 @@ def read_filters(
     OptionsError.
     """
     named = getattr(options, "filters", ())
-    if not (named and isinstance(named, tuple) and isinstance(named[0], Filter)):
+    if not (named and isinstance(named, tuple) and isinstance(named[0], FilterTable)):
         return ()
     found: list[Plugin] = []
     tables: list[dict[str, object]] = []
-    faults: list[Fault] = []
+    faults: list[KeyFault] = []
     for index, each in enumerate(named):
         path: KeyPath = ("filters", index)
         try:
@@ -146,10 +129,10 @@ def read_filters(
             own, table = read_options(cls, each.options, directory)
             found.append(with_places(cls, own, shelf.code(each.plugin)))
         except PluginError as error:
-            faults.append(Fault((*path, "plugin"), str(error)))
+            faults.append(KeyFault((*path, "plugin"), str(error)))
         except OptionsError as error:
             path = (*path, "options")
-            faults += [Fault((*path, *fault.path), fault.message) for fault in error.faults]
+            faults += [KeyFault((*path, *fault.path), fault.message) for fault in error.faults]
         else:
             tables.append({"plugin": each.plugin, "options": table})
     if faults:

@@ -26,7 +26,7 @@ Places = Mapping[str, Sequence[Address]]
 Upstreams = Mapping[KeyPath, str | None]
 """Names of upstreams, by the path in the options that names them; None: the listener's is meant."""
 
-BUNDLED = Path(vcproxy.__file__).parents[1] / "plugins"
+BUNDLED = Path(vcproxy.__file__).parent / "plugins"
 
 
 @dataclass(frozen=True, slots=True)

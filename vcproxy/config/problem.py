@@ -7,7 +7,7 @@ from vcproxy.config.place import KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class KeyFault:
     """Something wrong with the value, or the absence, of a key.
 
     `because` names other keys that led to it: were they wrong themselves, this is no news.
@@ -16,6 +16,23 @@ class Fault:
     path: KeyPath
     message: str
     because: tuple[KeyPath, ...] = ()
+
+
+class OptionsError(ValueError):
+    """The options of a listener cannot be used. The paths of the faults begin in its options.
+
+    An author's own `Options` may raise it, so that each fault is shown at the key that it is about.
+    """
+
+    def __init__(self, *faults: KeyFault) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "; ".join(
+            ": ".join(filter(None, (".".join(map(str, fault.path)), fault.message)))
+            for fault in self.faults
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)

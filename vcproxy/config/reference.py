@@ -16,22 +16,22 @@ from pydantic.fields import FieldInfo
 from vcproxy.config import schema
 
 SECTIONS: dict[str, type[BaseModel]] = {
-    "[proxy]": schema.Proxy,
-    "[record]": schema.Record,
-    "[[listener]]": schema.Listener,
+    "[proxy]": schema.ProxyTable,
+    "[record]": schema.RecordTable,
+    "[[listener]]": schema.ListenerTable,
     "[listener.tls]": schema.ListenerTls,
     "[listener.tls.names.NAME]": schema.KeyPair,
-    "[listener.limits]": schema.Limits,
-    "[listener.timeouts]": schema.Timeouts,
-    "[listener.tcp]": schema.Tcp,
-    "[upstream.NAME]": schema.Upstream,
+    "[listener.limits]": schema.LimitsTable,
+    "[listener.timeouts]": schema.TimeoutsTable,
+    "[listener.tcp]": schema.TcpTable,
+    "[upstream.NAME]": schema.UpstreamTable,
     "[[upstream.NAME.servers]]": schema.UpstreamServer,
     "[upstream.NAME.queue]": schema.UpstreamQueue,
     "[upstream.NAME.pool]": schema.UpstreamPool,
     "[upstream.NAME.check]": schema.UpstreamCheck,
     "[upstream.NAME.eject]": schema.UpstreamEject,
     "[upstream.NAME.tls]": schema.UpstreamTls,
-    "[upstream.NAME.tcp]": schema.Tcp,
+    "[upstream.NAME.tcp]": schema.TcpTable,
 }
 
 INTRODUCTION = """\

@@ -211,7 +211,7 @@ class Table(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Filter(Table):
+class FilterTable(Table):
     """A plugin that another one, of which it is an option, lets see and change what passes."""
 
     plugin: PluginName
@@ -221,11 +221,11 @@ class Filter(Table):
     """Its own options."""
 
 
-Filters = tuple[Annotated[Filter, BeforeValidator(_as_filter)], ...]
+Filters = tuple[Annotated[FilterTable, BeforeValidator(_as_filter)], ...]
 """The type of a plugin's option `filters`; a filter without options may be its place alone."""
 
 
-class Proxy(Table):
+class ProxyTable(Table):
     """The process as a whole."""
 
     net_threads: Annotated[int, Field(ge=1)] = 1
@@ -280,7 +280,7 @@ class ListenerTls(KeyPair):
     """Other certificates, by the server name that the client asks for (SNI)."""
 
 
-class Limits(Table):
+class LimitsTable(Table):
     """How much a listener takes on."""
 
     max_connections: Annotated[int, Field(ge=1)] | None = None
@@ -293,7 +293,7 @@ class Limits(Table):
     0: as many as there may be, for behind one address may be a whole office."""
 
 
-class Timeouts(Table):
+class TimeoutsTable(Table):
     """How long a listener waits. "0s" waits for ever."""
 
     handshake: Duration = 10.0
@@ -310,7 +310,7 @@ class Timeouts(Table):
     """For a whole conversation, however busy: none, as tunnels may live for days."""
 
 
-class Tcp(Table):
+class TcpTable(Table):
     """How a peer is noticed that has vanished without a word, as one whose power or network failed.
     For TCP and TLS."""
 
@@ -324,7 +324,7 @@ class Tcp(Table):
     nothing for so long: give more time than a reader may pause."""
 
 
-class Listener(Table):
+class ListenerTable(Table):
     """Where clients come in, and the plugin that serves them."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -348,13 +348,13 @@ class Listener(Table):
     tls: ListenerTls | None = None
     """Needed for tls:// addresses, and only there."""
 
-    limits: Limits = Limits()
+    limits: LimitsTable = LimitsTable()
     """How much this listener takes on."""
 
-    timeouts: Timeouts = Timeouts()
+    timeouts: TimeoutsTable = TimeoutsTable()
     """How long this listener waits."""
 
-    tcp: Tcp = Tcp()
+    tcp: TcpTable = TcpTable()
     """How clients are noticed that have vanished."""
 
     half_close: bool = True
@@ -458,7 +458,7 @@ class UpstreamEject(Table):
     up to 5 minutes."""
 
 
-class Upstream(Table):
+class UpstreamTable(Table):
     """Servers that do the same work. Each net thread balances, counts and keeps its own connections
     to them; limits are for each net thread, too."""
 
@@ -505,7 +505,7 @@ class Upstream(Table):
     tls: UpstreamTls = UpstreamTls()
     """How servers on tls:// are verified."""
 
-    tcp: Tcp = Tcp()
+    tcp: TcpTable = TcpTable()
     """How servers are noticed that have vanished."""
 
     @property
@@ -514,7 +514,7 @@ class Upstream(Table):
         return [server.address for server in self.servers]
 
 
-class Record(Table):
+class RecordTable(Table):
     """What is written down of a run, so that `vcproxy replay` can run it again."""
 
     file: FilePath
@@ -538,16 +538,16 @@ class Record(Table):
 class Settings(Table):
     """A whole configuration file."""
 
-    proxy: Proxy = Proxy()
+    proxy: ProxyTable = ProxyTable()
     """The process as a whole."""
 
-    record: Record | None = None
+    record: RecordTable | None = None
     """Recording. Absent: none, unless the command line asks for it."""
 
-    listener: tuple[Listener, ...] = ()
+    listener: tuple[ListenerTable, ...] = ()
     """Where clients come in, one [[listener]] for each."""
 
-    upstream: dict[str, Upstream] = {}
+    upstream: dict[str, UpstreamTable] = {}
     """Servers by the name that listeners use."""
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from vcproxy.engine.drop_counter import DropCounter
 from vcproxy.engine.iobuffer import EMPTY
-from vcproxy.engine.losses import Losses
 
 if TYPE_CHECKING:
     from vcproxy.engine.iobuffer import Block
@@ -107,7 +107,7 @@ class DatagramPort:
         self.writable = True
         self.cuts = _cuts(sock)
         """Whether one send may be cut to many datagrams."""
-        self.losses: Losses | None = None
+        self.losses: DropCounter | None = None
         """What was dropped here, if anything was."""
         self._sock = sock
         self._want = want
@@ -220,7 +220,7 @@ class DatagramPort:
         """Something was not sent; return the bytes of it that are done with."""
         if error.errno in _LOST:
             if self.losses is None:
-                self.losses = Losses(self.vc.engine, self.vc.name)
+                self.losses = DropCounter(self.vc.engine, self.vc.name)
             self.losses.drop(f"{_LOST[error.errno]} ({size} bytes)")
             return size
         self.writable = False

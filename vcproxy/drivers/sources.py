@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.datagrams import BATCH, LARGEST, DatagramPort, DatagramSocket, Want
+from vcproxy.engine.drop_counter import DropCounter
 from vcproxy.engine.iobuffer import EMPTY
-from vcproxy.engine.losses import Losses
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -47,7 +47,7 @@ class Sources:
         self.engine = engine
         self.listener = listener
         """Who gets those that are new. It may be exchanged."""
-        self.losses = Losses(engine, listener.name)
+        self.losses = DropCounter(engine, listener.name)
         self.sock = sock
         self._want = want
         self._show = show

@@ -33,7 +33,7 @@ class Continuation:
         return ""
 
 
-class Call(Continuation):
+class OwnedCall(Continuation):
     """A call in somebody's conversation: under its mutex, and if it fails, the conversation ends.
 
     It is for `engine.schedule`, with any event.

@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from vcproxy.engine.address import Address, unmapped
+from vcproxy.engine.address_history import AddressHistory
 from vcproxy.engine.commands import Call, Command, GiveUp, Hear, ResumeAccept
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
@@ -31,12 +32,11 @@ from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.iobuffer import MARK, IOBuffer, Memory
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.mistake import as_error
+from vcproxy.engine.memory_pressure import MemoryPressure
 from vcproxy.engine.mutex import Mutex, here
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import ROOM_S, Outgoing
-from vcproxy.engine.reach import Reach
-from vcproxy.engine.relief import Relief
+from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
 from vcproxy.engine.shortage import Shortage
 from vcproxy.engine.units import show_duration
@@ -67,11 +67,11 @@ overload, time goes on."""
 Level = Literal["debug", "info", "warning", "error"]
 
 
-class Log(Protocol):
+class LogFunction(Protocol):
     """Where an engine says what people should know. It must not block."""
 
     def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
-        """Log a line. `error` is a programmer's mistake, to be shown with its traceback."""
+        """LogFunction a line. `error` is a programmer's mistake, to be shown with its traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Engine:
         *,
         memory: int,
         random: Random,
-        log: Log,
+        log: LogFunction,
         bridges: bool = True,
         token: str = "",
     ) -> None:
@@ -141,7 +141,7 @@ class Engine:
         self.bridges = bridges
         """Whether directions may be moved by the driver alone."""
         self.inbox = Inbox()
-        self.reach = Reach(self)
+        self.reach = AddressHistory(self)
         """Which addresses do not answer."""
         self.shortage = Shortage(self)
         """What goes when descriptors are short."""
@@ -168,7 +168,7 @@ class Engine:
         """How many have begun."""
         self._graced_at = -GRACE_EVERY_S
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
-        self._relief = Relief(self)
+        self._relief = MemoryPressure(self)
         self._accept_warned: dict[Listener, float] = {}
         self._calls: dict[int, tuple[Action, Action | None]] = {}
         self._last_call = 0
@@ -333,7 +333,10 @@ class Engine:
                 self.running = None
 
     def starve(self, vc: NetVConnection, room: int) -> int:
-        """The memory budget is spent: how much of `room` a VC may read for all that. See Relief."""
+        """Return how much of `room` a VC may read although the memory budget is spent.
+
+        See MemoryPressure.
+        """
         return self._relief.starve(vc, room)
 
     def forget(self, vc: NetVConnection) -> None:

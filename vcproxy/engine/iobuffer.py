@@ -18,7 +18,7 @@ MARK = 64 * 1024
 costs who does not read. Larger reads than this move no more (measured), and bridges need none."""
 
 RESERVE = 16
-"""One part in so many of the budget is kept back: see Relief."""
+"""One part in so many of the budget is kept back: see MemoryPressure."""
 
 MERGE = 4096
 """Small neighbours are merged up to this size, so that single-byte writes cost no object each."""

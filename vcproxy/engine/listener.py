@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.commands import ResumeAccept
-from vcproxy.engine.tcp import TCP, Tcp
+from vcproxy.engine.tcp import TCP, TcpOptions
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -41,7 +41,7 @@ class Listener:
     """The engine whose driver accepts."""
     tls: object = None
     """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
-    tcp: Tcp = TCP
+    tcp: TcpOptions = TCP
     """What is set on its connections. For another one, the driver must be told: see Host.renew."""
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from vcproxy.engine.commands import Connect, Hear, Resolve
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import Exhausted, ResolvedTooLate, all_failed
-from vcproxy.engine.tcp import TCP, Tcp
+from vcproxy.engine.tcp import TCP, TcpOptions
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
@@ -106,7 +106,7 @@ class Outgoing:
         target: Address,
         *,
         tls: object = None,
-        tcp: Tcp = TCP,
+        tcp: TcpOptions = TCP,
         server_name: str = "",
         timeout: float = 0.0,
         attempt: type[Connect | Hear] | None = Connect,

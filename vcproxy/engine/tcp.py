@@ -1,4 +1,4 @@
-"""Tcp: how the system notices that the peer of a TCP connection has vanished. Values only."""
+"""TcpOptions: keep-alive and user timeout, by which a vanished TCP peer is noticed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Tcp:
+class TcpOptions:
     """What a driver sets on each TCP socket. Times are in seconds, 0: never."""
 
     keepalive: float = 60.0
@@ -17,5 +17,5 @@ class Tcp:
     long (RFC 5482)."""
 
 
-TCP = Tcp()
+TCP = TcpOptions()
 """What is set where nothing is said."""

@@ -35,7 +35,7 @@ _FIRST_SLOTS = 8  # most machines of a busy proxy are idle or short: the ring do
 _TIMEOUT = Event.TIMEOUT
 
 
-class Received(NamedTuple):
+class HistoryEntry(NamedTuple):
     """One event in a machine's history."""
 
     machine: str
@@ -147,7 +147,7 @@ class Machine(Continuation):
         if way is not None:
             self._move(way)
 
-    def receiving(self, key: Hashable, data: object) -> Received | None:
+    def receiving(self, key: Hashable, data: object) -> HistoryEntry | None:
         """Return what the history is about to say of an event; None for a timeout that is late."""
         if isinstance(key, Event):
             if key is _TIMEOUT and self._seldom(key, data) is None:
@@ -156,14 +156,14 @@ class Machine(Continuation):
         else:
             name = getattr(data, "name", None)
             source = name if type(name) is str else "OS"
-        return Received(self.name, self._state, key, "SELF" if source == self.name else source)
+        return HistoryEntry(self.name, self._state, key, "SELF" if source == self.name else source)
 
-    def history(self) -> Iterator[Received]:
+    def history(self) -> Iterator[HistoryEntry]:
         """Yield the last REMEMBERED events, oldest first; the one being received is the last."""
         for record in (*self._ring[self._next :], *self._ring[: self._next]):
             if record is not None:
                 state, key, source = record
-                yield Received(self.name, state, key, "SELF" if source == self.name else source)
+                yield HistoryEntry(self.name, state, key, "SELF" if source == self.name else source)
 
     def crashed(self, error: Exception) -> str:
         """Return the history for the log, a line for each event."""

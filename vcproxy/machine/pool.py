@@ -1,4 +1,4 @@
-"""Pool: staged machines at rest, the last one in the first one out.
+"""MachinePool: staged machines at rest, the last one in the first one out.
 
 The machine that rested last has its memory in the processor's caches, and a lightly used pool
 leaves the others alone.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from vcproxy.machine.staged import Life, StageMachine
 
 
-class Pool:
+class MachinePool:
     """Machines that wait for work. A machine puts itself back, and that ends a life of it."""
 
     __slots__ = ("_resting",)

@@ -54,7 +54,7 @@ _TAGS: Final[dict[Hashable, str]] = {
 }
 
 
-class QueueFull(RuntimeError):
+class MessageQueueFull(RuntimeError):
     """A message found no room, and the queue's policy is to fail."""
 
 
@@ -72,7 +72,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class StagedMessage:
     """What a reflex is given. `source` is None for the operating system."""
 
     source: Life | None
@@ -110,18 +110,18 @@ class MessageQueue(Continuation):
         self.late = 0
         self.receiver: StageMachine | None = None
         """Who was given a message last."""
-        self._waiting: deque[tuple[Life, str, Message]] = deque()
+        self._waiting: deque[tuple[Life, str, StagedMessage]] = deque()
         self._kinds: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, to: Life, tag: str, message: Message) -> None:
+    def put(self, to: Life, tag: str, message: StagedMessage) -> None:
         """Queue a message behind the others. Raises QueueFull."""
         waiting = self._waiting
         if len(waiting) >= self.capacity:
             if self.overflow == "fail":
-                raise QueueFull(
+                raise MessageQueueFull(
                     f"{message.name} sends {tag} to {to.machine.name}, and {len(waiting)} messages "
                     "wait already: send less at once, or make the queue longer"
                 )
@@ -198,10 +198,10 @@ class StageMachine(Machine):
     def handle_event(self, key: Hashable, data: object) -> None:
         """Take what the operating system brings, and see to all that follows from it."""
         tag = _TAGS.get(key) or label(key)
-        self.queue.put(self.life, tag, Message(None, data))
+        self.queue.put(self.life, tag, StagedMessage(None, data))
         self.queue.drain()
 
-    def receive(self, tag: str, message: Message) -> None:
+    def receive(self, tag: str, message: StagedMessage) -> None:
         """Have the reflex of the current stage take a message. Raises Unhandled."""
         if self.queue.write is not None:
             self.queue.write(str(self.receiving(tag, message)))
@@ -220,7 +220,7 @@ class StageMachine(Machine):
     def send(self, to: StageMachine | Life, tag: str, data: object = None) -> None:
         """Send a message; to oneself too. It is dropped if the life it is meant for ends before."""
         life = to if isinstance(to, Life) else to.life
-        self.queue.put(life, tag, Message(self.life, data))
+        self.queue.put(life, tag, StagedMessage(self.life, data))
 
     def arm(self, tag: str, seconds: float) -> None:
         """Receive a T tag once, after that time; anew if its clock runs already."""

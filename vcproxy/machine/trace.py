@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from types import TracebackType
 
 from vcproxy.machine.diagram import escaped
-from vcproxy.machine.machine import Machine, Received
+from vcproxy.machine.machine import HistoryEntry, Machine
 
 _LINE = re.compile(r"(?P<to>.+) @ (?P<state>\w+) got '(?P<key>.+)' from (?P<source>.+)")
 
@@ -30,7 +30,7 @@ class Trace:
     _on: list[Trace] = []
 
     def __init__(
-        self, write: Callable[[Received], object], of: Machine | type[Machine] | str = Machine
+        self, write: Callable[[HistoryEntry], object], of: Machine | type[Machine] | str = Machine
     ) -> None:
         self.told = False
         """Whether there was anything to tell."""

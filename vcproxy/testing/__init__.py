@@ -4,7 +4,7 @@ The laws of VConnections are in vcproxy.testing.conformance; the real program, a
 is in vcproxy.pytest_plugin.
 """
 
-from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Stuck, seeds
+from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, Stuck, seeds
 from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
@@ -12,7 +12,7 @@ from vcproxy.testing.script import Script, fragments
 
 __all__ = [
     "DatagramPeer",
-    "Faults",
+    "NetworkFaults",
     "Peer",
     "Script",
     "SimulatedHttp",

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.sim import Faults, Peer, SimDriver, Simulation
-from vcproxy.hosts import TlsFiles
-from vcproxy.listeners import Listeners
-from vcproxy.recording import Recording
+from vcproxy.drivers.sim import NetworkFaults, Peer, SimDriver, Simulation
+from vcproxy.listeners.hosts import TlsFiles
+from vcproxy.listeners.listeners import Listeners
+from vcproxy.replay.record.recording import Recording
 
 if TYPE_CHECKING:
     import ssl
@@ -73,10 +73,10 @@ class ConfiguredProxy:
         configuration: Configuration,
         *,
         seed: int = 0,
-        faults: Faults | None = None,
+        faults: NetworkFaults | None = None,
         record: Path | None = None,
     ) -> None:
-        faults = faults or Faults()
+        faults = faults or NetworkFaults()
         self._path = record
         self._recording: Recording | None = None
         if record is None:

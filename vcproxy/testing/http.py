@@ -14,25 +14,25 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vcproxy.business.http.options import Options
-from vcproxy.business.http.phases import Phases
-from vcproxy.business.http.proxy import HttpProxy
-from vcproxy.http.body import body_reader
-from vcproxy.http.fields import Fields
-from vcproxy.http.forwarding import to_client
-from vcproxy.http.limits import Limits
-from vcproxy.http.messages import Request, Response
-from vcproxy.http.parsing import head_end, parse_request, parse_response
+from vcproxy.http.message.body import body_reader
+from vcproxy.http.message.fields import Fields
+from vcproxy.http.message.forwarding import to_client
+from vcproxy.http.message.limits import MessageLimits
+from vcproxy.http.message.messages import Request, Response
+from vcproxy.http.message.parsing import head_end, parse_request, parse_response
+from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.filters import Phases
+from vcproxy.http.proxy.options import Options
 from vcproxy.testing.proxy import SimulatedProxy
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim import Peer
-    from vcproxy.http.messages import Body
+    from vcproxy.http.message.messages import Body
 
 Answering: TypeAlias = Callable[[Request], Response | None]
 """What an origin says to a request, whose whole body is in `content`; None: nothing."""
 
-LIMITS = Limits()
+LIMITS = MessageLimits()
 
 
 def ok(request: Request) -> Response:

@@ -24,17 +24,17 @@ from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from vcproxy.business.program import Program
-from vcproxy.business.programs import Programs
-from vcproxy.business.service import Service
-from vcproxy.business.session import Session
-from vcproxy.drivers.sim import DatagramPeer, Faults, Peer, Simulation
-from vcproxy.drivers.sim import Server as Answerer
+from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, Simulation
+from vcproxy.drivers.sim import SimulatedServer as Answerer
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.sessions.program import Program
+from vcproxy.sessions.programs import Programs
+from vcproxy.sessions.service import Service
+from vcproxy.sessions.session import Session
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.terms import Terms
+from vcproxy.upstream.settings import UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class SimulatedProxy:
         filters: Sequence[object] = (),
         on_connect: Mapping[str, Callable[[Peer], None]] | None = None,
         refusing: Sequence[str] = (),
-        terms: Terms | None = None,
+        terms: UpstreamSettings | None = None,
         options: object = None,
         handshake: Secured | None = None,
         name: str = NAME,
@@ -93,7 +93,7 @@ class SimulatedProxy:
         active_s: float = 0.0,
         half_close: bool = True,
         seed: int = 0,
-        faults: Faults | None = None,
+        faults: NetworkFaults | None = None,
     ) -> None:
         self.sim = Simulation(seed, faults)
         self.sessions: list[Session] = []

@@ -5,7 +5,7 @@ again and again. `picked` says that this one has got it. `arrange` comes before,
 servers of the upstream have become others: each server's `position` is its place among them.
 
 A server's `share` is its weight, or less while it warms up. A policy that `weighs` gives each just
-that much. Others see a server that warms up less often: see Roster.
+that much. Others see a server that warms up less often: see ServerSet.
 """
 
 from __future__ import annotations

@@ -18,9 +18,6 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.units import show_duration
 from vcproxy.engine.vio import VIO
-from vcproxy.http.limits import Limits
-from vcproxy.http.parsing import head_end, parse_response
-from vcproxy.http.problem import BadMessage
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 
@@ -30,13 +27,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
     from vcproxy.upstream.server import Server
-    from vcproxy.upstream.terms import Checking
+    from vcproxy.upstream.settings import Checking
 
 AGAIN, LATE, STOP = "AGAIN", "LATE", "STOP"
 """Tags: it is time for the next check; this one has taken too long; there is to be no more."""
-
-LIMITS = Limits()
-"""Of what it may say: those of any server."""
 
 
 class Check(Machine):
@@ -85,13 +79,13 @@ class Check(Machine):
         """Knock: by the way that clients take, but for no client."""
         server, terms = self._server, self._terms
         self._timer = self.engine.schedule_in(terms.timeout, self, LATE, None)
-        tls = None if terms.kind == "tcp" else server.tls
+        tls = server.tls if terms.handshake else None
         self._vc = self.engine.connect(self, server.address, tls=tls, server_name=server.host)
 
     @CONNECTING.on(Event.CONNECTED, to=(ASKING, RESTING))
     def connected(self, _: NetVConnection) -> State:
         """Somebody is there, with TLS behind a handshake."""
-        return self.ASKING if self._terms.kind == "http" else self._well()
+        return self._well() if self._terms.probe is None else self.ASKING
 
     @CONNECTING.on(Event.ERROR, to=RESTING)
     @ASKING.on(Event.ERROR, to=RESTING)
@@ -108,16 +102,13 @@ class Check(Machine):
 
     @ASKING.enter
     def asking(self) -> None:
-        """Ask for a page."""
+        """Send the probe's request."""
         assert self._vc is not None
-        host = self._terms.host or self._server.host
-        request = (
-            f"GET {self._terms.path} HTTP/1.1\r\nHost: {host}\r\n"
-            "User-Agent: vcproxy\r\nConnection: close\r\n\r\n"
-        )
+        assert self._terms.probe is not None
+        request = self._terms.probe.request(self._server.host)
         question = self.engine.buffer()
         reader = question.reader()
-        question.write(request.encode())
+        question.write(request)
         self._vc.do_io_write(self, len(request), reader)
         answer = self.engine.buffer()
         self._said = answer.reader()
@@ -129,18 +120,11 @@ class Check(Machine):
 
     @ASKING.on(Event.READ_READY, to=(RESTING,))
     def answered(self, _: VIO) -> State | None:
-        """Look at the head of the answer; its body is all one."""
+        """Have the probe judge the answer as far as it is here."""
         assert self._said is not None
-        said = self._said.peek()
-        try:
-            while (end := head_end(said, LIMITS)) >= 0:
-                status = parse_response(said[:end], LIMITS, "GET").status
-                if status >= 200:
-                    return self._judge(status)
-                said = said[end:]  # an interim answer: the one that counts is still to come
-        except BadMessage as error:
-            return self._ill(f"no HTTP: {error}")
-        return None
+        assert self._terms.probe is not None
+        why = self._terms.probe.judge(self._said.peek())
+        return None if why is None else self._ill(why) if why else self._well()
 
     @ASKING.on(Event.EOS, to=RESTING)
     def ended(self, _: VIO) -> None:
@@ -148,12 +132,6 @@ class Check(Machine):
         self._ill("it has ended without an answer")
 
     # -- what that means ---------------------------------------------------------------------
-
-    def _judge(self, status: int) -> State:
-        wanted = self._terms.status
-        if status in wanted or (not wanted and status < 400):
-            return self._well()
-        return self._ill(f"it answers {status}")
 
     def _well(self) -> State:
         return self._note(True, "")

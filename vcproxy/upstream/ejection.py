@@ -25,7 +25,7 @@ from vcproxy.upstream.server import Server
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.upstream.terms import Ejecting
+    from vcproxy.upstream.settings import Ejecting
 
 BACK, SLOW = "BACK", "SLOW"
 """Tags: a server's time is over; a trial has lasted too long to wait for."""

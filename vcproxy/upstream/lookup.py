@@ -1,4 +1,4 @@
-"""Lookup: ask again and again which addresses a server's name has.
+"""NameWatch: ask again and again which addresses a server's name has.
 
     ASKING --Resolved, ERROR--> RESTING --AGAIN--> ASKING     any --STOP--> STOPPED
 
@@ -26,7 +26,7 @@ AGAIN, STOP = "AGAIN", "STOP"
 """Tags: the answer may be another one by now; nobody wants to know any more."""
 
 
-class Lookup(Machine):
+class NameWatch(Machine):
     """Looks up one name.
 
     Args:

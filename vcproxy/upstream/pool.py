@@ -1,4 +1,4 @@
-"""Pool: connections to an upstream's servers that nobody uses, kept for the next request.
+"""ConnectionPool: connections to an upstream's servers that nobody uses, kept for the next request.
 
 They are in a conversation of their own, where a server that says or ends something meanwhile is
 heard: such a connection is of no use, and closed. The one that was used last is used next, so that
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.scheduler import Action
     from vcproxy.upstream.server import Server
-    from vcproxy.upstream.terms import Pooling
+    from vcproxy.upstream.settings import Pooling
 
 SWEEP = "SWEEP"
 """Tag: some may have been idle for too long."""
@@ -29,7 +29,7 @@ SWEEP = "SWEEP"
 NEVER = float("inf")
 
 
-class Pool(Continuation):
+class ConnectionPool(Continuation):
     """The idle connections of one upstream: each is in the `idle` of its server, too."""
 
     __slots__ = ("_sweeps", "_sweeps_at", "_terms", "servers")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.outgoing import Outgoing
     from vcproxy.upstream.server import Server
-    from vcproxy.upstream.terms import Queueing
+    from vcproxy.upstream.settings import Queueing
 
 LATE = "LATE"
 """Tag: who came first has waited for too long."""

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
-from vcproxy.upstream.pool import Pool
+from vcproxy.upstream.pool import ConnectionPool
 from vcproxy.upstream.queue import Queue, Wanted
-from vcproxy.upstream.roster import Roster
-from vcproxy.upstream.terms import Terms
+from vcproxy.upstream.server_set import ServerSet
+from vcproxy.upstream.settings import UpstreamSettings
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -42,15 +42,19 @@ class Upstream:
     )  # fmt: skip
 
     def __init__(
-        self, engine: Engine, name: str, servers: Iterable[Server], terms: Terms | None = None
+        self,
+        engine: Engine,
+        name: str,
+        servers: Iterable[Server],
+        terms: UpstreamSettings | None = None,
     ) -> None:
         self.engine = engine
         self.name = name
-        self.terms = terms = terms or Terms()
-        self.pool = Pool(engine, terms.pool)
+        self.terms = terms = terms or UpstreamSettings()
+        self.pool = ConnectionPool(engine, terms.pool)
         engine.shortage.spares[self.pool] = None
         self.queue = Queue(engine, terms.queue)
-        self._roster = Roster(
+        self._roster = ServerSet(
             engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
         )
         self._at: dict[NetVConnection, Server] = {}

@@ -175,13 +175,13 @@ def vcproxy(name: str, only: tuple[str, ...], tls: bool = False, filters: str = 
     pair = 'tls = { certificate = "$scratch/tls.pem", key = "$scratch/tls.pem" }\n'
     config = config.replace("{tls}\n", pair if tls else "")
     config = config.replace("{filters}", f"filters = [{filters}]\n" if filters else "")
-    command = (sys.executable, "-m", "vcproxy.cli", "-c", "$config")
+    command = (sys.executable, "-m", "vcproxy.app.cli", "-c", "$config")
     return Peer(
         name,
         certified(" ".join(command)) if tls else command,
         config,
-        version=(sys.executable, "-m", "vcproxy.cli", "--version"),
-        needs="plugins.http_proxy",
+        version=(sys.executable, "-m", "vcproxy.app.cli", "--version"),
+        needs="vcproxy.plugins.http_proxy",
         only=only,
     )
 

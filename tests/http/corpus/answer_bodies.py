@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from tests.http.corpus.case import (
-    HOST,
-    Relayed,
-    Theme,
-    bad_gateway,
-    message,
-    ok,
-    relayed,
-)
+from tests.http.corpus.case import HOST, Relayed, Theme, bad_gateway, message, ok, relayed
 
 CHUNKED = "Transfer-Encoding: chunked"
 CHUNKS = "5\r\nhello\r\n0\r\n\r\n"

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from tests.http.corpus.case import (
-    HOST,
-    AnswerCase,
-    Relayed,
-    Theme,
-    cut,
-    message,
-    ok,
-    relayed,
-)
+from tests.http.corpus.case import HOST, AnswerCase, Relayed, Theme, cut, message, ok, relayed
 
 CHUNKED = "Transfer-Encoding: chunked"
 CHUNKS = "5\r\nhello\r\n0\r\n\r\n"

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from tests.http.corpus.case import (
-    Relayed,
-    Theme,
-    bad_gateway,
-    message,
-    ok,
-    relayed,
-)
+from tests.http.corpus.case import Relayed, Theme, bad_gateway, message, ok, relayed
 
 LENGTH = "Content-Length: 5"
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from tests.http.corpus.case import (
-    HOST,
-    Relayed,
-    Theme,
-    bad_gateway,
-    message,
-    ok,
-    post,
-    relayed,
-)
+from tests.http.corpus.case import HOST, Relayed, Theme, bad_gateway, message, ok, post, relayed
 
 LENGTH = "Content-Length: 5"
 HEAD = message("HEAD / HTTP/1.1", HOST)

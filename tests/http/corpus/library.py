@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from vcproxy.http.body import body_reader
-from vcproxy.http.limits import Limits
-from vcproxy.http.parsing import head_end, parse_request
-from vcproxy.http.problem import BadMessage
+from vcproxy.http.message.body import body_reader
+from vcproxy.http.message.limits import MessageLimits
+from vcproxy.http.message.parsing import head_end, parse_request
+from vcproxy.http.message.problem import BadMessage
 
 Verdict: TypeAlias = tuple[list[tuple[str, str, bytes]], int]
 """Method, target as the server is asked, and body of each whole request; the status that refuses
@@ -17,7 +17,7 @@ what is behind them, 0 where nothing does."""
 
 def verdict(pieces: Iterable[bytes]) -> Verdict:
     """Read them one after the other, as a connection does."""
-    limits = Limits()
+    limits = MessageLimits()
     requests: list[tuple[str, str, bytes]] = []
     data = b""
     seen = 0

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from tests.http.corpus.case import (
-    HOST,
-    Got,
-    Theme,
-    accepted,
-    answered,
-    message,
-    post,
-    refused,
-)
+from tests.http.corpus.case import HOST, Got, Theme, accepted, answered, message, post, refused
 
 
 def line(text: str, *fields: str) -> bytes:

@@ -11,7 +11,7 @@ from tests.http.corpus.case import Accepted, Refused, RequestCase
 from tests.http.corpus.library import Verdict, verdict
 from vcproxy.testing import fragments
 
-pytest.importorskip("vcproxy.http.parsing")
+pytest.importorskip("vcproxy.http.message.parsing")
 
 
 LONG = 600

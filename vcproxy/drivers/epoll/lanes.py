@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.resolving import resolve
-from vcproxy.engine.mistake import as_error
+from vcproxy.engine.plugin_error import as_error
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address

@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vcproxy.engine.tcp import Tcp
+    from vcproxy.engine.tcp import TcpOptions
 
 PROBES = 6
 """Questions that a silent peer may leave without an answer: one that is lost proves nothing."""
 
 
-def set_tcp(sock: socket.socket, tcp: Tcp, *, fresh: bool = False) -> None:
+def set_tcp(sock: socket.socket, tcp: TcpOptions, *, fresh: bool = False) -> None:
     """Set its options. On Linux what a listening socket accepts has the same ones.
 
     `fresh`: none has been set, and those that are 0 are so already.
@@ -24,7 +24,7 @@ def set_tcp(sock: socket.socket, tcp: Tcp, *, fresh: bool = False) -> None:
 
 
 @lru_cache
-def _options(tcp: Tcp) -> tuple[tuple[int, int, int], ...]:
+def _options(tcp: TcpOptions) -> tuple[tuple[int, int, int], ...]:
     options = [
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(tcp.user_timeout * 1000)),

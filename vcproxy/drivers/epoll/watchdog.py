@@ -19,7 +19,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from vcproxy.drivers.epoll.driver import EpollDriver
-from vcproxy.engine.engine import Log
+from vcproxy.engine.engine import LogFunction
 from vcproxy.engine.units import show_duration
 
 LOOKS = 4
@@ -29,7 +29,7 @@ SHORTEST_S, LONGEST_S = 0.01, 0.25
 """Between two looks: twice what CPython lets another thread run, and four in each second."""
 
 
-class Lag(NamedTuple):
+class LoopLag(NamedTuple):
     """How late what was due on a thread has come, in the last full second."""
 
     average_s: float = 0.0
@@ -39,7 +39,7 @@ class Lag(NamedTuple):
 class Watchdog:
     """Looks at drivers that run on threads of their own, from `start` to `stop`."""
 
-    def __init__(self, drivers: Sequence[EpollDriver], limit_s: float, log: Log) -> None:
+    def __init__(self, drivers: Sequence[EpollDriver], limit_s: float, log: LogFunction) -> None:
         """A callback may take `limit_s` seconds; with 0 only the lag is measured."""
         self._limit_s = limit_s
         self._log = log
@@ -59,7 +59,7 @@ class Watchdog:
         if self._thread.is_alive():
             self._thread.join()
 
-    def lags(self) -> dict[str, Lag]:
+    def lags(self) -> dict[str, LoopLag]:
         """How late each thread was in the last second, by its name. Any thread may ask."""
         return {watched.name: watched.lag for watched in self._watched}
 
@@ -107,7 +107,7 @@ class _Watched:
     def __init__(self, driver: EpollDriver) -> None:
         self.driver = driver
         self.name = driver.engine.name
-        self.lag = Lag()
+        self.lag = LoopLag()
         self._delivery: tuple[float, int] | None = None  # no reference: it must die on its thread
         self._seen = 0
         self._asked: float | None = None
@@ -153,4 +153,4 @@ class _Watched:
         if self._asked is not None:
             waited = [*waited, now - self._asked]
         if waited:
-            self.lag = Lag(sum(waited) / len(waited), max(waited))
+            self.lag = LoopLag(sum(waited) / len(waited), max(waited))

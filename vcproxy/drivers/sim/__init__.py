@@ -2,8 +2,17 @@
 
 from vcproxy.drivers.sim.datagram_peer import DatagramPeer
 from vcproxy.drivers.sim.driver import SimDriver
-from vcproxy.drivers.sim.faults import Faults
+from vcproxy.drivers.sim.faults import NetworkFaults
 from vcproxy.drivers.sim.peer import Peer
-from vcproxy.drivers.sim.simulation import Server, Simulation, Stuck, seeds
+from vcproxy.drivers.sim.simulation import SimulatedServer, Simulation, Stuck, seeds
 
-__all__ = ["DatagramPeer", "Faults", "Peer", "Server", "SimDriver", "Simulation", "Stuck", "seeds"]
+__all__ = [
+    "DatagramPeer",
+    "NetworkFaults",
+    "Peer",
+    "SimDriver",
+    "SimulatedServer",
+    "Simulation",
+    "Stuck",
+    "seeds",
+]

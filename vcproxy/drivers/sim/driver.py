@@ -34,9 +34,9 @@ from vcproxy.engine.commands import (
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.mistake import as_error
 from vcproxy.engine.mutex import here
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.plugin_error import as_error
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram import Watch

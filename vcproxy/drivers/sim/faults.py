@@ -1,4 +1,4 @@
-"""Faults: how unkind the simulated world is. Values only."""
+"""NetworkFaults: how unkind the simulated world is. Values only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sizes: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
+class NetworkFaults:
     """Chances (0 to 1, each time the thing is done) and spans. All off, unless said otherwise."""
 
     latency: Span = (0.0, 0.0)
@@ -63,7 +63,7 @@ class Faults:
     that come when that much waits are lost."""
 
     @classmethod
-    def all(cls) -> Faults:
+    def all(cls) -> NetworkFaults:
         """Everything at once, each often enough to be met in a short run."""
         return cls(
             latency=(0.0, 0.02),
@@ -86,9 +86,9 @@ class Faults:
             socket=(1, 256 * KIB),
         )
 
-    def some(self, random: Random) -> Faults:
+    def some(self, random: Random) -> NetworkFaults:
         """A half of these, drawn by chance: one fault often hides what another would show."""
         drawn = {
             field.name: getattr(self, field.name) for field in fields(self) if random.random() < 0.5
         }
-        return Faults(**drawn)
+        return NetworkFaults(**drawn)

@@ -17,7 +17,7 @@ from vcproxy.engine.failures import NotResolved, Unroutable
 if TYPE_CHECKING:
     from random import Random
 
-    from vcproxy.drivers.sim.faults import Faults, Span
+    from vcproxy.drivers.sim.faults import NetworkFaults, Span
     from vcproxy.drivers.sim.timeline import Timeline
 
 ANY_HOST = ("0.0.0.0", "::")
@@ -49,7 +49,7 @@ class Acceptor:
 class Network:
     """Every host of a simulation, on one wire."""
 
-    def __init__(self, timeline: Timeline, random: Random, faults: Faults) -> None:
+    def __init__(self, timeline: Timeline, random: Random, faults: NetworkFaults) -> None:
         self.timeline = timeline
         self.random = random
         self.faults = faults

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim.datagram_peer import DatagramPeer
 from vcproxy.drivers.sim.driver import SimDriver, TraceEntry
-from vcproxy.drivers.sim.faults import Faults
+from vcproxy.drivers.sim.faults import NetworkFaults
 from vcproxy.drivers.sim.network import Acceptor, Network
 from vcproxy.drivers.sim.peer import Peer
 from vcproxy.drivers.sim.phantom import Phantom
 from vcproxy.drivers.sim.secure import over
 from vcproxy.drivers.sim.timeline import Timeline
-from vcproxy.engine.engine import Engine, Level, Log
+from vcproxy.engine.engine import Engine, Level, LogFunction
 
 if TYPE_CHECKING:
     import ssl
@@ -36,7 +36,7 @@ class Stuck(AssertionError):
     """What a run was to reach will not happen, or not in time."""
 
 
-class Server:
+class SimulatedServer:
     """A scripted server: a Peer for each connection."""
 
     def __init__(self, address: Address) -> None:
@@ -57,10 +57,12 @@ class Simulation:
             sim.run(until=lambda: client.received == b"hello")
     """
 
-    def __init__(self, seed: int, faults: Faults | None = None, *, trace: bool = False) -> None:
+    def __init__(
+        self, seed: int, faults: NetworkFaults | None = None, *, trace: bool = False
+    ) -> None:
         self.seed = seed
         self.random = Random(seed)
-        self.faults = faults or Faults()
+        self.faults = faults or NetworkFaults()
         self.timeline = Timeline()
         self.network = Network(self.timeline, self.random, self.faults)
         self.drivers: list[SimDriver] = []
@@ -92,7 +94,7 @@ class Simulation:
         *,
         memory: int = 64 << 20,
         bridges: bool = True,
-        log: Log | None = None,
+        log: LogFunction | None = None,
     ) -> SimDriver:
         """An engine and its driver. Without a `log`, a programmer's mistake is raised by `run`."""
         engine = Engine(
@@ -136,10 +138,10 @@ class Simulation:
         address: Address,
         on_connect: Callable[[Peer], None] | None = None,
         tls: ssl.SSLContext | None = None,
-    ) -> Server:
+    ) -> SimulatedServer:
         """Peers that are connected to; `on_connect` gives each its script."""
         acceptor = self.network.listen(address)
-        server = Server(acceptor.address)
+        server = SimulatedServer(acceptor.address)
         acceptor.on_edge = partial(self._serve, server, acceptor, on_connect, tls)
         return server
 
@@ -153,7 +155,7 @@ class Simulation:
 
     def _serve(
         self,
-        server: Server,
+        server: SimulatedServer,
         acceptor: Acceptor,
         on_connect: Callable[[Peer], None] | None,
         tls: ssl.SSLContext | None,

@@ -1,0 +1,169 @@
+"""The log: lines that nobody reads, that nobody takes, and a file that is moved away."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vcproxy.app.line_writer import QUEUE, LineWriter
+from vcproxy.app.log import LineLog, entry
+from vcproxy.testing.running import eventually
+
+
+@contextmanager
+def logging_to(file: Path | None = None) -> Iterator[LineLog]:
+    """A log that is closed at the end, as that of a program is by its exit."""
+    log = LineLog(file)
+    yield log
+    log.close()
+
+
+def writer(target: int | Path) -> LineWriter:
+    """A writer whose own lines are plain, and that reports a broken target nowhere."""
+    return LineWriter(target, note=str, broken=lambda _: None)
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def reader(fifo: Path) -> int:
+    """Open it for reading, whether or not anybody writes."""
+    return os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+
+def lines_of(fd: int) -> list[str]:
+    """All that comes until no writer is left."""
+    os.set_blocking(fd, True)
+    with open(fd, encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+# -- targets that do not take lines -------------------------------------------------------------
+
+
+def dropped(line: str) -> int:
+    """How many lines are missing here; 0 for any other line."""
+    found = re.search(r"(\d+) lines? (?:was|were) dropped from the log", line)
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_dropped_is_counted(
+    blocking: bool,
+) -> None:
+    source, sink = os.pipe()
+    os.set_blocking(sink, blocking)
+    lines = writer(sink)
+    count = 3 * QUEUE // 100
+    for number in range(count):  # it would never end if a line waited for the reader
+        lines.write(f"{number:099}")
+    lines.close(patience_s=0.0)  # nor does the end
+    place = kept = 0  # in the log, and lines of it that were written
+    with open(source, encoding="utf-8") as file:
+        while place < count:
+            line = file.readline().rstrip("\n")
+            if missing := dropped(line):
+                assert line.endswith("they came faster than they could be written")
+                place += missing
+            else:
+                assert line == f"{place:099}"
+                place += 1
+                kept += 1
+    assert place == count
+    assert QUEUE // 100 <= kept < count
+    os.close(sink)
+
+
+def test_a_full_disk_puts_one_line_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with logging_to(Path("/dev/full")) as log:
+        for number in range(3):
+            log("info", f"number {number}", ValueError("a mistake"))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith(
+        "ERROR cannot write the log to /dev/full: no space left on device; "
+        "its lines are dropped and counted"
+    )
+
+
+def test_a_target_that_takes_lines_again_gets_the_count_of_those_it_refused(fifo: Path) -> None:
+    first = reader(fifo)
+    lines = writer(fifo)
+    lines.write("one")
+    os.set_blocking(first, True)
+    assert os.read(first, 99) == b"one\n"
+    os.close(first)
+    lines.write("two")
+    lines.write("three")
+    eventually(lambda: lines.dropped == 2, "both refused")
+    second = reader(fifo)
+    lines.write("four")
+    lines.close()
+    got = lines_of(second)
+    assert got[-1] == "four"
+    assert [dropped(line) for line in got[:-1]] == [2]
+    assert "broken pipe" in got[0]
+
+
+def test_nothing_is_said_where_standard_error_itself_is_broken() -> None:
+    source, sink = os.pipe()
+    os.close(source)
+    lines = writer(sink)
+    lines.write("to nobody")
+    lines.close()
+    os.close(sink)
+
+
+def test_a_fifo_without_a_reader_is_an_error_and_no_wait(fifo: Path) -> None:
+    with pytest.raises(OSError, match="No such device or address"):
+        LineLog(fifo)
+
+
+# -- a file that is moved ------------------------------------------------------------------------
+
+
+def test_it_is_reopened_at_its_path(tmp_path: Path) -> None:
+    with logging_to(tmp_path / "log") as log:
+        log("info", "before")
+        log.reopen()
+        log("info", "between")
+        eventually(lambda: "between" in (tmp_path / "log").read_text(), "both")
+        (tmp_path / "log").rename(tmp_path / "old")
+        log.reopen()
+        log("info", "after")
+    assert (tmp_path / "old").read_text().endswith("INFO between\n")
+    assert (tmp_path / "log").read_text().endswith("INFO after\n")
+    assert (tmp_path / "log").read_text().count("\n") == 1
+
+
+def test_where_it_cannot_be_reopened_it_says_so_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    with logging_to(tmp_path / "logs" / "log") as log:
+        (tmp_path / "logs").rename(tmp_path / "moved")
+        log.reopen()
+        log("info", "still here")
+    reopened, still = (tmp_path / "moved" / "log").read_text().splitlines()
+    assert "cannot reopen the log" in reopened
+    assert "no such file or directory; the open file stays" in reopened
+    assert still.endswith("INFO still here")
+
+
+# -- an entry ------------------------------------------------------------------------------------
+
+
+def test_what_came_from_outside_forges_no_entry_not_even_in_a_traceback() -> None:
+    try:
+        raise ValueError("bad\n2026-01-01 00:00:00,000 ERROR forged\x1b[2J")
+    except ValueError as error:
+        first, *others = entry("error", "a\nb\rc", error).split("\n")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ERROR a", first)
+    assert others[0] == "    b\\x0dc"
+    assert all(line.startswith("    ") for line in others)
+    assert others[-1] == "    2026-01-01 00:00:00,000 ERROR forged\\x1b[2J"

@@ -1,0 +1,197 @@
+"""vcproxy plugin: what it writes is green and clean, and what it says of a plugin is so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vcproxy.app import cli
+from vcproxy.app.scaffold import KINDS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the author is."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_offers_every_kind() -> None:
+    help_text = cli.parsers()["plugin new"].format_help()
+    assert "{" + ",".join(KINDS) + "}" in help_text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_writes_is_green_and_clean(kind: str, desk: Path) -> None:
+    assert cli.main(["plugin", "new", "my_own", "--kind", kind]) == 0
+    assert cli.main(["plugin", "check", "my_own.py"]) == 0
+    for command in (
+        ["pytest", "-q", "-p", "no:cacheprovider"],
+        ["ruff", "check", "--no-cache", "--config", str(ROOT / "pyproject.toml"), "."],
+        ["ruff", "format", "--no-cache", "--check", "--config", str(ROOT / "pyproject.toml"), "."],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=desk, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_it_overwrites_nothing(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "test_orders.py").write_text("mine")
+    assert cli.main(["plugin", "new", "orders"]) == 1
+    assert capsys.readouterr().err == (
+        "test_orders.py exists: choose another name, or overwrite it with --force\n"
+    )
+    assert [file.name for file in desk.iterdir()] == ["test_orders.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("my-orders", "cannot be the name of a module"),
+        ("../orders", "cannot be the name of a module"),
+        ("class", "cannot be the name of a module"),
+        ("json", "would hide the module json"),
+    ],
+)
+def test_a_name_that_will_not_do(name: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plugin", "new", name]) == 1
+    assert why in capsys.readouterr().err
+
+
+def test_it_says_what_a_plugin_is(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "orders.py").write_text(
+        '''\
+from dataclasses import dataclass
+from vcproxy.api import Accept, Duration, Size, Validator
+
+class Orders(Validator):
+    """Takes all orders."""
+    @dataclass(frozen=True)
+    class Options:
+        patience: Duration = 2.5
+        size: Size = 65536
+        note: str | None = None
+    def check(self, message):
+        return Accept()
+'''
+    )
+    assert cli.main(["plugin", "check", "orders.py:Orders"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "orders.py:4: Orders, a Validator: Takes all orders.",
+        "  upstream: needed",
+        "  states of Orders: TALKING, READING, ASKING, CONNECTING, ENDED, CLOSED",
+        "  options:",
+        '    patience = "2500ms"',
+        '    size = "64KiB"',
+        "    note: left out",
+    ]
+
+
+def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "stamp.py").write_text(
+        "from vcproxy.api import Filter\n"
+        "class Stamp(Filter):\n"
+        "    def response_head(self, tx): ...\n"
+        "    def request_head(self, tx): ...\n"
+    )
+    assert cli.main(["plugin", "check", "stamp.py"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "stamp.py:2: Stamp, a Filter",
+        "  phases: request_head, response_head",
+        "  options: none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (
+            "from vcproxy.api import Filter\nclass Orders(Filter): pass\n",
+            [
+                "orders.py: Orders in orders.py must step in somewhere: request_head(), or another "
+                "phase"
+            ],
+        ),
+        (
+            "from vcproxy.api import Filter\n"
+            "class A(Filter):\n    def done(self, tx): ...\n"
+            "class B(Filter):\n    def done(self, tx): ...\n",
+            ['orders.py: orders.py defines A, B: say which, as "orders.py:A"'],
+        ),
+        ("def", ["orders.py: SyntaxError at orders.py:1: invalid syntax"]),
+        ("", ["orders.py: orders.py defines no plugin: no class in it is a Session or a Program"]),
+        (
+            "from vcproxy.api import Session, State\n"
+            "class Orders(Session):\n    A = State(initial=True)\n    B = State(final=True)\n",
+            ["orders.py: TypeError at orders.py:2: "],
+        ),
+        (
+            "from vcproxy.api import Validator\n"
+            "class Orders(Validator):\n"
+            "    framing = b'\\n'\n    needs_upstream = 'yes'\n    Options = 3\n",
+            [
+                "orders.py:2: Orders must say what is valid: check()",
+                "orders.py:2: Orders.framing is b'\\n', no framing: write it as lines()",
+                "orders.py:2: Orders.needs_upstream must be True, False or None",
+                "orders.py:2: Options of Orders: Options of Orders must be a dataclass or a "
+                "pydantic model",
+            ],
+        ),
+        (
+            "raise ValueError('no table\\nno rows')\n",
+            ["orders.py: ValueError at orders.py:1: no table", "  no rows"],
+        ),
+        (
+            "from pydantic import BaseModel, model_validator\n"
+            "from vcproxy.api import Session, State\n"
+            "class Orders(Session):\n"
+            "    ONLY = State(initial=True, final=True)\n"
+            "    class Options(BaseModel):\n"
+            "        @model_validator(mode='after')\n"
+            "        def whole(self):\n            raise ValueError('no table\\nno rows')\n",
+            ["orders.py:3: Options of Orders: no table", "  no rows"],
+        ),
+        (
+            "from vcproxy.api import Session\nclass Orders(Session): pass\n",
+            ["orders.py:2: Orders declares no states: it is a base for others"],
+        ),
+        (
+            "from vcproxy.api import Program\nclass Orders(Program): pass\n",
+            ["orders.py:2: Orders must take events: handle_event()"],
+        ),
+    ],
+)
+def test_it_says_all_that_is_wrong(
+    text: str, wrong: list[str], desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "orders.py").write_text(text)
+    assert cli.main(["plugin", "check", "orders.py"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == len(wrong)
+    for line, beginning in zip(told, wrong, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_an_option_without_a_default_is_no_mistake(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "orders.py").write_text(
+        "from pydantic import BaseModel\nfrom vcproxy.api import Session, State\n"
+        "class Orders(Session):\n    ONLY = State(initial=True, final=True)\n"
+        "    class Options(BaseModel):\n        table: str\n        rows: int = 3\n"
+        "        fields: dict[str, dict[str, int]] = {'id': {'least': 1}}\n"
+    )
+    assert cli.main(["plugin", "check", "orders.py"]) == 0
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "  options:",
+        "    table: required",
+        "    rows = 3",
+        "    [fields.id]",
+        "    least = 1",
+    ]

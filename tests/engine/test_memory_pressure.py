@@ -1,0 +1,240 @@
+"""MemoryPressure: who is closed when memory is spent, how soon, and who is served all the while."""
+
+from __future__ import annotations
+
+from tests.engine.world import Ear, Wire, World
+from vcproxy.engine.event import Event
+from vcproxy.engine.held_memory import HeldMemory
+from vcproxy.engine.iobuffer import MARK, RESERVE
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.memory_pressure import MODEST, NAMED, PATIENCE_S, TICK_S
+from vcproxy.engine.net import TLS_SIZE, NetVConnection
+
+CLIENTS = 32
+BUDGET = CLIENTS * MARK
+
+
+class Crowd:
+    """Clients who are owed a full buffer each and take nothing: together they spend the budget."""
+
+    def __init__(self) -> None:
+        self.world = World(BUDGET)
+        self.ears: list[Ear] = []
+        self.wires: list[Wire] = []
+        for _ in range(CLIENTS):
+            self.join()
+
+    def join(self, owed: int = MARK) -> tuple[Ear, NetVConnection, Wire]:
+        """One more of them."""
+        ear, vc, wire = self.world.writing()
+        with ear.mutex.hold(self.world.engine):
+            vc.do_io_read(ear, None, ear.buffer)
+        wire.window = 0
+        ear.outward.write(bytes(owed))
+
+        def leave() -> None:
+            vc.do_io_close()
+            ear.outgoing.close()
+
+        ear.on[Event.ERROR] = leave
+        self.ears.append(ear)
+        self.wires.append(wire)
+        return ear, vc, wire
+
+    @property
+    def closed(self) -> list[bool]:
+        """Who of them has been."""
+        return [Event.ERROR in ear.heard for ear in self.ears]
+
+
+def test_who_holds_next_to_nothing_reads_on_from_the_reserve() -> None:
+    crowd = Crowd()
+    world = crowd.world
+    modest, _, wire = world.reading()
+    crowd.join(owed=1)
+    world.engine.memory.used -= BUDGET // RESERVE  # what the crowd has not got yet
+    assert world.engine.memory.spent
+    wire.arrive(b"." * (MODEST + 1))
+    world.settle()
+    assert modest.incoming.avail == MODEST, "one read of so much, and it is modest no more"
+    modest.incoming.read()
+    crowd.wires[0].arrive(b"a request")
+    world.settle()
+    assert crowd.ears[0].incoming.avail == 0, "its answers take too much already"
+
+
+def test_those_who_do_not_move_are_closed_at_once_and_no_more_than_it_takes() -> None:
+    crowd = Crowd()
+    world = crowd.world
+    paused, _, wire = world.reading()
+    wire.arrive(b"a request")
+    for _ in range(round(PATIENCE_S / TICK_S) - 1):
+        world.settle(TICK_S)
+    assert not any(crowd.closed)
+    for _ in range(3):
+        world.settle(TICK_S)
+    assert sum(crowd.closed) == CLIENTS // 4, "down to three quarters, within a tick or two"
+    assert paused.incoming.avail == len(b"a request")
+    named = [line for line in world.log if "closed, memory is spent and it holds 64.0KiB" in line]
+    assert len(named) == NAMED
+    rest = CLIENTS // 4 - NAMED
+    assert world.log[-1] == (
+        f"warning: memory is spent: {rest} more are closed, that hold {rest * 64}.0KiB"
+    )
+
+
+def test_whose_end_frees_most_goes_first_whatever_it_is_that_is_held() -> None:
+    crowd = Crowd()
+    world = crowd.world
+    hoarder, _, _ = world.writing()
+    keep = HeldMemory(hoarder)
+    keep.hold(BUDGET // 2)  # a body for a filter
+    hoarder.on[Event.ERROR] = lambda: keep.hold(0)
+    crowd.ears.append(hoarder)
+    _, _, wire = world.reading()
+    wire.arrive(b"." * (MODEST + 1))
+    for _ in range(round(PATIENCE_S / TICK_S) + 2):
+        world.settle(TICK_S)
+    assert crowd.closed == [*[True] * 8, *[False] * (CLIENTS - 8), True]
+
+
+def test_those_who_move_are_closed_one_at_a_time_and_later() -> None:
+    crowd = Crowd()
+    world = crowd.world
+    _, _, wire = world.reading()
+    wire.arrive(b"a request")
+
+    def some_second(ticks: int) -> None:
+        for _ in range(ticks):
+            for ear, wire in zip(crowd.ears, crowd.wires, strict=True):
+                if not any(crowd.closed):
+                    wire.window += 1  # slow, but they take what they asked for
+                wire.vc.look_again(False)
+                ear.outward.write(b".")
+            world.settle(TICK_S)
+
+    some_second(round(2 * PATIENCE_S / TICK_S) - 2)
+    assert not any(crowd.closed)
+    some_second(8)
+    assert sum(crowd.closed) == 1
+
+
+def test_what_is_kept_counts_and_dies_with_whoever_keeps_it() -> None:
+    world = World()
+    ear = Ear(world.engine)
+    keep = HeldMemory(ear)
+    keep.hold(1000)
+    keep.hold(400)
+    assert (world.engine.memory.used, ear.mutex.kept) == (400, 400)
+    del keep
+    assert (world.engine.memory.used, ear.mutex.kept) == (0, 0)
+    keep = HeldMemory(ear)
+    keep.hold(1000)
+    with ear.mutex.hold(world.engine):
+        world.engine.end_conversation(ear.mutex, RuntimeError())
+    assert world.engine.memory.used == 0
+    keep.hold(2000)
+    del keep
+    assert world.engine.memory.used == 0
+
+
+class Secure:
+    """Clients with TLS, who are read and hold nothing else."""
+
+    def __init__(self, memory: int) -> None:
+        self.world = World(memory)
+        self.ears: list[Ear] = []
+        self.wires: list[Wire] = []
+        self._listener = Listener("tls", self._take, self.world.engine)
+
+    def _take(self, vc: NetVConnection) -> None:
+        ear = Ear(vc.engine, vc.mutex)
+        ear.on[Event.ERROR] = vc.do_io_close
+        vc.do_io_read(ear, None, ear.buffer)
+        self.ears.append(ear)
+
+    def join(self) -> tuple[Ear, NetVConnection, Wire]:
+        """One more of them."""
+        vc, wire = self.world.accept(self._listener, secure=True)
+        vc.established()
+        self.world.settle()
+        self.wires.append(wire)
+        return self.ears[-1], vc, wire
+
+    @property
+    def closed(self) -> list[bool]:
+        """Who of them has been."""
+        return [Event.ERROR in ear.heard for ear in self.ears]
+
+
+def wait(world: World) -> None:
+    for _ in range(round(PATIENCE_S / TICK_S) + 3):
+        world.settle(TICK_S)
+
+
+def test_tls_counts_from_accept_to_close_and_is_no_excess() -> None:
+    clients = Secure(TLS_SIZE + 2 * MODEST)
+    world = clients.world
+    ear, vc, wire = clients.join()
+    memory = world.engine.memory
+    assert memory.used == TLS_SIZE
+    memory.limit = TLS_SIZE
+    wire.arrive(b"a request")
+    world.settle()
+    assert ear.incoming.avail == len(b"a request"), "read from the reserve"
+    ear.incoming.read()
+    with ear.mutex.hold(world.engine):
+        vc.do_io_close()
+    assert memory.used == 0
+    world.settle()
+    assert (memory.used, len(world.engine.vcs)) == (0, 0)
+
+
+def test_a_connection_that_is_lost_in_its_handshake_counts_no_longer() -> None:
+    clients = Secure(1 << 20)
+    world = clients.world
+    vc, _ = world.accept(Listener("tls", lambda _: None, world.engine), secure=True)
+    assert world.engine.memory.used == TLS_SIZE
+    vc.failed(ConnectionResetError())
+    world.settle()
+    assert world.engine.memory.used == 0
+
+
+def test_of_idle_clients_with_tls_alone_the_longest_idle_go_as_many_as_it_takes() -> None:
+    clients = Secure(16 * TLS_SIZE)
+    world = clients.world
+    for _ in range(14):
+        clients.join()
+        world.settle(1.0)
+    clients.wires[0].arrive(b"again")  # the first to come is not the longest idle
+    world.settle()
+    clients.ears[0].incoming.read()
+    clients.join()  # that is the limit
+    wait(world)
+    assert clients.closed == [False, True, True, True, *[False] * 11], "down to three quarters"
+    assert world.log[0] == (
+        "warning: tls peer: closed, memory is spent and it holds 64.0KiB for TLS, idle for 13.5 s"
+    )
+
+
+def test_an_idle_client_with_tls_stays_while_closing_laggards_is_enough() -> None:
+    clients = Secure(16 * TLS_SIZE)
+    world = clients.world
+    for _ in range(10):
+        clients.join()
+    world.settle(10.0)
+    slow, vc, wire = world.writing()  # it came last
+    wire.window = 0
+    slow.outward.write(bytes(5 * TLS_SIZE))
+
+    def leave() -> None:
+        vc.do_io_close()
+        slow.outgoing.close()
+
+    slow.on[Event.ERROR] = leave
+    clients.wires[3].arrive(b"a request")
+    world.settle()
+    wait(world)
+    assert Event.ERROR in slow.heard
+    assert not any(clients.closed)
+    assert world.engine.memory.used < world.engine.memory.eased

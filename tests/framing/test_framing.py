@@ -1,0 +1,188 @@
+"""Framings: whatever the pieces, the same messages; what cannot be read on says so."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcproxy.framing.framing import (
+    Framing,
+    FramingError,
+    delimiter,
+    fixed,
+    json_lines,
+    length_prefix,
+    lines,
+    netstring,
+)
+
+FRAMINGS = [
+    lines(limit=5),
+    delimiter(b"ab", limit=5),
+    delimiter(b"aab", limit=5),
+    json_lines(limit=5),
+    length_prefix(1, limit=5),
+    length_prefix(2, "little", limit=5),
+    length_prefix(2, inclusive=True, limit=5),
+    length_prefix(4, limit=5),
+    length_prefix(8, "little", inclusive=True, limit=5),
+    netstring(limit=12),
+    fixed(3),
+]
+
+wire = st.lists(
+    st.sampled_from([b"a", b"b", b"\n", b"\0", b"\1", b"\3", b"1", b"0", b":", b",", b" "]),
+    max_size=24,
+).map(b"".join)
+"""Streams in which delimiters, prefixes and mistakes are frequent."""
+
+Decoded = tuple[list[bytes], FramingError | None]
+
+
+def decode(framing: Framing, *pieces: bytes) -> Decoded:
+    decoder = framing.decoder()
+    messages = [message for piece in pieces for message in decoder.feed(piece)]
+    decoder.finish()
+    return messages, decoder.fault
+
+
+def one_by_one(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+@pytest.mark.parametrize("framing", FRAMINGS, ids=str)
+@given(data=wire)
+def test_pieces_never_matter(framing: Framing, data: bytes) -> None:
+    whole = decode(framing, data)
+    assert decode(framing, *one_by_one(data)) == whole
+    for at in range(len(data)):
+        assert decode(framing, data[:at], data[at:]) == whole
+
+
+@pytest.mark.parametrize("framing", FRAMINGS, ids=str)
+@given(messages=st.lists(st.binary(max_size=7), max_size=5))
+def test_what_is_encoded_is_decoded_and_nothing_else_is_encoded(
+    framing: Framing, messages: list[bytes]
+) -> None:
+    frames = b""
+    passed = []
+    for message in messages:
+        try:
+            frames += framing.encode(message)
+        except ValueError:
+            continue
+        passed.append(message)
+    if framing == json_lines(limit=5):
+        passed = [message for message in passed if message.strip()]
+    assert decode(framing, frames) == (passed, None)
+
+
+@pytest.mark.parametrize(
+    ("framing", "data", "messages", "fault"),
+    [
+        (lines(), b"a\nb\r\n\nc\n", [b"a", b"b\r", b"", b"c"], None),
+        (lines(), b"a\nhal", [b"a"], FramingError.HALF),
+        (lines(limit=3), b"abc\nabcd\nab\n", [b"abc"], FramingError.OVERSIZED),
+        (lines(limit=3), b"abcd", [], FramingError.OVERSIZED),
+        (delimiter(b"\r\n"), b"a\rb\n\r\n\r\n", [b"a\rb\n", b""], None),
+        (json_lines(), b"{}\n\n \r\n[1]\n  ", [b"{}", b"[1]"], None),
+        (length_prefix(2), b"\0\2hi\0\0\0\1!", [b"hi", b"", b"!"], None),
+        (length_prefix(2, "little", inclusive=True), b"\4\0hi", [b"hi"], None),
+        (length_prefix(2, inclusive=True), b"\0\1", [], FramingError.GARBAGE),
+        (length_prefix(8, limit=10), b"\xff" * 8, [], FramingError.OVERSIZED),
+        (length_prefix(4), b"\0\0\0\2h", [], FramingError.HALF),
+        (length_prefix(4), b"\0\0", [], FramingError.HALF),
+        (netstring(), b"5:hello,0:,", [b"hello", b""], None),
+        (netstring(), b"5:hello;", [], FramingError.GARBAGE),
+        (netstring(), b"05:hello,", [], FramingError.GARBAGE),
+        (netstring(), b"-1:,", [], FramingError.GARBAGE),
+        (netstring(), b":,", [], FramingError.GARBAGE),
+        (netstring(limit=10), b"11:", [], FramingError.OVERSIZED),
+        (netstring(limit=10), b"9999", [], FramingError.OVERSIZED),
+        (fixed(2), b"abcde", [b"ab", b"cd"], FramingError.HALF),
+    ],
+)
+def test_what_streams_hold(
+    framing: Framing, data: bytes, messages: list[bytes], fault: FramingError | None
+) -> None:
+    assert decode(framing, data) == (messages, fault)
+
+
+def test_after_a_fault_nothing_is_given() -> None:
+    for framing in (lines(limit=3), length_prefix(1, limit=3)):
+        decoder = framing.decoder()
+        decoder.feed(b"\7xxxxxx")
+        assert decoder.fault is FramingError.OVERSIZED
+        assert decoder.feed(b"\n\1a\n") == []
+        decoder.finish()
+        assert decoder.fault is FramingError.OVERSIZED
+
+
+def test_a_message_cannot_smuggle_another() -> None:
+    with pytest.raises(ValueError, match="delimiter"):
+        lines().encode(b"GET a\nDELETE b")
+    with pytest.raises(ValueError, match="delimiter"):
+        delimiter(b"aa").encode(b"ba")
+    with pytest.raises(ValueError, match="over the limit 4B"):
+        netstring(limit=4).encode(b"hello")
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda: delimiter(b""),
+        lambda: length_prefix(3),
+        lambda: fixed(0),
+        lambda: lines(limit="64 kilo"),
+    ],
+)
+def test_framings_that_make_no_sense_are_refused(mistake: object) -> None:
+    assert callable(mistake)
+    with pytest.raises(ValueError, match=r"."):
+        mistake()
+
+
+@pytest.mark.parametrize(
+    "framing", [lines("1MiB"), length_prefix(limit="1MiB"), netstring("1MiB")], ids=str
+)
+def test_a_long_message_in_small_pieces_costs_no_more_than_its_bytes(framing: Framing) -> None:
+    """Ten times the bytes take about ten times the time, not a hundred times."""
+
+    def cost(length: int) -> float:
+        data = framing.encode(bytes(length))
+        pieces = [data[at : at + 16] for at in range(0, len(data), 16)]
+        times = []
+        for _ in range(3):
+            decoder = framing.decoder()
+            begun = process_time()
+            got = [message for piece in pieces for message in decoder.feed(piece)]
+            times.append(process_time() - begun)
+            assert [len(message) for message in got] == [length]
+        return min(times)
+
+    assert cost(400_000) < 40 * cost(40_000)
+
+
+@pytest.mark.parametrize(
+    ("framing", "half", "rest"),
+    [
+        (lines(), b"half", b" and more\nnext\n"),
+        (json_lines(), b"half", b" and more\nnext\n"),
+        (length_prefix(1), b"\4ha", b"lf\1n"),
+        (netstring(), b"4:ha", b"lf,1:n,"),
+        (fixed(4), b"ha", b"lfnext"),
+    ],
+    ids=str,
+)
+def test_behind_the_end_nothing_is_found(framing: Framing, half: bytes, rest: bytes) -> None:
+    """What has begun is gone with the fault: it does not become whole later."""
+    decoder = framing.decoder()
+    assert decoder.feed(half) == []
+    decoder.finish()
+    assert decoder.fault is FramingError.HALF
+    assert decoder.feed(rest) == []
+    decoder.finish()
+    assert decoder.fault is FramingError.HALF

@@ -1,0 +1,56 @@
+"""Dates: as HTTP writes them, and one for each second."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcproxy.http.message.dates import Dates, written
+from vcproxy.http.message.heads import Heads
+from vcproxy.http.message.limits import MessageLimits
+from vcproxy.http.message.messages import Response
+
+
+class Clock:
+    wall = 0
+
+
+def test_the_example_of_the_rfc() -> None:
+    assert written(784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@given(st.integers(1, 253_402_300_799))
+def test_any_second_until_the_year_9999(seconds: int) -> None:
+    assert written(seconds) == formatdate(seconds, usegmt=True)
+
+
+def test_the_line_follows_the_clock() -> None:
+    clock = Clock()
+    dates = Dates(clock)
+    assert dates.line() == b""
+    clock.wall = 784_111_777
+    line = dates.line()
+    assert line == b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+    assert dates.line() is line
+    clock.wall += 1
+    assert dates.line() == b"Date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "dated"),
+    [(200, "", True), (200, "date", False), (304, "", True), (103, "", False), (101, "", False)],
+)
+def test_an_answer_gets_the_date_that_it_lacks(status: int, own: str, dated: bool) -> None:
+    clock = Clock()
+    heads = Heads(MessageLimits(), clock)
+    for clock.wall in (1, 2, 3, 4):
+        response = Response(status, {own: "then"} if own else {})
+        response.bodiless = True
+        head = heads.to_client(response, pseudonym="p", version=11, keep=True, body=0)
+        assert head.endswith(b"\r\n\r\n")
+        assert head.count(b"\r\n\r\n") == 1
+        assert (f"Date: {written(clock.wall)}\r\n".encode() in head) is dated
+        assert head.lower().count(b"\r\ndate: ") == (dated or bool(own))

@@ -1,0 +1,163 @@
+"""A stage for HTTP: the proxy between scripted clients and servers, and what is left when they go.
+
+Whoever leaves a stage without an error has shown that nothing stays behind: no connection, no byte
+of buffer, no timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.address import Address
+from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.filters import Phases
+from vcproxy.http.proxy.listener_context import ListenerContext
+from vcproxy.http.proxy.options import Options
+from vcproxy.http.proxy.origins import TERMS
+from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.settings import Pooling, UpstreamSettings
+from vcproxy.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.sim import NetworkFaults, Peer
+
+IDLE_S = 3.0
+"""How long a server's connection is kept: longer than a client is waited for at its end."""
+
+POOLED = UpstreamSettings(pool=Pooling(idle=8, idle_time=IDLE_S))
+
+PLAIN = Options(forwarded="off")
+"""Nothing is said of the client, so that transcripts stay short."""
+
+
+class Http(SimulatedProxy):
+    """An HttpProxy with a pool of server connections; time goes on in `go` by a millisecond."""
+
+    def __init__(
+        self,
+        plugin: type[HttpProxy] = HttpProxy,
+        options: Options = PLAIN,
+        *,
+        servers: Sequence[str] = ("server",),
+        filters: Sequence[Callable[[], Phases]] = (),
+        refusing: Sequence[str] = (),
+        terms: UpstreamSettings = POOLED,
+        connect_s: float = 5.0,
+        inactivity_s: float = 0.0,
+        seed: int = 0,
+        faults: NetworkFaults | None = None,
+    ) -> None:
+        super().__init__(
+            plugin,
+            servers,
+            options=options,
+            refusing=refusing,
+            terms=terms,
+            connect_s=connect_s,
+            inactivity_s=inactivity_s,
+            seed=seed,
+            faults=faults,
+        )
+        self.sim.network.epoch = None  # nobody knows what time it is, so that heads have no Date
+        self.service = replace(self.service, filters=tuple(filters))
+        self._clients: list[Peer] = []
+
+    def upstream(
+        self, name: str, script: Callable[[Peer, bytes], None] = lambda peer, data: None
+    ) -> Upstream:
+        """One more upstream, with one server of the same name; `script` gets what that hears."""
+        address = Address("tcp", name, 1)
+
+        def met(peer: Peer) -> None:
+            peer.on_data = partial(script, peer)
+
+        self._servers[name] = self.sim.server(address, met)
+        self._met[name] = 0
+        upstream = Upstream(self.engine, name, [Server(address)], POOLED)
+        self.service = replace(self.service, upstreams={**self.service.upstreams, name: upstream})
+        return upstream
+
+    def client(self, option: str = "", number: int = 0, here: str = "") -> Peer:
+        """See SimulatedProxy."""
+        client = super().client(option, number, here)
+        self._clients.append(client)
+        return client
+
+    def ask(self, *said: bytes) -> Peer:
+        """A client that says something as soon as something is run."""
+        client = self.client()
+        client.send(b"".join(said))
+        return client
+
+    def go(self) -> None:
+        """Let happen what happens without waiting."""
+        self.elapse(0.001)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._leave()
+        super().__exit__(kind, error, traceback)
+
+    def _leave(self) -> None:
+        for client in self._clients:
+            client.reset()
+        common = self.service.shared.get(ListenerContext)
+        named = isinstance(common, ListenerContext) and len(common.origins) > 0
+        self.elapse(TERMS.pool.idle_time if named else IDLE_S)
+        upstreams = (self.service.upstream, *self.service.upstreams.values())
+        for upstream in filter(None, upstreams):
+            self.engine.inbox.post(upstream.close)
+        self.go()
+        for upstream in filter(None, upstreams):
+            assert all(server.connections == 0 for server in upstream.servers)
+        assert not self.engine.vcs, "a connection stays open"
+        assert self.engine.memory.used == 0, "a buffer holds something"
+        assert self.engine.next_deadline() is None, "a timer still runs"
+
+
+def request(
+    method: str = "GET", target: str = "/", *fields: str, body: bytes = b"", host: str = "a"
+) -> bytes:
+    """A request as a client sends it."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *fields]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answer(body: bytes = b"", *fields: str, status: str = "200 OK") -> bytes:
+    """A server's answer with a length."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def chunks(*pieces: bytes, trailers: str = "") -> bytes:
+    """A body in chunks."""
+    framed = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b"") if piece]
+    return b"".join([*framed, b"0\r\n", trailers.encode(), b"\r\n"])
+
+
+def heard(peer: Peer) -> str:
+    """What a peer has got since it was last asked, with plain line ends."""
+    data = bytes(peer.received)
+    peer.received.clear()
+    return data.decode("latin-1").replace("\r\n", "\n")
+
+
+def status(peer: Peer) -> str:
+    """The first line of what a peer has got since it was last asked."""
+    return heard(peer).partition("\n")[0]
+
+
+GET = request()
+OK = answer(b"yes")

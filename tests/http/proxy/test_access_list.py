@@ -1,0 +1,94 @@
+"""Allowed: only what an entry names may be reached."""
+
+from __future__ import annotations
+
+import pytest
+
+from vcproxy.http.proxy.access_list import AccessList, Destination
+
+
+def allowed(allow: str, deny: str = "") -> AccessList:
+    return AccessList(
+        tuple(map(Destination.parse, allow.split())), tuple(map(Destination.parse, deny.split()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("allow", "host", "port", "permitted"),
+    [
+        ("www.example:443", "www.example", 443, True),
+        ("WWW.example:443", "www.example.", 443, True),
+        ("www.example:443", "www.example", 80, False),
+        ("www.example:443", "example", 443, False),
+        ("www.example:443", "evil.www.example", 443, False),
+        ("*.example:*", "www.example", 1, True),
+        ("*.example:*", "a.b.example", 1, True),
+        ("*.example:*", "example", 1, False),
+        ("*.example:*", "evilexample", 1, False),
+        ("*:443", "www.example", 443, True),
+        ("*:443", "10.0.0.1", 443, False),
+        ("*:443", "::1", 443, False),
+        ("10.0.0.0/8:80", "10.1.2.3", 80, True),
+        ("10.0.0.0/8:80", "11.1.2.3", 80, False),
+        ("10.0.0.0/8:80", "::ffff:10.1.2.3", 80, True),
+        ("10.0.0.1:*", "10.0.0.1", 9, True),
+        ("[2001:db8::]/32:443", "2001:db8::5", 443, True),
+        ("[::1]:443", "::1", 443, True),
+        ("0.0.0.0/0:*", "www.example", 80, False),
+        ("0.0.0.0/0:*", "::1", 80, False),
+        ("*:* 0.0.0.0/0:*", "", 80, False),
+        ("*:*", "a" * 300, 80, False),
+        ("*:*", "a b", 80, False),
+        ("", "www.example", 443, False),
+    ],
+)
+def test_who_may_be_reached(allow: str, host: str, port: int, permitted: bool) -> None:
+    assert allowed(allow).permits(host, port) is permitted
+
+
+@pytest.mark.parametrize(
+    "host", ["127.1", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "1."]
+)
+def test_what_a_resolver_takes_for_an_address_is_no_name(host: str) -> None:
+    assert not allowed("*:*").permits(host, 80)
+
+
+@pytest.mark.parametrize("host", ["localhost", "x.localhost"])
+def test_all_names_are_not_this_machine(host: str) -> None:
+    assert not allowed("*:80").permits(host, 80)
+    assert allowed("localhost:80 *.localhost:80").permits(host, 80)
+
+
+def test_what_is_denied_is_not_allowed() -> None:
+    some = allowed("*.example:443 10.0.0.0/8:*", "*.internal.example:* 10.0.0.1:22")
+    assert some.permits("www.example", 443)
+    assert not some.permits("db.internal.example", 443)
+    assert some.permits("10.0.0.1", 23)
+    assert not some.permits("10.0.0.1", 22)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a.example:443", "*.example:*", "*:1", "10.0.0.0/8:80", "[::1]:443", "[fd00::/8]:1"],
+)
+def test_an_entry_is_written_as_it_was_read(text: str) -> None:
+    assert str(Destination.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("www.example", "names no port"),
+        (":80", "names no port"),
+        ("a:0", "a port is 1 to 65535"),
+        ("a:65536", "a port is 1 to 65535"),
+        ("a:http", "a port is 1 to 65535"),
+        ("a b:80", "write a name or a network"),
+        ("*example:80", "write a name or a network"),
+        ("127.1:80", "write a name or a network"),
+        ("10.0.0.1/8:80", "has host bits set"),
+    ],
+)
+def test_an_entry_that_says_nothing(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Destination.parse(text)

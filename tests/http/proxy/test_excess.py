@@ -1,0 +1,134 @@
+"""HttpProxy: what one client's excess costs, and that it costs nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from vcproxy.drivers.sim import Peer
+from vcproxy.engine.iobuffer import MARK
+from vcproxy.http.proxy.filters import Filter, Wait
+from vcproxy.http.proxy.transaction import Transaction
+from vcproxy.http.proxy.wire import PIPELINED, UNREAD
+from vcproxy.tunnels.one_way import CHUNK
+
+from .stage import GET, OK, Http, answer, chunks, heard, request
+
+MIB = 1 << 20
+ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%b\r\n" % bytes(4096)
+
+
+def unread(proxy: Http, count: int) -> list[Peer]:
+    """Clients that read nothing of an answer without an end."""
+    crowd = [proxy.ask(GET) for _ in range(count)]
+    for client in crowd:
+        client.stall()
+    proxy.go()
+    for server in proxy.peers():
+        server.send(ENDLESS + b"1000\r\n%b\r\n" % bytes(4096) * 255)
+    proxy.go()
+    return crowd
+
+
+def used(proxy: Http) -> int:
+    """Bytes that count in the budget."""
+    return proxy.engine.memory.used
+
+
+def test_a_reader_of_nothing_costs_what_two_buffers_hold() -> None:
+    with Http() as proxy:
+        unread(proxy, 1)
+        assert MARK < used(proxy) <= 2 * MARK + CHUNK
+
+
+def test_requests_behind_one_another_wait_for_a_client_that_reads_no_answers() -> None:
+    with Http() as proxy:
+        client = proxy.ask(GET * (MIB // len(GET)))
+        client.stall()
+        server = proxy.server()
+        server.on_data = lambda data: server.send(answer(bytes(1000)) * data.count(b"GET "))
+        proxy.elapse(1)
+        assert UNREAD < used(proxy) <= UNREAD + 2 * PIPELINED + 2048
+        assert client.sent < MIB // 2, "it is read no more"
+        client.resume()
+        proxy.elapse(5)
+        assert heard(client).count("HTTP/1.1 200 OK") == 1000, "as many as a connection may ask"
+
+
+def test_small_requests_of_others_are_answered_while_memory_is_spent() -> None:
+    with Http() as proxy:
+        proxy.engine.memory.allot(4 * MIB)
+        crowd = unread(proxy, 30)
+        assert proxy.engine.memory.spent
+        for _ in range(10):
+            other = proxy.ask(GET)
+            proxy.go()
+            proxy.peers()[-1].send(OK)
+            proxy.go()
+            assert heard(other).startswith("HTTP/1.1 200 OK\n")
+            assert proxy.engine.memory.spent, "nobody had to be closed for that"
+        assert not any(client.reset_seen for client in crowd)
+
+
+def test_a_crowd_that_reads_nothing_is_thinned_out_in_no_time() -> None:
+    with Http() as proxy:
+        memory = proxy.engine.memory
+        memory.allot(4 * MIB)
+        crowd = unread(proxy, 60)
+        assert memory.spent
+        proxy.elapse(3)
+        assert not memory.spent, "not one a second"
+        for client in crowd:
+            client.resume()
+        proxy.go()
+        closed = [client.reset_seen for client in crowd]
+        assert 20 < sum(closed) < 40, "as many as it took"
+        assert "closed, memory is spent and it holds" in "\n".join(proxy.log)
+
+
+class Whole(Filter):
+    """Wants to see all of a body, and takes its time."""
+
+    def request_body(self, tx: Transaction, body: bytes) -> Wait:
+        return Wait("5s")
+
+    def response_body(self, tx: Transaction, body: bytes) -> Wait:
+        return Wait("5s")
+
+
+HALF = bytes(MIB // 2)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_body_that_a_filter_looks_at_counts(framing: str) -> None:
+    with Http(filters=[Whole]) as proxy:
+        if framing == "length":
+            said = request("POST", "/", body=HALF)
+        else:
+            said = request("POST", "/", "Transfer-Encoding: chunked") + chunks(HALF)
+        client = proxy.ask(said[:-10])
+        proxy.go()
+        assert used(proxy) >= len(HALF) - 10, "as it comes"
+        client.send(said[-10:])
+        proxy.go()
+        assert used(proxy) >= len(HALF), "while the filter takes its time"
+        proxy.elapse(5)
+        server = proxy.server()
+        assert server.received.endswith(HALF)
+        server.send(answer(HALF))
+        proxy.go()
+        assert used(proxy) >= len(HALF), "the answer's too"
+        proxy.elapse(5)
+        assert heard(client).endswith("\0\0")
+        assert used(proxy) == 0
+
+
+def test_what_waits_behind_a_request_counts() -> None:
+    with Http() as proxy:
+        proxy.ask(GET + GET * 100)
+        server = proxy.server()
+        proxy.go()
+        assert used(proxy) >= len(GET) * 100
+        server.on_data = lambda data: server.send(OK)
+        server.send(OK)
+        proxy.elapse(1)
+        assert used(proxy) == 0

@@ -1,0 +1,252 @@
+"""Phases: in which order filters are called, with what, and what becomes of what they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from vcproxy.http.message.messages import Request, Response
+from vcproxy.http.proxy.filters import Ask, Filter, FilterChain, Phases, Wait
+from vcproxy.http.proxy.transaction import Transaction
+from vcproxy.messages.verdict import Defer
+from vcproxy.testing.http import SimulatedHttp
+
+GET = Request("GET", "/", host="a.example")
+POST = Request("POST", "/", host="a.example", content=b"question")
+
+
+class Witness(Filter):
+    """Writes down which phases it sees, and of which bytes."""
+
+    def __init__(self, name: str = "", said: list[str] | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.said = [] if said is None else said
+
+    def note(self, phase: str, data: bytes | None = None) -> None:
+        seen = "" if data is None else f" {data.decode()!r}"
+        self.said.append(f"{self.name} {phase}{seen}".strip())
+
+
+class Heads(Witness):
+    """Looks at no body."""
+
+    def request_head(self, tx: Transaction) -> None:
+        self.note("request_head")
+
+    def route(self, tx: Transaction) -> None:
+        self.note("route")
+
+    def server_chosen(self, tx: Transaction) -> None:
+        self.note("server_chosen")
+
+    def response_head(self, tx: Transaction) -> None:
+        self.note("response_head")
+
+    def error(self, tx: Transaction) -> None:
+        assert tx.failure is not None
+        self.note(f"error {tx.failure.status}")
+
+    def done(self, tx: Transaction) -> None:
+        self.note(f"done {tx.status}")
+
+
+class Chunks(Heads):
+    """Sees bodies as they pass."""
+
+    def request_chunk(self, tx: Transaction, data: bytes) -> bytes:
+        self.note("request_chunk", data)
+        return data.upper() or b"!"
+
+    def response_chunk(self, tx: Transaction, data: bytes) -> bytes:
+        self.note("response_chunk", data)
+        return data.upper() or b"!"
+
+
+class Bodies(Heads):
+    """Sees bodies whole."""
+
+    def request_body(self, tx: Transaction, body: bytes) -> bytes:
+        self.note("request_body", body)
+        return body + b"?"
+
+    def response_body(self, tx: Transaction, body: bytes) -> bytes:
+        self.note("response_body", body)
+        return body + b"?"
+
+
+def hello(request: Request) -> Response:
+    return Response(200, {}, b"hello")
+
+
+def test_there_is_a_method_for_each_phase_and_no_other() -> None:
+    public = {name for name in vars(Phases) if not name.startswith("_")}
+    assert public == {*FilterChain.phases(), "body_limit", "own_phases"}
+
+
+def test_a_phase_that_nobody_overrides_costs_nothing() -> None:
+    chain = FilterChain.of([Filter(), Filter()])
+    assert not any(getattr(chain, phase) for phase in FilterChain.phases())
+
+
+def test_all_phases_in_their_order() -> None:
+    for filters, bodies in (
+        (Chunks, ["request_chunk 'question'", "request_chunk ''"]),
+        (Bodies, ["request_body 'question'"]),
+    ):
+        witness = filters()
+        with SimulatedHttp(witness, answer=hello) as proxy:
+            told = proxy.ask(POST)
+        seen = [phase.partition(" ")[0] for phase in witness.said]
+        assert list(dict.fromkeys(seen)) == [name for name in FilterChain.phases() if name in seen]
+        assert [each for each in witness.said if each.startswith("request_") and " " in each] == (
+            bodies
+        )
+        assert told.content == (b"HELLO!" if filters is Chunks else b"hello?")
+
+
+def test_filters_come_in_their_order_and_back_the_other_way_round() -> None:
+    said: list[str] = []
+    with SimulatedHttp(Heads("a", said), Heads("b", said)) as proxy:
+        proxy.ask(GET)
+    there, back = ["request_head", "route", "server_chosen"], ["response_head", "done 200"]
+    assert said == [
+        *(f"{name} {phase}" for phase in there for name in "ab"),
+        *(f"{name} {phase}" for phase in back for name in "ba"),
+    ]
+
+
+@pytest.mark.parametrize("first", [Bodies, Chunks])
+def test_who_wants_chunks_is_not_passed_over_where_another_wants_the_whole(
+    first: type[Witness],
+) -> None:
+    second = Chunks if first is Bodies else Bodies
+    with SimulatedHttp(first(), second(), answer=hello) as proxy:
+        told = proxy.ask_all(POST, GET)
+        asked = [each.content for each in proxy.asked()]
+    if first is Bodies:
+        assert asked == [b"QUESTION?!", b"?!"]
+        assert told[0].content == b"HELLO!?"
+    else:
+        assert asked == [b"QUESTION!?", b"?"]
+        assert told[0].content == b"HELLO?!"
+
+
+def test_the_strictest_limit_of_those_counts_who_want_the_body() -> None:
+    class Small(Bodies):
+        body_limit = "10B"
+
+    class Tiny(Heads):
+        body_limit = "1B"
+
+    chain = FilterChain.of([Bodies(), Small(), Tiny()])
+    assert (chain.request_limit, chain.response_limit) == (10, 10)
+    assert FilterChain.of([Tiny()]).request_limit == 0
+
+
+class Says(Filter):
+    """Says what it was made with, in one phase."""
+
+    def __init__(self, phase: str, verdict: object) -> None:
+        super().__init__()
+        self.phase, self.verdict = phase, verdict
+
+    def _say(self, phase: str) -> object:
+        if phase != self.phase:
+            return None
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return self.verdict
+
+    def request_head(self, tx: Transaction) -> object:  # type: ignore[override]
+        return self._say("request_head")
+
+    def request_body(self, tx: Transaction, body: bytes) -> object:  # type: ignore[override]
+        return self._say("request_body")
+
+    def route(self, tx: Transaction) -> object:  # type: ignore[override]
+        return self._say("route")
+
+    def server_chosen(self, tx: Transaction) -> object:  # type: ignore[override]
+        return self._say("server_chosen")
+
+    def response_head(self, tx: Transaction) -> object:  # type: ignore[override]
+        return self._say("response_head")
+
+    def response_body(self, tx: Transaction, body: bytes) -> object:  # type: ignore[override]
+        return self._say("response_body")
+
+
+THERE = ["request_head", "request_body", "route", "server_chosen"]
+BACK = ["response_head", "response_body"]
+
+
+@pytest.mark.parametrize("phase", THERE + BACK)
+def test_each_phase_may_answer(phase: str) -> None:
+    witness = Heads()
+    with SimulatedHttp(Says(phase, Response(403, {}, b"no\n")), witness, answer=hello) as proxy:
+        told = proxy.ask(POST)
+        assert (told.status, told.content) == (403, b"no\n")
+        assert len(proxy.asked()) == (phase in BACK)
+    assert witness.said[-1] == "done 403"
+
+
+def waits() -> list[object]:
+    return [
+        Wait("3s"),
+        Defer(str, deadline="2s", then=lambda tx, value: None),
+        Defer(str, deadline="2s", then=lambda tx, value: Wait("1s")),
+        Ask([GET], then=lambda tx, answers: None),
+        Ask([], then=lambda tx, answers: None),
+    ]
+
+
+@pytest.mark.parametrize("phase", THERE + BACK)
+@pytest.mark.parametrize("number", range(len(waits())))
+def test_each_phase_may_take_time(phase: str, number: int) -> None:
+    with SimulatedHttp(Says(phase, waits()[number]), answer=hello) as proxy:
+        assert [each.content for each in proxy.ask_all(POST, GET)] == [b"hello"] * 2
+        assert sum(each.method == "POST" for each in proxy.asked()) == 1
+
+
+@pytest.mark.parametrize("phase", THERE + BACK)
+@pytest.mark.parametrize("verdict", [True, "text", Request("GET", "/", host="a"), KeyError("x")])
+def test_a_phase_that_says_nonsense_or_fails_is_500(phase: str, verdict: object) -> None:
+    witness = Heads()
+    with SimulatedHttp(Says(phase, verdict), witness, answer=hello) as proxy:
+        with pytest.raises((TypeError, KeyError)):
+            proxy.ask(POST)
+        proxy.run()
+        assert len(proxy.asked()) == (phase in BACK)
+        assert witness.said[-2:] == ["error 500", "done 500"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "who"),
+    [
+        ("text", "Says.request_head"),
+        (Defer(str, deadline="2s", then=lambda tx, value: "text"), "lambda"),
+        (Defer(lambda: "text", deadline="2s"), "what a phase waited for"),
+    ],
+)
+def test_nonsense_is_told_with_who_said_it(verdict: object, who: str) -> None:
+    with (
+        SimulatedHttp(Says("request_head", verdict), answer=hello) as proxy,
+        pytest.raises(TypeError, match=rf"{who}>? returned 'text': it must be None, a Response"),
+    ):
+        proxy.ask(GET)
+
+
+def test_a_filter_may_take_longer_than_a_client_may_be_idle() -> None:
+    with SimulatedHttp(Says("request_head", Wait("2m")), answer=hello) as proxy:
+        assert proxy.ask(GET).content == b"hello"
+
+
+def test_error_may_have_another_answer() -> None:
+    class Sorry(Filter):
+        def error(self, tx: Transaction) -> Response:
+            assert tx.failure is not None
+            return Response(tx.failure.status, {}, b"sorry\n")
+
+    with SimulatedHttp(Sorry(), refusing=["server"]) as proxy:
+        told = proxy.ask(GET)
+        assert (told.status, told.content) == (502, b"sorry\n")

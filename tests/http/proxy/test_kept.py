@@ -1,0 +1,239 @@
+"""HttpProxy: how long servers' connections are kept, and what becomes of a request that meets the
+end of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from vcproxy.drivers.sim import Peer
+from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.transaction import Transaction
+from vcproxy.upstream.settings import Pooling, Queueing, UpstreamSettings
+
+from .stage import GET, IDLE_S, OK, Http, answer, heard, request, status
+
+KEPT = UpstreamSettings(pool=Pooling(idle=8))
+"""With the default time."""
+
+POST = request("POST", "/order", body=b"once")
+
+
+def served(proxy: Http, *fields: str) -> tuple[Peer, Peer]:
+    """A client and a server whose connections have served once."""
+    client = proxy.ask(GET)
+    server = proxy.server()
+    server.send(answer(b"yes", *fields))
+    proxy.go()
+    heard(client)
+    heard(server)
+    return client, server
+
+
+# -- how long --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept_s"),
+    [
+        ([], 4.0),
+        (["Keep-Alive: timeout=5"], 4.0),
+        (["Keep-Alive: timeout=3, max=100"], 2.0),
+        (["Connection: keep-alive", "Keep-Alive: timeout=20"], 19.0),
+        (["Keep-Alive: 300"], 4.0),
+        (["Keep-Alive: timeout=0"], 0.0),
+    ],
+)
+def test_as_long_as_the_server_says(fields: list[str], kept_s: float) -> None:
+    with Http(terms=KEPT) as proxy:
+        _, server = served(proxy, *fields)
+        if kept_s:
+            proxy.elapse(kept_s - 0.1)
+            assert not server.ended
+            proxy.elapse(0.2)
+        assert server.ended
+
+
+def test_the_word_of_a_server_does_not_reach_clients() -> None:
+    with Http(terms=KEPT) as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(answer(b"yes", "Keep-Alive: timeout=2"))
+        proxy.go()
+        assert "Keep-Alive" not in heard(client)
+
+
+def test_a_server_that_closes_early_is_asked_in_time_from_then_on() -> None:
+    """It closes after 2 s; a client asks every 2 s, and after that learns nothing of it."""
+    with Http(terms=KEPT) as proxy:
+        client, server = served(proxy)
+        proxy.elapse(1.95)
+        server.end()
+        proxy.go()
+        for _ in range(5):
+            client.send(POST)
+            fresh = proxy.server()
+            fresh.send(OK)
+            proxy.elapse(1.95)
+            assert status(client) == "HTTP/1.1 200 OK"
+            assert fresh.ended
+
+
+# -- an end just as a request goes out -------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["end", "reset"])
+def test_a_request_that_may_have_been_taken_is_not_sent_again_and_that_is_said(end: str) -> None:
+    with Http(terms=KEPT) as proxy:
+        client, server = served(proxy)
+        proxy.elapse(3)
+        client.send(POST)
+        server.on_data = lambda _: getattr(server, end)()
+        proxy.go()
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
+        assert "\nProxy-Status: vcproxy; error=connection_terminated; " in text
+        assert proxy.connections() == 1
+        [line] = proxy.log
+        assert line.endswith(
+            " on a connection that had been idle for 3.0 s; "
+            "it is not sent again, as the server may have taken it"
+        )
+        assert "502 to <POST a/order> at tcp://server:1: server: " in line
+        assert not client.ended
+        client.send(GET)
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+
+
+def test_it_is_learnt_from_that_end_too() -> None:
+    with Http(terms=KEPT) as proxy:
+        client, server = served(proxy)
+        proxy.elapse(3)
+        client.send(GET)
+        server.on_data = lambda _: server.reset()
+        fresh = proxy.server()
+        fresh.send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+        proxy.elapse(2.3)
+        assert not fresh.ended
+        proxy.elapse(0.2)
+        assert fresh.ended
+
+
+def test_a_server_that_fails_at_work_says_nothing_of_how_long_it_keeps_connections() -> None:
+    with Http(terms=KEPT) as proxy:
+        client, server = served(proxy)
+        proxy.elapse(2)
+        client.send(POST)
+        proxy.elapse(2)
+        server.reset()
+        proxy.go()
+        assert status(client) == "HTTP/1.1 502 Bad Gateway"
+        assert "idle" not in proxy.log[-1]
+        client.send(GET)
+        fresh = proxy.server()
+        fresh.send(OK)
+        proxy.elapse(3.9)
+        assert not fresh.ended
+
+
+def test_what_has_never_been_sent_is_sent_again_whatever_it_is() -> None:
+    """The server ended before a byte of it went."""
+
+    class Slow(Filter):
+        def server_chosen(self, tx: Transaction) -> Verdict:
+            return Wait("1s") if tx.request.method == "POST" else None
+
+    with Http(terms=KEPT, filters=[Slow]) as proxy:
+        client, server = served(proxy)
+        client.send(POST)
+        proxy.elapse(0.5)
+        server.end()
+        proxy.elapse(2)
+        fresh = proxy.server()
+        fresh.send(OK)
+        proxy.go()
+        assert heard(fresh).endswith("once")
+        assert heard(client).endswith("yes")
+
+
+# -- who waits for a connection that another one uses ----------------------------------------
+
+
+ONE = UpstreamSettings(
+    max_connections=1, pool=Pooling(idle=8, idle_time=IDLE_S), queue=Queueing(timeout=2.0)
+)
+
+
+def reply(server: Peer) -> Callable[[bytes], None]:
+    """Have a server answer whatever comes."""
+    return lambda _: server.send(OK)
+
+
+def test_a_full_upstream_keeps_its_connections() -> None:
+    count, rounds = 20, 10
+    with Http(terms=ONE) as proxy:
+        clients = [proxy.ask(*[GET] * rounds) for _ in range(count)]
+        server = proxy.server()
+        server.on_data = reply(server)
+        proxy.elapse(1)
+        for client in clients:
+            assert heard(client).count("HTTP/1.1 200 OK") == rounds
+        assert proxy.connections() == 1
+
+
+def test_who_waited_has_a_connection_of_which_an_end_is_no_failure() -> None:
+    """It has served before: what is idempotent is sent anew."""
+    with Http(terms=ONE) as proxy:
+        proxy.ask(GET)
+        server = proxy.server()
+        waiter = proxy.ask(GET)
+        proxy.go()
+        server.send(OK)
+        server.on_data = lambda _: server.reset()
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(waiter).endswith("yes")
+
+
+@pytest.mark.parametrize("end", ["end", "reset"])
+def test_a_server_that_ends_it_just_then(end: str) -> None:
+    for seed in range(12):
+        with Http(terms=ONE, seed=seed) as proxy:
+            first = proxy.ask(GET)
+            server = proxy.server()
+            waiter = proxy.ask(GET)
+            proxy.go()
+            server.send(OK)
+            for _ in range(seed):
+                proxy.sim.step()
+            getattr(server, end)()
+            proxy.go()
+            if proxy.connections() == 2:
+                proxy.peers()[1].send(OK)
+                proxy.go()
+            assert status(waiter) == "HTTP/1.1 200 OK"
+            if first.received:
+                assert status(first).endswith(("200 OK", "502 Bad Gateway"))
+
+
+def test_who_leaves_while_it_waits_leaves_the_connection_to_the_next() -> None:
+    for seed in range(12):
+        with Http(terms=ONE, seed=seed) as proxy:
+            proxy.ask(GET)
+            server = proxy.server()
+            leaver, waiter = proxy.ask(POST), proxy.ask(GET)
+            proxy.go()
+            server.on_data = reply(server)
+            server.send(OK)
+            for _ in range(seed):
+                proxy.sim.step()
+            leaver.reset()
+            proxy.elapse(1)
+            for peer in proxy.peers()[1:]:
+                peer.send(OK)
+            proxy.go()
+            assert heard(waiter).endswith("yes")

@@ -1,0 +1,149 @@
+"""The options of an HTTP proxy: what they mean, and what is said of those that mean nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vcproxy.config.options import read_options
+from vcproxy.config.problem import OptionsError
+from vcproxy.http.message.messages import Request
+from vcproxy.http.proxy.access_list import Destination
+from vcproxy.http.proxy.options import Options
+from vcproxy.http.proxy.routing import EVERYTHING, NoRoute, Route
+
+
+class Proxy:
+    """A plugin with these options."""
+
+    Options = Options
+
+
+def read(**table: Any) -> Options:
+    options, _ = read_options(Proxy, table, Path("/etc"))
+    assert isinstance(options, Options)
+    return options
+
+
+def refused(**table: Any) -> list[str]:
+    """What is said of options: each fault as "key: message"."""
+    with pytest.raises(OptionsError) as caught:
+        read_options(Proxy, table, Path())
+    return [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in caught.value.faults]
+
+
+def test_what_is_left_out() -> None:
+    options = read()
+    assert options == Options()
+    assert options.table.find(Request("GET", "/", host="any.example")) is EVERYTHING
+    assert (options.forward, options.connect, options.filters) == (None, None, ())
+    assert (options.limits.head, options.limits.fields, options.limits.requests) == (
+        32 << 10,
+        100,
+        1000,
+    )
+    assert (options.timeouts.head, options.timeouts.first_byte) == (10.0, 60.0)
+
+
+def test_routes() -> None:
+    options = read(
+        limits={"body": "1MiB"},
+        routes=[
+            {"host": "A.Example.", "path": "/api", "methods": ["POST"], "max_body": "0B"},
+            {"host": "a.example", "answer": {"status": 301, "location": "https://a.example/"}},
+        ],
+    )
+    first, second = options.routes
+    assert first == Route("a.example", "/api", ("POST",), max_body=0)
+    assert options.table.find(Request("GET", "/", host="a.example")) is second
+    assert options.table.find(Request("GET", "/", host="b.example")) is NoRoute.MISDIRECTED
+    assert [options.max_body(route) for route in options.routes] == [0, 1 << 20]
+
+
+def test_the_upstreams_that_are_named() -> None:
+    assert read().upstreams == {("routes",): None}
+    assert read(connect={"allow": []}).upstreams == {}
+    routes = [{"upstream": "a"}, {"path": "/b"}, {"answer": {}}]
+    assert read(routes=routes).upstreams == {
+        ("routes", 0, "upstream"): "a",
+        ("routes", 1, "upstream"): None,
+    }
+
+
+def test_who_may_be_reached() -> None:
+    options = read(forward={"allow": ["*:80"], "deny": ["*.internal:*"]})
+    assert options.forward is not None
+    assert options.forward.allow == (Destination("*", 80),)
+    assert options.forward.permits("www.example", 80)
+    assert not options.forward.permits("www.internal", 80)
+
+
+@pytest.mark.parametrize(
+    ("address", "trusted"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("::1", True),
+        ("11.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_who_is_believed(address: str, trusted: bool) -> None:
+    assert read(trusted=["10.0.0.0/8", "::1"]).trusts(address) is trusted
+    assert not read().trusts(address)
+
+
+def test_a_filter_may_be_its_place_alone() -> None:
+    options = read(filters=["own.py:One", {"plugin": "own.py:Two", "options": {"a": 1}}])
+    assert [each.plugin for each in options.filters] == ["/etc/own.py:One", "/etc/own.py:Two"]
+    assert [each.options for each in options.filters] == [{}, {"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"host": "a:80"}, 'host: "a:80" is not a host: write a name, "*.NAME" or an IP address'),
+        ({"host": "*"}, 'host: "*" is not a host'),
+        ({"path": "api"}, 'path: "api" is not a path'),
+        ({"path": "/a?b"}, 'path: "/a?b" is not a path'),
+        ({"path": "/a/../b"}, 'path: "/a/../b" would never be met: write it as "/b"'),
+        (
+            {"methods": ["get"]},
+            'methods.0: "get" is not in upper case, as methods are: write it as "GET"',
+        ),
+        ({"path": "/%61"}, 'path: "/%61" would never be met: write it as "/a"'),
+        ({"methods": ["G T"]}, 'methods.0: "G T" is not a name in HTTP'),
+        ({"headers": {"a:": "b"}}, 'headers.a:.[key]: "a:" is not a name in HTTP'),
+        ({"headers": {"a": "\u20ac"}}, "headers.a: '\u20ac' is no field's value"),
+        ({"path": "/\u20ac"}, 'path: "/\u20ac" is not a path'),
+        ({"headers": {"a": "b\r"}}, r"headers.a: 'b\r' is no field's value"),
+        ({"upstream": "a", "answer": {}}, " a route has an upstream or an answer, not both"),
+        ({"answer": {"status": 204, "body": "x"}}, "answer: an answer with the status 204 has no"),
+        ({"answer": {"status": 302}}, "answer: an answer with the status 302 needs a location"),
+        ({"answer": {"location": " /"}}, "answer.location: ' /' is no field's value"),
+        ({"hots": "a"}, 'hots: unknown key; did you mean "host"?'),
+    ],
+)
+def test_routes_that_mean_nothing(table: dict[str, object], said: str) -> None:
+    [fault] = refused(routes=[table])
+    assert fault.removeprefix("routes.0").removeprefix(".").removeprefix(":").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"forward": {}}, "forward.allow: is missing"),
+        ({"connect": {"allow": ["a"]}}, 'connect.allow.0: "a" names no port'),
+        ({"connect": {"allow": [1]}}, 'connect.allow.0: must be text, as "www.example:443"'),
+        ({"trusted": ["10.0.0.1/8"]}, "trusted.0: 10.0.0.1/8 has host bits set"),
+        ({"via": "a b"}, 'via: "a b" is not a name in HTTP'),
+        ({"limits": {"fields": 0}}, "limits.fields: must be greater than or equal to 1"),
+        ({"limits": {"heads": "1B"}}, 'limits.heads: unknown key; did you mean "head"?'),
+        ({"forwarded": "on"}, 'forwarded: must be "x-forwarded", "forwarded", "both" or "off"'),
+    ],
+)
+def test_options_that_mean_nothing(table: dict[str, object], said: str) -> None:
+    [fault] = refused(**table)
+    assert fault.startswith(said)

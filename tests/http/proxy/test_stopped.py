@@ -1,0 +1,83 @@
+"""HttpProxy after a pause of its process: nobody is closed for what it did not read in time.
+
+Between a SIGSTOP and the SIGCONT, or while a laptop sleeps, clients and servers go on, and all
+timers come due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vcproxy.http.proxy.options import HttpTimeouts
+
+from .stage import GET, OK, PLAIN, Http, status
+
+CLIENTS = 50
+TIMES = replace(PLAIN, timeouts=HttpTimeouts(head=3.0, first_byte=3.0, idle=3.0))
+
+
+@pytest.mark.parametrize("stopped_s", [3.2, 4.0, 3600.0])
+def test_idle_clients_whose_next_request_waits_in_the_socket(stopped_s: float) -> None:
+    with Http(options=TIMES) as proxy:
+        clients = [proxy.ask(GET) for _ in range(CLIENTS)]
+        for _ in clients:
+            proxy.server().send(OK)
+        proxy.go()
+        assert {status(client) for client in clients} == {"HTTP/1.1 200 OK"}
+        proxy.elapse(2)
+        proxy.sim.stop(stopped_s)
+        for client in clients:
+            client.send(GET)
+        for server in proxy.peers():
+            server.received.clear()
+        proxy.elapse(stopped_s + 0.5)
+        asked = [server for server in proxy.peers() if server.received]
+        assert len(asked) == CLIENTS
+        for server in asked:
+            server.send(OK)
+        proxy.go()
+        assert {status(client) for client in clients} == {"HTTP/1.1 200 OK"}
+
+
+def test_heads_whose_rest_waits_in_the_socket() -> None:
+    with Http(options=TIMES) as proxy:
+        clients = [proxy.ask(GET[:5]) for _ in range(CLIENTS)]
+        proxy.elapse(1)
+        proxy.sim.stop(4)
+        for client in clients:
+            client.send(GET[5:])
+        proxy.elapse(4.5)
+        for _ in clients:
+            proxy.server().send(OK)
+        proxy.go()
+        assert {status(client) for client in clients} == {"HTTP/1.1 200 OK"}
+
+
+def test_answers_that_wait_in_the_socket() -> None:
+    with Http(options=TIMES) as proxy:
+        clients = [proxy.ask(GET) for _ in range(CLIENTS)]
+        servers = [proxy.server() for _ in clients]
+        proxy.elapse(1)
+        proxy.sim.stop(4)
+        for server in servers:
+            server.send(OK)
+        proxy.elapse(4.5)
+        assert {status(client) for client in clients} == {"HTTP/1.1 200 OK"}
+
+
+def test_deadlines_hold_for_those_who_are_silent_after_it() -> None:
+    with Http(options=TIMES) as proxy:
+        idle = proxy.ask(GET)
+        proxy.server().send(OK)
+        late = proxy.ask(GET[:5])
+        proxy.elapse(1)
+        proxy.sim.stop(60)
+        proxy.elapse(60.9)
+        assert not idle.ended
+        assert not late.ended
+        proxy.elapse(1.2)
+        assert idle.ended
+        assert status(late) == "HTTP/1.1 408 Request Timeout"
+        assert any("was held up for" in line for line in proxy.log)

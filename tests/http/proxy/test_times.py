@@ -1,0 +1,427 @@
+"""HttpProxy: how long it waits, and for whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.options import HttpTimeouts
+from vcproxy.http.proxy.transaction import Transaction
+
+from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+
+TIMES = replace(
+    PLAIN,
+    timeouts=HttpTimeouts(head=3.0, body=4.0, stalled=4.0, first_byte=5.0, idle=6.0, active=100.0),
+)
+
+POST = request("POST", "/", "Content-Length: 100000")
+CHUNKED = request("POST", "/", "Transfer-Encoding: chunked")
+
+
+class Whole(Filter):
+    """Wants to see all bodies."""
+
+    def request_body(self, tx: Transaction, body: bytes) -> None: ...
+
+    def response_body(self, tx: Transaction, body: bytes) -> None: ...
+
+
+class Slow(Filter):
+    """Takes a long time."""
+
+    def request_head(self, tx: Transaction) -> Verdict:
+        return Wait("50s")
+
+
+def test_a_head_that_trickles() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.client()
+        for byte in GET[:-1]:
+            client.send(bytes([byte]))
+            proxy.elapse(0.1)
+        assert not client.received
+        proxy.elapse(0.7)
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 408 Request Timeout\n")
+        assert "\nConnection: close\n" in text
+        assert client.ended
+        assert proxy.connections() == 0
+
+
+def test_the_time_for_a_head_begins_with_it() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        proxy.server().send(OK)
+        proxy.elapse(5)
+        client.send(b"G")
+        proxy.elapse(2.9)
+        client.send(GET[1:])
+        proxy.go()
+        assert len(proxy.peers()) == 2
+
+
+@pytest.mark.parametrize("head", [POST, CHUNKED])
+@pytest.mark.parametrize("filters", [[], [Whole]])
+def test_a_body_that_stalls(head: bytes, filters: list[type[Filter]]) -> None:
+    with Http(options=TIMES, filters=filters) as proxy:
+        client = proxy.ask(head, b"5\r\nhello\r\n")
+        proxy.elapse(3.5)
+        client.send(b"5\r\nhello\r\n")
+        proxy.elapse(3.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert client.ended
+        assert all(server.ended for server in proxy.peers())
+
+
+@pytest.mark.parametrize("filters", [[], [Whole]])
+def test_a_body_that_trickles(filters: list[type[Filter]]) -> None:
+    with Http(options=TIMES, filters=filters) as proxy:
+        client = proxy.ask(POST)
+        seconds = 0
+        while not client.received and seconds < 100:
+            client.send(bytes(90))
+            proxy.elapse(1)
+            seconds += 1
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert 10 <= seconds <= 12
+    with Http(options=TIMES, filters=filters) as proxy:
+        client = proxy.ask(POST)
+        for _ in range(30):
+            client.send(bytes(110))
+            proxy.elapse(1)
+        assert not client.received
+
+
+def test_a_server_that_takes_a_body_slowly_is_not_the_clients_fault() -> None:
+    options = replace(TIMES, body_rate=1 << 20)
+    with Http(options=options) as proxy:
+        client = proxy.ask(request("POST", "/", "Content-Length: 10000000"), bytes(9_000_000))
+        server = proxy.server()
+        server.stall()
+        for _ in range(13):
+            proxy.elapse(1)
+            server.resume()
+            server.stall()
+            server.received.clear()
+        text = heard(client)
+        assert "408" not in text
+
+
+def test_time_that_a_filter_took_is_not_the_clients_either() -> None:
+    with Http(options=TIMES, filters=[Slow]) as proxy:
+        client = proxy.ask(POST)
+        proxy.server()
+        for _ in range(15):
+            client.send(bytes(110))
+            proxy.elapse(1)
+        assert not client.received
+
+
+def test_a_server_that_does_not_answer() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        proxy.elapse(4.9)
+        assert not client.received
+        proxy.elapse(0.2)
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 504 Gateway Timeout\n")
+        assert "error=connection_read_timeout" in text
+        assert not client.ended
+        assert server.ended
+        client.send(GET)
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+
+
+def test_its_time_begins_when_it_has_the_body() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(CHUNKED)
+        proxy.server()
+        for _ in range(5):
+            client.send(b"a\r\n0123456789\r\n" * 50)
+            proxy.elapse(2)
+        client.send(chunks())
+        proxy.elapse(4.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+
+
+def test_an_answer_that_stalls() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(bytes(1000))[:-1])
+        proxy.elapse(3.9)
+        assert not client.reset_seen
+        proxy.elapse(0.2)
+        assert client.reset_seen
+        assert server.reset_seen
+
+
+def test_a_client_that_stalls_in_its_answer() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        client.stall()
+        server = proxy.server()
+        server.send(answer(bytes(2_000_000)))
+        proxy.elapse(4.2)
+        assert server.reset_seen
+        client.resume()
+        proxy.go()
+        assert client.reset_seen
+
+
+def test_an_answer_that_stalls_where_a_filter_wants_all_of_it() -> None:
+    with Http(options=TIMES, filters=[Whole]) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(bytes(1000))[:-2])
+        proxy.elapse(3.5)
+        server.send(b"\0")
+        proxy.elapse(3.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+        assert not client.ended
+
+
+def test_a_filter_may_take_as_long_as_the_request() -> None:
+    with Http(options=TIMES, filters=[Slow]) as proxy:
+        client = proxy.ask(GET)
+        proxy.elapse(49)
+        assert not client.received
+        proxy.elapse(1.1)
+        proxy.server().send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+    options = replace(TIMES, timeouts=HttpTimeouts(active=20.0))
+    with Http(options=options, filters=[Slow]) as proxy:
+        client = proxy.ask(GET, GET)
+        proxy.elapse(20.1)
+        text = heard(client)
+        assert text.startswith("HTTP/1.1 504 ")
+        assert "\nConnection: close\n" in text
+        assert client.ended
+        proxy.elapse(31)
+
+
+@pytest.mark.parametrize("stage", ["the body", "the answer"])
+def test_all_of_it_has_a_limit(stage: str) -> None:
+    with Http(options=replace(TIMES, timeouts=HttpTimeouts(active=20.0))) as proxy:
+        client = proxy.ask(CHUNKED if stage == "the body" else GET)
+        server = proxy.server()
+        if stage == "the answer":
+            server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        for _ in range(25):
+            (client if stage == "the body" else server).send(b"3e8\r\n" + bytes(1000) + b"\r\n")
+            proxy.elapse(1)
+        if stage == "the body":
+            assert status(client) == "HTTP/1.1 408 Request Timeout"
+        else:
+            assert client.reset_seen
+        assert server.ended or server.reset_seen
+
+
+def test_zero_waits_for_ever() -> None:
+    for_ever = HttpTimeouts(head=0.0, body=0.0, stalled=0.0, first_byte=0.0, idle=0.0, active=0.0)
+    with Http(options=replace(PLAIN, timeouts=for_ever, body_rate=0)) as proxy:
+        client = proxy.client()
+        server = None
+        for piece in (GET[:5], GET[5:], POST, bytes(50_000), bytes(50_000)):
+            client.send(piece)
+            proxy.elapse(2000)
+            if piece == GET[5:]:
+                server = proxy.server()
+                server.send(OK[:-1])
+                proxy.elapse(2000)
+                server.send(OK[-1:])
+                proxy.go()
+        assert heard(client).endswith("yes")
+        proxy.peers()[-1].send(OK)
+        proxy.go()
+        assert heard(client).endswith("yes")
+
+
+INVITED = request("POST", "/", "Content-Length: 5", "Expect: 100-continue")
+
+
+def test_who_waits_to_be_asked_for_the_body_in_vain_is_told_so() -> None:
+    """The server is not to blame: it may ignore Expect (RFC 9110 10.1.1)."""
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(INVITED)
+        proxy.elapse(5.1)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+
+
+EXTENDED = b"1;an=extension\r\nx\r\n"
+"""A chunk that is shorter when we send it."""
+
+
+def test_a_body_in_small_chunks_that_stalls() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(CHUNKED, EXTENDED)
+        server = proxy.server()
+        for _ in range(10):
+            client.send(EXTENDED * 10)
+            proxy.go()
+        proxy.elapse(4.1)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert server.ended or server.reset_seen
+        assert blamed(proxy) == 0
+
+
+def test_a_body_in_small_chunks_that_trickles() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(CHUNKED)
+        for _ in range(10):
+            assert not client.received
+            client.send(EXTENDED)
+            proxy.elapse(1)
+        proxy.go()
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+
+
+@pytest.mark.parametrize("first", [0, 60_000])
+def test_who_does_not_read_an_answer_is_not_the_server(first: int) -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        client.stall()
+        reply = answer(bytes(900_000))
+        server = proxy.server()
+        server.send(reply[: 100 + first])
+        proxy.go()
+        server.send(reply[100 + first :])
+        proxy.elapse(10)
+        assert client.reset_seen
+        assert blamed(proxy) == 0
+
+
+def test_a_client_whose_time_is_up_is_not_the_servers_fault() -> None:
+    with Http(options=TIMES) as proxy:
+        proxy.service = replace(proxy.service, active_s=2.0)
+        client = proxy.ask(GET)
+        server = proxy.server()
+        server.send(answer(bytes(1000))[:500])
+        proxy.elapse(2.5)
+        assert client.reset_seen
+        assert blamed(proxy) == 0
+
+
+def test_a_server_that_stops_within_a_short_answer() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(GET)
+        server = proxy.server()
+        for _ in range(3):
+            server.send(answer(bytes(900))[:300] if not server.sent else bytes(200))
+            proxy.elapse(3)
+        assert len(client.received) > 600
+        proxy.elapse(1.1)
+        assert client.reset_seen
+        assert blamed(proxy) == 1
+
+
+def blamed(proxy: Http) -> int:
+    """How many failures are laid to the server's charge."""
+    assert proxy.service.upstream is not None
+    return proxy.service.upstream.servers[0].failures
+
+
+def test_once_it_is_asked_for_the_body_is_the_clients_to_send() -> None:
+    with Http(options=TIMES) as proxy:
+        client = proxy.ask(INVITED)
+        proxy.elapse(3)
+        proxy.server().send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        proxy.elapse(3)
+        assert status(client) == "HTTP/1.1 100 Continue"
+        proxy.elapse(1.1)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+
+
+# -- what has stopped moving, and what has not -----------------------------------------------------
+
+STALLED = replace(PLAIN, timeouts=HttpTimeouts(body=3.0, stalled=8.0))
+
+
+def test_the_defaults_end_what_has_stopped_and_nothing_else() -> None:
+    """An hour of radio in each framing, and one of an event stream that is nearly silent."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
+    radio = {chunked: chunks(b"a" * 1000)[:-5], long: bytes(1000), b"HTTP/1.1 200 OK\r\n\r\n": b"a"}
+    for head, piece in radio.items():
+        for seconds in (10, 290):
+            with Http() as proxy:
+                client = proxy.ask(GET)
+                server = proxy.server()
+                server.send(head)
+                for _ in range(3600 // seconds):
+                    server.send(piece)
+                    proxy.elapse(seconds)
+                    assert piece in client.received
+                    client.received.clear()
+                assert not client.reset_seen
+                proxy.elapse(301 - seconds)
+                assert client.reset_seen
+                assert server.reset_seen
+
+
+@pytest.mark.parametrize("head", [POST, CHUNKED])
+def test_a_server_that_takes_nothing_of_a_body(head: bytes) -> None:
+    """It is not the client who is slow: the server has all of `stalled`, and is to blame."""
+    with Http(options=STALLED) as proxy:
+        client = proxy.ask(head.replace(b"100000", b"9000000"))
+        server = proxy.server()
+        server.stall()
+        client.send(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
+        proxy.elapse(7.5)
+        assert not client.received
+        proxy.elapse(1)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+        assert blamed(proxy) == 1
+
+
+@pytest.mark.parametrize("head", [POST, CHUNKED])
+def test_a_client_has_its_time_from_when_the_server_took_the_last_of_it(head: bytes) -> None:
+    with Http(options=STALLED) as proxy:
+        client = proxy.ask(head.replace(b"100000", b"9000000"))
+        server = proxy.server()
+        server.stall()
+        client.send(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
+        proxy.elapse(6)
+        server.resume()
+        proxy.elapse(2.8)
+        assert not client.received
+        proxy.elapse(10)
+        assert status(client) == "HTTP/1.1 408 Request Timeout"
+        assert blamed(proxy) == 0
+
+
+def test_a_short_time_for_what_is_stalled_is_the_clients_too() -> None:
+    for filters in ([], [Whole]):
+        options = replace(PLAIN, timeouts=HttpTimeouts(body=30.0, stalled=2.0))
+        with Http(options=options, filters=filters) as proxy:
+            client = proxy.ask(POST)
+            proxy.elapse(2.1)
+            assert status(client) == "HTTP/1.1 408 Request Timeout"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_the_total_ends_the_wait_for_an_answer_too(held: bool) -> None:
+    """Whatever may be left of `first_byte`; the server is not blamed for the client's time."""
+    options = replace(PLAIN, timeouts=HttpTimeouts(first_byte=60.0, active=5.0))
+    with Http(options=options, filters=[Whole] if held else []) as proxy:
+        client = proxy.ask(request("POST", "/", "Content-Length: 4"), b"so")
+        proxy.elapse(3)
+        client.send(b"me")
+        proxy.elapse(1.9)
+        assert not client.received
+        proxy.elapse(0.2)
+        assert status(client) == "HTTP/1.1 504 Gateway Timeout"
+        assert blamed(proxy) == 0

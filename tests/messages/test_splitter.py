@@ -1,0 +1,599 @@
+"""Splitters: one server connection, many sources, and each gets what is its own or an end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator
+from functools import partial
+from random import Random
+
+import pytest
+
+from tests.sessions.world import World, shout, silent
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
+from vcproxy.framing.framing import lines
+from vcproxy.messages.pending_requests import GIVEN_UP
+from vcproxy.messages.shared_connection import SharedConnection
+from vcproxy.messages.sharing import Part
+from vcproxy.messages.splitter import Splitter
+from vcproxy.messages.verdict import Reject, Resend
+from vcproxy.testing.machines import check_machine
+
+
+class ByKey(Splitter):
+    """Requests "KEY ..."; a reply holds parts "KEY word", between semicolons; "KEY end" is last."""
+
+    framing = lines(limit=1000)
+    timeout_s = 5.0
+
+    def key(self, request: bytes) -> Hashable | Reject | Resend:
+        key, _, rest = request.partition(b" ")
+        if rest == b"crash":
+            raise KeyError("crash")
+        if rest == b"unhashable":
+            return [key]  # type: ignore[return-value]
+        return key if rest else Resend(b"what?\n")
+
+    def split(self, reply: bytes) -> Iterator[Part]:
+        for part in reply.split(b";"):
+            if part:
+                key, _, rest = part.partition(b" ")
+                yield Part(key, part, last=rest == b"end" or rest.isupper())
+
+
+class Telling(ByKey):
+    """It says so when there is no answer."""
+
+    def unanswered(self, request: bytes, why: str) -> bytes:
+        return b"no answer to " + request
+
+
+class InOrder(Splitter):
+    timeout_s = 5.0
+
+    def unanswered(self, request: bytes, why: str) -> bytes:
+        return b"no answer to " + request
+
+
+def test_they_are_sound_machines() -> None:
+    assert check_machine(Splitter) == {
+        f"TALKING {key}" for key in ("READ_READY", "WRITE_READY", "EOS", "RoomAgain")
+    }
+    holes = check_machine(SharedConnection)
+    assert not {hole for hole in holes if hole.startswith("SERVING")} - {"SERVING CONNECTED"}
+    assert not {"IDLE SplitRequest", "CONNECTING SplitRequest", "CONNECTING ERROR"} & holes
+
+
+def test_each_request_in_order_gets_its_reply() -> None:
+    with Simulation(1, NetworkFaults(short=0.5, one_byte=0.3, latency=(0.0, 0.1))) as sim:
+        world = World(sim, InOrder, shout)
+        clients = [world.client(b"a%d\nb%d\n" % (n, n)) for n in range(20)]
+        for client in clients:
+            client.end()
+        sim.run(until=lambda: all(client.ended for client in clients))
+        for n, client in enumerate(clients):
+            assert client.received == b"A%d\nB%d\n" % (n, n)
+        assert len(world.servers) == 1
+        for client in clients:
+            client.close()
+        world.settle()
+        assert world.service.lasting == {}
+
+
+def test_a_reply_is_split_among_several_sources_and_a_request_may_get_several_parts() -> None:
+    def batch(peer: Peer, data: bytes) -> None:
+        if peer.received.count(b"\n") == 2:
+            peer.send(b"k2 one;k1 one;k2 two\nk1 end;k2 end\n")
+
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, batch)
+        first, second = world.client(b"k1 ask\n"), world.client(b"k2 ask\n")
+        sim.run(until=lambda: b"end" in first.received and b"end" in second.received)
+        assert first.received == b"k1 one\nk1 end\n"
+        assert second.received == b"k2 one\nk2 two\nk2 end\n"
+
+
+def test_equal_keys_of_two_sources_are_never_mixed_up() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, silent)
+        first = world.client(b"1 first\n")
+        sim.elapse(1.0)
+        second = world.client(b"1 second\n")
+        sim.elapse(1.0)
+        assert world.at_server == b"1 first\n"
+        world.servers[0].send(b"1 FIRST\n")
+        sim.run(until=lambda: world.at_server == b"1 first\n1 second\n")
+        world.servers[0].send(b"1 SECOND\n")
+        sim.run(until=lambda: second.received == b"1 SECOND\n")
+        assert first.received == b"1 FIRST\n"
+
+
+def test_without_a_request_no_server_is_touched() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, shout)
+        client = world.client(b"huh\n")
+        client.end()
+        sim.run(until=lambda: client.ended)
+        assert client.received == b"what?\n"
+        assert world.servers == []
+
+
+def test_a_rejection_waits_for_its_turn() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, silent)
+        client = world.client(b"1 a\nhuh\n2 b\n")
+        sim.run(until=lambda: world.at_server == b"1 a\n")
+        world.servers[0].send(b"1 A\n")
+        sim.run(until=lambda: world.at_server == b"1 a\n2 b\n")
+        assert client.received == b"1 A\nwhat?\n"
+
+
+def test_orphans_are_counted_and_dropped() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, lambda peer, _: peer.send(b"7 end;1 end;8 end\n;\n"))
+        client = world.client(b"1 ask\n")
+        sim.run(until=lambda: client.received == b"1 end\n")
+        assert world.service.counts["orphan"] == 3
+        assert len(world.servers) == 1
+
+
+def test_orphans_may_end_the_connection() -> None:
+    class Strict(Telling):
+        orphans = "reconnect"
+
+    with Simulation(1) as sim:
+        world = World(sim, Strict, lambda peer, _: peer.send(b"7 end\n"))
+        client = world.client(b"1 ask\n")
+        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
+        assert "nobody asked for" in world.logged[-1]
+
+
+class Sure(InOrder):
+    orphans = "reconnect"
+
+
+def test_what_order_alone_tells_apart_is_one_sources_at_a_time() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Sure, shout)
+        first = world.client(b"a\nb\nc\n")
+        second = world.client(b"d\n")
+        sim.run(until=lambda: first.received == b"A\nB\nC\n" and second.received == b"D\n")
+        first.send(b"e\n")
+        sim.run(until=lambda: first.received == b"A\nB\nC\nE\n")
+        assert [bytes(peer.received) for peer in world.servers] == [b"a\nb\nc\n", b"d\n", b"e\n"]
+        assert [peer.ended for peer in world.servers] == [True, True, False]
+        first.send(b"f\n")
+        sim.run(until=lambda: first.received.endswith(b"F\n"))
+        assert len(world.servers) == 3, "nobody else has asked"
+        first.reset()
+        second.close()
+        world.settle()
+
+
+def test_of_too_many_answers_at_once_nobody_gets_any() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Sure, silent)
+        client = world.client(b"a\nb\n")
+        sim.run(until=lambda: world.at_server == b"a\nb\n")
+        world.servers[0].send(b"NEWS\nA\nB\n")
+        sim.run(until=lambda: client.received == b"no answer to a\nno answer to b\n")
+        assert world.service.counts["orphan"] == 1
+
+
+def test_who_holds_the_connection_and_leaves_makes_way_at_once() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Sure, silent)
+        first, second = world.client(b"a\n"), world.client(b"b\n")
+        sim.elapse(1.0)
+        assert world.at_server == b"a\n"
+        first.reset()
+        sim.run(until=lambda: world.at_server == b"a\nb\n")
+        assert sim.now == pytest.approx(1.0)
+        world.servers[1].send(b"B\n")
+        sim.run(until=lambda: second.received == b"B\n")
+
+
+def test_who_waits_for_a_turn_waits_no_longer_than_it_may() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Sure, silent)
+        clients = [world.client(b"%d\n" % n) for n in range(3)]
+        sim.run(until=lambda: all(client.received for client in clients))
+        assert sim.now == pytest.approx(5.0)
+        assert clients[2].received == b"no answer to 2\n"
+        for client in clients:
+            client.close()
+        world.settle()
+
+
+NEWS = b"NEWS"
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int) -> None:
+    """Unsolicited replies at every point: before, between, within, behind answers, and in flight.
+
+    A client may get news in place of an answer, for order does not tell them apart; then its own
+    next answers come late. It never gets an answer to what another one asked.
+    """
+    for seed in list(seeds(100))[batch::4]:
+        random = Random(seed)
+        chance = random.choice([0.05, 0.3, 1.0])
+
+        def talk(peer: Peer, data: bytes, random: Random = random, chance: float = chance) -> None:
+            came = peer.received.count(b"\n")
+            for word in peer.received.splitlines()[came - data.count(b"\n") : came]:
+                if random.random() < chance:
+                    peer.send(NEWS + b"\n")
+                peer.send(b"re " + word + b"\n")
+                if random.random() < chance:
+                    peer.send(NEWS + b"\n")
+
+        faults = NetworkFaults(
+            latency=(0.0, random.choice([0.0, 0.05])), short=random.choice([0.0, 0.5])
+        )
+        with Simulation(seed, faults) as sim:
+            world = World(sim, Sure, talk, inactivity_s=60.0)
+            clients = []
+            for n in range(4):
+                client = world.client()
+                client.on_end = client.close
+                clients.append(client)
+                for i in range(12):
+                    say = partial(client.send, b"%d.%d\n" % (n, i))
+                    sim.timeline.at(random.random() * 0.5, say)
+            sim.elapse(1.0)
+            for peer in world.servers:
+                if random.random() < chance and not peer.ended:
+                    peer.send(NEWS + b"\n")
+            sim.elapse(20.0)
+            for n, client in enumerate(clients):
+                answers = bytes(client.received).split(b"\n")
+                for each in answers:
+                    mine = each.startswith((b"re %d." % n, b"no answer to %d." % n))
+                    assert mine or each in (NEWS, b""), f"{seed=} {n} {each!r}"
+                client.close()
+            world.settle()
+            assert world.service.lasting == {}
+
+
+def test_a_source_that_has_gone_loses_only_its_parts() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, silent)
+        going, staying = world.client(b"1 ask\n"), world.client(b"2 ask\n")
+        sim.run(until=lambda: len(world.at_server) == 12)
+        going.reset()
+        sim.elapse(1.0)
+        world.servers[0].send(b"1 one;2 one\n1 end\n2 end\n")
+        sim.run(until=lambda: staying.received == b"2 one\n2 end\n")
+        assert world.service.counts["late"] == 2
+        assert world.service.counts["orphan"] == 0
+
+
+def test_a_request_that_is_not_answered_in_time_is_told_so_and_its_answer_goes_to_nobody() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling, silent)
+        slow = world.client(b"1 slow\n")
+        sim.elapse(1.0)
+        quick = world.client(b"2 quick\n")
+        sim.elapse(1.0)
+        world.servers[0].send(b"2 QUICK\n")
+        sim.run(until=lambda: slow.received == b"no answer to 1 slow\n")
+        assert sim.now == pytest.approx(5.0)
+        world.servers[0].send(b"1 SLOW\n")
+        quick.send(b"2 again\n")
+        sim.run(until=lambda: world.at_server.endswith(b"2 again\n"))
+        world.servers[0].send(b"2 AGAIN\n")
+        sim.run(until=lambda: quick.received == b"2 QUICK\n2 AGAIN\n")
+        assert slow.received == b"no answer to 1 slow\n"
+        assert world.service.counts["timed_out"] == 1
+        assert world.service.counts["late"] == 1
+        assert len(world.servers) == 1
+
+
+@pytest.mark.parametrize("plugin", [Telling, InOrder])
+@pytest.mark.parametrize("leave", [False, True])
+def test_a_server_that_falls_silent_is_given_up_though_clients_go_on_asking(
+    plugin: type[Splitter], leave: bool
+) -> None:
+    """Without it every client waits in vain while any client stays."""
+    with Simulation(1) as sim:
+        world = World(sim, plugin, silent)
+        staying = world.client(b"0 ask\n")
+        sim.elapse(0.5)
+        world.servers[0].send(b"0 ASK\n")
+        sim.elapse(0.5)
+        for n in range(1, 8):
+            asking = world.client(b"%d ask\n" % n)
+            sim.elapse(0.9)
+            if leave:
+                asking.reset()
+        [lost] = [line for line in world.logged if "sent nothing" in line]
+        assert "hub: timed out: the server has sent nothing for 5.5 s, and was asked; " in lost
+        assert world.servers[0].ended
+        assert len(world.servers) == 2
+        assert world.servers[1].received == b"7 ask\n"
+        world.servers[1].send(b"7 ASK\n")
+        staying.send(b"9 ask\n")
+        sim.run(until=lambda: world.servers[1].received.endswith(b"9 ask\n"))
+        world.servers[1].send(b"9 ASK\n")
+        sim.run(until=lambda: staying.received == b"0 ASK\n9 ASK\n")
+
+
+def test_a_server_that_answers_others_is_not_given_up_for_one_that_is_late() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling, lambda peer, data: peer.send(data.replace(b"1 ask\n", b"")))
+        late = world.client(b"1 ask\n")
+        for n in range(2, 12):
+            world.client(b"%d end\n" % n)
+            sim.elapse(1.0)
+        assert late.received == b"no answer to 1 ask\n"
+        assert len(world.servers) == 1
+        assert world.service.counts["unanswered"] == 0
+
+
+def test_a_place_that_is_never_given_back_costs_the_server_its_connection() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling, lambda peer, data: peer.send(data.replace(b"1 lost\n", b"")))
+        first = world.client(b"1 lost\n")
+        other = world.client(b"2 end\n")
+        sim.elapse(0.1)
+        other.send(b"2 end\n")
+        sim.run(until=lambda: first.received == b"no answer to 1 lost\n")
+        second = world.client(b"1 behind\n")
+        sim.elapse(0.1)
+        other.send(b"2 end\n")
+        sim.run(until=lambda: second.received == b"no answer to 1 behind\n")
+        assert "leaves requests unanswered" in world.logged[-1]
+        third = world.client(b"1 END\n")
+        sim.run(until=lambda: third.received == b"1 END\n")
+        assert b"1 behind" not in world.at_server
+        assert len(world.servers) == 2
+
+
+def test_many_who_ask_and_leave_cost_a_server_that_never_answers_its_connection() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, InOrder, silent)
+        staying = world.client()
+        for _ in range(70):
+            going = world.client(b"a\n" * Splitter.window)
+            sim.elapse(0.01)
+            going.reset()
+        sim.run(until=lambda: bool(world.servers) and world.servers[0].ended)
+        assert any("leaves requests unanswered" in line for line in world.logged)
+        staying.reset()
+        world.settle()
+
+
+@pytest.mark.parametrize("leave", [False, True])
+@pytest.mark.parametrize("too_many", [False, True])
+def test_a_server_may_leave_so_many_unanswered_and_no_more(leave: bool, too_many: bool) -> None:
+    """One that goes on sending, so that it is not silent."""
+
+    class Wide(Telling):
+        window = 2000
+
+    count = GIVEN_UP + too_many
+    with Simulation(1) as sim:
+        world = World(sim, Wide, silent)
+        staying = world.client()
+        asking = world.client(b"".join(b"%d ask\n" % n for n in range(count)))
+        sim.elapse(1.0)
+        assert world.at_server.count(b"\n") == count
+        world.servers[0].send(b"orphan end\n")
+        if leave:
+            asking.reset()
+            sim.elapse(0.1)
+            assert world.servers[0].ended is too_many, "at once"
+        sim.elapse(9.0)
+        assert world.service.counts["timed_out"] == (0 if leave else count)
+        assert any("leaves requests unanswered" in line for line in world.logged) is too_many
+        assert world.servers[0].ended is too_many
+        staying.reset()
+        asking.reset()
+        world.settle()
+
+
+def test_requests_that_wait_behind_a_lost_one_do_not_stop_the_others() -> None:
+    class Wide(Telling):
+        window = 1000
+
+    with Simulation(1) as sim:
+        world = World(sim, Wide, silent)
+        stuck = world.client(b"1 lost\n" + (b"1 " + b"x" * 900 + b"\n") * 400)
+        sim.run(until=lambda: stuck.received.count(b"\n") == 401, limit=100.0)
+        other = world.client(b"2 ask\n")
+        sim.run(until=lambda: b"2 ask" in world.at_server)
+        world.servers[-1].send(b"2 end\n")
+        sim.run(until=lambda: other.received == b"2 end\n")
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_when_the_server_dies_each_source_gets_an_answer_or_a_close(how: str) -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling, silent)
+        clients = [world.client(b"%d ask\n" % n) for n in range(10)]
+        sim.run(until=lambda: world.at_server.count(b"\n") == 10)
+        getattr(world.servers[0], how)()
+        sim.run(until=lambda: all(client.received for client in clients))
+        assert clients[7].received == b"no answer to 7 ask\n"
+        assert world.service.counts["unanswered"] == 10
+        clients[3].send(b"3 again\n")
+        sim.run(until=lambda: len(world.servers) == 2)
+        world.servers[1].send(b"3 AGAIN\n")
+        sim.run(until=lambda: clients[3].received.endswith(b"3 AGAIN\n"))
+
+
+def test_when_the_server_dies_without_a_policy_each_source_is_closed() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, lambda peer, _: peer.close())
+        clients = [world.client(b"%d ask\n" % n) for n in range(10)]
+        sim.run(until=lambda: all(client.ended for client in clients))
+        assert all(client.received == b"" for client in clients)
+
+
+def test_without_a_server_each_source_gets_an_answer_and_the_next_request_tries_again() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling)
+        client = world.client(b"1 ask\n")
+        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
+        world.serve(shout)
+        client.send(b"1 ask\n")
+        sim.run(until=lambda: client.received.endswith(b"1 ASK\n"))
+
+
+@pytest.mark.parametrize("said", [b"1 crash\n", b"1 unhashable\n"])
+def test_a_key_that_fails_ends_its_source_and_no_other(said: bytes) -> None:
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, silent)
+        other = world.client(b"2 ask\n")
+        client = world.client(said)
+        sim.run(until=lambda: client.reset_seen and world.at_server == b"2 ask\n")
+        world.servers[0].send(b"2 end\n")
+        sim.run(until=lambda: other.received == b"2 end\n")
+        assert len(world.mistakes) == 1
+        other.close()
+        world.settle()
+
+
+def test_a_split_that_fails_ends_the_connection_and_every_source_is_told() -> None:
+    class Broken(Telling):
+        def split(self, reply: bytes) -> Iterator[Part]:
+            yield Part(b"1", reply)
+            raise KeyError("split")
+
+    with Simulation(1) as sim:
+        world = World(sim, Broken, shout)
+        first, second = world.client(b"1 ask\n"), world.client(b"2 ask\n")
+        sim.run(until=lambda: second.received == b"no answer to 2 ask\n" and bool(first.received))
+        assert isinstance(world.mistakes[0], KeyError)
+
+
+def test_a_hub_that_fails_leaves_nobody_hanging() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling, silent)
+        client = world.client(b"1 ask\n")
+        sim.run(until=lambda: world.at_server == b"1 ask\n")
+        hub = world.service.lasting[SharedConnection]
+        assert isinstance(hub, SharedConnection)
+        world.engine.schedule(hub, "NONSENSE", None)
+        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
+        client.send(b"2 ask\n")
+        sim.run(until=lambda: len(world.servers) == 2 and world.at_server == b"1 ask\n2 ask\n")
+        client.close()
+        world.servers[1].close()
+        sim.run(until=lambda: not world.engine.vcs)
+
+
+def test_a_reply_over_the_limit_ends_the_connection() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Telling, lambda peer, _: peer.send(b"1 " + b"x" * 2000))
+        client = world.client(b"1 ask\n")
+        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
+        assert "over the limit" in world.logged[-1]
+
+
+def test_a_source_that_does_not_read_is_closed_and_the_others_go_on() -> None:
+    class Small(ByKey):
+        backlog = 100_000
+
+    with Simulation(1, NetworkFaults(socket=(4096, 4096))) as sim:
+        world = World(sim, Small, silent)
+        slow, other = world.client(b"1 ask\n"), world.client(b"2 ask\n")
+        sim.run(until=lambda: len(world.at_server) == 12)
+        slow.stall()
+        world.servers[0].send((b"1 " + b"x" * 900 + b"\n") * 150 + b"2 end\n")
+        sim.run(until=lambda: other.received == b"2 end\n")
+        assert world.service.counts["slow"] == 1
+
+
+def test_a_full_window_is_refilled_one_answer_at_a_time() -> None:
+    """What has been read already brings no event: the answer that makes room has to."""
+    with Simulation(1) as sim:
+        world = World(sim, InOrder, silent)
+        count = Splitter.window + 3
+        client = world.client(b"".join(b"%d\n" % n for n in range(count)))
+        sim.elapse(0.1)
+        for n in range(count):
+            assert world.at_server.count(b"\n") == min(Splitter.window + n, count)
+            world.servers[0].send(b"%d\n" % n)
+            sim.elapse(0.1)
+        assert client.received == b"".join(b"%d\n" % n for n in range(count))
+
+
+def test_a_client_that_floods_is_bounded() -> None:
+    with Simulation(1, NetworkFaults(socket=(4096, 4096))) as sim:
+        world = World(sim, InOrder, silent)
+        client = world.client(b"x" * 100 + b"\n" * 5000)
+        sim.elapse(4.0)
+        assert world.at_server.count(b"\n") == Splitter.window
+        assert client.sent < 100_000
+
+
+def test_a_server_that_does_not_read_stops_the_sources() -> None:
+    class Wide(InOrder):
+        window = 10_000
+        timeout_s = 1000.0
+
+    with Simulation(1, NetworkFaults(socket=(4096, 4096))) as sim:
+        world = World(sim, Wide, shout)
+        clients = [world.client((b"x" * 99 + b"\n") * 2000) for _ in range(10)]
+        sim.run(until=lambda: bool(world.servers))
+        world.servers[0].stall()
+        sim.elapse(60.0)
+        assert world.engine.memory.used < 1_500_000
+        world.servers[0].resume()
+        sim.run(until=lambda: all(len(client.received) == 200_000 for client in clients))
+
+
+def test_ten_thousand_sources_on_one_connection() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, InOrder, shout)
+        clients = [world.client(b"%d\n" % n) for n in range(10_000)]
+        sim.run(until=lambda: all(client.received for client in reversed(clients)))
+        assert all(client.received == b"%d\n" % n for n, client in enumerate(clients))
+        assert len(world.servers) == 1
+        for client in clients:
+            client.close()
+        world.settle()
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_whatever_happens_nobody_gets_what_is_anothers_and_nothing_stays(batch: int) -> None:
+    for seed in list(seeds(60))[batch::4]:
+        random = Random(seed)
+        with Simulation(seed, NetworkFaults.all().some(random)) as sim:
+            plugin = random.choice([Telling, InOrder])
+            world = World(sim, plugin, shout, inactivity_s=60.0)
+            clients = []
+            for n in range(5):
+                asked = [b"%d ask%d" % (n % 3, 10 * n + i) for i in range(20)]
+                client = world.client(*(each + b"\n" for each in asked))
+                client.on_end = client.close
+                client.end()
+                clients.append((client, asked))
+            sim.run()
+            assert world.mistakes == []
+            for client, asked in clients:
+                right = {each.upper() for each in asked} | {b"no answer to " + a for a in asked}
+                *whole, _ = bytes(client.received).split(b"\n")
+                assert set(whole) <= right, f"seed={seed}"
+            world.settle()
+            assert world.service.lasting == {}
+
+
+def test_replies_in_json_arrays() -> None:
+    class Batch(Splitter):
+        def key(self, request: bytes) -> str:
+            return str(json.loads(request)["id"])
+
+        def split(self, reply: bytes) -> Iterator[Part]:
+            for answer in json.loads(reply):
+                yield Part(str(answer["id"]), json.dumps(answer).encode(), last=answer["done"])
+
+    def reply(peer: Peer, data: bytes) -> None:
+        peer.send(b'[{"id": 1, "done": true}]\n')
+
+    with Simulation(1) as sim:
+        world = World(sim, Batch, reply)
+        client = world.client(b'{"id": 1}\n')
+        sim.run(until=lambda: client.received == b'{"id": 1, "done": true}\n')

@@ -1,0 +1,330 @@
+"""Validators: nothing that was not accepted reaches a server; everything is answered or ended."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.sessions.world import World, shout, silent
+from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
+from vcproxy.framing.framing import length_prefix, lines
+from vcproxy.messages.validator import Validator
+from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
+from vcproxy.testing.machines import check_machine
+
+
+def look_up(order: bytes) -> object:
+    """What another service says, off the loop."""
+    if order == b"broken":
+        raise ConnectionError("the service is down")
+    return {b"odd": object(), b"known": True, b"asked": Accept(wait=b"asked\n")}.get(order, False)
+
+
+def judged(message: bytes, known: object) -> Verdict:
+    """What that means for the order."""
+    return Accept() if known else Resend(b"unknown\n")
+
+
+class Orders(Validator):
+    """A verdict of every kind, by the first word."""
+
+    framing = lines(limit=100)
+
+    def check(self, message: bytes) -> Verdict:
+        word, _, rest = message.partition(b" ")
+        match word:
+            case b"ok":
+                return Accept()
+            case b"rewrite":
+                return Accept(rewritten=rest)
+            case b"wait":
+                return Accept(wait=b"working\n")
+            case b"bad":
+                return Reject(b"bad\n")
+            case b"worse":
+                return Reject(b"worse\n", keep=True)
+            case b"verdict":
+                return Defer(look_up, rest, deadline="2s")
+            case b"later":
+                return Defer(look_up, rest, deadline="2s", then=judged)
+            case b"nonsense":
+                return "accept"  # type: ignore[return-value]
+            case b"crash":
+                raise KeyError("crash")
+        return Resend(b"what?\n")
+
+
+class InTurn(Orders):
+    in_turn = True
+
+
+def test_it_is_a_sound_machine() -> None:
+    never = {"CONNECTED": "CONNECTING", "WRITE_COMPLETE": "ENDED", "Called": "ASKING"}
+    states = ["TALKING", "READING", "ASKING", "CONNECTING", "ENDED"]
+    assert check_machine(Validator) == {
+        f"{state} {key}" for key, only in never.items() for state in states if state != only
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "answered", "forwarded"),
+    [
+        (b"ok 1\n", b"OK 1\n", b"ok 1\n"),
+        (b"ok 1\nok 2\n", b"OK 1\nOK 2\n", b"ok 1\nok 2\n"),
+        (b"rewrite hello\n", b"HELLO\n", b"hello\n"),
+        (b"wait 1\n", b"working\nWAIT 1\n", b"wait 1\n"),
+        (b"later known\n", b"LATER KNOWN\n", b"later known\n"),
+        (b"verdict asked\n", b"asked\nVERDICT ASKED\n", b"verdict asked\n"),
+        (b"later new\nok 2\n", b"unknown\nOK 2\n", b"ok 2\n"),
+        (b"later known\nok 2\n", b"LATER KNOWN\nOK 2\n", b"later known\nok 2\n"),
+        (b"huh\nok 2\n", b"what?\nOK 2\n", b"ok 2\n"),
+        (b"worse\nok 2\n", b"worse\nOK 2\n", b"ok 2\n"),
+        (b"ok 1\nbad\nok 2\n", b"OK 1\nbad\n", b"ok 1\n"),
+        (b"ok 1\nhalf", b"OK 1\n", b"ok 1\n"),
+        (b"ok 1\n" + b"x" * 101 + b"\nok 2\n", b"OK 1\n", b"ok 1\n"),
+    ],
+)
+def test_verdicts_in_turn_whatever_the_pieces(
+    said: bytes, answered: bytes, forwarded: bytes
+) -> None:
+    for faults in (
+        NetworkFaults(),
+        NetworkFaults(short=0.5, one_byte=0.3, call_s=(0.0, 0.5), lock_miss=0.1),
+    ):
+        with Simulation(1, faults) as sim:
+            world = World(sim, InTurn, shout)
+            client = world.client(said)
+            client.end()
+            sim.run(until=lambda client=client: client.ended)  # type: ignore[misc]
+            assert client.received == answered
+            assert world.at_server == forwarded
+            client.close()
+            world.settle()
+
+
+@pytest.mark.parametrize("said", [b"bad\n", b"huh\n", b"half", b"x" * 200, b"later new\n"])
+def test_without_anything_valid_no_server_is_touched(said: bytes) -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Orders, shout)
+        client = world.client(said)
+        client.end()
+        sim.run(until=lambda: client.ended)
+        assert world.servers == []
+        world.settle()
+
+
+@pytest.mark.parametrize(
+    ("said", "counted", "logged"),
+    [
+        (b"half", "half", "half a message, then the end"),
+        (b"x" * 101 + b"\n", "oversized", "a message over the limit"),
+    ],
+)
+def test_what_cannot_be_read_on_is_counted_and_logged(
+    said: bytes, counted: str, logged: str
+) -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Orders, shout)
+        client = world.client(said)
+        client.end()
+        sim.run(until=lambda: client.ended)
+        assert world.service.counts == {counted: 1}
+        assert logged in world.logged[-1]
+
+
+def test_a_length_that_cannot_be_ends_it() -> None:
+    class Prefixed(Orders):
+        framing = length_prefix(2, inclusive=True)
+
+    with Simulation(1) as sim:
+        world = World(sim, Prefixed, shout)
+        client = world.client(b"\0\1garbage")
+        sim.run(until=lambda: client.ended)
+        assert client.received == b""
+        assert world.servers == []
+        assert world.service.counts == {"garbage": 1}
+
+
+@pytest.mark.parametrize("said", [b"crash\n", b"nonsense\n", b"rewrite " + b"a" * 101 + b"\n"])
+def test_a_check_that_fails_ends_its_conversation_and_no_other(said: bytes) -> None:
+    class Unlimited(Orders):
+        framing = lines(limit=109)
+
+        def check(self, message: bytes) -> Verdict:
+            verdict = super().check(message)
+            if isinstance(verdict, Accept) and verdict.rewritten:
+                return Accept(rewritten=message * 2)
+            return verdict
+
+    with Simulation(1) as sim:
+        world = World(sim, Unlimited, shout)
+        other = world.client(b"ok 1\n")
+        client = world.client(said, b"ok 2\n")
+        sim.run(until=lambda: client.reset_seen)
+        other.send(b"ok 3\n")
+        sim.run(until=lambda: other.received == b"OK 1\nOK 3\n")
+        assert world.at_server == b"ok 1\nok 3\n"
+        assert len(world.mistakes) == 1
+        assert "@ READING got 'WRITE_READY' from OS" in world.logged[-1]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"later broken\n", "the service is down"),
+        (b"later odd\n", "no verdict nor plain data"),
+        (b"later slow\n", "no answer in 2s"),
+    ],
+)
+def test_a_later_that_fails_ends_the_conversation(said: bytes, why: str) -> None:
+    slow = NetworkFaults(call_s=(3.0, 4.0)) if b"slow" in said else NetworkFaults()
+    with Simulation(1, slow) as sim:
+        world = World(sim, Orders, shout)
+        client = world.client(said, b"ok 2\n")
+        sim.run(until=lambda: client.reset_seen)
+        assert world.servers == []
+        assert why in world.logged[-1]
+        assert "@ ASKING got 'Called' from OS" in world.logged[-1]
+        world.settle()
+
+
+def test_plain_data_that_nobody_judges_ends_the_conversation() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Orders, shout)
+        client = world.client(b"verdict known\n")
+        sim.run(until=lambda: client.reset_seen)
+        assert "the verdict was True" in str(world.mistakes[0])
+
+
+def test_a_client_is_not_read_while_its_message_is_asked_about() -> None:
+    with Simulation(1, NetworkFaults(call_s=(1.0, 1.0))) as sim:
+        world = World(sim, Orders, shout)
+        client = world.client(b"later known\n", b"ok 2\n" * 120_000)
+        sim.elapse(0.9)
+        assert client.sent < 600_000  # a socket, and what is read ahead
+        assert world.servers == []
+        sim.run(until=lambda: len(client.received) == 12 + 5 * 120_000)
+        assert world.at_server.startswith(b"later known\nok 2\n")
+
+
+@pytest.mark.parametrize("said", [b"ok 1\n", b"what is it\n"])
+def test_a_client_that_floods_without_reading_is_bounded(said: bytes) -> None:
+    with Simulation(1, NetworkFaults(socket=(4096, 4096))) as sim:
+        world = World(sim, Orders, shout)
+        client = world.client(said * 150_000)
+        client.stall()
+        sim.elapse(100.0)
+        assert client.sent < len(said) * 145_000
+        assert world.engine.memory.used < 2_000_000
+        client.resume()
+        client.end()
+        sim.run(until=lambda: client.ended)
+        assert client.received == (said.upper() if said[:2] == b"ok" else b"what?\n") * 150_000
+        client.close()
+        world.settle()
+
+
+def test_a_server_that_does_not_read_stops_its_client() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Orders, silent)
+        client = world.client(b"ok 1\n")
+        sim.run(until=lambda: world.at_server == b"ok 1\n")
+        world.servers[0].stall()
+        client.send(b"ok 2\n" * 150_000)
+        sim.elapse(100.0)
+        assert world.engine.memory.used < 1_000_000
+        world.servers[0].resume()
+        sim.run(until=lambda: world.at_server == b"ok 1\n" + b"ok 2\n" * 150_000)
+
+
+def test_a_server_that_breaks_is_seen_as_an_abnormal_end() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Orders, lambda peer, _: peer.reset())
+        client = world.client(b"ok 1\n")
+        sim.run(until=lambda: client.reset_seen)
+        world.settle()
+
+
+def test_a_server_that_ends_ends_its_client_after_its_last_words() -> None:
+    def last_words(peer: Peer, data: bytes) -> None:
+        peer.send(b"x" * 1_000_000)
+        peer.close()
+
+    with Simulation(1) as sim:
+        world = World(sim, Orders, last_words)
+        client = world.client(b"ok 1\n")
+        sim.run(until=lambda: client.ended)
+        assert client.received == b"x" * 1_000_000
+
+
+def test_without_a_server_the_client_is_left() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Orders)
+        client = world.client(b"wait 1\n")
+        sim.run(until=lambda: client.ended)
+        assert client.received == b"working\n"
+        assert world.service.counts["unserved"] == 1
+        client.close()
+        world.settle()
+
+
+def test_what_is_said_never_falls_into_a_framed_reply() -> None:
+    def in_pieces(peer: Peer, data: bytes) -> None:
+        peer.send(b"rep")
+        sim.timeline.after(1.0, lambda: peer.send(b"ly\n"))
+
+    class Framed(Orders):
+        replies = lines()
+
+    with Simulation(1) as sim:
+        world = World(sim, Framed, in_pieces)
+        client = world.client(b"ok 1\n")
+        sim.elapse(0.5)
+        client.send(b"huh\n")
+        sim.run(until=lambda: b"reply" in client.received)
+        assert client.received == b"what?\nreply\n"
+
+
+def test_a_reply_over_the_limit_ends_it() -> None:
+    class Framed(Orders):
+        replies = lines(limit=10)
+
+    with Simulation(1) as sim:
+        world = World(sim, Framed, lambda peer, _: peer.send(b"x" * 20 + b"\n"))
+        client = world.client(b"ok 1\n")
+        sim.run(until=lambda: client.reset_seen)
+        assert client.received == b""
+        assert world.service.counts["reply_oversized"] == 1
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_whatever_happens_only_what_is_valid_arrives_and_nothing_stays(batch: int) -> None:
+    said = [b"ok 1\n", b"huh\n", b"later known\n", b"later new\n", b"wait 2\n", b"worse\n"] * 20
+    valid = b"".join(each for each in said if each[:2] in (b"ok", b"wa") or b"known" in each)
+    for seed in list(seeds(60))[batch::4]:
+        with Simulation(seed, NetworkFaults.all().some(Random(seed))) as sim:
+            world = World(sim, InTurn, shout, inactivity_s=30.0)
+            clients = [world.client(*said) for _ in range(3)]
+            for client in clients:
+                client.on_end = client.close
+                client.end()
+            sim.run()
+            assert world.mistakes == []
+            for peer in world.servers:
+                assert valid.startswith(peer.received)
+            world.settle()
+
+
+def test_what_is_said_behind_bulk_is_not_held_up_by_a_bridge() -> None:
+    bulk = bytes(3_000_000)
+    with Simulation(1) as sim:
+        world = World(sim, Orders, lambda peer, _: peer.send(bulk))
+        client = world.client(b"ok 1\n")
+        sim.run(until=lambda: len(client.received) > 2_000_000)
+        assert any(vc.read_vio.bridge for vc in world.engine.vcs if vc.read_vio), "it is bridged"
+        client.send(b"huh\n")
+        sim.run(until=lambda: len(client.received) == len(bulk) + len(b"what?\n"))
+        client.send(b"huh\n")
+        sim.run(until=lambda: client.received.endswith(b"what?\n"))
+        assert client.received.replace(b"what?\n", b"") == bulk

@@ -1,0 +1,258 @@
+"""The options of a relay: what they mean, and what is said of those that mean nothing."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from vcproxy.app.cli import main
+from vcproxy.config.loader import load
+from vcproxy.config.options import read_options
+from vcproxy.config.problem import ConfigError, OptionsError
+from vcproxy.engine.address import Address
+from vcproxy.plugins.relay import Relay
+from vcproxy.relay.options import RelayFraming, RelayOptions, Target
+from vcproxy.tunnels.history import History
+from vcproxy.tunnels.lag import Lag, OnLag
+
+SUBSCRIBERS = {"subscribers": "tcp://127.0.0.1:7101"}
+
+
+def read(**table: Any) -> RelayOptions:
+    options, _ = read_options(Relay, SUBSCRIBERS | table, Path())
+    assert isinstance(options, RelayOptions)
+    return options
+
+
+def refused(**table: Any) -> list[str]:
+    """What is said of options: each fault as "key: message"."""
+    with pytest.raises(OptionsError) as caught:
+        read_options(Relay, table, Path())
+    return [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in caught.value.faults]
+
+
+def test_what_is_left_out() -> None:
+    options = read()
+    assert options.framing == "none"
+    assert options.lag == Lag(1 << 20, "disconnect")
+    assert options.kept == History()
+    assert (options.ends, options.join, options.producers) == ("never", "tail", "exclusive")
+
+
+@pytest.mark.parametrize("source", ["udp://239.1.1.1:5000?interface=127.0.0.1", "nats://h/s"])
+def test_a_source_of_messages_needs_no_framing(source: str) -> None:
+    options = read(source=source)
+    assert options.framing == "datagram"
+    assert not options.streams
+
+
+def test_targets_are_addresses_or_tables() -> None:
+    options = read(
+        framing="lines",
+        max_lag="2MiB",
+        targets=["tcp://a:1", {"to": "udp://b:2", "max_lag": "1KiB", "on_lag": "drop_oldest"}],
+    )
+    a, b = options.targets
+    assert a == Target(Address("tcp", "a", 1))
+    assert options.lag_of(a) == Lag(2 << 20, "disconnect")
+    assert options.lag_of(b) == Lag(1024, "drop_oldest")
+    assert read(targets="tcp://a:1").targets == (a,)
+
+
+def test_history_is_a_size_or_a_number() -> None:
+    assert read(history="64KiB").kept == History(bytes=64 << 10)
+    assert read(framing="lines", history=3, limit="1KiB").kept == History(3072, 3)
+
+
+NONE = 'and framing = "none" has none'
+POSSIBLE = 'only "block" and "disconnect" are possible without'
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({}, "subscribers: is missing, and so is targets: nobody would get anything"),
+        (
+            SUBSCRIBERS | {"on_lag": "drop_oldest"},
+            f'on_lag: "drop_oldest" drops messages, {NONE}: {POSSIBLE}',
+        ),
+        (
+            {"targets": ["tcp://a:1", {"to": "tcp://b:1", "on_lag": "drop_newest"}]},
+            f'targets.1.on_lag: "drop_newest" drops messages, {NONE}: {POSSIBLE}',
+        ),
+        (
+            SUBSCRIBERS | {"history": 10},
+            f'history: counts messages, {NONE}: write a size, as "64KiB"',
+        ),
+        (
+            SUBSCRIBERS | {"history": True},
+            'history: must be a size in quotes, as "64KiB", or a number of messages, as 100',
+        ),
+        (
+            SUBSCRIBERS | {"producers": "interleave"},
+            f'producers: "interleave" needs messages, {NONE}',
+        ),
+        (
+            SUBSCRIBERS | {"producers": "replace", "first_message": "1s"},
+            "first_message: is of no use: it is for those who connect, with "
+            'producers = "exclusive"',
+        ),
+        (
+            SUBSCRIBERS | {"producers": "replace", "source": "tcp://a:1"},
+            'producers: "replace" is for those who connect: here is a source',
+        ),
+        (
+            SUBSCRIBERS | {"framing": "lines", "source": "udp://a:1"},
+            "framing: udp://a:1 brings whole messages: leave framing out, "
+            'framing = "lines" is for streams',
+        ),
+        (
+            SUBSCRIBERS | {"framing": "datagram"},
+            'framing: framing = "datagram" is for a source of udp:// or nats://: '
+            "a stream has no datagrams",
+        ),
+        (
+            {"targets": "udp://a:1"},
+            f"targets.0.to: udp://a:1 takes messages, {NONE}: say how to find them",
+        ),
+        (
+            {"framing": "lines", "targets": "nats://a/b.*"},
+            'targets.0.to: "nats://a:4222/b.%2A": b.* is many subjects: nothing goes to all',
+        ),
+        (
+            SUBSCRIBERS | {"ends": "any_required"},
+            'ends: "any_required" needs a target with required = true',
+        ),
+        (
+            {"targets": {"to": "tcp://a:1", "required": True}},
+            'targets.0.required: is of no use: it is for ends = "any_required", not "never"',
+        ),
+        (
+            {"subscribers": "udp://a:1"},
+            'subscribers.0: "udp://a:1": nobody connects there: a sink there is one of targets',
+        ),
+        (
+            SUBSCRIBERS | {"source": "stdio:"},
+            "source: stdio: is one connection, and it is a listener's",
+        ),
+        ({"targets": "tcp://a:0"}, 'targets.0.to: "tcp://a:0": needs a port above 0'),
+        (
+            SUBSCRIBERS | {"max_lag": "0B"},
+            "max_lag: must be greater than or equal to 1",
+        ),
+        (
+            SUBSCRIBERS | {"on_lag": "drop"},
+            'on_lag: must be "block", "drop_oldest", "drop_newest" or "disconnect", not "drop"',
+        ),
+    ],
+)
+def test_options_that_make_no_sense_are_shown_at_their_keys(
+    table: dict[str, Any], said: str
+) -> None:
+    [fault] = refused(**table)
+    assert fault.startswith(said)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    said = refused(on_lag="drop_oldest", history=10, ends="any_required", producers="interleave")
+    assert [each.partition(":")[0] for each in said] == [
+        *("subscribers", "ends", "on_lag", "history", "producers"),
+    ]
+
+
+def test_who_makes_them_in_python_is_told_too() -> None:
+    with pytest.raises(ValueError, match=r"^on_lag: .* drops messages"):
+        RelayOptions(subscribers=(Address("tcp", "a", 1),), on_lag="drop_oldest")
+
+
+@pytest.mark.parametrize(
+    ("framing", "policy"), list(product(get_args(RelayFraming), get_args(OnLag)))
+)
+def test_messages_are_dropped_only_where_there_are_some(framing: str, policy: str) -> None:
+    keys: dict[str, dict[str, Any]] = {
+        "delimiter": {"delimiter": "|"},
+        "length-prefix": {"width": 2},
+        "fixed": {"size": "8B"},
+    }
+    source = {"source": "udp://a:1"} if framing == "datagram" else {}
+    table: dict[str, Any] = {
+        **SUBSCRIBERS,
+        **keys.get(framing, {}),
+        **source,
+        "framing": framing,
+        "on_lag": policy,
+    }
+    if framing == "none" and policy.startswith("drop"):
+        assert refused(**table)
+    else:
+        assert read_options(Relay, table, Path())
+
+
+@pytest.mark.parametrize(
+    ("bind", "source", "said"),
+    [
+        ("", "", "listener.r.bind: is missing: nothing would ever come to Relay"),
+        ("bind", "source", "listener.r.bind: is of no use: with these options Relay takes nothing"),
+        ("bind", "", ""),
+        ("", "source", ""),
+    ],
+)
+def test_there_is_a_bind_or_a_source(tmp_path: Path, bind: str, source: str, said: str) -> None:
+    file = tmp_path / "relay.toml"
+    keys = [f'{key} = "tcp://127.0.0.1:7777"' for key in (bind,) if key]
+    options = ['subscribers = "tcp://127.0.0.1:7778"']
+    options += [f'{key} = "tcp://127.0.0.1:7779"' for key in (source,) if key]
+    lines = ["[[listener]]", 'name = "r"', 'plugin = "relay"', *keys, "[listener.options]"]
+    file.write_text("\n".join([*lines, *options]))
+    if not said:
+        assert load(file).plugins["r"].cls.__name__ == "Relay"
+        return
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    [problem] = caught.value.problems
+    assert f"{problem.path}: {problem.message}".startswith(said)
+
+
+PLAIN = "nats://127.0.0.1:4222/ticker"
+
+
+@pytest.mark.parametrize(
+    ("source", "policy", "said"),
+    [
+        (PLAIN, "block", 'counted in the status as "missed"'),
+        ("udp://127.0.0.1:7", "block", "dropped by the kernel, and not counted"),
+        (f"{PLAIN}?stream=T&durable=b", "block", ""),
+        (PLAIN, "drop_oldest", ""),
+        ("tcp://127.0.0.1:7", "block", ""),
+    ],
+)
+@pytest.mark.parametrize("whose", ["all", "target"])
+def test_what_block_does_not_hold_up_is_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    policy: str,
+    said: str,
+    whose: str,
+) -> None:
+    file = tmp_path / "relay.toml"
+    sinks = {
+        "all": f'subscribers = "tcp://127.0.0.1:7778"\non_lag = "{policy}"',
+        "target": f'targets = [{{ to = "tcp://127.0.0.1:7778", on_lag = "{policy}" }}]',
+    }
+    lines = ["[[listener]]", 'name = "r"', 'plugin = "relay"', "[listener.options]"]
+    if source.startswith("tcp"):
+        lines.append('framing = "lines"')
+    file.write_text("\n".join([*lines, f'source = "{source}"', sinks[whose]]))
+    assert main(["-t", "-c", str(file)]) == 0
+    out, notes = capsys.readouterr()
+    assert "all is well" in out
+    if not said:
+        assert notes == ""
+        return
+    begin = f'{file}: listener.r.options.on_lag: note: "block" does not slow {source} down'
+    assert notes.startswith(begin)
+    assert said in notes

@@ -1,0 +1,381 @@
+"""Round trip: what each bundled plugin served is recorded, replayed, cut, asked again, made safe.
+
+Every run has several clients, and each says a secret of its own: what is cut out for one of them
+has nothing of the others.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from trustme import CA, KeyType
+
+from vcproxy.app import cli
+from vcproxy.config.loader import load
+from vcproxy.config.plugin import BUNDLED
+from vcproxy.drivers.sim import Peer
+from vcproxy.drivers.tls_context import client_context
+from vcproxy.engine.address import Address
+from vcproxy.replay.format.entries import AcceptedEntry
+from vcproxy.replay.format.reader import RecordingLog
+from vcproxy.replay.what_if.comparison import compare
+from vcproxy.testing.configured import ConfiguredProxy
+
+SECRETS = [b"secret-anna", b"secret-bert", b"secret-cleo"]
+"""What each client says, and nobody else may learn."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is served, and how it is asked."""
+
+    text: str
+    """The configuration, but for the plugin's upstream and keys."""
+    plugin: str = ""
+    """The plugin; empty: the name of the run."""
+    say: Callable[[bytes], list[bytes]] = lambda secret: [b"hello\n", b"the " + secret + b"\n"]
+    """What a client says, one after the other."""
+    servers: dict[str, Callable[[ConfiguredProxy, Peer], None]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Plugins beside the configuration."""
+    tls: bool = False
+    tested: bool = True
+    """Whether a conversation makes a test: it depends on no others."""
+    others: tuple[str, ...] = ()
+    """Where else clients come in."""
+    alone: bool = True
+    """Whether a client has its servers for itself, or a share of them that is its own."""
+    clients: bool = True
+    """Whether clients come in at all."""
+
+
+def lines(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """A server that says every line again, a while later."""
+    rest = bytearray()
+
+    def heard(data: bytes) -> None:
+        rest.extend(data)
+        *whole, left = bytes(rest).split(b"\n")
+        rest[:] = left
+        answer = b"".join(b"re " + line + b"\n" for line in whole)
+        if answer:
+            proxy.sim.timeline.after(0.02, partial(peer.send, answer))
+
+    peer.on_data = heard
+    peer.on_end = partial(proxy.sim.timeline.after, 0.05, peer.end)
+
+
+def pages(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """A server of HTTP: a body of what was asked, with a cookie of what came as one."""
+    rest = bytearray()
+
+    def heard(data: bytes) -> None:
+        rest.extend(data)
+        while (end := rest.find(b"\r\n\r\n")) >= 0:
+            head = bytes(rest[:end])
+            del rest[: end + 4]
+            cookies = re.findall(rb"(?i)cookie: ([^\r]*)", head)
+            cookie = b"".join(b"Set-Cookie: %s\r\n" % each for each in cookies)
+            body = head.split(b"\r\n")[0] + b" for " + b"".join(cookies) + b"\n"
+            answer = (
+                b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n%sContent-Length: %d"
+                b"\r\n\r\n%s" % (cookie, len(body), body)
+            )
+            proxy.sim.timeline.after(0.02, partial(peer.send, answer))
+
+    peer.on_data = heard
+    peer.on_end = peer.end
+
+
+def slow_pages(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """The same, so slow that several clients wait at a time; now and then it ends a connection."""
+    pages(proxy, peer)
+    say = peer.on_data
+    peer.on_data = lambda data: proxy.sim.timeline.after(0.1, partial(say, data))
+    proxy.sim.timeline.after(0.55, peer.end)
+
+
+def gets(secret: bytes) -> list[bytes]:
+    get = b"GET /%d HTTP/1.1\r\nHost: a.example\r\nCookie: %s\r\n\r\n"
+    return [get % (n, secret) for n in range(3)]
+
+
+FILTERS = '''
+from vcproxy.api import Filter, Transaction
+
+class Stamp(Filter):
+    """Marks what passes."""
+
+    def request_head(self, tx: Transaction) -> None:
+        tx.request.fields["X-Stamp"] = tx.client
+
+    def response_body(self, tx: Transaction, body: bytes) -> bytes:
+        return body.upper().replace(b"SECRET", b"secret")
+'''
+
+ASKING = '''
+from dataclasses import dataclass
+from vcproxy.api import Ask, Filter, Defer, Request, Response, Transaction, UpstreamName
+
+def approved(path: str) -> bool:
+    return True
+
+class Asking(Filter):
+    """Calls, asks another upstream, and gives a third one a copy."""
+
+    @dataclass(frozen=True)
+    class Options:
+        who: UpstreamName
+        copies: UpstreamName
+
+    def request_head(self, tx: Transaction) -> Defer:
+        return Defer(approved, tx.request.target, deadline="5s", then=self.approved)
+
+    def approved(self, tx: Transaction, value: object) -> Ask:
+        cookie = tx.request.fields.get("Cookie", "")
+        question = Request("GET", "/who", {"Cookie": cookie}, host="who.example")
+        return Ask([question], then=self.told, upstream=tx.upstreams[self.options.who])
+
+    def told(self, tx: Transaction, answers: list[Response]) -> None:
+        tx.request.fields["X-Who"] = f"{answers[0].status} {len(answers[0].content)}"
+        tx.mirror(tx.upstreams[self.options.copies])
+'''
+
+BUSY = """
+[[listener]]
+name = "in"
+bind = "tcp://proxy:1"
+plugin = "http_proxy"
+upstream = "back"
+[listener.options]
+filters = [
+    "stamp.py", { plugin = "asking.py", options = { who = "who", copies = "copies" } },
+]
+
+[upstream.back]
+servers = ["tcp://one:1", "tcp://two:1"]
+check = { kind = "http", interval = "200ms", timeout = "150ms" }
+[upstream.who]
+servers = ["tcp://three:1"]
+[upstream.copies]
+servers = ["tcp://four:1"]
+"""
+
+HTTP = """
+[[listener]]
+name = "in"
+bind = "{scheme}://proxy:1"
+plugin = "http_proxy"
+upstream = "back"
+{keys}
+options = {{ filters = ["stamp.py"] }}
+
+[upstream.back]
+servers = ["tcp://one:1", "tcp://two:1"]
+check = {{ kind = "http", interval = "200ms", timeout = "100ms" }}
+"""
+
+
+def listener(plugin: str, upstream: str = "tcp://one:1", options: str = "") -> str:
+    """A listener "in", and its upstream if it has one."""
+    text = f'[[listener]]\nname = "in"\nbind = "tcp://proxy:1"\nplugin = "{plugin}"\n'
+    if options:
+        text += f"options = {{ {options} }}\n"
+    if upstream:
+        text += f'upstream = "back"\n[upstream.back]\nservers = ["{upstream}"]\n'
+    return text
+
+
+KEYS = 'tls = { certificate = "proxy.pem", key = "proxy.key" }'
+
+RUNS = {
+    "echo": Run(listener("echo", "")),
+    "echo_client": Run(
+        listener("echo_client").replace('bind = "tcp://proxy:1"\n', ""),
+        servers={"one": lines},
+        clients=False,
+    ),
+    "echo_server": Run(listener("echo_server", "")),
+    "faults": Run(
+        listener("faults", options='up = { latency = "20ms" }, down = { slice = "3B" }'),
+        servers={"one": lines},
+    ),
+    "forward": Run(listener("forward"), servers={"one": lines}),
+    "forward over TLS": Run(
+        listener("forward")
+        .replace("tcp://proxy:1", "tls://proxy:1")
+        .replace('upstream = "back"', f'upstream = "back"\n{KEYS}'),
+        plugin="forward",
+        servers={"one": lines},
+        tls=True,
+    ),
+    "http_proxy": Run(
+        HTTP.format(scheme="tcp", keys=""),
+        say=gets,
+        servers={"one": pages, "two": pages},
+        files={"stamp.py": FILTERS},
+    ),
+    "http_proxy over TLS": Run(
+        HTTP.format(scheme="tls", keys=KEYS),
+        plugin="http_proxy",
+        say=gets,
+        servers={"one": pages, "two": pages},
+        files={"stamp.py": FILTERS},
+        tls=True,
+    ),
+    "http_proxy with filters that ask": Run(
+        BUSY,
+        plugin="http_proxy",
+        say=gets,
+        servers={"one": slow_pages, "two": slow_pages, "three": pages, "four": pages},
+        files={"stamp.py": FILTERS, "asking.py": ASKING},
+    ),
+    "mirror": Run(
+        listener("mirror", options='mirrors = ["tcp://m1:1", "tcp://m2:1"]'),
+        servers={"one": lines, "m1": lines, "m2": lines},
+    ),
+    "page": Run(listener("page", ""), say=gets),
+    "relay": Run(
+        listener("relay", "", 'framing = "lines", subscribers = "tcp://proxy:2"'),
+        tested=False,
+        others=("in.subscribers", "in.subscribers"),
+        alone=False,
+    ),
+    "split": Run(listener("split"), servers={"one": lines}, tested=False, alone=False),
+    "validate": Run(
+        listener("validate", options='pattern = "the.*", answer = "no", keep = true'),
+        servers={"one": lines},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run that was recorded."""
+
+    run: Run
+    plugin: str
+    log: Path
+    clients: list[int]
+    """The numbers of its clients."""
+    heard: list[bytes]
+    """What they have heard."""
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    run = RUNS[request.param]
+    folder = tmp_path_factory.mktemp("run")
+    trust = keys(folder) if run.tls else None
+    for name, text in run.files.items():
+        (folder / name).write_text(text)
+    (folder / "proxy.toml").write_text(run.text)
+    log = folder / "run.log"
+    with ConfiguredProxy(load(folder / "proxy.toml"), record=log) as proxy:
+        for name, script in run.servers.items():
+            proxy.sim.server(Address("tcp", name, 1), partial(script, proxy))
+        proxy.sim.elapse(0.3)
+        others = [proxy.client(name) for name in run.others]
+        clients = [
+            proxy.client("in", tls=trust, server_name="proxy")
+            for _ in SECRETS[: len(SECRETS) * run.clients]
+        ]
+        for messages in zip(*map(run.say, SECRETS), strict=True):
+            for client, message in zip(clients, messages, strict=bool(clients)):
+                client.send(message)
+                proxy.sim.elapse(0.03)
+            proxy.sim.elapse(0.2)
+        for client in (*clients, *others):
+            client.end()
+            proxy.sim.elapse(0.3)
+    accepted = [
+        entry.vc for _, entry in RecordingLog(log).steps() if isinstance(entry, AcceptedEntry)
+    ]
+    plugin = run.plugin or request.param
+    return Recorded(run, plugin, log, accepted, [bytes(each.received) for each in clients])
+
+
+def test_all_bundled_plugins_are_tried() -> None:
+    names = {path.stem for path in BUNDLED.glob("*.py")} - {"__init__"}
+    assert names == {run.plugin or name for name, run in RUNS.items()}
+
+
+def keys(folder: Path) -> ssl.SSLContext:
+    ca = CA(key_type=KeyType.RSA)
+    leaf = ca.issue_cert("proxy", key_type=KeyType.RSA)
+    leaf.cert_chain_pems[0].write_to_path(folder / "proxy.pem")
+    leaf.private_key_pem.write_to_path(folder / "proxy.key")
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    return client_context(ca=folder / "ca.pem")
+
+
+def vcproxy(*arguments: object) -> int:
+    return cli.main([str(each) for each in arguments])
+
+
+def nothing_differs(log: Path, plugin: str) -> None:
+    """The same plugin does what was recorded, in simulation too."""
+    compared = compare(log, plugin)
+    assert not compared.differs, compared
+    odd = [each for each in compared.conversations if not each.repeated]
+    assert not odd, odd
+
+
+def test_the_clients_were_served(recorded: Recorded) -> None:
+    if recorded.plugin not in ("relay", "page", "echo_server", "echo_client"):
+        for heard, secret in zip(recorded.heard, SECRETS, strict=True):
+            assert secret in heard
+
+
+def test_it_is_replayed(recorded: Recorded) -> None:
+    assert vcproxy("replay", recorded.log) == 0
+
+
+def test_nothing_differs_where_nothing_is_changed(recorded: Recorded) -> None:
+    nothing_differs(recorded.log, recorded.plugin)
+    for filter_ in recorded.run.files:
+        nothing_differs(recorded.log, str(recorded.log.parent / filter_))
+
+
+def test_what_is_cut_is_of_one_client(recorded: Recorded, tmp_path: Path) -> None:
+    for number in recorded.clients:
+        out = tmp_path / f"{number}.log"
+        assert vcproxy("log", "cut", recorded.log, "--conversation", number, "-o", out) == 0
+        content = out.read_bytes()
+        if recorded.plugin != "relay":  # there a client hears what others say
+            assert sum(secret in content for secret in SECRETS) == 1, number
+        if recorded.run.alone:
+            nothing_differs(out, recorded.plugin)
+        else:
+            assert not compare(out, recorded.plugin).differs
+
+
+def test_what_was_said_makes_tests(recorded: Recorded, tmp_path: Path) -> None:
+    written = 0
+    for number in recorded.clients:
+        out = tmp_path / f"test_{number}.py"
+        status = vcproxy("log", "to-test", recorded.log, "--conversation", number, "-o", out)
+        assert status == 0 or not recorded.run.tested, number
+        written += status == 0
+    if written:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+        tried = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert f"{written} passed" in tried.stdout, tried.stdout
+
+
+def test_nothing_is_left_of_a_secret(recorded: Recorded, tmp_path: Path) -> None:
+    out = tmp_path / "safe.log"
+    assert vcproxy("log", "redact", recorded.log, "--pattern", r"secret-\w+", "-o", out) == 0
+    content = out.read_bytes()
+    assert b"secret-" not in content
+    assert b"xxxxxxxxxxx" in content or not recorded.run.clients
+    assert RecordingLog(out).header.marks == ("redacted",)
+    assert vcproxy("log", "show", out) == 0

@@ -1,0 +1,165 @@
+"""vcproxy log show and stat: what is in a log."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.replay.log.conftest import BULK, SAID, Vcproxy
+from vcproxy.replay.format.frames import VERSION
+from vcproxy.replay.log import show
+
+
+def numbers(vcproxy: Vcproxy, log: Path) -> list[int]:
+    """The conversations of a log."""
+    status, listed, _ = vcproxy("log", "show", log)
+    assert status == 0
+    return [int(line.split()[0]) for line in listed.splitlines()[1:]]
+
+
+def test_each_conversation_is_listed(vcproxy: Vcproxy, log: Path) -> None:
+    status, listed, problems = vcproxy("log", "show", log)
+    assert (status, problems) == (0, "")
+    title, *lines = (re.split(r"  +", line) for line in listed.splitlines())
+    assert title[:3] == ["number", "listener", "client"]
+    assert [line[1] for line in lines] == [name.strip() for name in SAID]
+    assert [int(line[6]) for line in lines] == [sum(map(len, said)) for said in SAID.values()]
+    heard = {line[1]: int(line[7]) for line in lines[:4]}
+    assert heard == {"front": 43, "orders": 31, "gate": 13, "patience": 9}
+    assert lines[0][8] == "the client ended"
+    assert lines[3][8] == "vcproxy ended it"
+    assert lines[3][3] == "-"
+
+
+def test_a_time_lists_what_was_going_on_then(vcproxy: Vcproxy, log: Path) -> None:
+    assert len(vcproxy("log", "show", log, "--to", "1us")[1].splitlines()) == 1
+    assert len(vcproxy("log", "show", log, "--from", "0")[1].splitlines()) == 1 + len(SAID)
+    assert len(vcproxy("log", "show", log, "--from", "1h")[1].splitlines()) == 1
+
+
+def test_a_conversation_is_told(vcproxy: Vcproxy, log: Path) -> None:
+    status, told, _ = vcproxy("log", "show", log, "--conversation", 1)
+    assert status == 0
+    events = [re.split(r"step \d+ +", line)[1] for line in told.splitlines()]
+    assert re.match(r"client   connects front 127\.0\.0\.1:\d+", events[0])
+    assert "server   refused" in told
+    assert (
+        events.index("client   says 6 b'hello\\n'")
+        < events.index("server2  hears 6 b'hello\\n'")
+        < events.index("client   hears 15 b'you said hello\\n'")
+    )
+    assert {"client   ends", "server2  closed", "client   closed"} <= set(events)
+
+
+def test_long_payloads_are_cut_short(vcproxy: Vcproxy, log: Path) -> None:
+    bulk = numbers(vcproxy, log)[list(SAID).index(BULK)]
+    _, told, _ = vcproxy("log", "show", log, "--conversation", bulk)
+    assert re.search(r"says \d+ b'x{60}' and \d+ more", told)
+    assert max(map(len, told.splitlines())) < 400
+
+
+def test_a_server_of_it_names_a_conversation_too(vcproxy: Vcproxy, log: Path) -> None:
+    _, of_client, _ = vcproxy("log", "show", log, "--conversation", 1)
+    assert vcproxy("log", "show", log, "--conversation", 2) == (0, of_client, "")
+
+
+def test_a_chart_is_drawn(vcproxy: Vcproxy, log: Path) -> None:
+    orders = numbers(vcproxy, log)[1]
+    status, drawn, _ = vcproxy("log", "show", log, "--conversation", orders, "--mermaid")
+    assert status == 0
+    assert drawn.startswith("sequenceDiagram\n    participant client\n    participant vcproxy\n")
+    assert "    client->>vcproxy: b'bad\\n'\n    vcproxy->>client: b'no\\n'\n" in drawn
+
+
+def test_a_long_chart_is_cut_short(
+    vcproxy: Vcproxy, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "ARROWS", 3)
+    _, drawn, _ = vcproxy("log", "show", log, "--conversation", 1, "--mermaid")
+    assert re.search(r"Note over vcproxy: and \d+ more\n$", drawn)
+
+
+def test_its_figures_are_told(vcproxy: Vcproxy, log: Path) -> None:
+    status, told, _ = vcproxy("log", "stat", log)
+    assert status == 0
+    assert f"configuration  {log.parent / 'proxy.toml'}\n" in told
+    assert re.search(r"^plugins +forward, validate, .*gate\.py, .*patience\.py$", told, re.M)
+    assert re.search(r"^seeds +\d+, PYTHONHASHSEED 0$", told, re.M)
+    assert re.search(r"^ +5  Accepted$", told, re.M)
+    assert re.search(r"^overhead +\d+B, \d+ a turn, [\d.]+% of what was received$", told, re.M)
+
+
+# -- what goes wrong -------------------------------------------------------------------------
+
+
+def test_what_is_no_conversation_is_refused(vcproxy: Vcproxy, log: Path) -> None:
+    status, _, problem = vcproxy("log", "show", log, "--conversation", 999)
+    last = numbers(vcproxy, log)[-1]
+    assert status == 1
+    assert problem == (
+        f"there is no conversation 999; did you mean {last}? There are 5, from 1 to {last}: "
+        "vcproxy log show LOG lists them\n"
+    )
+
+
+@pytest.mark.parametrize("command", [("stat",), ("show",), ("show", "--conversation", "1")])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "it is empty: nothing was recorded"),
+        (b"[proxy]\nworkers = 1\n", "it is not a log of vcproxy --record"),
+        (
+            b"vcproxy\0\x63\0\0\0",
+            f"it is a log of version 99, and this vcproxy reads version {VERSION}:",
+        ),
+    ],
+)
+def test_what_is_no_log_is_refused(
+    vcproxy: Vcproxy, tmp_path: Path, command: tuple[str, ...], content: bytes, problem: str
+) -> None:
+    (tmp_path / "no.log").write_bytes(content)
+    status, told, problems = vcproxy("log", *command, tmp_path / "no.log")
+    assert (status, told) == (1, "")
+    assert problems.startswith(f"{tmp_path / 'no.log'}: {problem}")
+    assert vcproxy("log", *command, tmp_path / "none.log")[0] == 1
+
+
+def test_of_a_log_that_was_never_finished_the_beginning_is_told(
+    vcproxy: Vcproxy, log: Path, tmp_path: Path
+) -> None:
+    short = tmp_path / "short.log"
+    short.write_bytes(log.read_bytes()[:-7])
+    for command in ("show", "stat"):
+        status, told, problem = vcproxy("log", command, short)
+        assert status == 0
+        assert problem == f"{short}: its last turn was never finished, and is left out\n"
+        assert len(told.splitlines()) > len(SAID)
+
+
+def test_of_a_broken_log_the_beginning_is_told(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.log"
+    content = bytearray(log.read_bytes())
+    content[-40] ^= 1
+    broken.write_bytes(content)
+    for command in ("show", "stat"):
+        status, told, problem = vcproxy("log", command, broken)
+        assert status == 1
+        assert re.match(r".*: step \d+, at byte \d+: .*; the log can be used up to", problem)
+        assert len(told.splitlines()) > len(SAID)
+
+
+def test_a_chart_needs_a_conversation(vcproxy: Vcproxy, log: Path) -> None:
+    status, _, problem = vcproxy("log", "show", log, "--mermaid")
+    assert (status, problem) == (
+        1,
+        "a chart of which conversation? name it with --conversation N\n",
+    )
+
+
+@pytest.mark.parametrize("wrong", [("--from", "soon"), ("--conversation", "x")])
+def test_a_wrong_command_line_is_refused(
+    vcproxy: Vcproxy, log: Path, wrong: tuple[str, str]
+) -> None:
+    assert vcproxy("log", "show", log, *wrong)[0] == 2

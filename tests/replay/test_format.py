@@ -1,0 +1,207 @@
+"""The format of a log: what is written is read again, and what was changed is noticed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.replay.logs import ENTRIES, HEADER, TURNS, VALUES, written
+from vcproxy.replay.format.entries import (
+    ClockEntry,
+    EndedEntry,
+    Entry,
+    NoReadEntry,
+    ReceivedEntry,
+    decode,
+    encode,
+)
+from vcproxy.replay.format.reader import LogError, RecordingLog
+from vcproxy.replay.format.values import FailureValue, NotPlain, RecordType, Value, pack, unpack
+from vcproxy.replay.format.varint import BrokenOctets, Cursor, varint
+from vcproxy.replay.format.writer import LONGEST, Writer
+
+SOME: list[list[Entry]] = [
+    [ClockEntry(1.5), ReceivedEntry(1, False, b"hello"), NoReadEntry(2)],
+    [ClockEntry(2.0), ReceivedEntry(2, True, b"\0" * 300)],
+    [
+        ClockEntry(2.5),
+        EndedEntry(1, None),
+        EndedEntry(2, FailureValue("builtins", "OSError", ("cut",))),
+    ],
+]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with TemporaryDirectory() as directory:
+        yield Path(directory) / "log"
+
+
+def entries(path: Path) -> list[list[Entry]]:
+    return [list(frame.entries) for frame in RecordingLog(path)]
+
+
+@given(st.integers(min_value=0, max_value=1 << 70))
+def test_a_number_comes_back(number: int) -> None:
+    assert Cursor(varint(number)).varint() == number
+
+
+@given(VALUES)
+def test_a_value_comes_back(value: Value) -> None:
+    cursor = Cursor(pack(value))
+    assert unpack(cursor) == value
+    assert cursor.left == 0
+
+
+@given(ENTRIES)
+def test_an_entry_comes_back(entry: Entry) -> None:
+    cursor = Cursor(encode(entry))
+    back = decode(cursor)
+    assert back == entry
+    assert type(back) is type(entry)
+    assert cursor.left == 0
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_entry_or_broken(data: bytes) -> None:
+    try:
+        decode(Cursor(data))
+    except BrokenOctets:
+        pass
+
+
+@given(TURNS, st.booleans())
+def test_a_log_comes_back_and_is_written_again_as_it_was(
+    turns: list[list[Entry]], compress: bool
+) -> None:
+    header = replace(HEADER, compress=compress)
+    with TemporaryDirectory() as directory:
+        log, again = Path(directory) / "log", Path(directory) / "again"
+        content = written(log, turns, header)
+        read = RecordingLog(log)
+        assert read.header == header
+        assert entries(log) == turns
+        assert written(again, entries(log), read.header) == content
+        assert [step for step, _ in read.steps()] == list(range(1, sum(map(len, turns)) + 1))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_log_cut_off_anywhere_ends_with_its_last_whole_turn(place: Path, compress: bool) -> None:
+    content = written(place, SOME, replace(HEADER, compress=compress))
+    ends = [frame.offset + frame.size for frame in RecordingLog(place)]
+    begin = RecordingLog(place)
+    first = next(iter(begin)).offset
+    for size in range(first, len(content)):
+        place.write_bytes(content[:size])
+        whole = sum(end <= size for end in ends)
+        log = RecordingLog(place)
+        assert not log.truncated, "nothing has been read yet"
+        assert [list(frame.entries) for frame in log] == SOME[:whole]
+        assert log.truncated == (size not in (first, *ends))
+
+
+def test_a_log_cut_off_in_its_header_says_so(place: Path) -> None:
+    content = written(place, SOME)
+    first = next(iter(RecordingLog(place))).offset
+    for size in range(1, first):
+        place.write_bytes(content[:size])
+        with pytest.raises(LogError, match="it ends within its header: nothing was recorded"):
+            RecordingLog(place)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_changed_byte_anywhere_is_reported_with_its_step(place: Path, compress: bool) -> None:
+    content = written(place, SOME, replace(HEADER, compress=compress))
+    frames = list(RecordingLog(place))
+    for at in range(len(content)):
+        for flip in (1, 128, 255):
+            changed = bytearray(content)
+            changed[at] ^= flip
+            place.write_bytes(changed)
+            with pytest.raises(LogError) as told:
+                entries(place)
+            for frame in frames:
+                if frame.offset <= at < frame.offset + frame.size:
+                    assert f"step {frame.step}, at byte {frame.offset}" in str(told.value)
+
+
+def test_what_is_no_log_is_told_in_words(place: Path) -> None:
+    with pytest.raises(LogError, match="cannot read it: No such file"):
+        RecordingLog(place)
+    place.write_bytes(b"")
+    with pytest.raises(LogError, match="it is empty: nothing was recorded"):
+        RecordingLog(place)
+    place.write_bytes(b"[proxy]\n" * 20)
+    with pytest.raises(LogError, match="it is not a log of vcproxy --record"):
+        RecordingLog(place)
+    content = written(place, SOME)
+    place.write_bytes(content[:8] + b"\1" + content[9:])
+    with pytest.raises(LogError, match="a log of version 1, and this vcproxy reads version 3"):
+        RecordingLog(place)
+
+
+def test_only_its_owner_may_read_a_log(place: Path) -> None:
+    place.write_bytes(b"an old one")
+    place.chmod(0o644)
+    written(place, SOME)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+
+
+def test_a_log_ends_at_its_largest_size_and_can_be_read(place: Path) -> None:
+    said: list[str] = []
+    writer = Writer(place, HEADER, most=1000, ended=said.append)
+    for n in range(100):
+        writer.add(ReceivedEntry(1, False, b"%d" % n * 20))
+        writer.cut()
+    writer.close()
+    assert said == [f"{place}: recording has ended: it has its 1000 bytes"]
+    assert place.stat().st_size <= 1000
+    assert len(entries(place)) > 5
+    assert not writer.open
+
+
+def test_a_full_disk_ends_the_log_and_nothing_else() -> None:
+    said: list[str] = []
+    header = replace(HEADER, sources={})
+    if not os.access("/dev/full", os.W_OK):
+        pytest.skip("no /dev/full here")
+    Writer(Path("/dev/full"), header, ended=said.append).close()
+    assert said == ["/dev/full: recording has ended: no space left on device"]
+
+
+def test_a_long_turn_is_cut_so_that_memory_is_bounded(place: Path) -> None:
+    writer = Writer(place, HEADER)
+    for _ in range(10):
+        writer.add(ReceivedEntry(1, True, bytes(LONGEST // 2)))
+        assert len(writer.out) <= LONGEST
+    writer.close()
+    assert sum(len(turn) for turn in entries(place)) == 10
+    assert len(entries(place)) == 5
+
+
+def test_exceptions_come_back_where_their_class_is_known() -> None:
+    again = FailureValue.of(ConnectionResetError("reset by peer")).raised()
+    assert type(again) is ConnectionResetError
+    assert str(again) == "reset by peer"
+    strange = FailureValue("nobody.knows", "Odd", ("it broke",)).raised()
+    assert (type(strange).__name__, str(strange)) == ("Odd", "it broke")
+    assert FailureValue.of(strange) == FailureValue("nobody.knows", "Odd", ("it broke",))
+
+
+def test_what_is_not_plain_is_refused_by_its_name() -> None:
+    with pytest.raises(NotPlain, match="object is no plain data"):
+        pack([object()])
+    circle: list[Value] = []
+    circle.append(circle)
+    with pytest.raises(NotPlain, match="nested too deeply"):
+        pack(circle)
+    with pytest.raises(NotPlain, match="there is no dataclass X in nowhere"):
+        RecordType("nowhere", "X", ()).made()

@@ -1,0 +1,386 @@
+"""MessageReader: a session reads its client by message; what it has not read goes to a tunnel."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcproxy.drivers.sim import NetworkFaults, Peer
+from vcproxy.engine.event import Event
+from vcproxy.framing import framing as framings
+from vcproxy.framing.framing import Framing, FramingError, json_lines, length_prefix, lines
+from vcproxy.machine.state import State
+from vcproxy.sessions.message_reader import Message, MessageReader
+from vcproxy.sessions.session import Session
+from vcproxy.sessions.tunnel_start import TunnelStart
+from vcproxy.testing.machines import check_machine
+from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.tunnels.done import Reason, TunnelDone
+from vcproxy.tunnels.two_way import TwoWayTunnel
+
+TIMEOUT = Event.TIMEOUT
+
+
+class Greeter(Session):
+    """As DESIGN has it."""
+
+    ASKING = State(initial=True, timeout="5s")
+    RELAYING, DONE = State(), State(final=True)
+    ASKING.goes(TIMEOUT, DONE)
+
+    asked_for: Message
+    done: TunnelDone
+
+    @ASKING.on(Message, to=RELAYING)
+    def asked(self, message: Message) -> None:
+        self.asked_for = message
+        self.lend(TwoWayTunnel)
+
+    @RELAYING.on(TunnelDone, to=DONE)
+    def relayed(self, done: TunnelDone) -> None:
+        self.done = done
+        self.log(done)
+
+
+class Parrot(Session):
+    """Says it again."""
+
+    TALKING = State(initial=True)
+    DONE = State(final=True)
+    TALKING.goes("never", DONE)
+
+    needs_upstream = False
+
+    @TALKING.on(Message)
+    def repeat(self, message: Message) -> None:
+        self.answer(message.data + b"\n")
+
+
+def greeter(proxy: SimulatedProxy) -> Greeter:
+    [session] = proxy.sessions
+    assert isinstance(session, Greeter)
+    return session
+
+
+def test_nothing_touches_a_server_before_the_first_message() -> None:
+    with SimulatedProxy(Greeter) as proxy:
+        client = proxy.client()
+        client.send(b"hel")
+        proxy.elapse(1)
+        assert proxy.connections() == 0
+        client.send(b"lo\n")
+        proxy.server()
+        assert greeter(proxy).asked_for == Message(b"hello")
+
+
+def test_what_was_read_ahead_reaches_the_server() -> None:
+    with SimulatedProxy(Greeter) as proxy:
+        client = proxy.client()
+        client.send(b"hello\none\n\ntwo\nhalf")
+        server = proxy.server()
+        proxy.run()
+        client.send(b" and the rest")
+        client.end()
+        server.send(b"fine")
+        server.end()
+        proxy.run()
+        assert server.received == b"one\n\ntwo\nhalf and the rest"
+        assert client.received == b"fine"
+        assert greeter(proxy).done.reason is Reason.EOS
+
+
+SAID = {
+    "lines": (lines(), b"hello\none\n\ntw"),
+    "json lines": (json_lines(), b"\n\n{}\n \n\n[1]\n"),
+    "prefix": (length_prefix(2), b"\0\5hello\0\0\0\1a\0"),
+    "netstring": (framings.netstring(), b"5:hello,0:,3:one,2"),
+    "fixed": (framings.fixed(3), b"abcdefgh"),
+    "delimiter": (framings.delimiter(b"\r\n"), b"hello\r\n\r\none\r"),
+}
+
+
+@pytest.mark.parametrize("how", SAID)
+@pytest.mark.parametrize("heard", [1, 2])
+def test_every_byte_is_heard_or_lent_wherever_it_is_cut(how: str, heard: int) -> None:
+    framing, said = SAID[how]
+    end = next(n for n in range(1, len(said) + 1) if _count(framing, said[:n]) == heard)
+    for cut in range(1, len(said)):
+        with SimulatedProxy(_lends_after(heard, framing)) as proxy:
+            client = proxy.client()
+            client.send(said[:cut])
+            proxy.elapse(1)
+            client.send(said[cut:])
+            client.end()
+            server = proxy.server()
+            server.end()
+            proxy.run()
+            assert server.received == said[end:], cut
+
+
+def _count(framing: Framing, said: bytes) -> int:
+    return len(framing.decoder().feed(said))
+
+
+def _lends_after(heard: int, of: Framing) -> type[Session]:
+    class Patient(Session):
+        HEARING, RELAYING, DONE = State(initial=True), State(), State(final=True)
+        RELAYING.goes(TunnelDone, DONE)
+        framing = of
+        messages = 0
+
+        @HEARING.on(Message, to=(RELAYING,))
+        def heard(self, _: Message) -> State | None:
+            self.messages += 1
+            return self.RELAYING if self.messages == heard else None
+
+        @RELAYING.enter
+        def relaying(self) -> None:
+            self.lend()
+
+    return Patient
+
+
+@given(st.lists(st.binary(max_size=9), min_size=1), st.integers(0, 1000))
+def test_messages_come_in_order_whatever_the_network_does(said: list[bytes], seed: int) -> None:
+    messages = [data.replace(b"\n", b"") for data in said]
+    faults = NetworkFaults(latency=(0.0, 0.01), short=0.3, one_byte=0.2, lock_miss=0.3)
+    with SimulatedProxy(Parrot, servers=(), seed=seed, faults=faults) as proxy:
+        client = proxy.client()
+        for data in messages:
+            client.send(data + b"\n")
+        client.end()
+        proxy.run()
+        assert client.received == b"".join(data + b"\n" for data in messages)
+        assert client.ended
+        assert not proxy.engine.vcs
+
+
+def test_answers_come_before_what_the_server_says() -> None:
+    class Polite(Greeter):
+        def asked(self, message: Message) -> None:
+            self.answer(b"please wait\n" * 100_000)
+            self.lend()
+
+    with SimulatedProxy(Polite) as proxy:
+        client = proxy.client()
+        client.stall()
+        client.send(b"hello\n")
+        proxy.elapse(1)
+        client.resume()
+        server = proxy.server()
+        server.send(b"here")
+        proxy.run()
+        assert client.received == b"please wait\n" * 100_000 + b"here"
+
+
+def test_a_client_that_floods_without_reading_is_read_no_further() -> None:
+    with SimulatedProxy(Parrot, servers=()) as proxy:
+        client = proxy.client()
+        client.stall()
+        client.send(b"x" * 999 + b"\n" + b"y\n" * 2_000_000)
+        proxy.run()
+        assert client.sent < 2_000_000
+        assert proxy.engine.memory.used < 1_500_000
+        client.resume()
+        proxy.run()
+        assert len(client.received) == 4_001_000
+
+
+def test_a_message_waits_for_a_state_that_hears() -> None:
+    class Slow(Session):
+        HEARING, THINKING = State(initial=True), State(timeout="1s")
+        DONE = State(final=True)
+        THINKING.goes(TIMEOUT, HEARING)
+        HEARING.goes("never", DONE)
+
+        @HEARING.enter
+        def hearing(self) -> None:
+            self.hear()
+
+        @HEARING.on(Message, to=THINKING)
+        def heard(self, message: Message) -> None:
+            self.answer(b"%d:%b " % (self.engine.now, message.data))
+
+    with SimulatedProxy(Slow, servers=()) as proxy:
+        client = proxy.client()
+        client.send(b"a\nb\nc\n")
+        client.end()
+        proxy.run()
+        assert client.received == b"0:a 1:b 2:c "
+        assert client.ended
+
+
+# -- ends ------------------------------------------------------------------------------------
+
+
+def test_a_client_that_leaves_ends_a_session_that_does_not_care() -> None:
+    with SimulatedProxy(Greeter) as proxy:
+        client = proxy.client()
+        client.end()
+        proxy.run()
+        assert proxy.sim.now < 5
+        assert client.ended
+        assert not proxy.engine.vcs
+        assert proxy.log == []
+
+
+def test_a_session_may_want_to_know() -> None:
+    class Asker(Session):
+        HEARING, DONE = State(initial=True), State(final=True)
+        HEARING.goes(Message, HEARING)
+
+        @HEARING.on(Event.EOS, to=DONE)
+        def ended(self, _: object) -> None:
+            self.answer(b"bye\n")
+
+        @HEARING.on(FramingError, to=DONE)
+        def faulty(self, fault: FramingError) -> None:
+            self.answer(b"what? %b\n" % fault.name.encode())
+
+    for said, answered in ((b"a\n", b"bye\n"), (b"a\nb", b"what? HALF\n")):
+        with SimulatedProxy(Asker, servers=()) as proxy:
+            client = proxy.client()
+            client.send(said)
+            client.end()
+            proxy.run()
+            assert client.received == answered
+
+
+def test_what_cannot_be_read_is_counted_and_logged() -> None:
+    class Terse(Parrot):
+        framing = lines(limit="4B")
+
+    with SimulatedProxy(Terse, servers=()) as proxy:
+        client = proxy.client()
+        client.send(b"good\nand bad\nmore\n")
+        proxy.run()
+        assert client.received == b"good\n"
+        assert client.ended
+        assert proxy.service.counts["oversized"] == 1
+        assert proxy.log == [
+            "info: proxy 10.0.0.1:40001: a message over the limit; no more is taken from it"
+        ]
+
+
+@pytest.mark.parametrize("limit", ["inactivity_s", "active_s"])
+def test_a_client_that_says_nothing_is_left(limit: str) -> None:
+    with SimulatedProxy(Parrot, servers=(), **{limit: 3.0}) as proxy:  # type: ignore[arg-type]
+        client = proxy.client()
+        proxy.run()
+        assert client.reset_seen
+        assert proxy.sim.now == 3.0
+
+
+def test_a_client_that_breaks_is_told_of() -> None:
+    with SimulatedProxy(Parrot, servers=()) as proxy:
+        client = proxy.client()
+        client.send(b"a\n")
+        proxy.elapse(1)
+        client.reset()
+        proxy.run()
+        assert not proxy.engine.vcs
+        assert len(proxy.log) == 1
+
+
+class Late(Session):
+    """Hears its client after a while."""
+
+    WAITING = State(initial=True, timeout="5s")
+    ASKING = State()
+    RELAYING, DONE = State(), State(final=True)
+    WAITING.goes(TIMEOUT, ASKING)
+
+    @ASKING.enter
+    def asking(self) -> None:
+        self.hear()
+
+    @ASKING.on(Message, to=RELAYING)
+    def asked(self, message: Message) -> None:
+        self.lend(TwoWayTunnel)
+
+    RELAYING.goes(TunnelDone, DONE)
+
+
+def test_what_a_client_that_broke_had_said_goes_on_for_as_long_as_the_server_takes_it() -> None:
+    slow = NetworkFaults(latency=(0.01, 0.01), socket=(1000, 1000))
+    with SimulatedProxy(Late, faults=slow) as proxy:
+        client = proxy.client()
+        client.send(b"hello\n" + bytes(100_000))
+        proxy.elapse(4)
+        client.reset()
+        server = proxy.server()
+        while proxy.engine.vcs:
+            server.stall()
+            proxy.elapse(0.8)
+            server.resume()
+            proxy.elapse(0.01)
+        assert len(server.received) > 60_000, "what the proxy had read"
+        assert proxy.sim.now > 40
+
+
+def test_a_mistake_shows_what_the_session_received() -> None:
+    class Fragile(Greeter):
+        def asked(self, message: Message) -> None:
+            raise ValueError("my mistake")
+
+    with SimulatedProxy(Fragile) as proxy:
+        client = proxy.client()
+        client.send(b"hello\n")
+        with pytest.raises(ValueError, match="my mistake"):
+            proxy.run()
+        proxy.run()
+        assert client.reset_seen
+        assert "ASKING got 'Message' from client" in proxy.log[0]
+
+
+# -- without a server ------------------------------------------------------------------------
+
+
+def test_without_a_server_that_answers_the_tunnel_is_done_at_once() -> None:
+    with SimulatedProxy(Greeter, ["one", "two"], refusing=["one", "two"]) as proxy:
+        client = proxy.client()
+        client.send(b"hello\n")
+        proxy.run()
+        done = greeter(proxy).done
+        assert done.reason is Reason.ERROR
+        assert done.error is not None
+        assert client.ended
+        assert not proxy.engine.vcs
+
+
+def test_the_next_server_is_tried() -> None:
+    with SimulatedProxy(Greeter, ["one", "two"], refusing=["one"]) as proxy:
+        proxy.client().send(b"hello\nmore")
+        server = proxy.server("two")
+        proxy.run()
+        assert server.received == b"more"
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"), [("inactivity_s", Reason.INACTIVITY), ("active_s", Reason.ACTIVE)]
+)
+def test_a_client_whose_time_is_up_while_a_server_is_sought(limit: str, reason: Reason) -> None:
+    with SimulatedProxy(Greeter, **{limit: 3.0}) as proxy:  # type: ignore[arg-type]
+        client: Peer = proxy.client()
+        client.send(b"hello\n")
+        proxy.sim.run(until=lambda: bool(proxy.sessions))
+        proxy.sim.network.partition(60.0)
+        proxy.run()
+        assert greeter(proxy).done.reason is reason
+
+
+def test_the_machines_keep_the_law() -> None:
+    assert check_machine(MessageReader) == set()
+    assert check_machine(TunnelStart) == set()
+    assert check_machine(Greeter) == {"ASKING TunnelDone", "RELAYING Message"}
+
+
+def test_a_session_that_ends_amid_messages_keeps_no_memory() -> None:
+    with SimulatedProxy(_lends_after(2, lines()), refusing=["server"]) as proxy:
+        client = proxy.client()
+        client.send(b"one\ntwo\nthree\n" + b"x" * 100_000)
+        proxy.run()
+        proxy.sessions.clear()
+        assert not proxy.engine.vcs
+        assert proxy.engine.memory.used == 0

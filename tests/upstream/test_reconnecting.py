@@ -1,0 +1,246 @@
+"""ReconnectingConnection: opened again whenever the peer ends it, and closed on request."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from random import Random
+
+import pytest
+
+from vcproxy.drivers.sim import NetworkFaults, Peer, SimulatedServer, Simulation, seeds
+from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.event import Event
+from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.vio import VIO
+from vcproxy.testing.machines import check_machine
+from vcproxy.upstream.backoff import Backoff
+from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
+
+SINK = Address.parse("tcp://sink:1")
+REFUSED = "tcp://sink:1: connection refused"
+
+
+class Still(Random):
+    """Chance that takes nothing."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Owner(Continuation):
+    """Watches what the link brings, and gives it back when it ends."""
+
+    def __init__(self, sim: Simulation, *, connect_s: float = 0.0, tls: object = None) -> None:
+        self.sim = sim
+        super().__init__(sim.driver("proxy").engine, Mutex())
+        self.backoff = Backoff(Still())  # 0.1 s, 0.2 s, 0.4 s ...
+        self.link = ReconnectingConnection(
+            self, SINK, tls=tls, connect_s=connect_s, backoff=self.backoff
+        )
+        self.ups: list[Reconnected] = []
+        with self.mutex.hold(self.engine):
+            self.link.start()
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        if isinstance(data, Reconnected):
+            assert key is Reconnected
+            assert data.link is self.link
+            assert not data.vc.closed
+            self.ups.append(data)
+            data.vc.do_io_read(self, None, self.engine.buffer())
+        else:
+            assert isinstance(data, VIO)
+            if key is Event.EOS:
+                self.link.lost("it ended")
+            elif key is Event.ERROR:
+                self.link.lost("it broke", data.error)
+
+    def stop(self) -> None:
+        """Stop the link; nothing is left of it, whatever is still under way."""
+        with self.mutex.hold(self.engine):
+            self.link.stop()
+        ups = len(self.ups)
+        self.sim.run()
+        assert len(self.ups) == ups
+        assert not self.engine.vcs
+        assert not self.mutex.vcs
+
+    @property
+    def log(self) -> list[str]:
+        """What was logged, without the name before it."""
+        return [text.removeprefix("tcp://sink:1: ") for _, _, text in self.sim.log]
+
+
+def end(peer: Peer) -> None:
+    """The server's script: end at once."""
+    peer.close()
+
+
+def test_every_state_receives_what_it_may_get() -> None:
+    # A connection that is up is the owner's: what befalls it, the owner is told.
+    assert check_machine(ReconnectingConnection) == {
+        f"{state} {key}"
+        for state, known in {
+            "CONNECTING": {"ERROR", "CONNECTED"},
+            "UP": {"LOST"},
+            "WAITING": {"AGAIN"},
+        }.items()
+        for key in {"ERROR", "CONNECTED", "LOST", "AGAIN"} - known
+    }
+
+
+def test_it_tells_its_owner_of_the_connection() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(SINK)
+        owner = Owner(sim)
+        sim.run()
+        assert len(owner.ups) == 1
+        assert owner.log == []
+        assert owner.link.reconnects == 0
+        owner.stop()
+        assert server.peers[0].ended
+
+
+def test_what_is_not_tls_is_met_in_plain_whatever_there_is_for_tls() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(SINK)
+        owner = Owner(sim, tls=object())
+        sim.run()
+        assert server.peers[0].connected
+        assert len(owner.ups) == 1
+        owner.stop()
+
+
+def test_who_refuses_is_tried_again_after_ever_longer_delays() -> None:
+    with Simulation(seed=1) as sim:
+        owner = Owner(sim)
+        sim.elapse(1.4)
+        assert owner.log == [
+            f"{REFUSED}; trying again in {delay}" for delay in ("100ms", "200ms", "400ms", "800ms")
+        ]
+        server = sim.server(SINK)
+        sim.elapse(0.2)
+        assert len(owner.ups) == len(server.peers) == 1
+        assert owner.link.reconnects == 0
+        owner.stop()
+
+
+def test_a_long_outage_does_not_fill_the_log() -> None:
+    with Simulation(seed=1) as sim:
+        owner = Owner(sim)
+        sim.elapse(24 * 3600)
+        assert len(owner.log) == 10  # 0.1 s to 25.6 s, and 30 s once
+        assert owner.log[-1] == f"{REFUSED}; trying again in 30s"
+        owner.stop()
+
+
+def test_what_is_lost_comes_back() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(SINK)
+        owner = Owner(sim)
+        for times in range(1, 4):
+            sim.elapse(10)
+            server.peers[-1].close()
+            sim.elapse(0.05)
+            assert owner.ups[-1].vc.closed
+            sim.elapse(0.06)
+            assert len(owner.ups) == times + 1
+            assert owner.link.reconnects == times
+        assert owner.log == ["it ended; trying again in 100ms"] * 3
+        owner.stop()
+
+
+def test_an_error_is_passed_on_and_told() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(SINK)
+        owner = Owner(sim)
+        sim.elapse(10)
+        with owner.mutex.hold(owner.engine):
+            owner.link.lost("it lagged too far behind", ConnectionAbortedError("1MiB"))
+            owner.link.lost("twice")
+        sim.elapse(1)
+        assert server.peers[0].reset_seen
+        assert owner.log == ["it lagged too far behind: 1MiB; trying again in 100ms"]
+        assert owner.link.reconnects == 1
+        owner.stop()
+
+
+def test_one_that_flaps_is_not_hammered_and_does_not_fill_the_log() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(SINK, on_connect=end)
+        owner = Owner(sim)
+        sim.elapse(3600)
+        assert len(server.peers) < 130  # 9 of them while the delays grow, then one in 30 s
+        assert len(owner.log) == 10
+        owner.stop()
+
+
+def test_who_never_answers_is_given_up_in_time() -> None:
+    with Simulation(seed=1, faults=NetworkFaults(latency=(5.0, 5.0))) as sim:
+        sim.server(SINK)
+        owner = Owner(sim, connect_s=2.0)
+        sim.elapse(2.05)
+        assert owner.log == ["connection timed out; trying again in 100ms"]
+        owner.stop()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [ReconnectingConnection.CONNECTING, ReconnectingConnection.UP, ReconnectingConnection.WAITING],
+)
+def test_it_stops_in_any_state(state: object) -> None:
+    with Simulation(seed=1, faults=NetworkFaults(latency=(0.1, 0.1))) as sim:
+        server = None if state is ReconnectingConnection.WAITING else sim.server(SINK)
+        owner = Owner(sim)
+        sim.run(until=lambda: owner.link.state is state)
+        owner.stop()
+        assert len(owner.ups) <= 1
+        if server is not None:
+            assert all(peer.ended or peer.reset_seen for peer in server.peers)
+
+
+def test_connected_may_be_on_its_way_when_it_stops() -> None:
+    with Simulation(seed=1) as sim:
+        sim.server(SINK)
+        owner = Owner(sim)
+        # Its driver has answered, and the engine has not delivered it yet.
+        sim.run(until=lambda: any(vc.open for vc in owner.engine.vcs))
+        owner.stop()
+        assert owner.ups == []
+
+
+def test_a_source_of_messages_is_heard() -> None:
+    with Simulation(seed=1) as sim:
+        group = Address.parse("udp://239.1.1.1:5000")
+        owner = Owner(sim)
+        owner.stop()
+        link = ReconnectingConnection(owner, group, hears=True)
+        with owner.mutex.hold(owner.engine):
+            link.start()
+            link.stop()
+        sim.run()
+        assert link.name == "udp://239.1.1.1:5000"
+
+
+def serve(server: SimulatedServer, random: Random) -> None:
+    """Some of its connections end, some break."""
+    for peer in server.peers:
+        if peer.connected and random.random() < 0.3:
+            random.choice((Peer.close, Peer.reset))(peer)
+
+
+@pytest.mark.parametrize("seed", list(seeds(100)))
+def test_in_any_weather_it_has_one_connection_or_is_on_its_way_to_one(seed: int) -> None:
+    random = Random(seed)
+    with Simulation(seed, NetworkFaults.all().some(random)) as sim:
+        server = sim.server(SINK)
+        owner = Owner(sim, connect_s=random.choice((0.0, 1.0)))
+        for _ in range(8):
+            sim.elapse(random.uniform(0.0, 3.0))
+            serve(server, random)
+            alive = [up for up in owner.ups if not up.vc.closed]
+            assert len(alive) <= 1
+            assert len(owner.mutex.vcs) <= 1
+            assert owner.link.reconnects >= len(owner.ups) - 1
+        owner.stop()

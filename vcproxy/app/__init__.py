@@ -1,0 +1,1 @@
+"""The program: command line, server, log, and files for new plugins."""

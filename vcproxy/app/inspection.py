@@ -1,0 +1,130 @@
+"""Inspection: what a plugin is, or all that is wrong with it, for `vcproxy plugin check`.
+
+It loads the plugin as the proxy would, and looks at the class only: nothing of it is run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import tomli_w
+from pydantic import TypeAdapter
+
+from vcproxy.config.options import read_options
+from vcproxy.config.plugin import (
+    FILTERS,
+    NotOfKind,
+    PluginError,
+    Plugins,
+    needs_upstream,
+    options_type,
+)
+from vcproxy.config.problem import OptionsError
+from vcproxy.config.schema import plugin_place
+from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.filters import Filter, Phases
+from vcproxy.machine.machine import Machine
+from vcproxy.messages.splitter import Splitter
+from vcproxy.messages.validator import Validator
+from vcproxy.sessions.program import Program
+from vcproxy.sessions.session import Session
+
+BASES = (Validator, Splitter, HttpProxy, Session, Program, Filter)
+UPSTREAM = {True: "needed", False: "none", None: "as the listener likes"}
+
+
+def inspect_plugin(spec: str) -> str:
+    """Return what the plugin of that name is, and indented below it states or phases, options,
+    defaults.
+
+    Raises PluginError, with all that is wrong, each with its place; what takes several lines is
+    indented below its first.
+    """
+    try:
+        plugin = _find(spec)
+    except PluginError as error:
+        raise PluginError(_below(f"{spec}: {error}")) from None
+    file = plugin_place(spec)
+    if not file.endswith(".py"):
+        file = inspect.getfile(plugin)
+    place = f"{file}:{inspect.getsourcelines(plugin)[1]}"
+    problems = [_below(f"{place}: {problem}") for problem in _problems(plugin)]
+    if problems:
+        raise PluginError("\n".join(problems))
+    return _below("\n".join(_lines(plugin, place))) + "\n"
+
+
+def _below(text: str) -> str:
+    """Indent all lines of a text below its first."""
+    first, line_break, rest = text.partition("\n")
+    return first + line_break + textwrap.indent(rest, "  ")
+
+
+def _find(spec: str) -> type:
+    shelf = Plugins()
+    try:
+        return shelf.find(spec)
+    except NotOfKind as error:
+        try:
+            return shelf.find(spec, FILTERS)
+        except NotOfKind:
+            raise error from None
+
+
+def _problems(plugin: type) -> Iterator[str]:
+    name = plugin.__name__
+    if issubclass(plugin, Machine) and not plugin.states:
+        yield f"{name} declares no states: it is a base for others"
+    if issubclass(plugin, Validator) and plugin.check is Validator.check:
+        yield f"{name} must say what is valid: check()"
+    if issubclass(plugin, Program) and plugin.handle_event is Program.handle_event:
+        yield f"{name} must take events: handle_event()"
+    for key in ("framing", "replies"):
+        framing = getattr(plugin, key, None)
+        if framing is not None and not all(
+            hasattr(framing, verb) for verb in ("decoder", "encode")
+        ):
+            yield f"{name}.{key} is {framing!r}, no framing: write it as lines()"
+    if needs_upstream(plugin) not in UPSTREAM:
+        yield f"{name}.needs_upstream must be True, False or None"
+    try:
+        read_options(plugin, {}, Path())
+    except OptionsError as error:
+        for fault in error.faults:
+            if not fault.message.startswith("is missing"):
+                yield ": ".join([f"Options of {name}", *map(str, fault.path), fault.message])
+
+
+def _lines(plugin: type, place: str) -> Iterator[str]:
+    kind = next(base.__name__ for base in BASES if issubclass(plugin, base))
+    documentation = (plugin.__doc__ or "").strip().partition("\n")[0]
+    yield f"{place}: {plugin.__name__}, a {kind}: {documentation}".removesuffix(": ")
+    if issubclass(plugin, Phases):
+        yield f"phases: {', '.join(plugin.own_phases()) or 'none of its own'}"
+    if not issubclass(plugin, Filter):
+        yield f"upstream: {UPSTREAM[needs_upstream(plugin)]}"
+    machines = (plugin,) if issubclass(plugin, Machine) else getattr(plugin, "machines", ())
+    for machine in machines:
+        yield f"states of {machine.__name__}: {', '.join(state.name for state in machine.states)}"
+    kind_of_options = options_type(plugin)
+    if kind_of_options is None:
+        yield "options: none"
+        return
+    schema = TypeAdapter(kind_of_options).json_schema()
+    required = schema.get("required", [])
+    try:
+        defaults = read_options(plugin, {}, Path())[1]
+    except OptionsError:  # some are required, or one of several
+        defaults = {}
+    yield "options:"
+    for key, of in schema.get("properties", {}).items():
+        default = defaults.get(key, of.get("default"))
+        if key in required:
+            yield f"  {key}: required"
+        elif default is None:
+            yield f"  {key}: left out"
+        else:
+            yield textwrap.indent(tomli_w.dumps({key: default}).rstrip(), "  ")

@@ -1,0 +1,78 @@
+"""The log: one line for each thing that people should know, on standard error or in a file."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from datetime import datetime
+from pathlib import Path
+
+from vcproxy.app.line_writer import LineWriter
+from vcproxy.engine.engine import Level
+
+STANDARD_ERROR = 2
+
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\x{ord(match[0]):02x}"
+
+
+def entry(level: Level, text: str, error: Exception | None = None) -> str:
+    """Return an entry of the log as of now. `error` comes with its traceback.
+
+    What came from outside cannot forge a line or steer a terminal: control characters are shown
+    as escapes, and all lines of an entry but its first are indented.
+    """
+    if error is not None:
+        text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
+    safe = _CONTROL.sub(_escape, text).replace("\n", "\n    ")
+    now = datetime.now()
+    return f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03d} {level.upper()} {safe}"
+
+
+def _warning(text: str) -> str:
+    return entry("warning", text)
+
+
+class LineLog:
+    """The program's log and its standard error; an engine's `Log`.
+
+    Several threads may write, and none of them waits: see LineWriter.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Log to a file, or to standard error. Raises OSError."""
+        self._standard_error = LineWriter(STANDARD_ERROR, note=_warning, broken=_ignore)
+        self._file = file
+        self._log = self._standard_error
+        if file is not None:
+            self._log = LineWriter(file, note=_warning, broken=self._broken)
+
+    def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
+        """Write an entry. `error`, a programmer's mistake, comes with its traceback."""
+        if level != "debug":
+            self._log.write(entry(level, text, error))
+
+    def print(self, line: str) -> None:
+        """Write a line to standard error, as it is: of what listens, and what programs print."""
+        self._standard_error.write(line)
+
+    def reopen(self) -> None:
+        """Open the file anew at its path: the old one has been moved away."""
+        self._log.reopen()
+
+    def close(self) -> None:
+        """Write what waits, as far as the targets take it within a deadline."""
+        if self._log is not self._standard_error:
+            self._log.close()
+        self._standard_error.close()
+
+    def _broken(self, reason: str) -> None:
+        text = f"cannot write the log to {self._file}: {reason}; its lines are dropped and counted"
+        self.print(entry("error", text))
+
+
+def _ignore(reason: str) -> None:
+    """Standard error itself is broken: there is nowhere to say so."""

@@ -1,1 +1,0 @@
-"""The relay: one source, any number of sinks. Begin with `relay`."""

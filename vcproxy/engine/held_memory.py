@@ -1,0 +1,35 @@
+"""HeldMemory: bytes that a conversation holds outside its VCs' buffers, in the same budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+
+
+class HeldMemory:
+    """So many bytes that a machine holds: of a message not yet whole, of a body for a filter.
+
+    They count in the engine's `memory.used`, and for the conversation when somebody has to be
+    closed for want of memory. What is forgotten holds nothing any more.
+    """
+
+    __slots__ = ("_memory", "_mutex", "size")
+
+    def __init__(self, cont: Continuation) -> None:
+        self._memory = cont.engine.memory
+        self._mutex = cont.mutex
+        self.size = 0
+
+    def hold(self, size: int) -> None:
+        """So many bytes are held from now on. Of a conversation that has crashed, none."""
+        if self._mutex.ended:
+            return
+        more = size - self.size
+        self.size = size
+        self._memory.used += more
+        self._mutex.kept += more
+
+    def __del__(self) -> None:
+        self.hold(0)

@@ -1,0 +1,157 @@
+"""Decoders: one stream of bytes on its way into messages, in time linear in its bytes."""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol, TypeAlias
+
+
+class FramingError(enum.Enum):
+    """Why a stream cannot be read on."""
+
+    OVERSIZED = "a message over the limit"
+    GARBAGE = "no message begins like this"
+    HALF = "half a message, then the end"
+
+
+class Decoder(Protocol):
+    """One stream on its way into messages."""
+
+    fault: FramingError | None
+    """Set once the stream cannot be read on: after the messages that `feed` has given."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next piece, return the messages that it completes, in order."""
+
+    def finish(self) -> None:
+        """The stream has ended: what has begun and is not whole becomes the fault HALF."""
+
+
+class Passing:
+    """Decodes nothing: each piece is passed on."""
+
+    __slots__ = ("fault",)
+
+    def __init__(self) -> None:
+        self.fault: FramingError | None = None
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See Decoder."""
+        return [data]
+
+    def finish(self) -> None:
+        """See Decoder."""
+
+
+class Splitting:
+    """Decodes what stands between delimiters. Each byte is looked at twice at most."""
+
+    __slots__ = ("_delimiter", "_held", "_limit", "_overlap", "_skips_blank", "fault")
+
+    def __init__(self, delimiter: bytes, limit: int, skips_blank: bool) -> None:
+        self.fault: FramingError | None = None
+        self._delimiter = delimiter
+        self._limit = limit
+        self._skips_blank = skips_blank
+        self._overlap = len(delimiter) - 1  # so much of a delimiter may have come
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See Decoder."""
+        held = self._held
+        if held:
+            fresh = max(len(held) - self._overlap, 0)
+            held += data
+            if held.find(self._delimiter, fresh) < 0:
+                self._bound()
+                return []
+            data = bytes(held)
+            held.clear()
+        elif self.fault is not None:
+            return []
+        messages = data.split(self._delimiter)
+        held += messages.pop()
+        if len(data) > self._limit:
+            messages = self._within(messages)
+        if self._skips_blank:
+            return [message for message in messages if message and not message.isspace()]
+        return messages
+
+    def finish(self) -> None:
+        """See Decoder."""
+        if self._held and not (self._skips_blank and self._held.isspace()):
+            self.fault = FramingError.HALF
+        self._held.clear()
+
+    def _within(self, messages: list[bytes]) -> list[bytes]:
+        for number, message in enumerate(messages):
+            if len(message) > self._limit:
+                self._stop()
+                return messages[:number]
+        self._bound()
+        return messages
+
+    def _bound(self) -> None:
+        if len(self._held) > self._limit + self._overlap:
+            self._stop()
+
+    def _stop(self) -> None:
+        self.fault = FramingError.OVERSIZED
+        self._held.clear()
+
+
+Measure: TypeAlias = tuple[int, int, int] | int | FramingError
+"""A message's start and stop and the end of its frame; or how long the frame is at least."""
+
+
+class Measured(Protocol):
+    """A framing whose messages say at their beginning how long they are."""
+
+    def measure(self, data: bytes, at: int) -> Measure:
+        """Measure the frame that begins there; never from what may lie behind it."""
+
+
+class Measuring:
+    """Decodes messages that say how long they are."""
+
+    __slots__ = ("_framing", "_held", "_needed", "fault")
+
+    def __init__(self, framing: Measured) -> None:
+        self.fault: FramingError | None = None
+        self._framing = framing
+        self._held = bytearray()
+        self._needed = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See Decoder."""
+        held = self._held
+        if held:
+            held += data
+            if len(held) < self._needed:
+                return []
+            data = bytes(held)
+            held.clear()
+        elif self.fault is not None:
+            return []
+        messages: list[bytes] = []
+        measure = self._framing.measure
+        at, size = 0, len(data)
+        while at < size:
+            found = measure(data, at)
+            if type(found) is tuple:
+                start, stop, at = found
+                messages.append(data[start:stop])
+            elif type(found) is int:
+                self._needed = found
+                held += data[at:]
+                break
+            else:
+                self.fault = found  # type: ignore[assignment]
+                break
+        return messages
+
+    def finish(self) -> None:
+        """See Decoder."""
+        if self._held:
+            self.fault = FramingError.HALF
+            self._held.clear()

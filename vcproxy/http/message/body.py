@@ -1,0 +1,287 @@
+"""Bodies: where the body of a message ends, and how one is sent (RFC 9112 6, 7).
+
+A reader takes a message's bytes in whatever pieces they come and gives those that are its body; the
+pieces never matter. A writer puts a body into the frame that a head announces.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from vcproxy.http.message.fields import Fields
+from vcproxy.http.message.framing import LONGEST
+from vcproxy.http.message.grammar import FOREIGN, QUOTED, TOKEN
+from vcproxy.http.message.limits import MessageLimits
+from vcproxy.http.message.messages import UNTIL_CLOSE, Body
+from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.refusal import refuse_foreign, shown, too_long
+from vcproxy.http.message.trailers import read_trailers
+
+CRLF = b"\r\n"
+
+
+class BodyReader(Protocol):
+    """Reads one body."""
+
+    over: bool
+    """Whether the body is complete: nothing more is to be fed."""
+    rest: bytes
+    """What was fed behind its end, once it is over."""
+    trailers: Fields
+    """The trailer section of a chunked body, once it is over (RFC 9110 6.5)."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the bytes of the body in what came, without what frames them.
+
+        Raises BadMessage for a frame that is broken.
+        """
+
+    def finish(self) -> None:
+        """The peer sends no more. Raises BadMessage if the body is not complete without it."""
+
+
+class BodyWriter(Protocol):
+    """Writes one body."""
+
+    def frame(self, data: bytes) -> bytes:
+        """Return a piece of the body as it is sent. Raises ValueError for more than announced."""
+
+    def finish(self, trailers: Fields | None = None) -> bytes:
+        """Return what ends the body. Raises ValueError for less than announced.
+
+        Only a chunked body carries trailers; elsewhere they are dropped (RFC 9110 6.5.1).
+        """
+
+
+def body_reader(body: Body, limits: MessageLimits, status: int = 400) -> BodyReader:
+    """A reader for a body that is framed so; `status` is that of its BadMessage."""
+    if body is None:
+        return ChunkedReader(limits, status)
+    return UntilCloseReader() if body == UNTIL_CLOSE else LengthReader(body, status)
+
+
+def body_writer(body: Body) -> BodyWriter:
+    """A writer for a body that is framed so."""
+    if body is None:
+        return ChunkedWriter()
+    return UntilCloseWriter() if body == UNTIL_CLOSE else LengthWriter(body)
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+class LengthReader:
+    """As many bytes as Content-Length says (RFC 9112 6.2)."""
+
+    __slots__ = ("_left", "_status", "over", "rest", "trailers")
+
+    def __init__(self, length: int, status: int) -> None:
+        self._left = length
+        self._status = status
+        self.over = length == 0
+        self.rest = b""
+        self.trailers = Fields()
+
+    def feed(self, data: bytes) -> bytes:
+        """See BodyReader."""
+        left = self._left
+        if len(data) < left:
+            self._left = left - len(data)
+            return data
+        self._left = 0
+        self.over = True
+        if len(data) == left:
+            return data
+        self.rest += data[left:]
+        return data[:left]
+
+    def finish(self) -> None:
+        """See BodyReader."""
+        if self._left:
+            why = f"the body ended {self._left} bytes before its Content-Length"
+            raise BadMessage(self._status, why, "RFC 9112 8")
+
+
+class UntilCloseReader:
+    """Everything until the server ends the connection (RFC 9112 6.3, rule 8)."""
+
+    __slots__ = ("over", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self.over = False
+        self.rest = b""
+        self.trailers = Fields()
+
+    def feed(self, data: bytes) -> bytes:
+        """See BodyReader."""
+        return data
+
+    def finish(self) -> None:
+        """See BodyReader."""
+        self.over = True
+
+
+_VALUE = rb"(?:" + TOKEN + rb"++|" + QUOTED + rb")"
+_EXTENSION = rb"[\t ]*+;[\t ]*+" + TOKEN + rb"++(?:[\t ]*+=[\t ]*+" + _VALUE + rb")?+"
+_chunk = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n").fullmatch
+"""The line before a chunk (RFC 9112 7.1); extensions are for the next hop only and dropped."""
+
+
+plain_line = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7}+)\r\n").match
+"""The same as nearly all are written. Longer sizes are rare, and some readers' numbers have 32
+bits."""
+
+
+class ChunkedReader:
+    """Chunks, each behind its size, and a trailer section behind the last (RFC 9112 7.1)."""
+
+    __slots__ = ("_left", "_limits", "_pending", "_status", "_trailing", "over", "rest", "trailers")
+
+    def __init__(self, limits: MessageLimits, status: int) -> None:
+        self._limits = limits
+        self._status = status
+        self._left = 0
+        """Bytes of the current chunk that are still to come, with the CRLF behind it."""
+        self._pending = bytearray()
+        """What of a line has come, or of the trailer section, which is read as one."""
+        self._trailing = False
+        self.over = False
+        self.rest = b""
+        self.trailers = Fields()
+
+    def feed(self, data: bytes) -> bytes:
+        """See BodyReader."""
+        if self._trailing:
+            self._feed_trailers(data)
+            return b""
+        at, end, left = 0, len(data), self._left
+        body: list[bytes] = []
+        while at < end:
+            if left > 2:
+                piece = data[at : at + left - 2]
+                body.append(piece)
+                at += len(piece)
+                left -= len(piece)
+            elif left == 2 and data.startswith(CRLF, at):
+                at += 2
+                left = 0
+            elif left:
+                self._expect_crlf(data, at, left)
+                at += 1
+                left -= 1
+            elif not self._pending and (line := plain_line(data, at)) is not None:
+                at, left = line.end(), int(line[1], 16) + 2
+            else:
+                at, left = self._chunk(data, at)
+                if left == 2:  # the last one has no CRLF of its own: the trailer section has
+                    self._trailing = True
+                    self._feed_trailers(data[at:])
+                    left = 0
+                    break
+        self._left = left
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def finish(self) -> None:
+        """See BodyReader."""
+        if not self.over:
+            raise BadMessage(self._status, "the body ended before its last chunk", "RFC 9112 8")
+
+    def _expect_crlf(self, data: bytes, at: int, left: int) -> None:
+        """See that the next of the `left` bytes behind a chunk's data is what it must be."""
+        if data[at] != CRLF[-left]:
+            why = f"{shown(data[at : at + left])} behind a chunk: it is longer than it says"
+            raise BadMessage(self._status, why, "RFC 9112 7.1")
+
+    def _chunk(self, data: bytes, at: int) -> tuple[int, int]:
+        """Read a chunk's line: where its data begins, and its size with the CRLF behind it.
+
+        The size is 0 as long as the line is not all there.
+        """
+        pending, limit = self._pending, self._limits.chunk_line
+        behind = data.find(b"\n", at, at + limit + 2) + 1
+        pending += data[at : behind or at + limit + 2]
+        if len(pending) > limit + 2 or (not behind and len(pending) > limit + 1):
+            why = f"the line before a chunk has more than {limit} bytes"
+            raise BadMessage(self._status, why, "RFC 9112 7.1.1")
+        if not behind:
+            return len(data), 0
+        match = _chunk(pending)
+        if match is None or (size := int(match[1], 16)) > LONGEST:
+            why = f"{shown(bytes(pending))} before a chunk: it is a size, and extensions"
+            raise BadMessage(self._status, why, "RFC 9112 7.1")
+        pending.clear()
+        return behind, size + 2
+
+    def _feed_trailers(self, data: bytes) -> None:
+        pending, limit = self._pending, self._limits.trailers
+        seen = len(pending)
+        pending += data
+        if pending.startswith(CRLF):
+            end = 0
+        else:
+            end = pending.find(b"\r\n\r\n", max(0, seen - 3)) + 2
+            if end < 2:
+                if len(pending) > limit + 1:
+                    raise too_long("a trailer section", limit, self._status)
+                if FOREIGN(pending, max(0, seen - 1)):
+                    raise refuse_foreign(bytes(pending), self._status)
+                return
+        self.trailers = read_trailers(bytes(pending[:end]), self._limits, self._status)
+        self.rest = bytes(pending[end + 2 :])
+        self.over = True
+        pending.clear()
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+class LengthWriter:
+    """Exactly as many bytes as Content-Length says."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+
+    def frame(self, data: bytes) -> bytes:
+        """See BodyWriter."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError(f"a body that is {-self._left} bytes longer than its Content-Length")
+        return data
+
+    def finish(self, trailers: Fields | None = None) -> bytes:
+        """See BodyWriter."""
+        if self._left:
+            raise ValueError(f"a body that is {self._left} bytes shorter than its Content-Length")
+        return b""
+
+
+class UntilCloseWriter:
+    """Everything, and then the end of the connection."""
+
+    __slots__ = ()
+
+    def frame(self, data: bytes) -> bytes:
+        """See BodyWriter."""
+        return data
+
+    def finish(self, trailers: Fields | None = None) -> bytes:
+        """See BodyWriter."""
+        return b""
+
+
+class ChunkedWriter:
+    """Each piece as a chunk."""
+
+    __slots__ = ()
+
+    def frame(self, data: bytes) -> bytes:
+        """See BodyWriter."""
+        # An empty chunk would be the last one.
+        return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+    def finish(self, trailers: Fields | None = None) -> bytes:
+        """See BodyWriter."""
+        return b"0\r\n%b\r\n" % (trailers.raw if trailers is not None else b"")

@@ -1,0 +1,49 @@
+"""Dates: the Date line of an answer (RFC 9110 6.6.1, 5.6.7), written once a second at most."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_EPOCH = datetime(1970, 1, 1)
+
+
+class TimeOfDay(Protocol):
+    """Who knows the time of day: an engine."""
+
+    wall: int
+    """Seconds since 1970, UTC; 0: not known."""
+
+
+class NoClock:
+    """Nobody knows it."""
+
+    wall = 0
+
+
+class Dates:
+    """The line for the present second of a clock."""
+
+    __slots__ = ("_clock", "_line", "_wall")
+
+    def __init__(self, clock: TimeOfDay) -> None:
+        self._clock = clock
+        self._wall = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        """The line with its end; empty where the time is not known."""
+        wall = self._clock.wall
+        if wall != self._wall:
+            self._wall = wall
+            self._line = b"Date: %b\r\n" % written(wall).encode() if wall else b""
+        return self._line
+
+
+def written(wall: int) -> str:
+    """A time as HTTP writes it, from seconds since 1970: "Sun, 06 Nov 1994 08:49:37 GMT"."""
+    at = _EPOCH + timedelta(seconds=wall)
+    day = f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}"
+    return f"{day} {at.hour:02}:{at.minute:02}:{at.second:02} GMT"

@@ -1,0 +1,196 @@
+"""Parsing: from the bytes of a head to a Request or a Response, or to what is wrong with it.
+
+First the whole head has to match the grammar, in one expression. Then the rules that rest on its
+fields are applied: framing, Host, Expect. Field lines of the shape that nearly everybody writes are
+kept as they are; others go through h11, which reads them a second time, so that only lines of that
+one shape are ever sent on.
+"""
+
+from __future__ import annotations
+
+from vcproxy.http.message.fields import Fields, Marks
+from vcproxy.http.message.framing import framing, options
+from vcproxy.http.message.grammar import (
+    CANONICAL_REQUEST,
+    CANONICAL_RESPONSE,
+    FOREIGN,
+    REQUEST,
+    RESPONSE,
+    authority,
+)
+from vcproxy.http.message.limits import MessageLimits
+from vcproxy.http.message.messages import UNTIL_CLOSE, Request, Response, has_no_body, target_form
+from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.refusal import (
+    refuse_foreign,
+    refuse_request,
+    refuse_response,
+    refuse_size,
+    shown,
+    too_long,
+)
+from vcproxy.http.message.rereading import reread
+
+HEAD_END = b"\r\n\r\n"
+"""What a head ends with: the end of its last line, and an empty one."""
+
+_HTTP_2 = (b"h2", b"http/")
+"""How the protocols begin that would carry requests past everything that is checked here."""
+
+
+def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 0) -> int:
+    """Return the index behind the head that begins at `start`; -1: it is not all there yet.
+
+    `seen` is the index up to which one has looked in vain before, so that a head that comes a byte
+    at a time costs no more than one that comes whole. One empty line may stand before a request
+    (RFC 9112 2.2); it belongs to its head.
+
+    Raises BadMessage as for a request: 414 or 431 for a head that is too long already, 400 for one
+    that no more bytes can mend. From a server all of them are a 502.
+    """
+    if data.startswith(b"\r\n", start):
+        start += 2
+    end = data.find(HEAD_END, max(start, seen - 3))
+    size = (len(data) if end < 0 else end + 4) - start
+    longest = limits.line + 2  # with its end
+    if size >= longest and data.find(b"\r\n", start, start + longest) < 0:
+        raise too_long("a first line", limits.line, 414)
+    if size > limits.head:
+        raise too_long("a head", limits.head, 431)
+    if end >= 0:
+        return end + 4
+    if FOREIGN(data, max(start, seen - 1)):
+        raise refuse_foreign(data[start:])
+    return -1
+
+
+def parse_request(head: bytes, limits: MessageLimits) -> Request:
+    """Read the head of a request, from its first byte to its empty line.
+
+    Raises BadMessage.
+    """
+    if head.startswith(b"\r\n"):
+        head = head[2:]  # RFC 9112 2.2
+    _check_size(head, limits, 431)
+    match = CANONICAL_REQUEST(head)
+    canonical = match is not None
+    if match is None:
+        match = REQUEST(head)
+        if match is None:
+            raise refuse_request(head)
+    method, target, minor = match.groups()
+    request = Request.__new__(Request)
+    request.method = method.decode("latin-1")
+    request.target = target.decode("latin-1")
+    request.version = 10 if minor == b"0" else 11
+    request.content = b""
+    request.fields = fields = Fields(head[match.end(3) + 2 : -2])
+    _judge_request(request, fields.marks if canonical else _stripped(fields.marks))
+    if not canonical:
+        request.fields = reread(fields, 400)
+    return request
+
+
+def parse_response(head: bytes, limits: MessageLimits, method: str) -> Response:
+    """Read the head of a response, from its first byte to its empty line.
+
+    `method` is that of the request that it answers: it decides whether a body follows. Whether a
+    101 was asked for is for the caller to know. Raises BadMessage with status 502.
+    """
+    _check_size(head, limits, 502)
+    match = CANONICAL_RESPONSE(head)
+    canonical = match is not None
+    if match is None:
+        match = RESPONSE(head)
+        if match is None:
+            raise refuse_response(head)
+    minor, status, reason = match.groups()
+    response = Response.__new__(Response)
+    response.status = int(status)
+    response.reason = reason.decode("latin-1") if reason else ""
+    response.version = 10 if minor == b"0" else 11
+    response.content = b""
+    response.fields = fields = Fields(head[head.find(b"\r\n") + 2 : -2])
+    _judge_response(response, fields.marks if canonical else _stripped(fields.marks), method)
+    if not canonical:
+        response.fields = reread(fields, 502)
+    return response
+
+
+def _check_size(head: bytes, limits: MessageLimits, status: int) -> None:
+    # Most heads are shorter than one line may be: then only the number of lines is left to see.
+    size = len(head)
+    if size > limits.line or size > limits.field or head.count(b"\n") > limits.fields + 2:
+        problem = refuse_size(head, limits, status)
+        if problem is not None:
+            raise problem
+
+
+def _judge_request(request: Request, marks: Marks) -> None:
+    """Apply the rules that rest on the fields, and note what they say of the client."""
+    method, version = request.method, request.version
+    host = marks.get(b"host")
+    if request.target[0] == "/" and method != "CONNECT":
+        request.form, named = "origin", ""
+    else:
+        try:
+            request.form, named = target_form(method, request.target)
+        except ValueError as problem:
+            raise BadMessage(400, str(problem), "RFC 9112 3.2") from None
+    if host is None:
+        if version > 10:
+            raise BadMessage(400, "no Host", "RFC 9112 3.2")
+    elif authority(host) is None or (b"," in host and _is_list(request.fields)):
+        raise BadMessage(400, f"Host {shown(host)}: it is one host", "RFC 9112 3.2")
+    request.host = (named.lower() or (host or b"").decode()).removesuffix(":")
+    if named and host is not None and host != named.lower().encode():
+        request.fields["Host"] = named  # RFC 9112 3.2.2; of CONNECT the same (RFC 9110 7.2)
+
+    body = framing(marks, version, 400)
+    request.body = body = 0 if body == UNTIL_CLOSE else body
+    if body != 0 and method == "CONNECT":
+        raise BadMessage(400, "CONNECT with a body", "RFC 9110 9.3.6")
+    expectation = marks.get(b"expect")
+    if expectation is not None and expectation != b"100-continue":
+        raise BadMessage(417, f"Expect {shown(expectation)}: nobody here can", "RFC 9110 10.1.1")
+    request.expects_continue = expectation is not None and body != 0 and version > 10
+
+    request.upgrade = None
+    connection = marks.get(b"connection")
+    if connection is None:
+        request.persistent = version > 10
+        return
+    chosen = options(connection)
+    request.persistent = _persistent(chosen, version)
+    if b"upgrade" in chosen and version > 10:
+        wanted = options(marks.get(b"upgrade", b""))
+        wanted = [protocol for protocol in wanted if not protocol.startswith(_HTTP_2)]
+        request.upgrade = b", ".join(wanted).decode("latin-1") or None
+
+
+def _judge_response(response: Response, marks: Marks, method: str) -> None:
+    status, version = response.status, response.version
+    body = framing(marks, version, 502)
+    response.bodiless = has_no_body(status, method)
+    connection = marks.get(b"connection")
+    persistent = version > 10 if connection is None else _persistent(options(connection), version)
+    if response.bodiless:
+        # One that announces a body where none may be (RFC 9112 6.1, RFC 9110 8.6) may send it, too.
+        persistent = persistent and (body in (0, UNTIL_CLOSE) or status >= 300 or method == "HEAD")
+        body = 0
+    response.body = body
+    response.persistent = persistent and body != UNTIL_CLOSE
+
+
+def _is_list(fields: Fields) -> bool:
+    """Whether there is more than one Host; a single one may hold commas (RFC 3986 3.2.2)."""
+    return fields.lower.count(b"\r\nhost:") > 1
+
+
+def _persistent(chosen: list[bytes], version: int) -> bool:
+    """RFC 9112 9.3."""
+    return b"close" not in chosen and (version > 10 or b"keep-alive" in chosen)
+
+
+def _stripped(marks: Marks) -> Marks:
+    return {name: value.strip(b"\t ") for name, value in marks.items()}

@@ -1,0 +1,27 @@
+"""A second reading: field lines of a rarer shape are read by h11 and written in the usual one."""
+
+import h11
+
+from vcproxy.http.message.fields import Fields
+from vcproxy.http.message.problem import BadMessage
+
+
+def reread(fields: Fields, status: int) -> Fields:
+    """Return the same fields in lines of canonical shape.
+
+    Raises BadMessage with `status` where h11 refuses what our grammar took.
+    """
+    reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=1)  # it gets all of it at once
+    reader.send(h11.Request(method="GET", target="/", headers=[("Host", "any")]))
+    reader.receive_data(b"HTTP/1.1 200 \r\n%b\r\n" % fields.raw)
+    try:
+        head = reader.next_event()
+    except h11.RemoteProtocolError as problem:
+        raise BadMessage(status, f"fields: {problem}", "RFC 9112 5") from None
+    if not isinstance(head, h11.Response):
+        raise BadMessage(status, "fields without an end", "RFC 9112 5")
+    lines = [
+        b"%b: %b\r\n" % (name, value) if value else b"%b:\r\n" % name
+        for name, value in head.headers.raw_items()
+    ]
+    return Fields(b"".join(lines))

@@ -1,0 +1,93 @@
+"""BodyPipeline: decodes the body of a message, passes it through filters, and frames it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.plugin_error import as_error
+from vcproxy.http.message.chunks import ChunkPasser, ChunkScanner
+from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.proxy.representation import undescribed
+
+if TYPE_CHECKING:
+    from vcproxy.http.message.body import BodyReader, BodyWriter
+    from vcproxy.http.message.limits import MessageLimits
+
+
+def unchanged(limits: MessageLimits, status: int) -> BodyPipeline:
+    """A passage of chunks that nobody changes, nor counts: they are only checked."""
+    return BodyPipeline(ChunkScanner(limits, status), ChunkPasser())
+
+
+class BodyPipeline:
+    """What a MessageTunnel moves. `steps` change each piece; the last they get is b"".
+
+    Nothing is raised: a body that is broken, is too long or that a step fails at has a `fault`,
+    and is over; what came before has been passed on.
+    """
+
+    __slots__ = ("_left", "_reader", "_steps", "_writer", "fault", "over", "rest")
+
+    def __init__(
+        self,
+        reader: BodyReader,
+        writer: BodyWriter,
+        steps: tuple[Callable[[bytes], bytes], ...] = (),
+        limit: int = 0,
+    ) -> None:
+        """`limit`: bytes of the body, 0 for none."""
+        self._reader = reader
+        self._writer = writer
+        self._steps = steps
+        self._left = limit or None
+        self.over = False
+        self.rest = b""
+        """Once it is over: what was fed and lies behind the body."""
+        self.fault: Exception | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """See Transform."""
+        try:
+            return self._pass(self._reader.feed(data))
+        except BaseException as fault:
+            return self._broken(as_error(fault))
+
+    def finish(self) -> bytes:
+        """The source has ended: see Transform."""
+        try:
+            self._reader.finish()
+            return self._pass(b"", ended=True)
+        except BaseException as fault:
+            return self._broken(as_error(fault))
+
+    def _pass(self, data: bytes, ended: bool = False) -> bytes:
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise BadMessage(413, "the body is longer than the limit", "RFC 9110 15.5.14")
+        writer = self._writer
+        out = self._framed(data) if data else b""
+        if ended or self._reader.over:
+            self.over = True
+            self.rest = self._reader.rest
+            tail = b""
+            for step in self._steps:
+                tail = (step(tail) if tail else b"") + step(b"")
+            if tail:
+                out += writer.frame(tail)
+            trailers = self._reader.trailers
+            out += writer.finish(undescribed(trailers) if self._steps else trailers)
+        return out
+
+    def _framed(self, data: bytes) -> bytes:
+        for step in self._steps:
+            data = step(data)
+            if not data:  # it keeps that for later; to the next it would be the end
+                return b""
+        return self._writer.frame(data)
+
+    def _broken(self, fault: Exception) -> bytes:
+        self.fault = fault
+        self.over = True
+        return b""

@@ -1,0 +1,1 @@
+"""Listeners: which addresses are bound, and which plugin serves each connection."""

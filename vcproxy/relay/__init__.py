@@ -1,0 +1,1 @@
+"""The relay: one source, any number of sinks. Start reading at `relay`."""

@@ -1,0 +1,1 @@
+"""Recordings: their format, recording, playback, the `log` commands, and "what if"."""

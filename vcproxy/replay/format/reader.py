@@ -1,0 +1,136 @@
+"""Reader: a log from its beginning, a frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from vcproxy.replay.format.entries import Entry, decode
+from vcproxy.replay.format.frames import HEAD, MAGIC, START, VERSION, BrokenFrame, length, payload
+from vcproxy.replay.format.header import Header
+from vcproxy.replay.format.varint import BrokenOctets, Cursor
+
+
+class LogError(Exception):
+    """A log cannot be read; the text names it, the place and what is wrong."""
+
+
+class Frame(NamedTuple):
+    """A turn of the engine, or a part of a long one."""
+
+    step: int
+    """The number of its first entry in the log, from 1."""
+    offset: int
+    """Where it begins in the file."""
+    size: int
+    """Bytes in the file."""
+    entries: tuple[Entry, ...]
+
+
+class RecordingLog:
+    """The log in a file. It can be iterated over again and again; only one frame is in memory.
+
+    A last frame that was never finished, as when the process was killed, ends it as if it were not
+    there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the header. Raises LogError."""
+        self.path = path
+        self.truncated = False
+        """Whether its last frame was never finished: once all have been iterated over."""
+        with self._opened() as file:
+            start = file.read(START.size)
+            self._check_start(start)
+            read = self._frame(file, START.size, 0)
+            if read is None:
+                raise LogError(f"{path}: it ends within its header: nothing was recorded")
+            try:
+                self.header = Header.unpack(read)
+            except BrokenOctets as error:
+                raise LogError(f"{path}: its header cannot be read: {error}") from None
+            self._first = file.tell()
+            self.size = file.seek(0, 2)
+            """Bytes of the file, when it was opened."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield its frames. Raises LogError."""
+        step = 1
+
+        def reached() -> int:
+            return step
+
+        for offset, size, content in self.payloads(reached):
+            entries = self._entries(content, offset, step)
+            yield Frame(step, offset, size, entries)
+            step += len(entries)
+
+    def payloads(self, step: Callable[[], int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the offset, the size and the undecoded entries of each frame. Raises LogError,
+        with the step that `step` says comes next."""
+        self.truncated = False
+        with self._opened() as file:
+            offset = file.seek(self._first)
+            while (read := self._frame(file, offset, step())) is not None:
+                end = file.tell()
+                yield offset, end - offset, read
+                offset = end
+
+    def steps(self) -> Iterator[tuple[int, Entry]]:
+        """Yield its entries with their numbers. Raises LogError."""
+        for frame in self:
+            yield from enumerate(frame.entries, frame.step)
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return open(self.path, "rb")
+        except OSError as error:
+            raise LogError(f"{self.path}: cannot read it: {error.strerror}") from None
+
+    def _check_start(self, start: bytes) -> None:
+        if not start:
+            raise LogError(f"{self.path}: it is empty: nothing was recorded")
+        if not start.startswith(MAGIC[: len(start)]):
+            raise LogError(f"{self.path}: it is not a log of vcproxy --record")
+        if len(start) < START.size:
+            raise LogError(f"{self.path}: it ends within its header: nothing was recorded")
+        _, version = START.unpack(start)
+        if version != VERSION:
+            raise LogError(
+                f"{self.path}: it is a log of version {version}, and this vcproxy reads version "
+                f"{VERSION}: use the vcproxy that it was recorded with"
+            )
+
+    def _frame(self, file: BinaryIO, offset: int, step: int) -> bytes | None:
+        """Return the payload of the next frame; None at the end."""
+        try:
+            head = file.read(HEAD.size)
+            if len(head) < HEAD.size:
+                self.truncated = bool(head)
+                return None
+            size = length(head)
+            body = file.read(size)
+            if len(body) < size:
+                self.truncated = True
+                return None
+            return payload(head, body)
+        except (BrokenFrame, OSError) as error:
+            raise self.broken(offset, step, error) from None
+
+    def _entries(self, read: bytes, offset: int, step: int) -> tuple[Entry, ...]:
+        cursor = Cursor(read)
+        entries: list[Entry] = []
+        try:
+            while cursor.left:
+                entries.append(decode(cursor))
+        except BrokenOctets as error:
+            raise self.broken(offset, step + len(entries), error) from None
+        return tuple(entries)
+
+    def broken(self, offset: int, step: int, why: Exception) -> LogError:
+        """Say what is wrong at a place."""
+        where = f"step {step}" if step else "its header"
+        return LogError(
+            f"{self.path}: {where}, at byte {offset}: {why}; the log can be used up to there"
+        )

@@ -1,0 +1,134 @@
+"""Writer: appends entries to a log, a frame at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+
+from vcproxy.replay.format.entries import Entry, encode
+from vcproxy.replay.format.frames import MAGIC, START, VERSION, Octets, frame, small_frame
+from vcproxy.replay.format.header import Header
+
+BUFFER = 64 * 1024
+"""Bytes gathered for one system call: the cost of one is then lost in that of the bytes."""
+
+LONGEST = 64 * 1024
+"""Bytes of a payload that are gathered: a longer turn is cut. So memory is bounded; and that of
+more than 128 KiB would be the system's again each time, which costs as much as all else."""
+
+LARGE = 16 * 1024
+"""A piece of content of so many bytes is written from where it is, and ends its frame."""
+
+
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+"""How a log is opened: a file that exists may be the recording of a crash, and is never opened."""
+
+
+class Writer:
+    """Writes a log; nobody but its owner may read the file, for it holds what clients said.
+
+    When nothing more can be written, or `most` bytes are, it closes the file, calls `ended` with
+    the reason, and ignores everything from then on: `open` is False. Without `ended`, OSError is
+    raised then.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        *,
+        most: int = 0,
+        ended: Callable[[str], None] | None = None,
+    ) -> None:
+        """Begin a log. `most` 0: no limit. Raises OSError: FileExistsError if the file exists, and
+        is no device or pipe.
+        """
+        self.path = path
+        self.out = bytearray()
+        """The payload of the frame that is being made: encoded entries are appended."""
+        self.open = True
+        self._compress = header.compress
+        self._most = most or inf
+        self._ended = ended
+        self._size = 0
+        self._ready = bytearray(START.pack(MAGIC, VERSION))
+        self._fd = _opened(path)
+        self.out += header.pack()
+        self.cut()
+        self.flush()
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry to the present frame."""
+        self.out += encode(entry)
+        if len(self.out) > LONGEST:
+            self.cut()
+
+    def cut(self, tail: Octets = b"") -> None:
+        """End the frame, if there is something in it. `tail`: the last of it, not copied."""
+        out = self.out
+        if not out:
+            return
+        if self.open:
+            if tail or self._compress:
+                pieces = frame([out, tail] if tail else [out], self._compress)
+            else:
+                pieces = [small_frame(out)]
+            size = sum(map(len, pieces))
+            self._size += size
+            if self._size > self._most:
+                self._end(f"it has its {self._most} bytes")
+            elif size < BUFFER:
+                for piece in pieces:
+                    self._ready += piece
+                if len(self._ready) > BUFFER:
+                    self.flush()
+            else:
+                self._write([self._ready, *pieces])
+                self._ready.clear()
+        out.clear()
+
+    def flush(self) -> None:
+        """Write the whole frames to the file."""
+        ready = self._ready
+        if ready:
+            self._write([ready])
+            ready.clear()
+
+    def _write(self, pieces: list[Octets]) -> None:
+        try:
+            left = sum(map(len, pieces))
+            count = os.writev(self._fd, pieces)
+            while count < left:  # the disk is full, or nearly
+                pieces = [memoryview(b"".join(pieces))[count:]]
+                left -= count
+                count = os.write(self._fd, pieces[0])
+        except OSError as error:
+            self._end(os.strerror(error.errno or 0).lower())
+
+    def close(self) -> None:
+        """End the log."""
+        self.cut()
+        self.flush()
+        if self.open:
+            self.open = False
+            os.close(self._fd)
+
+    def _end(self, reason: str) -> None:
+        if self.open:
+            self.open = False
+            self.flush()  # of no use on a full disk, and harmless
+            os.close(self._fd)
+            if self._ended is None:
+                raise OSError(0, reason, str(self.path))
+            self._ended(f"{self.path}: recording has ended: {reason}")
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, NEW, 0o600)
+    except FileExistsError:
+        if path.is_file() or path.is_dir():
+            raise
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)

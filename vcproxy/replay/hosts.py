@@ -1,0 +1,64 @@
+"""Hosts of recorded and replayed proxies: one writes down its answers, one has no sockets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.replay.format.values import FailureValue
+
+if TYPE_CHECKING:
+    from vcproxy.config import schema
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.listener import Listener
+    from vcproxy.listeners.listeners import Host
+    from vcproxy.replay.format.entries import Listening
+
+
+class Unconnected:
+    """What a host does that has no sockets and no keys, for what was recorded has both behind it.
+
+    Nothing is bound, so nothing is given up. A mark stands for TLS: no engine looks into it.
+    """
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """See Host."""
+
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """See Host."""
+
+    def renew(self, address: Address, listener: Listener) -> None:
+        """See Host."""
+
+    def server_tls(self, tls: schema.ListenerTls) -> object:
+        """See Host."""
+        return tls
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """See Host."""
+        return tls
+
+
+class RecordedHost:
+    """A host that remembers what it has answered."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.unlisten, self.hand_over, self.renew = host.unlisten, host.hand_over, host.renew
+        self.server_tls, self.client_tls = host.server_tls, host.client_tls
+        self._answers: list[Listening] = []
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """See Host."""
+        number: int = listener.number  # type: ignore[attr-defined]
+        try:
+            real = self._host.listen(address, listener)
+        except OSError as error:
+            self._answers.append((number, listener.name, str(address), FailureValue.of(error)))
+            raise
+        self._answers.append((number, listener.name, str(address), str(real)))
+        return real
+
+    def answers(self) -> tuple[Listening, ...]:
+        """What it has answered since it was asked for that last."""
+        answers, self._answers = tuple(self._answers), []
+        return answers

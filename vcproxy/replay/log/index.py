@@ -1,0 +1,300 @@
+"""LogIndex: a log's entries with what they leave out: who is meant, and what the proxy sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from vcproxy.replay.format import entries as e
+from vcproxy.replay.format.reader import Frame, LogError, RecordingLog
+from vcproxy.replay.playback.replay import Replay, differences
+from vcproxy.replay.playback.replayer import Divergence, ReplayEngine
+from vcproxy.replay.record.recorded import RecordedVC
+
+if TYPE_CHECKING:
+    from vcproxy.engine.commands import Command, Spread
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.fan import Fan
+    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.replay.playback.replayer import CommandComparison
+
+
+class Told(NamedTuple):
+    """An entry, and what it is about."""
+
+    step: int
+    frame: int
+    """The number of its frame, from 0."""
+    at: float
+    """Seconds since the log began."""
+    entry: e.Entry
+    """With outputs in full, where they could be had."""
+    vc: int
+    """Which VC; 0: none."""
+    conversation: int
+    """Which conversation; 0: none."""
+    spread: tuple[tuple[int, bytes], ...] = ()
+    """What many VCs were sent at once, where that is known: each VC, and its bytes."""
+
+
+class WatchedVC(RecordedVC):
+    """One that lets its engine see what was sent."""
+
+    __slots__ = ()
+
+    engine: WatchedEngine
+
+    def sent(self, count: int) -> None:
+        """See NetVConnection."""
+        whole = b"".join(map(bytes, self._views))
+        self.engine.sent = whole[:count] if len(whole) != count else whole
+        super().sent(count)
+
+    def spread(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """See NetVConnection."""
+        assert self.fan is not None
+        self.engine.spread = _taken(self.fan.level, bytes(data), short)
+        super().spread(data, short)
+
+
+class WatchedFan:
+    """A fan that lets its engine see what was sent."""
+
+    def __init__(self, fan: Fan, engine: WatchedEngine) -> None:
+        self._fan = fan
+        self._engine = engine
+        self._data = b""
+
+    def begin(self) -> list[Block] | None:
+        """See Fan."""
+        blocks = self._fan.begin()
+        self._data = b"".join(map(bytes, blocks or ()))
+        return blocks
+
+    def sent(self, size: int, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """See Fan."""
+        self._engine.spread = _taken(self._fan.level, self._data[:size], short)
+        self._fan.sent(size, short)
+
+
+def _taken(
+    level: Iterable[NetVConnection], data: bytes, short: Sequence[tuple[NetVConnection, int]]
+) -> tuple[tuple[int, bytes], ...]:
+    """What each of those that are level has taken: all, or so many bytes."""
+    counts = dict(short)
+    taken = [(cast(RecordedVC, vc).number, data[: counts.get(vc, len(data))]) for vc in level]
+    return tuple(each for each in taken if each[1])
+
+
+class WatchedSpread(NamedTuple):
+    """A Spread of a fan that is watched."""
+
+    fan: WatchedFan
+
+
+class WatchedEngine(ReplayEngine):
+    """A replaying engine that knows which conversation its VCs and calls belong to."""
+
+    connection = WatchedVC
+
+    __slots__ = ("_mutexes", "calls", "conversation_of", "sent", "spread")
+
+    def __init__(self, name: str, sheet: CommandComparison, **keywords: Any) -> None:
+        self.sent = b""
+        """What was sent last."""
+        self.spread: tuple[tuple[int, bytes], ...] = ()
+        """What was sent to many last. See Told."""
+        self.conversation_of: dict[int, int] = {}
+        """That of each VC: the number of its first VC."""
+        self.calls: dict[int, int] = {}
+        """The conversations of the calls that are not answered yet."""
+        self._mutexes: dict[Mutex, int] = {}
+        super().__init__(name, sheet, **keywords)
+
+    def enlist(self, vc: RecordedVC) -> int:
+        """See RecordingEngine."""
+        number = super().enlist(vc)
+        self.conversation_of[number] = self._mutexes.setdefault(vc.mutex, number)
+        return number
+
+    def take_commands(self) -> list[Command]:
+        """See Engine."""
+        taken = super().take_commands()
+        watched = [WatchedSpread(WatchedFan(each.fan, self)) for each in self.spreads]
+        self.spreads = iter(cast("list[Spread]", watched))
+        return taken
+
+    def forget(self, vc: NetVConnection) -> None:
+        """See Engine."""
+        super().forget(vc)
+        if not vc.mutex.vcs:
+            self._mutexes.pop(vc.mutex, None)
+
+    def call(
+        self,
+        cont: Continuation,
+        fn: Callable[..., object],
+        *args: object,
+        deadline: float = 0.0,
+    ) -> None:
+        """See Engine."""
+        super().call(cont, fn, *args, deadline=deadline)
+        self.calls[self._last_call] = self._mutexes.get(cont.mutex, 0)
+
+
+class WatchedReplay(Replay):
+    """A replay that can be looked into."""
+
+    kind = WatchedEngine
+    engine: WatchedEngine
+
+
+class LogPass:
+    """A log that is read from its beginning, as often as one likes, to where it can be used."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the header. Raises LogError."""
+        self.log = RecordingLog(path)
+        self.done = 0
+        """The number of the last step."""
+        self.offset = 0
+        """Where in the file that was."""
+        self.problem = ""
+        """What ended it before the end of the run."""
+        self.sound = True
+        """Whether it has got to the end of the file, but for a turn that was never finished."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames."""
+        self.problem, self.sound = "", True
+        try:
+            for frame in self.log:
+                self.offset, self.done = frame.offset, frame.step
+                yield frame
+        except LogError as error:
+            self.end(str(error))
+        if self.log.truncated:
+            self.problem = f"{self.log.path}: its last turn was never finished, and is left out"
+
+    def __iter__(self) -> Iterator[Told]:
+        """Yield the entries, as they are."""
+        for number, frame in enumerate(self.frames()):
+            for step, entry in enumerate(frame.entries, frame.step):
+                yield Told(step, number, 0.0, entry, 0, 0)
+
+    def end(self, problem: str) -> None:
+        """It cannot be used from here on."""
+        self.problem, self.sound = problem, False
+
+
+class LogIndex(LogPass):
+    """A log that is read and retold: its entries, and what they leave out."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.conversation_of: dict[int, int] = {}
+        """That of each VC just now: the number of its first VC; 0: none, as of a connection to a
+        server that is kept for the next request."""
+        self._replay: WatchedReplay | None = None
+        self._calls: dict[int, int] = {}
+        self._clients: Iterator[int] = iter(())
+        self._only = 0  # the conversation, if a marked log has but one
+
+    def __iter__(self) -> Iterator[Told]:
+        """Yield the entries, with outputs in full, and what they are about."""
+        try:
+            self._begin()
+            yield from self._told()
+        except LogError as error:  # the replay's
+            self.end(str(error))
+        except Divergence as error:
+            self.end(
+                "\n".join(
+                    [
+                        f"{self.log.path}: {error}",
+                        *differences(self.log),
+                        f"nothing is told from step {self.done} on",
+                    ]
+                )
+            )
+
+    def _begin(self) -> None:
+        header = self.log.header
+        if header.conversations:
+            self._calls = {}
+            self._clients = iter(sorted(client for client, *_ in header.conversations if client))
+            self.conversation_of = {}
+            for vcs in header.conversations:
+                numbers = [number for number in vcs if number]
+                self.conversation_of |= dict.fromkeys(numbers, min(numbers))
+                self._only = 0 if len(header.conversations) > 1 else min(numbers)
+        else:
+            self._replay = WatchedReplay(self.log.path)
+            self.conversation_of = self._replay.engine.conversation_of
+            self._calls = self._replay.engine.calls
+
+    def _told(self) -> Iterator[Told]:
+        begin: float | None = None
+        now = 0.0
+        replay = self._replay
+        following = 0
+        for number, frame in enumerate(self.frames()):
+            for step, read in enumerate(frame.entries, frame.step):
+                self.done = step
+                if isinstance(read, e.AcceptedEntry):
+                    following = next(self._clients, 0) if replay is None else replay.engine.made + 1
+                entry = read if replay is None else self._replayed(replay, read)
+                vc, conversation = e.vc_of(entry) or 0, 0
+                if isinstance(entry, e.ClockEntry):
+                    begin = entry.now if begin is None else begin
+                    now = entry.now - begin
+                elif isinstance(entry, e.AcceptedEntry):
+                    vc = following
+                elif isinstance(entry, e.CalledEntry):
+                    conversation = self._calls.pop(entry.number, self._only)
+                conversation = conversation or self.conversation_of.get(vc, 0)
+                spread = (
+                    self._spread if isinstance(entry, e.SpreadEntry | e.SpreadReadEntry) else ()
+                )
+                yield Told(step, number, now, entry, vc, conversation, spread)
+                if isinstance(entry, e.MovedEntry):
+                    self.conversation_of |= dict(entry.moves)
+
+    @property
+    def _spread(self) -> tuple[tuple[int, bytes], ...]:
+        return () if self._replay is None else self._replay.engine.spread
+
+    def _replayed(self, replay: WatchedReplay, entry: e.Entry) -> e.Entry:
+        """Make a call; return its entry with what came of it."""
+        replay.engine.spread = ()
+        replay.step()
+        if isinstance(entry, e.SentEntry):
+            return entry._replace(data=replay.engine.sent)
+        if isinstance(entry, e.CommandsEntry):
+            return entry._replace(texts=tuple(replay.engine.texts))
+        return entry
+
+    def of_command(self, text: str) -> tuple[str, int, str]:
+        """The verb of a command's text, the VC that it is about (0: none), and the rest."""
+        verb, _, rest = text.partition(" ")
+        number, _, rest = rest.partition(" ")
+        about = verb in _OF_VCS and number.isdecimal()
+        return verb, int(number) if about else 0, rest
+
+    def with_number(self, text: str, number: int) -> str:
+        """A command's text, about another VC."""
+        verb, vc, rest = self.of_command(text)
+        return f"{verb} {number} {rest}".rstrip() if vc else text
+
+    def conversation_of_command(self, text: str) -> int:
+        """The conversation that a command belongs to; 0: none."""
+        verb, vc, _ = self.of_command(text)
+        if verb == "Call":
+            return self._calls.get(int(text.split(" ", 2)[1]), self._only)
+        return self.conversation_of.get(vc, 0)
+
+
+_OF_VCS = frozenset({"Resolve", "Connect", "Hear", "ShutdownWrite", "Close"})

@@ -1,0 +1,1 @@
+"""Playback: a recorded run, run again from its log alone."""

@@ -1,0 +1,1 @@
+"""Recording: engines that write each driver call to a log."""

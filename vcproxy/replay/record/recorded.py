@@ -1,0 +1,311 @@
+"""What a recording engine is made of: VCs, listeners and more that write down what they are told.
+
+Each method writes its entry, then does what it does anyway. What is called for each read and write
+is encoded by hand, in the form that `entries` declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+from zlib import crc32
+
+from vcproxy.engine.iobuffer import EMPTY
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+from vcproxy.replay.format.entries import (
+    OPCODES,
+    AdmitsEntry,
+    AgainEntry,
+    BrokeEntry,
+    CameEntry,
+    ConnectedEntry,
+    DroppedEntry,
+    EndedEntry,
+    EstablishedEntry,
+    FailedEntry,
+    GoneEntry,
+    NoReadEntry,
+    NoWriteEntry,
+    PassedEntry,
+    ReceivedEntry,
+    RefusedEntry,
+    ResolvedEntry,
+    SentEntry,
+    Short,
+    SpreadEntry,
+    SpreadReadEntry,
+    WouldBlockEntry,
+    failure,
+    high,
+)
+from vcproxy.replay.format.values import FailureValue, pack
+from vcproxy.replay.format.varint import varint
+from vcproxy.replay.format.writer import LARGE, LONGEST
+
+if TYPE_CHECKING:
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.fan import Fan
+    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.net import Port
+    from vcproxy.engine.outgoing import Outgoing
+    from vcproxy.replay.record.recorder import RecordingEngine
+
+_NO_READ, _WOULD_BLOCK, _RECEIVED = (
+    OPCODES[NoReadEntry],
+    OPCODES[WouldBlockEntry],
+    OPCODES[ReceivedEntry],
+)
+_PASSED, _NO_WRITE, _SENT = OPCODES[PassedEntry], OPCODES[NoWriteEntry], OPCODES[SentEntry]
+_SPREAD_READ = OPCODES[SpreadReadEntry]
+_NONE = pack(None)
+
+
+class RecordedVC(NetVConnection):
+    """A NetVConnection that records."""
+
+    __slots__ = ("_key", "_views", "number")
+
+    engine: RecordingEngine
+
+    def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
+        super().__init__(engine, mutex, name)
+        self.number = self.engine.enlist(self)
+        """By which it is named in logs."""
+        self._key = varint(self.number)
+        self._views: list[Block] = []
+
+    def _note_data(self, opcode: bytes, head: bytes, data: Block) -> None:
+        """Write down an entry that ends with data, and whether that is in a slab."""
+        recorder = self.engine
+        if type(data) is memoryview:
+            opcode = high(opcode)
+        elif data is EMPTY:
+            data = b""
+        if recorder.redact is not None:
+            data = recorder.redact(data)
+        out = recorder.out
+        size = len(data)
+        out += opcode + head + varint(size)
+        if size >= LARGE:
+            recorder.sheet.cut(data)
+        else:
+            out += data
+            if len(out) > LONGEST:
+                recorder.sheet.cut()
+
+    def begin_read(self) -> int:
+        """See NetVConnection."""
+        room = super().begin_read()
+        if not room:
+            self.engine.out += _NO_READ + self._key
+        return room
+
+    def would_block(self) -> None:
+        """See NetVConnection."""
+        self.engine.out += _WOULD_BLOCK + self._key
+        super().would_block()
+
+    def received(self, data: Block) -> None:
+        """See NetVConnection."""
+        self._note_data(_RECEIVED, self._key, data)
+        super().received(data)
+
+    def passed(self, data: Block, count: int) -> None:
+        """See NetVConnection."""
+        sink = cast(RecordedVC, self.straight)
+        self._note_data(_PASSED, self._key + sink._key + varint(count), data)
+        super().passed(data, count)
+
+    def spread(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
+        """See NetVConnection."""
+        self._note_data(_SPREAD_READ, self._key + pack(_short(short)), data)
+        super().spread(data, short)
+
+    def begin_write(self) -> list[Block] | None:
+        """See NetVConnection."""
+        views = super().begin_write()
+        if views is None:
+            self.engine.out += _NO_WRITE + self._key
+        else:
+            self._views = views
+        return views
+
+    def sent(self, count: int) -> None:
+        """See NetVConnection."""
+        recorder = self.engine
+        digest, left = 0, count
+        full: list[bytes] | None = [] if recorder.full else None
+        for view in self._views:
+            if left < len(view):
+                view = memoryview(view)[:left]
+            digest = crc32(view, digest)
+            left -= len(view)
+            if full is not None:
+                full.append(bytes(view))
+            if not left:
+                break
+        self._views = []
+        data = _NONE
+        if recorder.redact is not None:
+            digest = 0
+        if full is not None:
+            whole: Block = b"".join(full)
+            data = pack(bytes(whole if recorder.redact is None else recorder.redact(whole)))
+        out = recorder.out
+        out += _SENT + self._key + varint(count) + varint(digest) + data
+        if len(out) > LONGEST:
+            recorder.sheet.cut()
+        super().sent(count)
+
+    def established(
+        self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
+    ) -> None:
+        """See NetVConnection."""
+        self.engine.note(EstablishedEntry(self.number, sni, alpn, certificate))
+        super().established(sni, alpn, certificate)
+
+    def again(self, reads: bool) -> None:
+        """See NetVConnection."""
+        self.engine.note(AgainEntry(self.number, reads))
+        super().again(reads)
+
+    def ended(self, error: Exception | None = None) -> None:
+        """See NetVConnection."""
+        self.engine.note(EndedEntry(self.number, failure(error)))
+        super().ended(error)
+
+    def broke(self, error: Exception) -> None:
+        """See NetVConnection."""
+        self.engine.note(BrokeEntry(self.number, FailureValue.of(error)))
+        super().broke(error)
+
+    def failed(self, error: Exception) -> None:
+        """See NetVConnection."""
+        self.engine.note(FailedEntry(self.number, FailureValue.of(error)))
+        super().failed(error)
+
+    def join(self, mutex: Mutex) -> None:
+        """See VConnection."""
+        if mutex is not self.mutex and self.outgoing is not None:
+            self.engine.moved[self] = None
+        super().join(mutex)
+
+    def gone(self) -> None:
+        """See NetVConnection."""
+        self.engine.note(GoneEntry(self.number))
+        super().gone()
+
+
+RecordedVC.__name__ = RecordedVC.__qualname__ = NetVConnection.__name__  # what logs call it
+
+
+class RecordedListener(Listener):
+    """A Listener that records. It is numbered when it is made."""
+
+    __slots__ = ("number",)
+
+    home: RecordingEngine
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.number = self.home.enrol(self)
+        """By which it is named in logs."""
+
+    def admits(self) -> bool:
+        """See Listener."""
+        answer = super().admits()
+        self.home.note(AdmitsEntry(self.number, answer))
+        return answer
+
+    def came(self) -> None:
+        """See Listener."""
+        self.home.note(CameEntry(self.number))
+        super().came()
+
+    def dropped(self, engine: Engine) -> None:
+        """See Listener."""
+        self.home.note(DroppedEntry(self.number))
+        super().dropped(engine)
+
+
+class RecordedOutgoing:
+    """An Outgoing whose answers are recorded: what drivers know of it."""
+
+    __slots__ = ("_outgoing", "_recorder", "server_name", "target", "tcp", "tls", "vc")
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+        self.vc = cast(RecordedVC, outgoing.vc)
+        self._recorder = self.vc.engine
+        self.target = outgoing.target
+        self.tls = outgoing.tls
+        self.tcp = outgoing.tcp
+        self.server_name = outgoing.server_name
+
+    def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
+        """See Outgoing."""
+        found = tuple(map(str, addresses))
+        client, target, asker = client_of(self.vc), str(self.target), self._outgoing.asker
+        self._recorder.note(
+            ResolvedEntry(self.vc.number, found, failure(error), client, target, asker)
+        )
+        self._outgoing.resolved(addresses, error)
+
+    def refused(self, address: Address, error: Exception) -> None:
+        """See Outgoing."""
+        self._recorder.note(RefusedEntry(self.vc.number, str(address), FailureValue.of(error)))
+        self._outgoing.refused(address, error)
+
+    def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
+        """See Outgoing."""
+        self._recorder.note(ConnectedEntry(self.vc.number, str(address), local, peer))
+        self._outgoing.connected(address, port, local, peer)
+
+
+class RecordedFan:
+    """A Fan whose driver's calls are recorded: what drivers know of it."""
+
+    __slots__ = ("_digest", "_fan", "_recorder")
+
+    def __init__(self, fan: Fan) -> None:
+        self._fan = fan
+        self._recorder = cast("RecordingEngine", fan.engine)
+        self._digest = 0
+
+    @property
+    def level(self) -> dict[NetVConnection, int]:
+        """See Fan."""
+        return self._fan.level
+
+    def begin(self) -> list[Block] | None:
+        """See Fan."""
+        blocks = self._fan.begin()
+        self._digest = 0
+        if blocks is None:
+            self._recorder.note(SpreadEntry(None, 0, ()))
+        else:
+            for block in blocks:
+                self._digest = crc32(block, self._digest)
+        return blocks
+
+    def sent(self, size: int, short: Iterable[tuple[NetVConnection, int]]) -> None:
+        """See Fan."""
+        short = list(short)
+        digest = self._digest if self._recorder.redact is None else 0
+        self._recorder.note(SpreadEntry(size, digest, _short(short)))
+        self._fan.sent(size, short)
+
+
+def client_of(vc: NetVConnection) -> int:
+    """The number of the client in whose conversation a VC is; 0: there is none."""
+    for each in vc.mutex.vcs:
+        if isinstance(each, RecordedVC) and each.listener is not None:
+            return each.number
+    return 0
+
+
+def _short(short: Sequence[tuple[NetVConnection, int]]) -> Short:
+    return tuple((cast(RecordedVC, vc).number, count) for vc, count in short)

@@ -1,0 +1,65 @@
+"""Programs: those of one proxy, by the names of their listeners. They outlive reloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.continuation import OwnedCall
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.plugin_error import as_error
+from vcproxy.sessions.program import Program, Signal
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
+    from vcproxy.sessions.service import Service
+
+
+class Programs:
+    """All run on one engine. `write` takes what they print."""
+
+    def __init__(self, engine: Engine, write: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._write = write
+        self._running: dict[str, Program] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._running)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._running
+
+    def __getitem__(self, name: str) -> Program:
+        return self._running[name]
+
+    def status(self) -> dict[str, object]:
+        """How each stands, by its listener's name, in its own words. Their engine's thread only."""
+        return {name: program.status() for name, program in self._running.items()}
+
+    def acceptor(
+        self, kind: type[Program], service: Service
+    ) -> Callable[[NetVConnection], Continuation | None]:
+        """Return who takes a listener's clients: its program, which is started if it is new."""
+        program = self._running.get(service.name)
+        if program is None:
+            try:
+                program = kind(self._engine, service, self._write)
+            except BaseException as mistake:
+                error = as_error(mistake)
+                self._engine.log("error", f"{service.name}: the plugin could not start", error)
+                return NetVConnection.do_io_close
+            self._running[service.name] = program
+            self._engine.schedule(OwnedCall(program, program.start), Signal, None)
+        return program.accept
+
+    def keep(self, names: Container[str]) -> None:
+        """Stop all others."""
+        for name in [name for name in self._running if name not in names]:
+            program = self._running.pop(name)
+            self._engine.schedule(OwnedCall(program, program.stop), Signal, None)
+
+    def tell(self, signal: Signal) -> None:
+        """Tell each of a signal."""
+        for program in self._running.values():
+            self._engine.schedule(program, Signal, signal)
