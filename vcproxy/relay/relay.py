@@ -2,8 +2,8 @@
 
 One for a listener, on one engine. It owns all connections, lends them to a OneWayMultiTunnel, and
 says what becomes of each. Producers connect, or a ReconnectingConnection connects to the source;
-subscribers connect, or ReconnectingConnections connect to the targets. A rule (`ends`) may end the tunnel: all connections are closed, and
-the relay begins anew.
+subscribers connect, or ReconnectingConnections connect to the targets. A rule (`ends`) may end the
+tunnel: all connections are closed, and the relay begins anew.
 """
 
 from __future__ import annotations
