@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 MITMPROXY := $(VENV)/mitmproxy/bin/mitmdump
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench sim docs clean
+.PHONY: help run test check coverage bench sim docs site clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*##  */make \1	/p' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ check: $(VENV)/for-dev  ## look at the code without running it: style, types, la
 	$(BIN)/mypy docs/cookbook/*.py
 	$(BIN)/lint-imports --no-logo
 
+coverage: $(VENV)/for-dev  ## which lines no test in this process runs; fails below the floor
+	$(BIN)/coverage run -m pytest --ignore tests/e2e
+	$(BIN)/coverage report
+
 sim: $(VENV)/for-dev  ## SEEDS=2000 random worlds; VCPROXY_SEED=17 make sim repeats one
 	VCPROXY_SEEDS=$(SEEDS) $(BIN)/python -m pytest --timeout 0 tests/sim
 
@@ -36,8 +40,11 @@ bench: $(VENV)/for-bench $(MITMPROXY)  ## measure it beside other proxies
 docs: $(VENV)/for-run  ## write the generated pages of docs/reference anew
 	$(BIN)/python -m tests.docs.generated
 
+site: $(VENV)/for-docs  ## the documentation as HTML, in build/site
+	$(BIN)/sphinx-build --quiet --fail-on-warning -c docs/site docs build/site
+
 clean:  ## remove what make has made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage build *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
