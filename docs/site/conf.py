@@ -57,6 +57,7 @@ FOLDERS = {
     "reference": "Reference",
     "design": "Design",
     "bench": "Benchmarks",
+    "releases": "Releases",
 }
 
 _OUTSIDE = re.compile(r"\]\((?:\.\./)+((?!docs/)[^)#]+)([^)]*)\)")
