@@ -66,7 +66,7 @@ class Terminator(StageMachine):
     @IDLE.on("S0", "S1", to=DONE)
     def signalled(self, message: StagedMessage) -> None:
         """It is time to go."""
-        self.say(f"got signal #{message.data.number} from PID {message.data.pid}")
+        self.trace(f"got signal #{message.data.number} from PID {message.data.pid}")
 
     def finished(self) -> None:
         """Everything ends."""
@@ -116,13 +116,13 @@ class Worker(StageMachine):
     @CONN.on("M1")
     def connected(self, message: StagedMessage) -> None:
         """There is somebody to ask."""
-        self.say(f"{self.name} : connected to '{self._place}'")
+        self.trace(f"{self.name} : connected to '{self._place}'")
         self.send(self, "M0")
 
     @CONN.on("M2")
     def not_connected(self, message: StagedMessage) -> None:
         """There is nobody."""
-        self.say(f"{self.name} : can not connect to '{self._place}'")
+        self.trace(f"{self.name} : can not connect to '{self._place}'")
         self.send(self, "M3")
 
     @SEND.enter
@@ -157,7 +157,7 @@ class Worker(StageMachine):
     def answered(self, message: StagedMessage) -> None:
         """Show the reply, but let it neither forge a line nor steer a terminal."""
         reply = message.data.decode("latin-1").rstrip("\n").encode("unicode_escape").decode()
-        self.say(f"reply: {reply}")
+        self.trace(f"reply: {reply}")
         self.send(self, "M0")
 
     @SEND.on("M2")

@@ -63,7 +63,7 @@ class Listener(StageMachine):
     def greet(self) -> None:
         """Say where it is."""
         ports = ", ".join(str(place.port or place) for place in self._program.service.bound)
-        self.say(f"\nHello! I am '{self.name}' on port {ports}.")
+        self.trace(f"\nHello! I am '{self.name}' on port {ports}.")
 
     @WORK.on("D0")
     def came(self, message: StagedMessage) -> None:
@@ -82,12 +82,12 @@ class Listener(StageMachine):
     @WORK.on("S0", "S1", to=DONE)
     def signalled(self, message: StagedMessage) -> None:
         """It is time to go."""
-        self.say(f"got signal #{message.data.number} from PID {message.data.pid}")
+        self.trace(f"got signal #{message.data.number} from PID {message.data.pid}")
 
     @WORK.leave
     def part(self) -> None:
         """Say so."""
-        self.say(f"Bye! It was '{self.name}'.")
+        self.trace(f"Bye! It was '{self.name}'.")
 
     def finished(self) -> None:
         """The program ends with its listener."""
@@ -168,7 +168,7 @@ class Worker(StageMachine):
 
     def _is_line(self, data: bytes) -> bool:
         """Show what has come so far, and say whether it is all."""
-        self.say(f"<<< {len(data)} bytes: {{ {', '.join(map(str, data))} }}")
+        self.trace(f"<<< {len(data)} bytes: {{ {', '.join(map(str, data))} }}")
         return data.endswith(b"\n")
 
 

@@ -73,7 +73,7 @@ class Mirror(Mirroring):
         def __post_init__(self) -> None:
             super().__post_init__()
             for address in self.mirrors:
-                if address.whole:
+                if address.message_oriented:
                     raise ValueError(f"{address}: a stream is mirrored to tcp://, tls:// or unix:")
             if self.framing != "none":
                 self.said(self.unresolved)

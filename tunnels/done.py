@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.units import about
+from vcproxy.engine.units import rounded_size
 
 if TYPE_CHECKING:
     from vcproxy.engine.vconnection import VConnection
@@ -88,7 +88,7 @@ class Dropped:
 
     def __str__(self) -> str:
         plural = "" if self.messages == 1 else "s"
-        return f"{self.messages} message{plural} dropped, {about(self.bytes)}"
+        return f"{self.messages} message{plural} dropped, {rounded_size(self.bytes)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class History:
 
     def forget(self, oldest: Reader) -> None:
         """Let a reader pass what is too much. Of messages it passes whole ones only."""
-        if not oldest.buffer.whole:
+        if not oldest.buffer.message_oriented:
             oldest.consume(max(oldest.avail - self.bytes, 0))
             return
         oldest.drop(self.bytes)

@@ -117,8 +117,12 @@ class OneWayTunnel(Machine):
         self._reason = Reason.STOPPED
         self._who = self.name
         self.error: Exception | None = None
-        whole = source.whole
-        buffer: IOBuffer = reader.buffer if reader else self.engine.buffer(water_mark, whole=whole)
+        message_oriented = source.message_oriented
+        buffer: IOBuffer = (
+            reader.buffer
+            if reader
+            else self.engine.buffer(water_mark, message_oriented=message_oriented)
+        )
         self._input: Reader = reader or buffer.reader()
         self._writer: IOBuffer | None = None
         self._output = self._input
@@ -126,13 +130,13 @@ class OneWayTunnel(Machine):
         source.mutex.require("a tunnel")
         ahead = self._input.avail
         if transform is not None:
-            self._writer = self.engine.buffer(water_mark, whole=whole)
+            self._writer = self.engine.buffer(water_mark, message_oriented=message_oriented)
             self._output = self._writer.reader()
             self._writer.write(opening)
         elif opening:
             opening += self._input.read()
             self._input.close()
-            buffer = self.engine.buffer(water_mark, whole=whole)
+            buffer = self.engine.buffer(water_mark, message_oriented=message_oriented)
             self._input = self._output = buffer.reader()
             buffer.write(opening)
         assert nbytes is None or ahead <= nbytes, f"{name}: {ahead} bytes lie before {nbytes=}"
@@ -347,7 +351,7 @@ class OneWayTunnel(Machine):
         if transform is None or writer is None:
             return
         while self._input.avail and writer.room:
-            piece = self._input.read_block() if writer.whole else self._input.read(CHUNK)
+            piece = self._input.read_block() if writer.message_oriented else self._input.read(CHUNK)
             changed = transform.feed(piece)
             writer.write(changed if changed or piece else EMPTY)
         flushing = self.state is self.FLUSHING

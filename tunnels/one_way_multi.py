@@ -140,7 +140,7 @@ class OneWayMultiTunnel(Machine):
         source: VConnection | None = None,
         *,
         ends: Ends = "last",
-        whole: bool = False,
+        message_oriented: bool = False,
         history: History = NO_HISTORY,
         water_mark: int = SLAB,
         patience_s: float = 0.0,
@@ -160,8 +160,8 @@ class OneWayMultiTunnel(Machine):
         self._error: Exception | None = None
         self._said = False
         self._held_up_at = -math.inf
-        whole = whole or (source is not None and source.whole)
-        self.buffer = self.engine.buffer(water_mark, whole=whole)
+        message_oriented = message_oriented or (source is not None and source.message_oriented)
+        self.buffer = self.engine.buffer(water_mark, message_oriented=message_oriented)
         self.source: VIO | None = None
         self._fan = Fan(self, self.buffer)
         self._history = history
@@ -169,7 +169,7 @@ class OneWayMultiTunnel(Machine):
         self._memory: Reader | None = None
         if history.bytes:
             self._memory = self.buffer.reader()
-            self._compacts = not whole
+            self._compacts = not message_oriented
             self._hold(history.bytes + SLAB)
 
     @RELAYING.enter
@@ -190,16 +190,16 @@ class OneWayMultiTunnel(Machine):
             self._tell(SourceDone(self, source, self._reason, None, 0))
 
     def say(self, messages: Iterable[bytes]) -> None:
-        """Move messages, each as it stands on the wire. The tunnel must be `whole`.
+        """Move messages, each as it stands on the wire. The tunnel must be `message_oriented`.
 
         It takes them also when it is `full`.
         """
-        assert self.buffer.whole, f"{self.name}: messages, where bytes are moved"
+        assert self.buffer.message_oriented, f"{self.name}: messages, where bytes are moved"
         if self.state is not self.RELAYING and self.state is not self.FAILING:
             return
         for message in messages:
             self.buffer.write(message)
-        self._fan.came()
+        self._fan.data_added()
         if len(self.buffer.readers) > 1:
             self.ready()
 
@@ -257,7 +257,7 @@ class OneWayMultiTunnel(Machine):
         see it end; what it says is dropped, and counted, or `mute` gives it back, SPOKE. Raises
         ValueError for a policy that drops messages where there are none.
         """
-        if lag.drops and not self.buffer.whole:
+        if lag.drops and not self.buffer.message_oriented:
             raise ValueError(f"{lag.then} drops messages, and {self.name} moves bytes")
         if self.state is self.DONE:
             nothing = Flow(self._source_name, sink.name, 0, 0)
@@ -268,7 +268,9 @@ class OneWayMultiTunnel(Machine):
         lag = replace(lag, most=lag.most + reader.occupied)
         start = reader.position
         vio = sink.do_io_write(self, None, reader)
-        nowhere = self.engine.buffer(whole=sink.whole)  # without a reader: all is dropped
+        nowhere = self.engine.buffer(
+            message_oriented=sink.message_oriented
+        )  # without a reader: all is dropped
         watched = sink.do_io_read(self, None, nowhere) if watch else None
         added = self._sinks[sink] = Sink(sink, vio, watched, lag, required, mute, start)
         if self.state is self.FLUSHING:
@@ -278,8 +280,8 @@ class OneWayMultiTunnel(Machine):
                 self._hold(lag.most)
             else:
                 self._hold(lag.most + SLAB)
-                self._compacts = not self.buffer.whole
-            self._fan.feed(vio)
+                self._compacts = not self.buffer.message_oriented
+            self._fan.add_sink(vio)
         self._time(added)
 
     def remove(self, vc: VConnection) -> None:
@@ -478,7 +480,7 @@ class OneWayMultiTunnel(Machine):
     def _read(self, source: VConnection, taken: int = 0) -> None:
         self.source = source.do_io_read(self, None, self.buffer)
         self.source.ndone = taken
-        self._fan.fill(self.source)
+        self._fan.add_source(self.source)
 
     def _look_after(self) -> State | None:
         """Not all could have what came at once: forget what is too old, judge who lags."""
@@ -490,7 +492,7 @@ class OneWayMultiTunnel(Machine):
             ended = self._judge(self._sinks[vio.vc])
             if ended is not None:
                 return ended
-        self._fan.wake()
+        self._fan.wake_sources()
         return None
 
     def _judge(self, sink: Sink) -> State | None:
@@ -589,5 +591,5 @@ class OneWayMultiTunnel(Machine):
                 return self.DONE
         elif last and self._ends != "never":
             return self._end(reason, vc)
-        self._fan.wake()  # it may have been the one that held the others up
+        self._fan.wake_sources()  # it may have been the one that held the others up
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.iobuffer import APART, EMPTY, IOBuffer
+from vcproxy.engine.iobuffer import EMPTY, MESSAGE_OVERHEAD, IOBuffer
 from vcproxy.tunnels.done import Dropped, Flow
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Sink:
     def given(self) -> int:
         """Bytes that it has got."""
         fan = self.vio.fan
-        return self.vio.ndone if fan is None else fan.given(self.vio)
+        return self.vio.ndone if fan is None else fan.delivered_to(self.vio)
 
     @property
     def excessive(self) -> bool:
@@ -109,10 +109,12 @@ class Sink:
         reader, most = self.vio.reader, self.grant.most
         if oldest and not reader.begun:
             return
-        own = IOBuffer(reader.buffer.memory, whole=True)
+        own = IOBuffer(reader.buffer.memory, message_oriented=True)
         first = own.reader()
         own.write(reader.read_block() or EMPTY)
-        while not oldest and reader.blocks and own.held + reader.next_size + APART <= most:
+        while (
+            not oldest and reader.blocks and own.held + reader.next_size + MESSAGE_OVERHEAD <= most
+        ):
             own.write(reader.read_block() or EMPTY)
         self.vio.store, self.resumes = first, reader
 

@@ -16,7 +16,7 @@ from vcproxy.drivers.epoll.stdio import StdioPort
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.mutex import here
+from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.testing.conformance import Law, Pair, Run, Trait, laws
 
@@ -101,7 +101,7 @@ def threaded(address: str) -> Iterator[Pair]:
 
     def listens(listener: Listener) -> Address:
         real = both.home.listen(Address.parse(address), listener)
-        here.engine = None  # the engines are those of the threads from now on
+        current.engine = None  # the engines are those of the threads from now on
         for thread in threads:
             thread.start()
         return real
@@ -158,7 +158,7 @@ def on_descriptors(driver: EpollDriver, source: int, sink: int, run: Run) -> Net
     """A VC on two descriptors, as on standard input and output."""
     came: list[NetVConnection] = []
     listener = Listener("stdio", came.append, driver.engine)
-    listener.came()
+    listener.count_accepted()
     port = StdioPort(driver, source, sink)
     driver.engine.clock(time.monotonic())
     port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)

@@ -75,7 +75,7 @@ def test_the_next_address_is_tried_beside_one_that_does_not_answer(driven: Drive
     assert 0.25 <= time.monotonic() - began < PATIENCE_S / 2
     driven.close(ear, vc)
     hole = Address("tcp", HOLE, driven.port)
-    assert driven.driver.engine.reach.ordered([hole, hole.with_port(1)])[-1] == hole
+    assert driven.driver.engine.address_history.ordered([hole, hole.with_port(1)])[-1] == hole
     tried = []
     driven.driver._perform = dict(driven.driver._perform)
     for kind, perform in driven.driver._perform.items():

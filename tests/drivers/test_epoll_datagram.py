@@ -17,7 +17,7 @@ from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.multicast import send_on
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import APART, EMPTY, Block, Reader
+from vcproxy.engine.iobuffer import EMPTY, MESSAGE_OVERHEAD, Block, Reader
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 
@@ -34,8 +34,8 @@ class Hearer(Ear):
     def __init__(self, driver: EpollDriver) -> None:
         super().__init__(driver.engine)
         self._driver = driver
-        self.inbox: Reader = self.engine.buffer(whole=True).reader()
-        self.said = self.engine.buffer(whole=True)
+        self.inbox: Reader = self.engine.buffer(message_oriented=True).reader()
+        self.said = self.engine.buffer(message_oriented=True)
         self._outbox = self.said.reader()
         self._got: list[bytes] = []
 
@@ -76,7 +76,7 @@ class World:
         """A VC that hears an address, or has been told why not."""
         hearer = Hearer(self.driver)
         with hearer.mutex.hold(hearer.engine):
-            vc = hearer.engine.hear(hearer, Address.parse(uri))
+            vc = hearer.engine.subscribe(hearer, Address.parse(uri))
         self.until(lambda: hearer.heard)
         return hearer, vc
 
@@ -119,7 +119,7 @@ def free_port() -> int:
 def test_a_connected_vc_sends_and_hears_whole_datagrams(world: World, other: socket.socket) -> None:
     hearer, vc = world.connect(uri(other))
     assert hearer.heard == [Event.CONNECTED]
-    assert vc.whole
+    assert vc.message_oriented
     hearer.read(vc)
     hearer.say(vc, b"one", b"two", b"x" * 65_507)
     world.driver.turn(0)
@@ -144,7 +144,7 @@ def test_a_port_where_nobody_listens_fails_the_vc(world: World) -> None:
 
 def test_what_is_not_read_stays_in_the_kernel(world: World, other: socket.socket) -> None:
     hearer, vc = world.connect(uri(other))
-    hearer.inbox.buffer.water_mark = 10 + APART
+    hearer.inbox.buffer.water_mark = 10 + MESSAGE_OVERHEAD
     hearer.read(vc)
     hearer.say(vc, b"hello")
     world.driver.turn(0)
@@ -319,7 +319,7 @@ def test_one_socket_tells_its_sources_apart(world: World, other: socket.socket) 
         (one, one_vc), (two, two_vc) = host.guests
         assert one.messages() == [b"other %d" % number for number in range(3)]
         assert two.messages() == [b"another %d" % number for number in range(3)]
-        assert one_vc.whole
+        assert one_vc.message_oriented
         one.say(one_vc, b"to one")
         two.say(two_vc, *[b"to two"] * 40)
         world.driver.turn(0)

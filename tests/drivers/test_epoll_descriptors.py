@@ -34,20 +34,20 @@ def test_half_of_them_are_for_clients(driver: EpollDriver) -> None:
     assert descriptors.usable == 1064 - 64 - 1
     assert (descriptors.most_clients, descriptors.room) == (499, 499)
     for _ in range(499):
-        listener.came()
+        listener.count_accepted()
     assert (descriptors.most_clients, descriptors.room) == (499, 0)
     assert not descriptors.room_for_pipe
 
 
 def test_clients_of_all_listeners_count_and_of_those_that_are_gone(driver: EpollDriver) -> None:
     one, other = listening(driver), listening(driver)
-    one.came()
-    other.came()
+    one.count_accepted()
+    other.count_accepted()
     assert driver.descriptors.room == 499 - 2
     driver.unlisten(one)
     third = listening(driver)
     assert driver.descriptors.room == 498 - 2, "its client is still there"
-    one.went(driver.engine)
+    one.count_closed(driver.engine)
     listening(driver)
     assert driver.descriptors.room == 498 - 1
     assert third.open == 0
@@ -74,7 +74,7 @@ def test_sessions_of_datagrams_take_one_each_and_half_of_all(driver: EpollDriver
     most = driver.descriptors.most_clients
     for number in range(most):
         assert driver.descriptors.room_for_session
-        listener.came()
+        listener.count_accepted()
         sources.ports["127.0.0.1", number] = sources.port(("127.0.0.1", number))
     assert not driver.descriptors.room_for_session
     assert driver.descriptors.room == (driver.descriptors.usable - most) // 2
@@ -90,8 +90,8 @@ def test_however_many_there_are_somebody_is_served(limit: int) -> None:
 def test_those_that_are_granted_are_never_too_many(driver: EpollDriver) -> None:
     listener = listening(driver)
     while driver.descriptors.admits():
-        listener.came()
+        listener.count_accepted()
     assert listener.open == driver.descriptors.most_clients
     assert not driver.descriptors.admits()
-    listener.went(driver.engine)
+    listener.count_closed(driver.engine)
     assert driver.descriptors.admits()

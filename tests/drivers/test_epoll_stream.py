@@ -46,7 +46,7 @@ class Driven:
         sock.setblocking(False)
         peer.setblocking(False)
         self._peers.append(peer)
-        self._listener.came()
+        self._listener.count_accepted()
         self.driver.adopt(self._listener, sock, "peer", None)
         return self._vcs[-1], peer
 

@@ -50,8 +50,8 @@ def pair(
     listener.acceptor = accepted.append
     ear = Ear(driver.engine)
     with ear.mutex.hold(driver.engine):
-        outgoing = driver.engine.ask(ear, "out")
-        outgoing.go(address, tcp=tcp, timeout=15.0)
+        outgoing = driver.engine.outgoing(ear, "out")
+        outgoing.start(address, tcp=tcp, timeout=15.0)
     for _ in range(1000):
         if accepted and ear.heard:
             break

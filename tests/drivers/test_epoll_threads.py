@@ -17,7 +17,7 @@ from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine, Level
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.mutex import here
+from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.tunnels.done import Reason, TunnelDone
 from vcproxy.tunnels.two_way import TwoWayTunnel
@@ -116,7 +116,7 @@ def test_a_tunnel_between_two_threads_loses_nothing(bridges: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = server.getsockname()[1]
         address = near.listen(Address("tcp", "127.0.0.1"), Listener("in", accept, near.engine))
-        here.engine = None  # from now on each engine is its own thread's
+        current.engine = None  # from now on each engine is its own thread's
         threads = [threading.Thread(target=driver.run) for driver in drivers]
         threads.append(threading.Thread(target=echo, args=(server,)))
         for thread in threads:
@@ -160,7 +160,7 @@ def test_a_driver_that_is_closed_can_be_stopped() -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_drivers_that_end_while_they_are_stopped_again_and_again() -> None:
-    here.engine = None
+    current.engine = None
     for _ in range(50):
         drivers = [quiet(number) for number in range(4)]
         threads = [threading.Thread(target=driver.run) for driver in drivers]

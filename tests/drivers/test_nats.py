@@ -76,7 +76,7 @@ class Line:
     def __init__(self, proxy: Proxy, uri: str, hears: bool) -> None:
         self._proxy = proxy
         self.ear = Ear(proxy.engine)
-        ask = proxy.engine.hear if hears else proxy.engine.connect
+        ask = proxy.engine.subscribe if hears else proxy.engine.connect
         with self.ear.mutex.hold(proxy.engine):
             self.vc: NetVConnection = ask(self.ear, Address.parse(uri), timeout=20)
         proxy.until(lambda: self.ear.heard)
@@ -101,7 +101,7 @@ class Heard(Line):
 
     def read(self, water_mark: int = 1 << 20) -> None:
         """Begin to read."""
-        self.ear.buffer = self._proxy.engine.buffer(water_mark, whole=True)
+        self.ear.buffer = self._proxy.engine.buffer(water_mark, message_oriented=True)
         self.ear.incoming = self.ear.buffer.reader()
         with self.ear.mutex.hold(self._proxy.engine):
             self.vc.do_io_read(self.ear, None, self.ear.buffer)
@@ -126,7 +126,7 @@ class Said(Line):
 
     def __init__(self, proxy: Proxy, uri: str) -> None:
         super().__init__(proxy, uri, hears=False)
-        self.ear.outward = proxy.engine.buffer(whole=True)
+        self.ear.outward = proxy.engine.buffer(message_oriented=True)
         self.ear.outgoing = self.ear.outward.reader()
 
     def say(self, *messages: bytes) -> None:
@@ -175,7 +175,7 @@ def numbered(count: int) -> list[bytes]:
 def test_each_block_is_a_message(proxy: Proxy, server: Server, peer: Peer) -> None:
     peer.listen("orders.*")
     line = proxy.publish(server.uri("orders.new"))
-    assert line.vc.whole
+    assert line.vc.message_oriented
     assert line.vc.peer == server.uri("orders.new")
     line.say(*numbered(3000))
     assert peer.hear(3000) == numbered(3000)
@@ -262,7 +262,7 @@ def test_what_cannot_be_published_to(
 
 def test_each_message_is_a_block(proxy: Proxy, server: Server, peer: Peer) -> None:
     line = proxy.hear(server.uri("orders.*"))
-    assert line.vc.whole
+    assert line.vc.message_oriented
     line.read()
     peer.say("orders.new", *numbered(3000), b"", b"x" * (1 << 20))
     assert line.take(3002) == [*numbered(3000), b"", b"x" * (1 << 20)]

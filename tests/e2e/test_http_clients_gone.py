@@ -72,20 +72,20 @@ class Case:
     """What the server says."""
     filter: str = ""
     upstream: str = ""
-    whole: bool = True
+    message_oriented: bool = True
     """Whether all that it said is read: else its end lies behind that, or within a body."""
 
 
 CASES = {
     "an answer": Case(),
     "an answer to a whole body": Case(POST % 4 + b"body", b"body"),
-    "its server to ask for more": Case(POST % 9 + b"body", b"body", whole=False),
-    "its server to read": Case(LARGE, POST[:6], whole=False),
-    "an answer before the next requests": Case(GET * 20_000, whole=False),
+    "its server to ask for more": Case(POST % 9 + b"body", b"body", message_oriented=False),
+    "its server to read": Case(LARGE, POST[:6], message_oriented=False),
+    "an answer before the next requests": Case(GET * 20_000, message_oriented=False),
     "an upgrade": Case(UPGRADE, b"websocket"),
     "a look-up": Case(heard=None, filter="LaterAtHead"),
     "a while": Case(heard=None, filter="WaitAtHead"),
-    "a while, with a body": Case(LARGE, None, filter="WaitAtHead", whole=False),
+    "a while, with a body": Case(LARGE, None, filter="WaitAtHead", message_oriented=False),
     "an answer for a filter": Case(heard=b"/ask", filter="AskAtHead"),
     "who holds its body": Case(POST % 4 + b"body", None, filter="Held"),
     "a while at its server": Case(heard=b"", filter="WaitAtServer"),
@@ -144,7 +144,7 @@ def given_up(running: Running, began: float) -> None:
         (name, way)
         for name, case in CASES.items()
         for way in ("reset behind its end", "end")
-        if case.whole
+        if case.message_oriented
     ],
 )
 @pytest.mark.usefixtures("filters")
@@ -159,7 +159,7 @@ def test_a_client_that_waits(proxy: Starter, waits_for: str, way: str) -> None:
         try:
             client.sendall(case.said)
         except TimeoutError:
-            assert not case.whole
+            assert not case.message_oriented
         if case.heard is not None:
             accepted = stack.enter_context(server.next())
             got = b""

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from vcproxy.engine.commands import Call, GiveUp
+from vcproxy.engine.commands import Call, CancelCall
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import SLAB
@@ -86,7 +86,7 @@ class TestCalls:
         ear = Ear(world.engine)
         world.engine.call(ear, max, deadline=2)
         world.settle(2)
-        assert world.commands == [Call(1, max, ()), GiveUp(1)], "its thread is needed"
+        assert world.commands == [Call(1, max, ()), CancelCall(1)], "its thread is needed"
         world.engine.called(1, "late")
         world.settle()
         (answer,) = ear.data
@@ -102,7 +102,7 @@ class TestCalls:
         assert not world.engine._calls
 
     def test_those_of_a_listener_have_their_own_lane(self, world: World) -> None:
-        listener = Listener("db", acceptor=lambda _: None, home=world.engine)
+        listener = Listener("db", acceptor=lambda _: None, engine=world.engine)
         vc, _ = world.accept(listener)
         world.engine.call(Ear(world.engine, vc.mutex), max)
         world.settle()

@@ -75,7 +75,7 @@ class Model(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), count=st.integers(1, SLAB))
     def keep(self, which: int, count: int) -> None:
         slab, data = self.slabs.fill(self.memory, count)
-        self.buffers[which].keep(slab, self.memory)
+        self.buffers[which].append_read(slab, self.memory)
         self._appended(self.buffers[which], data)
 
     @rule(reader=readers, count=sizes)
@@ -156,7 +156,7 @@ def test_a_slab_goes_round() -> None:
     buffer = IOBuffer(memory)
     reader = buffer.reader()
     first = memory.scratch
-    buffer.keep(first, memory)
+    buffer.append_read(first, memory)
     assert memory.take_scratch().obj is not first.obj
     reader.consume(SLAB)
     memory.take_scratch()
@@ -168,7 +168,7 @@ def test_a_shared_slab_goes_round_once_nobody_shows_it() -> None:
     one, two = IOBuffer(memory), IOBuffer(memory)
     mine, yours = one.reader(), two.reader()
     slab = memory.scratch
-    one.keep(slab, memory)
+    one.append_read(slab, memory)
     two.write_from(mine, SLAB)
     assert memory.used == 2 * SLAB
     mine.consume(SLAB)
@@ -184,7 +184,7 @@ def test_a_crumb_of_a_slab_is_copied() -> None:
     one, two = IOBuffer(memory), IOBuffer(memory)
     mine = one.reader()
     two.reader()
-    one.keep(memory.scratch, memory)
+    one.append_read(memory.scratch, memory)
     two.write_from(mine, COPY_OUT)
     assert two.held == COPY_OUT
 
@@ -256,12 +256,12 @@ def test_a_small_message_is_read_without_a_copy() -> None:
 
 def test_a_message_of_no_bytes_is_one_of_a_whole_buffer_only() -> None:
     memory = Memory(1 << 20)
-    whole, stream = IOBuffer(memory, whole=True), IOBuffer(memory)
+    whole, stream = IOBuffer(memory, message_oriented=True), IOBuffer(memory)
     reader, other = whole.reader(), stream.reader()
     for data in (b"", EMPTY, b"a", EMPTY):
         whole.write(data)
         stream.write(data)
-    whole.keep(EMPTY, memory)
+    whole.append_read(EMPTY, memory)
     assert (reader.avail, reader.blocks) == (4, 4)
     assert [reader.read_block() for _ in range(4)] == [b"", b"a", b"", b""]
     assert (reader.avail, other.avail) == (0, 1)

@@ -152,12 +152,12 @@ def test_one_that_goes_while_they_are_counted_is_not_missed(world: World) -> Non
         """A limit; while it is compared with, another net thread's connection goes."""
 
         def __le__(self, there: int) -> bool:
-            listener.went(world.engine)
+            listener.count_closed(world.engine)
             return int(self) <= there
 
     listener, _ = listening(world, max_connections=1)
     assert listener.admits()
-    listener.came()
+    listener.count_accepted()
     listener.max_connections = Meanwhile(1)
     assert not listener.admits()
     listener.max_connections = 1
@@ -167,7 +167,7 @@ def test_one_that_goes_while_they_are_counted_is_not_missed(world: World) -> Non
 
 def test_it_resumes_when_it_may_admit_more_than_before(world: World) -> None:
     listener, _ = listening(world, max_connections=1)
-    listener.came()
+    listener.count_accepted()
     assert not listener.admits()
     listener.max_connections = 2
     with Mutex().hold(world.engine):
@@ -237,14 +237,14 @@ def test_an_acceptor_that_fails_after_it_joined_a_conversation_ends_that_one(
 
 def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
     listener, _ = listening(world, max_connections=1)
-    listener.came()
+    listener.count_accepted()
     for _ in range(3):
-        listener.keeps_waiting()
+        listener.warn_full()
         world.settle(1)
     said = ["warning: db: 1 connections: more wait until some have gone"]
     assert world.log == said
     world.settle(60)
-    listener.keeps_waiting()
+    listener.warn_full()
     assert world.log == said * 2
 
 
@@ -254,12 +254,12 @@ def test_an_accept_without_a_descriptor_takes_the_place_of_an_idle_connection(
     class Idle:
         left = 1
 
-        def spare(self) -> bool:
+        def close_idle(self) -> bool:
             self.left -= 1
             return self.left >= 0
 
     listener, _ = listening(world)
-    world.engine.shortage.spares[Idle()] = None
+    world.engine.shortage.pools[Idle()] = None
     world.engine.accept_failed(listener, Exhausted("too many open files"))
     world.settle(0.02)
     assert world.commands == [ResumeAccept(listener)]

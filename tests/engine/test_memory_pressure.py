@@ -5,13 +5,13 @@ from __future__ import annotations
 from tests.engine.world import Ear, Wire, World
 from vcproxy.engine.event import Event
 from vcproxy.engine.held_memory import HeldMemory
-from vcproxy.engine.iobuffer import MARK, RESERVE
+from vcproxy.engine.iobuffer import RESERVE, WATER_MARK
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.memory_pressure import MODEST, NAMED, PATIENCE_S, TICK_S
 from vcproxy.engine.net import TLS_SIZE, NetVConnection
 
 CLIENTS = 32
-BUDGET = CLIENTS * MARK
+BUDGET = CLIENTS * WATER_MARK
 
 
 class Crowd:
@@ -24,7 +24,7 @@ class Crowd:
         for _ in range(CLIENTS):
             self.join()
 
-    def join(self, owed: int = MARK) -> tuple[Ear, NetVConnection, Wire]:
+    def join(self, owed: int = WATER_MARK) -> tuple[Ear, NetVConnection, Wire]:
         """One more of them."""
         ear, vc, wire = self.world.writing()
         with ear.mutex.hold(self.world.engine):
@@ -109,7 +109,7 @@ def test_those_who_move_are_closed_one_at_a_time_and_later() -> None:
             for ear, wire in zip(crowd.ears, crowd.wires, strict=True):
                 if not any(crowd.closed):
                     wire.window += 1  # slow, but they take what they asked for
-                wire.vc.look_again(False)
+                wire.vc.reenable(False)
                 ear.outward.write(b".")
             world.settle(TICK_S)
 
@@ -125,9 +125,9 @@ def test_what_is_kept_counts_and_dies_with_whoever_keeps_it() -> None:
     keep = HeldMemory(ear)
     keep.hold(1000)
     keep.hold(400)
-    assert (world.engine.memory.used, ear.mutex.kept) == (400, 400)
+    assert (world.engine.memory.used, ear.mutex.held_bytes) == (400, 400)
     del keep
-    assert (world.engine.memory.used, ear.mutex.kept) == (0, 0)
+    assert (world.engine.memory.used, ear.mutex.held_bytes) == (0, 0)
     keep = HeldMemory(ear)
     keep.hold(1000)
     with ear.mutex.hold(world.engine):
@@ -237,4 +237,4 @@ def test_an_idle_client_with_tls_stays_while_closing_laggards_is_enough() -> Non
     wait(world)
     assert Event.ERROR in slow.heard
     assert not any(clients.closed)
-    assert world.engine.memory.used < world.engine.memory.eased
+    assert world.engine.memory.used < world.engine.memory.resume_below

@@ -8,7 +8,7 @@ import pytest
 
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.iobuffer import IOBuffer
-from vcproxy.engine.mutex import LockNotHeld, Mutex, here
+from vcproxy.engine.mutex import LockNotHeld, Mutex, current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vconnection import Shutdown
 
@@ -64,12 +64,12 @@ def test_hold_is_for_code_outside_a_turn() -> None:
     other.clock(0.0)
     with mutex.hold(mine), mutex.hold(mine):
         assert mutex.held
-        assert mine.here
-    assert other.here
+        assert mine.is_current
+    assert other.is_current
     mutex.try_acquire(other)
     with pytest.raises(LockNotHeld, match="taken by another engine"), mutex.hold(mine):
         pass
-    assert other.here
+    assert other.is_current
     mutex.release(other)
 
 
@@ -153,7 +153,7 @@ def test_two_threads_lose_no_event() -> None:
         while len(counter.heard) < 2 * rounds and alive():
             counter.engine.clock(float(rounds))
             counter.engine.run()
-        here.engine = None
+        current.engine = None
 
     deadline = threading.Event()
     timer = threading.Timer(20, deadline.set)

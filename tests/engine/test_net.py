@@ -274,7 +274,7 @@ def test_a_goal_that_is_reached_by_what_is_spread_is_complete(world: World) -> N
     with ear.mutex.hold(world.engine):
         read = source.do_io_read(ear, 9, ear.buffer)
         fan = Fan(ear, ear.buffer)
-        fan.fill(read)
+        fan.add_source(read)
     ear.incoming.close()
     assert source.begin_read() == 9
     assert source.fan is fan

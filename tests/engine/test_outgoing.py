@@ -113,7 +113,7 @@ V4, V6 = ([f"tcp://{host}:1" for host in hosts] for hosts in (
 
 def order(world: World, *addresses: str) -> list[str]:
     """In which order those of a name would be tried."""
-    return list(map(str, world.engine.reach.ordered(map(Address.parse, addresses))))
+    return list(map(str, world.engine.address_history.ordered(map(Address.parse, addresses))))
 
 
 def test_the_families_take_turns(world: World) -> None:
@@ -149,7 +149,7 @@ def test_one_that_refuses_at_once_has_answered(world: World, late: float) -> Non
 
 
 def test_one_that_answers_again_is_trusted_and_there_are_not_too_many(world: World) -> None:
-    reach = world.engine.reach
+    reach = world.engine.address_history
     for number in range(2000):
         reach.silent(Address("tcp", f"192.0.2.{number}", 1))
     assert len(reach._silent) == 1024
@@ -237,10 +237,10 @@ class Ledger:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def told(self, vc: NetVConnection, event: Event) -> None:
+    def connect_finished(self, vc: NetVConnection, event: Event) -> None:
         self.lines.append(f"{vc.name}: {event!r}")
 
-    def went(self, vc: NetVConnection) -> None:
+    def vc_gone(self, vc: NetVConnection) -> None:
         self.lines.append(f"{vc.name} went")
 
 
@@ -248,12 +248,12 @@ class Ledger:
 def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused: bool) -> None:
     ear, ledger = Ear(world.engine), Ledger()
     with ear.mutex.hold(world.engine):
-        outgoing = world.engine.ask(ear, "waiting")
-        outgoing.keeper = ledger
+        outgoing = world.engine.outgoing(ear, "waiting")
+        outgoing.observer = ledger
     world.settle(10)
     assert world.commands == []
     assert outgoing.vc.name == "waiting"
-    outgoing.go(TARGET)
+    outgoing.start(TARGET)
     world.settle()
     outgoing.resolved(ADDRESSES[:1])
     if refused:
@@ -271,8 +271,8 @@ def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused:
 def test_one_that_never_began_is_counted_out_too(world: World) -> None:
     ear, ledger = Ear(world.engine), Ledger()
     with ear.mutex.hold(world.engine):
-        outgoing = world.engine.ask(ear, "waiting")
-        outgoing.keeper = ledger
+        outgoing = world.engine.outgoing(ear, "waiting")
+        outgoing.observer = ledger
         outgoing.vc.do_io_close()
     world.settle()
     assert ledger.lines == ["waiting went"]

@@ -28,7 +28,7 @@ def used(end: PipeVConnection, reads: bool = True) -> Ear:
 def test_slabs_go_through_by_reference(world: World) -> None:
     a, b = pipe(world.engine)
     writer, reader = used(a, reads=False), used(b)
-    writer.outward.keep(world.engine.memory.scratch, world.engine.memory)
+    writer.outward.append_read(world.engine.memory.scratch, world.engine.memory)
     (slab,) = writer.outgoing.views(SLAB)
     assert a.write_vio is not None
     a.write_vio.reenable()

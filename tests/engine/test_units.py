@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.engine.units import about, duration, show_duration, show_size, size
+from vcproxy.engine.units import duration, rounded_size, show_duration, show_size, size
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_the_shortest_is_shown() -> None:
     [(0, "0B"), (1023, "1023B"), (1024, "1.0KiB"), (4196471, "4.0MiB"), (3 << 30, "3.0GiB")],
 )
 def test_about(count: int, text: str) -> None:
-    assert about(count) == text
+    assert rounded_size(count) == text

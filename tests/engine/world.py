@@ -79,7 +79,7 @@ class Wire:
             scratch[:count] = self.incoming[:count]
             del self.incoming[:count]
             data = scratch[:count]
-            sink = self.vc.straight
+            sink = self.vc.direct_sink
             if sink is None or sink.port is None:
                 self.vc.received(data)
             else:
@@ -226,7 +226,7 @@ class World:
         self, listener: Listener, peer: str = "peer", *, secure: bool = False
     ) -> tuple[NetVConnection, Wire]:
         """A connection comes in."""
-        listener.came()
+        listener.count_accepted()
         wire = Wire()
         wire.vc = self.engine.accepted(listener, wire, peer, secure=secure)
         return wire.vc, wire

@@ -11,7 +11,7 @@ import pytest
 
 from vcproxy.engine.engine import Engine, Level
 from vcproxy.engine.event import Event
-from vcproxy.engine.mutex import Mutex, here
+from vcproxy.engine.mutex import Mutex, current
 from vcproxy.machine.machine import REMEMBERED, Machine
 from vcproxy.machine.state import ANY, State
 from vcproxy.machine.table import Unhandled
@@ -115,7 +115,7 @@ def engine() -> Iterator[Engine]:
     engine = Engine("net", memory=1 << 20, random=random.Random(0), log=log)
     engine.clock(0.0)
     yield engine
-    here.engine = None
+    current.engine = None
 
 
 def wait(engine: Engine, seconds: float) -> None:

@@ -14,7 +14,7 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.machine.pool import MachinePool
 from vcproxy.machine.staged import (
     STRETCH,
-    Life,
+    Handle,
     MessageQueue,
     MessageQueueFull,
     Stage,
@@ -45,11 +45,11 @@ class Player(StageMachine):
 
     @READY.on("T0", "T1")
     def rang(self, message: StagedMessage) -> None:
-        self.say(f"{message.name} rang")
+        self.trace(f"{message.name} rang")
 
     @TIRED.leave
     def awake(self) -> None:
-        self.say("awake")
+        self.trace("awake")
 
 
 class Ground:
@@ -255,7 +255,7 @@ def test_a_clock_rings_once_and_can_be_set_anew_or_stopped() -> None:
 # -- lives and pools -----------------------------------------------------------------------------
 
 
-def taken(pool: MachinePool) -> Life:
+def taken(pool: MachinePool) -> Handle:
     life = pool.take()
     assert life is not None
     return life
@@ -280,13 +280,13 @@ def test_a_message_to_a_former_life_is_dropped_and_counted() -> None:
     pool.put(two)
     present = taken(pool)
     assert (former.generation, present.generation) == (1, 2)
-    assert former.over
-    assert not present.over
+    assert former.stale
+    assert not present.stale
     one.send(present, "M0", "for the second")
     one.send(former, "M0", "too late")
     ground.queue.drain()
     assert ground.lines == ["PLAYER-2 @ READY got 'M0' from PLAYER-1"]
-    assert ground.queue.late == 2
+    assert ground.queue.stale == 2
 
 
 def test_an_answer_finds_the_life_that_asked() -> None:
@@ -295,7 +295,7 @@ def test_an_answer_finds_the_life_that_asked() -> None:
     asker.send(answerer, "M0", 1)
     pool.put(asker)
     ground.queue.drain()
-    assert ground.queue.late == 1
+    assert ground.queue.stale == 1
 
 
 def test_a_clock_does_not_outlive_its_life() -> None:

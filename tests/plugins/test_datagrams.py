@@ -171,8 +171,8 @@ def test_without_descriptors_the_session_that_was_silent_longest_makes_room() ->
         for client in clients[0], clients[3]:
             client.send(b"and now")
             proxy.elapse(0.5)
-        assert [line.split(" for want")[0] for line in proxy.log] == [
-            "warning: proxy 10.0.0.1:40002: ended after 4 s of silence,"
+        assert [line.split(";")[0] for line in proxy.log] == [
+            "warning: proxy 10.0.0.1:40002: closed after 4 s without a datagram"
         ]
         assert len(server.received) == 5
         clients[4].send(b"me too")

@@ -11,8 +11,8 @@ import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Peer
 from vcproxy.engine.address import Address
-from vcproxy.engine.iobuffer import APART
-from vcproxy.engine.units import about
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD
+from vcproxy.engine.units import rounded_size
 from vcproxy.relay.options import RelayOptions, Target
 from vcproxy.relay.relay import Relay
 from vcproxy.relay.status import RelayStatus, SinkStatus
@@ -28,7 +28,7 @@ ONE, TWO, FEED = (Address("tcp", name, 1) for name in ("one", "two", "feed"))
 NETWORK = 1000
 """Bytes that wait in the network behind a peer that does not read."""
 
-COST = 100 + APART
+COST = 100 + MESSAGE_OVERHEAD
 """What a line occupies."""
 
 MOST = 30 * COST
@@ -529,7 +529,7 @@ def stalled(stage: Stage, count: int) -> tuple[Peer, list[Peer], list[str]]:
 def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str) -> None:
     with relay(on_lag=policy, max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
-        assert log == [f"warning: {SLOW}: lags {about(31 * COST)} behind: {done}"]
+        assert log == [f"warning: {SLOW}: lags {rounded_size(31 * COST)} behind: {done}"]
         [sink, *rest] = stage.sinks
         assert sink.lag <= MOST
         assert sink.given == NETWORK
@@ -540,7 +540,8 @@ def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str
         lost = 100 - len(got)
         assert stage.sinks[0].dropped == Dropped(lost, 100 * lost)
         assert stage.log[-1] == (
-            f"info: {SLOW}: has recovered; so far {lost} messages dropped, {about(100 * lost)}"
+            f"info: {SLOW}: has recovered; so far {lost} messages dropped, "
+            f"{rounded_size(100 * lost)}"
         )
         assert stage.status.counts["recovered"] == stage.status.counts["lagged"] == 1
         if policy == "drop_oldest":
@@ -553,7 +554,8 @@ def test_a_slow_one_is_disconnected() -> None:
     with relay(max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
         assert log == [
-            f"info: {SLOW}: leaves: it lagged too far behind; {about(NETWORK)} given; 2 sinks"
+            f"info: {SLOW}: leaves: it lagged too far behind; {rounded_size(NETWORK)} given; "
+            "2 sinks"
         ]
         slow.resume()
         stage.settle()

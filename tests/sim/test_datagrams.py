@@ -135,7 +135,7 @@ def test_the_same_seed_is_the_same_run() -> None:
             server = sim.datagram_server(Address.parse("udp://server:1"))
             with ear.mutex.hold(driver.engine):
                 vc = driver.engine.connect(ear, server.address)
-                reader = driver.engine.buffer(whole=True).reader()
+                reader = driver.engine.buffer(message_oriented=True).reader()
                 for number in range(50):
                     reader.buffer.write(b"%d" % number)
                 vc.do_io_write(ear, None, reader)
@@ -155,9 +155,9 @@ def test_who_hears_a_group() -> None:
         def hear(query: str) -> tuple[Ear, list[bytes]]:
             ear = Ear(engine)
             heard: list[bytes] = []
-            inbox = engine.buffer(whole=True).reader()
+            inbox = engine.buffer(message_oriented=True).reader()
             with ear.mutex.hold(engine):
-                vc = engine.hear(ear, Address.parse(group + query))
+                vc = engine.subscribe(ear, Address.parse(group + query))
                 vc.do_io_read(ear, None, inbox.buffer)
             ear.on[Event.READ_READY] = lambda: heard.append(inbox.read())
             return ear, heard

@@ -64,7 +64,7 @@ class Speaker(Continuation):
         history = History(bytes=self.random.choice([0, 3000]))
         with self.mutex.hold(engine):
             self.tunnel = OneWayMultiTunnel(
-                self, whole=True, ends=ends, history=history, patience_s=30.0
+                self, message_oriented=True, ends=ends, history=history, patience_s=30.0
             )
             self.tunnel.start()
 

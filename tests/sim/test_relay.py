@@ -16,7 +16,7 @@ import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.engine.address import Address
-from vcproxy.engine.iobuffer import APART, SLAB
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, SLAB
 from vcproxy.plugins.relay import Relay
 from vcproxy.relay.options import RelayOptions, Target
 from vcproxy.sessions.program import Signal
@@ -140,7 +140,7 @@ def granted(options: RelayOptions, sinks: int) -> int:
     is set apart for each sink that has to do without some messages. What is read ahead occupies
     more as messages than as bytes: the shortest has 5.
     """
-    read_ahead = READ_AHEAD // 5 * (5 + APART)
+    read_ahead = READ_AHEAD // 5 * (5 + MESSAGE_OVERHEAD)
     most = max(lag.most for lag in (options.lag, *map(options.lag_of, options.targets)))
     return 2 * options.kept.bytes + SLAB + 3 * read_ahead + sinks * (most + options.limit)
 

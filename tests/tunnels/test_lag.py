@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from vcproxy.engine.iobuffer import APART, SLAB
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, SLAB
 from vcproxy.tunnels.done import Dropped, Reason, SinkLags, SinkRecovered, SourceDone, TunnelRoom
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
 from vcproxy.tunnels.lag import Lag, OnLag
@@ -14,7 +14,7 @@ from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel, Standing
 
 from .stage import BULK, NETWORK, Line, Stage
 
-MOST = 10 * (1000 + APART)
+MOST = 10 * (1000 + MESSAGE_OVERHEAD)
 """Room for ten messages."""
 
 
@@ -42,7 +42,7 @@ class Relay:
 
         def make() -> OneWayMultiTunnel:
             return OneWayMultiTunnel(
-                stage.owner, whole=True, ends="never", history=history, name="relay"
+                stage.owner, message_oriented=True, ends="never", history=history, name="relay"
             )
 
         self.tunnel = stage.lend(make)
@@ -318,7 +318,7 @@ def test_bytes_too_are_not_kept_for_who_is_cut_off() -> None:
 
 @pytest.mark.parametrize(
     ("history", "first"),
-    [(History(bytes=5 * (1000 + APART)), 15), (History(bytes=1 << 20, messages=3), 17)],
+    [(History(bytes=5 * (1000 + MESSAGE_OVERHEAD)), 15), (History(bytes=1 << 20, messages=3), 17)],
     ids=["bytes", "messages"],
 )
 def test_a_late_sink_begins_with_what_is_remembered(
@@ -406,7 +406,7 @@ def test_patience_ends_with_one_that_takes_nothing() -> None:
     slow, quick = stage.lines(2)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", patience_s=30.0)
 
     tunnel = stage.lend(make)
     with stage.held():
@@ -429,7 +429,7 @@ def test_patience_ends_too_while_others_are_served() -> None:
     slow, quick = stage.lines(2)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", patience_s=30.0)
 
     tunnel = stage.lend(make)
     with stage.held():
@@ -449,7 +449,7 @@ def test_patience_ends_with_one_that_speaks_and_takes_nothing() -> None:
     [slow] = stage.lines(1)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, whole=True, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", patience_s=30.0)
 
     tunnel = stage.lend(make)
     with stage.held():

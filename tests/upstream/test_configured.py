@@ -148,7 +148,7 @@ def test_sessions_of_datagrams_that_make_room_replay(file: Path, tmp_path: Path)
             sim.elapse(0.9)
         assert len(server.received) > 5
         logged = [text for _, _, text in sim.log]
-        assert any("of silence, for want of a descriptor" in line for line in logged)
+        assert any("without a datagram; no file descriptor is left" in line for line in logged)
     assert "all as recorded" in replay(log)
 
 

@@ -575,10 +575,10 @@ def test_an_idle_connection_makes_room_where_descriptors_are_short(sim: Simulati
 
 def test_an_upstream_that_was_closed_is_asked_for_room_no_more(sim: Simulation) -> None:
     world = World(sim, "ab", terms=UpstreamSettings(pool=Pooling(idle=4)))
-    assert list(world.engine.shortage.spares) == [world.upstream.pool]
+    assert list(world.engine.shortage.pools) == [world.upstream.pool]
     world.engine.inbox.post(world.upstream.close)
     world.settle()
-    assert not world.engine.shortage.spares
+    assert not world.engine.shortage.pools
 
 
 # -- ejection --------------------------------------------------------------------------------

@@ -339,9 +339,9 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> N
         with_hash_seed()
     proxy = Proxy(configuration)
     if trace is not None:
-        from vcproxy.machine.trace import Trace, unknown
+        from vcproxy.machine.trace import Trace, unknown_machine
 
-        if wrong := unknown(trace):
+        if wrong := unknown_machine(trace):
             proxy.log("warning", f"--trace {trace}: {wrong}. A machine of that name may still come")
         Trace(lambda received: proxy.log("info", str(received)), trace).start()
     proxy.run()

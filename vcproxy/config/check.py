@@ -55,7 +55,7 @@ def _upstreams(settings: Settings) -> Iterator[KeyFault]:
             continue
         for address in upstream.addresses:
             kind = (*path, "check", "kind")
-            if address.whole:
+            if address.message_oriented:
                 text = f"{address} takes datagrams: nobody can tell whether it is well"
                 yield KeyFault((*path, "check"), text, because=(servers,))
             elif upstream.check.kind == "tls" and not address.secure:
@@ -171,15 +171,21 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
         ]
         plugin = plugins[index].cls if index in plugins else None
         for path, address in _bound(index, listener, plugins):
-            if address.whole and plugin is not None and not takes_datagrams(plugin):
+            if address.message_oriented and plugin is not None and not takes_datagrams(plugin):
                 yield KeyFault(
                     path,
                     f"{plugin.__name__} knows streams only, and here datagrams would come: "
                     "bind it to tcp://",
                     because=(("listener", index, "plugin"),),
                 )
-            for place, other in [each for each in servers if each[1].whole != address.whole][:1]:
-                kinds = ("datagrams", "a stream") if address.whole else ("a stream", "datagrams")
+            for place, other in [
+                each for each in servers if each[1].message_oriented != address.message_oriented
+            ][:1]:
+                kinds = (
+                    ("datagrams", "a stream")
+                    if address.message_oriented
+                    else ("a stream", "datagrams")
+                )
                 yield KeyFault(
                     path,
                     f"{kinds[0]} would come here, and the server {other} takes {kinds[1]}: "

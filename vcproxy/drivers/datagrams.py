@@ -150,7 +150,7 @@ class DatagramPort:
         A fan gets it at the end of the turn: then it sends at once whatever the batch has brought.
         """
         vc = self.vc
-        sink = vc.straight
+        sink = vc.direct_sink
         data = data or EMPTY
         if sink is None:
             vc.received(data)

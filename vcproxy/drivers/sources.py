@@ -87,9 +87,9 @@ class Sources:
             many = len(self.ports)
             self.losses.drop(f"{many} sessions are open, and there is no descriptor for one more")
             return None
-        listener.came()
+        listener.count_accepted()
         port = self.ports[peer] = self.port(peer)
-        port.vc = self.engine.accepted(listener, port, self._show(peer), whole=True)
+        port.vc = self.engine.accepted(listener, port, self._show(peer), message_oriented=True)
         return port
 
     def port(self, peer: PeerAddress) -> SourcePort:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.commands import Spread
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.iobuffer import Block
-    from vcproxy.engine.net import NetVConnection, Port, WholePort
+    from vcproxy.engine.net import MessagePort, NetVConnection, Port
 
 
 def spread(command: Spread) -> None:
@@ -26,7 +26,7 @@ def spread(command: Spread) -> None:
 
 def bring(vc: NetVConnection, data: Block) -> None:
     """Answer `begin_read` with what came, and push it on at once where that may be done."""
-    sink = vc.straight
+    sink = vc.direct_sink
     if sink is not None:
         vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
     elif vc.fan is None:
@@ -49,9 +49,9 @@ def push_all(
         port = vc.port
         if port is None:
             count = 0
-        elif vc.whole and len(blocks) > 1:
-            count = cast("WholePort", port).push_each(blocks)
-        elif empty and not vc.whole:
+        elif vc.message_oriented and len(blocks) > 1:
+            count = cast("MessagePort", port).push_each(blocks)
+        elif empty and not vc.message_oriented:
             count = _stream(port, blocks)
         else:
             count = port.push(data)

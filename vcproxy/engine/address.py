@@ -95,7 +95,7 @@ class Address:
         return self.scheme == "tls"
 
     @property
-    def whole(self) -> bool:
+    def message_oriented(self) -> bool:
         """Whether messages travel here, each as one, not a stream of bytes."""
         return self.scheme in ("udp", "nats")
 

@@ -64,7 +64,7 @@ class Bridge:
         source = self.source
         engine = source.vc.engine
         if not source.mutex.try_acquire(engine):
-            source.mutex.park(engine, partial(source.vc.look_again, True))
+            source.mutex.park(engine, partial(source.vc.reenable, True))
             return None
         todo = UNLIMITED if source.nbytes is None else source.nbytes - source.ndone
         if self._stopping or todo <= 0 or self.thin >= THIN_MOVES:
@@ -100,8 +100,8 @@ class Bridge:
             source.end(Event.BRIDGE_ENDED)
         elif source.ndone == source.nbytes:
             source.end(Event.READ_COMPLETE)
-        source.vc.look_again(True)  # also for whoever uses the VCs after these two VIOs
-        sink.vc.look_again(False)
+        source.vc.reenable(True)  # also for whoever uses the VCs after these two VIOs
+        sink.vc.reenable(False)
         source.mutex.release(engine)
 
     def refuse(self) -> None:

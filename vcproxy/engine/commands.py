@@ -37,7 +37,7 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
-class Hear:
+class Subscribe:
     """Hear what is sent to one numeric udp address, as a member if it is a multicast group; or to a
     NATS subject.
 
@@ -80,7 +80,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class CancelCall:
     """Nobody waits for the answer of a Call any more: it need not be run, nor answered."""
 
     number: int
@@ -127,11 +127,11 @@ class Stop:
 Command = (
     Resolve
     | Connect
-    | Hear
+    | Subscribe
     | ShutdownWrite
     | Close
     | Call
-    | GiveUp
+    | CancelCall
     | StartBridge
     | EndBridge
     | Spread

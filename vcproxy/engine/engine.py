@@ -25,20 +25,20 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from vcproxy.engine.address import Address, unmapped
 from vcproxy.engine.address_history import AddressHistory
-from vcproxy.engine.commands import Call, Command, GiveUp, Hear, ResumeAccept
+from vcproxy.engine.commands import Call, CancelCall, Command, ResumeAccept, Subscribe
 from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.descriptor_shortage import DescriptorShortage
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.inbox import Inbox
-from vcproxy.engine.iobuffer import MARK, IOBuffer, Memory
+from vcproxy.engine.iobuffer import WATER_MARK, IOBuffer, Memory
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.memory_pressure import MemoryPressure
-from vcproxy.engine.mutex import Mutex, here
+from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import ROOM_S, Outgoing
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
-from vcproxy.engine.shortage import Shortage
 from vcproxy.engine.units import show_duration
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Engine:
         "_missed",
         "_relief",
         "_scheduler",
+        "address_history",
         "bridges",
         "commands",
         "delivery",
@@ -109,7 +110,6 @@ class Engine:
         "now",
         "queue",
         "random",
-        "reach",
         "reads",
         "running",
         "shortage",
@@ -141,9 +141,9 @@ class Engine:
         self.bridges = bridges
         """Whether directions may be moved by the driver alone."""
         self.inbox = Inbox()
-        self.reach = AddressHistory(self)
+        self.address_history = AddressHistory(self)
         """Which addresses do not answer."""
-        self.shortage = Shortage(self)
+        self.shortage = DescriptorShortage(self)
         """What goes when descriptors are short."""
         self.vcs: dict[NetVConnection, None] = {}
         """Every VC from accept or connect until its descriptor is closed, in that order."""
@@ -179,14 +179,14 @@ class Engine:
     # -- for continuations -------------------------------------------------------------------
 
     @property
-    def here(self) -> bool:
+    def is_current(self) -> bool:
         """Whether this thread is running this engine."""
-        return here.engine is self
+        return current.engine is self
 
     def schedule(self, cont: Continuation, key: Hashable, data: object) -> Action:
         """Deliver an event soon: never inline, in the order of scheduling."""
         action = Action(cont, key, data, self.now, 0.0)
-        if self.here:
+        if self.is_current:
             self._scheduler.soon(action)
         else:
             self.inbox.post(partial(self._scheduler.soon, action))
@@ -197,7 +197,7 @@ class Engine:
     ) -> Action:
         """Deliver an event at `when` in the engine's time, then every `period` seconds if not 0."""
         action = Action(cont, key, data, when, period)
-        if self.here:
+        if self.is_current:
             self._scheduler.later(action)
         else:
             self.inbox.post(partial(self._scheduler.later, action))
@@ -233,20 +233,21 @@ class Engine:
         at all, when something was sent. A multicast group is sent to, not heard: see `hear`.
         """
         cont.mutex.require("connect()")
-        outgoing = self.ask(cont, str(target))
-        outgoing.go(target, tls=tls, server_name=server_name, timeout=timeout)
+        outgoing = self.outgoing(cont, str(target))
+        outgoing.start(target, tls=tls, server_name=server_name, timeout=timeout)
         return outgoing.vc
 
-    def hear(self, cont: Continuation, address: Address, *, timeout: float = 0.0) -> NetVConnection:
-        """Hear what anybody sends to a udp address of this host, to a multicast group, or to a NATS
-        subject.
+    def subscribe(
+        self, cont: Continuation, address: Address, *, timeout: float = 0.0
+    ) -> NetVConnection:
+        """Receive what is sent to a udp address of this host, a multicast group or a NATS subject.
 
-        Delivers CONNECTED with the VC, which is whole and can only be read; or ERROR with the VC,
-        whose `error` says why, as for `connect`. Several may hear one group.
+        Delivers CONNECTED with the VC, which is message-oriented and read-only; or ERROR with the
+        VC, whose `error` is the reason, as for `connect`. A group may have several subscribers.
         """
-        cont.mutex.require("hear()")
-        outgoing = self.ask(cont, str(address))
-        outgoing.go(address, timeout=timeout, attempt=Hear)
+        cont.mutex.require("subscribe()")
+        outgoing = self.outgoing(cont, str(address))
+        outgoing.start(address, timeout=timeout, attempt=Subscribe)
         return outgoing.vc
 
     def resolve(
@@ -256,16 +257,16 @@ class Engine:
 
         The VC goes no further than that; it must be closed, and that gives the question up.
         """
-        outgoing = self.ask(cont, str(address))
-        outgoing.go(address, timeout=timeout, attempt=None)
+        outgoing = self.outgoing(cont, str(address))
+        outgoing.start(address, timeout=timeout, attempt=None)
         return outgoing.vc
 
-    def ask(self, cont: Continuation, name: str) -> Outgoing:
+    def outgoing(self, cont: Continuation, name: str) -> Outgoing:
         """Make a VC whose `go` will say where it goes; `name` is what it is called until then.
 
         CONNECTED or ERROR follows as for `connect`. It must be closed, gone or not.
         """
-        cont.mutex.require("ask()")
+        cont.mutex.require("outgoing()")
         vc = self.connection(self, cont.mutex, name)
         self.vcs[vc] = None
         return Outgoing(vc, cont)
@@ -293,15 +294,19 @@ class Engine:
         self._calls[number] = (answer, expiry)
         self.command(Call(number, fn, args, _listener_of(cont)))
 
-    def buffer(self, water_mark: int | None = None, *, whole: bool = False) -> IOBuffer:
-        """A buffer on this engine's memory; `whole`: of messages."""
-        return IOBuffer(self.memory, MARK if water_mark is None else water_mark, whole=whole)
+    def buffer(self, water_mark: int | None = None, *, message_oriented: bool = False) -> IOBuffer:
+        """A buffer on this engine's memory; `message_oriented`: of messages."""
+        return IOBuffer(
+            self.memory,
+            WATER_MARK if water_mark is None else water_mark,
+            message_oriented=message_oriented,
+        )
 
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """Close everything under a mutex, and deliver nothing to it any more. It is held."""
         mutex.ended = True
-        self.memory.used -= mutex.kept
-        mutex.kept = 0
+        self.memory.used -= mutex.held_bytes
+        mutex.held_bytes = 0
         for vc in list(mutex.vcs):
             vc.do_io_close(error)
 
@@ -309,12 +314,12 @@ class Engine:
 
     def deliver_soon(self, ticket: Ticket, key: Hashable, data: object) -> None:
         """Queue an event that dies with its ticket."""
-        if self.here:
+        if self.is_current:
             self.queue.append((ticket, key, data))
         else:
             self.inbox.post(partial(self.queue.append, (ticket, key, data)))
 
-    def introduce(self, vc: NetVConnection, listener: Listener) -> None:
+    def notify_acceptor(self, vc: NetVConnection, listener: Listener) -> None:
         """Hand an established VC to its listener's acceptor, under the VC's mutex."""
         mutex = vc.mutex
         with mutex.hold(self):
@@ -332,28 +337,28 @@ class Engine:
             finally:
                 self.running = None
 
-    def starve(self, vc: NetVConnection, room: int) -> int:
+    def read_allowance(self, vc: NetVConnection, room: int) -> int:
         """Return how much of `room` a VC may read although the memory budget is spent.
 
         See MemoryPressure.
         """
-        return self._relief.starve(vc, room)
+        return self._relief.read_allowance(vc, room)
 
-    def forget(self, vc: NetVConnection) -> None:
+    def remove(self, vc: NetVConnection) -> None:
         """A VC's descriptor is closed."""
         if vc in self.vcs:
             del self.vcs[vc]
             vc.count_tls(False)
             if vc.listener is not None:
-                vc.listener.left(vc)
-                if vc.whole:
+                vc.listener.vc_gone(vc)
+                if vc.message_oriented:
                     self.shortage.sessions.pop(vc, None)
-            elif vc.outgoing is not None and vc.outgoing.keeper is not None:
-                vc.outgoing.keeper.went(vc)
+            elif vc.outgoing is not None and vc.outgoing.observer is not None:
+                vc.outgoing.observer.vc_gone(vc)
 
     def command(self, command: Command) -> None:
         """Ask something of the driver. From any thread."""
-        if self.here:
+        if self.is_current:
             self.commands.append(command)
         else:
             self.inbox.post(partial(self.command, command))
@@ -362,7 +367,7 @@ class Engine:
 
     def clock(self, now: float) -> None:
         """Begin a turn: set the time, run the inbox."""
-        here.engine = self
+        current.engine = self
         self.tick(now)
 
     def tick(self, now: float) -> None:
@@ -390,26 +395,26 @@ class Engine:
         peer: str,
         *,
         secure: bool = False,
-        whole: bool = False,
+        message_oriented: bool = False,
     ) -> NetVConnection:
         """A connection came in. `secure`: `vc.established(...)` or `vc.failed()` is owed next.
 
         `peer`: "host:port", an IPv6 host in brackets. An IPv4 client of an IPv6 socket is IPv4 from
         here on: lists, limits, hashes, logs and servers know it by one address.
 
-        `whole`: the first datagram from there did.
+        `message_oriented`: the first datagram from there did.
         """
         peer = unmapped(peer)
         vc = self.connection(self, Mutex(), f"{listener.name} {peer}")
-        vc.whole = whole
+        vc.message_oriented = message_oriented
         vc.secure = secure
         vc.listener = listener
         vc.port = port
         vc.peer = peer
         self.vcs[vc] = None
-        if whole:
+        if message_oriented:
             self.shortage.sessions[vc] = None
-        listener.entered(vc)
+        listener.vc_made(vc)
         if secure and vc.excess:  # a handshake costs more than whoever comes too often is worth
             with vc.mutex.hold(self):
                 vc.do_io_close()
@@ -524,7 +529,7 @@ class Engine:
         answer, _ = self._calls.pop(number)
         late = TimeoutError(f"timed out: no answer in {show_duration(deadline)}")
         self.queue.append((answer, Called, Called(None, late)))
-        self.command(GiveUp(number))
+        self.command(CancelCall(number))
 
     def _end_soon(self, mutex: Mutex, error: Exception) -> None:
         """End the conversation under a mutex as soon as it is free."""

@@ -84,12 +84,12 @@ class Fan:
 
     # -- who is in it ------------------------------------------------------------------------
 
-    def fill(self, source: VIO) -> None:
+    def add_source(self, source: VIO) -> None:
         """A read fills the buffer from now on: what it brings goes on by itself."""
         source.fan = self
         self.sources[source] = None
 
-    def feed(self, sink: VIO) -> None:
+    def add_sink(self, sink: VIO) -> None:
         """A write takes part, from its reader's place on."""
         sink.fan = self
         sink.pending = True
@@ -125,26 +125,26 @@ class Fan:
             self.behind.pop(vio, None)
             self._idle.pop(vio, None)
 
-    def given(self, sink: VIO) -> int:
+    def delivered_to(self, sink: VIO) -> int:
         """Bytes that it has got: what `ndone` says where it is not level."""
         before = self.level.get(sink.vc)  # type: ignore[call-overload]
         return sink.ndone if before is None else before + self.place.position
 
-    def wake(self) -> None:
+    def wake_sources(self) -> None:
         """There may be room in the buffer: tell the sources."""
         for source in list(self.sources):
             source.reenable()
 
     # -- what comes --------------------------------------------------------------------------
 
-    def came(self) -> None:
+    def data_added(self) -> None:
         """Something may have come into the buffer."""
-        self.look_again()
+        self.schedule_spread()
         for sink in [sink for sink in self._idle if sink.reader.avail]:
             del self._idle[sink]
             sink.reenable()
 
-    def look_again(self) -> None:
+    def schedule_spread(self) -> None:
         """There may be something to spread."""
         if not self._spreading:
             self._spreading = True
@@ -153,12 +153,12 @@ class Fan:
     def progress(self, vio: VIO) -> None:
         """A VIO has moved some bytes. The mutex is held."""
         if vio.reads:
-            self.came()
+            self.data_added()
             if len(self.buffer.readers) == 1:
                 return
         else:
             self.catch_up(vio)
-            self.wake()
+            self.wake_sources()
         if not vio.pending and not vio.over:
             vio.pending = True
             vio.signal(Event.READ_READY if vio.reads else Event.WRITE_READY)
@@ -169,7 +169,7 @@ class Fan:
         """Take the lock and say what goes to all in `level`; None: not now, no lock is held."""
         self._spreading = False
         if not self.mutex.try_acquire(self.engine):
-            self.mutex.park(self.engine, self.look_again)
+            self.mutex.park(self.engine, self.schedule_spread)
             return None
         place = self.place
         if self.level and place.avail:
@@ -187,7 +187,7 @@ class Fan:
 
     # -- what VCs call -----------------------------------------------------------------------
 
-    def took(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
+    def spread_directly(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
         """A source has brought this, and all level sinks have taken it already but those named.
 
         The mutex is held, and nothing is in the buffer.
@@ -195,7 +195,7 @@ class Fan:
         self.moved_at = self.engine.now
         size = len(data)
         if short:
-            self.buffer.keep(data, self.engine.memory)
+            self.buffer.append_read(data, self.engine.memory)
             self._part_with(short)
             self._advance(size)
         else:
@@ -211,25 +211,25 @@ class Fan:
             self._fall_behind(vio)
             vio.reader.consume(count)
             vio.ndone += count
-            vc.look_again(False)
+            vc.reenable(False)
 
     def _advance(self, size: int) -> None:
         """The level sinks have so much more behind them."""
         place, full = self.place, size > 0 and self.buffer.full
         place.consume(size)
         if place.avail:
-            self.look_again()
+            self.schedule_spread()
         elif self._idle:
             for sink in list(self._idle):
                 self.catch_up(sink)
         if full:
-            self.wake()
+            self.wake_sources()
             if self.buffer.full:  # of what nobody has judged: they have fallen behind only now
                 for source in list(self.sources):
                     source.ready()
 
     def _fall_behind(self, sink: VIO) -> None:
-        sink.ndone = self.given(sink)
+        sink.ndone = self.delivered_to(sink)
         del self.level[sink.vc]  # type: ignore[arg-type]
         sink.vc.moved_at = max(sink.vc.moved_at, self.moved_at)
         self.behind[sink] = None

@@ -29,7 +29,7 @@ class HeldMemory:
         more = size - self.size
         self.size = size
         self._memory.used += more
-        self._mutex.kept += more
+        self._mutex.held_bytes += more
 
     def __del__(self) -> None:
         self.hold(0)

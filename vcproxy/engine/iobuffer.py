@@ -13,7 +13,7 @@ SLAB = 256 * 1024
 COPY_OUT = SLAB // 4
 """Reads up to this size are copied out of the slab, so that a slab is never kept for a crumb."""
 
-MARK = 64 * 1024
+WATER_MARK = 64 * 1024
 """Bytes that a buffer occupies at most, unless it is made with another water mark: what somebody
 costs who does not read. Larger reads than this move no more (measured), and bridges need none."""
 
@@ -26,7 +26,7 @@ MERGE = 4096
 MAX_VIEWS = 64
 """Blocks handed to one system call; the kernel takes 1024 (IOV_MAX), past 64 nothing is gained."""
 
-APART = 64
+MESSAGE_OVERHEAD = 64
 """What a message of a whole buffer occupies beside its bytes: a header of 33, a place in a list and
 what allocators round up. Else the smallest messages would cost fifty times what is counted."""
 
@@ -58,21 +58,21 @@ class Memory:
     `used` counts what the blocks of its buffers occupy. Reading pauses while `spent`.
     """
 
-    __slots__ = ("_free", "budget", "eased", "limit", "scratch", "used")
+    __slots__ = ("_free", "budget", "limit", "resume_below", "scratch", "used")
 
     def __init__(self, budget: int) -> None:
-        self.allot(budget)
+        self.set_budget(budget)
         self.used = 0
         self._free: list[Slab] = []
         self.scratch = self._view()
         """A slab to read into: small reads are copied out of it, large ones take it along."""
 
-    def allot(self, budget: int) -> None:
+    def set_budget(self, budget: int) -> None:
         """Let there be so much from now on."""
         self.budget = budget
         self.limit = budget - budget // RESERVE
         """Where it is spent: what is left of the budget is for those who hold next to nothing."""
-        self.eased = budget * 3 // 4
+        self.resume_below = budget * 3 // 4
         """Below that it is not spent any more: at the brim reading would only swing."""
 
     @property
@@ -111,26 +111,28 @@ class IOBuffer:
     it. It then holds at most `water_mark` plus one slab. Bytes written while there is no reader
     are gone: make the reader first (Traffic Server's rule).
 
-    A `whole` buffer holds messages: each write is one block, and stays one.
+    A `message_oriented` buffer holds messages: each write is one block, and stays one.
     """
 
     __slots__ = (
         "_behind",
         "_first",
-        "apart",
+        "block_overhead",
         "blocks",
         "held",
         "memory",
+        "message_oriented",
         "readers",
         "water_mark",
-        "whole",
         "written",
     )
 
-    def __init__(self, memory: Memory, water_mark: int = SLAB, *, whole: bool = False) -> None:
+    def __init__(
+        self, memory: Memory, water_mark: int = SLAB, *, message_oriented: bool = False
+    ) -> None:
         self.memory = memory
-        self.whole = whole
-        self.apart = APART if whole else 0
+        self.message_oriented = message_oriented
+        self.block_overhead = MESSAGE_OVERHEAD if message_oriented else 0
         """What each block occupies beside its bytes."""
         self.water_mark = water_mark
         self.blocks: list[Block] = []
@@ -167,7 +169,7 @@ class IOBuffer:
 
         Raises TypeError for what is not bytes: here, not in the driver when it is to be sent.
         """
-        if type(data) is not bytes and not (data is EMPTY and self.whole):
+        if type(data) is not bytes and not (data is EMPTY and self.message_oriented):
             data = bytes(memoryview(data))
         if not data or not self.readers:
             self.written += len(data)
@@ -178,7 +180,7 @@ class IOBuffer:
             len(blocks) > 1
             and size + len(blocks[-1]) <= MERGE
             and type(blocks[-1]) is bytes
-            and not self.whole
+            and not self.message_oriented
         ):
             # Never the first block: whoever has passed it is no longer counted behind it.
             end = self._first + len(blocks)
@@ -193,12 +195,17 @@ class IOBuffer:
         else:
             self._append(data, size, size)
 
-    def keep(self, data: Block, memory: Memory) -> None:
+    def append_read(self, data: Block, memory: Memory) -> None:
         """Append what a driver has read: `bytes`, or a view of that memory's scratch.
 
         A large view takes the slab along; a small one is copied out of it.
         """
-        if type(data) is memoryview and len(data) > COPY_OUT and self.readers and not self.whole:
+        if (
+            type(data) is memoryview
+            and len(data) > COPY_OUT
+            and self.readers
+            and not self.message_oriented
+        ):
             memory.take_scratch()
             self._share(data)
         else:
@@ -228,7 +235,7 @@ class IOBuffer:
         if not self.blocks:
             self._behind = len(self.readers)
         self.blocks.append(block)
-        capacity += self.apart
+        capacity += self.block_overhead
         self.held += capacity
         self.written += size
         self.memory.used += capacity
@@ -267,7 +274,7 @@ class IOBuffer:
         blocks.clear()
         self._first += 1
         self._behind = 0
-        size = len(block) + self.apart
+        size = len(block) + self.block_overhead
         self.held -= size
         self.memory.used -= size
         return block
@@ -278,7 +285,7 @@ class IOBuffer:
         blocks = self.blocks
         while blocks and self._behind == 0:
             block = blocks.pop(0)
-            capacity = _capacity(block) + self.apart
+            capacity = _capacity(block) + self.block_overhead
             self.held -= capacity
             self.memory.used -= capacity
             self.memory.drop(block)
@@ -315,7 +322,7 @@ class Reader:
     @property
     def occupied(self) -> int:
         """Bytes that what lies before it occupies: `avail`, and what whole messages take apart."""
-        return self.avail + self.blocks * self.buffer.apart
+        return self.avail + self.blocks * self.buffer.block_overhead
 
     @property
     def begun(self) -> int:

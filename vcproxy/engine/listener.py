@@ -27,17 +27,17 @@ class Listener:
     """One named listener, at one or more addresses. Its connections may go to several engines,
     unless it is pinned.
 
-    The driver's obligations: ask `admits()` before each accept and stop accepting when it says
-    no, until ResumeAccept (datagrams from new sources are dropped meanwhile); say `came()` for
-    each accept, on the thread of `home`, before `engine.accepted`; report a failed one by
-    `engine.accept_failed`, and one of which no VC could be made by `dropped()`.
+    The driver's obligations: call `admits()` before each accept and stop accepting when it returns
+    False, until ResumeAccept (datagrams from new sources are dropped meanwhile); call
+    `count_accepted()` for each accept, on the thread of `engine`, before `engine.accepted`; report
+    a failed accept by `engine.accept_failed`, and one of which no VC was made by `dropped()`.
     """
 
     name: str
     acceptor: Callable[[NetVConnection], Continuation | None]
     """Called with each VC that is established, under its mutex: returns the continuation that is
     to get ACCEPT, or None if the VC is seen to. It may be exchanged while running."""
-    home: Engine
+    engine: Engine
     """The engine whose driver accepts."""
     tls: object = None
     """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
@@ -52,7 +52,7 @@ class Listener:
     refuser: Callable[[NetVConnection], Continuation | None] = _closed
     """Called as the acceptor is, with each VC in excess."""
     pinned: bool = False
-    """Whether all its connections stay on `home`."""
+    """Whether all its connections stay on `engine`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
     _came: int = 0
     _went: dict[Engine, int] = field(default_factory=dict)
@@ -70,21 +70,21 @@ class Listener:
         self._paused = self.open >= self.max_connections
         return not self._paused
 
-    def keeps_waiting(self) -> None:
+    def warn_full(self) -> None:
         """Somebody has to wait, for it is full: that is logged, now and then."""
         full = f"{self.max_connections} connections: more wait until some have gone"
-        self._warn(self.home, "all", full)
+        self._warn(self.engine, "all", full)
 
     def _warn(self, engine: Engine, what: str, text: str) -> None:
         if engine.now >= self._said.get(what, -FULL_WARNING_S) + FULL_WARNING_S:
             self._said[what] = engine.now
             engine.log("warning", f"{self.name}: {text}")
 
-    def came(self) -> None:
-        """The driver of `home` has accepted a connection, for whichever engine."""
+    def count_accepted(self) -> None:
+        """The driver of `engine` has accepted a connection, for whichever engine."""
         self._came += 1
 
-    def entered(self, vc: NetVConnection) -> None:
+    def vc_made(self, vc: NetVConnection) -> None:
         """A VC was made of one that came: it is in excess if its client has enough."""
         client, most = vc.peer_address, self.max_per_client
         if not client:
@@ -96,7 +96,7 @@ class Listener:
         own = self._clients.setdefault(vc.engine, {})
         own[client] = own.get(client, 0) + 1
 
-    def left(self, vc: NetVConnection) -> None:
+    def vc_gone(self, vc: NetVConnection) -> None:
         """Such a VC is gone."""
         client = vc.peer_address
         if client and not vc.excess:
@@ -104,20 +104,20 @@ class Listener:
             own[client] -= 1
             if not own[client]:
                 del own[client]
-        self.went(vc.engine)
+        self.count_closed(vc.engine)
 
-    def went(self, engine: Engine) -> None:
+    def count_closed(self, engine: Engine) -> None:
         """A connection of that engine's is gone. Each engine keeps a count of its own."""
         self._went[engine] = self._went.get(engine, 0) + 1
         if self._paused:
-            self.home.inbox.post(self.resume)
+            self.engine.inbox.post(self.resume)
 
     def dropped(self, engine: Engine) -> None:
         """What came for that engine could not be kept: no VC was made for it."""
-        self.went(engine)
+        self.count_closed(engine)
 
     def resume(self) -> None:
         """Accept again, if it had paused and there is room: owed by who raises max_connections."""
         if self._paused and self.open < self.max_connections:
             self._paused = False
-            self.home.command(ResumeAccept(self))
+            self.engine.command(ResumeAccept(self))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.units import about
+from vcproxy.engine.units import rounded_size
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -53,16 +53,16 @@ class Laggard(NamedTuple):
 class MemoryPressure(Continuation):
     """Keeps the VCs that may not read, until there is room; makes room when that takes too long."""
 
-    __slots__ = ("_closed_at", "_look_at", "_starved", "_tick")
+    __slots__ = ("_closed_at", "_look_at", "_paused", "_tick")
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, Mutex())
-        self._starved: dict[NetVConnection, None] = {}
+        self._paused: dict[NetVConnection, None] = {}
         self._look_at = 0.0  # when patience is at an end
         self._closed_at = 0.0  # when somebody was closed, or reading began to pause
         self._tick: Action | None = None
 
-    def starve(self, vc: NetVConnection, room: int) -> int:
+    def read_allowance(self, vc: NetVConnection, room: int) -> int:
         """The budget is spent: how much of `room` a VC may read for all that.
 
         0: nothing now. It is listed again when it may.
@@ -74,7 +74,7 @@ class MemoryPressure(Continuation):
             self._tick = self.engine.schedule_every(TICK_S, self, Event.TIMEOUT, None)
         if memory.used < memory.budget and len(vc.mutex.vcs) <= FEW and _held_for(vc) < MODEST:
             return min(room, MODEST)
-        self._starved[vc] = None
+        self._paused[vc] = None
         return 0
 
     def handle_event(self, key: Hashable, data: object) -> None:
@@ -82,18 +82,18 @@ class MemoryPressure(Continuation):
         memory = self.engine.memory
         patient = self.engine.now < self._look_at
         # Not at the brim, where it would only swing; but nobody is closed for what is not spent.
-        if memory.used < memory.eased or not (patient or memory.spent):
+        if memory.used < memory.resume_below or not (patient or memory.spent):
             self._resume()
         elif not patient:
-            self._make_room(memory.used - memory.eased)
+            self._make_room(memory.used - memory.resume_below)
 
     def _resume(self) -> None:
-        starved, self._starved = self._starved, {}
+        starved, self._paused = self._paused, {}
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
         for vc in starved:
-            vc.look_again(True)
+            vc.reenable(True)
 
     def _make_room(self, wanted: int) -> None:
         """Close those who do not move, until so much is free; or the largest of those who do."""
@@ -137,7 +137,7 @@ class MemoryPressure(Continuation):
         still = self.engine.now - PATIENCE_S
         laggards = []
         for mutex, (_, _, vc) in worst.items():
-            size = mutex.kept + sum(buffer.held for buffer in held.get(mutex, ()))
+            size = mutex.held_bytes + sum(buffer.held for buffer in held.get(mutex, ()))
             # Of a conversation of many, closing one does not free the others' TLS.
             freed = size + (tls[mutex] if len(mutex.vcs) <= FEW else vc.tls_size)
             if size:
@@ -149,7 +149,7 @@ class MemoryPressure(Continuation):
     def _close(self, laggards: list[Laggard]) -> None:
         log = self.engine.log
         for number, (vc, _, size, idle_since) in enumerate(laggards):
-            held = about(size)
+            held = rounded_size(size)
             if number < NAMED:
                 what = f"it holds {held}"
                 if idle_since is not None:
@@ -158,7 +158,7 @@ class MemoryPressure(Continuation):
             vc.fail(MemoryError(f"the memory budget is spent, and {held} wait here"))
         rest = laggards[NAMED:]
         if rest:
-            held = about(sum(laggard.size for laggard in rest))
+            held = rounded_size(sum(laggard.size for laggard in rest))
             log("warning", f"memory is spent: {len(rest)} more are closed, that hold {held}")
 
 
@@ -178,4 +178,4 @@ def _held_for(vc: NetVConnection) -> int:
         for vio in (each.read_vio, each.write_vio):
             if vio is not None:
                 buffers[vio.buffer] = None
-    return vc.mutex.kept + sum(buffer.held for buffer in buffers)
+    return vc.mutex.held_bytes + sum(buffer.held for buffer in buffers)

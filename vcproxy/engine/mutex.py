@@ -21,13 +21,13 @@ class LockNotHeld(RuntimeError):
     """A verb other than `reenable()` was used without holding the mutex it needs."""
 
 
-class _Here(threading.local):
+class _Current(threading.local):
     """Which engine this OS thread is running just now: in simulation one thread runs several."""
 
     engine: Engine | None = None
 
 
-here = _Here()
+current = _Current()
 
 
 class Mutex:
@@ -36,7 +36,7 @@ class Mutex:
     `ended` is set when the conversation under it has crashed: no event is delivered any more.
     """
 
-    __slots__ = ("depth", "ended", "kept", "lock", "owner", "parked", "vcs")
+    __slots__ = ("depth", "ended", "held_bytes", "lock", "owner", "parked", "vcs")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -44,7 +44,7 @@ class Mutex:
         self.parked: list[tuple[Engine, Callable[[], None]]] = []
         self.owner: Engine | None = None
         self.ended = False
-        self.kept = 0
+        self.held_bytes = 0
         """Bytes that are held for the conversation beside the buffers of its VCs: see Keep."""
         self.vcs: dict[VConnection, None] = {}
         """The open VCs of the conversation, whatever their kind and engine, as they joined."""
@@ -52,11 +52,11 @@ class Mutex:
     @property
     def held(self) -> bool:
         """Whether the engine that runs in this thread holds it."""
-        return self.owner is not None and self.owner is here.engine
+        return self.owner is not None and self.owner is current.engine
 
     def require(self, verb: str) -> None:
         """Raise LockNotHeld, naming the verb, unless this engine holds the mutex."""
-        if self.owner is None or self.owner is not here.engine:
+        if self.owner is None or self.owner is not current.engine:
             raise LockNotHeld(
                 f"{verb} needs the mutex of its conversation, and this engine does not hold it; "
                 "from another conversation's callback only reenable() may be called"
@@ -101,12 +101,12 @@ class Mutex:
     @contextmanager
     def hold(self, engine: Engine) -> Iterator[None]:
         """Hold it for code outside an engine's turn: start-up and tests. It must be free."""
-        before, here.engine = here.engine, engine
+        before, current.engine = current.engine, engine
         if not self.try_acquire(engine):
-            here.engine = before
+            current.engine = before
             raise LockNotHeld("hold() found the mutex taken by another engine")
         try:
             yield
         finally:
             self.release(engine)
-            here.engine = before
+            current.engine = before

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
 from vcproxy.engine.commands import Close, ShutdownWrite
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY, MARK, SLAB, Block, IOBuffer, Reader
+from vcproxy.engine.iobuffer import EMPTY, SLAB, WATER_MARK, Block, IOBuffer, Reader
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Port(Protocol):
         """Close: at once, as a reset, or when all that was sent has gone."""
 
 
-class WholePort(Port, Protocol):
+class MessagePort(Port, Protocol):
     """A port of messages: what is pushed or written is one message for each block."""
 
     def push_each(self, blocks: Sequence[Block]) -> int:
@@ -75,7 +75,7 @@ class NetVConnection(VConnection):
 
     - when the port may be readable: `begin_read()`. 0: not now, the engine lists the VC in
       `engine.reads` when it can proceed. A number: read at most so much, once, then
-      `received(data)`, or `would_block()` if nothing came. Where `straight` names a VC, its port
+      `received(data)`, or `would_block()` if nothing came. Where `direct_sink` names a VC, its port
       may `push` the data first: then `passed(data, count)`. Where `fan` is one, those that are
       level in it may be pushed the data: then `spread(data, short)`. Of a whole VC it is one
       message, which may be more than so much;
@@ -97,6 +97,7 @@ class NetVConnection(VConnection):
         "_end_event",
         "alpn",
         "certificate",
+        "direct_sink",
         "excess",
         "fan",
         "full",
@@ -111,7 +112,6 @@ class NetVConnection(VConnection):
         "secure",
         "served_by",
         "sni",
-        "straight",
         "tls_size",
         "write_listed",
     )
@@ -145,7 +145,7 @@ class NetVConnection(VConnection):
         """The turn of the engine in which it was last listed for reading. At the end of that turn
         the driver reads it; what it is told then stands in a recording, and when it looked does
         not."""
-        self.straight: NetVConnection | None = None
+        self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: where what is read may be written at once."""
         self.fan: Fan | None = None
         """The same, where that is many."""
@@ -165,11 +165,11 @@ class NetVConnection(VConnection):
 
     # -- verbs -------------------------------------------------------------------------------
 
-    def look_again(self, reads: bool) -> None:
+    def reenable(self, reads: bool) -> None:
         """List the VC for reading or writing, on its own engine."""
         engine = self.engine
-        if not engine.here:
-            engine.inbox.post(partial(self.look_again, reads))
+        if not engine.is_current:
+            engine.inbox.post(partial(self.reenable, reads))
             return
         vio = self.read_vio if reads else self.write_vio
         if not self.open or self.closed:
@@ -194,7 +194,7 @@ class NetVConnection(VConnection):
     def _reached(self, vio: VIO) -> None:
         """The goal of an operation is what has been done already: no byte will complete it."""
         if not vio.mutex.try_acquire(self.engine):
-            vio.mutex.park(self.engine, partial(self.look_again, vio.reads))
+            vio.mutex.park(self.engine, partial(self.reenable, vio.reads))
             return
         if vio.ndone or not vio.reads:  # a read of nothing is no read: it waits for timeouts
             vio.end(Event.READ_COMPLETE if vio.reads else Event.WRITE_COMPLETE)
@@ -208,7 +208,7 @@ class NetVConnection(VConnection):
             vio.end(self._end_event)
         return vio
 
-    def reached_from(self, source: VConnection) -> NetVConnection | None:
+    def as_direct_sink(self, source: VConnection) -> NetVConnection | None:
         """Itself, if the same driver feeds both."""
         same = isinstance(source, NetVConnection) and source.engine is self.engine
         return self if same else None
@@ -253,7 +253,7 @@ class NetVConnection(VConnection):
         self.sni, self.alpn, self.certificate = sni, alpn, certificate
         self.open = True
         self._stop_waiting()
-        self._introduce()
+        self._notify_established()
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Judge the VC's own timers."""
@@ -273,7 +273,7 @@ class NetVConnection(VConnection):
             mutex.park(engine, self.expire)
             return
         if not self.closed:
-            self._tell(Event.INACTIVITY_TIMEOUT)
+            self._notify_timeout(Event.INACTIVITY_TIMEOUT)
         mutex.release(engine)
 
     def fail(self, error: Exception) -> None:
@@ -322,17 +322,17 @@ class NetVConnection(VConnection):
             self.read_vio.end(self._end_event)
         mutex.release(engine)
 
-    def _introduce(self) -> None:
+    def _notify_established(self) -> None:
         if self.listener is not None:
-            self.engine.introduce(self, self.listener)
+            self.engine.notify_acceptor(self, self.listener)
         elif self.outgoing is not None:
-            self.outgoing.tell(Event.CONNECTED)
-            self.look_again(True)
-            self.look_again(False)
+            self.outgoing.notify(Event.CONNECTED)
+            self.reenable(True)
+            self.reenable(False)
 
     def _not_made(self, error: Exception) -> None:
         if self.outgoing is not None:
-            self.outgoing.tell(Event.ERROR)
+            self.outgoing.notify(Event.ERROR)
         else:
             # In order, not by a reset: the alert that says why is still on its way.
             if not isinstance(error, ConnectionResetError):  # it left: a check, most often
@@ -365,7 +365,7 @@ class NetVConnection(VConnection):
 
     def again(self, reads: bool) -> None:
         """There may be more to do in a direction: list the VC for it."""
-        self.look_again(reads)
+        self.reenable(reads)
 
     def begin_read(self) -> int:
         """Take the lock and say how many bytes may be read, a slab's at most.
@@ -382,7 +382,7 @@ class NetVConnection(VConnection):
             mutex.owner = engine
             mutex.depth = 1
         elif not mutex.try_acquire(engine):
-            mutex.park(engine, partial(self.look_again, True))
+            mutex.park(engine, partial(self.reenable, True))
             return 0
         if vio.live:
             buffer: IOBuffer = vio.store  # type: ignore[assignment]
@@ -392,15 +392,17 @@ class NetVConnection(VConnection):
                 room = vio.nbytes - vio.ndone
             if room <= 0:
                 self.full = True
-            elif buffer.memory.used < buffer.memory.limit or (room := engine.starve(self, room)):
-                straight = vio.straight
-                if straight is not None:
+            elif buffer.memory.used < buffer.memory.limit or (
+                room := engine.read_allowance(self, room)
+            ):
+                direct_sink = vio.direct_sink
+                if direct_sink is not None:
                     sink: VIO = vio.partner  # type: ignore[assignment]
                     if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
-                        straight = None
-                    elif vio.bulk > BULK_READS and vio.nbytes is None and room == MARK:
+                        direct_sink = None
+                    elif vio.bulk > BULK_READS and vio.nbytes is None and room == WATER_MARK:
                         room = SLAB  # bulk that no bridge moves, and that has been taken so far
-                self.straight = straight
+                self.direct_sink = direct_sink
                 fan = vio.fan
                 if fan is not None:
                     self.fan = fan if not held and len(buffer.readers) == 1 else None
@@ -417,7 +419,7 @@ class NetVConnection(VConnection):
         engine = self.engine
         vio: VIO = self.read_vio  # type: ignore[assignment]
         buffer: IOBuffer = vio.store  # type: ignore[assignment]
-        buffer.keep(data, engine.memory)
+        buffer.append_read(data, engine.memory)
         self.moved_at = engine.now
         count = len(data)
         vio.ndone += count
@@ -426,7 +428,7 @@ class NetVConnection(VConnection):
             vio.end(Event.READ_COMPLETE)
         if partner is not None:
             vio.bulk = vio.bulk + 1 if count >= BULK_READ else 0
-            partner.vc.look_again(False)
+            partner.vc.reenable(False)
         elif vio.fan is not None:
             vio.fan.progress(vio)
         elif not vio.pending and not vio.over:
@@ -435,7 +437,7 @@ class NetVConnection(VConnection):
         vio.mutex.release(engine)
 
     def passed(self, data: Block, count: int) -> None:
-        """Answer `begin_read`: this came, and `straight` took its first `count` bytes at once.
+        """Answer `begin_read`: this came, and `direct_sink` took its first `count` bytes at once.
 
         The same as `received(data)`, then the sink's `begin_write()` and `sent(count)`.
         """
@@ -452,8 +454,8 @@ class NetVConnection(VConnection):
         buffer.written += count
         sink.store.position += count  # type: ignore[union-attr]
         if count < size:
-            buffer.keep(data[count:], engine.memory)
-            sink.vc.look_again(False)
+            buffer.append_read(data[count:], engine.memory)
+            sink.vc.reenable(False)
         if vio.ndone == vio.nbytes:
             vio.end(Event.READ_COMPLETE)
         if size < BULK_READ:
@@ -482,7 +484,7 @@ class NetVConnection(VConnection):
         vio: VIO = self.read_vio  # type: ignore[assignment]
         self.moved_at = engine.now
         vio.ndone += len(data)
-        self.fan.took(data, short)  # type: ignore[union-attr]
+        self.fan.spread_directly(data, short)  # type: ignore[union-attr]
         if vio.ndone == vio.nbytes:
             vio.end(Event.READ_COMPLETE)
         vio.mutex.release(engine)
@@ -495,7 +497,7 @@ class NetVConnection(VConnection):
         engine = self.engine
         mutex = vio.mutex
         if not mutex.try_acquire(engine):
-            mutex.park(engine, partial(self.look_again, False))
+            mutex.park(engine, partial(self.reenable, False))
             return None
         reader: Reader = vio.store  # type: ignore[assignment]
         fan = vio.fan
@@ -505,7 +507,7 @@ class NetVConnection(VConnection):
             if vio.nbytes is not None:
                 avail = min(avail, vio.nbytes - vio.ndone)
             if avail > 0:
-                if buffer.whole and not self.whole:
+                if buffer.message_oriented and not self.message_oriented:
                     return self._streamed(vio, reader, avail)
                 return reader.views(avail)
         mutex.release(engine)
@@ -547,13 +549,13 @@ class NetVConnection(VConnection):
         source = vio.partner
         if source is not None:
             vc = source.vc
-            if source.straight is None:
+            if source.direct_sink is None:
                 source.reenable()
             elif isinstance(vc, NetVConnection):
                 if source.bulk >= BULK_READS and engine.bridges:
                     vc._bridge(source, vio)
                 if vc.full:
-                    vc.look_again(True)
+                    vc.reenable(True)
         elif vio.fan is not None:
             vio.fan.progress(vio)
         elif not vio.pending and not vio.over:
@@ -582,12 +584,17 @@ class NetVConnection(VConnection):
     def gone(self) -> None:
         """The descriptor is closed: nothing will be called for this VC any more."""
         self.port = None
-        self.engine.forget(self)
+        self.engine.remove(self)
 
     def _bridge(self, source: VIO, sink: VIO) -> None:
         """Hand the direction to the driver, where nothing stands against it."""
-        if source.straight is None or source.buffer.held or source.over or sink.nbytes is not None:
+        if (
+            source.direct_sink is None
+            or source.buffer.held
+            or source.over
+            or sink.nbytes is not None
+        ):
             return
-        giver, taker = self.port, source.straight.port
+        giver, taker = self.port, source.direct_sink.port
         if taker is not None and taker.spliceable and giver is not None and giver.spliceable:
             Bridge(source, sink, (giver, taker))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from vcproxy.engine.commands import Connect, Hear, Resolve
+from vcproxy.engine.commands import Connect, Resolve, Subscribe
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import Exhausted, ResolvedTooLate, all_failed
 from vcproxy.engine.tcp import TCP, TcpOptions
@@ -32,13 +32,13 @@ class Resolved:
     addresses: tuple[Address, ...]
 
 
-class Keeper(Protocol):
+class ConnectObserver(Protocol):
     """Who keeps count of a VC that was asked for, whatever becomes of those who asked."""
 
-    def told(self, vc: NetVConnection, event: Event) -> None:
+    def connect_finished(self, vc: NetVConnection, event: Event) -> None:
         """Its opener is about to be told CONNECTED or ERROR."""
 
-    def went(self, vc: NetVConnection) -> None:
+    def vc_gone(self, vc: NetVConnection) -> None:
         """Its descriptor is closed, if it ever had one."""
 
 
@@ -53,21 +53,21 @@ class Outgoing:
     `ATTEMPT_DELAY_S` apart or as soon as one has failed, and the first that connects is taken.
 
     The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
-    each `attempt`, Connect or Hear, with its address. With `connected()` all other attempts for the
-    same VC are given up.
+    each `attempt`, Connect or Subscribe, with its address. With `connected()` all other attempts
+    for the same VC are cancelled.
     """
 
     __slots__ = (
         "_attempt",
         "_candidates",
+        "_notification",
         "_opener",
         "_refusals",
         "_resolved",
-        "_told",
         "_trying",
         "_until",
-        "asked_at",
-        "keeper",
+        "created_at",
+        "observer",
         "server_name",
         "target",
         "tcp",
@@ -84,11 +84,11 @@ class Outgoing:
         """What is set on its socket."""
         self.server_name = ""
         """The name that TLS sends and verifies."""
-        self.asked_at = vc.engine.now
-        self.keeper: Keeper | None = None
+        self.created_at = vc.engine.now
+        self.observer: ConnectObserver | None = None
         self._opener: Continuation | None = opener
-        self._told: Action | None = None
-        self._attempt: type[Connect | Hear] | None = None
+        self._notification: Action | None = None
+        self._attempt: type[Connect | Subscribe] | None = None
         self._candidates: list[Address] = []
         self._trying: dict[Address, float] = {}  # since when
         self._refusals: list[Exception] = []
@@ -97,11 +97,11 @@ class Outgoing:
         vc.outgoing = self
 
     @property
-    def asker(self) -> str:
+    def opener_name(self) -> str:
         """The name of the class that asked; empty once that has had its answer."""
         return "" if self._opener is None else type(self._opener).__name__
 
-    def go(
+    def start(
         self,
         target: Address,
         *,
@@ -109,7 +109,7 @@ class Outgoing:
         tcp: TcpOptions = TCP,
         server_name: str = "",
         timeout: float = 0.0,
-        attempt: type[Connect | Hear] | None = Connect,
+        attempt: type[Connect | Subscribe] | None = Connect,
     ) -> None:
         """Begin: see `Engine.connect`. Without an `attempt` it ends with the addresses."""
         vc = self.vc
@@ -120,7 +120,7 @@ class Outgoing:
         self._attempt = attempt
         self._until = vc.engine.now + timeout if timeout else 0.0
         vc.name = str(target)
-        vc.whole = target.whole
+        vc.message_oriented = target.message_oriented
         vc.wait_at_most(timeout)
         vc.engine.command(Resolve(self, target))
 
@@ -134,7 +134,7 @@ class Outgoing:
         elif self._attempt is None:
             self._found(Resolved(tuple(addresses)))
         else:
-            self._candidates = self.vc.engine.reach.ordered(addresses)
+            self._candidates = self.vc.engine.address_history.ordered(addresses)
             self._try_next()
 
     def refused(self, address: Address, error: Exception) -> None:
@@ -148,7 +148,7 @@ class Outgoing:
             self.vc.wait_at_most(ROOM_S)
             return
         if self._late(address):
-            engine.reach.silent(address)
+            engine.address_history.silent(address)
         self._trying.pop(address, None)
         self._refusals.append(error)
         self._try_next()
@@ -179,25 +179,25 @@ class Outgoing:
             self._settled(None)
             self.vc.fail(TimeoutError("; ".join([*map(str, self._refusals), *silent])))
 
-    def tell(self, event: Event) -> None:
+    def notify(self, event: Event) -> None:
         """Tell the opener how it has ended: CONNECTED or ERROR, once."""
         if self._opener is not None:
-            if self.keeper is not None:
-                self.keeper.told(self.vc, event)
-            self._told = self.vc.engine.schedule(self._opener, event, self.vc)
+            if self.observer is not None:
+                self.observer.connect_finished(self.vc, event)
+            self._notification = self.vc.engine.schedule(self._opener, event, self.vc)
             self._opener = None
 
     def closed(self) -> None:
         """The VC is closed: nothing is delivered for it any more, nor what is queued already."""
         self._opener = None
-        if self._told is not None:
-            self._told.cancel()
-            self._told = None
+        if self._notification is not None:
+            self._notification.cancel()
+            self._notification = None
 
     def _found(self, found: Resolved) -> None:
         self.vc.wait_at_most(0)
         if self._opener is not None:
-            self._told = self.vc.engine.schedule(self._opener, Resolved, found)
+            self._notification = self.vc.engine.schedule(self._opener, Resolved, found)
             self._opener = None
 
     def _try_next(self) -> None:
@@ -222,7 +222,7 @@ class Outgoing:
 
     def _settled(self, address: Address | None) -> None:
         """Nothing more is tried: an address has answered, or none has in time."""
-        reach = self.vc.engine.reach
+        reach = self.vc.engine.address_history
         for each in self._trying:
             if each == address:
                 reach.answered(each)

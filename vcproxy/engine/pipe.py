@@ -33,7 +33,7 @@ class PipeVConnection(VConnection):
         self._done_writing = False
         self._scheduled = False
 
-    def look_again(self, reads: bool) -> None:
+    def reenable(self, reads: bool) -> None:
         """Move what can be moved, soon: to this end if it reads, else from it."""
         source = self._other if reads else self
         if not source._scheduled:
@@ -42,15 +42,15 @@ class PipeVConnection(VConnection):
 
     def _end_writing(self) -> None:
         self._done_writing = True
-        self.look_again(reads=False)
+        self.reenable(reads=False)
 
     def _end(self, abort: bool) -> None:
         if abort:
             self.engine.inbox.post(partial(self._other._reset, self.error))
         else:
             self._done_writing = True
-            self.look_again(reads=False)
-            self.look_again(reads=True)
+            self.reenable(reads=False)
+            self.reenable(reads=True)
 
     def _reset(self, error: Exception | None) -> None:
         """The other end was closed with an error."""

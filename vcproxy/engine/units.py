@@ -53,7 +53,7 @@ def show_size(count: int) -> str:
     return f"{count}B"
 
 
-def about(count: int) -> str:
+def rounded_size(count: int) -> str:
     """Write bytes for a reader of logs, to three digits or so: 4196471 is "4.0MiB"."""
     for unit in ("GiB", "MiB", "KiB"):
         if count >= _BYTES[unit]:

@@ -38,8 +38,8 @@ class ClosedError(RuntimeError):
 class VConnection(Continuation, ABC):
     """A two-way stream of bytes, owned by one engine from accept or connect to close.
 
-    Where it is `whole`, a stream of messages: it must be given whole buffers, and each block is
-    read and written as one.
+    Where it is `message_oriented`, a stream of messages: its buffers must be message-oriented too,
+    and each block is read and written as one message.
 
     | operation | events to its continuation |
     |---|---|
@@ -63,12 +63,12 @@ class VConnection(Continuation, ABC):
         "_moved",
         "closed",
         "error",
+        "message_oriented",
         "moved_at",
         "name",
         "read_error",
         "read_vio",
         "unread",
-        "whole",
         "write_vio",
     )
 
@@ -77,7 +77,7 @@ class VConnection(Continuation, ABC):
         mutex.vcs[self] = None
         self.name = name
         """Who this is, for logs and histories."""
-        self.whole = False
+        self.message_oriented = False
         """Whether messages travel here, each as one block of a whole buffer (datagrams)."""
         self.closed = False
         self.error: Exception | None = None
@@ -214,12 +214,12 @@ class VConnection(Continuation, ABC):
                 # Rearmed when it fires, not on each byte: moving costs one assignment.
                 self._inactivity = self.engine.schedule_at(idle_until, self, key, None)
                 return
-            self._tell(Event.INACTIVITY_TIMEOUT)
+            self._notify_timeout(Event.INACTIVITY_TIMEOUT)
         else:
             self._active = None
-            self._tell(Event.ACTIVE_TIMEOUT)
+            self._notify_timeout(Event.ACTIVE_TIMEOUT)
 
-    def _tell(self, timeout: Event) -> None:
+    def _notify_timeout(self, timeout: Event) -> None:
         """Tell the reader, and the writer where that is somebody else (Traffic Server's rule)."""
         told: Continuation | None = None
         for vio in (self.read_vio, self.write_vio):
@@ -255,17 +255,17 @@ class VConnection(Continuation, ABC):
             vio.end(Event.ERROR)
         elif not vio.reads and vio.nbytes != 0 and not vio.reader.avail:
             vio.ready()
-        self.look_again(vio.reads)
+        self.reenable(vio.reads)
         return vio
 
-    def reached_from(self, source: VConnection) -> NetVConnection | None:
+    def as_direct_sink(self, source: VConnection) -> NetVConnection | None:
         """Itself, if what a driver reads from `source` may be written to it at once."""
         return None
 
     # -- what a kind is ----------------------------------------------------------------------
 
     @abstractmethod
-    def look_again(self, reads: bool) -> None:
+    def reenable(self, reads: bool) -> None:
         """Something changed for a direction. Any thread; must not call back inline."""
 
     @abstractmethod

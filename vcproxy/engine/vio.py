@@ -28,6 +28,7 @@ class VIO:
         "bridge",
         "bulk",
         "cont",
+        "direct_sink",
         "fan",
         "live",
         "mutex",
@@ -38,7 +39,6 @@ class VIO:
         "pending",
         "reads",
         "store",
-        "straight",
         "vc",
     )
 
@@ -62,7 +62,7 @@ class VIO:
         self.over = False
         self.pending = False
         self.partner: VIO | None = None
-        self.straight: NetVConnection | None = None
+        self.direct_sink: NetVConnection | None = None
         self.bulk = 0
         self.bridge: Bridge | None = None
         self.fan: Fan | None = None
@@ -104,7 +104,7 @@ class VIO:
         inline and has no effect where nothing can be done.
         """
         if self.live:
-            self.vc.look_again(self.reads)
+            self.vc.reenable(self.reads)
 
     def recall(self) -> None:
         """Stop reading, to take the VC back: BRIDGE_ENDED is the last event of this VIO.
@@ -159,8 +159,8 @@ class VIO:
     def uncouple(self) -> None:
         """Have both sides tell their continuations again. A bridge ends, soon. See `couple`."""
         if self.partner is not None:
-            self.partner.partner = self.partner.straight = None
-            self.partner = self.straight = None
+            self.partner.partner = self.partner.direct_sink = None
+            self.partner = self.direct_sink = None
         if self.bridge is not None:
             self.bridge.stop()
 
@@ -174,5 +174,5 @@ def couple(source: VIO, sink: VIO) -> None:
     assert source.buffer is sink.buffer, f"{source} and {sink} share no buffer"
     source.mutex.require("couple()")
     source.partner, sink.partner = sink, source
-    source.straight = sink.vc.reached_from(source.vc)
+    source.direct_sink = sink.vc.as_direct_sink(source.vc)
     sink.reenable()

@@ -169,7 +169,7 @@ class Listeners:
     def _listener(self, name: str) -> Listener:
         listener = self._named.get(name)
         if listener is None:
-            listener = self._first.listening(name, acceptor=_nobody, home=self._first)
+            listener = self._first.listening(name, acceptor=_nobody, engine=self._first)
             self._named[name] = listener
         return listener
 

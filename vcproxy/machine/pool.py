@@ -6,7 +6,7 @@ leaves the others alone.
 
 from __future__ import annotations
 
-from vcproxy.machine.staged import Life, StageMachine
+from vcproxy.machine.staged import Handle, StageMachine
 
 
 class MachinePool:
@@ -24,9 +24,9 @@ class MachinePool:
         """Let a machine rest. Raises ValueError if it rests already."""
         if machine in self._resting:
             raise ValueError(f"{machine!r} rests here already: it was put back twice")
-        machine.end_life()
+        machine.renew_handle()
         self._resting.append(machine)
 
-    def take(self) -> Life | None:
+    def take(self) -> Handle | None:
         """Take the machine that came last, by the life it begins; None if all are at work."""
-        return self._resting.pop().life if self._resting else None
+        return self._resting.pop().handle if self._resting else None

@@ -59,23 +59,26 @@ class MessageQueueFull(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Life:
-    """A machine from one rest in its pool to the next: where messages are addressed to."""
+class Handle:
+    """The address of a machine: valid until the machine is put back into its pool.
+
+    A machine gets a new handle each time, so no message of an earlier use reaches it.
+    """
 
     machine: StageMachine
     generation: int
 
     @property
-    def over(self) -> bool:
-        """Whether the machine lives another life by now: what is meant for this one is dropped."""
-        return self.machine.life is not self
+    def stale(self) -> bool:
+        """Whether the machine has a newer handle: messages to this one are dropped."""
+        return self.machine.handle is not self
 
 
 @dataclass(frozen=True, slots=True)
 class StagedMessage:
     """What a reflex is given. `source` is None for the operating system."""
 
-    source: Life | None
+    source: Handle | None
     data: Any = None
 
     @property
@@ -89,8 +92,8 @@ class MessageQueue(Continuation):
 
     `overflow` says what happens to a message that finds `capacity` of them waiting: "fail" raises
     QueueFull in its sender, which ends the conversation; the others drop one, and count it in
-    `dropped`. `late` counts messages to lives that were over. `write`, where given, gets a line
-    for each message before it is received, and what machines `say`.
+    `dropped`. `stale` counts messages to lives that were over. `write`, where given, gets a line
+    for each message before it is received, and what machines `trace`.
     """
 
     def __init__(
@@ -107,16 +110,16 @@ class MessageQueue(Continuation):
         self.overflow = overflow
         self.write = write
         self.dropped = 0
-        self.late = 0
+        self.stale = 0
         self.receiver: StageMachine | None = None
         """Who was given a message last."""
-        self._waiting: deque[tuple[Life, str, StagedMessage]] = deque()
+        self._waiting: deque[tuple[Handle, str, StagedMessage]] = deque()
         self._kinds: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, to: Life, tag: str, message: StagedMessage) -> None:
+    def put(self, to: Handle, tag: str, message: StagedMessage) -> None:
         """Queue a message behind the others. Raises QueueFull."""
         waiting = self._waiting
         if len(waiting) >= self.capacity:
@@ -141,8 +144,8 @@ class MessageQueue(Continuation):
             if not waiting or self.mutex.ended:
                 return
             to, tag, message = waiting.popleft()
-            if to.over:
-                self.late += 1
+            if to.stale:
+                self.stale += 1
             else:
                 self.receiver = to.machine
                 to.machine.receive(tag, message)
@@ -170,7 +173,7 @@ class StageMachine(Machine):
     called once.
     """
 
-    __slots__ = ("_clocks", "life", "queue")
+    __slots__ = ("_clocks", "handle", "queue")
 
     kind: ClassVar[str] = ""
     """The class's name in capitals."""
@@ -192,13 +195,13 @@ class StageMachine(Machine):
     def __init__(self, queue: MessageQueue) -> None:
         super().__init__(queue.engine, queue.mutex, name=queue.name(self.kind))
         self.queue = queue
-        self.life = Life(self, 0)
+        self.handle = Handle(self, 0)
         self._clocks: dict[str, Action] = {}
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Take what the operating system brings, and see to all that follows from it."""
         tag = _TAGS.get(key) or label(key)
-        self.queue.put(self.life, tag, StagedMessage(None, data))
+        self.queue.put(self.handle, tag, StagedMessage(None, data))
         self.queue.drain()
 
     def receive(self, tag: str, message: StagedMessage) -> None:
@@ -217,10 +220,10 @@ class StageMachine(Machine):
 
     # -- for reflexes ------------------------------------------------------------------------
 
-    def send(self, to: StageMachine | Life, tag: str, data: object = None) -> None:
-        """Send a message; to oneself too. It is dropped if the life it is meant for ends before."""
-        life = to if isinstance(to, Life) else to.life
-        self.queue.put(life, tag, StagedMessage(self.life, data))
+    def send(self, to: StageMachine | Handle, tag: str, data: object = None) -> None:
+        """Send a message, also to this machine itself; it is dropped if the handle is stale."""
+        handle = to if isinstance(to, Handle) else to.handle
+        self.queue.put(handle, tag, StagedMessage(self.handle, data))
 
     def arm(self, tag: str, seconds: float) -> None:
         """Receive a T tag once, after that time; anew if its clock runs already."""
@@ -233,13 +236,13 @@ class StageMachine(Machine):
         if clock is not None:
             clock.cancel()
 
-    def say(self, text: str) -> None:
+    def trace(self, text: str) -> None:
         """Put a line of one's own into the trace."""
         if self.queue.write is not None:
             self.queue.write(text)
 
-    def end_life(self) -> None:
-        """Begin another life: no clock and no message of this one reaches it. Pools call this."""
+    def renew_handle(self) -> None:
+        """Begin another handle: no clock and no message of this one reaches it. Pools call this."""
         for tag in tuple(self._clocks):
             self.disarm(tag)
-        self.life = Life(self, self.life.generation + 1)
+        self.handle = Handle(self, self.handle.generation + 1)

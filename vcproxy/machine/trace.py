@@ -80,7 +80,7 @@ def _told(self: Machine, key: Hashable, data: object) -> None:
     _untold(self, key, data)
 
 
-def unknown(name: str) -> str:
+def unknown_machine(name: str) -> str:
     """Return what to say of a name that no class of machines has; nothing if one has it."""
     known = sorted({kind.__name__ for kind in _subclasses(Machine)} | {Machine.__name__})
     if name in known:

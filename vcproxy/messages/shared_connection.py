@@ -164,7 +164,7 @@ class SharedConnection(Machine):
         if self._due and self._sent is not None:
             due, self._due = self._due, []
             self._unsent -= sum(map(len, due))
-            for wire in due if self._sent.buffer.whole else (b"".join(due),):
+            for wire in due if self._sent.buffer.message_oriented else (b"".join(due),):
                 self._sent.say(wire)
 
     @ALIVE.on(Waiting)

@@ -82,7 +82,12 @@ class RequestDirection(Machine):
         self._reader = self.engine.buffer(READ_AHEAD).reader()
         source = client if framing is None else None
         self.tunnel = OneWayMultiTunnel(
-            self, source, ends="any_required", whole=source is None, abort_s=ABORT_S, name=name
+            self,
+            source,
+            ends="any_required",
+            message_oriented=source is None,
+            abort_s=ABORT_S,
+            name=name,
         )
         self.mirrors: Sequence[MirrorTarget] = ()
         """To be set before it starts."""

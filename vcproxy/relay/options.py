@@ -156,7 +156,7 @@ class RelayOptions(FramingOptions):
 
     def __post_init__(self) -> None:
         if self.framing is None:
-            heard = self.source is not None and self.source.whole
+            heard = self.source is not None and self.source.message_oriented
             object.__setattr__(self, "framing", DATAGRAMS if heard else BYTES)
         super().__post_init__()
         faults = tuple(KeyFault(path, message) for path, message in self._faults())
@@ -167,10 +167,10 @@ class RelayOptions(FramingOptions):
         framing, source = f'framing = "{self.framing}"', self.source
         if not self.subscribers and not self.targets:
             yield ("subscribers",), "is missing, and so is targets: nobody would get anything"
-        if source is not None and source.whole and self.framing != DATAGRAMS:
+        if source is not None and source.message_oriented and self.framing != DATAGRAMS:
             why = f"{source} brings whole messages: leave framing out, {framing} is for streams"
             yield ("framing",), why
-        if self.framing == DATAGRAMS and (source is None or not source.whole):
+        if self.framing == DATAGRAMS and (source is None or not source.message_oriented):
             why = f"{framing} is for a source of udp:// or nats://: a stream has no datagrams"
             yield ("framing",), why
         if source is not None and self.producers != "exclusive":
@@ -194,7 +194,7 @@ class RelayOptions(FramingOptions):
             yield ("producers",), f'"interleave" needs messages, and {framing} has none'
 
     def _unfit(self, target: Target) -> Iterator[tuple[KeyPath, str]]:
-        if target.to.whole and self.framing == BYTES:
+        if target.to.message_oriented and self.framing == BYTES:
             why = f'{target.to} takes messages, and framing = "none" has none: say how to find them'
             yield ("to",), why
         if target.required and self.ends != "any_required":
@@ -213,7 +213,11 @@ class RelayOptions(FramingOptions):
         """What "block" cannot do, by the option that says it: not every source waits."""
         source = self.source
         lags = [*([self.lag] if self.subscribers else []), *map(self.lag_of, self.targets)]
-        if source is None or not source.whole or all(lag.then != "block" for lag in lags):
+        if (
+            source is None
+            or not source.message_oriented
+            or all(lag.then != "block" for lag in lags)
+        ):
             return {}
         if source.scheme != "nats":
             lost = "is dropped by the kernel, and not counted"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.units import about, show_duration
+from vcproxy.engine.units import rounded_size, show_duration
 from vcproxy.framing.framing import UNFRAMED, Framing
 from vcproxy.relay.options import BYTES, DATAGRAMS, RelayOptions, Target
 from vcproxy.relay.producer import Producer
@@ -167,7 +167,7 @@ class Relay(Program):
         with self.mutex.hold(self.engine):
             tunnel = OneWayMultiTunnel(
                 self,
-                whole=options.framing != "none",
+                message_oriented=options.framing != "none",
                 ends=options.ends,
                 history=options.kept,
                 patience_s=self.service.inactivity_s,
@@ -249,7 +249,7 @@ class Relay(Program):
                 self._sink_left(data)
             case SinkLags():
                 self.counts["lagged"] += 1
-                behind = f"lags {about(data.lag)} behind"
+                behind = f"lags {rounded_size(data.lag)} behind"
                 self._log("warning", data.sink.name, f"{behind}: {ACTIONS[data.then]}")
             case SinkRecovered():
                 self.counts["recovered"] += 1
@@ -324,7 +324,7 @@ class Relay(Program):
     def _produce(self, vc: NetVConnection) -> None:
         self._log("info", vc.name, "produces")
         self._began_at = self.engine.now
-        if not vc.whole:  # where there is no connection, none can be dead
+        if not vc.message_oriented:  # where there is no connection, none can be dead
             vc.set_inactivity_timeout(self.service.inactivity_s)
         if self._framing is None:
             self._producers[vc] = None
@@ -341,7 +341,7 @@ class Relay(Program):
         self.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         level: Level = "warning" if done.reason is Reason.GARBLED else "info"
-        self._log(level, vc.name, f"produces no more: {why}; {about(done.taken)} taken")
+        self._log(level, vc.name, f"produces no more: {why}; {rounded_size(done.taken)} taken")
         error = None if done.reason is Reason.EOS else done.error
         self._give_up(vc, self._source, why, error=error)
         heir, self._heir = self._heir, None
@@ -369,7 +369,7 @@ class Relay(Program):
         self.counts["left"] += 1
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         lost = f", {done.dropped}" if done.dropped.messages else ""
-        given = f"{about(done.flow.given)} given{lost}"
+        given = f"{rounded_size(done.flow.given)} given{lost}"
         self._log("info", vc.name, f"leaves: {why}; {given}; {self._present}")
         self._remember(link, done.flow.given, done.dropped)
         self._give_up(vc, link, why, error=done.error, owed=done.owed)

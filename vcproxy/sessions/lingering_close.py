@@ -51,7 +51,7 @@ class LingeringClose(Machine):
     @SPEAKING.on(Event.WRITE_COMPLETE, to=(LISTENING, GONE))
     def said(self, _: VIO) -> State:
         """A datagram's sender has no end to wait for."""
-        return self.GONE if self._vc.whole or self._error is not None else self.LISTENING
+        return self.GONE if self._vc.message_oriented or self._error is not None else self.LISTENING
 
     @LISTENING.enter
     def listening(self) -> None:

@@ -66,7 +66,7 @@ class MessageReader(Machine):
         self._raw = bytearray()  # what the decoder was given, from where some message begins
         self._heard = 0  # so many messages at the beginning of it
         self._stall_timer: StallTimer | None = None
-        buffer = self.engine.buffer(READ_AHEAD, whole=session.client.whole)
+        buffer = self.engine.buffer(READ_AHEAD, message_oriented=session.client.message_oriented)
         self._reader = buffer.reader()
         self._vio = session.client.do_io_read(self, None, buffer)
 
@@ -81,10 +81,10 @@ class MessageReader(Machine):
         """
         self._stop_timer()
         self._forget_heard()
-        reader, whole = self._reader, self._reader.buffer.whole
-        buffer = self.engine.buffer(whole=whole)
+        reader, message_oriented = self._reader, self._reader.buffer.message_oriented
+        buffer = self.engine.buffer(message_oriented=message_oriented)
         unheard = buffer.reader()
-        if not whole:
+        if not message_oriented:
             buffer.write(bytes(self._raw) + reader.read())
         while reader.avail:
             buffer.write(reader.read_block() or EMPTY)
@@ -154,7 +154,7 @@ class MessageReader(Machine):
             reader = self._reader
             if not reader.avail:
                 return None
-            full, whole = not reader.buffer.room, reader.buffer.whole
+            full, whole = not reader.buffer.room, reader.buffer.message_oriented
             data = reader.read_block() if whole else reader.read()
             if full:
                 self._vio.reenable()

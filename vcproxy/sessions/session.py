@@ -169,7 +169,7 @@ class Session(Machine):
         then = "trying the next" if again else "no server is left"
         text = f"server {failed.name} failed: {failed.error}; {then}"
         if isinstance(failed.error, Exhausted):
-            self.engine.shortage.say(f"{self.name}: {text}, for want of")
+            self.engine.shortage.warn(f"{self.name}: {text}")
         else:
             self.log(text)
         self.server = attempts.connect(told or self) if again else None
@@ -223,7 +223,9 @@ class Session(Machine):
 
     def as_usual(self, done: TunnelDone) -> bool:
         """Whether a tunnel has ended in order. Datagrams have no end but that no more come."""
-        return done.reason.clean or (self.client.whole and done.reason is Reason.INACTIVITY)
+        return done.reason.clean or (
+            self.client.message_oriented and done.reason is Reason.INACTIVITY
+        )
 
     @property
     def only_checked(self) -> bool:

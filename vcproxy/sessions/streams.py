@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.held_memory import HeldMemory
-from vcproxy.engine.iobuffer import MARK
+from vcproxy.engine.iobuffer import WATER_MARK
 from vcproxy.framing.framing import UNFRAMED
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class InputStream:
     At most `share` messages are taken in one turn of the engine: then `take` gives None, and
     READ_READY comes for the rest.
 
-    Of a VC that is `whole`, each datagram is one message, as it came: it has no framing.
+    Of a VC that is `message_oriented`, each datagram is one message, as it came: it has no framing.
     """
 
     __slots__ = (
@@ -60,9 +60,9 @@ class InputStream:
         self._share = share
         self._turn = -1  # of the engine's, in which a message was last asked for
         self._left = 0  # of the share in that turn
-        buffer = vc.engine.buffer(READ_AHEAD, whole=vc.whole)
+        buffer = vc.engine.buffer(READ_AHEAD, message_oriented=vc.message_oriented)
         self._reader = buffer.reader()
-        self.framing = UNFRAMED if vc.whole else framing
+        self.framing = UNFRAMED if vc.message_oriented else framing
         self._decoder = self.framing.decoder()
         self._whole: list[bytes] = []  # backwards: the next is the last
         self._begun = False  # whether what is kept is of a message that is not whole
@@ -87,7 +87,7 @@ class InputStream:
             if buffer.written == reader.position:
                 return None
             full = buffer.held >= buffer.water_mark
-            data = reader.read_block() if buffer.whole else reader.read()
+            data = reader.read_block() if buffer.message_oriented else reader.read()
             self._whole = self._decoder.feed(data)
             if full:
                 self.vio.reenable()
@@ -158,7 +158,7 @@ class OutputStream:
     __slots__ = ("buffer", "reader", "vio")
 
     def __init__(self, cont: Continuation, vc: VConnection, words: bytes = b"") -> None:
-        self.buffer: IOBuffer = vc.engine.buffer(whole=vc.whole)
+        self.buffer: IOBuffer = vc.engine.buffer(message_oriented=vc.message_oriented)
         self.reader = self.buffer.reader()
         self.buffer.write(words)
         self.vio = vc.do_io_write(cont, None, self.reader)
@@ -178,7 +178,7 @@ class OutputStream:
     @property
     def full(self) -> bool:
         """Whether so much waits that no more should be said until some has gone."""
-        if self.buffer.written - self.reader.position < MARK or self.vio.over:
+        if self.buffer.written - self.reader.position < WATER_MARK or self.vio.over:
             return False
         self.vio.pending = False
         return True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vcproxy.machine.staged import Life, MessageQueue, Stage, StagedMessage, StageMachine
+from vcproxy.machine.staged import Handle, MessageQueue, Stage, StagedMessage, StageMachine
 
 if TYPE_CHECKING:
     from vcproxy.engine.iobuffer import Reader
@@ -51,7 +51,7 @@ class Hand(StageMachine):
     def __init__(self, queue: MessageQueue, pool: MachinePool) -> None:
         super().__init__(queue)
         self._pool = pool
-        self._customer: Life | None = None
+        self._customer: Handle | None = None
         self.task: Any = None
 
     def begin(self) -> None:

@@ -277,7 +277,7 @@ class End(Continuation):
 
     def _hear(self, event: Event, vio: VIO) -> None:
         assert self.mutex.held, f"{event} came without the mutex"
-        assert self.engine.here, f"{event} came on another engine"
+        assert self.engine.is_current, f"{event} came on another engine"
         assert not self.closed, f"{event} came after do_io_close()"
         assert vio in (self.vc.read_vio, self.vc.write_vio), f"{event} came for a replaced VIO"
         if event in _READY or event in _LAST:

@@ -82,7 +82,7 @@ class Scene:
         asked: dict[str, str] = {}
         for each in happenings:
             talk = each.conversation
-            if talk.whole:
+            if talk.message_oriented:
                 raise Unfit("it is of datagrams, and a test is written of streams only")
             scene.last = each.told.at
             scene._take(each, asked)

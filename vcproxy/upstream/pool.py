@@ -49,7 +49,7 @@ class ConnectionPool(Continuation):
         """
         terms, now, outgoing = self._terms, self.engine.now, vc.outgoing
         assert outgoing is not None, f"{vc.name} is no connection to a server"
-        old = terms.age and now - outgoing.asked_at >= terms.age
+        old = terms.age and now - outgoing.created_at >= terms.age
         if old or vc.error is not None or len(server.idle) >= terms.idle:
             _close(vc)
             return
@@ -118,9 +118,9 @@ class ConnectionPool(Continuation):
         self._sweep()
         self.mutex.release(self.engine)
 
-    def spare(self) -> bool:
+    def close_idle(self) -> bool:
         """Close the connection that has been idle longest, for its descriptor; return whether there
-        was one. See Shortage.
+        was one. See DescriptorShortage.
         """
         vc = next(iter(self.servers), None)
         if vc is None or not self.mutex.try_acquire(self.engine):

@@ -93,7 +93,7 @@ class Queue(Continuation):
         limit = self._terms.timeout
         while self.waiting:
             vc, wanted = next(iter(self.waiting.items()))
-            until = wanted.outgoing.asked_at + limit
+            until = wanted.outgoing.created_at + limit
             if until > self.engine.now:
                 self._time(until)
                 return

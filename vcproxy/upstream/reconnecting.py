@@ -112,8 +112,8 @@ class ReconnectingConnection(Machine):
     @CONNECTING.enter
     def connecting(self) -> None:
         """Try."""
-        if self._hears and self.target.whole:
-            self._vc = self.engine.hear(self, self.target, timeout=self._connect_s)
+        if self._hears and self.target.message_oriented:
+            self._vc = self.engine.subscribe(self, self.target, timeout=self._connect_s)
         else:
             self._vc = self.engine.connect(
                 self, self.target, tls=self._tls, timeout=self._connect_s

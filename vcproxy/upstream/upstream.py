@@ -52,7 +52,7 @@ class Upstream:
         self.name = name
         self.terms = terms = terms or UpstreamSettings()
         self.pool = ConnectionPool(engine, terms.pool)
-        engine.shortage.spares[self.pool] = None
+        engine.shortage.pools[self.pool] = None
         self.queue = Queue(engine, terms.queue)
         self._roster = ServerSet(
             engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
@@ -92,8 +92,8 @@ class Upstream:
         `kept`: while it waits in the queue, a connection that has served before will do as well.
         Then CONNECTED comes with a VC that is not `open`, for which `claim` gives that connection.
         """
-        outgoing = self.engine.ask(cont, self.name)
-        outgoing.keeper = self
+        outgoing = self.engine.outgoing(cont, self.name)
+        outgoing.observer = self
         wanted = Wanted(outgoing, key or client, tried, timeout, kept)
         if not self._admit(wanted):
             servers = self._eligible(tried)
@@ -203,15 +203,15 @@ class Upstream:
     def close(self) -> None:
         """Keep and watch nothing any more. What is in use lives on, and may still connect."""
         self._open = False
-        self.engine.shortage.spares.pop(self.pool, None)
+        self.engine.shortage.pools.pop(self.pool, None)
         self._roster.close()
         for server in self.servers:
             self.pool.drop(server)
 
     # -- what the engine calls ---------------------------------------------------------------
 
-    def told(self, vc: NetVConnection, event: Event) -> None:
-        """See Keeper."""
+    def connect_finished(self, vc: NetVConnection, event: Event) -> None:
+        """See ConnectObserver."""
         server = self._at.get(vc)
         if server is None:
             return
@@ -222,8 +222,8 @@ class Upstream:
             server.refusals += 1
             self._failed(server, vc, server.refusals, "connections", vc.error)
 
-    def went(self, vc: NetVConnection) -> None:
-        """See Keeper: there is room."""
+    def vc_gone(self, vc: NetVConnection) -> None:
+        """See ConnectObserver: there is room."""
         server = self._at.pop(vc, None)
         if server is None:
             self.queue.leave(vc)
@@ -259,7 +259,7 @@ class Upstream:
             self._promised[waits.outgoing.vc] = vc
             self._roster.picked(server, self._roster.up, again=False)
             self.queue.leave(waits.outgoing.vc)
-            waits.outgoing.tell(Event.CONNECTED)
+            waits.outgoing.notify(Event.CONNECTED)
 
     def _release(self, vc: NetVConnection) -> None:
         """One that was promised is for whoever comes next."""
@@ -298,7 +298,7 @@ class Upstream:
         server.connections += 1
         self._at[outgoing.vc] = server
         self._roster.goes(server, outgoing.vc)
-        outgoing.go(
+        outgoing.start(
             server.address,
             tls=server.tls,
             tcp=self.terms.tcp,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.drivers.sim import Peer
-from vcproxy.engine.iobuffer import MARK
+from vcproxy.engine.iobuffer import WATER_MARK
 from vcproxy.http.proxy.filters import Filter, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.http.proxy.wire import PIPELINED, UNREAD
@@ -37,7 +37,7 @@ def used(proxy: Http) -> int:
 def test_a_reader_of_nothing_costs_what_two_buffers_hold() -> None:
     with Http() as proxy:
         unread(proxy, 1)
-        assert MARK < used(proxy) <= 2 * MARK + CHUNK
+        assert WATER_MARK < used(proxy) <= 2 * WATER_MARK + CHUNK
 
 
 def test_requests_behind_one_another_wait_for_a_client_that_reads_no_answers() -> None:
@@ -56,7 +56,7 @@ def test_requests_behind_one_another_wait_for_a_client_that_reads_no_answers() -
 
 def test_small_requests_of_others_are_answered_while_memory_is_spent() -> None:
     with Http() as proxy:
-        proxy.engine.memory.allot(4 * MIB)
+        proxy.engine.memory.set_budget(4 * MIB)
         crowd = unread(proxy, 30)
         assert proxy.engine.memory.spent
         for _ in range(10):
@@ -72,7 +72,7 @@ def test_small_requests_of_others_are_answered_while_memory_is_spent() -> None:
 def test_a_crowd_that_reads_nothing_is_thinned_out_in_no_time() -> None:
     with Http() as proxy:
         memory = proxy.engine.memory
-        memory.allot(4 * MIB)
+        memory.set_budget(4 * MIB)
         crowd = unread(proxy, 60)
         assert memory.spent
         proxy.elapse(3)

@@ -132,7 +132,7 @@ class AcceptPort:
                 self._driver.short(listener, self.resume)
                 return
             if not listener.admits():
-                listener.keeps_waiting()
+                listener.warn_full()
                 self._pause()
                 return
             try:
@@ -147,7 +147,7 @@ class AcceptPort:
                 self._driver.engine.accept_failed(listener, failure)
                 return
             sock.setblocking(False)
-            listener.came()
+            listener.count_accepted()
             tls = listener.tls if self.address.secure else None
             self._driver.deal(listener, sock, show(peer), tls)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.accepting import show
 from vcproxy.drivers.epoll.tcp import set_tcp
-from vcproxy.engine.commands import Connect, Hear
+from vcproxy.engine.commands import Connect, Subscribe
 from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Resolving(_NotYet):
         self._lookup = names.look_up(command.address, self._found)
 
     def _found(self, addresses: list[Address], error: Exception | None) -> None:
-        """Hear of them, on another thread."""
+        """Subscribe of them, on another thread."""
         self._outgoing.vc.soon(partial(self._resolved, addresses, error))
 
     def _resolved(self, addresses: list[Address], error: Exception | None) -> None:
@@ -65,7 +65,7 @@ class Resolving(_NotYet):
         vc.gone()
 
 
-def refusal(command: Connect | Hear, error: OSError) -> OSError:
+def refusal(command: Connect | Subscribe, error: OSError) -> OSError:
     """Say why an attempt has failed; and where, if that is not what was asked for by name."""
     why = os.strerror(error.errno).lower() if error.errno else str(error)
     where = "" if command.address == command.outgoing.target else f"{command.address}: "

@@ -29,12 +29,11 @@ from vcproxy.drivers.tls import TlsFilter
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
     Call,
+    CancelCall,
     Close,
     Command,
     Connect,
     EndBridge,
-    GiveUp,
-    Hear,
     Rescan,
     Resolve,
     ResumeAccept,
@@ -42,6 +41,7 @@ from vcproxy.engine.commands import (
     Spread,
     StartBridge,
     Stop,
+    Subscribe,
 )
 from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
@@ -107,11 +107,11 @@ class EpollDriver:
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
-            Hear: self._hear,
+            Subscribe: self._subscribe,
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
-            GiveUp: self._give_up,
+            CancelCall: self._give_up,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
             Spread: spread,
@@ -373,7 +373,7 @@ class EpollDriver:
         except OSError as error:
             command.outgoing.refused(command.address, refusal(command, error))
 
-    def _hear(self, command: Hear) -> None:
+    def _subscribe(self, command: Subscribe) -> None:
         if command.outgoing.vc.closed:
             return
         if command.address.scheme == "nats":
@@ -384,7 +384,7 @@ class EpollDriver:
         except OSError as error:
             command.outgoing.refused(command.address, refusal(command, error))
 
-    def _open(self, command: Connect | Hear, sock: socket.socket) -> None:
+    def _open(self, command: Connect | Subscribe, sock: socket.socket) -> None:
         """A datagram socket is open: there is nobody to wait for."""
         outgoing = command.outgoing
         port = datagram.port(self, sock)
@@ -392,7 +392,7 @@ class EpollDriver:
         address = command.address
         outgoing.connected(address, port, show(sock.getsockname()), str(address))
 
-    def _correspond(self, command: Connect | Hear) -> None:
+    def _correspond(self, command: Connect | Subscribe) -> None:
         from vcproxy.drivers import nats  # asyncio costs 15 ms that only its users pay for
 
         if self._nats is None:
@@ -437,7 +437,7 @@ class EpollDriver:
         if self._calls.pop(number, None) is not None:
             self.engine.called(number, value, error)
 
-    def _give_up(self, command: GiveUp) -> None:
+    def _give_up(self, command: CancelCall) -> None:
         given = self._calls.pop(command.number, None)
         if given is not None:
             lane, work = given

@@ -116,7 +116,7 @@ class Stdio:
 
         def come() -> None:
             if port.fd >= 0:
-                listener.came()
+                listener.count_accepted()
                 port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
 
         # In the next turn, as other connections come: the listener may not be equipped yet.

@@ -151,7 +151,7 @@ class StreamPort:
             if self._lost is not None:
                 self.fail(self._lost)
             return
-        sink = vc.straight  # bring(), in line: a message is read here for each that is sent
+        sink = vc.direct_sink  # bring(), in line: a message is read here for each that is sent
         if sink is not None:
             vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
         elif vc.fan is None:

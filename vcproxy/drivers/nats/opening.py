@@ -6,14 +6,14 @@ from vcproxy.drivers.nats.durable import DurableSubscriber
 from vcproxy.drivers.nats.loop import Loop
 from vcproxy.drivers.nats.publisher import Publisher
 from vcproxy.drivers.nats.subscriber import Subscriber
-from vcproxy.engine.commands import Connect, Hear
+from vcproxy.engine.commands import Connect, Subscribe
 
 
-def open_port(loop: Loop, command: Connect | Hear) -> None:
-    """Answer Connect or Hear of a nats: address."""
+def open_port(loop: Loop, command: Connect | Subscribe) -> None:
+    """Answer Connect or Subscribe of a nats: address."""
     outgoing, address = command.outgoing, command.address
     durable = address.parameter("durable")
-    if isinstance(command, Hear):
+    if isinstance(command, Subscribe):
         if durable:
             DurableSubscriber(loop, outgoing).open()
         elif address.parameter("stream"):

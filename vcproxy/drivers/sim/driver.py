@@ -18,12 +18,11 @@ from vcproxy.drivers.spreading import spread
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import (
     Call,
+    CancelCall,
     Close,
     Command,
     Connect,
     EndBridge,
-    GiveUp,
-    Hear,
     Rescan,
     Resolve,
     ResumeAccept,
@@ -31,10 +30,11 @@ from vcproxy.engine.commands import (
     Spread,
     StartBridge,
     Stop,
+    Subscribe,
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.mutex import here
+from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.plugin_error import as_error
 
@@ -93,11 +93,11 @@ class SimDriver:
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
-            Hear: self._hear,
+            Subscribe: self._subscribe,
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
-            GiveUp: self._give_up,
+            CancelCall: self._give_up,
             StartBridge: self._start_bridge,
             EndBridge: self._end_bridge,
             Spread: spread,
@@ -145,7 +145,7 @@ class SimDriver:
             for command in engine.take_commands():
                 self._perform[type(command)](command)
         finally:
-            here.engine = None  # between turns nobody is inside: posts go through the inbox
+            current.engine = None  # between turns nobody is inside: posts go through the inbox
 
     def time_of_day(self) -> int:
         """Seconds since 1970, UTC; 0: nobody knows."""
@@ -195,14 +195,14 @@ class SimDriver:
         network = self._network
         while backlog and not accepting.paused:
             if not listener.admits():
-                listener.keeps_waiting()
+                listener.warn_full()
                 accepting.paused = True
             elif self.accept_errors or network.happens(network.faults.accept):
                 accepting.paused = True
                 error = self.accept_errors.popleft() if self.accept_errors else _exhausted()
                 self.engine.accept_failed(listener, error)
             else:
-                listener.came()
+                listener.count_accepted()
                 driver = self if listener.pinned else self.team[self._dealt % len(self.team)]
                 self._dealt += 1
                 tls = listener.tls if accepting.acceptor.address.secure else None
@@ -268,10 +268,10 @@ class SimDriver:
             del self._attempts[command.outgoing.vc]
         return True
 
-    def _hear(self, command: Hear) -> None:
+    def _subscribe(self, command: Subscribe) -> None:
         self._open(command, self._network.post.bind)
 
-    def _open(self, command: Connect | Hear, make: Callable[[Address], SimSocket]) -> None:
+    def _open(self, command: Connect | Subscribe, make: Callable[[Address], SimSocket]) -> None:
         """Open a datagram socket: there is nobody to wait for."""
         outgoing = command.outgoing
         if outgoing.vc.closed:
@@ -349,7 +349,7 @@ class SimDriver:
 
         self.answer(self._network.faults.call_s, call)
 
-    def _give_up(self, command: GiveUp) -> None:
+    def _give_up(self, command: CancelCall) -> None:
         self._given_up.add(command.number)
 
     def _value(self, command: Call) -> object:

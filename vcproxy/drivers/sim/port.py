@@ -134,7 +134,7 @@ class SimPort:
         if len(data) > COPY_OUT:
             block = vc.engine.memory.scratch[: len(data)]
             block[:] = data
-        sink = vc.straight
+        sink = vc.direct_sink
         if vc.fan is not None and sink is None:
             short = push_all(vc.fan, block)
             self._driver.note("spread", vc, *(count for _, count in short))

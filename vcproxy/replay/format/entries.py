@@ -74,7 +74,7 @@ class AdmitsEntry(NamedTuple):
 
 
 class CameEntry(NamedTuple):
-    """`listener.came()`."""
+    """`listener.count_accepted()`."""
 
     listener: int
 
@@ -85,7 +85,7 @@ class AcceptedEntry(NamedTuple):
     listener: int
     peer: str
     secure: bool
-    whole: bool
+    message_oriented: bool
     vc: int
     """The number that the VC was given."""
 

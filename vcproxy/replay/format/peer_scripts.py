@@ -59,7 +59,7 @@ class PeerScript:
     listener: int = 0
     """Where a client came in."""
     began: float = 0.0
-    whole: bool = False
+    message_oriented: bool = False
     """Whether it speaks in datagrams."""
     secure: bool = False
     handshake: Handshake | None = None
@@ -140,7 +140,12 @@ class PeerScripts:
             case e.ResolvedEntry(vc, addresses, _, client, target, asker):
                 asked = Address.parse(target)
                 part = PeerScript(
-                    vc, client, target, began=self.end, whole=asked.whole, asker=asker
+                    vc,
+                    client,
+                    target,
+                    began=self.end,
+                    message_oriented=asked.message_oriented,
+                    asker=asker,
                 )
                 self.parts[vc] = self._present[vc] = part
                 self.names[asked.host] = [Address.parse(found).host for found in addresses]

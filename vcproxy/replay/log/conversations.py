@@ -64,7 +64,7 @@ class Conversation:
     """The VCs that were opened in it."""
     kept: set[str] = field(default_factory=set)
     """The servers whose connections are kept, and may be used by others."""
-    whole: bool = False
+    message_oriented: bool = False
     """Whether it is of datagrams."""
     serving: e.ServeEntry | None = None
     """The configuration that it began under; None: that of the header."""
@@ -173,7 +173,7 @@ class Conversations:
         match entry:
             case e.AcceptedEntry(listener, peer, _, whole):
                 talk.listener, talk.client = self._doors.get(listener, f"{listener}"), peer
-                talk.whole = whole
+                talk.message_oriented = whole
                 talk.who[told.vc] = "client"
                 self._opens(talk, told.vc)
                 yield Happening(told, talk, "client", "connects", f"{talk.listener} {peer}")

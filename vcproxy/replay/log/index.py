@@ -127,9 +127,9 @@ class WatchedEngine(ReplayEngine):
         self.spreads = iter(cast("list[Spread]", watched))
         return taken
 
-    def forget(self, vc: NetVConnection) -> None:
+    def remove(self, vc: NetVConnection) -> None:
         """See Engine."""
-        super().forget(vc)
+        super().remove(vc)
         if not vc.mutex.vcs:
             self._mutexes.pop(vc.mutex, None)
 
@@ -297,4 +297,4 @@ class LogIndex(LogPass):
         return self.conversation_of.get(vc, 0)
 
 
-_OF_VCS = frozenset({"Resolve", "Connect", "Hear", "ShutdownWrite", "Close"})
+_OF_VCS = frozenset({"Resolve", "Connect", "Subscribe", "ShutdownWrite", "Close"})

@@ -15,7 +15,7 @@ from vcproxy.config.problem import ConfigError
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.listeners.listeners import Listeners
-from vcproxy.machine.trace import Trace, unknown
+from vcproxy.machine.trace import Trace, unknown_machine
 from vcproxy.output import Exists, written
 from vcproxy.replay.format.entries import Listening, ServeEntry, SignalledEntry
 from vcproxy.replay.format.reader import LogError, RecordingLog
@@ -242,7 +242,7 @@ def _replay(run: Replay, until: int, trace: str) -> str:
         bar.clear()
         run.close()
     if trace and not told.told:
-        why = unknown(trace) or f"no {trace} has received anything"
+        why = unknown_machine(trace) or f"no {trace} has received anything"
         print(f"{path}: --trace {trace}: {why}", file=sys.stderr)
     ended = "; its last turn was never finished" if run.log.truncated else ""
     blind = "; redacted: outputs were not compared" if "redacted" in run.log.header.marks else ""

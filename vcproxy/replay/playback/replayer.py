@@ -135,11 +135,11 @@ class ReplayEngine(RecordingEngine):
         self.deliveries = [each for each in self.deliveries if each.now == self.now]
         super().tick(now)
 
-    def forget(self, vc: NetVConnection) -> None:
+    def remove(self, vc: NetVConnection) -> None:
         """See Engine."""
         assert isinstance(vc, RecordedVC)
         self.conversations.pop(vc.number, None)
-        super().forget(vc)
+        super().remove(vc)
 
     def take_commands(self) -> list[Command]:
         """See Engine."""
@@ -187,7 +187,7 @@ class Replayer:
             e.StoppedEntry: engine.note,
             e.MovedEntry: lambda _: RecordingEngine.note_moves(engine),
             e.AdmitsEntry: lambda entry: self._door(entry).admits(),
-            e.CameEntry: lambda entry: self._door(entry).came(),
+            e.CameEntry: lambda entry: self._door(entry).count_accepted(),
             e.DroppedEntry: lambda entry: self._door(entry).dropped(engine),
             e.AcceptedEntry: self._accepted,
             e.AcceptFailedEntry: self._accept_failed,
@@ -232,7 +232,7 @@ class Replayer:
                 vc = self.engine.conversations.get(passed.vc)
                 if vc is not None and len(passed.data) < LARGE and _begin_read(vc):
                     sink = self.engine.conversations.get(passed.sink)
-                    if sink is not None and vc.straight is sink:
+                    if sink is not None and vc.direct_sink is sink:
                         self.done += 1
                         sheet.out += content[place : cursor.place]
                         _pass(vc, passed.data or EMPTY, passed.taken)
@@ -300,7 +300,11 @@ class Replayer:
 
     def _accepted(self, entry: e.AcceptedEntry) -> None:
         self.engine.accepted(
-            self._door(entry), _PORT, entry.peer, secure=entry.secure, whole=entry.whole
+            self._door(entry),
+            _PORT,
+            entry.peer,
+            secure=entry.secure,
+            message_oriented=entry.message_oriented,
         )
 
     def _accept_failed(self, entry: e.AcceptFailedEntry) -> None:
@@ -322,7 +326,7 @@ class Replayer:
 
     def _passed(self, entry: e.PassedEntry) -> None:
         vc = self._reading(entry)
-        if vc.straight is None:
+        if vc.direct_sink is None:
             raise LookupError("it lets nothing pass")
         vc.passed(self._data(entry), entry.taken)
 

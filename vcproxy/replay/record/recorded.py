@@ -115,7 +115,7 @@ class RecordedVC(NetVConnection):
 
     def passed(self, data: Block, count: int) -> None:
         """See NetVConnection."""
-        sink = cast(RecordedVC, self.straight)
+        sink = cast(RecordedVC, self.direct_sink)
         self._note_data(_PASSED, self._key + sink._key + varint(count), data)
         super().passed(data, count)
 
@@ -207,27 +207,27 @@ class RecordedListener(Listener):
 
     __slots__ = ("number",)
 
-    home: RecordingEngine
+    engine: RecordingEngine
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
-        self.number = self.home.enrol(self)
+        self.number = self.engine.enrol(self)
         """By which it is named in logs."""
 
     def admits(self) -> bool:
         """See Listener."""
         answer = super().admits()
-        self.home.note(AdmitsEntry(self.number, answer))
+        self.engine.note(AdmitsEntry(self.number, answer))
         return answer
 
-    def came(self) -> None:
+    def count_accepted(self) -> None:
         """See Listener."""
-        self.home.note(CameEntry(self.number))
-        super().came()
+        self.engine.note(CameEntry(self.number))
+        super().count_accepted()
 
     def dropped(self, engine: Engine) -> None:
         """See Listener."""
-        self.home.note(DroppedEntry(self.number))
+        self.engine.note(DroppedEntry(self.number))
         super().dropped(engine)
 
 
@@ -248,7 +248,7 @@ class RecordedOutgoing:
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
         """See Outgoing."""
         found = tuple(map(str, addresses))
-        client, target, asker = client_of(self.vc), str(self.target), self._outgoing.asker
+        client, target, asker = client_of(self.vc), str(self.target), self._outgoing.opener_name
         self._recorder.note(
             ResolvedEntry(self.vc.number, found, failure(error), client, target, asker)
         )

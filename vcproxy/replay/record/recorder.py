@@ -15,16 +15,16 @@ from zlib import crc32
 
 from vcproxy.engine.commands import (
     Call,
+    CancelCall,
     Close,
     Command,
     Connect,
-    GiveUp,
-    Hear,
     Rescan,
     Resolve,
     ShutdownWrite,
     Spread,
     Stop,
+    Subscribe,
 )
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine, LogFunction
@@ -195,10 +195,10 @@ class RecordingEngine(Engine):
         self._must = True  # by the time of this turn, not of a later one
         super()._postpone(late)
 
-    def introduce(self, vc: NetVConnection, listener: Listener) -> None:
+    def notify_acceptor(self, vc: NetVConnection, listener: Listener) -> None:
         """See Engine."""
         self.write_ahead()
-        super().introduce(vc, listener)
+        super().notify_acceptor(vc, listener)
 
     def accepted(
         self,
@@ -207,11 +207,13 @@ class RecordingEngine(Engine):
         peer: str,
         *,
         secure: bool = False,
-        whole: bool = False,
+        message_oriented: bool = False,
     ) -> NetVConnection:
         """See Engine."""
-        self.note(AcceptedEntry(_number(listener), peer, secure, whole, self.made + 1))
-        return super().accepted(listener, port, peer, secure=secure, whole=whole)
+        self.note(AcceptedEntry(_number(listener), peer, secure, message_oriented, self.made + 1))
+        return super().accepted(
+            listener, port, peer, secure=secure, message_oriented=message_oriented
+        )
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
         """See Engine."""
@@ -268,7 +270,7 @@ def text(command: Command) -> str:
     match command:
         case Resolve(outgoing, address):
             return f"{asks} {_vc(outgoing.vc)} {address}"
-        case Connect(outgoing, address) | Hear(outgoing, address):
+        case Connect(outgoing, address) | Subscribe(outgoing, address):
             tls = "" if outgoing.tls is None else f" tls {outgoing.server_name}"
             return f"{asks} {_vc(outgoing.vc)} {address}{tls}"
         case ShutdownWrite(vc):
@@ -277,7 +279,7 @@ def text(command: Command) -> str:
             return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
         case Call(number):
             return f"{asks} {number} {asked(command)}"
-        case GiveUp(number):
+        case CancelCall(number):
             return f"{asks} {number}"
         case Spread() | Rescan() | Stop():
             return asks
@@ -312,8 +314,8 @@ def _recorded(command: Command) -> Command:
             return Resolve(_answered(outgoing), address)
         case Connect(outgoing, address):
             return Connect(_answered(outgoing), address)
-        case Hear(outgoing, address):
-            return Hear(_answered(outgoing), address)
+        case Subscribe(outgoing, address):
+            return Subscribe(_answered(outgoing), address)
         case Spread(fan):
             return Spread(cast(Fan, RecordedFan(fan)))
     return command

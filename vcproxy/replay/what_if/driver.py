@@ -16,7 +16,7 @@ from vcproxy.replay.hosts import Unconnected
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Endpoint
-    from vcproxy.engine.commands import Call, Connect, Hear
+    from vcproxy.engine.commands import Call, Connect, Subscribe
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
     from vcproxy.replay.what_if.stage import Stage
@@ -67,7 +67,7 @@ class StageDriver(SimDriver):
     def _connect(self, command: Connect) -> None:
         outgoing = command.outgoing
         vc = outgoing.vc
-        player = self._stage.server(vc, outgoing.target, outgoing.asker)
+        player = self._stage.server(vc, outgoing.target, outgoing.opener_name)
         part = player.part
         if command.address.scheme == "udp":
             self._open(command, lambda address: self._stage.corresponding(address, player))
@@ -98,8 +98,8 @@ class StageDriver(SimDriver):
             player.take_up(peer)
         self.answer((0.0, 0.0), partial(self._connected, command, endpoint, error))
 
-    def _hear(self, command: Hear) -> None:
-        super()._hear(command)
+    def _subscribe(self, command: Subscribe) -> None:
+        super()._subscribe(command)
         post = self._network.post
         player = self._stage.server(command.outgoing.vc, command.outgoing.target, "")
         player.correspond(DatagramPeer(post.connect(command.address)).send)
@@ -122,8 +122,10 @@ class StageHost(Unconnected):
     def place(self, part: PeerScript) -> Address | None:
         """Where a client comes in; None: nobody listens there."""
         places = self._places.get(self._names.get(part.listener, ""), [])
-        kinds = (part.whole, part.secure)
-        return next((each for each in places if (each.whole, each.secure) == kinds), None)
+        kinds = (part.message_oriented, part.secure)
+        return next(
+            (each for each in places if (each.message_oriented, each.secure) == kinds), None
+        )
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""

@@ -51,7 +51,7 @@ class Player:
         """Begin, at an end of a connection, which may have been another's."""
         self.peer = peer
         self._begin_at = len(peer.received)
-        peer.on_data = self._hear
+        peer.on_data = self._subscribe
         self._begin(peer.send)
 
     def leave(self) -> None:
@@ -67,7 +67,7 @@ class Player:
     def hear(self, data: bytes) -> None:
         """A datagram has come."""
         self._datagrams += data
-        self._hear(data)
+        self._subscribe(data)
 
     @property
     def busy(self) -> bool:
@@ -100,7 +100,7 @@ class Player:
         self._quiet = self._sim.now
         self._go_on()
 
-    def _hear(self, _: bytes) -> None:
+    def _subscribe(self, _: bytes) -> None:
         self._quiet = self._sim.now
         self._go_on()
 

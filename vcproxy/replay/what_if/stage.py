@@ -166,7 +166,7 @@ class Stage:
         address = host.place(part)
         if address is None or (part.secure and part.handshake is None):
             return  # nobody listens there; or it never came as far as the plugin
-        if part.whole:
+        if part.message_oriented:
             name, _, port = part.place.rpartition(":")
             place = name.strip("[]"), int(port)
             peer = DatagramPeer(self.sim.network.post.connect(address, place))
@@ -252,7 +252,7 @@ class Stage:
         for vc in mutex.vcs:
             if not isinstance(vc, NetVConnection):
                 continue
-            player = self._senders.get(vc.peer) if vc.whole else self._clients.get(vc)
+            player = self._senders.get(vc.peer) if vc.message_oriented else self._clients.get(vc)
             if player is not None:
                 return player.part.number
         return 0

@@ -1,4 +1,4 @@
-"""Shortage: what happens when the system has no descriptor left."""
+"""DescriptorShortage: what happens when the system has no descriptor left."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ make each of them cost a look at all."""
 SAY_EVERY_S = 1.0
 
 
-class Spare(Protocol):
+class IdleConnections(Protocol):
     """Who keeps connections that nobody uses now."""
 
-    def spare(self) -> bool:
+    def close_idle(self) -> bool:
         """Close one; return whether there was one."""
 
 
-class Shortage:
+class DescriptorShortage:
     """What one engine can do without."""
 
-    __slots__ = ("_engine", "_said", "_unsaid", "sessions", "spares")
+    __slots__ = ("_engine", "_said", "_unsaid", "pools", "sessions")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._said: float | None = None
         self._unsaid = 0
-        self.spares: dict[Spare, None] = {}
+        self.pools: dict[IdleConnections, None] = {}
         """Those that keep connections."""
         self.sessions: dict[NetVConnection, None] = {}
         """The clients that send datagrams; those that sent lately are further back."""
@@ -45,7 +45,7 @@ class Shortage:
         """Close a connection that nobody uses, or the longest silent session of datagrams; return
         whether there was one. Its descriptor is free a moment later.
         """
-        return any(each.spare() for each in list(self.spares)) or self.end_session()
+        return any(each.close_idle() for each in list(self.pools)) or self.end_session()
 
     def end_session(self) -> bool:
         """End the session of datagrams that was silent longest, as if its time were over."""
@@ -59,17 +59,17 @@ class Shortage:
         if oldest is None or now - oldest.moved_at < IDLE_S:
             return False
         del self.sessions[oldest]
-        self.say(
-            f"{oldest.name}: ended after {now - oldest.moved_at:.0f} s of silence, for want of"
-        )
+        self.warn(f"{oldest.name}: closed after {now - oldest.moved_at:.0f} s without a datagram")
         oldest.expire()
         return True
 
-    def say(self, what: str) -> None:
+    def warn(self, what: str) -> None:
         """Log what want of descriptors has led to: once a second, with how often."""
         now = self._engine.now
         self._unsaid += 1
         if self._said is None or now - self._said >= SAY_EVERY_S:
             more = "" if self._unsaid == 1 else f" ({self._unsaid - 1} more since the last line)"
             self._said, self._unsaid = now, 0
-            self._engine.log("warning", f"{what} a descriptor: raise the limit (ulimit -n){more}")
+            self._engine.log(
+                "warning", f"{what}; no file descriptor is left: raise the limit (ulimit -n){more}"
+            )
