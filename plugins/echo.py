@@ -20,5 +20,5 @@ class Echo(Session):
     @ECHOING.on(TunnelDone, to=CLOSED)
     def echoed(self, done: TunnelDone) -> None:
         """Say why, when it did not end in order."""
-        if not (self.as_usual(done) or self.only_checked):
+        if not (self.ended_cleanly(done) or self.was_probe):
             self.log(done)

@@ -76,7 +76,7 @@ class Mirror(Mirroring):
                 if address.message_oriented:
                     raise ValueError(f"{address}: a stream is mirrored to tcp://, tls:// or unix:")
             if self.framing != "none":
-                self.said(self.unresolved)
+                self.encode_text(self.unresolved)
             elif self.reply in ("all", "quorum"):
                 raise ValueError(
                     f'reply = "{self.reply}" is about messages: say how they are told apart, '
@@ -98,7 +98,7 @@ class Mirror(Mirroring):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         options = service.options
         assert isinstance(options, Mirror.Options)
-        self.framing = options.framed
+        self.framing = options.message_framing
         self.reply, self.compares = options.reply, options.compare
         self.max_lag, self.on_lag = options.max_lag, options.on_lag
         self.timeout_s = options.timeout

@@ -63,12 +63,12 @@ class Split(Splitter):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            self.said(self.unanswered)
+            self.encode_text(self.unanswered)
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         options = service.options
         assert isinstance(options, Split.Options)
-        self.framing = options.framed
+        self.framing = options.message_framing
         self.orphans = options.orphans
         self.timeout_s = options.timeout
         self.window = options.window

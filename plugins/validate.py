@@ -48,17 +48,17 @@ class Validate(Validator):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            self.said(self.wait)
+            self.encode_text(self.wait)
 
         @cached_property
         def verdicts(self) -> tuple[Verdict, Verdict]:
             """What a message gets: that is valid, that is not."""
-            return Accept(wait=self.said(self.wait)), Reject(self.refusal, self.keep)
+            return Accept(wait=self.encode_text(self.wait)), Reject(self.refusal, self.keep)
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         options = service.options
         assert isinstance(options, Validate.Options)
-        self.framing = options.framed
+        self.framing = options.message_framing
         self.in_turn = options.in_turn
         self._valid, self._invalid = options.verdicts
         self._required = options.required

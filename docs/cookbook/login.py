@@ -52,11 +52,11 @@ class Login(Session):
     @CONNECTING.enter
     def connecting(self) -> None:
         self.client.do_io_read(self, 0, self.said.buffer)
-        self.seek()
+        self.connect_first()
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
     def refused(self, failed: NetVConnection | VIO) -> State | None:
-        return None if failed is self.server and self.seek_on() else self.CLOSED
+        return None if failed is self.server and self.connect_next() else self.CLOSED
 
     @CONNECTING.on(Event.EOS)
     def ended(self, vio: VIO) -> None:

@@ -39,7 +39,7 @@ class MessageSizes(Forwarder):
     options: FramingOptions
 
     def upward(self) -> Sizes:
-        return Sizes(self.options.framed, lambda text: self.log(f"request: {text}"))
+        return Sizes(self.options.message_framing, lambda text: self.log(f"request: {text}"))
 
     def downward(self) -> Sizes:
-        return Sizes(self.options.framed, lambda text: self.log(f"reply: {text}"))
+        return Sizes(self.options.message_framing, lambda text: self.log(f"reply: {text}"))

@@ -52,7 +52,7 @@ class ProtocolSwitch(Session):
     @CONNECTING.enter
     def connecting(self) -> None:
         self.client.do_io_read(self, 0, self.said.buffer)
-        self.seek()
+        self.connect_first()
 
     def servers(self) -> list[Server]:
         said = self.said.peek().decode("latin-1")

@@ -187,7 +187,7 @@ def test_message_sizes_are_logged_and_nothing_is_changed() -> None:
         assert client.received == b"\0\0"
         assert [line.split(": ", 2)[2] for line in proxy.log] == [
             "request: 3 bytes",
-            "request: half a message, then the end",
+            "request: stream ended inside a message",
             "reply: 0 bytes",
         ]
 

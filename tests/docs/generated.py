@@ -116,7 +116,7 @@ Other keys are message classes, with an instance as data, and tags:
 | `TunnelDone` | tunnels | the tunnel has ended, and its VCs are the owner's again |
 | `SinkDone` | OneWayMultiTunnel | one sink has ended, the tunnel goes on |
 | `Message` | a session's client | it has said something |
-| `FramingError` | a session's client | its bytes cannot be read on: a message over the limit |
+| `FramingError` | a session's client | its bytes are no messages: one over the limit |
 | `Called` | `engine.call` | what a call off the loop returned or raised |
 """
 

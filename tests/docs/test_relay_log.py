@@ -39,7 +39,7 @@ def test_the_log_on_the_page_is_what_a_relay_says() -> None:
         proxy.run()
         slow.resume()
         proxy.run()
-        proxy.programs.tell(Signal(15))
+        proxy.programs.deliver(Signal(15))
         proxy.run()
         said = {shape(line) for line in proxy.log}
     assert len(shown) > 5

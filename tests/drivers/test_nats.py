@@ -309,7 +309,7 @@ def test_the_status_of_a_relay_has_what_a_sink_that_blocks_has_cost(
         for _ in range(40):
             peer.say("orders", b"x" * (1 << 20))
         proxy.until(lambda: relay.status().counts.get("missed"))
-        programs.keep(())
+        programs.stop_others(())
         proxy.until(lambda: not proxy.driver.engine.vcs)
 
 

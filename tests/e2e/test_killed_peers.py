@@ -321,7 +321,7 @@ def test_a_validated_client_within_a_message(proxy: Starter, pour: Pour) -> None
             got, _, how = killed(client, accepted, "stuck")
             assert got == poured(5 * LINE)
             assert how == "ended"
-        running.wait_for("half a message, then the end")
+        running.wait_for("stream ended inside a message")
 
 
 @Moments

@@ -32,7 +32,7 @@ def test_a_server_hears_only_what_is_valid(proxy: Starter) -> None:
                 assert all_of(accepted) == b'{"id": 2, "op": "b"}\n'
                 accepted.sendall(b"2\n")
             assert all_of(client) == b'1\n{"error": "not valid"}\n2\n'
-        running.wait_for("half a message, then the end")
+        running.wait_for("stream ended inside a message")
 
 
 def test_a_rejection_reaches_a_client_that_still_sends(proxy: Starter) -> None:

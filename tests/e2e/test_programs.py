@@ -53,7 +53,7 @@ class Board(Program):
     def handle_event(self, key, data):
         if key is Event.ACCEPT:
             assert data.engine is self.engine
-            self.say(data, self.entrance(data) or "front")
+            self.say(data, self.bind_option(data) or "front")
         elif key is Reconnected:
             self.write(f"up {data.link.target}")
             self.say(data.vc, "news")

@@ -84,25 +84,25 @@ def test_what_is_encoded_is_decoded_and_nothing_else_is_encoded(
     ("framing", "data", "messages", "fault"),
     [
         (lines(), b"a\nb\r\n\nc\n", [b"a", b"b\r", b"", b"c"], None),
-        (lines(), b"a\nhal", [b"a"], FramingError.HALF),
+        (lines(), b"a\nhal", [b"a"], FramingError.TRUNCATED),
         (lines(limit=3), b"abc\nabcd\nab\n", [b"abc"], FramingError.OVERSIZED),
         (lines(limit=3), b"abcd", [], FramingError.OVERSIZED),
         (delimiter(b"\r\n"), b"a\rb\n\r\n\r\n", [b"a\rb\n", b""], None),
         (json_lines(), b"{}\n\n \r\n[1]\n  ", [b"{}", b"[1]"], None),
         (length_prefix(2), b"\0\2hi\0\0\0\1!", [b"hi", b"", b"!"], None),
         (length_prefix(2, "little", inclusive=True), b"\4\0hi", [b"hi"], None),
-        (length_prefix(2, inclusive=True), b"\0\1", [], FramingError.GARBAGE),
+        (length_prefix(2, inclusive=True), b"\0\1", [], FramingError.INVALID),
         (length_prefix(8, limit=10), b"\xff" * 8, [], FramingError.OVERSIZED),
-        (length_prefix(4), b"\0\0\0\2h", [], FramingError.HALF),
-        (length_prefix(4), b"\0\0", [], FramingError.HALF),
+        (length_prefix(4), b"\0\0\0\2h", [], FramingError.TRUNCATED),
+        (length_prefix(4), b"\0\0", [], FramingError.TRUNCATED),
         (netstring(), b"5:hello,0:,", [b"hello", b""], None),
-        (netstring(), b"5:hello;", [], FramingError.GARBAGE),
-        (netstring(), b"05:hello,", [], FramingError.GARBAGE),
-        (netstring(), b"-1:,", [], FramingError.GARBAGE),
-        (netstring(), b":,", [], FramingError.GARBAGE),
+        (netstring(), b"5:hello;", [], FramingError.INVALID),
+        (netstring(), b"05:hello,", [], FramingError.INVALID),
+        (netstring(), b"-1:,", [], FramingError.INVALID),
+        (netstring(), b":,", [], FramingError.INVALID),
         (netstring(limit=10), b"11:", [], FramingError.OVERSIZED),
         (netstring(limit=10), b"9999", [], FramingError.OVERSIZED),
-        (fixed(2), b"abcde", [b"ab", b"cd"], FramingError.HALF),
+        (fixed(2), b"abcde", [b"ab", b"cd"], FramingError.TRUNCATED),
     ],
 )
 def test_what_streams_hold(
@@ -182,7 +182,7 @@ def test_behind_the_end_nothing_is_found(framing: Framing, half: bytes, rest: by
     decoder = framing.decoder()
     assert decoder.feed(half) == []
     decoder.finish()
-    assert decoder.fault is FramingError.HALF
+    assert decoder.fault is FramingError.TRUNCATED
     assert decoder.feed(rest) == []
     decoder.finish()
-    assert decoder.fault is FramingError.HALF
+    assert decoder.fault is FramingError.TRUNCATED

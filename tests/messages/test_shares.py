@@ -22,7 +22,7 @@ from vcproxy.relay.producer import BATCH
 from vcproxy.relay.relay import Relay
 from vcproxy.sessions.message_reader import Message
 from vcproxy.sessions.session import Session
-from vcproxy.sessions.streams import SHARE
+from vcproxy.sessions.streams import TURN_LIMIT
 from vcproxy.testing.proxy import SimulatedProxy
 
 MANY = 10_000
@@ -79,7 +79,7 @@ def test_messages_of_clients(plugin: type[Session]) -> None:
         sim.run(until=lambda: all(client.ended for client in crowd))
         assert [bytes(client.received) for client in crowd] == [SAID] * 3
         events = 2 if plugin is Hears else 1  # it is told of what came, and of room for answers
-        assert max(done.values()) <= events * SHARE
+        assert max(done.values()) <= events * TURN_LIMIT
         assert sum(done.values()) == 3 * MANY
         for client in crowd:
             client.close()
@@ -92,7 +92,7 @@ def test_accepted_messages_go_on_and_then_the_end() -> None:
         client = world.client(SAID)
         client.end()
         sim.run(until=lambda: world.at_server == SAID and client.ended)
-        assert max(done.values()) <= SHARE
+        assert max(done.values()) <= TURN_LIMIT
 
 
 class Parts(Splitter):
@@ -111,7 +111,7 @@ def test_replies_of_a_server() -> None:
         world = World(sim, Parts, repeat)
         client = world.client(SAID)
         sim.run(until=lambda: client.received == SAID)
-        assert max(done.values()) <= SHARE
+        assert max(done.values()) <= TURN_LIMIT
         assert sum(done.values()) == MANY
 
 

@@ -77,7 +77,7 @@ def test_each_request_in_order_gets_its_reply() -> None:
         for client in clients:
             client.close()
         world.settle()
-        assert world.service.lasting == {}
+        assert world.service.persistent == {}
 
 
 def test_a_reply_is_split_among_several_sources_and_a_request_may_get_several_parts() -> None:
@@ -253,7 +253,7 @@ def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int
                     assert mine or each in (NEWS, b""), f"{seed=} {n} {each!r}"
                 client.close()
             world.settle()
-            assert world.service.lasting == {}
+            assert world.service.persistent == {}
 
 
 def test_a_source_that_has_gone_loses_only_its_parts() -> None:
@@ -473,7 +473,7 @@ def test_a_hub_that_fails_leaves_nobody_hanging() -> None:
         world = World(sim, Telling, silent)
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: world.at_server == b"1 ask\n")
-        hub = world.service.lasting[SharedConnection]
+        hub = world.service.persistent[SharedConnection]
         assert isinstance(hub, SharedConnection)
         world.engine.schedule(hub, "NONSENSE", None)
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
@@ -489,7 +489,7 @@ def test_a_reply_over_the_limit_ends_the_connection() -> None:
         world = World(sim, Telling, lambda peer, _: peer.send(b"1 " + b"x" * 2000))
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
-        assert "over the limit" in world.logged[-1]
+        assert "over the size limit" in world.logged[-1]
 
 
 def test_a_source_that_does_not_read_is_closed_and_the_others_go_on() -> None:
@@ -578,7 +578,7 @@ def test_whatever_happens_nobody_gets_what_is_anothers_and_nothing_stays(batch: 
                 *whole, _ = bytes(client.received).split(b"\n")
                 assert set(whole) <= right, f"seed={seed}"
             world.settle()
-            assert world.service.lasting == {}
+            assert world.service.persistent == {}
 
 
 def test_replies_in_json_arrays() -> None:

@@ -117,8 +117,8 @@ def test_without_anything_valid_no_server_is_touched(said: bytes) -> None:
 @pytest.mark.parametrize(
     ("said", "counted", "logged"),
     [
-        (b"half", "half", "half a message, then the end"),
-        (b"x" * 101 + b"\n", "oversized", "a message over the limit"),
+        (b"half", "truncated", "stream ended inside a message"),
+        (b"x" * 101 + b"\n", "oversized", "message over the size limit"),
     ],
 )
 def test_what_cannot_be_read_on_is_counted_and_logged(
@@ -143,7 +143,7 @@ def test_a_length_that_cannot_be_ends_it() -> None:
         sim.run(until=lambda: client.ended)
         assert client.received == b""
         assert world.servers == []
-        assert world.service.counts == {"garbage": 1}
+        assert world.service.counts == {"invalid": 1}
 
 
 @pytest.mark.parametrize("said", [b"crash\n", b"nonsense\n", b"rewrite " + b"a" * 101 + b"\n"])

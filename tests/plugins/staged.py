@@ -38,7 +38,7 @@ class Staged:
 
     def signal(self, number: int, pid: int) -> None:
         """Somebody sends a signal."""
-        self._programs.tell(Signal(number, pid))
+        self._programs.deliver(Signal(number, pid))
 
     def news(self) -> str:
         """What the trace says that it did not say before."""

@@ -224,7 +224,7 @@ def test_what_is_no_message_goes_to_the_primary_only() -> None:
         assert primary.ended
         assert mirror.received == b"short\n"
         assert mirror.reset_seen
-        assert "what the client says: a message over the limit" in proxy.log[0]
+        assert "what the client says: message over the size limit" in proxy.log[0]
 
 
 def test_a_mirror_that_breaks() -> None:

@@ -92,7 +92,7 @@ def test_it_passes_on_what_is_whole_and_ends_once() -> None:
     [over] = scene.relay.over
     assert (over.reason, str(over.error), over.taken) == (
         Reason.EOS,
-        "half a message, then the end",
+        "stream ended inside a message",
         12,
     )
     scene.stop()

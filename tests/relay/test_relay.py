@@ -100,7 +100,7 @@ class Stage(SimulatedProxy):
 
     def end(self) -> None:
         """The process is asked to end: nothing is left, and no time is wasted."""
-        self.programs.tell(Signal(15))
+        self.programs.deliver(Signal(15))
         before = self.sim.now
         self.run()
         assert self.sim.now == before
@@ -268,7 +268,7 @@ def test_half_a_message_goes_to_nobody(how: str) -> None:
         getattr(producer, how)()
         stage.settle()
         why = {
-            "close": "the source ended: half a message, then the end",
+            "close": "the source ended: stream ended inside a message",
             "reset": "a connection failed: connection reset by peer",
         }[how]
         assert stage.log[-1] == f"info: proxy 10.0.0.1:40002: produces no more: {why}; 9B taken"
@@ -280,9 +280,14 @@ def test_half_a_message_goes_to_nobody(how: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said", "heard", "why"),
     [
-        ({"limit": 5}, b"short\ntoo long\nmore\n", b"short\n", "a message over the limit"),
-        ({"limit": 5}, b"never ending", b"", "a message over the limit"),
-        ({"framing": "netstring"}, b"2:ok,what?", b"2:ok,", "no message begins like this"),
+        ({"limit": 5}, b"short\ntoo long\nmore\n", b"short\n", "message over the size limit"),
+        ({"limit": 5}, b"never ending", b"", "message over the size limit"),
+        (
+            {"framing": "netstring"},
+            b"2:ok,what?",
+            b"2:ok,",
+            "invalid framing: no message can begin with these bytes",
+        ),
     ],
 )
 def test_what_cannot_be_read_on_ends_its_producer_alone(
@@ -413,7 +418,7 @@ def test_empty_datagrams_go_on_as_such_and_are_nothing_in_a_stream(
         assert stage.datagram_server(str(target)).received == heard
         assert subscriber.received == b"".join(heard)
         producer.send(b"")
-        stage.programs.tell(Signal(15))
+        stage.programs.deliver(Signal(15))
         stage.elapse(10)
         assert subscriber.ended
         assert not subscriber.reset_seen
@@ -822,7 +827,7 @@ def test_at_a_signal_all_is_flushed_and_closed(framing: str) -> None:
         slow.stall()
         producer = stage.relay.status().producers
         assert producer
-        stage.programs.tell(Signal(15))
+        stage.programs.deliver(Signal(15))
         stage.settle()
         assert all(numbers(peer) == list(range(5)) and peer.ended for peer in peers[1:])
         slow.resume()
@@ -841,7 +846,7 @@ def test_what_a_slow_one_is_owed_is_flushed() -> None:
         slow.stall()
         producer = stage.produce()
         stage.lines(producer, range(4000))
-        stage.programs.tell(Signal(15))
+        stage.programs.deliver(Signal(15))
         stage.settle()
         assert producer.ended
         slow.resume()
@@ -859,7 +864,7 @@ def test_nobody_holds_up_the_end_for_ever() -> None:
         slow.stall()
         stage.lines(stage.produce(), range(20))
         before = stage.sim.now
-        stage.programs.tell(Signal(15))
+        stage.programs.deliver(Signal(15))
         stage.run()
         assert stage.sim.now == pytest.approx(before + 60.0, abs=1.0)
         stage.at_rest()
@@ -873,7 +878,7 @@ def test_when_its_listener_goes_all_is_closed_at_once() -> None:
         subscribers[0].stall()
         stage.lines(source, range(20))
         program = stage.relay
-        stage.programs.keep(())
+        stage.programs.stop_others(())
         before = stage.sim.now
         stage.run()
         subscribers[0].resume()

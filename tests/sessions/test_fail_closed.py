@@ -246,7 +246,7 @@ class Filtered(Session):
 
     @CONNECTING.enter
     def connecting(self) -> None:
-        self.seek()
+        self.connect_first()
 
     CONNECTING.goes(Event.CONNECTED, RELAYING)
 

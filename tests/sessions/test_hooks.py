@@ -147,7 +147,7 @@ ABSOLUTE = b"POST http://127.0.0.1:2/ HTTP/1.1\r\nHost: 127.0.0.1:2\r\nContent-L
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 CONNECT = b"CONNECT 127.0.0.1:2 HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n"
 LIMIT = "limits = { max_per_client = 1 }"
-TOLD = ("needs_bind", "connects", "upstreams", "uncalled", "notes", "drain")
+TOLD = ("needs_bind", "connects", "upstreams", "unused_methods", "notes", "drain")
 FORWARD = 'forward = { allow = ["*:*", "127.0.0.0/8:*"] }'
 TUNNEL = 'connect = { allow = ["127.0.0.0/8:*"] }'
 OWN_ANSWER = 'routes = [{ answer = { status = 200, body = "hi" } }]'
@@ -192,13 +192,14 @@ def cases() -> Iterator[Case]:
     for way in ("upward", "downward"):
         yield Case(Mirroring, way, refused=f"overrides {way}(), which is never called: mirrors")
     program = (
-        "needs_bind", "connects", "binds", "uncalled", "notes", "start", "stop", "status", "accept",
+        "needs_bind", "connects", "binds", "unused_methods", "notes", "start", "stop", "status",
+        "accept",
     )  # fmt: skip
     yield Case(Program, *program)
     yield Case(Program, *program, scheme="udp")
     for framing, said in FRAMINGS.items():
         options = f'framing = "{framing}"\n{NEEDED.get(framing, "")}'
-        yield Case(Relay, *program, "edit", "entrance", options=options, said=said)
+        yield Case(Relay, *program, "edit", "bind_option", options=options, said=said)
         for producers in ("interleave", "replace"):
             more = f'{options}\nproducers = "{producers}"'
             yield Case(Relay, "edit", options=more, said=said)
@@ -286,7 +287,7 @@ def happen(proxy: ConfiguredProxy, case: Case) -> None:
     sim.elapse(1.0)
     for client in clients:
         client.close()
-    proxy.listeners.programs.keep(())
+    proxy.listeners.programs.stop_others(())
     sim.elapse(100.0)
 
 

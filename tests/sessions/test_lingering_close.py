@@ -21,9 +21,9 @@ class Curt(Session):
 def test_what_cannot_reach_it() -> None:
     # its writing has been shut down, and it reads nothing while it speaks
     assert check_machine(LingeringClose) == {
-        "LISTENING WRITE_COMPLETE",
-        "LISTENING WRITE_READY",
-        "SPEAKING READ_READY",
+        "DRAINING WRITE_COMPLETE",
+        "DRAINING WRITE_READY",
+        "SENDING READ_READY",
     }
 
 

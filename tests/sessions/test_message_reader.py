@@ -196,7 +196,7 @@ def test_a_message_waits_for_a_state_that_hears() -> None:
 
         @HEARING.enter
         def hearing(self) -> None:
-            self.hear()
+            self.read_messages()
 
         @HEARING.on(Message, to=THINKING)
         def heard(self, message: Message) -> None:
@@ -238,7 +238,7 @@ def test_a_session_may_want_to_know() -> None:
         def faulty(self, fault: FramingError) -> None:
             self.answer(b"what? %b\n" % fault.name.encode())
 
-    for said, answered in ((b"a\n", b"bye\n"), (b"a\nb", b"what? HALF\n")):
+    for said, answered in ((b"a\n", b"bye\n"), (b"a\nb", b"what? TRUNCATED\n")):
         with SimulatedProxy(Asker, servers=()) as proxy:
             client = proxy.client()
             client.send(said)
@@ -259,7 +259,7 @@ def test_what_cannot_be_read_is_counted_and_logged() -> None:
         assert client.ended
         assert proxy.service.counts["oversized"] == 1
         assert proxy.log == [
-            "info: proxy 10.0.0.1:40001: a message over the limit; no more is taken from it"
+            "info: proxy 10.0.0.1:40001: message over the size limit; connection closed"
         ]
 
 
@@ -293,7 +293,7 @@ class Late(Session):
 
     @ASKING.enter
     def asking(self) -> None:
-        self.hear()
+        self.read_messages()
 
     @ASKING.on(Message, to=RELAYING)
     def asked(self, message: Message) -> None:

@@ -77,7 +77,7 @@ def test_it_gets_all_clients_and_signals() -> None:
     house.sim.client(PLACE)
     house.sim.client(PLACE)
     house.sim.run()
-    house.programs.tell(Signal(15, 7))
+    house.programs.deliver(Signal(15, 7))
     house.sim.run()
     assert house.lines == ["guest starts", "client 1", "client 2", str(Signal(15, 7))]
     assert house.programs.status() == {"guest": 2}
@@ -105,11 +105,11 @@ def test_a_reload_leaves_it_alone_and_it_stops_when_its_listener_goes() -> None:
     client = house.sim.client(PLACE)
     house.sim.run()
     assert house.programs.acceptor(Guest, Service("guest")) == house.listener.acceptor
-    house.programs.keep(["guest"])
+    house.programs.stop_others(["guest"])
     house.sim.run()
     assert house.lines == ["guest starts", "client 1"]
     assert not client.ended
-    house.programs.keep(["another"])
+    house.programs.stop_others(["another"])
     house.sim.run()
     assert client.ended
     assert "guest" not in house.programs

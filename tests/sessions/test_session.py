@@ -126,7 +126,7 @@ def test_what_was_said_before_lending_is_heard_before_what_the_server_says() -> 
 def test_a_session_may_choose_its_servers() -> None:
     class Chooser(Lender):
         def connecting(self) -> None:
-            self.seek()
+            self.connect_first()
 
         def servers(self) -> Sequence[Server]:
             assert self.service.upstream is not None

@@ -164,10 +164,10 @@ def test_it_does_what_it_says_in_any_weather(seed: int) -> None:
         judge(crowd, options)
         obeyed(options, proxy.log)
         if random.random() < 0.5:
-            proxy.programs.keep(())
+            proxy.programs.stop_others(())
             proxy.elapse(1)  # to take a lock, to close descriptors, and for who was just coming
         else:
-            proxy.programs.tell(Signal(15))
+            proxy.programs.deliver(Signal(15))
             proxy.sim.run(until=lambda: not proxy.engine.vcs, limit=60.0)
         assert not proxy.engine.vcs
         assert not program.mutex.vcs

@@ -108,7 +108,7 @@ class Postman(Program):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         if isinstance(data, NetVConnection):
-            OutputStream(self, data, self.entrance(data).encode() or b"front")
+            OutputStream(self, data, self.bind_option(data).encode() or b"front")
         elif isinstance(data, Reconnected):
             self.write("up")
         elif isinstance(data, Signal):
@@ -123,7 +123,7 @@ def test_a_program_meets_clients_at_every_door_and_the_servers_of_its_options() 
         assert [bytes(client.received) for client in clients] == [b"front", b"side", b"side"]
         assert proxy.printed == ["up"]
         assert isinstance(proxy.program, Postman)
-        proxy.programs.tell(Signal(15))
+        proxy.programs.deliver(Signal(15))
         proxy.run()
         assert all(peer.ended for peer in (*clients, target))
 

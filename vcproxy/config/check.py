@@ -111,7 +111,7 @@ def _uncalled(plugins: Plugins) -> Iterator[KeyFault]:
         for number, each in enumerate(plugin.filters):
             owners[*path, "options", "filters", number, "plugin"] = each
         for place, owner in owners.items():
-            for method, why in {**plugin.uncalled, **owner.uncalled}.items():
+            for method, why in {**plugin.unused_methods, **owner.unused_methods}.items():
                 if overrides(owner.cls, method):
                     who = owner.cls.__name__
                     message = f"{who} overrides {method}(), which is never called: {why}"

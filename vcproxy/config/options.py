@@ -70,10 +70,10 @@ def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None 
         ask = getattr(plugin, "upstreams", None)
         upstreams: Upstreams = ask(options) if ask is not None else {}
         named = dict(_upstreams(options, ())) | dict(upstreams)
-        ask = getattr(plugin, "uncalled", None)
+        ask = getattr(plugin, "unused_methods", None)
         tell = getattr(plugin, "notes", None)
         notes = dict(tell(options)) if tell is not None else {}
-        uncalled = dict(ask(options)) if ask is not None else {}
+        unused_methods = dict(ask(options)) if ask is not None else {}
         return Plugin(
             plugin,
             options,
@@ -83,7 +83,7 @@ def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None 
             upstreams=named,
             notes=notes,
             code=code or {},
-            uncalled=uncalled,
+            unused_methods=unused_methods,
         )
     except KeyboardInterrupt:
         raise

@@ -75,7 +75,7 @@ class Plugin:
     """What is worth knowing of its options, by the option."""
     code: Mapping[str, bytes] = field(default_factory=dict)
     """What it was loaded from, and its filters."""
-    uncalled: Mapping[str, str] = field(default_factory=dict)
+    unused_methods: Mapping[str, str] = field(default_factory=dict)
     """The methods that are never called with these options, and why: its own, and those of its
     filters."""
     filters: "tuple[Plugin, ...]" = ()

@@ -9,9 +9,9 @@ from typing import Protocol, TypeAlias
 class FramingError(enum.Enum):
     """Why a stream cannot be read on."""
 
-    OVERSIZED = "a message over the limit"
-    GARBAGE = "no message begins like this"
-    HALF = "half a message, then the end"
+    OVERSIZED = "message over the size limit"
+    INVALID = "invalid framing: no message can begin with these bytes"
+    TRUNCATED = "stream ended inside a message"
 
 
 class Decoder(Protocol):
@@ -24,7 +24,7 @@ class Decoder(Protocol):
         """Take the next piece, return the messages that it completes, in order."""
 
     def finish(self) -> None:
-        """The stream has ended: what has begun and is not whole becomes the fault HALF."""
+        """The stream has ended: what has begun and is not whole becomes the fault TRUNCATED."""
 
 
 class Passing:
@@ -80,7 +80,7 @@ class Splitting:
     def finish(self) -> None:
         """See Decoder."""
         if self._held and not (self._skips_blank and self._held.isspace()):
-            self.fault = FramingError.HALF
+            self.fault = FramingError.TRUNCATED
         self._held.clear()
 
     def _within(self, messages: list[bytes]) -> list[bytes]:
@@ -153,5 +153,5 @@ class Measuring:
     def finish(self) -> None:
         """See Decoder."""
         if self._held:
-            self.fault = FramingError.HALF
+            self.fault = FramingError.TRUNCATED
             self._held.clear()

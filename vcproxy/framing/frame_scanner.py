@@ -35,7 +35,7 @@ class FrameScanner:
             wire = self._framing.encode(message)
             found = rest.find(wire, begin)
             if found < 0:  # a framing that writes messages otherwise than they came
-                self.fault = FramingError.GARBAGE
+                self.fault = FramingError.INVALID
                 break
             end = found + len(wire)
             wires.append(bytes(rest[begin:end]))

@@ -105,7 +105,7 @@ class LengthPrefix:
         if self.inclusive:
             length -= self.width
         if length < 0:
-            return FramingError.GARBAGE
+            return FramingError.INVALID
         if length > self.limit:
             return FramingError.OVERSIZED
         end = start + length
@@ -133,9 +133,9 @@ class Netstring:
         head = data[at : at + digits + 1]
         number, colon, _ = head.partition(b":")
         if (number or colon) and not number.isdigit():
-            return FramingError.GARBAGE
+            return FramingError.INVALID
         if len(number) > 1 and number.startswith(b"0"):
-            return FramingError.GARBAGE
+            return FramingError.INVALID
         if not colon:
             return FramingError.OVERSIZED if len(head) > digits else len(head) + 1
         start = at + len(number) + 1
@@ -144,7 +144,7 @@ class Netstring:
             return FramingError.OVERSIZED
         if end >= len(data):
             return end + 1 - at
-        return (start, end, end + 1) if data[end] == ord(",") else FramingError.GARBAGE
+        return (start, end, end + 1) if data[end] == ord(",") else FramingError.INVALID
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class OptionalFramingOptions:
             raise ValueError(f'framing = "{self.framing}" needs {needed[0]}')
 
     @cached_property
-    def framed(self) -> framings.Framing:
+    def message_framing(self) -> framings.Framing:
         """The framing that they stand for."""
         match self.framing:
             case "none":
@@ -81,9 +81,9 @@ class OptionalFramingOptions:
                 return framings.fixed(self.size or 0)
         return framings.lines(self.limit)
 
-    def said(self, text: str) -> bytes:
+    def encode_text(self, text: str) -> bytes:
         """Write a text as a message on the wire; nothing for an empty text."""
-        return self.framed.encode(text.encode()) if text else b""
+        return self.message_framing.encode(text.encode()) if text else b""
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ class RefusingOptions(FramingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.said(self.answer)
+        self.encode_text(self.answer)
 
     @cached_property
     def refusal(self) -> bytes:
         """The answer on the wire."""
-        return self.said(self.answer)
+        return self.encode_text(self.answer)
 
 
 def _no_number(constant: str) -> object:

@@ -101,7 +101,7 @@ class Listeners:
     def signalled(self, signal: Signal) -> None:
         """The proxy is about to end: programs hear of it, and sessions that it will drain; no
         connection is kept for later."""
-        self.programs.tell(signal)
+        self.programs.deliver(signal)
         for _, upstreams in self._upstreams.values():
             for engine, upstream in upstreams.items():
                 engine.inbox.post(upstream.close)
@@ -164,7 +164,9 @@ class Listeners:
             self._services[entry.name] = self._equip(entry, plugin, keys[entry.name])
         self._retire(before.values())
         plugins = configuration.plugins.items()
-        self.programs.keep([name for name, plugin in plugins if issubclass(plugin.cls, Program)])
+        self.programs.stop_others(
+            [name for name, plugin in plugins if issubclass(plugin.cls, Program)]
+        )
 
     def _listener(self, name: str) -> Listener:
         listener = self._named.get(name)
@@ -208,7 +210,7 @@ class Listeners:
         """No session begins with these any more: those that there are may end."""
         for services in replaced:
             for service in services.values():
-                service.closing = True
+                service.draining = True
         for engine in self._engines:
             engine.inbox.post(partial(_drain, engine))
 
@@ -237,7 +239,7 @@ class Listeners:
                 inactivity_s=timeouts.inactivity,
                 active_s=timeouts.active,
                 half_close=entry.half_close,
-                lasting=self._lasting.setdefault((entry.name, engine), {}),
+                persistent=self._lasting.setdefault((entry.name, engine), {}),
                 origin=(entry, plugin.code, upstreams),
             )
         accept, refuse = self._acceptors(plugin.cls, services)
@@ -272,7 +274,7 @@ class Listeners:
 def _drain(engine: Engine) -> None:
     """Have those sessions of an engine end what they may that serve by what is in use no more."""
     for session in [vc.served_by for vc in engine.vcs]:
-        if isinstance(session, Session) and session.service.closing:
+        if isinstance(session, Session) and session.service.draining:
             engine.schedule(OwnedCall(session, session.drain), Event.TIMEOUT, None)
 
 

@@ -86,10 +86,10 @@ class SharedConnection(Machine):
         self._unsent = 0  # bytes
         self._waiting: list[Splitter] = []
         self._timer: Action | None = None
-        before = service.lasting.get(SharedConnection)
+        before = service.persistent.get(SharedConnection)
         self._before = before if isinstance(before, SharedConnection) else None
         self._heir: SharedConnection | None = None
-        service.lasting[SharedConnection] = self
+        service.persistent[SharedConnection] = self
         self._attempts: Attempts
         self._server: NetVConnection | None = None
         self._sent: OutputStream | None = None
@@ -165,7 +165,7 @@ class SharedConnection(Machine):
             due, self._due = self._due, []
             self._unsent -= sum(map(len, due))
             for wire in due if self._sent.buffer.message_oriented else (b"".join(due),):
-                self._sent.say(wire)
+                self._sent.send(wire)
 
     @ALIVE.on(Waiting)
     def awaited(self, waiting: Waiting) -> None:
@@ -286,7 +286,7 @@ class SharedConnection(Machine):
         """The connection is of no use any more, behind what the server had sent before."""
         received = self._received
         assert received is not None
-        if received.read_on() or not received.vio.over:
+        if received.read_rest() or not received.vio.over:
             return None
         return self.answered(vio)
 
@@ -416,8 +416,8 @@ class SharedConnection(Machine):
         return super().crashed(error)
 
     def _forget(self) -> None:
-        if self._service.lasting.get(SharedConnection) is self:
-            del self._service.lasting[SharedConnection]
+        if self._service.persistent.get(SharedConnection) is self:
+            del self._service.persistent[SharedConnection]
         if self._heir is not None:
             self.engine.schedule(self._heir, FREE, None)
 

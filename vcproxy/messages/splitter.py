@@ -89,7 +89,7 @@ class Splitter(Session):
         """What all events from the hub hang on: one object, not one for each."""
 
     @classmethod
-    def uncalled(cls, options: Any) -> Mapping[str, str]:
+    def unused_methods(cls, options: Any) -> Mapping[str, str]:
         """See Session: all sources share one connection."""
         return {"servers": "the connection that all share is one to the listener's upstream"}
 
@@ -123,7 +123,7 @@ class Splitter(Session):
     @READING.enter
     def joining(self) -> None:
         """Share the server with all who are there, or be the first."""
-        hub = self.service.lasting.get(SharedConnection)
+        hub = self.service.persistent.get(SharedConnection)
         if not isinstance(hub, SharedConnection) or not hub.serves(self.service):
             hub = SharedConnection(self.engine, self.service)
             hub.start()
@@ -172,7 +172,7 @@ class Splitter(Session):
     def _refuse(self, verdict: Reject | Resend) -> State | None:
         """Say it in its turn: when all that was asked before has been answered."""
         self._unturned = None
-        self.answers.say(verdict.answer)
+        self.answers.send(verdict.answer)
         if isinstance(verdict, Resend):
             self.count("resent")
             return None
@@ -189,7 +189,7 @@ class Splitter(Session):
         fault = self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
-            self.log(f"{fault.value}; no more is taken from it")
+            self.log(f"{fault.value}; no further input is read")
         return self.ENDED if self._asked else self.CLOSED
 
     @ENDED.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RoomAgain)
@@ -202,7 +202,7 @@ class Splitter(Session):
     def delivered(self, delivery: PartArrived) -> State | None:
         """Pass on what is one's own."""
         part = delivery.part
-        self.answers.say(self._messages.framing.encode(part.data) or EMPTY)
+        self.answers.send(self._messages.framing.encode(part.data) or EMPTY)
         if self.answers.reader.avail > self.backlog:
             self.count("slow")
             self.log("closed: it does not read its answers")
@@ -217,7 +217,7 @@ class Splitter(Session):
         if answer is None:
             self.log(f"closed: {unanswered.why}")
             return self.CLOSED
-        self.answers.say(self._messages.framing.encode(answer))
+        self.answers.send(self._messages.framing.encode(answer))
         return self._answered(unanswered.request)
 
     @TALKING.on(Retired, to=(ENDED, CLOSED))
@@ -243,7 +243,7 @@ class Splitter(Session):
         """The client has broken, or nothing moves. What it had not asked yet is not asked: nobody
         waits for the answer."""
         error = vio.error or TimeoutError("connection timed out")
-        if not self.only_checked:
+        if not self.was_probe:
             self.log(f"{vio.name}: {error}")
         self.close(error)
 

@@ -136,12 +136,12 @@ class Validator(Session):
     def _no_more(self) -> State:
         """The client is not heard any more: in order, for a fault, or its connection broke."""
         error = self._messages.error
-        if error is not None and not self.only_checked:
+        if error is not None and not self.was_probe:
             self.log(f"{self.client.name}: {error}")
         fault = None if error is not None else self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
-            self.log(f"{fault.value}; no more is taken from it")
+            self.log(f"{fault.value}; no further input is read")
         return self._leave()
 
     def _leave(self) -> State:
@@ -171,17 +171,17 @@ class Validator(Session):
         forwarded = message if verdict.rewritten is None else verdict.rewritten
         wire = self._messages.framing.encode(forwarded) or EMPTY
         if verdict.wait:
-            self.answers.say(verdict.wait)
+            self.answers.send(verdict.wait)
         self._owed += 1
         if self._forwarded is None:
             self._held = wire
             return self.CONNECTING
-        self._forwarded.say(wire)
+        self._forwarded.send(wire)
         return None
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
         self._unturned = None
-        self.answers.say(verdict.answer)
+        self.answers.send(verdict.answer)
         if isinstance(verdict, Resend):
             self.count("resent")
             return None
@@ -210,13 +210,13 @@ class Validator(Session):
     @CONNECTING.enter
     def connecting(self) -> None:
         """Something valid has come: now there is a reason to connect."""
-        self.seek()
+        self.connect_first()
 
     @CONNECTING.on(Event.CONNECTED, to=(READING, ASKING, ENDED, CLOSED))
     def connected(self, server: NetVConnection) -> State:
         """Send what was held for it, and take its replies."""
         forwarded = self._forwarded = OutputStream(self, server)
-        forwarded.say(self._held)
+        forwarded.send(self._held)
         self._held = b""
         replies = self.replies or (self.framing if self.in_turn else None)
         if replies is None:
@@ -233,7 +233,7 @@ class Validator(Session):
         if isinstance(failed, VIO):
             self.client_broke(failed)
             return None
-        if self.seek_on():
+        if self.connect_next():
             return None
         self.count("unserved")
         return self.CLOSED
@@ -260,7 +260,7 @@ class Validator(Session):
             if reply is None:
                 return self._server_done(received) if received.stopped else None
             self._owed -= self._owed > 0
-            answers.say(received.framing.encode(reply))
+            answers.send(received.framing.encode(reply))
         return None
 
     def _server_done(self, received: InputStream) -> State:
@@ -299,7 +299,7 @@ class Validator(Session):
         if heard is None or not heard.over:
             return None  # there is more to read from it
         if received is not None:
-            if received.read_on():
+            if received.read_rest():
                 self._heard = received.vio
                 return None
             return self._relay_whole(received)
@@ -320,7 +320,7 @@ class Validator(Session):
         messages, forwarded = self._messages, self._forwarded
         if self._stall_timer is None:
             self._stall_timer = StallTimer(self, flush_s(broken.error), self._given)
-        if messages.read_on() or self.state is not self.ENDED:
+        if messages.read_rest() or self.state is not self.ENDED:
             return None
         if forwarded is not None and forwarded.vio.ntodo:
             return None
@@ -331,7 +331,7 @@ class Validator(Session):
         """Close behind what was answered: the client then sees a reset."""
         assert broken.error is not None
         self.log(f"{broken.name}: {broken.error}")
-        self.part(broken.error)
+        self.reset_after_answers(broken.error)
         return self.CLOSED
 
     def _given(self) -> int:

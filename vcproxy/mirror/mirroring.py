@@ -66,7 +66,7 @@ class Mirroring(Forwarder):
         self._choice: Choice | None = None
 
     @classmethod
-    def uncalled(cls, options: Any) -> Mapping[str, str]:
+    def unused_methods(cls, options: Any) -> Mapping[str, str]:
         """See Session: what mirrors get, and what is compared, is what came."""
         why = "mirrors get the bytes as they come"
         return {"upward": why, "downward": why}

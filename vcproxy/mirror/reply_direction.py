@@ -166,7 +166,7 @@ class ReplyDirection(Machine):
         """Give the client what has been decided: whether there was anything."""
         chosen = self._choice.take(self.engine.now)
         for answer in chosen:
-            self._outgoing.say(self._framing.encode(answer))
+            self._outgoing.send(self._framing.encode(answer))
         return bool(chosen)
 
     def _watch_the_clock(self) -> None:
@@ -196,7 +196,7 @@ class ReplyDirection(Machine):
     def failed(self, vio: VIO) -> State | None:
         """The primary has broken, and what it had answered before comes first; or the client."""
         if vio is self._incoming.vio:
-            return None if self._incoming.read_on() else self.moved(vio)
+            return None if self._incoming.read_rest() else self.moved(vio)
         self.error = vio.error
         self._reason, self._who = Reason.ERROR, vio.vc.name
         return self.DONE

@@ -46,7 +46,7 @@ class Producer(Machine):
         self.spoken = False
         """Whether a whole message has come."""
         self._relay = relay
-        self._incoming = InputStream(self, vc, framing, share=4 * BATCH)
+        self._incoming = InputStream(self, vc, framing, turn_limit=4 * BATCH)
         self._stall_timer: StallTimer | None = None
         self._reason = Reason.STOPPED
         self._error: Exception | None = None
@@ -70,7 +70,7 @@ class Producer(Machine):
     @READING.on(Event.ERROR, to=(DONE,))
     def failed(self, vio: VIO) -> State | None:
         """The connection has broken; what had come before goes on, as long as there is room."""
-        if not self._incoming.read_on():
+        if not self._incoming.read_rest():
             return self._stopped()
         if self._stall_timer is None:
             self._stall_timer = StallTimer(self, FLUSH_S, lambda: self.taken)
@@ -104,7 +104,7 @@ class Producer(Machine):
     @DONE.enter
     def done(self) -> None:
         """Give it back, when all that has been read is said."""
-        self._incoming.take_the_rest()
+        self._incoming.lift_turn_limit()
         while self._pass_on():
             pass
         done = SourceDone(self, self.vc, self._reason, self._error, self.taken)
@@ -151,7 +151,7 @@ class Producer(Machine):
             self._reason, self._error = Reason.ERROR, error
             return self.DONE
         fault = self._incoming.fault
-        ended = fault is None or fault is FramingError.HALF
+        ended = fault is None or fault is FramingError.TRUNCATED
         self._reason = Reason.EOS if ended else Reason.GARBLED
         self._error = ValueError(fault.value) if fault is not None else None
         return self.DONE

@@ -70,7 +70,7 @@ class Relay(Program):
         return {"source": source, "targets": [target.to for target in options.targets]}
 
     @classmethod
-    def uncalled(cls, options: RelayOptions) -> Mapping[str, str]:
+    def unused_methods(cls, options: RelayOptions) -> Mapping[str, str]:
         """See Program."""
         if options.framing != BYTES:
             return {}
@@ -103,7 +103,7 @@ class Relay(Program):
     def _found_by(self, options: RelayOptions) -> Framing | None:
         """What a Producer finds messages by; None: it need not, for nobody looks at them."""
         if options.streams:
-            return options.framed
+            return options.message_framing
         edits = type(self).edit is not Relay.edit
         return UNFRAMED if edits and options.framing == DATAGRAMS else None
 
@@ -267,7 +267,7 @@ class Relay(Program):
         vc.set_active_timeout(self.service.active_s)
         if self._ending:
             vc.do_io_close()
-        elif self.entrance(vc):
+        elif self.bind_option(vc):
             self._join(vc, None)
         else:
             self._admit(vc)

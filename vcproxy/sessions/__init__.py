@@ -1,1 +1,1 @@
-"""Sessions: what a plugin does with one client; programs get all clients of a listener."""
+"""Sessions: a plugin's code for one client. Programs: for all clients of a listener."""

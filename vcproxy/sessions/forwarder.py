@@ -1,11 +1,11 @@
-"""Forwarder: connect each client to a server of the upstream, and move what both say.
+"""Forwarder: connects each client to a server of the upstream, and moves bytes both ways.
 
-The client is not read before there is somewhere to send it. A server that refuses, or does not
-answer in time, is followed by the next one; with none left the client is closed. Connecting ends
-when the client's connection breaks or its time is up.
+The client is not read before a server is connected. After a server that refuses or does not answer
+in time, the next one is tried; if none is left, the client is closed. Connecting ends when the
+client's connection fails or one of its timeouts expires.
 
     CONNECTING --CONNECTED--> RELAYING --TunnelDone--> CLOSED
-        +------ refused, no server is left, the client has gone ---^
+        +------ refused, no server is left, the client failed -----^
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ REFUSED = "REFUSED"
 
 
 class Forwarder(Session):
-    """Accept, pick a server, connect, tunnel. A subclass says who is served, and changes the bytes.
+    """Accept, choose a server, connect, tunnel. A subclass may refuse clients and change bytes.
 
-        class Shout(Forwarder):
+        class Upper(Forwarder):
             def downward(self):
                 return Capitals()
 
-    As it is, all are served and nothing is changed.
+    By default all clients are served and no byte is changed.
     """
 
     needs_upstream = True
@@ -45,30 +45,30 @@ class Forwarder(Session):
     # -- for authors -------------------------------------------------------------------------
 
     def refusal(self) -> bytes | None:
-        """Return what a client is told that is not served; None: it is. To be overridden."""
+        """Return the bytes for a client that is refused; None: serve it. To be overridden."""
         return None
 
     def unserved(self) -> bytes:
-        """Return what the client is told when no server can be reached. To be overridden."""
+        """Return the bytes to send to the client if no server can be reached. To be overridden."""
         return b""
 
     def upward(self) -> Transform | None:
-        """Return what changes the bytes on their way to the server. To be overridden."""
+        """Return the transform of the bytes to the server. To be overridden."""
         return None
 
     def downward(self) -> Transform | None:
-        """Return what changes the bytes on their way to the client. To be overridden."""
+        """Return the transform of the bytes to the client. To be overridden."""
         return None
 
     # -- connecting --------------------------------------------------------------------------
 
     @CONNECTING.enter
     def connecting(self) -> None:
-        """Begin with the server whose turn it is, unless the client is not served at all."""
-        self.client.do_io_read(self, 0, self.engine.buffer())  # of nothing: to see it break
+        """Refuse the client, or connect to the first server."""
+        self.client.do_io_read(self, 0, self.engine.buffer())  # 0 bytes: to get its errors
         refusal = self.refusal()
         if refusal is None:
-            self.seek()
+            self.connect_first()
         else:
             self.count("refused")
             self.answer(refusal)
@@ -78,23 +78,23 @@ class Forwarder(Session):
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
     def failed(self, failed: NetVConnection | VIO) -> State | None:
-        """Try the next server, if there is one and the client is still there."""
+        """Try the next server, if one is left and the client has not failed."""
         if isinstance(failed, VIO):
             if self.client.unread:
-                return None  # what it had sent before still goes to a server
-            if not self.only_checked:
-                self.log(f"the client failed before a server answered: {failed.error}")
+                return None  # what the client sent before is still passed to a server
+            if not self.was_probe:
+                self.log(f"client connection failed before a server answered: {failed.error}")
             return self.CLOSED
-        if self.seek_on():
+        if self.connect_next():
             return None
         self.count("unserved")
         self.answer(self.unserved())
         return self.CLOSED
 
     @CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
-    def waited(self, _: VIO) -> None:
-        """No server has answered while the client's time lasted."""
-        self.log("the client's time was up before a server answered")
+    def expired(self, _: VIO) -> None:
+        """A timeout of the client expired before a server was connected."""
+        self.log("connection timed out before a server answered")
 
     # -- relaying ----------------------------------------------------------------------------
 
@@ -107,8 +107,8 @@ class Forwarder(Session):
 
     @RELAYING.on(TunnelDone, to=CLOSED)
     def relayed(self, done: TunnelDone) -> None:
-        """An abnormal end is passed on as one: the other side must not take it for the end."""
-        if not self.as_usual(done):
-            if not self.only_checked:
+        """After an abnormal end reset both sides: a peer must not take it for an orderly end."""
+        if not self.ended_cleanly(done):
+            if not self.was_probe:
                 self.log(done)
             self.close(done.error or ConnectionAbortedError(done.reason.value))

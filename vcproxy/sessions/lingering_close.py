@@ -1,8 +1,11 @@
-"""LingeringClose: the last words to a client, then the end, in order.
+"""LingeringClose: sends the last bytes to a client, then closes the connection in order.
 
-A connection that is closed while the other side still sends is reset by the kernel, and the reset
-may overtake the last answer. So the words are said, the direction is ended, and what still comes is
-dropped until the client ends too, or for a while.
+If a connection is closed while the peer is still sending, the kernel resets it, and the reset may
+overtake the last answer. So the answer is sent, the direction is shut down, and incoming bytes are
+dropped until the client closes too or a timeout expires (RFC 9112, 9.6 asks HTTP servers for this).
+
+    SENDING --all sent--> DRAINING --end of stream, timeout--> CLOSED
+       +--- error, timeout, datagram, reset to be sent ---------^
 """
 
 from __future__ import annotations
@@ -21,20 +24,20 @@ if TYPE_CHECKING:
 
 
 class LingeringClose(Machine):
-    """Says what lies before `reader` to a VC, which it then owns, and closes it.
+    """Owns a VC from now on: sends it what `reader` holds, then closes it.
 
-    `error`: what the client had answers from has broken, so it sees a reset behind them.
+    With `error` the client sees a reset after these bytes: the source of its answers has failed.
     """
 
     __slots__ = ("_error", "_reader", "_vc")
 
-    SPEAKING = State(initial=True, timeout="30s")  # to say a full buffer at 10 KiB/s
-    LISTENING = State(timeout="2s")  # what Apache lingers
-    GONE = State(final=True)
+    SENDING = State(initial=True, timeout="30s")  # a full buffer at 10 KiB/s
+    DRAINING = State(timeout="2s")  # as long as Apache lingers
+    CLOSED = State(final=True)
 
-    SPEAKING.goes(Event.TIMEOUT, GONE)
-    LISTENING.goes(Event.TIMEOUT, GONE)
-    LISTENING.goes(Event.EOS, GONE)
+    SENDING.goes(Event.TIMEOUT, CLOSED)
+    DRAINING.goes(Event.TIMEOUT, CLOSED)
+    DRAINING.goes(Event.EOS, CLOSED)
 
     def __init__(self, vc: NetVConnection, reader: Reader, error: Exception | None = None) -> None:
         super().__init__(vc.engine, vc.mutex, name=vc.name)
@@ -42,36 +45,38 @@ class LingeringClose(Machine):
         self._reader = reader
         self._error = error
 
-    @SPEAKING.enter
-    def speaking(self) -> None:
-        """Say the words, and read nothing meanwhile."""
+    @SENDING.enter
+    def sending(self) -> None:
+        """Send the bytes, and read nothing meanwhile."""
         self._vc.do_io_read(self, 0, self.engine.buffer())
         self._vc.do_io_write(self, self._reader.avail, self._reader)
 
-    @SPEAKING.on(Event.WRITE_COMPLETE, to=(LISTENING, GONE))
-    def said(self, _: VIO) -> State:
-        """A datagram's sender has no end to wait for."""
-        return self.GONE if self._vc.message_oriented or self._error is not None else self.LISTENING
+    @SENDING.on(Event.WRITE_COMPLETE, to=(DRAINING, CLOSED))
+    def all_sent(self, _: VIO) -> State:
+        """Close at once if a reset follows, or if it is a datagram VC: it has no end of stream."""
+        return (
+            self.CLOSED if self._vc.message_oriented or self._error is not None else self.DRAINING
+        )
 
-    @LISTENING.enter
-    def listening(self) -> None:
-        """End our direction, and wait for the other end."""
+    @DRAINING.enter
+    def draining(self) -> None:
+        """Shut down for writing, and wait for the client's end of stream."""
         self._vc.do_io_shutdown(Shutdown.WRITE)
         self._vc.do_io_read(self, None, self.engine.buffer())  # without a reader: all is dropped
 
-    @SPEAKING.on(Event.WRITE_READY, Event.EOS)
-    @LISTENING.on(Event.READ_READY)
-    def went(self, vio: VIO) -> None:
-        """Some of it has gone, or the client has ended and still listens."""
+    @SENDING.on(Event.WRITE_READY, Event.EOS)
+    @DRAINING.on(Event.READ_READY)
+    def moved(self, vio: VIO) -> None:
+        """Some bytes were sent or dropped, or the client ended its direction while it reads."""
 
-    @SPEAKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=GONE)
-    @LISTENING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=GONE)
-    def broke(self, vio: VIO) -> None:
-        """Nobody is there to hear it."""
+    @SENDING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
+    @DRAINING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
+    def failed(self, vio: VIO) -> None:
+        """The connection failed or timed out."""
 
     def finished(self) -> None:
-        """Close the client; in order if it was told all."""
-        unsaid = self._reader.avail
+        """Close the client: in order if all was sent, else with a reset."""
+        unsent = self._reader.avail
         self._reader.close()
-        did_not = ConnectionError("the client did not listen")
-        self._vc.do_io_close(did_not if unsaid else self._error)
+        not_read = ConnectionError("the client did not read the last answer")
+        self._vc.do_io_close(not_read if unsent else self._error)

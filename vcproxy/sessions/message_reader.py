@@ -1,104 +1,143 @@
-"""MessageReader: reads a session's client message by message, while the session's state asks it.
+"""MessageReader: reads a session's client message by message, in the states that receive Message.
 
-A session that declares a receiver for Message has one. What is read ahead is kept as it came until
-it is heard, for the client may be lent to a tunnel behind any message. (Validator and Splitter take
-their messages themselves, see Incoming: nothing behind them wants the bytes as they came.)
+A session that declares a receiver for Message has a MessageReader. The bytes of messages that were
+not delivered are kept unchanged: the client may be lent to a tunnel after any message. (Validator
+and Splitter use an InputStream: they never need the raw bytes.)
 
-    HEARING --the client has ended or broken, or said what cannot be read--> OVER
+    READING --end of stream, error, timeout or invalid framing--> OVER
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.framing.decoding import FramingError
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State, flatten
-from vcproxy.sessions.streams import READ_AHEAD, SHARE
+from vcproxy.sessions.streams import READ_AHEAD, TURN_LIMIT
 from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from vcproxy.engine.engine import Engine
     from vcproxy.engine.iobuffer import Reader
+    from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
-    from vcproxy.sessions.session import Session
+    from vcproxy.framing.framing import Framing
 
-GO_ON = "GO_ON"
-"""Tag: the session may hear more."""
+RESUME = "RESUME"
+"""Tag: the session receives messages again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The client has said something."""
+    """A message from the client."""
 
     data: bytes
     """The message, without its framing."""
     name: str = "client"
-    """Who has, for histories."""
+    """The sender, for histories."""
+
+
+class ReadingSession(Protocol):
+    """What MessageReader uses of its session. See Session and Machine."""
+
+    engine: Engine
+    mutex: Mutex
+    name: str
+    client: NetVConnection
+    framing: Framing
+
+    @property
+    def state(self) -> State:
+        """The current state."""
+
+    @property
+    def reads_messages(self) -> bool:
+        """Whether it takes a Message now."""
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Take one event."""
+
+    def count(self, what: str) -> None:
+        """Add one to a counter."""
+
+    def log(self, text: object) -> None:
+        """Log a line."""
+
+    def close(self, error: Exception | None = None) -> None:
+        """Close both VCs."""
+
+    def abandon(self) -> None:
+        """End the machine."""
+
+    def crashed(self, error: Exception) -> str:
+        """Return the history for the log."""
 
 
 class MessageReader(Machine):
-    """Reads the session's client, and gives it one Message after the other, then how it ended.
+    """Reads the session's client and delivers one Message after the other, then the end.
 
-    It gives nothing while the session's state has no receiver for Message, or while the client
-    does not read what it is answered: then no more is read than the buffer holds. The end is EOS,
-    a FramingError of the framing, or the engine's ERROR or timeout. Where the session's state does
-    not receive it, the session is over: in order, or with a reset for an error and a timeout. ERROR
-    comes behind the messages that came before it, if the session hears some every FLUSH_S.
+    It delivers nothing while the session's state has no receiver for Message, or while the client
+    does not read its answers; meanwhile it reads no more than its buffer holds. The end is EOS, a
+    FramingError, or the engine's ERROR or timeout. If the session's state has no receiver for it,
+    the session ends: in order, or with a reset after an error or a timeout. ERROR follows the
+    messages that came before it, if the session takes at least one every FLUSH_S.
     """
 
-    __slots__ = ("_decoder", "_heard", "_raw", "_reader", "_session", "_stall_timer", "_vio",
-                 "_whole")  # fmt: skip
+    __slots__ = ("_decoder", "_delivered", "_messages", "_raw", "_reader", "_session",
+                 "_stall_timer", "_vio")  # fmt: skip
 
-    HEARING = State(initial=True)
+    READING = State(initial=True)
     OVER = State(final=True)
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session.engine, session.mutex, name=f"{session.name} hearing")
+    def __init__(self, session: ReadingSession) -> None:
+        super().__init__(session.engine, session.mutex, name=f"{session.name} reading")
         self._session = session
         self._decoder = session.framing.decoder()
-        self._whole: list[bytes] = []  # backwards: the next is the last
-        self._raw = bytearray()  # what the decoder was given, from where some message begins
-        self._heard = 0  # so many messages at the beginning of it
+        self._messages: list[bytes] = []  # in reverse order: the next is the last
+        self._raw = bytearray()  # the decoder's input, from the beginning of a message
+        self._delivered = 0  # the number of messages at the beginning of _raw that were delivered
         self._stall_timer: StallTimer | None = None
         buffer = self.engine.buffer(READ_AHEAD, message_oriented=session.client.message_oriented)
         self._reader = buffer.reader()
         self._vio = session.client.do_io_read(self, None, buffer)
 
-    def go_on(self) -> None:
-        """The session may hear more. Nothing is called back inline."""
-        self.engine.schedule(self, GO_ON, None)
+    def resume(self) -> None:
+        """Deliver messages again: the session receives them now. Nothing is called back inline."""
+        self.engine.schedule(self, RESUME, None)
 
     def give_back(self) -> Reader:
-        """Stop, and return a place before all that was read and not heard, in a buffer of its own.
+        """Stop, and return a reader of all that was read and not delivered, in its own buffer.
 
-        The client's read is somebody else's by now.
+        The caller starts another read of the client.
         """
         self._stop_timer()
-        self._forget_heard()
-        reader, message_oriented = self._reader, self._reader.buffer.message_oriented
-        buffer = self.engine.buffer(message_oriented=message_oriented)
-        unheard = buffer.reader()
-        if not message_oriented:
+        self._drop_delivered()
+        reader, datagrams = self._reader, self._reader.buffer.message_oriented
+        buffer = self.engine.buffer(message_oriented=datagrams)
+        unread = buffer.reader()
+        if not datagrams:
             buffer.write(bytes(self._raw) + reader.read())
         while reader.avail:
             buffer.write(reader.read_block() or EMPTY)
         reader.close()
-        return unheard
+        return unread
 
-    @HEARING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, GO_ON, to=(OVER,))
-    def bring(self, _: object) -> State | None:
-        """Give the session what has come. At each message it may lend the client, or close it."""
+    @READING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RESUME, to=(OVER,))
+    def deliver(self, _: object) -> State | None:
+        """Deliver what was read. At each message the session may lend or close the client."""
         session, vio = self._session, self._vio
-        left = SHARE
-        while vio.live and session.hears:
+        left = TURN_LIMIT
+        while vio.live and session.reads_messages:
             if not left:
-                vio.ready()  # all others have their turn first
+                vio.ready()  # the rest in the next turn, after all other connections
                 break
             left -= 1
             data = self._take()
@@ -118,72 +157,74 @@ class MessageReader(Machine):
                 break
         return None
 
-    @HEARING.on(Event.ERROR, to=(OVER,))
-    def broke(self, broken: VIO) -> State | None:
-        """The client has broken: what it had said before is heard first, if it still is."""
+    @READING.on(Event.ERROR, to=(OVER,))
+    def failed(self, failed: VIO) -> State | None:
+        """The client has failed: first deliver what it sent before, if the session takes it."""
         vio = self._vio
-        if broken is not vio:
-            return None  # the write; the read's turn comes
+        if failed is not vio:
+            return None  # the write; the read gets ERROR too
         if vio.vc.unread:
             self._vio = vio.vc.do_io_read(self, None, vio.buffer)
-        elif not (self._whole or self._reader.avail):
+        elif not (self._messages or self._reader.avail):
             self._end(Event.ERROR, vio)
             return self.OVER
         if self._stall_timer is None:
-            self._stall_timer = StallTimer(self, FLUSH_S, self._place)
-        return self.bring(vio)
+            self._stall_timer = StallTimer(self, FLUSH_S, self._position)
+        return self.deliver(vio)
 
-    @HEARING.on(STALLED, to=OVER)
+    @READING.on(STALLED, to=OVER)
     def stalled(self, _: object) -> None:
-        """The session does not hear what is left."""
+        """The session does not take what is left."""
         self._end(Event.ERROR, self._vio)
 
-    @HEARING.on(Event.INACTIVITY_TIMEOUT, to=OVER)
-    def idled(self, vio: VIO) -> None:
-        """Nothing moves."""
+    @READING.on(Event.INACTIVITY_TIMEOUT, to=OVER)
+    def inactive(self, vio: VIO) -> None:
+        """No byte was moved for too long."""
         self._end(Event.INACTIVITY_TIMEOUT, vio)
 
-    @HEARING.on(Event.ACTIVE_TIMEOUT, to=OVER)
-    def outlived(self, vio: VIO) -> None:
-        """Its time is up."""
+    @READING.on(Event.ACTIVE_TIMEOUT, to=OVER)
+    def expired(self, vio: VIO) -> None:
+        """The connection has lasted too long."""
         self._end(Event.ACTIVE_TIMEOUT, vio)
 
     def _take(self) -> bytes | None:
-        """The next message; None: there is none yet, or never will be."""
-        if not self._whole:
+        """Return the next message; None: there is none yet, or there will be none."""
+        if not self._messages:
             reader = self._reader
             if not reader.avail:
                 return None
-            full, whole = not reader.buffer.room, reader.buffer.message_oriented
-            data = reader.read_block() if whole else reader.read()
+            full, datagrams = not reader.buffer.room, reader.buffer.message_oriented
+            data = reader.read_block() if datagrams else reader.read()
             if full:
                 self._vio.reenable()
-            if whole:
-                return data  # a datagram is a message as it came
-            self._forget_heard()
+            if datagrams:
+                return data  # a datagram is a message: it has no framing
+            self._drop_delivered()
             self._raw += data
-            self._whole = self._decoder.feed(data)[::-1]
-            if not self._whole:
+            self._messages = self._decoder.feed(data)[::-1]
+            if not self._messages:
                 return None
-        self._heard += 1
-        return self._whole.pop()
+        self._delivered += 1
+        return self._messages.pop()
 
-    def _forget_heard(self) -> None:
-        """Drop what has been heard of `_raw`.
+    def _drop_delivered(self) -> None:
+        """Drop the bytes of delivered messages from `_raw`.
 
-        No decoder tells where its messages end, but each gives the same messages however the bytes
-        are cut: those heard end where one byte less would have given one less.
+        A decoder does not report where a message ends, but it finds the same messages however its
+        input is cut: n messages end at the shortest input in which a new decoder finds n.
         """
         raw, decoder = self._raw, self._session.framing.decoder
         del raw[
             : bisect_left(
-                range(len(raw)), self._heard, key=lambda end: len(decoder().feed(bytes(raw[:end])))
+                range(len(raw)),
+                self._delivered,
+                key=lambda end: len(decoder().feed(bytes(raw[:end]))),
             )
         ]
-        self._heard = 0
+        self._delivered = 0
 
     def _end(self, key: Hashable, data: VIO | FramingError) -> None:
-        """Tell the session, or end it."""
+        """Deliver the end to the session, or end the session if it does not receive it."""
         session = self._session
         received = flatten(session.state)
         if key in received or ANY in received:
@@ -191,25 +232,25 @@ class MessageReader(Machine):
             return
         if isinstance(data, FramingError):
             session.count(data.name.lower())
-            session.log(f"{data.value}; no more is taken from it")
+            session.log(f"{data.value}; connection closed")
         elif key is not Event.EOS:
             error = data.error or TimeoutError("connection timed out")
-            session.log(f"the client: {error}")
+            session.log(f"client connection failed: {error}")
             session.close(error)
         session.abandon()
 
     def crashed(self, error: Exception) -> str:
-        """It was the session that made the mistake, at a message: its history tells."""
+        """Return the session's history: the mistake was made in one of its receivers."""
         return self._session.crashed(error)
 
     def finished(self) -> None:
-        """Nothing is heard any more."""
+        """Stop, and free the buffer."""
         self._stop_timer()
         self._reader.close()
 
-    def _place(self) -> tuple[int, int]:
-        """How far it has been heard."""
-        return self._reader.position, -len(self._whole)
+    def _position(self) -> tuple[int, int]:
+        """How far the input has been delivered."""
+        return self._reader.position, -len(self._messages)
 
     def _stop_timer(self) -> None:
         if self._stall_timer is not None:

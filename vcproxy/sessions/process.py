@@ -1,4 +1,5 @@
-"""Process: what plugins may ask of the whole proxy. It is done by its driver, after this turn."""
+"""stop_proxy and reload_proxy: what plugins may do to the whole proxy. The driver does it after the
+current turn."""
 
 from __future__ import annotations
 
@@ -7,16 +8,16 @@ from vcproxy.engine.engine import Engine
 
 
 def stop_proxy(engine: Engine) -> None:
-    """Have the proxy stop as SIGTERM has it: programs get Signal, connections drain, exit 0.
+    """Stop the proxy as SIGTERM does: programs get Signal, connections drain, exit status 0.
 
-    `engine` is that of the plugin: `self.engine`, of a filter `tx.engine`. Twice is harmless.
+    `engine` is the plugin's: `self.engine`; in a filter `tx.engine`. A second call has no effect.
     """
     engine.command(Stop())
 
 
 def reload_proxy(engine: Engine) -> None:
-    """Have the configuration and the plugins read again, as SIGHUP has it.
+    """Read the configuration and the plugins again, as SIGHUP does.
 
-    That takes a while, off the loop. What is wrong with them is in the log, and changes nothing.
+    The files are read off the loop. Errors in them are logged, and then nothing is changed.
     """
     engine.command(Rescan())

@@ -1,4 +1,7 @@
-"""Program: a plugin that lives as long as its listener, and gets all its connections."""
+"""Program: a plugin that lives as long as its listener, and gets all its connections.
+
+Tested in tests/sessions/test_programs.py.
+"""
 
 from __future__ import annotations
 
@@ -19,91 +22,91 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """The process is asked to end: a program may say good-bye before connections are drained."""
+    """The process got a signal to end. Programs get it before connections are drained."""
 
     number: int
-    """As the operating system counts: 2 is INT, 15 is TERM."""
+    """The operating system's number: 2 is INT, 15 is TERM."""
     pid: int = 0
-    """Who sent it; 0 is the kernel, as for a terminal, or somebody unknown."""
+    """The process that sent it; 0: the kernel, as for a terminal, or unknown."""
 
 
 class Program(Continuation):
-    """One continuation for all clients of a listener, under one mutex; or for none, without `bind`.
+    """One continuation for all clients of a listener, under one mutex; without `bind` for none.
 
-    It is made and started once, when its listener listens, on the first net thread, where its
-    clients stay, and a reload leaves it alone. `handle_event` is given ACCEPT with each client,
-    which is under the program's mutex by then, and Signal. An exception ends it with all its
-    connections, and later clients are closed. When its listener has gone from the configuration, it
-    is told to stop.
+    It is created and started once, when its listener starts to listen, on the first net thread. Its
+    clients stay on that thread, and a reload does not restart it. `handle_event` gets ACCEPT with
+    each client, whose mutex is then the program's, and Signal. An exception ends it and closes all
+    its connections; later clients are closed. It is stopped when its listener is removed from the
+    configuration.
     """
 
     vcproxy_plugin: ClassVar[bool] = True
     needs_upstream: ClassVar[bool | None] = None
-    """As for a Session."""
+    """See Session."""
     datagrams: ClassVar[bool] = False
-    """As for a Session."""
+    """See Session."""
     alpn_refused: ClassVar[frozenset[str]] = frozenset()
-    """As for a Session."""
+    """See Session."""
     machines: ClassVar[tuple[type[Machine], ...]] = ()
-    """What it consists of: `vcproxy diagram` draws them."""
+    """The machines it consists of: `vcproxy diagram` draws them."""
 
     @classmethod
     def needs_bind(cls, options: Any) -> bool | None:
-        """As for a Session; a Program may do without."""
+        """See Session; a Program may have no `bind`."""
         return None
 
     @classmethod
     def binds(cls, options: Any) -> Mapping[str, Sequence[Address]]:
-        """Return where else its clients come in: addresses, by the option that names them.
+        """Return further addresses to listen at, by the option that names them.
 
-        Those of the option `subscribers` are a listener "NAME.subscribers", as its own listener in
-        all else. To be overridden.
+        Those of the option `subscribers` become a listener "NAME.subscribers" with the TLS and the
+        limits of the program's own. To be overridden.
         """
         return {}
 
     @classmethod
-    def uncalled(cls, options: Any) -> Mapping[str, str]:
-        """As for a Session."""
+    def unused_methods(cls, options: Any) -> Mapping[str, str]:
+        """See Session."""
         return {}
 
     @classmethod
     def notes(cls, options: Any) -> Mapping[str, str]:
-        """As for a Session."""
+        """See Session."""
         return {}
 
     @classmethod
     def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
-        """As for a Session."""
+        """See Session."""
         return {}
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
-        """`write` prints a line on standard error as it is: not a log, no time before it."""
+        """`write` prints a line on standard error unchanged, without a time before it."""
         super().__init__(engine, Mutex())
         self.service = service
         self.write = write
 
     def start(self) -> None:
-        """Begin. The mutex is held."""
+        """Start. The mutex is held."""
 
     def stop(self) -> None:
-        """Close every connection, and those to come; take no event any more. The mutex is held."""
+        """Close all connections, also later ones, and take no more events. The mutex is held."""
         self.mutex.ended = True
         for vc in list(self.mutex.vcs):
             vc.do_io_close()
 
     def status(self) -> object:
-        """How it stands, as a value, for whoever asks (see Proxy). To be overridden."""
+        """Return its status as a plain value, for Proxy.status(). To be overridden."""
         return None
 
     def accept(self, client: NetVConnection) -> Continuation | None:
-        """Take a client over, as its listener's acceptor: the client's mutex is held."""
+        """Take over a client: this is the listener's acceptor. The client's mutex is held."""
         if self.mutex.ended:
             client.do_io_close()
             return None
         client.join(self.mutex)
         return self
 
-    def entrance(self, client: NetVConnection) -> str:
-        """Return the option of `binds` by whose address a client came in; empty: by `bind`."""
+    def bind_option(self, client: NetVConnection) -> str:
+        """Return the option of `binds` at whose address a client connected; empty: `bind`."""
         assert client.listener is not None
         return client.listener.name.removeprefix(self.service.name).removeprefix(".")

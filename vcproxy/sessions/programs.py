@@ -1,4 +1,4 @@
-"""Programs: those of one proxy, by the names of their listeners. They outlive reloads."""
+"""Programs: the running programs of one proxy, by the name of the listener. Reloads keep them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Programs:
-    """All run on one engine. `write` takes what they print."""
+    """All of them run on one engine. `write` prints their lines."""
 
     def __init__(self, engine: Engine, write: Callable[[str], None]) -> None:
         self._engine = engine
@@ -34,32 +34,33 @@ class Programs:
         return self._running[name]
 
     def status(self) -> dict[str, object]:
-        """How each stands, by its listener's name, in its own words. Their engine's thread only."""
+        """Return the status of each, by its listener's name. On the engine's thread only."""
         return {name: program.status() for name, program in self._running.items()}
 
     def acceptor(
         self, kind: type[Program], service: Service
     ) -> Callable[[NetVConnection], Continuation | None]:
-        """Return who takes a listener's clients: its program, which is started if it is new."""
+        """Return the acceptor of a listener's clients: its program's, which is started if new."""
         program = self._running.get(service.name)
         if program is None:
             try:
                 program = kind(self._engine, service, self._write)
             except BaseException as mistake:
                 error = as_error(mistake)
-                self._engine.log("error", f"{service.name}: the plugin could not start", error)
+                text = f"{service.name}: plugin could not be started; its clients are closed"
+                self._engine.log("error", text, error)
                 return NetVConnection.do_io_close
             self._running[service.name] = program
             self._engine.schedule(OwnedCall(program, program.start), Signal, None)
         return program.accept
 
-    def keep(self, names: Container[str]) -> None:
-        """Stop all others."""
+    def stop_others(self, names: Container[str]) -> None:
+        """Stop all programs but those with these names."""
         for name in [name for name in self._running if name not in names]:
             program = self._running.pop(name)
             self._engine.schedule(OwnedCall(program, program.stop), Signal, None)
 
-    def tell(self, signal: Signal) -> None:
-        """Tell each of a signal."""
+    def deliver(self, signal: Signal) -> None:
+        """Deliver a signal to each program."""
         for program in self._running.values():
             self._engine.schedule(program, Signal, signal)

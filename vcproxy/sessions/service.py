@@ -1,4 +1,7 @@
-"""Service: what a listener's configuration means to its sessions, on one engine."""
+"""Service: a listener's configuration, as its sessions use it, on one engine.
+
+Tested in tests/sessions/test_session.py and test_reload.py.
+"""
 
 from __future__ import annotations
 
@@ -15,51 +18,51 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Service:
-    """Given to every session; a reload makes a new one for new connections.
+    """Given to every session. A reload creates a new one for new connections.
 
-    Nothing of it changes but what is counted and shared, and whether it is `closing`.
+    Only its counters, its shared objects and `draining` change.
     """
 
     name: str
-    """The listener's."""
+    """The listener's name."""
     bound: tuple[Address, ...] = ()
-    """Where it listens, with real ports."""
+    """The addresses it listens at, with the real ports."""
     options: object = None
-    """The plugin's own `Options`, or None if it has none."""
+    """The plugin's `Options`, or None if it has none."""
     upstream: Upstream | None = None
-    """The listener's."""
+    """The listener's upstream."""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
-    """By their names: the listener's, and those that the options name."""
+    """By name: the listener's upstream, and those that the options name."""
     filters: tuple[Callable[[], Any], ...] = ()
-    """What makes the filters that the options name, in their order."""
+    """Factories of the filters that the options name, in their order."""
     connect_tls: object = None
-    """What a driver needs to speak TLS to the addresses that the options name; None if none of
-    them is tls://."""
+    """The driver's TLS context for the addresses that the options name; None if none is tls://."""
     connect_s: float = 5.0
-    """Seconds for a connection to a server, its handshake included. 0: no limit, as below."""
+    """Seconds for a connection to a server, its handshake included. Here and below 0: no limit."""
     inactivity_s: float = 300.0
     """Seconds without a byte either way."""
     active_s: float = 0.0
     """Seconds that a connection may last."""
     half_close: bool = True
-    """Whether one direction may go on when the other has ended."""
-    closing: bool = False
-    """Whether no session will begin any more, as the proxy stops or another configuration is in
-    use: a client that is served had better connect anew."""
+    """Whether one direction may continue after the other has ended."""
+    draining: bool = False
+    """Whether no new session will be started, because the proxy stops or a new configuration is in
+    use: clients that are connected should connect again."""
     counts: Counter[str] = field(default_factory=Counter, compare=False)
-    """What has happened to its sessions, by name."""
+    """Counters of its sessions, by name."""
     shared: dict[object, object] = field(default_factory=dict, compare=False)
-    """What its sessions have in common."""
-    lasting: dict[object, object] = field(default_factory=dict, compare=False)
-    """The same, with those of the listener's services before and after a reload: what there may be
-    one of only, as a server's connection."""
+    """Objects that its sessions share."""
+    persistent: dict[object, object] = field(default_factory=dict, compare=False)
+    """Objects that are also shared with the listener's services before and after a reload: what
+    must exist only once, as the one connection to a server."""
     origin: object = None
-    """What it was made from. Two services of a listener with equal origins do the same."""
+    """The configuration it was made from. Two services of a listener with equal origins behave
+    the same."""
 
     def share(self, kind: type[T]) -> T:
-        """Return the one object of a class that all sessions have; the first one makes it.
+        """Return the one object of a class that all sessions share; the first call creates it.
 
-        It is this engine's alone and needs no lock; a reload makes another for new connections.
+        It belongs to this engine and needs no lock. A reload creates another one.
         """
         shared = self.shared.get(kind)
         if not isinstance(shared, kind):

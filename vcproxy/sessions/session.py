@@ -1,4 +1,4 @@
-"""Session: the base of plugins. It owns a client VC and, when it wants one, a server VC."""
+"""Session: the base class of plugins. It owns a client VC and, where it needs one, a server VC."""
 
 from __future__ import annotations
 
@@ -27,34 +27,36 @@ if TYPE_CHECKING:
 
 
 class Session(Machine):
-    """One client's conversation. A subclass declares its states; see Machine.
+    """The connection of one client. A subclass declares its states; see Machine.
 
-    It is made and started when a client's connection is established, and runs under the client's
-    mutex. Nothing touches a server before `connect` or `seek`. In its final state it closes what it
-    owns, after the client has been told what was said with `answer`. An exception ends it, closed.
+    A session is created and started when a client's connection is established, and runs under the
+    client's mutex. It connects to no server before `connect`, `connect_first` or `lend`. In its
+    final state it closes its VCs, after the client has received all that was sent with `answer`.
+    An exception ends the session and closes its VCs.
 
-    One that declares a receiver for Message hears its client: each message that `framing` finds,
-    while its state has such a receiver; `hear` says that it has one again. See MessageReader for
-    the end of what can be heard. `lend` gives all that was not heard to the tunnel.
+    A session that declares a receiver for Message reads its client: it gets each message that
+    `framing` finds while its state has such a receiver. Entering a state that has one again, call
+    `read_messages`. See MessageReader for how the input ends. `lend` passes all bytes that were
+    read but not delivered to the tunnel.
     """
 
     vcproxy_plugin: ClassVar[bool] = True
     needs_upstream: ClassVar[bool | None] = None
-    """True: a listener must name an upstream; False: it must not; None: as it likes."""
+    """True: a listener must name an upstream; False: it must not; None: it may."""
     datagrams: ClassVar[bool] = False
-    """Whether it may listen at udp://: what it does is right for one datagram at a time."""
+    """Whether it may listen at udp://: True if it handles one datagram at a time correctly."""
     alpn_refused: ClassVar[frozenset[str]] = frozenset()
-    """Application protocols, by their names in ALPN, that it does not speak: its listener may not
-    offer them. None, where bytes are passed on as they come."""
+    """ALPN names of application protocols that it does not support: its listener may not offer
+    them. Empty for a plugin that passes bytes on unchanged."""
     framing: Framing = lines()
-    """How the client's messages are told apart, where they are heard. Each must be found whatever
-    stood before it: what is lent is found anew."""
-    _listening: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
+    """How the client's bytes are split into messages, where it receives Message. A message must be
+    found without knowledge of those before it: the bytes that are lent are decoded again."""
+    _message_states: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
 
     __slots__ = (
         "_attempts",
-        "_hearing",
-        "_parting",
+        "_final_error",
+        "_message_reader",
         "answers",
         "client",
         "options",
@@ -64,19 +66,19 @@ class Session(Machine):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls._listening = frozenset(state for state in cls.states if Message in flatten(state))
+        cls._message_states = frozenset(state for state in cls.states if Message in flatten(state))
 
     @classmethod
     def needs_bind(cls, options: Any) -> bool | None:
-        """Return True: its listener must have a `bind`; False: it must not; None: as it likes."""
+        """Return True: its listener must have a `bind`; False: it must not; None: it may."""
         return True
 
     @classmethod
     def connects(cls, options: Any) -> Mapping[str, Sequence[Address]]:
-        """Return where it connects to beside its upstream: addresses, by the option with them.
+        """Return the addresses it connects to besides its upstream, by the option that names them.
 
-        If one of them is tls:// there is `service.connect_tls`, and the option `tls`, an
-        UpstreamTls, says whom to trust. To be overridden.
+        If one of them is tls://, `service.connect_tls` is set, and the option `tls`, an
+        UpstreamTls, names the certificates to trust. To be overridden.
         """
         return {}
 
@@ -84,36 +86,42 @@ class Session(Machine):
     def upstreams(cls, options: Any) -> Mapping[KeyPath, str | None]:
         """Return the upstreams that the options name, by the path of each name in the options.
 
-        They are in `service.upstreams`. None: the listener's upstream is meant, and must be there.
-        To be overridden, but for names of the type UpstreamName, which are found without it.
+        They are in `service.upstreams`. None stands for the listener's upstream, which must exist.
+        To be overridden, except for names of the type UpstreamName, which are found without it.
         """
         return {}
 
     @classmethod
-    def uncalled(cls, options: Any) -> Mapping[str, str]:
-        """Return the methods that are not called with these options, and why: `-t` refuses a class
-        that overrides one of them, for what it should do would be left undone. To be overridden by
-        bases of plugins.
+    def unused_methods(cls, options: Any) -> Mapping[str, str]:
+        """Return the methods that are never called with these options, and the reason for each.
+
+        `-t` refuses a class that overrides one of them: its code would have no effect. To be
+        overridden by base classes of plugins.
         """
         return {}
 
     @classmethod
     def notes(cls, options: Any) -> Mapping[str, str]:
-        """Return what is worth knowing of options that are right, by the option: `-t` says it. To
-        be overridden."""
+        """Return remarks on options that are valid, by the option: `-t` prints them. To be
+        overridden."""
         return {}
 
     @classmethod
     def refuse(cls, client: NetVConnection, service: Service) -> None:
-        """Turn away one more client of an address that has `limits.max_per_client` connections:
-        close it. To be overridden, where there is a way to say why. Of those at tls:// none comes
-        here: they are closed before their handshake, which costs too much."""
+        """Close a client whose address has `limits.max_per_client` connections already.
+
+        To be overridden where the protocol has a way to report the reason. It is not called for
+        clients at tls://, which are closed before their handshake: the handshake costs too much.
+        """
         client.do_io_close()
 
     def drain(self) -> None:
-        """The proxy is about to stop and waits for a time, or serves new connections by another
-        configuration: `service.closing` is True. End what can be ended without harm. The mutex is
-        held, and a tunnel may have both VCs. To be overridden; as it is, the session goes on."""
+        """End what can be ended without harm: `service.draining` is True.
+
+        It is called when the proxy is about to stop and waits for open connections, or when new
+        connections are served by a new configuration. The mutex is held; a tunnel may have both
+        VCs. To be overridden; the default does nothing, and the session continues.
+        """
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
@@ -121,48 +129,48 @@ class Session(Machine):
         client.served_by = self
         self.service = service
         self.options: Any = service.options
-        """The plugin's own; a typed plugin declares `options: Options` in its class."""
+        """The plugin's options; a typed plugin declares `options: Options` in its class."""
         self.server: NetVConnection | None = None
         self.answers: OutputStream | None = None
-        """The way to the client, once `answer` has been used."""
-        self._hearing: MessageReader | None = None
-        self._parting: Exception | None = None
+        """The output to the client; None until `answer` is used."""
+        self._message_reader: MessageReader | None = None
+        self._final_error: Exception | None = None
         self._attempts: Attempts | None = None
         client.set_inactivity_timeout(service.inactivity_s)
         client.set_active_timeout(service.active_s)
 
     def start(self) -> None:
-        """Enter the initial state, and begin to hear."""
-        if self._listening:
-            self._hearing = MessageReader(self)
-            self._hearing.start()
+        """Enter the initial state, and start to read messages if a state receives them."""
+        if self._message_states:
+            self._message_reader = MessageReader(self)
+            self._message_reader.start()
         super().start()
 
     # -- the server --------------------------------------------------------------------------
 
-    def connect(self, place: Place, *, told: Continuation | None = None) -> None:
-        """Ask for the server VC: CONNECTED or ERROR follows, with the VC.
+    def connect(self, place: Place, *, notify: Continuation | None = None) -> None:
+        """Connect to a server; for an upstream, to the server that its balancing chooses.
 
-        They are for `told`, a continuation under the same mutex; for the session, if left out. Of
-        an upstream it is a connection to the server whose turn it is.
+        CONNECTED or ERROR follows, with the VC, for `notify`, a continuation under the same mutex;
+        by default for the session.
         """
-        self._attempts = self._connecting((place,), told)
+        self._connect((place,), notify)
 
     def servers(self) -> Sequence[Place]:
-        """Return what to try, in order, at least one: the upstream, which has several servers. To
-        be overridden.
+        """Return the places to try, in order, at least one: by default the upstream, which has
+        several servers. To be overridden.
         """
         assert self.service.upstream is not None, "there is no upstream: set needs_upstream = True"
         return (self.service.upstream,)
 
-    def seek(self, *, told: Continuation | None = None) -> None:
+    def connect_first(self, *, notify: Continuation | None = None) -> None:
         """Connect to the first of `servers`: see `connect`."""
-        self._attempts = self._connecting(self.servers(), told)
+        self._connect(self.servers(), notify)
 
-    def seek_on(self, *, told: Continuation | None = None) -> bool:
-        """The server failed: close it, and connect to the next. False: none is left."""
+    def connect_next(self, *, notify: Continuation | None = None) -> bool:
+        """Close the server, which has failed, and connect to the next. False: none is left."""
         failed, attempts = self.server, self._attempts
-        assert failed is not None, "seek() first: no server has failed"
+        assert failed is not None, "no server has failed: call connect_first() before"
         assert attempts is not None
         again = attempts.failed(failed)
         failed.do_io_close()
@@ -172,81 +180,94 @@ class Session(Machine):
             self.engine.shortage.warn(f"{self.name}: {text}")
         else:
             self.log(text)
-        self.server = attempts.connect(told or self) if again else None
+        self.server = attempts.connect(notify or self) if again else None
         return again
 
-    def _connecting(self, places: Sequence[Place], told: Continuation | None) -> Attempts:
+    def _connect(self, places: Sequence[Place], notify: Continuation | None) -> None:
         attempts = Attempts(places, client=self.client_address, timeout=self.service.connect_s)
-        self.server = attempts.connect(told or self)
-        return attempts
+        self._attempts = attempts
+        self.server = attempts.connect(notify or self)
 
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
-        """Lend client and server to a tunnel: TunnelDone brings them back.
+        """Lend client and server to a tunnel: TunnelDone gives them back.
 
-        Without a server it seeks one first; where there is none, TunnelDone says so. The tunnel
-        begins behind what was answered, and with what the client has said and nobody has heard.
+        Without a server it connects to one first; if no server can be reached, TunnelDone reports
+        that. The tunnel starts after the client has received all answers, and begins with the bytes
+        of the client that were read but not delivered as messages.
         """
-        hearing, self._hearing = self._hearing, None
-        if hearing is None and self.answers is None and self.server is not None:
-            half_close = self.service.half_close
-            tunnel(self, self.client, self.server, half_close=half_close, **options).start()
-        else:
-            unheard = None if hearing is None else hearing.give_back()
-            TunnelStart(self, tunnel, options, unheard).start()
+        options.setdefault("half_close", self.service.half_close)
+        reader, self._message_reader = self._message_reader, None
+        if reader is None and self.answers is None and self.server is not None:
+            tunnel(self, self.client, self.server, **options).start()
+            return
+        unread = None if reader is None else reader.give_back()
+        options.setdefault("request", unread)
+
+        def start(server: NetVConnection) -> None:
+            tunnel(self, self.client, server, **options).start()
+
+        def fail(done: TunnelDone) -> None:
+            self.engine.schedule(self, TunnelDone, done)
+            if unread is not None:
+                unread.close()
+
+        TunnelStart(self, start, fail).start()
 
     # -- the client --------------------------------------------------------------------------
 
     @property
     def client_address(self) -> str:
-        """The client's IP address; empty where it has none, as on a Unix socket."""
+        """The client's IP address; empty if it has none, as on a Unix socket."""
         return self.client.peer_address
 
     def answer(self, data: bytes) -> None:
-        """Say something to the client, as it stands, while no tunnel has it."""
+        """Send bytes to the client, unchanged; not while a tunnel has the client."""
         if self.answers is not None:
-            self.answers.say(data)
+            self.answers.send(data)
         elif data:
-            self.answers = OutputStream(self._hearing or self, self.client, data)
+            self.answers = OutputStream(self._message_reader or self, self.client, data)
 
-    def hear(self) -> None:
-        """Go on hearing, in a state that receives Message, after one that did not."""
-        if self._hearing is not None:
-            self._hearing.go_on()
+    def read_messages(self) -> None:
+        """Continue to read messages, in a state that receives Message, after one that did not."""
+        if self._message_reader is not None:
+            self._message_reader.resume()
 
     @property
-    def hears(self) -> bool:
-        """Whether it takes a Message now: its state does, and the client reads the answers."""
+    def reads_messages(self) -> bool:
+        """Whether it takes a Message now: its state receives it, and the client reads answers."""
         answers = self.answers
-        return self.state in self._listening and not (answers is not None and answers.full)
+        return self.state in self._message_states and not (answers is not None and answers.full)
 
     # -- the end -----------------------------------------------------------------------------
 
-    def as_usual(self, done: TunnelDone) -> bool:
-        """Whether a tunnel has ended in order. Datagrams have no end but that no more come."""
+    def ended_cleanly(self, done: TunnelDone) -> bool:
+        """Whether a tunnel has ended in order. For datagrams, inactivity is the only end."""
         return done.reason.clean or (
             self.client.message_oriented and done.reason is Reason.INACTIVITY
         )
 
     @property
-    def only_checked(self) -> bool:
-        """Whether the client has reset its connection before a byte went either way, as a load
-        balancer does that checks whether somebody accepts: that is worth no line."""
+    def was_probe(self) -> bool:
+        """Whether the client reset its connection before a byte was moved either way.
+
+        That is the TCP health check of a load balancer: it is not logged.
+        """
         return isinstance(self.client.error, ConnectionResetError) and not self.client.moved
 
     def log(self, text: object) -> None:
-        """Log a line, with the session's name before it."""
+        """Log a line that begins with the session's name."""
         self.engine.log("info", f"{self.name}: {text}")
 
     def count(self, what: str) -> None:
-        """Count one more of something in the service's `counts`."""
+        """Add one to a counter in the service's `counts`."""
         self.service.counts[what] += 1
 
     def fail(self, why: str) -> None:
-        """Something here is broken: close, abnormally on both sides; the log has the history."""
+        """Close both sides with a reset after an error of the plugin; log the machine's history."""
         self.count("failed")
         history = "\n".join(map(str, self.history()))
-        who = type(self).__qualname__
-        self.engine.log("error", f"{who} {self!r} failed; it is closed: {why}\n{history}")
+        plugin = type(self).__qualname__
+        self.engine.log("error", f"{plugin} {self!r} failed; it is closed: {why}\n{history}")
         self.close(ConnectionError(why))
 
     def close(self, error: Exception | None = None) -> None:
@@ -255,17 +276,17 @@ class Session(Machine):
         if self.server is not None:
             self.server.do_io_close(error)
 
-    def part(self, error: Exception) -> None:
-        """Have the client see a reset at the end, behind all that was answered."""
-        self._parting = error
+    def reset_after_answers(self, error: Exception) -> None:
+        """Close with a reset, not in order, in the final state, after all answers were sent."""
+        self._final_error = error
 
     def finished(self) -> None:
-        """The machine is over: nothing stays open behind it."""
-        self._hearing = None
+        """Close all that is open, after the answers."""
+        self._message_reader = None
         if self.answers is not None and not self.client.closed:
-            LingeringClose(self.client, self.answers.reader, self._parting).start()
+            LingeringClose(self.client, self.answers.reader, self._final_error).start()
             if self.server is not None:
-                self.server.do_io_close(self._parting)
+                self.server.do_io_close(self._final_error)
         else:
             if self.answers is not None:
                 self.answers.close()

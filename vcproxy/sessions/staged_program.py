@@ -1,4 +1,7 @@
-"""StagedProgram: a program made of staged machines."""
+"""StagedProgram: a program made of staged machines.
+
+Tested in tests/plugins/test_echo_server.py and test_echo_client.py.
+"""
 
 from __future__ import annotations
 
@@ -14,35 +17,35 @@ if TYPE_CHECKING:
     from vcproxy.sessions.service import Service
 
 INTERRUPT: Final = 2
-"""SIGINT, as every system numbers it."""
+"""SIGINT: the number is the same on every system."""
 
 
 class StagedProgram(Program, ABC):
-    """Makes machines, starts them, and tells the last of them what the program is told.
+    """Creates machines, starts them, and passes the program's events to the last of them.
 
     That one gets a client as D0, an interrupt as S0 and any other signal as S1. The trace of all
-    of them goes where `write` writes.
+    machines is printed with `write`.
     """
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
         self.queue = MessageQueue(engine, self.mutex, write=write)
-        self._made = list(self.make())
-        # Each may begin with a message to itself, before any of them is delivered.
-        self.queue.capacity = max(CAPACITY, len(self._made))
+        self._machines = list(self.make())
+        # Each may send itself a message at its start, before any of them is delivered.
+        self.queue.capacity = max(CAPACITY, len(self._machines))
 
     @abstractmethod
     def make(self) -> Iterator[StageMachine]:
-        """Make the machines, in the order in which they start."""
+        """Create the machines, in the order in which they start."""
 
     def start(self) -> None:
         """Start the machines."""
-        for machine in self._made:
+        for machine in self._machines:
             machine.start()
         self.queue.drain()
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Tell the last machine."""
+        """Pass the event to the last machine."""
         if isinstance(data, Signal):
             key = "S0" if data.number == INTERRUPT else "S1"
-        self._made[-1].handle_event(key, data)
+        self._machines[-1].handle_event(key, data)

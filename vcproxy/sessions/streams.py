@@ -1,6 +1,7 @@
-"""The two directions of a VC as business machines use them: messages that come, bytes that go.
+"""InputStream and OutputStream: the two directions of a VC, as messages in and bytes out.
 
-Nothing is decided here, and nothing is read or said ahead without bound.
+They make no decisions. Both are bounded: in what is read ahead and in what waits to be sent.
+Tested in tests/messages/ (test_shares.py, test_validator.py) and tests/sessions/.
 """
 
 from __future__ import annotations
@@ -18,116 +19,116 @@ if TYPE_CHECKING:
     from vcproxy.framing.framing import Framing, FramingError
 
 READ_AHEAD = 64 * 1024
-"""Bytes read and not yet taken as messages: a few hundred of them, which costs no speed."""
+"""Bytes that are read before they are taken as messages: some hundred messages, which is enough
+for full speed."""
 
 
-SHARE = 128
-"""Messages that are taken from one connection in a turn: some milliseconds' work for most plugins.
-All other connections have their turn before the rest of them."""
+TURN_LIMIT = 128
+"""Messages that are taken from one connection in a turn of the engine: some milliseconds of work
+for most plugins. The rest follows after all other connections have had their turn."""
 
 
-UNBOUND = 1 << 60
+NO_LIMIT = 1 << 60
 
 
 class InputStream:
-    """Whole messages from a VC. `cont` gets the VIO's events, of which EOS may come too early:
-    messages may still have to be taken.
+    """Reads complete messages from a VC. A message of a datagram VC is a datagram, without framing.
 
-    At most `share` messages are taken in one turn of the engine: then `take` gives None, and
-    READ_READY comes for the rest.
-
-    Of a VC that is `message_oriented`, each datagram is one message, as it came: it has no framing.
+    Args:
+        cont: gets the VIO's events. After EOS there may still be messages to take.
+        turn_limit: messages that are taken in one turn of the engine at most. After that `take`
+            returns None, and READ_READY follows for the rest.
     """
 
     __slots__ = (
-        "_begun",
         "_decoder",
         "_engine",
-        "_keep",
+        "_held_memory",
         "_left",
+        "_messages",
+        "_partial",
         "_reader",
-        "_share",
         "_turn",
-        "_whole",
+        "_turn_limit",
         "framing",
         "vio",
     )  # fmt: skip
 
     def __init__(
-        self, cont: Continuation, vc: VConnection, framing: Framing, share: int = SHARE
+        self, cont: Continuation, vc: VConnection, framing: Framing, turn_limit: int = TURN_LIMIT
     ) -> None:
         self._engine = cont.engine
-        self._share = share
-        self._turn = -1  # of the engine's, in which a message was last asked for
-        self._left = 0  # of the share in that turn
+        self._turn_limit = turn_limit
+        self._turn = -1  # the engine's turn in which `take` was last called
+        self._left = 0  # messages that may still be taken in that turn
         buffer = vc.engine.buffer(READ_AHEAD, message_oriented=vc.message_oriented)
         self._reader = buffer.reader()
         self.framing = UNFRAMED if vc.message_oriented else framing
         self._decoder = self.framing.decoder()
-        self._whole: list[bytes] = []  # backwards: the next is the last
-        self._begun = False  # whether what is kept is of a message that is not whole
-        self._keep = HeldMemory(cont)
+        self._messages: list[bytes] = []  # in reverse order: the next is the last
+        self._partial = False  # whether the decoder holds a part of a message and no whole one
+        self._held_memory = HeldMemory(cont)
         self.vio = vc.do_io_read(cont, None, buffer)
 
     def take(self) -> bytes | None:
-        """The next message; None: there is none yet, or never will be; or not in this turn."""
+        """Return the next message; None: there is none yet, in this turn, or any more."""
         turn = self._engine.turns
         if turn != self._turn:
             self._turn = turn
-            self._left = self._share
-        elif self._left <= 0 and self._has_had_its_share:
+            self._left = self._turn_limit
+        elif self._left <= 0 and self._turn_is_over:
             self.vio.ready()
             return None
         self._left -= 1
-        if not self._whole:
+        if not self._messages:
             reader = self._reader
             buffer = reader.buffer
-            if self._keep.size and not self._begun:
-                self._keep.hold(0)  # all of it has been taken
+            if self._held_memory.size and not self._partial:
+                self._held_memory.hold(0)  # all messages have been taken
             if buffer.written == reader.position:
                 return None
             full = buffer.held >= buffer.water_mark
             data = reader.read_block() if buffer.message_oriented else reader.read()
-            self._whole = self._decoder.feed(data)
+            self._messages = self._decoder.feed(data)
             if full:
                 self.vio.reenable()
-            if len(self._whole) != 1 or self._begun:
+            if len(self._messages) != 1 or self._partial:
                 self._count(len(data))
-                if not self._whole:
+                if not self._messages:
                     return None
-                self._whole.reverse()
-        return self._whole.pop()
+                self._messages.reverse()
+        return self._messages.pop()
 
-    def take_the_rest(self) -> None:
-        """Let all that has been read be taken: no more will come of it."""
-        self._left = self._share = UNBOUND
+    def lift_turn_limit(self) -> None:
+        """Let all remaining messages be taken in one turn: the VC has ended, no more will come."""
+        self._left = self._turn_limit = NO_LIMIT
 
     @property
-    def _has_had_its_share(self) -> bool:
-        """Whether there is more, and not for this turn."""
-        return self._left <= 0 and bool(self._whole or self._reader.avail)
+    def _turn_is_over(self) -> bool:
+        """Whether there is more to take, but not in this turn."""
+        return self._left <= 0 and bool(self._messages or self._reader.avail)
 
     def _count(self, size: int) -> None:
-        """Count what so many more bytes have come to, but for one message that is taken at once."""
-        keep = self._keep
-        self._begun = not self._whole
-        keep.hold(keep.size + size if self._begun else size * (len(self._whole) > 1))
+        """Count the memory of `size` more bytes, unless they are one message, taken at once."""
+        memory = self._held_memory
+        self._partial = not self._messages
+        memory.hold(memory.size + size if self._partial else size * (len(self._messages) > 1))
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing more can be taken, once `take` has given None: see `fault`, `error`."""
-        if self._has_had_its_share:
+        """Whether there are no more messages, after `take` returned None: see `fault`, `error`."""
+        if self._turn_is_over:
             return False
         return self._decoder.fault is not None or (self.vio.over and not self.vio.vc.unread)
 
     @property
     def error(self) -> Exception | None:
-        """Why it has stopped, where its connection broke. (Where only TLS's close_notify is
-        missing, the framing tells whether something was cut off.)"""
+        """The error of the connection that ended the input. (If only TLS's close_notify is
+        missing, `fault` shows whether a message was cut off.)"""
         return self.vio.vc.error if self.vio.over else None
 
-    def read_on(self) -> bool:
-        """Behind ERROR: read what had come before the connection broke; False: there is none."""
+    def read_rest(self) -> bool:
+        """After ERROR: read what arrived before the connection failed. False: there is nothing."""
         vio = self.vio
         cont = vio.cont
         if cont is None or not vio.vc.unread:
@@ -138,38 +139,40 @@ class InputStream:
 
     @property
     def fault(self) -> FramingError | None:
-        """Why it has stopped; None: the VC has ended behind a whole message."""
+        """The framing error that ended the input; None: the VC ended after a whole message."""
         if self._decoder.fault is None:
             self._decoder.finish()
         return self._decoder.fault
 
     def close(self) -> None:
-        """Let go of what has not been taken."""
+        """Free what has not been taken."""
         self._reader.close()
-        self._whole.clear()
-        self._keep.hold(0)
+        self._messages.clear()
+        self._held_memory.hold(0)
 
 
 class OutputStream:
-    """Bytes to a VC. `cont` gets WRITE_READY when some have gone after it was found full, and at
-    the beginning unless there are `words` to begin with.
+    """Writes bytes to a VC.
+
+    `cont` gets WRITE_READY when some have been sent after `full` was True; and at the beginning,
+    unless there is `data` to begin with.
     """
 
     __slots__ = ("buffer", "reader", "vio")
 
-    def __init__(self, cont: Continuation, vc: VConnection, words: bytes = b"") -> None:
+    def __init__(self, cont: Continuation, vc: VConnection, data: bytes = b"") -> None:
         self.buffer: IOBuffer = vc.engine.buffer(message_oriented=vc.message_oriented)
         self.reader = self.buffer.reader()
-        self.buffer.write(words)
+        self.buffer.write(data)
         self.vio = vc.do_io_write(cont, None, self.reader)
         self.vio.pending = True
 
-    def say(self, data: bytes) -> None:
-        """Send, behind all that was said before; nothing for b"", see EMPTY. Raises TypeError for
-        what is not bytes."""
+    def send(self, data: bytes) -> None:
+        """Send `data` after all that was sent before. b"" sends nothing, not even an empty
+        datagram: see EMPTY. Raises TypeError if it is not bytes."""
         vio = self.vio
-        if len(data) and not vio.over:  # nothing is kept for who has broken
-            vio.pending = True  # nobody waits for room: a READY would cost a turn for nothing
+        if len(data) and not vio.over:  # after an error nothing is kept
+            vio.pending = True  # no caller waits for room: a WRITE_READY would cost a turn
             self.buffer.write(data)
             vio.reenable()
             if vio.bridge is not None:
@@ -177,17 +180,17 @@ class OutputStream:
 
     @property
     def full(self) -> bool:
-        """Whether so much waits that no more should be said until some has gone."""
+        """Whether so much waits to be sent that the caller should send no more for now."""
         if self.buffer.written - self.reader.position < WATER_MARK or self.vio.over:
             return False
         self.vio.pending = False
         return True
 
     def finish(self) -> None:
-        """Nothing more will be said: WRITE_COMPLETE comes when all has gone."""
+        """Send no more: WRITE_COMPLETE follows when all has been sent."""
         self.vio.nbytes = self.vio.ndone + self.reader.avail
         self.vio.reenable()
 
     def close(self) -> None:
-        """Let go of what has not gone."""
+        """Free what has not been sent."""
         self.reader.close()

@@ -1,7 +1,9 @@
-"""RX and TX: staged machines that read and write for others, and rest in pools meanwhile.
+"""RX and TX: pooled staged machines that read and write for other machines.
 
-A customer takes one from its pool and sends it M1 with what is to be done. The answer is M1, from
-RX with the data, or M2 if it could not be done; before it, either has sent M0 to itself.
+A machine takes one from its pool and sends it M1 with a task. RX or TX sends M0 to itself and then
+the result to that machine: M1 (RX: with the data), or M2 if the task failed.
+
+Tested in tests/plugins/test_echo_server.py.
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ if TYPE_CHECKING:
     from vcproxy.engine.vio import VIO
     from vcproxy.machine.pool import MachinePool
 
-PATIENCE_S: Final = 1.0
-"""How long a read may take that names no time of its own: the original's."""
+READ_TIMEOUT_S: Final = 1.0
+"""Time limit of a Receive without its own: the original program's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """To be read: until `enough` says so of all that has come.
+    """Task: read until `enough` returns True for all that has been read.
 
-    At most `limit` bytes are read; that many which are not enough are a failure, at once.
+    At most `limit` bytes are read; if so many are not enough, the task fails at once.
     """
 
     vc: VConnection
@@ -37,55 +39,55 @@ class Receive:
 
 @dataclass(frozen=True, slots=True)
 class Transmit:
-    """To be written. Without data, on a VC that is being connected: wait until it is."""
+    """Task: write `data`; without data: wait until the VC is connected."""
 
     vc: VConnection
     data: bytes = b""
 
 
-class Hand(StageMachine):
-    """What RX and TX have in common: they rest, take a task, answer, and rest again."""
+class PooledTransfer(StageMachine):
+    """The common part of RX and TX: rest in the pool, take a task, send the result, rest again."""
 
-    __slots__ = ("_customer", "_pool", "task")
+    __slots__ = ("_pool", "_requester", "task")
 
     def __init__(self, queue: MessageQueue, pool: MachinePool) -> None:
         super().__init__(queue)
         self._pool = pool
-        self._customer: Handle | None = None
+        self._requester: Handle | None = None
         self.task: Any = None
 
     def begin(self) -> None:
-        """Nothing is to be prepared."""
+        """Go on at once: nothing has to be prepared."""
         self.send(self, "M0")
 
     def rest(self) -> None:
-        """Wait for work."""
+        """Wait in the pool."""
         self._pool.put(self)
 
-    def asked(self, message: StagedMessage) -> None:
-        """Take a task."""
-        self._customer, self.task = message.source, message.data
+    def task_received(self, message: StagedMessage) -> None:
+        """Store the task and its sender."""
+        self._requester, self.task = message.source, message.data
         self.send(self, "M0")
 
-    def answer(self, tag: str, data: bytes = b"") -> None:
-        """Go to rest, and tell the customer."""
-        assert self._customer is not None
+    def complete(self, tag: str, data: bytes = b"") -> None:
+        """Go back to the pool, and send the result to the requester."""
+        assert self._requester is not None
         self.send(self, "M0")
-        self.send(self._customer, tag, data)
+        self.send(self._requester, tag, data)
 
 
-class Rx(Hand):
-    """Does a Receive."""
+class Rx(PooledTransfer):
+    """Performs a Receive."""
 
     __slots__ = ("_reader", "_vio")
 
     INIT = Stage(initial=True)
     IDLE, WORK = Stage(), Stage()
 
-    INIT.enter(Hand.begin)
+    INIT.enter(PooledTransfer.begin)
     INIT.goes("M0", IDLE)
-    IDLE.enter(Hand.rest)
-    IDLE.on("M1")(Hand.asked)
+    IDLE.enter(PooledTransfer.rest)
+    IDLE.on("M1")(PooledTransfer.task_received)
     IDLE.goes("M0", WORK)
     WORK.goes("M0", IDLE)
 
@@ -94,46 +96,46 @@ class Rx(Hand):
 
     @WORK.enter
     def receive_some(self) -> None:
-        """Read, for so long."""
+        """Start to read, with the time limit."""
         buffer = self.engine.buffer()
         self._reader = buffer.reader()
-        self.arm("T0", self.task.timeout_s or PATIENCE_S)
+        self.arm("T0", self.task.timeout_s or READ_TIMEOUT_S)
         self._vio = self.task.vc.do_io_read(self, self.task.limit, buffer)
 
     @WORK.on("D0")
     def received(self, message: StagedMessage) -> None:
-        """Look at all that has come."""
+        """Check all that has been read."""
         data = self._reader.peek()
         if self.task.enough(data):
-            self.answer("M1", data)
+            self.complete("M1", data)
         elif len(data) == self.task.limit:
-            self.answer("M2")
+            self.complete("M2")
 
     @WORK.on("D2", "T0")
     def failed(self, message: StagedMessage) -> None:
-        """It ended, broke or took too long, and there is not enough."""
-        self.answer("M2")
+        """End of stream, error or timeout before there was enough."""
+        self.complete("M2")
 
     @WORK.leave
-    def let_go(self) -> None:
-        """The VC is the customer's again: what comes now is not for this machine."""
+    def release(self) -> None:
+        """Stop reading: the VC belongs to the requester again."""
         self.disarm("T0")
         self._vio.retire()
         self._reader.close()
 
 
-class Tx(Hand):
-    """Does a Transmit."""
+class Tx(PooledTransfer):
+    """Performs a Transmit."""
 
     __slots__ = ("_vio",)
 
     INIT = Stage(initial=True)
     IDLE, WORK = Stage(), Stage()
 
-    INIT.enter(Hand.begin)
+    INIT.enter(PooledTransfer.begin)
     INIT.goes("M0", IDLE)
-    IDLE.enter(Hand.rest)
-    IDLE.on("M1")(Hand.asked)
+    IDLE.enter(PooledTransfer.rest)
+    IDLE.on("M1")(PooledTransfer.task_received)
     IDLE.goes("M0", WORK)
     WORK.goes("M0", IDLE)
 
@@ -141,7 +143,7 @@ class Tx(Hand):
 
     @WORK.enter
     def transmit(self) -> None:
-        """Write; a VC that is not connected yet tells of that by itself."""
+        """Start to write. A VC that is being connected delivers CONNECTED without a write."""
         data, self._vio = self.task.data, None
         if data:
             buffer = self.engine.buffer()
@@ -151,18 +153,18 @@ class Tx(Hand):
 
     @WORK.on("D1")
     def transmitted(self, message: StagedMessage) -> None:
-        """Some has gone, or the connection is there."""
+        """Some bytes were sent, or the connection is established."""
         if self._vio is None or not self._vio.ntodo:
-            self.answer("M1")
+            self.complete("M1")
 
     @WORK.on("D2")
     def failed(self, message: StagedMessage) -> None:
-        """The connection has broken, or could not be made."""
-        self.answer("M2")
+        """The connection failed, or could not be established."""
+        self.complete("M2")
 
     @WORK.leave
-    def let_go(self) -> None:
-        """The VC is the customer's again."""
+    def release(self) -> None:
+        """Stop writing: the VC belongs to the requester again."""
         if self._vio is not None:
             self._vio.retire()
             self._vio.reader.close()

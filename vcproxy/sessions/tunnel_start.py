@@ -1,14 +1,14 @@
-"""TunnelStart: waits until client and server are both ready, then starts the tunnel.
+"""TunnelStart: waits until client and server are ready for a tunnel, then starts it.
 
-    WAITING --there is a server, and the client was told all that was answered--> OVER
-       +------ no server is left, or the client has gone: TunnelDone says so ----> OVER
+    WAITING --server connected, and all answers sent to the client--> OVER
+       +------ no server is left, or the client failed: TunnelDone ----> OVER
 
-The tunnel begins with what the client has said and nobody has heard.
+Tested in tests/sessions/test_message_reader.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
@@ -17,110 +17,122 @@ from vcproxy.machine.state import State
 from vcproxy.tunnels.done import Flow, Reason, TunnelDone
 
 if TYPE_CHECKING:
-    from vcproxy.engine.iobuffer import Reader
+    from collections.abc import Callable
+
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vconnection import VConnection
-    from vcproxy.sessions.session import Session
-    from vcproxy.tunnels.two_way import TwoWayTunnel
+    from vcproxy.sessions.streams import OutputStream
+
+
+class LendingSession(Protocol):
+    """What TunnelStart uses of its session. See Session."""
+
+    engine: Engine
+    mutex: Mutex
+    name: str
+    client: NetVConnection
+    server: NetVConnection | None
+    answers: OutputStream | None
+
+    def connect_first(self, *, notify: Continuation | None = None) -> None:
+        """Connect to the first server."""
+
+    def connect_next(self, *, notify: Continuation | None = None) -> bool:
+        """Connect to the next server; False: none is left."""
 
 
 class TunnelStart(Machine):
-    """Gets what is missing and starts the tunnel, or gives the session TunnelDone in its place.
+    """Gets what is missing and starts the tunnel, or reports in its place that there is none.
 
-    `unheard` is where the tunnel begins in what the client has said; `options` are the tunnel's.
+    Args:
+        start: starts the tunnel to this server.
+        fail: takes the TunnelDone of a tunnel that could not be started.
     """
 
-    __slots__ = ("_options", "_saying", "_server", "_session", "_tunnel", "_unheard")
+    __slots__ = ("_fail", "_server", "_session", "_start", "_writing")
 
     WAITING = State(initial=True)
     OVER = State(final=True)
 
     def __init__(
         self,
-        session: Session,
-        tunnel: type[TwoWayTunnel],
-        options: dict[str, Any],
-        unheard: Reader | None,
+        session: LendingSession,
+        start: Callable[[NetVConnection], None],
+        fail: Callable[[TunnelDone], None],
     ) -> None:
         super().__init__(session.engine, session.mutex, name=f"{session.name} lending")
         self._session = session
-        self._tunnel = tunnel
-        self._options = options
-        self._unheard = unheard
+        self._start = start
+        self._fail = fail
         self._server: NetVConnection | None = None
-        self._saying: VIO | None = None
+        self._writing: VIO | None = None
 
     @WAITING.enter
     def waiting(self) -> None:
-        """Read nothing meanwhile, but see the client break."""
+        """Read nothing from the client, but get its errors."""
         session = self._session
         client, answers = session.client, session.answers
         client.do_io_read(self, 0, self.engine.buffer())
         if answers is not None:
-            self._saying = client.do_io_write(self, answers.reader.avail, answers.reader)
+            self._writing = client.do_io_write(self, answers.reader.avail, answers.reader)
         if session.server is None:
-            session.seek(told=self)
+            session.connect_first(notify=self)
         else:
             self.engine.schedule(self, Event.CONNECTED, session.server)
 
     @WAITING.on(Event.CONNECTED, to=(OVER,))
     def connected(self, server: NetVConnection) -> State | None:
-        """There is a server."""
+        """The server is connected."""
         self._server = server
-        return self._lend()
+        return self._start_if_ready()
 
     @WAITING.on(Event.WRITE_READY)
-    def going(self, _: VIO) -> None:
-        """Some of the answers have gone."""
+    def written(self, _: VIO) -> None:
+        """Some of the answers have been sent."""
 
     @WAITING.on(Event.WRITE_COMPLETE, to=(OVER,))
-    def told(self, _: VIO) -> State | None:
-        """All of them have."""
-        return self._lend()
+    def all_written(self, _: VIO) -> State | None:
+        """All answers have been sent."""
+        return self._start_if_ready()
 
-    def _lend(self) -> State | None:
-        session, server, saying = self._session, self._server, self._saying
-        if server is None or (saying is not None and saying.ntodo):
+    def _start_if_ready(self) -> State | None:
+        session, server, writing = self._session, self._server, self._writing
+        if server is None or (writing is not None and writing.ntodo):
             return None
         if session.answers is not None:
             session.answers.close()
             session.answers = None
-        options: dict[str, Any] = {
-            "half_close": session.service.half_close,
-            "request": self._unheard,
-            **self._options,
-        }
-        self._tunnel(session, session.client, server, **options).start()
+        self._start(server)
         return self.OVER
 
     @WAITING.on(Event.ERROR, to=(OVER,))
     def failed(self, failed: NetVConnection | VIO) -> State | None:
-        """Try the next server, unless it was the client that broke."""
+        """Connect to the next server, unless the client has failed."""
         client, server = self._session.client, self._session.server
         if isinstance(failed, VIO):
-            if client.unread and self._saying is None:
-                return None  # what it had sent before still goes to the server
+            if client.unread and self._writing is None:
+                return None  # what the client sent before is still passed to the server
             return self._give_up(Reason.ERROR, client, client.error)
         assert server is not None
-        if self._session.seek_on(told=self):
+        if self._session.connect_next(notify=self):
             return None
         return self._give_up(Reason.ERROR, server, server.error)
 
     @WAITING.on(Event.INACTIVITY_TIMEOUT, to=OVER)
-    def idled(self, _: VIO) -> None:
-        """No server has answered while the client's time lasted."""
+    def inactive(self, _: VIO) -> None:
+        """The client's inactivity timeout expired before a server was connected."""
         self._give_up(Reason.INACTIVITY, self._session.client)
 
     @WAITING.on(Event.ACTIVE_TIMEOUT, to=OVER)
-    def outlived(self, _: VIO) -> None:
-        """No server has answered while the client's time lasted."""
+    def expired(self, _: VIO) -> None:
+        """The client's active timeout expired before a server was connected."""
         self._give_up(Reason.ACTIVE, self._session.client)
 
     def _give_up(self, reason: Reason, who: VConnection, error: Exception | None = None) -> State:
-        session = self._session
-        names = session.client.name, "no server"
+        names = self._session.client.name, "no server"
         flows = Flow(*names, 0, 0), Flow(*names[::-1], 0, 0)
-        self.engine.schedule(session, TunnelDone, TunnelDone(self, reason, who.name, error, flows))
-        if self._unheard is not None:
-            self._unheard.close()
+        self._fail(TunnelDone(self, reason, who.name, error, flows))
         return self.OVER

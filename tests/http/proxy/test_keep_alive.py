@@ -315,7 +315,7 @@ def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
 
 def retire(proxy: Http) -> None:
     """The service of the proxy is in use no more."""
-    proxy.service.closing = True
+    proxy.service.draining = True
     for session in proxy.sessions:
         with session.mutex.hold(proxy.engine):
             session.drain()

@@ -96,7 +96,7 @@ class HttpProxy(Exchange):
         if not self.requests:
             client.attach(self.client)
             client.begin(b"")
-        self._alarm.set(QUIET_S if self.service.closing else self.options.timeouts.idle)
+        self._alarm.set(QUIET_S if self.service.draining else self.options.timeouts.idle)
         if client.waiting or client.over:
             self.engine.schedule(self, NEXT, None)
 
@@ -141,7 +141,7 @@ class HttpProxy(Exchange):
         if data and not self._begun:
             self._begun = True
             self._alarm.set(self.options.timeouts.head)
-        elif not data and self.service.closing:
+        elif not data and self.service.draining:
             self._alarm.set(max(self.client.moved_at + QUIET_S - self.engine.now, 0.001))
         client.pending = data
         client.keep()
@@ -706,7 +706,7 @@ class HttpProxy(Exchange):
         assert server is not None
         assert upstream is not None
         upstream.succeeded(server)
-        last = self.service.closing and tx.route is None  # of a server that a client has named
+        last = self.service.draining and tx.route is None  # of a server that a client has named
         if response.persistent and self._consumed and side.quiet and not last:
             self.server = None
             side.let_go()

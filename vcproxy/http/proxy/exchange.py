@@ -105,13 +105,13 @@ class Exchange(Phases, Session):
         return options.upstreams
 
     @classmethod
-    def uncalled(cls, options: HttpOptions) -> Mapping[str, str]:
+    def unused_methods(cls, options: HttpOptions) -> Mapping[str, str]:
         """See Session."""
-        uncalled = {"servers": "who is asked is said by routes: override route()"}
+        unused_methods = {"servers": "who is asked is said by routes: override route()"}
         if not options.asks:
             why = "every route has an answer of its own, and no server is asked"
-            uncalled |= dict.fromkeys(SERVED, why)
-        return uncalled
+            unused_methods |= dict.fromkeys(SERVED, why)
+        return unused_methods
 
     def _key(self) -> str | None:
         """What says which requests belong to one server, if the upstream asks for that."""
@@ -288,7 +288,7 @@ class Exchange(Phases, Session):
     @property
     def _may_keep(self) -> bool:
         """Whether the client's connection may serve another request behind the answer."""
-        return self._keep and self._consumed and not self.service.closing
+        return self._keep and self._consumed and not self.service.draining
 
     @property
     def _most(self) -> int:
