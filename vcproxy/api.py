@@ -4,15 +4,8 @@ Names only. What they mean stands where they are defined, and in docs/reference/
 itself does not import it.
 """
 
-from vcproxy.config.schema import (
-    Duration,
-    Endpoint,
-    FilePath,
-    Size,
-    Target,
-    UpstreamName,
-    UpstreamTls,
-)
+from vcproxy.config.schema import UpstreamTls
+from vcproxy.config.values import Duration, Endpoint, FilePath, Size, Target, UpstreamName
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event

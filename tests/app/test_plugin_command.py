@@ -113,16 +113,13 @@ def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixtu
     [
         (
             "from vcproxy.api import Filter\nclass Orders(Filter): pass\n",
-            [
-                "orders.py: Orders in orders.py must step in somewhere: request_head(), or another "
-                "phase"
-            ],
+            ["orders.py: Orders in orders.py does nothing: define request_head() or another phase"],
         ),
         (
             "from vcproxy.api import Filter\n"
             "class A(Filter):\n    def done(self, tx): ...\n"
             "class B(Filter):\n    def done(self, tx): ...\n",
-            ['orders.py: orders.py defines A, B: say which, as "orders.py:A"'],
+            ['orders.py: orders.py defines A, B: name one of them, as "orders.py:A"'],
         ),
         ("def", ["orders.py: SyntaxError at orders.py:1: invalid syntax"]),
         ("", ["orders.py: orders.py defines no plugin: no class in it is a Session or a Program"]),

@@ -6,22 +6,14 @@ from pathlib import Path
 import pytest
 import trustme
 
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
-from vcproxy.config.problem import ConfigError
 
 PLUGINS = """\
 from dataclasses import dataclass, field
 
-from vcproxy.config.schema import (
-    Duration,
-    Endpoint,
-    FilePath,
-    Filters,
-    Size,
-    Target,
-    UpstreamName,
-    UpstreamTls,
-)
+from vcproxy.config.schema import UpstreamTls
+from vcproxy.config.values import Duration, Endpoint, FilePath, Filters, Size, Target, UpstreamName
 
 
 class _Session:

@@ -1,4 +1,4 @@
-"""No protocol is offered to clients that the plugin does not speak."""
+"""No protocol may be offered to clients that the plugin does not support."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,8 @@ import trustme
 
 from tests.docs.test_conf import FILES
 from vcproxy.config.loader import Configuration
-from vcproxy.config.plugin import Plugins, alpn_refused
+from vcproxy.config.plugin import alpn_refused
+from vcproxy.config.plugin_loader import PluginLoader
 
 LISTENER = """\
 [[listener]]
@@ -26,14 +27,18 @@ def certificate(folder: Path, authority: trustme.CA) -> None:
     issued.cert_chain_pems[0].write_to_path(folder / "a.pem")
 
 
-def test_what_the_plugin_does_not_speak_is_refused(complaints: Callable[[str], list[str]]) -> None:
+def test_a_protocol_that_the_plugin_does_not_support_is_refused(
+    complaints: Callable[[str], list[str]],
+) -> None:
     assert complaints(LISTENER.format("Web")) == [
-        'proxy.toml:5:55: listener.web.tls.alpn.0: Web does not speak "h2": leave it out, and '
-        "clients that prefer it take another protocol"
+        'proxy.toml:5:55: listener.web.tls.alpn.0: Web does not support "h2": remove it, and '
+        "clients use another protocol"
     ]
 
 
-def test_who_passes_bytes_on_speaks_anything(accepted: Callable[[str], Configuration]) -> None:
+def test_a_plugin_that_forwards_bytes_supports_every_protocol(
+    accepted: Callable[[str], Configuration],
+) -> None:
     accepted(LISTENER.format("Either"))
 
 
@@ -44,10 +49,10 @@ def test_who_passes_bytes_on_speaks_anything(accepted: Callable[[str], Configura
         *((name, False) for name in ("forward", "echo", "faults", "mirror", "relay")),
     ],
 )
-def test_the_bundled_plugins_say_whether_they_speak_http_2(plugin: str, refused: bool) -> None:
-    assert ("h2" in alpn_refused(Plugins().find(plugin))) == refused
+def test_which_bundled_plugins_support_http_2(plugin: str, refused: bool) -> None:
+    assert ("h2" in alpn_refused(PluginLoader().find(plugin))) == refused
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_no_file_of_conf_suggests_http_2(file: Path) -> None:
+def test_no_file_of_conf_offers_http_2(file: Path) -> None:
     assert '"h2"' not in file.read_text()

@@ -1,4 +1,4 @@
-"""What a sound file becomes, and that the effective configuration says the same."""
+"""How a valid file is loaded; the effective configuration loads as the same settings."""
 
 import dataclasses
 import subprocess
@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vcproxy.config.loader import Configuration, effective, load
+from vcproxy.config.effective import effective
+from vcproxy.config.loader import Configuration, load
 from vcproxy.config.reference import reference
 from vcproxy.engine.address import Address
 
@@ -49,7 +50,7 @@ alpn = ["h2", "http/1.1"]
 names."b.example" = { certificate = "cert.pem", key = "cert.pem" }
 
 [[listener]]
-name = "ears"
+name = "other"
 plugin = "own.py:Either"
 """
 
@@ -64,7 +65,7 @@ def certificates(folder: Path, authority: trustme.CA) -> None:
 @pytest.mark.usefixtures("certificates")
 def test_every_key(folder: Path, accepted: Accept) -> None:
     configuration = accepted(FULL)
-    proxy, (web, ears) = configuration.settings.proxy, configuration.settings.listener
+    proxy, (web, other) = configuration.settings.proxy, configuration.settings.listener
     assert (proxy.memory, proxy.drain_timeout, proxy.log) == (1 << 30, 1.5, folder / "proxy.log")
     assert web.bind == (
         Address("tls", "::1", 0),
@@ -74,7 +75,7 @@ def test_every_key(folder: Path, accepted: Accept) -> None:
     assert web.tls.names["b.example"].key == folder / "cert.pem"
     assert (web.timeouts.active, web.timeouts.connect) == (3600.0, 5.0)
     assert configuration.settings.upstream["db"].tls.ca == folder / "ca.pem"
-    assert (ears.bind, ears.upstream, ears.half_close) == ((), None, True)
+    assert (other.bind, other.upstream, other.half_close) == ((), None, True)
 
 
 @pytest.mark.usefixtures("certificates")
@@ -90,7 +91,7 @@ def test_plugins_and_their_options(folder: Path, accepted: Accept) -> None:
         "words": ("a", "b"),
         "table": folder / "table.csv",
     }
-    assert plugins["ears"].options is None
+    assert plugins["other"].options is None
 
 
 @pytest.mark.usefixtures("certificates")
@@ -123,7 +124,7 @@ def test_the_effective_configuration_is_the_same_anywhere(
     assert effective(again) == effective(configuration)
 
 
-def test_the_effective_configuration_says_where_logins_are(accepted: Accept) -> None:
+def test_the_effective_configuration_names_the_file_with_the_logins(accepted: Accept) -> None:
     text = """
 [[listener]]
 name = "ticker"
@@ -142,11 +143,11 @@ options = { source = "nats://me:secret@h/a", targets = "nats://h/b" }
 @pytest.mark.usefixtures("certificates")
 def test_the_effective_configuration_has_every_default(accepted: Accept) -> None:
     tree = tomllib.loads(effective(accepted(FULL)))
-    web, ears = tree["listener"]
+    web, other = tree["listener"]
     assert web["options"]["every"] == "1500ms"
-    assert ears["limits"] == {"max_per_client": 0}
-    assert ears["tcp"] == {"keepalive": "1m", "user_timeout": "0s"}
-    assert ears["timeouts"] == {
+    assert other["limits"] == {"max_per_client": 0}
+    assert other["tcp"] == {"keepalive": "1m", "user_timeout": "0s"}
+    assert other["timeouts"] == {
         "handshake": "10s",
         "connect": "5s",
         "inactivity": "5m",
@@ -218,8 +219,8 @@ class Model(BaseModel):
 class Picky:
     name: str
     def __post_init__(self) -> None:
-        if self.name == "nobody":
-            raise ValueError("must be somebody")
+        if self.name == "wrong":
+            raise ValueError("must be right")
         if self.name == "broken":
             raise LookupError("a mistake in the plugin")
 
@@ -230,26 +231,26 @@ class Mine:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "told"),
+    ("kind", "options", "problem"),
     [
         ("Model", 'colour = "blue"', "options.colour: must be 'red'"),
-        ("Model", "least = 0", "options.least: must be greater than or equal to 1"),
+        ("Model", "least = 0", "options.least: must be 1 or more, not 0"),
         ("Model", "inner.a = [1, true]", "options.inner.a.1: must be a whole number, not true"),
         ("Model", "leest = 0", 'options.leest: unknown key; did you mean "least"?'),
         ("Picky", "", "options.name: is missing"),
-        ("Picky", 'name = "nobody"', "options: must be somebody"),
+        ("Picky", 'name = "wrong"', "options: must be right"),
         ("Picky", 'name = "broken"', "options: LookupError at mine.py:20: a mistake in the plugin"),
         ("int", "", "options: Options of Mine must be a dataclass or a pydantic model"),
     ],
 )
 def test_options_of_every_kind(
-    folder: Path, complaints: Complain, kind: str, options: str, told: str
+    folder: Path, complaints: Complain, kind: str, options: str, problem: str
 ) -> None:
     (folder / "mine.py").write_text(OPTIONS.replace("KIND", kind))
     (line,) = complaints(
         f'[[listener]]\nname = "a"\nplugin = "mine.py"\n[listener.options]\n{options}\n'
     )
-    assert line.partition("listener.a.")[2].startswith(told)
+    assert line.partition("listener.a.")[2].startswith(problem)
 
 
 def test_an_enum_is_written_by_its_value(folder: Path, accepted: Accept) -> None:
@@ -267,7 +268,7 @@ def test_the_reference_is_current() -> None:
     assert file.read_text() == reference(), "run `python -m vcproxy.config.reference`"
 
 
-def test_a_sound_file_needs_no_module_of_the_error_path(folder: Path, accepted: Accept) -> None:
+def test_a_valid_file_imports_no_module_for_errors(folder: Path, accepted: Accept) -> None:
     file = accepted('[[listener]]\nname = "a"\nplugin = "own.py:Either"\n').file
     program = (
         "import sys, pathlib; from vcproxy.config.loader import load; "

@@ -11,33 +11,35 @@ from vcproxy.engine.address import Address
 
 
 @pytest.mark.parametrize("uri", ["nats://h/a.*?durable=d&stream=S", "nats://h/a", "udp://h:1"])
-def test_what_can_be_heard(uri: str) -> None:
+def test_valid_sources(uri: str) -> None:
     assert nats.source(Address.parse(uri)) == Address.parse(uri)
 
 
 @pytest.mark.parametrize("uri", ["nats://h/a?stream=S", "nats://h/a", "udp://h:1"])
-def test_what_can_be_published_to(uri: str) -> None:
+def test_valid_targets(uri: str) -> None:
     assert nats.target(Address.parse(uri)) == Address.parse(uri)
 
 
-def test_a_stream_is_heard_by_a_durable_consumer() -> None:
-    with pytest.raises(ValueError, match="a stream is heard with durable=NAME"):
+def test_a_stream_needs_a_durable_consumer() -> None:
+    with pytest.raises(
+        ValueError, match="reading a stream needs a durable consumer: add durable=NAME"
+    ):
         nats.source(Address.parse("nats://h/a?stream=S"))
 
 
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("nats://h/a?durable=d", "durable= is for what is heard, not published"),
-        ("nats://h/a.*", r"a\.\* is many subjects: nothing goes to all"),
+        ("nats://h/a?durable=d", "durable= is for reading only"),
+        ("nats://h/a.*", r"a\.\* has wildcards: messages are published to one subject"),
     ],
 )
-def test_what_cannot_be_published_to(uri: str, why: str) -> None:
+def test_invalid_targets(uri: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         nats.target(Address.parse(uri))
 
 
-def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "nats"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "nats", None)

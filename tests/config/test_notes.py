@@ -1,4 +1,4 @@
-"""Notes on a configuration that is sound."""
+"""Notes on a configuration that is valid."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from vcproxy.config.notes import notes
 SERVER = 'servers = ["tcp://127.0.0.1:1"]\n'
 
 
-def test_an_upstream_that_nobody_names(accepted: Callable[[str], Configuration]) -> None:
+def test_an_upstream_that_no_listener_names(accepted: Callable[[str], Configuration]) -> None:
     configuration = accepted(
         '[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:0"\nplugin = "own.py:Orders"\n'
         'upstream = "db"\n'
@@ -17,5 +17,5 @@ def test_an_upstream_that_nobody_names(accepted: Callable[[str], Configuration])
         f"[upstream.db]\n{SERVER}[upstream.bd]\n{SERVER}[upstream.ways]\n{SERVER}"
     )
     assert list(notes(configuration)) == [
-        ("upstream.bd", "no listener names it, nor do the options of one")
+        ("upstream.bd", 'not used by any listener: write upstream = "bd" in one, or remove it')
     ]

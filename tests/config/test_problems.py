@@ -1,4 +1,4 @@
-"""Every mistake is told at its place, in plain words, and all of them at once."""
+"""Every problem is reported at its position, in plain words, and all of them at once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +9,8 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vcproxy.config.errors import ConfigError, Problem
 from vcproxy.config.loader import load
-from vcproxy.config.problem import ConfigError, Problem
 
 Complain = Callable[[str], list[str]]
 
@@ -69,11 +69,11 @@ log = []
     ),
     "numbers out of range": (
         "proxy = { net_threads = 0, workers = 2 }\n" + SOUND,
-        "proxy.toml:1:11: proxy.net_threads: must be greater than or equal to 1",
-        "proxy.toml:1:28: proxy.workers: only 1 for now, more come later: until then start a "
-        "second vcproxy on other addresses",
+        "proxy.toml:1:11: proxy.net_threads: must be 1 or more, not 0",
+        "proxy.toml:1:28: proxy.workers: must be 1: more are not supported yet; for more "
+        "cores, start a second vcproxy on other addresses",
     ),
-    "tables that are none": (
+    "values in place of tables": (
         "proxy = 1\nlistener = [2]\nupstream.db = []\n",
         "proxy.toml:1:1: proxy: must be a table, not a whole number",
         "proxy.toml:2:13: listener.0: must be a table, not a whole number",
@@ -81,9 +81,9 @@ log = []
     ),
     "one listener in single brackets": (
         '[listener]\nname = "web"\n',
-        "proxy.toml:1:2: listener: must be a list, not a table",
+        "proxy.toml:1:2: listener: must be a list, not a table: begin each item with [[listener]]",
     ),
-    "keys that nobody knows": (
+    "unknown keys": (
         """\
 [proxi]
 [[listener]]
@@ -99,19 +99,21 @@ xyzzy = 1
         'proxy.toml:1:2: proxi: unknown key; did you mean "proxy"?',
         'proxy.toml:4:1: listener.web.bindd: unknown key; did you mean "bind"?',
         'proxy.toml:6:10: listener.web.timeouts.inactivty: unknown key; did you mean "inactivity"?',
-        "proxy.toml:7:1: listener.web.tls.certificate: is missing",
-        "proxy.toml:7:1: listener.web.tls.key: is missing",
-        'proxy.toml:7:19: listener.web.tls.names."b.example".key: is missing',
-        'proxy.toml:7:35: listener.web.tls.names."b.example".certificat: unknown key; '
-        'did you mean "certificate"?',
+        "proxy.toml:7:1: listener.web.tls.certificate: is missing: this key is required",
+        "proxy.toml:7:1: listener.web.tls.key: is missing: this key is required",
+        'proxy.toml:7:19: listener.web.tls.names."b.example".key: is missing: this key is required',
+        'proxy.toml:7:35: listener.web.tls.names."b.example".certificat: unknown key; did you '
+        'mean "certificate"?',
         'proxy.toml:9:1: upstream.db.server: unknown key; did you mean "servers"?',
-        "proxy.toml:10:1: upstream.db.xyzzy: unknown key",
+        "proxy.toml:10:1: upstream.db.xyzzy: unknown key: remove it; the keys here are "
+        "servers, balance, hash_by, max_connections, queue, retries, pool, check, eject, "
+        "slow_start, resolve, tls, tcp",
     ),
     "missing keys": (
         "[[listener]]\n[upstream.db]\n",
-        "proxy.toml:1:3: listener.0.name: is missing",
-        "proxy.toml:1:3: listener.0.plugin: is missing",
-        "proxy.toml:2:11: upstream.db.servers: is missing",
+        "proxy.toml:1:3: listener.0.name: is missing: this key is required",
+        "proxy.toml:1:3: listener.0.plugin: is missing: this key is required",
+        "proxy.toml:2:11: upstream.db.servers: is missing: this key is required",
     ),
     "bad addresses": (
         SOUND
@@ -133,18 +135,19 @@ servers = ["tcp://db:0"]
 [upstream.none]
 servers = []
 """,
-        'proxy.toml:10:5: listener.list.bind.1: "tcp://127.0.0.1" names no port, '
-        'as in "tcp://127.0.0.1:8080"',
-        "proxy.toml:11:5: listener.list.bind.2: must be an address in quotes, "
-        'as "tcp://127.0.0.1:8080"',
-        'proxy.toml:16:1: listener.single.bind: "tcp://127.0.0.1" names no port, '
-        'as in "tcp://127.0.0.1:8080"',
+        'proxy.toml:10:5: listener.list.bind.1: "tcp://127.0.0.1" names no port, as in '
+        '"tcp://127.0.0.1:8080"',
+        "proxy.toml:11:5: listener.list.bind.2: must be an address in quotes, as "
+        '"tcp://127.0.0.1:8080"',
+        'proxy.toml:16:1: listener.single.bind: "tcp://127.0.0.1" names no port, as in '
+        '"tcp://127.0.0.1:8080"',
         'proxy.toml:18:12: upstream.db.servers.0: "tcp://db:0": a server needs a port above 0',
-        "proxy.toml:20:1: upstream.none.servers: needs at least one server",
+        "proxy.toml:20:1: upstream.none.servers: needs at least one server, as servers = "
+        '["tcp://127.0.0.1:8080"]',
     ),
     "the same name twice": (
         SOUND + SOUND,
-        "proxy.toml:6:1: listener.web.name: another listener has this name",
+        "proxy.toml:6:1: listener.web.name: another listener has this name: choose a different one",
     ),
     "the same address twice": (
         """\
@@ -161,16 +164,18 @@ name = "c"
 plugin = "own.py:Either"
 bind = "stdio:"
 """,
-        "proxy.toml:4:69: listener.a.bind.3: tcp://127.0.0.1:80 is bound already",
-        "proxy.toml:8:9: listener.b.bind.0: unix:run.sock is bound already",
-        "proxy.toml:12:1: listener.c.bind: stdio: may be used only once in a process",
+        "proxy.toml:4:69: listener.a.bind.3: tcp://127.0.0.1:80 is bound already: remove one, "
+        "or write another address",
+        "proxy.toml:8:9: listener.b.bind.0: unix:run.sock is bound already: remove one, or "
+        "write another address",
+        "proxy.toml:12:1: listener.c.bind: stdio: may be used only once in a process: remove one",
     ),
     "a server at standard output": (
         SOUND + '[upstream.db]\nservers = ["stdio:"]\n',
-        "proxy.toml:6:12: upstream.db.servers.0: stdio: is where a client comes from: "
-        "no server can be reached there",
+        "proxy.toml:6:12: upstream.db.servers.0: stdio: is for listeners only: write the "
+        "address of a server",
     ),
-    "an upstream that is not there": (
+    "an unknown upstream": (
         SOUND + 'upstream = "db1"\n[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
         'proxy.toml:5:1: listener.web.upstream: there is no [upstream.db1]; did you mean "db"?',
     ),
@@ -187,12 +192,12 @@ bind = "stdio:"
         + 'options = { servers = ["db", "dbs", "", "ntp"] }\n'
         + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n'
         + '[upstream.ntp]\nservers = ["udp://127.0.0.1:1"]\n',
-        "proxy.toml:3:1: listener.web.bind: a stream would come here, and the server "
-        "udp://127.0.0.1:1 takes datagrams: have both udp://, or neither",
-        "proxy.toml:5:30: listener.web.options.servers.1: there is no [upstream.dbs]; "
-        'did you mean "db"?',
-        "proxy.toml:5:37: listener.web.options.servers.2: is missing, and so is the listener's "
-        "upstream, which would be taken",
+        "proxy.toml:3:1: listener.web.bind: this address takes a stream, but the server "
+        "udp://127.0.0.1:1 takes datagrams: make both udp://, or neither",
+        "proxy.toml:5:30: listener.web.options.servers.1: there is no [upstream.dbs]; did you "
+        'mean "db"?',
+        "proxy.toml:5:37: listener.web.options.servers.2: names no upstream, and the listener "
+        'has none: name one here, or write upstream = "NAME" in the listener',
     ),
     "filters": (
         SOUND.replace("Either", "Router")
@@ -221,17 +226,18 @@ filters = [
     "own.py:Idle",
 ]
 """,
-        "proxy.toml:7:5: listener.web.options.filters.0.plugin: own.py has no class Stmp; "
-        'did you mean "Stamp"?',
-        "proxy.toml:8:5: listener.web.options.filters.1.plugin: Either in own.py is not a plugin: "
-        "it must be a Filter",
-        "proxy.toml:9:5: listener.web.options.filters.2.options.colour: is missing",
-        "proxy.toml:10:44: listener.web.options.filters.3.options.color: unknown key; "
-        'did you mean "colour"?',
+        "proxy.toml:7:5: listener.web.options.filters.0.plugin: own.py has no class Stmp; did "
+        'you mean "Stamp"?',
+        "proxy.toml:8:5: listener.web.options.filters.1.plugin: Either in own.py is not a "
+        "plugin: it must be a Filter",
+        "proxy.toml:9:5: listener.web.options.filters.2.options.colour: is missing: this key "
+        "is required",
+        "proxy.toml:10:44: listener.web.options.filters.3.options.color: unknown key; did you "
+        'mean "colour"?',
         "proxy.toml:10:59: listener.web.options.filters.3.options.width: must be a size in "
         'quotes, as "64KiB"',
-        "proxy.toml:11:5: listener.web.options.filters.4.plugin: Idle in own.py must step in "
-        "somewhere: request_head(), or another phase",
+        "proxy.toml:11:5: listener.web.options.filters.4.plugin: Idle in own.py does nothing: "
+        "define request_head() or another phase",
     ),
     "filters' upstreams": (
         SOUND.replace("Either", "Router")
@@ -245,7 +251,7 @@ filters = [
         SOUND + 'upstream = "db"\n',
         "proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]",
     ),
-    "upstreams and plugins that do not fit": (
+    "upstreams that plugins do not need, or lack": (
         """\
 [[listener]]
 name = "a"
@@ -258,15 +264,15 @@ upstream = "db"
 servers = ["tcp://127.0.0.1:1"]
 """,
         'proxy.toml:1:3: listener.a.upstream: Orders needs an upstream: write upstream = "NAME"',
-        "proxy.toml:7:1: listener.b.upstream: Greeter takes no upstream",
+        "proxy.toml:7:1: listener.b.upstream: Greeter uses no upstream: remove it",
     ),
-    "a balance of the future": (
+    "an unknown balance": (
         SOUND + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\nbalance = "roundrobin"\n',
         'proxy.toml:7:1: upstream.db.balance: must be "round_robin", "weighted", '
         '"least_connections", "random_of_two" or "hash", not "roundrobin"; '
         'did you mean "round_robin"?',
     ),
-    "what is of no use to an upstream": (
+    "keys without effect in an upstream": (
         SOUND
         + """\
 [upstream.a]
@@ -277,15 +283,18 @@ check = { kind = "tls" }
 servers = ["udp://127.0.0.1:1"]
 check = { kind = "tcp" }
 """,
-        'proxy.toml:6:66: upstream.a.servers.1.weight: is of no use with balance = "round_robin": '
-        'write balance = "weighted"',
-        'proxy.toml:7:1: upstream.a.hash_by: is of no use without balance = "hash"',
-        "proxy.toml:8:11: upstream.a.check.kind: tcp://127.0.0.1:1 does not speak TLS",
-        "proxy.toml:8:11: upstream.a.check.kind: tcp://127.0.0.1:2 does not speak TLS",
-        "proxy.toml:11:1: upstream.b.check: udp://127.0.0.1:1 takes datagrams: nobody can tell "
-        "whether it is well",
+        "proxy.toml:6:66: upstream.a.servers.1.weight: has no effect with balance = "
+        '"round_robin": write balance = "weighted"',
+        'proxy.toml:7:1: upstream.a.hash_by: has no effect without balance = "hash": add that, '
+        "or remove this key",
+        "proxy.toml:8:11: upstream.a.check.kind: tcp://127.0.0.1:1 is not tls://: write kind = "
+        '"tcp" or "http"',
+        "proxy.toml:8:11: upstream.a.check.kind: tcp://127.0.0.1:2 is not tls://: write kind = "
+        '"tcp" or "http"',
+        "proxy.toml:11:1: upstream.b.check: udp://127.0.0.1:1 takes datagrams, and only "
+        "streams can be checked: remove check",
     ),
-    "an upstream that cannot be": (
+    "wrong values in an upstream": (
         SOUND
         + """\
 [upstream.a]
@@ -295,15 +304,16 @@ pool.idle_time = "0s"
 check = { kind = "http", path = "health", status = [42] }
 """,
         'proxy.toml:6:45: upstream.a.servers.0.wieght: unknown key; did you mean "weight"?',
-        "proxy.toml:6:59: upstream.a.servers.1.address: is missing",
-        "proxy.toml:6:61: upstream.a.servers.1.weight: must be greater than or equal to 1",
+        "proxy.toml:6:59: upstream.a.servers.1.address: is missing: this key is required",
+        "proxy.toml:6:61: upstream.a.servers.1.weight: must be 1 or more, not 0",
         'proxy.toml:7:1: upstream.a.hash_by: must be "client", "header:NAME" or "cookie:NAME", '
         'not "header:"',
         "proxy.toml:8:6: upstream.a.pool.idle_time: must be longer than 0s",
-        'proxy.toml:9:26: upstream.a.check.path: "health" is no path to ask for, as "/health"',
-        "proxy.toml:9:53: upstream.a.check.status.0: must be greater than or equal to 100",
+        'proxy.toml:9:26: upstream.a.check.path: "health" is not a path: it must begin with a '
+        'slash, as "/health"',
+        "proxy.toml:9:53: upstream.a.check.status.0: must be 100 or more, not 42",
     ),
-    "tls where there is none": (
+    "tls without tls://": (
         """\
 [[listener]]
 name = "a"
@@ -313,19 +323,20 @@ bind = ["tcp://127.0.0.1:1", "tls://127.0.0.1:2"]
 servers = ["tcp://127.0.0.1:1"]
 tls.verify = false
 """,
-        "proxy.toml:4:30: listener.a.bind.1: tls:// needs the listener's "
-        "tls = { certificate = ..., key = ... }",
-        "proxy.toml:7:1: upstream.db.tls: is of no use: no server is tls://",
+        "proxy.toml:4:30: listener.a.bind.1: tls:// needs the listener's tls = { certificate = "
+        "..., key = ... }",
+        "proxy.toml:7:1: upstream.db.tls: has no effect: no server is tls://: remove it, or "
+        "make one tls://",
     ),
-    "datagrams for who knows streams": (
+    "datagrams for a plugin of streams": (
         SOUND.replace("tcp:", "udp:"),
-        "proxy.toml:3:1: listener.web.bind: Either knows streams only, and here datagrams would "
-        "come: bind it to tcp://",
+        "proxy.toml:3:1: listener.web.bind: Either supports streams only, not datagrams: bind "
+        "it to tcp://",
     ),
     "datagrams for subscribers of a stream": (
         SOUND.replace("Either", "Hub") + 'options = { subscribers = ["udp://127.0.0.1:0"] }\n',
-        "proxy.toml:5:28: listener.web.options.subscribers.0: Hub knows streams only, and here "
-        "datagrams would come: bind it to tcp://",
+        "proxy.toml:5:28: listener.web.options.subscribers.0: Hub supports streams only, not "
+        "datagrams: bind it to tcp://",
     ),
     "datagrams here, a stream there": (
         """\
@@ -337,13 +348,14 @@ upstream = "mixed"
 [upstream.mixed]
 servers = ["udp://127.0.0.1:2", "tls://127.0.0.1:3"]
 """,
-        "proxy.toml:4:9: listener.a.bind.0: datagrams would come here, and the server "
-        "tls://127.0.0.1:3 takes a stream: have both udp://, or neither",
-        "proxy.toml:4:30: listener.a.bind.1: a stream would come here, and the server "
-        "udp://127.0.0.1:2 takes datagrams: have both udp://, or neither",
-        "proxy.toml:4:51: listener.a.bind.2: datagrams would come here, and the server "
-        "tls://127.0.0.1:3 takes a stream: have both udp://, or neither",
-        "proxy.toml:4:51: listener.a.bind.2: udp://127.0.0.1:1 is bound already",
+        "proxy.toml:4:9: listener.a.bind.0: this address takes datagrams, but the server "
+        "tls://127.0.0.1:3 takes a stream: make both udp://, or neither",
+        "proxy.toml:4:30: listener.a.bind.1: this address takes a stream, but the server "
+        "udp://127.0.0.1:2 takes datagrams: make both udp://, or neither",
+        "proxy.toml:4:51: listener.a.bind.2: this address takes datagrams, but the server "
+        "tls://127.0.0.1:3 takes a stream: make both udp://, or neither",
+        "proxy.toml:4:51: listener.a.bind.2: udp://127.0.0.1:1 is bound already: remove one, "
+        "or write another address",
     ),
     "subjects": (
         """\
@@ -363,13 +375,13 @@ servers = ["nats://127.0.0.1/b", "udp://127.0.0.1:0"]
     ),
     "protocol names": (
         SOUND + 'tls.alpn = ["http/1.1", "", "é"]\ntls.certificate = "own.py"\n',
-        "proxy.toml:5:1: listener.web.tls.key: is missing",
-        'proxy.toml:5:25: listener.web.tls.alpn.1: "" is not a protocol name: '
-        "1 to 255 ASCII letters",
-        'proxy.toml:5:29: listener.web.tls.alpn.2: "é" is not a protocol name: '
-        "1 to 255 ASCII letters",
+        "proxy.toml:5:1: listener.web.tls.key: is missing: this key is required",
+        'proxy.toml:5:25: listener.web.tls.alpn.1: "" is not a protocol name: write 1 to 255 '
+        "ASCII characters",
+        'proxy.toml:5:29: listener.web.tls.alpn.2: "é" is not a protocol name: write 1 to 255 '
+        "ASCII characters",
     ),
-    "files that are not there": (
+    "missing files": (
         SOUND.replace("tcp:", "tls:")
         + """\
 tls = { certificate = "no.pem", key = "no.key", client_ca = "." }
@@ -379,18 +391,18 @@ tls.ca = "no.ca"
 [proxy]
 log = "no/where.log"
 """,
-        "proxy.toml:5:9: listener.web.tls.certificate: cannot read no.pem: "
-        "No such file or directory",
+        "proxy.toml:5:9: listener.web.tls.certificate: cannot read no.pem: No such file or "
+        "directory",
         "proxy.toml:5:33: listener.web.tls.key: cannot read no.key: No such file or directory",
         "proxy.toml:5:49: listener.web.tls.client_ca: cannot read FOLDER: Is a directory",
         "proxy.toml:8:5: upstream.db.tls.ca: cannot read no.ca: No such file or directory",
-        "proxy.toml:10:1: proxy.log: there is no directory no",
+        "proxy.toml:10:1: proxy.log: there is no directory no: create it",
     ),
-    "files that hold something else": (
+    "files with other content": (
         SOUND.replace("tcp:", "tls:")
         + 'tls = { certificate = "own.py", key = "own.py", client_ca = "own.py" }\n',
-        "proxy.toml:5:9: listener.web.tls.certificate: own.py holds no certificate in PEM",
-        "proxy.toml:5:49: listener.web.tls.client_ca: own.py holds no certificate in PEM",
+        "proxy.toml:5:9: listener.web.tls.certificate: own.py contains no certificate in PEM",
+        "proxy.toml:5:49: listener.web.tls.client_ca: own.py contains no certificate in PEM",
     ),
     "options of a plugin": (
         SOUND.replace("Either", "Orders")
@@ -413,7 +425,7 @@ servers = ["tcp://127.0.0.1:1"]
     ),
     "options for a plugin that has none": (
         SOUND + "options = { limit = 1 }\n",
-        "proxy.toml:5:1: listener.web.options: Either takes no options",
+        "proxy.toml:5:1: listener.web.options: Either has no options: remove this table",
     ),
     "addresses in options": (
         """\
@@ -430,10 +442,10 @@ name = "other"
 plugin = "own.py:Hub"
 options = { subscribers = ["tcp://127.0.0.1:7101"], targets = ["tcp://127.0.0.1:1"] }
 """,
-        "proxy.toml:7:12: listener.hub.options.targets.0: stdio: is where a client comes from: "
-        "no server can be reached there",
-        'proxy.toml:7:22: listener.hub.options.targets.1: "tcp://127.0.0.1:0": a server needs a '
-        "port above 0",
+        "proxy.toml:7:12: listener.hub.options.targets.0: stdio: is for listeners only: write "
+        "the address of a server",
+        'proxy.toml:7:22: listener.hub.options.targets.1: "tcp://127.0.0.1:0": a server needs '
+        "a port above 0",
     ),
     "addresses in options that are taken": (
         """\
@@ -450,13 +462,13 @@ plugin = "own.py:Hub"
 options = { subscribers = ["tcp://127.0.0.1:7101"] }
 """,
         "proxy.toml:6:16: listener.hub.options.subscribers.0: tcp://127.0.0.1:7100 is bound "
-        "already",
-        "proxy.toml:6:40: listener.hub.options.subscribers.1: tls:// needs the listener's "
-        "tls = { certificate = ..., key = ... }",
-        'proxy.toml:9:1: listener."hub.subscribers".name: another listener\'s options listen '
-        "under this name",
+        "already: remove one, or write another address",
+        "proxy.toml:6:40: listener.hub.options.subscribers.1: tls:// needs the listener's tls "
+        "= { certificate = ..., key = ... }",
+        'proxy.toml:9:1: listener."hub.subscribers".name: addresses in the options of another '
+        "listener have this name: choose another",
         'proxy.toml:11:28: listener."hub.subscribers".options.subscribers.0: '
-        "tcp://127.0.0.1:7101 is bound already",
+        "tcp://127.0.0.1:7101 is bound already: remove one, or write another address",
     ),
     "how to verify servers that options name": (
         """\
@@ -474,22 +486,22 @@ plugin = "own.py:Hub"
 targets = ["tcp://127.0.0.1:1"]
 tls = { verify = false }
 """,
-        "proxy.toml:6:9: listener.hub.options.tls.ca: cannot read no.pem: "
-        "No such file or directory",
-        "proxy.toml:13:1: listener.plain.options.tls: is of no use: no other option names a "
-        "server that is tls://",
+        "proxy.toml:6:9: listener.hub.options.tls.ca: cannot read no.pem: No such file or "
+        "directory",
+        "proxy.toml:13:1: listener.plain.options.tls: has no effect: no other option names a "
+        "server on tls://: remove it",
     ),
-    "a plugin that cannot say what its options name": (
+    "a hook of a plugin that raises": (
         SOUND.replace("Either", "Lost"),
-        "proxy.toml:1:3: listener.web.options: AttributeError at own.py:62: "
-        "'NoneType' object has no attribute 'nowhere'",
+        "proxy.toml:1:3: listener.web.options: AttributeError at own.py:54: 'NoneType' object "
+        "has no attribute 'nowhere'",
     ),
     "mistakes of every kind in one listener": (
         """\
 [[listener]]
 name = "web"
 plugin = "own.py:Orders"
-upsteam = "db"  # so it is not said that Orders needs an upstream
+upsteam = "db"  # so a missing upstream is not reported
 bind = "tls://127.0.0.1"
 tls = { certificate = "no.pem", key = "own.py" }
 limits = { max_connections = "many" }
@@ -512,7 +524,7 @@ def test_problems(text_and_lines: tuple[str, ...], folder: Path, complaints: Com
     assert complaints(text) == [line.replace("FOLDER", str(folder)) for line in lines]
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.toml: cannot read it: No such file or directory$"):
         load(tmp_path / "no.toml")
 
@@ -546,7 +558,7 @@ def test_a_byte_order_mark_is_skipped(folder: Path) -> None:
         assert str(caught.value).startswith(f"{file}:{place}")
 
 
-def test_nesting_without_end(complaints: Complain) -> None:
+def test_deep_nesting(complaints: Complain) -> None:
     (line,) = complaints("a = " + "[" * 5000)
     assert "this is not TOML: maximum recursion depth" in line
 
@@ -581,9 +593,7 @@ TREES = st.fixed_dictionaries(
 
 @given(TREES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_file_says_each_complaint_has_its_place(
-    folder: Path, tree: dict[str, object]
-) -> None:
+def test_every_problem_has_a_position(folder: Path, tree: dict[str, object]) -> None:
     file = folder / "proxy.toml"
     file.write_text(tomli_w.dumps(tree))
     lines = file.read_text().split("\n")
@@ -613,7 +623,7 @@ class TestCertificates:
         authority.cert_pem.write_to_path(folder / "ca.pem")
         return issued
 
-    def test_all_right(self, folder: Path) -> None:
+    def test_a_valid_pair(self, folder: Path) -> None:
         (folder / "proxy.toml").write_text(self.CONFIGURATION)
         tls = load(folder / "proxy.toml").settings.listener[0].tls
         assert tls is not None
@@ -641,26 +651,27 @@ class TestCertificates:
         (folder / "key.pem").write_bytes(encrypted)
         assert complaints(self.CONFIGURATION) == [
             "proxy.toml:5:35: listener.web.tls.key: key.pem is encrypted: store the key without "
-            "a passphrase, readable only to vcproxy"
+            "a passphrase, readable only by vcproxy"
         ]
 
     def test_a_certificate_for_a_key(self, folder: Path, complaints: Complain) -> None:
         (folder / "key.pem").write_bytes((folder / "cert.pem").read_bytes())
         assert complaints(self.CONFIGURATION) == [
-            "proxy.toml:5:35: listener.web.tls.key: key.pem holds no private key in PEM"
+            "proxy.toml:5:35: listener.web.tls.key: key.pem contains no private key in PEM"
         ]
 
     def test_a_key_for_a_certificate(self, folder: Path, complaints: Complain) -> None:
         (folder / "cert.pem").write_bytes((folder / "key.pem").read_bytes())
         assert complaints(self.CONFIGURATION) == [
-            "proxy.toml:5:9: listener.web.tls.certificate: cert.pem holds no certificate in PEM"
+            "proxy.toml:5:9: listener.web.tls.certificate: cert.pem contains no certificate in PEM"
         ]
 
     @pytest.mark.parametrize("scheme", ["tcp", "udp"])
     def test_a_table_without_a_tls_address(self, scheme: str, complaints: Complain) -> None:
         text = self.CONFIGURATION.replace("tls:", f"{scheme}:").replace("Either", "Packets")
         assert complaints(text) == [
-            "proxy.toml:5:1: listener.web.tls: is of no use: no address in bind is tls://"
+            "proxy.toml:5:1: listener.web.tls: has no effect: no address in bind is tls://: "
+            "remove it, or make one tls://"
         ]
 
     def test_a_table_for_the_addresses_in_options(self, folder: Path, complaints: Complain) -> None:
@@ -669,6 +680,6 @@ class TestCertificates:
         (folder / "proxy.toml").write_text(secure)
         load(folder / "proxy.toml")
         assert complaints(text) == [
-            "proxy.toml:5:1: listener.web.tls: is of no use: "
-            "no address in bind or subscribers is tls://"
+            "proxy.toml:5:1: listener.web.tls: has no effect: "
+            "no address in bind or subscribers is tls://: remove it, or make one tls://"
         ]

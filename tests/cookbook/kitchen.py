@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import FILTERS, Plugins
+from vcproxy.config.plugin_loader import FILTERS, PluginLoader
 from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.proxy import SimulatedProxy
 
@@ -20,14 +20,14 @@ OTHERS = [file for file in RECIPES if file not in HTTP]
 
 def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedProxy:
     """A recipe between scripted clients and servers, with these options."""
-    plugin = Plugins().find(str(COOKBOOK / f"{name}.py"))
+    plugin = PluginLoader().find(str(COOKBOOK / f"{name}.py"))
     options, _ = read_options(plugin, table or {}, COOKBOOK)
     return SimulatedProxy(plugin, options=options, **keywords)
 
 
 def http_recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedHttp:
     """A filter between one who asks and origins, with these options."""
-    found = Plugins().find(str(COOKBOOK / f"{name}.py"), FILTERS)
+    found = PluginLoader().find(str(COOKBOOK / f"{name}.py"), FILTERS)
     options, _ = read_options(found, table or {}, COOKBOOK)
     return SimulatedHttp(found(options), **keywords)
 

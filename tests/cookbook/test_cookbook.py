@@ -10,7 +10,7 @@ import pytest
 
 from tests.cookbook.kitchen import COOKBOOK, HTTP, OTHERS, RECIPES, docstring, length
 from vcproxy.app import cli
-from vcproxy.config.plugin import Plugins
+from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.machine.machine import Machine
 from vcproxy.sessions.program import Program
 from vcproxy.testing.machines import check_machine, known_keys
@@ -46,7 +46,7 @@ def test_its_docstring_configures_it(
 
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)
 def test_its_machines_are_sound(file: Path) -> None:
-    plugin = Plugins().find(str(file))
+    plugin = PluginLoader().find(str(file))
     machines = plugin.machines if issubclass(plugin, Program) else (plugin,)
     for machine in machines:
         assert issubclass(machine, Machine)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cookbook.kitchen import recipe
-from vcproxy.config.problem import OptionsError
+from vcproxy.config.errors import OptionsError
 from vcproxy.drivers.sim import NetworkFaults
 from vcproxy.engine.address import Address
 

@@ -21,9 +21,10 @@ import tomli_w
 from pydantic import TypeAdapter
 
 from vcproxy.app import cli
+from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import Plugins, options_type
-from vcproxy.config.problem import OptionsError
+from vcproxy.config.plugin import options_type
+from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.config.reference import docstrings
 from vcproxy.config.reference import reference as configuration
 from vcproxy.engine import event
@@ -165,7 +166,7 @@ def plugins() -> str:
 
 
 def _plugin(name: str) -> str:
-    plugin = Plugins().find(name)
+    plugin = PluginLoader().find(name)
     about = (inspect.getdoc(inspect.getmodule(plugin)) or "").partition("\n\n")[0]
     options = options_type(plugin)
     if options is None:

@@ -12,13 +12,13 @@ import trustme
 
 from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import Plugins
+from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.config.reference import reference
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(CONF.glob("*.toml"))
 
-HTTP = read_options(Plugins().find("http_proxy"), {}, CONF)[1]
+HTTP = read_options(PluginLoader().find("http_proxy"), {}, CONF)[1]
 """The options of http_proxy, at their defaults."""
 
 ROWS = re.findall(r"^\| `(\w+)` \| .*? \| (?:`(.*?)`)?", reference(), re.MULTILINE)

@@ -18,10 +18,10 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, name
 from tests.e2e.running import Running
 from vcproxy.app import cli
 from vcproxy.app.inspection import inspect_plugin
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import load
 from vcproxy.config.notes import notes
-from vcproxy.config.plugin import Plugins
-from vcproxy.config.problem import ConfigError
+from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
@@ -152,7 +152,7 @@ def free_port() -> str:
 
 def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
     _, file = written(README, desk)
-    plugin = Plugins().find(str(file))
+    plugin = PluginLoader().find(str(file))
     assert issubclass(plugin, Session)
     with Simulation(seed=1) as sim:
         driver = sim.driver()
@@ -171,7 +171,7 @@ def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
 @pytest.mark.parametrize("target", ["/staff", "/staff?a", "//%73taff/x", "/x/../staff;a=1"])
 def test_the_filter_of_the_readme_lets_only_staff_in(desk: Path, target: str) -> None:
     file, _ = written(README, desk)
-    found = Plugins().named(f"{file}:HouseRules")
+    found = PluginLoader().named(f"{file}:HouseRules")
     assert isinstance(found, type)
     with SimulatedHttp(found()) as proxy:
         wanted = Request("GET", target, host="a.example")

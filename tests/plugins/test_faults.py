@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.problem import OptionsError
 from vcproxy.drivers.sim import Peer
 from vcproxy.engine.iobuffer import SLAB
 from vcproxy.plugins.faults import BadNetwork

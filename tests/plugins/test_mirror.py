@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.problem import OptionsError
 from vcproxy.drivers.sim import NetworkFaults, Peer
 from vcproxy.plugins.mirror import Mirror
 from vcproxy.testing.proxy import SimulatedProxy
@@ -571,4 +571,4 @@ def test_a_primary_whose_answers_are_no_messages_is_not_followed(reply: str) -> 
 def test_options_that_make_no_sense(table: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionsError) as caught:
         read_options(Mirror, {"mirrors": [M1], **table}, Path())
-    assert says in str(caught.value.faults)
+    assert says in str(caught.value.problems)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.sessions.world import World, shout, silent
+from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.problem import OptionsError
 from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.plugins.split import Split
 

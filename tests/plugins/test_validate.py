@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.sessions.world import World, shout
+from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.problem import OptionsError
 from vcproxy.drivers.sim import Simulation
 from vcproxy.plugins.validate import Validate
 from vcproxy.testing.machines import check_machine
@@ -93,7 +93,7 @@ def test_what_options_mean(
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(OptionsError) as caught:
         read_options(Validate, options, Path())
-    assert problem in str(caught.value.faults[0].message)
+    assert problem in str(caught.value.problems[0].message)
 
 
 def test_it_is_a_sound_machine() -> None:

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 
 from vcproxy.app.cli import main
+from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
-from vcproxy.config.problem import ConfigError, OptionsError
 from vcproxy.engine.address import Address
 from vcproxy.plugins.relay import Relay
 from vcproxy.relay.options import RelayFraming, RelayOptions, Target
@@ -31,7 +31,7 @@ def refused(**table: Any) -> list[str]:
     """What is said of options: each fault as "key: message"."""
     with pytest.raises(OptionsError) as caught:
         read_options(Relay, table, Path())
-    return [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in caught.value.faults]
+    return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in caught.value.problems]
 
 
 def test_what_is_left_out() -> None:
@@ -120,7 +120,8 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
         ),
         (
             {"framing": "lines", "targets": "nats://a/b.*"},
-            'targets.0.to: "nats://a:4222/b.%2A": b.* is many subjects: nothing goes to all',
+            'targets.0.to: "nats://a:4222/b.%2A": b.* has wildcards: messages are published to '
+            "one subject",
         ),
         (
             SUBSCRIBERS | {"ends": "any_required"},
@@ -141,7 +142,7 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
         ({"targets": "tcp://a:0"}, 'targets.0.to: "tcp://a:0": needs a port above 0'),
         (
             SUBSCRIBERS | {"max_lag": "0B"},
-            "max_lag: must be greater than or equal to 1",
+            "max_lag: must be 1 or more, not 0",
         ),
         (
             SUBSCRIBERS | {"on_lag": "drop"},
@@ -194,8 +195,12 @@ def test_messages_are_dropped_only_where_there_are_some(framing: str, policy: st
 @pytest.mark.parametrize(
     ("bind", "source", "said"),
     [
-        ("", "", "listener.r.bind: is missing: nothing would ever come to Relay"),
-        ("bind", "source", "listener.r.bind: is of no use: with these options Relay takes nothing"),
+        ("", "", "listener.r.bind: is missing: Relay needs an address for clients"),
+        (
+            "bind",
+            "source",
+            "listener.r.bind: has no effect: with these options Relay accepts no clients",
+        ),
         ("bind", "", ""),
         ("", "source", ""),
     ],

@@ -26,8 +26,8 @@ from vcproxy.api import (
     Splitter,
     Validator,
 )
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import load
-from vcproxy.config.problem import ConfigError
 from vcproxy.drivers.sim import Peer
 from vcproxy.engine.address import Address
 from vcproxy.http.proxy.filters import SERVED, FilterChain, Phases

@@ -214,7 +214,7 @@ class Untold(Refusal):
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    from vcproxy.config.problem import ConfigError
+    from vcproxy.config.errors import ConfigError
 
     try:
         if chosen.check or chosen.show:
@@ -235,7 +235,8 @@ def _serve(file: Path, trace: str | None, record: Path | None) -> None:
 
 
 def _check(file: Path, show: bool) -> None:
-    from vcproxy.config.loader import effective, load
+    from vcproxy.config.effective import effective
+    from vcproxy.config.loader import load
     from vcproxy.config.notes import notes
 
     configuration = load(file)
@@ -245,12 +246,12 @@ def _check(file: Path, show: bool) -> None:
 
 
 def _diagram(chosen: argparse.Namespace) -> None:
-    from vcproxy.config.plugin import PluginError, Plugins
+    from vcproxy.config.plugin_loader import PluginError, PluginLoader
     from vcproxy.machine import diagram
     from vcproxy.machine.machine import Machine
 
     try:
-        found = Plugins().named(chosen.plugin)
+        found = PluginLoader().named(chosen.plugin)
     except PluginError as error:
         raise Refusal(f"{chosen.plugin}: {error}") from None
     drawn: tuple[type[Machine], ...] = getattr(found, "machines", ())
@@ -284,7 +285,7 @@ def _svg(text: str) -> str:
 
 def _plugin_new(chosen: argparse.Namespace) -> None:
     from vcproxy.app.scaffold import new
-    from vcproxy.config.plugin import PluginError
+    from vcproxy.config.plugin_loader import PluginError
 
     try:
         plugin, test = new(chosen.name, chosen.kind, Path(), chosen.force)
@@ -295,7 +296,7 @@ def _plugin_new(chosen: argparse.Namespace) -> None:
 
 def _plugin_check(chosen: argparse.Namespace) -> None:
     from vcproxy.app.inspection import inspect_plugin
-    from vcproxy.config.plugin import PluginError
+    from vcproxy.config.plugin_loader import PluginError
 
     try:
         print(inspect_plugin(chosen.plugin), end="")

@@ -13,17 +13,11 @@ from pathlib import Path
 import tomli_w
 from pydantic import TypeAdapter
 
+from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import (
-    FILTERS,
-    NotOfKind,
-    PluginError,
-    Plugins,
-    needs_upstream,
-    options_type,
-)
-from vcproxy.config.problem import OptionsError
-from vcproxy.config.schema import plugin_place
+from vcproxy.config.plugin import needs_upstream, options_type
+from vcproxy.config.plugin_loader import FILTERS, NotOfKind, PluginError, PluginLoader
+from vcproxy.config.values import plugin_place
 from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Filter, Phases
 from vcproxy.machine.machine import Machine
@@ -64,7 +58,7 @@ def _below(text: str) -> str:
 
 
 def _find(spec: str) -> type:
-    shelf = Plugins()
+    shelf = PluginLoader()
     try:
         return shelf.find(spec)
     except NotOfKind as error:
@@ -93,9 +87,9 @@ def _problems(plugin: type) -> Iterator[str]:
     try:
         read_options(plugin, {}, Path())
     except OptionsError as error:
-        for fault in error.faults:
-            if not fault.message.startswith("is missing"):
-                yield ": ".join([f"Options of {name}", *map(str, fault.path), fault.message])
+        for problem in error.problems:
+            if not problem.message.startswith("is missing"):
+                yield ": ".join([f"Options of {name}", *map(str, problem.path), problem.message])
 
 
 def _lines(plugin: type, place: str) -> Iterator[str]:

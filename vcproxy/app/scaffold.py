@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from vcproxy.config.plugin import PluginError
+from vcproxy.config.plugin_loader import PluginError
 from vcproxy.output import Exists, refuse_existing, written
 
 SESSION = '''\

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import FrameType
 
 from vcproxy.app.log import STANDARD_ERROR, LineLog
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
-from vcproxy.config.problem import ConfigError
 from vcproxy.drivers.epoll.descriptors import Descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.drivers.epoll.lanes import Lanes

@@ -1,4 +1,4 @@
-"""nats: addresses in a file: what `-t` can say of them without a connection."""
+"""nats:// addresses in a file: the checks of `vcproxy -t`, made without a connection."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ from vcproxy.engine.address import Address
 
 
 def source(address: Address) -> Address:
-    """Return an address that is to be heard. Raises ValueError saying what stands against it.
+    """Return an address to subscribe to. Raises ValueError with the reason if it cannot be one.
 
-    Other addresses than nats: pass, here as in `target`.
+    Addresses of other schemes are not checked, here and in `target`.
     """
     if address.scheme == "nats":
         if address.parameter("stream") and not address.parameter("durable"):
-            raise ValueError(f'"{address}": a stream is heard with durable=NAME')
+            raise ValueError(
+                f'"{address}": reading a stream needs a durable consumer: add durable=NAME'
+            )
         _require_library(address)
     return address
 
 
 def target(address: Address) -> Address:
-    """Return an address that is to be published to. Raises ValueError, as `source` does."""
+    """Return an address to publish to. Raises ValueError with the reason if it cannot be one."""
     if address.scheme == "nats":
         if address.parameter("durable"):
-            raise ValueError(f'"{address}": durable= is for what is heard, not published')
+            raise ValueError(f'"{address}": durable= is for reading only: remove it from a target')
         if address.wildcard:
-            raise ValueError(f'"{address}": {address.path} is many subjects: nothing goes to all')
+            raise ValueError(
+                f'"{address}": {address.path} has wildcards: messages are published to one subject'
+            )
         _require_library(address)
     return address
 
 
 def _require_library(address: Address) -> None:
-    # find_spec imports nothing. None: somebody has blocked it
+    # find_spec imports nothing. sys.modules has None for a module whose import is blocked
     try:
         found = importlib.util.find_spec("nats.aio")
     except ModuleNotFoundError:

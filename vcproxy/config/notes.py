@@ -1,4 +1,4 @@
-"""What is worth knowing of a sound configuration: `vcproxy -t` prints it beside its verdict."""
+"""Notes on a valid configuration: `vcproxy -t` prints them, and they are no errors."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from vcproxy.config.loader import Configuration
 
 
 def notes(configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """Yield what each note is about, as a path of keys, and what it says."""
+    """Yield the notes: the path of the key that each is about, and its text."""
     settings, plugins = configuration.settings, configuration.plugins
     for listener, plugin in plugins.items():
         for option, note in plugin.notes.items():
@@ -16,4 +16,7 @@ def notes(configuration: Configuration) -> Iterator[tuple[str, str]]:
         named.update(plugin.upstreams.values())
     for name in settings.upstream:
         if name not in named:
-            yield f"upstream.{name}", "no listener names it, nor do the options of one"
+            yield (
+                f"upstream.{name}",
+                f'not used by any listener: write upstream = "{name}" in one, or remove it',
+            )

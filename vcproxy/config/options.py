@@ -1,42 +1,61 @@
-"""A plugin's own options: a table of the file, read as the plugin's `Options`."""
+"""Read a plugin's own options: a table of the file, converted to the plugin's `Options`.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+Tested in tests/config/test_loader.py and test_problems.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from vcproxy.config.place import KeyPath
-from vcproxy.config.plugin import (
-    FILTERS,
-    Places,
-    Plugin,
-    PluginError,
-    Plugins,
-    Upstreams,
-    failed,
-    options_type,
-)
-from vcproxy.config.problem import KeyFault, OptionsError
-from vcproxy.config.schema import FilterTable, NamedUpstream, as_json
+from vcproxy.config.errors import KeyProblem, OptionsError
+from vcproxy.config.plugin import AddressesByOption, Plugin, Upstreams, options_type
+from vcproxy.config.plugin_loader import FILTERS, PluginError, PluginLoader, failed
+from vcproxy.config.positions import KeyPath
+from vcproxy.config.schema import as_json
+from vcproxy.config.values import FilterTable, NamedUpstream
 from vcproxy.engine.address import Address
+
+
+def read_plugin(
+    cls: type, table: dict[str, object], directory: Path, loader: PluginLoader
+) -> tuple[Plugin, dict[str, object]]:
+    """Return a plugin with its options and filters, and the complete table of its options.
+
+    Args:
+        cls: the class of the plugin.
+        table: its options as written.
+        directory: where relative paths in the options start.
+        loader: finds the classes of the filters.
+
+    Raises OptionsError with every problem in the options, or with those in the filters.
+    """
+    options, complete = read_options(cls, table, directory)
+    plugin = _plugin(cls, options)
+    filters, tables = _read_filters(options, directory, loader)
+    if tables:
+        complete["filters"] = tables
+    return plugin.with_filters(filters), complete
 
 
 def read_options(
     plugin: type, table: dict[str, object], directory: Path
 ) -> tuple[object, dict[str, object]]:
-    """Return a plugin's options, and the table that says the same with every default written out.
+    """Return a plugin's options, and the same as a complete table with every default.
 
     The options are None for a plugin that has no `Options`. Raises OptionsError.
     """
     kind = options_type(plugin)
     if kind is None:
         if table:
-            raise OptionsError(KeyFault((), f"{plugin.__name__} takes no options"))
+            raise OptionsError(
+                KeyProblem((), f"{plugin.__name__} has no options: remove this table")
+            )
         return None, {}
     if not (isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, BaseModel))):
         needed = f"Options of {plugin.__name__} must be a dataclass or a pydantic model"
-        raise OptionsError(KeyFault((), needed))
+        raise OptionsError(KeyProblem((), needed))
     try:
         adapter = TypeAdapter(kind)
         options = adapter.validate_json(
@@ -46,96 +65,86 @@ def read_options(
     except ValidationError as error:
         from vcproxy.config import explain
 
-        raise OptionsError(*explain.faults(error, kind)) from None
+        raise OptionsError(*explain.key_problems(error, kind)) from None
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever else an author's own validators raise
-        raise OptionsError(KeyFault((), str(failed(error)))) from None
+    except BaseException as error:  # any other exception of an author's own validators
+        raise OptionsError(KeyProblem((), str(failed(error)))) from None
 
 
-def with_places(plugin: type, options: object, code: Mapping[str, bytes] | None = None) -> Plugin:
-    """Return a plugin with its options, and what it says that they mean.
+def _plugin(cls: type, options: object) -> Plugin:
+    """Return a plugin with what its hooks declare about these options. Raises OptionsError."""
 
-    Raises OptionsError.
-    """
+    def addresses(hook: str) -> dict[str, tuple[Address, ...]]:
+        declare = getattr(cls, hook, None)
+        named: AddressesByOption = declare(options) if declare is not None else {}
+        return {option: tuple(each) for option, each in named.items()}
 
-    def places(hook: str) -> dict[str, tuple[Address, ...]]:
-        ask = getattr(plugin, hook, None)
-        named: Places = ask(options) if ask is not None else {}
-        return {option: tuple(addresses) for option, addresses in named.items()}
+    def declared(hook: str) -> dict[str, str]:
+        declare = getattr(cls, hook, None)
+        return dict(declare(options)) if declare is not None else {}
 
     try:
-        ask = getattr(plugin, "needs_bind", None)
-        needs_bind = ask(options) if ask is not None else None
-        ask = getattr(plugin, "upstreams", None)
-        upstreams: Upstreams = ask(options) if ask is not None else {}
-        named = dict(_upstreams(options, ())) | dict(upstreams)
-        ask = getattr(plugin, "unused_methods", None)
-        tell = getattr(plugin, "notes", None)
-        notes = dict(tell(options)) if tell is not None else {}
-        unused_methods = dict(ask(options)) if ask is not None else {}
+        needs_bind = getattr(cls, "needs_bind", None)
+        upstreams = getattr(cls, "upstreams", None)
+        named: Upstreams = upstreams(options) if upstreams is not None else {}
         return Plugin(
-            plugin,
+            cls,
             options,
-            binds=places("binds"),
-            connects=places("connects"),
-            needs_bind=needs_bind,
-            upstreams=named,
-            notes=notes,
-            code=code or {},
-            unused_methods=unused_methods,
+            binds=addresses("binds"),
+            connects=addresses("connects"),
+            needs_bind=needs_bind(options) if needs_bind is not None else None,
+            upstreams=dict(_named_upstreams(options, ())) | dict(named),
+            notes=declared("notes"),
+            unused_methods=declared("unused_methods"),
         )
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever an author's own code raises
-        raise OptionsError(KeyFault((), str(failed(error)))) from None
+    except BaseException as error:  # any exception of an author's own hooks
+        raise OptionsError(KeyProblem((), str(failed(error)))) from None
 
 
-def _upstreams(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """The upstreams that a value names, and those that are in it."""
+def _named_upstreams(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Yield every UpstreamName inside a value, with its path."""
     if isinstance(value, NamedUpstream):
         yield path, value
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
-            yield from _upstreams(each, (*path, index))
+            yield from _named_upstreams(each, (*path, index))
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from _upstreams(each, (*path, key))
+            yield from _named_upstreams(each, (*path, key))
     elif isinstance(value, BaseModel):
-        yield from _upstreams(dict(value), path)
+        yield from _named_upstreams(dict(value), path)
     elif is_dataclass(value):
         for each in fields(value):
-            yield from _upstreams(getattr(value, each.name), (*path, each.name))
+            yield from _named_upstreams(getattr(value, each.name), (*path, each.name))
 
 
-def read_filters(
-    options: object, complete: dict[str, object], shelf: Plugins, directory: Path
-) -> tuple[Plugin, ...]:
-    """Return what a plugin's option `filters` names, if it has one of the type Filters.
+def _read_filters(
+    options: object, directory: Path, loader: PluginLoader
+) -> tuple[tuple[Plugin, ...], list[dict[str, object]]]:
+    """Return the filters that an option `filters` of the type Filters names, and their tables.
 
-    Their options are written out in the table `complete`, as the plugin's own are. Raises
-    OptionsError.
+    Raises OptionsError with the problems of all of them.
     """
     named = getattr(options, "filters", ())
     if not (named and isinstance(named, tuple) and isinstance(named[0], FilterTable)):
-        return ()
+        return (), []
     found: list[Plugin] = []
     tables: list[dict[str, object]] = []
-    faults: list[KeyFault] = []
+    problems: list[KeyProblem] = []
     for index, each in enumerate(named):
         path: KeyPath = ("filters", index)
         try:
-            cls = shelf.find(each.plugin, FILTERS)
+            cls = loader.find(each.plugin, FILTERS)
             own, table = read_options(cls, each.options, directory)
-            found.append(with_places(cls, own, shelf.code(each.plugin)))
-        except PluginError as error:
-            faults.append(KeyFault((*path, "plugin"), str(error)))
-        except OptionsError as error:
-            path = (*path, "options")
-            faults += [KeyFault((*path, *fault.path), fault.message) for fault in error.faults]
-        else:
+            found.append(replace(_plugin(cls, own), code=loader.code(each.plugin)))
             tables.append({"plugin": each.plugin, "options": table})
-    if faults:
-        raise OptionsError(*faults)
-    complete["filters"] = tables
-    return tuple(found)
+        except PluginError as error:
+            problems.append(KeyProblem((*path, "plugin"), str(error)))
+        except OptionsError as error:
+            problems += [problem.below((*path, "options")) for problem in error.problems]
+    if problems:
+        raise OptionsError(*problems)
+    return tuple(found), tables

@@ -1,7 +1,8 @@
-"""What is still sound in a file with wrong keys, so that every other check can run all the same.
+"""Recovery: the valid part of a file with invalid keys, so that all other checks can still run.
 
-Wrong fields are left out, or replaced by stand-ins where a table cannot do without; what a check
-then says about such a field, or because of it, is no news. Imported only once something is wrong.
+Invalid fields are removed, or replaced by placeholders where a table needs them. Problems that a
+later check finds with such a field, or because of it, are not reported. Imported only for a file
+with problems. Tested in tests/config/test_problems.py.
 """
 
 import json
@@ -9,22 +10,22 @@ from functools import reduce
 from operator import getitem
 from typing import Any
 
-from vcproxy.config.place import KeyPath
-from vcproxy.config.problem import KeyFault
+from vcproxy.config.errors import KeyProblem
+from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import as_json
 
 _REQUIRED: dict[str, dict[str, object]] = {
     "listener": {"name": "?", "plugin": "?"},
-    "upstream": {"servers": ["tcp://stand-in:1"]},
+    "upstream": {"servers": ["tcp://placeholder:1"]},
 }
 
 
-def sound_part(tree: dict[str, object], faults: list[KeyFault]) -> dict[str, object]:
-    """Return a copy of a file's tree in which every field that a fault names is valid or gone."""
-    sound: dict[str, object] = json.loads(as_json(tree))
-    for field in _fields(faults):
+def valid_part(tree: dict[str, object], problems: list[KeyProblem]) -> dict[str, object]:
+    """Return a copy of a file's tree in which every field with a problem is valid or removed."""
+    valid: dict[str, object] = json.loads(as_json(tree))
+    for field in _fields(problems):
         *tables, key = field
-        table: Any = reduce(getitem, tables, sound)  # type: ignore[arg-type]
+        table: Any = reduce(getitem, tables, valid)  # type: ignore[arg-type]
         required = _REQUIRED.get(str(field[0]), {})
         if len(field) == 2 and required:
             table[key] = dict(required)
@@ -32,22 +33,24 @@ def sound_part(tree: dict[str, object], faults: list[KeyFault]) -> dict[str, obj
             table[key] = required[str(key)]
         else:
             table.pop(key, None)
-    return sound
+    return valid
 
 
-def news(found: list[KeyFault], known: list[KeyFault]) -> list[KeyFault]:
-    """Return the found faults that do not merely follow from known ones."""
+def independent(found: list[KeyProblem], known: list[KeyProblem]) -> list[KeyProblem]:
+    """Return the found problems that do not follow from known ones."""
     wrong = _fields(known)
     return [
-        fault
-        for fault in found
+        problem
+        for problem in found
         if not any(
-            path[: len(field)] == field for path in (fault.path, *fault.because) for field in wrong
+            path[: len(field)] == field
+            for path in (problem.path, *problem.because)
+            for field in wrong
         )
     ]
 
 
-def _fields(faults: list[KeyFault]) -> set[KeyPath]:
-    """Return the keys of listeners, upstreams and [proxy] that faults are about."""
-    paths = {path for fault in faults for path in (fault.path, *fault.because)}
+def _fields(problems: list[KeyProblem]) -> set[KeyPath]:
+    """Return the keys of listeners, upstreams and [proxy] that problems are about."""
+    paths = {path for problem in problems for path in (problem.path, *problem.because)}
     return {path[: 2 if path[0] == "proxy" else 3] for path in paths}

@@ -1,6 +1,7 @@
 """Write the reference of the configuration from its schema: `python -m vcproxy.config.reference`.
 
-The text of each entry is the docstring under its attribute in `schema`.
+The text of each entry is the docstring under its attribute in `schema`. Tested in
+tests/config/test_loader.py.
 """
 
 import ast
@@ -98,7 +99,7 @@ def _default(table: type[BaseModel], key: str, info: FieldInfo) -> str:
 
 
 def docstrings(table: type) -> dict[str, str]:
-    """Return the text under each attribute of a class, those of our own bases included."""
+    """Return the docstring under each attribute of a class and of its own bases."""
     found: dict[str, str] = {}
     for cls in reversed(table.__mro__):
         if cls.__module__.partition(".")[0] in ("builtins", "pydantic"):

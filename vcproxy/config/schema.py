@@ -1,96 +1,48 @@
-"""What a configuration file may say: every table, key, type and default, with the reason for each.
+"""The tables of a configuration file: every key with its type, its default and the reason for it.
 
-One class is one table and one attribute is one key; the text under an attribute is its entry in
-the reference. Nothing here looks at the world: files, plugins and names that refer to each other
-are checked in `check`.
+One class is one table and one attribute is one key. The text under an attribute is its entry in the
+generated reference (see `reference`). The types of values are in `values`. Nothing here reads files
+or loads plugins: `checks` does what goes beyond one key. Tested in tests/config/test_problems.py
+and test_loader.py.
 """
 
 import json
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationInfo,
-    WithJsonSchema,
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
+
+from vcproxy.config.values import (
+    Duration,
+    Endpoint,
+    FilePath,
+    PluginName,
+    Size,
+    Table,
+    Target,
+    listed,
+    no_subject,
+    positive,
+    server_address,
 )
-
 from vcproxy.engine.address import Address
-from vcproxy.engine.units import duration, show_duration, show_size, size
-
-T = TypeVar("T")
-
-
-def _from_text(read: Callable[[str], T], noun: str, example: str) -> Callable[[object], T]:
-    def validate(value: object) -> T:
-        if not isinstance(value, str):
-            raise ValueError(f'must be {noun} in quotes, as "{example}"')
-        return read(value)
-
-    return validate
-
-
-def _beside_the_file(text: str, info: ValidationInfo) -> Path:
-    directory: Path = (info.context or {}).get("directory", Path())
-    return directory / text
-
-
-def _file(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError('must be the path of a file in quotes, as "conf/file.pem"')
-    return _beside_the_file(value, info)
-
-
-def _endpoint(value: object, info: ValidationInfo) -> Address:
-    address = _from_text(Address.parse, "an address", "tcp://127.0.0.1:8080")(value)
-    if address.scheme != "unix":
-        return address
-    return Address.parse(f"unix:{_beside_the_file(address.path, info)}")
-
-
-def _server(address: Address) -> Address:
-    if address.scheme == "stdio":
-        raise ValueError("stdio: is where a client comes from: no server can be reached there")
-    if address.scheme in ("tcp", "tls", "udp") and not address.port:
-        raise ValueError(f'"{address}": a server needs a port above 0')
-    return _no_subject(address)
-
-
-def _no_subject(address: Address) -> Address:
-    if address.scheme == "nats":
-        raise ValueError(f'"{address}": only the source and the targets of a relay may be nats://')
-    return address
 
 
 def _not_empty(servers: tuple["UpstreamServer", ...]) -> tuple["UpstreamServer", ...]:
     if not servers:
-        raise ValueError("needs at least one server")
+        raise ValueError('needs at least one server, as servers = ["tcp://127.0.0.1:8080"]')
     return servers
 
 
 def _as_table(value: object, info: ValidationInfo) -> object:
     if isinstance(value, dict):
         return value
-    return UpstreamServer.model_construct(address=_server(_endpoint(value, info)))
+    return UpstreamServer.model_construct(address=server_address(value, info))
 
 
 def _as_written(server: "UpstreamServer") -> object:
     address = str(server.address)
     return address if server.weight == 1 else {"address": address, "weight": server.weight}
-
-
-def _positive(seconds: float) -> float:
-    if not seconds:
-        raise ValueError("must be longer than 0s")
-    return seconds
 
 
 def _whole_seconds(seconds: float) -> float:
@@ -101,13 +53,13 @@ def _whole_seconds(seconds: float) -> float:
 
 def _request_target(path: str) -> str:
     if not re.fullmatch(r"/[!-~]*", path):
-        raise ValueError(f'"{path}" is no path to ask for, as "/health"')
+        raise ValueError(f'"{path}" is not a path: it must begin with a slash, as "/health"')
     return path
 
 
 def _host_field(host: str) -> str:
     if not re.fullmatch(r"[!-~]*", host):
-        raise ValueError(f'"{host}" is no host to ask for, as "app.example"')
+        raise ValueError(f'"{host}" is not a host name: write one as "app.example"')
     return host
 
 
@@ -117,24 +69,11 @@ def _hash_by(text: str) -> str:
     return text
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,)
-
-
-def _as_filter(value: object) -> object:
-    return {"plugin": value} if isinstance(value, str) else value
-
-
-def _plugin(value: str, info: ValidationInfo) -> str:
-    if not plugin_place(value).endswith(".py"):
-        return value
-    return str(_beside_the_file(value, info))
-
-
 def _workers(count: int) -> int:
     if count > 1:
         raise ValueError(
-            "only 1 for now, more come later: until then start a second vcproxy on other addresses"
+            "must be 1: more are not supported yet; for more cores, start a second vcproxy "
+            "on other addresses"
         )
     return count
 
@@ -143,86 +82,14 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text.encode())
     except re.error as error:
-        raise ValueError(f'"{text}" is no regular expression: {error}') from None
+        raise ValueError(f'"{text}" is not a regular expression: {error}') from None
     return text
 
 
 def _protocol_name(name: str) -> str:
     if not name.isascii() or not 0 < len(name) < 256:  # one length byte (RFC 7301, 3.1)
-        raise ValueError(f'"{name}" is not a protocol name: 1 to 255 ASCII letters')
+        raise ValueError(f'"{name}" is not a protocol name: write 1 to 255 ASCII characters')
     return name
-
-
-class NamedUpstream(str):
-    """A name that was read as an UpstreamName, so that it can be found in whatever has it."""
-
-    __slots__ = ()
-
-
-UpstreamName = Annotated[str, AfterValidator(NamedUpstream)]
-"""The name of an [upstream.NAME]. Authors may use it in their plugin's Options: that there is one
-is checked, and it is among the service's `upstreams`."""
-
-Duration = Annotated[
-    float,
-    PlainValidator(_from_text(duration, "a duration", "5s")),
-    PlainSerializer(show_duration, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "duration"}),
-]
-"""Seconds, written "250ms", "5s" or "2m". Authors may use it in their plugin's Options."""
-
-Size = Annotated[
-    int,
-    PlainValidator(_from_text(size, "a size", "64KiB")),
-    PlainSerializer(show_size, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "size"}),
-]
-"""Bytes, written "64KiB" or "1MiB". Authors may use it in their plugin's Options."""
-
-FilePath = Annotated[
-    Path,
-    PlainValidator(_file),
-    PlainSerializer(str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "path"}),
-]
-"""A path relative to the configuration file. Authors may use it in their plugin's Options."""
-
-Endpoint = Annotated[
-    Address,
-    PlainValidator(_endpoint),
-    PlainSerializer(str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "address"}),
-]
-"""An address written as a URI. Authors may use it in their plugin's Options."""
-
-
-Target = Annotated[Endpoint, AfterValidator(_server)]
-"""An address that can be connected to. Authors may use it in their plugin's Options."""
-
-
-PluginName = Annotated[str, Field(min_length=1), AfterValidator(_plugin)]
-"""Where a plugin is: "package.module:Class" or "path/file.py:Class", relative to the configuration
-file. Authors may use it in their plugin's Options."""
-
-
-class Table(BaseModel):
-    """A table of the file: strict, closed and frozen."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class FilterTable(Table):
-    """A plugin that another one, of which it is an option, lets see and change what passes."""
-
-    plugin: PluginName
-    """As a listener's."""
-
-    options: dict[str, object] = {}
-    """Its own options."""
-
-
-Filters = tuple[Annotated[FilterTable, BeforeValidator(_as_filter)], ...]
-"""The type of a plugin's option `filters`; a filter without options may be its place alone."""
 
 
 class ProxyTable(Table):
@@ -236,25 +103,25 @@ class ProxyTable(Table):
     """Worker processes. Only 1 for now."""
 
     memory: Size = 256 << 20
-    """The budget for all that is held for clients and servers: 2000 slow readers with 128 KiB each,
-    or 3,840 idle connections with TLS, 64 KiB each. When it is spent, reading pauses, but for small
-    requests; then those who do not take what they are owed are closed, the largest first; then idle
-    ones with TLS, the longest idle first."""
+    """The budget for all data and connections that are held for clients and servers: 2000 slow
+    readers with 128 KiB each, or 3,840 idle connections with TLS, 64 KiB each. When it is spent,
+    reading pauses, except for small requests; then connections whose peer does not read are closed,
+    the largest first; then idle ones with TLS, the longest idle first."""
 
     drain_timeout: Duration = 10.0
-    """How long a stopping proxy waits for its conversations to end by themselves: below the 30
-    seconds that most service managers grant."""
+    """How long a stopping proxy waits for its connections to end: less than the 30 seconds that
+    most service managers allow."""
 
     splice: bool = True
     """Whether bulk traffic between plain sockets may be moved by the kernel, without a copy."""
 
     slow_callback: Duration = 0.25
-    """A plugin's callback that takes longer is logged with its stack, and ends its conversation:
-    all others on its thread have waited, about as long as people notice. "0s": none is."""
+    """A plugin's callback that takes longer than this is logged with its stack, and its connection
+    is closed, because all other connections of the thread were delayed. "0s": no limit."""
 
     log: FilePath | None = None
-    """The file that takes the log; it is reopened on SIGUSR1. Absent: standard error. Lines that a
-    slow or broken target does not take are dropped and counted; traffic never waits for the log."""
+    """The file for the log; it is reopened on SIGUSR1. Absent: standard error. Lines that a slow or
+    broken target does not take are dropped and counted; traffic never waits for the log."""
 
 
 class KeyPair(Table):
@@ -264,80 +131,81 @@ class KeyPair(Table):
     """The certificate, followed by the chain that leads to its root."""
 
     key: FilePath
-    """The private key, not encrypted: nobody is there to type a passphrase."""
+    """The private key, not encrypted: the proxy cannot ask for a passphrase."""
 
 
 class ListenerTls(KeyPair):
-    """What a listener on tls:// shows its clients, and asks of them."""
+    """The certificate of a listener on tls://, and the certificates required from clients."""
 
     client_ca: FilePath | None = None
-    """Authorities, PEM: a client must show a certificate signed by one. Absent: none is asked."""
+    """Authorities, PEM: a client must present a certificate signed by one of them. Absent: clients
+    need no certificate."""
 
     alpn: tuple[Annotated[str, AfterValidator(_protocol_name)], ...] = ()
     """Application protocols offered, the preferred one first."""
 
     names: dict[str, KeyPair] = {}
-    """Other certificates, by the server name that the client asks for (SNI)."""
+    """Other certificates, by the server name that the client sends (SNI)."""
 
 
 class LimitsTable(Table):
-    """How much a listener takes on."""
+    """How many connections a listener accepts."""
 
     max_connections: Annotated[int, Field(ge=1)] | None = None
-    """Client connections at a time; at udp://, addresses that datagrams come from. Absent: as many
-    as the process has descriptors for, with one for the server of each; the log says at the start
-    how many that is. More than that are never accepted, whatever stands here."""
+    """Client connections at a time; at udp://, client addresses. Absent: as many as the process has
+    descriptors for, with one server connection for each; the log reports this number at the start.
+    A value above that number has no further effect."""
 
     max_per_client: Annotated[int, Field(ge=0)] = 0
-    """Connections at a time of one IP address: more are refused, over TLS before their handshake.
-    0: as many as there may be, for behind one address may be a whole office."""
+    """Connections at a time from one IP address. Further ones are refused, over TLS before their
+    handshake. 0: no limit, because many clients may share one address."""
 
 
 class TimeoutsTable(Table):
-    """How long a listener waits. "0s" waits for ever."""
+    """How long a listener waits. "0s": no limit."""
 
     handshake: Duration = 10.0
     """For a client's TLS handshake: a few round trips, even over a bad mobile link."""
 
     connect: Duration = 5.0
-    """For a server to accept: two lost SYNs are retried within 3 seconds."""
+    """For a connection to a server: two lost SYNs are retried within 3 seconds."""
 
     inactivity: Duration = 300.0
-    """For the next byte in either direction: longer than the usual keep-alive intervals. Nothing
-    else ends a session of datagrams."""
+    """For the next byte in either direction: longer than the usual keep-alive intervals. A session
+    of datagrams ends only by this."""
 
     active: Duration = 0.0
-    """For a whole conversation, however busy: none, as tunnels may live for days."""
+    """For a whole connection, even a busy one: no limit, as tunnels may last for days."""
 
 
 class TcpTable(Table):
-    """How a peer is noticed that has vanished without a word, as one whose power or network failed.
+    """How a peer is detected that has vanished without closing, after a power or network failure.
     For TCP and TLS."""
 
     keepalive: Annotated[Duration, AfterValidator(_whole_seconds)] = 60.0
-    """A peer that has been silent for so long is asked by its system's TCP, and the connection
-    fails when there was no answer for as long again. "0s": none is asked."""
+    """After this time without data the kernel probes the peer, and the connection fails if there is
+    no reply for the same time again. "0s": no probes."""
 
     user_timeout: Duration = 0.0
-    """How long what was sent may wait for its acknowledgement (TCP_USER_TIMEOUT). "0s": as long as
-    the system says, about 15 minutes. It also ends connections to a peer that is there and reads
-    nothing for so long: give more time than a reader may pause."""
+    """How long sent data may remain unacknowledged (TCP_USER_TIMEOUT). "0s": the system's default,
+    about 15 minutes. It also closes connections to a live peer that reads nothing for this time:
+    allow more than a reader may pause."""
 
 
 class ListenerTable(Table):
-    """Where clients come in, and the plugin that serves them."""
+    """Addresses that accept clients, and the plugin that serves them."""
 
     name: Annotated[str, Field(min_length=1)]
-    """Names the listener in logs and metrics; unique."""
+    """The name of the listener in logs and metrics; unique."""
 
     bind: Annotated[
-        tuple[Annotated[Endpoint, AfterValidator(_no_subject)], ...], BeforeValidator(_listed)
+        tuple[Annotated[Endpoint, AfterValidator(no_subject)], ...], BeforeValidator(listed)
     ] = ()
-    """Where to listen: one address or a list. Left out where the plugin accepts nothing."""
+    """Where to listen: one address or a list. Leave it out if the plugin accepts no clients."""
 
     plugin: PluginName
-    """What serves a client: a bundled name, "package.module:Class" or "path/file.py:Class". The
-    class may be left out where the module defines only one plugin."""
+    """The plugin that serves clients: a bundled name, "package.module:Class" or
+    "path/file.py:Class". The class may be left out if the module defines only one plugin."""
 
     upstream: str | None = None
     """The name of the [upstream.NAME] that the plugin connects to."""
@@ -346,39 +214,39 @@ class ListenerTable(Table):
     """The plugin's own options."""
 
     tls: ListenerTls | None = None
-    """Needed for tls:// addresses, and only there."""
+    """Required for tls:// addresses, and only for those."""
 
     limits: LimitsTable = LimitsTable()
-    """How much this listener takes on."""
+    """How many connections this listener accepts."""
 
     timeouts: TimeoutsTable = TimeoutsTable()
     """How long this listener waits."""
 
     tcp: TcpTable = TcpTable()
-    """How clients are noticed that have vanished."""
+    """How vanished clients are detected."""
 
     half_close: bool = True
-    """Whether one direction may end while the other goes on. False ends both at the first end."""
+    """Whether one direction may end while the other continues. False: the first end closes both."""
 
 
 class UpstreamTls(Table):
     """How servers on tls:// are verified."""
 
     verify: bool = True
-    """Whether a server must prove its name by a certificate. False trusts anybody."""
+    """Whether a server must prove its name by a certificate. False: any server is accepted."""
 
     ca: FilePath | None = None
-    """Authorities to trust, PEM. Absent: those of the system."""
+    """Trusted authorities, PEM. Absent: those of the system."""
 
 
 class UpstreamServer(Table):
     """A server with a weight: { address = "tcp://10.0.0.7:80", weight = 2 }."""
 
     address: Target
-    """Where it is."""
+    """Its address."""
 
     weight: Annotated[int, Field(ge=1, le=256)] = 1
-    """Its share of the work beside those of the others, as HAProxy's; for "weighted",
+    """Its share of the connections relative to the others, as in HAProxy; for "weighted",
     "least_connections", "random_of_two" and "hash"."""
 
 
@@ -390,77 +258,79 @@ ServerEntry = Annotated[
 
 
 class UpstreamQueue(Table):
-    """How connections wait while all servers have as many as they may."""
+    """The queue of connections that wait while every server is at its limit."""
 
     size: Annotated[int, Field(ge=0)] = 1024
-    """How many may wait, for each net thread. One more fails at once."""
+    """How many may wait, for each net thread. A further one fails at once."""
 
     timeout: Duration = 5.0
-    """How long one waits, as long as for a server to accept: then nobody waits for it any more."""
+    """How long a connection may wait; the same as for connecting to a server."""
 
 
 class UpstreamPool(Table):
-    """Idle connections that are kept for the next request, by plugins that know where one ends."""
+    """Idle connections that are kept for the next request, for plugins that reuse connections."""
 
     idle: Annotated[int, Field(ge=0)] = 64
     """How many, for each server and net thread; 0: none. Each costs the server a descriptor."""
 
-    idle_time: Annotated[Duration, AfterValidator(_positive)] = 4.0
-    """How long one is kept, while nothing is known of its server: less than the 5 seconds after
-    which uvicorn, Apache httpd and Node.js close it, as a request must not meet a connection that
-    is being closed. A server that says `Keep-Alive: timeout=60` has it kept for a second less than
-    that, 10 minutes at most; one that has closed an idle connection earlier, for less than that."""
+    idle_time: Annotated[Duration, AfterValidator(positive)] = 4.0
+    """How long one is kept if the server's own limit is unknown: less than the 5 seconds after
+    which uvicorn, Apache httpd and Node.js close it, because a request fails if it is sent on a
+    connection that the server is closing. After `Keep-Alive: timeout=60` from the server, a
+    connection is kept for 59 seconds (10 minutes at most); after the server has closed an idle
+    connection earlier than that, for less."""
 
     age: Duration = 3600.0
-    """How old one gets: then another is made, and may go to a server that has come meanwhile.
-    "0s": any age."""
+    """The maximum age: an older connection is replaced, and the new one may go to a server that was
+    added since. "0s": no limit."""
 
 
 class UpstreamCheck(Table):
-    """How servers are asked whether they are well, by each net thread."""
+    """Health checks of the servers, by each net thread."""
 
     kind: Literal["tcp", "tls", "http"] = "tcp"
-    """What is well: who accepts a connection; who ends a TLS handshake; who answers a GET, over
-    TLS if it is on tls://."""
+    """What makes a server healthy: "tcp": it accepts a connection; "tls": the TLS handshake
+    succeeds; "http": it replies to a GET, over TLS if its address is tls://."""
 
     path: Annotated[str, AfterValidator(_request_target)] = "/"
-    """What is asked for by "http"."""
+    """The path requested by "http"."""
 
     host: Annotated[str, AfterValidator(_host_field)] = ""
-    """Its Host. Absent: the server's own name."""
+    """The Host sent by "http". Absent: the server's own name."""
 
     status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
-    """The answers that are well. Absent: 200 to 399."""
+    """The status codes of a healthy server. Absent: 200 to 399."""
 
-    interval: Annotated[Duration, AfterValidator(_positive)] = 5.0
-    """How long after one check the next begins: with `fall` an outage is noticed in 15 seconds, and
-    a check is no load."""
+    interval: Annotated[Duration, AfterValidator(positive)] = 5.0
+    """The time from the end of one check to the next: with `fall` an outage is detected within 15
+    seconds, at little load."""
 
-    timeout: Annotated[Duration, AfterValidator(_positive)] = 2.0
-    """How long one may take: a server that is slower than that is no help to its clients."""
+    timeout: Annotated[Duration, AfterValidator(positive)] = 2.0
+    """The limit for one check: a slower server counts as unhealthy."""
 
     rise: Annotated[int, Field(ge=1)] = 2
-    """So many in a row make a server that is down well again, as HAProxy's."""
+    """Checks passed in a row that make an unhealthy server healthy, as in HAProxy."""
 
     fall: Annotated[int, Field(ge=1)] = 3
-    """So many in a row make one that is up ill, as HAProxy's."""
+    """Checks failed in a row that make a healthy server unhealthy, as in HAProxy."""
 
 
 class UpstreamEject(Table):
-    """When a server is left alone for what it does to clients. The last that is up never is."""
+    """When a server is ejected for a time, after connections or requests to it failed. The last
+    server that is up is never ejected."""
 
     failures: Annotated[int, Field(ge=0)] = 5
-    """So many connections in a row that could not be made, or requests that failed, as Envoy's; 0:
-    any number."""
+    """Failed connections, or failed requests, in a row that eject a server, as in Envoy. 0: servers
+    are never ejected."""
 
-    time: Annotated[Duration, AfterValidator(_positive)] = 10.0
-    """How long, as nginx's. Then one connection tries it. As long as that fails the time doubles,
-    up to 5 minutes."""
+    time: Annotated[Duration, AfterValidator(positive)] = 10.0
+    """How long, as in nginx. Then one connection tries the server. Each time this fails the time
+    doubles, up to 5 minutes."""
 
 
 class UpstreamTable(Table):
     """Servers that do the same work. Each net thread balances, counts and keeps its own connections
-    to them; limits are for each net thread, too."""
+    to them; limits, too, are for each net thread."""
 
     servers: Annotated[tuple[ServerEntry, ...], AfterValidator(_not_empty)]
     """The servers, at least one: addresses, or tables as below."""
@@ -468,71 +338,72 @@ class UpstreamTable(Table):
     balance: Literal["round_robin", "weighted", "least_connections", "random_of_two", "hash"] = (
         "round_robin"
     )
-    """Who gets the next connection or request: each server in its turn; each as often as its weight
-    says; the one with least to do for its weight; the same, of two by chance: better where many
-    proxies share the servers; always the same one for the same key."""
+    """Which server gets the next connection or request. "round_robin": each in turn; "weighted": in
+    turn, as often as its weight says; "least_connections": the one with the fewest connections for
+    its weight; "random_of_two": the better of two chosen at random, for servers shared by many
+    proxies; "hash": the same server for the same key."""
 
     hash_by: Annotated[str, AfterValidator(_hash_by)] = "client"
-    """The key for "hash": "client", its address; "header:NAME" or "cookie:NAME", of a request, and
-    of one without it the client's address."""
+    """The key for "hash": "client", the client's address; "header:NAME" or "cookie:NAME", of a
+    request, or the client's address if the request has none."""
 
     max_connections: Annotated[int, Field(ge=0)] = 0
-    """How many each server has at a time, idle ones included; 0: any number."""
+    """Connections to each server at a time, idle ones included; 0: no limit."""
 
     queue: UpstreamQueue = UpstreamQueue()
-    """How connections wait while all servers have `max_connections`."""
+    """How connections wait while every server has `max_connections`."""
 
     retries: Annotated[int, Field(ge=0)] = 3
-    """How many other servers are tried when a connection to one cannot be made, as HAProxy's."""
+    """How many other servers are tried if a connection cannot be made, as in HAProxy."""
 
     pool: UpstreamPool = UpstreamPool()
     """Which idle connections are kept."""
 
     check: UpstreamCheck | None = None
-    """How servers are asked whether they are well. Absent: they are not."""
+    """Health checks. Absent: none."""
 
     eject: UpstreamEject = UpstreamEject()
-    """When a server is left alone for what it does to clients."""
+    """When a failing server is ejected."""
 
     slow_start: Duration = 0.0
-    """How long a server that has come up takes to get its full share: it begins with 1 % of it, and
-    gets more evenly. "0s": it has it at once."""
+    """How long a server that has come up takes to reach its full share: it begins with 1 % of it,
+    which then grows evenly. "0s": the full share at once."""
 
     resolve: Duration = 0.0
-    """How often names are looked up: each address that a name has is a server then. "0s": whenever
-    one connects, and the addresses of a name are tried side by side, as RFC 8305 says."""
+    """How often names are resolved: each address of a name is then a server. "0s": at each
+    connection, and the addresses of a name are tried side by side (RFC 8305)."""
 
     tls: UpstreamTls = UpstreamTls()
     """How servers on tls:// are verified."""
 
     tcp: TcpTable = TcpTable()
-    """How servers are noticed that have vanished."""
+    """How vanished servers are detected."""
 
     @property
     def addresses(self) -> list[Address]:
-        """Where the servers are."""
+        """The addresses of the servers."""
         return [server.address for server in self.servers]
 
 
 class RecordTable(Table):
-    """What is written down of a run, so that `vcproxy replay` can run it again."""
+    """The recording of a run, for `vcproxy replay`."""
 
     file: FilePath
-    """The log. It holds what clients and servers said: nobody but its owner may read it."""
+    """The log. It contains the data of clients and servers: only its owner may read it."""
 
     max_size: Size = 1 << 30
-    """How large it may get: the run then goes on, unrecorded. "0B": as large as it gets."""
+    """The maximum size: beyond it the run continues without being recorded. "0B": no limit."""
 
     redact: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
-    """Regular expressions: what matches in a piece of what clients and servers say is written down
-    as so many x. A log without its contents can be looked at; a replay may part from it. What is
-    spread over two pieces only `vcproxy log redact` finds, afterwards."""
+    """Regular expressions: each match in a piece of received data is recorded as the same number of
+    x. A redacted log can be read; its replay may diverge. A match spread over two pieces is found
+    only by `vcproxy log redact`, afterwards."""
 
     outputs: Literal["digest", "full"] = "digest"
-    """What is written down of what the proxy sends: a digest, for comparison, or all of it."""
+    """What is recorded of the data that the proxy sends: a digest, for comparison, or all of it."""
 
     compress: bool = False
-    """Whether to compress: text gets smaller by half or more, at some cost in time."""
+    """Whether to compress: text shrinks by half or more, for some CPU time."""
 
 
 class Settings(Table):
@@ -545,18 +416,15 @@ class Settings(Table):
     """Recording. Absent: none, unless the command line asks for it."""
 
     listener: tuple[ListenerTable, ...] = ()
-    """Where clients come in, one [[listener]] for each."""
+    """Where clients connect, one [[listener]] for each."""
 
     upstream: dict[str, UpstreamTable] = {}
     """Servers by the name that listeners use."""
 
 
-def plugin_place(plugin: str) -> str:
-    """Return what stands before the ":Class" of a plugin, if there is one."""
-    place, colon, _ = plugin.rpartition(":")
-    return place if colon and not plugin.endswith(".py") else plugin
-
-
 def as_json(tree: object) -> str:
-    """Write a tree as JSON: in that form strict types take a list for a tuple, text for a path."""
+    """Return a tree as JSON: in this form strict types accept a list as a tuple, a text as a path.
+
+    pydantic's strict mode accepts these only from JSON.
+    """
     return json.dumps(tree, default=str)

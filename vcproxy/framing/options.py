@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from vcproxy.config.schema import Size
+from vcproxy.config.values import Size
 from vcproxy.framing import framing as framings
 
 KEYS = {

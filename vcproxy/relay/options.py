@@ -17,9 +17,10 @@ from pydantic import (
 )
 
 from vcproxy.config import nats
-from vcproxy.config.place import KeyPath
-from vcproxy.config.problem import KeyFault, OptionsError
-from vcproxy.config.schema import Duration, Endpoint, Size, UpstreamTls
+from vcproxy.config.errors import KeyProblem, OptionsError
+from vcproxy.config.positions import KeyPath
+from vcproxy.config.schema import UpstreamTls
+from vcproxy.config.values import Duration, Endpoint, Size
 from vcproxy.engine.address import Address
 from vcproxy.engine.units import show_size, size
 from vcproxy.framing.options import FramingOptions
@@ -159,7 +160,7 @@ class RelayOptions(FramingOptions):
             heard = self.source is not None and self.source.message_oriented
             object.__setattr__(self, "framing", DATAGRAMS if heard else BYTES)
         super().__post_init__()
-        faults = tuple(KeyFault(path, message) for path, message in self._faults())
+        faults = tuple(KeyProblem(path, message) for path, message in self._faults())
         if faults:
             raise OptionsError(*faults)
 

@@ -18,7 +18,7 @@ from vcproxy.tunnels.two_way import TwoWayTunnel
 from vcproxy.upstream.attempts import Attempts
 
 if TYPE_CHECKING:
-    from vcproxy.config.place import KeyPath
+    from vcproxy.config.positions import KeyPath
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from itertools import chain, product, takewhile
 from pathlib import Path
 
+from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin import options_type
-from vcproxy.config.problem import ConfigError, OptionsError
-from vcproxy.config.schema import plugin_place
+from vcproxy.config.values import plugin_place
 from vcproxy.replay.log.conversations import of_one
 from vcproxy.replay.log.index import LogIndex
 from vcproxy.replay.log.literal import literal, quoted
@@ -100,9 +100,12 @@ def _written(
     telling: LogIndex,
     out: Path | None,
 ) -> str:
-    imports = {"vcproxy.config.plugin": {"Plugins"}, "vcproxy.testing": {"SimulatedProxy"}}
+    imports = {
+        "vcproxy.config.plugin_loader": {"PluginLoader"},
+        "vcproxy.testing": {"SimulatedProxy"},
+    }
     spec, beside = _spec(setting.entry.plugin, out)
-    constants = [f"PLUGIN = Plugins().find({spec})"]
+    constants = [f"PLUGIN = PluginLoader().find({spec})"]
     arguments = ["PLUGIN"]
     options = _options(configuration, setting)
     if options is not None:
@@ -113,7 +116,7 @@ def _written(
         imports["pathlib"] = {"Path"}
     filters = configuration.plugins[setting.entry.name].filters
     if filters:
-        imports["vcproxy.config.plugin"].add("FILTERS")
+        imports["vcproxy.config.plugin_loader"].add("FILTERS")
         imports["vcproxy.config.options"] = {"read_options"}
         imports["pathlib"] = {"Path"}
         constants += _filters(setting, out)
@@ -191,7 +194,7 @@ def _filters(setting: Setting, out: Path | None) -> Iterator[str]:
     for n, table in enumerate(tables, 1):
         spec, _ = _spec(str(table["plugin"]), out)
         name = f"FILTER_{n}"
-        yield f"{name} = Plugins().find({spec}, FILTERS)"
+        yield f"{name} = PluginLoader().find({spec}, FILTERS)"
         given = table["options"]
         yield f"{name}_OPTIONS, _ = read_options({name}, {given!r}, Path(__file__).parent)"
 

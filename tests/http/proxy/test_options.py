@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.problem import OptionsError
 from vcproxy.http.message.messages import Request
 from vcproxy.http.proxy.access_list import Destination
 from vcproxy.http.proxy.options import Options
@@ -31,7 +31,7 @@ def refused(**table: Any) -> list[str]:
     """What is said of options: each fault as "key: message"."""
     with pytest.raises(OptionsError) as caught:
         read_options(Proxy, table, Path())
-    return [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in caught.value.faults]
+    return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in caught.value.problems]
 
 
 def test_what_is_left_out() -> None:
@@ -134,12 +134,12 @@ def test_routes_that_mean_nothing(table: dict[str, object], said: str) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"forward": {}}, "forward.allow: is missing"),
+        ({"forward": {}}, "forward.allow: is missing: this key is required"),
         ({"connect": {"allow": ["a"]}}, 'connect.allow.0: "a" names no port'),
         ({"connect": {"allow": [1]}}, 'connect.allow.0: must be text, as "www.example:443"'),
         ({"trusted": ["10.0.0.1/8"]}, "trusted.0: 10.0.0.1/8 has host bits set"),
         ({"via": "a b"}, 'via: "a b" is not a name in HTTP'),
-        ({"limits": {"fields": 0}}, "limits.fields: must be greater than or equal to 1"),
+        ({"limits": {"fields": 0}}, "limits.fields: must be 1 or more, not 0"),
         ({"limits": {"heads": "1B"}}, 'limits.heads: unknown key; did you mean "head"?'),
         ({"forwarded": "on"}, 'forwarded: must be "x-forwarded", "forwarded", "both" or "off"'),
     ],

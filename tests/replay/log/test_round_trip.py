@@ -20,7 +20,7 @@ from trustme import CA, KeyType
 
 from vcproxy.app import cli
 from vcproxy.config.loader import load
-from vcproxy.config.plugin import BUNDLED
+from vcproxy.config.plugin_loader import BUNDLED
 from vcproxy.drivers.sim import Peer
 from vcproxy.drivers.tls_context import client_context
 from vcproxy.engine.address import Address

@@ -31,7 +31,7 @@ from vcproxy.sessions.lingering_close import LingeringClose
 from vcproxy.sessions.session import Session
 
 if TYPE_CHECKING:
-    from vcproxy.config.place import KeyPath
+    from vcproxy.config.positions import KeyPath
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
     from vcproxy.http.proxy.body_buffer import BodyBuffer

@@ -19,8 +19,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vcproxy.config.place import KeyPath
-from vcproxy.config.schema import Duration, Filters, Size
+from vcproxy.config.positions import KeyPath
+from vcproxy.config.values import Duration, Filters, Size
 from vcproxy.http.message import limits
 from vcproxy.http.message.resource import as_ip
 from vcproxy.http.proxy.access_list import AccessList, Destination, Network, within

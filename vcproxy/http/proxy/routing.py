@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from vcproxy.config.schema import Size
+from vcproxy.config.values import Size
 from vcproxy.http.message.grammar import is_target, is_text, is_token
 from vcproxy.http.message.resource import as_ip, canonical_host, canonical_path, under
 from vcproxy.http.proxy.access_list import is_name

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Recorded, load
-from vcproxy.config.problem import ConfigError
 from vcproxy.replay.format.reader import LogError
 from vcproxy.replay.format.redaction import redacted, redacted_value
 

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Recorded, load
-from vcproxy.config.problem import ConfigError
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.listeners.listeners import Listeners

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import Configuration, Recorded, load
-from vcproxy.config.options import read_filters, read_options, with_places
-from vcproxy.config.plugin import FILTERS, NotOfKind, Plugin, PluginError, Plugins, needs_upstream
-from vcproxy.config.problem import ConfigError, OptionsError
+from vcproxy.config.options import read_plugin
+from vcproxy.config.plugin import Plugin, needs_upstream
+from vcproxy.config.plugin_loader import FILTERS, NotOfKind, PluginError, PluginLoader
 from vcproxy.replay.format.reader import LogError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def substituted(
     except PluginError as error:
         raise NotSubstituted(f"{plugin}: {error}") from None
     except OptionsError as error:
-        why = "; ".join(fault.message for fault in error.faults)
+        why = "; ".join(each.message for each in error.problems)
         raise NotSubstituted(f"{plugin}: it does not go without options: {why}") from None
     return replace(configuration, plugins={**configuration.plugins, name: found}), note
 
@@ -61,20 +62,18 @@ def substituted(
 def _listening(configuration: Configuration, plugin: str, name: str) -> tuple[Plugin, str]:
     """Another plugin for a listener. Raises PluginError, OptionsError, NotSubstituted."""
     entry = next(each for each in configuration.settings.listener if each.name == name)
-    cls = Plugins().find(plugin)
+    cls = PluginLoader().find(plugin)
     needed, given = needs_upstream(cls), entry.upstream is not None
     if needed and not given:
         raise NotSubstituted(f"{plugin} needs an upstream, and {name} had none")
     directory = configuration.file.absolute().parent
+    loader = PluginLoader(configuration.sources)
     try:
-        options, _ = read_options(cls, _options(configuration.text, name), directory)
+        return read_plugin(cls, _options(configuration.text, name), directory, loader)[0], ""
     except OptionsError as refused:
-        why = "; ".join(fault.message for fault in refused.faults)
-        options, _ = read_options(cls, {}, directory)
+        why = "; ".join(each.message for each in refused.problems)
         note = f"{plugin} refuses the options of {name} ({why}): it has its defaults"
-        return with_places(cls, options), note
-    filters = read_filters(options, {}, Plugins(configuration.sources), directory)
-    return with_places(cls, options).with_filters(filters), ""
+        return read_plugin(cls, {}, directory, loader)[0], note
 
 
 def _filtering(
@@ -83,7 +82,7 @@ def _filtering(
     """The same plugin for a listener, with another filter. Raises as `_listening` does."""
     was = configuration.plugins[name]
     try:
-        cls = Plugins().find(plugin, FILTERS)
+        cls = PluginLoader().find(plugin, FILTERS)
     except NotOfKind:
         raise error from None
     if not hasattr(was.options, "filters"):
@@ -92,14 +91,13 @@ def _filtering(
     tables = entry.options.get("filters", [])
     assert isinstance(tables, list)
     directory = configuration.file.absolute().parent
+    loader = PluginLoader(configuration.sources)
     same = [n for n, each in enumerate(was.filters) if each.cls.__name__ == cls.__name__]
     if not same:
-        options, _ = read_options(cls, {}, directory)
-        filters = (*was.filters, with_places(cls, options))
+        filters = (*was.filters, read_plugin(cls, {}, directory, loader)[0])
         note = f"{name} had no filter {cls.__name__}: it is added behind the others"
         return was.with_filters(filters), note
-    options, _ = read_options(cls, tables[same[0]]["options"], directory)
-    found = with_places(cls, options)
+    found, _ = read_plugin(cls, tables[same[0]]["options"], directory, loader)
     filters = tuple(found if n in same else each for n, each in enumerate(was.filters))
     return was.with_filters(filters), ""
 

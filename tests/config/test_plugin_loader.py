@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.config import plugin as plugin_module
-from vcproxy.config.plugin import PluginError, Plugins
+from vcproxy.config import plugin_loader
+from vcproxy.config.plugin_loader import PluginError, PluginLoader
 
 SESSION = "class _Session:\n    vcproxy_plugin = True\n\n\n"
 ONE = SESSION + "class One(_Session):\n    pass\n"
@@ -17,13 +17,13 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder that stands in for the distribution's plugins."""
     folder = tmp_path / "bundled"
     folder.mkdir()
-    monkeypatch.setattr(plugin_module, "BUNDLED", folder)
+    monkeypatch.setattr(plugin_loader, "BUNDLED", folder)
     return folder
 
 
 def refusal(spec: str) -> str:
     with pytest.raises(PluginError) as caught:
-        Plugins().find(spec)
+        PluginLoader().find(spec)
     return str(caught.value)
 
 
@@ -32,31 +32,31 @@ def test_a_bundled_file_and_a_bundled_folder(bundled: Path) -> None:
     (bundled / "many").mkdir()
     (bundled / "many" / "__init__.py").write_text("from .two import Two\n")
     (bundled / "many" / "two.py").write_text(ONE.replace("One", "Two"))
-    assert Plugins().find("one").__name__ == "One"
-    assert Plugins().find("many").__name__ == "Two"
+    assert PluginLoader().find("one").__name__ == "One"
+    assert PluginLoader().find("many").__name__ == "Two"
     assert refusal("onne") == 'there is no bundled plugin "onne"; did you mean "one"?'
     assert refusal("xyzzy") == (
-        'there is no bundled plugin "xyzzy"; your own are written "path/file.py:Class" '
+        'there is no bundled plugin "xyzzy"; write your own as "path/file.py:Class" '
         'or "package.module:Class"'
     )
 
 
-def test_a_stranger_named_plugins_shadows_nothing(
+def test_another_package_named_plugins_hides_nothing(
     bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bundled / "one.py").write_text(ONE)
-    stranger = tmp_path / "stranger"
+    other = tmp_path / "other"
     for name in ("plugins/__init__.py", "plugins/one.py", "one.py"):
-        file = stranger / name
+        file = other / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("raise RuntimeError('a stranger was imported')\n")
-    monkeypatch.syspath_prepend(stranger)
-    found = Plugins().find("one")
+        file.write_text("raise RuntimeError('the other package was imported')\n")
+    monkeypatch.syspath_prepend(other)
+    found = PluginLoader().find("one")
     assert sys.modules[found.__module__].__file__ == str(bundled / "one.py")
 
 
 def test_the_bundled_plugins_are_in_the_package() -> None:
-    assert (plugin_module.BUNDLED / "forward.py").is_file()
+    assert (plugin_loader.BUNDLED / "forward.py").is_file()
 
 
 def test_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,29 +66,33 @@ def test_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "orders.py").write_text(ONE)
     (package / "broken.py").write_text("import acme_nothing\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert Plugins().find("acme_proxy.orders:One").__name__ == "One"
-    assert Plugins().find("acme_proxy.orders").__name__ == "One"
-    assert refusal("acme_proxy.order:One") == "there is no module acme_proxy.order"
-    assert refusal("acme_prox.orders:One") == "there is no module acme_prox"
+    assert PluginLoader().find("acme_proxy.orders:One").__name__ == "One"
+    assert PluginLoader().find("acme_proxy.orders").__name__ == "One"
+    assert refusal("acme_proxy.order:One") == (
+        "there is no module acme_proxy.order: install it, or correct the name"
+    )
+    assert refusal("acme_prox.orders:One") == (
+        "there is no module acme_prox: install it, or correct the name"
+    )
     assert refusal("acme_proxy.broken:One") == (
         f"ModuleNotFoundError at {package}/broken.py:1: No module named 'acme_nothing'"
     )
 
 
-def test_a_file_runs_once_for_all_its_listeners_and_anew_for_each_load(tmp_path: Path) -> None:
+def test_a_file_runs_once_for_all_its_listeners_and_again_for_each_load(tmp_path: Path) -> None:
     file = tmp_path / "a:b.py"
     file.write_text(ONE)
-    plugins = Plugins()
+    plugins = PluginLoader()
     first = plugins.find(f"{file}:One")
     assert plugins.find(f"{file}") is first
     file.write_text(ONE.replace("One", "Two"))  # of the same length, within the same second
-    assert Plugins().find(f"{file}").__name__ == "Two"
+    assert PluginLoader().find(f"{file}").__name__ == "Two"
 
 
 def test_which_class(tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text(ONE + "class Two(_Session):\n    pass\nclass Innocent:\n    pass\n")
-    assert refusal(f"{file}") == f'{file} defines One, Two: say which, as "{file}:One"'
+    assert refusal(f"{file}") == f'{file} defines One, Two: name one of them, as "{file}:One"'
     assert refusal(f"{file}:Tow") == f'{file} has no class Tow; did you mean "Two"?'
     assert refusal(f"{file}:Innocent") == (
         f"Innocent in {file} is not a plugin: it must be a Session or a Program"
@@ -100,7 +104,7 @@ def test_which_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "problem"),
     [
         ("\nraise KeyError('limit')\n", "KeyError at FILE:2: 'limit'"),
         ("def check():\n    assert 0\n\ncheck()\n", "AssertionError at FILE:2: no message"),
@@ -111,17 +115,17 @@ def test_which_class(tmp_path: Path) -> None:
         ("open('/no/such/file')\n", "FileNotFoundError at FILE:1: [Errno 2] No such file"),
     ],
 )
-def test_a_file_that_fails(tmp_path: Path, source: str, told: str) -> None:
+def test_a_file_that_fails(tmp_path: Path, source: str, problem: str) -> None:
     file = tmp_path / "own.py"
     file.write_text(source)
-    assert refusal(f"{file}:One").startswith(told.replace("FILE", str(file)))
+    assert refusal(f"{file}:One").startswith(problem.replace("FILE", str(file)))
 
 
 @pytest.mark.parametrize("spec", ["", ":One", "a-b", "../one", "/one", "a..b:One", "one two"])
-def test_what_names_nothing(spec: str) -> None:
-    assert "is neither a name nor a module nor a file that ends in .py" in refusal(spec)
+def test_invalid_names(spec: str) -> None:
+    assert "is neither a bundled name nor a module nor a file that ends in .py" in refusal(spec)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     assert refusal(f"{file}:One") == f"cannot read {file}: No such file or directory"

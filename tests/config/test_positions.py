@@ -1,4 +1,4 @@
-"""The locator finds what tomllib forgets."""
+"""The scanner finds the position of every key, which tomllib does not report."""
 
 import tomllib
 
@@ -7,7 +7,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.config.place import KeyPath, line_and_column, places
+from vcproxy.config.positions import KeyPath, line_and_column, positions
 
 DOCUMENT = '''\
 top = 1  # [not.a.table]
@@ -57,13 +57,13 @@ y = ""
         (("many", 1, "grandchild", 1, "last", "1", "5", 1), 20, 12),
     ],
 )
-def test_place(path: KeyPath, line: int, column: int) -> None:
+def test_position(path: KeyPath, line: int, column: int) -> None:
     tomllib.loads(DOCUMENT)
-    assert line_and_column(DOCUMENT, places(DOCUMENT)[path]) == (line, column)
+    assert line_and_column(DOCUMENT, positions(DOCUMENT)[path]) == (line, column)
 
 
 def test_nothing_else_is_found() -> None:
-    found = places('a = """\nb = 1\n"""\r\n# c = 2\r\nd = [1, 2]\r\n')
+    found = positions('a = """\nb = 1\n"""\r\n# c = 2\r\nd = [1, 2]\r\n')
     assert list(found) == [("a",), ("d",), ("d", 0), ("d", 1)]
 
 
@@ -94,9 +94,11 @@ def leaves(tree: object, path: KeyPath = ()) -> list[KeyPath]:
 
 
 @given(TREES, st.booleans())
-def test_every_leaf_stands_on_a_line_with_its_key(tree: dict[str, object], multiline: bool) -> None:
+def test_the_position_of_a_leaf_is_that_of_its_key(
+    tree: dict[str, object], multiline: bool
+) -> None:
     text = tomli_w.dumps(tree, multiline_strings=multiline)
-    where = places(text)
+    where = positions(text)
     for path in leaves(tree) if tree else ():
         offset = where[path]
         if isinstance(path[-1], str):

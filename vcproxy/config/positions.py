@@ -1,7 +1,7 @@
-"""Where each key of a TOML document stands.
+"""The position of each key in the text of a TOML document.
 
-`tomllib` forgets places, so this scanner finds them again, only once something is wrong. It reads
-documents that `tomllib` has accepted, and so checks nothing itself.
+`tomllib` does not report positions. This scanner finds them, and runs only for a file with
+problems. It reads documents that `tomllib` has accepted, so it checks nothing itself.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
-"""Keys and list indexes from the top of a document down."""
+"""The path of a value: keys and list indexes, from the top of a document down."""
 
 _TOKEN = re.compile(
     r'''
@@ -44,7 +44,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.tokens = list(_tokens(text))
         self.next = 0
-        self.places: dict[KeyPath, int] = {}
+        self.positions: dict[KeyPath, int] = {}
         self.latest: dict[KeyPath, int] = {}  # the index that an array of tables has reached
 
     def peek(self) -> str:
@@ -78,18 +78,18 @@ class _Scanner:
             path += (self.latest[path],)
         elif path in self.latest:
             path += (self.latest[path],)
-        self.places[path] = at
+        self.positions[path] = at
         return path
 
     def key(self, path: KeyPath, within_arrays: bool = False) -> tuple[KeyPath, int]:
-        """Read a dotted key; return its whole path and the place of its last part."""
+        """Read a dotted key; return its whole path and the offset of its last part."""
         while True:
             token = self.take()
             name = token.text
             if token.kind == "string":
                 name = tomllib.loads(f"key = {name}")["key"]
             path += (name,)
-            self.places.setdefault(path, token.at)
+            self.positions.setdefault(path, token.at)
             if self.peek() != ".":
                 return path, token.at
             self.next += 1
@@ -116,7 +116,7 @@ class _Scanner:
         self.skip_newlines()
         while self.peek() != "]":
             item = (*path, index)
-            self.places[item] = self.tokens[self.next].at
+            self.positions[item] = self.tokens[self.next].at
             self.value(item)
             index += 1
             self.skip_separators()
@@ -135,18 +135,18 @@ class _Scanner:
             self.next += 1
 
 
-def places(text: str) -> dict[KeyPath, int]:
+def positions(text: str) -> dict[KeyPath, int]:
     """Return the offset of every key, list item and table in a valid TOML document.
 
-    A key stands where its last part begins, a list item where its value begins, and a table of an
-    array where the name in its header begins.
+    The offset of a key is that of its last part, of a list item that of its value, and of a table
+    in an array that of the name in its header.
     """
     scanner = _Scanner(text)
     scanner.document()
-    return scanner.places
+    return scanner.positions
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """Return the place of an offset as editors count it, from 1."""
+    """Return the line and column of an offset, counted from 1 as in editors."""
     line_start = text.rfind("\n", 0, offset) + 1
     return text.count("\n", 0, offset) + 1, offset - line_start + 1

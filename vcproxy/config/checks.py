@@ -1,54 +1,72 @@
-"""Checks that look beyond one key: names that refer to each other, addresses, files, certificates.
+"""Checks beyond one key: names that refer to each other, addresses, files, certificates.
 
-Each check is a generator of faults over settings that are sound by their types.
+Each check yields problems of settings whose types are valid. Tested in
+tests/config/test_problems.py and test_alpn.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vcproxy.config.place import KeyPath
-from vcproxy.config.plugin import Plugin, alpn_refused, overrides, takes_datagrams
-from vcproxy.config.problem import KeyFault, did_you_mean
+from vcproxy.config.errors import KeyProblem, did_you_mean
+from vcproxy.config.plugin import (
+    Plugin,
+    alpn_refused,
+    needs_upstream,
+    overrides,
+    takes_datagrams,
+)
+from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import KeyPair, ListenerTable, Settings, UpstreamTls
 from vcproxy.engine.address import Address
 
 Plugins = Mapping[int, Plugin]
-"""The plugins by their listener's index: of those that could be loaded, with their options."""
+"""The plugins whose options are valid, by the index of their listener."""
 
 
-def check(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
-    """Yield every fault; which check comes first does not matter."""
+def check(
+    settings: Settings, classes: Mapping[int, type], plugins: Plugins
+) -> Iterator[KeyProblem]:
+    """Yield every problem, in any order.
+
+    Args:
+        settings: the tables of the file.
+        classes: the classes of the plugins that were found, by the index of their listener.
+        plugins: those of them whose options are valid.
+    """
     if not settings.listener:
-        yield KeyFault(
+        yield KeyProblem(
             ("listener",),
             "there is no listener: write [[listener]] and below it, for example, "
             'name = "main", bind = "tcp://127.0.0.1:8080" and plugin = "echo"',
         )
     yield from _names(settings, plugins)
     yield from _references(settings, plugins)
-    yield from _uncalled(plugins)
-    yield from _entrances(settings, plugins)
+    yield from _unfit_upstreams(settings, classes)
+    yield from _unused_methods(plugins)
+    yield from _needless_binds(settings, plugins)
     yield from _addresses(settings, plugins)
-    yield from _kinds(settings, plugins)
+    yield from _datagrams(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
     yield from _files(settings, plugins)
 
 
-def _upstreams(settings: Settings) -> Iterator[KeyFault]:
-    """What an upstream says must be of some use to its servers."""
+def _upstreams(settings: Settings) -> Iterator[KeyProblem]:
+    """Keys of an upstream that have no effect on its servers, and checks that cannot be made."""
     for name, upstream in settings.upstream.items():
         path: KeyPath = ("upstream", name)
         servers, balance = (*path, "servers"), (*path, "balance")
         if upstream.balance != "hash" and upstream.hash_by != "client":
-            yield KeyFault(
-                (*path, "hash_by"), 'is of no use without balance = "hash"', because=(balance,)
+            yield KeyProblem(
+                (*path, "hash_by"),
+                'has no effect without balance = "hash": add that, or remove this key',
+                because=(balance,),
             )
         for item, server in enumerate(upstream.servers):
             if upstream.balance == "round_robin" and server.weight != 1:
-                yield KeyFault(
+                yield KeyProblem(
                     (*servers, item, "weight"),
-                    'is of no use with balance = "round_robin": write balance = "weighted"',
+                    'has no effect with balance = "round_robin": write balance = "weighted"',
                     because=(balance,),
                 )
         if upstream.check is None:
@@ -56,13 +74,14 @@ def _upstreams(settings: Settings) -> Iterator[KeyFault]:
         for address in upstream.addresses:
             kind = (*path, "check", "kind")
             if address.message_oriented:
-                text = f"{address} takes datagrams: nobody can tell whether it is well"
-                yield KeyFault((*path, "check"), text, because=(servers,))
+                text = f"{address} takes datagrams, and only streams can be checked: remove check"
+                yield KeyProblem((*path, "check"), text, because=(servers,))
             elif upstream.check.kind == "tls" and not address.secure:
-                yield KeyFault(kind, f"{address} does not speak TLS", because=(servers,))
+                text = f'{address} is not tls://: write kind = "tcp" or "http"'
+                yield KeyProblem(kind, text, because=(servers,))
 
 
-def _names(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
+def _names(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     others = {
         f"{settings.listener[index].name}.{option}"
         for index, plugin in plugins.items()
@@ -72,28 +91,33 @@ def _names(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
     for index, listener in enumerate(settings.listener):
         path = ("listener", index, "name")
         if first.setdefault(listener.name, path) != path:
-            yield KeyFault(path, "another listener has this name", because=(first[listener.name],))
+            text = "another listener has this name: choose a different one"
+            yield KeyProblem(path, text, because=(first[listener.name],))
         elif listener.name in others:
-            yield KeyFault(path, "another listener's options listen under this name")
+            text = "addresses in the options of another listener have this name: choose another"
+            yield KeyProblem(path, text)
 
 
-def _references(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
+def _references(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     for index, listener in enumerate(settings.listener):
         own: KeyPath = ("listener", index, "upstream")
         for path, name in _named(index, listener, plugins):
             if name is None:
-                message = "is missing, and so is the listener's upstream, which would be taken"
-                yield KeyFault(path, message, because=(own,))
+                message = (
+                    "names no upstream, and the listener has none: name one here, or write "
+                    'upstream = "NAME" in the listener'
+                )
+                yield KeyProblem(path, message, because=(own,))
             elif name not in settings.upstream:
                 hint = did_you_mean(name, list(settings.upstream))
                 message = f"there is no [upstream.{name}]{hint}"
-                yield KeyFault(path, message, because=(("upstream",),))
+                yield KeyProblem(path, message, because=(("upstream",),))
 
 
 def _named(
     index: int, listener: ListenerTable, plugins: Plugins
 ) -> Iterator[tuple[KeyPath, str | None]]:
-    """Yield the upstreams that a listener names, and its plugin's options; None: a missing one."""
+    """Yield the upstreams that a listener and its options name; None: a name is missing."""
     path: KeyPath = ("listener", index)
     if listener.upstream is not None:
         yield (*path, "upstream"), listener.upstream
@@ -103,8 +127,24 @@ def _named(
                 yield (*path, "options", *option), name
 
 
-def _uncalled(plugins: Plugins) -> Iterator[KeyFault]:
-    """What an author wrote to be called must be: it may be what keeps something from passing."""
+def _unfit_upstreams(settings: Settings, classes: Mapping[int, type]) -> Iterator[KeyProblem]:
+    """Listeners without the upstream that their plugin needs, or with one that it cannot use."""
+    for index, cls in classes.items():
+        needed, given = needs_upstream(cls), settings.listener[index].upstream is not None
+        if needed is not None and needed != given:
+            message = (
+                "uses no upstream: remove it"
+                if given
+                else 'needs an upstream: write upstream = "NAME"'
+            )
+            path: KeyPath = ("listener", index)
+            yield KeyProblem(
+                (*path, "upstream"), f"{cls.__name__} {message}", because=((*path, "plugin"),)
+            )
+
+
+def _unused_methods(plugins: Plugins) -> Iterator[KeyProblem]:
+    """Methods of an author that are never called: they may be meant to reject traffic."""
     for index, plugin in plugins.items():
         path: KeyPath = ("listener", index)
         owners = {(*path, "plugin"): plugin}
@@ -113,28 +153,28 @@ def _uncalled(plugins: Plugins) -> Iterator[KeyFault]:
         for place, owner in owners.items():
             for method, why in {**plugin.unused_methods, **owner.unused_methods}.items():
                 if overrides(owner.cls, method):
-                    who = owner.cls.__name__
-                    message = f"{who} overrides {method}(), which is never called: {why}"
-                    yield KeyFault(place, message)
+                    name = owner.cls.__name__
+                    message = f"{name} overrides {method}(), which is never called: {why}"
+                    yield KeyProblem(place, message)
 
 
-def _entrances(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
+def _needless_binds(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     for index, plugin in plugins.items():
         path: KeyPath = ("listener", index, "bind")
         given, name = bool(settings.listener[index].bind), plugin.cls.__name__
         if plugin.needs_bind is True and not given:
             example = 'write bind = "tcp://127.0.0.1:8080"'
-            yield KeyFault(path, f"is missing: nothing would ever come to {name}: {example}")
+            yield KeyProblem(path, f"is missing: {name} needs an address for clients: {example}")
         elif plugin.needs_bind is False and given:
-            yield KeyFault(
-                path, f"is of no use: with these options {name} takes nothing from there"
+            yield KeyProblem(
+                path, f"has no effect: with these options {name} accepts no clients: remove it"
             )
 
 
 def _bound(
     index: int, listener: ListenerTable, plugins: Plugins
 ) -> Iterator[tuple[KeyPath, Address]]:
-    """Yield all that a listener binds, with its place: its own addresses and its plugin's."""
+    """Yield each address that a listener or its plugin's options bind, with its key."""
     path: KeyPath = ("listener", index)
     for item, address in enumerate(listener.bind):
         yield (*path, "bind", item), address
@@ -144,24 +184,26 @@ def _bound(
                 yield (*path, "options", option, item), address
 
 
-def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
-    """An address is bound once; standard input and output are one connection."""
+def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
+    """Addresses that are bound twice; standard input and output are one connection."""
     stdio: list[KeyPath] = []
     taken: dict[tuple[str, object], KeyPath] = {}
     for index, listener in enumerate(settings.listener):
         for path, address in _bound(index, listener, plugins):
             if address.scheme == "stdio":
                 stdio.append(path)
-            elif address.path or address.port:  # on port 0 everybody gets a port of their own
+            elif address.path or address.port:  # on port 0 each gets a port of its own
                 first = taken.setdefault(_socket(address), path)
                 if first != path:
-                    yield KeyFault(path, f"{address} is bound already", because=(first,))
+                    text = f"{address} is bound already: remove one, or write another address"
+                    yield KeyProblem(path, text, because=(first,))
     for path in stdio[1:]:
-        yield KeyFault(path, "stdio: may be used only once in a process", because=(stdio[0],))
+        text = "stdio: may be used only once in a process: remove one"
+        yield KeyProblem(path, text, because=(stdio[0],))
 
 
-def _kinds(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
-    """Datagrams are for those who know them: a stream has no boundaries to keep."""
+def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
+    """Datagrams for plugins and servers that take streams, and the other way round."""
     for index, listener in enumerate(settings.listener):
         servers = [
             (("upstream", name, "servers"), server)
@@ -172,10 +214,9 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
         plugin = plugins[index].cls if index in plugins else None
         for path, address in _bound(index, listener, plugins):
             if address.message_oriented and plugin is not None and not takes_datagrams(plugin):
-                yield KeyFault(
+                yield KeyProblem(
                     path,
-                    f"{plugin.__name__} knows streams only, and here datagrams would come: "
-                    "bind it to tcp://",
+                    f"{plugin.__name__} supports streams only, not datagrams: bind it to tcp://",
                     because=(("listener", index, "plugin"),),
                 )
             for place, other in [
@@ -186,22 +227,22 @@ def _kinds(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
                     if address.message_oriented
                     else ("a stream", "datagrams")
                 )
-                yield KeyFault(
+                yield KeyProblem(
                     path,
-                    f"{kinds[0]} would come here, and the server {other} takes {kinds[1]}: "
-                    "have both udp://, or neither",
+                    f"this address takes {kinds[0]}, but the server {other} takes {kinds[1]}: "
+                    "make both udp://, or neither",
                     because=(place,),
                 )
 
 
 def _socket(address: Address) -> tuple[str, object]:
-    """Return what two addresses cannot both bind: tcp:// and tls:// share their ports."""
+    """Return the socket of an address, which can be bound once: tcp:// and tls:// share ports."""
     if address.path:
         return "unix", address.path
     return address.scheme.replace("tls", "tcp"), (address.host, address.port)
 
 
-def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
+def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     for index, listener in enumerate(settings.listener):
         path: KeyPath = ("listener", index)
         tls = (*path, "tls")
@@ -209,44 +250,46 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyFaul
         if listener.tls is None:
             for place in secure:
                 message = "tls:// needs the listener's tls = { certificate = ..., key = ... }"
-                yield KeyFault(place, message, because=(tls,))
+                yield KeyProblem(place, message, because=(tls,))
         elif not secure and index in plugins:
             where = " or ".join(("bind", *plugins[index].binds))
-            message = f"is of no use: no address in {where} is tls://"
-            yield KeyFault(tls, message, because=((*path, "bind"), (*path, "options")))
+            message = (
+                f"has no effect: no address in {where} is tls://: remove it, or make one tls://"
+            )
+            yield KeyProblem(tls, message, because=((*path, "bind"), (*path, "options")))
         elif index in plugins:
             yield from _alpn(listener.tls.alpn, plugins[index].cls, (*tls, "alpn"))
     for index, plugin in plugins.items():
         if plugin.tls != UpstreamTls() and not plugin.needs_tls:
-            yield KeyFault(
+            yield KeyProblem(
                 ("listener", index, "options", "tls"),
-                "is of no use: no other option names a server that is tls://",
+                "has no effect: no other option names a server on tls://: remove it",
             )
     for name, upstream in settings.upstream.items():
         if upstream.tls != UpstreamTls() and not any(each.secure for each in upstream.addresses):
-            yield KeyFault(
+            yield KeyProblem(
                 ("upstream", name, "tls"),
-                "is of no use: no server is tls://",
+                "has no effect: no server is tls://: remove it, or make one tls://",
                 because=(("upstream", name, "servers"),),
             )
 
 
-def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[KeyFault]:
-    """What is offered must be spoken: a client that shares it will speak nothing else."""
+def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[KeyProblem]:
+    """Offered protocols that the plugin does not support: a client that has one would use it."""
     for item, protocol in enumerate(offered):
         if protocol in alpn_refused(plugin):
-            yield KeyFault(
+            yield KeyProblem(
                 (*path, item),
-                f'{plugin.__name__} does not speak "{protocol}": leave it out, and clients that '
-                "prefer it take another protocol",
+                f'{plugin.__name__} does not support "{protocol}": remove it, and clients use '
+                "another protocol",
                 because=((*path[:2], "plugin"),),
             )
 
 
-def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
+def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     log = settings.proxy.log
     if log is not None and not log.parent.is_dir():
-        yield KeyFault(("proxy", "log"), f"there is no directory {log.parent}")
+        yield KeyProblem(("proxy", "log"), f"there is no directory {log.parent}: create it")
     for index, listener in enumerate(settings.listener):
         if listener.tls is not None:
             path: KeyPath = ("listener", index, "tls")
@@ -260,24 +303,26 @@ def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyFault]:
         yield from _authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
 
 
-def _authorities(file: Path | None, path: KeyPath) -> Iterator[KeyFault]:
+def _authorities(file: Path | None, path: KeyPath) -> Iterator[KeyProblem]:
     if file is None:
         return
-    if trouble := _unreadable(file):
-        yield KeyFault(path, trouble)
+    if reason := _unreadable(file):
+        yield KeyProblem(path, reason)
     elif not _holds_certificates(file):
-        yield KeyFault(path, f"{file} holds no certificate in PEM")
+        yield KeyProblem(path, f"{file} contains no certificate in PEM")
 
 
-def _key_pair(pair: KeyPair, path: KeyPath) -> Iterator[KeyFault]:
+def _key_pair(pair: KeyPair, path: KeyPath) -> Iterator[KeyProblem]:
     files = {"certificate": pair.certificate, "key": pair.key}
-    troubles = {name: trouble for name, file in files.items() if (trouble := _unreadable(file))}
-    for name, trouble in troubles.items():
-        yield KeyFault((*path, name), trouble)
-    if "certificate" not in troubles and not _holds_certificates(pair.certificate):
-        yield KeyFault((*path, "certificate"), f"{pair.certificate} holds no certificate in PEM")
-    elif not troubles and (trouble := _wrong_key(pair)):
-        yield KeyFault((*path, "key"), trouble)
+    unreadable = {name: reason for name, file in files.items() if (reason := _unreadable(file))}
+    for name, reason in unreadable.items():
+        yield KeyProblem((*path, name), reason)
+    if "certificate" not in unreadable and not _holds_certificates(pair.certificate):
+        yield KeyProblem(
+            (*path, "certificate"), f"{pair.certificate} contains no certificate in PEM"
+        )
+    elif not unreadable and (reason := _wrong_key(pair)):
+        yield KeyProblem((*path, "key"), reason)
 
 
 def _unreadable(file: Path) -> str | None:
@@ -289,7 +334,7 @@ def _unreadable(file: Path) -> str | None:
 
 
 def _holds_certificates(file: Path) -> bool:
-    import ssl  # costs some 10 ms that a proxy without TLS need not wait for
+    import ssl  # takes some 10 ms, which a proxy without TLS saves
 
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
@@ -299,7 +344,7 @@ def _holds_certificates(file: Path) -> bool:
 
 
 def _wrong_key(pair: KeyPair) -> str | None:
-    """Return what is wrong with the key of a readable certificate."""
+    """Return what is wrong with the key of a readable certificate; None: nothing."""
     import ssl
 
     class EncryptedError(Exception):
@@ -314,12 +359,12 @@ def _wrong_key(pair: KeyPair) -> str | None:
         )
     except EncryptedError:
         return (
-            f"{pair.key} is encrypted: store the key without a passphrase, readable only to vcproxy"
+            f"{pair.key} is encrypted: store the key without a passphrase, readable only by vcproxy"
         )
     except ssl.SSLError as error:
         if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
             return f"{pair.key} is not the key of {pair.certificate}"
         if error.reason == "EE_KEY_TOO_SMALL":
-            return f"the key of {pair.certificate} is too short to be safe"
-        return f"{pair.key} holds no private key in PEM"
+            return f"the key of {pair.certificate} is too short to be safe: make a longer one"
+        return f"{pair.key} contains no private key in PEM"
     return None

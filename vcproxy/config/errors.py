@@ -1,43 +1,52 @@
-"""What is wrong with a configuration: faults by key, and problems by their place in the file."""
+"""Errors in a configuration: problems by key, and problems by their position in the file.
+
+Tested in tests/config/test_problems.py.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcproxy.config.place import KeyPath
+from vcproxy.config.positions import KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFault:
-    """Something wrong with the value, or the absence, of a key.
+class KeyProblem:
+    """Something wrong with the value of a key, or with its absence.
 
-    `because` names other keys that led to it: were they wrong themselves, this is no news.
+    `because`: other keys that this depends on. If one of them is wrong itself, this problem is not
+    reported.
     """
 
     path: KeyPath
     message: str
     because: tuple[KeyPath, ...] = ()
 
+    def below(self, path: KeyPath) -> "KeyProblem":
+        """Return it for a table inside another: all its keys begin with `path`."""
+        because = tuple((*path, *key) for key in self.because)
+        return KeyProblem((*path, *self.path), self.message, because)
+
 
 class OptionsError(ValueError):
-    """The options of a listener cannot be used. The paths of the faults begin in its options.
+    """The options of a plugin cannot be used. The paths of the problems begin in the options.
 
-    An author's own `Options` may raise it, so that each fault is shown at the key that it is about.
+    An author's own `Options` may raise it, so that each problem is shown at its key.
     """
 
-    def __init__(self, *faults: KeyFault) -> None:
-        super().__init__(*faults)
-        self.faults = faults
+    def __init__(self, *problems: KeyProblem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
 
     def __str__(self) -> str:
         return "; ".join(
-            ": ".join(filter(None, (".".join(map(str, fault.path)), fault.message)))
-            for fault in self.faults
+            ": ".join(filter(None, (".".join(map(str, each.path)), each.message)))
+            for each in self.problems
         )
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something wrong at a place in a file.
+    """Something wrong at a position in a file.
 
     `line` and `column` count from 1; they are 0 if the file could not be read at all.
     """
@@ -65,7 +74,7 @@ class ConfigError(Exception):
 
 
 def did_you_mean(wrong: str, known: list[str]) -> str:
-    """Return the end of a message that suggests the known name closest to a wrong one, if any."""
+    """Return the end of a message that suggests the known name closest to a wrong one, or ""."""
     from difflib import get_close_matches  # only needed once something is wrong
 
     close = get_close_matches(wrong, known, n=1)

@@ -1,0 +1,78 @@
+"""The TOML document of a configuration file: its text, its tree, and the position of each key."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vcproxy.config.errors import ConfigError, KeyProblem, Problem
+from vcproxy.config.positions import KeyPath, line_and_column, positions
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that is valid TOML."""
+
+    file: Path
+    text: str
+    tree: dict[str, object]
+
+    @property
+    def directory(self) -> Path:
+        """The directory that relative paths in the file start from."""
+        return self.file.absolute().parent
+
+    def error(self, problems: Iterable[KeyProblem]) -> ConfigError:
+        """Return the error for these problems, each with its position in the text."""
+        where = positions(self.text)
+        return ConfigError(*(self._located(each, where) for each in problems))
+
+    def _located(self, problem: KeyProblem, where: dict[KeyPath, int]) -> Problem:
+        path = known = problem.path
+        while known and known not in where:
+            known = known[:-1]
+        if path != known and isinstance(path[-1], int):
+            path = known  # the only item of a list, written without its brackets
+        line, column = line_and_column(self.text, where.get(known, 0))
+        return Problem(self.file, line, column, self._dotted(path), problem.message)
+
+    def _dotted(self, path: KeyPath) -> str:
+        """Return a path with dots, in which the name of a listener stands for its index."""
+        parts = [str(part) for part in path]
+        match path, self.tree:
+            case ("listener", int(index), *_), {"listener": [*listeners]}:
+                match listeners[index]:
+                    case {"name": str(name)} if name:
+                        parts[1] = name
+        return ".".join(part if _BARE_KEY.fullmatch(part) else json.dumps(part) for part in parts)
+
+
+def read_document(file: Path) -> Document:
+    """Read a file. Raises ConfigError if it cannot be read, or is not UTF-8, or not TOML."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(Problem(file, 0, 0, "", f"cannot read it: {error.strerror}")) from None
+    try:
+        text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode()  # without the mark, as positions are counted
+        place = line_and_column(before, len(before))
+        message = "this is not UTF-8: save the file as UTF-8"
+        raise ConfigError(Problem(file, *place, "", message)) from None
+    return parse_document(file, text)
+
+
+def parse_document(file: Path, text: str) -> Document:
+    """Parse the text of a file. Raises ConfigError if it is not TOML."""
+    try:
+        return Document(file, text, tomllib.loads(text))
+    except (ValueError, RecursionError) as error:
+        from vcproxy.config.syntax import explain_syntax_error
+
+        place, what = explain_syntax_error(text, error)
+        raise ConfigError(Problem(file, *place, "", f"this is not TOML: {what}")) from None

@@ -1,0 +1,171 @@
+"""The types of the values in a configuration file: durations, sizes, addresses, paths, names.
+
+Each type checks the text in the file and converts it. Authors of plugins use them in their
+`Options`. The tables are in `schema`. Tested in tests/config/test_problems.py and test_loader.py.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from vcproxy.engine.address import Address
+from vcproxy.engine.units import duration, show_duration, show_size, size
+
+T = TypeVar("T")
+
+
+def _from_text(read: Callable[[str], T], noun: str, example: str) -> Callable[[object], T]:
+    def validate(value: object) -> T:
+        if not isinstance(value, str):
+            raise ValueError(f'must be {noun} in quotes, as "{example}"')
+        return read(value)
+
+    return validate
+
+
+def _relative_to_file(text: str, info: ValidationInfo) -> Path:
+    directory: Path = (info.context or {}).get("directory", Path())
+    return directory / text
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError('must be the path of a file in quotes, as "conf/file.pem"')
+    return _relative_to_file(value, info)
+
+
+def _endpoint(value: object, info: ValidationInfo) -> Address:
+    address = _from_text(Address.parse, "an address", "tcp://127.0.0.1:8080")(value)
+    if address.scheme != "unix":
+        return address
+    return Address.parse(f"unix:{_relative_to_file(address.path, info)}")
+
+
+def _server(address: Address) -> Address:
+    if address.scheme == "stdio":
+        raise ValueError("stdio: is for listeners only: write the address of a server")
+    if address.scheme in ("tcp", "tls", "udp") and not address.port:
+        raise ValueError(f'"{address}": a server needs a port above 0')
+    return no_subject(address)
+
+
+def server_address(value: object, info: ValidationInfo) -> Address:
+    """Return the address of a server, read as a Target is. Raises ValueError."""
+    return _server(_endpoint(value, info))
+
+
+def no_subject(address: Address) -> Address:
+    """Return an address that is not nats://. Raises ValueError for one that is."""
+    if address.scheme == "nats":
+        raise ValueError(f'"{address}": only the source and the targets of a relay may be nats://')
+    return address
+
+
+def positive(seconds: float) -> float:
+    """Return a duration that is not 0. Raises ValueError for 0."""
+    if not seconds:
+        raise ValueError("must be longer than 0s")
+    return seconds
+
+
+def listed(value: object) -> object:
+    """Return a tuple: of a list's items, or of the one value that is written without brackets."""
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def plugin_place(plugin: str) -> str:
+    """Return the module or file of a plugin's name: the part before ":Class", if there is one."""
+    place, colon, _ = plugin.rpartition(":")
+    return place if colon and not plugin.endswith(".py") else plugin
+
+
+def _plugin(value: str, info: ValidationInfo) -> str:
+    if not plugin_place(value).endswith(".py"):
+        return value
+    return str(_relative_to_file(value, info))
+
+
+def _as_filter(value: object) -> object:
+    return {"plugin": value} if isinstance(value, str) else value
+
+
+class NamedUpstream(str):
+    """A name read as an UpstreamName. The type marks it, so that it is found inside options."""
+
+    __slots__ = ()
+
+
+UpstreamName = Annotated[str, AfterValidator(NamedUpstream)]
+"""The name of an [upstream.NAME]. Authors may use it in their plugin's Options: the loader checks
+that this upstream exists, and the session finds it in its service's `upstreams`."""
+
+Duration = Annotated[
+    float,
+    PlainValidator(_from_text(duration, "a duration", "5s")),
+    PlainSerializer(show_duration, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "duration"}),
+]
+"""Seconds, written "250ms", "5s" or "2m". Authors may use it in their plugin's Options."""
+
+Size = Annotated[
+    int,
+    PlainValidator(_from_text(size, "a size", "64KiB")),
+    PlainSerializer(show_size, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "size"}),
+]
+"""Bytes, written "64KiB" or "1MiB". Authors may use it in their plugin's Options."""
+
+FilePath = Annotated[
+    Path,
+    PlainValidator(_file),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "path"}),
+]
+"""A path relative to the configuration file. Authors may use it in their plugin's Options."""
+
+Endpoint = Annotated[
+    Address,
+    PlainValidator(_endpoint),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "address"}),
+]
+"""An address written as a URI. Authors may use it in their plugin's Options."""
+
+Target = Annotated[Endpoint, AfterValidator(_server)]
+"""An address to connect to. Authors may use it in their plugin's Options."""
+
+PluginName = Annotated[str, Field(min_length=1), AfterValidator(_plugin)]
+"""The place of a plugin: "package.module:Class" or "path/file.py:Class", relative to the
+configuration file. Authors may use it in their plugin's Options."""
+
+
+class Table(BaseModel):
+    """A table of the file: types are strict, unknown keys are errors, and values are frozen."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class FilterTable(Table):
+    """A filter in the options of another plugin: it sees and may change the traffic."""
+
+    plugin: PluginName
+    """The filter, named as the plugin of a listener is."""
+
+    options: dict[str, object] = {}
+    """The filter's own options."""
+
+
+Filters = tuple[Annotated[FilterTable, BeforeValidator(_as_filter)], ...]
+"""The type of a plugin's option `filters`. A filter without options may be written as its name."""
