@@ -103,7 +103,9 @@ def page() -> str:
     for line in collected():
         if line.folder != folder:
             folder = line.folder
-            parts.append(f"\n## {folder}\n\n| line | level | cause | what to do |\n|---|---|---|---|\n")
+            parts.append(
+                f"\n## {folder}\n\n| line | level | cause | what to do |\n|---|---|---|---|\n"
+            )
         why = known.get(line.text, {"cause": "", "remedy": ""})
         text = line.text.replace("|", "\\|")
         parts.append(f"| `{text}` | {line.level} | {why['cause']} | {why['remedy']} |\n")

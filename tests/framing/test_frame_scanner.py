@@ -1,4 +1,4 @@
-"""Cutting: messages as they stand on the wire, from which the stream can be put together again."""
+"""FrameScanner: the frames, joined, are the stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.framing import framing as framings
-from vcproxy.framing.decoding import Decoder, FramingError, Splitting
+from vcproxy.framing.decoding import Decoder, DelimiterDecoder, FramingError
 from vcproxy.framing.frame_scanner import FrameScanner
 from vcproxy.framing.framing import Framing
 
@@ -31,41 +31,41 @@ FRAMINGS = {
         )
     )
 )
-def test_nothing_is_lost_or_changed(framing: Framing, parts: list[bytes]) -> None:
-    cutter, decoder = FrameScanner(framing), framing.decoder()
-    given: list[bytes] = []
+def test_no_byte_is_lost_or_changed(framing: Framing, parts: list[bytes]) -> None:
+    scanner, decoder = FrameScanner(framing), framing.decoder()
+    frames: list[bytes] = []
     fed = b""
     for part in parts:
-        if cutter.fault is None:
+        if scanner.fault is None:
             fed += part
-            given += cutter.feed(part)
+            frames += scanner.feed(part)
     messages = decoder.feed(fed)
-    assert b"".join(given) + cutter.take_rest() == fed
-    assert len(given) == len(messages)
+    assert b"".join(frames) + scanner.take_rest() == fed
+    assert len(frames) == len(messages)
     assert all(
-        wire.endswith(framing.encode(each)) for wire, each in zip(given, messages, strict=True)
+        frame.endswith(framing.encode(each)) for frame, each in zip(frames, messages, strict=True)
     )
-    assert cutter.fault is decoder.fault
+    assert scanner.fault is decoder.fault
 
 
-def test_blank_lines_come_with_what_follows() -> None:
-    cutter = FrameScanner(framings.json_lines())
-    assert cutter.feed(b"1\n\n  \n2\n\n") == [b"1\n", b"\n  \n2\n"]
-    assert cutter.take_rest() == b"\n"
+def test_a_blank_line_is_part_of_the_next_frame() -> None:
+    scanner = FrameScanner(framings.json_lines())
+    assert scanner.feed(b"1\n\n  \n2\n\n") == [b"1\n", b"\n  \n2\n"]
+    assert scanner.take_rest() == b"\n"
 
 
 class Loose:
-    """Takes lower and upper case, and writes capitals."""
+    """Decodes lower and upper case, and encodes upper case."""
 
     def decoder(self) -> Decoder:
-        return Splitting(b"\n", 100, skips_blank=False)
+        return DelimiterDecoder(b"\n", 100, skips_blank=False)
 
     def encode(self, message: bytes) -> bytes:
         return message.upper() + b"\n"
 
 
-def test_a_framing_that_writes_otherwise_than_it_reads_is_not_cut() -> None:
-    cutter = FrameScanner(Loose())
-    assert cutter.feed(b"ONE\ntwo\n") == [b"ONE\n"]
-    assert cutter.fault is FramingError.INVALID
-    assert cutter.take_rest() == b"two\n"
+def test_a_framing_that_encodes_differently_than_it_decodes_is_a_fault() -> None:
+    scanner = FrameScanner(Loose())
+    assert scanner.feed(b"ONE\ntwo\n") == [b"ONE\n"]
+    assert scanner.fault is FramingError.INVALID
+    assert scanner.take_rest() == b"two\n"

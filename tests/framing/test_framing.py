@@ -1,4 +1,4 @@
-"""Framings: whatever the pieces, the same messages; what cannot be read on says so."""
+"""Framings: the same messages however the stream is cut; invalid streams set a fault."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ wire = st.lists(
     st.sampled_from([b"a", b"b", b"\n", b"\0", b"\1", b"\3", b"1", b"0", b":", b",", b" "]),
     max_size=24,
 ).map(b"".join)
-"""Streams in which delimiters, prefixes and mistakes are frequent."""
+"""Streams with many delimiters, length prefixes and errors."""
 
 Decoded = tuple[list[bytes], FramingError | None]
 
@@ -55,7 +55,7 @@ def one_by_one(data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("framing", FRAMINGS, ids=str)
 @given(data=wire)
-def test_pieces_never_matter(framing: Framing, data: bytes) -> None:
+def test_the_messages_are_the_same_however_the_stream_is_cut(framing: Framing, data: bytes) -> None:
     whole = decode(framing, data)
     assert decode(framing, *one_by_one(data)) == whole
     for at in range(len(data)):
@@ -64,20 +64,18 @@ def test_pieces_never_matter(framing: Framing, data: bytes) -> None:
 
 @pytest.mark.parametrize("framing", FRAMINGS, ids=str)
 @given(messages=st.lists(st.binary(max_size=7), max_size=5))
-def test_what_is_encoded_is_decoded_and_nothing_else_is_encoded(
-    framing: Framing, messages: list[bytes]
-) -> None:
+def test_encode_is_the_inverse_of_decode(framing: Framing, messages: list[bytes]) -> None:
     frames = b""
-    passed = []
+    encoded = []
     for message in messages:
         try:
             frames += framing.encode(message)
         except ValueError:
             continue
-        passed.append(message)
+        encoded.append(message)
     if framing == json_lines(limit=5):
-        passed = [message for message in passed if message.strip()]
-    assert decode(framing, frames) == (passed, None)
+        encoded = [message for message in encoded if message.strip()]
+    assert decode(framing, frames) == (encoded, None)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +103,13 @@ def test_what_is_encoded_is_decoded_and_nothing_else_is_encoded(
         (fixed(2), b"abcde", [b"ab", b"cd"], FramingError.TRUNCATED),
     ],
 )
-def test_what_streams_hold(
+def test_the_messages_and_the_fault_of_a_stream(
     framing: Framing, data: bytes, messages: list[bytes], fault: FramingError | None
 ) -> None:
     assert decode(framing, data) == (messages, fault)
 
 
-def test_after_a_fault_nothing_is_given() -> None:
+def test_no_message_after_a_fault() -> None:
     for framing in (lines(limit=3), length_prefix(1, limit=3)):
         decoder = framing.decoder()
         decoder.feed(b"\7xxxxxx")
@@ -121,7 +119,7 @@ def test_after_a_fault_nothing_is_given() -> None:
         assert decoder.fault is FramingError.OVERSIZED
 
 
-def test_a_message_cannot_smuggle_another() -> None:
+def test_a_message_with_a_delimiter_inside_is_refused() -> None:
     with pytest.raises(ValueError, match="delimiter"):
         lines().encode(b"GET a\nDELETE b")
     with pytest.raises(ValueError, match="delimiter"):
@@ -139,7 +137,7 @@ def test_a_message_cannot_smuggle_another() -> None:
         lambda: lines(limit="64 kilo"),
     ],
 )
-def test_framings_that_make_no_sense_are_refused(mistake: object) -> None:
+def test_invalid_framings_are_refused(mistake: object) -> None:
     assert callable(mistake)
     with pytest.raises(ValueError, match=r"."):
         mistake()
@@ -148,8 +146,8 @@ def test_framings_that_make_no_sense_are_refused(mistake: object) -> None:
 @pytest.mark.parametrize(
     "framing", [lines("1MiB"), length_prefix(limit="1MiB"), netstring("1MiB")], ids=str
 )
-def test_a_long_message_in_small_pieces_costs_no_more_than_its_bytes(framing: Framing) -> None:
-    """Ten times the bytes take about ten times the time, not a hundred times."""
+def test_the_time_for_a_long_message_in_small_pieces_is_linear(framing: Framing) -> None:
+    """Ten times the bytes take about ten times as long, not a hundred times."""
 
     def cost(length: int) -> float:
         data = framing.encode(bytes(length))
@@ -177,8 +175,8 @@ def test_a_long_message_in_small_pieces_costs_no_more_than_its_bytes(framing: Fr
     ],
     ids=str,
 )
-def test_behind_the_end_nothing_is_found(framing: Framing, half: bytes, rest: bytes) -> None:
-    """What has begun is gone with the fault: it does not become whole later."""
+def test_no_message_after_the_end(framing: Framing, half: bytes, rest: bytes) -> None:
+    """An incomplete message is dropped with the fault: later bytes do not complete it."""
     decoder = framing.decoder()
     assert decoder.feed(half) == []
     decoder.finish()

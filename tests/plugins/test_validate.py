@@ -82,11 +82,11 @@ def test_what_options_mean(
     ("options", "problem"),
     [
         ({"framing": "delimiter"}, 'framing = "delimiter" needs delimiter'),
-        ({"width": 4}, 'width is for framing = "length-prefix", this is "lines"'),
+        ({"width": 4}, 'width is for framing = "length-prefix", not "lines"'),
         ({"framing": "length-prefix", "width": 3}, "must be 1, 2, 4 or 8, not 3"),
         ({"framing": "line"}, 'did you mean "lines"?'),
         ({"pattern": "("}, "must be a valid regular expression"),
-        ({"answer": "two\nlines"}, "may not hold the delimiter"),
+        ({"answer": "two\nlines"}, "may not contain the delimiter"),
         ({"wait": "long", "limit": "3B"}, "over the limit 3B"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Framings: where one message of a byte stream ends and the next one begins."""
+"""Framing: where one message of a stream ends and the next one begins."""

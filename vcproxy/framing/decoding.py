@@ -1,4 +1,7 @@
-"""Decoders: one stream of bytes on its way into messages, in time linear in its bytes."""
+"""Decoders: split one stream of bytes into messages, in time linear in the number of bytes.
+
+Tested in tests/framing/test_framing.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 
 class FramingError(enum.Enum):
-    """Why a stream cannot be read on."""
+    """Why no more messages can be found in a stream."""
 
     OVERSIZED = "message over the size limit"
     INVALID = "invalid framing: no message can begin with these bytes"
@@ -15,20 +18,20 @@ class FramingError(enum.Enum):
 
 
 class Decoder(Protocol):
-    """One stream on its way into messages."""
+    """Splits one stream into messages. It never raises: see `fault`."""
 
     fault: FramingError | None
-    """Set once the stream cannot be read on: after the messages that `feed` has given."""
+    """Set when no more messages can be found, after those that `feed` has returned."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next piece, return the messages that it completes, in order."""
+        """Take the next piece of the stream; return the messages that it completes, in order."""
 
     def finish(self) -> None:
-        """The stream has ended: what has begun and is not whole becomes the fault TRUNCATED."""
+        """Take the end of the stream: an incomplete message sets the fault TRUNCATED."""
 
 
-class Passing:
-    """Decodes nothing: each piece is passed on."""
+class PassthroughDecoder:
+    """Returns each piece unchanged, as a message."""
 
     __slots__ = ("fault",)
 
@@ -43,8 +46,8 @@ class Passing:
         """See Decoder."""
 
 
-class Splitting:
-    """Decodes what stands between delimiters. Each byte is looked at twice at most."""
+class DelimiterDecoder:
+    """Splits at delimiters. It looks at each byte twice at most."""
 
     __slots__ = ("_delimiter", "_held", "_limit", "_overlap", "_skips_blank", "fault")
 
@@ -53,7 +56,7 @@ class Splitting:
         self._delimiter = delimiter
         self._limit = limit
         self._skips_blank = skips_blank
-        self._overlap = len(delimiter) - 1  # so much of a delimiter may have come
+        self._overlap = len(delimiter) - 1  # bytes of a delimiter that may have arrived already
         self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -63,7 +66,7 @@ class Splitting:
             fresh = max(len(held) - self._overlap, 0)
             held += data
             if held.find(self._delimiter, fresh) < 0:
-                self._bound()
+                self._check_held()
                 return []
             data = bytes(held)
             held.clear()
@@ -72,7 +75,7 @@ class Splitting:
         messages = data.split(self._delimiter)
         held += messages.pop()
         if len(data) > self._limit:
-            messages = self._within(messages)
+            messages = self._check_limit(messages)
         if self._skips_blank:
             return [message for message in messages if message and not message.isspace()]
         return messages
@@ -83,15 +86,15 @@ class Splitting:
             self.fault = FramingError.TRUNCATED
         self._held.clear()
 
-    def _within(self, messages: list[bytes]) -> list[bytes]:
+    def _check_limit(self, messages: list[bytes]) -> list[bytes]:
         for number, message in enumerate(messages):
             if len(message) > self._limit:
                 self._stop()
                 return messages[:number]
-        self._bound()
+        self._check_held()
         return messages
 
-    def _bound(self) -> None:
+    def _check_held(self) -> None:
         if len(self._held) > self._limit + self._overlap:
             self._stop()
 
@@ -101,22 +104,23 @@ class Splitting:
 
 
 Measure: TypeAlias = tuple[int, int, int] | int | FramingError
-"""A message's start and stop and the end of its frame; or how long the frame is at least."""
+"""A message's start and stop and the end of its frame; or the frame's length, as far as known, if
+it is incomplete; or the error."""
 
 
-class Measured(Protocol):
-    """A framing whose messages say at their beginning how long they are."""
+class MeasuredFraming(Protocol):
+    """A framing in which each message begins with its length."""
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """Measure the frame that begins there; never from what may lie behind it."""
+        """Measure the frame that begins at `at`, without looking at bytes after it."""
 
 
-class Measuring:
-    """Decodes messages that say how long they are."""
+class LengthDecoder:
+    """Splits messages that begin with their length."""
 
     __slots__ = ("_framing", "_held", "_needed", "fault")
 
-    def __init__(self, framing: Measured) -> None:
+    def __init__(self, framing: MeasuredFraming) -> None:
         self.fault: FramingError | None = None
         self._framing = framing
         self._held = bytearray()

@@ -1,4 +1,4 @@
-"""Cutting: a stream into its messages as they stand on the wire. No byte is lost or changed."""
+"""FrameScanner: cuts a stream into frames, messages with their framing. No byte is changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class FrameScanner:
-    """Takes one stream in pieces, and gives its messages with all that makes them messages.
+    """Takes one stream in pieces and returns its frames.
 
-    What stands between two messages, as a blank line, comes with the second one.
+    What is between two messages, as a blank line, is part of the second frame.
     """
 
     __slots__ = ("_decoder", "_framing", "_rest", "fault")
@@ -23,29 +23,29 @@ class FrameScanner:
         self._decoder = framing.decoder()
         self._rest = bytearray()
         self.fault: FramingError | None = None
-        """Set once no more can be cut: the messages given before are sound."""
+        """Set when no more frames can be found; those returned before are valid."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next piece, return the messages that it completes, in order."""
+        """Take the next piece of the stream; return the frames that it completes, in order."""
         rest = self._rest
         rest += data
-        wires: list[bytes] = []
+        frames: list[bytes] = []
         begin = 0
         for message in self._decoder.feed(data):
-            wire = self._framing.encode(message)
-            found = rest.find(wire, begin)
-            if found < 0:  # a framing that writes messages otherwise than they came
+            frame = self._framing.encode(message)
+            found = rest.find(frame, begin)
+            if found < 0:  # this framing encodes messages differently from how they arrived
                 self.fault = FramingError.INVALID
                 break
-            end = found + len(wire)
-            wires.append(bytes(rest[begin:end]))
+            end = found + len(frame)
+            frames.append(bytes(rest[begin:end]))
             begin = end
         del rest[:begin]
         self.fault = self.fault or self._decoder.fault
-        return wires
+        return frames
 
     def take_rest(self) -> bytes:
-        """Give what has come and is no message, or not yet: nothing more can be cut then."""
+        """Return the bytes that are not part of a returned frame. No more frames follow."""
         rest = bytes(self._rest)
         self._rest.clear()
         return rest

@@ -1,17 +1,17 @@
 """Framing: where one message of a stream ends and the next one begins.
 
-A framing is a value. Its decoder takes the bytes of one stream in whatever pieces they come and
-gives whole messages; the pieces never matter. It never raises: a stream that cannot be read on has
-a `fault`, and gives nothing after it. `encode` writes what the decoder reads, or refuses.
+A framing is a value. Its decoder takes the bytes of one stream in pieces of any size and returns
+complete messages; how the stream is cut makes no difference. It never raises: when no more messages
+can be found it has a `fault`, and returns nothing after it. `encode` is the inverse of the decoder.
 
     lines()                    messages end in a newline; a return before it belongs to the message
     delimiter(b"\\r\\n")         messages end in these bytes
-    json_lines()               lines, of which the blank ones carry nothing
-    length_prefix(4)           each says first how long it is, in 1, 2, 4 or 8 bytes
+    json_lines()               lines; blank lines are ignored
+    length_prefix(4)           each begins with its length in 1, 2, 4 or 8 bytes
     netstring()                5:hello,
-    fixed("1KiB")              all have one size
+    fixed("1KiB")              all have the same size
 
-A framing of one's own is any object with `decoder()` and `encode()`, see the protocol Framing.
+Any object with `decoder()` and `encode()` is a framing: see the protocol Framing.
 """
 
 from __future__ import annotations
@@ -20,10 +20,17 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from vcproxy.engine.units import show_size, size
-from vcproxy.framing.decoding import Decoder, FramingError, Measure, Measuring, Passing, Splitting
+from vcproxy.framing.decoding import (
+    Decoder,
+    DelimiterDecoder,
+    FramingError,
+    LengthDecoder,
+    Measure,
+    PassthroughDecoder,
+)
 
 LIMIT = "64KiB"
-"""The longest message unless a framing says otherwise: what asyncio's streams take for a line."""
+"""The default limit of a message: the line limit of asyncio's streams."""
 
 __all__ = [
     "UNFRAMED",
@@ -42,16 +49,16 @@ Order: TypeAlias = Literal["big", "little"]
 
 
 class Framing(Protocol):
-    """What a protocol's messages look like on the wire."""
+    """How messages are encoded in a stream."""
 
     def decoder(self) -> Decoder:
-        """A decoder at the beginning of a stream."""
+        """Return a decoder for a new stream."""
 
     def encode(self, message: bytes) -> bytes:
-        """Return a message as it stands on the wire.
+        """Return a message with its framing.
 
-        Raises ValueError for one that a decoder would not give back: over the limit, or with a
-        delimiter inside, which would smuggle a second message.
+        Raises ValueError for one that a decoder would not return: over the limit, or with a
+        delimiter inside, which would smuggle in a second message.
         """
 
 
@@ -65,21 +72,21 @@ class Delimited:
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return Splitting(self.delimiter, self.limit, self.skips_blank)
+        return DelimiterDecoder(self.delimiter, self.limit, self.skips_blank)
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         wire = message + self.delimiter
-        # Not `in message`: together with the delimiter its end may make one more.
+        # Not `in message`: its last bytes and the delimiter may contain one more delimiter.
         if wire.find(self.delimiter) == len(message) <= self.limit:
             return wire
         _check_size(message, self.limit)
-        raise ValueError(f"a message may not hold the delimiter {self.delimiter!r}")
+        raise ValueError(f"a message may not contain the delimiter {self.delimiter!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class LengthPrefix:
-    """Each message says first how long it is. See `length_prefix`."""
+    """Each message begins with its length. See `length_prefix`."""
 
     width: int
     order: Order
@@ -88,7 +95,7 @@ class LengthPrefix:
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return Measuring(self)
+        return LengthDecoder(self)
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
@@ -97,7 +104,7 @@ class LengthPrefix:
         return length.to_bytes(self.width, self.order) + message
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """See Measured."""
+        """See MeasuredFraming."""
         start = at + self.width
         if len(data) < start:
             return self.width
@@ -114,13 +121,13 @@ class LengthPrefix:
 
 @dataclass(frozen=True, slots=True)
 class Netstring:
-    """Each message stands between its length and a comma, as 5:hello, stands for hello."""
+    """Each message is between its length and a comma: 5:hello, is hello. See `netstring`."""
 
     limit: int
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return Measuring(self)
+        return LengthDecoder(self)
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
@@ -128,7 +135,7 @@ class Netstring:
         return b"%d:%b," % (len(message), message)
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """See Measured."""
+        """See MeasuredFraming."""
         digits = len(str(self.limit))
         head = data[at : at + digits + 1]
         number, colon, _ = head.partition(b":")
@@ -149,33 +156,33 @@ class Netstring:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """All messages have one size."""
+    """All messages have the same size. See `fixed`."""
 
     size: int
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return Measuring(self)
+        return LengthDecoder(self)
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         if len(message) != self.size:
-            raise ValueError(f"a message has {len(message)} bytes: all must have {self.size}")
+            raise ValueError(f"a message of {len(message)} bytes: all must have {self.size}")
         return message
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """See Measured."""
+        """See MeasuredFraming."""
         end = at + self.size
         return (at, end, end) if end <= len(data) else self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Unframed:
-    """No messages: every piece of the stream is passed on as it came. See UNFRAMED."""
+    """No messages: every piece of the stream is passed on unchanged. See UNFRAMED."""
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return Passing()
+        return PassthroughDecoder()
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
@@ -183,9 +190,9 @@ class Unframed:
 
 
 UNFRAMED: Framing = Unframed()
-"""Where messages are not told apart."""
+"""The framing of streams that are not split into messages."""
 
-# -- how framings are written ----------------------------------------------------------------
+# -- for authors -----------------------------------------------------------------------------
 
 
 def lines(limit: str | int = LIMIT) -> Framing:
@@ -194,14 +201,14 @@ def lines(limit: str | int = LIMIT) -> Framing:
 
 
 def delimiter(between: bytes, limit: str | int = LIMIT) -> Framing:
-    """Messages that end in these bytes. Raises ValueError if there are none."""
+    """Messages that end in these bytes. Raises ValueError if `between` is empty."""
     if not between:
         raise ValueError("a delimiter needs at least one byte")
     return Delimited(between, _bytes(limit))
 
 
 def json_lines(limit: str | int = LIMIT) -> Framing:
-    """JSON texts, one in each line. Blank lines are no messages; whether it is JSON is not seen."""
+    """JSON texts, one a line. Blank lines are ignored; the JSON is not checked."""
     return Delimited(b"\n", _bytes(limit), skips_blank=True)
 
 
@@ -211,26 +218,26 @@ def length_prefix(
     inclusive: bool = False,
     limit: str | int = LIMIT,
 ) -> Framing:
-    """Messages behind their length in `width` (1, 2, 4, 8) bytes; inclusive: it counts itself.
+    """Messages after their length, an integer of `width` (1, 2, 4 or 8) bytes.
 
-    Raises ValueError for another number of bytes. A limit that the length cannot express is
-    lowered to the longest that it can.
+    With `inclusive` the length includes its own bytes. A limit that is larger than the largest
+    length is lowered to it. Raises ValueError for another width.
     """
     if width not in (1, 2, 4, 8):
-        raise ValueError(f"a length of {width} bytes: it has 1, 2, 4 or 8")
+        raise ValueError(f"a length prefix of {width} bytes: it must have 1, 2, 4 or 8")
     longest = (1 << (8 * width)) - 1 - (width if inclusive else 0)
     return LengthPrefix(width, order, inclusive, min(_bytes(limit), longest))
 
 
 def netstring(limit: str | int = LIMIT) -> Framing:
-    """Messages as D. J. Bernstein's netstrings: 5:hello,"""
+    """Messages as netstrings: 5:hello, (D. J. Bernstein, https://cr.yp.to/proto/netstrings.txt)."""
     return Netstring(_bytes(limit))
 
 
 def fixed(each: str | int) -> Framing:
-    """Messages of one size. Raises ValueError for a size of 0."""
+    """Messages of the same size. Raises ValueError for a size of 0."""
     if not _bytes(each):
-        raise ValueError("messages need a size of at least 1 byte")
+        raise ValueError("a fixed message size must be at least 1 byte")
     return Fixed(_bytes(each))
 
 

@@ -1,4 +1,7 @@
-"""Options that plugins of messages share: how the messages are told apart, and JSON in them."""
+"""Options of plugins that handle messages: their framing; and a strict JSON parser.
+
+The plugins that use them are tested in tests/plugins/.
+"""
 
 from __future__ import annotations
 
@@ -20,35 +23,35 @@ KEYS = {
     "netstring": (),
     "fixed": ("size",),
 }
-"""What each framing wants to know besides its limit."""
+"""The options of each framing besides `limit`; the first one is required."""
 
 
 @dataclass(frozen=True)
 class OptionalFramingOptions:
-    """How messages are told apart, if they are. A plugin's `Options` may extend it.
+    """How the stream is split into messages, if it is. A plugin's `Options` may extend it.
 
-    Raises ValueError for a key that the framing does not have, or that it lacks.
+    Raises ValueError for a key that the framing does not have, or if a required key is missing.
     """
 
     framing: Literal[
         "none", "lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"
     ] = "none"
-    """What separates messages; "none": they are not told apart."""
+    """How messages are separated; "none": the stream is not split into messages."""
 
     limit: Size = 64 << 10
-    """The longest message; behind one that is longer nothing can be read."""
+    """The longest message; after a longer one no more messages can be found."""
 
     delimiter: str | None = None
-    """With framing = "delimiter": the text that ends each message, as "\\r\\n"."""
+    """With framing = "delimiter": the text that ends each message, for example "\\r\\n"."""
 
     width: Literal[1, 2, 4, 8] | None = None
-    """With framing = "length-prefix": how many bytes the length has."""
+    """With framing = "length-prefix": the number of bytes of the length."""
 
     byte_order: Literal["big", "little"] | None = None
-    """With framing = "length-prefix": which byte of the length comes first; "big" if left out."""
+    """With framing = "length-prefix": the byte order of the length; default "big"."""
 
     inclusive: bool | None = None
-    """With framing = "length-prefix": whether the length counts itself; not, if left out."""
+    """With framing = "length-prefix": whether the length includes its own bytes; default false."""
 
     size: Size | None = None
     """With framing = "fixed": the size of every message."""
@@ -57,14 +60,14 @@ class OptionalFramingOptions:
         for owner, keys in KEYS.items():
             for key in keys:
                 if getattr(self, key) is not None and owner != self.framing:
-                    raise ValueError(f'{key} is for framing = "{owner}", this is "{self.framing}"')
+                    raise ValueError(f'{key} is for framing = "{owner}", not "{self.framing}"')
         needed = KEYS[self.framing][:1]
         if needed and not getattr(self, needed[0]):
             raise ValueError(f'framing = "{self.framing}" needs {needed[0]}')
 
     @cached_property
     def message_framing(self) -> framings.Framing:
-        """The framing that they stand for."""
+        """The framing that these options describe."""
         match self.framing:
             case "none":
                 return framings.UNFRAMED
@@ -82,29 +85,29 @@ class OptionalFramingOptions:
         return framings.lines(self.limit)
 
     def encode_text(self, text: str) -> bytes:
-        """Write a text as a message on the wire; nothing for an empty text."""
+        """Return a text as a message with its framing; b"" for an empty text."""
         return self.message_framing.encode(text.encode()) if text else b""
 
 
 @dataclass(frozen=True)
 class FramingOptions(OptionalFramingOptions):
-    """How messages are told apart. A plugin's `Options` may extend it."""
+    """How the stream is split into messages. A plugin's `Options` may extend it."""
 
     framing: Literal["lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"] = (
         "lines"
     )
-    """What separates messages."""
+    """How messages are separated."""
 
 
 @dataclass(frozen=True)
 class RefusingOptions(FramingOptions):
-    """And what becomes of a message that is not valid."""
+    """And what happens after a message that is not valid."""
 
     answer: str = ""
-    """The message that answers one that is not valid; empty: none."""
+    """The message that is sent to the client after one that is not valid; empty: none."""
 
     keep: bool = False
-    """Whether the client may go on after one that is not valid."""
+    """Whether the client stays connected after a message that is not valid."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,24 +115,24 @@ class RefusingOptions(FramingOptions):
 
     @cached_property
     def refusal(self) -> bytes:
-        """The answer on the wire."""
+        """The answer with its framing."""
         return self.encode_text(self.answer)
 
 
-def _no_number(constant: str) -> object:
+def _refuse_constant(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_number)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def parse_json(message: bytes) -> object:
-    """Return what a JSON text stands for. Raises ValueError for anything else."""
+    """Return the value of a JSON text. Raises ValueError if it is not valid JSON (RFC 8259)."""
     text = message.decode().strip(" \t\r\n")
     try:
         value, end = _DECODER.raw_decode(text)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("JSON is nested too deeply") from None
     if end != len(text):
-        raise ValueError("more follows its end")
+        raise ValueError("data after the end of the JSON text")
     return value
