@@ -62,7 +62,7 @@ class BadLine(Pace):
         self._random = random
         self._notes: deque[tuple[float, int]] = deque()  # due, bytes
         self._ahead: deque[tuple[float, int]] = deque()  # the same, of those that were not due yet
-        self._travelling = 0  # the sum of those
+        self._delayed = 0  # the sum of those
         self._last_due = self._free_at = 0.0
         self._left = faults.reset_after if faults.reset_after is not None else sys.maxsize
         self._most = faults.slice or sys.maxsize
@@ -77,17 +77,17 @@ class BadLine(Pace):
         self._last_due = max(self._last_due, now + delay)
         self._notes.append((self._last_due, count))
         self._ahead.append((self._last_due, count))
-        self._travelling += count
+        self._delayed += count
 
-    def travelling(self, now: float) -> int:
+    def delayed(self, now: float) -> int:
         """See Pace."""
         ahead = self._ahead
         while ahead and ahead[0][0] <= now:
-            self._travelling -= ahead.popleft()[1]
-        return min(self._travelling, self._room)
+            self._delayed -= ahead.popleft()[1]
+        return min(self._delayed, self._room)
 
     @property
-    def when(self) -> float | None:
+    def next_at(self) -> float | None:
         """See Pace."""
         return max(self._notes[0][0], self._free_at) if self._notes else None
 

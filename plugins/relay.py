@@ -1,4 +1,4 @@
-"""relay: one source, any number of sinks, and none is slowed by the slowest.
+"""relay: one source, any number of sinks; a slow sink does not slow down the others.
 
 [listener.options]
 subscribers = "tcp://127.0.0.1:7101"
@@ -12,4 +12,4 @@ from vcproxy import api
 
 
 class Relay(api.Relay):
-    """Relays what it is given, unchanged."""
+    """Relays every message unchanged."""

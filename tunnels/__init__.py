@@ -1,1 +1,1 @@
-"""Tunnels: machines that move what they are lent and give it back with one TunnelDone."""
+"""Tunnels: machines that move bytes or messages between VCs, and give them back with TunnelDone."""

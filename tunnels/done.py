@@ -1,6 +1,9 @@
-"""What tunnels tell their owners: TunnelDone, once, when they give the VCs back.
+"""TunnelDone and the other events that tunnels send to their owners.
 
-One with many sinks also tells who has left, lags or has recovered before.
+Every tunnel sends TunnelDone once, when it ends and gives its VCs back. A OneWayMultiTunnel also
+reports sinks and sources that leave, lag or recover before that.
+
+Tested in tests/tunnels/test_one_way.py, test_one_way_multi.py and test_lag.py.
 """
 
 from __future__ import annotations
@@ -17,68 +20,73 @@ if TYPE_CHECKING:
 
 
 class Reason(enum.Enum):
-    """Why a tunnel is done."""
+    """Why a tunnel ended, or why it gave one VC back."""
 
     EOS = "the source ended"
-    COMPLETE = "all of nbytes went through"
-    RECALLED = "the owner took it back"
+    COMPLETE = "all of nbytes were transferred"
+    RECALLED = "recalled by the owner"
     SINK_ENDED = "the sink ended"
     TRUNCATED = "the source ended before nbytes"
     ERROR = "a connection failed"
     INACTIVITY = "connection timed out: nothing moved for too long"
-    ACTIVE = "connection timed out: it lasted too long"
-    STOPPED = "it was stopped"
-    LAGGED = "it lagged too far behind"
-    GARBLED = "no more messages can be found in what it says"
-    SPOKE = "it spoke where it may only listen"
+    ACTIVE = "connection timed out: open for too long"
+    STOPPED = "stopped"
+    LAGGED = "lagged too far behind"
+    FRAMING = "framing error"
+    UNEXPECTED_DATA = "received data from a receive-only sink"
 
     @property
     def clean(self) -> bool:
-        """Whether all that was read has reached the sink."""
+        """Whether all bytes that were read have reached the sink."""
         return self in (Reason.EOS, Reason.COMPLETE, Reason.RECALLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What went one way: bytes taken from the source, bytes given to the sink."""
+    """Byte counts of one direction, from one source to one sink."""
 
     source: str
+    """Name of the source."""
     sink: str
-    taken: int
-    given: int
-    waiting: int = field(default=0, compare=False)
-    """Bytes that lie between the two: the sink is what they wait for. Of a tunnel that changes what
-    goes through, or has said something of its own, the other counts do not tell."""
+    """Name of the sink."""
+    received: int
+    """Bytes read from the source."""
+    sent: int
+    """Bytes written to the sink."""
+    buffered: int = field(default=0, compare=False)
+    """Bytes read and not yet taken by the sink. With a transform or an opening, `received` and
+    `sent` differ by more than that."""
 
     def __str__(self) -> str:
-        return f"{self.source} -> {self.sink}: {self.given} bytes"
+        return f"{self.source} -> {self.sink}: {self.sent} bytes"
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelDone:
-    """A tunnel has ended; its VCs are the owner's again, and open.
+    """A tunnel has ended. Its VCs belong to the owner again, and are open.
 
     With `reason` EOS the sink has been shut down for writing.
     """
 
     tunnel: object
     reason: Reason
-    who: str
-    """The VC that ended it, by name; the tunnel's own name where that was nobody's VC."""
+    ended_by: str
+    """Name of the VC that ended the tunnel; the tunnel's own name if no VC did."""
     error: Exception | None
-    """What went wrong, where the reason is ERROR."""
+    """The connection's error if the reason is ERROR."""
     flows: tuple[Flow, ...]
-    """OneWay: one. TwoWay: client to server, server to client. OneWayMulti: one for each sink
-    that was there when the source ended, or when the tunnel did."""
+    """OneWayTunnel: one. TwoWayTunnel: client to server, then server to client.
+    OneWayMultiTunnel: one for each sink that was present when the source or the tunnel ended."""
 
     def __str__(self) -> str:
-        why = f"{self.reason.value} ({self.who}{f': {self.error}' if self.error else ''})"
-        return f"{why}; {'; '.join(map(str, self.flows))}"
+        error = f": {self.error}" if self.error else ""
+        flows = "; ".join(map(str, self.flows))
+        return f"{self.reason.value} ({self.ended_by}{error}); {flows}"
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What a sink did not get."""
+    """Count of the messages that were dropped for a sink."""
 
     messages: int = 0
     bytes: int = 0
@@ -93,7 +101,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class SinkDone:
-    """A OneWayMultiTunnel gives one sink back, and goes on with the others."""
+    """A OneWayMultiTunnel gives one sink back, and continues with the others."""
 
     tunnel: object
     sink: VConnection
@@ -103,50 +111,50 @@ class SinkDone:
     dropped: Dropped = Dropped()
 
     @property
-    def owed(self) -> int:
-        """Bytes that it should have got, and has not: it may stand in the middle of a message."""
-        return self.flow.taken - self.flow.given - self.dropped.bytes
+    def undelivered(self) -> int:
+        """Bytes for this sink that it did not take; its last message may be incomplete."""
+        return self.flow.received - self.flow.sent - self.dropped.bytes
 
 
 @dataclass(frozen=True, slots=True)
 class SourceDone:
-    """A OneWayMultiTunnel gives a source back, and waits for another."""
+    """A OneWayMultiTunnel gives a source back. It continues, and takes another source."""
 
     tunnel: object
     source: VConnection
     reason: Reason
     error: Exception | None
-    taken: int
-    """Bytes that it brought."""
+    received: int
+    """Bytes read from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SinkLags:
-    """A sink has fallen behind so far that something is done about it: see Lag.
+    """A sink has fallen behind, and its lag policy acts.
 
-    It comes once, until it has recovered. With "block" it comes at half of what is granted, and
-    with "disconnect" not at all: then SinkDone says so.
+    It is sent once, until the sink has recovered. With the policy "block" it is sent at half of
+    `max_lag`, before the others must wait. With "disconnect" it is not sent: SinkDone is.
     """
 
     tunnel: object
     sink: VConnection
     lag: int
-    """Bytes."""
-    then: OnLag
+    """Bytes that are waiting for the sink."""
+    on_lag: OnLag
 
 
 @dataclass(frozen=True, slots=True)
 class SinkRecovered:
-    """A sink that lagged has had all that there is, and has kept up for a second."""
+    """A sink that lagged has taken everything, and has kept up for a second."""
 
     tunnel: object
     sink: VConnection
     dropped: Dropped
-    """Since it joined."""
+    """All drops since the sink was added."""
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelRoom:
-    """A OneWayMultiTunnel that was full takes messages again."""
+class TunnelWritable:
+    """A OneWayMultiTunnel that was full accepts messages again."""
 
     tunnel: object

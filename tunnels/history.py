@@ -1,4 +1,7 @@
-"""History: what a sink that joins late may still get of what has been."""
+"""History: how much of what has passed is kept for sinks that are added later.
+
+Tested in tests/tunnels/test_lag.py.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,19 @@ if TYPE_CHECKING:
     from vcproxy.engine.iobuffer import Reader
 
 Join = Literal["head", "tail"]
-"""Where a sink begins: head, with what comes next; tail, with the oldest that is remembered."""
+"""Where a new sink begins. head: with what comes next. tail: with the oldest data kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """So many bytes at most and, if it is not 0, so many messages."""
+    """Limits of the history: bytes, and messages unless that is 0."""
 
     bytes: int = 0
     messages: int = 0
 
-    def forget(self, oldest: Reader) -> None:
-        """Let a reader pass what is too much. Of messages it passes whole ones only."""
-        if not oldest.buffer.message_oriented:
+    def trim(self, oldest: Reader) -> None:
+        """Advance `oldest` until no more than the limits lies before it; over whole messages."""
+        if not oldest.buffer.whole:
             oldest.consume(max(oldest.avail - self.bytes, 0))
             return
         oldest.drop(self.bytes)

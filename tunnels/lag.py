@@ -1,4 +1,7 @@
-"""Lag: how far a sink may fall behind the source, and what becomes of one that has."""
+"""Lag: how far a sink may fall behind the source, and what is done when it falls further behind.
+
+Tested in tests/tunnels/test_lag.py.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +11,34 @@ from typing import Literal
 from vcproxy.engine.iobuffer import SLAB
 
 OnLag = Literal["block", "drop_oldest", "drop_newest", "disconnect"]
-"""block: the source waits, and with it all others. drop_oldest: of what it is owed, the messages
-that have waited longest. drop_newest: those that come, until it has all that was waiting.
-disconnect: it is given back."""
+"""block: the source is not read until the sink takes more; all other sinks wait too.
+drop_oldest: the messages that have waited longest are dropped for this sink.
+drop_newest: new messages are dropped for this sink until it has taken all that was waiting.
+disconnect: the sink is given back to the owner with SinkDone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What one sink is granted.
+    """The lag policy of one sink.
 
-    Messages are dropped as wholes: one that is half sent is finished first, and one that is longer
-    than `most` still counts as lag of its own, so it is sent like any other.
+    Only whole messages are dropped. A message that is partly sent is finished first. A message
+    longer than `max_lag` is sent like any other.
     """
 
-    most: int = SLAB
-    """Bytes that may wait for it; a message counts for what it occupies, 64 more than it has.
+    max_lag: int = SLAB
+    """Bytes that may wait for the sink. A message counts 64 bytes more than its length.
 
-    With "block" it is not the sink's alone: the buffer of all holds as much as the largest `most`
-    of its sinks, and the source waits when that is full.
+    With "block" all sinks share one buffer of the largest `max_lag` among them; the source is not
+    read while that is full.
     """
-    then: OnLag = "block"
+    on_lag: OnLag = "block"
+    """What is done when more than `max_lag` waits."""
 
     @property
     def drops(self) -> bool:
-        """Whether messages may be dropped: the tunnel must know where they end."""
-        return self.then.startswith("drop")
+        """Whether messages may be dropped: the tunnel must be message oriented."""
+        return self.on_lag.startswith("drop")
 
 
 BLOCK = Lag()
-"""Nothing is lost, and all wait for the slowest."""
+"""Nothing is dropped; the source and all other sinks wait for the slowest sink."""

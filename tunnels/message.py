@@ -1,4 +1,4 @@
-"""MessageTunnel: a OneWayTunnel for one message, which ends where its transform says."""
+"""MessageTunnel: a OneWayTunnel for one message, whose end is found by a transform."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class MessageTransform(Transform, Protocol):
     """A transform that finds the end of a message in the bytes it is fed."""
 
     over: bool
-    """Whether the message has ended: nothing more is fed."""
+    """Whether the message has ended: feed() is not called any more."""
     rest: bytes
-    """What was fed and lies behind its end."""
+    """Bytes that were fed and lie behind the end of the message."""
 
 
 class MessageTunnel(OneWayTunnel):
-    """Moves one message from `source` to `sink`, both of which stay open behind it.
+    """Moves one message from `source` to `sink`, and leaves both open.
 
-    It ends with COMPLETE where the message does. Where the source ends first, with EOS: whether
-    the message may end there is for `message.finish()` to judge.
+    It ends with COMPLETE at the end of the message. If the source ends first, it ends with EOS;
+    `message.finish()` decides whether the message may end there.
     """
 
     __slots__ = ("_message", "rest")
@@ -43,18 +43,18 @@ class MessageTunnel(OneWayTunnel):
         super().__init__(owner, source, sink, transform=message, **options)
         self._message = message
         self.rest = b""
-        """Once it is done: what was read and lies behind the message."""
+        """After the end: bytes that were read and lie behind the message."""
 
     @property
     def delivered(self) -> bool:
-        """Whether all of the message has reached the sink."""
+        """Whether the whole message has reached the sink."""
         return self._message.over and not self._output.avail
 
     def flushed(self, vio: VIO) -> None:
-        """All has reached the sink, which may get more messages."""
+        """Leave the sink open for further messages."""
 
     def done(self) -> None:
-        """Keep what is not of this message, and give the VCs back."""
+        """Keep the bytes behind the message, and give the VCs back."""
         self.rest = self._message.rest + self._input.read()
         super().done()
 
@@ -75,6 +75,6 @@ class MessageTunnel(OneWayTunnel):
             if self.sink.nbytes is None:
                 self._finish()
         elif self.source.live:
-            # What its source does from now on, as to end, is not the message's any more.
+            # Later events of the source, such as its end, do not belong to this message.
             self.source.retire()
             self.engine.schedule(self, Event.READ_COMPLETE, self.source)

@@ -1,19 +1,19 @@
-"""OneWayTunnel: what comes from one VC goes to another.
+"""OneWayTunnel: moves the bytes of one VC to another.
 
-One buffer is shared by both sides. Full, its producer sleeps until the consumer has taken
-something; empty, the consumer until the producer has brought something. With nobody looking at
-the bytes the two VIOs are coupled: they wake each other without a word to this machine, and a
-driver may bridge them. With a transform there is a buffer before it and one behind it.
+Both sides share one buffer. When it is full, the source is not read until the sink has taken some;
+when it is empty, the sink waits for the source. Without a transform the two VIOs are coupled: they
+reenable each other without an event to this machine, and a driver may bridge them. With a transform
+there is one buffer before it and one behind it.
 
     RELAYING --EOS, READ_COMPLETE, BRIDGE_ENDED--> FLUSHING --WRITE_COMPLETE--> DONE
         |                                            ^ |
-        +--the source's ERROR, unread--> FAILING ----+ |
-        |                                   |          |
-        +---- the sink's ERROR or EOS, timeouts -------+------------------------> DONE
+        +--ERROR of the source, unread--> FAILING ---+ |
+        |                                    |         |
+        +---- ERROR or EOS of the sink, timeouts ------+-----------------------> DONE
 
-Whatever ends the source, what it had sent before reaches the sink. A source that has broken while
-there was no room is FAILING: the rest that its system holds is still read. From then on the sink
-must take something every so often.
+Whatever ends the source, the bytes it sent before reach the sink. FAILING: the source has failed
+while the buffer was full, and its kernel still holds bytes, which are read. From then on the sink
+must make progress (see StallTimer).
 """
 
 from __future__ import annotations
@@ -36,35 +36,36 @@ if TYPE_CHECKING:
     from vcproxy.tunnels.transform import Transform
 
 CHUNK = 16 * 1024
-"""Bytes given to a transform at once: its output overshoots a full buffer by one chunk's worth."""
+"""Bytes given to a transform at once: its output may exceed a full buffer by one chunk's output."""
 
 STOP = "STOP"
-"""Tag: end now."""
+"""Tag: end at once."""
 
 
 class OneWayTunnel(Machine):
-    """Moves what `source` brings to `sink`, and tells `owner` with one TunnelDone.
+    """Moves the bytes of `source` to `sink`, and sends `owner` one TunnelDone.
 
-    The VCs are lent: the tunnel closes neither. When the source ends in an orderly way, what is
-    buffered reaches the sink, then the sink is shut down for writing; with `nbytes` it ends after
-    that many bytes and leaves the sink open. It runs under the owner's mutex.
+    The VCs are lent: the tunnel closes neither. After an orderly end of the source the buffered
+    bytes reach the sink, then the sink is shut down for writing. With `nbytes` it ends after that
+    many bytes and leaves the sink open. It runs under the owner's mutex.
 
     Args:
-        reader: a place in a buffer that has been read into already: the tunnel begins with what
-            lies before it and goes on with that buffer. Those bytes count as taken, also towards
-            `nbytes`, and may not be more than that.
-        opening: said to the sink before all that the source brings; not counted as taken.
-        transform: changes the bytes on their way. Between VCs that are whole it is fed one
-            message at a time, and what it makes of one is one.
-        watch: read the sink too, only to see it end; what it sends is dropped. (A TwoWayTunnel
-            has the other direction for that.)
+        reader: a place in a buffer that the source has already been read into. The tunnel begins
+            with the bytes before it and continues with that buffer. Those bytes count as received,
+            also for `nbytes`, and may not be more than that.
+        opening: bytes sent to the sink first; not counted as received.
+        transform: changes the bytes. Between message-oriented VCs it is fed one message at a time,
+            and its output for one message is one message.
+        watch: read the sink too, only to see it end; its data is dropped. (In a TwoWayTunnel the
+            other direction reads it.)
         water_mark: bytes of buffer at which reading pauses.
-        abort_s: so long may the sink take nothing once the source has been reset by its peer, who
-            then waits for nothing. After any other failure it is FLUSH_S.
+        abort_s: seconds without progress of the sink that are allowed after the source was reset by
+            its peer. After any other failure FLUSH_S is allowed.
     """
 
     __slots__ = (
         "_abort_s",
+        "_ended_by",
         "_input",
         "_opened",
         "_output",
@@ -76,7 +77,6 @@ class OneWayTunnel(Machine):
         "_transform",
         "_watch",
         "_watched",
-        "_who",
         "_writer",
         "error",
         "sink",
@@ -115,7 +115,7 @@ class OneWayTunnel(Machine):
         self._watch = watch
         self._watched: VIO | None = None
         self._reason = Reason.STOPPED
-        self._who = self.name
+        self._ended_by = self.name
         self.error: Exception | None = None
         message_oriented = source.message_oriented
         buffer: IOBuffer = (
@@ -128,7 +128,7 @@ class OneWayTunnel(Machine):
         self._output = self._input
         self._opened = len(opening)
         source.mutex.require("a tunnel")
-        ahead = self._input.avail
+        already_read = self._input.avail
         if transform is not None:
             self._writer = self.engine.buffer(water_mark, message_oriented=message_oriented)
             self._output = self._writer.reader()
@@ -139,34 +139,36 @@ class OneWayTunnel(Machine):
             buffer = self.engine.buffer(water_mark, message_oriented=message_oriented)
             self._input = self._output = buffer.reader()
             buffer.write(opening)
-        assert nbytes is None or ahead <= nbytes, f"{name}: {ahead} bytes lie before {nbytes=}"
-        self._read(nbytes, buffer, ahead)
+        assert nbytes is None or already_read <= nbytes, (
+            f"{name}: {already_read} bytes were read already, more than {nbytes=}"
+        )
+        self._read(nbytes, buffer, already_read)
         self.sink = sink.do_io_write(self, None, self._output)
 
     @RELAYING.enter
     def relaying(self) -> None:
-        """Couple the two sides, or look at what is there already."""
+        """Couple the two sides, or transform what is buffered already."""
         if self._transform is None:
             couple(self.source, self.sink)
         else:
             self._pump()
         if self.source.ntodo == 0:
-            self.source.end(Event.READ_COMPLETE)  # no byte that comes will complete it
+            self.source.end(Event.READ_COMPLETE)  # no further byte will complete it
         if self._watch:
-            nowhere = self.engine.buffer()  # without a reader: all is dropped
-            self._watched = self._sink_vc.do_io_read(self, None, nowhere)
+            discard = self.engine.buffer()  # no reader: its data is dropped
+            self._watched = self._sink_vc.do_io_read(self, None, discard)
 
     # -- the source --------------------------------------------------------------------------
 
     @RELAYING.on(Event.READ_READY)
     @FAILING.on(Event.READ_READY)
-    def brought(self, vio: VIO) -> None:
-        """Pass on what was read."""
+    def source_readable(self, vio: VIO) -> None:
+        """Transform what was read."""
         if vio is self.source:
             self._pump()
 
     @RELAYING.on(Event.EOS, to=(FLUSHING, DONE))
-    def ended(self, vio: VIO) -> State:
+    def source_or_sink_ended(self, vio: VIO) -> State:
         """The source has ended, or the sink has."""
         if vio is not self.source:
             return self._end(Reason.SINK_ENDED, vio)
@@ -176,25 +178,25 @@ class OneWayTunnel(Machine):
         return self.FLUSHING
 
     @FAILING.on(Event.EOS, to=DONE)
-    def sink_ended(self, vio: VIO) -> None:
-        """The sink has ended: nothing is owed any more."""
+    def sink_ended_while_failing(self, vio: VIO) -> None:
+        """The sink has ended: the rest of the source cannot be delivered."""
 
     @RELAYING.on(Event.READ_COMPLETE, to=FLUSHING)
     @FAILING.on(Event.READ_COMPLETE, to=FLUSHING)
-    def completed(self, vio: VIO) -> None:
-        """The goal is reached."""
+    def source_completed(self, vio: VIO) -> None:
+        """All of nbytes have been read."""
         self._end(Reason.COMPLETE, vio)
 
     FAILING.goes(Event.BRIDGE_ENDED, FLUSHING)
 
     @RELAYING.on(Event.BRIDGE_ENDED, to=FLUSHING)
-    def recalled(self, vio: VIO) -> None:
-        """Reading has stopped for the owner's sake."""
+    def source_recalled(self, vio: VIO) -> None:
+        """Reading has stopped because the owner recalled the source."""
         self._end(Reason.RECALLED, vio)
 
     @FLUSHING.enter
     def flushing(self) -> None:
-        """Nothing will follow what is there."""
+        """Send what is buffered; nothing follows."""
         if self._transform is None:
             self._finish()
         else:
@@ -205,30 +207,30 @@ class OneWayTunnel(Machine):
     @RELAYING.on(Event.WRITE_READY)
     @FAILING.on(Event.WRITE_READY)
     @FLUSHING.on(Event.WRITE_READY)
-    def took(self, vio: VIO) -> None:
-        """Bring more."""
+    def sink_writable(self, vio: VIO) -> None:
+        """Transform more: the sink has taken some."""
         self._pump()
 
     @FLUSHING.on(Event.WRITE_COMPLETE, to=DONE)
     def flushed(self, vio: VIO) -> None:
-        """All has reached the sink."""
+        """All bytes have reached the sink."""
         if self._reason is Reason.EOS:
             self._sink_vc.do_io_shutdown(Shutdown.WRITE)
 
     @FLUSHING.on(Event.EOS, to=DONE)
-    def left(self, vio: VIO) -> None:
-        """The sink ended while it was owed something."""
+    def sink_ended_while_flushing(self, vio: VIO) -> None:
+        """The sink ended before it had taken everything."""
         self._end(Reason.SINK_ENDED, vio)
 
     @FLUSHING.on(Event.READ_READY)
-    def ignored(self, vio: VIO) -> None:
-        """The sink's own chatter, or bytes already counted."""
+    def ignore_read(self, vio: VIO) -> None:
+        """Data of a watched sink, or bytes that are counted already."""
 
     # -- ends --------------------------------------------------------------------------------
 
     @RELAYING.on(Event.ERROR, to=(FAILING, FLUSHING, DONE))
-    def failed(self, vio: VIO) -> State:
-        """A connection has broken: what a source had sent before still arrives."""
+    def source_or_sink_failed(self, vio: VIO) -> State:
+        """A connection has failed; the bytes a source sent before still reach the sink."""
         self.error = vio.error
         self._end(Reason.ERROR, vio)
         if vio is not self.source or self._sink_vc.error is not None:
@@ -242,20 +244,20 @@ class OneWayTunnel(Machine):
 
     @FAILING.enter
     def failing(self) -> None:
-        """Read what the source's system still holds."""
+        """Read what the source's kernel still holds."""
         if self._transform is None:
             couple(self.source, self.sink)
         else:
             self._pump()
 
     @FAILING.on(Event.ERROR, to=(FLUSHING, DONE))
-    def drained(self, vio: VIO) -> State:
-        """All of it has been read; or the sink has broken too."""
+    def source_drained_or_sink_failed(self, vio: VIO) -> State:
+        """The rest of the source has been read; or the sink has failed too."""
         return self.FLUSHING if vio is self.source else self.DONE
 
     @FLUSHING.on(Event.ERROR, to=DONE)
-    def sink_failed(self, vio: VIO) -> None:
-        """The sink has broken while it was owed something, perhaps of a broken source."""
+    def sink_failed_while_flushing(self, vio: VIO) -> None:
+        """The sink has failed before it had taken everything; a source may have failed before."""
         if not self._broken:
             self.error = vio.error
             self._end(Reason.ERROR, vio)
@@ -266,23 +268,23 @@ class OneWayTunnel(Machine):
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @FAILING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
-    def idled(self, vio: VIO) -> None:
-        """Nothing has moved for too long."""
+    def timed_out_inactive(self, vio: VIO) -> None:
+        """No bytes moved for the inactivity timeout of a VC."""
         self._end(Reason.INACTIVITY, vio)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @FAILING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=DONE)
-    def outlived(self, vio: VIO) -> None:
-        """It has lasted too long."""
+    def timed_out_active(self, vio: VIO) -> None:
+        """The active timeout of a VC has passed."""
         self._end(Reason.ACTIVE, vio)
 
     @RELAYING.on(STOP, to=DONE)
     @FAILING.on(STOP, to=DONE)
     @FLUSHING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
-        """The owner wants no more of it."""
-        self._reason, self._who = Reason.STOPPED, self.name
+        """The owner has called stop()."""
+        self._reason, self._ended_by = Reason.STOPPED, self.name
 
     @DONE.enter
     def done(self) -> None:
@@ -296,57 +298,57 @@ class OneWayTunnel(Machine):
             self._stall_timer.cancel()
         self._input.close()
         self._output.close()
-        done = TunnelDone(self, self._reason, self._who, self.error, (flow,))
+        done = TunnelDone(self, self._reason, self._ended_by, self.error, (flow,))
         self.engine.schedule(self._owner, TunnelDone, done)
 
     # -- for owners --------------------------------------------------------------------------
 
     @property
     def flow(self) -> Flow:
-        """What has gone through so far."""
+        """Byte counts so far."""
         names = self._source_vc.name, self._sink_vc.name
-        taken, given = self.source.ndone, self.sink.ndone
-        # A driver that bridges them has some of it: then the buffer does not tell.
-        unseen = self._transform is None
-        waiting = self._opened + taken - given if unseen else self._output.avail
-        return Flow(*names, taken, given, waiting)
+        received, sent = self.source.ndone, self.sink.ndone
+        coupled = self._transform is None  # a bridge may hold bytes that are not in the buffer
+        buffered = self._opened + received - sent if coupled else self._output.avail
+        return Flow(*names, received, sent, buffered)
 
     @property
     def delivered(self) -> bool:
-        """Whether all of `nbytes` has reached the sink: it is about to be done, if it is not."""
+        """Whether all of `nbytes` have reached the sink: TunnelDone is sent or about to be sent."""
         return self.source.ntodo == 0 and not self._output.avail
 
     def recall(self) -> None:
-        """Stop reading; what was read still reaches the sink; then TunnelDone, RECALLED."""
+        """Stop reading. What was read still reaches the sink; then TunnelDone, RECALLED."""
         self.source.recall()
 
     def stop(self) -> None:
-        """End now, flushed or not: TunnelDone, STOPPED."""
+        """End at once, flushed or not: TunnelDone, STOPPED."""
         self.engine.schedule(self, STOP, None)
 
     # -- inside ------------------------------------------------------------------------------
 
     @property
     def _broken(self) -> bool:
-        """Whether the source has broken: half a stream must not be made to look like a whole."""
+        """Whether the source has failed: then the transform's finish() is not called, because that
+        would make an incomplete stream look complete."""
         return self._reason is Reason.ERROR
 
     def _end(self, reason: Reason, vio: VIO) -> State:
         self._reason = reason
-        self._who = vio.vc.name
+        self._ended_by = vio.vc.name
         return self.DONE
 
-    def _read(self, nbytes: int | None, buffer: IOBuffer, taken: int) -> None:
+    def _read(self, nbytes: int | None, buffer: IOBuffer, already_read: int) -> None:
         self.source = self._source_vc.do_io_read(self, nbytes, buffer)
-        self.source.ndone = taken
+        self.source.ndone = already_read
 
     def _finish(self) -> None:
-        """WRITE_COMPLETE is to come when the sink has what is there."""
+        """Let WRITE_COMPLETE come when the sink has taken what is buffered."""
         self.sink.nbytes = self.sink.ndone + self._output.avail
         self.sink.reenable()
 
     def _pump(self) -> None:
-        """Transform what has come, as far as there is room behind."""
+        """Transform what was read, as far as the output buffer has room."""
         transform, writer = self._transform, self._writer
         if transform is None or writer is None:
             return

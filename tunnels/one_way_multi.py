@@ -1,36 +1,37 @@
-"""OneWayMultiTunnel: what comes from one place goes to any number of VCs.
+"""OneWayMultiTunnel: moves the bytes or messages of one source to any number of sinks.
 
-All sinks read one buffer; those that keep up are fed together (see Fan), each of the others from a
-place of its own, as far behind as it is granted (see Lag). They join and leave while it runs.
-(Traffic Server stops at 4, and the first failure ends it all.) A sink that ends or fails leaves
-alone; what that means for the rest is the rule `ends`.
+All sinks read one buffer. Sinks that keep up are fed together (see Fan); each of the others has a
+place of its own, as far behind as its policy allows (see Lag, LagControl). Sinks are added and
+removed while it runs. (Traffic Server allows 4, and the first failure ends all.) A sink that ends
+or fails is removed alone; the rule `ends` says when that ends the tunnel.
 
-    RELAYING --the source ended, finish()------------> FLUSHING --every sink has its due--> DONE
-        |                                                 ^ |
-        +--the source broke, fail()--> FAILING --the rest-+ |
-        |                                 |                 |
-        +---- a timeout of the source, or the rule says so -+------------------------> DONE
+    RELAYING --the source ended, finish()----------------> FLUSHING --all sinks have all--> DONE
+        |                                                     ^ |
+        +--the source failed, fail()--> FAILING --the rest----+ |
+        |                                  |                    |
+        +---- timeout of the source, the rule `ends`, stop() ---+-------------------------> DONE
 
-Whatever ends a source, what it had sent before reaches the sinks. Of one that has broken, what its
-system still holds is read first: it is FAILING. From then on each sink must take something every so
-often.
+Whatever ends a source, the bytes it sent before reach the sinks. FAILING: the tunnel's own source
+has failed, and what its kernel still holds is read first. From then on each sink must make progress
+(see StallTimer).
+
+Longer than 400 lines: one class, whose receivers are one state table.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from vcproxy.engine.event import Event
 from vcproxy.engine.fan import Fan
 from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.vconnection import Shutdown
+from vcproxy.engine.vio import VIO
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.tunnels.done import (
-    Dropped,
     Flow,
     Reason,
     SinkDone,
@@ -38,93 +39,71 @@ from vcproxy.tunnels.done import (
     SinkRecovered,
     SourceDone,
     TunnelDone,
-    TunnelRoom,
+    TunnelWritable,
 )
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
 from vcproxy.tunnels.lag import BLOCK, Lag
-from vcproxy.tunnels.sink import Sink
+from vcproxy.tunnels.lag_control import STEADY, LagControl
+from vcproxy.tunnels.sink import Sink, SinkStatistics
 from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
-    from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.vconnection import VConnection
-    from vcproxy.engine.vio import VIO
 
 Ends = Literal["last", "any_required", "never"]
-"""When sinks that go end the tunnel: with the last one, with any required one, or not at all."""
+"""When the removal of sinks ends the tunnel: of the last one, of any required one, or never."""
 
-News = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | TunnelRoom
+Report = TunnelDone | SinkDone | SourceDone | SinkLags | SinkRecovered | TunnelWritable
+"""What the owner receives."""
 
-SAID, STEADY = "SAID", "STEADY"
-"""Tags: the owner has said something; a sink has kept up for a while."""
+PUBLISHED = "PUBLISHED"
+"""Tag: the owner has published messages, and not all sinks could take them at once."""
 
 REMOVE, FAIL, FINISH, STOP = "REMOVE", "FAIL", "FINISH", "STOP"
-"""Tags: the owner wants one VC back; its source has broken; an end in order; an end now."""
-
-STEADY_S = 1.0
-"""So long a sink that lagged must keep up to have recovered: one that is only just quick enough
-falls behind and catches up a hundred times a second, which is news once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one sink stands."""
-
-    sink: VConnection
-    lag: int
-    """Bytes that what waits for it occupies."""
-    due: int
-    """Bytes that it has not got."""
-    given: int
-    """Bytes that it has got since it joined."""
-    dropped: Dropped
-    heard: int
-    """Bytes that it has said; nobody heard them."""
-    required: bool
+"""Tags: remove(), fail(), finish() and stop() of the owner."""
 
 
 class OneWayMultiTunnel(Machine):
-    """Moves what comes to every sink, and tells `owner` with one TunnelDone.
+    """Moves what comes to every sink, and sends `owner` one TunnelDone.
 
-    What comes is what `source` brings: its end is flushed to all sinks and ends the tunnel. Or
-    there is none, and the owner lends one after the other (`feed`), or says messages himself
-    (`say`); then the tunnel ends with `finish`. With `ends` "never" it runs with no sink at all,
-    too: what comes is dropped.
+    There are three kinds of source. A tunnel made with a `source` ends with it: its end is flushed
+    to all sinks. Without one, the owner lends sources one after another (`add_source`), or writes
+    messages itself (`publish`); then `finish` ends the tunnel. With `ends` "never" it also runs
+    without any sink: what comes is dropped.
 
-    A sink that goes earlier, or has its due at the end, is given back with SinkDone. SinkLags,
-    SinkRecovered, SourceDone and TunnelRoom tell the owner the rest. The VCs are lent, the tunnel
-    closes none.
+    A sink that is removed earlier, or has everything at the end, is given back with SinkDone. The
+    owner also receives SinkLags, SinkRecovered, SourceDone and TunnelWritable. The VCs are lent:
+    the tunnel closes none.
 
     Args:
-        whole: messages are moved, not a stream of bytes. A `source` that is whole makes it so.
-        history: what a sink may get that joins at the "tail".
+        message_oriented: messages are moved, not a stream of bytes. A message-oriented `source`
+            implies it.
+        history: what is kept for sinks that join at the "tail".
         water_mark: bytes of buffer at which reading pauses; a sink's Lag or the history raises it.
-        patience_s: a sink that lags and takes nothing for so long is given back, INACTIVITY, so
-            that "block" does not mean for ever. 0: it does. It is looked at every so often: what
-            it says does not count, and it may last twice as long.
-        abort_s: so long may a required sink take nothing once the source has been reset by its
-            peer, where `patience_s` says nothing. Any other sink, or failure: see FLUSH_S.
+        stall_s: seconds without progress after which a sink that lags is removed with INACTIVITY,
+            so that "block" does not wait for ever; 0: never. See StallTimer.
+        abort_s: seconds without progress that a required sink is allowed after the source was reset
+            by its peer, if `stall_s` is 0. Any other sink, or failure, is allowed FLUSH_S.
     """
 
     __slots__ = (
         "_abort_s",
-        "_compacts",
+        "_blocked_at",
+        "_ended_by",
         "_ends",
         "_error",
         "_fan",
         "_flushed",
-        "_held_up_at",
-        "_history",
-        "_memory",
+        "_lag",
         "_own_source",
         "_owner",
-        "_patience_s",
+        "_published",
         "_reason",
-        "_said",
         "_sinks",
+        "_source_timer",
         "_source_vc",
-        "_who",
+        "_stall_s",
         "buffer",
         "source",
     )
@@ -143,7 +122,7 @@ class OneWayMultiTunnel(Machine):
         message_oriented: bool = False,
         history: History = NO_HISTORY,
         water_mark: int = SLAB,
-        patience_s: float = 0.0,
+        stall_s: float = 0.0,
         abort_s: float = FLUSH_S,
         name: str = "",
     ) -> None:
@@ -152,49 +131,44 @@ class OneWayMultiTunnel(Machine):
         self._source_vc = source
         self._own_source = source is not None
         self._ends = ends
-        self._patience_s, self._abort_s = patience_s, abort_s
+        self._stall_s, self._abort_s = stall_s, abort_s
         self._sinks: dict[VConnection, Sink] = {}
         self._flushed: list[Flow] = []
         self._reason = Reason.STOPPED
-        self._who = self.name
+        self._ended_by = self.name
         self._error: Exception | None = None
-        self._said = False
-        self._held_up_at = -math.inf
-        message_oriented = message_oriented or (source is not None and source.message_oriented)
-        self.buffer = self.engine.buffer(water_mark, message_oriented=message_oriented)
+        self._published = False
+        self._blocked_at = -math.inf
+        messages = message_oriented or (source is not None and source.whole)
+        self.buffer = self.engine.buffer(water_mark, whole=messages)
         self.source: VIO | None = None
+        self._source_timer: StallTimer | None = None
         self._fan = Fan(self, self.buffer)
-        self._history = history
-        self._compacts = False  # where it matters how many bytes wait, slabs must be full
-        self._memory: Reader | None = None
-        if history.bytes:
-            self._memory = self.buffer.reader()
-            self._compacts = not message_oriented
-            self._hold(history.bytes + SLAB)
+        self._lag = LagControl(self, self._fan, history, self._report, self._set_stall_timer)
 
     @RELAYING.enter
     def relaying(self) -> None:
-        """Read, once the sinks that were added before have their places."""
+        """Read the source, once the sinks that were added before start() have their places."""
         if self._source_vc is not None:
             self._read(self._source_vc)
 
-    # -- for owners: what comes --------------------------------------------------------------
+    # -- for owners: sources -----------------------------------------------------------------
 
-    def feed(self, source: VConnection) -> None:
-        """Lend a source that another may follow: SourceDone brings it back. One at a time."""
-        assert self.source is None, f"{self.name}: {self._source_vc} is the source"
+    def add_source(self, source: VConnection) -> None:
+        """Lend a source that another may follow: SourceDone gives it back. One at a time."""
+        assert self.source is None, f"{self.name}: {self._source_vc} is the source already"
         if self.state is self.RELAYING:
             self._source_vc = source
             self._read(source)
         else:
-            self._tell(SourceDone(self, source, self._reason, None, 0))
+            self._report(SourceDone(self, source, self._reason, None, 0))
 
-    def say(self, messages: Iterable[bytes]) -> None:
-        """Move messages, each as it stands on the wire. The tunnel must be `message_oriented`.
+    def publish(self, messages: Iterable[bytes]) -> None:
+        """Write encoded messages to all sinks. The tunnel must be message oriented.
 
-        It takes them also when it is `full`.
+        They are accepted even if it is `full`.
         """
-        assert self.buffer.message_oriented, f"{self.name}: messages, where bytes are moved"
+        assert self.buffer.whole, f"{self.name}: publish() on a tunnel of bytes"
         if self.state is not self.RELAYING and self.state is not self.FAILING:
             return
         for message in messages:
@@ -205,42 +179,42 @@ class OneWayMultiTunnel(Machine):
 
     @property
     def full(self) -> bool:
-        """Whether the buffer is full. If so, the owner gets TunnelRoom once it is not."""
+        """Whether the buffer is full. Then the owner receives TunnelWritable once it is not."""
         full = self.buffer.full
         if full:
             self._fan.sources[self] = None
         return full
 
     @property
-    def held_up(self) -> bool:
-        """Whether there is no room, or was none until a sink left, within the time that a sink is
-        granted: a source that is silent is not to blame."""
-        return self.buffer.full or self.engine.now - self._held_up_at < self._patience_s
+    def blocked(self) -> bool:
+        """Whether the buffer is full, or was until a sink was removed less than `stall_s` ago: then
+        the silence of a source is not its own fault."""
+        return self.buffer.full or self.engine.now - self._blocked_at < self._stall_s
 
     def reenable(self) -> None:
-        """There may be room again: for the fan, as for a source that is a VIO."""
+        """Report TunnelWritable if the buffer has room. Called by the Fan, as a VIO's reenable."""
         if not self.buffer.full:
             self._fan.sources.pop(self, None)
-            self._tell(TunnelRoom(self))
+            self._report(TunnelWritable(self))
 
     def ready(self) -> None:
-        """Not all have what was said: they are looked after, soon. For the fan, as `reenable`."""
-        if not self._said:
-            self._said = True
-            self.engine.schedule(self, SAID, None)
+        """Schedule the check of sinks that are behind. Called by the Fan too."""
+        if not self._published:
+            self._published = True
+            self.engine.schedule(self, PUBLISHED, None)
 
     def fail(self, error: Exception | None) -> None:
-        """What is said came from a source that has broken, and there is some more of it; `finish`
-        follows. From now on each sink must take something every so often."""
+        """Report that the source of the published messages has failed. More messages may follow,
+        then `finish`. From now on each sink must make progress."""
         self.engine.schedule(self, FAIL, error)
 
     def finish(self, error: Exception | None = None) -> None:
-        """No more will come: every sink gets what waits for it, then TunnelDone: EOS, or ERROR."""
+        """Nothing more will come: flush every sink, then TunnelDone, EOS; with `error` ERROR."""
         self.engine.schedule(self, FINISH, error)
 
-    # -- for owners: where it goes -----------------------------------------------------------
+    # -- for owners: sinks -------------------------------------------------------------------
 
-    def add(
+    def add_sink(
         self,
         sink: VConnection,
         *,
@@ -248,119 +222,99 @@ class OneWayMultiTunnel(Machine):
         watch: bool = True,
         lag: Lag = BLOCK,
         join: Join = "head",
-        mute: bool = False,
+        receive_only: bool = False,
     ) -> None:
-        """Lend a sink: it gets what comes from now on, and SinkDone brings it back.
+        """Lend a sink. It gets what comes from now on; SinkDone gives it back.
 
-        With `join` "tail" it gets what is remembered first; that is granted beside its `lag`. Once
-        the end has come it gets nothing, and is back at once. With `watch` it is read too, only to
-        see it end; what it says is dropped, and counted, or `mute` gives it back, SPOKE. Raises
-        ValueError for a policy that drops messages where there are none.
+        With `join` "tail" it gets the history first, which does not count as lag. After the end of
+        the source it gets nothing more and is given back soon. With `watch` it is read, only to see
+        it end; its data is dropped and counted, or with `receive_only` it is given back,
+        UNEXPECTED_DATA. Raises ValueError for a policy that drops messages in a tunnel of bytes.
         """
-        if lag.drops and not self.buffer.message_oriented:
-            raise ValueError(f"{lag.then} drops messages, and {self.name} moves bytes")
+        if lag.drops and not self.buffer.whole:
+            raise ValueError(f"{lag.on_lag} drops messages, and {self.name} moves bytes")
         if self.state is self.DONE:
             nothing = Flow(self._source_name, sink.name, 0, 0)
-            self._tell(SinkDone(self, sink, self._reason, self._error, nothing))
+            self._report(SinkDone(self, sink, self._reason, self._error, nothing))
             return
-        memory = self._memory if join == "tail" else None
-        reader = self.buffer.reader() if memory is None else memory.clone()
-        lag = replace(lag, most=lag.most + reader.occupied)
+        reader = self._lag.place(join)
+        granted = self._lag.granted(lag, reader)
         start = reader.position
         vio = sink.do_io_write(self, None, reader)
-        nowhere = self.engine.buffer(
-            message_oriented=sink.message_oriented
-        )  # without a reader: all is dropped
-        watched = sink.do_io_read(self, None, nowhere) if watch else None
-        added = self._sinks[sink] = Sink(sink, vio, watched, lag, required, mute, start)
+        discard = self.engine.buffer(whole=sink.whole)  # no reader: its data is dropped
+        watched = sink.do_io_read(self, None, discard) if watch else None
+        added = self._sinks[sink] = Sink(sink, vio, watched, granted, required, receive_only, start)
         if self.state is self.FLUSHING:
             added.finish()
         else:
-            if lag.then == "block":
-                self._hold(lag.most)
-            else:
-                self._hold(lag.most + SLAB)
-                self._compacts = not self.buffer.message_oriented
-            self._fan.add_sink(vio)
-        self._time(added)
+            self._lag.added(added)
+            self._fan.feed(vio)
+        self._set_stall_timer(added)
 
     def remove(self, vc: VConnection) -> None:
         """Take a sink or a source back, flushed or not: SinkDone or SourceDone, STOPPED.
 
-        The rule `ends` holds for such a sink too.
+        The rule `ends` applies to such a sink too.
         """
         self.engine.schedule(self, REMOVE, vc)
 
     def stop(self) -> None:
-        """End now, flushed or not: TunnelDone, STOPPED."""
+        """End at once, flushed or not: TunnelDone, STOPPED."""
         self.engine.schedule(self, STOP, None)
 
     @property
     def flows(self) -> tuple[Flow, ...]:
-        """What has gone to each sink since it joined; see TunnelDone for whose they are."""
+        """Byte counts of each sink since it was added; TunnelDone says of which sinks."""
         return (*self._flushed, *(sink.flow(self._source_name) for sink in self._sinks.values()))
 
-    def standings(self) -> Iterator[Standing]:
-        """How each sink stands, in the order in which they joined."""
+    def sink_statistics(self) -> Iterator[SinkStatistics]:
+        """Yield the counts of each sink, in the order in which they were added."""
         for sink in self._sinks.values():
-            heard = sink.watched.ndone if sink.watched is not None else 0
-            yield Standing(
-                sink.vc, sink.lag, sink.due, sink.given, sink.losses, heard, sink.required
-            )
+            yield sink.statistics
 
     # -- moving ------------------------------------------------------------------------------
 
     @RELAYING.on(Event.READ_READY, to=(DONE,))
-    def brought(self, vio: VIO) -> State | None:
-        """Something has come; or a sink has said something."""
+    def source_or_sink_readable(self, vio: VIO) -> State | None:
+        """The source was read, and not all sinks could take it at once; or a sink has sent data."""
         if vio is self.source:
-            return self._look_after()
-        return self._spoke(vio)
+            return self._check_lag()
+        return self._sink_sent(vio)
 
-    @RELAYING.on(SAID, to=(DONE,))
-    def said(self, _: object) -> State | None:
-        """The owner has said something, and not all can have it at once."""
-        self._said = False
-        return self._look_after()
+    @RELAYING.on(PUBLISHED, to=(DONE,))
+    def published(self, _: object) -> State | None:
+        """Messages were published, and not all sinks could take them at once."""
+        self._published = False
+        return self._check_lag()
 
-    @FLUSHING.on(SAID)
-    def said_last(self, _: object) -> None:
-        """It is flushed with the rest."""
+    @FLUSHING.on(PUBLISHED)
+    def published_before_the_end(self, _: object) -> None:
+        """Those messages are flushed with the rest."""
 
     @RELAYING.on(Event.WRITE_READY)
     @FLUSHING.on(Event.WRITE_READY)
-    def took(self, vio: VIO) -> None:
-        """A sink that lags or is on a detour has got some."""
-        sink = self._sinks[vio.vc]
-        if sink.resume():
-            self._fan.catch_up(vio)
-            vio.reenable()
-        if sink.level or not (sink.lags or sink.resumes):
-            vio.pending = True  # no more of this
-            if sink.lags:
-                sink.lags = False
-                self._time(sink)
-                sink.steady = self.engine.schedule_in(STEADY_S, self, STEADY, sink)
+    def sink_progressed(self, vio: VIO) -> None:
+        """A sink that lags or reads a private buffer has taken some bytes."""
+        self._lag.progressed(self._sinks[vio.vc])
 
     @RELAYING.on(STEADY)
     @FLUSHING.on(STEADY)
-    def recovered(self, sink: Sink) -> None:
-        """It has kept up for a while."""
-        sink.steady = None
-        self._tell(SinkRecovered(self, sink.vc, sink.losses))
+    def sink_recovered(self, sink: Sink) -> None:
+        """A sink that lagged has kept up."""
+        self._lag.recovered(sink)
 
     @FLUSHING.on(Event.READ_READY, to=(DONE,))
-    def heard(self, vio: VIO) -> State | None:
-        """A sink's own chatter, or bytes already counted."""
-        return self._spoke(vio)
+    def sink_sent_while_flushing(self, vio: VIO) -> State | None:
+        """A sink has sent data; or the source was read before its end."""
+        return self._sink_sent(vio)
 
     # -- ends --------------------------------------------------------------------------------
 
     @RELAYING.on(Event.EOS, to=(FLUSHING, DONE))
-    def ended(self, vio: VIO) -> State | None:
+    def source_or_sink_ended(self, vio: VIO) -> State | None:
         """The source has ended, or a sink has."""
         if vio is not self.source:
-            return self._lost(vio.vc, Reason.SINK_ENDED)
+            return self._remove(vio.vc, Reason.SINK_ENDED)
         if not self._own_source:
             return self._source_done(Reason.EOS)
         self._end(Reason.EOS, vio.vc)
@@ -368,21 +322,21 @@ class OneWayMultiTunnel(Machine):
 
     @RELAYING.on(FAIL, to=FAILING)
     def failed_by_owner(self, error: Exception | None) -> None:
-        """There is more to come from the owner."""
-        self._reason, self._who, self._error = Reason.ERROR, self.name, error
+        """The source of the published messages has failed; more messages may follow."""
+        self._reason, self._ended_by, self._error = Reason.ERROR, self.name, error
 
     @RELAYING.on(FINISH, to=(FLUSHING, DONE))
     def finished_by_owner(self, error: Exception | None) -> State:
-        """The owner has no more."""
+        """The owner publishes nothing more."""
         self._reason = Reason.EOS if error is None else Reason.ERROR
-        self._who, self._error = self.name, error
+        self._ended_by, self._error = self.name, error
         return self._flush()
 
     @RELAYING.on(Event.ERROR, to=(FAILING, FLUSHING, DONE))
-    def failed(self, vio: VIO) -> State | None:
-        """A connection has broken; of a source the rest is read."""
+    def source_or_sink_failed(self, vio: VIO) -> State | None:
+        """A connection has failed; what a source's kernel still holds is read."""
         if vio is not self.source:
-            return self._lost(vio.vc, Reason.ERROR)
+            return self._remove(vio.vc, Reason.ERROR)
         if self._own_source:
             self._end(Reason.ERROR, vio.vc)
             self._error = vio.error
@@ -392,77 +346,76 @@ class OneWayMultiTunnel(Machine):
         return self._flush() if self._own_source else self._source_done(Reason.ERROR)
 
     @FLUSHING.on(Event.ERROR, to=(DONE,))
-    def sink_failed(self, vio: VIO) -> State | None:
-        """A sink has broken while it was owed something; or the source, whose end has come."""
-        return self._lost(vio.vc, Reason.ERROR)
+    def sink_failed_while_flushing(self, vio: VIO) -> State | None:
+        """A sink has failed before it had everything; or the source, whose end was seen before."""
+        return self._remove(vio.vc, Reason.ERROR)
 
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
-    def idled(self, vio: VIO) -> State | None:
-        """Nothing has moved for too long; a source that may not speak is not to blame."""
-        if vio is self.source and self.held_up and self._patience_s:
-            vio.vc.set_inactivity_timeout(self._patience_s)
+    def timed_out_inactive(self, vio: VIO) -> State | None:
+        """No bytes moved for the inactivity timeout; a blocked source is given more time."""
+        if vio is self.source and self.blocked and self._stall_s:
+            vio.vc.set_inactivity_timeout(self._stall_s)
             return None
-        return self._broken(vio, Reason.INACTIVITY)
+        return self._vc_ended(vio, Reason.INACTIVITY)
 
     @RELAYING.on(STALLED, to=(DONE,))
     @FLUSHING.on(STALLED, to=(DONE,))
     def stalled(self, sink: Sink) -> State | None:
-        """A sink should have taken something by now, if there was anything for it."""
-        if not sink.due:
+        """A sink made no progress for the allowed time; it is removed if anything waits for it."""
+        if not sink.undelivered:
             return None
-        return self._lost(sink.vc, Reason.INACTIVITY if self._patience_s else self._reason)
+        return self._remove(sink.vc, Reason.INACTIVITY if self._stall_s else self._reason)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
-    def outlived(self, vio: VIO) -> State | None:
-        """It has lasted too long."""
-        return self._broken(vio, Reason.ACTIVE)
+    def timed_out_active(self, vio: VIO) -> State | None:
+        """The active timeout of a VC has passed."""
+        return self._vc_ended(vio, Reason.ACTIVE)
 
     @FLUSHING.on(Event.EOS, to=(DONE,))
-    def left(self, vio: VIO) -> State | None:
-        """A sink ended while it was owed something."""
-        return self._lost(vio.vc, Reason.SINK_ENDED)
+    def sink_ended_while_flushing(self, vio: VIO) -> State | None:
+        """A sink ended before it had taken everything."""
+        return self._remove(vio.vc, Reason.SINK_ENDED)
 
     @FLUSHING.on(Event.WRITE_COMPLETE, to=(DONE,))
-    def flushed(self, vio: VIO) -> State | None:
-        """A sink has its due."""
-        return self._lost(vio.vc, self._reason)
+    def sink_flushed(self, vio: VIO) -> State | None:
+        """A sink has taken everything."""
+        return self._remove(vio.vc, self._reason)
 
     @RELAYING.on(REMOVE, to=(DONE,))
     @FLUSHING.on(REMOVE, to=(DONE,))
-    def removed(self, vc: VConnection) -> State | None:
-        """The owner wants one back."""
+    def removed_by_owner(self, vc: VConnection) -> State | None:
+        """The owner has called remove()."""
         if self.source is not None and vc is self.source.vc:
-            return self._broken(self.source, Reason.STOPPED)
-        return self._lost(vc, Reason.STOPPED)
+            return self._vc_ended(self.source, Reason.STOPPED)
+        return self._remove(vc, Reason.STOPPED)
 
     @FLUSHING.on(FAIL, FINISH)
     def flushing_already(self, _: object) -> None:
-        """It has ended before."""
+        """The tunnel is ending already."""
 
     @RELAYING.on(STOP, to=DONE)
     @FLUSHING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
-        """The owner wants no more of it."""
-        self._reason, self._who = Reason.STOPPED, self.name
+        """The owner has called stop()."""
+        self._reason, self._ended_by = Reason.STOPPED, self.name
 
     @DONE.enter
     def done(self) -> None:
         """Give all VCs back."""
         if self.source is not None and not self._own_source:
             self._source_done(self._reason)
-        self._tell(TunnelDone(self, self._reason, self._who, self._error, self.flows))
+        self._report(TunnelDone(self, self._reason, self._ended_by, self._error, self.flows))
 
     def finished(self) -> None:
-        """Nothing is kept."""
+        """Cancel all VIOs and timers, and release the buffer."""
         if self.source is not None:
             self.source.retire()
         for sink in self._sinks.values():
             sink.retire()
         self._fan.place.close()
-        if self._memory is not None:
-            self._memory.close()
+        self._lag.close()
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -470,75 +423,43 @@ class OneWayMultiTunnel(Machine):
     def _source_name(self) -> str:
         return self._source_vc.name if self._source_vc is not None else self.name
 
-    def _tell(self, news: News) -> None:
-        self.engine.schedule(self._owner, type(news), news)  # type: ignore[arg-type]
+    def _report(self, report: Report) -> None:
+        self.engine.schedule(self._owner, type(report), report)  # type: ignore[arg-type]
 
-    def _hold(self, count: int) -> None:
-        """Let the buffer hold that many bytes."""
-        self.buffer.water_mark = max(self.buffer.water_mark, count)
-
-    def _read(self, source: VConnection, taken: int = 0) -> None:
+    def _read(self, source: VConnection, already_read: int = 0) -> None:
         self.source = source.do_io_read(self, None, self.buffer)
-        self.source.ndone = taken
-        self._fan.add_source(self.source)
+        self.source.ndone = already_read
+        self._fan.fill(self.source)
 
-    def _look_after(self) -> State | None:
-        """Not all could have what came at once: forget what is too old, judge who lags."""
-        if self._compacts:
-            self.buffer.compact()
-        if self._memory is not None:
-            self._history.forget(self._memory)
+    def _check_lag(self) -> State | None:
+        """Not all sinks could take at once what came: apply the policies of those behind."""
+        self._lag.trim()
         for vio in list(self._fan.behind):
-            ended = self._judge(self._sinks[vio.vc])
-            if ended is not None:
-                return ended
-        self._fan.wake_sources()
+            if self._lag.apply(self._sinks[vio.vc]):
+                ended = self._remove(vio.vc, Reason.LAGGED)
+                if ended is not None:
+                    return ended
+        self._fan.wake()
         return None
 
-    def _judge(self, sink: Sink) -> State | None:
-        """Do what the policy of a sink that is behind wants done."""
-        grant = sink.grant
-        if grant.then == "block":
-            if 2 * sink.lag >= grant.most:
-                self._note(sink)
-        elif sink.excessive:
-            if grant.then == "disconnect":
-                return self._lost(sink.vc, Reason.LAGGED)
-            self._note(sink)
-            sink.drop()
-            self._hold(sink.lag + SLAB)  # a message longer than is granted holds up nobody either
-        return None
-
-    def _note(self, sink: Sink) -> None:
-        """It lags: the owner is told, unless he thinks that it still does."""
-        if not sink.lags:
-            sink.lags = True
-            sink.vio.pending = False  # it is to tell when it gets on
-            self._time(sink)
-            if sink.steady is None:
-                self._tell(SinkLags(self, sink.vc, sink.lag, sink.grant.then))
-            else:
-                sink.steady.cancel()
-                sink.steady = None
-
-    def _time(self, sink: Sink) -> None:
-        """Bound how long it takes nothing; the VC's own timer would count what it says, too."""
-        if sink.stall_timer is not None:
-            sink.stall_timer.cancel()
-            sink.stall_timer = None
-        seconds = self._patience_s
+    def _set_stall_timer(self, sink: Sink) -> None:
+        """Limit how long a sink that lags or is flushed may take nothing."""
+        seconds = self._stall_s
         if not seconds and self._reason is Reason.ERROR:
             seconds = flush_s(self._error, self._abort_s) if sink.required else FLUSH_S
-        if seconds and (sink.lags or self.state is not self.RELAYING):
-            sink.stall_timer = StallTimer(self, seconds, lambda: sink.given, sink)
+        if not sink.lags and self.state is self.RELAYING:
+            seconds = 0.0
+        sink.limit_stall(self, seconds)
 
-    def _spoke(self, vio: VIO) -> State | None:
-        """A sink has said something."""
+    def _sink_sent(self, vio: VIO) -> State | None:
+        """A sink has sent data: remove it if it may not."""
         sink = self._sinks.get(vio.vc)
-        return self._lost(vio.vc, Reason.SPOKE) if sink is not None and sink.mute else None
+        if sink is None or not sink.receive_only:
+            return None
+        return self._remove(vio.vc, Reason.UNEXPECTED_DATA)
 
     def _flush(self) -> State:
-        """Nothing more will come: each sink goes by itself until it has its due."""
+        """Nothing more will come: each sink leaves the Fan and takes the rest alone."""
         if self.source is not None and not self._own_source:
             self._source_done(Reason.STOPPED)
         for sink in self._sinks.values():
@@ -549,41 +470,41 @@ class OneWayMultiTunnel(Machine):
     @FAILING.enter
     @FLUSHING.enter
     def flushing(self) -> None:
-        """Nobody may hold up the end for ever."""
+        """Start the stall timers: no sink may delay the end for ever."""
         for sink in self._sinks.values():
-            self._time(sink)
+            self._set_stall_timer(sink)
 
     def _end(self, reason: Reason, vc: VConnection) -> State:
-        self._reason, self._who, self._error = reason, vc.name, vc.error
+        self._reason, self._ended_by, self._error = reason, vc.name, vc.error
         return self.DONE
 
-    def _broken(self, vio: VIO, reason: Reason) -> State | None:
-        """The tunnel's own source takes all the rest with it, any other goes alone."""
+    def _vc_ended(self, vio: VIO, reason: Reason) -> State | None:
+        """The tunnel's own source ends the tunnel; any other VC is given back alone."""
         if vio is not self.source:
-            return self._lost(vio.vc, reason)
+            return self._remove(vio.vc, reason)
         return self._end(reason, vio.vc) if self._own_source else self._source_done(reason)
 
     def _source_done(self, reason: Reason) -> State | None:
-        """Give the source back; another may follow."""
+        """Give a lent source back; another may follow."""
         vio, self.source = self.source, None
         assert vio is not None
         vio.retire()
-        self._tell(SourceDone(self, vio.vc, reason, vio.error, vio.ndone))
+        self._report(SourceDone(self, vio.vc, reason, vio.error, vio.ndone))
         return None
 
-    def _lost(self, vc: VConnection, reason: Reason) -> State | None:
-        """Give a sink back, and say what follows."""
+    def _remove(self, vc: VConnection, reason: Reason) -> State | None:
+        """Give a sink back; return DONE if that ends the tunnel."""
         sink = self._sinks.pop(vc, None)
         if sink is None:
-            return None  # it was gone before the removal
+            return None  # it has been removed before
         flow = sink.flow(self._source_name)
         if self.buffer.full:
-            self._held_up_at = self.engine.now
+            self._blocked_at = self.engine.now
         sink.retire()
         if reason is Reason.EOS:
             vc.do_io_shutdown(Shutdown.WRITE)
         error = self._error if vc.error is None and reason is self._reason else vc.error
-        self._tell(SinkDone(self, vc, reason, error, flow, sink.losses))
+        self._report(SinkDone(self, vc, reason, error, flow, sink.dropped))
         last = sink.required if self._ends == "any_required" else not self._sinks
         if self.state is not self.RELAYING:
             self._flushed.append(flow)
@@ -591,5 +512,5 @@ class OneWayMultiTunnel(Machine):
                 return self.DONE
         elif last and self._ends != "never":
             return self._end(reason, vc)
-        self._fan.wake_sources()  # it may have been the one that held the others up
+        self._fan.wake()  # this sink may have blocked the others
         return None

@@ -1,8 +1,8 @@
-"""Paced tunnels: a transform says not only how bytes go on, but when, and how many at once.
+"""PacedOneWay, PacedTwoWay: tunnels whose transform also decides when how many bytes are sent.
 
-A piece goes on when the one before it has reached the sink's connection. What must wait stays in
-the buffer that it was read into; when that is full, reading pauses. It grows by what only waits for
-its time, as far as memory allows: a delay alone must not lower the rate.
+A piece is sent when the sink's connection has taken the piece before it. Waiting bytes stay in the
+buffer that they were read into; reading pauses when that is full. The buffer grows by the bytes
+that only wait for their time, as far as memory allows: a delay must not lower the rate.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 
 MOST_SHARE = 4
-"""What one direction may delay at most: a quarter of the memory of all buffers."""
+"""One direction may hold at most a quarter of the memory of all buffers for delayed bytes."""
 
 
 class Pace(ABC):
-    """When one direction may go on. As a transform it changes nothing, unless it overrides that."""
+    """Decides when one direction sends. As a transform it changes nothing unless overridden."""
 
     @abstractmethod
     def arrived(self, now: float, count: int) -> None:
-        """Note that so many bytes have been read; 0: the end, behind all of them."""
+        """Record that `count` bytes have been read at `now` (seconds); 0: the source's end."""
 
     @property
     @abstractmethod
-    def when(self) -> float | None:
-        """The time when something may go on next; None: all that arrived has."""
+    def next_at(self) -> float | None:
+        """The time at which more may be sent; None: everything that arrived has been sent."""
 
     @abstractmethod
     def take(self, now: float) -> int:
-        """Return how many bytes go on now that it is time; the end counts 0.
+        """Return how many bytes are sent at `now`; 0 for the source's end.
 
-        Raises ConnectionError if the direction breaks here.
+        Raises ConnectionError to end the tunnel here as failed.
         """
 
-    def travelling(self, now: float) -> int:
-        """Return how many bytes have arrived and are not due yet."""
+    def delayed(self, now: float) -> int:
+        """Return how many bytes have arrived and may not be sent yet."""
         return 0
 
     def feed(self, data: bytes) -> bytes:
@@ -56,76 +56,76 @@ class Pace(ABC):
 
 
 class PacedOneWay(OneWayTunnel):
-    """A OneWayTunnel that keeps to its transform's pace, if that is a Pace."""
+    """A OneWayTunnel that sends when its transform allows it, if that is a Pace."""
 
-    __slots__ = ("_alarm", "_cut", "_end_noted", "_least", "_noted")
+    __slots__ = ("_arrived", "_end_reported", "_least", "_pace_failed", "_timer")
 
     def relaying(self) -> None:
-        """Begin with what lies there already."""
-        self._noted = self._input.position
-        self._end_noted = False
+        """Begin with what is buffered already."""
+        self._arrived = self._input.position
+        self._end_reported = False
         self._least = self._input.buffer.water_mark
-        self._cut = False  # the pace has broken it
-        self._alarm: Action | None = None
+        self._pace_failed = False  # take() has raised
+        self._timer: Action | None = None
         super().relaying()
 
     def done(self) -> None:
-        """Leave no alarm behind."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        """Cancel the timer, and give the VCs back."""
+        if self._timer is not None:
+            self._timer.cancel()
         super().done()
 
     def _pump(self) -> None:
         pace, writer = self._transform, self._writer
         if not isinstance(pace, Pace) or writer is None:
             super()._pump()
-        elif not self._cut:
-            self._note(pace)
+        elif not self._pace_failed:
+            self._report_arrivals(pace)
             try:
-                self._go_on(pace, writer)
+                self._send_due(pace, writer)
             except ConnectionError as error:
                 self.error = error
-                self._cut = True
+                self._pace_failed = True
                 self.stop()
 
-    def _note(self, pace: Pace) -> None:
+    def _report_arrivals(self, pace: Pace) -> None:
         written = self._input.buffer.written
-        if written > self._noted:
-            pace.arrived(self.engine.now, written - self._noted)
-            self._noted = written
-            if pace.travelling(self.engine.now):
-                self._input.buffer.compact()  # it waits for a time
-        if self.state is self.FLUSHING and not self._end_noted:
-            self._end_noted = True
+        if written > self._arrived:
+            pace.arrived(self.engine.now, written - self._arrived)
+            self._arrived = written
+            if pace.delayed(self.engine.now):
+                self._input.buffer.compact()  # it is kept for some time
+        if self.state is self.FLUSHING and not self._end_reported:
+            self._end_reported = True
             pace.arrived(self.engine.now, 0)
 
-    def _go_on(self, pace: Pace, writer: IOBuffer) -> None:
+    def _send_due(self, pace: Pace, writer: IOBuffer) -> None:
         while not self._output.avail and self.sink.nbytes is None:
-            when = pace.when
-            if when is None:
-                if self._end_noted:
+            next_at = pace.next_at
+            if next_at is None:
+                if self._end_reported:
                     if not self._broken:
                         writer.write(pace.finish())
                     self._finish()
                 break
-            if when > self.engine.now:
-                self._wait(when)
+            if next_at > self.engine.now:
+                self._wait_until(next_at)
                 break
             writer.write(pace.feed(self._input.read(pace.take(self.engine.now))))
         most = self.engine.memory.budget // MOST_SHARE
-        room = self._least + min(pace.travelling(self.engine.now), most)
-        # It never shrinks: a slow sink would be fed with a gap of a whole delay otherwise.
+        room = self._least + min(pace.delayed(self.engine.now), most)
+        # It never shrinks: otherwise a slow sink would get nothing for a whole delay.
         self._input.buffer.water_mark = max(self._input.buffer.water_mark, room)
         self.source.reenable()
         self.sink.reenable()
 
-    def _wait(self, when: float) -> None:
-        """Look again then: as if the sink had no room before."""
-        if self._alarm is None or not self._alarm.pending:
-            self._alarm = self.engine.schedule_at(when, self, Event.WRITE_READY, self.sink)
+    def _wait_until(self, when: float) -> None:
+        """Schedule WRITE_READY of the sink for `when`: then _pump() runs again."""
+        if self._timer is None or not self._timer.pending:
+            self._timer = self.engine.schedule_at(when, self, Event.WRITE_READY, self.sink)
 
 
 class PacedTwoWay(TwoWayTunnel):
-    """A TwoWayTunnel whose directions keep to a pace, each to its own."""
+    """A TwoWayTunnel whose two directions each follow a Pace of their own."""
 
     one_way = PacedOneWay

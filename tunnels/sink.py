@@ -1,4 +1,7 @@
-"""Sink: one consumer of a OneWayMultiTunnel, and what it has to do without when it is slow."""
+"""Sink: one sink of a OneWayMultiTunnel: its place in the shared buffer, counts and drops.
+
+Tested in tests/tunnels/test_lag.py and test_one_way_multi.py.
+"""
 
 from __future__ import annotations
 
@@ -7,141 +10,177 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.iobuffer import EMPTY, MESSAGE_OVERHEAD, IOBuffer
 from vcproxy.tunnels.done import Dropped, Flow
+from vcproxy.tunnels.stall_timer import StallTimer
 
 if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.tunnels.lag import Lag
-    from vcproxy.tunnels.stall_timer import StallTimer
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatistics:
+    """The counts of one sink at one moment."""
+
+    sink: VConnection
+    lag: int
+    """Buffer bytes that the data waiting for it occupies."""
+    undelivered: int
+    """Bytes that it has not taken yet."""
+    sent: int
+    """Bytes that it has taken since it was added."""
+    dropped: Dropped
+    received: int
+    """Bytes that it sent to us; they were dropped."""
+    required: bool
 
 
 @dataclass(slots=True, eq=False)
 class Sink:
-    """Its VC, the write that feeds it, and how it stands.
+    """A VC, the write that feeds it, its lag policy and its counts.
 
-    What waits for it lies before the write's reader in the buffer of all. Or it is on a detour: it
-    is given something of its own first, and then goes on at `resumes`. So it can finish a message
-    whose successors have been dropped, without holding them.
+    Its data lies before the write's reader in the shared buffer. A sink for which messages are
+    dropped may read a private buffer first, with the rest of a partly sent message, and then
+    continue at `resume_at` in the shared buffer. So it finishes that message without holding the
+    ones behind it.
     """
 
     vc: VConnection
     vio: VIO
     watched: VIO | None
-    """The read that sees it end."""
-    grant: Lag
+    """The read that sees its end."""
+    policy: Lag
     required: bool
-    mute: bool
-    """Whether it goes when it says anything."""
+    receive_only: bool
+    """Whether the sink is removed when it sends anything."""
     joined: int
-    """The place in the source's bytes where it began."""
-    resumes: Reader | None = None
+    """The place in the source's bytes at which it began."""
+    resume_at: Reader | None = None
+    """Its place in the shared buffer while it reads a private one."""
     lags: bool = False
     steady: Action | None = None
-    """When it has recovered, if it has caught up and does not lag again before."""
+    """The timer after which it has recovered, if it does not lag again before."""
     stall_timer: StallTimer | None = None
-    """What gives it back, if it takes nothing: while it lags, and of what is the last."""
-    dropped: int = 0
+    """Runs while it lags, and while the tunnel flushes."""
+    dropped_messages: int = 0
     dropped_bytes: int = 0
 
     @property
     def lag(self) -> int:
-        """Bytes that what waits for it occupies."""
-        ahead = self.resumes.occupied if self.resumes is not None else 0
-        return self.vio.reader.occupied + ahead
+        """Buffer bytes that the data waiting for it occupies."""
+        shared = self.resume_at.occupied if self.resume_at is not None else 0
+        return self.vio.reader.occupied + shared
 
     @property
     def level(self) -> bool:
-        """Whether it has had all, or gets what has just come together with those that have."""
+        """Whether nothing waits for it, or only what the level sinks of the Fan get next."""
         fan = self.vio.fan
         return self.lag == 0 or (fan is not None and self.vio.store is fan.place)
 
     @property
-    def due(self) -> int:
-        """Bytes that it is still to get; once it is retired, those that it has not got."""
-        return self._brought - self.given - self.dropped_bytes
+    def undelivered(self) -> int:
+        """Bytes that it has not taken yet; once it is retired, bytes that it did not take."""
+        return self._offered - self.sent - self.dropped_bytes
 
     @property
-    def _brought(self) -> int:
-        """Bytes that have come since it joined."""
-        return (self.resumes or self.vio.reader).buffer.written - self.joined
+    def _offered(self) -> int:
+        """Bytes that have come since it was added."""
+        return (self.resume_at or self.vio.reader).buffer.written - self.joined
 
     @property
-    def given(self) -> int:
-        """Bytes that it has got."""
+    def sent(self) -> int:
+        """Bytes that it has taken."""
         fan = self.vio.fan
         return self.vio.ndone if fan is None else fan.delivered_to(self.vio)
 
     @property
     def excessive(self) -> bool:
-        """Whether more waits for it than it is granted."""
-        if self.resumes is not None and self.grant.then == "drop_newest":
-            return self.resumes.avail > 0
-        return self.lag > self.grant.most
+        """Whether more waits for it than its policy allows."""
+        if self.resume_at is not None and self.policy.on_lag == "drop_newest":
+            return self.resume_at.avail > 0
+        return self.lag > self.policy.max_lag
 
     @property
-    def losses(self) -> Dropped:
-        """What it did not get."""
-        return Dropped(self.dropped, self.dropped_bytes)
+    def dropped(self) -> Dropped:
+        """What was dropped for it since it was added."""
+        return Dropped(self.dropped_messages, self.dropped_bytes)
+
+    @property
+    def statistics(self) -> SinkStatistics:
+        """Its counts now."""
+        received = self.watched.ndone if self.watched is not None else 0
+        return SinkStatistics(
+            self.vc, self.lag, self.undelivered, self.sent, self.dropped, received, self.required
+        )
 
     def flow(self, source: str) -> Flow:
-        """What was brought since it joined, and what it has got of that."""
-        return Flow(source, self.vc.name, self._brought, self.given)
+        """Return what has come since it was added, and what it has taken of that."""
+        return Flow(source, self.vc.name, self._offered, self.sent)
 
     # -- dropping ----------------------------------------------------------------------------
 
     def drop(self) -> None:
-        """Drop messages, by its policy, until no more waits than it is granted."""
-        oldest = self.grant.then == "drop_oldest"
-        if self.resumes is None:
-            self._detour(oldest)
-        reader = self.resumes or self.vio.reader
-        before, apart = reader.avail, self.lag - reader.occupied
+        """Drop messages, oldest or newest by its policy, until no more waits than is allowed."""
+        oldest = self.policy.on_lag == "drop_oldest"
+        if self.resume_at is None:
+            self._use_private_buffer(oldest)
+        reader = self.resume_at or self.vio.reader
+        before, private = reader.avail, self.lag - reader.occupied
         if oldest:
-            self.dropped += reader.drop(self.grant.most - apart, keep=1)
+            self.dropped_messages += reader.drop(self.policy.max_lag - private, keep=1)
         else:
-            self.dropped += reader.drop(0)
+            self.dropped_messages += reader.drop(0)
         self.dropped_bytes += before - reader.avail
 
-    def _detour(self, oldest: bool) -> None:
-        """Set apart what it gets in any case: the rest of a message, or all that is granted."""
-        reader, most = self.vio.reader, self.grant.most
+    def _use_private_buffer(self, oldest: bool) -> None:
+        """Put what is not dropped into a private buffer: the rest of a partly sent message; with
+        drop_newest all that its policy allows."""
+        reader, max_lag = self.vio.reader, self.policy.max_lag
         if oldest and not reader.begun:
             return
-        own = IOBuffer(reader.buffer.memory, message_oriented=True)
-        first = own.reader()
-        own.write(reader.read_block() or EMPTY)
-        while (
-            not oldest and reader.blocks and own.held + reader.next_size + MESSAGE_OVERHEAD <= most
-        ):
-            own.write(reader.read_block() or EMPTY)
-        self.vio.store, self.resumes = first, reader
+        private = IOBuffer(reader.buffer.memory, whole=True)
+        first = private.reader()
+        private.write(reader.read_block() or EMPTY)
+        while not oldest and reader.blocks and private.held + reader.next_size + APART <= max_lag:
+            private.write(reader.read_block() or EMPTY)
+        self.vio.store, self.resume_at = first, reader
 
     def resume(self) -> bool:
-        """End a detour, if it has got what was set apart: whether it has."""
-        own = self.vio.reader
-        if self.resumes is None or own.avail:
+        """Return to the shared buffer once the private one is empty; return whether it did."""
+        private = self.vio.reader
+        if self.resume_at is None or private.avail:
             return False
-        own.close()
-        self.vio.store, self.resumes = self.resumes, None
+        private.close()
+        self.vio.store, self.resume_at = self.resume_at, None
         return True
 
     # -- the end -----------------------------------------------------------------------------
 
+    def limit_stall(self, owner: Continuation, seconds: float) -> None:
+        """Deliver STALLED with this sink to `owner` if it takes nothing for `seconds`; 0: never.
+
+        The VC's own inactivity timer is not used: data from the sink would restart it.
+        """
+        if self.stall_timer is not None:
+            self.stall_timer.cancel()
+        self.stall_timer = StallTimer(owner, seconds, lambda: self.sent, self) if seconds else None
+
     def finish(self) -> None:
-        """WRITE_COMPLETE is to come when it has what waits for it."""
-        self.vio.nbytes = self.vio.ndone + self.due
+        """Let WRITE_COMPLETE come when it has taken all that waits for it."""
+        self.vio.nbytes = self.vio.ndone + self.undelivered
         self.vio.reenable()
 
     def retire(self) -> None:
-        """Nothing of it is delivered any more, and it holds nothing."""
+        """Cancel its VIOs and timers, and close its readers."""
         for vio in (self.vio, self.watched):
             if vio is not None:
                 vio.retire()
-        for alarm in (self.steady, self.stall_timer):
-            if alarm is not None:
-                alarm.cancel()
+        for timer in (self.steady, self.stall_timer):
+            if timer is not None:
+                timer.cancel()
         self.vio.reader.close()
-        if self.resumes is not None:
-            self.resumes.close()
+        if self.resume_at is not None:
+            self.resume_at.close()

@@ -1,6 +1,9 @@
-"""StallTimer: a sink that is owed the last of something must take some of it every so often.
+"""StallTimer: ends a sink or source that makes no progress for a given time.
 
-Whatever ends a source, what it had sent before reaches the sink: for as long as the sink takes it.
+After a source has ended or failed, the bytes it sent before still go to the sink, as long as the
+sink keeps taking them. This timer is the bound.
+
+Tested in tests/tunnels/test_one_way.py and test_one_way_multi.py.
 """
 
 from __future__ import annotations
@@ -15,50 +18,54 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
 
 FLUSH_S = 30.0
-"""Once its source has broken, a sink may take nothing for so long: a client that takes 10 KiB/s
-makes room in its system's buffers, and so progress, at least that often."""
+"""Seconds without progress that are allowed after a source has failed. A client that reads
+10 KiB/s frees space in its kernel's buffers, which is progress, at least that often."""
 
 ABORT_S = 1.0
-"""A server that takes nothing for so long holds up no client that has reset its connection."""
+"""Seconds without progress allowed to a server after its client has reset the connection."""
 
 STALLED = "STALLED"
-"""Tag: the sink has taken nothing for as long as it may."""
+"""Tag: no progress for the allowed time."""
 
 
 def flush_s(error: Exception | None, abort_s: float = ABORT_S) -> float:
-    """How long a sink may take nothing of a source that broke so: who resets waits for nothing."""
+    """Return the allowed seconds without progress after `error` of a source.
+
+    A peer that resets its connection waits for nothing any more: `abort_s`. Any other: FLUSH_S.
+    """
     return abort_s if isinstance(error, ConnectionResetError) else FLUSH_S
 
 
 class StallTimer:
-    """Delivers STALLED to `owner` whenever nothing was taken for so long, until it is cancelled.
+    """Delivers STALLED to `owner` after each period without progress, until it is cancelled.
 
-    It looks every so often: nothing may have been taken for up to twice as long.
+    It compares once a period, so a stall may last up to two periods before STALLED comes.
 
     Args:
-        taken: what has been taken so far; it differs when there is more.
-        data: what comes with STALLED.
+        seconds: the period.
+        progress: returns a value that differs after progress, such as a byte count.
+        data: the data of the STALLED event.
     """
 
-    __slots__ = ("_before", "_data", "_owner", "_taken", "_timer")
+    __slots__ = ("_before", "_data", "_owner", "_progress", "_timer")
 
     def __init__(
         self,
         owner: Continuation,
         seconds: float,
-        taken: Callable[[], object],
+        progress: Callable[[], object],
         data: object = None,
     ) -> None:
         self._owner, self._data = owner, data
-        self._taken, self._before = taken, taken()
-        look = OwnedCall(owner, self._look)
-        self._timer = owner.engine.schedule_every(seconds, look, STALLED, None)
+        self._progress, self._before = progress, progress()
+        check = OwnedCall(owner, self._check)
+        self._timer = owner.engine.schedule_every(seconds, check, STALLED, None)
 
-    def _look(self) -> None:
-        before, self._before = self._before, self._taken()
+    def _check(self) -> None:
+        before, self._before = self._before, self._progress()
         if self._before == before:
             self._owner.handle_event(STALLED, self._data)
 
     def cancel(self) -> None:
-        """Deliver nothing any more."""
+        """Stop the timer: no STALLED is delivered any more."""
         self._timer.cancel()

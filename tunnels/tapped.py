@@ -1,7 +1,7 @@
-"""TappedOneWay: a OneWayTunnel that shows what goes through, for as long as somebody listens.
+"""TappedOneWay: a OneWayTunnel that also passes its bytes to a callback while that wants them.
 
-The sink is not kept waiting: it is woken first. With nobody listening any more the two sides are
-coupled again, and may be bridged.
+The sink is not delayed: it is reenabled before the callback is called. Once the callback returns
+False, source and sink are coupled again and may be bridged.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class TappedOneWay(OneWayTunnel):
-    """Calls `hear` with all that the source brings, in order, until it returns False.
+    """Calls `on_data` with all bytes of the source, in order, until it returns False.
 
     See OneWayTunnel for the rest; it takes no transform.
     """
 
-    __slots__ = ("_hear", "_overheard")
+    __slots__ = ("_on_data", "_tap")
 
     def __init__(
         self,
@@ -33,36 +33,36 @@ class TappedOneWay(OneWayTunnel):
         source: VConnection,
         sink: VConnection,
         *,
-        hear: Callable[[bytes], bool],
+        on_data: Callable[[bytes], bool],
         **options: Any,
     ) -> None:
         super().__init__(owner, source, sink, **options)
-        self._hear = hear
-        self._overheard: Reader | None = self._input.clone()
+        self._on_data = on_data
+        self._tap: Reader | None = self._input.clone()
 
     def relaying(self) -> None:
-        """Let no byte by unheard."""
+        """Keep the two sides uncoupled, so that every byte passes here."""
         super().relaying()
         self.source.uncouple()
 
     def failing(self) -> None:
-        """Nor one of the rest."""
+        """Keep them uncoupled for the rest of a failed source too."""
         super().failing()
-        if self._overheard is not None:
+        if self._tap is not None:
             self.source.uncouple()
 
     def _pump(self) -> None:
         self.sink.reenable()
         self.source.reenable()
-        overheard = self._overheard
-        if overheard is not None and overheard.avail and not self._hear(overheard.read()):
-            overheard.close()
-            self._overheard = None
+        tap = self._tap
+        if tap is not None and tap.avail and not self._on_data(tap.read()):
+            tap.close()
+            self._tap = None
             if not self.source.over:
                 couple(self.source, self.sink)
 
     def done(self) -> None:
-        """Leave no reader behind."""
-        if self._overheard is not None:
-            self._overheard.close()
+        """Close the tap, and give the VCs back."""
+        if self._tap is not None:
+            self._tap.close()
         super().done()

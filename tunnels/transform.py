@@ -1,13 +1,16 @@
-"""Transform: what may change the bytes of a direction on their way."""
+"""Transform: changes the bytes of one direction of a tunnel.
+
+Tested in tests/tunnels/test_transform.py.
+"""
 
 from typing import Protocol
 
 
 class Transform(Protocol):
-    """Bytes in, bytes out, and a tail at the end. It need not keep the length."""
+    """Bytes in, bytes out, and a tail at the end. The output may have another length."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what was read, in order; return what may go on now, b"" for nothing yet."""
+        """Take the next bytes read; return the bytes to send now, b"" for none yet."""
 
     def finish(self) -> bytes:
-        """Nothing will follow: return what is still owed. Called once, and not after a failure."""
+        """Return the last bytes to send. Called once after the source's orderly end."""

@@ -1,11 +1,12 @@
 """TwoWayTunnel: two OneWayTunnels under one mutex.
 
-    BOTH --one done in order--> HALF --the other done--> DONE
+    BOTH --one direction done in order--> HALF --the other done--> DONE
       +---- one done otherwise, or EOS and half_close=False ----> ENDING --the other done--> DONE
 
-A direction that ends cleanly leaves the other running: true half-close. (Traffic Server ends both
-at the first end; `half_close=False` does that.) One that is terminated terminates the other, unless
-that one's own source is what has broken: what it had sent before still arrives.
+A direction that ends in order leaves the other running: true half-close. (Traffic Server ends both
+at the first end; `half_close=False` does that.) A direction that ends otherwise stops the other,
+unless the other's own source has failed: then the bytes that source sent before still reach its
+sink.
 """
 
 from __future__ import annotations
@@ -25,40 +26,41 @@ if TYPE_CHECKING:
     from vcproxy.tunnels.transform import Transform
 
 
-class Way(Protocol):
-    """What moves one direction, and tells its owner with one TunnelDone. See OneWayTunnel."""
+class Direction(Protocol):
+    """Moves one direction, and sends its owner one TunnelDone. See OneWayTunnel."""
 
     def start(self) -> None:
         """Begin."""
 
     def recall(self) -> None:
-        """Stop reading."""
+        """Stop reading; what was read is still sent."""
 
     def stop(self) -> None:
-        """End now."""
+        """End at once."""
 
     @property
     def flow(self) -> Flow:
-        """What has gone through so far."""
+        """Byte counts so far."""
 
 
 class TwoWayTunnel(Machine):
-    """Moves what each of two VCs brings to the other, and tells `owner` with one TunnelDone.
+    """Moves the bytes of each of two VCs to the other, and sends `owner` one TunnelDone.
 
-    Its reason, who and error are those of the direction that ended it: the first that was
-    terminated, else the last that ended in order. See OneWayTunnel for the rest.
+    Its `reason`, `ended_by` and `error` are those of the direction that ended it: the first that
+    did not end in order, else the last. See OneWayTunnel for the rest. `up` is the direction from
+    client to server, `down` the other.
 
     Args:
-        request: a place in a buffer that the client has been read into already.
-        openings: what is said before all else, to the server and to the client.
-        upward: transforms what goes to the server.
-        downward: transforms what goes to the client.
+        request: a place in a buffer that the client has already been read into.
+        openings: bytes sent first, to the server and to the client.
+        upward: transforms the bytes that go to the server.
+        downward: transforms the bytes that go to the client.
     """
 
     one_way: ClassVar[type[OneWayTunnel]] = OneWayTunnel
-    """What moves each direction."""
+    """The class that moves each direction."""
 
-    __slots__ = ("_half_close", "_owner", "_sources", "_verdict", "down", "up")
+    __slots__ = ("_half_close", "_outcome", "_owner", "_sources", "down", "up")
 
     BOTH = State(initial=True)
     HALF = State()
@@ -82,8 +84,8 @@ class TwoWayTunnel(Machine):
         super().__init__(owner.engine, owner.mutex, name=name)
         self._owner = owner
         self._half_close = half_close
-        self._verdict: TunnelDone | None = None
-        self.up = self.way_up(
+        self._outcome: TunnelDone | None = None
+        self.up = self.up_direction(
             client,
             server,
             reader=request,
@@ -92,7 +94,7 @@ class TwoWayTunnel(Machine):
             water_mark=water_mark,
             name=f"{self.name} up",
         )
-        self.down = self.way_down(
+        self.down = self.down_direction(
             server,
             client,
             opening=openings[1],
@@ -102,27 +104,27 @@ class TwoWayTunnel(Machine):
         )
         self._sources = {self.up: client, self.down: server}
 
-    def way_up(self, client: VConnection, server: VConnection, **options: Any) -> Way:
-        """Return what moves what the client says, with OneWayTunnel's options.
+    def up_direction(self, client: VConnection, server: VConnection, **options: Any) -> Direction:
+        """Return the machine that moves the bytes from client to server; `options`: OneWayTunnel's.
 
-        An extension may return another machine, which tells this one how it ended.
+        A subclass may return another machine that sends TunnelDone to this one.
         """
         return self.one_way(self, client, server, watch=False, abort_s=ABORT_S, **options)
 
-    def way_down(self, server: VConnection, client: VConnection, **options: Any) -> Way:
-        """The same for what the client is told."""
+    def down_direction(self, server: VConnection, client: VConnection, **options: Any) -> Direction:
+        """Return the machine that moves the bytes from server to client."""
         return self.one_way(self, server, client, watch=False, **options)
 
     @BOTH.enter
     def relaying(self) -> None:
-        """Set both directions going."""
+        """Start both directions."""
         self.up.start()
         self.down.start()
 
     @BOTH.on(TunnelDone, to=(HALF, ENDING))
-    def first(self, done: TunnelDone) -> State:
+    def first_direction_done(self, done: TunnelDone) -> State:
         """One direction has ended."""
-        self._verdict = done
+        self._outcome = done
         if done.reason is Reason.RECALLED or (done.reason is Reason.EOS and self._half_close):
             return self.HALF
         other = self.down if done.tunnel is self.up else self.up
@@ -131,29 +133,29 @@ class TwoWayTunnel(Machine):
         return self.ENDING
 
     @HALF.on(TunnelDone, to=DONE)
-    def second(self, done: TunnelDone) -> None:
-        """The other has too."""
-        self._verdict = done
+    def second_direction_done(self, done: TunnelDone) -> None:
+        """The other direction has ended too."""
+        self._outcome = done
 
     @ENDING.on(TunnelDone, to=DONE)
-    def ended(self, done: TunnelDone) -> None:
-        """The other has been stopped."""
+    def other_direction_stopped(self, done: TunnelDone) -> None:
+        """The other direction has ended after it was stopped."""
 
     @DONE.enter
     def done(self) -> None:
         """Give the VCs back."""
-        verdict = self._verdict
-        assert verdict is not None
+        outcome = self._outcome
+        assert outcome is not None
         flows = self.up.flow, self.down.flow
-        done = TunnelDone(self, verdict.reason, verdict.who, verdict.error, flows)
+        done = TunnelDone(self, outcome.reason, outcome.ended_by, outcome.error, flows)
         self.engine.schedule(self._owner, TunnelDone, done)
 
     def recall(self) -> None:
-        """Stop reading on both sides; what was read still arrives; then TunnelDone, RECALLED."""
+        """Stop reading both sides. What was read is still sent; then TunnelDone, RECALLED."""
         self.up.recall()
         self.down.recall()
 
     def stop(self) -> None:
-        """End both directions now: TunnelDone, STOPPED."""
+        """End both directions at once: TunnelDone, STOPPED."""
         self.up.stop()
         self.down.stop()

@@ -90,9 +90,9 @@ def tree(more: str = "") -> Iterator[tuple[Server, dict[str, Running]]]:
             (folder / f"{name}.toml").write_text(text)
             relays[name] = Running(folder / f"{name}.toml")
             stack.callback(relays[name].kill)
-        relays["a"].wait_for("joins")
+        relays["a"].wait_for("sink connected")
         for name in "b", "c":
-            relays[name].wait_for("produces")
+            relays[name].wait_for("producer connected")
         yield server, relays
 
 

@@ -63,7 +63,7 @@ class Sample:
 
     at: float
     sink: str
-    given: int
+    sent: int
     lag: int
     dropped: int
 
@@ -103,7 +103,7 @@ def watch(proxy: Proxy, begun: float, samples: list[Sample]) -> None:
     while (at := time.time() - begun) < LASTS_S:
         status = proxy.status()["ticker"]
         samples.extend(
-            Sample(at, sink.name, sink.given, sink.lag, sink.dropped.messages)
+            Sample(at, sink.name, sink.sent, sink.lag, sink.dropped.messages)
             for sink in status.sinks  # type: ignore[attr-defined]
         )
         time.sleep(SAMPLE_S)
@@ -190,7 +190,7 @@ def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> No
             own = [sample for sample in samples if sample.sink == sink]
             slow = SLOW in sink
             times = [sample.at for sample in own]
-            rates = [(b.given - a.given) / (b.at - a.at) / MIB for a, b in pairwise(own)]
+            rates = [(b.sent - a.sent) / (b.at - a.at) / MIB for a, b in pairwise(own)]
             style = {"color": LATE if slow else FAST, "lw": 1.6 if slow else 0.8}
             rate.plot(times[1:], rates, zorder=3 if slow else 2, **style)
             if slow:
@@ -238,7 +238,7 @@ def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> No
 
 def quote(log: Iterable[str]) -> None:
     """Show in the page what the log says of the producer and of the slow one; the hour will do."""
-    lines = [f"{line[11:]}\n" for line in log if SLOW in line or "produces" in line]
+    lines = [f"{line[11:]}\n" for line in log if SLOW in line or "producer" in line]
     PAGE.write_text(LOG.sub(lambda block: block[1] + "".join(lines), PAGE.read_text()))
 
 

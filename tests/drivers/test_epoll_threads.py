@@ -136,7 +136,7 @@ def test_a_tunnel_between_two_threads_loses_nothing(bridges: bool) -> None:
             thread.join()
     assert (wrong, lines) == ([], [])
     assert [[done.reason for done in owner.done] for owner in owners] == [[Reason.EOS]] * CLIENTS
-    assert [(flow.taken, flow.given) for owner in owners for flow in owner.done[0].flows] == [
+    assert [(flow.received, flow.sent) for owner in owners for flow in owner.done[0].flows] == [
         (SIZE, SIZE)
     ] * (2 * CLIENTS)
     assert (near.engine.memory.used, far.engine.memory.used) == (0, 0)

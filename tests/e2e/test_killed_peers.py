@@ -382,7 +382,7 @@ def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> N
     """Its subscribers stay, and go on with the next."""
     running = proxy(relay('on_lag = "block"', framing=messages))
     with running.connect("feed.subscribers") as first, running.connect("feed.subscribers") as other:
-        running.wait_for(": joins; 2 sinks")
+        running.wait_for(": sink connected; 2 sinks")
         producer = pour.to(running, "feed")
         heard: dict[socket.socket, bytearray] = {first: bytearray(), other: bytearray()}
         go_on = [Thread(target=listen, args=(sock, data)) for sock, data in heard.items()]
@@ -392,7 +392,7 @@ def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> N
             each.start()
         eventually(lambda: len(heard[first]) >= UNDER_WAY, "that much is heard")
         producer.kill()
-        running.wait_for(": produces no more: ")
+        running.wait_for(": producer closed: ")
         with running.connect("feed") as following:
             following.sendall(b"the last\n")
             for each in go_on:
@@ -419,9 +419,9 @@ def test_a_subscriber(proxy: Starter, pour: Pour, moment: str) -> None:
     """Nobody else notices."""
     running = proxy(relay('on_lag = "block"'))
     with running.connect("feed.subscribers") as other:
-        running.wait_for(": joins; 1 sink$")
+        running.wait_for(": sink connected; 1 sink$")
         subscriber = pour.to(running, "feed.subscribers", size=0, reads=moment == "flowing")
-        running.wait_for(": joins; 2 sinks")
+        running.wait_for(": sink connected; 2 sinks")
         producer = pour.to(running, "feed", size=4 * UNDER_WAY)
         if moment == "stuck":
             producer.is_stuck()
@@ -429,7 +429,7 @@ def test_a_subscriber(proxy: Starter, pour: Pour, moment: str) -> None:
         subscriber.kill()
         rest = exactly(other, 4 * UNDER_WAY - len(first))
         assert first + rest == poured(4 * UNDER_WAY)
-        running.wait_for(": leaves: ")
+        running.wait_for(": sink closed: ")
         producer.kill()
 
 
@@ -537,7 +537,7 @@ def test_a_sink_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         targets = f'["udp://127.0.0.1:{sink.port}", "{uri(other)}"]'
         running = proxy(relay(f'on_lag = "block"\ntargets = {targets}'))
-        running.wait_for(": joins; 2 sinks")
+        running.wait_for(": sink connected; 2 sinks")
         running.at_rest = running.descriptors()
         with running.connect("feed") as producer:
             for begin in (0, BURST):
@@ -556,10 +556,10 @@ def test_a_source_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> Non
             'bind = "tcp://127.0.0.1:0"\n', "", 1
         )
     )
-    running.wait_for(": produces$")
+    running.wait_for(": producer connected$")
     running.at_rest = running.descriptors()
     with running.connect("feed.subscribers") as subscriber, datagrams() as following:
-        running.wait_for(": joins; 1 sink")
+        running.wait_for(": sink connected; 1 sink")
         source = pour.datagrams_to(here, READ)
         source.is_dead()
         assert exactly(subscriber, READ * LINE) == poured(READ * LINE)

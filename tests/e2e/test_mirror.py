@@ -142,5 +142,5 @@ def test_a_mirror_that_does_not_read_is_cut_off(proxy: Starter) -> None:
             for _ in range(20):
                 client.sendall(said)
                 assert exactly(server, len(said)) == said
-            running.wait_for("it lagged too far behind")
+            running.wait_for("lagged too far behind")
             assert fill(client) > 0

@@ -43,11 +43,11 @@ class Listening:
     """A program that listens to a relay and keeps what it hears in a file."""
 
     def __init__(self, running: Running, tools: Tools, file: Path, *command: str) -> None:
-        joined = running.log.count(": joins; ")
+        joined = running.log.count(": sink connected; ")
         self._file = file
         tools.require(command[0])
         self.process = tools.start("sh", "-c", f'exec "$@" > {file}', "sh", *command)
-        running.wait_for(": joins; ", joined + 1)
+        running.wait_for(": sink connected; ", joined + 1)
 
     @property
     def heard(self) -> bytes:
@@ -91,7 +91,7 @@ def test_all_kinds_of_subscribers_hear_every_line(
         Listening(running, tools, tmp_path / "ncat", "ncat", "--recv-only", "127.0.0.1", port),
         Listening(running, tools, tmp_path / "tls", *openssl, secure.removeprefix("tls://")),
     ]
-    running.wait_for("feed.subscribers .*: joins; 4 sinks")
+    running.wait_for("feed.subscribers .*: sink connected; 4 sinks")
     tools.run("socat", "-u", "-", "tcp:" + running.uri("feed").partition("//")[2], stdin=SAID)
     for each in listening:
         each.has_heard(SAID)
@@ -111,22 +111,22 @@ def test_one_that_has_stopped_costs_another_nothing(
     os.kill(slow.process.pid, signal.SIGSTOP)
     rounds = 5
     with running.connect("feed") as producer:
-        running.wait_for("feed 127.0.0.1:.*: produces$")
+        running.wait_for("feed 127.0.0.1:.*: producer connected$")
         began = time.monotonic()
         for _ in range(rounds):
             producer.sendall(SAID)
         quick.has_heard(rounds * SAID)
         assert time.monotonic() - began < 10, "20 MB in 10 s: it has waited for the slow one"
         if policy == "disconnect":
-            running.wait_for("feed.subscribers .*: leaves: it lagged too far behind; .* 1 sink$")
+            running.wait_for("feed.subscribers .*: sink closed: lagged too far behind; .* 1 sink$")
         else:
-            running.wait_for("feed.subscribers .*: lags .* its oldest messages are dropped$")
+            running.wait_for("feed.subscribers .*: sink lags .* its oldest messages are dropped$")
         assert running.resident() < 100 << 20
         os.kill(slow.process.pid, signal.SIGCONT)
         if policy == "disconnect":
             slow.is_over()
         else:
-            running.wait_for("feed.subscribers .*: has recovered; so far .* messages dropped")
+            running.wait_for("feed.subscribers .*: sink recovered; .* messages dropped")
             producer.sendall(b"the last\n")
             eventually(lambda: slow.heard.endswith(b"the last\n"), "the last line")
             said = (rounds * SAID).splitlines()
@@ -194,12 +194,12 @@ def test_a_target_comes_and_goes(proxy: Starter, tools: Tools, tmp_path: Path) -
         server = tools.start(
             "sh", "-c", f'exec socat -u "UNIX-LISTEN:{tmp_path}/target,unlink-early" - > "{file}"'
         )
-        running.wait_for(f"feed {target}: joins; 1 sink", times)
+        running.wait_for(f"feed {target}: sink connected; 1 sink", times)
         tools.run("socat", "-u", "-", "tcp:" + running.uri("feed").partition("//")[2], stdin=SAID)
         eventually(lambda file=file: file.read_bytes() == SAID, "all of it")  # type: ignore[misc]
         server.kill()
         server.wait()
-        running.wait_for(f"feed {target}: leaves: the sink ended", times)
+        running.wait_for(f"feed {target}: sink closed: the sink ended", times)
 
 
 def test_what_makes_no_sense_is_refused_at_its_key(tmp_path: Path) -> None:
@@ -211,5 +211,5 @@ def test_what_makes_no_sense_is_refused_at_its_key(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.decode() == (
         f'{file}:10:1: listener.feed.options.on_lag: "drop_oldest" drops messages, and '
-        'framing = "none" has none: only "block" and "disconnect" are possible without\n'
+        'framing = "none" has none: use "block" or "disconnect", or set framing\n'
     )

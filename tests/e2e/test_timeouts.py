@@ -49,4 +49,4 @@ def test_a_conversation_may_not_last_longer(proxy: Starter) -> None:
                     exactly(accepted, 1)
             except (AssertionError, OSError):
                 assert 0.25 < time.monotonic() - began < 5
-    running.wait_for("connection timed out: it lasted too long")
+    running.wait_for("connection timed out: open for too long")

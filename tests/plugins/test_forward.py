@@ -162,7 +162,7 @@ def test_a_reset_reaches_the_other_side_as_a_reset(who: str, said: bytes) -> Non
 
 @pytest.mark.parametrize(("limit", "why"), [
     ("inactivity_s", "connection timed out: nothing moved for too long"),
-    ("active_s", "connection timed out: it lasted too long"),
+    ("active_s", "connection timed out: open for too long"),
 ])  # fmt: skip
 def test_a_time_limit_is_no_orderly_end(limit: str, why: str) -> None:
     with SimulatedProxy(Forward, **{limit: 10.0}) as proxy:  # type: ignore[arg-type]

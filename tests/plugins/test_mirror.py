@@ -177,7 +177,7 @@ def test_a_mirror_that_stalls_is_cut_off() -> None:
         proxy.run()
         assert len(primary.received) == 10_000_000
         assert proxy.engine.memory.used <= 2 << 20
-        assert "it lagged too far behind" in proxy.log[0]
+        assert "lagged too far behind" in proxy.log[0]
         mirror.resume()
         proxy.run()
         assert mirror.reset_seen

@@ -1,4 +1,4 @@
-"""The options of a relay: what they mean, and what is said of those that mean nothing."""
+"""RelayOptions: their meaning, and the faults reported for options that make no sense."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def read(**table: Any) -> RelayOptions:
 
 
 def refused(**table: Any) -> list[str]:
-    """What is said of options: each fault as "key: message"."""
+    """Return the faults of options, each as "key: message"."""
     with pytest.raises(OptionsError) as caught:
         read_options(Relay, table, Path())
     return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in caught.value.problems]
 
 
-def test_what_is_left_out() -> None:
+def test_defaults() -> None:
     options = read()
     assert options.framing == "none"
     assert options.lag == Lag(1 << 20, "disconnect")
@@ -68,13 +68,13 @@ def test_history_is_a_size_or_a_number() -> None:
 
 
 NONE = 'and framing = "none" has none'
-POSSIBLE = 'only "block" and "disconnect" are possible without'
+POSSIBLE = 'use "block" or "disconnect", or set framing'
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "text"),
     [
-        ({}, "subscribers: is missing, and so is targets: nobody would get anything"),
+        ({}, "subscribers: is missing, and targets too: the relay needs at least one sink"),
         (
             SUBSCRIBERS | {"on_lag": "drop_oldest"},
             f'on_lag: "drop_oldest" drops messages, {NONE}: {POSSIBLE}',
@@ -85,11 +85,11 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
         ),
         (
             SUBSCRIBERS | {"history": 10},
-            f'history: counts messages, {NONE}: write a size, as "64KiB"',
+            f'history: counts messages, {NONE}: write a size such as "64KiB"',
         ),
         (
             SUBSCRIBERS | {"history": True},
-            'history: must be a size in quotes, as "64KiB", or a number of messages, as 100',
+            'history: must be a size in quotes such as "64KiB", or a number of messages such as 100',
         ),
         (
             SUBSCRIBERS | {"producers": "interleave"},
@@ -97,26 +97,26 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
         ),
         (
             SUBSCRIBERS | {"producers": "replace", "first_message": "1s"},
-            "first_message: is of no use: it is for those who connect, with "
+            "first_message: has no effect: it needs producers that connect and "
             'producers = "exclusive"',
         ),
         (
             SUBSCRIBERS | {"producers": "replace", "source": "tcp://a:1"},
-            'producers: "replace" is for those who connect: here is a source',
+            'producers: "replace" has no effect with a source: no producer connects',
         ),
         (
             SUBSCRIBERS | {"framing": "lines", "source": "udp://a:1"},
-            "framing: udp://a:1 brings whole messages: leave framing out, "
-            'framing = "lines" is for streams',
+            'framing: framing = "lines" is for streams, and udp://a:1 has messages: '
+            "leave framing out",
         ),
         (
             SUBSCRIBERS | {"framing": "datagram"},
-            'framing: framing = "datagram" is for a source of udp:// or nats://: '
+            'framing: framing = "datagram" needs a source of udp:// or nats://: '
             "a stream has no datagrams",
         ),
         (
             {"targets": "udp://a:1"},
-            f"targets.0.to: udp://a:1 takes messages, {NONE}: say how to find them",
+            f"targets.0.to: udp://a:1 needs messages, {NONE}: set framing",
         ),
         (
             {"framing": "lines", "targets": "nats://a/b.*"},
@@ -129,17 +129,17 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
         ),
         (
             {"targets": {"to": "tcp://a:1", "required": True}},
-            'targets.0.required: is of no use: it is for ends = "any_required", not "never"',
+            'targets.0.required: has no effect: it needs ends = "any_required", not "never"',
         ),
         (
             {"subscribers": "udp://a:1"},
-            'subscribers.0: "udp://a:1": nobody connects there: a sink there is one of targets',
+            'subscribers.0: "udp://a:1": subscribers connect by tcp, tls or unix; put it into targets',
         ),
         (
             SUBSCRIBERS | {"source": "stdio:"},
-            "source: stdio: is one connection, and it is a listener's",
+            "source: stdio: can only be the bind of a listener",
         ),
-        ({"targets": "tcp://a:0"}, 'targets.0.to: "tcp://a:0": needs a port above 0'),
+        ({"targets": "tcp://a:0"}, 'targets.0.to: "tcp://a:0": the port must be above 0'),
         (
             SUBSCRIBERS | {"max_lag": "0B"},
             "max_lag: must be 1 or more, not 0",
@@ -150,21 +150,21 @@ POSSIBLE = 'only "block" and "disconnect" are possible without'
         ),
     ],
 )
-def test_options_that_make_no_sense_are_shown_at_their_keys(
-    table: dict[str, Any], said: str
+def test_faults_are_reported_at_their_keys(
+    table: dict[str, Any], text: str
 ) -> None:
     [fault] = refused(**table)
-    assert fault.startswith(said)
+    assert fault.startswith(text)
 
 
-def test_all_faults_are_told_at_once() -> None:
-    said = refused(on_lag="drop_oldest", history=10, ends="any_required", producers="interleave")
-    assert [each.partition(":")[0] for each in said] == [
+def test_all_faults_are_reported_at_once() -> None:
+    text = refused(on_lag="drop_oldest", history=10, ends="any_required", producers="interleave")
+    assert [each.partition(":")[0] for each in text] == [
         *("subscribers", "ends", "on_lag", "history", "producers"),
     ]
 
 
-def test_who_makes_them_in_python_is_told_too() -> None:
+def test_options_made_in_python_are_checked_too() -> None:
     with pytest.raises(ValueError, match=r"^on_lag: .* drops messages"):
         RelayOptions(subscribers=(Address("tcp", "a", 1),), on_lag="drop_oldest")
 
@@ -172,7 +172,7 @@ def test_who_makes_them_in_python_is_told_too() -> None:
 @pytest.mark.parametrize(
     ("framing", "policy"), list(product(get_args(RelayFraming), get_args(OnLag)))
 )
-def test_messages_are_dropped_only_where_there_are_some(framing: str, policy: str) -> None:
+def test_drop_policies_need_messages(framing: str, policy: str) -> None:
     keys: dict[str, dict[str, Any]] = {
         "delimiter": {"delimiter": "|"},
         "length-prefix": {"width": 2},
@@ -193,7 +193,7 @@ def test_messages_are_dropped_only_where_there_are_some(framing: str, policy: st
 
 
 @pytest.mark.parametrize(
-    ("bind", "source", "said"),
+    ("bind", "source", "text"),
     [
         ("", "", "listener.r.bind: is missing: Relay needs an address for clients"),
         (
@@ -205,27 +205,27 @@ def test_messages_are_dropped_only_where_there_are_some(framing: str, policy: st
         ("", "source", ""),
     ],
 )
-def test_there_is_a_bind_or_a_source(tmp_path: Path, bind: str, source: str, said: str) -> None:
+def test_a_bind_or_a_source_is_needed(tmp_path: Path, bind: str, source: str, text: str) -> None:
     file = tmp_path / "relay.toml"
     keys = [f'{key} = "tcp://127.0.0.1:7777"' for key in (bind,) if key]
     options = ['subscribers = "tcp://127.0.0.1:7778"']
     options += [f'{key} = "tcp://127.0.0.1:7779"' for key in (source,) if key]
     lines = ["[[listener]]", 'name = "r"', 'plugin = "relay"', *keys, "[listener.options]"]
     file.write_text("\n".join([*lines, *options]))
-    if not said:
+    if not text:
         assert load(file).plugins["r"].cls.__name__ == "Relay"
         return
     with pytest.raises(ConfigError) as caught:
         load(file)
     [problem] = caught.value.problems
-    assert f"{problem.path}: {problem.message}".startswith(said)
+    assert f"{problem.path}: {problem.message}".startswith(text)
 
 
 PLAIN = "nats://127.0.0.1:4222/ticker"
 
 
 @pytest.mark.parametrize(
-    ("source", "policy", "said"),
+    ("source", "policy", "text"),
     [
         (PLAIN, "block", 'counted in the status as "missed"'),
         ("udp://127.0.0.1:7", "block", "dropped by the kernel, and not counted"),
@@ -234,14 +234,14 @@ PLAIN = "nats://127.0.0.1:4222/ticker"
         ("tcp://127.0.0.1:7", "block", ""),
     ],
 )
-@pytest.mark.parametrize("whose", ["all", "target"])
-def test_what_block_does_not_hold_up_is_said(
+@pytest.mark.parametrize("scope", ["all", "target"])
+def test_a_source_that_block_cannot_delay_is_noted(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     source: str,
     policy: str,
-    said: str,
-    whose: str,
+    text: str,
+    scope: str,
 ) -> None:
     file = tmp_path / "relay.toml"
     sinks = {
@@ -251,13 +251,13 @@ def test_what_block_does_not_hold_up_is_said(
     lines = ["[[listener]]", 'name = "r"', 'plugin = "relay"', "[listener.options]"]
     if source.startswith("tcp"):
         lines.append('framing = "lines"')
-    file.write_text("\n".join([*lines, f'source = "{source}"', sinks[whose]]))
+    file.write_text("\n".join([*lines, f'source = "{source}"', sinks[scope]]))
     assert main(["-t", "-c", str(file)]) == 0
     out, notes = capsys.readouterr()
     assert "all is well" in out
-    if not said:
+    if not text:
         assert notes == ""
         return
     begin = f'{file}: listener.r.options.on_lag: note: "block" does not slow {source} down'
     assert notes.startswith(begin)
-    assert said in notes
+    assert text in notes

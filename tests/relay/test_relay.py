@@ -158,10 +158,10 @@ def test_all_who_listen_hear_whole_messages() -> None:
         assert {bytes(each.received) for each in subscribers} == {b"one\ntwo\n\nthree\n"}
         assert stage.log == [
             *(
-                f"info: proxy.subscribers 10.0.0.1:{40001 + n}: joins; {n + 1} sink{'s' * (n > 0)}"
+                f"info: proxy.subscribers 10.0.0.1:{40001 + n}: sink connected; {n + 1} sink{'s' * (n > 0)}"
                 for n in range(3)
             ),
-            "info: proxy 10.0.0.1:40004: produces",
+            "info: proxy 10.0.0.1:40004: producer connected",
         ]
 
 
@@ -173,14 +173,14 @@ def test_an_exclusive_producer_stays_alone_until_it_leaves() -> None:
         assert second.reset_seen
         assert stage.status.counts["refused"] == 1
         assert stage.log[-1] == (
-            "warning: proxy 10.0.0.1:40003: is refused: "
+            "warning: proxy 10.0.0.1:40003: producer refused: "
             'proxy 10.0.0.1:40002 is the producer, and producers = "exclusive"'
         )
         first.end()
         stage.settle()
         assert first.ended
         assert stage.log[-1] == (
-            "info: proxy 10.0.0.1:40002: produces no more: the source ended; 2B taken"
+            "info: proxy 10.0.0.1:40002: producer closed: the source ended; 2B received"
         )
         stage.produce(b"c\n")
         assert subscriber.received == b"a\nc\n"
@@ -198,10 +198,10 @@ def test_a_producer_that_sends_nothing_does_not_keep_others_away(framing: str, s
         assert silent.ended
         assert subscriber.received == b"b\n"
         assert stage.log[-3:] == [
-            "warning: proxy 10.0.0.1:40002: has sent no message for 3s: "
-            "proxy 10.0.0.1:40004 takes its place",
-            f"info: proxy 10.0.0.1:40002: produces no more: it was stopped; {len(said)}B taken",
-            "info: proxy 10.0.0.1:40004: produces",
+            "warning: proxy 10.0.0.1:40002: no message from the producer for 3s; "
+            "replaced by proxy 10.0.0.1:40004",
+            f"info: proxy 10.0.0.1:40002: producer closed: stopped; {len(said)}B received",
+            "info: proxy 10.0.0.1:40004: producer connected",
         ]
         assert stage.status.counts["silent"] == 1
         stage.elapse(60)
@@ -240,8 +240,8 @@ def test_one_takes_the_place_of_another(framing: str) -> None:
         assert first.ended
         assert not first.reset_seen
         assert stage.log[-2:] == [
-            "info: proxy 10.0.0.1:40002: produces no more: it was stopped; 2B taken",
-            "info: proxy 10.0.0.1:40003: produces",
+            "info: proxy 10.0.0.1:40002: producer closed: stopped; 2B received",
+            "info: proxy 10.0.0.1:40003: producer connected",
         ]
         stage.say(second, b"c\n")
         assert subscriber.received == b"a\nb\nc\n"
@@ -255,7 +255,7 @@ def test_of_several_heirs_the_last_one_inherits() -> None:
         for number, heir in enumerate(heirs):
             heir.send(line(number))
         stage.settle()
-        assert any(said.endswith("came after it") for said in stage.log)
+        assert any(said.endswith("connected after it") for said in stage.log)
         [last] = [heir for heir in heirs if not (heir.ended or heir.reset_seen)]
         assert numbers(subscriber)[-1] == heirs.index(last)
 
@@ -271,7 +271,7 @@ def test_half_a_message_goes_to_nobody(how: str) -> None:
             "close": "the source ended: stream ended inside a message",
             "reset": "a connection failed: connection reset by peer",
         }[how]
-        assert stage.log[-1] == f"info: proxy 10.0.0.1:40002: produces no more: {why}; 9B taken"
+        assert stage.log[-1] == f"info: proxy 10.0.0.1:40002: producer closed: {why}; 9B received"
         stage.produce(b"next\n")
         assert subscriber.received == b"whole\nnext\n"
         assert stage.subscribe()[0].received == b"whole\nnext\n"
@@ -297,7 +297,7 @@ def test_what_cannot_be_read_on_ends_its_producer_alone(
         [subscriber] = stage.subscribe()
         bad, good = stage.produce(said), stage.produce()
         assert bad.reset_seen
-        said_of_it = f"produces no more: no more messages can be found in what it says: {why}"
+        said_of_it = f"producer closed: framing error: {why}"
         assert any(line.startswith("warning") and said_of_it in line for line in stage.log)
         assert not good.ended
         assert subscriber.received == heard
@@ -362,7 +362,7 @@ def test_an_edit_that_fails_ends_its_producer_alone(word: bytes) -> None:
             stage.settle()
         stage.settle()
         assert bad.reset_seen
-        assert "proxy 10.0.0.1:40003: edit() failed; it is closed" in stage.log[-2]
+        assert "proxy 10.0.0.1:40003: edit() failed; producer closed" in stage.log[-2]
         stage.say(good, b"still\n")
         assert subscriber.received == b"BEFORE\nSTILL\n"
 
@@ -436,7 +436,7 @@ def test_subscribers_join_and_leave_in_flow() -> None:
         leaving.end()
         stage.settle()
         assert stage.log[-1] == (
-            "info: proxy.subscribers 10.0.0.1:40003: leaves: the sink ended; 200B given; 1 sink"
+            "info: proxy.subscribers 10.0.0.1:40003: sink closed: the sink ended; 200B sent; 1 sink"
         )
         [late] = stage.subscribe()
         stage.lines(producer, range(3, 5))
@@ -499,12 +499,12 @@ def test_a_subscriber_that_speaks(data: str) -> None:
         assert listening.received == b"word\n"
         if data == "ignore":
             assert speaking.received == b"word\n"
-            assert [sink.heard for sink in stage.sinks] == [0, 6]
+            assert [sink.received for sink in stage.sinks] == [0, 6]
         else:
             assert speaking.ended
             assert stage.log[2] == (
-                "info: proxy.subscribers 10.0.0.1:40002: leaves: "
-                "it spoke where it may only listen; 0B given; 1 sink"
+                "info: proxy.subscribers 10.0.0.1:40002: sink closed: "
+                "received data from a receive-only sink; 0B sent; 1 sink"
             )
 
 
@@ -534,10 +534,10 @@ def stalled(stage: Stage, count: int) -> tuple[Peer, list[Peer], list[str]]:
 def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str) -> None:
     with relay(on_lag=policy, max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
-        assert log == [f"warning: {SLOW}: lags {rounded_size(31 * COST)} behind: {done}"]
+        assert log == [f"warning: {SLOW}: sink lags {about(31 * COST)} behind: {done}"]
         [sink, *rest] = stage.sinks
         assert sink.lag <= MOST
-        assert sink.given == NETWORK
+        assert sink.sent == NETWORK
         assert [each.lag for each in rest] == [0, 0]
         slow.resume()
         stage.elapse(2)
@@ -545,8 +545,7 @@ def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str
         lost = 100 - len(got)
         assert stage.sinks[0].dropped == Dropped(lost, 100 * lost)
         assert stage.log[-1] == (
-            f"info: {SLOW}: has recovered; so far {lost} messages dropped, "
-            f"{rounded_size(100 * lost)}"
+            f"info: {SLOW}: sink recovered; {lost} messages dropped, {about(100 * lost)} so far"
         )
         assert stage.status.counts["recovered"] == stage.status.counts["lagged"] == 1
         if policy == "drop_oldest":
@@ -559,8 +558,7 @@ def test_a_slow_one_is_disconnected() -> None:
     with relay(max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
         assert log == [
-            f"info: {SLOW}: leaves: it lagged too far behind; {rounded_size(NETWORK)} given; "
-            "2 sinks"
+            f"info: {SLOW}: sink closed: lagged too far behind; {about(NETWORK)} sent; 2 sinks"
         ]
         slow.resume()
         stage.settle()
@@ -574,14 +572,14 @@ def test_all_wait_for_one_that_blocks() -> None:
         slow.stall()
         producer = stage.produce()
         stage.lines(producer, range(5000))
-        assert stage.log[-1].startswith(f"warning: {SLOW}: lags ")
-        assert stage.log[-1].endswith(" behind: the others wait for it soon")
+        assert stage.log[-1].startswith(f"warning: {SLOW}: sink lags ")
+        assert stage.log[-1].endswith(" behind: all other sinks will wait for it")
         heard = len(numbers(other))
         assert NETWORK + MOST <= 100 * heard < 500_000
         slow.resume()
         stage.elapse(2)
         assert numbers(slow) == numbers(other) == list(range(5000))
-        assert [line for line in stage.log if SLOW in line][2:] == [f"info: {SLOW}: has recovered"]
+        assert [line for line in stage.log if SLOW in line][2:] == [f"info: {SLOW}: sink recovered"]
         assert stage.sinks[0].dropped == Dropped()
 
 
@@ -600,7 +598,7 @@ def test_patience_with_one_that_blocks_ends_and_the_producer_is_not_to_blame() -
         assert not producer.ended
         stage.elapse(2)
         why = "connection timed out: nothing moved for too long"
-        assert any(f"{SLOW}: leaves: {why}" in said for said in stage.log)
+        assert any(f"{SLOW}: sink closed: {why}" in said for said in stage.log)
         assert not producer.ended
         assert numbers(other) == list(range(10000))
 
@@ -649,7 +647,7 @@ def test_a_target_that_is_lost_comes_back_and_its_figures_go_on() -> None:
         stage.settle()
         [lost] = stage.sinks
         assert not lost.up
-        assert lost.given == NETWORK
+        assert lost.sent == NETWORK
         assert lost.dropped.messages > 50
         second = stage.target(ONE)
         stage.lines(producer, range(100, 103))
@@ -659,8 +657,8 @@ def test_a_target_that_is_lost_comes_back_and_its_figures_go_on() -> None:
         ]
         left, again = (said for said in stage.log if "reset" in said)
         assert left == (
-            "info: proxy tcp://one:1: leaves: a connection failed: connection reset by peer; "
-            f"1000B given, {lost.dropped}; 0 sinks"
+            "info: proxy tcp://one:1: sink closed: a connection failed: connection reset by peer; "
+            f"1000B sent, {lost.dropped}; 0 sinks"
         )
         assert "proxy tcp://one:1: a connection failed: connection reset by peer" in again
 
@@ -685,7 +683,7 @@ def test_a_target_has_its_own_policy() -> None:
         assert stage.sinks[0].dropped.messages > 50
         assert not two.connected or stage.status.counts["left"] == 1
         assert next(said for said in stage.log if "lagged too far" in said).startswith(
-            "info: proxy tcp://two:1: leaves: it lagged too far behind"
+            "info: proxy tcp://two:1: sink closed: lagged too far behind"
         )
         one.resume()
 
@@ -708,7 +706,7 @@ def test_it_ends_with_the_last_sink_and_begins_anew(framing: str, producers: str
         two.close()
         stage.settle()
         assert producer.ended
-        ending = "ends, and begins anew: the sink ended (proxy.subscribers 10.0.0.1:40003)"
+        ending = "relay ended, and starts again: the sink ended (proxy.subscribers 10.0.0.1:40003)"
         assert stage.log[-1] == f"warning: proxy: {ending}"
         assert stage.status == RelayStatus({}, (), {"joined": 2, "left": 2})
         stage.at_rest()
@@ -733,12 +731,12 @@ def test_it_ends_without_a_target_that_is_required(framing: str) -> None:
         assert producer.ended
         assert subscriber.ended
         assert [sink.up for sink in stage.sinks] == [False, False]
-        assert [sink.given for sink in stage.sinks] == [2, 2]
+        assert [sink.sent for sink in stage.sinks] == [2, 2]
         stage.elapse(1)
         one, two = stage.peers(str(ONE))[-1], stage.peers(str(TWO))[-1]
         stage.produce(b"b\n")
         assert one.received == two.received == b"b\n"
-        assert [sink.given for sink in stage.sinks] == [4, 4]
+        assert [sink.sent for sink in stage.sinks] == [4, 4]
         assert [sink.required for sink in stage.sinks] == [True, False]
         assert [sink.reconnects for sink in stage.sinks] == [1, 2]
 
@@ -791,7 +789,7 @@ def test_whoever_else_would_produce_is_refused() -> None:
     with relay(source=FEED) as stage:
         stage.target(FEED)
         assert stage.produce().reset_seen
-        assert stage.log[-1].endswith("is refused: the source is tcp://feed:1")
+        assert stage.log[-1].endswith("producer refused: the source is tcp://feed:1")
 
 
 def test_a_round_ends_with_its_source_and_begins_with_it() -> None:

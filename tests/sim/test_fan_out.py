@@ -64,7 +64,7 @@ class Speaker(Continuation):
         history = History(bytes=self.random.choice([0, 3000]))
         with self.mutex.hold(engine):
             self.tunnel = OneWayMultiTunnel(
-                self, message_oriented=True, ends=ends, history=history, patience_s=30.0
+                self, message_oriented=True, ends=ends, history=history, stall_s=30.0
             )
             self.tunnel.start()
 
@@ -86,7 +86,7 @@ class Speaker(Continuation):
     def _add(self, vc: NetVConnection, consumer: Consumer) -> None:
         consumer.joined = len(self.said)
         self.consumers[vc] = consumer
-        self.tunnel.add(
+        self.tunnel.add_sink(
             vc,
             required=consumer.required,
             lag=Lag(MOST, consumer.policy),
@@ -102,7 +102,7 @@ class Speaker(Continuation):
                 size = self.random.choice([1, 30, 900, 4000])
                 message = b"%d:%s\n" % (len(self.said), b"x" * size)
                 self.said.append(message)
-                self.tunnel.say([message])
+                self.tunnel.publish([message])
             pause = self.random.choice([0.0, 0.001, 0.02])
             self.engine.schedule_in(pause, self, "act", self.speak)
 

@@ -132,8 +132,8 @@ class Conversation:
                 up, *down = done.flows
                 arrived = [(up, self.at_server)] + [(flow, self.client.received) for flow in down]
                 for flow, data in arrived:
-                    assert len(data) <= flow.given <= flow.taken
-                whole = [flow.given == flow.taken for flow in done.flows]
+                    assert len(data) <= flow.sent <= flow.received
+                whole = [flow.sent == flow.received for flow in done.flows]
                 if done.reason.clean:
                     assert all(whole) if self.proxy.half_close else any(whole)
 
@@ -145,7 +145,7 @@ class Conversation:
             at_client=bytes(self.client.received),
             ends=(server.ended, self.client.ended),
             reason=done.reason,
-            flows=[(flow.taken, flow.given) for flow in done.flows],
+            flows=[(flow.received, flow.sent) for flow in done.flows],
         )
 
 

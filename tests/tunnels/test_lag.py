@@ -6,11 +6,19 @@ from collections.abc import Iterable
 
 import pytest
 
-from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, SLAB
-from vcproxy.tunnels.done import Dropped, Reason, SinkLags, SinkRecovered, SourceDone, TunnelRoom
+from vcproxy.engine.iobuffer import APART, SLAB
+from vcproxy.tunnels.done import (
+    Dropped,
+    Reason,
+    SinkLags,
+    SinkRecovered,
+    SourceDone,
+    TunnelWritable,
+)
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
 from vcproxy.tunnels.lag import Lag, OnLag
-from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel, Standing
+from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
+from vcproxy.tunnels.sink import SinkStatistics
 
 from .stage import BULK, NETWORK, Line, Stage
 
@@ -51,18 +59,18 @@ class Relay:
 
     def add(self, sink: Line, lag: Lag, join: Join = "head") -> None:
         with self.stage.held():
-            self.tunnel.add(sink.vc, lag=lag, join=join)
+            self.tunnel.add_sink(sink.vc, lag=lag, join=join)
 
-    def say(self, count: int = 1) -> None:
+    def publish(self, count: int = 1) -> None:
         """So many messages, and each has its time."""
         for _ in range(count):
             with self.stage.held():
-                self.tunnel.say([message(self.said)])
+                self.tunnel.publish([message(self.said)])
             self.said += 1
             self.stage.run()
 
-    def standing(self, sink: Line) -> Standing:
-        return next(each for each in self.tunnel.standings() if each.sink is sink.vc)
+    def statistics(self, sink: Line) -> SinkStatistics:
+        return next(each for each in self.tunnel.sink_statistics() if each.sink is sink.vc)
 
 
 @pytest.fixture(params=[1, 2], ids=["one engine", "two engines"])
@@ -79,7 +87,7 @@ def test_a_sink_that_gets_what_the_owner_says_is_not_inactive() -> None:
     relay = Relay(stage, [sink, other], Lag(MOST, "drop_oldest"))
     for _ in range(10):
         with stage.held():
-            relay.tunnel.say([message(relay.said)])
+            relay.tunnel.publish([message(relay.said)])
         relay.said += 1
         stage.sim.elapse(1.0)
     assert stage.owner.gone == []
@@ -100,12 +108,12 @@ def stalled(sinks: list[Line]) -> tuple[Line, list[Line]]:
 def test_drop_oldest_keeps_the_latest(stage: Stage) -> None:
     slow, others = stalled(list(stage.lines(3)))
     relay = Relay(stage, [slow, *others], Lag(MOST, "drop_oldest"))
-    relay.say(TO_FILL + 100)
+    relay.publish(TO_FILL + 100)
     assert all(numbers(sink.peer.received) == list(range(relay.said)) for sink in others)
     [lags] = stage.owner.news
     assert isinstance(lags, SinkLags)
-    assert (lags.sink, lags.then) == (slow.vc, "drop_oldest")
-    assert relay.standing(slow).lag <= MOST
+    assert (lags.sink, lags.on_lag) == (slow.vc, "drop_oldest")
+    assert relay.statistics(slow).lag <= MOST
     slow.peer.resume()
     stage.run()
     got = numbers(slow.peer.received)
@@ -117,14 +125,14 @@ def test_drop_oldest_keeps_the_latest(stage: Stage) -> None:
     assert stage.owner.news[1:] == [
         SinkRecovered(relay.tunnel, slow.vc, Dropped(lost, lost * 1000))
     ]
-    relay.say()
+    relay.publish()
     assert numbers(slow.peer.received)[-1] == relay.said - 1
 
 
 def test_drop_newest_keeps_what_waited(stage: Stage) -> None:
     slow, others = stalled(list(stage.lines(3)))
     relay = Relay(stage, [slow, *others], Lag(MOST, "drop_newest"))
-    relay.say(TO_FILL + 100)
+    relay.publish(TO_FILL + 100)
     assert all(numbers(sink.peer.received) == list(range(relay.said)) for sink in others)
     slow.peer.resume()
     stage.run()
@@ -132,19 +140,19 @@ def test_drop_newest_keeps_what_waited(stage: Stage) -> None:
     assert got == list(range(len(got)))  # from the first on, without a gap
     assert TO_FILL + 9 <= len(got) <= TO_FILL + 12
     lost = relay.said - len(got)
-    assert relay.standing(slow).dropped == Dropped(lost, lost * 1000)
-    relay.say(3)
+    assert relay.statistics(slow).dropped == Dropped(lost, lost * 1000)
+    relay.publish(3)
     assert numbers(slow.peer.received) == [*got, *range(relay.said - 3, relay.said)]
 
 
 def test_disconnect_gives_the_slow_one_back(stage: Stage) -> None:
     slow, others = stalled(list(stage.lines(3)))
     relay = Relay(stage, [slow, *others], Lag(MOST, "disconnect"))
-    relay.say(TO_FILL + 100)
+    relay.publish(TO_FILL + 100)
     [gone] = stage.owner.gone
     assert (gone.sink, gone.reason) == (slow.vc, Reason.LAGGED)
-    assert gone.flow.taken - gone.flow.given > 10 * 1000 - 1000
-    assert [each.sink for each in relay.tunnel.standings()] == [sink.vc for sink in others]
+    assert gone.flow.received - gone.flow.sent > 10 * 1000 - 1000
+    assert [each.sink for each in relay.tunnel.sink_statistics()] == [sink.vc for sink in others]
     assert all(numbers(sink.peer.received) == list(range(relay.said)) for sink in others)
 
 
@@ -152,13 +160,13 @@ def test_block_makes_all_wait_and_loses_nothing(stage: Stage) -> None:
     slow, others = stalled(list(stage.lines(3)))
     relay = Relay(stage, [slow, *others], Lag(MOST, "block"))
     while not relay.tunnel.full:
-        relay.say()
-    assert relay.standing(slow).lag < SLAB + 1000  # the least that a buffer holds
+        relay.publish()
+    assert relay.statistics(slow).lag < SLAB + 1000  # the least that a buffer holds
     kinds = [type(news) for news in stage.owner.news]
     assert kinds == [SinkLags]
     slow.peer.resume()
     stage.run()
-    assert {type(news) for news in stage.owner.news[1:]} == {SinkRecovered, TunnelRoom}
+    assert {type(news) for news in stage.owner.news[1:]} == {SinkRecovered, TunnelWritable}
     assert numbers(slow.peer.received) == list(range(relay.said))
 
 
@@ -169,7 +177,7 @@ def test_a_message_longer_than_what_is_granted_is_sent_all_the_same() -> None:
         [slow] = stage.lines(1)
         slow.peer.stall()
         relay = Relay(stage, [slow], Lag(10, policy))
-        relay.say(TO_FILL + 10)
+        relay.publish(TO_FILL + 10)
         slow.peer.resume()
         stage.run()
         got = numbers(slow.peer.received)
@@ -183,8 +191,8 @@ def test_a_message_longer_than_any_buffer_holds_up_nobody_else() -> None:
     relay = Relay(stage, [slow, quick], Lag(MOST, "drop_oldest"))
     for letter in b"abcdef":
         with stage.held():
-            relay.tunnel.say([bytes([letter]) * 2 * SLAB])
-            assert relay.tunnel.full  # so TunnelRoom is wanted
+            relay.tunnel.publish([bytes([letter]) * 2 * SLAB])
+            assert relay.tunnel.full  # so TunnelWritable is wanted
         stage.run()
         assert not relay.tunnel.full
     slow.peer.resume()
@@ -198,24 +206,24 @@ def test_a_burst_that_fills_the_buffer_at_once_holds_up_nobody_else(then: OnLag)
     stage = Stage()
     slow, [quick] = stalled(list(stage.lines(2)))
     relay = Relay(stage, [slow, quick], Lag(MOST, then))
-    relay.say(TO_FILL)  # by the network: it still has had all
+    relay.publish(TO_FILL)  # by the network: it still has had all
     with stage.held():
         while not relay.tunnel.full:
-            relay.tunnel.say([message(relay.said)])
+            relay.tunnel.publish([message(relay.said)])
             relay.said += 1
     stage.run()
-    assert any(isinstance(news, TunnelRoom) for news in stage.owner.news)
+    assert any(isinstance(news, TunnelWritable) for news in stage.owner.news)
     assert numbers(quick.peer.received) == list(range(relay.said))
 
 
 def test_one_that_catches_up_in_full_flow_has_recovered(stage: Stage) -> None:
     slow, others = stalled(list(stage.lines(3)))
     relay = Relay(stage, [slow, *others], Lag(MOST, "drop_oldest"))
-    relay.say(TO_FILL + 30)
+    relay.publish(TO_FILL + 30)
     slow.peer.resume()
     for _ in range(600):
         with stage.held():
-            relay.tunnel.say([message(relay.said)])
+            relay.tunnel.publish([message(relay.said)])
         relay.said += 1
         stage.sim.step()
     stage.run()
@@ -229,7 +237,7 @@ def test_one_that_lags_again_and_again_is_news_once(stage: Stage) -> None:
         slow.peer.stall()
         for _ in range(TO_FILL + 30):
             with stage.held():
-                relay.tunnel.say([message(0)])
+                relay.tunnel.publish([message(0)])
             stage.sim.elapse(0.001)
         slow.peer.resume()
         stage.sim.elapse(0.5)
@@ -247,7 +255,7 @@ def test_policies_are_each_sinks_own() -> None:
         line.peer.stall()
         relay.add(line, Lag(MOST, policy))
     relay.add(lines[3], Lag(MOST, "block"))
-    relay.say(TO_FILL + 200)
+    relay.publish(TO_FILL + 200)
     assert [gone.sink for gone in stage.owner.gone] == [lines[0].vc]
     assert numbers(lines[3].peer.received) == list(range(relay.said))
 
@@ -255,7 +263,7 @@ def test_policies_are_each_sinks_own() -> None:
 def test_the_end_is_flushed_to_one_that_had_to_do_without(stage: Stage) -> None:
     slow, others = stalled(list(stage.lines(2)))
     relay = Relay(stage, [slow, *others], Lag(MOST, "drop_oldest"))
-    relay.say(TO_FILL + 100)
+    relay.publish(TO_FILL + 100)
     with stage.held():
         relay.tunnel.finish()
     stage.run()
@@ -274,7 +282,7 @@ def test_dropping_needs_messages() -> None:
     with stage.held():
         tunnel = OneWayMultiTunnel(stage.owner, source.vc, name="relay")
         with pytest.raises(ValueError, match="drop_newest drops messages, and relay moves bytes"):
-            tunnel.add(sink.vc, lag=Lag(MOST, "drop_newest"))
+            tunnel.add_sink(sink.vc, lag=Lag(MOST, "drop_newest"))
 
 
 def test_memory_stays_within_what_is_granted() -> None:
@@ -287,7 +295,7 @@ def test_memory_stays_within_what_is_granted() -> None:
     relay.add(lines[4], Lag(MOST, "disconnect"))
     most = 0
     for _ in range(TO_FILL + 300):
-        relay.say()
+        relay.publish()
         most = max(most, stage.engine.memory.used)
     assert most <= 5 * (MOST + 1000)
 
@@ -302,8 +310,8 @@ def test_bytes_too_are_not_kept_for_who_is_cut_off() -> None:
 
     def make() -> OneWayMultiTunnel:
         tunnel = OneWayMultiTunnel(stage.owner, source.vc, name="relay")
-        tunnel.add(slow.vc, lag=Lag(SLAB, "disconnect"))
-        tunnel.add(quick.vc, lag=Lag(SLAB, "disconnect"))
+        tunnel.add_sink(slow.vc, lag=Lag(SLAB, "disconnect"))
+        tunnel.add_sink(quick.vc, lag=Lag(SLAB, "disconnect"))
         return tunnel
 
     stage.lend(make)
@@ -326,13 +334,13 @@ def test_a_late_sink_begins_with_what_is_remembered(
 ) -> None:
     early, late, later = stage.lines(3)
     relay = Relay(stage, [early], Lag(), history)
-    relay.say(20)
+    relay.publish(20)
     relay.add(late, Lag(), join="tail")
     relay.add(later, Lag(), join="head")
     stage.run()
     assert numbers(late.peer.received) == list(range(first, 20))
     assert later.peer.received == b""
-    relay.say(2)
+    relay.publish(2)
     assert numbers(late.peer.received) == list(range(first, 22))
     assert numbers(later.peer.received) == [20, 21]
     assert numbers(early.peer.received) == list(range(22))
@@ -349,7 +357,7 @@ def test_bytes_are_remembered_to_the_byte() -> None:
     source.peer.send(BULK + b"the end")
     stage.run()
     with stage.held():
-        tunnel.add(late.vc, join="tail")
+        tunnel.add_sink(late.vc, join="tail")
     stage.run()
     assert late.peer.received == b"the end"
 
@@ -362,14 +370,14 @@ def test_sources_follow_each_other() -> None:
     one, two, sink = stage.lines(3)
     tunnel = stage.lend(lambda: OneWayMultiTunnel(stage.owner, ends="never", name="relay"))
     with stage.held():
-        tunnel.add(sink.vc)
-        tunnel.feed(one.vc)
+        tunnel.add_sink(sink.vc)
+        tunnel.add_source(one.vc)
     one.peer.send(b"one ")
     one.peer.end()
     stage.run()
     assert stage.owner.news == [SourceDone(tunnel, one.vc, Reason.EOS, None, 4)]
     with stage.held():
-        tunnel.feed(two.vc)
+        tunnel.add_source(two.vc)
     two.peer.send(b"two")
     stage.run()
     assert sink.peer.received == b"one two"
@@ -386,7 +394,7 @@ def test_what_a_sink_says_is_counted() -> None:
     relay = Relay(stage, [sink], Lag())
     sink.peer.send(b"hello?")
     stage.run()
-    assert relay.standing(sink).heard == 6
+    assert relay.statistics(sink).received == 6
     assert stage.owner.gone == []
 
 
@@ -395,10 +403,10 @@ def test_a_sink_that_must_be_mute_is_given_back_when_it_speaks() -> None:
     [sink] = stage.lines(1)
     relay = Relay(stage, [], Lag())
     with stage.held():
-        relay.tunnel.add(sink.vc, mute=True)
+        relay.tunnel.add_sink(sink.vc, receive_only=True)
     sink.peer.send(b"hello?")
     stage.run()
-    assert [gone.reason for gone in stage.owner.gone] == [Reason.SPOKE]
+    assert [gone.reason for gone in stage.owner.gone] == [Reason.UNEXPECTED_DATA]
 
 
 def test_patience_ends_with_one_that_takes_nothing() -> None:
@@ -406,17 +414,17 @@ def test_patience_ends_with_one_that_takes_nothing() -> None:
     slow, quick = stage.lines(2)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", stall_s=30.0)
 
     tunnel = stage.lend(make)
     with stage.held():
-        tunnel.add(slow.vc)
-        tunnel.add(quick.vc)
+        tunnel.add_sink(slow.vc)
+        tunnel.add_sink(quick.vc)
     slow.peer.stall()
     stage.sim.elapse(100)  # of silence, which is nobody's fault
     while not tunnel.full:
         with stage.held():
-            tunnel.say([message(0)])
+            tunnel.publish([message(0)])
         stage.sim.elapse(0.001)
     assert stage.owner.gone == []
     stage.sim.elapse(31)
@@ -429,16 +437,16 @@ def test_patience_ends_too_while_others_are_served() -> None:
     slow, quick = stage.lines(2)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", stall_s=30.0)
 
     tunnel = stage.lend(make)
     with stage.held():
-        tunnel.add(slow.vc, lag=Lag(MOST, "drop_oldest"))
-        tunnel.add(quick.vc)
+        tunnel.add_sink(slow.vc, lag=Lag(MOST, "drop_oldest"))
+        tunnel.add_sink(quick.vc)
     slow.peer.stall()
     for number in range(TO_FILL + 100):
         with stage.held():
-            tunnel.say([message(number)])
+            tunnel.publish([message(number)])
         stage.sim.elapse(1)
     [gone] = stage.owner.gone
     assert (gone.sink, gone.reason) == (slow.vc, Reason.INACTIVITY)
@@ -449,15 +457,15 @@ def test_patience_ends_with_one_that_speaks_and_takes_nothing() -> None:
     [slow] = stage.lines(1)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, message_oriented=True, ends="never", stall_s=30.0)
 
     tunnel = stage.lend(make)
     with stage.held():
-        tunnel.add(slow.vc)
+        tunnel.add_sink(slow.vc)
     slow.peer.stall()
     while not tunnel.full:
         with stage.held():
-            tunnel.say([message(0)])
+            tunnel.publish([message(0)])
         stage.sim.elapse(0.001)
     for _ in range(4):
         slow.peer.send(b"wait for me")
@@ -470,13 +478,13 @@ def test_patience_ends_with_one_that_leaves_no_room_for_a_second_read() -> None:
     source, slow, quick = stage.lines(3)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", stall_s=30.0)
 
     slow.peer.stall()
     tunnel = stage.lend(make)
     with stage.held():
-        tunnel.add(slow.vc)
-        tunnel.add(quick.vc)
+        tunnel.add_sink(slow.vc)
+        tunnel.add_sink(quick.vc)
     source.peer.send(BULK)
     stage.sim.elapse(31)
     assert [gone.sink for gone in stage.owner.gone] == [slow.vc]
@@ -489,13 +497,13 @@ def test_a_source_that_had_to_wait_is_not_to_blame() -> None:
     source, slow, quick = stage.lines(3)
 
     def make() -> OneWayMultiTunnel:
-        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", patience_s=30.0)
+        return OneWayMultiTunnel(stage.owner, source.vc, ends="never", stall_s=30.0)
 
     slow.peer.stall()
     tunnel = stage.lend(make)
     with stage.held():
-        tunnel.add(slow.vc)
-        tunnel.add(quick.vc)
+        tunnel.add_sink(slow.vc)
+        tunnel.add_sink(quick.vc)
         source.vc.set_inactivity_timeout(30.0)
     for size in (NETWORK, SLAB // 2, SLAB // 2):  # the second makes it lag, the third all wait
         source.peer.send(BULK[:size])

@@ -96,7 +96,7 @@ def test_a_source_that_breaks(stage: Stage) -> None:
     source.peer.reset()
     stage.run()
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     assert message.finished == 0
 
 
@@ -137,7 +137,7 @@ def test_an_opening_counts_as_given_only(stage: Stage, opening: bytes) -> None:
     assert stage.done.reason is Reason.COMPLETE
     assert sink.peer.received == opening + BULK[:200_000]
     [flow] = stage.done.flows
-    assert (flow.taken, flow.given) == (200_000, len(opening) + 200_000)
+    assert (flow.received, flow.sent) == (200_000, len(opening) + 200_000)
     assert not sink.peer.ended
 
 

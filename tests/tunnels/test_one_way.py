@@ -87,7 +87,7 @@ def test_when_the_source_ends_what_is_buffered_arrives_and_then_the_end(stage: S
     assert sink.peer.ended
     count = len(OWED)
     assert stage.done.reason is Reason.EOS
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     assert stage.done.flows == (Flow(source.name, sink.name, count, count),)
 
 
@@ -140,7 +140,7 @@ def test_when_the_sink_ends_the_tunnel_ends(stage: Stage) -> None:
     sink.peer.end()
     stage.run()
     assert stage.done.reason is Reason.SINK_ENDED
-    assert stage.done.who == sink.name
+    assert stage.done.ended_by == sink.name
     assert stage.done.flows == (Flow(source.name, sink.name, len(BULK), len(BULK)),)
     assert not source.peer.ended, "the source is the owner's to close"
 
@@ -156,8 +156,8 @@ def test_a_sink_that_ends_while_it_is_owed_something_ends_the_tunnel(stage: Stag
     stage.run()
     assert stage.done.reason is Reason.SINK_ENDED
     [flow] = stage.done.flows
-    assert flow.taken == len(OWED)
-    assert flow.given == NETWORK
+    assert flow.received == len(OWED)
+    assert flow.sent == NETWORK
     assert all(engine.memory.used == 0 for engine in stage.engines)
 
 
@@ -171,7 +171,7 @@ def test_an_error_ends_the_tunnel_and_is_told(stage: Stage, who: str) -> None:
     broken.peer.reset()
     stage.run()
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == broken.name
+    assert stage.done.ended_by == broken.name
     assert isinstance(stage.done.error, ConnectionResetError)
     assert not other.peer.ended
     assert not other.peer.reset_seen
@@ -189,7 +189,7 @@ def test_after_nbytes_it_is_complete_and_the_sink_open(stage: Stage) -> None:
     assert sink.peer.received == BULK[:goal]
     assert not sink.peer.ended
     assert stage.done.reason is Reason.COMPLETE
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     assert stage.done.flows == (Flow(source.name, sink.name, goal, goal),)
     _, reader = stage.read(source)
     stage.say(sink, b"goodbye")
@@ -214,7 +214,7 @@ def test_a_source_that_ends_before_the_goal_truncates(stage: Stage) -> None:
     source.peer.end()
     stage.run()
     assert stage.done.reason is Reason.TRUNCATED
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     assert not sink.peer.ended, "or the sink would take it for the end"
 
 
@@ -268,7 +268,7 @@ def test_a_buffer_with_more_than_the_goal_is_the_owners_mistake() -> None:
     buffer = stage.engine.buffer()
     reader = buffer.reader()
     buffer.write(b"12345")
-    with pytest.raises(AssertionError, match="5 bytes lie before nbytes=4"):
+    with pytest.raises(AssertionError, match="5 bytes were read already, more than nbytes=4"):
         stage.lend(lambda: OneWayTunnel(stage.owner, source.vc, sink.vc, reader=reader, nbytes=4))
 
 
@@ -284,9 +284,9 @@ def test_recalled_it_gives_back_everything(stage: Stage) -> None:
         tunnel.recall()
     stage.run()
     assert stage.done.reason is Reason.RECALLED
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     [flow] = stage.done.flows
-    assert flow.taken == flow.given == len(sink.peer.received) < len(BULK)
+    assert flow.received == flow.sent == len(sink.peer.received) < len(BULK)
     assert not sink.peer.ended
     assert sink.peer.received + stage.read_all(source) == BULK, "nothing lost, nothing twice"
     stage.say(sink, b"over to me")
@@ -309,7 +309,7 @@ def test_recalled_it_waits_for_a_slow_sink(stage: Stage) -> None:
     stage.run()
     assert stage.done.reason is Reason.RECALLED
     [flow] = stage.done.flows
-    assert flow.taken == flow.given == len(sink.peer.received)
+    assert flow.received == flow.sent == len(sink.peer.received)
 
 
 def test_stopped_it_ends_at_once(stage: Stage) -> None:
@@ -323,7 +323,7 @@ def test_stopped_it_ends_at_once(stage: Stage) -> None:
         tunnel.stop()
     stage.run()
     assert stage.done.reason is Reason.STOPPED
-    assert stage.done.who == "mine"
+    assert stage.done.ended_by == "mine"
     assert not stage.done.reason.clean
     vio, reader = stage.read(source)
     stage.run()
@@ -346,7 +346,7 @@ def test_stopped_while_flushing_it_ends_at_once(stage: Stage) -> None:
         tunnel.stop()
     stage.run()
     assert stage.done.reason is Reason.STOPPED
-    assert stage.done.who == "mine"
+    assert stage.done.ended_by == "mine"
     assert not sink.peer.ended
 
 
@@ -477,7 +477,7 @@ def test_when_nothing_moves_for_too_long_it_ends(stage: Stage, who: str) -> None
     source.peer.send(BULK)
     stage.run()
     assert stage.done.reason is Reason.INACTIVITY
-    assert stage.done.who == idle.name
+    assert stage.done.ended_by == idle.name
     assert stage.sim.now == pytest.approx(10.0)
 
 
@@ -491,7 +491,7 @@ def test_bytes_are_activity(stage: Stage, who: str) -> None:
         source.peer.send(BULK)
         stage.sim.elapse(9.0)
     assert stage.owner.heard == []
-    assert tunnel.flow.given == 5 * len(BULK)
+    assert tunnel.flow.sent == 5 * len(BULK)
     stage.run()
     assert stage.done.reason is Reason.INACTIVITY
     assert stage.sim.now == pytest.approx(4 * 9.0 + 10.0)
@@ -507,7 +507,7 @@ def test_a_sink_that_stops_taking_times_out_while_flushing(stage: Stage) -> None
     source.peer.end()
     stage.run()
     assert stage.done.reason is Reason.INACTIVITY
-    assert stage.done.who == sink.name
+    assert stage.done.ended_by == sink.name
 
 
 @pytest.mark.parametrize("who", ["source", "sink"])
@@ -521,7 +521,7 @@ def test_when_it_lasts_too_long_it_ends_whatever_moves(stage: Stage, who: str) -
         source.peer.send(BULK)
         stage.sim.elapse(4.0)
     assert stage.done.reason is Reason.ACTIVE
-    assert stage.done.who == limited.name
+    assert stage.done.ended_by == limited.name
 
 
 # -- one TunnelDone --------------------------------------------------------------------------
@@ -561,7 +561,7 @@ def test_for_every_reason_one_done_is_heard(stage: Stage, reason: Reason) -> Non
     assert (stage.done.error is not None) is (reason is Reason.ERROR)
     assert sink.peer.ended is (reason is Reason.EOS)
     [flow] = stage.done.flows
-    assert flow.taken == flow.given == len(sink.peer.received)
+    assert flow.received == flow.sent == len(sink.peer.received)
 
 
 def test_what_is_done_reads_as_a_sentence() -> None:
@@ -617,7 +617,7 @@ def test_a_sink_that_breaks_while_it_is_flushed_is_no_clean_end(stage: Stage) ->
     sink.peer.reset()
     stage.run()
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == sink.name
+    assert stage.done.ended_by == sink.name
     assert isinstance(stage.done.error, ConnectionResetError)
 
 
@@ -632,6 +632,6 @@ def test_a_source_that_breaks_while_the_sink_stalls_is_waited_for_so_long(stage:
     assert stage.owner.done == []
     stage.sim.elapse(0.6)
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == source.name
-    assert tunnel.flow.waiting > 0
+    assert stage.done.ended_by == source.name
+    assert tunnel.flow.buffered > 0
     assert all(engine.memory.used == 0 for engine in stage.engines)

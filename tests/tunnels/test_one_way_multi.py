@@ -33,16 +33,16 @@ def lend(
     with stage.held():
         tunnel = OneWayMultiTunnel(stage.owner, source.vc, ends=ends, name="relay")
         for sink in sinks:
-            tunnel.add(sink.vc)
+            tunnel.add_sink(sink.vc)
         for sink in required:
-            tunnel.add(sink.vc, required=True)
+            tunnel.add_sink(sink.vc, required=True)
         tunnel.start()
     return tunnel
 
 
 def join(stage: Stage, tunnel: OneWayMultiTunnel, sink: Line) -> None:
     with stage.held():
-        tunnel.add(sink.vc)
+        tunnel.add_sink(sink.vc)
 
 
 # -- joining and leaving ---------------------------------------------------------------------
@@ -61,9 +61,9 @@ def test_what_the_source_says_reaches_every_sink(stage: Stage) -> None:
     assert all(sink.peer.ended for sink in sinks)
     count = len(BULK) + 7
     assert stage.done.reason is Reason.EOS
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     assert {flow.sink for flow in stage.done.flows} == {sink.name for sink in sinks}
-    assert all((flow.taken, flow.given) == (count, count) for flow in stage.done.flows)
+    assert all((flow.received, flow.sent) == (count, count) for flow in stage.done.flows)
 
 
 def test_a_sink_gets_everything_from_its_joining_on(stage: Stage) -> None:
@@ -182,7 +182,7 @@ def test_two_tunnels_may_have_each_others_sources_as_sinks() -> None:
         with stage.held():
             tunnel = OneWayMultiTunnel(stage.owner, source.vc)
             for sink in sinks:
-                tunnel.add(sink.vc, watch=sink is eve and source is ann)
+                tunnel.add_sink(sink.vc, watch=sink is eve and source is ann)
             tunnel.start()
         stage.run()
     ann.peer.send(b"hi, bob")
@@ -226,7 +226,7 @@ def test_a_sinks_timeout_is_its_own() -> None:
     stage.run()
     [gone] = stage.owner.gone
     assert (gone.sink, gone.reason) == (first.vc, Reason.INACTIVITY)
-    assert gone.flow.given < gone.flow.taken
+    assert gone.flow.sent < gone.flow.received
     assert second.peer.received == BULK, "it was held up, and goes on"
 
 
@@ -239,7 +239,7 @@ def test_with_the_last_sink_it_ends(stage: Stage) -> None:
     second.peer.reset()
     stage.run()
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == second.name
+    assert stage.done.ended_by == second.name
     assert [gone.sink for gone in stage.owner.gone] == [first.vc, second.vc]
     assert not source.peer.ended
 
@@ -255,7 +255,7 @@ def test_any_required_sink_ends_it_and_others_do_not(stage: Stage) -> None:
     required.peer.end()
     stage.run()
     assert stage.done.reason is Reason.SINK_ENDED
-    assert stage.done.who == required.name
+    assert stage.done.ended_by == required.name
     assert stage.done.flows == (Flow(source.name, staying.name, 5, 5),)
     assert not staying.peer.ended
 
@@ -296,7 +296,7 @@ def test_removing_the_last_sink_is_an_end_like_any_other() -> None:
         tunnel.remove(sink.vc)
     stage.run()
     assert stage.done.reason is Reason.STOPPED
-    assert stage.done.who == sink.name
+    assert stage.done.ended_by == sink.name
 
 
 def test_the_last_sink_may_be_exchanged() -> None:
@@ -305,7 +305,7 @@ def test_the_last_sink_may_be_exchanged() -> None:
     tunnel = lend(stage, source, [old])
     with stage.held():
         tunnel.remove(old.vc)
-        tunnel.add(new.vc)
+        tunnel.add_sink(new.vc)
     source.peer.send(b"hello")
     stage.run()
     assert new.peer.received == b"hello"
@@ -336,8 +336,8 @@ def test_the_sources_end_is_flushed_to_every_survivor(stage: Stage) -> None:
     assert slow.peer.ended
     assert [gone.reason for gone in stage.owner.gone] == [Reason.EOS, Reason.ERROR, Reason.EOS]
     assert stage.done.reason is Reason.EOS
-    assert stage.done.who == source.name
-    assert [flow.given for flow in stage.done.flows] == [len(OWED), NETWORK, len(OWED)]
+    assert stage.done.ended_by == source.name
+    assert [flow.sent for flow in stage.done.flows] == [len(OWED), NETWORK, len(OWED)]
 
 
 def test_the_last_that_flushes_may_be_removed() -> None:
@@ -388,9 +388,9 @@ def test_a_source_that_breaks_ends_it_behind_what_it_sent(stage: Stage) -> None:
     source.peer.reset()
     stage.run()
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     assert isinstance(stage.done.error, ConnectionResetError)
-    assert [flow.given for flow in stage.done.flows] == [7, 7]
+    assert [flow.sent for flow in stage.done.flows] == [7, 7]
     assert not first.peer.ended
     assert {gone.reason for gone in stage.owner.gone} == {Reason.ERROR}
     assert {gone.error for gone in stage.owner.gone} == {stage.done.error}
@@ -406,7 +406,7 @@ def test_a_sources_timeout_ends_it(limit: str) -> None:
     source.peer.send(b"hello")
     stage.run()
     assert stage.done.reason is Reason[limit.upper()]
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
 
 
 def test_stopped_it_ends_at_once(stage: Stage) -> None:
@@ -419,7 +419,7 @@ def test_stopped_it_ends_at_once(stage: Stage) -> None:
         tunnel.stop()
     stage.run()
     assert stage.done.reason is Reason.STOPPED
-    assert stage.done.who == "relay"
+    assert stage.done.ended_by == "relay"
     assert len(stage.done.flows) == 2
     assert all(engine.memory.used == 0 for engine in stage.engines)
     assert stage.read_all(source) != b""
@@ -484,15 +484,15 @@ def test_whatever_sinks_do_each_gets_one_piece_of_it_and_one_word_is_said(seed: 
     assert all(sink.peer.received in data for sink in sinks)
     flushed = [gone for gone in stage.owner.gone if gone.reason is Reason.EOS]
     assert {sink.vc for sink in sinks if sink.peer.ended} <= {gone.sink for gone in flushed}
-    assert all(gone.flow.given == gone.flow.taken for gone in flushed)
-    assert all(gone.flow.given <= gone.flow.taken <= len(data) for gone in stage.owner.gone)
+    assert all(gone.flow.sent == gone.flow.received for gone in flushed)
+    assert all(gone.flow.sent <= gone.flow.received <= len(data) for gone in stage.owner.gone)
     assert all(engine.memory.used == 0 for engine in stage.engines)
 
 
 def _act(stage: Stage, tunnel: OneWayMultiTunnel, sink: Line, act: str) -> None:
     taking_part = any(flow.sink == sink.name for flow in tunnel.flows)
     if act == "join" and not taking_part:
-        tunnel.add(sink.vc)
+        tunnel.add_sink(sink.vc)
     elif act == "leave" and taking_part:
         tunnel.remove(sink.vc)
     elif act in ("end", "reset", "stall"):
@@ -510,8 +510,8 @@ def test_a_source_that_resets_waits_for_a_required_sink_so_long(stage: Stage) ->
     source, required, other = stage.lines(3)
     with stage.held():
         tunnel = OneWayMultiTunnel(stage.owner, source.vc, ends="any_required", abort_s=1.0)
-        tunnel.add(required.vc, required=True)
-        tunnel.add(other.vc)
+        tunnel.add_sink(required.vc, required=True)
+        tunnel.add_sink(other.vc)
         tunnel.start()
     required.peer.stall()
     other.peer.stall()
@@ -527,5 +527,5 @@ def test_a_source_that_resets_waits_for_a_required_sink_so_long(stage: Stage) ->
     stage.sim.elapse(30)
     assert [gone.sink for gone in stage.owner.gone] == [required.vc, other.vc]
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == source.name
+    assert stage.done.ended_by == source.name
     assert all(engine.memory.used == 0 for engine in stage.engines)

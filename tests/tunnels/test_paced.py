@@ -24,7 +24,7 @@ class Steps(Pace):
         self.ends |= count == 0
 
     @property
-    def when(self) -> float | None:
+    def next_at(self) -> float | None:
         return self.at if self.left or self.ends else None
 
     def take(self, now: float) -> int:

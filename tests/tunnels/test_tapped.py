@@ -26,7 +26,7 @@ class Ear:
 def overhear(stage: Stage, ear: Ear) -> tuple[Line, Line, TappedOneWay]:
     source, sink = stage.lines()
     tunnel = stage.lend(
-        lambda: TappedOneWay(stage.owner, source.vc, sink.vc, hear=ear.hear, watch=False)
+        lambda: TappedOneWay(stage.owner, source.vc, sink.vc, on_data=ear.hear, watch=False)
     )
     return source, sink, tunnel
 

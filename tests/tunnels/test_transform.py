@@ -118,7 +118,7 @@ def test_shrinking_the_tail_comes_at_the_end(stage: Stage) -> None:
     assert deflate.finished == 1
     assert stage.done.reason is Reason.EOS
     [flow] = stage.done.flows
-    assert (flow.taken, flow.given) == (5 + len(BULK), len(sink.peer.received))
+    assert (flow.received, flow.sent) == (5 + len(BULK), len(sink.peer.received))
 
 
 def test_a_tail_may_be_all_there_is(stage: Stage) -> None:

@@ -63,7 +63,7 @@ def test_one_side_has_ended_and_the_other_goes_on(stage: Stage, first: str) -> N
     assert leaves.peer.received == BULK + b"bye"
     assert leaves.peer.ended
     assert stage.done.reason is Reason.EOS
-    assert stage.done.who == stays.name, "the last that ended"
+    assert stage.done.ended_by == stays.name, "the last that ended"
     up, down = len(BULK), len(BULK) + 3
     if first == "server":
         up, down = down, up
@@ -82,7 +82,7 @@ def test_without_half_close_the_first_end_ends_both(stage: Stage) -> None:
     assert server.peer.received == BULK
     assert server.peer.ended
     assert stage.done.reason is Reason.EOS
-    assert stage.done.who == client.name
+    assert stage.done.ended_by == client.name
     server.peer.send(b"too late")
     stage.run()
     assert client.peer.received == b""
@@ -118,9 +118,9 @@ def test_a_direction_that_is_terminated_terminates_the_other(stage: Stage, first
     broken.peer.reset()
     stage.run()
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == broken.name
+    assert stage.done.ended_by == broken.name
     assert isinstance(stage.done.error, ConnectionResetError)
-    assert [flow.given for flow in stage.done.flows] == [len(BULK), len(BULK)]
+    assert [flow.sent for flow in stage.done.flows] == [len(BULK), len(BULK)]
     assert not client.vc.closed
     assert not server.vc.closed
 
@@ -133,7 +133,7 @@ def test_an_error_after_one_side_ended_is_the_verdict(stage: Stage) -> None:
     server.peer.reset()
     stage.run()
     assert stage.done.reason is Reason.ERROR
-    assert stage.done.who == server.name
+    assert stage.done.ended_by == server.name
 
 
 def test_silence_of_one_vc_ends_both_directions(stage: Stage) -> None:
@@ -147,7 +147,7 @@ def test_silence_of_one_vc_ends_both_directions(stage: Stage) -> None:
     assert stage.owner.heard == []
     stage.run()
     assert stage.done.reason is Reason.INACTIVITY
-    assert stage.done.who == client.name
+    assert stage.done.ended_by == client.name
     assert stage.sim.now == pytest.approx(18.0 + 10.0)
 
 
@@ -172,7 +172,7 @@ def test_it_may_not_last_longer_than_its_time(stage: Stage) -> None:
         server.peer.send(BULK)
         stage.sim.elapse(4.0)
     assert stage.done.reason is Reason.ACTIVE
-    assert stage.done.who == server.name
+    assert stage.done.ended_by == server.name
 
 
 # -- for owners ------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_recalled_it_gives_back_everything(stage: Stage, half_close: bool) -> No
     client.peer.resume()
     stage.run()
     assert stage.done.reason is Reason.RECALLED
-    assert all(flow.taken == flow.given for flow in stage.done.flows)
+    assert all(flow.received == flow.sent for flow in stage.done.flows)
     assert server.peer.received + stage.read_all(client) == BULK
     assert client.peer.received + stage.read_all(server) == BULK
     stage.say(client, b"hello again")
@@ -211,7 +211,7 @@ def test_recalled_after_one_side_ended(stage: Stage) -> None:
         tunnel.recall()
     stage.run()
     assert stage.done.reason is Reason.RECALLED
-    assert stage.done.who == server.name
+    assert stage.done.ended_by == server.name
     server.peer.send(b"for the owner")
     assert stage.read_all(server) == b"for the owner"
 
@@ -227,7 +227,7 @@ def test_stopped_both_directions_end_at_once(stage: Stage) -> None:
         tunnel.stop()
     stage.run()
     assert stage.done.reason is Reason.STOPPED
-    assert stage.done.who.startswith("call")
+    assert stage.done.ended_by.startswith("call")
     assert all(engine.memory.used == 0 for engine in stage.engines)
 
 

@@ -25,7 +25,7 @@ from vcproxy.tunnels.done import (
     SinkLags,
     SinkRecovered,
     TunnelDone,
-    TunnelRoom,
+    TunnelWritable,
 )
 from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
 from vcproxy.tunnels.stall_timer import ABORT_S
@@ -97,7 +97,7 @@ class RequestDirection(Machine):
     @MOVING.enter
     def moving(self) -> None:
         """Give each sink its place, then begin."""
-        self.tunnel.add(self._server, required=True, watch=False)
+        self.tunnel.add_sink(self._server, required=True, watch=False)
         for mirror in self.mirrors:
             mirror.start()
             self._lent[mirror.vc] = mirror
@@ -107,7 +107,7 @@ class RequestDirection(Machine):
 
     # -- messages ----------------------------------------------------------------------------
 
-    @MOVING.on(Event.READ_READY, Event.EOS, TunnelRoom)
+    @MOVING.on(Event.READ_READY, Event.EOS, TunnelWritable)
     def told(self, _: object) -> None:
         """Say what has come, as far as there is room."""
         cutter, reader, vio = self._cutter, self._reader, self._vio
@@ -117,16 +117,16 @@ class RequestDirection(Machine):
             data = reader.read()
             vio.reenable()
             if cutter.fault is None:
-                self.tunnel.say(cutter.feed(data))
+                self.tunnel.publish(cutter.feed(data))
                 if cutter.fault is not None:
                     self._lose_mirrors(f"what the client says: {cutter.fault.value}")
                     return
             else:
-                self.tunnel.say([cutter.take_rest() + data])
+                self.tunnel.publish([cutter.take_rest() + data])
         if reader.avail or vio.vc.unread:
             return
         if vio.over or cutter.fault is not None:
-            self.tunnel.say([cutter.take_rest()])
+            self.tunnel.publish([cutter.take_rest()])
         if vio.over:
             self.tunnel.finish(vio.error)
 
@@ -135,7 +135,7 @@ class RequestDirection(Machine):
         for mirror in self._lent.values():
             if mirror is not None:
                 mirror.handle_event(CUT, why)
-        self.engine.schedule(self, TunnelRoom, TunnelRoom(self.tunnel))
+        self.engine.schedule(self, TunnelWritable, TunnelWritable(self.tunnel))
 
     # -- news of the tunnel ------------------------------------------------------------------
 
@@ -189,15 +189,17 @@ class RequestDirection(Machine):
     @TRAILING.on(TunnelDone, to=DONE)
     def tunnel_done(self, done: TunnelDone) -> None:
         """It is over for all that were still there."""
-        for (vc, mirror), how in zip(self._lent.items(), self.tunnel.standings(), strict=True):
-            flow = Flow(self._client.name, vc.name, how.given + how.due, how.given)
+        for (vc, mirror), how in zip(
+            self._lent.items(), self.tunnel.sink_statistics(), strict=True
+        ):
+            flow = Flow(self._client.name, vc.name, how.sent + how.undelivered, how.sent)
             if mirror is not None:
                 if done.reason is not Reason.STOPPED:
                     mirror.handle_event(CUT, f"the conversation broke off: {done.reason.value}")
                 sink_done = SinkDone(self, vc, done.reason, done.error, flow, how.dropped)
                 mirror.handle_event(SinkDone, sink_done)
             elif self.state is self.MOVING:
-                self._report(done.reason, done.who, done.error, flow)
+                self._report(done.reason, done.ended_by, done.error, flow)
 
     def _report(self, reason: Reason, who: str, error: Exception | None, flow: Flow) -> None:
         self._flow = replace(flow, source=self._client.name)
@@ -233,8 +235,8 @@ class RequestDirection(Machine):
         self._report(reason, self._client.name, self._client.error, flow)
         self.tunnel.stop()
 
-    @TRAILING.on(TunnelRoom)
-    def no_matter(self, _: TunnelRoom) -> None:
+    @TRAILING.on(TunnelWritable)
+    def no_matter(self, _: TunnelWritable) -> None:
         """There is nothing more to say."""
 
     # -- a Way -------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class MirrorTarget(Machine):
             self, server.address, tls=server.tls, timeout=session.service.connect_s
         )
         self._incoming = InputStream(self, self.vc, session.framing)
-        self._tunnel.add(self.vc, watch=False, lag=session.lag)
+        self._tunnel.add_sink(self.vc, watch=False, lag=session.lag)
 
     @ALIVE.on(Event.CONNECTED)
     def connected(self, _: NetVConnection) -> None:
@@ -195,7 +195,7 @@ class MirrorTarget(Machine):
         """It has got all, or will get nothing more."""
         self._given_back = done
         flow, stopped = done.flow, done.reason is Reason.STOPPED
-        if done.reason is Reason.EOS or (stopped and flow.given == flow.taken):
+        if done.reason is Reason.EOS or (stopped and flow.sent == flow.received):
             return self._gone_if_done()
         error = f": {done.error}" if done.error else ""
         self._why = f"{done.reason.value}{error}"
@@ -209,7 +209,7 @@ class MirrorTarget(Machine):
     @ALIVE.on(SinkLags)
     def lags(self, news: SinkLags) -> None:
         """It is slow, and gets no longer all."""
-        self._log(f"lags {rounded_size(news.lag)} behind: {news.then}")
+        self._log(f"lags {about(news.lag)} behind: {news.on_lag}")
 
     @ALIVE.on(SinkRecovered)
     def recovered(self, news: SinkRecovered) -> None:
@@ -242,8 +242,8 @@ class MirrorTarget(Machine):
         self._count("lost" if why else "followed")
         if done.dropped.messages:
             self._count("dropped", done.dropped.messages)
-        given, differences = done.flow.given, self._counted
-        news = [why or "followed to the end", f"{rounded_size(given)} given"]
+        given, differences = done.flow.sent, self._counted
+        news = [why or "followed to the end", f"{about(given)} given"]
         if done.dropped.messages:
             news.append(str(done.dropped))
         if differences:

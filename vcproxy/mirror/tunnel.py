@@ -12,7 +12,7 @@ from vcproxy.mirror.reply_direction import ReplyDirection
 from vcproxy.mirror.request_direction import RequestDirection
 from vcproxy.mirror.target import CUT, OVER, MirrorTarget
 from vcproxy.tunnels.tapped import TappedOneWay
-from vcproxy.tunnels.two_way import TwoWayTunnel, Way
+from vcproxy.tunnels.two_way import Direction, TwoWayTunnel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class MirroredTunnel(TwoWayTunnel):
         self._decoder = owner.framing.decoder()
         super().__init__(owner, client, server, **options)
 
-    def way_up(self, client: VConnection, server: VConnection, **options: Any) -> Way:
+    def up_direction(self, client: VConnection, server: VConnection, **options: Any) -> Direction:
         """Make the mirrors, and a tunnel to all."""
         assert options["reader"] is options["transform"] is None, "mirrors hear all, and unchanged"
         session = self._session
@@ -56,7 +56,7 @@ class MirroredTunnel(TwoWayTunnel):
         up.mirrors = self._mirrors
         return up
 
-    def way_down(self, server: VConnection, client: VConnection, **options: Any) -> Way:
+    def down_direction(self, server: VConnection, client: VConnection, **options: Any) -> Direction:
         """Bring the primary's answers, or those that are chosen."""
         session, mirrors = self._session, self._mirrors
         choice = session.choice(1 + len(mirrors))
@@ -69,8 +69,10 @@ class MirroredTunnel(TwoWayTunnel):
                 mirror.answering = answering
             return answering
         if any(mirror.compares for mirror in mirrors):
-            return TappedOneWay(self, server, client, watch=False, hear=self._overhear, **options)
-        return super().way_down(server, client, **options)
+            return TappedOneWay(
+                self, server, client, watch=False, on_data=self._overhear, **options
+            )
+        return super().down_direction(server, client, **options)
 
     def _overhear(self, data: bytes) -> bool:
         """Take what the primary answers: whether any mirror wants to know more of it."""
@@ -86,7 +88,7 @@ class MirroredTunnel(TwoWayTunnel):
     def done(self) -> None:
         """Let the mirrors go, too."""
         super().done()
-        verdict = self._verdict
+        verdict = self._outcome
         assert verdict is not None
         tag = OVER if verdict.reason.clean else CUT
         for mirror in self._mirrors:

@@ -1,1 +1,1 @@
-"""The relay: one source, any number of sinks. Start reading at `relay`."""
+"""The relay plugin: one source, any number of sinks. Start reading at `relay.py`."""

@@ -1,4 +1,4 @@
-"""The options of a relay: where what it relays comes from, where it goes, and who may be slow."""
+"""RelayOptions: the source, the sinks, the framing and the lag policies of a relay."""
 
 from __future__ import annotations
 
@@ -31,23 +31,26 @@ from vcproxy.tunnels.one_way_multi import Ends
 RelayFraming = Literal[
     "none", "datagram", "lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"
 ]
-DATAGRAMS = "datagram"
+BYTES, DATAGRAMS = "none", "datagram"
+"""Framings without a decoder: a stream of bytes; each datagram is a message."""
+
 FIRST_MESSAGE_S = 10.0
-"""A producer connects because it has something to send: one that is there has begun by then."""
-BYTES = "none"
+"""Seconds. A producer connects because it has something to send; a live one has begun by then."""
 
 
 def _reachable(address: Address) -> Address:
     if address.scheme == "stdio":
-        raise ValueError("stdio: is one connection, and it is a listener's")
+        raise ValueError("stdio: can only be the bind of a listener")
     if address.scheme != "unix" and not address.port:
-        raise ValueError(f'"{address}": needs a port above 0')
+        raise ValueError(f'"{address}": the port must be above 0')
     return address
 
 
-def _entrance(address: Address) -> Address:
+def _bindable(address: Address) -> Address:
     if address.scheme not in ("tcp", "tls", "unix"):
-        raise ValueError(f'"{address}": nobody connects there: a sink there is one of targets')
+        raise ValueError(
+            f'"{address}": subscribers connect by tcp, tls or unix; put it into targets'
+        )
     return address
 
 
@@ -64,101 +67,107 @@ def _history(value: object) -> History:
         return History(bytes=size(value))
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return History(messages=value)
-    raise ValueError('must be a size in quotes, as "64KiB", or a number of messages, as 100')
+    raise ValueError(
+        'must be a size in quotes such as "64KiB", or a number of messages such as 100'
+    )
 
 
 Source = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.source)]
 Destination = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.target)]
 
-Remembered = Annotated[
+HistoryOption = Annotated[
     History,
     PlainValidator(_history),
-    PlainSerializer(lambda told: told.messages or show_size(told.bytes), when_used="json"),
+    PlainSerializer(lambda history: history.messages or show_size(history.bytes), when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "size"}, {"type": "integer"}]}),
 ]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A sink that the relay connects to, and again when it is lost. A URI says the first key."""
+    """A sink that the relay connects to, again when it is lost. A string alone sets `to`."""
 
     to: Destination
-    """Where: tcp://, tls://, unix:, udp:// (one host or a group), nats://HOST/SUBJECT."""
+    """Its address: tcp://, tls://, unix:, udp:// (one host or a group), nats://HOST/SUBJECT."""
 
     max_lag: Annotated[Size, Field(ge=1)] | None = None
-    """As for all, if left out."""
+    """Default: the relay's `max_lag`."""
 
     on_lag: OnLag | None = None
-    """As for all, if left out."""
+    """Default: the relay's `on_lag`."""
 
     join: Join | None = None
-    """As for all, if left out."""
+    """Default: the relay's `join`."""
 
     required: bool = False
-    """Whether the relay ends without it: with ends = "any_required"."""
+    """With ends = "any_required": whether the relay ends when this sink is lost."""
 
 
 @dataclass(frozen=True)
 class RelayOptions(FramingOptions):
-    """Raises OptionsError, a ValueError, for what cannot be done, saying why."""
+    """The options of a relay. Raises OptionsError, a ValueError, with every fault found."""
 
     framing: RelayFraming | None = None  # type: ignore[assignment]
-    """What separates messages, which then come and go as wholes. "none": bytes, nobody looks at
-    them. "datagram": each datagram, or message of NATS, is one. Left out: "datagram" where the
-    source is udp:// or nats://, else "none"."""
+    """How messages are separated. "none": there are no messages, bytes are relayed as they come.
+    "datagram": each datagram, or NATS message, is a message. Default: "datagram" if the source is
+    udp:// or nats://, else "none"."""
 
     source: Source | None = None
-    """Where the relay connects to and listens, again when it is lost or silent for the listener's
-    inactivity: tcp://, tls://, unix:, nats://HOST/SUBJECT; or what it hears: udp://HOST:PORT, or a
-    group, as udp://239.1.1.1:5000?interface=127.0.0.1. Left out: producers connect to the
-    listener's `bind`, which is left out otherwise."""
+    """The address that the relay reads from. It connects to tcp://, tls://, unix: or
+    nats://HOST/SUBJECT, and again when the connection is lost or silent for `timeouts.inactivity`.
+    It receives datagrams on udp://HOST:PORT, or of a group, such as
+    udp://239.1.1.1:5000?interface=127.0.0.1. Default: producers connect to the listener's `bind`;
+    with a source there is no `bind`."""
 
     producers: Literal["exclusive", "interleave", "replace"] = "exclusive"
-    """What becomes of a second producer: it is refused, or both are heard, one message of either at
-    a time, or it takes the place of the first."""
+    """What is done with a second producer. "exclusive": it is refused. "interleave": both are
+    relayed, a whole message of either at a time. "replace": the first is closed."""
 
     first_message: Duration = FIRST_MESSAGE_S
-    """With producers = "exclusive": how long a producer that has sent no message yet, or without a
-    framing no byte, keeps others away. After that the next one takes its place. "0s": for ever."""
+    """With producers = "exclusive": a producer that has sent no message within this time (without
+    a framing, no byte) is replaced by the next one that connects. "0s": never."""
 
     subscribers: Annotated[
-        tuple[Annotated[Endpoint, AfterValidator(_entrance)], ...], BeforeValidator(_listed)
+        tuple[Annotated[Endpoint, AfterValidator(_bindable)], ...], BeforeValidator(_listed)
     ] = ()
-    """Where sinks connect to and listen: an address or a list."""
+    """Addresses that subscribers connect to: one or a list."""
 
     subscriber_data: Literal["ignore", "close"] = "ignore"
-    """What becomes of a subscriber that says something: it is counted, or the subscriber closed."""
+    """What is done with data from a subscriber. "ignore": it is counted and dropped. "close": the
+    subscriber is closed."""
 
     targets: Annotated[
         tuple[Annotated[Target, BeforeValidator(_as_target)], ...], BeforeValidator(_listed)
     ] = ()
-    """Sinks that the relay connects to: addresses, or tables with their own policy."""
+    """Sinks that the relay connects to: addresses, or tables with a lag policy of their own."""
 
     max_lag: Annotated[Size, Field(ge=1)] = 1 << 20
-    """How far a sink may fall behind: what waits for it is kept for so long. 1 MiB is a second of
+    """How far a sink may fall behind: so many bytes are kept for it. 1 MiB is one second of
     8 Mbit/s."""
 
     on_lag: OnLag = "disconnect"
-    """What becomes of a sink that is further behind: all wait for it, or messages are dropped,
-    those that have waited longest or those that come, or it is disconnected."""
+    """What is done with a sink that is further behind. "block": the source and all other sinks wait
+    for it. "drop_oldest": its messages that have waited longest are dropped. "drop_newest": new
+    messages are dropped for it. "disconnect": it is closed."""
 
-    history: Remembered = NO_HISTORY
-    """What is kept for those who join later: a size, as "64KiB", or a number of messages."""
+    history: HistoryOption = NO_HISTORY
+    """What is kept for sinks that join later: a size such as "64KiB", or a number of messages."""
 
     join: Join = "tail"
-    """Where a sink begins: at the oldest of the history, or at the "head", with what comes next."""
+    """Where a sink begins. "tail": with the oldest data of the history. "head": with what comes
+    next."""
 
     ends: Ends = "never"
-    """When sinks that leave end it all, and it begins anew: with the last one, with any required
-    one, or never."""
+    """When lost sinks end the relay: all connections are closed, and it starts again. "last": when
+    the last sink is lost. "any_required": when any required target is lost. "never"."""
 
     tls: UpstreamTls = field(default_factory=UpstreamTls)
-    """How a source and targets on tls:// are verified."""
+    """How a tls:// source and tls:// targets are verified."""
 
     def __post_init__(self) -> None:
         if self.framing is None:
-            heard = self.source is not None and self.source.message_oriented
-            object.__setattr__(self, "framing", DATAGRAMS if heard else BYTES)
+            datagrams = self.source is not None and self.source.whole
+            object.__setattr__(self, "framing", DATAGRAMS if datagrams else BYTES)
         super().__post_init__()
         faults = tuple(KeyProblem(path, message) for path, message in self._faults())
         if faults:
@@ -167,21 +176,23 @@ class RelayOptions(FramingOptions):
     def _faults(self) -> Iterator[tuple[KeyPath, str]]:
         framing, source = f'framing = "{self.framing}"', self.source
         if not self.subscribers and not self.targets:
-            yield ("subscribers",), "is missing, and so is targets: nobody would get anything"
-        if source is not None and source.message_oriented and self.framing != DATAGRAMS:
-            why = f"{source} brings whole messages: leave framing out, {framing} is for streams"
+            yield ("subscribers",), "is missing, and targets too: the relay needs at least one sink"
+        if source is not None and source.whole and self.framing != DATAGRAMS:
+            why = f"{framing} is for streams, and {source} has messages: leave framing out"
             yield ("framing",), why
-        if self.framing == DATAGRAMS and (source is None or not source.message_oriented):
-            why = f"{framing} is for a source of udp:// or nats://: a stream has no datagrams"
+        if self.framing == DATAGRAMS and (source is None or not source.whole):
+            why = f"{framing} needs a source of udp:// or nats://: a stream has no datagrams"
             yield ("framing",), why
         if source is not None and self.producers != "exclusive":
-            why = f'"{self.producers}" is for those who connect: here is a source'
+            why = f'"{self.producers}" has no effect with a source: no producer connects'
             yield ("producers",), why
         if self.first_message != FIRST_MESSAGE_S and not self.exclusive:
-            why = 'is of no use: it is for those who connect, with producers = "exclusive"'
+            why = 'has no effect: it needs producers that connect and producers = "exclusive"'
             yield ("first_message",), why
         for index, target in enumerate(self.targets):
-            yield from ((("targets", index, *path), why) for path, why in self._unfit(target))
+            yield from (
+                (("targets", index, *path), why) for path, why in self._target_faults(target)
+            )
         if self.ends == "any_required" and not any(target.required for target in self.targets):
             yield ("ends",), '"any_required" needs a target with required = true'
         if self.framing != BYTES:
@@ -189,36 +200,32 @@ class RelayOptions(FramingOptions):
         if self.lag.drops:
             yield ("on_lag",), self._undroppable(self.lag)
         if self.history.messages:
-            why = f'counts messages, and {framing} has none: write a size, as "64KiB"'
+            why = f'counts messages, and {framing} has none: write a size such as "64KiB"'
             yield ("history",), why
         if self.producers == "interleave":
             yield ("producers",), f'"interleave" needs messages, and {framing} has none'
 
-    def _unfit(self, target: Target) -> Iterator[tuple[KeyPath, str]]:
-        if target.to.message_oriented and self.framing == BYTES:
-            why = f'{target.to} takes messages, and framing = "none" has none: say how to find them'
+    def _target_faults(self, target: Target) -> Iterator[tuple[KeyPath, str]]:
+        if target.to.whole and self.framing == BYTES:
+            why = f'{target.to} needs messages, and framing = "none" has none: set framing'
             yield ("to",), why
         if target.required and self.ends != "any_required":
-            yield ("required",), f'is of no use: it is for ends = "any_required", not "{self.ends}"'
+            yield ("required",), f'has no effect: it needs ends = "any_required", not "{self.ends}"'
         if target.on_lag is not None and self.framing == BYTES and self.lag_of(target).drops:
             yield ("on_lag",), self._undroppable(self.lag_of(target))
 
     def _undroppable(self, lag: Lag) -> str:
         return (
-            f'"{lag.then}" drops messages, and framing = "none" has none: '
-            'only "block" and "disconnect" are possible without'
+            f'"{lag.on_lag}" drops messages, and framing = "none" has none: '
+            'use "block" or "disconnect", or set framing'
         )
 
     @property
     def notes(self) -> dict[str, str]:
-        """What "block" cannot do, by the option that says it: not every source waits."""
+        """Notes of `-t`, by option: "block" cannot delay a datagram source."""
         source = self.source
         lags = [*([self.lag] if self.subscribers else []), *map(self.lag_of, self.targets)]
-        if (
-            source is None
-            or not source.message_oriented
-            or all(lag.then != "block" for lag in lags)
-        ):
+        if source is None or not source.whole or all(lag.on_lag != "block" for lag in lags):
             return {}
         if source.scheme != "nats":
             lost = "is dropped by the kernel, and not counted"
@@ -229,29 +236,29 @@ class RelayOptions(FramingOptions):
                 "is dropped beyond what the NATS client keeps, logged, and counted in the status "
                 'as "missed": a durable consumer (?stream=NAME&durable=NAME) waits instead'
             )
-        return {"on_lag": f'"block" does not slow {source} down: what comes meanwhile {lost}'}
+        return {"on_lag": f'"block" does not slow {source} down: what arrives meanwhile {lost}'}
 
     @property
     def exclusive(self) -> bool:
-        """Whether a producer that connects keeps others away."""
+        """Whether producers connect, and a second one is refused."""
         return self.source is None and self.producers == "exclusive"
 
     @property
     def streams(self) -> bool:
-        """Whether messages are to be found in what producers send."""
+        """Whether messages are decoded from streams of producers."""
         return self.framing not in (BYTES, DATAGRAMS)
 
     @cached_property
     def lag(self) -> Lag:
-        """What a sink is granted that has nothing of its own."""
+        """The lag policy of subscribers, and of targets without one of their own."""
         return Lag(self.max_lag, self.on_lag)
 
     def lag_of(self, target: Target) -> Lag:
-        """What a target is granted."""
+        """Return the lag policy of a target."""
         return Lag(target.max_lag or self.max_lag, target.on_lag or self.on_lag)
 
     @cached_property
     def kept(self) -> History:
-        """The history, with a bound in bytes also where it counts messages."""
+        """The history; if it counts messages, with a limit in bytes too."""
         messages = self.history.messages
         return replace(self.history, bytes=messages * self.limit) if messages else self.history

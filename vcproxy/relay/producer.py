@@ -1,4 +1,4 @@
-"""Producer: finds the messages in one stream that comes to a relay, and passes on whole ones."""
+"""Producer: reads the messages of one connection and publishes whole ones in a relay's tunnel."""
 
 from __future__ import annotations
 
@@ -11,88 +11,120 @@ from vcproxy.framing.decoding import FramingError
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.sessions.streams import InputStream
-from vcproxy.tunnels.done import Reason, SourceDone, TunnelRoom
+from vcproxy.tunnels.done import Reason, SourceDone, TunnelWritable
 from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import Framing
-    from vcproxy.relay.relay import Relay
+    from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
 
 BATCH = 256
-"""Messages said before it is asked again whether there is room: a millisecond's work."""
+"""Messages published before `full` is checked again: about a millisecond of work."""
 
 STOP = "STOP"
 """Tag: give the VC back."""
 
 
 class Producer(Machine):
-    """Reads a VC that it is lent, and says its messages to the relay while that has room.
+    """Reads a VC that it is lent, and publishes its messages while the tunnel has room.
 
-    SourceDone gives the VC back to the relay: when it has ended, when no message can be found any
-    more (GARBLED, with a ValueError), or when it is stopped. What has been read of it goes on
-    before that, but half a message goes to nobody.
+    SourceDone gives the VC back to `owner`: after its end, after a framing error (FRAMING, with a
+    ValueError), or when it is stopped. Whole messages that were read are published before that; an
+    incomplete one is dropped.
+
+    Args:
+        tunnel: where messages are published; message oriented.
+        edit: returns what is published for a message, None for nothing. If it raises, the VC is
+            given back with ERROR.
+        inactivity_s: the VC's inactivity timeout, restarted while the tunnel is blocked.
     """
 
-    __slots__ = ("_error", "_incoming", "_reason", "_relay", "_stall_timer", "spoken", "vc")
+    __slots__ = (
+        "_edit",
+        "_error",
+        "_inactivity_s",
+        "_incoming",
+        "_owner",
+        "_reason",
+        "_stall_timer",
+        "_tunnel",
+        "started",
+        "vc",
+    )
 
     READING = State(initial=True)
     DONE = State(final=True)
 
-    def __init__(self, relay: Relay, vc: NetVConnection, framing: Framing) -> None:
-        super().__init__(relay.engine, relay.mutex, name=vc.name)
+    def __init__(
+        self,
+        owner: Continuation,
+        tunnel: OneWayMultiTunnel,
+        vc: NetVConnection,
+        framing: Framing,
+        *,
+        edit: Callable[[bytes], bytes | None],
+        inactivity_s: float,
+    ) -> None:
+        super().__init__(owner.engine, owner.mutex, name=vc.name)
         self.vc = vc
-        self.spoken = False
-        """Whether a whole message has come."""
-        self._relay = relay
-        self._incoming = InputStream(self, vc, framing, turn_limit=4 * BATCH)
+        self.started = False
+        """Whether a whole message has been received."""
+        self._owner = owner
+        self._tunnel = tunnel
+        self._edit = edit
+        self._inactivity_s = inactivity_s
+        self._incoming = InputStream(self, vc, framing, share=4 * BATCH)
         self._stall_timer: StallTimer | None = None
         self._reason = Reason.STOPPED
         self._error: Exception | None = None
 
     @property
-    def taken(self) -> int:
-        """Bytes that it has read."""
+    def received(self) -> int:
+        """Bytes read from the VC."""
         return self._incoming.vio.ndone
 
-    @READING.on(Event.READ_READY, Event.EOS, TunnelRoom, to=(DONE,))
-    def came(self, _: VIO | TunnelRoom) -> State | None:
-        """Pass on what has come, as far as there is room."""
-        while not self._relay.tunnel.full:
-            more = self._pass_on()
+    @READING.on(Event.READ_READY, Event.EOS, TunnelWritable, to=(DONE,))
+    def readable(self, _: VIO | TunnelWritable) -> State | None:
+        """Publish what was read, while the tunnel has room."""
+        while not self._tunnel.full:
+            more = self._publish_batch()
             if self._reason is Reason.ERROR:
                 return self.DONE
             if not more:
-                return self._stopped() if self._incoming.stopped else None
+                return self._input_ended() if self._incoming.stopped else None
         return None
 
     @READING.on(Event.ERROR, to=(DONE,))
     def failed(self, vio: VIO) -> State | None:
-        """The connection has broken; what had come before goes on, as long as there is room."""
-        if not self._incoming.read_rest():
-            return self._stopped()
+        """The connection has failed; what its kernel still holds is read, while there is room."""
+        if not self._incoming.read_on():
+            return self._input_ended()
         if self._stall_timer is None:
-            self._stall_timer = StallTimer(self, FLUSH_S, lambda: self.taken)
+            self._stall_timer = StallTimer(self, FLUSH_S, lambda: self.received)
         return None
 
     @READING.on(STALLED, to=DONE)
     def stalled(self, _: object) -> None:
-        """There should have been room for more of it."""
+        """The tunnel had no room for the rest of a failed connection for FLUSH_S."""
         self._reason, self._error = Reason.ERROR, self.vc.error
 
     @READING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
-    def idled(self, _: VIO) -> State | None:
-        """Nothing has come for too long; unless it may not speak, for there is no room."""
-        if self._relay.tunnel.held_up:
-            self.vc.set_inactivity_timeout(self._relay.service.inactivity_s)
+    def timed_out_inactive(self, _: VIO) -> State | None:
+        """Nothing was read for the inactivity timeout; if the tunnel is blocked, wait longer."""
+        if self._tunnel.blocked:
+            self.vc.set_inactivity_timeout(self._inactivity_s)
             return None
         self._reason = Reason.INACTIVITY
         return self.DONE
 
     @READING.on(Event.ACTIVE_TIMEOUT, to=DONE)
-    def outlived(self, _: VIO) -> None:
-        """It has lasted too long."""
+    def timed_out_active(self, _: VIO) -> None:
+        """The active timeout of the VC has passed."""
         self._reason = Reason.ACTIVE
 
     READING.goes(STOP, DONE)
@@ -103,15 +135,15 @@ class Producer(Machine):
 
     @DONE.enter
     def done(self) -> None:
-        """Give it back, when all that has been read is said."""
-        self._incoming.lift_turn_limit()
-        while self._pass_on():
+        """Publish all that was read, and give the VC back."""
+        self._incoming.take_the_rest()
+        while self._publish_batch():
             pass
-        done = SourceDone(self, self.vc, self._reason, self._error, self.taken)
-        self.engine.schedule(self._relay, SourceDone, done)
+        done = SourceDone(self, self.vc, self._reason, self._error, self.received)
+        self.engine.schedule(self._owner, SourceDone, done)
 
     def finished(self) -> None:
-        """Nothing is kept."""
+        """Release the buffer and cancel the timer."""
         self._incoming.close()
         self._incoming.vio.retire()
         if self._stall_timer is not None:
@@ -119,9 +151,9 @@ class Producer(Machine):
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _pass_on(self) -> bool:
-        """Say a batch of what has been read and is whole; False: that was the last of it."""
-        incoming, relay = self._incoming, self._relay
+    def _publish_batch(self) -> bool:
+        """Publish a batch of the messages that were read; return whether there may be more."""
+        incoming, edit = self._incoming, self._edit
         encode = incoming.framing.encode
         messages = []
         more = True
@@ -131,27 +163,27 @@ class Producer(Machine):
                 if message is None:
                     more = False
                     break
-                self.spoken = True
-                edited = relay.edit(message)
+                self.started = True
+                edited = edit(message)
                 if edited is not None:
                     messages.append(encode(edited) or EMPTY)
-        except BaseException as mistake:  # an author's: this producer is not to be trusted
+        except BaseException as mistake:  # raised by the author's edit()
             error = as_error(mistake)
-            self.engine.log("error", f"{self.name}: edit() failed; it is closed", error)
+            self.engine.log("error", f"{self.name}: edit() failed; producer closed", error)
             incoming.close()
             self._reason, self._error = Reason.ERROR, error
             more = False
-        relay.tunnel.say(messages)
+        self._tunnel.publish(messages)
         return more
 
-    def _stopped(self) -> State:
-        """No message will come any more."""
+    def _input_ended(self) -> State:
+        """No further message will come: set the reason."""
         error = self._incoming.error
         if error is not None:
             self._reason, self._error = Reason.ERROR, error
             return self.DONE
         fault = self._incoming.fault
-        ended = fault is None or fault is FramingError.TRUNCATED
-        self._reason = Reason.EOS if ended else Reason.GARBLED
+        ended = fault is None or fault is FramingError.HALF
+        self._reason = Reason.EOS if ended else Reason.FRAMING
         self._error = ValueError(fault.value) if fault is not None else None
         return self.DONE

@@ -1,34 +1,34 @@
-"""Relay: what producers say goes to every sink, and none is slowed by the slowest.
+"""Relay: sends what producers send to every sink; a slow sink does not slow down the others.
 
-One for a listener, on one engine. It owns all connections, lends them to a OneWayMultiTunnel, and
-says what becomes of each. Producers connect, or a ReconnectingConnection connects to the source;
-subscribers connect, or ReconnectingConnections connect to the targets. A rule (`ends`) may end the
-tunnel: all connections are closed, and the relay begins anew.
+There is one for a listener, on one engine. It owns all connections, lends them to a
+OneWayMultiTunnel, and decides what is done with each that comes back. Producers connect to it, or a
+ReconnectingConnection connects to the source; subscribers connect to it, or ReconnectingConnections
+connect to the targets. When the rule `ends` ends the tunnel, all connections are closed and the
+relay starts again with a new tunnel.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.units import rounded_size, show_duration
 from vcproxy.framing.framing import UNFRAMED, Framing
-from vcproxy.relay.options import BYTES, DATAGRAMS, RelayOptions, Target
+from vcproxy.relay.options import BYTES, DATAGRAMS, RelayOptions
 from vcproxy.relay.producer import Producer
-from vcproxy.relay.status import RelayStatus, SinkStatus
+from vcproxy.relay.sink_set import SinkSet
+from vcproxy.relay.status import RelayStatus
 from vcproxy.sessions.program import Program, Signal
 from vcproxy.tunnels.done import (
-    Dropped,
     Reason,
     SinkDone,
     SinkLags,
     SinkRecovered,
     SourceDone,
     TunnelDone,
-    TunnelRoom,
+    TunnelWritable,
 )
 from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
 from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
@@ -39,9 +39,16 @@ if TYPE_CHECKING:
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.sessions.service import Service
 
+ACTIONS = {
+    "block": "all other sinks will wait for it",
+    "drop_oldest": "its oldest messages are dropped",
+    "drop_newest": "new messages are dropped for it",
+}
+"""What each lag policy does, for the log."""
+
 
 class Relay(Program):
-    """The base of relays. A subclass may change each message on its way.
+    """The base of relays. A subclass may change or drop each message.
 
     class Quotes(Relay):
         def edit(self, message):
@@ -55,7 +62,7 @@ class Relay(Program):
 
     @classmethod
     def needs_bind(cls, options: RelayOptions) -> bool:
-        """See Program: producers come in there, or there is a source."""
+        """See Program: producers connect to `bind`, unless there is a source."""
         return options.source is None
 
     @classmethod
@@ -74,7 +81,7 @@ class Relay(Program):
         """See Program."""
         if options.framing != BYTES:
             return {}
-        return {"edit": f'framing = "{BYTES}" has no messages: say how they are told apart'}
+        return {"edit": f'framing = "{BYTES}" has no messages: set framing'}
 
     @classmethod
     def notes(cls, options: RelayOptions) -> Mapping[str, str]:
@@ -87,21 +94,20 @@ class Relay(Program):
         assert isinstance(options, RelayOptions), "a relay's Options extend RelayOptions"
         self.options = options
         self.counts: Counter[str] = service.counts
-        self._framing = self._found_by(options)
+        self._framing = self._producer_framing(options)
         self._producers: dict[VConnection, Producer | None] = {}
-        self._heir: NetVConnection | None = None  # it takes the place of a producer that is stopped
-        self._began_at = 0.0  # when the last producer did
-        self._sinks: dict[VConnection, ReconnectingConnection | None] = {}
-        self._targets: dict[ReconnectingConnection, Target] = {}
-        self._before: dict[
-            ReconnectingConnection, tuple[int, Dropped]
-        ] = {}  # bytes given, of lost connections
+        """With None the tunnel reads the VC itself: bytes, without a framing."""
+        self._successor: NetVConnection | None = None
+        """A producer that begins when the one before it has been given back."""
+        self._began_at = 0.0
+        """When the last producer began."""
+        self._sinks = SinkSet()
         self._source: ReconnectingConnection | None = None
         self._ending = False
-        self.tunnel = self._begin()
+        self.tunnel = self._start_tunnel()
 
-    def _found_by(self, options: RelayOptions) -> Framing | None:
-        """What a Producer finds messages by; None: it need not, for nobody looks at them."""
+    def _producer_framing(self, options: RelayOptions) -> Framing | None:
+        """Return the framing of a Producer; None: the tunnel reads producers itself."""
         if options.streams:
             return options.message_framing
         edits = type(self).edit is not Relay.edit
@@ -110,32 +116,33 @@ class Relay(Program):
     # -- for authors -------------------------------------------------------------------------
 
     def edit(self, message: bytes) -> bytes | None:
-        """Return what sinks get for a message; None: nothing. To be overridden.
+        """Return what is sent to the sinks for a message; None: nothing. To be overridden.
 
-        It is called for each message of a stream with a framing, and for each datagram; with
+        It is called for each message of a stream with a framing, and for each datagram. With
         framing = "none" there are no messages, and `-t` refuses a class that overrides it. If it
         raises, that producer is closed.
         """
         return message
 
     def status(self) -> RelayStatus:
-        """How it stands now, as values that stay as they are.
+        """Return the current counts, as values that do not change afterwards.
 
-        To be called on its net thread, as in a receiver or a callback of its engine; from another
-        one ask `Proxy.status()`.
+        Call it on the relay's net thread, for example in a receiver or a timer of its engine. From
+        another thread use `Proxy.status()`.
         """
         source = self.tunnel.source
-        brought = source.ndone if source is not None else 0
+        received = source.ndone if source is not None else 0
         producers: Counter[str] = Counter()
         for vc, producer in self._producers.items():
-            producers[vc.name] += brought if producer is None else producer.taken
+            producers[vc.name] += received if producer is None else producer.received
         missed = Counter({"missed": sum(vc.missed for vc in self._producers)})
-        return RelayStatus(producers, tuple(self._standings()), dict(self.counts + missed))
+        sinks = tuple(self._sinks.statuses(self.tunnel.sink_statistics()))
+        return RelayStatus(producers, sinks, dict(self.counts + missed))
 
-    # -- beginning and end -------------------------------------------------------------------
+    # -- start and stop ----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Connect to what the options name."""
+        """Connect to the source and the targets."""
         service, options = self.service, self.options
 
         def link(place: Address, hears: bool) -> ReconnectingConnection:
@@ -150,7 +157,7 @@ class Relay(Program):
         if options.source is not None:
             self._source = link(options.source, hears=True)
         for target in options.targets:
-            self._targets[link(target.to, hears=False)] = target
+            self._sinks.targets[link(target.to, hears=False)] = target
 
     def stop(self) -> None:
         """See Program."""
@@ -161,8 +168,8 @@ class Relay(Program):
             link.stop()
         super().stop()
 
-    def _begin(self) -> OneWayMultiTunnel:
-        """Make the tunnel of a new round, which has nobody in it yet."""
+    def _start_tunnel(self) -> OneWayMultiTunnel:
+        """Return a new tunnel, without any source or sink."""
         options = self.options
         with self.mutex.hold(self.engine):
             tunnel = OneWayMultiTunnel(
@@ -170,65 +177,64 @@ class Relay(Program):
                 message_oriented=options.framing != "none",
                 ends=options.ends,
                 history=options.kept,
-                patience_s=self.service.inactivity_s,
+                stall_s=self.service.inactivity_s,
                 name=self.service.name,
             )
             tunnel.start()
         return tunnel
 
     def _finish(self) -> None:
-        """The process ends: what has been read reaches the sinks, and all is closed."""
+        """The process is to end: flush what has been read to the sinks, and close everything."""
         self._ending = True
         for link in self._links:
-            if link not in self._sinks.values():
+            if not self._sinks.connected(link):
                 link.stop()
         for producer in self._readers:
             producer.stop()
         self.tunnel.finish()
 
-    def _ended(self, done: TunnelDone) -> None:
-        """A round is over: nobody stays."""
+    def _tunnel_ended(self, done: TunnelDone) -> None:
+        """Close all connections, and start again unless the process is to end."""
         self._close_all("the relay has ended")
         if not self._ending:
-            cause = f"{done.reason.value} ({done.who})"
-            self._log("warning", self.service.name, f"ends, and begins anew: {cause}")
-            self.tunnel = self._begin()
+            cause = f"{done.reason.value} ({done.ended_by})"
+            self._log("warning", self.service.name, f"relay ended, and starts again: {cause}")
+            self.tunnel = self._start_tunnel()
 
     def _close_all(self, why: str) -> None:
-        for each in self.tunnel.standings():
-            link = self._sinks.pop(each.sink)
+        for counts in self.tunnel.sink_statistics():
             self.counts["left"] += 1
-            self._remember(link, each.given, each.dropped)
-            self._give_up(each.sink, link, why, owed=each.due)
+            link = self._sinks.remove(counts.sink, counts.sent, counts.dropped)
+            self._close(counts.sink, link, why, undelivered=counts.undelivered)
         for producer in self._readers:
             producer.abandon()
-        for vc in filter(None, (*self._producers, self._heir)):
-            self._give_up(vc, self._source, why)
+        for vc in filter(None, (*self._producers, self._successor)):
+            self._close(vc, self._source, why)
         self._producers.clear()
-        self._heir = None
+        self._successor = None
 
     @property
     def _links(self) -> Iterable[ReconnectingConnection]:
-        return filter(None, (self._source, *self._targets))
+        return filter(None, (self._source, *self._sinks.targets))
 
     @property
     def _readers(self) -> Iterable[Producer]:
         return filter(None, self._producers.values())
 
-    def _give_up(
+    def _close(
         self,
         vc: VConnection,
         link: ReconnectingConnection | None,
         why: str,
         *,
         error: Exception | None = None,
-        owed: int = 0,
+        undelivered: int = 0,
     ) -> None:
-        """Close a connection: in order, unless something is wrong or it should have got more.
+        """Close a connection: in order, unless it failed or should have been sent more.
 
-        One of a link is made again, unless this is the end.
+        A link connects again, unless the relay is ending.
         """
-        vc.do_io_close(error or (ConnectionError(why) if owed else None))
+        vc.do_io_close(error or (ConnectionError(why) if undelivered else None))
         if link is not None and self._ending:
             link.stop()
         elif link is not None:
@@ -237,182 +243,150 @@ class Relay(Program):
     # -- events ------------------------------------------------------------------------------
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take whoever comes, and the tunnel's news."""
+        """Take new connections, and the reports of the tunnel and of producers."""
         match data:
             case NetVConnection():
-                self._came(data)
+                self._accepted(data)
             case Reconnected():
-                self._linked(data)
+                self._connected(data)
             case SourceDone():
-                self._producer_left(data)
+                self._producer_done(data)
             case SinkDone():
-                self._sink_left(data)
+                self._sink_done(data)
             case SinkLags():
                 self.counts["lagged"] += 1
-                behind = f"lags {rounded_size(data.lag)} behind"
-                self._log("warning", data.sink.name, f"{behind}: {ACTIONS[data.then]}")
+                lag = f"sink lags {about(data.lag)} behind"
+                self._log("warning", data.sink.name, f"{lag}: {ACTIONS[data.on_lag]}")
             case SinkRecovered():
                 self.counts["recovered"] += 1
-                lost = f"; so far {data.dropped}" if data.dropped.messages else ""
-                self._log("info", data.sink.name, f"has recovered{lost}")
-            case TunnelRoom():
+                dropped = f"; {data.dropped} so far" if data.dropped.messages else ""
+                self._log("info", data.sink.name, f"sink recovered{dropped}")
+            case TunnelWritable():
                 for producer in self._readers:
-                    self.engine.schedule(producer, TunnelRoom, data)
+                    self.engine.schedule(producer, TunnelWritable, data)
             case TunnelDone():
-                self._ended(data)
+                self._tunnel_ended(data)
             case Signal():
                 self._finish()
 
-    def _came(self, vc: NetVConnection) -> None:
+    def _accepted(self, vc: NetVConnection) -> None:
         vc.set_active_timeout(self.service.active_s)
         if self._ending:
             vc.do_io_close()
-        elif self.bind_option(vc):
-            self._join(vc, None)
+        elif self.entrance(vc):
+            self._add_sink(vc, None)
         else:
             self._admit(vc)
 
-    def _linked(self, up: Reconnected) -> None:
+    def _connected(self, up: Reconnected) -> None:
         link = up.link
         if link is self._source:
-            self._produce(up.vc)
+            self._add_producer(up.vc)
         else:
-            self._join(up.vc, link)
+            self._add_sink(up.vc, link)
 
     # -- producers ---------------------------------------------------------------------------
 
     def _admit(self, vc: NetVConnection) -> None:
-        """A producer has connected: say whether it may speak."""
+        """A producer has connected: add it, refuse it, or let it replace the present one."""
         present = next(iter(self._producers), None)
         policy = self.options.producers
         if self._source is not None:
             self._refuse(vc, f"the source is {self._source.target}")
         elif present is None or policy == "interleave":
-            self._produce(vc)
+            self._add_producer(vc)
         elif policy == "exclusive" and not self._silent(present):
             self._refuse(vc, f'{present.name} is the producer, and producers = "exclusive"')
         else:
             if policy == "exclusive":
                 self.counts["silent"] += 1
-                silent = f"has sent no message for {show_duration(self.options.first_message)}"
-                self._log("warning", present.name, f"{silent}: {vc.name} takes its place")
-            if self._heir is not None:
-                self._refuse(self._heir, f"{vc.name} came after it")
-            self._heir = vc
+                silent = f"no message from the producer for {show_duration(self._first_message_s)}"
+                self._log("warning", present.name, f"{silent}; replaced by {vc.name}")
+            if self._successor is not None:
+                self._refuse(self._successor, f"{vc.name} connected after it")
+            self._successor = vc
             producer = self._producers[present]
             if producer is not None:
                 producer.stop()
             else:
                 self.tunnel.remove(present)
 
+    @property
+    def _first_message_s(self) -> float:
+        return self.options.first_message
+
     def _silent(self, vc: VConnection) -> bool:
-        """Whether a producer has had time enough to begin, and has sent nothing."""
-        producer, source, patience_s = (
-            self._producers[vc],
-            self.tunnel.source,
-            self.options.first_message,
-        )
-        spoken = source is not None and source.ndone > 0 if producer is None else producer.spoken
-        late = bool(patience_s) and self.engine.now - self._began_at >= patience_s
-        return late and not spoken
+        """Whether a producer has sent nothing within `first_message`."""
+        producer, source, limit_s = self._producers[vc], self.tunnel.source, self._first_message_s
+        if producer is not None:
+            started = producer.started
+        else:
+            started = source is not None and source.ndone > 0
+        return bool(limit_s) and self.engine.now - self._began_at >= limit_s and not started
 
     def _refuse(self, vc: NetVConnection, why: str) -> None:
         self.counts["refused"] += 1
-        self._log("warning", vc.name, f"is refused: {why}")
+        self._log("warning", vc.name, f"producer refused: {why}")
         vc.do_io_close(ConnectionRefusedError(why))
 
-    def _produce(self, vc: NetVConnection) -> None:
-        self._log("info", vc.name, "produces")
+    def _add_producer(self, vc: NetVConnection) -> None:
+        self._log("info", vc.name, "producer connected")
         self._began_at = self.engine.now
-        if not vc.message_oriented:  # where there is no connection, none can be dead
-            vc.set_inactivity_timeout(self.service.inactivity_s)
+        inactivity_s = self.service.inactivity_s
+        if not vc.whole:  # a source of datagrams has no connection that could be dead
+            vc.set_inactivity_timeout(inactivity_s)
         if self._framing is None:
             self._producers[vc] = None
-            self.tunnel.feed(vc)
+            self.tunnel.add_source(vc)
         else:
-            producer = self._producers[vc] = Producer(self, vc, self._framing)
+            producer = self._producers[vc] = Producer(
+                self, self.tunnel, vc, self._framing, edit=self.edit, inactivity_s=inactivity_s
+            )
             producer.start()
 
-    def _producer_left(self, done: SourceDone) -> None:
+    def _producer_done(self, done: SourceDone) -> None:
         vc = done.source
         if vc not in self._producers:
-            return  # with its round
+            return  # it was closed when its tunnel ended
         del self._producers[vc]
         self.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
-        level: Level = "warning" if done.reason is Reason.GARBLED else "info"
-        self._log(level, vc.name, f"produces no more: {why}; {rounded_size(done.taken)} taken")
+        level: Level = "warning" if done.reason is Reason.FRAMING else "info"
+        self._log(level, vc.name, f"producer closed: {why}; {about(done.received)} received")
         error = None if done.reason is Reason.EOS else done.error
-        self._give_up(vc, self._source, why, error=error)
-        heir, self._heir = self._heir, None
-        if heir is not None and not heir.closed:
-            self._produce(heir)
+        self._close(vc, self._source, why, error=error)
+        successor, self._successor = self._successor, None
+        if successor is not None and not successor.closed:
+            self._add_producer(successor)
 
     # -- sinks -------------------------------------------------------------------------------
 
-    def _join(self, vc: NetVConnection, link: ReconnectingConnection | None) -> None:
+    def _add_sink(self, vc: NetVConnection, link: ReconnectingConnection | None) -> None:
         options = self.options
-        self._sinks[vc] = link
+        self._sinks.add(vc, link)
         self.counts["joined"] += 1
-        self._log("info", vc.name, f"joins; {self._present}")
+        self._log("info", vc.name, f"sink connected; {self._sinks}")
         if link is None:
-            mute = options.subscriber_data == "close"
-            self.tunnel.add(vc, lag=options.lag, join=options.join, mute=mute)
+            receive_only = options.subscriber_data == "close"
+            lag, join = options.lag, options.join
+            self.tunnel.add_sink(vc, lag=lag, join=join, receive_only=receive_only)
         else:
-            target = self._targets[link]
+            target = self._sinks.targets[link]
             join, lag = target.join or options.join, options.lag_of(target)
-            self.tunnel.add(vc, required=target.required, lag=lag, join=join)
+            self.tunnel.add_sink(vc, required=target.required, lag=lag, join=join)
 
-    def _sink_left(self, done: SinkDone) -> None:
-        vc = done.sink
-        link = self._sinks.pop(vc)
+    def _sink_done(self, done: SinkDone) -> None:
+        vc, sent = done.sink, done.flow.sent
+        link = self._sinks.remove(vc, sent, done.dropped)
         self.counts["left"] += 1
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
-        lost = f", {done.dropped}" if done.dropped.messages else ""
-        given = f"{rounded_size(done.flow.given)} given{lost}"
-        self._log("info", vc.name, f"leaves: {why}; {given}; {self._present}")
-        self._remember(link, done.flow.given, done.dropped)
-        self._give_up(vc, link, why, error=done.error, owed=done.owed)
+        dropped = f", {done.dropped}" if done.dropped.messages else ""
+        self._log(
+            "info", vc.name, f"sink closed: {why}; {about(sent)} sent{dropped}; {self._sinks}"
+        )
+        self._close(vc, link, why, error=done.error, undelivered=done.undelivered)
 
-    def _remember(self, link: ReconnectingConnection | None, given: int, dropped: Dropped) -> None:
-        """Count what a connection has had that is over, where another will follow it."""
-        if link is not None:
-            earlier, lost = self._before.get(link, NOTHING)
-            self._before[link] = earlier + given, lost + dropped
-
-    @property
-    def _present(self) -> str:
-        count = len(self._sinks)
-        return f"{count} sink{'' if count == 1 else 's'}"
-
-    def _standings(self) -> Iterator[SinkStatus]:
-        """Those of targets first, in the order of the options, then subscribers as they came."""
-        present = [each for each in self.tunnel.standings() if each.sink in self._sinks]
-        up = {link: each for each in present if (link := self._sinks[each.sink]) is not None}
-        for link, target in self._targets.items():
-            given, dropped = self._before.get(link, NOTHING)
-            here, name = up.get(link), str(target.to)
-            if here is None:
-                status = SinkStatus(name, False, given, dropped)
-            else:
-                given, dropped = given + here.given, dropped + here.dropped
-                status = SinkStatus(name, True, given, dropped, here.lag, here.heard)
-            yield replace(status, reconnects=link.reconnects, required=target.required)
-        for here in present:
-            if self._sinks[here.sink] is None:
-                name = here.sink.name
-                yield SinkStatus(name, True, here.given, here.dropped, here.lag, here.heard)
-
-    def _log(self, level: Level, who: str, what: str) -> None:
-        """Log a line, with the listener's name before one of those that it connects to."""
+    def _log(self, level: Level, peer: str, what: str) -> None:
+        """Log a line: the listener's name, the peer's (a link's includes both), what happened."""
         name = self.service.name
-        self.engine.log(level, f"{who if who.startswith(name) else f'{name} {who}'}: {what}")
-
-
-ACTIONS = {
-    "block": "the others wait for it soon",
-    "drop_oldest": "its oldest messages are dropped",
-    "drop_newest": "new messages are dropped for it",
-}
-
-NOTHING = 0, Dropped()
+        self.engine.log(level, f"{peer if peer.startswith(name) else f'{name} {peer}'}: {what}")

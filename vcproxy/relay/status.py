@@ -1,4 +1,7 @@
-"""The status of a relay: how it stands at one moment, in figures."""
+"""RelayStatus: the counts of a relay and its sinks at one moment.
+
+Tested in tests/relay/test_relay.py.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,33 @@ from vcproxy.tunnels.done import Dropped
 
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
-    """How one sink stands. Of a target, bytes and drops count from the relay's beginning."""
+    """The counts of one sink. A target's bytes and drops count over all its connections."""
 
     name: str
-    """A target's is its address."""
+    """The peer's name; for a target, its address."""
     up: bool
     """Whether it is connected."""
-    given: int
-    """Bytes that it got."""
+    sent: int
+    """Bytes sent to it."""
     dropped: Dropped
     lag: int = 0
-    """Bytes that wait for it."""
-    heard: int = 0
-    """Bytes that it said, to nobody."""
+    """Buffer bytes that the data waiting for it occupies."""
+    received: int = 0
+    """Bytes that it sent to the relay; they were dropped."""
     reconnects: int = 0
+    """How often a target was connected again."""
     required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RelayStatus:
-    """How a relay stands."""
+    """The counts of a relay."""
 
     producers: Mapping[str, int]
-    """The bytes that each one has brought, by its name; those of one name (unix:) together."""
+    """Bytes received from each producer, by its name; those of one name (unix:) are added up."""
     sinks: tuple[SinkStatus, ...]
+    """Targets in the order of the options, then subscribers in the order of their connections."""
     counts: Mapping[str, int]
-    """What has happened so far: "joined", "left", "lagged", "recovered", "refused" ... Of a source
-    of plain NATS "missed" are the messages that came while nobody took them, and were dropped."""
+    """How often something has happened: "joined", "left", "lagged", "recovered", "refused",
+    "silent" (a producer was replaced because it had sent nothing) ... "missed" are messages of a
+    plain NATS source that were dropped because they came faster than they were read."""

@@ -89,14 +89,14 @@ def trouble(done: TunnelDone, source: VConnection | None, parties: tuple[Party, 
     flow = done.flows[0]
     sender, taker = parties
     if done.reason is Reason.INACTIVITY:
-        stalls = taker if flow.waiting else sender
+        stalls = taker if flow.buffered else sender
         why = done.reason.value
         if stalls == "client":
             return Failure(408, stalls, why, "http_request_error")
-        error = "connection_write_timeout" if flow.waiting else "connection_read_timeout"
+        error = "connection_write_timeout" if flow.buffered else "connection_read_timeout"
         return Failure(504, stalls, why, error)
     if done.reason is Reason.ERROR:
-        broke = sender if source is not None and done.who == source.name else taker
+        broke = sender if source is not None and done.ended_by == source.name else taker
         status = 400 if broke == "client" else 502
         return Failure(status, broke, str(done.error), "connection_terminated")
     if done.reason is Reason.ACTIVE:  # the listener's

@@ -460,7 +460,7 @@ class HttpProxy(Exchange):
             return self._fail(504, "server", why, "connection_read_timeout")
         assert self._up.tunnel is not None
         flow = self._up.tunnel.flow
-        taken = len(self._body) + flow.taken
+        taken = len(self._body) + flow.received
         if not self._invited:
             if not taken:
                 # A server may ignore Expect: it is not ejected for what no client sends.
@@ -469,8 +469,8 @@ class HttpProxy(Exchange):
             self._invited = True  # who does not wait for ever may begin (RFC 9110 10.1.1)
             self._expect_body()
             return None
-        silence_s = NEVER if flow.waiting else self._silence_s  # the server is slow
-        if silence_s <= 0 or (self._too_slow(taken) and not flow.waiting):
+        silence_s = NEVER if flow.buffered else self._silence_s  # the server is slow
+        if silence_s <= 0 or (self._too_slow(taken) and not flow.buffered):
             return self._dawdles()
         if self._left_s <= 0:
             return self._fail(408, "client", "its body lasts too long", "http_request_error")
