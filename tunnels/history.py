@@ -24,7 +24,7 @@ class History:
 
     def trim(self, oldest: Reader) -> None:
         """Advance `oldest` until no more than the limits lies before it; over whole messages."""
-        if not oldest.buffer.whole:
+        if not oldest.buffer.message_oriented:
             oldest.consume(max(oldest.avail - self.bytes, 0))
             return
         oldest.drop(self.bytes)

@@ -60,7 +60,7 @@ class LagControl:
         self._oldest: Reader | None = None
         if history.bytes:
             self._oldest = fan.buffer.reader()
-            self._compacts = not fan.buffer.whole
+            self._compacts = not fan.buffer.message_oriented
             self._reserve(history.bytes + SLAB)
 
     def place(self, join: Join) -> Reader:
@@ -79,7 +79,7 @@ class LagControl:
             self._reserve(sink.policy.max_lag)
         else:
             self._reserve(sink.policy.max_lag + SLAB)
-            self._compacts = not self.fan.buffer.whole
+            self._compacts = not self.fan.buffer.message_oriented
 
     def trim(self) -> None:
         """Data has come that not all sinks could take at once: release what is not kept."""

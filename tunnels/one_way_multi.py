@@ -139,8 +139,8 @@ class OneWayMultiTunnel(Machine):
         self._error: Exception | None = None
         self._published = False
         self._blocked_at = -math.inf
-        messages = message_oriented or (source is not None and source.whole)
-        self.buffer = self.engine.buffer(water_mark, whole=messages)
+        messages = message_oriented or (source is not None and source.message_oriented)
+        self.buffer = self.engine.buffer(water_mark, message_oriented=messages)
         self.source: VIO | None = None
         self._source_timer: StallTimer | None = None
         self._fan = Fan(self, self.buffer)
@@ -168,7 +168,7 @@ class OneWayMultiTunnel(Machine):
 
         They are accepted even if it is `full`.
         """
-        assert self.buffer.whole, f"{self.name}: publish() on a tunnel of bytes"
+        assert self.buffer.message_oriented, f"{self.name}: publish() on a tunnel of bytes"
         if self.state is not self.RELAYING and self.state is not self.FAILING:
             return
         for message in messages:
@@ -231,7 +231,7 @@ class OneWayMultiTunnel(Machine):
         it end; its data is dropped and counted, or with `receive_only` it is given back,
         UNEXPECTED_DATA. Raises ValueError for a policy that drops messages in a tunnel of bytes.
         """
-        if lag.drops and not self.buffer.whole:
+        if lag.drops and not self.buffer.message_oriented:
             raise ValueError(f"{lag.on_lag} drops messages, and {self.name} moves bytes")
         if self.state is self.DONE:
             nothing = Flow(self._source_name, sink.name, 0, 0)
@@ -241,14 +241,15 @@ class OneWayMultiTunnel(Machine):
         granted = self._lag.granted(lag, reader)
         start = reader.position
         vio = sink.do_io_write(self, None, reader)
-        discard = self.engine.buffer(whole=sink.whole)  # no reader: its data is dropped
+        # This buffer has no reader: what the sink sends is dropped.
+        discard = self.engine.buffer(message_oriented=sink.message_oriented)
         watched = sink.do_io_read(self, None, discard) if watch else None
         added = self._sinks[sink] = Sink(sink, vio, watched, granted, required, receive_only, start)
         if self.state is self.FLUSHING:
             added.finish()
         else:
             self._lag.added(added)
-            self._fan.feed(vio)
+            self._fan.add_sink(vio)
         self._set_stall_timer(added)
 
     def remove(self, vc: VConnection) -> None:
@@ -429,7 +430,7 @@ class OneWayMultiTunnel(Machine):
     def _read(self, source: VConnection, already_read: int = 0) -> None:
         self.source = source.do_io_read(self, None, self.buffer)
         self.source.ndone = already_read
-        self._fan.fill(self.source)
+        self._fan.add_source(self.source)
 
     def _check_lag(self) -> State | None:
         """Not all sinks could take at once what came: apply the policies of those behind."""
@@ -439,7 +440,7 @@ class OneWayMultiTunnel(Machine):
                 ended = self._remove(vio.vc, Reason.LAGGED)
                 if ended is not None:
                     return ended
-        self._fan.wake()
+        self._fan.wake_sources()
         return None
 
     def _set_stall_timer(self, sink: Sink) -> None:
@@ -512,5 +513,5 @@ class OneWayMultiTunnel(Machine):
                 return self.DONE
         elif last and self._ends != "never":
             return self._end(reason, vc)
-        self._fan.wake()  # this sink may have blocked the others
+        self._fan.wake_sources()  # this sink may have blocked the others
         return None

@@ -138,13 +138,14 @@ class Sink:
     def _use_private_buffer(self, oldest: bool) -> None:
         """Put what is not dropped into a private buffer: the rest of a partly sent message; with
         drop_newest all that its policy allows."""
-        reader, max_lag = self.vio.reader, self.policy.max_lag
+        reader = self.vio.reader
         if oldest and not reader.begun:
             return
-        private = IOBuffer(reader.buffer.memory, whole=True)
+        private = IOBuffer(reader.buffer.memory, message_oriented=True)
         first = private.reader()
         private.write(reader.read_block() or EMPTY)
-        while not oldest and reader.blocks and private.held + reader.next_size + APART <= max_lag:
+        room = self.policy.max_lag - MESSAGE_OVERHEAD
+        while not oldest and reader.blocks and private.held + reader.next_size <= room:
             private.write(reader.read_block() or EMPTY)
         self.vio.store, self.resume_at = first, reader
 

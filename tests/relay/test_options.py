@@ -89,7 +89,8 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
         ),
         (
             SUBSCRIBERS | {"history": True},
-            'history: must be a size in quotes such as "64KiB", or a number of messages such as 100',
+            'history: must be a size in quotes such as "64KiB", '
+            "or a number of messages such as 100",
         ),
         (
             SUBSCRIBERS | {"producers": "interleave"},
@@ -133,7 +134,8 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
         ),
         (
             {"subscribers": "udp://a:1"},
-            'subscribers.0: "udp://a:1": subscribers connect by tcp, tls or unix; put it into targets',
+            'subscribers.0: "udp://a:1": subscribers connect by tcp, tls or unix; '
+            "put it into targets",
         ),
         (
             SUBSCRIBERS | {"source": "stdio:"},
@@ -150,9 +152,7 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
         ),
     ],
 )
-def test_faults_are_reported_at_their_keys(
-    table: dict[str, Any], text: str
-) -> None:
+def test_faults_are_reported_at_their_keys(table: dict[str, Any], text: str) -> None:
     [fault] = refused(**table)
     assert fault.startswith(text)
 

@@ -158,7 +158,8 @@ def test_all_who_listen_hear_whole_messages() -> None:
         assert {bytes(each.received) for each in subscribers} == {b"one\ntwo\n\nthree\n"}
         assert stage.log == [
             *(
-                f"info: proxy.subscribers 10.0.0.1:{40001 + n}: sink connected; {n + 1} sink{'s' * (n > 0)}"
+                f"info: proxy.subscribers 10.0.0.1:{40001 + n}: sink connected; "
+                f"{n + 1} sink{'s' * (n > 0)}"
                 for n in range(3)
             ),
             "info: proxy 10.0.0.1:40004: producer connected",
@@ -534,7 +535,7 @@ def stalled(stage: Stage, count: int) -> tuple[Peer, list[Peer], list[str]]:
 def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str) -> None:
     with relay(on_lag=policy, max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
-        assert log == [f"warning: {SLOW}: sink lags {about(31 * COST)} behind: {done}"]
+        assert log == [f"warning: {SLOW}: sink lags {rounded_size(31 * COST)} behind: {done}"]
         [sink, *rest] = stage.sinks
         assert sink.lag <= MOST
         assert sink.sent == NETWORK
@@ -545,7 +546,8 @@ def test_messages_of_a_slow_one_are_dropped_and_counted(policy: OnLag, done: str
         lost = 100 - len(got)
         assert stage.sinks[0].dropped == Dropped(lost, 100 * lost)
         assert stage.log[-1] == (
-            f"info: {SLOW}: sink recovered; {lost} messages dropped, {about(100 * lost)} so far"
+            f"info: {SLOW}: sink recovered; {lost} messages dropped, "
+            f"{rounded_size(100 * lost)} so far"
         )
         assert stage.status.counts["recovered"] == stage.status.counts["lagged"] == 1
         if policy == "drop_oldest":
@@ -558,7 +560,8 @@ def test_a_slow_one_is_disconnected() -> None:
     with relay(max_lag=MOST) as stage:
         slow, _, log = stalled(stage, 100)
         assert log == [
-            f"info: {SLOW}: sink closed: lagged too far behind; {about(NETWORK)} sent; 2 sinks"
+            f"info: {SLOW}: sink closed: lagged too far behind; {rounded_size(NETWORK)} sent; "
+            "2 sinks"
         ]
         slow.resume()
         stage.settle()

@@ -140,7 +140,7 @@ def granted(options: RelayOptions, sinks: int) -> int:
     is set apart for each sink that has to do without some messages. What is read ahead occupies
     more as messages than as bytes: the shortest has 5.
     """
-    read_ahead = READ_AHEAD // 5 * (5 + APART)
+    read_ahead = READ_AHEAD // 5 * (5 + MESSAGE_OVERHEAD)
     most = max(lag.max_lag for lag in (options.lag, *map(options.lag_of, options.targets)))
     return 2 * options.kept.bytes + SLAB + 3 * read_ahead + sinks * (most + options.limit)
 
@@ -198,7 +198,11 @@ def obeyed(options: RelayOptions, log: list[str]) -> None:
     """Whether rounds have ended as `ends` says."""
     ended, lost, alone = (
         sum(bool(re.search(pattern, said)) for said in log)
-        for pattern in ("starts again", r"proxy tcp://\S+: sink closed", r": sink closed: .* 0 sinks$")
+        for pattern in (
+            "starts again",
+            r"proxy tcp://\S+: sink closed",
+            r": sink closed: .* 0 sinks$",
+        )
     )
     rounds = {"never": 0, "any_required": lost, "last": alone}[options.ends]
     assert ended in (rounds, rounds - 1), "the last one may be about to end"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from vcproxy.engine.iobuffer import APART, SLAB
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, SLAB
 from vcproxy.tunnels.done import (
     Dropped,
     Reason,

@@ -209,7 +209,7 @@ class MirrorTarget(Machine):
     @ALIVE.on(SinkLags)
     def lags(self, news: SinkLags) -> None:
         """It is slow, and gets no longer all."""
-        self._log(f"lags {about(news.lag)} behind: {news.on_lag}")
+        self._log(f"lags {rounded_size(news.lag)} behind: {news.on_lag}")
 
     @ALIVE.on(SinkRecovered)
     def recovered(self, news: SinkRecovered) -> None:
@@ -243,7 +243,7 @@ class MirrorTarget(Machine):
         if done.dropped.messages:
             self._count("dropped", done.dropped.messages)
         given, differences = done.flow.sent, self._counted
-        news = [why or "followed to the end", f"{about(given)} given"]
+        news = [why or "followed to the end", f"{rounded_size(given)} given"]
         if done.dropped.messages:
             news.append(str(done.dropped))
         if differences:

@@ -166,7 +166,7 @@ class RelayOptions(FramingOptions):
 
     def __post_init__(self) -> None:
         if self.framing is None:
-            datagrams = self.source is not None and self.source.whole
+            datagrams = self.source is not None and self.source.message_oriented
             object.__setattr__(self, "framing", DATAGRAMS if datagrams else BYTES)
         super().__post_init__()
         faults = tuple(KeyProblem(path, message) for path, message in self._faults())
@@ -177,10 +177,10 @@ class RelayOptions(FramingOptions):
         framing, source = f'framing = "{self.framing}"', self.source
         if not self.subscribers and not self.targets:
             yield ("subscribers",), "is missing, and targets too: the relay needs at least one sink"
-        if source is not None and source.whole and self.framing != DATAGRAMS:
+        if source is not None and source.message_oriented and self.framing != DATAGRAMS:
             why = f"{framing} is for streams, and {source} has messages: leave framing out"
             yield ("framing",), why
-        if self.framing == DATAGRAMS and (source is None or not source.whole):
+        if self.framing == DATAGRAMS and (source is None or not source.message_oriented):
             why = f"{framing} needs a source of udp:// or nats://: a stream has no datagrams"
             yield ("framing",), why
         if source is not None and self.producers != "exclusive":
@@ -206,7 +206,7 @@ class RelayOptions(FramingOptions):
             yield ("producers",), f'"interleave" needs messages, and {framing} has none'
 
     def _target_faults(self, target: Target) -> Iterator[tuple[KeyPath, str]]:
-        if target.to.whole and self.framing == BYTES:
+        if target.to.message_oriented and self.framing == BYTES:
             why = f'{target.to} needs messages, and framing = "none" has none: set framing'
             yield ("to",), why
         if target.required and self.ends != "any_required":
@@ -225,7 +225,11 @@ class RelayOptions(FramingOptions):
         """Notes of `-t`, by option: "block" cannot delay a datagram source."""
         source = self.source
         lags = [*([self.lag] if self.subscribers else []), *map(self.lag_of, self.targets)]
-        if source is None or not source.whole or all(lag.on_lag != "block" for lag in lags):
+        if (
+            source is None
+            or not source.message_oriented
+            or all(lag.on_lag != "block" for lag in lags)
+        ):
             return {}
         if source.scheme != "nats":
             lost = "is dropped by the kernel, and not counted"

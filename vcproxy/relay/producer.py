@@ -78,7 +78,7 @@ class Producer(Machine):
         self._tunnel = tunnel
         self._edit = edit
         self._inactivity_s = inactivity_s
-        self._incoming = InputStream(self, vc, framing, share=4 * BATCH)
+        self._incoming = InputStream(self, vc, framing, turn_limit=4 * BATCH)
         self._stall_timer: StallTimer | None = None
         self._reason = Reason.STOPPED
         self._error: Exception | None = None
@@ -102,7 +102,7 @@ class Producer(Machine):
     @READING.on(Event.ERROR, to=(DONE,))
     def failed(self, vio: VIO) -> State | None:
         """The connection has failed; what its kernel still holds is read, while there is room."""
-        if not self._incoming.read_on():
+        if not self._incoming.read_rest():
             return self._input_ended()
         if self._stall_timer is None:
             self._stall_timer = StallTimer(self, FLUSH_S, lambda: self.received)
@@ -136,7 +136,7 @@ class Producer(Machine):
     @DONE.enter
     def done(self) -> None:
         """Publish all that was read, and give the VC back."""
-        self._incoming.take_the_rest()
+        self._incoming.lift_turn_limit()
         while self._publish_batch():
             pass
         done = SourceDone(self, self.vc, self._reason, self._error, self.received)
@@ -183,7 +183,7 @@ class Producer(Machine):
             self._reason, self._error = Reason.ERROR, error
             return self.DONE
         fault = self._incoming.fault
-        ended = fault is None or fault is FramingError.HALF
+        ended = fault is None or fault is FramingError.TRUNCATED
         self._reason = Reason.EOS if ended else Reason.FRAMING
         self._error = ValueError(fault.value) if fault is not None else None
         return self.DONE

@@ -255,7 +255,7 @@ class Relay(Program):
                 self._sink_done(data)
             case SinkLags():
                 self.counts["lagged"] += 1
-                lag = f"sink lags {about(data.lag)} behind"
+                lag = f"sink lags {rounded_size(data.lag)} behind"
                 self._log("warning", data.sink.name, f"{lag}: {ACTIONS[data.on_lag]}")
             case SinkRecovered():
                 self.counts["recovered"] += 1
@@ -273,7 +273,7 @@ class Relay(Program):
         vc.set_active_timeout(self.service.active_s)
         if self._ending:
             vc.do_io_close()
-        elif self.entrance(vc):
+        elif self.bind_option(vc):
             self._add_sink(vc, None)
         else:
             self._admit(vc)
@@ -333,7 +333,7 @@ class Relay(Program):
         self._log("info", vc.name, "producer connected")
         self._began_at = self.engine.now
         inactivity_s = self.service.inactivity_s
-        if not vc.whole:  # a source of datagrams has no connection that could be dead
+        if not vc.message_oriented:  # a source of datagrams has no connection that could be dead
             vc.set_inactivity_timeout(inactivity_s)
         if self._framing is None:
             self._producers[vc] = None
@@ -352,7 +352,7 @@ class Relay(Program):
         self.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         level: Level = "warning" if done.reason is Reason.FRAMING else "info"
-        self._log(level, vc.name, f"producer closed: {why}; {about(done.received)} received")
+        self._log(level, vc.name, f"producer closed: {why}; {rounded_size(done.received)} received")
         error = None if done.reason is Reason.EOS else done.error
         self._close(vc, self._source, why, error=error)
         successor, self._successor = self._successor, None
@@ -382,7 +382,9 @@ class Relay(Program):
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         dropped = f", {done.dropped}" if done.dropped.messages else ""
         self._log(
-            "info", vc.name, f"sink closed: {why}; {about(sent)} sent{dropped}; {self._sinks}"
+            "info",
+            vc.name,
+            f"sink closed: {why}; {rounded_size(sent)} sent{dropped}; {self._sinks}",
         )
         self._close(vc, link, why, error=done.error, undelivered=done.undelivered)
 
