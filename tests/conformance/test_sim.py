@@ -13,7 +13,7 @@ from vcproxy.testing.conformance import Crash, Law, Pair, laws
 from .conftest import Contexts
 from .meeting import meet
 
-ROUGH = replace(NetworkFaults.all(), reset=0, refuse=0, accept=0)
+ROUGH = replace(NetworkFaults.all(), reset=0, refuse=0, accept_error=0)
 """Everything that delays and cuts, and nothing that ends a connection."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from vcproxy.drivers.datagrams import MOST_BYTES, MOST_SEGMENTS, runs
+from vcproxy.drivers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, batches
 from vcproxy.engine.iobuffer import EMPTY
 
 
@@ -19,13 +19,13 @@ from vcproxy.engine.iobuffer import EMPTY
         ([b"a", EMPTY, b"b"], [1, 1, 1]),
         ([EMPTY, EMPTY, b"a", b"b"], [1, 1, 2]),
         ([b"aa", b"bb", EMPTY], [2, 1]),
-        ([b"a"] * (MOST_SEGMENTS + 1), [MOST_SEGMENTS, 1]),
-        ([bytes(MOST_BYTES)] * 2, [1, 1]),
+        ([b"a"] * (MAX_SEGMENTS + 1), [MAX_SEGMENTS, 1]),
+        ([bytes(MAX_SEND_BYTES)] * 2, [1, 1]),
     ],
 )
 def test_a_run_ends_where_the_kernel_would_cut_otherwise(
     blocks: Sequence[bytes], lengths: list[int]
 ) -> None:
-    found = list(runs(blocks))
+    found = list(batches(blocks))
     assert [len(run) for run in found] == lengths
     assert [block for run in found for block in run] == blocks

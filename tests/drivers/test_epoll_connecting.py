@@ -11,7 +11,7 @@ import pytest
 
 from tests.engine.world import Ear, engine
 from vcproxy.drivers.epoll import EpollDriver
-from vcproxy.drivers.epoll.lanes import Names
+from vcproxy.drivers.epoll.resolver import Resolver
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
@@ -63,7 +63,7 @@ def driven() -> Iterator[Driven]:
         server.listen()
         with closing(EpollDriver(engine())) as driver:
             names = {"both": [HOLE, OPEN], "none": [HOLE]}
-            driver.lanes.names = Names(names.__getitem__)
+            driver.offload.resolver = Resolver(names.__getitem__)
             yield Driven(driver, port)
 
 

@@ -173,10 +173,10 @@ def test_a_datagram_too_large_is_dropped_and_the_vc_lives(
     assert other.recv(10) == b"small"
     assert vc.error is None
     assert isinstance(vc.port, DatagramPort)
-    assert vc.port.losses is not None
-    assert vc.port.losses.count == 1
+    assert vc.port.drops is not None
+    assert vc.port.drops.count == 1
     assert world.log == [
-        f"warning: {vc.name}: a datagram was dropped: it is too large for the path (70000 bytes)"
+        f"warning: {vc.name}: a datagram was dropped: too large for the path (70000 bytes)"
     ]
 
 
@@ -237,7 +237,7 @@ SIZES = [100] * 70 + [40] + [100, 100, 200, 3]
 
 def test_the_kernel_cuts_one_send_to_many(world: World, other: socket.socket) -> None:
     _, vc = world.connect(uri(other))
-    assert port_of(vc).cuts
+    assert port_of(vc).segments
     counted = Counted(port_of(vc))
     said = [bytes([number]) * size for number, size in enumerate(SIZES)]
     assert port_of(vc).push_each(said) == sum(SIZES)
@@ -263,7 +263,7 @@ def test_an_old_kernel_is_not_asked_to_cut(
 ) -> None:
     monkeypatch.setattr(datagrams, "UDP_SEGMENT", 9999)
     _, vc = world.connect(uri(other))
-    assert not port_of(vc).cuts
+    assert not port_of(vc).segments
     assert port_of(vc).push_each([b"one", b"two"]) == 6
     assert [other.recv(10), other.recv(10)] == [b"one", b"two"]
 
@@ -420,10 +420,10 @@ def test_the_way_out_to_a_group_of_ipv6() -> None:
 @pytest.mark.parametrize(
     ("group", "interface", "what"),
     [
-        (GROUP, "eth99", "there is no such interface"),
-        (GROUP, "10.99.99.99", "no interface has that address"),
-        (GROUP6, "eth99", "there is no such interface"),
-        (GROUP6, "2001:db8::9", "no interface has that address"),
+        (GROUP, "eth99", "no such interface"),
+        (GROUP, "10.99.99.99", "no interface has this address"),
+        (GROUP6, "eth99", "no such interface"),
+        (GROUP6, "2001:db8::9", "no interface has this address"),
     ],
 )
 def test_an_interface_that_is_not_there_is_named(
@@ -435,5 +435,5 @@ def test_an_interface_that_is_not_there_is_named(
         assert hearer.heard == [Event.ERROR]
         text = str(vc.error)
         assert f"interface={interface}: {what}" in text
-        assert "name one of" in text
+        assert "use one of" in text
         assert "lo" in text

@@ -9,7 +9,7 @@ import pytest
 
 from tests.engine.world import engine
 from vcproxy.drivers.epoll import EpollDriver
-from vcproxy.drivers.epoll.descriptors import MOST, Descriptors
+from vcproxy.drivers.epoll.descriptors import MAX_DESCRIPTORS, Descriptors
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 
@@ -56,21 +56,21 @@ def test_clients_of_all_listeners_count_and_of_those_that_are_gone(driver: Epoll
 def test_pipes_take_a_quarter_and_clients_the_rest(driver: EpollDriver) -> None:
     listening(driver)
     pipes = []
-    while (pipe := driver._pipes.borrow()) is not None:
+    while (pipe := driver._commands.pipes.borrow()) is not None:
         pipes.append(pipe)
     assert len(pipes) == 999 // 4 // 2
     assert driver.descriptors.room == (999 - 2 * len(pipes)) // 2
     for pipe in pipes:
-        driver._pipes.give_back(pipe)
-    assert driver._pipes.count == 32, "as many as are kept"
-    driver._pipes.close()
+        driver._commands.pipes.give_back(pipe)
+    assert driver._commands.pipes.count == 32, "as many as are kept"
+    driver._commands.pipes.close()
     assert driver.descriptors.room == 499
 
 
 def test_sessions_of_datagrams_take_one_each_and_half_of_all(driver: EpollDriver) -> None:
     listening(driver)
     listener = listening(driver, Address("udp", "127.0.0.1", 0))
-    [sources] = driver.descriptors._sources
+    [sources] = driver.descriptors._datagram_sockets
     most = driver.descriptors.most_clients
     for number in range(most):
         assert driver.descriptors.room_for_session
@@ -81,7 +81,7 @@ def test_sessions_of_datagrams_take_one_each_and_half_of_all(driver: EpollDriver
     sources.ports.clear()
 
 
-@pytest.mark.parametrize("limit", [3, 16, 64, 128, 1024, 4096, MOST])
+@pytest.mark.parametrize("limit", [3, 16, 64, 128, 1024, 4096, MAX_DESCRIPTORS])
 def test_however_many_there_are_somebody_is_served(limit: int) -> None:
     descriptors = Descriptors(limit)
     assert 1 <= descriptors.most_clients <= limit // 2

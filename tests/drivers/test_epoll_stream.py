@@ -130,7 +130,7 @@ def test_the_end_of_output_is_seen_where_input_is_the_same_socket(driven: Driven
         ours.close()
         assert peer.recv(1) == b""
         assert not os.get_blocking(port.fd)
-        port.give_back()
+        port.release()
 
 
 def test_the_end_of_output_does_not_make_reading_a_terminal_block(driven: Driven) -> None:
@@ -138,7 +138,7 @@ def test_the_end_of_output_does_not_make_reading_a_terminal_block(driven: Driven
     port = stdio(driven.driver, slave)
     port.shutdown_write()
     assert not os.get_blocking(port.fd)
-    port.give_back()
+    port.release()
     assert os.get_blocking(slave), "as it was found"
     os.close(slave)
     os.close(master)

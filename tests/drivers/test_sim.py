@@ -132,7 +132,7 @@ def test_an_engine_connects_to_the_first_address_that_answers() -> None:
 def test_an_address_that_answers_nothing_holds_nobody_up_for_long() -> None:
     with Simulation(1) as sim:
         sim.network.names["db"] = ["10.0.0.8", "10.0.0.9"]
-        sim.network.silent.add("10.0.0.8")
+        sim.network.unresponsive.add("10.0.0.8")
         sim.server(Address.parse("tcp://10.0.0.9:5432"))
         waited = []
         driver = sim.driver()
@@ -220,7 +220,7 @@ def test_an_attempt_that_was_given_up_is_reset_when_it_succeeds() -> None:
 def test_connections_are_dealt_to_the_team_in_turn() -> None:
     with Simulation(1) as sim:
         home, other = sim.driver("home"), sim.driver("other")
-        home.team = [home, other]
+        home.group = [home, other]
         _, listener = echo_on(home)
         clients = [sim.client(ECHO) for _ in range(4)]
         for client in clients:
@@ -373,8 +373,8 @@ ALONE = {
     "no pipe": NetworkFaults(no_pipe=1.0),
     "small pipes": NetworkFaults(pipe=(1, 64)),
     "small sockets": NetworkFaults(socket=(1, 4096)),
-    "accept": NetworkFaults(accept=0.5),
-    "gone late": NetworkFaults(gone_s=(0.1, 1.0)),
+    "accept_error": NetworkFaults(accept_error=0.5),
+    "gone late": NetworkFaults(close_s=(0.1, 1.0)),
 }
 
 
@@ -485,7 +485,7 @@ def test_a_run_that_takes_too_long_is_an_error() -> None:
         caller = Caller(driver)
         with caller.mutex.hold(driver.engine):
             driver.engine.schedule_every(1.0, caller, "tick", None)
-        with pytest.raises(Stuck, match=r"seed=5: not done within 10\.0s of virtual time"):
+        with pytest.raises(Stuck, match=r"seed=5: the condition does not hold after 10\.0 s"):
             sim.run(limit=10.0)
         assert caller.heard == ["tick"] * 10
 

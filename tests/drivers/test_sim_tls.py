@@ -108,7 +108,7 @@ def test_an_end_without_close_notify_is_an_error(contexts: Contexts) -> None:
         client = sim.client(SITE, contexts.client)
         client.send(b"hello")
         sim.run()
-        client.cut()
+        client.truncate()
         sim.run()
         assert client.received == b"hello"
         assert made[0].heard[-1] is Event.ERROR

@@ -42,11 +42,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("absent", "key", "certificate {}/absent: No such file or directory"),
         ("cert", "absent", "key {}/absent: No such file or directory"),
         (".", "key", "certificate {}: Is a directory"),
-        ("text", "key", "certificate {}/text: no PEM certificate in it"),
-        ("key", "cert", "certificate {}/key: no PEM certificate in it"),
-        ("cert", "text", "key {}/text: no PEM private key in it"),
-        ("cert", "other_key", "key {0}/other_key: it does not belong to certificate {0}/cert"),
-        ("cert", "locked_key", "key {}/locked_key: it is encrypted; give a key without a password"),
+        ("text", "key", "certificate {}/text: contains no PEM certificate"),
+        ("key", "cert", "certificate {}/key: contains no PEM certificate"),
+        ("cert", "text", "key {}/text: contains no PEM private key"),
+        ("cert", "other_key", "key {0}/other_key: does not belong to certificate {0}/cert"),
+        ("cert", "locked_key", "key {}/locked_key: encrypted; use a key without a password"),
         ("torn_cert", "key", "certificate {0}/torn_cert with key {0}/key: cannot be used ("),
         ("cert", "torn_key", "certificate {0}/cert with key {0}/torn_key: cannot be used ("),
     ],
@@ -73,7 +73,7 @@ def test_a_certificate_or_key_that_will_not_do(
     ("ca", "text"),
     [
         ("absent", "ca {}/absent: No such file or directory"),
-        ("key", "ca {}/key: no PEM certificate in it"),
+        ("key", "ca {}/key: contains no PEM certificate"),
         ("torn_cert", "ca {}/torn_cert: cannot be used ("),
     ],
 )
@@ -91,13 +91,13 @@ def test_one_file_may_hold_certificate_and_key(folder: Path) -> None:
 
 
 def test_a_client_certificate_needs_its_key(folder: Path) -> None:
-    with pytest.raises(ValueError, match="needs both: certificate and key"):
+    with pytest.raises(ValueError, match="needs both certificate and key"):
         client_context(certificate=folder / "cert")
-    with pytest.raises(ValueError, match="needs both: certificate and key"):
+    with pytest.raises(ValueError, match="needs both certificate and key"):
         client_context(key=folder / "key")
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, "é"])
 def test_an_alpn_name_that_will_not_do(name: str) -> None:
-    with pytest.raises(ValueError, match="names are 1 to 255 ASCII bytes"):
+    with pytest.raises(ValueError, match="a name must have 1 to 255 ASCII bytes"):
         client_context(alpn=["h2", name])

@@ -198,7 +198,7 @@ def test_who_blocks_the_thread_is_shown_and_ended_when_it_returns(
         good.sendall(b"go")
         good.sendall(b"unharmed")
         assert exactly(good, 8) == b"unharmed"
-        running.wait_for(r"WARNING net-0 lags: what was due has come \d\.\d+ s late")
+        running.wait_for(r"WARNING net-0: lag: events were handled up to \d\.\d+ s late")
     assert running.log.count("has blocked") == 1
 
 

@@ -40,7 +40,7 @@ def test_a_client_that_was_accepted_has_a_descriptor_for_its_server(proxy: Start
             accepted = stack.enter_context(server.next())
             served[int(exactly(accepted, 3))] = accepted
         running.wait_for(
-            f"in: no more clients: of {LIMIT} descriptors the rest is for their servers"
+            f"in: accepting paused: all {LIMIT} descriptors are in use or reserved for servers"
         )
         assert running.descriptors() <= LIMIT
         while len(served) < COUNT:  # each that leaves lets another in
@@ -53,7 +53,7 @@ def test_a_client_that_was_accepted_has_a_descriptor_for_its_server(proxy: Start
             if len(served) == most and max(served) == COUNT - 1:
                 break
         assert "failed" not in running.log
-        assert running.log.count("no more clients") == 1
+        assert running.log.count("accepting paused") == 1
 
 
 def test_bulk_is_copied_where_pipes_would_be_too_many(proxy: Starter) -> None:

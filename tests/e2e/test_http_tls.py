@@ -59,7 +59,7 @@ def test_plaintext_on_a_port_for_tls_reaches_no_server(
         with running.connect("in") as client:
             client.sendall(GET)
             assert b"HTTP/1.1 200" not in all_of(client)
-        running.wait_for("the peer spoke plain HTTP, not TLS")
+        running.wait_for("the peer sent plain HTTP, not TLS")
         with pytest.raises(BlockingIOError):
             server.accept()
 

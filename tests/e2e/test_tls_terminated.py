@@ -125,7 +125,7 @@ def test_client_certificates_are_demanded(
 def test_plaintext_is_named_and_closed(proxy: Starter, certificates: Certificates) -> None:
     running = proxy(echo(certificates))
     for said, words in (
-        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the peer spoke plain HTTP, not TLS"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the peer sent plain HTTP, not TLS"),
         (b"EHLO somebody.example\r\n", "the peer does not speak TLS"),
     ):
         with running.connect("echo") as client:

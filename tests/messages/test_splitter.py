@@ -240,7 +240,7 @@ def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int
                 clients.append(client)
                 for i in range(12):
                     say = partial(client.send, b"%d.%d\n" % (n, i))
-                    sim.timeline.at(random.random() * 0.5, say)
+                    sim.clock.at(random.random() * 0.5, say)
             sim.elapse(1.0)
             for peer in world.servers:
                 if random.random() < chance and not peer.ended:

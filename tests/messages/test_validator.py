@@ -272,7 +272,7 @@ def test_without_a_server_the_client_is_left() -> None:
 def test_what_is_said_never_falls_into_a_framed_reply() -> None:
     def in_pieces(peer: Peer, data: bytes) -> None:
         peer.send(b"rep")
-        sim.timeline.after(1.0, lambda: peer.send(b"ly\n"))
+        sim.clock.after(1.0, lambda: peer.send(b"ly\n"))
 
     class Framed(Orders):
         replies = lines()

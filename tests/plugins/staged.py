@@ -23,7 +23,7 @@ class Staged:
     ) -> None:
         drivers = [sim.driver(f"net-{number}") for number in range(net_threads)]
         driver = drivers[0]
-        driver.team = drivers
+        driver.group = drivers
         self.engines = [driver.engine for driver in drivers]
         upstream = (
             Upstream(driver.engine, "echo", [Server(PLACE)]) if plugin.needs_upstream else None

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from vcproxy.drivers.sim import DatagramPeer
-from vcproxy.drivers.sim.post import Place
+from vcproxy.drivers.sim.datagram_network import HostPort
 from vcproxy.engine.failures import Exhausted
 from vcproxy.plugins.echo import Echo
 from vcproxy.plugins.forward import Forward
@@ -41,7 +41,7 @@ class Passing(Forwarder):
 def shouting(server: DatagramPeer) -> DatagramPeer:
     """Have a server answer each datagram in capitals."""
 
-    def answer(data: bytes, source: Place) -> None:
+    def answer(data: bytes, source: HostPort) -> None:
         server.send(data.upper(), source)
 
     server.on_datagram = answer
@@ -102,7 +102,7 @@ def test_what_comes_before_there_is_a_way_to_the_server_waits() -> None:
         proxy.run()
         assert server.received == [b"a", b"", b"b" * 60_000], "a little waits, not more"
         assert proxy.log == [
-            "warning: proxy: a datagram was dropped: their session did not read them"
+            "warning: proxy: a datagram was dropped: their session did not read them in time"
         ]
         assert proxy.engine.memory.used == 0
 
@@ -162,7 +162,7 @@ def test_over_the_limit_others_are_dropped_and_the_log_says_so_once_a_second() -
 
 def test_without_descriptors_the_session_that_was_silent_longest_makes_room() -> None:
     with SimulatedProxy(Forward, datagrams=True, inactivity_s=60.0) as proxy:
-        proxy.driver.most_sessions = 3
+        proxy.driver.max_sessions = 3
         server = shouting(proxy.datagram_server())
         clients = [proxy.datagram_client() for _ in range(5)]
         for client in clients[:3]:
@@ -184,7 +184,7 @@ def test_without_descriptors_the_session_that_was_silent_longest_makes_room() ->
 
 def test_a_flood_without_descriptors_costs_a_line_a_second() -> None:
     with SimulatedProxy(Forward, datagrams=True, inactivity_s=60.0) as proxy:
-        proxy.driver.most_sessions = 50
+        proxy.driver.max_sessions = 50
         server = proxy.datagram_server()
         for _ in range(20):
             for _ in range(100):
@@ -193,7 +193,7 @@ def test_a_flood_without_descriptors_costs_a_line_a_second() -> None:
         assert len(proxy.log) <= 6
         assert len(server.received) == 100, "who was silent for a second has made room"
         proxy.driver.connect_errors.extend(Exhausted("too many open files") for _ in range(100))
-        proxy.driver.most_sessions = None
+        proxy.driver.max_sessions = None
         said = len(proxy.log)
         for _ in range(100):
             proxy.datagram_client().send(b"spoofed")
@@ -256,8 +256,7 @@ def test_a_datagram_that_has_grown_too_large_is_dropped_and_the_session_lives() 
         proxy.run()
         assert server.received == [b"yy"]
         assert proxy.log == [
-            "warning: udp://server:1: a datagram was dropped: "
-            "it is too large for the path (80000 bytes)"
+            "warning: udp://server:1: a datagram was dropped: too large for the path (80000 bytes)"
         ]
         assert len(proxy.engine.vcs) == 2
 

@@ -80,10 +80,10 @@ def upper(proxy: ConfiguredProxy, peer: Peer) -> None:
     """A server that shouts everything back, a while later, and ends when its client does."""
 
     def heard(data: bytes) -> None:
-        proxy.sim.timeline.after(0.1, partial(peer.send, data.upper()))
+        proxy.sim.clock.after(0.1, partial(peer.send, data.upper()))
 
     peer.on_data = heard
-    peer.on_end = partial(proxy.sim.timeline.after, 0.2, peer.end)
+    peer.on_end = partial(proxy.sim.clock.after, 0.2, peer.end)
 
 
 def ask(proxy: ConfiguredProxy, *pieces: bytes) -> Peer:

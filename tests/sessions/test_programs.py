@@ -60,7 +60,7 @@ class House:
         self.sim = Simulation(seed=1)
         drivers = [self.sim.driver(f"engine {n}", log=self._log) for n in range(engines)]
         self.engine = drivers[0].engine
-        drivers[0].team = drivers
+        drivers[0].group = drivers
         self.logged: list[str] = []
         self.lines: list[str] = []
         self.programs = Programs(self.engine, self.lines.append)

@@ -33,7 +33,7 @@ FAULTS = NetworkFaults(
     one_byte=0.01,
     stall=0.02,
     stall_s=(0.01, 0.3),
-    gone_s=(0.0, 0.1),
+    close_s=(0.0, 0.1),
     lock_miss=0.1,
     no_pipe=0.2,
     pipe=(1000, 256 * 1024),
@@ -251,7 +251,7 @@ def test_a_mirror_that_breaks_as_the_client_ends_is_let_go_of(batch: list[int]) 
             for peer in (server, mirror):
                 proxy.sim.run(until=lambda peer=peer: peer.connected)  # type: ignore[misc]
             for deed in (client.end, server.end, mirror.reset):
-                proxy.sim.timeline.after(0.01, deed)
+                proxy.sim.clock.after(0.01, deed)
             proxy.run()
             assert client.ended
             assert not proxy.engine.vcs

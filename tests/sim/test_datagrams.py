@@ -13,9 +13,9 @@ import pytest
 
 from tests.engine.world import Ear
 from tests.sim.test_tunnels import BATCHES
-from vcproxy.drivers.datagrams import MOST_BYTES, MOST_SEGMENTS, DatagramPort, runs
+from vcproxy.drivers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, DatagramPort, batches
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Simulation
-from vcproxy.drivers.sim.post import Place
+from vcproxy.drivers.sim.datagram_network import HostPort
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.plugins.forward import Forward
@@ -48,7 +48,7 @@ def play(seed: int, faults: NetworkFaults, clients: int, limit: int) -> None:
         peers: list[DatagramPeer] = []
         most = 0
 
-        def answer(data: bytes, source: Place) -> None:
+        def answer(data: bytes, source: HostPort) -> None:
             server.send(data[::-1], source)
 
         def look(client: DatagramPeer, data: bytes) -> None:
@@ -64,7 +64,7 @@ def play(seed: int, faults: NetworkFaults, clients: int, limit: int) -> None:
             asked.append(set(said))
             for data in said:
                 when = random.uniform(0.0, 2.0 * INACTIVITY_S)
-                proxy.sim.timeline.at(when, partial(look, client, data))
+                proxy.sim.clock.at(when, partial(look, client, data))
         proxy.run()
         everything = set[bytes]().union(*asked)
         assert set(server.received) <= everything, "whole, and as it was sent"
@@ -106,7 +106,7 @@ def test_a_server_that_goes_within_a_burst_has_what_came_before(seed: int) -> No
         one, other = proxy.datagram_client(), proxy.datagram_client()
         kept = Random(seed).randint(1, 199)
 
-        def read(_: bytes, __: Place) -> None:
+        def read(_: bytes, __: HostPort) -> None:
             if len(first.received) == kept:
                 first.close()
 
@@ -180,17 +180,17 @@ def test_runs_keep_what_one_send_can_be_cut_to(seed: int) -> None:
     blocks = [
         bytes(random.choice([1, 3, 100, 1200, 65_507])) for _ in range(random.randint(1, 200))
     ]
-    parts = list(runs(blocks))
+    parts = list(batches(blocks))
     assert [block for run in parts for block in run] == blocks
     for run in parts:
-        assert len(run) <= MOST_SEGMENTS
-        assert sum(map(len, run)) <= MOST_BYTES
+        assert len(run) <= MAX_SEGMENTS
+        assert sum(map(len, run)) <= MAX_SEND_BYTES
         assert len({len(block) for block in run[:-1]}) <= 1
         assert len(run[-1]) <= len(run[0])
 
 
 def test_a_device_that_does_not_cut_is_met_once() -> None:
-    with Simulation(1, NetworkFaults(uncut=1.0)) as sim:
+    with Simulation(1, NetworkFaults(no_segmentation=1.0)) as sim:
         driver = sim.driver()
         server = sim.datagram_server(Address.parse("udp://server:1"))
         ear = Ear(driver.engine)
@@ -199,8 +199,8 @@ def test_a_device_that_does_not_cut_is_met_once() -> None:
         sim.run()
         port = vc.port
         assert isinstance(port, DatagramPort)
-        assert port.cuts
+        assert port.segments
         assert port.push_each([b"one", b"two"]) == 6
-        assert not port.cuts
+        assert not port.segments
         sim.run()
         assert server.received == [b"one", b"two"]

@@ -112,7 +112,7 @@ def test_every_sink_gets_whole_messages_in_order(seed: int) -> None:
     random = Random(seed)
     with Simulation(seed, NetworkFaults.all().some(random)) as sim:
         drivers = [sim.driver(f"engine {n}") for n in range(random.choice([1, 1, 2]))]
-        drivers[0].team = drivers
+        drivers[0].group = drivers
         speaker = Speaker(drivers[0].engine, seed, random.choice(RULES))
 
         for number in range(5):
@@ -124,9 +124,9 @@ def test_every_sink_gets_whole_messages_in_order(seed: int) -> None:
             at = random.uniform(0.0, 1.0)
             act = random.choice(["stall", "end", "reset", "nothing", "nothing"])
             if act != "nothing":
-                sim.timeline.after(at, getattr(consumer.peer, act))
+                sim.clock.after(at, getattr(consumer.peer, act))
             if act == "stall":
-                sim.timeline.after(at + random.choice([0.5, 60.0]), consumer.peer.resume)
+                sim.clock.after(at + random.choice([0.5, 60.0]), consumer.peer.resume)
         speaker.engine.schedule_in(0.2, speaker, "act", speaker.speak)
         sim.run(limit=36_000)
         judge(speaker)

@@ -151,7 +151,7 @@ class Answerer:
                 if self._reader.our_state is not h11.SEND_RESPONSE:
                     return
                 delay_s = self._random.choice([0.0, 0.0, self._random.uniform(0.0, 0.5)])
-                self._play.sim.timeline.after(delay_s, self._answer)
+                self._play.sim.clock.after(delay_s, self._answer)
                 return
             else:
                 return
@@ -215,7 +215,7 @@ class Play:
             driver.engine: self._service(driver.engine, servers) for driver in self.drivers
         }
         listener = Listener("front", self._accept, self.drivers[0].engine)
-        self.drivers[0].team = self.drivers
+        self.drivers[0].group = self.drivers
         self.address = self.drivers[0].listen(Address("tcp", "front", 1), listener)
         self.clients = [Client(self, name) for name in "wxyz"[: random.choice([1, 2, 4])]]
 
@@ -285,10 +285,10 @@ class Client:
         for question in self._questions if self._at_once else self._questions[:1]:
             peer.send(question.wire)
         if self._leaves != "end":
-            play.sim.timeline.after(random.uniform(0.0, 3.0), getattr(peer, self._leaves))
+            play.sim.clock.after(random.uniform(0.0, 3.0), getattr(peer, self._leaves))
         if random.random() < 0.3:
             peer.stall()
-            play.sim.timeline.after(random.uniform(0.0, 3.0), peer.resume)
+            play.sim.clock.after(random.uniform(0.0, 3.0), peer.resume)
 
     def _listen(self, data: bytes) -> None:
         """Expect the next answer."""

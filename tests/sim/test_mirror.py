@@ -29,7 +29,7 @@ KINDNESS = NetworkFaults(
     stall=0.02,
     partition=0.005,
     resolve_s=(0.0, 0.5),
-    gone_s=(0.0, 0.1),
+    close_s=(0.0, 0.1),
     lock_miss=0.1,
     no_pipe=0.2,
     pipe=(1000, 256 * 1024),
@@ -58,9 +58,9 @@ def misbehave(peer: Peer, proxy: SimulatedProxy, random: Random, answers: bytes)
     if deed == "stall":
         peer.stall()
         if random.random() < 0.5:
-            proxy.sim.timeline.after(at, peer.resume)
+            proxy.sim.clock.after(at, peer.resume)
     elif deed != "nothing":
-        proxy.sim.timeline.after(at, getattr(peer, deed))
+        proxy.sim.clock.after(at, getattr(peer, deed))
 
 
 class Play:
@@ -108,8 +108,8 @@ class Play:
         """Say it in two halves, and end."""
         half, at = len(data) // 2, self.random.uniform(0.0, 2.0)
         peer.send(data[:half])
-        self.proxy.sim.timeline.after(at, partial(peer.send, data[half:]))
-        self.proxy.sim.timeline.after(at + self.random.choice([0.0, 1.0]), peer.end)
+        self.proxy.sim.clock.after(at, partial(peer.send, data[half:]))
+        self.proxy.sim.clock.after(at + self.random.choice([0.0, 1.0]), peer.end)
 
     def mirror(self, peer: Peer) -> None:
         misbehave(peer, self.proxy, self.random, self.answer)

@@ -34,7 +34,7 @@ KINDNESS = NetworkFaults(
     stall=0.02,
     partition=0.005,
     resolve_s=(0.0, 0.5),
-    gone_s=(0.0, 0.1),
+    close_s=(0.0, 0.1),
     lock_miss=0.1,
     no_pipe=0.2,
     pipe=(1000, 256 * 1024),
@@ -78,7 +78,7 @@ class Part:
         piece = half // self.pieces + 1
         peer.send(self.data[:half])
         for n, start in enumerate(range(half, len(self.data), piece)):
-            sim.timeline.after(n * PAUSE_S, partial(peer.send, self.data[start : start + piece]))
+            sim.clock.after(n * PAUSE_S, partial(peer.send, self.data[start : start + piece]))
         said_all = sim.now + self.pieces * PAUSE_S
 
         def content(_: bytes = b"") -> None:
@@ -87,12 +87,12 @@ class Part:
 
         if self.leaves == "content":
             peer.on_data = content
-            sim.timeline.at(said_all, content)
+            sim.clock.at(said_all, content)
         else:
-            sim.timeline.at(said_all + self.after_s, getattr(peer, self.leaves))
+            sim.clock.at(said_all + self.after_s, getattr(peer, self.leaves))
         if self.stalls_s:
             peer.stall()
-            sim.timeline.after(self.stalls_s, peer.resume)
+            sim.clock.after(self.stalls_s, peer.resume)
 
 
 class Conversation:

@@ -166,7 +166,7 @@ class Scenario:
         self.clients: list[Client] = []
         for number in range(random.randint(2, 8)):
             arrives = partial(self.arrive, random.choice(NAMES), number)
-            sim.timeline.at(random.choice([0.0, random.uniform(0.0, 3.0)]), arrives)
+            sim.clock.at(random.choice([0.0, random.uniform(0.0, 3.0)]), arrives)
 
     def arrive(self, name: str, number: int) -> None:
         """A client says its lines, in pieces, and leaves in some way."""
@@ -184,12 +184,12 @@ class Scenario:
         said = b"".join(lines)
         piece = 1 + len(said) // random.choice([1, 5])
         for n, start in enumerate(range(0, len(said), piece)):
-            sim.timeline.after(n * 0.3, partial(peer.send, said[start : start + piece]))
+            sim.clock.after(n * 0.3, partial(peer.send, said[start : start + piece]))
         if random.random() < 0.2:
             peer.stall()
         leaves: Callable[[], None] = getattr(peer, random.choice(["end", "end", "close", "reset"]))
-        sim.timeline.after(random.uniform(2.0, 5.0), leaves)
-        sim.timeline.after(60.0, peer.reset)
+        sim.clock.after(random.uniform(2.0, 5.0), leaves)
+        sim.clock.after(60.0, peer.reset)
 
     def play(self) -> None:
         """Run it to its end, and hold it to what must hold."""
@@ -245,7 +245,7 @@ def test_resets_in_the_middle_of_answers_are_repeated(
         proxy.sim.server(Address("tcp", "two", 1), partial(talking, proxy))
         for _ in range(20):
             client = proxy.client("forward", 0)
-            proxy.sim.timeline.after(random.uniform(0.0, 0.05), client.reset)
+            proxy.sim.clock.after(random.uniform(0.0, 0.05), client.reset)
             proxy.sim.elapse(0.01)
         proxy.sim.elapse(1.0)
     repeats(log)
@@ -254,7 +254,7 @@ def test_resets_in_the_middle_of_answers_are_repeated(
 def talking(proxy: ConfiguredProxy, peer: Peer) -> None:
     """A server that sends again and again."""
     for n in range(30):
-        proxy.sim.timeline.after(0.002 * n, partial(peer.send, bytes(1000)))
+        proxy.sim.clock.after(0.002 * n, partial(peer.send, bytes(1000)))
 
 
 class Doomed(Scenario):

@@ -50,7 +50,7 @@ def test_each_call_for_a_server_waits_for_one_more_connection() -> None:
 def test_a_server_that_nobody_connects_to_is_waited_for_in_vain() -> None:
     with SimulatedProxy(Deaf) as proxy:
         proxy.client()
-        with pytest.raises(Stuck, match="nothing is left to happen"):
+        with pytest.raises(Stuck, match="no event is left"):
             proxy.server()
 
 
@@ -169,4 +169,4 @@ def test_calls_may_be_answered_by_the_test() -> None:
     with SimulatedProxy(Asking, servers=(), answers=[]) as proxy:
         client = proxy.client()
         proxy.run()
-        assert b"no answer is left" in client.received
+        assert b"no result is left" in client.received

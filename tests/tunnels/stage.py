@@ -91,7 +91,7 @@ class Stage:
         self.owner = Owner(self.engine)
         self._came: list[NetVConnection] = []
         listener = Listener("line", self._accept, self.engine)
-        drivers[0].team = drivers
+        drivers[0].group = drivers
         self._address = drivers[0].listen(Address("tcp", "proxy"), listener)
 
     def line(self) -> Line:

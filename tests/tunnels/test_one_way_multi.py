@@ -478,7 +478,7 @@ def test_whatever_sinks_do_each_gets_one_piece_of_it_and_one_word_is_said(seed: 
             stage.engine.schedule_in(
                 when, stage.owner, "act", partial(_act, stage, tunnel, sink, act)
             )
-            stage.sim.timeline.after(when + 1.0, sink.peer.resume)
+            stage.sim.clock.after(when + 1.0, sink.peer.resume)
         stage.run()
     assert stage.done.reason is Reason.EOS
     assert all(sink.peer.received in data for sink in sinks)

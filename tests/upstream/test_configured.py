@@ -138,11 +138,11 @@ def test_sessions_of_datagrams_that_make_room_replay(file: Path, tmp_path: Path)
     file.write_text(LISTENERS.replace("tcp://", "udp://") + text)
     with ConfiguredProxy(load(file), record=log) as proxy:
         sim = proxy.sim
-        proxy.driver.most_sessions = 3
-        server = DatagramPeer(sim.network.post.bind(place))
+        proxy.driver.max_sessions = 3
+        server = DatagramPeer(sim.network.datagrams.bind(place))
         [there] = proxy._places["one"]
         for number in range(20):
-            DatagramPeer(sim.network.post.connect(there)).send(b"%d" % number)
+            DatagramPeer(sim.network.datagrams.connect(there)).send(b"%d" % number)
             if number == 10:
                 proxy.driver.connect_errors.append(Exhausted("too many open files"))
             sim.elapse(0.9)

@@ -609,7 +609,7 @@ def test_a_server_that_refuses_is_left_alone_for_a_while(sim: Simulation) -> Non
 def test_one_that_stays_dead_costs_one_client_each_time_and_the_times_double(
     sim: Simulation,
 ) -> None:
-    sim.network.silent.add("a")
+    sim.network.unresponsive.add("a")
     world = World(sim, "ab", refusing="a", terms=THREE)
     at, slow = 0.0, []
     while at < 200.0:

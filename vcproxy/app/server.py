@@ -18,7 +18,7 @@ from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.drivers.epoll.descriptors import Descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
-from vcproxy.drivers.epoll.lanes import Lanes
+from vcproxy.drivers.epoll.offload import Offload
 from vcproxy.drivers.epoll.watchdog import LoopLag, Watchdog
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.plugin_error import as_error
@@ -59,7 +59,7 @@ class Proxy:
             raise StartError(f"{configuration.file}: proxy.log: {error}") from None
         _raise_descriptor_limit()
         self._configuration = configuration
-        self._lanes = Lanes()
+        self._offload = Offload()
         self._recording: Recording | None = None
         engines: list[Engine]
         if record is None:
@@ -83,10 +83,12 @@ class Proxy:
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
         self._descriptors = Descriptors()
-        self._drivers = [EpollDriver(engine, self._lanes, self._descriptors) for engine in engines]
+        self._drivers = [
+            EpollDriver(engine, self._offload, self._descriptors) for engine in engines
+        ]
         self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
-        self._first.team = self._drivers
+        self._first.group = self._drivers
         for driver in self._drivers:
             driver.on_stop = self._asked_to_stop
             driver.on_rescan = self._asked_to_reload
@@ -255,7 +257,7 @@ class Proxy:
         def loaded(value: object, error: Exception | None) -> None:
             self._first.engine.inbox.feed(partial(self._reloaded, asked, value, error))
 
-        self._lanes.own.run(load, (file,), loaded)
+        self._offload.internal.run(load, (file,), loaded)
 
     def _reloaded(self, asked: int, value: object, error: Exception | None) -> None:
         if asked != self._asked:

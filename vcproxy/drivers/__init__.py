@@ -1,1 +1,1 @@
-"""Drivers: the only code that touches the operating system. The engine never imports them."""
+"""Drivers: the only code that calls the operating system. The engine never imports them."""

@@ -1,4 +1,7 @@
-"""Spreading: where what a port has read goes at once. The same for all drivers and ports."""
+"""Spreading: sends what a port has read to its sinks at once, without a further event.
+
+All drivers and ports use it. Tested in tests/sim/test_fan_out.py and tests/conformance.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def spread(command: Spread) -> None:
-    """Give all that are level what comes next, with one system call for each."""
+    """Send new data of a fan to every sink that has sent all before it: one system call each."""
     fan = command.fan
     blocks = fan.begin()
     if blocks is not None:
@@ -24,8 +27,8 @@ def spread(command: Spread) -> None:
         fan.sent(sum(map(len, blocks)), push_all(fan, data, blocks))
 
 
-def bring(vc: NetVConnection, data: Block) -> None:
-    """Answer `begin_read` with what came, and push it on at once where that may be done."""
+def deliver(vc: NetVConnection, data: Block) -> None:
+    """Deliver data to a VC, after `begin_read`; where it has a direct sink or a fan, send it on."""
     sink = vc.direct_sink
     if sink is not None:
         vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
@@ -38,9 +41,10 @@ def bring(vc: NetVConnection, data: Block) -> None:
 def push_all(
     fan: Fan, data: Block, blocks: Sequence[Block] = ()
 ) -> list[tuple[NetVConnection, int]]:
-    """Push to each that is level; return who did not take all, and how many bytes each took.
+    """Send data to each sink of a fan that has sent all before it.
 
-    `blocks` are the messages that `data` is made of, if they are several.
+    Returns the sinks that took less than all, with the bytes taken. `blocks`: the messages in
+    `data`, if there are several.
     """
     size = sum(map(len, blocks)) if blocks else len(data)
     empty = any(block is EMPTY for block in blocks)
@@ -52,7 +56,7 @@ def push_all(
         elif vc.message_oriented and len(blocks) > 1:
             count = cast("MessagePort", port).push_each(blocks)
         elif empty and not vc.message_oriented:
-            count = _stream(port, blocks)
+            count = _push_to_stream(port, blocks)
         else:
             count = port.push(data)
         if count != size:
@@ -60,8 +64,8 @@ def push_all(
     return short
 
 
-def _stream(port: Port, blocks: Sequence[Block]) -> int:
-    """Push messages where bytes travel, of which some are empty; return how much was taken."""
+def _push_to_stream(port: Port, blocks: Sequence[Block]) -> int:
+    """Send messages, some of them EMPTY, to a stream; return the size taken, 1 for EMPTY."""
     taken = 0
     for block in blocks:
         count = 1 if block is EMPTY else port.push(block)

@@ -1,20 +1,20 @@
-"""TLS as a filter on any byte stream: ciphertext in and out on one side, plaintext on the other.
+"""TLS as a filter on any byte stream: ciphertext on one side, plaintext on the other.
 
-A `TlsFilter` is a value. It knows no socket, engine, clock or limit: handshake deadlines, and when
-to read and send, are its owner's. The owner hands over what the wire gave (`feed`, `feed_eof`) and
-after every other call sends `ciphertext()` and reports `sent(n)`: a handshake step, a refusal, a
-read and a close may all have left bytes to send. After a `TlsError` what is left is the alert that
-tells the peer why; send it, then close.
+A `TlsFilter` is a value and does no I/O: its owner decides about deadlines and about when to read
+and send. The owner passes in what it has read (`feed`, `feed_eof`). After every other call it sends
+`ciphertext()` and reports `sent(n)`: a handshake step, a failure, a read and a close may all leave
+bytes to send. After a `TlsError` these are the alert with the reason; send it, then close.
 
-**Orderly or not.** Plaintext ends in order with the peer's close_notify and in no other way. A wire
-that ends without it is a `TlsError`, whatever options the context carries: OpenSSL never learns of
-the wire's end, so it cannot forgive one.
+**End of the stream.** Plaintext ends in order only by the peer's close_notify. A connection that
+ends without it raises `TlsError`, whatever the options of the context: OpenSSL is not informed of
+the end of the connection, so it cannot ignore it.
 
-**Half-close.** `close_notify` ends one direction; the other goes on in TLS 1.2 and 1.3 alike.
-`SSLObject.unwrap` sends close_notify and then looks for the peer's; meeting application data
-instead, it kills the connection and loses that data. So it is only ever called when OpenSSL has
-nothing to look at: decrypted bytes and unread ciphertext are taken out before, and given back
-after. TLS 1.2 peers may answer with close_notify at once (RFC 5246, 7.2.1); TLS 1.3 peers need not.
+**Half-close.** `close_notify` ends one direction; the other continues, in TLS 1.2 and 1.3.
+`SSLObject.unwrap` sends close_notify and then reads, looking for the peer's close_notify; if it
+reads application data instead, it fails the connection and loses that data. So it is called only
+when OpenSSL has nothing to read: decrypted bytes and unread ciphertext are taken out before, and
+put back after. A TLS 1.2 peer must reply with close_notify (RFC 5246, 7.2.1); TLS 1.3 does not
+require it.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ RECORD: Final = 16 * 1024
 """Plaintext bytes in the largest TLS record."""
 
 MARK: Final = RECORD + 256
-"""`write` takes nothing while more ciphertext than this, one record with the largest overhead that
-TLS 1.3 allows (RFC 8446, 5.2), waits to be sent. Larger marks measured no faster."""
+"""`write` takes nothing while more ciphertext than this waits to be sent: one record with the
+largest overhead of TLS 1.3 (RFC 8446, 5.2). Larger marks were not faster (measured)."""
 
 _SMALL: Final = 4 * 1024
-"""Views shorter than this are joined into one record: a copy of them costs less than a record."""
+"""Views shorter than this are joined into one record: copying them costs less than a record."""
 
-_MOST: Final = 3 * MARK
-"""Ciphertext beyond this is none that `write` has left: the peer makes TLS answer (KeyUpdate, RFC
-8446, 4.6.3) and takes no answers."""
+_MAX_UNSENT: Final = 3 * MARK
+"""`write` never leaves more unsent ciphertext than this. More of it are replies that the peer
+requests (KeyUpdate, RFC 8446, 4.6.3) and does not read: the connection fails."""
 
 _NOTHING: Final = memoryview(b"")
 
 
 class Truncated(TlsError):
-    """The peer has ended its direction without close_notify; the other one still works."""
+    """The peer has ended its direction without close_notify; the other direction still works."""
 
 
-class NamedObject(ssl.SSLObject):
-    """An `SSLObject` that remembers the name its client asked for (server side)."""
+class SniObject(ssl.SSLObject):
+    """An `SSLObject` that keeps the server name (SNI) its client has sent; server side."""
 
     sni: str | None = None
 
@@ -61,13 +61,13 @@ class TlsFilter:
 
     Args:
         context: from `server_context` or `client_context`.
-        server_side: whether to play the server.
+        server_side: whether this side is the server.
         server_hostname: client side: the DNS name or IP address that the server's certificate must
-            carry; a DNS name is also sent as SNI, without a final dot (RFC 6066 section 3), which
-            no certificate has either.
+            contain; a DNS name is also sent as SNI. A final dot is removed (RFC 6066 section 3):
+            certificates do not have it either.
 
     Raises:
-        ValueError: `server_hostname` is no name, or is missing where the context verifies.
+        ValueError: `server_hostname` is not a name, or is missing where the context verifies.
     """
 
     __slots__ = (
@@ -97,26 +97,26 @@ class TlsFilter:
         self._outgoing = ssl.MemoryBIO()
         name = server_hostname and server_hostname.removesuffix(".")
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
-        self._wire = _NOTHING  # ciphertext on its way out, already taken from OpenSSL
+        self._wire = _NOTHING  # ciphertext to send, already taken from OpenSSL
         self._kept = b""  # plaintext taken from OpenSSL before a half-close
-        self._fin = False  # the wire has ended
+        self._fin = False  # `feed_eof` was called
         self._closed = False  # our close_notify is queued
         self._end: TlsError | bool = False  # how plaintext ended; True: in order
-        self._reading = True  # until read_into has told that end
+        self._reading = True  # until read_into has returned or raised that end
         self.established = False
         self.sni: str | None = None
-        """The name the client asked for (server side), in lower case and without a final dot, once
-        established."""
+        """The server name that the client has sent (server side), in lower case and without a final
+        dot, once established."""
         self.alpn: str | None = None
-        """The protocol both sides chose, once established."""
+        """The negotiated application protocol, once established."""
         self.peer: str | None = None
-        """Subject of the peer's certificate (RFC 4514), once established; None: none verified."""
+        """Subject of the peer's verified certificate (RFC 4514), once established; None: none."""
 
     def handshake(self) -> bool:
-        """Take the handshake as far as the wire allows; True once it is done.
+        """Continue the handshake with what was fed; return whether it is done.
 
         Raises:
-            TlsError: the handshake failed, or the wire ended in the middle of it.
+            TlsError: the handshake failed, or the connection ended during it.
         """
         try:
             self._object.do_handshake()
@@ -134,22 +134,22 @@ class TlsFilter:
         return True
 
     def feed(self, ciphertext: Octets) -> None:
-        """Hand over what the wire gave, complete records or not.
+        """Pass in ciphertext that was read, complete records or not.
 
-        OpenSSL keeps memory for the largest amount ever fed, until the connection ends.
+        OpenSSL's buffer keeps the size of the largest piece ever fed, until the connection ends.
         """
         self._incoming.write(ciphertext)
 
     def feed_eof(self) -> None:
-        """Say that the wire has ended; what was fed before it still counts."""
+        """Pass in the end of the connection, after all that was fed."""
         self._fin = True
 
     @property
     def pending(self) -> bool:
-        """Whether `read_into` has something to look at without new input from the wire.
+        """Whether `read_into` may return something without further `feed`.
 
-        True while plaintext, undigested ciphertext or the untold end of the stream is inside;
-        always False after `read_into` has returned None.
+        True while the filter holds plaintext, undecrypted ciphertext, or an end of the stream that
+        was not returned yet. False after `read_into` has returned None.
         """
         return self._reading and bool(
             self._incoming.pending
@@ -160,17 +160,17 @@ class TlsFilter:
         )
 
     def read_into(self, view: memoryview) -> int | None:
-        """Fill `view` with plaintext, from as many records as it holds.
+        """Fill `view` with plaintext, from as many records as fit.
 
-        Only after the handshake; `view` must not be empty.
+        Only after the handshake; `view` must not be empty. Errors are raised only after all bytes
+        before them have been returned.
 
         Returns:
-            The number of bytes; None: no more before the wire gives more; 0: the orderly end.
+            The number of bytes; None: more ciphertext is needed; 0: the orderly end.
 
         Raises:
-            Truncated: the wire has ended without close_notify.
-            TlsError: the stream was damaged, or the peer reports an error. Before either, all bytes
-                that came before are returned.
+            Truncated: the connection ended without close_notify.
+            TlsError: the stream was damaged, or the peer reported an error.
         """
         size = len(view)
         taken = 0
@@ -181,7 +181,7 @@ class TlsFilter:
         read, incoming, held = self._object.read, self._incoming, self._object.pending
         while taken < size and self._end is False:
             if taken and not (incoming.pending or held() or self._fin):
-                break  # to be told so by OpenSSL costs an exception, as much as the read itself
+                break  # another read would raise SSLWantReadError, which costs as much as a read
             try:
                 got = read(size - taken, view[taken:])
             except ssl.SSLWantReadError:
@@ -196,8 +196,8 @@ class TlsFilter:
             else:
                 taken += got  # type: ignore[operator]
                 self._end = not got
-        if self._end is False and len(self._wire) + self._outgoing.pending > _MOST:
-            self._end = TlsError("the peer makes TLS answer, and takes no answers")
+        if self._end is False and len(self._wire) + self._outgoing.pending > _MAX_UNSENT:
+            self._end = TlsError("the peer requests TLS replies and does not read them")
         if taken:
             return taken
         if self._end is False:
@@ -208,10 +208,10 @@ class TlsFilter:
         raise self._end
 
     def write(self, views: Sequence[Octets]) -> int:
-        """Encrypt `views` in order, as far as the mark allows; return the plaintext bytes taken.
+        """Encrypt `views` in order, up to MARK; return the plaintext bytes taken.
 
-        Only after the handshake and before `close_notify`. The ciphertext waiting never exceeds the
-        mark by more than one record.
+        Only after the handshake and before `close_notify`. Unsent ciphertext never exceeds MARK by
+        more than one record.
 
         Raises:
             TlsError: the connection has already failed.
@@ -230,9 +230,9 @@ class TlsFilter:
         return taken
 
     def close_notify(self) -> None:
-        """Queue the orderly end of our direction behind all that was written; reading goes on.
+        """Queue close_notify after all that was written; reading continues.
 
-        Before the handshake is done there is nothing to end, and a second call changes nothing.
+        Does nothing before the handshake is done, and nothing the second time.
         """
         if self._closed or not self.established:
             return
@@ -247,28 +247,28 @@ class TlsFilter:
             finally:
                 self._incoming.write(unread)
         except ssl.SSLWantReadError:
-            pass  # it looked for the peer's close_notify, which read_into will meet
+            pass  # the peer's close_notify has not come yet: read_into will read it
         except ssl.SSLError:
-            pass  # the connection has failed before, and its alert is queued
+            pass  # the connection had failed before, and its alert is queued
 
     def ciphertext(self) -> memoryview:
-        """Return what has to be sent next, empty if nothing; there may be more behind it."""
+        """Return the next bytes to send, empty if there are none; more may follow them."""
         if not self._wire:
             self._wire = memoryview(self._outgoing.read())
         return self._wire
 
     @property
-    def owes(self) -> bool:
-        """Whether there is ciphertext to be sent."""
+    def has_ciphertext(self) -> bool:
+        """Whether there is ciphertext to send."""
         return bool(self._wire or self._outgoing.pending)
 
     def sent(self, count: int) -> None:
-        """Report that the wire took the first `count` bytes of `ciphertext()`."""
+        """Report that the first `count` bytes of `ciphertext()` were sent."""
         self._wire = self._wire[count:] or _NOTHING
 
 
 def _records(views: Sequence[Octets]) -> Iterator[Octets]:
-    """Cut and join `views` into records: large views by reference, small neighbours as a copy."""
+    """Divide `views` into records: large views by reference, small adjacent ones as one copy."""
     joined = bytearray()
     for view in views:
         size = len(view)
@@ -301,7 +301,7 @@ _SHORT: Final = {
 
 
 def _subject(names: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """Spell a subject as RFC 4514 does, last name first; what could forge another is escaped."""
+    """Return a subject in the form of RFC 4514, last name first; special characters are escaped."""
     return ",".join(
         "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in together)
         for together in reversed(names)
@@ -312,20 +312,20 @@ def _escaped(value: str) -> str:
     return re.sub(r'[,+"\\<>;=\x00-\x1f\x7f]', lambda m: f"\\{ord(m[0]):02X}", value)
 
 
-_PLAIN_WORDS: Final = {
-    "HTTP_REQUEST": "the peer spoke plain HTTP, not TLS",
-    "HTTPS_PROXY_REQUEST": "the peer spoke plain HTTP (CONNECT), not TLS",
+_MESSAGES: Final = {
+    "HTTP_REQUEST": "the peer sent plain HTTP, not TLS",
+    "HTTPS_PROXY_REQUEST": "the peer sent plain HTTP (CONNECT), not TLS",
     "WRONG_VERSION_NUMBER": "the peer does not speak TLS",
-    "UNEXPECTED_MESSAGE": "the peer does not speak TLS, or breaks its rules",
+    "UNEXPECTED_MESSAGE": "the peer does not speak TLS, or violates its protocol",
     "UNSUPPORTED_PROTOCOL": "no TLS version in common with the peer",
     "VERSION_TOO_LOW": "no TLS version in common with the peer",
     "WRONG_SSL_VERSION": "no TLS version in common with the peer",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "no TLS version in common, says the peer",
-    "CALLBACK_FAILED": "the peer asked for a name that is not ASCII",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "no TLS version in common (reported by the peer)",
+    "CALLBACK_FAILED": "the peer sent a server name that is not ASCII",
     "UNSUPPORTED_SSL_VERSION": "no TLS version in common with the peer",
     "BAD_PROTOCOL_VERSION_NUMBER": "the peer does not speak TLS",
-    "BAD_RECORD_TYPE": "the peer does not speak TLS, or breaks its rules",
-    "PACKET_LENGTH_TOO_LONG": "the peer does not speak TLS, or breaks its rules",
+    "BAD_RECORD_TYPE": "the peer does not speak TLS, or violates its protocol",
+    "PACKET_LENGTH_TOO_LONG": "the peer does not speak TLS, or violates its protocol",
     "NO_SHARED_CIPHER": "no cipher in common with the peer",
     "NO_SUITABLE_KEY_SHARE": "no group for the key exchange in common with the peer",
     "NO_SUITABLE_GROUPS": "no group for the key exchange in common with the peer",
@@ -334,42 +334,49 @@ _PLAIN_WORDS: Final = {
     "NO_SUITABLE_SIGNATURE_ALGORITHM": "no signature algorithm in common with the peer",
     "NO_APPLICATION_PROTOCOL": "no application protocol in common with the peer",
     "SSLV3_ALERT_HANDSHAKE_FAILURE": (
-        "nothing in common (cipher, group or certificate), says the peer"
+        "no cipher, group or certificate type in common (reported by the peer)"
     ),
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer sent no certificate, and one is required",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer requires a certificate from us",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer requires our certificate, and we have none",
     "TLSV1_ALERT_UNKNOWN_CA": "the peer refused our certificate: unknown CA",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the peer refused our certificate: expired",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "the peer refused our certificate: revoked",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the peer refused our certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer refused our certificate: not valid for it",
-    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "the peer refused our certificate: wrong kind",
-    "TLSV1_UNRECOGNIZED_NAME": "the peer has no certificate for the name we asked for",
-    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "no application protocol in common, says the peer",
-    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "the stream was damaged or forged on its way",
-    "RECORD_LAYER_FAILURE": "the stream was damaged or forged on its way",  # from OpenSSL 3.5 on
-    "SSLV3_ALERT_BAD_RECORD_MAC": "the stream was damaged or forged on its way, says the peer",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer refused our certificate: not valid",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "the peer refused our certificate: unsupported type",
+    "TLSV1_UNRECOGNIZED_NAME": "the peer has no certificate for the requested server name",
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": (
+        "no application protocol in common (reported by the peer)"
+    ),
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "the stream was damaged or forged in transit",
+    "RECORD_LAYER_FAILURE": "the stream was damaged or forged in transit",  # from OpenSSL 3.5 on
+    "SSLV3_ALERT_BAD_RECORD_MAC": (
+        "the stream was damaged or forged in transit (reported by the peer)"
+    ),
 }
 
 _UNKNOWN_CA: Final = frozenset({2, 18, 19, 20, 21})
-"""OpenSSL's verify codes (x509_vfy.h) for a chain that ends at nobody we know."""
+"""OpenSSL's verify codes (x509_vfy.h) for a chain that does not end at a trusted CA."""
 
 
 def _failure(error: ssl.SSLError) -> TlsError:
-    """The same in plain words, and of its kind."""
+    """Return OpenSSL's error as a TlsError with a plain text."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message
+        reason = error.verify_message
         if error.verify_code in _UNKNOWN_CA:
-            why = f"unknown CA ({why})"
-        return CertificateRefused(f"the peer's certificate is refused: {why}")
+            reason = f"unknown CA ({reason})"
+        return CertificateRefused(f"the peer's certificate is refused: {reason}")
     reason = _reason(error)
-    text = _PLAIN_WORDS.get(reason, f"TLS failed: {reason or error}")
+    text = _MESSAGES.get(reason, f"TLS failed: {reason or error}")
     return (AlertReceived if "ALERT" in reason else TlsError)(text)
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """OpenSSL's name of a reason. A Python that was built for an older OpenSSL does not know the
-    new ones; the text has them in other letters: "[SSL] record layer failure (_ssl.c:2580)"."""
+    """Return OpenSSL's name of an error's reason.
+
+    A Python built for an older OpenSSL lacks the names of new reasons; they are in the text then:
+    "[SSL] record layer failure (_ssl.c:2580)".
+    """
     known: str | None = getattr(error, "reason", None)
     if known is not None:
         return known

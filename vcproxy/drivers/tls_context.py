@@ -1,8 +1,7 @@
-"""What a TLS side may say and must prove: contexts for `TlsFilter`, made from files.
+"""SSL contexts for `TlsFilter`, made from certificate and key files.
 
-Everything that can be wrong with the files is found here and said in plain words, so that checking
-a configuration and using it are the same calls. Nothing here opens a connection, and nothing ever
-asks the terminal for a password.
+Every fault of the files is found here and raised with a plain text, so that `vcproxy -t` and a
+start make the same calls. Nothing here opens a connection or prompts for a password.
 
 Both sides speak TLS 1.2 and 1.3, with OpenSSL's and Python's default ciphers; compression and
 renegotiation are off.
@@ -15,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from vcproxy.drivers.tls import NamedObject
+from vcproxy.drivers.tls import SniObject
 
 
 class Identity(NamedTuple):
-    """A certificate with its key: two PEM files, or the same file twice."""
+    """A certificate and its key: two PEM files, or the same file twice."""
 
     certificate: str | Path
-    """The certificate, then its intermediates."""
+    """The certificate, followed by its intermediates."""
     key: str | Path
 
 
@@ -34,49 +33,52 @@ def server_context(
     alpn: Sequence[str] = (),
     names: Mapping[str, Identity] | None = None,
 ) -> ssl.SSLContext:
-    """Make the server's side.
+    """Return the context of a server.
 
     Args:
-        certificate: PEM file: the certificate, then its intermediates.
+        certificate: PEM file: the certificate, followed by its intermediates.
         key: PEM file with its key, not encrypted.
-        client_ca: PEM file of CAs; clients must then show a certificate that one of them signed.
-        alpn: protocols, best first; the server's order decides. With a client that shares none the
-            connection goes on without one (Python's ssl cannot send no_application_protocol).
-        names: other certificates by SNI: an exact name, or "*.example" for any one label before
-            it; case and a final dot make no difference (RFC 4343, RFC 1034 section 3.1). Unknown
-            and absent names get the first certificate.
+        client_ca: PEM file of CAs; clients must then send a certificate signed by one of them.
+        alpn: protocols in order of preference; the server's order decides. If a client offers none
+            of them, the connection continues without one (Python's ssl cannot send
+            no_application_protocol).
+        names: further certificates by SNI: an exact name, or "*.example" for one label before it;
+            case and a final dot make no difference (RFC 4343, RFC 1034 section 3.1). Unknown and
+            absent names get the first certificate.
 
     Raises:
-        ValueError: a file is missing or is not what it should be; the text names it.
+        ValueError: a file is missing or has the wrong content; the text names the file.
     """
 
-    def one(identity: Identity) -> ssl.SSLContext:
-        # OpenSSL verifies clients and chooses ALPN by the context that SNI chose: all must agree
+    def context_for(identity: Identity) -> ssl.SSLContext:
+        # After SNI, OpenSSL uses the selected context for ALPN and for verifying clients: all
+        # contexts need the same settings.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _harden(context, alpn)
-        # TLS 1.3 tickets come after the handshake. A client that only uploads never reads them, and
-        # its close then becomes a reset that destroys data on the way; their length also varies,
-        # and no two worker processes could share them. Returning clients pay a full handshake.
+        # No TLS 1.3 tickets: they come after the handshake, and a client that only uploads never
+        # reads them: its close then becomes a reset, which discards its data in flight. Their
+        # length also varies, and worker processes could not share them. Every connection makes a
+        # full handshake instead.
         context.num_tickets = 0
-        _show(context, identity)
+        _load_identity(context, identity)
         if client_ca is not None:
-            _trust(context, client_ca)
+            _load_ca(context, client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    by_name = {_canonical(name): one(identity) for name, identity in (names or {}).items()}
+    by_name = {_canonical(name): context_for(identity) for name, identity in (names or {}).items()}
 
-    def choose(tls: ssl.SSLObject, asked: str | None, _: ssl.SSLContext) -> None:
-        if asked is None or not asked.isprintable() or not isinstance(tls, NamedObject):
-            return  # a name with control characters is none, and must not reach a log
-        tls.sni = name = _canonical(asked)
-        chosen = by_name.get(name) or by_name.get("*." + name.partition(".")[2])
-        if chosen is not None:
-            tls.context = chosen
+    def select_certificate(tls: ssl.SSLObject, requested: str | None, _: ssl.SSLContext) -> None:
+        if requested is None or not requested.isprintable() or not isinstance(tls, SniObject):
+            return  # a name with control characters is not valid, and must not get into a log
+        tls.sni = name = _canonical(requested)
+        selected = by_name.get(name) or by_name.get("*." + name.partition(".")[2])
+        if selected is not None:
+            tls.context = selected
 
-    context = one(Identity(certificate, key))
-    context.sslobject_class = NamedObject
-    context.sni_callback = choose
+    context = context_for(Identity(certificate, key))
+    context.sslobject_class = SniObject
+    context.sni_callback = select_certificate
     return context
 
 
@@ -92,31 +94,31 @@ def client_context(
     key: str | Path | None = None,
     alpn: Sequence[str] = (),
 ) -> ssl.SSLContext:
-    """Make the client's side.
+    """Return the context of a client.
 
     Args:
         ca: PEM file of CAs to trust instead of the system's.
-        verify: whether the server must prove the name or address that it was reached by.
-        certificate: PEM file to show to servers that ask, with `key`.
+        verify: whether the server's certificate must be valid for the name or address used.
+        certificate: PEM file to send to servers that request one, with `key`.
         key: PEM file with its key, not encrypted.
-        alpn: protocols to offer, best first.
+        alpn: protocols to offer, in order of preference.
 
     Raises:
-        ValueError: a file is missing or is not what it should be; the text names it.
+        ValueError: a file is missing or has the wrong content; the text names the file.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context, alpn)
     if ca is not None:
-        _trust(context, ca)
+        _load_ca(context, ca)
     elif verify:
         context.load_default_certs()
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if certificate is not None and key is not None:
-        _show(context, Identity(certificate, key))
+        _load_identity(context, Identity(certificate, key))
     elif certificate is not None or key is not None:
-        raise ValueError("a client certificate needs both: certificate and key")
+        raise ValueError("a client certificate needs both certificate and key")
     return context
 
 
@@ -127,42 +129,41 @@ def _harden(context: ssl.SSLContext, alpn: Sequence[str]) -> None:
         try:
             context.set_alpn_protocols(list(alpn))
         except (ssl.SSLError, UnicodeError):
-            raise ValueError(f"alpn {list(alpn)}: names are 1 to 255 ASCII bytes") from None
+            raise ValueError(f"alpn {list(alpn)}: a name must have 1 to 255 ASCII bytes") from None
 
 
-def _show(context: ssl.SSLContext, identity: Identity) -> None:
+def _load_identity(context: ssl.SSLContext, identity: Identity) -> None:
     certificate, key = identity
-    _expect(certificate, "certificate", "CERTIFICATE")
-    _expect(key, "key", "PRIVATE KEY")
+    _require_pem(certificate, "certificate", "CERTIFICATE")
+    _require_pem(key, "key", "PRIVATE KEY")
 
     def refuse() -> NoReturn:
-        raise ValueError(f"key {key}: it is encrypted; give a key without a password")
+        raise ValueError(f"key {key}: encrypted; use a key without a password")
 
     try:
         context.load_cert_chain(certificate, key, refuse)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise ValueError(
-                f"key {key}: it does not belong to certificate {certificate}"
-            ) from None
+            raise ValueError(f"key {key}: does not belong to certificate {certificate}") from None
         raise ValueError(
             f"certificate {certificate} with key {key}: cannot be used ({error.reason or error})"
         ) from None
 
 
-def _trust(context: ssl.SSLContext, ca: str | Path) -> None:
-    _expect(ca, "ca", "CERTIFICATE")
+def _load_ca(context: ssl.SSLContext, ca: str | Path) -> None:
+    _require_pem(ca, "ca", "CERTIFICATE")
     try:
         context.load_verify_locations(ca)
     except ssl.SSLError as error:
         raise ValueError(f"ca {ca}: cannot be used ({error.reason or error})") from None
 
 
-def _expect(path: str | Path, what: str, kind: str) -> None:
-    """Refuse a file that is absent or plainly something else: OpenSSL would not say which."""
+def _require_pem(path: str | Path, what: str, kind: str) -> None:
+    """Raise ValueError for a file that is missing or has no such PEM block: OpenSSL's error would
+    not name the file."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{what} {path}: {error.strerror}") from None
     if f"{kind}-----".encode() not in content:
-        raise ValueError(f"{what} {path}: no PEM {kind.lower()} in it")
+        raise ValueError(f"{what} {path}: contains no PEM {kind.lower()}")

@@ -87,9 +87,9 @@ class ConfiguredProxy:
         self.sim = Simulation(seed, replace(faults, lock_miss=0.0))
         settings = configuration.recorded_to(record).settings.record
         assert settings is not None
-        self._recording = Recording(configuration, settings, self.sim.note, seed)
+        self._recording = Recording(configuration, settings, self.sim.record_log, seed)
         self._path = self._recording.writer.path
-        self._serve(configuration, SimHost(self.sim.drive(self._recording.engine)))
+        self._serve(configuration, SimHost(self.sim.attach(self._recording.engine)))
 
     def _serve(self, configuration: Configuration, host: SimHost) -> None:
         self.engine, self.driver = host.engine, host.driver

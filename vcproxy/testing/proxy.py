@@ -38,7 +38,7 @@ from vcproxy.upstream.settings import UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.link import Secured
+    from vcproxy.drivers.sim.link import HandshakeResult
     from vcproxy.engine.continuation import Continuation
 
     Acceptor: TypeAlias = Callable[[NetVConnection], Continuation | None]
@@ -82,7 +82,7 @@ class SimulatedProxy:
         refusing: Sequence[str] = (),
         terms: UpstreamSettings | None = None,
         options: object = None,
-        handshake: Secured | None = None,
+        handshake: HandshakeResult | None = None,
         name: str = NAME,
         token: str = "",
         datagrams: bool = False,
@@ -101,7 +101,7 @@ class SimulatedProxy:
         self.printed: list[str] = []
         """What a program has written on standard error."""
         self._driver = driver = self.sim.driver(NAME)
-        driver.answers = None if answers is None else iter(answers)
+        driver.call_results = None if answers is None else iter(answers)
         self.driver = driver
         self.engine = driver.engine
         self.engine.token = token

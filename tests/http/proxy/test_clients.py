@@ -48,7 +48,7 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
     for tenths in range(60):
         with Http(options=options, filters=[Pausing], faults=slow) as proxy:
             client = proxy.ask(request("PUT", "/", "Content-Length: 1000"))
-            proxy.sim.timeline.after(1.7, partial(client.send, bytes(1000)))
+            proxy.sim.clock.after(1.7, partial(client.send, bytes(1000)))
             for _ in range(tenths):
                 proxy.elapse(0.1)
                 for server in proxy.peers():

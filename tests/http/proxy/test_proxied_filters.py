@@ -610,7 +610,7 @@ def test_what_a_filter_asks_is_answered_or_not() -> None:
             peer.end()
         elif number == b"/4":
             peer.send(b"HTTP/1.1 200 OK\r\n\r\npart")
-            proxy.sim.timeline.after(0.5, peer.reset)
+            proxy.sim.clock.after(0.5, peer.reset)
         elif number == b"/0":
             peer.send(OK)
 

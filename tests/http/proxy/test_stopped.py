@@ -27,7 +27,7 @@ def test_idle_clients_whose_next_request_waits_in_the_socket(stopped_s: float) -
         proxy.go()
         assert {status(client) for client in clients} == {"HTTP/1.1 200 OK"}
         proxy.elapse(2)
-        proxy.sim.stop(stopped_s)
+        proxy.sim.suspend(stopped_s)
         for client in clients:
             client.send(GET)
         for server in proxy.peers():
@@ -45,7 +45,7 @@ def test_heads_whose_rest_waits_in_the_socket() -> None:
     with Http(options=TIMES) as proxy:
         clients = [proxy.ask(GET[:5]) for _ in range(CLIENTS)]
         proxy.elapse(1)
-        proxy.sim.stop(4)
+        proxy.sim.suspend(4)
         for client in clients:
             client.send(GET[5:])
         proxy.elapse(4.5)
@@ -60,7 +60,7 @@ def test_answers_that_wait_in_the_socket() -> None:
         clients = [proxy.ask(GET) for _ in range(CLIENTS)]
         servers = [proxy.server() for _ in clients]
         proxy.elapse(1)
-        proxy.sim.stop(4)
+        proxy.sim.suspend(4)
         for server in servers:
             server.send(OK)
         proxy.elapse(4.5)
@@ -73,7 +73,7 @@ def test_deadlines_hold_for_those_who_are_silent_after_it() -> None:
         proxy.server().send(OK)
         late = proxy.ask(GET[:5])
         proxy.elapse(1)
-        proxy.sim.stop(60)
+        proxy.sim.suspend(60)
         proxy.elapse(60.9)
         assert not idle.ended
         assert not late.ended

@@ -67,10 +67,10 @@ def lines(proxy: ConfiguredProxy, peer: Peer) -> None:
         rest[:] = left
         answer = b"".join(b"re " + line + b"\n" for line in whole)
         if answer:
-            proxy.sim.timeline.after(0.02, partial(peer.send, answer))
+            proxy.sim.clock.after(0.02, partial(peer.send, answer))
 
     peer.on_data = heard
-    peer.on_end = partial(proxy.sim.timeline.after, 0.05, peer.end)
+    peer.on_end = partial(proxy.sim.clock.after, 0.05, peer.end)
 
 
 def pages(proxy: ConfiguredProxy, peer: Peer) -> None:
@@ -89,7 +89,7 @@ def pages(proxy: ConfiguredProxy, peer: Peer) -> None:
                 b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n%sContent-Length: %d"
                 b"\r\n\r\n%s" % (cookie, len(body), body)
             )
-            proxy.sim.timeline.after(0.02, partial(peer.send, answer))
+            proxy.sim.clock.after(0.02, partial(peer.send, answer))
 
     peer.on_data = heard
     peer.on_end = peer.end
@@ -99,8 +99,8 @@ def slow_pages(proxy: ConfiguredProxy, peer: Peer) -> None:
     """The same, so slow that several clients wait at a time; now and then it ends a connection."""
     pages(proxy, peer)
     say = peer.on_data
-    peer.on_data = lambda data: proxy.sim.timeline.after(0.1, partial(say, data))
-    proxy.sim.timeline.after(0.55, peer.end)
+    peer.on_data = lambda data: proxy.sim.clock.after(0.1, partial(say, data))
+    proxy.sim.clock.after(0.55, peer.end)
 
 
 def gets(secret: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The epoll driver: real sockets on a real Linux."""
+"""The epoll driver: real sockets on Linux."""
 
 from vcproxy.drivers.epoll.driver import EpollDriver
 

@@ -1,4 +1,4 @@
-"""Accepting: how connections come in to the epoll driver."""
+"""AcceptPort: a listening stream socket of the epoll driver."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 BACKLOG = 4096
-"""Connections the kernel keeps for us, if net.core.somaxconn lets it: of a burst of that many none
-has to send its SYN again, after a second."""
+"""Connections that may wait in the kernel to be accepted, up to net.core.somaxconn: in a burst of
+that many no client has to send its SYN again, a second later."""
 
 BATCH = 32
-"""Accepts in one turn: a flood does not keep the connections that are there from being served."""
+"""Accepts in one turn: a flood of new connections must not delay the open ones."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 def bind(address: Address) -> socket.socket:
-    """Make a listening socket. Raises OSError, worded for people.
+    """Return a listening socket. Raises OSError.
 
-    The socket file of a dead process is replaced, that of a live one is not.
+    A Unix socket file whose process has ended is replaced; one that accepts connections is not.
     """
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX)
@@ -58,11 +58,11 @@ def bind(address: Address) -> socket.socket:
 def _remove_stale(path: str) -> None:
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return  # bind() will say that it is in use
+            return  # another kind of file: bind() fails, "address already in use"
     except FileNotFoundError:
         return
     probe = socket.socket(socket.AF_UNIX)
-    probe.setblocking(False)  # a live one whose backlog is full would hold us up
+    probe.setblocking(False)  # else a live server with a full backlog would block us
     with probe:
         try:
             probe.connect(path)
@@ -73,7 +73,7 @@ def _remove_stale(path: str) -> None:
 
 
 def show(sockaddr: object) -> str:
-    """Write a socket address for logs; one that is IPv4 as IPv4, on an IPv6 socket too."""
+    """Return a socket address as text; an IPv4-mapped IPv6 address as IPv4."""
     if isinstance(sockaddr, tuple):
         host, port = sockaddr[:2]
         return unmapped(f"[{host}]:{port}") if ":" in host else f"{host}:{port}"
@@ -81,41 +81,42 @@ def show(sockaddr: object) -> str:
 
 
 class AcceptPort:
-    """A listening socket. Level-triggered: who is paused just stops watching."""
+    """A listening socket. It is level-triggered: to pause it, the driver stops watching it."""
 
     def __init__(self, driver: EpollDriver, listener: Listener, address: Address) -> None:
         self._driver = driver
         self.listener = listener
         self._sock = sock = bind(address)
         self._inet = address.scheme != "unix"
-        self.asked = address
+        self.requested = address
         self.address = address.with_port(sock.getsockname()[1]) if self._inet else address
         self._inode = 0 if self._inet else os.stat(address.path).st_ino
         self.renew()
         self.resume()
 
     def renew(self) -> None:
-        """Set the options of the listener's connections; make a Unix socket again whose file was
-        removed. Raises OSError.
+        """Apply the TCP options of the listener; bind a Unix socket again whose file was removed.
+
+        Raises OSError.
         """
         if self._inet:
             set_tcp(self._sock, self.listener.tcp)
-        elif not self._is_there():
+        elif not self._file_is_ours():
             sock = bind(self.address)
-            self.ready(select.EPOLLIN)  # who came before it was removed
+            self.ready(select.EPOLLIN)  # accept what waits at the old socket
             self._pause()
             self._sock.close()
             self._sock, self._inode = sock, os.stat(self.address.path).st_ino
             self.resume()
 
-    def _is_there(self) -> bool:
+    def _file_is_ours(self) -> bool:
         try:
             return os.stat(self.address.path).st_ino == self._inode
         except OSError:
             return False
 
     def resume(self) -> None:
-        """Accept from now on."""
+        """Accept again."""
         if self._sock.fileno() >= 0:
             self._driver.watch(self._sock.fileno(), self, select.EPOLLIN)
 
@@ -123,13 +124,13 @@ class AcceptPort:
         self._driver.forget(self._sock.fileno())
 
     def ready(self, mask: int) -> None:
-        """Accept a batch of what is waiting."""
+        """Accept a batch of the waiting connections."""
         listener = self.listener
         descriptors = self._driver.descriptors
         for _ in range(BATCH):
             if not descriptors.admits():
                 self._pause()
-                self._driver.short(listener, self.resume)
+                self._driver.out_of_descriptors(listener, self.resume)
                 return
             if not listener.admits():
                 listener.warn_full()
@@ -141,7 +142,7 @@ class AcceptPort:
                 return
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
-                    continue  # that connection's own trouble (accept(2)): on to the next one
+                    continue  # an error of that connection alone (accept(2))
                 self._pause()
                 failure = kind_of(error.errno)(str(error.strerror).lower())
                 self._driver.engine.accept_failed(listener, failure)
@@ -149,12 +150,12 @@ class AcceptPort:
             sock.setblocking(False)
             listener.count_accepted()
             tls = listener.tls if self.address.secure else None
-            self._driver.deal(listener, sock, show(peer), tls)
+            self._driver.assign(listener, sock, show(peer), tls)
 
     def close(self) -> None:
-        """Close it; remove a Unix socket's file, unless somebody has put another there."""
+        """Close the socket; remove a Unix socket's file, unless it is another process's by now."""
         self._pause()
         self._sock.close()
-        if not self._inet and self._is_there():
-            with suppress(OSError):  # it is gone already
+        if not self._inet and self._file_is_ours():
+            with suppress(OSError):  # already removed
                 os.unlink(self.address.path)

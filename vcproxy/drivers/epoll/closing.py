@@ -1,7 +1,9 @@
-"""Closing a stream socket so that what was sent arrives.
+"""Closing a stream socket so that the data sent before still arrives.
 
-close(2) with unread input makes the kernel send a reset, and a reset discards what waits in either
-kernel's queues. So a port whose VC is closed keeps its descriptor for a while.
+close(2) with unread input makes the kernel send a reset, and a reset discards the data in the
+queues of both kernels. So a port whose VC is closed keeps its descriptor for a while.
+
+Tested in tests/conformance/test_epoll.py and tests/drivers/test_epoll_stream.py.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ if TYPE_CHECKING:
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 * 1024
-"""A close while the peer still sends waits so long, for so much (RFC 9112, 9.6)."""
+"""Time and bytes that a close grants a peer that still sends (RFC 9112, 9.6)."""
 
-_LOOK_S = 0.01
-"""So often it is asked what is still on its way: no event says when a send queue is empty."""
+_POLL_S = 0.01
+"""Interval of reading the size of the send queue: there is no event for an empty one."""
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
 class Lingering:
-    """A port whose VC is closed in order: what still comes is read and thrown away."""
+    """An orderly close: further input is read and discarded until the peer closes too."""
 
     def __init__(self, driver: EpollDriver, port: StreamPort) -> None:
         self._driver = driver
@@ -36,15 +38,16 @@ class Lingering:
         self._left = LINGER_BYTES
 
     def begin(self) -> None:
-        """Close when the peer has ended too, or had time to."""
+        """Start: the descriptor is closed at the peer's end of stream, at the latest after
+        LINGER_S."""
         port = self._port
         self.ready(select.EPOLLIN)
         if port.sock is not None:
             self._driver.watch(port.fd, self)
-            self._driver.after(LINGER_S, port.give_up)
+            self._driver.after(LINGER_S, port.force_close)
 
     def ready(self, mask: int) -> None:
-        """Discard input; close at its end, on an error, or when it is too much."""
+        """Discard input; close at its end, on an error, or after LINGER_BYTES."""
         sock = self._port.sock
         if sock is None:
             return
@@ -62,17 +65,20 @@ class Lingering:
 
 
 class Resetting:
-    """A port whose VC is closed with a reset: it goes out behind what was sent, as long as the peer
-    takes some of that every LINGER_S. A Unix socket knows no reset, and keeps what was sent."""
+    """A close with a reset (RST), sent after the data before it has been acknowledged.
+
+    If the peer acknowledges nothing for LINGER_S, the reset is sent at once. A Unix socket has no
+    reset and delivers what was sent.
+    """
 
     def __init__(self, driver: EpollDriver, port: StreamPort) -> None:
         self._driver = driver
         self._port = port
         self._unsent = 0
-        self._patience = LINGER_S
+        self._time_left = LINGER_S
 
     def begin(self, broken: bool) -> None:
-        """Reset the connection, at once where nothing is on its way."""
+        """Start; without unacknowledged data, or if the connection is `broken`, reset at once."""
         sock = self._port.sock
         if sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -80,28 +86,28 @@ class Resetting:
                 self._unsent = _unacknowledged(sock)
         if self._unsent:
             self._driver.watch(self._port.fd, self)
-            self._driver.after(_LOOK_S, self._look)
+            self._driver.after(_POLL_S, self._poll)
         else:
             self._port.finish()
 
     def ready(self, mask: int) -> None:
-        """Close when the connection breaks: nothing more arrives."""
+        """Close when the connection breaks: no more data can arrive at the peer."""
         if mask & select.EPOLLERR:
-            self._port.give_up()
+            self._port.force_close()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         sock = self._port.sock
         if sock is None:
             return
         unsent = _unacknowledged(sock)
-        self._patience = LINGER_S if unsent < self._unsent else self._patience - _LOOK_S
+        self._time_left = LINGER_S if unsent < self._unsent else self._time_left - _POLL_S
         self._unsent = unsent
-        if unsent and self._patience > 0:
-            self._driver.after(_LOOK_S, self._look)
+        if unsent and self._time_left > 0:
+            self._driver.after(_POLL_S, self._poll)
         else:
             self._port.finish()
 
 
 def _unacknowledged(sock: socket.socket) -> int:
-    """Bytes that were sent and that the peer's system has not taken yet (SIOCOUTQ, tcp(7))."""
+    """Return the bytes sent that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7))."""
     return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), "little")

@@ -1,54 +1,58 @@
-"""Connecting: how connections that were asked for come to the epoll driver."""
+"""Connecting: ports of VCs that have no connection yet: name look-ups and connect attempts."""
 
 from __future__ import annotations
 
 import os
 import select
 import socket
+import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.accepting import show
+from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.drivers.epoll.tcp import set_tcp
+from vcproxy.drivers.epoll.tls_port import TlsPort
+from vcproxy.drivers.tls import TlsFilter
 from vcproxy.engine.commands import Connect, Subscribe
 from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
-    from vcproxy.drivers.epoll.lanes import Names
+    from vcproxy.drivers.epoll.resolver import Resolver
     from vcproxy.engine.address import Address
     from vcproxy.engine.commands import Resolve
     from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.net import NetVConnection
 
 
-class _NotYet:
-    """A port before there is a connection."""
+class _Unconnected:
+    """A port without a connection: it reads and writes nothing."""
 
     spliceable = False
 
     def read(self) -> None:
-        """There is nothing to read yet."""
+        """Do nothing."""
 
     def write(self) -> None:
-        """There is nothing to write to yet."""
+        """Do nothing."""
 
     def push(self, data: Block) -> int:
-        """There is nothing to write to yet."""
+        """Take nothing."""
         return 0
 
 
-class Resolving(_NotYet):
-    """A name that is being looked up for a VC."""
+class Resolving(_Unconnected):
+    """The look-up of a name for a VC."""
 
-    def __init__(self, names: Names, command: Resolve) -> None:
-        self._names = names
+    def __init__(self, resolver: Resolver, command: Resolve) -> None:
+        self._resolver = resolver
         self._outgoing = command.outgoing
         command.outgoing.vc.port = self
-        self._lookup = names.look_up(command.address, self._found)
+        self._lookup = resolver.look_up(command.address, self._done)
 
-    def _found(self, addresses: list[Address], error: Exception | None) -> None:
-        """Subscribe of them, on another thread."""
+    def _done(self, addresses: list[Address], error: Exception | None) -> None:
+        """Post the result to the engine; called on another thread."""
         self._outgoing.vc.soon(partial(self._resolved, addresses, error))
 
     def _resolved(self, addresses: list[Address], error: Exception | None) -> None:
@@ -58,22 +62,23 @@ class Resolving(_NotYet):
             self._outgoing.resolved(addresses, error)
 
     def close(self, abort: bool) -> None:
-        """Give it up."""
+        """Cancel the look-up."""
         vc = self._outgoing.vc
-        self._names.give_up(self._lookup)
+        self._resolver.cancel(self._lookup)
         vc.port = None
         vc.gone()
 
 
-def refusal(command: Connect | Subscribe, error: OSError) -> OSError:
-    """Say why an attempt has failed; and where, if that is not what was asked for by name."""
+def connect_error(command: Connect | Subscribe, error: OSError) -> OSError:
+    """Return an attempt's error with the system's text; with the address tried, if a name stands
+    for several."""
     why = os.strerror(error.errno).lower() if error.errno else str(error)
     where = "" if command.address == command.outgoing.target else f"{command.address}: "
     return kind_of(error.errno)(f"{where}{why}")
 
 
-class Connecting(_NotYet):
-    """The connects that are under way for one VC."""
+class Connecting(_Unconnected):
+    """The connect attempts of one VC, to several addresses at a time (RFC 8305)."""
 
     def __init__(self, driver: EpollDriver, vc: NetVConnection) -> None:
         self._driver = driver
@@ -81,28 +86,28 @@ class Connecting(_NotYet):
         self._attempts: list[Attempt] = []
         vc.port = self
 
-    def begin(self, command: Connect) -> None:
-        """Try one more address. Raises OSError where that fails at once."""
+    def start(self, command: Connect) -> None:
+        """Try one more address. Raises OSError if that fails at once."""
         self._attempts.append(Attempt(self._driver, self, command))
 
-    def leave(self, attempt: Attempt) -> None:
-        """One has succeeded, or failed."""
+    def remove(self, attempt: Attempt) -> None:
+        """Forget an attempt that has succeeded or failed."""
         self._attempts.remove(attempt)
 
-    def abandon(self) -> None:
-        """Give all of them up."""
+    def cancel(self) -> None:
+        """Close the sockets of all attempts."""
         for attempt in self._attempts:
             attempt.close()
         self._attempts.clear()
 
     def close(self, abort: bool) -> None:
-        """Give them up for good."""
-        self.abandon()
+        """Cancel all attempts; the VC is closed."""
+        self.cancel()
         self._vc.gone()
 
 
 class Attempt:
-    """A connect that is under way."""
+    """One non-blocking connect."""
 
     def __init__(self, driver: EpollDriver, connecting: Connecting, command: Connect) -> None:
         self._driver = driver
@@ -122,7 +127,7 @@ class Attempt:
             driver.watch(self._sock.fileno(), self)
             self._sock.connect(where)  # type: ignore[arg-type]
         except BlockingIOError:
-            # EINPROGRESS; on a Unix socket EAGAIN: its backlog is full (connect(2))
+            # EINPROGRESS; on a Unix socket EAGAIN: the server's backlog is full (connect(2))
             if address.scheme == "unix":
                 self.close()
                 raise
@@ -131,21 +136,34 @@ class Attempt:
             raise
 
     def ready(self, mask: int) -> None:
-        """It has succeeded or failed."""
+        """Report the result to the engine; make a connected socket the VC's port."""
         if not mask & (select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP):
             return
         sock, command = self._sock, self._command
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._connecting.leave(self)
+        self._connecting.remove(self)
         if number:
             self.close()
-            command.outgoing.refused(command.address, refusal(command, OSError(number, "")))
+            command.outgoing.refused(command.address, connect_error(command, OSError(number, "")))
         else:
-            self._connecting.abandon()
-            local, peer = show(sock.getsockname()), str(command.address)
-            self._driver.connected(command, sock, local, peer, mask)
+            self._connecting.cancel()
+            self._connected(mask)
+
+    def _connected(self, mask: int) -> None:
+        outgoing = self._command.outgoing
+        if isinstance(outgoing.tls, ssl.SSLContext):
+            name = outgoing.server_name or None
+            tls = TlsFilter(outgoing.tls, server_side=False, server_hostname=name)
+            port: StreamPort = TlsPort(self._driver, self._sock, tls)
+        else:
+            port = StreamPort(self._driver, self._sock)
+        port.vc = outgoing.vc
+        self._driver.watch(port.fd, port)
+        address = self._command.address
+        outgoing.connected(address, port, show(self._sock.getsockname()), str(address))
+        port.ready(mask)  # data or an end may have come with this edge; there is no second one
 
     def close(self) -> None:
-        """Give it up."""
+        """Close the socket."""
         self._driver.forget(self._sock.fileno())
         self._sock.close()

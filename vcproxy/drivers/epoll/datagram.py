@@ -1,4 +1,4 @@
-"""Datagram sockets under epoll: how they are opened, and what epoll is asked about them."""
+"""Datagram sockets of the epoll driver: opening them, and watching them with epoll."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import select
 import socket
 from typing import TYPE_CHECKING, Protocol
 
+from vcproxy.drivers.datagram_sessions import DatagramSessions
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll.accepting import show
 from vcproxy.drivers.epoll.multicast import interface_index, join, send_on
-from vcproxy.drivers.sources import Sources
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
@@ -17,49 +17,55 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 RECEIVED = 4 * 1024 * 1024
-"""Bytes of datagrams the kernel keeps for us, if it lets us (net.core.rmem_max): a burst while the
-net thread is busy elsewhere."""
+"""Receive buffer in bytes, up to net.core.rmem_max: it holds a burst that comes while the net
+thread serves other connections."""
 
 
-class DatagramListener(Sources):
-    """Listens for datagrams at an address, as an AcceptPort does for connections."""
+class DatagramListener(DatagramSessions):
+    """A listening datagram socket: a new session for each new source, as AcceptPort for streams."""
 
     def __init__(self, driver: EpollDriver, listener: Listener, address: Address) -> None:
         sock = bound(address)
-        self.asked = address
+        self.requested = address
         self.address = address.with_port(sock.getsockname()[1])
         watch = _Watch(driver, sock)
-        watch.owner = self
+        watch.handler = self
         descriptors = driver.descriptors
         super().__init__(
-            driver.engine, listener, sock, watch.want, show, lambda: descriptors.room_for_session
+            driver.engine,
+            listener,
+            sock,
+            watch.set_interest,
+            show,
+            lambda: descriptors.room_for_session,
         )
 
     def resume(self) -> None:
-        """Go on for the listener that it has now. It never pauses: who is too many is dropped."""
-        self.losses.name = self.listener.name
+        """Log under the name of the present listener. It never pauses: at the limit of sessions
+        further datagrams are dropped."""
+        self.drops.name = self.listener.name
 
 
-class _Owner(Protocol):
-    def readable(self) -> None:
-        """There is something to read, or an error to be met by reading."""
+class _Handler(Protocol):
+    def on_readable(self) -> None:
+        """Handle that a datagram, or an error, can be read."""
 
-    def may_write(self) -> None:
-        """The socket takes more."""
+    def on_writable(self) -> None:
+        """Handle that the socket can be written to again."""
 
 
 class _Watch:
-    """What epoll is asked about one socket, and tells its owner."""
+    """A socket's registration with epoll, level-triggered: what is left over is reported again."""
 
-    owner: _Owner
+    handler: _Handler
 
     def __init__(self, driver: EpollDriver, sock: socket.socket) -> None:
         self._driver = driver
         self._fd = sock.fileno()
         self._mask = 0
 
-    def want(self, reads: bool, writes: bool) -> None:
-        """See Want. Level-triggered: what is left over is told again."""
+    def set_interest(self, reads: bool, writes: bool) -> None:
+        """See SetInterest."""
         mask = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if writes else 0)
         if mask == self._mask:
             return
@@ -72,17 +78,17 @@ class _Watch:
         self._mask = mask
 
     def ready(self, mask: int) -> None:
-        """Take an event."""
+        """Call the handler for an event."""
         if mask & select.EPOLLOUT:
-            self.owner.may_write()
+            self.handler.on_writable()
         if mask & ~select.EPOLLOUT:
-            self.owner.readable()
+            self.handler.on_readable()
 
 
 def port(driver: EpollDriver, sock: socket.socket) -> DatagramPort:
-    """Make the port of a socket that is one VC's. Raises OSError: the system watches no more."""
+    """Return the port of a socket that serves one VC. Raises OSError at epoll's limit (ENOSPC)."""
     watch = _Watch(driver, sock)
-    watch.owner = made = DatagramPort(sock, watch.want, sock.send)
+    watch.handler = made = DatagramPort(sock, watch.set_interest, sock.send)
     try:
         made.read()
     except OSError:
@@ -95,9 +101,9 @@ def port(driver: EpollDriver, sock: socket.socket) -> DatagramPort:
 
 
 def bound(address: Address) -> socket.socket:
-    """Open a socket that gets what is sent to an address. Of a multicast group it is a member.
+    """Return a socket that receives what is sent to an address; it joins a multicast group.
 
-    Raises OSError, worded for people.
+    Raises OSError.
     """
     family, _, _, _, where = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
@@ -105,7 +111,9 @@ def bound(address: Address) -> socket.socket:
     sock = _open(family)
     try:
         if address.multicast:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # many may hear one group
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # several sockets may bind to one group
             join(sock, address)
             where = _group(address)
         sock.bind(where)
@@ -116,7 +124,10 @@ def bound(address: Address) -> socket.socket:
 
 
 def connected(address: Address) -> socket.socket:
-    """Open a socket that sends to a numeric address, and hears its answers. Raises OSError."""
+    """Return a socket connected to a numeric address: it sends there and receives from there only.
+
+    Raises OSError.
+    """
     sock = _open(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     try:
         if address.multicast:
@@ -131,7 +142,7 @@ def connected(address: Address) -> socket.socket:
 
 
 def _group(address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
-    """The sockaddr of a group: in IPv6 most of them say little without their interface."""
+    """Return the sockaddr of a group; in IPv6 with the interface: most groups are link-local."""
     place = address.host, address.port
     if ":" not in address.host:
         return place

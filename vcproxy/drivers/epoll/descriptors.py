@@ -1,4 +1,4 @@
-"""Descriptors: how many the process may have, and how many of them are for whom."""
+"""Descriptors: divides the file descriptors of the process among clients, sessions and pipes."""
 
 from __future__ import annotations
 
@@ -6,86 +6,91 @@ import resource
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.datagram_sessions import DatagramSessions
     from vcproxy.drivers.epoll.splice import PipePool
-    from vcproxy.drivers.sources import Sources
     from vcproxy.engine.listener import Listener
 
-MOST = 1 << 20
-"""Where the system sets no limit, or a higher one: as HAProxy (fd-hard-limit)."""
+MAX_DESCRIPTORS = 1 << 20
+"""The limit used where the system has none or a higher one, as HAProxy's fd-hard-limit."""
 
-KEPT = 64
-"""For what is neither client nor server: files, look-ups, checks, other threads. Of a small limit
-it is a half: fifteen are open before the first client comes."""
+RESERVED = 64
+"""Descriptors for other uses: files, look-ups, health checks, other threads. At most half of the
+limit. Fifteen are open before the first client."""
 
-
-GRANTED = 8
-"""Clients that may be accepted before all are counted again: the few pipes and sessions that begin
-meanwhile are taken from what is kept."""
+ACCEPTS_PER_COUNT = 8
+"""Clients that may be accepted before the open connections are counted again. Pipes and sessions
+opened meanwhile take descriptors of RESERVED."""
 
 
 class Descriptors:
-    """Shares the descriptors of a process out, so that who was accepted can be served.
+    """Divides the descriptors so that every accepted client can also get a server connection.
 
-    A client takes two: its own, and one for its server. A session of datagrams takes one, and all
-    of them half of what there is, at most. Pipes take what is left, a quarter at most.
+    A client takes two descriptors: its own, and one for its server. A datagram session takes one;
+    all sessions take at most half of the descriptors. Pipes take at most a quarter of them, from
+    what clients and sessions leave.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.limit = limit or (MOST if soft == resource.RLIM_INFINITY else min(soft, MOST))
+        self.limit = limit or (
+            MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, MAX_DESCRIPTORS)
+        )
         self.pools: list[PipePool] = []
-        self._granted = 0
+        self._accepts_left = 0
         self._listeners: dict[Listener, bool] = {}  # whether it still accepts
-        self._sources: dict[Sources, None] = {}
+        self._datagram_sockets: dict[DatagramSessions, None] = {}
 
-    def listens(self, listener: Listener, sources: Sources | None) -> None:
-        """A listener has one more address, at which `sources` send datagrams."""
+    def add_address(self, listener: Listener, sessions: DatagramSessions | None) -> None:
+        """Count one more address of a listener; with `sessions`, a datagram address."""
         self._listeners = {each: on for each, on in self._listeners.items() if on or each.open}
         self._listeners[listener] = True
-        self._sources = dict.fromkeys(each for each in self._sources if not each.over)
-        if sources is not None:
-            self._sources[sources] = None
+        self._datagram_sockets = dict.fromkeys(
+            each for each in self._datagram_sockets if not each.closed
+        )
+        if sessions is not None:
+            self._datagram_sockets[sessions] = None
 
-    def unlistens(self, listener: Listener) -> None:
-        """A listener has no address any more; it counts as long as it has clients."""
+    def remove_listener(self, listener: Listener) -> None:
+        """Note that a listener has no address left. Its open connections still count."""
         if listener in self._listeners:
             self._listeners[listener] = False
 
     @property
     def usable(self) -> int:
-        """Those for clients, servers and pipes."""
-        listening = len(self._listeners) + len(self._sources)
-        return max(self.limit - min(KEPT, self.limit // 2) - listening, 2)
+        """Descriptors for clients, servers, sessions and pipes."""
+        listening = len(self._listeners) + len(self._datagram_sockets)
+        return max(self.limit - min(RESERVED, self.limit // 2) - listening, 2)
 
     @property
     def most_clients(self) -> int:
-        """Clients at a time, where there is no session of datagrams."""
+        """The most clients at a time, without datagram sessions."""
         return self.usable // 2
 
     @property
     def room(self) -> int:
-        """How many clients may still be accepted."""
+        """How many more clients may be accepted."""
         sessions = self._sessions
         clients = sum(listener.open for listener in self._listeners) - sessions
         return (self.usable - sessions - 2 * self._pipes) // 2 - clients
 
     def admits(self) -> bool:
-        """Whether one more client may be accepted. Counted anew after each few that it grants."""
-        if not self._granted:
-            self._granted = min(max(self.room, 0), GRANTED)
-            if not self._granted:
+        """Return whether one more client may be accepted. Connections are counted only once for
+        every ACCEPTS_PER_COUNT calls."""
+        if not self._accepts_left:
+            self._accepts_left = min(max(self.room, 0), ACCEPTS_PER_COUNT)
+            if not self._accepts_left:
                 return False
-        self._granted -= 1
+        self._accepts_left -= 1
         return True
 
     @property
     def room_for_session(self) -> bool:
-        """Whether a session of datagrams may begin."""
+        """Whether there is a descriptor for one more datagram session."""
         return self._sessions < self.most_clients and self.room > 0
 
     @property
     def room_for_pipe(self) -> bool:
-        """Whether there may be one more pipe."""
+        """Whether there are two descriptors for one more pipe."""
         return 2 * (self._pipes + 1) <= self.usable // 4 and self.room > 0
 
     @property
@@ -94,4 +99,4 @@ class Descriptors:
 
     @property
     def _sessions(self) -> int:
-        return sum(len(sources.ports) for sources in self._sources)
+        return sum(len(each.ports) for each in self._datagram_sockets)

@@ -1,4 +1,7 @@
-"""The epoll driver: the other half of a net thread, on a real Linux."""
+"""EpollDriver: drives one engine with real sockets, from one thread, by Linux's epoll.
+
+Tested in tests/drivers/test_epoll_*.py and tests/conformance/test_epoll.py.
+"""
 
 from __future__ import annotations
 
@@ -11,124 +14,89 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import monotonic, time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from vcproxy.drivers.datagrams import DatagramPort
-from vcproxy.drivers.epoll import datagram
-from vcproxy.drivers.epoll.accepting import AcceptPort, show
-from vcproxy.drivers.epoll.connecting import Attempt, Connecting, Resolving, refusal
+from vcproxy.drivers.epoll.accepting import AcceptPort
+from vcproxy.drivers.epoll.commands import Commands
+from vcproxy.drivers.epoll.connecting import Attempt
 from vcproxy.drivers.epoll.datagram import DatagramListener
 from vcproxy.drivers.epoll.descriptors import Descriptors
-from vcproxy.drivers.epoll.lanes import Lanes, Work
-from vcproxy.drivers.epoll.splice import PipePool, Splice
+from vcproxy.drivers.epoll.offload import Offload
 from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
 from vcproxy.drivers.epoll.tls_port import TlsPort
-from vcproxy.drivers.spreading import spread
 from vcproxy.drivers.tls import TlsFilter
 from vcproxy.engine.address import Address
-from vcproxy.engine.commands import (
-    Call,
-    CancelCall,
-    Close,
-    Command,
-    Connect,
-    EndBridge,
-    Rescan,
-    Resolve,
-    ResumeAccept,
-    ShutdownWrite,
-    Spread,
-    StartBridge,
-    Stop,
-    Subscribe,
-)
 from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
 from vcproxy.engine.listener import Listener
 
-if TYPE_CHECKING:
-    from vcproxy.drivers.nats import Loop
-
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
 
-
-SHORT_WARNING_S = 60.0
-"""That descriptors are short is said at most this often: they may be for hours."""
+SHORTAGE_WARNING_S = 60.0
+"""A shortage of descriptors is logged at most this often: it may last for hours."""
 
 CIPHERTEXT = 64 * 1024
 """Bytes of TLS read at once: OpenSSL's buffers keep the size of the largest piece they were fed."""
 
 
 class Watcher(Protocol):
-    """Who is told what epoll says of a descriptor."""
+    """The owner of a descriptor that epoll watches."""
 
     def ready(self, mask: int) -> None:
-        """Take an event."""
+        """Handle an event: `mask` has epoll's flags."""
 
 
 class EpollDriver:
-    """Drives one engine with one epoll. All methods but `stop` belong to its own thread.
+    """Drives one engine with one epoll. All methods except `stop` belong to its own thread.
 
-    Its obligations towards the engine stand in `vcproxy.engine.engine`.
+    `vcproxy.engine.engine` describes what an engine requires of its driver.
     """
 
     def __init__(
-        self, engine: Engine, lanes: Lanes | None = None, descriptors: Descriptors | None = None
+        self,
+        engine: Engine,
+        offload: Offload | None = None,
+        descriptors: Descriptors | None = None,
     ) -> None:
         self.engine = engine
-        self.team: list[EpollDriver] = [self]
-        """The drivers that connections are dealt to, in turn."""
+        self.group: list[EpollDriver] = [self]
+        """The drivers that accepted connections are assigned to, in turn."""
         self.ciphertext = memoryview(bytearray(CIPHERTEXT))
-        """Where TLS ports read to: filters take it over at once."""
-        self.lanes = lanes or Lanes()
-        """Where work is done that would block."""
+        """The buffer that TLS ports read into. A TLS filter copies it at once."""
+        self.offload = offload or Offload()
+        """The threads for work that blocks."""
         self.descriptors = descriptors or Descriptors()
-        """Who may have some."""
-        self._calls: dict[int, tuple[str, Work]] = {}  # by their numbers: the lane of each
+        """How many descriptors clients, sessions and pipes may use."""
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._watchers: dict[int, Watcher] = {}
-        self._pipes = PipePool(self.descriptors)
         self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
-        self._nats: Loop | None = None
-        self._dealt = 0
-        self._short_at = float("-inf")
+        self._assigned = 0  # connections, to the drivers of the group
+        self._shortage_logged_at = float("-inf")
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
-        self._next_second = 0.0  # when the time of day is to be told next, by `monotonic`
+        self._next_second = 0.0  # of the time of day, on the scale of `monotonic`
         self._stopping = False
         self.thread = 0
-        """The identity of the thread that runs it; 0 before it does."""
+        """The identifier of the thread that runs it; 0 before `run`."""
         wakeup = _Wakeup()
         self.watch(wakeup.fd, wakeup, select.EPOLLIN)
         engine.inbox.wake = wakeup.wake
-        self._perform: dict[type[Command], Callable[..., None]] = {
-            Resolve: self._resolve,
-            Connect: self._connect,
-            Subscribe: self._subscribe,
-            ShutdownWrite: self._shutdown_write,
-            Close: self._close,
-            Call: self._call,
-            CancelCall: self._give_up,
-            StartBridge: self._start_bridge,
-            EndBridge: self._end_bridge,
-            Spread: spread,
-            ResumeAccept: self._resume_accept,
-            Rescan: lambda _: self.on_rescan(),
-            Stop: lambda _: self.on_stop(),
-        }
+        self._commands = Commands(self)
+        self._perform = self._commands.perform
         self.on_stop: Callable[[], None] = self._stop
-        """What an engine's Stop does."""
+        """Called for the engine's command Stop."""
         self.on_rescan: Callable[[], None] = _nothing
-        """What its Rescan does."""
+        """Called for the engine's command Rescan: read the configuration again."""
         engine.clock(monotonic())
 
     # -- the loop ----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Turn until `stop` is called, then close everything."""
+        """Run turns until `stop` is called, then close everything."""
         self.thread = get_ident()
         self.engine.clock(monotonic())
         tick = self.engine.tick  # no other engine runs in this thread
@@ -139,29 +107,29 @@ class EpollDriver:
             self.close()
 
     def stop(self) -> None:
-        """End `run` after its present turn. Any thread may call it, also after the end."""
+        """End `run` after its current turn. Any thread may call it, also after `run` has ended."""
         self.engine.inbox.feed(self._stop)
 
     def _stop(self) -> None:
         self._stopping = True
 
     def turn(self, timeout: float | None = None) -> None:
-        """Poll (at most `timeout` seconds, if given), then do all that is due."""
+        """Poll (at most `timeout` seconds, if given), then handle events, timers and commands."""
         self._turn(self.engine.clock, timeout)
 
     def _turn(self, begin: Callable[[float], None], timeout: float | None) -> None:
         engine = self.engine
         inbox = engine.inbox
         inbox.sleeping = True
-        # engine.busy, in line: a turn often serves but one message
-        waits = inbox.calls or inbox.fed
-        busy = engine.queue or engine.reads or engine.writes or engine.commands or waits
-        events = self._poll(0.0 if busy else self._patience(timeout), MAX_EVENTS)
+        # engine.busy, inlined for speed: a turn often serves only one message
+        posted = inbox.calls or inbox.fed
+        busy = engine.queue or engine.reads or engine.writes or engine.commands or posted
+        events = self._poll(0.0 if busy else self._poll_timeout(timeout), MAX_EVENTS)
         inbox.sleeping = False
         now = monotonic()
         begin(now)
         if now >= self._next_second:
-            self._tell_time(now)
+            self._update_time_of_day(now)
         watchers = self._watchers
         for fd, mask in events:
             watcher = watchers.get(fd)
@@ -184,15 +152,15 @@ class EpollDriver:
         if self._timers:
             self._run_timers()
 
-    def _tell_time(self, now: float) -> None:
+    def _update_time_of_day(self, now: float) -> None:
         wall = time()
         second = int(wall)
         self._next_second = now + second + 1 - wall
         if second != self.engine.wall:
             self.engine.time_of_day(second)
 
-    def _patience(self, timeout: float | None) -> float:
-        """How long to poll, in seconds; -1: until something happens."""
+    def _poll_timeout(self, timeout: float | None) -> float:
+        """Return how long to poll, in seconds; -1: until an event."""
         engine = self.engine
         deadline = engine.next_deadline()
         if self._timers and (deadline is None or self._timers[0][0] < deadline):
@@ -205,7 +173,7 @@ class EpollDriver:
         return wait if wait > 0.0 else 0.0
 
     def close(self) -> None:
-        """Close every descriptor, whatever is under way. A second call does nothing."""
+        """Close every descriptor, also of connections in use. A second call does nothing."""
         if self._epoll.closed:
             return
         for listener in list(self._listening):
@@ -213,14 +181,12 @@ class EpollDriver:
         for vc in list(self.engine.vcs):
             port = vc.port
             if isinstance(port, StreamPort):
-                if not vc.closed:  # cut off: its peer must not take that for the end
+                if not vc.closed:  # a reset: the peer must not take it for an orderly end
                     port.close(abort=True)
-                port.give_up()
+                port.force_close()
             elif isinstance(port, DatagramPort):
                 port.close(abort=True)
-        if self._nats is not None:
-            self._nats.close()
-        self._pipes.close()
+        self._commands.close()
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Attempt):
                 watcher.close()
@@ -231,22 +197,22 @@ class EpollDriver:
     # -- for ports ---------------------------------------------------------------------------
 
     def watch(self, fd: int, watcher: Watcher, mask: int = EDGES) -> None:
-        """Have epoll's events for a descriptor told to a watcher, in place of the one before."""
+        """Call a watcher for epoll's events of a descriptor; it replaces an earlier watcher."""
         if fd not in self._watchers:
             self._epoll.register(fd, mask)
         self._watchers[fd] = watcher
 
     def rewatch(self, fd: int, mask: int) -> None:
-        """Have other events of a descriptor told to its watcher."""
+        """Change the events for which a descriptor's watcher is called."""
         self._epoll.modify(fd, mask)
 
     def forget(self, fd: int) -> None:
-        """Stop watching a descriptor that is about to be closed."""
+        """Stop watching a descriptor. To be called before it is closed."""
         if self._watchers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Make a call of the driver's own, which the engine knows nothing of, after a time."""
+        """Call a function after a time. The engine does not see this timer."""
         self._timer_order += 1
         heapq.heappush(self._timers, (monotonic() + seconds, self._timer_order, call))
 
@@ -258,10 +224,10 @@ class EpollDriver:
     # -- listening ---------------------------------------------------------------------------
 
     def listen(self, address: Address, listener: Listener) -> Address:
-        """Accept at an address for a listener; returns the address with its real port.
+        """Accept at an address for a listener; return the address with its real port.
 
-        A listener may listen at several. Its `tls`, an ssl.SSLContext, serves the tls addresses.
-        Raises OSError.
+        A listener may have several addresses. Its `tls`, an ssl.SSLContext, is used at the tls://
+        ones. Raises OSError.
         """
         port: AcceptPort | DatagramListener | Stdio
         if address.scheme == "stdio":
@@ -271,41 +237,45 @@ class EpollDriver:
         else:
             port = AcceptPort(self, listener, address)
         self._listening.setdefault(listener, []).append(port)
-        self.descriptors.listens(listener, port if isinstance(port, DatagramListener) else None)
+        sessions = port if isinstance(port, DatagramListener) else None
+        self.descriptors.add_address(listener, sessions)
         return port.address
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
-        """Accept no more for a listener, at one address or at all. Its connections live on."""
+        """Stop accepting for a listener, at one address or at all. Open connections stay open."""
         ports = self._listening.get(listener, [])
         for port in list(ports):
-            if address is None or port.asked == address:
+            if address is None or port.requested == address:
                 port.close()
                 ports.remove(port)
-        self._forget_silent(listener)
+        self._forget_if_unbound(listener)
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
-        """Accept at an address for another listener from now on; nobody who waits is lost."""
+        """Accept at an address for another listener from now on.
+
+        The socket stays open: connections in its backlog are accepted for the new listener.
+        """
         for port in self._listening.get(old, []):
-            if port.asked == address:
+            if port.requested == address:
                 self._listening[old].remove(port)
                 self._listening.setdefault(new, []).append(port)
                 port.listener = new
-                sources = port if isinstance(port, DatagramListener) else None
-                self.descriptors.listens(new, sources)
-                self._forget_silent(old)
+                sessions = port if isinstance(port, DatagramListener) else None
+                self.descriptors.add_address(new, sessions)
+                self._forget_if_unbound(old)
                 port.resume()
                 return
 
-    def _forget_silent(self, listener: Listener) -> None:
-        """Forget a listener that accepts at no address any more."""
+    def _forget_if_unbound(self, listener: Listener) -> None:
+        """Forget a listener that has no address left."""
         if not self._listening.get(listener):
             self._listening.pop(listener, None)
-            self.descriptors.unlistens(listener)
+            self.descriptors.remove_listener(listener)
 
     def renew(self, address: Address, listener: Listener) -> None:
-        """Set a listener's options at an address; make a Unix socket again that was removed."""
+        """Apply a listener's TCP options at an address; bind a removed Unix socket file again."""
         for port in self._listening.get(listener, []):
-            if port.asked == address and isinstance(port, AcceptPort):
+            if port.requested == address and isinstance(port, AcceptPort):
                 try:
                     port.renew()
                 except OSError as error:
@@ -313,173 +283,66 @@ class EpollDriver:
                     text = f"{listener.name}: cannot listen at {address} again: {why}"
                     self.engine.log("error", text)
 
-    def short(self, listener: Listener, again: Callable[[], None]) -> None:
-        """A listener cannot accept for want of descriptors: `again` is called in a while."""
-        self._pipes.close()
-        now = self.engine.now
-        if now >= self._short_at + SHORT_WARNING_S:
-            self._short_at = now
-            limit = self.descriptors.limit
-            text = f"no more clients: of {limit} descriptors the rest is for their servers"
-            self.engine.log("warning", f"{listener.name}: {text}; more wait until some have gone")
-        self.after(ACCEPT_PAUSE_S, again)
+    def resume_accept(self, listener: Listener) -> None:
+        """Accept again at all addresses of a listener."""
+        for port in self._listening.get(listener, ()):
+            port.resume()
 
-    def deal(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
-        """Give an accepted socket to the next driver of the team, or keep it if it is pinned."""
-        driver = self if listener.pinned else self.team[self._dealt % len(self.team)]
-        self._dealt += 1
+    def out_of_descriptors(self, listener: Listener, retry: Callable[[], None]) -> None:
+        """Log that a listener has no descriptors for more clients; call `retry` after a pause."""
+        self._commands.pipes.close()
+        now = self.engine.now
+        if now >= self._shortage_logged_at + SHORTAGE_WARNING_S:
+            self._shortage_logged_at = now
+            limit = self.descriptors.limit
+            text = f"accepting paused: all {limit} descriptors are in use or reserved for servers"
+            self.engine.log("warning", f"{listener.name}: {text}; further clients wait")
+        self.after(ACCEPT_PAUSE_S, retry)
+
+    def assign(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
+        """Give an accepted socket to the next driver of the group; one of a pinned listener stays.
+
+        `tls` is None for a plain connection.
+        """
+        driver = self if listener.pinned else self.group[self._assigned % len(self.group)]
+        self._assigned += 1
         if driver is self:
             self.adopt(listener, sock, peer, tls)
         else:
             driver.engine.inbox.feed(partial(driver.adopt, listener, sock, peer, tls))
 
     def adopt(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
-        """Own an accepted socket from now on. `tls` is None for a plain one."""
+        """Make an accepted socket a VC of this engine. `tls` is None for a plain connection."""
         if isinstance(tls, ssl.SSLContext):
             port: StreamPort = TlsPort(self, sock, TlsFilter(tls, server_side=True))
         else:
             port = StreamPort(self, sock)
         try:
             self.watch(port.fd, port)
-        except OSError as error:  # the system watches no more descriptors (epoll_ctl(2), ENOSPC)
+        except OSError as error:  # ENOSPC: the limit of watched descriptors (epoll_ctl(2))
             sock.close()
             listener.dropped(self.engine)
             self.engine.log("warning", f"{listener.name} {peer}: closed: {error.strerror}")
         else:
             port.vc = self.engine.accepted(listener, port, peer, secure=tls is not None)
 
-    # -- commands ----------------------------------------------------------------------------
-
-    def _resolve(self, command: Resolve) -> None:
-        if command.address.numeric:
-            command.outgoing.resolved([command.address])
-        elif not command.outgoing.vc.closed:
-            Resolving(self.lanes.names, command)
-
-    def _connect(self, command: Connect) -> None:
-        vc = command.outgoing.vc
-        if vc.closed or not (vc.port is None or isinstance(vc.port, Connecting)):
-            return  # or an earlier attempt has just succeeded
-        if command.address.scheme == "nats":
-            self._correspond(command)
-            return
-        try:
-            if command.address.scheme == "udp":
-                self._open(command, datagram.connected(command.address))
-            elif isinstance(vc.port, Connecting):
-                vc.port.begin(command)
-            else:
-                Connecting(self, vc).begin(command)
-        except OSError as error:
-            command.outgoing.refused(command.address, refusal(command, error))
-
-    def _subscribe(self, command: Subscribe) -> None:
-        if command.outgoing.vc.closed:
-            return
-        if command.address.scheme == "nats":
-            self._correspond(command)
-            return
-        try:
-            self._open(command, datagram.bound(command.address))
-        except OSError as error:
-            command.outgoing.refused(command.address, refusal(command, error))
-
-    def _open(self, command: Connect | Subscribe, sock: socket.socket) -> None:
-        """A datagram socket is open: there is nobody to wait for."""
-        outgoing = command.outgoing
-        port = datagram.port(self, sock)
-        port.vc = outgoing.vc
-        address = command.address
-        outgoing.connected(address, port, show(sock.getsockname()), str(address))
-
-    def _correspond(self, command: Connect | Subscribe) -> None:
-        from vcproxy.drivers import nats  # asyncio costs 15 ms that only its users pay for
-
-        if self._nats is None:
-            self._nats = nats.Loop(partial(self.engine.log, "error"))
-        nats.open_port(self._nats, command)
-
-    def connected(
-        self, command: Connect, sock: socket.socket, local: str, peer: str, mask: int
-    ) -> None:
-        """An attempt has succeeded, as `mask` told: its socket becomes a port."""
-        outgoing = command.outgoing
-        if isinstance(outgoing.tls, ssl.SSLContext):
-            name = outgoing.server_name or None
-            tls = TlsFilter(outgoing.tls, server_side=False, server_hostname=name)
-            port: StreamPort = TlsPort(self, sock, tls)
-        else:
-            port = StreamPort(self, sock)
-        port.vc = outgoing.vc
-        self.watch(port.fd, port)
-        outgoing.connected(command.address, port, local, peer)
-        port.ready(mask)  # the server may have spoken, even ended: no other edge tells of that
-
-    def _shutdown_write(self, command: ShutdownWrite) -> None:
-        if isinstance(command.vc.port, StreamPort):
-            command.vc.port.shutdown_write()
-
-    def _close(self, command: Close) -> None:
-        vc = command.vc
-        if vc.port is None:
-            vc.gone()
-        else:
-            vc.port.close(command.abort)
-
-    def _call(self, command: Call) -> None:
-        def answer(value: object, error: Exception | None) -> None:
-            self.engine.inbox.feed(partial(self._called, command.number, value, error))
-
-        lane = self.lanes.calls(command.lane)
-        self._calls[command.number] = command.lane, lane.run(command.fn, command.args, answer)
-
-    def _called(self, number: int, value: object, error: Exception | None) -> None:
-        if self._calls.pop(number, None) is not None:
-            self.engine.called(number, value, error)
-
-    def _give_up(self, command: CancelCall) -> None:
-        given = self._calls.pop(command.number, None)
-        if given is not None:
-            lane, work = given
-            self.lanes.calls(lane).give_up(work)
-
-    def _start_bridge(self, command: StartBridge) -> None:
-        bridge = command.bridge
-        source, sink = bridge.ports
-        pipe = self._pipes.borrow()
-        if pipe is None or not isinstance(source, StreamPort) or not isinstance(sink, StreamPort):
-            if pipe is not None:
-                self._pipes.give_back(pipe)
-            bridge.refuse()
-        else:
-            Splice(bridge, source, sink, pipe, self._pipes).move()
-
-    def _end_bridge(self, command: EndBridge) -> None:
-        source, _ = command.bridge.ports
-        if isinstance(source, StreamPort) and source.bridged_out is not None:
-            source.bridged_out.stop()
-
-    def _resume_accept(self, command: ResumeAccept) -> None:
-        for port in self._listening.get(command.listener, ()):
-            port.resume()
-
 
 def _nothing() -> None:
-    """There is no configuration to be read."""
+    """Do nothing: there is no configuration to read."""
 
 
 class _Wakeup:
-    """The descriptor by which other threads end a poll.
+    """An eventfd by which other threads end a poll.
 
-    They, and signal handlers, may be in `wake` at any time, so it is closed with the last reference
-    and not before: by then its number may be that of somebody's connection.
+    Other threads and signal handlers may be inside `wake` at any time, so it is closed with its
+    last reference and not before: its number could already belong to a new connection.
     """
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def ready(self, mask: int) -> None:
-        """Be ready for the next time."""
+        """Clear the event."""
         os.eventfd_read(self.fd)
 
     def wake(self) -> None:

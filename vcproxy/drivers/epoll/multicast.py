@@ -1,4 +1,7 @@
-"""Multicast: groups that a socket joins, and the interface that it joins or sends on."""
+"""Multicast: joining groups, and choosing the interface to join or send on.
+
+Tested in tests/drivers/test_epoll_datagram.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
 
-# What Python does not name: linux/in.h, linux/in6.h, linux/sockios.h.
+# Constants that Python does not have: linux/in.h, linux/in6.h, linux/sockios.h.
 IP_ADD_SOURCE_MEMBERSHIP = 39
 IP_MULTICAST_ALL = 49
 MCAST_JOIN_SOURCE_GROUP = 46
@@ -21,19 +24,20 @@ IPV6_MULTICAST_ALL = 29
 SIOCGIFADDR = 0x8915
 
 _ADDRESS_BYTES = slice(20, 24)
-"""Where struct ifreq holds the IPv4 address: behind 16 bytes of name, a family and a port."""
+"""The IPv4 address in struct ifreq: after 16 bytes of name, a family and a port."""
 
 
 def join(sock: socket.socket, address: Address) -> None:
-    """Become a member of the group that an address names, on its `interface`.
+    """Join the multicast group of an address, on its `interface`.
 
-    With `source` only what that host sends is heard. Raises OSError, naming the interface.
+    With the parameter `source` only datagrams of that host are received. Raises OSError, with the
+    interface in its text.
     """
     group, source = address.host, address.parameter("source")
     interface = address.parameter("interface")
     try:
         if sock.family == socket.AF_INET6:
-            # Not what other sockets of this host have joined.
+            # Receive only what this socket has joined, not what other sockets of the host have.
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0)
             index = interface_index(interface)
             if source:
@@ -52,11 +56,11 @@ def join(sock: socket.socket, address: Address) -> None:
             else:
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, packed + on)
     except OSError as error:
-        raise _worded(error, interface) from None
+        raise _explained(error, interface) from None
 
 
 def send_on(sock: socket.socket, address: Address) -> None:
-    """Set the interface and the number of hops that an address asks for. Raises OSError."""
+    """Set the interface and the time to live of an address's parameters. Raises OSError."""
     interface, ttl = address.parameter("interface"), int(address.parameter("ttl") or 1)
     try:
         if sock.family == socket.AF_INET6:
@@ -68,11 +72,12 @@ def send_on(sock: socket.socket, address: Address) -> None:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, on)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
     except OSError as error:
-        raise _worded(error, interface) from None
+        raise _explained(error, interface) from None
 
 
 def _ipv4(sock: socket.socket, interface: str) -> bytes:
-    """The IPv4 address that stands for an interface; four zeros: as the system's routes say."""
+    """Return an interface's IPv4 address; four zeros (the system chooses by its routes) if none is
+    given."""
     if not interface or _numeric(interface):
         return socket.inet_aton(interface or "0.0.0.0")
     request = struct.pack("256s", interface.encode())
@@ -80,7 +85,7 @@ def _ipv4(sock: socket.socket, interface: str) -> bytes:
 
 
 def interface_index(interface: str) -> int:
-    """The number of an interface; 0: as the system's routes say. Raises OSError."""
+    """Return an interface's index; 0: the system chooses by its routes. Raises OSError."""
     if not interface:
         return 0
     if not _numeric(interface):
@@ -97,7 +102,7 @@ def interface_index(interface: str) -> int:
 
 
 def _sockaddr(host: str) -> bytes:
-    """A sockaddr_storage of 128 bytes (RFC 3678, 5.1.3)."""
+    """Return a sockaddr_storage of 128 bytes (RFC 3678, 5.1.3)."""
     family, packed = socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host)
     return struct.pack("HHI16sI100x", family, 0, 0, packed, 0)
 
@@ -110,13 +115,13 @@ def _numeric(interface: str) -> bool:
     return True
 
 
-def _worded(error: OSError, interface: str) -> OSError:
+def _explained(error: OSError, interface: str) -> OSError:
     known = ", ".join(name for _, name in socket.if_nameindex())
     if error.errno not in (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL):
         return error
     if not interface:
-        return OSError(f'no route says on which interface: write "?interface=", one of {known}')
-    what = "no interface has that address"
+        return OSError(f'no route to the multicast group: add "?interface=" and one of {known}')
+    what = "no interface has this address"
     if not _numeric(interface):
-        what = "there is no such interface, or it has no address"
-    return OSError(f"interface={interface}: {what}: name one of {known}, or an address of one")
+        what = "no such interface, or it has no address"
+    return OSError(f"interface={interface}: {what}: use one of {known}, or an address of one")

@@ -1,4 +1,7 @@
-"""Splice: a bridge's bytes go from socket to pipe to socket and never enter Python."""
+"""Splice: moves a bridge's bytes from socket to pipe to socket inside the kernel.
+
+Tested in tests/conformance/test_epoll.py and tests/drivers/test_epoll_stream.py.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
 
 PIPE_SIZE = 1 << 20
-"""Through a 1 MiB pipe splice costs half of what it costs through the default 64 KiB (measured)."""
+"""Through a 1 MiB pipe splice costs half as much as through the default 64 KiB (measured)."""
 
 POOL_SIZE = 32
-"""Pipes kept for the next bridge; more than that are seldom in use at once."""
+"""Empty pipes kept for the next bridges; more are rarely in use at once."""
 
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
@@ -34,18 +37,18 @@ class Pipe(NamedTuple):
 
 
 class PipePool:
-    """Empty pipes to borrow."""
+    """Empty pipes that bridges borrow."""
 
     def __init__(self, descriptors: Descriptors) -> None:
         self._descriptors = descriptors
         self._free: list[Pipe] = []
         self.count = 0
-        """How many there are, borrowed or not."""
+        """Open pipes, borrowed or free."""
         descriptors.pools.append(self)
 
     def borrow(self) -> Pipe | None:
-        """An empty pipe; None when the system has none to give, or only small ones, or when
-        descriptors are short: copying takes none.
+        """Return an empty pipe; None if descriptors are short, or if the system refuses one of
+        PIPE_SIZE. The caller then copies.
         """
         if self._free:
             return self._free.pop()
@@ -57,7 +60,7 @@ class PipePool:
             return None
         try:
             size = fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        except OSError:  # the user's share of pipe memory is used up (pipe(7))
+        except OSError:  # the user's limit of pipe memory is reached (pipe(7))
             os.close(out)
             os.close(into)
             return None
@@ -72,18 +75,18 @@ class PipePool:
             self.discard(pipe)
 
     def discard(self, pipe: Pipe) -> None:
-        """Take a pipe back with what is in it: the kernel frees that without copying it."""
+        """Close a pipe with the bytes in it: the kernel frees them without a copy."""
         self.count -= 1
         pipe.close()
 
     def close(self) -> None:
-        """Close what is in the pool."""
+        """Close the free pipes."""
         while self._free:
             self.discard(self._free.pop())
 
 
 class Splice:
-    """The mover of one bridge, between two plain ports. See Bridge for its obligations."""
+    """Moves the bytes of one bridge between two plain ports. See Bridge for what it requires."""
 
     __slots__ = ("_bridge", "_pipe", "_pool", "_sink", "_source")
 
@@ -98,7 +101,7 @@ class Splice:
         source.bridged_out = sink.bridged_in = self
 
     def move(self) -> None:
-        """One splice in and one out, as far as both sides are ready."""
+        """Splice once into the pipe and once out of it, if the ports are ready."""
         bridge, source, sink = self._bridge, self._source, self._sink
         todo = bridge.begin()
         if todo is None:
@@ -107,45 +110,48 @@ class Splice:
             self.stop()
             return
         inside = bridge.inside
-        taken = given = 0
+        moved_in = moved_out = 0
         end: OSError | None = None
-        over = False
+        source_ended = False
         space = self._pipe.size - inside
         if source.readable and space:
             try:
-                taken = os.splice(source.fd, self._pipe.into, min(todo, space), flags=_FLAGS)
-                over = taken == 0
+                moved_in = os.splice(source.fd, self._pipe.into, min(todo, space), flags=_FLAGS)
+                source_ended = moved_in == 0
             except BlockingIOError:
-                # With bytes inside, the pipe may be what is full, not the socket that is empty.
+                # With bytes in the pipe, EAGAIN may mean that the pipe is full.
                 source.readable = inside > 0
             except OSError as error:
-                end, over = error, True
-        if sink.writable and inside + taken:
+                end, source_ended = error, True
+        if sink.writable and inside + moved_in:
             try:
-                given = os.splice(self._pipe.out, sink.fd, inside + taken, flags=_FLAGS)
+                moved_out = os.splice(self._pipe.out, sink.fd, inside + moved_in, flags=_FLAGS)
             except BlockingIOError:
                 sink.writable = False
             except OSError as error:
-                bridge.moved(taken, given)
-                self.stop(in_vain=True)
-                sink.lost(error)
+                bridge.moved(moved_in, moved_out)
+                self.stop(discard=True)
+                sink.connection_lost(error)
                 return
-        bridge.moved(taken, given)
-        if over:
-            # An orderly end is met again by copying; an error was taken off the socket here.
+        bridge.moved(moved_in, moved_out)
+        if source_ended:
+            # Copying reads an orderly end again; an error was cleared from the socket by splice.
             self.stop()
             if end is not None:
                 source.fail(end)
-        elif given or (taken and sink.writable):
+        elif moved_out or (moved_in and sink.writable):
             source.vc.again(True)
 
-    def stop(self, *, in_vain: bool = False) -> None:
-        """Empty the pipe into the engine's buffer and give it back; throw away what nobody will
-        read, as behind a sink that takes nothing more (`in_vain`)."""
+    def stop(self, *, discard: bool = False) -> None:
+        """End the bridge: move the pipe's bytes into the engine's buffer and return the pipe.
+
+        With `discard`, or where the tunnel has ended, the bytes are discarded: their sink is
+        broken.
+        """
         if self._source.bridged_out is not self:
             return
         self._source.bridged_out = self._sink.bridged_in = None
-        if self._bridge.inside and (in_vain or self._bridge.abandoned):
+        if self._bridge.inside and (discard or self._bridge.abandoned):
             self._pool.discard(self._pipe)
             self._bridge.ended(b"")
             return

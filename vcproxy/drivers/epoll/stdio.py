@@ -1,4 +1,7 @@
-"""Standard input and output as one connection, as inetd or ssh's ProxyCommand hand it over."""
+"""Standard input and output as one connection, as inetd and ssh's ProxyCommand provide it.
+
+Tested in tests/drivers/test_epoll_stream.py and tests/conformance/test_epoll.py.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ _INPUT = select.EPOLLIN | select.EPOLLRDHUP  # RDHUP: it may be a socket, as soc
 class StdioPort(StreamPort):
     """Reads one descriptor and writes another: pipes, terminals, sockets or files.
 
-    Both are duplicates, and the originals become /dev/null: so closing one is seen by whoever is
-    at its other end, and nothing the program prints goes into the stream.
+    Both are duplicates; the originals are replaced by /dev/null. So a close reaches the process at
+    the other end, and output of the program itself does not enter the stream.
     """
 
     __slots__ = ("_blocking", "_out")
@@ -33,8 +36,8 @@ class StdioPort(StreamPort):
     def __init__(self, driver: EpollDriver, source: int = 0, sink: int = 1) -> None:
         self._driver = driver
         self.sock = None
-        self.fd, self._out = _take(source, os.O_RDONLY), _take(sink, os.O_WRONLY)
-        # The open file is shared with whoever started us: it is put back as it was found.
+        self.fd, self._out = _take_over(source, os.O_RDONLY), _take_over(sink, os.O_WRONLY)
+        # The open file is shared with the parent process: its blocking mode is restored at the end.
         self._blocking = [fd for fd in (self.fd, self._out) if os.get_blocking(fd)]
         for fd in self._blocking:
             os.set_blocking(fd, False)
@@ -48,40 +51,40 @@ class StdioPort(StreamPort):
         self._recv_into = lambda view: os.readv(self.fd, [view])
         self._send = partial(os.write, self._out)
         self._sendmsg = partial(os.writev, self._out)
-        # A regular file cannot be polled, and need not be: it is always ready.
+        # A regular file cannot be polled (EPERM): it is always ready.
         self._ending = self.readable = not _watched(driver, self.fd, self, _INPUT)
         _watched(driver, self._out, _Out(self), select.EPOLLOUT)
 
     def shutdown_write(self) -> None:
-        """Close the output: its reader sees the end."""
+        """Close the output: its reader reads the end of the stream."""
         self.writable = False
         if self._out >= 0 and stat.S_ISSOCK(os.fstat(self._out).st_mode):
-            # It may be the input too (inetd, socat): closing one of two descriptors ends nothing.
+            # It may be the input too (inetd, socat): then closing this descriptor sends no FIN.
             with socket.socket(fileno=os.dup(self._out)) as sock, suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
             return
         self._close(self._out)
         self._out = -1
-        os.set_blocking(self.fd, False)  # a terminal is one open file for both
+        os.set_blocking(self.fd, False)  # on a terminal both descriptors share one open file
 
-    def lost(self, error: OSError) -> None:
-        """The output is broken; the input may never say anything more, and has no such error."""
+    def connection_lost(self, error: OSError) -> None:
+        """Fail at once when the output is broken: the input is another file and does not end."""
         self.fail(error)
 
     def close(self, abort: bool) -> None:
-        """Close both: what was written stays readable at the other end."""
+        """Close both descriptors: what was written stays readable at the other end."""
         self.finish()
 
     def finish(self) -> None:
         """Close both descriptors now."""
         if self.fd >= 0:
-            self.give_back()
+            self.release()
             self.vc.gone()
 
-    give_up = finish
+    force_close = finish
 
-    def give_back(self) -> None:
-        """Close both, blocking again if they were."""
+    def release(self) -> None:
+        """Close both descriptors; restore their blocking mode."""
         self._close(self.fd)
         self._close(self._out)
         self.fd = self._out = -1
@@ -95,7 +98,7 @@ class StdioPort(StreamPort):
 
 
 class _Out:
-    """Tells the port that its output takes more."""
+    """The watcher of a port's output."""
 
     def __init__(self, port: StdioPort) -> None:
         self._port = port
@@ -106,32 +109,32 @@ class _Out:
 
 
 class Stdio:
-    """The listener's side: one connection is there from the start, and no other will come."""
+    """The listener of stdio: it accepts exactly one connection, at the start."""
 
-    asked = address = Address("stdio")
+    requested = address = Address("stdio")
 
     def __init__(self, driver: EpollDriver, listener: Listener) -> None:
         self.listener = listener
         self._port = port = StdioPort(driver)
 
-        def come() -> None:
+        def accept() -> None:
             if port.fd >= 0:
                 listener.count_accepted()
                 port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
 
-        # In the next turn, as other connections come: the listener may not be equipped yet.
-        driver.engine.inbox.feed(come)
+        # In the next turn, like other connections: the listener may not be set up completely yet.
+        driver.engine.inbox.feed(accept)
 
     def resume(self) -> None:
-        """Nothing more is accepted."""
+        """Do nothing: there is no further connection."""
 
     def close(self) -> None:
-        """Give it back if it has not come yet; else the connection lives on."""
+        """Close the descriptors if the connection was not accepted yet; else leave it open."""
         if not hasattr(self._port, "vc"):
-            self._port.give_back()
+            self._port.release()
 
 
-def _take(fd: int, mode: int) -> int:
+def _take_over(fd: int, mode: int) -> int:
     taken = os.dup(fd)
     null = os.open(os.devnull, mode)
     os.dup2(null, fd)

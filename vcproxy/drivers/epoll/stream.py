@@ -1,9 +1,9 @@
 """StreamPort: one plain stream descriptor of the epoll driver.
 
-Whatever breaks a connection, what its peer sent before is readable still, in order (Linux gives
-ECONNRESET behind the receive queue). But the error itself is given once: to whoever asks first,
-a send, a splice or SO_ERROR; then reading ends with 0, as after a FIN. So a port keeps the error
-until all has been read.
+When a connection breaks, the bytes that the peer sent before can still be read, in order (Linux
+returns ECONNRESET after the receive queue). But the kernel reports the error only once: to the
+first send, splice or SO_ERROR; after that reading returns 0, as after a FIN. So a port keeps the
+error until it has read everything.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
 
 ENDS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR | select.EPOLLPRI
-"""A short read proves nothing after these: an end is behind it, or it stopped at urgent data."""
+"""After these events a short read does not show an empty socket: an end follows the data, or the
+read stopped at urgent data."""
 
 EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLPRI | select.EPOLLRDHUP | select.EPOLLET
-"""Registered once for a connection: both directions, told when they change."""
+"""Registered once for a connection: both directions, edge-triggered."""
 
 _DATA = select.EPOLLIN | select.EPOLLOUT
 _INPUT = select.EPOLLIN | ENDS
 
 SMALL = 4096
-"""Reads of less than this are likely to be followed by such: they come as `bytes` of their own,
+"""After a read shorter than this the next one is likely to be short too: it returns new `bytes`,
 which saves copying them out of a slab (a sixth of the cost of a small read, measured)."""
 
 
 class StreamPort:
     """A connected TCP or Unix stream socket.
 
-    `readable` and `writable` say what epoll last told and no call has disproved. Being
-    edge-triggered, epoll does not repeat itself: a short read ends readiness, unless the peer
-    has ended too, for then no further edge will come.
+    `readable` and `writable` are set by epoll's events and cleared by a call that would block.
+    Epoll is edge-triggered and reports a change once: a short read clears `readable`, unless an
+    end was reported too, for then there will be no further event.
     """
 
     __slots__ = (
@@ -79,12 +80,12 @@ class StreamPort:
         self.writable = True
         self.spliceable = True
         self.bridged_out: Splice | None = None
-        """The bridge that takes what this port reads."""
+        """The bridge that moves this port's input."""
         self.bridged_in: Splice | None = None
-        """The bridge that brings what this port writes."""
-        self._ending = False  # epoll has reported an end: no edge will report more
-        self._eof = False  # and it has been read
-        self._lost: OSError | None = None  # why it is broken, until all has been read
+        """The bridge that moves this port's output."""
+        self._ending = False  # epoll has reported an end: there will be no further event
+        self._eof = False  # the end has been read
+        self._lost: OSError | None = None  # the error that broke it, until all has been read
         self._small = True
         self._recv: Callable[[int], bytes] = sock.recv
         self._recv_into: Callable[[memoryview], int] = sock.recv_into
@@ -92,15 +93,15 @@ class StreamPort:
         self._sendmsg: Callable[[Sequence[Block]], int] = sock.sendmsg
 
     def ready(self, mask: int) -> None:
-        """Take an edge from epoll."""
-        if mask == _DATA and self.writable:  # by far the most frequent
+        """Handle an event of epoll."""
+        if mask == _DATA and self.writable:  # by far the most frequent event
             self.readable = True
             self.read()
             return
         if mask & ENDS:
             self._ending = True
             if mask & select.EPOLLPRI:
-                self._copy_only()
+                self._disable_splice()
         if mask & _INPUT:
             self.readable = True
             self.read()
@@ -108,10 +109,10 @@ class StreamPort:
             self.writable = True
             self.write()
         if mask & select.EPOLLERR:
-            self.look_for_error()
+            self.check_error()
 
     def read(self) -> None:
-        """Read once, as `begin_read` says."""
+        """Read once, at most `begin_read()` bytes."""
         if not self.readable:
             return
         if self.bridged_out is not None:
@@ -151,7 +152,7 @@ class StreamPort:
             if self._lost is not None:
                 self.fail(self._lost)
             return
-        sink = vc.direct_sink  # bring(), in line: a message is read here for each that is sent
+        sink = vc.direct_sink  # deliver(), inlined for speed
         if sink is not None:
             vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
         elif vc.fan is None:
@@ -165,7 +166,7 @@ class StreamPort:
             self.readable = False
 
     def push(self, data: Block) -> int:
-        """Write at once what another port has read; return how much was taken."""
+        """Write what another port has just read; return the bytes taken."""
         if not self.writable:
             return 0
         try:
@@ -173,15 +174,15 @@ class StreamPort:
         except BlockingIOError:
             count = 0
         except OSError as error:
-            # Under the reader's lock: told when that has its answer.
-            self.vc.soon(partial(self.lost, error))
+            # The reader's lock is held now: report the error after its call has returned.
+            self.vc.soon(partial(self.connection_lost, error))
             count = 0
         if count < len(data):
             self.writable = False
         return count
 
     def write(self) -> None:
-        """Write once, as `begin_write` says."""
+        """Write once: what `begin_write()` returns."""
         if not self.writable:
             return
         if self.bridged_in is not None:
@@ -203,24 +204,23 @@ class StreamPort:
             vc.sent(0)
         except OSError as error:
             vc.sent(0)
-            self.lost(error)
+            self.connection_lost(error)
         else:
             if count < size:
                 self.writable = False
             vc.sent(count)
 
-    def look_for_error(self) -> None:
-        """Ask why epoll reports an error that no read and no write has met."""
+    def check_error(self) -> None:
+        """Read SO_ERROR: epoll has reported an error that no read or write has returned."""
         if self._lost is None and self.sock is not None:
             number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
-                self.lost(OSError(number, ""))
+                self.connection_lost(OSError(number, ""))
 
-    def lost(self, error: OSError) -> None:
-        """The connection is broken. What the peer sent before is read first: it may be an answer
-        to what was sent."""
+    def connection_lost(self, error: OSError) -> None:
+        """Handle a broken connection: read first what the peer sent before, it may be a reply."""
         if self._lost is not None or self.vc.closed:
-            return  # it is known, or nobody is there to know it
+            return
         self.writable = False
         if self._eof:
             self.fail(error)
@@ -228,11 +228,11 @@ class StreamPort:
         self._lost = plain(error)
         self.readable = self._ending = True
         if self.bridged_out is not None:
-            self.bridged_out.stop()  # a splice would take what follows for an orderly end
+            self.bridged_out.stop()  # a splice would return 0 next, as at an orderly end
         self.read()
 
     def report_lost(self) -> None:
-        """It is broken, and the engine does not read: say so, and whether there is more to read."""
+        """Report the error to an engine that does not read now, and whether there is input left."""
         assert self._lost is not None
         if self.unread:
             self.vc.broke(self._lost)
@@ -241,28 +241,28 @@ class StreamPort:
 
     @property
     def unread(self) -> bool:
-        """Whether something has come that was not read."""
+        """Whether the socket holds input (FIONREAD)."""
         return fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)) != bytes(4)
 
     def fail(self, error: OSError) -> None:
-        """The connection is broken, and all has been read."""
+        """Report a broken connection to the VC; all input has been read."""
         self.readable = self.writable = False
         self._lost = plain(error)
         self.vc.failed(self._lost)
 
     def shutdown_write(self) -> None:
-        """Tell the peer that no more will come, behind all that was sent."""
+        """Send FIN after all data sent before."""
         self.writable = False
         try:
             if self.sock is not None:
                 self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # it is broken already, and reading says so
+            pass  # already broken; reading returns the error
 
     def close(self, abort: bool) -> None:
-        """Close: with a reset behind what was sent, or when the peer has ended too or had time to.
+        """Close in order, or with a reset (`abort`). See Lingering and Resetting.
 
-        A reset is at once where nothing that was sent is on its way.
+        The descriptor stays open until the data sent before has arrived, for a limited time.
         """
         for splice in (self.bridged_in, self.bridged_out):
             if splice is not None:
@@ -283,20 +283,20 @@ class StreamPort:
             self.sock = None
         self.vc.gone()
 
-    def give_up(self) -> None:
-        """Close the descriptor, if it is still there."""
+    def force_close(self) -> None:
+        """Close the descriptor now, if it is still open."""
         if self.sock is not None:
             self.finish()
 
-    def _copy_only(self) -> None:
-        """Bridge no more: splice(2) stops for ever at urgent data, which reading leaves out."""
+    def _disable_splice(self) -> None:
+        """End bridging: splice(2) stops for ever at urgent data, which a read skips."""
         self.spliceable = False
         if self.bridged_out is not None:
             self.bridged_out.stop()
 
 
 def plain(error: OSError) -> OSError:
-    """The same error, with the system's own words as its text."""
+    """Return the same error with the system's text, in lower case."""
     plain = type(error)(os.strerror(error.errno or 0).lower())
     plain.errno = error.errno
     return plain

@@ -1,4 +1,4 @@
-"""TCP's options on real sockets."""
+"""TCP options of real sockets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from vcproxy.engine.tcp import TcpOptions
 
 PROBES = 6
-"""Questions that a silent peer may leave without an answer: one that is lost proves nothing."""
+"""Keep-alive probes without a reply before the connection fails: a single one may be lost."""
 
 
 def set_tcp(sock: socket.socket, tcp: TcpOptions, *, fresh: bool = False) -> None:
-    """Set its options. On Linux what a listening socket accepts has the same ones.
+    """Set a socket's TCP options. On Linux accepted sockets inherit those of the listening socket.
 
-    `fresh`: none has been set, and those that are 0 are so already.
+    `fresh`: a new socket, where options with the value 0 need not be set.
     """
     for level, option, value in _options(tcp):
         if value or not fresh:

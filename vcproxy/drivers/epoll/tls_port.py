@@ -1,4 +1,7 @@
-"""TlsPort: a stream port with a TLS filter between the socket and the engine."""
+"""TlsPort: a stream port with a TLS filter between the socket and the engine.
+
+Tested in tests/conformance/test_epoll.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.closing import LINGER_S
 from vcproxy.drivers.epoll.stream import ENDS, StreamPort, plain
-from vcproxy.drivers.spreading import bring
+from vcproxy.drivers.spreading import deliver
 from vcproxy.drivers.tls import TlsFilter, Truncated
 from vcproxy.engine.failures import TlsError
 
@@ -29,7 +32,7 @@ class TlsPort(StreamPort):
         self._closing = False
 
     def ready(self, mask: int) -> None:
-        """Take an edge from epoll."""
+        """Handle an event of epoll."""
         if mask & ~select.EPOLLOUT:
             self.readable = True
         if mask & ENDS:
@@ -39,21 +42,21 @@ class TlsPort(StreamPort):
         if self._closing:
             self._finish_closing()
         elif not self._filter.established:
-            self.shake_hands()
+            self.continue_handshake()
         else:
             if self.writable:
                 self.write()
             self.read()
             if mask & select.EPOLLERR:
-                self.look_for_error()
+                self.check_error()
 
-    def shake_hands(self) -> None:
-        """Take the handshake as far as the wire allows."""
+    def continue_handshake(self) -> None:
+        """Continue the handshake with what the socket has."""
         tls = self._filter
         try:
             while not tls.handshake():
                 self._flush()
-                if not self._feed():
+                if not self._receive():
                     return
         except TlsError as error:
             self._flush()  # the alert
@@ -66,7 +69,7 @@ class TlsPort(StreamPort):
         self.vc.established(tls.sni, tls.alpn, tls.peer)
 
     def read(self) -> None:
-        """Read once: first what is decrypted or can be, then what the wire has."""
+        """Read once: first plaintext that the filter has, then from the socket."""
         tls = self._filter
         if not (self.readable or tls.pending):
             return
@@ -82,12 +85,12 @@ class TlsPort(StreamPort):
         try:
             if tls.pending:
                 count = tls.read_into(view)
-            while count is None and self._feed():
+            while count is None and self._receive():
                 count = tls.read_into(view)
         except OSError as reason:
             error = reason
         if count:
-            bring(vc, view[:count])
+            deliver(vc, view[:count])
             if self.readable or tls.pending:
                 vc.again(True)
         else:
@@ -96,14 +99,14 @@ class TlsPort(StreamPort):
                 if count == 0:
                     vc.ended()
             elif isinstance(error, Truncated) and self._lost is None:
-                vc.ended(error)  # FIN alone: the other direction still works
+                vc.ended(error)  # FIN without close_notify: the other direction still works
             else:
                 self._flush()
                 self.fail(self._lost or error)
         self._flush()
 
     def write(self) -> None:
-        """Encrypt and send as much as the wire takes at once."""
+        """Encrypt and send as much as the socket takes now."""
         vc, tls = self.vc, self._filter
         self._flush()
         while self.writable and tls.established:
@@ -122,7 +125,7 @@ class TlsPort(StreamPort):
                 return
 
     def push(self, data: Block) -> int:
-        """Encrypt and send at once what another port has read."""
+        """Encrypt and send what another port has just read; return the bytes taken."""
         tls = self._filter
         taken = 0
         try:
@@ -133,16 +136,16 @@ class TlsPort(StreamPort):
                 if not count:
                     break
         except TlsError:
-            pass  # met again by the next write, outside the reader's lock
+            pass  # the next write meets it again, without the reader's lock
         return taken
 
     @property
     def unread(self) -> bool:
-        """Whether something has come that was not read; records of no content count too."""
+        """Whether there is input that was not read; also a record without content."""
         return self._filter.pending or super().unread
 
     def fail(self, error: OSError) -> None:
-        """The connection is broken, and all has been read."""
+        """Report a broken connection to the VC; all input has been read."""
         if isinstance(error, TlsError):
             self.readable = self.writable = False
             self.vc.failed(error)
@@ -150,27 +153,27 @@ class TlsPort(StreamPort):
             super().fail(error)
 
     def shutdown_write(self) -> None:
-        """Send close_notify behind all that was written; FIN follows when we close."""
+        """Send close_notify after all that was written; FIN follows at the close."""
         self._filter.close_notify()
         self._flush()
 
     def close(self, abort: bool) -> None:
-        """Close: with a reset, or once the ciphertext has left, in two seconds at the latest."""
+        """Close: with a reset, or in order when all ciphertext is sent, at most LINGER_S later."""
         if abort:
-            self._flush()  # the alert that tells the peer why
+            self._flush()  # the alert with the reason
             super().close(abort=True)
             return
         self._filter.close_notify()
         self._closing = True
-        self._driver.after(LINGER_S, self.give_up)
+        self._driver.after(LINGER_S, self.force_close)
         self._finish_closing()
 
     def _finish_closing(self) -> None:
         if self._flush() and self.sock is not None:
             super().close(abort=False)
 
-    def _feed(self) -> bool:
-        """Bring ciphertext, or the wire's end, to the filter; False: nothing came."""
+    def _receive(self) -> bool:
+        """Read from the socket into the filter; return False if there was nothing to read."""
         if not self.readable:
             return False
         scratch = self._driver.ciphertext
@@ -181,7 +184,7 @@ class TlsPort(StreamPort):
             return False
         if count:
             self._filter.feed(scratch[:count])
-            # A short read proves the socket empty only where no FIN may stand behind it.
+            # A short read shows an empty socket only if no FIN can follow the data.
             if count < len(scratch) and not self._ending:
                 self.readable = False
         else:
@@ -191,10 +194,10 @@ class TlsPort(StreamPort):
         return True
 
     def _flush(self) -> bool:
-        """Send what ciphertext the wire takes; True when none is left."""
+        """Send as much ciphertext as the socket takes; return whether none is left."""
         tls = self._filter
         try:
-            while tls.owes:
+            while tls.has_ciphertext:
                 tls.sent(self._send(tls.ciphertext()))
         except BlockingIOError:
             self.writable = False
@@ -204,6 +207,6 @@ class TlsPort(StreamPort):
             if self._lost is None:
                 self._lost = plain(error)
                 self.readable = self._ending = True
-                self.vc.again(True)  # what came before is read first, perhaps an alert
+                self.vc.again(True)  # read first what came before, it may be an alert
             return True
         return True

@@ -1,10 +1,11 @@
-"""Watchdog: a thread that looks at the net threads from outside: who blocks one, how late it is.
+"""Watchdog: a thread that watches the net threads for callbacks that block, and measures their lag.
 
-A callback cannot be interrupted. One that is still the same after so many looks is logged with its
-stack, and its engine told, to end the conversation when it returns. Looks are counted, not seconds:
-a process that was stopped, or a laptop that slept, has not been looked at meanwhile.
+A callback cannot be interrupted. If CHECKS checks in a row find the same callback running, it is
+logged with its stack, and its engine ends the conversation when the callback returns. Checks are
+counted, not seconds: while a process is stopped, or a computer sleeps, there are no checks.
 
-How late a thread is, a call tells that is posted to it: what it waited is what everything waits.
+A thread's lag is measured with a call that is posted to its inbox: the time that the call waits is
+the time that every event of the thread waits.
 """
 
 from __future__ import annotations
@@ -22,135 +23,138 @@ from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import LogFunction
 from vcproxy.engine.units import show_duration
 
-LOOKS = 4
-"""In the time that a callback may take: it is found at most a quarter late."""
+CHECKS = 4
+"""Checks in the time that a callback may take: it is found at most a quarter of that time late."""
 
-SHORTEST_S, LONGEST_S = 0.01, 0.25
-"""Between two looks: twice what CPython lets another thread run, and four in each second."""
+MIN_PERIOD_S, MAX_PERIOD_S = 0.01, 0.25
+"""Limits of the time between two checks: twice CPython's switch interval; four checks a second."""
 
 
 class LoopLag(NamedTuple):
-    """How late what was due on a thread has come, in the last full second."""
+    """How late a thread has run what was due, in the last full second."""
 
     average_s: float = 0.0
     longest_s: float = 0.0
 
 
 class Watchdog:
-    """Looks at drivers that run on threads of their own, from `start` to `stop`."""
+    """Checks drivers that run on their own threads, from `start` to `stop`."""
 
     def __init__(self, drivers: Sequence[EpollDriver], limit_s: float, log: LogFunction) -> None:
-        """A callback may take `limit_s` seconds; with 0 only the lag is measured."""
+        """A callback may take `limit_s` seconds; with 0 only the lag is measured, without logs."""
         self._limit_s = limit_s
         self._log = log
-        self._period_s = min(max(limit_s / LOOKS, SHORTEST_S), LONGEST_S) if limit_s else LONGEST_S
-        self._looks = ceil(limit_s / self._period_s)
-        self._watched = [_Watched(driver) for driver in drivers]
-        self._over = threading.Event()
+        self._period_s = (
+            min(max(limit_s / CHECKS, MIN_PERIOD_S), MAX_PERIOD_S) if limit_s else MAX_PERIOD_S
+        )
+        self._checks = ceil(limit_s / self._period_s)
+        self._threads = [_NetThread(driver) for driver in drivers]
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="vcproxy watchdog")
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start checking."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more, if it ever did."""
-        self._over.set()
+        """Stop checking, if it was started."""
+        self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def lags(self) -> dict[str, LoopLag]:
-        """How late each thread was in the last second, by its name. Any thread may ask."""
-        return {watched.name: watched.lag for watched in self._watched}
+        """Return each thread's lag in the last second, by its name. Any thread may call it."""
+        return {thread.name: thread.lag for thread in self._threads}
 
     def _run(self) -> None:
         second = monotonic()
-        while not self._over.wait(self._period_s):
+        while not self._stopped.wait(self._period_s):
             now = monotonic()
             full = now - second >= 1.0
             if full:
                 second = now
-            for watched in self._watched:
-                watched.ask(now)
+            for thread in self._threads:
+                thread.probe(now)
                 if full:
-                    self._sum_up(watched, now)
-                if self._limit_s and watched.look() == self._looks:
-                    self._bark(watched)
+                    self._update_lag(thread, now)
+                if self._limit_s and thread.check() == self._checks:
+                    self._report(thread)
 
-    def _sum_up(self, watched: _Watched, now: float) -> None:
-        watched.sum_up(now)
-        late = watched.lag.longest_s
+    def _update_lag(self, thread: _NetThread, now: float) -> None:
+        thread.update_lag(now)
+        late = thread.lag.longest_s
         if self._limit_s and late > self._limit_s:
-            self._log("warning", f"{watched.name} lags: what was due has come {late:.3f} s late")
+            self._log("warning", f"{thread.name}: lag: events were handled up to {late:.3f} s late")
 
-    def _bark(self, watched: _Watched) -> None:
-        engine = watched.driver.engine
+    def _report(self, thread: _NetThread) -> None:
+        engine = thread.driver.engine
         cont, delivery = engine.running, (engine.now, engine.delivery)
-        stack = watched.stack()
-        if cont is None or not watched.still():
-            return  # it has returned, at the last moment
+        stack = thread.stack()
+        if cont is None or not thread.unchanged():
+            return  # it has returned meanwhile
         try:
-            who = f"{type(cont).__qualname__} {cont!r}"
-        except BaseException:  # its author's mistake: this thread must outlive it
-            who = type(cont).__qualname__
+            callback = f"{type(cont).__qualname__} {cont!r}"
+        except BaseException:  # a faulty __repr__ must not end this thread
+            callback = type(cont).__qualname__
         self._log(
             "error",
-            f"{who} has blocked {watched.name} for {show_duration(self._limit_s)}; "
+            f"{callback} has blocked {thread.name} for {show_duration(self._limit_s)}; "
             f"its conversation is closed when it returns\n{stack}",
         )
         engine.inbox.feed(partial(engine.blocked, cont, delivery))
 
 
-class _Watched:
-    """One net thread, and what has been seen of it."""
+class _NetThread:
+    """One net thread, and the results of its checks."""
 
     def __init__(self, driver: EpollDriver) -> None:
         self.driver = driver
         self.name = driver.engine.name
         self.lag = LoopLag()
-        self._delivery: tuple[float, int] | None = None  # no reference: it must die on its thread
-        self._seen = 0
-        self._asked: float | None = None
-        self._waited: list[float] = []
+        # Only numbers: the event itself must be freed on its own thread.
+        self._delivery: tuple[float, int] | None = None
+        self._repeats = 0
+        self._probe_sent: float | None = None
+        self._waits: list[float] = []
 
-    def look(self) -> int:
-        """Look at what is being delivered: how often before it was the same."""
-        if self.still():
-            self._seen += 1
+    def check(self) -> int:
+        """Look at the running callback; return how many checks before this one found the same."""
+        if self.unchanged():
+            self._repeats += 1
         else:
             engine = self.driver.engine
             self._delivery = engine.now, engine.delivery
-            self._seen = 0
-        return self._seen
+            self._repeats = 0
+        return self._repeats
 
-    def still(self) -> bool:
-        """Whether somebody is called back, with what was seen last."""
+    def unchanged(self) -> bool:
+        """Return whether the callback that the last check found is still running."""
         engine = self.driver.engine
         same = self._delivery == (engine.now, engine.delivery)
         return same and engine.running is not None
 
     def stack(self) -> str:
-        """Where the thread is."""
+        """Return the thread's stack as text."""
         frame = sys._current_frames().get(self.driver.thread)
         return "".join(traceback.format_stack(frame)).rstrip()
 
-    def ask(self, now: float) -> None:
-        """Have the thread answer, unless it still owes an answer."""
-        if self._asked is None:
-            self._asked = now
-            self.driver.engine.inbox.feed(self._answer)
+    def probe(self, now: float) -> None:
+        """Post a probe to the thread, unless the last one is still pending."""
+        if self._probe_sent is None:
+            self._probe_sent = now
+            self.driver.engine.inbox.feed(self._probe_done)
 
-    def _answer(self) -> None:
-        """It runs on the thread."""
-        asked = self._asked
-        if asked is not None:
-            self._waited.append(monotonic() - asked)
-            self._asked = None
+    def _probe_done(self) -> None:
+        """Note how long the probe waited; called on the net thread."""
+        sent = self._probe_sent
+        if sent is not None:
+            self._waits.append(monotonic() - sent)
+            self._probe_sent = None
 
-    def sum_up(self, now: float) -> None:
-        """Make the lag of what has been answered since the last time, and of what is not."""
-        waited, self._waited = self._waited, []
-        if self._asked is not None:
-            waited = [*waited, now - self._asked]
-        if waited:
-            self.lag = LoopLag(sum(waited) / len(waited), max(waited))
+    def update_lag(self, now: float) -> None:
+        """Compute the lag from the probes since the last update, and from a pending one."""
+        waits, self._waits = self._waits, []
+        if self._probe_sent is not None:
+            waits = [*waits, now - self._probe_sent]
+        if waits:
+            self.lag = LoopLag(sum(waits) / len(waits), max(waits))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
     from nats.js.api import ConsumerConfig
 
-    from vcproxy.drivers.nats.loop import Loop
+    from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
     from vcproxy.engine.outgoing import Outgoing
 
 ACK_WAIT_S = 6.0
@@ -56,7 +56,7 @@ class DurableSubscriber(Subscriber):
     once. A consumer that is not there yet is made, and begins with the oldest message.
     """
 
-    def __init__(self, loop: Loop, outgoing: Outgoing) -> None:
+    def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._inbox = ""
         self._subscription: Subscription | None = None

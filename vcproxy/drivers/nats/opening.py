@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
 from vcproxy.drivers.nats.durable import DurableSubscriber
-from vcproxy.drivers.nats.loop import Loop
 from vcproxy.drivers.nats.publisher import Publisher
 from vcproxy.drivers.nats.subscriber import Subscriber
 from vcproxy.engine.commands import Connect, Subscribe
 
 
-def open_port(loop: Loop, command: Connect | Subscribe) -> None:
+def open_port(loop: AsyncioThread, command: Connect | Subscribe) -> None:
     """Answer Connect or Subscribe of a nats: address."""
     outgoing, address = command.outgoing, command.address
     durable = address.parameter("durable")

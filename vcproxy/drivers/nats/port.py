@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from vcproxy.drivers.nats.loop import Loop
+    from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
     from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.outgoing import Outgoing
 
@@ -37,7 +37,7 @@ class NatsPort(ABC):
 
     spliceable = False
 
-    def __init__(self, loop: Loop, outgoing: Outgoing) -> None:
+    def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         self.vc = outgoing.vc
         self.dropped = 0
         """Messages that could not be passed on, for want of room or for their size."""

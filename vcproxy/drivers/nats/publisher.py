@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from vcproxy.drivers.nats.loop import Loop
+    from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
     from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.outgoing import Outgoing
 
@@ -36,7 +36,7 @@ class Publisher(NatsPort):
     stream says that each is stored. With the connection the rest is lost, and counted.
     """
 
-    def __init__(self, loop: Loop, outgoing: Outgoing) -> None:
+    def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._unconfirmed = 0
         """Messages."""

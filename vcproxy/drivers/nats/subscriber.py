@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from vcproxy.drivers.nats.loop import Loop
+    from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
     from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.outgoing import Outgoing
 
@@ -36,7 +36,7 @@ class Subscriber(NatsPort):
     A core subscription: what nobody takes in time is dropped, counted and told.
     """
 
-    def __init__(self, loop: Loop, outgoing: Outgoing) -> None:
+    def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._arrived: deque[Msg] = deque()
         self._came = 0  # bytes, with their overhead: counted by the loop

@@ -1,4 +1,4 @@
-"""The simulated driver: the same engine on a network in memory, in virtual time, from a seed."""
+"""The simulated driver: runs engines on a network in memory, in virtual time, from a seed."""
 
 from vcproxy.drivers.sim.datagram_peer import DatagramPeer
 from vcproxy.drivers.sim.driver import SimDriver

@@ -1,114 +1,117 @@
-"""Datagrams in the simulated driver: the ports of real ones, told what an epoll would tell."""
+"""Datagrams in the simulated driver: the ports of real sockets, on simulated ones.
+
+Tested in tests/sim/test_datagrams.py.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
+from vcproxy.drivers.datagram_sessions import DatagramSessions, SessionPort
 from vcproxy.drivers.datagrams import DatagramPort
-from vcproxy.drivers.sources import SourcePort, Sources
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
     from vcproxy.drivers.sim.driver import SimDriver
-    from vcproxy.drivers.sim.post import Place, SimSocket
     from vcproxy.engine.listener import Listener
 
 
-class _Owner(Protocol):
-    def readable(self) -> None:
-        """There is something to read."""
+class _Handler(Protocol):
+    def on_readable(self) -> None:
+        """Handle that a datagram can be read."""
 
-    def may_write(self) -> None:
-        """The socket takes more."""
+    def on_writable(self) -> None:
+        """Handle that the socket can be written to again."""
 
 
-class Watch:
-    """What a driver tells the owner of a socket, as level-triggered epoll would."""
+class SimWatch:
+    """Watches one socket, as level-triggered epoll does."""
 
-    owner: _Owner
+    handler: _Handler
 
     def __init__(self, driver: SimDriver, sock: SimSocket) -> None:
         self._driver = driver
         self._sock = sock
         self._reads = self._writes = False
-        sock.on_edge = self._look
+        sock.on_edge = self._check
 
-    def want(self, reads: bool, writes: bool) -> None:
-        """See Want."""
+    def set_interest(self, reads: bool, writes: bool) -> None:
+        """See SetInterest."""
         self._reads, self._writes = reads, writes
-        self._look()
+        self._check()
 
     def ready(self) -> None:
-        """Tell the owner what is so, in the turn after it became so."""
+        """Call the handler, in the turn after the event."""
         if self._writes and self._sock.writable:
-            self.owner.may_write()
+            self.handler.on_writable()
         if self._reads and self._sock.readable:
-            self.owner.readable()
-        self._look()
+            self.handler.on_readable()
+        self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         sock = self._sock
         if (self._reads and sock.readable) or (self._writes and sock.writable):
-            self._driver.woken[self] = None
+            self._driver.ready_ports[self] = None
 
 
 class SimDatagramPort(DatagramPort):
-    """A DatagramPort whose calls are noted."""
+    """A DatagramPort whose driver calls are traced."""
 
     __slots__ = ("_driver",)
 
     def __init__(self, driver: SimDriver, sock: SimSocket) -> None:
-        watch = Watch(driver, sock)
-        watch.owner = self
-        super().__init__(sock, watch.want, sock.send)
+        watch = SimWatch(driver, sock)
+        watch.handler = self
+        super().__init__(sock, watch.set_interest, sock.send)
         self._driver = driver
 
-    def readable(self) -> None:
+    def on_readable(self) -> None:
         """See DatagramPort."""
-        self._driver.note("readable", self.vc)
-        super().readable()
+        self._driver.trace_call("readable", self.vc)
+        super().on_readable()
 
-    def _bring(self, data: bytes) -> None:
-        self._driver.note("received", self.vc, len(data), crc32(data))
-        super()._bring(data)
+    def _deliver(self, data: bytes) -> None:
+        self._driver.trace_call("received", self.vc, len(data), crc32(data))
+        super()._deliver(data)
 
 
-class SimSources(Sources):
-    """Sources whose calls are noted."""
+class SimDatagramListener(DatagramSessions):
+    """Listens for datagrams at an address. Its driver calls are traced."""
 
     def __init__(self, driver: SimDriver, sock: SimSocket, listener: Listener) -> None:
         self.driver = driver
-        watch = Watch(driver, sock)
-        watch.owner = self
+        watch = SimWatch(driver, sock)
+        watch.handler = self
         self.address = Address("udp", *sock.local)
-        super().__init__(driver.engine, listener, sock, watch.want, show, self._has_room)
+        super().__init__(driver.engine, listener, sock, watch.set_interest, show, self._room)
 
-    def _has_room(self) -> bool:
-        most = self.driver.most_sessions
-        return most is None or len(self.ports) < most
+    def _room(self) -> bool:
+        limit = self.driver.max_sessions
+        return limit is None or len(self.ports) < limit
 
-    def port(self, peer: Place) -> SourcePort:
-        """See Sources."""
-        return SimSourcePort(self, peer)
+    def port(self, peer: HostPort) -> SessionPort:
+        """See DatagramSessions."""
+        return SimSessionPort(self, peer)
 
 
-class SimSourcePort(SourcePort):
-    """A SourcePort whose calls are noted."""
+class SimSessionPort(SessionPort):
+    """A SessionPort whose driver calls are traced."""
 
     __slots__ = ("_driver",)
 
-    def __init__(self, sources: SimSources, peer: Place) -> None:
-        super().__init__(sources, peer)
-        self._driver = sources.driver
+    def __init__(self, sessions: SimDatagramListener, peer: HostPort) -> None:
+        super().__init__(sessions, peer)
+        self._driver = sessions.driver
 
-    def take(self, data: bytes) -> None:
-        """See SourcePort."""
-        self._driver.note("arrived", self.vc, len(data), crc32(data))
-        super().take(data)
+    def receive(self, data: bytes) -> None:
+        """See SessionPort."""
+        self._driver.trace_call("arrived", self.vc, len(data), crc32(data))
+        super().receive(data)
 
 
 def show(place: object) -> str:
-    """Write a place for logs."""
+    """Return an address as text."""
     assert isinstance(place, tuple)
     return f"{place[0]}:{place[1]}"

@@ -1,4 +1,7 @@
-"""DatagramPeer: a scripted end of datagrams, outside the engine: a client or server of a test."""
+"""DatagramPeer: a scripted datagram client or server, outside the engine.
+
+Tested in tests/sim/test_datagrams.py.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +12,44 @@ from vcproxy.drivers.datagrams import LARGEST
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.post import Place, SimSocket
+    from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
 
 
-def _ignore(data: bytes, source: Place) -> None:
-    """The script wants no word of what comes: it looks at `received`."""
+def _ignore(data: bytes, source: HostPort) -> None:
+    """Ignore received data: the script reads `received`."""
 
 
 class DatagramPeer:
-    """Sends what it is told to, and keeps what it gets."""
+    """Sends what the script asks for, and keeps what it receives."""
 
     def __init__(self, sock: SimSocket) -> None:
         self.received: list[bytes] = []
-        """The datagrams that came, in that order."""
-        self.sources: list[Place] = []
-        """Where each of them came from."""
+        """The datagrams received, in their order."""
+        self.sources: list[HostPort] = []
+        """The source of each of them."""
         self.refused = 0
-        """How often nobody was where it sent to."""
-        self.on_datagram: Callable[[bytes, Place], None] = _ignore
-        """Called with each that comes, and where it came from."""
+        """How many sends were refused: no socket at the destination."""
+        self.on_datagram: Callable[[bytes, HostPort], None] = _ignore
+        """Called with each datagram and its source."""
         self._sock = sock
-        sock.on_edge = self._take
+        sock.on_edge = self._receive
 
     @property
     def address(self) -> Address:
-        """Where it is."""
+        """Its own address."""
         return Address("udp", *self._sock.local)
 
-    def send(self, data: bytes, to: Place | None = None) -> None:
-        """Send one datagram: to its server, or `to` somebody."""
+    def send(self, data: bytes, to: HostPort | None = None) -> None:
+        """Send one datagram, to the connected server or to an address."""
         target = to or self._sock.peer
-        assert target is not None, "to whom?"
-        self._sock.post.send(self._sock, data, target)
+        assert target is not None, "not connected: the destination `to` is missing"
+        self._sock.network.send(self._sock, data, target)
 
     def close(self) -> None:
-        """Be there no more."""
+        """Close the socket."""
         self._sock.close()
 
-    def _take(self) -> None:
+    def _receive(self) -> None:
         while self._sock.readable:
             try:
                 data, source = self._sock.recvfrom(LARGEST)

@@ -1,4 +1,4 @@
-"""NetworkFaults: how unkind the simulated world is. Values only."""
+"""NetworkFaults: which faults a simulated network has, and how often."""
 
 from __future__ import annotations
 
@@ -11,60 +11,64 @@ if TYPE_CHECKING:
 KIB = 1024
 
 Span: TypeAlias = tuple[float, float]
-"""Seconds: at least, at most."""
+"""Seconds: minimum, maximum."""
 
 Sizes: TypeAlias = tuple[int, int]
-"""Bytes: at least, at most."""
+"""Bytes: minimum, maximum."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkFaults:
-    """Chances (0 to 1, each time the thing is done) and spans. All off, unless said otherwise."""
+    """Probabilities (0 to 1, for each operation) and ranges. Without arguments there are no faults.
+
+    Tested in tests/drivers/test_sim.py.
+    """
 
     latency: Span = (0.0, 0.0)
-    """Of each segment on its way; the order is kept. Each datagram has its own: some overtake."""
+    """Delay of each segment; segments stay in order. Each datagram has its own delay, so datagrams
+    are reordered."""
     short: float = 0.0
-    """A read or write moves a part only. A datagram finds its socket full, for a moment."""
+    """A read or write moves only a part. For datagrams: the send buffer is full for a moment."""
     one_byte: float = 0.0
     """A read or write moves one byte."""
     stall: float = 0.0
-    """A segment and all behind it, in its direction, are held up for `stall_s`."""
+    """A segment and all later ones of its direction are delayed by `stall_s`."""
     stall_s: Span = (0.01, 1.0)
     partition: float = 0.0
-    """A segment finds the whole network cut for `partition_s`; nothing is lost."""
+    """At a segment the whole network stops for `partition_s`; nothing is lost."""
     partition_s: Span = (0.01, 2.0)
     reset: float = 0.0
-    """A segment finds its connection broken: what is in flight, either way, is lost."""
-    lose: float = 0.0
-    """A datagram does not arrive."""
-    double: float = 0.0
+    """At a segment its connection is reset: data in flight, in both directions, is lost."""
+    loss: float = 0.0
+    """A datagram is lost."""
+    duplicate: float = 0.0
     """A datagram arrives twice."""
-    uncut: float = 0.0
-    """A send of many datagrams at once is more than the device can do."""
+    no_segmentation: float = 0.0
+    """A segmented send fails: the device has no segmentation offload."""
     refuse: float = 0.0
-    """A connection that could be made is refused."""
+    """A connection is refused although its server listens."""
     resolve_s: Span = (0.0, 0.0)
-    """How long a name takes."""
+    """Time of a name look-up."""
     call_s: Span = (0.0, 0.0)
-    """How long a call off the loop takes."""
-    gone_s: Span = (0.0, 0.0)
-    """How long a descriptor takes to be closed."""
-    accept: float = 0.0
-    """An accept fails for want of descriptors."""
+    """Time of a call on another thread."""
+    close_s: Span = (0.0, 0.0)
+    """Time from a close to the release of its descriptor."""
+    accept_error: float = 0.0
+    """An accept fails: no free descriptor (EMFILE)."""
     lock_miss: float = 0.0
-    """Before a call into the engine, another one takes the mutex it needs, for `lock_s`."""
+    """Before a driver call, another thread acquires the mutex that it needs, for `lock_s`."""
     lock_s: Span = (0.0, 0.01)
     no_pipe: float = 0.0
-    """There is no pipe for a bridge."""
+    """No pipe can be opened for a bridge."""
     pipe: Sizes = (256 * KIB, 256 * KIB)
-    """How much a bridge's pipe holds."""
+    """Capacity of a bridge's pipe."""
     socket: Sizes = (256 * KIB, 256 * KIB)
-    """How much one direction of a connection holds: both kernels' buffers and the wire. Datagrams
-    that come when that much waits are lost."""
+    """Capacity of one direction of a connection: both kernels' buffers and the network. For a
+    datagram socket its receive buffer: datagrams that exceed it are lost."""
 
     @classmethod
     def all(cls) -> NetworkFaults:
-        """Everything at once, each often enough to be met in a short run."""
+        """Return all faults, each with a probability that makes it occur in a short run."""
         return cls(
             latency=(0.0, 0.02),
             short=0.1,
@@ -72,14 +76,14 @@ class NetworkFaults:
             stall=0.02,
             partition=0.005,
             reset=0.003,
-            lose=0.1,
-            double=0.1,
-            uncut=0.1,
+            loss=0.1,
+            duplicate=0.1,
+            no_segmentation=0.1,
             refuse=0.1,
             resolve_s=(0.0, 0.5),
             call_s=(0.0, 0.5),
-            gone_s=(0.0, 0.1),
-            accept=0.1,
+            close_s=(0.0, 0.1),
+            accept_error=0.1,
             lock_miss=0.1,
             no_pipe=0.2,
             pipe=(1, 256 * KIB),
@@ -87,7 +91,7 @@ class NetworkFaults:
         )
 
     def some(self, random: Random) -> NetworkFaults:
-        """A half of these, drawn by chance: one fault often hides what another would show."""
+        """Return a random half of these faults: one fault often hides the effect of another."""
         drawn = {
             field.name: getattr(self, field.name) for field in fields(self) if random.random() < 0.5
         }

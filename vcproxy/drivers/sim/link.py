@@ -1,7 +1,9 @@
-"""Links and endpoints: a connection in memory, as a kernel would show it.
+"""Links and endpoints: a stream connection in memory that behaves as a kernel's.
 
-An endpoint is a non-blocking stream socket. What it takes over is on its way at once and in order;
-the other end's bytes wait in it to be read; the sum of both is bounded, and that is backpressure.
+An endpoint is a non-blocking stream socket. Bytes written to it are in flight at once and arrive in
+order; received bytes wait in it to be read. The sum of both is bounded: that is the backpressure.
+
+Tested in tests/drivers/test_sim.py.
 """
 
 from __future__ import annotations
@@ -9,35 +11,34 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.network import Network
+    from vcproxy.drivers.tls import Octets
 
-Octets: TypeAlias = bytes | bytearray | memoryview
 
-
-class Sign(enum.Enum):
-    """What travels beside bytes."""
+class TcpFlag(enum.Enum):
+    """The segments without data."""
 
     FIN = enum.auto()
     RESET = enum.auto()
 
 
-def nobody() -> None:
-    """Nobody listens to the edges yet."""
+def do_nothing() -> None:
+    """The default of `on_edge` and other callbacks."""
 
 
-class Secured(Protocol):
-    """What a handshake has told, as a TlsFilter says it."""
+class HandshakeResult(Protocol):
+    """The results of a TLS handshake; TlsFilter has them."""
 
     @property
     def sni(self) -> str | None:
-        """The name that the client asked for."""
+        """The server name that the client has sent."""
 
     @property
     def alpn(self) -> str | None:
-        """The protocol that both chose."""
+        """The negotiated application protocol."""
 
     @property
     def peer(self) -> str | None:
@@ -45,70 +46,70 @@ class Secured(Protocol):
 
 
 class Stream(Protocol):
-    """What ports and peers speak to: an Endpoint, or TLS on one."""
+    """What ports and peers read and write: an Endpoint, or TLS on one."""
 
     spliceable: bool
     """Whether a bridge may move its bytes."""
     on_edge: Callable[[], None]
-    """Called when it has become readable or writable, or has broken: once, not until it is used."""
+    """Called once each time it becomes readable or writable, or breaks (edge-triggered)."""
     local: str
     peer: str
-    secure: Secured | None
-    """What its handshake has told, where it has one."""
+    secure: HandshakeResult | None
+    """With TLS: the results of the handshake, complete once `handshake` has returned True."""
 
     @property
     def error(self) -> Exception | None:
-        """What broke the connection."""
+        """The error that broke the connection."""
 
     @property
     def readable(self) -> bool:
-        """Whether `recv` would give something: bytes, the end or an error."""
+        """Whether `recv` would return bytes or the end, or raise."""
 
     @property
     def unread(self) -> bool:
-        """Whether bytes have arrived that were not read."""
+        """Whether received bytes wait to be read."""
 
     @property
     def writable(self) -> bool:
-        """Whether `send` would take something, or raise."""
+        """Whether `send` would take bytes, or raise."""
 
     def handshake(self) -> bool:
-        """Go on with what must be said before the first byte; True once that is done.
+        """Continue the TLS handshake, if there is one; return whether it is done.
 
         Raises ConnectionError.
         """
 
     def recv(self, limit: int) -> bytes | None:
-        """Take at most `limit` bytes; b"": the orderly end; None: nothing now.
+        """Read at most `limit` bytes; b"": the orderly end; None: it would block.
 
-        Raises ConnectionError, after all bytes that have arrived.
+        Raises ConnectionError after all bytes that arrived before the error.
         """
 
     def send(self, views: Sequence[Octets]) -> int | None:
-        """Hand over bytes, and say how many were taken; None: none now. Raises ConnectionError."""
+        """Write bytes; return how many were taken; None: it would block. Raises ConnectionError."""
 
     def shutdown(self) -> None:
-        """Tell the other end that no more will come, behind all that was taken."""
+        """End this direction after all data: close_notify with TLS, else FIN."""
 
-    def cut(self) -> None:
-        """The same on the wire alone, behind TLS's back."""
+    def truncate(self) -> None:
+        """End this direction with FIN only, also with TLS."""
 
     def close(self) -> None:
-        """Give the connection up; what was taken still arrives."""
+        """Close the connection; data written before still arrives."""
 
     def reset(self) -> None:
-        """Break the connection: what is in flight is lost."""
+        """Reset the connection at once: data in flight is lost."""
 
     def abort(self) -> None:
-        """Break the connection, behind what was taken."""
+        """Reset the connection after the data written before."""
 
 
 class Link:
-    """One direction of a connection: what is on its way, and what waits to be read."""
+    """One direction of a connection: the segments in flight, and the bytes that wait to be read."""
 
     __slots__ = (
         "_armed",
-        "_flight",
+        "_in_flight",
         "_last_due",
         "_network",
         "arrived",
@@ -117,8 +118,8 @@ class Link:
         "held_until",
         "inside",
         "sink",
-        "starved",
         "writer",
+        "writer_blocked",
     )
 
     sink: Endpoint
@@ -128,78 +129,78 @@ class Link:
         self._network = network
         self.capacity = network.random.randint(*network.faults.socket)
         self.inside = 0
-        """Bytes on their way or waiting to be read."""
+        """Bytes in flight or waiting to be read."""
         self.arrived = bytearray()
         self.ended = False
-        self.starved = False  # the writer was told that nothing more fits
+        self.writer_blocked = False  # `send` has returned None
         self.held_until = 0.0
-        self._flight: deque[tuple[float, bytes | Sign]] = deque()
+        self._in_flight: deque[tuple[float, bytes | TcpFlag]] = deque()
         self._last_due = 0.0
         self._armed = False
 
     @property
     def room(self) -> int:
-        """How many bytes it would take now."""
+        """Bytes that may be written now."""
         return self.capacity - self.inside
 
-    def carry(self, cargo: bytes | Sign) -> None:
-        """Take something over; it arrives after all that was taken before."""
+    def send(self, segment: bytes | TcpFlag) -> None:
+        """Send a segment; it arrives after all segments sent before."""
         network = self._network
-        if isinstance(cargo, bytes):
-            network.disturb(self)
-            self.inside += len(cargo)
-        due = max(network.timeline.now + network.span(network.faults.latency), self._last_due)
+        if isinstance(segment, bytes):
+            network.apply_faults(self)
+            self.inside += len(segment)
+        due = max(network.clock.now + network.span(network.faults.latency), self._last_due)
         self._last_due = due
-        self._flight.append((due, cargo))
+        self._in_flight.append((due, segment))
         if not self._armed:
             self._arm(due)
 
-    def take(self, limit: int) -> bytes:
-        """Read what has arrived, at most `limit` bytes."""
+    def read(self, limit: int) -> bytes:
+        """Read received bytes, at most `limit`."""
         data = bytes(self.arrived[:limit])
         del self.arrived[:limit]
         self.inside -= len(data)
-        if self.starved:
-            self.starved = False
+        if self.writer_blocked:
+            self.writer_blocked = False
             network = self._network
-            network.timeline.after(network.span(network.faults.latency), self._tell_writer)
+            network.clock.after(network.span(network.faults.latency), self._notify_writer)
         return data
 
-    def lose(self) -> None:
-        """What is in flight never arrives, but for a reset."""
+    def drop_in_flight(self) -> None:
+        """Drop all segments in flight except a reset."""
         self.inside = len(self.arrived)
-        self._flight = deque(entry for entry in self._flight if entry[1] is Sign.RESET)
+        self._in_flight = deque(entry for entry in self._in_flight if entry[1] is TcpFlag.RESET)
 
-    def _tell_writer(self) -> None:
+    def _notify_writer(self) -> None:
         self.writer.on_edge()
 
     def _arm(self, when: float) -> None:
         self._armed = True
-        self._network.timeline.at(when, self._arrive)
+        self._network.clock.at(when, self._arrive)
 
     def _arrive(self) -> None:
         self._armed = False
-        now = self._network.timeline.now
-        clear = max(self.held_until, self._network.cut_until)
+        now = self._network.clock.now
+        clear = max(self.held_until, self._network.partitioned_until)
         if now < clear:
             self._arm(clear)
             return
-        while self._flight and self._flight[0][0] <= now:
-            self._land(self._flight.popleft()[1])
-        if self._flight:
-            self._arm(self._flight[0][0])
+        while self._in_flight and self._in_flight[0][0] <= now:
+            self._deliver(self._in_flight.popleft()[1])
+        if self._in_flight:
+            self._arm(self._in_flight[0][0])
 
-    def _land(self, cargo: bytes | Sign) -> None:
+    def _deliver(self, segment: bytes | TcpFlag) -> None:
         sink = self.sink
-        if cargo is Sign.RESET:
-            sink.broken(ConnectionResetError("connection reset by peer"))
-        elif sink.deaf or sink.error is not None:
-            if isinstance(cargo, bytes):
-                self.inside -= len(cargo)
-                if sink.error is None:  # nobody is there to take it: the kernel says so
-                    sink.outgoing.carry(Sign.RESET)
-        elif isinstance(cargo, bytes):
-            self.arrived += cargo
+        if segment is TcpFlag.RESET:
+            sink.reset_received(ConnectionResetError("connection reset by peer"))
+        elif sink.closed or sink.error is not None:
+            if isinstance(segment, bytes):
+                self.inside -= len(segment)
+                if sink.error is None:  # a kernel answers data for a closed socket with a reset
+                    sink.outgoing.send(TcpFlag.RESET)
+        elif isinstance(segment, bytes):
+            self.arrived += segment
             sink.on_edge()
         else:
             self.ended = True
@@ -213,7 +214,7 @@ class Endpoint:
         "_error",
         "_network",
         "_shut",
-        "deaf",
+        "closed",
         "incoming",
         "local",
         "on_edge",
@@ -231,11 +232,11 @@ class Endpoint:
         self.outgoing = outgoing
         incoming.sink = outgoing.writer = self
         self.local, self.peer = local, peer
-        self.on_edge: Callable[[], None] = nobody
+        self.on_edge: Callable[[], None] = do_nothing
         self.spliceable = True
-        self.secure: Secured | None = None
-        self.deaf = False
-        """Closed: what arrives is answered by a reset."""
+        self.secure: HandshakeResult | None = None
+        self.closed = False
+        """Whether it was closed: data that arrives is answered by a reset."""
         self._shut = False
         self._error: ConnectionError | None = None
 
@@ -263,14 +264,14 @@ class Endpoint:
         return self.outgoing.room > 0 or self._error is not None
 
     def handshake(self) -> bool:
-        """See Stream: TCP's own is over."""
+        """See Stream. There is no TLS handshake."""
         return True
 
     def recv(self, limit: int) -> bytes | None:
         """See Stream."""
         incoming = self.incoming
         if incoming.arrived:
-            return incoming.take(self._network.portion(min(limit, len(incoming.arrived))))
+            return incoming.read(self._network.portion(min(limit, len(incoming.arrived))))
         if self._error is not None:
             raise self._error
         return b"" if incoming.ended else None
@@ -280,55 +281,55 @@ class Endpoint:
         if self._error is not None:
             raise self._error
         if self._shut:
-            raise BrokenPipeError("this direction was shut down")
+            raise BrokenPipeError("the direction was shut down")
         outgoing = self.outgoing
         if outgoing.room <= 0:
-            outgoing.starved = True
+            outgoing.writer_blocked = True
             return None
         data = b"".join(views)
         count = self._network.portion(min(outgoing.room, len(data)))
-        outgoing.carry(data[:count])
+        outgoing.send(data[:count])
         return count
 
     def shutdown(self) -> None:
         """See Stream."""
         if not self._shut and self._error is None:
             self._shut = True
-            self.outgoing.carry(Sign.FIN)
+            self.outgoing.send(TcpFlag.FIN)
 
-    def cut(self) -> None:
+    def truncate(self) -> None:
         """See Stream."""
         self.shutdown()
 
     def close(self) -> None:
-        """See Stream. If there are unread bytes, or come some, a reset follows what was taken."""
+        """See Stream. With unread bytes, or when some arrive later, a reset follows the data."""
         self.shutdown()
         unread = self.unread
-        self._leave()
+        self._detach()
         if unread:
-            self.outgoing.carry(Sign.RESET)
+            self.outgoing.send(TcpFlag.RESET)
 
     def reset(self) -> None:
         """See Stream."""
         if self._error is None:
-            self.outgoing.lose()
-            self.outgoing.carry(Sign.RESET)
-        self._leave()
+            self.outgoing.drop_in_flight()
+            self.outgoing.send(TcpFlag.RESET)
+        self._detach()
 
     def abort(self) -> None:
         """See Stream."""
         if self._error is None:
-            self.outgoing.carry(Sign.RESET)
-        self._leave()
+            self.outgoing.send(TcpFlag.RESET)
+        self._detach()
 
-    def broken(self, error: ConnectionError) -> None:
-        """A reset has arrived: bytes that came before it may still be read."""
+    def reset_received(self, error: ConnectionError) -> None:
+        """Handle a reset: bytes that arrived before it can still be read."""
         if self._error is None:
             self._error = error
-            self.outgoing.lose()
+            self.outgoing.drop_in_flight()
             self.on_edge()
 
-    def _leave(self) -> None:
-        self.deaf = True
-        self.on_edge = nobody
-        self.incoming.take(len(self.incoming.arrived))
+    def _detach(self) -> None:
+        self.closed = True
+        self.on_edge = do_nothing
+        self.incoming.read(len(self.incoming.arrived))

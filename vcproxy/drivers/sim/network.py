@@ -1,4 +1,7 @@
-"""Network: who listens where, how connections come about, and which faults befall them."""
+"""Network: the listeners, names and connections of a simulation, and the faults of its network.
+
+Tested in tests/drivers/test_sim.py.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from vcproxy.drivers.sim.link import Endpoint, Link, Sign, nobody
-from vcproxy.drivers.sim.post import Post
+from vcproxy.drivers.sim.datagram_network import DatagramNetwork
+from vcproxy.drivers.sim.link import Endpoint, Link, TcpFlag, do_nothing
 from vcproxy.engine.address import Address
 from vcproxy.engine.failures import NotResolved, Unroutable
 
@@ -18,107 +21,107 @@ if TYPE_CHECKING:
     from random import Random
 
     from vcproxy.drivers.sim.faults import NetworkFaults, Span
-    from vcproxy.drivers.sim.timeline import Timeline
+    from vcproxy.drivers.sim.virtual_clock import VirtualClock
 
 ANY_HOST = ("0.0.0.0", "::")
 
 FIRST_FREE_PORT = 40_000
 
 EPOCH = 1_767_225_600
-"""The first second of 2026, UTC: when simulations begin."""
+"""The time of day at the start of a simulation: the first second of 2026, UTC."""
 
 Connected: TypeAlias = Callable[[Endpoint | None, OSError | None], None]
 
 
 class Acceptor:
-    """A listening endpoint: connections wait in `backlog` until its owner takes them."""
+    """A listening socket: connections wait in `backlog` until its owner accepts them."""
 
     __slots__ = ("address", "backlog", "on_edge")
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.backlog: deque[Endpoint] = deque()
-        self.on_edge: Callable[[], None] = nobody
+        self.on_edge: Callable[[], None] = do_nothing
 
     def close(self) -> None:
-        """Refuse those that nobody has taken."""
+        """Reset the connections in the backlog."""
         while self.backlog:
             self.backlog.popleft().reset()
 
 
 class Network:
-    """Every host of a simulation, on one wire."""
+    """All hosts of a simulation, on one network."""
 
-    def __init__(self, timeline: Timeline, random: Random, faults: NetworkFaults) -> None:
-        self.timeline = timeline
+    def __init__(self, clock: VirtualClock, random: Random, faults: NetworkFaults) -> None:
+        self.clock = clock
         self.random = random
         self.faults = faults
         self.names: dict[str, list[str]] = {}
-        """The hosts that a name stands for, in order; one that is missing stands for itself."""
+        """The hosts of a name, in order. A name without an entry stands for itself."""
         self.unroutable: set[str] = set()
-        """Hosts that there is no way to."""
-        self.silent: set[str] = set()
-        """The hosts that answer nothing: a connection to one is neither made nor refused."""
+        """Hosts without a route: a connect fails with "network is unreachable"."""
+        self.unresponsive: set[str] = set()
+        """Hosts that do not reply: a connect neither succeeds nor fails."""
         self.epoch: int | None = EPOCH
-        """The time of day when the simulation began; None: nobody knows what time it is."""
-        self.cut_until = 0.0
-        self.post = Post(self)
-        """Where datagrams go."""
+        """The time of day at the start, in seconds since 1970; None: the time of day is unknown."""
+        self.partitioned_until = 0.0
+        self.datagrams = DatagramNetwork(self)
+        """The datagram sockets of the simulation."""
         self._acceptors: dict[tuple[str, int, str], Acceptor] = {}
         self._last_port = FIRST_FREE_PORT - 1
 
     # -- faults ------------------------------------------------------------------------------
 
     def happens(self, chance: float) -> bool:
-        """Whether something of that chance happens this time."""
+        """Return whether an event of this probability happens now."""
         return chance > 0 and self.random.random() < chance
 
     def span(self, span: Span) -> float:
-        """How long something takes this time."""
-        least, most = span
-        return self.random.uniform(least, most) if most else 0.0
+        """Return a random duration within a range, in seconds."""
+        shortest, longest = span
+        return self.random.uniform(shortest, longest) if longest else 0.0
 
     def portion(self, count: int) -> int:
-        """How many of `count` bytes are moved this time."""
+        """Return how many of `count` bytes a read or write moves."""
         if self.happens(self.faults.one_byte):
             return min(count, 1)
         if count and self.happens(self.faults.short):
             return self.random.randint(1, count)
         return count
 
-    def disturb(self, link: Link) -> None:
-        """Let befall a link what befalls it this time."""
-        faults, now = self.faults, self.timeline.now
+    def apply_faults(self, link: Link) -> None:
+        """Apply the faults that a segment of a link meets."""
+        faults, now = self.faults, self.clock.now
         if self.happens(faults.stall):
             link.held_until = now + self.span(faults.stall_s)
         if self.happens(faults.partition):
             self.partition(self.span(faults.partition_s))
         if self.happens(faults.reset):
-            for way in (link, link.sink.outgoing):
-                way.lose()
-                way.carry(Sign.RESET)
+            for direction in (link, link.sink.outgoing):
+                direction.drop_in_flight()
+                direction.send(TcpFlag.RESET)
 
     def partition(self, seconds: float) -> None:
-        """Cut the network for a while: what is on its way arrives afterwards."""
-        self.cut_until = max(self.cut_until, self.timeline.now + seconds)
+        """Stop the network for a time: segments in flight arrive afterwards."""
+        self.partitioned_until = max(self.partitioned_until, self.clock.now + seconds)
 
     # -- time --------------------------------------------------------------------------------
 
     def time_of_day(self) -> int:
-        """Seconds since 1970, UTC; 0: nobody knows."""
-        return 0 if self.epoch is None else self.epoch + int(self.timeline.now)
+        """Return the seconds since 1970, UTC; 0: unknown."""
+        return 0 if self.epoch is None else self.epoch + int(self.clock.now)
 
     # -- connections -------------------------------------------------------------------------
 
     def resolve(self, address: Address) -> list[Address]:
-        """The addresses that an address stands for. Raises OSError when its host is unknown."""
+        """Return the addresses of an address's host. Raises NotResolved for an unknown host."""
         hosts = self.names.get(address.host, [address.host])
         if not hosts:
             raise NotResolved(f"{address.host}: name or service not known")
         return [replace(address, host=host) for host in hosts]
 
     def listen(self, address: Address) -> Acceptor:
-        """Listen; port 0 gets a free one. Raises OSError when the address is taken."""
+        """Listen at an address; port 0: a free one. Raises OSError if the address is in use."""
         if address.scheme != "unix" and not address.port:
             address = address.with_port(self.free_port())
         key = _key(address)
@@ -132,34 +135,40 @@ class Network:
         del self._acceptors[_key(acceptor.address)]
         acceptor.close()
 
-    def connect(self, address: Address, done: Connected, here: str = "") -> None:
-        """Connect, from an address (empty: any); `done` gets the endpoint, or why there is none."""
-        arrival = self.timeline.now + self.span(self.faults.latency)
-        self.timeline.at(max(arrival, self.cut_until), lambda: self._knock(address, done, here))
+    def connect(self, address: Address, done: Connected, local: str = "") -> None:
+        """Connect to an address; `done(endpoint, error)` is called with the result.
 
-    def pair(self, here: str, there: str) -> tuple[Endpoint, Endpoint]:
-        """Both ends of a connection: the one that is here, and the one that is there."""
+        `local`: the client's own address; empty: a free one.
+        """
+        arrival = self.clock.now + self.span(self.faults.latency)
+        self.clock.at(
+            max(arrival, self.partitioned_until), lambda: self._arrive(address, done, local)
+        )
+
+    def pair(self, local: str, peer: str) -> tuple[Endpoint, Endpoint]:
+        """Return both endpoints of a new connection: the local one, then the peer's."""
         out, back = Link(self), Link(self)
-        return Endpoint(self, back, out, here, there), Endpoint(self, out, back, there, here)
+        return Endpoint(self, back, out, local, peer), Endpoint(self, out, back, peer, local)
 
-    def _knock(self, address: Address, done: Connected, here: str) -> None:
-        if address.host in self.silent:
+    def _arrive(self, address: Address, done: Connected, local: str) -> None:
+        """Handle a connection request at its destination."""
+        if address.host in self.unresponsive:
             return
         acceptor = self._find(address)
-        way_back = self.span(self.faults.latency)
+        reply_s = self.span(self.faults.latency)
         if address.host in self.unroutable:
             done(None, Unroutable(f"{address}: network is unreachable"))
             return
         if acceptor is None or self.happens(self.faults.refuse):
             error = ConnectionRefusedError(f"{address}: connection refused")
-            self.timeline.after(way_back, lambda: done(None, error))
+            self.clock.after(reply_s, lambda: done(None, error))
             return
         unix = address.scheme == "unix"
-        here = here or ("unix:" if unix else f"10.0.0.1:{self.free_port()}")
-        there = address.path if unix else f"{address.host}:{address.port}"
-        client, accepted = self.pair(here, there)
+        local = local or ("unix:" if unix else f"10.0.0.1:{self.free_port()}")
+        peer = address.path if unix else f"{address.host}:{address.port}"
+        client, accepted = self.pair(local, peer)
         acceptor.backlog.append(accepted)
-        self.timeline.after(way_back, lambda: done(client, None))
+        self.clock.after(reply_s, lambda: done(client, None))
         acceptor.on_edge()
 
     def _find(self, address: Address) -> Acceptor | None:
@@ -171,7 +180,7 @@ class Network:
         return None
 
     def free_port(self) -> int:
-        """A port that nobody has."""
+        """Return a port that is not in use."""
         self._last_port += 1
         return self._last_port
 

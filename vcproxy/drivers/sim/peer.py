@@ -1,43 +1,47 @@
-"""Peer: a scripted end of a connection, outside the engine: the client or the server of a test."""
+"""Peer: a scripted client or server: one end of a simulated connection, outside the engine.
+
+Tested in tests/drivers/test_sim.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.sim.link import nobody
+from vcproxy.drivers.sim.link import do_nothing
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Stream
 
-MOUTHFUL = 256 * 1024
-"""Bytes that a peer reads at once."""
+CHUNK = 256 * 1024
+"""Bytes that a peer reads or writes with one call."""
 
 
 def _ignore(data: bytes) -> None:
-    """The script wants no word of what comes: it looks at `received`."""
+    """Ignore received data: the script reads `received`."""
 
 
 class Peer:
-    """Sends what it is told to, and keeps what it gets. Its verbs may be used at any time.
+    """Sends what the script asks for, and keeps what it receives.
 
-    What is sent before there is a connection is sent then.
+    The methods may be called at any time: data sent before there is a connection is sent as soon
+    as there is one.
     """
 
     def __init__(self) -> None:
         self.received = bytearray()
-        """All that came. It compares equal to bytes."""
+        """All bytes received so far. It compares equal to bytes."""
         self.sent = 0
-        """Bytes that the network has taken over."""
+        """Bytes that the network has accepted."""
         self.connected = False
         self.ended = False
-        """Whether the other end said, in order, that no more will come."""
+        """Whether the other end has ended its direction in order (FIN or close_notify)."""
         self.error: Exception | None = None
-        """What broke the connection, or why there is none."""
+        """The error that broke the connection, or that prevented it."""
         self.on_data: Callable[[bytes], None] = _ignore
-        """Called with each piece that comes."""
-        self.on_end: Callable[[], None] = nobody
-        """Called when the other end has ended."""
+        """Called with the bytes of each read."""
+        self.on_end: Callable[[], None] = do_nothing
+        """Called when `ended` becomes True."""
         self._stream: Stream | None = None
         self._unsent = bytearray()
         self._ending = self._shut = self._closing = self._stalled = False
@@ -48,40 +52,40 @@ class Peer:
 
     @property
     def reset_seen(self) -> bool:
-        """Whether the connection was broken, from the other end or by the network."""
+        """Whether an established connection was broken, by the other end or by the network."""
         return self.connected and self.error is not None
 
     def send(self, data: bytes) -> None:
-        """Send, as fast as the other end takes it."""
+        """Send data, as fast as the other end reads it."""
         self._unsent += data
         self._push()
 
     def end(self) -> None:
-        """Say that no more will come (FIN), behind all that was to be sent."""
+        """End this direction (FIN or close_notify) after all data. Receiving continues."""
         self._ending = True
         self._push()
 
     def close(self) -> None:
-        """Leave, once all is sent: what comes after that is answered by a reset. What is unread
-        makes a reset of the end, as in Linux."""
+        """Close after all data was sent. As in Linux, unread input turns the close into a reset,
+        and input that arrives later is answered by a reset."""
         self._ending = self._closing = True
         self._push()
 
     def reset(self) -> None:
-        """Break the connection: what is in flight is lost."""
+        """Reset the connection at once: data in flight is lost."""
         self._closing = True
         self._unsent.clear()
         if self._stream is not None:
             self._stream.reset()
             self._stream = None
 
-    def cut(self) -> None:
-        """End the wire as it is: with TLS, without the close_notify that is owed."""
+    def truncate(self) -> None:
+        """End this direction with FIN only: with TLS, without the required close_notify."""
         if self._stream is not None:
-            self._stream.cut()
+            self._stream.truncate()
 
     def stall(self) -> None:
-        """Read nothing from now on."""
+        """Stop reading, until `resume`."""
         self._stalled = True
 
     def resume(self) -> None:
@@ -90,7 +94,7 @@ class Peer:
         self._pull()
 
     def attach(self, stream: Stream | None, error: Exception | None = None) -> None:
-        """Begin, on a connection or with the news that there is none."""
+        """Start on a connection; or with the error that prevented it, if `stream` is None."""
         self.error = error
         if stream is None:
             return
@@ -114,14 +118,14 @@ class Peer:
             if not stream.handshake():
                 return
             while self._unsent:
-                count = stream.send([bytes(self._unsent[:MOUTHFUL])])
+                count = stream.send([bytes(self._unsent[:CHUNK])])
                 if count is None:
                     return
                 self.sent += count
                 del self._unsent[:count]
         except ConnectionError as error:
             self._unsent.clear()
-            self._pull()  # what came before the reset
+            self._pull()  # read what came before the reset
             self.error = error
             return
         if self._closing:
@@ -135,10 +139,10 @@ class Peer:
             stream.shutdown()
 
     def _pull(self) -> None:
-        # A broken connection still gives what came before, also to who reads late.
+        # Data that came before a reset can still be read, also after `resume`.
         while (stream := self._stream) is not None and not (self._stalled or self.ended):
             try:
-                data = stream.recv(MOUTHFUL) if stream.handshake() else None
+                data = stream.recv(CHUNK) if stream.handshake() else None
             except ConnectionError as error:
                 self.error = error
                 return

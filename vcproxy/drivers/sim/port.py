@@ -1,4 +1,8 @@
-"""SimPort: what the simulated driver keeps for a VC; SimPipe: the mover of a bridge."""
+"""SimPort: a VC's stream connection in the simulated driver; SimPipe: moves a bridge's bytes.
+
+Port and pipe refer to each other. Tested in tests/drivers/test_sim.py and
+tests/conformance/test_sim.py.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class SimPort:
-    """A connected stream. See Port and NetVConnection for its obligations.
+    """A connected stream. See Port and NetVConnection for what they require.
 
-    As with an edge-triggered epoll, `readable` and `writable` say what an edge last told and no
-    call has disproved; a short read or write proves nothing.
+    As with edge-triggered epoll, `readable` and `writable` are set by an edge and cleared by a call
+    that would block. A short read or write does not clear them.
     """
 
     __slots__ = (
@@ -47,60 +51,60 @@ class SimPort:
         self.readable = self.writable = True
         self.established = False
         self.bridged_out: SimPipe | None = None
-        """The bridge that takes what this port reads."""
+        """The bridge that moves this port's input."""
         self.bridged_in: SimPipe | None = None
-        """The bridge that brings what this port writes."""
-        self._lost: Exception | None = None  # why it is broken, until all has been read
+        """The bridge that moves this port's output."""
+        self._lost: Exception | None = None  # the error that broke it, until all has been read
         self._failed = False
         stream.on_edge = self._edge
 
     def _edge(self) -> None:
-        self._driver.woken[self] = None
+        self._driver.ready_ports[self] = None
 
     def ready(self) -> None:
-        """Take an edge: in the turn after it."""
+        """Handle an edge, in the turn after it."""
         stream = self.stream
-        self._driver.visit(self.vc)
+        self._driver.maybe_hold(self.vc)
         self.readable = self.readable or stream.readable
         self.writable = self.writable or stream.writable
         if not self.established:
-            self.shake_hands()
+            self.continue_handshake()
             return
         self._read()
         self.write()
         if stream.error is not None:
-            self._lose(stream.error)
+            self._connection_lost(stream.error)
 
-    def shake_hands(self) -> None:
-        """Go on with the handshake."""
+    def continue_handshake(self) -> None:
+        """Continue the handshake."""
         vc = self.vc
         try:
             self.established = self.stream.handshake()
         except ConnectionError as error:
-            self._break(error)
+            self._fail(error)
         else:
             if self.established and self.stream.secure is not None:
                 tls = self.stream.secure
-                self._driver.note("established", vc, tls.sni, tls.alpn)
+                self._driver.trace_call("established", vc, tls.sni, tls.alpn)
                 vc.established(tls.sni, tls.alpn, tls.peer)
 
     def read(self) -> None:
-        """Read once, as `begin_read` says."""
+        """Read once, at most `begin_read()` bytes."""
         self._read()
 
     def _read(self) -> bool:
-        """Read once; True if anything came."""
+        """Read once; return whether there was data."""
         if not self.readable or not self.established:
             return False
         if self.bridged_out is not None:
             return self.bridged_out.move()
-        vc, note = self.vc, self._driver.note
+        vc, trace = self.vc, self._driver.trace_call
         room = vc.begin_read()
         if not room:
             if self._lost is not None and not self.stream.unread:
-                self._break(self._lost)
+                self._fail(self._lost)
             elif self._lost is not None:
-                note("broke", vc, str(self._lost))
+                trace("broke", vc, str(self._lost))
                 vc.broke(self._lost)
             return False
         try:
@@ -108,27 +112,28 @@ class SimPort:
         except Truncated as error:
             self.readable = False
             vc.would_block()
-            note("ended", vc, str(error))
+            trace("ended", vc, str(error))
             vc.ended(error)
             return False
         except ConnectionError as error:
             vc.would_block()
-            self._break(error)
+            self._fail(error)
             return False
         if data:
-            note("received", vc, len(data), crc32(data))
-            self._bring(data)
+            trace("received", vc, len(data), crc32(data))
+            self._deliver(data)
             vc.again(True)
             return True
         self.readable = False
         vc.would_block()
         if data is not None:
-            note("ended", vc)
+            trace("ended", vc)
             vc.ended()
         return False
 
-    def _bring(self, data: bytes) -> None:
-        """Give the engine what came: in its scratch if it is much, and passed on if it may be."""
+    def _deliver(self, data: bytes) -> None:
+        """Deliver data to the VC, large data in the engine's scratch buffer; with a direct sink or
+        a fan, send it on."""
         vc = self.vc
         block: Block = data
         if len(data) > COPY_OUT:
@@ -137,30 +142,32 @@ class SimPort:
         sink = vc.direct_sink
         if vc.fan is not None and sink is None:
             short = push_all(vc.fan, block)
-            self._driver.note("spread", vc, *(count for _, count in short))
+            self._driver.trace_call("spread", vc, *(count for _, count in short))
             vc.spread(block, short)
         elif sink is None or sink.port is None:
             vc.received(block)
         else:
             count = sink.port.push(block)
-            self._driver.note("passed", vc, count)
+            self._driver.trace_call("passed", vc, count)
             vc.passed(block, count)
 
     def push(self, data: Block) -> int:
-        """Write at once what another port has read."""
+        """Write what another port has just read; return the bytes moved_in."""
         if not self.writable or not self.established:
             return 0
         try:
             count = self.stream.send([data])
         except ConnectionError as error:
-            self.vc.soon(partial(self._break, error))  # under the reader's lock now
+            self.vc.soon(
+                partial(self._fail, error)
+            )  # after the present call: the reader's lock is held now
             return 0
         if count is None:
             self.writable = False
         return count or 0
 
     def write(self) -> None:
-        """Write once, as `begin_write` says."""
+        """Write once: what `begin_write()` returns."""
         if not self.writable or not self.established:
             return
         if self.bridged_in is not None:
@@ -174,16 +181,16 @@ class SimPort:
             count = self.stream.send(views)
         except ConnectionError as error:
             vc.sent(0)
-            self._lose(error)
+            self._connection_lost(error)
             return
         if count is None:
             self.writable = False
         else:
-            self._driver.note("sent", vc, count)
+            self._driver.trace_call("sent", vc, count)
         vc.sent(count or 0)
 
-    def _lose(self, error: Exception) -> None:
-        """The connection is broken. What came before is read first."""
+    def _connection_lost(self, error: Exception) -> None:
+        """Handle a broken connection: read first what came before."""
         self.writable = False
         if self._failed or self._lost is not None:
             return
@@ -193,27 +200,27 @@ class SimPort:
             self.bridged_out.stop()
         self._read()
 
-    def _break(self, error: Exception) -> None:
-        """The connection is broken, and all has been read: bridges end first, then the VC."""
+    def _fail(self, error: Exception) -> None:
+        """Report a broken connection to the VC; all input has been read. Bridges end first."""
         self.readable = self.writable = False
         if self.bridged_out is not None:
             self.bridged_out.stop()
         if self.bridged_in is not None:
-            self.bridged_in.stop(in_vain=True)
+            self.bridged_in.stop(discard=True)
         if not self._failed:
             self._failed = True
-            self._driver.note("failed", self.vc, str(error))
+            self._driver.trace_call("failed", self.vc, str(error))
             self.vc.failed(error)
 
     def shutdown_write(self) -> None:
-        """Tell the peer that no more will come."""
+        """End this direction, after all data."""
         self.writable = False
         self.stream.shutdown()
 
     def close(self, abort: bool) -> None:
-        """Close, with a reset behind what was sent, or in order."""
+        """Close in order, or with a reset after the data (`abort`)."""
         self.readable = self.writable = False
-        self._driver.woken.pop(self, None)
+        self._driver.ready_ports.pop(self, None)
         if abort:
             self.stream.abort()
         else:
@@ -221,7 +228,7 @@ class SimPort:
 
 
 class SimPipe:
-    """A bridge's bytes on their way between two ports. See Bridge for its obligations."""
+    """Moves the bytes of one bridge between two ports. See Bridge for what it requires."""
 
     __slots__ = ("_bridge", "_capacity", "_driver", "_inside", "_sink", "_source")
 
@@ -237,43 +244,44 @@ class SimPipe:
         source.bridged_out = sink.bridged_in = self
 
     def move(self) -> bool:
-        """Move once in and once out, as far as both sides are ready; True if anything came in."""
+        """Move once in and once out, if the ports are ready; return whether bytes came in."""
         bridge, source, sink, inside = self._bridge, self._source, self._sink, self._inside
         todo = bridge.begin()
         if not todo:
             if todo == 0:
                 self.stop()
             return False
-        taken = given = 0
-        over = False
+        moved_in = moved_out = 0
+        source_ended = False
         space = min(todo, self._capacity - len(inside))
         try:
             if source.readable and space:
                 data = source.stream.recv(space)
                 source.readable = data is not None
-                over = data == b""
+                source_ended = data == b""
                 inside += data or b""
-                taken = len(data or b"")
+                moved_in = len(data or b"")
             if sink.writable and inside:
                 count = sink.stream.send([inside])
                 sink.writable = count is not None
-                given = count or 0
-                del inside[:given]
+                moved_out = count or 0
+                del inside[:moved_out]
         except ConnectionError:
-            over = True
-        self._driver.note("moved", source.vc, taken, given)
-        bridge.moved(taken, given)
-        if over:
-            self.stop()  # copying goes on from here and meets the same end
-        elif taken or given:
+            source_ended = True
+        self._driver.trace_call("moved", source.vc, moved_in, moved_out)
+        bridge.moved(moved_in, moved_out)
+        if source_ended:
+            self.stop()  # copying continues from here and reads the same end
+        elif moved_in or moved_out:
             source.vc.again(True)
-        return taken > 0
+        return moved_in > 0
 
-    def stop(self, *, in_vain: bool = False) -> None:
-        """Bring what is on the way into the engine's buffer, unless nobody will read it."""
+    def stop(self, *, discard: bool = False) -> None:
+        """End the bridge: move its bytes into the engine's buffer. With `discard`, or where the
+        tunnel has ended, they are discarded."""
         if self._source.bridged_out is self:
             self._source.bridged_out = self._sink.bridged_in = None
-            if in_vain or self._bridge.abandoned:
+            if discard or self._bridge.abandoned:
                 self._inside.clear()
-            self._driver.note("bridge ended", self._source.vc, len(self._inside))
+            self._driver.trace_call("bridge ended", self._source.vc, len(self._inside))
             self._bridge.ended(bytes(self._inside))

@@ -1,6 +1,8 @@
 """Simulation: engines and peers on one network in memory, in virtual time, from one seed.
 
-The same seed and the same script give the same run, call by call at the level of plaintext.
+The same seed and the same script give the same run: the same driver calls with the same plaintext.
+
+Tested in tests/drivers/test_sim.py.
 """
 
 from __future__ import annotations
@@ -15,29 +17,29 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.sim.datagram_peer import DatagramPeer
 from vcproxy.drivers.sim.driver import SimDriver, TraceEntry
 from vcproxy.drivers.sim.faults import NetworkFaults
+from vcproxy.drivers.sim.lock_contention import LockContention
 from vcproxy.drivers.sim.network import Acceptor, Network
 from vcproxy.drivers.sim.peer import Peer
-from vcproxy.drivers.sim.phantom import Phantom
-from vcproxy.drivers.sim.secure import over
-from vcproxy.drivers.sim.timeline import Timeline
+from vcproxy.drivers.sim.tls_stream import wrap_tls
+from vcproxy.drivers.sim.virtual_clock import VirtualClock
 from vcproxy.engine.engine import Engine, Level, LogFunction
 
 if TYPE_CHECKING:
     import ssl
 
-    from vcproxy.drivers.sim.link import Endpoint, Secured
+    from vcproxy.drivers.sim.link import Endpoint, HandshakeResult
     from vcproxy.engine.address import Address
 
-SPIN = 200_000
-"""So many turns without time going on are a loop that will not end."""
+MAX_STEPS = 200_000
+"""Steps at one virtual time; more of them are taken for an endless loop."""
 
 
 class Stuck(AssertionError):
-    """What a run was to reach will not happen, or not in time."""
+    """The condition of a run was not reached: no event is left, or the time limit has passed."""
 
 
 class SimulatedServer:
-    """A scripted server: a Peer for each connection."""
+    """A scripted server: it has one Peer for each connection."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -45,11 +47,11 @@ class SimulatedServer:
 
 
 class Simulation:
-    """A world for tests.
+    """A network with engines and peers, for tests.
 
-    It is also a context manager: an exception that leaves it carries the seed as a note.
+    As a context manager it adds the seed to an exception, as a note.
 
-        with Simulation(seed, Faults.all()) as sim:
+        with Simulation(seed, NetworkFaults.all()) as sim:
             proxy = sim.driver("proxy")
             address = proxy.listen(Address.parse("tcp://proxy:0"), listener)
             client = sim.client(address)
@@ -63,16 +65,16 @@ class Simulation:
         self.seed = seed
         self.random = Random(seed)
         self.faults = faults or NetworkFaults()
-        self.timeline = Timeline()
-        self.network = Network(self.timeline, self.random, self.faults)
+        self.clock = VirtualClock()
+        self.network = Network(self.clock, self.random, self.faults)
         self.drivers: list[SimDriver] = []
         self.log: list[tuple[float, Level, str]] = []
-        """What the engines logged, and when."""
+        """The engines' log lines: (virtual time, level, text)."""
         self.trace: list[TraceEntry] | None = [] if trace else None
-        """Every call into an engine, if asked for."""
-        self._mistakes: list[Exception] = []
-        self._spinning = 0  # steps since time went on
-        self._phantom = Phantom(self.network)
+        """Every driver call, with `trace`."""
+        self._errors: list[Exception] = []
+        self._steps = 0  # at the present virtual time
+        self._contention = LockContention(self.network)
 
     def __enter__(self) -> Simulation:
         return self
@@ -86,7 +88,7 @@ class Simulation:
         if error is not None:
             error.add_note(f"seed={self.seed} (VCPROXY_SEED={self.seed} repeats it)")
 
-    # -- who takes part ----------------------------------------------------------------------
+    # -- engines and peers -------------------------------------------------------------------
 
     def driver(
         self,
@@ -96,15 +98,15 @@ class Simulation:
         bridges: bool = True,
         log: LogFunction | None = None,
     ) -> SimDriver:
-        """An engine and its driver. Without a `log`, a programmer's mistake is raised by `run`."""
+        """Return the driver of a new engine. Without `log`, `run` raises callbacks' exceptions."""
         engine = Engine(
-            name, memory=memory, random=self.random, log=log or self.note, bridges=bridges
+            name, memory=memory, random=self.random, log=log or self.record_log, bridges=bridges
         )
-        return self.drive(engine)
+        return self.attach(engine)
 
-    def drive(self, engine: Engine, kind: Callable[..., SimDriver] = SimDriver) -> SimDriver:
-        """A driver for an engine that was made elsewhere, of this kind."""
-        driver = kind(engine, self.network, self._phantom, self.trace)
+    def attach(self, engine: Engine, kind: Callable[..., SimDriver] = SimDriver) -> SimDriver:
+        """Return a driver of class `kind` for an existing engine."""
+        driver = kind(engine, self.network, self._contention, self.trace)
         self.drivers.append(driver)
         return driver
 
@@ -114,11 +116,16 @@ class Simulation:
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
         here: str = "",
-        handshake: Secured | None = None,
+        handshake: HandshakeResult | None = None,
     ) -> Peer:
-        """A peer that connects, from any IP address or from `here`. `error` tells of a refusal.
+        """Return a peer that connects to an address; if that fails, its `error` is set.
 
-        `handshake`: what its handshake has told, at a tls address where no TLS is spoken.
+        Args:
+            address: where to connect to.
+            tls: a client's SSL context; None: plain.
+            server_name: the name that the server's certificate must contain; empty: the host.
+            here: the peer's own IP address; empty: any.
+            handshake: handshake results to report at a tls:// address, without real TLS.
         """
         peer = Peer()
 
@@ -128,7 +135,7 @@ class Simulation:
             else:
                 endpoint.outgoing.sink.secure = handshake
                 name = server_name or address.host
-                peer.attach(over(endpoint, tls, self.timeline, server_side=False, name=name))
+                peer.attach(wrap_tls(endpoint, tls, self.clock, server_side=False, name=name))
 
         self.network.connect(address, done, here and f"{here}:{self.network.free_port()}")
         return peer
@@ -139,19 +146,20 @@ class Simulation:
         on_connect: Callable[[Peer], None] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> SimulatedServer:
-        """Peers that are connected to; `on_connect` gives each its script."""
+        """Return a server that listens at an address; `on_connect(peer)` is called for each client,
+        before any of its data, and sets the peer's script."""
         acceptor = self.network.listen(address)
         server = SimulatedServer(acceptor.address)
         acceptor.on_edge = partial(self._serve, server, acceptor, on_connect, tls)
         return server
 
     def datagram_client(self, address: Address) -> DatagramPeer:
-        """A peer that sends to a udp address, and hears what comes from there."""
-        return DatagramPeer(self.network.post.connect(address))
+        """Return a peer connected to a udp address: it sends there and receives from there."""
+        return DatagramPeer(self.network.datagrams.connect(address))
 
     def datagram_server(self, address: Address) -> DatagramPeer:
-        """A peer at a udp address, or a member of a multicast group."""
-        return DatagramPeer(self.network.post.bind(address))
+        """Return a peer bound to a udp address, or a member of a multicast group."""
+        return DatagramPeer(self.network.datagrams.bind(address))
 
     def _serve(
         self,
@@ -165,20 +173,20 @@ class Simulation:
         if on_connect is not None:
             on_connect(peer)
         endpoint = acceptor.backlog.popleft()
-        peer.attach(over(endpoint, tls, self.timeline, server_side=True))
+        peer.attach(wrap_tls(endpoint, tls, self.clock, server_side=True))
 
     # -- time --------------------------------------------------------------------------------
 
     @property
     def now(self) -> float:
-        """Virtual seconds since the beginning."""
-        return self.timeline.now
+        """Virtual seconds since the start."""
+        return self.clock.now
 
     def run(self, until: Callable[[], bool] | None = None, limit: float = 3600.0) -> None:
-        """Run until the condition holds; without one, until nothing is left to happen.
+        """Run until the condition holds; without one, until no event is left.
 
-        `limit` is in virtual seconds. Raises Stuck when it passes, or when nothing is left to
-        happen and the condition does not hold; and what a continuation raised.
+        `limit` is in virtual seconds. Raises Stuck when it passes, or when no event is left and the
+        condition does not hold; and the exception of a callback.
         """
         last = self.now + limit
         try:
@@ -187,81 +195,82 @@ class Simulation:
                     if until is None:
                         return
                     raise Stuck(
-                        f"seed={self.seed}: nothing is left to happen at {self.now}s, "
-                        "and what was waited for has not"
+                        f"seed={self.seed}: no event is left at {self.now}s, "
+                        "and the condition does not hold"
                     )
                 if self.now > last:
-                    raise Stuck(f"seed={self.seed}: not done within {limit}s of virtual time")
+                    raise Stuck(f"seed={self.seed}: the condition does not hold after {limit} s")
         finally:
-            self._phantom.leave()
+            self._contention.release_all()
 
     def step(self) -> bool:
-        """Let one thing happen, the next in time; one of them by chance. False: there is none.
+        """Handle the next event, or advance the time to it; return False if no event is left.
 
-        For scripts that look at each step; `run` is for all others.
+        Of several events at one time, one is chosen at random. For scripts that check each step;
+        other scripts use `run`.
         """
         now = self.now
-        waiting: list[Callable[[], None]] = [
+        ready: list[Callable[[], None]] = [
             partial(self._turn, driver) for driver in self.drivers if driver.wants_turn()
         ]
-        arranged = self.timeline.next_time()
-        if arranged is not None and arranged <= now:
-            waiting.append(self.timeline.step)
-        if waiting:
-            self._spinning += 1
-            if self._spinning > SPIN:
-                raise Stuck(f"seed={self.seed}: turning for ever at {now}s")
-            self.random.choice(waiting)()
+        scheduled = self.clock.next_time()
+        if scheduled is not None and scheduled <= now:
+            ready.append(self.clock.step)
+        if ready:
+            self._steps += 1
+            if self._steps > MAX_STEPS:
+                raise Stuck(f"seed={self.seed}: endless loop at {now}s")
+            self.random.choice(ready)()
             return True
-        self._spinning = 0
+        self._steps = 0
         when = self._next_time()
         if when is not None:
-            self.timeline.now = when
+            self.clock.now = when
         return when is not None
 
     def elapse(self, seconds: float) -> None:
-        """Run for so long."""
+        """Run for a time, in virtual seconds."""
         end = self.now + seconds
-        self.timeline.at(end, _nothing)
+        self.clock.at(end, _nothing)
         self.run(until=lambda: self.now >= end, limit=seconds)
 
-    def stop(self, seconds: float) -> None:
-        """Stop the process for so long (SIGSTOP, a suspended laptop): the network goes on."""
+    def suspend(self, seconds: float) -> None:
+        """Suspend all drivers for a time (SIGSTOP, a sleeping computer); the network continues."""
         end = self.now + seconds
         for driver in self.drivers:
-            driver.stopped_until = end
-        self.timeline.at(end, _nothing)
+            driver.suspended_until = end
+        self.clock.at(end, _nothing)
 
     def _next_time(self) -> float | None:
         times = [
             driver.engine.next_deadline()
             for driver in self.drivers
-            if driver.stopped_until <= self.now
+            if driver.suspended_until <= self.now
         ]
-        times.append(self.timeline.next_time())
+        times.append(self.clock.next_time())
         return min((time for time in times if time is not None), default=None)
 
     def _turn(self, driver: SimDriver) -> None:
         driver.turn()
-        if self._mistakes:
-            mistake = self._mistakes.pop()
-            if isinstance(mistake.__cause__, KeyboardInterrupt):
-                raise mistake.__cause__  # Ctrl-C, as likely as not: it ends a run of tests
-            raise mistake
+        if self._errors:
+            error = self._errors.pop()
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise error.__cause__  # probably Ctrl-C: it must end the run of tests
+            raise error
 
-    def note(self, level: Level, text: str, error: Exception | None = None) -> None:
-        """Take what an engine logs: see Log. A mistake is raised by `run`."""
+    def record_log(self, level: Level, text: str, error: Exception | None = None) -> None:
+        """Keep a log line. See LogFunction. `run` raises the exception of a callback."""
         self.log.append((self.now, level, text))
         if error is not None:
-            self._mistakes.append(error)
+            self._errors.append(error)
 
 
 def _nothing() -> None:
-    """Time has passed."""
+    """Do nothing: the scheduled call only makes the time advance."""
 
 
 def seeds(count: int) -> Iterator[int]:
-    """The seeds to run: VCPROXY_SEED alone if it is set, else VCPROXY_SEEDS or `count` of them."""
+    """Return a test's seeds: VCPROXY_SEED alone if set, else VCPROXY_SEEDS or `count` seeds."""
     if "VCPROXY_SEED" in os.environ:
         yield int(os.environ["VCPROXY_SEED"])
     else:

@@ -39,7 +39,7 @@ class Act(NamedTuple):
 
 
 class Handshake(NamedTuple):
-    """What one has told. See `vcproxy.drivers.sim.link.Secured`."""
+    """What one has told. See `vcproxy.drivers.sim.link.HandshakeResult`."""
 
     sni: str | None = None
     alpn: str | None = None

@@ -70,9 +70,9 @@ class StageDriver(SimDriver):
         player = self._stage.server(vc, outgoing.target, outgoing.opener_name)
         part = player.part
         if command.address.scheme == "udp":
-            self._open(command, lambda address: self._stage.corresponding(address, player))
+            self._open_datagram(command, lambda address: self._stage.corresponding(address, player))
             return
-        self.begin(command)
+        self.start_attempt(command)
         endpoint: Endpoint | None = None
         error: OSError | None = None
         if player.refusals:
@@ -90,23 +90,23 @@ class StageDriver(SimDriver):
                 return  # nor did the handshake end
             error = OSError(f"{command.address}: the handshake failed")
         else:
-            endpoint, theirs = self._network.pair(part.local, part.peer)
+            endpoint, theirs = self.network.pair(part.local, part.peer)
             if outgoing.tls is not None:
                 endpoint.secure = part.handshake or Handshake()
             peer = Peer()
             peer.attach(theirs)
             player.take_up(peer)
-        self.answer((0.0, 0.0), partial(self._connected, command, endpoint, error))
+        self.complete_after((0.0, 0.0), partial(self._connected, command, endpoint, error))
 
     def _subscribe(self, command: Subscribe) -> None:
         super()._subscribe(command)
-        post = self._network.post
+        post = self.network.datagrams
         player = self._stage.server(command.outgoing.vc, command.outgoing.target, "")
         player.correspond(DatagramPeer(post.connect(command.address)).send)
 
     def _call(self, command: Call) -> None:
         value, error = self._stage.answer(command)
-        self.answer((0.0, 0.0), partial(self.engine.called, command.number, value, error))
+        self.complete_after((0.0, 0.0), partial(self.engine.called, command.number, value, error))
 
 
 class StageHost(Unconnected):

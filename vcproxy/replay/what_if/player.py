@@ -123,7 +123,7 @@ class Player:
     def _look(self, when: float) -> None:
         if when < self._looks:
             self._looks = when
-            self._sim.timeline.at(when, self._looked)
+            self._sim.clock.at(when, self._looked)
 
     def _looked(self) -> None:
         self._looks = float("inf")

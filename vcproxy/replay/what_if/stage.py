@@ -30,8 +30,8 @@ from vcproxy.sessions.program import Signal
 
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
+    from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
     from vcproxy.drivers.sim.link import Endpoint
-    from vcproxy.drivers.sim.post import Place, SimSocket
     from vcproxy.engine.commands import Call
     from vcproxy.engine.engine import Level
     from vcproxy.engine.mutex import Mutex
@@ -71,8 +71,8 @@ class Stage:
         self._cast: dict[NetVConnection, Player] = {}
         self._answers = {text: deque(answers) for text, answers in parts.answers.items()}
         self._senders: dict[str, Player] = {}
-        self._mail: dict[Place, DatagramPeer] = {}
-        self._correspondents: dict[Place, Player] = {}
+        self._mail: dict[HostPort, DatagramPeer] = {}
+        self._correspondents: dict[HostPort, Player] = {}
         self._alike: dict[str, set[str]] = {}
         """In a log that was cut, the servers of the same upstream: it depends on conversations that
         are not there, whose turn it is."""
@@ -92,21 +92,21 @@ class Stage:
             token=parts.header.token,
         )
         self.engine.moved = self._moved
-        driver = self.sim.drive(self.engine, partial(StageDriver, self))
+        driver = self.sim.attach(self.engine, partial(StageDriver, self))
         host = StageHost(driver, parts)
         self._listeners = Listeners(host, [self.engine], _unwritten)
         self._listeners.apply(configuration)
         for player in self.players.values():
             if player.part.listener:
-                self.sim.timeline.at(player.part.began, partial(self._enter, player, host))
+                self.sim.clock.at(player.part.began, partial(self._enter, player, host))
         for at, signal in parts.signals:
             told = Signal(signal.number, signal.pid)
-            self.sim.timeline.at(at, partial(self._listeners.signalled, told))
+            self.sim.clock.at(at, partial(self._listeners.signalled, told))
 
     def run(self) -> Iterator[float]:
         """Play to the end; yield the time now and then. Raises Stuck."""
         sim = self.sim
-        sim.timeline.at(self.end, _passed)
+        sim.clock.at(self.end, _passed)
         players = self.players.values()
         while sim.now < self.end or any(player.busy for player in players):
             if not sim.step():
@@ -136,7 +136,7 @@ class Stage:
 
     def corresponding(self, address: Address, player: Player) -> SimSocket:
         """Open a socket to a server of datagrams, for a VC."""
-        post, place = self.sim.network.post, (address.host, address.port)
+        post, place = self.sim.network.datagrams, (address.host, address.port)
         if place not in self._mail and not address.multicast:
             self._mail[place] = DatagramPeer(post.bind(address))
             self._mail[place].on_datagram = self._deliver
@@ -169,7 +169,7 @@ class Stage:
         if part.message_oriented:
             name, _, port = part.place.rpartition(":")
             place = name.strip("[]"), int(port)
-            peer = DatagramPeer(self.sim.network.post.connect(address, place))
+            peer = DatagramPeer(self.sim.network.datagrams.connect(address, place))
             peer.on_datagram = lambda data, _: player.hear(data)
             self._senders[part.place] = player
             player.correspond(peer.send)
@@ -189,7 +189,7 @@ class Stage:
     def _moved(self, vc: NetVConnection) -> None:
         """A server's connection has moved: in this turn it may move again."""
         if vc in self._cast:
-            self.sim.timeline.after(0.0, partial(self._hand_over, vc))
+            self.sim.clock.after(0.0, partial(self._hand_over, vc))
 
     def _hand_over(self, vc: NetVConnection) -> None:
         """Whoever is behind a connection that has moved plays another part."""
@@ -257,7 +257,7 @@ class Stage:
                 return player.part.number
         return 0
 
-    def _deliver(self, data: bytes, source: Place) -> None:
+    def _deliver(self, data: bytes, source: HostPort) -> None:
         player = self._correspondents.get(source)
         if player is not None:
             player.hear(data)

@@ -1,4 +1,7 @@
-"""SecureStream: TLS on an endpoint, through the same filter as on a real socket."""
+"""TlsStream: TLS on an endpoint, by the same TlsFilter as on a real socket.
+
+Tested in tests/drivers/test_sim_tls.py.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +9,47 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.sim.link import nobody
+from vcproxy.drivers.sim.link import do_nothing
 from vcproxy.drivers.tls import RECORD, TlsFilter, Truncated
 from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.link import Endpoint, Octets, Secured, Stream
-    from vcproxy.drivers.sim.timeline import Timeline
+    from vcproxy.drivers.sim.link import Endpoint, HandshakeResult, Stream
+    from vcproxy.drivers.sim.virtual_clock import VirtualClock
+    from vcproxy.drivers.tls import Octets
 
 LINGER_S = 2.0
-"""A close waits so long for its ciphertext to leave, as the epoll driver's does."""
+"""The time that a close waits for its ciphertext to be sent, as in the epoll driver."""
 
 
-def over(
-    endpoint: Endpoint, tls: object, timeline: Timeline, *, server_side: bool, name: str = ""
+def wrap_tls(
+    endpoint: Endpoint, tls: object, clock: VirtualClock, *, server_side: bool, name: str = ""
 ) -> Stream:
-    """The endpoint itself, or TLS on it where `tls` is an ssl.SSLContext.
+    """Return TLS on the endpoint if `tls` is an ssl.SSLContext, else the endpoint itself.
 
-    `name`, on the client's side, is what the server must be called.
+    `name`: client side: the name that the server's certificate must contain.
     """
     if not isinstance(tls, ssl.SSLContext):
         return endpoint
     hostname = None if server_side else name
-    return SecureStream(
-        endpoint, TlsFilter(tls, server_side=server_side, server_hostname=hostname), timeline
+    return TlsStream(
+        endpoint, TlsFilter(tls, server_side=server_side, server_hostname=hostname), clock
     )
 
 
-class SecureStream:
-    """Plaintext on this side, ciphertext on the endpoint's. See Stream."""
+class TlsStream:
+    """A Stream of plaintext on an endpoint that carries ciphertext."""
 
-    def __init__(self, endpoint: Endpoint, tls: TlsFilter, timeline: Timeline) -> None:
-        self.secure: Secured | None = tls
+    def __init__(self, endpoint: Endpoint, tls: TlsFilter, clock: VirtualClock) -> None:
+        self.secure: HandshakeResult | None = tls
         self.spliceable = False
-        self.on_edge: Callable[[], None] = nobody
+        self.on_edge: Callable[[], None] = do_nothing
         self.local, self.peer = endpoint.local, endpoint.peer
         self._endpoint = endpoint
         self._tls = tls
-        self._timeline = timeline
+        self._clock = clock
         self._error: Exception | None = None
-        self._wire_ended = False
+        self._endpoint_ended = False
         self._closing = False
         endpoint.on_edge = self._edge
 
@@ -61,7 +65,7 @@ class SecureStream:
 
     @property
     def unread(self) -> bool:
-        """See Stream. Records of no content count too."""
+        """See Stream. A record without content counts too."""
         return self._tls.pending or self._endpoint.unread
 
     @property
@@ -75,7 +79,7 @@ class SecureStream:
         try:
             while not tls.established and not tls.handshake():
                 self._flush()
-                if not self._feed():
+                if not self._receive():
                     return False
             self._flush()
         except TlsError as error:
@@ -88,12 +92,12 @@ class SecureStream:
         try:
             count = self._tls.read_into(view)
             while count is None:
-                if not self._feed():
+                if not self._receive():
                     return None
                 count = self._tls.read_into(view)
-            self._flush_if_whole()  # a broken wire loses nothing that came before
+            self._flush_if_open()  # on a broken connection, return what came before first
         except Truncated:
-            raise  # of this direction alone
+            raise  # the other direction still works
         except TlsError as error:
             self._fail(error)
         return bytes(view[:count])
@@ -109,20 +113,20 @@ class SecureStream:
         return count or None
 
     def shutdown(self) -> None:
-        """See Stream: close_notify; the wire stays open for the other direction."""
+        """See Stream. The endpoint stays open for the other direction."""
         self._tls.close_notify()
-        self._flush_if_whole()
+        self._flush_if_open()
 
-    def cut(self) -> None:
+    def truncate(self) -> None:
         """See Stream."""
-        self._endpoint.cut()
+        self._endpoint.truncate()
 
     def close(self) -> None:
-        """See Stream: once the ciphertext has left, in two seconds at the latest."""
-        self.on_edge = nobody
+        """See Stream. Closes the endpoint when all ciphertext is sent, at most LINGER_S later."""
+        self.on_edge = do_nothing
         self._closing = True
         self._tls.close_notify()
-        self._timeline.after(LINGER_S, self._give_up)
+        self._clock.after(LINGER_S, self._close_endpoint)
         self._edge()
 
     def reset(self) -> None:
@@ -131,35 +135,35 @@ class SecureStream:
 
     def abort(self) -> None:
         """See Stream."""
-        self._flush_if_whole()
+        self._flush_if_open()
         self._endpoint.abort()
 
     def _edge(self) -> None:
-        if self._flush_if_whole() and self._closing:
-            self._give_up()
+        if self._flush_if_open() and self._closing:
+            self._close_endpoint()
         self.on_edge()
 
-    def _give_up(self) -> None:
-        if not self._endpoint.deaf:
+    def _close_endpoint(self) -> None:
+        if not self._endpoint.closed:
             self._endpoint.close()
 
     def _fail(self, error: TlsError) -> None:
-        self._flush_if_whole()  # the alert that tells the peer why
+        self._flush_if_open()  # the alert with the reason
         self._error = error
         raise error
 
-    def _feed(self) -> bool:
-        """Bring ciphertext, or the wire's end, to the filter; False: nothing came."""
-        data = None if self._wire_ended else self._endpoint.recv(RECORD)
+    def _receive(self) -> bool:
+        """Read from the endpoint into the filter; return False if there was nothing to read."""
+        data = None if self._endpoint_ended else self._endpoint.recv(RECORD)
         if data:
             self._tls.feed(data)
         elif data is not None:
-            self._wire_ended = True
+            self._endpoint_ended = True
             self._tls.feed_eof()
         return data is not None
 
     def _flush(self) -> bool:
-        """Send what ciphertext the wire takes; True when none is left."""
+        """Send as much ciphertext as the endpoint takes; return whether none is left."""
         while waiting := self._tls.ciphertext():
             count = self._endpoint.send([waiting])
             if count is None:
@@ -167,8 +171,8 @@ class SecureStream:
             self._tls.sent(count)
         return True
 
-    def _flush_if_whole(self) -> bool:
-        """The same, on a wire that may be broken: then there is nothing left to do."""
+    def _flush_if_open(self) -> bool:
+        """Flush; on a broken connection do nothing and return True."""
         try:
             return self._flush()
         except ConnectionError:

@@ -1,4 +1,4 @@
-"""Loop: a thread that runs asyncio, for a driver that does not."""
+"""AsyncioThread: a thread that runs asyncio, for a driver that does not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENDINGS = 3
 """So often it is told to: wait_for may swallow that, until Python 3.12."""
 
 
-class Loop:
+class AsyncioThread:
     """One event loop of asyncio on a daemon thread of its own; it runs from the first `call` on."""
 
     def __init__(self, complain: Callable[[str], None]) -> None:

@@ -1,0 +1,30 @@
+"""Offload: the thread pools of a process, one for each kind of blocking work.
+
+Name look-ups, the calls of each listener's plugin, and the proxy's own work (a reload) mostly wait
+for other systems and use little CPU. With a pool each, work that hangs delays only its own kind.
+
+Tested in tests/drivers/test_epoll_thread_pool.py.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from vcproxy.drivers.epoll.resolver import Resolver
+from vcproxy.drivers.epoll.thread_pool import ThreadPool
+
+
+class Offload:
+    """The thread pools of a process. Any thread may use them."""
+
+    def __init__(self) -> None:
+        self.resolver = Resolver()
+        self.internal = ThreadPool("own")
+        """For the proxy's own work, such as reading its configuration."""
+        self._lock = threading.Lock()
+        self._calls: dict[str, ThreadPool] = {}
+
+    def calls(self, listener: str) -> ThreadPool:
+        """Return the pool for the calls of a listener's plugin."""
+        with self._lock:
+            return self._calls.setdefault(listener, ThreadPool(f"calls of {listener}"))
