@@ -1,1 +1,1 @@
-"""The bundled plugins, one file each, named in configurations by their file names."""
+"""The bundled plugins, one module for each; a configuration names them by their module names."""

@@ -1,8 +1,8 @@
-"""split: many clients share one connection to a server, and each gets what answers its requests.
+"""split: many clients share one connection to a server; each gets the answers to its own requests.
 
-Without a `key` the server answers every request by one message, in the order of the requests. With
-one, requests and answers are JSON objects that carry it; the server may answer in any order, and
-many answers at once, as an array.
+Without a `key` the server answers each request with one message, in the order of the requests. With
+a `key`, requests and answers are JSON objects that contain it. The server may answer in any order,
+and may send several answers in one JSON array.
 
     [listener.options]
     framing = "json-lines"
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -25,6 +26,7 @@ from vcproxy.api import (
     Part,
     RefusingOptions,
     Reject,
+    ReplySplitter,
     Service,
     Splitter,
     parse_json,
@@ -32,34 +34,35 @@ from vcproxy.api import (
 
 
 class Split(Splitter):
-    """Correlates by order, or by a member of JSON objects."""
+    """Matches requests with answers by their order, or by a member of JSON objects."""
 
     @dataclass(frozen=True)
     class Options(RefusingOptions):
-        """How requests and answers belong together, and what happens when they do not."""
+        """How requests and answers are matched, and what happens to those that match nothing."""
 
         key: str = ""
-        """The member that a request and the parts of its answer have in common; empty: answers come
-        in the order of the requests. A request without it is not valid."""
+        """The JSON member that a request and all parts of its answer have in common. Empty: answers
+        are matched by the order of the requests. A request without this member is not valid."""
 
         last: str = ""
-        """The member that is true in the last part of an answer; empty: the first is the last."""
+        """The JSON member that is true in the last part of an answer. Empty: each answer has one
+        part."""
 
         timeout: Duration = 30.0
         """How long a request waits for the last part of its answer."""
 
         unanswered: str = ""
-        """The message for a request that was not answered in time, or whose server has gone; empty:
-        its client is closed."""
+        """The message for a client whose request timed out, or lost its server connection. Empty:
+        the client's connection is closed."""
 
         orphans: Orphans = "drop"
-        """What becomes of an answer that no request waits for: it is dropped, or the connection
-        to the server is closed and another opened for the next request. Without a `key` clients
-        then use the connection one at a time, and it is opened anew for the next one: an answer
-        too many would go to somebody else."""
+        """What happens to an answer that no request waits for. "drop": it is counted and dropped.
+        "reconnect": the server connection is closed, and the next request opens another; without a
+        `key`, clients then use the connection one at a time, each on a new one, so that no client
+        can get the answer to another client's request."""
 
         window: Annotated[int, Field(ge=1)] = 16
-        """Requests of one client that are under way before it is read on."""
+        """Requests of one client that may be pending; with more, the client is not read."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -69,46 +72,55 @@ class Split(Splitter):
         options = service.options
         assert isinstance(options, Split.Options)
         self.framing = options.message_framing
-        self.orphans = options.orphans
         self.timeout_s = options.timeout
         self.window = options.window
-        self._key, self._last = options.key, options.last
+        self._key = options.key
         self._invalid = Reject(options.refusal, options.keep)
         self._unanswered = options.unanswered.encode() or None
         super().__init__(client, service)
 
     def key(self, request: bytes) -> str | Reject | None:
-        """Read it from the request."""
+        """Return the value of the option's member."""
         if not self._key:
             return None
         try:
-            return self._key_of(parse_json(request)) or self._invalid
+            return key_of(parse_json(request), self._key) or self._invalid
         except ValueError:
             return self._invalid
 
-    def split(self, reply: bytes) -> Iterator[Part]:
-        """Take an array apart; anything that has no key belongs to nobody."""
-        if not self._key:
+    @classmethod
+    def split(cls, reply: bytes, options: Options) -> Iterator[Part]:
+        """Yield the objects of an array, or the object. A part without the key matches nothing."""
+        if not options.key:
             yield Part(None, reply)
             return
         try:
-            whole = parse_json(reply)
+            value = parse_json(reply)
         except ValueError:
             return
-        if not isinstance(whole, list):
-            yield self._part(whole, reply)
+        if not isinstance(value, list):
+            yield part_of(value, reply, options)
             return
-        for answer in whole:
-            yield self._part(answer, json.dumps(answer).encode())
+        for answer in value:
+            yield part_of(answer, json.dumps(answer).encode(), options)
 
-    def _part(self, answer: object, data: bytes) -> Part:
-        last = not self._last or (isinstance(answer, dict) and answer.get(self._last) is True)
-        return Part(self._key_of(answer) or "", data, last)
-
-    def _key_of(self, value: object) -> str | None:
-        """As text: 1 and true are two keys, and any JSON may be one."""
-        return repr(value[self._key]) if isinstance(value, dict) and self._key in value else None
+    @classmethod
+    def reply_splitter(cls, options: Options) -> ReplySplitter:
+        """See Splitter: replies are framed like requests."""
+        split = partial(cls.split, options=options)
+        return ReplySplitter(options.message_framing, split, options.orphans)
 
     def unanswered(self, request: bytes, why: str) -> bytes | None:
-        """Say what the options say."""
+        """Return the message of the options."""
         return self._unanswered
+
+
+def part_of(answer: object, data: bytes, options: Split.Options) -> Part:
+    """Return a part with its key, and whether it is the last one."""
+    last = not options.last or (isinstance(answer, dict) and answer.get(options.last) is True)
+    return Part(key_of(answer, options.key) or "", data, last)
+
+
+def key_of(value: object, member: str) -> str | None:
+    """Return a member's value as text: any JSON value may be a key, and 1 and true are two keys."""
+    return repr(value[member]) if isinstance(value, dict) and member in value else None

@@ -29,7 +29,8 @@ class Batch(Splitter):
                 return key
         return Resend(b'{"error": "a request is JSON and has an id"}\n')
 
-    def split(self, reply: bytes) -> Iterator[Part]:
+    @classmethod
+    def split(cls, reply: bytes, options: object) -> Iterator[Part]:
         answers = parsed(reply)
         for answer in answers if isinstance(answers, list) else []:
             match answer:

@@ -70,7 +70,7 @@ def test_batch_says_so_when_the_server_goes() -> None:
         client.send(b'{"id": "a"}\n')
         proxy.server().close()
         proxy.run()
-        assert client.received == b'{"error": "the server has ended"}\n'
+        assert client.received == b'{"error": "the server has closed the connection"}\n'
 
 
 def test_please_wait_comes_before_the_reply() -> None:
@@ -116,7 +116,7 @@ def test_lookup_fails_closed(customers: str, trouble: str) -> None:
         proxy.run()
         assert client.reset_seen
         assert not proxy.connections()
-        assert "the verdict on a message failed" in proxy.log[0]
+        assert "the deferred check of a message failed" in proxy.log[0]
 
 
 def test_rewriter_tells_the_server_who_asks() -> None:

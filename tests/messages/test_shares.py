@@ -13,7 +13,7 @@ from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.machine.state import State
-from vcproxy.messages.sharing import Part
+from vcproxy.messages.reply_splitter import Part
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Reject, Resend, Verdict
@@ -98,8 +98,9 @@ def test_accepted_messages_go_on_and_then_the_end() -> None:
 class Parts(Splitter):
     window = MANY
 
-    def split(self, reply: bytes) -> Iterator[Part]:
-        look(self.engine, "server")
+    @classmethod
+    def split(cls, reply: bytes, options: Engine) -> Iterator[Part]:
+        look(options, "server")
         yield Part(None, reply)
 
 
@@ -109,6 +110,7 @@ def test_replies_of_a_server() -> None:
 
     with Simulation(1) as sim:
         world = World(sim, Parts, repeat)
+        world.service.options = world.engine
         client = world.client(SAID)
         sim.run(until=lambda: client.received == SAID)
         assert max(done.values()) <= TURN_LIMIT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -11,12 +12,14 @@ import pytest
 
 from tests.sessions.world import World, shout, silent
 from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
-from vcproxy.framing.framing import lines
-from vcproxy.messages.pending_requests import GIVEN_UP
+from vcproxy.engine.net import NetVConnection
+from vcproxy.framing.framing import delimiter, lines
+from vcproxy.messages.pending_requests import MAX_ABANDONED
+from vcproxy.messages.reply_splitter import Part, ReplySplitter
 from vcproxy.messages.shared_connection import SharedConnection
-from vcproxy.messages.sharing import Part
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.verdict import Reject, Resend
+from vcproxy.sessions.service import Service
 from vcproxy.testing.machines import check_machine
 
 
@@ -34,7 +37,8 @@ class ByKey(Splitter):
             return [key]  # type: ignore[return-value]
         return key if rest else Resend(b"what?\n")
 
-    def split(self, reply: bytes) -> Iterator[Part]:
+    @classmethod
+    def split(cls, reply: bytes, options: object) -> Iterator[Part]:
         for part in reply.split(b";"):
             if part:
                 key, _, rest = part.partition(b" ")
@@ -57,7 +61,7 @@ class InOrder(Splitter):
 
 def test_they_are_sound_machines() -> None:
     assert check_machine(Splitter) == {
-        f"TALKING {key}" for key in ("READ_READY", "WRITE_READY", "EOS", "RoomAgain")
+        f"TALKING {key}" for key in ("READ_READY", "WRITE_READY", "EOS", "RoomAvailable")
     }
     holes = check_machine(SharedConnection)
     assert not {hole for hole in holes if hole.startswith("SERVING")} - {"SERVING CONNECTED"}
@@ -145,7 +149,7 @@ def test_orphans_may_end_the_connection() -> None:
         world = World(sim, Strict, lambda peer, _: peer.send(b"7 end\n"))
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
-        assert "nobody asked for" in world.logged[-1]
+        assert "unmatched reply part" in world.logged[-1]
 
 
 class Sure(InOrder):
@@ -308,7 +312,7 @@ def test_a_server_that_falls_silent_is_given_up_though_clients_go_on_asking(
             if leave:
                 asking.reset()
         [lost] = [line for line in world.logged if "sent nothing" in line]
-        assert "hub: timed out: the server has sent nothing for 5.5 s, and was asked; " in lost
+        assert "connection: timed out: the server has sent nothing for 5.5 s; " in lost
         assert world.servers[0].ended
         assert len(world.servers) == 2
         assert world.servers[1].received == b"7 ask\n"
@@ -372,7 +376,7 @@ def test_a_server_may_leave_so_many_unanswered_and_no_more(leave: bool, too_many
     class Wide(Telling):
         window = 2000
 
-    count = GIVEN_UP + too_many
+    count = MAX_ABANDONED + too_many
     with Simulation(1) as sim:
         world = World(sim, Wide, silent)
         staying = world.client()
@@ -455,9 +459,58 @@ def test_a_key_that_fails_ends_its_source_and_no_other(said: bytes) -> None:
         world.settle()
 
 
+def test_split_is_called_without_the_session_of_any_client() -> None:
+    """Whatever a session holds belongs to its own client, and cannot affect another's parts."""
+    with pytest.raises(TypeError, match=r"PerClient\.split\(\) .* without a session: write @cl"):
+
+        class PerClient(ByKey):
+            def split(self, reply: bytes) -> Iterator[Part]:  # type: ignore[override]
+                yield Part(self.client_address.encode(), reply)
+
+
+def test_replies_are_split_alike_whichever_client_joined_first() -> None:
+    made: list[ReplySplitter] = []
+
+    class Counted(ByKey):
+        @classmethod
+        def reply_splitter(cls, options: object) -> ReplySplitter:
+            made.append(replace(super().reply_splitter(options), framing=delimiter(b"|")))
+            return made[-1]
+
+        def __init__(self, client: NetVConnection, service: Service) -> None:
+            super().__init__(client, service)
+            self.replies = lines()  # of a session: not used
+
+    with Simulation(1) as sim:
+        world = World(sim, Counted, lambda peer, data: peer.send(data.upper().replace(b"\n", b"|")))
+        first, second = world.client(b"1 a\n"), world.client(b"2 b\n")
+        sim.run(until=lambda: first.received == b"1 A\n" and second.received == b"2 B\n")
+        first.close()
+        sim.elapse(1.0)
+        second.send(b"2 c\n")
+        sim.run(until=lambda: second.received == b"2 B\n2 C\n")
+        assert len(made) == len(world.servers) == 1
+
+
+def test_a_reply_splitter_that_fails_ends_its_client() -> None:
+    class Failing(ByKey):
+        @classmethod
+        def reply_splitter(cls, options: object) -> ReplySplitter:
+            raise KeyError("reply_splitter")
+
+    with Simulation(1) as sim:
+        world = World(sim, Failing, shout)
+        client = world.client(b"1 ask\n")
+        sim.run(until=lambda: client.reset_seen)
+        assert isinstance(world.mistakes[0], KeyError)
+        assert len(world.mistakes) == 1
+        world.settle()
+
+
 def test_a_split_that_fails_ends_the_connection_and_every_source_is_told() -> None:
     class Broken(Telling):
-        def split(self, reply: bytes) -> Iterator[Part]:
+        @classmethod
+        def split(cls, reply: bytes, options: object) -> Iterator[Part]:
             yield Part(b"1", reply)
             raise KeyError("split")
 
@@ -586,7 +639,8 @@ def test_replies_in_json_arrays() -> None:
         def key(self, request: bytes) -> str:
             return str(json.loads(request)["id"])
 
-        def split(self, reply: bytes) -> Iterator[Part]:
+        @classmethod
+        def split(cls, reply: bytes, options: object) -> Iterator[Part]:
             for answer in json.loads(reply):
                 yield Part(str(answer["id"]), json.dumps(answer).encode(), last=answer["done"])
 

@@ -60,8 +60,8 @@ class InTurn(Orders):
 
 
 def test_it_is_a_sound_machine() -> None:
-    never = {"CONNECTED": "CONNECTING", "WRITE_COMPLETE": "ENDED", "Called": "ASKING"}
-    states = ["TALKING", "READING", "ASKING", "CONNECTING", "ENDED"]
+    never = {"CONNECTED": "CONNECTING", "WRITE_COMPLETE": "ENDED", "Called": "DEFERRED"}
+    states = ["TALKING", "READING", "DEFERRED", "CONNECTING", "ENDED"]
     assert check_machine(Validator) == {
         f"{state} {key}" for key, only in never.items() for state in states if state != only
     }
@@ -173,7 +173,7 @@ def test_a_check_that_fails_ends_its_conversation_and_no_other(said: bytes) -> N
     ("said", "why"),
     [
         (b"later broken\n", "the service is down"),
-        (b"later odd\n", "no verdict nor plain data"),
+        (b"later odd\n", "neither a verdict nor plain data"),
         (b"later slow\n", "no answer in 2s"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_later_that_fails_ends_the_conversation(said: bytes, why: str) -> None
         sim.run(until=lambda: client.reset_seen)
         assert world.servers == []
         assert why in world.logged[-1]
-        assert "@ ASKING got 'Called' from OS" in world.logged[-1]
+        assert "@ DEFERRED got 'Called' from OS" in world.logged[-1]
         world.settle()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from asyncio import CancelledError
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import Any, ClassVar
 
 import pytest
@@ -16,7 +16,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
 from vcproxy.machine.state import State
-from vcproxy.messages.sharing import Part
+from vcproxy.messages.reply_splitter import Part
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
@@ -286,7 +286,8 @@ class Careless(Splitter):
                 return Reject("no")  # type: ignore[arg-type]
         return None
 
-    def split(self, reply: bytes) -> Iterator[Part]:
+    @classmethod
+    def split(cls, reply: bytes, options: object) -> Iterable[Part]:
         match reply.split():
             case [b"SPLIT", b"RAISE"]:
                 mistake()
@@ -295,10 +296,10 @@ class Careless(Splitter):
             case [b"SPLIT", b"NONE"]:
                 return None  # type: ignore[return-value]
             case [b"SPLIT", b"TEXT"]:
-                return iter("text")  # type: ignore[arg-type]
+                return iter("text")  # type: ignore[return-value]
             case [b"SPLIT", b"DATA"]:
                 return iter([Part(None, "text")])  # type: ignore[arg-type]
-        return super().split(reply)
+        return super().split(reply, options)
 
 
 @pytest.mark.parametrize("how", ["raise", *map(bytes.decode, UNUSUAL), "list", "reject"])
@@ -322,5 +323,6 @@ def test_a_mistake_in_split(how: str) -> None:
         assert bad.received == b""
         bad.close()
         [line] = [line for line in world.logged if "failed" in line and " got '" in line]
-        assert ("Careless <" if how == "data" else "hub @ SERVING got 'READ_READY' from") in line
+        machine = "Careless <" if how == "data" else "connection @ SERVING got 'READ_READY' from"
+        assert machine in line
         unharmed(world, good, b"ok 1\nsplit %s\n" % how.encode())

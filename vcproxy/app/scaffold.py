@@ -152,7 +152,8 @@ class {Name}(Splitter):
         except (ValueError, TypeError, KeyError):
             return Reject(b'{{"error": "no id"}}\\n', keep=True)
 
-    def split(self, reply: bytes) -> Iterator[Part]:
+    @classmethod
+    def split(cls, reply: bytes, options: object) -> Iterator[Part]:
         """Take a list of answers apart."""
         for answer in json.loads(reply):
             yield Part(str(answer["id"]), json.dumps(answer).encode())

@@ -1,43 +1,61 @@
-"""PendingRequests: which client waits for which part of a server's replies, on one connection."""
+"""PendingRequests: the requests on one server connection, by key and by age.
+
+It matches the parts of replies with requests, and detects a server that does not answer.
+Tested in tests/messages/test_splitter.py.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
-from vcproxy.messages.turn import Turn
+from vcproxy.messages.exclusive_use import ExclusiveUse
+from vcproxy.messages.reply_splitter import Orphans, Part
+from vcproxy.messages.split_request import PartArrived, Source, SplitRequest
 
-if TYPE_CHECKING:
-    from vcproxy.messages.sharing import Part, SplitRequest
-
-GIVEN_UP = 1000
-"""Requests given up and not answered yet: sources that leave cause some, a server that is well
-answers them soon."""
+MAX_ABANDONED = 1000
+"""Requests at the server that were abandoned and not answered yet. Clients that disconnect cause
+some; a working server answers them soon. With more, the connection is closed."""
 
 UNANSWERED = "the server leaves requests unanswered"
 
 
+class Assigned:
+    """What became of some parts."""
+
+    __slots__ = ("events", "late", "to_send", "unmatched")
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Source, Hashable, object]] = []
+        """For sources, as the engine queues them."""
+        self.to_send: list[SplitRequest] = []
+        """Requests that waited behind others with their keys, and are to be sent now."""
+        self.late = 0
+        """Parts of abandoned requests."""
+        self.unmatched = 0
+        """Parts that no request waits for."""
+
+
 class PendingRequests:
-    """What was asked, by key and by age. What is given up at the server keeps its place there."""
+    """Requests that are not answered yet. An abandoned one stays until the server answers it."""
 
-    __slots__ = ("by_key", "given_up", "open", "turn")
+    __slots__ = ("abandoned", "by_key", "exclusive", "open")
 
-    def __init__(self, held: Iterable[SplitRequest] = ()) -> None:
-        """`held`: what could not be asked of the connection before."""
+    def __init__(self, orphans: Orphans, waiting: Iterable[SplitRequest] = ()) -> None:
+        """`waiting`: requests that had to wait for this connection, the oldest first."""
         self.by_key: dict[Hashable, deque[SplitRequest]] = {}
-        """Of one key the oldest is at the server; of the key None all are."""
-        self.open: dict[SplitRequest, None] = dict.fromkeys(held)
-        """Those whose time is not up, and that are not answered: the oldest first."""
-        self.given_up = 0
-        """How many at the server are owed to nobody any more."""
-        self.turn = Turn()
+        """The oldest first. Of one key only the oldest is at the server; of the key None all."""
+        self.open: dict[SplitRequest, None] = dict.fromkeys(waiting)
+        """Requests that are neither answered nor past their deadline, the oldest first."""
+        self.abandoned = 0
+        """How many requests at the server have no source any more."""
+        self.exclusive = ExclusiveUse(orphans)
 
-    def place(self, request: SplitRequest) -> bool:
-        """Put a request in its place; whether that is at the server."""
+    def add(self, request: SplitRequest) -> bool:
+        """Add a request; return whether it is to be sent now."""
         self.open[request] = None
-        if self.turn.holds_back(request):
+        if self.exclusive.holds_back(request):
             return False
         queue = self.by_key.get(request.key)
         if queue is None:
@@ -45,47 +63,68 @@ class PendingRequests:
         queue.append(request)
         return request.key is None or len(queue) == 1
 
-    def due(self, key: Hashable) -> Iterable[SplitRequest]:
-        """What of a key goes to the server, where none of it has gone."""
+    def to_send(self, key: Hashable) -> Iterable[SplitRequest]:
+        """Return the requests of a key that a new connection is to send at once."""
         queue = self.by_key[key]
         return queue if key is None else (queue[0],)
 
-    def owed(self, part: Part) -> SplitRequest | None:
-        """The request that a part is for; None: nobody asked for it."""
-        queue = self.by_key.get(part.key)
-        return None if queue is None else queue[0]
+    def assign(self, parts: Sequence[Part]) -> Assigned:
+        """Match parts with requests, and remove the requests that are answered.
 
-    def excess(self, parts: Sequence[Part]) -> int:
-        """How many of them are too many, where order alone tells them apart: see Turn."""
-        if self.turn.holder is None:
+        If only order matches them, and there are more answers than requests, no part is assigned:
+        it is not known which of them are answers. See ExclusiveUse.
+        """
+        assigned = Assigned()
+        excess = self._excess(parts)
+        if excess:
+            assigned.unmatched = excess
+            return assigned
+        for part in parts:
+            queue = self.by_key.get(part.key)
+            if queue is None:
+                assigned.unmatched += 1
+                continue
+            request = queue[0]
+            if request.source is None:
+                assigned.late += 1
+            else:
+                arrived = PartArrived(request, part)
+                assigned.events.append((request.source, PartArrived, arrived))
+            if part.last:
+                self._complete(request, queue, assigned)
+        return assigned
+
+    def _excess(self, parts: Sequence[Part]) -> int:
+        """Return how many answers exceed the requests, where only order matches them."""
+        if self.exclusive.holder is None:
             return 0
         answers = sum(part.last for part in parts if part.key is None)
         return max(answers - len(self.by_key.get(None, ())), 0)
 
-    def finish(self, request: SplitRequest) -> Iterable[SplitRequest]:
-        """The oldest of its key has been answered: return what goes to the server now."""
-        queue = self.by_key[request.key]
+    def _complete(
+        self, request: SplitRequest, queue: deque[SplitRequest], assigned: Assigned
+    ) -> None:
+        """Remove the oldest request of a key, which is answered."""
         queue.popleft()
         self.open.pop(request, None)
         if request.source is None:
-            self.given_up -= 1
+            self.abandoned -= 1
         if not queue:
             del self.by_key[request.key]
-            return ()
-        return () if request.key is None else (queue[0],)
+        elif request.key is not None:
+            assigned.to_send.append(queue[0])
 
-    def give_up(self, request: SplitRequest) -> bool:
-        """Nobody is owed its answer any more; whether it has not been sent, and is forgotten.
-
-        One at the server is watched until its time is up: see `distrusted`.
+    def abandon(self, request: SplitRequest) -> bool:
+        """Drop the answer to a request when it comes. Return whether it was not sent: then it is
+        removed. One that was sent stays until its deadline: see `failure`.
         """
         request.source = None
         if request.sent:
-            self.given_up += 1
+            self.abandoned += 1
             return False
         del self.open[request]
-        if request in self.turn.held:
-            del self.turn.held[request]
+        if request in self.exclusive.waiting:
+            del self.exclusive.waiting[request]
             return True
         queue = self.by_key.get(request.key)
         if queue is not None and request in queue:
@@ -94,30 +133,30 @@ class PendingRequests:
                 del self.by_key[request.key]
         return True
 
-    def late(self, now: float) -> list[SplitRequest]:
-        """Those whose time is up."""
-        return list(takewhile(lambda request: request.until <= now, self.open))
+    def expired(self, now: float) -> list[SplitRequest]:
+        """Return the requests whose deadline has passed."""
+        return list(takewhile(lambda request: request.deadline <= now, self.open))
 
-    def distrusted(self, late: Sequence[SplitRequest], heard_at: float, now: float) -> str:
-        """Why the server is given up whose answers to these have not come in time, if it is.
+    def failure(self, expired: Sequence[SplitRequest], received_at: float, now: float) -> str:
+        """Return why the connection must be closed, given these expired requests; "": it need not.
 
-        `heard_at`: when it has sent something last.
+        `received_at`: when the server last sent anything.
         """
-        at_server = [request for request in late if request.sent]
-        if any(request.asked_at >= heard_at for request in at_server):
-            silent = f"{now - heard_at:.1f} s"
-            return f"timed out: the server has sent nothing for {silent}, and was asked"
-        waiting = [each for each in late if not each.sent and each not in self.turn.held]
-        unsure = self.turn.holder is not None and at_server
-        return UNANSWERED if waiting or unsure else ""
+        at_server = [request for request in expired if request.sent]
+        if any(request.submitted_at >= received_at for request in at_server):
+            return f"timed out: the server has sent nothing for {now - received_at:.1f} s"
+        waiting = self.exclusive.waiting
+        blocked = [each for each in expired if not each.sent and each not in waiting]
+        unsure = self.exclusive.holder is not None and at_server
+        return UNANSWERED if blocked or unsure else ""
 
     @property
-    def overdrawn(self) -> bool:
-        """Whether the server leaves too many unanswered."""
-        return self.given_up > GIVEN_UP
+    def has_too_many_abandoned(self) -> bool:
+        """Whether more than MAX_ABANDONED abandoned requests are not answered."""
+        return self.abandoned > MAX_ABANDONED
 
     @property
     def unanswered(self) -> list[SplitRequest]:
-        """Those that are lost with the connection, and owed to somebody."""
-        held = self.turn.held
-        return [each for each in self.open if each.source is not None and each not in held]
+        """Requests that fail if the connection is closed now."""
+        waiting = self.exclusive.waiting
+        return [each for each in self.open if each.source is not None and each not in waiting]

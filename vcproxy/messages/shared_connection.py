@@ -1,22 +1,23 @@
-"""SharedConnection: one server connection that serves the requests of many clients.
+"""SharedConnection: one server connection that carries the requests of many clients.
 
-One for each listener and engine, made by its first source and gone with its last; a reload leaves
-it alone where nothing has changed. Where something has, the next source makes another, which
-connects when the old one has answered what it owes, has closed its sources, and has gone.
-Sources and hub
-are conversations of their own: they only send each other messages, so a source that breaks, stalls
-or leaves costs the others nothing.
+There is one for each listener and engine. Its first source (client) makes it, and it closes after
+its last source. After a reload that changes nothing, new sources share the existing one. After any
+other reload the next source makes a new one. That one connects when the old one has answered its
+requests, closed its sources, and closed itself: a server may allow only one connection.
+
+Sources and the shared connection are separate conversations that only queue events for each other,
+so a source that fails, stalls or leaves costs the others nothing.
 
     IDLE --a request--> CONNECTING --CONNECTED--> SERVING
       ^---- no server ------+                        |
-      ^---- the server has gone ---------------------+       no source is left: CLOSED
+      ^---- connection closed -----------------------+       the last source leaves: CLOSED
 
-Requests with the key None are sent at once, and answered in their order. Of those with one key only
-the oldest is at the server; the next follows when it is done, so that equal keys of two sources are
-never mixed up. A request that was given up at the server still holds its place: the answer that may
-yet come is the one it was owed, and is dropped. A server that leaves such places taken, for others
-to wait behind or too many of them, or that has sent nothing at all since it was asked, is given up
-itself: a fresh connection owes nothing. See Turn for orphans = "reconnect".
+Requests with the key None are sent at once, and answered in order. Of requests with an equal key
+only the oldest is at the server, so that equal keys of two sources cannot be confused. An abandoned
+request that was sent stays pending until its answer arrives, which is dropped. The connection is
+closed, and the next request opens another, when others wait behind abandoned requests past their
+deadline, when too many are abandoned, or when the server sends nothing from a request until its
+deadline. See ExclusiveUse for orphans = "reconnect". Tested in tests/messages/test_splitter.py.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
+from vcproxy.messages.framed_connection import FramedConnection
 from vcproxy.messages.pending_requests import UNANSWERED, PendingRequests
-from vcproxy.messages.sharing import (
-    Part,
-    PartArrived,
-    Retired,
-    RoomAgain,
-    SourceGone,
+from vcproxy.messages.reply_splitter import Part, ReplySplitter
+from vcproxy.messages.split_request import (
+    ConnectionRetired,
+    RoomAvailable,
+    Source,
+    SourceLeft,
     SplitRequest,
     Unanswered,
-    Waiting,
+    WaitingForRoom,
 )
-from vcproxy.sessions.streams import InputStream, OutputStream
 from vcproxy.upstream.attempts import Attempts
 
 if TYPE_CHECKING:
@@ -49,23 +50,32 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
-    from vcproxy.messages.splitter import Splitter
     from vcproxy.sessions.service import Service
 
-ASKED = "ASKED"
-"""Tag: there are requests."""
-OVERDUE = "OVERDUE"
-"""Tag: the oldest request has waited too long."""
-RETIRE, FREE = "RETIRE", "FREE"
-"""Tags: a hub of a new configuration waits; the one of the old configuration has gone."""
+SUBMITTED, DEADLINE = "SUBMITTED", "DEADLINE"
+"""Tags: requests were submitted; the deadline of the oldest request has passed."""
+RETIRE, PREDECESSOR_CLOSED = "RETIRE", "PREDECESSOR_CLOSED"
+"""Tags: a shared connection of a new configuration waits; the one of the old one has closed."""
 
 
 class SharedConnection(Machine):
-    """Sends what sources ask to one server, and each its part of what comes back."""
+    """Sends the requests of its sources to one server, and each source its parts of the replies."""
 
     __slots__ = (
-        "_asked", "_attempts", "_before", "_due", "_heard_at", "_heir", "_ledger", "_received",
-        "_sent", "_server", "_service", "_timer", "_unsent", "_waiting", "sources",
+        "_attempts",
+        "_connecting",
+        "_connection",
+        "_pending",
+        "_predecessor",
+        "_received_at",
+        "_service",
+        "_splitter",
+        "_submitted",
+        "_successor",
+        "_timer",
+        "_unsent_bytes",
+        "_waiting_sources",
+        "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -74,327 +84,300 @@ class SharedConnection(Machine):
     SERVING = State(parent=ALIVE)
     CLOSED = State(final=True)
 
-    def __init__(self, engine: Engine, service: Service) -> None:
-        super().__init__(engine, Mutex(), name=f"{service.name} hub")
+    def __init__(self, engine: Engine, service: Service, splitter: ReplySplitter) -> None:
+        super().__init__(engine, Mutex(), name=f"{service.name} shared connection")
         self._service = service
-        self.sources: dict[Splitter, None] = {}
-        """Who shares it: a source enters itself, and leaves with SourceGone."""
-        self._asked: list[SplitRequest] = []  # in this turn
-        self._due: list[bytes] = []
-        self._ledger = PendingRequests()
-        self._heard_at = 0.0  # when the server has sent something last
-        self._unsent = 0  # bytes
-        self._waiting: list[Splitter] = []
+        self._splitter = splitter
+        self.sources: dict[Source, None] = {}
+        """A source adds itself; SourceLeft removes it."""
+        self._submitted: list[SplitRequest] = []  # in this turn
+        self._pending = PendingRequests(splitter.orphans)
+        self._received_at = 0.0  # when the server last sent anything
+        self._unsent_bytes = 0
+        self._waiting_sources: list[Source] = []
         self._timer: Action | None = None
-        before = service.persistent.get(SharedConnection)
-        self._before = before if isinstance(before, SharedConnection) else None
-        self._heir: SharedConnection | None = None
+        predecessor = service.persistent.get(SharedConnection)
+        self._predecessor = predecessor if isinstance(predecessor, SharedConnection) else None
+        self._successor: SharedConnection | None = None
         service.persistent[SharedConnection] = self
-        self._attempts: Attempts
-        self._server: NetVConnection | None = None
-        self._sent: OutputStream | None = None
-        self._received: InputStream | None = None
+        self._connecting: NetVConnection | None = None
+        self._connection: FramedConnection | None = None
 
     @property
     def full(self) -> bool:
-        """Whether no more should be asked for now: see Waiting."""
-        return self._unsent >= SLAB or (self._sent is not None and self._sent.full)
+        """Whether no more requests should be submitted for now: see WaitingForRoom."""
+        connection = self._connection
+        return self._unsent_bytes >= SLAB or (connection is not None and connection.full)
 
     # -- requests ----------------------------------------------------------------------------
 
-    def ask(self, request: SplitRequest) -> None:
-        """Have a request answered: its source gets Deliveries, or Unanswered.
+    def submit(self, request: SplitRequest) -> None:
+        """Take a request; its source gets PartArrived for each part of the answer, or Unanswered.
 
-        A source calls it directly, for it runs on the same engine; the hub itself takes all that
-        were asked in a turn at once.
+        A source on the same engine calls it directly. The requests of one turn are handled
+        together, by one event.
         """
-        if not self._asked:
-            self.engine.schedule(self, ASKED, None)
-        self._asked.append(request)
-        self._unsent += len(request.wire)
+        if not self._submitted:
+            self.engine.schedule(self, SUBMITTED, None)
+        self._submitted.append(request)
+        self._unsent_bytes += len(request.wire)
 
-    @IDLE.on(ASKED, to=(CONNECTING,))
-    @CONNECTING.on(ASKED)
-    @SERVING.on(ASKED, to=(IDLE,))
-    def asked(self, _: object) -> State | None:
-        """Put the requests in their places, and send those whose place is at the server."""
-        asked, self._asked = self._asked, []
-        ledger, serving = self._ledger, self._sent is not None
-        for request in asked:
-            # Without a source it was held, and has been given up meanwhile.
-            if request.source is not None and ledger.place(request) and serving:
-                self._send(request)
+    @IDLE.on(SUBMITTED, to=(CONNECTING,))
+    @CONNECTING.on(SUBMITTED)
+    @SERVING.on(SUBMITTED, to=(IDLE,))
+    def submitted(self, _: object) -> State | None:
+        """Add the requests to those that are pending, and send what can be sent now."""
+        submitted, self._submitted = self._submitted, []
+        pending, connection = self._pending, self._connection
+        for request in submitted:
+            # Without a source it had to wait, and was abandoned meanwhile.
+            if request.source is not None and pending.add(request) and connection is not None:
+                self._queue(connection, request)
         self._flush()
-        self._watch()
+        self._start_timer()
         if self.state is self.IDLE:
-            return self.CONNECTING if ledger.by_key and self._is_free() else None
-        return self._next_turn()
+            return self.CONNECTING if pending.by_key and self._may_connect() else None
+        return self._yield_connection()
 
-    def _watch(self) -> None:
-        """Look again when the time of the oldest request is up."""
-        if self._timer is None and self._ledger.open:
-            oldest = next(iter(self._ledger.open))
-            self._timer = self.engine.schedule_at(oldest.until, self, OVERDUE, None)
+    def _start_timer(self) -> None:
+        if self._timer is None and self._pending.open:
+            oldest = next(iter(self._pending.open))
+            self._timer = self.engine.schedule_at(oldest.deadline, self, DEADLINE, None)
 
-    def _next_turn(self) -> State | None:
-        """Make way for who has to wait, if the connection's user needs it no more, or has left."""
-        turn, in_use = self._ledger.turn, self._ledger.by_key
-        if not turn.held or self._sent is None or (in_use and turn.holder in self.sources):
+    def _yield_connection(self) -> State | None:
+        """Close the connection for sources that wait, if its user is finished or has left."""
+        exclusive, in_use = self._pending.exclusive, self._pending.by_key
+        waiting = exclusive.waiting and self._connection is not None
+        if not waiting or (in_use and exclusive.holder in self.sources):
             return None
-        self._begin_anew()
+        self._start_over()
         return self.IDLE
 
-    def _begin_anew(self) -> None:
-        """Ask what was held of a fresh connection, before what has come since."""
-        held = self._ledger.turn.held
+    def _start_over(self) -> None:
+        """Close the connection. Requests that waited for the next one go first on it."""
+        waiting = self._pending.exclusive.waiting
         self._close()
-        self._ledger = PendingRequests(held)
-        for number, request in enumerate(held):
-            if not self._asked:
-                self.engine.schedule(self, ASKED, None)
-            self._asked.insert(number, request)
-            self._unsent += len(request.wire)
+        self._pending = PendingRequests(self._splitter.orphans, waiting)
+        for number, request in enumerate(waiting):
+            if not self._submitted:
+                self.engine.schedule(self, SUBMITTED, None)
+            self._submitted.insert(number, request)
+            self._unsent_bytes += len(request.wire)
 
-    def _send(self, request: SplitRequest) -> None:
+    @staticmethod
+    def _queue(connection: FramedConnection, request: SplitRequest) -> None:
         request.sent = True
-        self._due.append(request.wire)
+        connection.queue(request.wire)
 
     def _flush(self) -> None:
-        """Say at once what has come to be due."""
-        if self._due and self._sent is not None:
-            due, self._due = self._due, []
-            self._unsent -= sum(map(len, due))
-            for wire in due if self._sent.buffer.message_oriented else (b"".join(due),):
-                self._sent.send(wire)
+        if self._connection is not None:
+            self._unsent_bytes -= self._connection.flush()
 
-    @ALIVE.on(Waiting)
-    def awaited(self, waiting: Waiting) -> None:
-        """A source has more to ask than there is room for."""
-        self._waiting.append(waiting.source)
-        self._make_room()
+    @ALIVE.on(WaitingForRoom)
+    def room_requested(self, waiting: WaitingForRoom) -> None:
+        """A source has more requests than there is room for."""
+        self._waiting_sources.append(waiting.source)
+        self._notify_room()
 
-    def _make_room(self) -> None:
-        if self._waiting and not self.full:
-            for source in self._waiting:
-                self.engine.deliver_soon(source.ticket, RoomAgain, RoomAgain())
-            self._waiting.clear()
+    def _notify_room(self) -> None:
+        if self._waiting_sources and not self.full:
+            for source in self._waiting_sources:
+                self.engine.deliver_soon(source, RoomAvailable, RoomAvailable())
+            self._waiting_sources.clear()
 
     # -- reloads -----------------------------------------------------------------------------
 
     def serves(self, service: Service) -> bool:
-        """Whether the sources of a service may share it."""
-        over = self.mutex.ended or self.state is self.CLOSED or self._heir is not None
+        """Return whether the sources of a service may share it."""
+        over = self.mutex.ended or self.state is self.CLOSED or self._successor is not None
         return not over and self._service.origin == service.origin
 
-    def _is_free(self) -> bool:
-        """Whether it may connect. A server may allow one connection: an older hub has to go."""
-        before = self._before
-        if before is None or before.mutex.ended or before.state is self.CLOSED:
-            self._before = None
+    def _may_connect(self) -> bool:
+        """Return whether the predecessor has closed; if it has not, have it close."""
+        predecessor = self._predecessor
+        if predecessor is None or predecessor.mutex.ended or predecessor.state is self.CLOSED:
+            self._predecessor = None
             return True
-        self.engine.schedule(before, RETIRE, self)
+        self.engine.schedule(predecessor, RETIRE, self)
         return False
 
     @ALIVE.on(RETIRE)
-    def retire(self, heir: SharedConnection) -> None:
-        """A hub of a new configuration waits."""
-        if self._heir is None:
-            self._heir = heir
+    def retire(self, successor: SharedConnection) -> None:
+        """Close all sources when they are answered: a new configuration's connection waits."""
+        if self._successor is None:
+            self._successor = successor
             for source in self.sources:
-                self.engine.deliver_soon(source.ticket, Retired, Retired())
+                self.engine.deliver_soon(source, ConnectionRetired, ConnectionRetired())
 
-    @ALIVE.on(FREE)
-    def freed_already(self, _: object) -> None:
-        """It was seen to have gone before it said so."""
+    @ALIVE.on(PREDECESSOR_CLOSED)
+    def predecessor_closed_before(self, _: object) -> None:
+        """Ignore it: `_may_connect` has already found that."""
 
-    @IDLE.on(FREE, to=(CONNECTING,))
-    def freed(self, _: object) -> State | None:
-        """The hub before it has gone."""
-        self._before = None
-        return self.CONNECTING if self._ledger.by_key else None
+    @IDLE.on(PREDECESSOR_CLOSED, to=(CONNECTING,))
+    def predecessor_closed(self, _: object) -> State | None:
+        """Connect if there are requests."""
+        self._predecessor = None
+        return self.CONNECTING if self._pending.by_key else None
 
     # -- the server --------------------------------------------------------------------------
 
     @CONNECTING.enter
-    def connecting(self) -> None:
-        """There is something to ask."""
+    def connect(self) -> None:
+        """Connect to a server of the upstream."""
         service = self._service
         assert service.upstream is not None
         self._attempts = Attempts((service.upstream,), timeout=service.connect_s)
-        self._server = self._attempts.connect(self)
+        self._connecting = self._attempts.connect(self)
 
     @CONNECTING.on(Event.ERROR, to=(IDLE,))
-    def refused(self, server: NetVConnection) -> State | None:
+    def connect_failed(self, server: NetVConnection) -> State | None:
         """Try the next server."""
         if self._attempts.failed(server):
             self._log(f"server {server.name} failed: {server.error}; trying the next")
             server.do_io_close()
-            self._server = self._attempts.connect(self)
+            self._connecting = self._attempts.connect(self)
             return None
-        self._ledger.turn.held.clear()
-        return self._lose(f"server {server.name} failed: {server.error}; no server is left")
+        self._pending.exclusive.waiting.clear()
+        return self._drop(f"server {server.name} failed: {server.error}; no server is left")
 
     @CONNECTING.on(Event.CONNECTED, to=(SERVING, IDLE))
     def connected(self, server: NetVConnection) -> State:
-        """Ask what has gathered."""
-        author = next(iter(self.sources))
-        self._sent = OutputStream(self, server)
-        self._received = InputStream(self, server, author.replies or author.framing)
-        self._heard_at = self.engine.now
-        for key in self._ledger.by_key:
-            for request in self._ledger.due(key):
-                self._send(request)
+        """Send the requests that are pending."""
+        connection = FramedConnection(self, server, self._splitter.framing)
+        self._connection, self._connecting = connection, None
+        self._received_at = self.engine.now
+        for key in self._pending.by_key:
+            for request in self._pending.to_send(key):
+                self._queue(connection, request)
         self._flush()
-        self._make_room()
-        return self._next_turn() or self.SERVING
+        self._notify_room()
+        return self._yield_connection() or self.SERVING
 
     @SERVING.on(Event.WRITE_READY)
-    def heard(self, vio: VIO) -> None:
-        """The server has taken some."""
-        self._make_room()
+    def writable(self, vio: VIO) -> None:
+        """The server has taken some requests."""
+        self._notify_room()
 
     @SERVING.on(Event.READ_READY, Event.EOS, to=(IDLE,))
-    def answered(self, vio: VIO) -> State | None:
-        """Give each source its part of what has come."""
-        received = self._received
-        assert received is not None
-        self._heard_at = self.engine.now
-        author = next(iter(self.sources))
+    def replies_arrived(self, vio: VIO) -> State | None:
+        """Split the replies, and send each source its parts."""
+        connection, split = self._connection, self._splitter.split
+        assert connection is not None
+        received = connection.input
+        self._received_at = self.engine.now
         parts: list[Part] = []
-        strange = 0  # replies without a part
+        without_parts = 0  # replies
         try:
             while (reply := received.take()) is not None:
                 before = len(parts)
-                parts.extend(author.split(reply))
-                strange += len(parts) == before
+                parts.extend(split(reply))
+                without_parts += len(parts) == before
         except BaseException as mistake:
             error = as_error(mistake)
-            # A plugin's mistake: whose answers are right cannot be known any more.
-            history = Machine.crashed(self, error)
-            self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
-            return self._lose("split() failed")
-        if self._share(parts, strange) and author.orphans == "reconnect":
-            return self._lose("a part that nobody asked for")
+            # Later parts can no longer be matched with requests: the connection is closed.
+            text = f"{self.name}: split() failed\n{Machine.crashed(self, error)}"
+            self.engine.log("error", text, error)
+            return self._drop("split() failed")
+        unmatched = self._distribute(connection, parts, without_parts)
+        if unmatched and self._splitter.orphans == "reconnect":
+            return self._drop("unmatched reply part")
         if received.stopped:
-            return self._lose(self._end_of(received))
+            return self._drop(connection.end_reason())
         self._flush()
-        self._make_room()
-        return self._next_turn()
+        self._notify_room()
+        return self._yield_connection()
 
     @SERVING.on(Event.ERROR, to=(IDLE,))
-    def broke(self, vio: VIO) -> State | None:
-        """The connection is of no use any more, behind what the server had sent before."""
-        received = self._received
-        assert received is not None
+    def failed(self, vio: VIO) -> State | None:
+        """The connection has failed: what the server sent before is still read."""
+        assert self._connection is not None
+        received = self._connection.input
         if received.read_rest() or not received.vio.over:
             return None
-        return self.answered(vio)
+        return self.replies_arrived(vio)
 
     @SERVING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=IDLE)
-    def outlived(self, vio: VIO) -> None:
-        """It has lasted too long."""
-        self._lose(f"{vio.name}: connection timed out: it lasted too long")
+    def timed_out(self, vio: VIO) -> None:
+        """A time limit of the server connection has passed."""
+        self._drop(f"{vio.name}: connection timed out")
 
-    @staticmethod
-    def _end_of(received: InputStream) -> str:
-        if received.error is not None:
-            return f"{received.vio.name}: {received.error}"
-        fault = received.fault
-        return fault.value if fault else "the server has ended"
-
-    def _share(self, parts: Sequence[Part], orphans: int) -> int:
-        """Give each source its parts of what has come; return how many are nobody's.
-
-        Where order alone tells them apart and one is too many, nobody gets any: see Turn.
-        """
-        ledger = self._ledger
-        excess = ledger.excess(parts)
-        for part in () if excess else parts:
-            request = ledger.owed(part)
-            if request is None:
-                orphans += 1
-                continue
-            if request.source is None:
-                self._count("late")
-            else:
-                delivery = PartArrived(request, part)
-                self.engine.queue.append((request.source.ticket, PartArrived, delivery))
-            if part.last:
-                for due in ledger.finish(request):
-                    self._send(due)
-        self._note_orphans(orphans + excess)
-        return orphans + excess
-
-    def _note_orphans(self, count: int) -> None:
-        if count and not self._service.counts["orphan"]:
-            self._log("a part that nobody asked for; more of them will only be counted")
-        self._count("orphan", count)
+    def _distribute(
+        self, connection: FramedConnection, parts: Sequence[Part], unmatched: int
+    ) -> int:
+        """Send each source its parts; return how many replies and parts match no request."""
+        assigned = self._pending.assign(parts)
+        self.engine.queue.extend(assigned.events)
+        for request in assigned.to_send:
+            self._queue(connection, request)
+        unmatched += assigned.unmatched
+        if unmatched and not self._service.counts["orphan"]:
+            self._log("unmatched reply part; further ones are only counted")
+        self._count("late", assigned.late)
+        self._count("orphan", unmatched)
+        return unmatched
 
     # -- requests that are not answered ------------------------------------------------------
 
-    def _give_up(self, request: SplitRequest) -> None:
-        if self._ledger.give_up(request):
-            self._unsent -= len(request.wire)
+    def _abandon(self, request: SplitRequest) -> None:
+        if self._pending.abandon(request):
+            self._unsent_bytes -= len(request.wire)
 
-    @ALIVE.on(OVERDUE, to=(IDLE,))
-    def overdue(self, _: object) -> State | None:
-        """Give up what has waited too long. Its place stays taken: see the module."""
+    @ALIVE.on(DEADLINE, to=(IDLE,))
+    def deadline_passed(self, _: object) -> State | None:
+        """Abandon the requests whose deadline has passed: see the module."""
         self._timer = None
-        ledger, now = self._ledger, self.engine.now
-        late = ledger.late(now)
-        distrusted = ledger.distrusted(late, self._heard_at, now) if self._sent else ""
-        timed_out = [request for request in late if request.source is not None]
+        pending, now = self._pending, self.engine.now
+        expired = pending.expired(now)
+        failure = pending.failure(expired, self._received_at, now) if self._connection else ""
+        timed_out = [request for request in expired if request.source is not None]
         for request in timed_out:
-            self._tell(request, "timed out: no answer")
-            self._give_up(request)
-        for request in late:
-            ledger.open.pop(request, None)
+            self._send_unanswered(request, "timed out: no answer")
+            self._abandon(request)
+        for request in expired:
+            pending.open.pop(request, None)
         self._count("timed_out", len(timed_out))
-        if distrusted or ledger.overdrawn:
-            return self._lose(distrusted or UNANSWERED)
-        self._watch()
-        self._make_room()
-        return self._next_turn()
+        if failure or pending.has_too_many_abandoned:
+            return self._drop(failure or UNANSWERED)
+        self._start_timer()
+        self._notify_room()
+        return self._yield_connection()
 
-    @ALIVE.on(SourceGone, to=(IDLE, CLOSED))
-    def left(self, gone: SourceGone) -> State | None:
-        """What a source asked for is owed to nobody. With the last one the connection goes."""
-        self.sources.pop(gone.source, None)
-        for request in gone.requests:
-            if request in self._ledger.open:
-                self._give_up(request)
+    @ALIVE.on(SourceLeft, to=(IDLE, CLOSED))
+    def source_left(self, left: SourceLeft) -> State | None:
+        """Abandon the requests of a source that has ended. Close after the last source."""
+        self.sources.pop(left.source, None)
+        for request in left.requests:
+            if request in self._pending.open:
+                self._abandon(request)
         if not self.sources:
             return self.CLOSED
-        if self._ledger.overdrawn:
-            return self._lose(UNANSWERED)
-        self._make_room()
-        return self._next_turn()
+        if self._pending.has_too_many_abandoned:
+            return self._drop(UNANSWERED)
+        self._notify_room()
+        return self._yield_connection()
 
-    def _lose(self, why: str) -> State:
-        """The connection is over: no request under way is answered; the next one opens another."""
-        owed = self._ledger.unanswered
-        self._log(f"{why}; {len(owed)} requests are not answered")
-        self._count("unanswered", len(owed))
-        for request in owed:
-            self._tell(request, why)
-        self._begin_anew()
-        self._make_room()
+    def _drop(self, why: str) -> State:
+        """Close the connection; all its requests fail. The next request opens another one."""
+        unanswered = self._pending.unanswered
+        self._log(f"{why}; {len(unanswered)} requests are not answered")
+        self._count("unanswered", len(unanswered))
+        for request in unanswered:
+            self._send_unanswered(request, why)
+        self._start_over()
+        self._notify_room()
         return self.IDLE
 
-    def _tell(self, request: SplitRequest, why: str) -> None:
+    def _send_unanswered(self, request: SplitRequest, why: str) -> None:
         if request.source is not None:
-            source = request.source
-            self.engine.deliver_soon(source.ticket, Unanswered, Unanswered(request, why))
+            self.engine.deliver_soon(request.source, Unanswered, Unanswered(request, why))
 
     def _close(self) -> None:
-        for way in (self._sent, self._received):
-            if way is not None:
-                way.close()
-        if self._server is not None:
-            self._server.do_io_close()
-        self._sent = self._received = self._server = None
-        self._due.clear()
-        self._unsent = sum(len(request.wire) for request in self._asked)
+        if self._connection is not None:
+            self._connection.close()
+        elif self._connecting is not None:
+            self._connecting.do_io_close()
+        self._connection = self._connecting = None
+        self._unsent_bytes = sum(len(request.wire) for request in self._submitted)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -402,24 +385,24 @@ class SharedConnection(Machine):
     # -- ends --------------------------------------------------------------------------------
 
     def finished(self) -> None:
-        """Nobody shares it any more: whoever comes next makes another."""
+        """Close; the next source makes another shared connection."""
         self._close()
-        self._forget()
+        self._unregister()
 
     def crashed(self, error: Exception) -> str:
-        """Nobody may wait for what will not come."""
-        for request in (*self._ledger.open, *self._asked):
-            self._tell(request, "the hub failed")
-        for source in self._waiting:
-            self.engine.deliver_soon(source.ticket, RoomAgain, RoomAgain())
-        self._forget()
+        """Fail all requests, so that no source waits for an answer."""
+        for request in (*self._pending.open, *self._submitted):
+            self._send_unanswered(request, "the shared connection failed")
+        for source in self._waiting_sources:
+            self.engine.deliver_soon(source, RoomAvailable, RoomAvailable())
+        self._unregister()
         return super().crashed(error)
 
-    def _forget(self) -> None:
+    def _unregister(self) -> None:
         if self._service.persistent.get(SharedConnection) is self:
             del self._service.persistent[SharedConnection]
-        if self._heir is not None:
-            self.engine.schedule(self._heir, FREE, None)
+        if self._successor is not None:
+            self.engine.schedule(self._successor, PREDECESSOR_CLOSED, None)
 
     def _count(self, what: str, times: int = 1) -> None:
         if times:

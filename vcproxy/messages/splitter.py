@@ -1,15 +1,18 @@
-"""Splitter: the base of plugins that share one server connection among many sources.
+"""Splitter: the base of plugins that share one server connection among many clients.
 
-Each client is a source: its requests go to the hub, which merges them with those of the others, and
-the parts of the replies that are its own come back. A source that has ended still gets what it is
-owed; one that does not read what it is owed is closed, for the others cannot wait for it.
+Each client is a source: its requests go to the shared connection, which sends them together with
+those of the other sources, and returns the parts of the replies that belong to the source. A source
+that has ended its direction still gets the answers to its requests. One that does not read its
+answers is closed, because the others cannot wait for it.
 
-    READING --the client has said all--> ENDED --nothing is owed any more--> CLOSED
+    READING --the client has ended--> ENDED --all requests are answered--> CLOSED
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from vcproxy.engine.event import Event
@@ -17,17 +20,16 @@ from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.scheduler import Action
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.state import State
+from vcproxy.messages.reply_splitter import Orphans, Part, ReplySplitter
 from vcproxy.messages.shared_connection import SharedConnection
-from vcproxy.messages.sharing import (
-    Orphans,
-    Part,
+from vcproxy.messages.split_request import (
+    ConnectionRetired,
     PartArrived,
-    Retired,
-    RoomAgain,
-    SourceGone,
+    RoomAvailable,
+    SourceLeft,
     SplitRequest,
     Unanswered,
-    Waiting,
+    WaitingForRoom,
 )
 from vcproxy.messages.verdict import Reject, Resend
 from vcproxy.sessions.session import Session
@@ -40,36 +42,42 @@ if TYPE_CHECKING:
 
 
 class Splitter(Session):
-    """One source of a shared server. A subclass says whose a request and a part of a reply are.
+    """One client of a shared server connection. A subclass matches requests with reply parts.
 
         class Batch(Splitter):
             def key(self, request):
                 return json.loads(request)["id"]
 
-            def split(self, reply):
+            @classmethod
+            def split(cls, reply, options):
                 for answer in json.loads(reply):
                     yield Part(answer["id"], json.dumps(answer).encode(), last=answer["done"])
 
-    As it is, each request is answered by one reply, in the order of the requests.
+    `key` and `unanswered` are called on the session of the client that sent the request: `self` may
+    hold what belongs to that client. `split` is called on the class, because a reply belongs to no
+    single client: it has the reply and the options, and no session.
+
+    Without overrides, each request is answered by one reply, in the order of the requests.
     """
 
     needs_upstream = True
-    alpn_refused = frozenset({"h2"})  # a framing of messages does not find its streams
+    alpn_refused = frozenset({"h2"})  # a framing of messages cannot read its streams
 
     framing: Framing = lines()
     """How requests are framed, and the parts of replies that go to clients."""
     replies: Framing | None = None
-    """How the server's replies are framed. None: like requests."""
+    """How the server's replies are framed. None: like requests. Read from the class; where it
+    depends on the options, override `reply_splitter`."""
     orphans: Orphans = "drop"
-    """What becomes of a part that no request waits for."""
+    """What happens to a part that no request waits for. Read from the class, like `replies`."""
     timeout_s: float = 30.0
-    """How long a request waits for the last part of its answer."""
+    """Seconds that a request waits for the last part of its answer."""
     window: int = 16
-    """Requests of one source that are under way before it is read on."""
+    """Requests of one client that may be pending; with more, the client is not read."""
     backlog: int = 1 << 20
-    """Bytes of answers that a source may leave unread before it is closed."""
+    """Bytes of answers that a client may leave unread before it is closed."""
 
-    __slots__ = ("_asked", "_hub", "_messages", "_patient", "_unturned", "ticket")
+    __slots__ = ("_connection", "_delayed", "_messages", "_requests", "_waits_for_room", "ticket")
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -78,100 +86,131 @@ class Splitter(Session):
 
     answers: OutputStream
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if isinstance(cls.__dict__.get("split"), FunctionType):
+            raise TypeError(
+                f"{cls.__qualname__}.split() is called for replies to all clients, without a "
+                "session: write @classmethod def split(cls, reply, options)"
+            )
+
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         self.answers = OutputStream(self, client)
         self._messages = InputStream(self, client, self.framing)
-        self._asked: dict[SplitRequest, None] = {}
-        self._unturned: Reject | Resend | None = None
-        self._patient = False  # the hub tells when there is room
+        self._requests: dict[SplitRequest, None] = {}  # not answered yet, the oldest first
+        self._delayed: Reject | Resend | None = None  # until all requests are answered
+        self._waits_for_room = False  # RoomAvailable will come
+        self._connection: SharedConnection | None = None
         self.ticket = Action(self, PartArrived, None, 0.0, 0.0)
-        """What all events from the hub hang on: one object, not one for each."""
+        """The source, for the shared connection: all its events are queued with this one ticket."""
 
     @classmethod
     def unused_methods(cls, options: Any) -> Mapping[str, str]:
-        """See Session: all sources share one connection."""
-        return {"servers": "the connection that all share is one to the listener's upstream"}
+        """See Session: all clients share one server connection."""
+        return {"servers": "the shared connection is one to the listener's upstream"}
 
     # -- for authors -------------------------------------------------------------------------
 
     def key(self, request: bytes) -> Hashable | Reject | Resend:
-        """Find what the parts of the answer will be known by. To be overridden.
+        """Return the key that the parts of the answer have in common. To be overridden.
 
-        None: by their order. A Reject or Resend goes back instead of an answer. An exception ends
-        this source, closed.
+        `request` is one message without its framing, `self` the session of its client. None: parts
+        are matched by the order of requests. A Reject or Resend is sent to the client, when its
+        earlier requests are answered, and the request is not sent. An exception ends this client's
+        conversation.
         """
         return None
 
-    def split(self, reply: bytes) -> Iterator[Part]:
-        """Take one reply apart. To be overridden.
+    @classmethod
+    def split(cls, reply: bytes, options: Any) -> Iterable[Part]:
+        """Return or yield the parts of one reply. To be overridden.
 
-        Any source is asked, whoever the reply is for: it must rest on the reply and the options
-        alone. An exception ends the connection to the server: nobody can tell what is whose.
+        `reply` is one message without its framing, `options` the plugin's Options. There is no
+        session: the parts of one reply may belong to many clients. An exception closes the server
+        connection, because later parts can no longer be matched with requests; its requests are
+        unanswered.
         """
-        yield Part(None, reply)
+        return (Part(None, reply),)
+
+    @classmethod
+    def reply_splitter(cls, options: Any) -> ReplySplitter:
+        """Return how replies are framed and split, and what happens to orphans. To be overridden
+        where that depends on the options; called once for each shared connection.
+        """
+        split = partial(cls.split, options=options)
+        return ReplySplitter(cls.replies or cls.framing, split, cls.orphans)
 
     def unanswered(self, request: bytes, why: str) -> bytes | None:
-        """Return the message for a request that will not be answered; None closes the source.
+        """Return the message for the client whose request is not answered. To be overridden.
 
-        It was too slow, or the server has gone; `why` is for people. To be overridden.
+        It timed out, or the server connection failed; `why` is text for people. None closes the
+        client's connection.
         """
         return None
 
-    # -- asking ------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------
 
     @READING.enter
-    def joining(self) -> None:
-        """Share the server with all who are there, or be the first."""
-        hub = self.service.persistent.get(SharedConnection)
-        if not isinstance(hub, SharedConnection) or not hub.serves(self.service):
-            hub = SharedConnection(self.engine, self.service)
-            hub.start()
-        hub.sources[self] = None
-        self._hub = hub
+    def start_reading(self) -> None:
+        """Join before the first request: the shared connection closes after its last source."""
+        self._join()
 
-    @READING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RoomAgain, to=(ENDED, CLOSED))
-    def moved(self, event: VIO | RoomAgain) -> State | None:
-        """Take what has come, as far as there is room for it and for its answers."""
-        if type(event) is RoomAgain:
-            self._patient = False
-        if self._hub.mutex.ended:  # it crashed, and told what it owed
-            self.joining()
-        messages, asked, hub = self._messages, self._asked, self._hub
-        while len(asked) < self.window and not self.answers.full:
-            if self._unturned is not None:
-                if asked:
+    def _join(self) -> SharedConnection:
+        """Return the shared connection of the listener; make it if there is none."""
+        service = self.service
+        connection = service.persistent.get(SharedConnection)
+        if not isinstance(connection, SharedConnection) or not connection.serves(service):
+            splitter = self.reply_splitter(service.options)
+            connection = SharedConnection(self.engine, service, splitter)
+            connection.start()
+        connection.sources[self.ticket] = None
+        self._connection = connection
+        return connection
+
+    @READING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RoomAvailable, to=(ENDED, CLOSED))
+    def take_requests(self, event: VIO | RoomAvailable) -> State | None:
+        """Submit what has arrived, as far as there is room for it and for its answers."""
+        if type(event) is RoomAvailable:
+            self._waits_for_room = False
+        connection = self._connection
+        if connection is None or connection.mutex.ended:  # it has failed, and all its requests
+            connection = self._join()
+        messages, requests = self._messages, self._requests
+        while len(requests) < self.window and not self.answers.full:
+            if self._delayed is not None:
+                if requests:
                     return None
-                target = self._refuse(self._unturned)
+                target = self._refuse(self._delayed)
                 if target is not None:
                     return target
-            elif hub.full:
-                self._wait()
+            elif connection.full:
+                self._wait_for_room(connection)
                 return None
             else:
                 message = messages.take()
                 if message is None:
-                    return self._no_more() if messages.stopped else None
-                self._ask(message)
+                    return self._input_ended() if messages.stopped else None
+                self._submit(connection, message)
         return None
 
-    def _ask(self, message: bytes) -> None:
+    def _submit(self, connection: SharedConnection, message: bytes) -> None:
         key = self.key(message)
         if key is not None:
             if isinstance(key, Reject | Resend):
-                self._unturned = key
+                self._delayed = key
                 return
-            hash(key)  # one that cannot be a key must fail here, not in the hub
+            hash(key)  # an unhashable key must fail here, not in the shared connection
         wire = self._messages.framing.encode(message) or EMPTY
         now = self.engine.now
-        request = SplitRequest(self, key, message, wire, now, now + self.timeout_s)
-        self._asked[request] = None
-        self.count("asked")
-        self._hub.ask(request)
+        request = SplitRequest(self.ticket, key, message, wire, now, now + self.timeout_s)
+        self._requests[request] = None
+        self.count("requests")
+        connection.submit(request)
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
-        """Say it in its turn: when all that was asked before has been answered."""
-        self._unturned = None
+        """Send the answer of a verdict: all earlier requests are answered."""
+        self._delayed = None
         self.answers.send(verdict.answer)
         if isinstance(verdict, Resend):
             self.count("resent")
@@ -179,84 +218,86 @@ class Splitter(Session):
         self.count("rejected")
         return None if verdict.keep else self.CLOSED
 
-    def _wait(self) -> None:
-        if not self._patient:
-            self._patient = True
-            self.engine.schedule(self._hub, Waiting, Waiting(self))
+    def _wait_for_room(self, connection: SharedConnection) -> None:
+        if not self._waits_for_room:
+            self._waits_for_room = True
+            self.engine.schedule(connection, WaitingForRoom, WaitingForRoom(self.ticket))
 
-    def _no_more(self) -> State:
-        """The client is not heard any more: in order, or for a fault."""
+    def _input_ended(self) -> State:
+        """Nothing more can be read from the client: it has ended its direction, or by a fault."""
         fault = self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
             self.log(f"{fault.value}; no further input is read")
-        return self.ENDED if self._asked else self.CLOSED
+        return self.ENDED if self._requests else self.CLOSED
 
-    @ENDED.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RoomAgain)
-    def ignored(self, event: VIO | RoomAgain) -> None:
-        """It is not heard any more."""
+    @ENDED.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RoomAvailable)
+    def ignore(self, event: VIO | RoomAvailable) -> None:
+        """Read nothing more."""
 
-    # -- being answered ----------------------------------------------------------------------
+    # -- answers -----------------------------------------------------------------------------
 
     @TALKING.on(PartArrived, to=(ENDED, CLOSED))
-    def delivered(self, delivery: PartArrived) -> State | None:
-        """Pass on what is one's own."""
-        part = delivery.part
+    def part_arrived(self, arrived: PartArrived) -> State | None:
+        """Send the part to the client."""
+        part = arrived.part
         self.answers.send(self._messages.framing.encode(part.data) or EMPTY)
         if self.answers.reader.avail > self.backlog:
             self.count("slow")
-            self.log("closed: it does not read its answers")
-            self.close(ConnectionError("it does not read its answers"))
+            self.log("closed: the client does not read its answers")
+            self.close(ConnectionError("the client does not read its answers"))
             return self.CLOSED
-        return self._answered(delivery.request) if part.last else None
+        return self._answered(arrived.request) if part.last else None
 
     @TALKING.on(Unanswered, to=(ENDED, CLOSED))
-    def given_up(self, unanswered: Unanswered) -> State | None:
-        """Say so, or leave."""
+    def request_failed(self, unanswered: Unanswered) -> State | None:
+        """Send what `unanswered` returns, or close."""
         answer = self.unanswered(unanswered.request.message, unanswered.why)
         if answer is None:
-            self.log(f"closed: {unanswered.why}")
+            self.log(f"closed: its request is not answered: {unanswered.why}")
             return self.CLOSED
         self.answers.send(self._messages.framing.encode(answer))
         return self._answered(unanswered.request)
 
-    @TALKING.on(Retired, to=(ENDED, CLOSED))
-    def retired(self, _: Retired) -> State | None:
-        """Take no more: what has been asked is still answered."""
+    @TALKING.on(ConnectionRetired, to=(ENDED, CLOSED))
+    def retired(self, _: ConnectionRetired) -> State | None:
+        """Read no more requests; those submitted are still answered."""
         if self.state is self.ENDED:
             return None
-        self.log("closed when it has its answers: the configuration has changed")
-        return self.ENDED if self._asked else self.CLOSED
+        self.log("the configuration has changed: closing after the pending answers")
+        return self.ENDED if self._requests else self.CLOSED
 
     def _answered(self, request: SplitRequest) -> State | None:
-        asked = self._asked
-        held_up = len(asked) >= self.window or self._unturned is not None
-        del asked[request]
+        requests = self._requests
+        blocked = len(requests) >= self.window or self._delayed is not None
+        del requests[request]
         if self.state is self.READING:
-            return self.moved(self.answers.vio) if held_up else None
-        return None if asked else self.CLOSED
+            return self.take_requests(self.answers.vio) if blocked else None
+        return None if requests else self.CLOSED
 
     # -- ends --------------------------------------------------------------------------------
 
     @TALKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
-    def broke(self, vio: VIO) -> None:
-        """The client has broken, or nothing moves. What it had not asked yet is not asked: nobody
-        waits for the answer."""
+    def failed(self, vio: VIO) -> None:
+        """The client's connection has failed or timed out. Requests that were read and not yet
+        submitted are dropped: there is no client for the answer."""
         error = vio.error or TimeoutError("connection timed out")
         if not self.was_probe:
             self.log(f"{vio.name}: {error}")
         self.close(error)
 
     def finished(self) -> None:
-        """Leave the hub, and close."""
+        """Leave the shared connection, and close."""
         self._leave()
         self._messages.close()
         super().finished()
 
     def crashed(self, error: Exception) -> str:
-        """What was asked is owed to nobody any more."""
+        """Leave the shared connection: pending answers are dropped."""
         self._leave()
         return super().crashed(error)
 
     def _leave(self) -> None:
-        self.engine.schedule(self._hub, SourceGone, SourceGone(self, tuple(self._asked)))
+        if self._connection is not None:
+            left = SourceLeft(self.ticket, tuple(self._requests))
+            self.engine.schedule(self._connection, SourceLeft, left)

@@ -1,20 +1,19 @@
-"""Validator: the base of plugins that look at every message before a server gets it.
+"""Validator: the base of plugins that check every message before a server gets it.
 
-Messages are judged one at a time, in order, and go on in order. The server is connected to after
-the first accepted message: a client that never says anything valid never touches it. A message over
-the limit, half a message at the end, a length that cannot be: nothing of it goes on, it is counted
-and logged, and the client is not heard any more. What was accepted before is still answered.
+Messages are checked one at a time, and forwarded in their order. The proxy connects to the server
+after the first accepted message, so a client without one never reaches the server. A message over
+the limit, an incomplete last message, or an invalid length is counted and logged, and nothing more
+is read from that client; messages accepted before are still answered.
 
-    READING --Defer--> ASKING --Called--> READING
+    READING --Defer--> DEFERRED --Called--> READING
        |-- first accepted message --> CONNECTING --CONNECTED--> READING
-       |-- no more from the client -> ENDED --no more from the server--> CLOSED
-       +-- the same, without a server, or the server has ended --------> CLOSED
+       |-- the client has ended, or is rejected --> ENDED --the server has ended--> CLOSED
+       +-- the same without a server, or the server has ended -------------------> CLOSED
 
-A connection that breaks is closed behind what it had sent before: the messages of a client are
-judged and go on, the replies of a server go back, and then the other side sees a reset.
+When a connection fails, what it had sent before is still processed: messages of the client are
+checked and forwarded, replies of the server are sent back. Then the other connection is reset.
 
-What bounds it: the client is read only while there is room for what its messages bring about, on
-the way to the server and on the way back.
+Memory is bounded: the client is read only while there is room in both directions.
 """
 
 from __future__ import annotations
@@ -39,35 +38,37 @@ if TYPE_CHECKING:
 
 
 class Validator(Session):
-    """A conversation of messages. A subclass says how they are framed and what is valid.
+    """One client's conversation, message by message. A subclass checks each message.
 
         class Orders(Validator):
             framing = lines(limit="64KiB")
 
             def check(self, message):
-                return Accept() if message.startswith(b"order ") else Resend(b"what?\\n")
+                return Accept() if message.startswith(b"order ") else Resend(b"unknown\\n")
 
-    Without `replies` the server's answers go back as they come, and what is said by verdicts
-    stands between them wherever it falls. With it they go back in whole messages.
+    Without `replies` the server's bytes go back as they arrive, and answers of verdicts may fall
+    between any two of them. With `replies` they go back as whole messages, and answers of verdicts
+    fall between these.
     """
 
     needs_upstream = True
-    alpn_refused = frozenset({"h2"})  # a framing of messages does not find its streams
+    alpn_refused = frozenset({"h2"})  # a framing of messages cannot read its streams
 
     framing: Framing = lines()
-    """How the client's messages are told apart."""
+    """How the client's messages are framed."""
     replies: Framing | None = None
-    """How the server's are, if what verdicts say must not fall into one of them."""
+    """How the server's replies are framed, if answers of verdicts must not fall inside of one."""
     in_turn: bool = False
-    """Whether each accepted message gets exactly one reply: then what verdicts answer (but for
-    `wait`) comes in its turn, and `replies` are framed like messages unless it says otherwise."""
+    """Whether the server sends exactly one reply for each accepted message. Then answers of
+    verdicts (except `wait`) and replies are sent in the order of the messages, and replies are
+    framed like messages unless `replies` is set."""
 
-    __slots__ = ("_asked", "_forwarded", "_heard", "_held", "_messages", "_owed", "_received",
-                 "_stall_timer", "_unturned")  # fmt: skip
+    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_messages", "_pending_replies",
+                 "_received", "_reply_vio", "_stall_timer")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
-    ASKING = State(parent=TALKING)
+    DEFERRED = State(parent=TALKING)
     CONNECTING = State(parent=TALKING)
     ENDED = State(parent=TALKING)
     CLOSED = State(final=True)
@@ -78,63 +79,63 @@ class Validator(Session):
         super().__init__(client, service)
         self.answers = OutputStream(self, client)
         self._messages = InputStream(self, client, self.framing)
-        self._forwarded: OutputStream | None = None
-        self._heard: VIO | None = None  # the server's read
-        self._received: InputStream | None = None  # with `replies`: what it reads
-        self._held = b""  # the message that is asked about, or waits for the server
-        self._asked: Defer | None = None
-        self._unturned: Reject | Resend | None = None
-        self._owed = 0  # replies to accepted messages
-        self._stall_timer: StallTimer | None = None  # the server's, once the client has broken
+        self._forwarded: OutputStream | None = None  # to the server
+        self._reply_vio: VIO | None = None  # the read from the server
+        self._received: InputStream | None = None  # the server's replies, if they are framed
+        self._held = b""  # the message that is deferred, or waits for the server
+        self._deferred: Defer | None = None
+        self._delayed: Reject | Resend | None = None  # until earlier replies have arrived
+        self._pending_replies = 0
+        self._stall_timer: StallTimer | None = None  # of the server, after the client has failed
 
     # -- for authors -------------------------------------------------------------------------
 
     def check(self, message: bytes) -> Verdict:
-        """Judge one message, without its framing. It must not block: see Defer. To be overridden.
+        """Return the verdict on one message, without its framing. To be overridden.
 
-        An exception ends the conversation, closed, and so does anything but a Verdict.
+        It must not block: see Defer. An exception, or any other result, closes the conversation.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} must say what is valid: check()")
+        raise NotImplementedError(f"{type(self).__qualname__} must define check(self, message)")
 
-    # -- what the client says ----------------------------------------------------------------
+    # -- messages of the client --------------------------------------------------------------
 
-    @READING.on(Event.READ_READY, Event.WRITE_READY, to=(ASKING, CONNECTING, ENDED, CLOSED))
-    def moved(self, vio: VIO) -> State | None:
-        """Take what has come, as far as there is room for what it brings about."""
-        if vio is not self._messages.vio and self.relayed(vio) is not None:
+    @READING.on(Event.READ_READY, Event.WRITE_READY, to=(DEFERRED, CONNECTING, ENDED, CLOSED))
+    def take_messages(self, vio: VIO) -> State | None:
+        """Check what has arrived, as far as there is room for what it causes."""
+        if vio is not self._messages.vio and self.relay_replies(vio) is not None:
             return self.CLOSED
         return self._take_all()
 
-    @READING.on(Event.EOS, to=(ASKING, CONNECTING, ENDED, CLOSED))
-    def ended(self, vio: VIO) -> State | None:
-        """One side has said all."""
-        return self._take_all() if vio is self._messages.vio else self.relayed(vio)
+    @READING.on(Event.EOS, to=(DEFERRED, CONNECTING, ENDED, CLOSED))
+    def side_ended(self, vio: VIO) -> State | None:
+        """The client or the server has ended its direction."""
+        return self._take_all() if vio is self._messages.vio else self.relay_replies(vio)
 
     def _take_all(self) -> State | None:
         messages, forwarded = self._messages, self._forwarded
-        while not (self._stuffed() or (forwarded is not None and forwarded.full)):
-            if self._unturned is not None:
-                if self._owed:
+        while not (self._client_is_full() or (forwarded is not None and forwarded.full)):
+            if self._delayed is not None:
+                if self._pending_replies:
                     return None
-                target = self._refuse(self._unturned)
+                target = self._refuse(self._delayed)
             else:
                 message = messages.take()
                 if message is None:
-                    return self._no_more() if messages.stopped else None
-                target = self._carry_out(message, self.check(message))
+                    return self._input_ended() if messages.stopped else None
+                target = self._apply(message, self.check(message))
             if target is not None:
                 return target
         return None
 
-    def _stuffed(self) -> bool:
-        """Whether the client does not read what it is answered. Then it is told when it does."""
+    def _client_is_full(self) -> bool:
+        """Return whether the client does not read its answers. Then WRITE_READY follows."""
         full = self.answers.full
         if full:
             self.answers.vio.uncouple()
         return full
 
-    def _no_more(self) -> State:
-        """The client is not heard any more: in order, for a fault, or its connection broke."""
+    def _input_ended(self) -> State:
+        """Nothing more can be read from the client: it has ended, failed, or broken the framing."""
         error = self._messages.error
         if error is not None and not self.was_probe:
             self.log(f"{self.client.name}: {error}")
@@ -142,26 +143,26 @@ class Validator(Session):
         if fault is not None:
             self.count(fault.name.lower())
             self.log(f"{fault.value}; no further input is read")
-        return self._leave()
+        return self._after_last()
 
-    def _leave(self) -> State:
+    def _after_last(self) -> State:
         return self.CLOSED if self._forwarded is None else self.ENDED
 
     # -- verdicts ----------------------------------------------------------------------------
 
-    def _carry_out(self, message: bytes, verdict: Verdict) -> State | None:
+    def _apply(self, message: bytes, verdict: Verdict) -> State | None:
         if isinstance(verdict, Accept):
             return self._accept(message, verdict)
         if isinstance(verdict, Reject | Resend):
-            if self.in_turn and self._owed:
-                self._unturned = verdict
+            if self.in_turn and self._pending_replies:
+                self._delayed = verdict
                 return None
             return self._refuse(verdict)
         if isinstance(verdict, Defer):
             self._held = message
-            self._asked = verdict
+            self._deferred = verdict
             self.engine.call(self, verdict.fn, *verdict.args, deadline=verdict.deadline_s)
-            return self.ASKING
+            return self.DEFERRED
         raise TypeError(
             f"{self.name}: the verdict was {verdict!r}: it must be Accept, Reject, Resend or Defer"
         )
@@ -172,7 +173,7 @@ class Validator(Session):
         wire = self._messages.framing.encode(forwarded) or EMPTY
         if verdict.wait:
             self.answers.send(verdict.wait)
-        self._owed += 1
+        self._pending_replies += 1
         if self._forwarded is None:
             self._held = wire
             return self.CONNECTING
@@ -180,58 +181,58 @@ class Validator(Session):
         return None
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
-        self._unturned = None
+        self._delayed = None
         self.answers.send(verdict.answer)
         if isinstance(verdict, Resend):
             self.count("resent")
             return None
         self.count("rejected")
-        return None if verdict.keep else self._leave()
+        return None if verdict.keep else self._after_last()
 
-    @ASKING.on(Called, to=(READING, ASKING, CONNECTING, ENDED, CLOSED))
-    def told(self, called: Called) -> State:
-        """A Defer has its value: a verdict, or what one is made of."""
+    @DEFERRED.on(Called, to=(READING, DEFERRED, CONNECTING, ENDED, CLOSED))
+    def call_returned(self, called: Called) -> State:
+        """Apply the verdict that the call returned, or that `then` makes of its value."""
         if called.error is not None or not (
             isinstance(called.value, Verdict) or is_plain(called.value)
         ):
-            problem = called.error or f"it brought {called.value!r}, no verdict nor plain data"
-            self.fail(f"the verdict on a message failed: {problem}")
+            returned = f"it returned {called.value!r}, neither a verdict nor plain data"
+            self.fail(f"the deferred check of a message failed: {called.error or returned}")
             return self.CLOSED
         message, self._held = self._held, b""
-        asked, self._asked = self._asked, None
-        assert asked is not None
+        deferred, self._deferred = self._deferred, None
+        assert deferred is not None
         verdict: Any = called.value
-        if asked.then is not None:
-            verdict = asked.then(message, verdict)
-        return self._carry_out(message, verdict) or self._take_all() or self.READING
+        if deferred.then is not None:
+            verdict = deferred.then(message, verdict)
+        return self._apply(message, verdict) or self._take_all() or self.READING
 
     # -- the server --------------------------------------------------------------------------
 
     @CONNECTING.enter
-    def connecting(self) -> None:
-        """Something valid has come: now there is a reason to connect."""
+    def connect_server(self) -> None:
+        """The first message was accepted: connect."""
         self.connect_first()
 
-    @CONNECTING.on(Event.CONNECTED, to=(READING, ASKING, ENDED, CLOSED))
+    @CONNECTING.on(Event.CONNECTED, to=(READING, DEFERRED, ENDED, CLOSED))
     def connected(self, server: NetVConnection) -> State:
-        """Send what was held for it, and take its replies."""
+        """Send the message that waited for the server, and read its replies."""
         forwarded = self._forwarded = OutputStream(self, server)
         forwarded.send(self._held)
         self._held = b""
         replies = self.replies or (self.framing if self.in_turn else None)
         if replies is None:
-            self._heard = server.do_io_read(self, None, self.answers.buffer)
-            couple(self._heard, self.answers.vio)
+            self._reply_vio = server.do_io_read(self, None, self.answers.buffer)
+            couple(self._reply_vio, self.answers.vio)
         else:
             self._received = InputStream(self, server, replies)
-            self._heard = self._received.vio
+            self._reply_vio = self._received.vio
         return self._take_all() or self.READING
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
-    def refused(self, failed: NetVConnection | VIO) -> State | None:
-        """Try the next server; a client that broke has said something for it."""
+    def connect_failed(self, failed: NetVConnection | VIO) -> State | None:
+        """Try the next server. A client that failed has sent a message, and is still served."""
         if isinstance(failed, VIO):
-            self.client_broke(failed)
+            self.client_failed(failed)
             return None
         if self.connect_next():
             return None
@@ -239,33 +240,33 @@ class Validator(Session):
         return self.CLOSED
 
     @TALKING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, to=(CLOSED,))
-    def relayed(self, vio: VIO) -> State | None:
-        """Bring the client what the server says, as far as there is room."""
-        heard, answers = self._heard, self.answers
-        if heard is None or vio is self._messages.vio:
+    def relay_replies(self, vio: VIO) -> State | None:
+        """Send the client what the server has sent, as far as there is room."""
+        reply_vio, answers = self._reply_vio, self.answers
+        if reply_vio is None or vio is self._messages.vio:
             return None
         if self._received is not None:
-            return self._relay_whole(self._received)
-        if vio is heard and vio.over:
+            return self._relay_messages(self._received)
+        if vio is reply_vio and vio.over:
             return self.CLOSED if vio.error is None else None
-        if heard.partner is None and not answers.full:
-            couple(heard, answers.vio)
-            heard.reenable()
+        if reply_vio.partner is None and not answers.full:
+            couple(reply_vio, answers.vio)
+            reply_vio.reenable()
         return None
 
-    def _relay_whole(self, received: InputStream) -> State | None:
+    def _relay_messages(self, received: InputStream) -> State | None:
         answers = self.answers
         while not answers.full:
             reply = received.take()
             if reply is None:
-                return self._server_done(received) if received.stopped else None
-            self._owed -= self._owed > 0
+                return self._server_ended(received) if received.stopped else None
+            self._pending_replies -= self._pending_replies > 0
             answers.send(received.framing.encode(reply))
         return None
 
-    def _server_done(self, received: InputStream) -> State:
+    def _server_ended(self, received: InputStream) -> State:
         if received.error is not None:
-            return self._part(received.vio)
+            return self._close_after_answers(received.vio)
         fault = received.fault
         if fault is not None:
             self.count(f"reply_{fault.name.lower()}")
@@ -274,14 +275,14 @@ class Validator(Session):
         return self.CLOSED
 
     @ENDED.enter
-    def last_forwarded(self) -> None:
-        """The client has said all: so will the server have heard all."""
+    def finish_forwarding(self) -> None:
+        """The client's last message was forwarded: end the direction to the server."""
         assert self._forwarded is not None
         self._forwarded.finish()
 
     @ENDED.on(Event.WRITE_COMPLETE, to=(CLOSED,))
-    def told_all(self, vio: VIO) -> State | None:
-        """Half-close: the answers are still to come, unless there is nobody to have them."""
+    def all_forwarded(self, vio: VIO) -> State | None:
+        """Half-close, as replies may still come; close if the client cannot get them any more."""
         if self.client.error is not None:
             self.close(self.client.error)
             return self.CLOSED
@@ -291,74 +292,74 @@ class Validator(Session):
     # -- ends --------------------------------------------------------------------------------
 
     @TALKING.on(Event.ERROR, to=(CLOSED,))
-    def broke(self, broken: VIO) -> State | None:
-        """A connection has broken: what came from it before goes on first."""
-        if broken.vc is self.client:
-            return self.client_broke(broken)
-        heard, received = self._heard, self._received
-        if heard is None or not heard.over:
+    def side_failed(self, failed: VIO) -> State | None:
+        """A connection has failed: what it sent before is processed first."""
+        if failed.vc is self.client:
+            return self.client_failed(failed)
+        reply_vio, received = self._reply_vio, self._received
+        if reply_vio is None or not reply_vio.over:
             return None  # there is more to read from it
         if received is not None:
             if received.read_rest():
-                self._heard = received.vio
+                self._reply_vio = received.vio
                 return None
-            return self._relay_whole(received)
-        if not heard.vc.unread:
-            return self._part(heard)
-        self._heard = heard.vc.do_io_read(self, None, self.answers.buffer)
-        couple(self._heard, self.answers.vio)
+            return self._relay_messages(received)
+        if not reply_vio.vc.unread:
+            return self._close_after_answers(reply_vio)
+        self._reply_vio = reply_vio.vc.do_io_read(self, None, self.answers.buffer)
+        couple(self._reply_vio, self.answers.vio)
         return None
 
-    @READING.on(Event.ERROR, to=(ASKING, CONNECTING, ENDED, CLOSED))
-    def broke_while_reading(self, broken: VIO) -> State | None:
-        """The same; of a client there may be messages left."""
-        state = self.broke(broken)
-        return state or (self._take_all() if broken is self._messages.vio else None)
+    @READING.on(Event.ERROR, to=(DEFERRED, CONNECTING, ENDED, CLOSED))
+    def failed_while_reading(self, failed: VIO) -> State | None:
+        """As `side_failed`; of the client there may be messages left."""
+        state = self.side_failed(failed)
+        return state or (self._take_all() if failed is self._messages.vio else None)
 
-    def client_broke(self, broken: VIO) -> State | None:
-        """Read what its system still holds; behind all that, the server is let go of."""
+    def client_failed(self, failed: VIO) -> State | None:
+        """Read what the kernel still holds; after that is forwarded, the server is closed."""
         messages, forwarded = self._messages, self._forwarded
         if self._stall_timer is None:
-            self._stall_timer = StallTimer(self, flush_s(broken.error), self._given)
+            self._stall_timer = StallTimer(self, flush_s(failed.error), self._forwarded_bytes)
         if messages.read_rest() or self.state is not self.ENDED:
             return None
         if forwarded is not None and forwarded.vio.ntodo:
             return None
-        self.close(broken.error)
+        self.close(failed.error)
         return self.CLOSED
 
-    def _part(self, broken: VIO) -> State:
-        """Close behind what was answered: the client then sees a reset."""
-        assert broken.error is not None
-        self.log(f"{broken.name}: {broken.error}")
-        self.reset_after_answers(broken.error)
+    def _close_after_answers(self, failed: VIO) -> State:
+        """Close; the client's connection is reset after it has got the answers."""
+        assert failed.error is not None
+        self.log(f"{failed.name}: {failed.error}")
+        self.reset_after_answers(failed.error)
         return self.CLOSED
 
-    def _given(self) -> int:
+    def _forwarded_bytes(self) -> int:
         return -1 if self._forwarded is None else self._forwarded.vio.ndone
 
     @TALKING.on(STALLED, to=(CLOSED,))
-    def stalled(self, _: object) -> State | None:
-        """The server should have taken something more from a client that has broken."""
+    def server_stalled(self, _: object) -> State | None:
+        """Close if the server takes nothing more from a client that has failed."""
         forwarded = self._forwarded
-        asking = self.state is self.ASKING  # that has a deadline of its own, and so has connecting
-        if asking or forwarded is None or forwarded.vio.ntodo == 0:
+        deferred = self.state is self.DEFERRED  # it has a deadline of its own, as CONNECTING has
+        if deferred or forwarded is None or forwarded.vio.ntodo == 0:
             return None
         self.close(self._messages.vio.error)
         return self.CLOSED
 
     @TALKING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
-    def idled(self, vio: VIO) -> None:
-        """Nothing moves, or it has lasted too long: both sides see an abnormal end."""
+    def timed_out(self, vio: VIO) -> None:
+        """A time limit has passed: reset both connections."""
         error = TimeoutError("connection timed out")
         self.log(f"{vio.name}: {error}")
         self.close(error)
 
     def finished(self) -> None:
-        """Let go of what was not taken, and close."""
-        for way in (self._messages, self._forwarded, self._received):
-            if way is not None:
-                way.close()
+        """Drop what was not processed, and close."""
+        for stream in (self._messages, self._forwarded, self._received):
+            if stream is not None:
+                stream.close()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         super().finished()

@@ -1,4 +1,7 @@
-"""Verdicts: what a check says of one message. Values; whoever asked carries them out."""
+"""Verdicts: the results of a check of one message. Values; the session that checks applies them.
+
+Tested in tests/messages/test_validator.py.
+"""
 
 from __future__ import annotations
 
@@ -11,40 +14,41 @@ from vcproxy.engine.units import duration
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The message goes on to the server."""
+    """Forward the message to the server."""
 
     rewritten: bytes | None = None
-    """What goes on in its place: a message, framed like those that come in."""
+    """A message without its framing to forward instead. None: the message itself."""
     wait: bytes | None = None
-    """Said to the client at once, as it stands, before the server's answer."""
+    """Bytes to send to the client at once, unchanged, before the server's reply. None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The message goes nowhere; the client is answered, and left unless `keep`."""
+    """Drop the message, answer the client, and close its connection unless `keep`."""
 
     answer: bytes = b""
-    """Said as it stands."""
+    """Bytes to send to the client, unchanged."""
     keep: bool = False
+    """Whether the client may send more messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """The message goes nowhere; the client is asked for another."""
+    """Drop the message, and answer the client, which may send another."""
 
     answer: bytes
-    """Said as it stands."""
+    """Bytes to send to the client, unchanged."""
 
 
 class Defer:
-    """The verdict is what `then(asked, value)` makes of the plain data that `fn(*args)` returns.
+    """Run `fn(*args)` on another thread, and use its result for the verdict.
 
-    `asked` is what is judged: the message, or the Transaction. Without `then`, the value is the
-    verdict itself.
+    The conversation pauses until then. `fn` must not use anything of the conversation. It returns
+    plain data (see `is_plain`), from which `then(subject, value)` makes the verdict; `subject` is
+    the message, or the Transaction of an HTTP request. Without `then` it returns the verdict.
 
-    `fn` runs off the loop, on another thread, and must touch nothing of the conversation, which
-    pauses. If it raises, returns anything else, or takes longer than `deadline`, nothing that is
-    judged goes on: the conversation ends, closed; a request is answered 500.
+    `deadline`: a duration, as "2s". If `fn` raises, takes longer, or returns anything else, the
+    message is not forwarded and the conversation is closed; an HTTP request is answered 500.
     """
 
     __slots__ = ("args", "deadline_s", "fn", "then")
@@ -69,7 +73,7 @@ Verdict: TypeAlias = Accept | Reject | Resend | Defer
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is plain data: None, numbers, text, bytes, and lists and dicts of them."""
+    """Return whether a value is None, a number, text, bytes, or lists and dicts of these."""
     if isinstance(value, list | tuple):
         return all(map(is_plain, value))
     if isinstance(value, dict):

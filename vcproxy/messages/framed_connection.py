@@ -1,0 +1,65 @@
+"""FramedConnection: one server connection as requests to write and replies to read.
+
+Tested in tests/messages/test_splitter.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.sessions.streams import InputStream, OutputStream
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.framing.framing import Framing
+
+
+class FramedConnection:
+    """Requests are queued, and written together by `flush`; replies are read as whole messages.
+
+    Events of its VIOs go to `cont`: see InputStream and OutputStream.
+    """
+
+    __slots__ = ("_output", "_queued", "_vc", "input")
+
+    def __init__(self, cont: Continuation, vc: NetVConnection, framing: Framing) -> None:
+        self._vc = vc
+        self._output = OutputStream(cont, vc)
+        self._queued: list[bytes] = []
+        self.input = InputStream(cont, vc, framing)
+        """The server's replies."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should be queued until the server has taken some: see OutputStream."""
+        return self._output.full
+
+    def queue(self, wire: bytes) -> None:
+        """Queue the bytes of one request for `flush`."""
+        self._queued.append(wire)
+
+    def flush(self) -> int:
+        """Write what is queued; return how many bytes that was."""
+        queued = self._queued
+        if not queued:
+            return 0
+        self._queued = []
+        output = self._output
+        for wire in queued if output.buffer.message_oriented else (b"".join(queued),):
+            output.send(wire)
+        return sum(map(len, queued))
+
+    def end_reason(self) -> str:
+        """Return why the input has stopped: see InputStream.stopped."""
+        received = self.input
+        if received.error is not None:
+            return f"{received.vio.name}: {received.error}"
+        fault = received.fault
+        return fault.value if fault else "the server has closed the connection"
+
+    def close(self) -> None:
+        """Drop what was not written and what was not read, and close the connection."""
+        self._output.close()
+        self.input.close()
+        self._vc.do_io_close()

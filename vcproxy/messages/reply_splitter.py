@@ -1,0 +1,41 @@
+"""ReplySplitter: what a shared connection needs to split its server's replies into parts.
+
+A value, made once for each shared connection from the plugin's class and options. It refers to no
+client's session. Tested in tests/messages/test_splitter.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from vcproxy.framing.framing import Framing
+
+Orphans: TypeAlias = Literal["drop", "reconnect"]
+"""What happens to a part that no request waits for. "drop": the part is counted and dropped.
+"reconnect": the server connection is closed, because its replies may no longer match the requests.
+See ExclusiveUse for what "reconnect" means without keys."""
+
+
+class Part(NamedTuple):
+    """The part of a reply that one request gets."""
+
+    key: Hashable
+    """The key of the request. None: the oldest request whose key is None."""
+    data: bytes
+    """A message without its framing; it is framed when it is sent to the client."""
+    last: bool = True
+    """Whether it is the last part of the answer to the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySplitter:
+    """How the replies on one shared connection are framed and split."""
+
+    framing: Framing
+    """Of the server's replies."""
+    split: Callable[[bytes], Iterable[Part]]
+    """Splits one reply, without its framing, into parts."""
+    orphans: Orphans = "drop"
+    """What happens to a part that no request waits for."""

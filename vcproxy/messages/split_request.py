@@ -1,0 +1,74 @@
+"""SplitRequest, and the events that a source and its shared connection send each other about it.
+
+Values. The events sent for each request are tuples, which are cheaper to make than dataclasses.
+Tested in tests/messages/test_splitter.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from vcproxy.engine.scheduler import Action
+from vcproxy.messages.reply_splitter import Part
+
+Source: TypeAlias = Action
+"""One client of a shared connection, known there by the ticket of its events only: an event that is
+queued with it is delivered to the client's session, and dropped when the session has ended."""
+
+
+@dataclass(slots=True, eq=False)
+class SplitRequest:
+    """One request, from its source to the last part of its answer."""
+
+    source: Source | None
+    """Gets the answer. None: the request was abandoned, and its answer will be dropped."""
+    key: Hashable
+    """What its parts are matched by. None: by the order of requests."""
+    message: bytes
+    """Without its framing."""
+    wire: bytes
+    """The bytes that are sent to the server."""
+    submitted_at: float
+    """Engine time in seconds, as `deadline`."""
+    deadline: float
+    sent: bool = False
+    """Whether it has been written to the server connection."""
+
+
+class PartArrived(NamedTuple):
+    """To a source: a part of the answer to its request."""
+
+    request: SplitRequest
+    part: Part
+
+
+class Unanswered(NamedTuple):
+    """To a source: its request will not be answered."""
+
+    request: SplitRequest
+    why: str
+
+
+class WaitingForRoom(NamedTuple):
+    """To the shared connection: send RoomAvailable when more requests can be submitted."""
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class RoomAvailable:
+    """To a source that sent WaitingForRoom."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRetired:
+    """To a source: a shared connection of a new configuration replaces this one."""
+
+
+class SourceLeft(NamedTuple):
+    """To the shared connection: a source has ended, and no longer needs these answers."""
+
+    source: Source
+    requests: tuple[SplitRequest, ...]
