@@ -85,7 +85,7 @@ class Orders(Validator):
     assert capsys.readouterr().out.splitlines() == [
         "orders.py:4: Orders, a Validator: Takes all orders.",
         "  upstream: needed",
-        "  states of Orders: TALKING, READING, ASKING, CONNECTING, ENDED, CLOSED",
+        "  states of Orders: TALKING, READING, DEFERRED, CONNECTING, ENDED, CLOSED",
         "  options:",
         '    patience = "2500ms"',
         '    size = "64KiB"',

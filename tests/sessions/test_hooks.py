@@ -173,7 +173,8 @@ def cases() -> Iterator[Case]:
         yield Case(Validator, *TOLD, "servers", "check", scheme=scheme)
         for in_turn in ("in_turn = True", "replies = api.lines()"):
             yield Case(Validator, "check", "servers", body=f"\n\n#\n    {in_turn}", scheme=scheme)
-        yield Case(Splitter, *TOLD, "key", "split", "reply_splitter", scheme=scheme)
+        yield Case(Splitter, *TOLD, "key", "split", scheme=scheme)
+        yield Case(Splitter, "reply_splitter", scheme=scheme)
         yield Case(Splitter, "unanswered", server="silent", scheme=scheme)
     for base in (Session, Forwarder, Validator, Splitter, Mirroring):
         yield Case(base, "refuse", keys=LIMIT)

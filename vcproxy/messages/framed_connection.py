@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
     from vcproxy.framing.framing import Framing
+    from vcproxy.messages.split_request import SplitRequest
 
 
 class FramedConnection:
@@ -35,9 +36,10 @@ class FramedConnection:
         """Whether no more should be queued until the server has taken some: see OutputStream."""
         return self._output.full
 
-    def queue(self, wire: bytes) -> None:
-        """Queue the bytes of one request for `flush`."""
-        self._queued.append(wire)
+    def queue(self, request: SplitRequest) -> None:
+        """Queue a request for `flush`."""
+        request.sent = True
+        self._queued.append(request.wire)
 
     def flush(self) -> int:
         """Write what is queued; return how many bytes that was."""

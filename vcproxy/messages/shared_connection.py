@@ -22,7 +22,6 @@ deadline. See ExclusiveUse for orphans = "reconnect". Tested in tests/messages/t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
@@ -106,17 +105,13 @@ class SharedConnection(Machine):
     @property
     def full(self) -> bool:
         """Whether no more requests should be submitted for now: see WaitingForRoom."""
-        connection = self._connection
-        return self._unsent_bytes >= SLAB or (connection is not None and connection.full)
+        return self._unsent_bytes >= SLAB or bool(self._connection and self._connection.full)
 
     # -- requests ----------------------------------------------------------------------------
 
     def submit(self, request: SplitRequest) -> None:
-        """Take a request; its source gets PartArrived for each part of the answer, or Unanswered.
-
-        A source on the same engine calls it directly. The requests of one turn are handled
-        together, by one event.
-        """
+        """Take a request of a source on the same engine, which gets PartArrived or Unanswered.
+        The requests of one turn are handled together, by one event."""
         if not self._submitted:
             self.engine.schedule(self, SUBMITTED, None)
         self._submitted.append(request)
@@ -132,7 +127,7 @@ class SharedConnection(Machine):
         for request in submitted:
             # Without a source it had to wait, and was abandoned meanwhile.
             if request.source is not None and pending.add(request) and connection is not None:
-                self._queue(connection, request)
+                connection.queue(request)
         self._flush()
         self._start_timer()
         if self.state is self.IDLE:
@@ -163,11 +158,6 @@ class SharedConnection(Machine):
                 self.engine.schedule(self, SUBMITTED, None)
             self._submitted.insert(number, request)
             self._unsent_bytes += len(request.wire)
-
-    @staticmethod
-    def _queue(connection: FramedConnection, request: SplitRequest) -> None:
-        request.sent = True
-        connection.queue(request.wire)
 
     def _flush(self) -> None:
         if self._connection is not None:
@@ -248,7 +238,7 @@ class SharedConnection(Machine):
         self._received_at = self.engine.now
         for key in self._pending.by_key:
             for request in self._pending.to_send(key):
-                self._queue(connection, request)
+                connection.queue(request)
         self._flush()
         self._notify_room()
         return self._yield_connection() or self.SERVING
@@ -301,14 +291,12 @@ class SharedConnection(Machine):
         """A time limit of the server connection has passed."""
         self._drop(f"{vio.name}: connection timed out")
 
-    def _distribute(
-        self, connection: FramedConnection, parts: Sequence[Part], unmatched: int
-    ) -> int:
+    def _distribute(self, connection: FramedConnection, parts: list[Part], unmatched: int) -> int:
         """Send each source its parts; return how many replies and parts match no request."""
         assigned = self._pending.assign(parts)
         self.engine.queue.extend(assigned.events)
         for request in assigned.to_send:
-            self._queue(connection, request)
+            connection.queue(request)
         unmatched += assigned.unmatched
         if unmatched and not self._service.counts["orphan"]:
             self._log("unmatched reply part; further ones are only counted")
