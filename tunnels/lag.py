@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.blocks import SLAB
 
 OnLag = Literal["block", "drop_oldest", "drop_newest", "disconnect"]
 """block: the source is not read until the sink takes more; all other sinks wait too.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.blocks import SLAB
 from vcproxy.tunnels.done import SinkLags, SinkRecovered
 
 if TYPE_CHECKING:

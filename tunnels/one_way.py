@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO, couple
 from vcproxy.machine.machine import Machine

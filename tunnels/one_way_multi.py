@@ -24,9 +24,9 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.event import Event
 from vcproxy.engine.fan import Fan
-from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO
 from vcproxy.machine.machine import Machine

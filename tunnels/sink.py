@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.iobuffer import EMPTY, MESSAGE_OVERHEAD, IOBuffer
+from vcproxy.engine.blocks import EMPTY
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, IOBuffer
 from vcproxy.tunnels.done import Dropped, Flow
 from vcproxy.tunnels.stall_timer import StallTimer
 

@@ -7,7 +7,7 @@ itself does not import it.
 from vcproxy.config.schema import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, FilePath, Size, Target, UpstreamName
 from vcproxy.engine.address import Address
-from vcproxy.engine.engine import Called
+from vcproxy.engine.calls import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO

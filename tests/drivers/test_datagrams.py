@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from vcproxy.drivers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, batches
-from vcproxy.engine.iobuffer import EMPTY
+from vcproxy.engine.blocks import EMPTY
 
 
 @pytest.mark.parametrize(

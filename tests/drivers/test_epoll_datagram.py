@@ -16,8 +16,9 @@ from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.multicast import send_on
 from vcproxy.engine.address import Address
+from vcproxy.engine.blocks import EMPTY, Block
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY, MESSAGE_OVERHEAD, Block, Reader
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, Reader
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 

@@ -13,9 +13,10 @@ import pytest
 from tests.engine.world import Ear
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.stdio import StdioPort
-from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.log_function import Level
 from vcproxy.engine.net import NetVConnection
 from vcproxy.tunnels.one_way import OneWayTunnel
 

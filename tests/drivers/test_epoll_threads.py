@@ -14,9 +14,10 @@ import pytest
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.log_function import Level
 from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.tunnels.done import Reason, TunnelDone

@@ -16,7 +16,8 @@ from tests.drivers.nats_server import PATIENCE_S, Peer, Server
 from tests.engine.world import Ear
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.engine.address import Address
-from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.log_function import Level
 from vcproxy.engine.net import NetVConnection
 from vcproxy.relay.options import RelayOptions, Target
 from vcproxy.relay.relay import Relay

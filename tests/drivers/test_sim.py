@@ -8,8 +8,8 @@ import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Peer, SimDriver, Simulation, Stuck
 from vcproxy.engine.address import Address
+from vcproxy.engine.calls import Called
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex

@@ -58,7 +58,7 @@ def test_nobody_is_closed_for_the_sleep_of_the_proxy(proxy: Starter) -> None:
             serving = thread.submit(serve, server, servers, 2 * CLIENTS)
             assert {exactly(client, 12) for client in (*idle, *begun)} == {b"HTTP/1.1 200"}
             serving.result()
-        running.wait_for("was held up for")
+        running.wait_for("was delayed for")
         for sock in (*asked, *idle, *begun, *servers):
             sock.close()
 

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 
+from vcproxy.engine.blocks import SLAB
+from vcproxy.engine.calls import Called
 from vcproxy.engine.commands import Call, CancelCall
-from vcproxy.engine.engine import Called
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.pipe import pipe
 

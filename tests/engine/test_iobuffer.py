@@ -7,16 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from vcproxy.engine.iobuffer import (
-    COPY_OUT,
-    EMPTY,
-    MAX_VIEWS,
-    MERGE,
-    SLAB,
-    IOBuffer,
-    Memory,
-    Reader,
-)
+from vcproxy.engine.blocks import COPY_OUT, EMPTY, SLAB, Memory
+from vcproxy.engine.iobuffer import MAX_VIEWS, MERGE, IOBuffer, Reader
 
 small = st.integers(0, 40).map(lambda n: bytes(range(n)))
 sizes = st.one_of(st.integers(0, 30), st.integers(0, 2 * SLAB))

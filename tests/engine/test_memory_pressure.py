@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.engine.world import Ear, Wire, World
+from vcproxy.engine.blocks import RESERVE
 from vcproxy.engine.event import Event
 from vcproxy.engine.held_memory import HeldMemory
-from vcproxy.engine.iobuffer import RESERVE, WATER_MARK
+from vcproxy.engine.iobuffer import WATER_MARK
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.memory_pressure import MODEST, NAMED, PATIENCE_S, TICK_S
 from vcproxy.engine.net import TLS_SIZE, NetVConnection

@@ -2,9 +2,10 @@
 
 import pytest
 
+from vcproxy.engine.blocks import COPY_OUT, SLAB
 from vcproxy.engine.event import Event
 from vcproxy.engine.fan import Fan
-from vcproxy.engine.iobuffer import COPY_OUT, SLAB, IOBuffer
+from vcproxy.engine.iobuffer import IOBuffer
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import couple
 

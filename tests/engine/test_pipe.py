@@ -2,8 +2,8 @@
 
 import pytest
 
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.pipe import PipeVConnection, pipe
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Hashable
 from random import Random
 
 from vcproxy.engine.address import Address
+from vcproxy.engine.blocks import Block
 from vcproxy.engine.commands import Close, Command, Connect, ShutdownWrite
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.engine import Engine, Level
-from vcproxy.engine.iobuffer import Block, IOBuffer
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.iobuffer import IOBuffer
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.log_function import Level
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing

@@ -9,8 +9,9 @@ from collections.abc import Callable, Hashable, Iterator
 
 import pytest
 
-from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
+from vcproxy.engine.log_function import Level
 from vcproxy.engine.mutex import Mutex, current
 from vcproxy.machine.machine import REMEMBERED, Machine
 from vcproxy.machine.state import ANY, State

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.blocks import SLAB
 from vcproxy.plugins.echo import Echo
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
 from vcproxy.drivers.sim import Peer
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.blocks import SLAB
 from vcproxy.plugins.faults import BadNetwork
 from vcproxy.sessions.forwarder import Forwarder
 from vcproxy.testing.machines import check_machine

@@ -6,9 +6,10 @@ from collections.abc import Callable, Hashable
 
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
-from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.log_function import Level
 from vcproxy.engine.net import NetVConnection
 from vcproxy.sessions.program import Program, Signal
 from vcproxy.sessions.programs import Programs

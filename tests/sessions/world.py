@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from vcproxy.drivers.sim import Peer, SimulatedServer, Simulation
 from vcproxy.engine.address import Address
-from vcproxy.engine.engine import Level
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.log_function import Level
 from vcproxy.engine.net import NetVConnection
 from vcproxy.sessions.service import Service
 from vcproxy.sessions.session import Session

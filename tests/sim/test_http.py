@@ -15,8 +15,8 @@ import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
 from vcproxy.engine.address import Address
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.engine import Engine
-from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.http.proxy.connection import HttpProxy

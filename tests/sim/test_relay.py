@@ -16,7 +16,8 @@ import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.engine.address import Address
-from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, SLAB
+from vcproxy.engine.blocks import SLAB
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD
 from vcproxy.plugins.relay import Relay
 from vcproxy.relay.options import RelayOptions, Target
 from vcproxy.sessions.program import Signal

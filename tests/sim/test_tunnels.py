@@ -15,7 +15,7 @@ import pytest
 import tunnels.two_way
 from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
 from vcproxy.engine.address import Address
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.blocks import SLAB
 from vcproxy.tunnels.done import Reason
 
 from .world import Proxy, WatchedTunnel

@@ -9,7 +9,7 @@ import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Stuck
 from vcproxy.engine.address import Address
-from vcproxy.engine.engine import Called
+from vcproxy.engine.calls import Called
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
 from vcproxy.plugins.forward import Forward

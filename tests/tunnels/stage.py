@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation
 from vcproxy.engine.address import Address
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine
-from vcproxy.engine.iobuffer import SLAB, Reader
+from vcproxy.engine.iobuffer import Reader
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection

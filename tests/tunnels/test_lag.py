@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD, SLAB
+from vcproxy.engine.blocks import SLAB
+from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD
 from vcproxy.tunnels.done import (
     Dropped,
     Reason,

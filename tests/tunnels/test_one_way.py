@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.mutex import LockNotHeld, Mutex
 from vcproxy.testing.machines import check_machine
 from vcproxy.tunnels.done import Flow, Reason, TunnelDone

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from vcproxy.engine.iobuffer import SLAB
+from vcproxy.engine.blocks import SLAB
 from vcproxy.tunnels.done import Flow, Reason
 from vcproxy.tunnels.one_way import CHUNK, OneWayTunnel
 from vcproxy.tunnels.transform import Transform

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vcproxy.app.line_writer import LineWriter
-from vcproxy.engine.engine import Level
+from vcproxy.engine.log_function import Level
 
 STANDARD_ERROR = 2
 

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.datagrams import BATCH, LARGEST, DatagramPort, DatagramSocket, SetInterest
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.drop_counter import DropCounter
-from vcproxy.engine.iobuffer import EMPTY
 
 if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.listener import Listener
 
 MAX_PENDING = 16 * 1024

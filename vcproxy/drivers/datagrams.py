@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.drop_counter import DropCounter
-from vcproxy.engine.iobuffer import EMPTY
 
 if TYPE_CHECKING:
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.net import NetVConnection
 
 LARGEST = 65_535

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from vcproxy.engine.iobuffer import EMPTY
+from vcproxy.engine.blocks import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.commands import Spread
     from vcproxy.engine.fan import Fan
-    from vcproxy.engine.iobuffer import Block
-    from vcproxy.engine.net import MessagePort, NetVConnection, Port
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.port import MessagePort, Port
 
 
 def spread(command: Spread) -> None:

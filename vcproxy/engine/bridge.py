@@ -14,7 +14,7 @@ from vcproxy.engine.commands import EndBridge, StartBridge
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
-    from vcproxy.engine.net import Port
+    from vcproxy.engine.port import Port
     from vcproxy.engine.vio import VIO
 
 BULK_READ = 32 * 1024

@@ -1,4 +1,7 @@
-"""Continuation: whoever is called back, under one mutex."""
+"""Continuation: an object that receives events, under one mutex.
+
+Tested in tests/engine/test_engine.py.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Continuation:
-    """An engine, a mutex, and a method that takes events.
+    """An engine, a mutex, and a method that receives events.
 
-    `handle_event` runs only on an engine that holds `mutex`. It must take a bounded step and
-    return; an exception in it ends the whole conversation: every VC under the same mutex.
+    `handle_event` runs only on its engine and with its mutex held. It must do a bounded amount of
+    work and return; an exception in it closes the whole conversation: every VC under that mutex.
     """
 
     __slots__ = ("engine", "mutex")
@@ -25,18 +28,18 @@ class Continuation:
         self.mutex = mutex
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take one event. `key` is an Event, a message class or a tag; see Event for the data."""
+        """Handle one event. `key` is an Event, a message class or a tag; see Event for the data."""
         raise NotImplementedError
 
     def crashed(self, error: Exception) -> str:
-        """Say for the log what led to an exception of `handle_event`: machines give history."""
+        """Return text for the log about an exception in `handle_event`: machines return history."""
         return ""
 
 
 class OwnedCall(Continuation):
-    """A call in somebody's conversation: under its mutex, and if it fails, the conversation ends.
+    """A call in the conversation of `owner`: under its mutex; a failure closes the conversation.
 
-    It is for `engine.schedule`, with any event.
+    It is made to be passed to `engine.schedule`, with any event.
     """
 
     __slots__ = ("_call", "_owner")
@@ -50,9 +53,23 @@ class OwnedCall(Continuation):
         return repr(self._owner)
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Make it."""
+        """Make the call."""
         self._call()
 
     def crashed(self, error: Exception) -> str:
-        """Its owner knows what led to it."""
+        """Return the owner's text."""
         return self._owner.crashed(error)
+
+
+class OwnTimer(Continuation):
+    """A call of the engine's own, under a mutex that nothing else uses."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, engine: Engine, call: Callable[[], None]) -> None:
+        super().__init__(engine, Mutex())
+        self._call = call
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Make the call."""
+        self._call()

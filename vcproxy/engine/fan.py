@@ -16,8 +16,9 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.continuation import Continuation
-    from vcproxy.engine.iobuffer import Block, IOBuffer
+    from vcproxy.engine.iobuffer import IOBuffer
     from vcproxy.engine.vio import VIO
 
 BATCH = 64 * 1024

@@ -1,117 +1,36 @@
 """IOBuffer: one writer, any number of readers, blocks by reference.
 
-A block never changes once it is written: small ones are `bytes`, large ones are views of slabs
-that go round in a pool. A reader is a place in the sequence of blocks; a block lives until the
-slowest reader has passed it. Memory is counted by what blocks occupy, not by what they carry.
+A reader is a position in the sequence of blocks; a block is kept until the slowest reader has
+passed it. Memory is counted by what blocks occupy, not by the bytes in them.
 """
 
 from __future__ import annotations
 
-SLAB = 256 * 1024
-"""Bytes of one large block. Reads of 256 KiB move 5 times what 4 KiB reads move (measured)."""
-
-COPY_OUT = SLAB // 4
-"""Reads up to this size are copied out of the slab, so that a slab is never kept for a crumb."""
+from vcproxy.engine.blocks import COPY_OUT, EMPTY, SLAB, Block, Memory, Slab, capacity
 
 WATER_MARK = 64 * 1024
-"""Bytes that a buffer occupies at most, unless it is made with another water mark: what somebody
-costs who does not read. Larger reads than this move no more (measured), and bridges need none."""
-
-RESERVE = 16
-"""One part in so many of the budget is kept back: see MemoryPressure."""
+"""Bytes that a buffer occupies at most, unless it is made with another water mark: the cost of a
+peer that does not read. Larger reads than this move no more (measured), and bridges need none."""
 
 MERGE = 4096
 """Small neighbours are merged up to this size, so that single-byte writes cost no object each."""
 
 MAX_VIEWS = 64
-"""Blocks handed to one system call; the kernel takes 1024 (IOV_MAX), past 64 nothing is gained."""
+"""Blocks in one system call; the kernel takes 1024 (IOV_MAX), but more than 64 gain nothing."""
 
 MESSAGE_OVERHEAD = 64
-"""What a message of a whole buffer occupies beside its bytes: a header of 33, a place in a list and
-what allocators round up. Else the smallest messages would cost fifty times what is counted."""
-
-Block = bytes | memoryview
-
-
-class _Empty(bytes):
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return 1
-
-
-EMPTY: bytes = _Empty()
-"""A message of no bytes, as a block of a whole buffer. It holds nothing for the system to send, and
-everywhere else it counts as one byte: something that is waited for, sent, and done with."""
-
-
-class Slab(bytearray):
-    """The storage of large blocks: `refs` counts the blocks that show it."""
-
-    __slots__ = ("refs",)
-    refs: int
-
-
-class Memory:
-    """The budget of all buffers of one engine, and its pool of slabs.
-
-    `used` counts what the blocks of its buffers occupy. Reading pauses while `spent`.
-    """
-
-    __slots__ = ("_free", "budget", "limit", "resume_below", "scratch", "used")
-
-    def __init__(self, budget: int) -> None:
-        self.set_budget(budget)
-        self.used = 0
-        self._free: list[Slab] = []
-        self.scratch = self._view()
-        """A slab to read into: small reads are copied out of it, large ones take it along."""
-
-    def set_budget(self, budget: int) -> None:
-        """Let there be so much from now on."""
-        self.budget = budget
-        self.limit = budget - budget // RESERVE
-        """Where it is spent: what is left of the budget is for those who hold next to nothing."""
-        self.resume_below = budget * 3 // 4
-        """Below that it is not spent any more: at the brim reading would only swing."""
-
-    @property
-    def spent(self) -> bool:
-        """Whether nothing more may be read for now."""
-        return self.used >= self.limit
-
-    def take_scratch(self) -> memoryview:
-        """The scratch slab goes to a buffer; there is a fresh one."""
-        taken = self.scratch
-        self.scratch = self._view()
-        return taken
-
-    def _view(self) -> memoryview:
-        slab = self._free.pop() if self._free else Slab(SLAB)
-        slab.refs = 0
-        return memoryview(slab)
-
-    def drop(self, block: Block) -> None:
-        """A buffer has done with a block."""
-        if type(block) is memoryview and type(block.obj) is Slab:
-            slab = block.obj
-            slab.refs -= 1
-            if slab.refs <= 0 and len(self._free) < 16:  # 4 MiB: what a few bulk flows need
-                self._free.append(slab)
-
-
-def _capacity(block: Block) -> int:
-    return len(block.obj) if type(block) is memoryview else len(block)  # type: ignore[arg-type]
+"""What a message occupies beside its bytes: an object header of 33, a list entry, and what
+allocators round up. Without it the smallest messages would cost fifty times what is counted."""
 
 
 class IOBuffer:
     """A sequence of bytes between one writer and its readers.
 
-    Full: it occupies `water_mark` bytes or more; the producer sleeps until a consumer reenables
-    it. It then holds at most `water_mark` plus one slab. Bytes written while there is no reader
-    are gone: make the reader first (Traffic Server's rule).
+    It is full when it occupies `water_mark` bytes or more: the producer then pauses until a
+    consumer reenables it. It occupies at most `water_mark` plus one slab. Bytes written while there
+    is no reader are lost: make the reader first (Traffic Server's rule).
 
-    A `message_oriented` buffer holds messages: each write is one block, and stays one.
+    A `message_oriented` buffer holds messages: each write is one block and is never merged.
     """
 
     __slots__ = (
@@ -133,7 +52,7 @@ class IOBuffer:
         self.memory = memory
         self.message_oriented = message_oriented
         self.block_overhead = MESSAGE_OVERHEAD if message_oriented else 0
-        """What each block occupies beside its bytes."""
+        """Bytes that each block occupies beside its contents."""
         self.water_mark = water_mark
         self.blocks: list[Block] = []
         self.held = 0
@@ -141,7 +60,7 @@ class IOBuffer:
         self.written = 0
         """Bytes ever written."""
         self.readers: dict[Reader, None] = {}
-        """Who is in it: to be looked at, not touched."""
+        """Its readers. Read-only for others."""
         self._first = 0  # the number of blocks[0] in the sequence of all blocks
         self._behind = 0  # how many readers have not passed blocks[0]
 
@@ -159,15 +78,15 @@ class IOBuffer:
         return self.held >= self.water_mark
 
     def reader(self) -> Reader:
-        """A new reader, at the end: it sees what is written from now on."""
+        """Return a new reader at the end: it gets what is written from now on."""
         return self._join(Reader(self, self._first + len(self.blocks), 0, self.written))
 
     def write(self, data: bytes) -> None:
-        """Append; nothing, if there are no bytes: a message without any is EMPTY.
+        """Append bytes; b"" appends nothing, EMPTY appends a message of no bytes.
 
-        It ignores the water mark: who writes by hand controls the flow by hand.
+        The water mark is not checked: a caller that writes directly does its own flow control.
 
-        Raises TypeError for what is not bytes: here, not in the driver when it is to be sent.
+        Raises TypeError for anything but bytes-like data, so that it does not fail in the driver.
         """
         if type(data) is not bytes and not (data is EMPTY and self.message_oriented):
             data = bytes(memoryview(data))
@@ -182,7 +101,7 @@ class IOBuffer:
             and type(blocks[-1]) is bytes
             and not self.message_oriented
         ):
-            # Never the first block: whoever has passed it is no longer counted behind it.
+            # Never the first block: readers that have passed it are no longer counted behind it.
             end = self._first + len(blocks)
             for reader in self.readers:
                 if reader._block == end:  # it has passed the block that grows now
@@ -196,9 +115,9 @@ class IOBuffer:
             self._append(data, size, size)
 
     def append_read(self, data: Block, memory: Memory) -> None:
-        """Append what a driver has read: `bytes`, or a view of that memory's scratch.
+        """Append what a driver has read: `bytes`, or a view of the scratch slab of `memory`.
 
-        A large view takes the slab along; a small one is copied out of it.
+        A large view is kept together with its slab; a small one is copied out of it.
         """
         if (
             type(data) is memoryview
@@ -212,9 +131,9 @@ class IOBuffer:
             self.write(bytes(data) if type(data) is memoryview else data)
 
     def write_from(self, reader: Reader, count: int) -> None:
-        """Append `count` bytes that another buffer's reader has before it, by reference.
+        """Append the next `count` bytes of another buffer's reader, by reference.
 
-        The reader does not move. Both buffers count the blocks that they now share.
+        The reader does not move. Both buffers count the blocks that they then share.
         """
         if not self.readers:
             self.written += count
@@ -231,22 +150,22 @@ class IOBuffer:
         slab.refs += 1
         self._append(block, len(block), len(slab))
 
-    def _append(self, block: Block, size: int, capacity: int) -> None:
+    def _append(self, block: Block, size: int, occupied: int) -> None:
         if not self.blocks:
             self._behind = len(self.readers)
         self.blocks.append(block)
-        capacity += self.block_overhead
-        self.held += capacity
+        occupied += self.block_overhead
+        self.held += occupied
         self.written += size
-        self.memory.used += capacity
+        self.memory.used += occupied
 
     def compact(self) -> None:
-        """Copy what came last out of its slab, unless it fills it: somebody needs it for a time.
+        """Copy the last block out of its slab, unless it fills it, because it is kept for long.
 
-        So the buffer occupies little more than its bytes. No views of it may be in use.
+        The buffer then occupies little more than its bytes. No views of it may be in use.
         """
         block = self.blocks[-1] if self.blocks else b""
-        waste = _capacity(block) - len(block)
+        waste = capacity(block) - len(block)
         if waste > COPY_OUT:
             self.blocks[-1] = bytes(block)
             self.held -= waste
@@ -254,7 +173,7 @@ class IOBuffer:
             self.memory.drop(block)
 
     def __del__(self) -> None:
-        # A forgotten buffer holds no memory any more; its owner should have closed the readers.
+        # A buffer that is collected frees its memory; its owner should have closed the readers.
         self.memory.used -= self.held
 
     def _join(self, reader: Reader) -> Reader:
@@ -264,7 +183,7 @@ class IOBuffer:
         return reader
 
     def _take_only(self) -> bytes | None:
-        """Give away the only block to the only reader: a small message costs no copy then."""
+        """Remove and return the only block for the only reader: a small message is not copied."""
         blocks = self.blocks
         if len(blocks) != 1 or len(self.readers) != 1:
             return None
@@ -280,14 +199,14 @@ class IOBuffer:
         return block
 
     def _passed_first(self) -> None:
-        """One more reader has passed the first block: drop the blocks that nobody needs."""
+        """One more reader has passed the first block: drop the blocks that all have passed."""
         self._behind -= 1
         blocks = self.blocks
         while blocks and self._behind == 0:
             block = blocks.pop(0)
-            capacity = _capacity(block) + self.block_overhead
-            self.held -= capacity
-            self.memory.used -= capacity
+            occupied = capacity(block) + self.block_overhead
+            self.held -= occupied
+            self.memory.used -= occupied
             self.memory.drop(block)
             self._first += 1
             first = self._first
@@ -295,7 +214,7 @@ class IOBuffer:
 
 
 class Reader:
-    """A consumer's place in an IOBuffer. What lies before it stays until it is consumed."""
+    """A consumer's position in an IOBuffer. The bytes from there on are kept until consumed."""
 
     __slots__ = ("_block", "_offset", "buffer", "position")
 
@@ -304,37 +223,37 @@ class Reader:
         self._block = block
         self._offset = offset
         self.position = position
-        """Bytes of the buffer's whole sequence that lie behind it."""
+        """Bytes of the buffer's whole sequence that it has consumed."""
 
     def __repr__(self) -> str:
         return f"<Reader avail={self.avail}>"
 
     @property
     def avail(self) -> int:
-        """Bytes written and not yet consumed here."""
+        """Bytes written that this reader has not consumed."""
         return self.buffer.written - self.position
 
     @property
     def blocks(self) -> int:
-        """How many blocks lie before it, with the rest of one that has been begun."""
+        """Blocks that this reader has not consumed, a partly consumed one included."""
         return self.buffer._first + len(self.buffer.blocks) - self._block
 
     @property
     def occupied(self) -> int:
-        """Bytes that what lies before it occupies: `avail`, and what whole messages take apart."""
+        """Bytes that the unconsumed blocks occupy: `avail`, and the overhead of messages."""
         return self.avail + self.blocks * self.buffer.block_overhead
 
     @property
     def begun(self) -> int:
-        """Bytes consumed of the block that comes next."""
+        """Bytes already consumed of the next block."""
         return self._offset
 
     def clone(self) -> Reader:
-        """Another reader at the same place."""
+        """Return another reader at the same position."""
         return self.buffer._join(Reader(self.buffer, self._block, self._offset, self.position))
 
     def views(self, limit: int, max_views: int | None = MAX_VIEWS) -> list[Block]:
-        """What comes next, uncopied: at most `limit` bytes. Valid until it is consumed."""
+        """Return the next bytes, uncopied: at most `limit` of them. Valid until consumed."""
         blocks = self.buffer.blocks
         if len(blocks) == 1 and not self._offset and len(blocks[0]) <= limit:
             return blocks[self._block - self.buffer._first :]
@@ -356,9 +275,9 @@ class Reader:
         return views
 
     def batch(self, limit: int) -> list[Block]:
-        """The next blocks, uncopied: the first, and more as long as all are `limit` bytes at most.
+        """Return the next blocks, uncopied: the first, and more while the sum is within `limit`.
 
-        Valid until it is consumed.
+        Valid until consumed.
         """
         blocks = self.buffer.blocks
         start = end = self._block - self.buffer._first
@@ -374,8 +293,10 @@ class Reader:
         return batch
 
     def drop(self, limit: int, keep: int = 0) -> int:
-        """Pass whole blocks until at most `limit` bytes are occupied, or `keep` blocks are left:
-        how many were passed."""
+        """Consume whole blocks until at most `limit` bytes are occupied or `keep` blocks are left.
+
+        Return how many were consumed.
+        """
         dropped = 0
         while self.blocks > keep and self.occupied > limit:
             self.consume(self.next_size)
@@ -383,17 +304,17 @@ class Reader:
         return dropped
 
     def peek(self, limit: int | None = None) -> bytes:
-        """Copy what comes next, at most `limit` bytes, without consuming it."""
+        """Return a copy of the next bytes, at most `limit`, without consuming them."""
         return b"".join(self.views(self.avail if limit is None else limit, max_views=None))
 
     def read(self, limit: int | None = None) -> bytes:
-        """Copy what comes next, at most `limit` bytes, and consume it."""
+        """Return a copy of the next bytes, at most `limit`, and consume them."""
         if limit is None and not self._offset and self._block == self.buffer._first:
-            whole = self.buffer._take_only()
-            if whole is not None:
+            only = self.buffer._take_only()
+            if only is not None:
                 self._block += 1
-                self.position += len(whole)
-                return whole
+                self.position += len(only)
+                return only
         views = self.views(self.avail if limit is None else limit, max_views=None)
         data = b"".join(views)
         self.consume(sum(map(len, views)))
@@ -401,13 +322,13 @@ class Reader:
 
     @property
     def next_size(self) -> int:
-        """Bytes of the next block, or of the rest of it. There is one."""
+        """Bytes of the next block, or of the rest of it. There must be one."""
         return len(self.buffer.blocks[self._block - self.buffer._first]) - self._offset
 
     def read_block(self) -> bytes:
-        """Consume the next block, or the rest of it, and return it: of a whole buffer, a message.
+        """Consume and return the next block, or the rest of it: a message, in such a buffer.
 
-        There is one. EMPTY is returned as b"".
+        There must be one. EMPTY is returned as b"".
         """
         block = self.buffer.blocks[self._block - self.buffer._first]
         data = bytes(memoryview(block)[self._offset :]) if self._offset else bytes(block)
@@ -415,11 +336,11 @@ class Reader:
         return data
 
     def find(self, pattern: bytes, start: int = 0) -> int:
-        """Offset of the first `pattern` at or after `start`, counted from here; -1 if none."""
+        """Return the offset of the first `pattern` at or after `start`, from here; -1 if none."""
         return self.peek().find(pattern, start)
 
     def consume(self, count: int) -> None:
-        """Go on by `count` bytes. Raises ValueError if that is more than there are."""
+        """Advance by `count` bytes. Raises ValueError if fewer are available."""
         buffer = self.buffer
         left = buffer.written - self.position - count
         if left == 0 and not self._offset and buffer._take_only() is not None:
@@ -443,7 +364,7 @@ class Reader:
         self._offset = offset
 
     def close(self) -> None:
-        """Leave the buffer: what only this reader still needed is dropped. Twice is harmless."""
+        """Leave the buffer; blocks that only this reader needed are dropped. May be repeated."""
         buffer = self.buffer
         if self in buffer.readers:
             del buffer.readers[self]

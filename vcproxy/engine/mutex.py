@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.event_dispatcher import EventDispatcher
     from vcproxy.engine.vconnection import VConnection
 
 
@@ -24,7 +24,7 @@ class LockNotHeld(RuntimeError):
 class _Current(threading.local):
     """Which engine this OS thread is running just now: in simulation one thread runs several."""
 
-    engine: Engine | None = None
+    engine: EventDispatcher | None = None
 
 
 current = _Current()
@@ -41,8 +41,8 @@ class Mutex:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.depth = 0
-        self.parked: list[tuple[Engine, Callable[[], None]]] = []
-        self.owner: Engine | None = None
+        self.parked: list[tuple[EventDispatcher, Callable[[], None]]] = []
+        self.owner: EventDispatcher | None = None
         self.ended = False
         self.held_bytes = 0
         """Bytes that are held for the conversation beside the buffers of its VCs: see Keep."""
@@ -62,7 +62,7 @@ class Mutex:
                 "from another conversation's callback only reenable() may be called"
             )
 
-    def try_acquire(self, engine: Engine) -> bool:
+    def try_acquire(self, engine: EventDispatcher) -> bool:
         """Take it for the engine if it is free or already the engine's; never wait."""
         if self.owner is engine:
             self.depth += 1
@@ -73,7 +73,7 @@ class Mutex:
             return True
         return False
 
-    def release(self, engine: Engine) -> None:
+    def release(self, engine: EventDispatcher) -> None:
         """Undo one `try_acquire`; the last one posts what was parked meanwhile."""
         self.depth -= 1
         if self.depth == 0:
@@ -82,7 +82,7 @@ class Mutex:
             if self.parked:
                 self.post_parked()
 
-    def park(self, engine: Engine, retry: Callable[[], None]) -> None:
+    def park(self, engine: EventDispatcher, retry: Callable[[], None]) -> None:
         """Have `retry` posted to the engine's inbox once the mutex is released."""
         self.parked.append((engine, retry))
         # The owner may have released between the miss and the line above, without seeing it.
@@ -99,7 +99,7 @@ class Mutex:
             engine.inbox.post(retry)
 
     @contextmanager
-    def hold(self, engine: Engine) -> Iterator[None]:
+    def hold(self, engine: EventDispatcher) -> Iterator[None]:
         """Hold it for code outside an engine's turn: start-up and tests. It must be free."""
         before, current.engine = current.engine, engine
         if not self.try_acquire(engine):

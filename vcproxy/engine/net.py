@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from vcproxy.engine.blocks import EMPTY, SLAB, Block
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
 from vcproxy.engine.commands import Close, ShutdownWrite
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY, SLAB, WATER_MARK, Block, IOBuffer, Reader
+from vcproxy.engine.iobuffer import WATER_MARK, IOBuffer, Reader
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.outgoing import Outgoing
+    from vcproxy.engine.port import Port
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
 
@@ -35,37 +37,6 @@ time, for OpenSSL's buffers keep their largest size; 90 KiB while the peer takes
 more once 64 KiB came in at a time. It is a constant, so that a recording need not hold what OpenSSL
 does.
 """
-
-
-class Port(Protocol):
-    """What a driver keeps for a VC: the descriptor, its readiness, its TLS filter."""
-
-    spliceable: bool
-    """Whether a bridge may move its bytes: a plain stream socket."""
-
-    def read(self) -> None:
-        """The engine wants to read: do so if the descriptor is ready, as `begin_read` says."""
-
-    def write(self) -> None:
-        """The engine wants to write: do so if the descriptor is ready, as `begin_write` says."""
-
-    def push(self, data: Block) -> int:
-        """Write at once what another port has read; return how many bytes were taken, or 0.
-
-        Of a whole VC it is one message, which is taken whole or not at all.
-
-        It is called under the lock: it reports nothing to the engine before it has returned.
-        """
-
-    def close(self, abort: bool) -> None:
-        """Close: at once, as a reset, or when all that was sent has gone."""
-
-
-class MessagePort(Port, Protocol):
-    """A port of messages: what is pushed or written is one message for each block."""
-
-    def push_each(self, blocks: Sequence[Block]) -> int:
-        """Push several; return how many bytes were taken, of whole messages."""
 
 
 class NetVConnection(VConnection):

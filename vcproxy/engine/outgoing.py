@@ -14,7 +14,8 @@ from vcproxy.engine.tcp import TCP, TcpOptions
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
-    from vcproxy.engine.net import NetVConnection, Port
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.port import Port
     from vcproxy.engine.scheduler import Action
 
 

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import SLAB
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.machine.machine import Machine

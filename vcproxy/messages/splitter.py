@@ -15,8 +15,8 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.scheduler import Action
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.state import State

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vcproxy.engine.engine import Called
+from vcproxy.engine.blocks import EMPTY
+from vcproxy.engine.calls import Called
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO, couple
 from vcproxy.framing.framing import Framing, lines

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.framing.decoding import FramingError
 from vcproxy.machine.machine import Machine

@@ -35,7 +35,8 @@ from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
-    from vcproxy.engine.engine import Engine, Level
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.log_function import Level
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.sessions.service import Service
 

@@ -13,8 +13,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.framing.decoding import FramingError
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State, flatten

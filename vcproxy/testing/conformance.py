@@ -20,9 +20,10 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
-from vcproxy.engine.iobuffer import SLAB, IOBuffer
+from vcproxy.engine.iobuffer import IOBuffer
 from vcproxy.engine.mutex import LockNotHeld
 from vcproxy.engine.vconnection import ClosedError, Shutdown, VConnection
 from vcproxy.engine.vio import VIO

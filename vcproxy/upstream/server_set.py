@@ -14,7 +14,8 @@ from vcproxy.upstream.server import Server
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
-    from vcproxy.engine.engine import Engine, Level
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.log_function import Level
     from vcproxy.engine.net import NetVConnection
     from vcproxy.upstream.settings import UpstreamSettings
 

@@ -80,4 +80,4 @@ def test_deadlines_hold_for_those_who_are_silent_after_it() -> None:
         proxy.elapse(1.2)
         assert idle.ended
         assert status(late) == "HTTP/1.1 408 Request Timeout"
-        assert any("was held up for" in line for line in proxy.log)
+        assert any("was delayed for" in line for line in proxy.log)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.drivers.epoll.resolver import Resolver
     from vcproxy.engine.address import Address
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.commands import Resolve
-    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.net import NetVConnection
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.closing import Lingering, Resetting
 from vcproxy.drivers.spreading import push_all
-from vcproxy.engine.iobuffer import Block
+from vcproxy.engine.blocks import Block
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver

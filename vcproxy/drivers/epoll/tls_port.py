@@ -17,7 +17,7 @@ from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
 
 
 class TlsPort(StreamPort):

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from vcproxy.drivers.epoll.driver import EpollDriver
-from vcproxy.engine.engine import LogFunction
+from vcproxy.engine.log_function import LogFunction
 from vcproxy.engine.units import show_duration
 
 CHECKS = 4

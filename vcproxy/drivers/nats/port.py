@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.outgoing import Outgoing
 
 OVERHEAD = 512

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.outgoing import Outgoing
 
 WINDOW = 4 << 20

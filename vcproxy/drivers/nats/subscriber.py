@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.nats.port import NatsPort, messages, weight
-from vcproxy.engine.iobuffer import EMPTY
+from vcproxy.engine.blocks import EMPTY
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
     from vcproxy.drivers.nats.asyncio_thread import AsyncioThread
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.outgoing import Outgoing
 
 QUEUE = 1 << 20

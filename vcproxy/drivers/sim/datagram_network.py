@@ -21,7 +21,7 @@ from vcproxy.drivers.sim.link import do_nothing
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.network import Network
     from vcproxy.engine.address import Address
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
 
 HostPort: TypeAlias = tuple[str, int]
 """Host and port."""

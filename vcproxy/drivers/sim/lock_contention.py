@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.engine import Engine, Level
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.log_function import Level
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.network import Network

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from vcproxy.drivers.spreading import push_all
 from vcproxy.drivers.tls import Truncated
-from vcproxy.engine.iobuffer import COPY_OUT, Block
+from vcproxy.engine.blocks import COPY_OUT, Block
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.driver import SimDriver

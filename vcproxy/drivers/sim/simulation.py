@@ -22,7 +22,8 @@ from vcproxy.drivers.sim.network import Acceptor, Network
 from vcproxy.drivers.sim.peer import Peer
 from vcproxy.drivers.sim.tls_stream import wrap_tls
 from vcproxy.drivers.sim.virtual_clock import VirtualClock
-from vcproxy.engine.engine import Engine, Level, LogFunction
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.log_function import Level, LogFunction
 
 if TYPE_CHECKING:
     import ssl

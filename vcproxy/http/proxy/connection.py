@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.engine import Called
+from vcproxy.engine.calls import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.message.body import body_reader, body_writer

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from vcproxy.engine.engine import Called
+from vcproxy.engine.calls import Called
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.message.messages import Body, Request, Response
 from vcproxy.http.message.problem import BadMessage

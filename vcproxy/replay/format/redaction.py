@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vcproxy.replay.format.values import FailureValue, RecordType, Value
 
 if TYPE_CHECKING:
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
 
 WINDOW = 64 * 1024
 """Bytes of a stream that are looked at together: no match may be longer. A longer one is found up

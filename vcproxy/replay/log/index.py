@@ -13,10 +13,10 @@ from vcproxy.replay.playback.replayer import Divergence, ReplayEngine
 from vcproxy.replay.record.recorded import RecordedVC
 
 if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.commands import Command, Spread
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.fan import Fan
-    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
     from vcproxy.replay.playback.replayer import CommandComparison
@@ -142,7 +142,7 @@ class WatchedEngine(ReplayEngine):
     ) -> None:
         """See Engine."""
         super().call(cont, fn, *args, deadline=deadline)
-        self.calls[self._last_call] = self._mutexes.get(cont.mutex, 0)
+        self.calls[self._calls.last] = self._mutexes.get(cont.mutex, 0)
 
 
 class WatchedReplay(Replay):

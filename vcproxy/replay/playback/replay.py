@@ -27,7 +27,7 @@ from vcproxy.sessions.program import Signal
 
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
-    from vcproxy.engine.engine import Level
+    from vcproxy.engine.log_function import Level
 
 __all__ = ["Divergence", "LogError", "RecordingLog", "Replay", "replay"]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vcproxy.engine.address import Address
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.commands import Command, Spread
-from vcproxy.engine.iobuffer import EMPTY
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import label
 from vcproxy.replay.format import entries as e
@@ -25,8 +25,8 @@ from vcproxy.replay.record.recorded import RecordedListener, RecordedOutgoing, R
 from vcproxy.replay.record.recorder import RecordingEngine, text
 
 if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.continuation import Continuation
-    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.scheduler import Ticket
     from vcproxy.replay.format.reader import RecordingLog
     from vcproxy.replay.format.writer import Writer

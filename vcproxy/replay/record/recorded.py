@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
-from vcproxy.engine.iobuffer import EMPTY
+from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.replay.format.entries import (
@@ -45,12 +45,12 @@ from vcproxy.replay.format.writer import LARGE, LONGEST
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.fan import Fan
-    from vcproxy.engine.iobuffer import Block
     from vcproxy.engine.mutex import Mutex
-    from vcproxy.engine.net import Port
     from vcproxy.engine.outgoing import Outgoing
+    from vcproxy.engine.port import Port
     from vcproxy.replay.record.recorder import RecordingEngine
 
 _NO_READ, _WOULD_BLOCK, _RECEIVED = (

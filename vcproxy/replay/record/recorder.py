@@ -27,11 +27,13 @@ from vcproxy.engine.commands import (
     Subscribe,
 )
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.engine import Engine, LogFunction
+from vcproxy.engine.engine import Engine
 from vcproxy.engine.fan import Fan
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.net import NetVConnection, Port
+from vcproxy.engine.log_function import LogFunction
+from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
+from vcproxy.engine.port import Port
 from vcproxy.replay.format.entries import (
     OPCODES,
     AcceptedEntry,
@@ -61,7 +63,7 @@ from vcproxy.replay.record.recorded import (
 )
 
 if TYPE_CHECKING:
-    from vcproxy.engine.iobuffer import Block
+    from vcproxy.engine.blocks import Block
 
 _CLOCK, _RUN = OPCODES[ClockEntry], OPCODES[RunEntry]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from vcproxy.config.loader import Configuration
     from vcproxy.config.schema import RecordTable
-    from vcproxy.engine.engine import LogFunction
+    from vcproxy.engine.log_function import LogFunction
     from vcproxy.listeners.listeners import Host
     from vcproxy.sessions.program import Signal
 

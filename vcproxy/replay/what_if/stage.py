@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
     from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.engine.commands import Call
-    from vcproxy.engine.engine import Level
+    from vcproxy.engine.log_function import Level
     from vcproxy.engine.mutex import Mutex
 
 SETTLE_S = 1.0

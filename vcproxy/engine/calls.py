@@ -1,0 +1,85 @@
+"""Calls: functions that run off the loop, on another thread, and the event with the result.
+
+Tested in tests/engine/test_engine.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.commands import Call, CancelCall
+from vcproxy.engine.continuation import OwnTimer
+from vcproxy.engine.event import Event
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.scheduler import Action
+from vcproxy.engine.units import show_duration
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The event that answers `engine.call`: the value, or what `fn` raised."""
+
+    value: object
+    error: Exception | None = None
+
+
+class PendingCalls:
+    """The calls of one engine that have no result yet."""
+
+    __slots__ = ("_engine", "_pending", "last")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.last = 0
+        """The number of the last call."""
+        self._pending: dict[int, tuple[Action, Action | None]] = {}  # the result, the deadline
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def start(
+        self,
+        cont: Continuation,
+        fn: Callable[..., object],
+        args: tuple[object, ...],
+        timeout: float,
+    ) -> None:
+        """Begin a call. See Engine.call."""
+        self.last += 1
+        number = self.last
+        expiry = None
+        if timeout:
+            expire = OwnTimer(self._engine, partial(self._expire, number, timeout))
+            expiry = self._engine.schedule_in(timeout, expire, Event.TIMEOUT, None)
+        self._pending[number] = (Action(cont, Called, None, 0.0, 0.0), expiry)
+        self._engine.command(Call(number, fn, args, _listener_of(cont)))
+
+    def finish(self, number: int, result: Called) -> None:
+        """Deliver a result, unless the call was cancelled at its deadline."""
+        answer, expiry = self._pending.pop(number, (None, None))
+        if answer is None:
+            return
+        if expiry is not None:
+            expiry.cancel()
+        self._engine.queue.append((answer, Called, result))
+
+    def _expire(self, number: int, timeout: float) -> None:
+        answer, _ = self._pending.pop(number)
+        late = TimeoutError(f"timed out: no answer in {show_duration(timeout)}")
+        self._engine.queue.append((answer, Called, Called(None, late)))
+        self._engine.command(CancelCall(number))
+
+
+def _listener_of(cont: Continuation) -> str:
+    """Return the name of the listener of a conversation's client; "" if it has none."""
+    for vc in cont.mutex.vcs:
+        if isinstance(vc, NetVConnection) and vc.listener is not None:
+            return vc.listener.name
+    return ""

@@ -1,0 +1,241 @@
+"""EventDispatcher: delivers events to continuations, at once or at a time, each under its mutex.
+
+It is the part of an Engine that knows no connections: the queue of events, the timers, the turn
+that delivers them, and what happens when a callback fails.
+
+Tested in tests/engine/test_engine.py, test_mutex.py and test_scheduler.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.inbox import Inbox
+from vcproxy.engine.mutex import Mutex, current
+from vcproxy.engine.plugin_error import as_error
+from vcproxy.engine.scheduler import Action, Scheduler, Ticket
+
+if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Memory
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.log_function import LogFunction
+
+LATE_S = 0.5
+"""A turn that begins so long after a timer was due was delayed: its process was stopped, its host
+suspended or overloaded. Peers could not answer meanwhile."""
+
+GRACE_S = 1.0
+"""What the earliest timer has left after that: time to read all that has arrived, for a thousand
+connections on a slow machine, before any deadline is checked."""
+
+GRACE_EVERY_S = 2 * GRACE_S
+"""The least time between two such postponements: where overload delays every turn, timers still
+fire."""
+
+
+class EventDispatcher:
+    """The event queue and the timers of one net thread."""
+
+    __slots__ = (
+        "_graced_at",
+        "_missed",
+        "_scheduler",
+        "delivery",
+        "inbox",
+        "log",
+        "memory",
+        "name",
+        "next_deadline",
+        "now",
+        "queue",
+        "running",
+        "timers",
+        "turns",
+    )
+
+    def __init__(self, name: str, memory: Memory, log: LogFunction) -> None:
+        self.name = name
+        self.memory = memory
+        self.log = log
+        self.inbox = Inbox()
+        self._scheduler = Scheduler()
+        self.queue = self._scheduler.queue
+        self.timers = self._scheduler.timers
+        """(when, order, timer) of each, as a heap: the earliest is first."""
+        self.running: Continuation | None = None
+        """The continuation that is being called, or None. Any thread may read it."""
+        self.delivery = 0
+        """The number of that call in its turn: with `now` it identifies the call."""
+        self.next_deadline = self._scheduler.next_deadline
+        """() -> when `clock` must be called at the latest; None: there is no timer."""
+        self.now = 0.0
+        """The time in seconds, as the driver set it last."""
+        self.turns = 0
+        """Turns begun so far."""
+        self._graced_at = -GRACE_EVERY_S
+        self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
+
+    # -- for continuations -------------------------------------------------------------------
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this thread is running this engine."""
+        return current.engine is self
+
+    def schedule(self, cont: Continuation, key: Hashable, data: object) -> Action:
+        """Deliver an event soon: never inline, in the order of scheduling."""
+        action = Action(cont, key, data, self.now, 0.0)
+        if self.is_current:
+            self._scheduler.soon(action)
+        else:
+            self.inbox.post(partial(self._scheduler.soon, action))
+        return action
+
+    def schedule_at(
+        self, when: float, cont: Continuation, key: Hashable, data: object, period: float = 0.0
+    ) -> Action:
+        """Deliver an event at `when` in the engine's time, then every `period` seconds if not 0."""
+        action = Action(cont, key, data, when, period)
+        if self.is_current:
+            self._scheduler.later(action)
+        else:
+            self.inbox.post(partial(self._scheduler.later, action))
+        return action
+
+    def schedule_in(
+        self, seconds: float, cont: Continuation, key: Hashable, data: object
+    ) -> Action:
+        """Deliver an event after that many seconds."""
+        return self.schedule_at(self.now + seconds, cont, key, data)
+
+    def schedule_every(
+        self, seconds: float, cont: Continuation, key: Hashable, data: object
+    ) -> Action:
+        """Deliver an event after that many seconds, and then at that interval."""
+        return self.schedule_at(self.now + seconds, cont, key, data, seconds)
+
+    def deliver_soon(self, ticket: Ticket, key: Hashable, data: object) -> None:
+        """Queue an event that is dropped if its ticket is no longer live."""
+        if self.is_current:
+            self.queue.append((ticket, key, data))
+        else:
+            self.inbox.post(partial(self.queue.append, (ticket, key, data)))
+
+    def end_conversation(self, mutex: Mutex, error: Exception) -> None:
+        """Close every VC under a mutex, and deliver nothing to it any more. The mutex is held."""
+        mutex.ended = True
+        self.memory.used -= mutex.held_bytes
+        mutex.held_bytes = 0
+        for vc in list(mutex.vcs):
+            vc.do_io_close(error)
+
+    # -- what the driver calls ---------------------------------------------------------------
+
+    def clock(self, now: float) -> None:
+        """Begin a turn: set the time, run the inbox."""
+        current.engine = self
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """The same as `clock`, on a thread that has run no other engine since it called that."""
+        if now > self.now:
+            if now - self.now > LATE_S:
+                self._check_delay(now)
+            self.now = now
+        self.turns += 1
+        inbox = self.inbox
+        if inbox.calls or inbox.fed:
+            inbox.drain()
+
+    def run(self) -> None:
+        """Queue the timers that are due, then deliver the events that are queued by now."""
+        self._scheduler.clock(self.now)
+        queue = self.queue
+        for self.delivery in range(len(queue)):
+            ticket, key, data = queue.popleft()
+            self._deliver(ticket, key, data)
+        self.running = None
+
+    def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
+        """A callback has blocked the thread: its conversation is closed.
+
+        `delivery` identifies the call: the time of its turn and its number there.
+        """
+        mutex = cont.mutex
+        if not mutex.try_acquire(self):
+            mutex.park(self, partial(self.blocked, cont, delivery))
+            return
+        if not mutex.ended:
+            took = f"its callback blocked {self.name} for {self.now - delivery[0]:.3f} s"
+            self._crashed(cont, TimeoutError(took))
+        mutex.release(self)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _check_delay(self, now: float) -> None:
+        """Postpone all timers, if this thread was delayed.
+
+        So what has arrived is read before a deadline is checked.
+        """
+        deadline = self.next_deadline()
+        if (
+            deadline is not None
+            and now - deadline > LATE_S
+            and now - self._graced_at >= GRACE_EVERY_S
+        ):
+            self._graced_at = now
+            self._postpone(now - deadline)
+
+    def _postpone(self, late: float) -> None:
+        self._scheduler.postpone(late + GRACE_S)
+        self.log(
+            "warning",
+            f"{self.name} was delayed for {late:.1f} s (stopped, suspended or overloaded): "
+            f"all timers are postponed by {late + GRACE_S:.1f} s",
+        )
+
+    def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
+        cont = ticket.cont
+        if cont is None:
+            return
+        mutex = cont.mutex
+        if self._missed and mutex in self._missed:
+            self._missed[mutex].append((ticket, key, data))  # behind those that wait already
+            return
+        if not mutex.try_acquire(self):
+            self._missed[mutex] = [(ticket, key, data)]
+            mutex.park(self, partial(self._retry, mutex))
+            return
+        try:
+            if ticket.live and not mutex.ended:
+                ticket.pending = False
+                self.running = cont
+                cont.handle_event(key, data)
+        except BaseException as mistake:
+            self._crashed(cont, as_error(mistake))
+        finally:
+            mutex.release(self)
+
+    def _retry(self, mutex: Mutex) -> None:
+        """A mutex that was taken is free: the events that wait for it come first in this turn."""
+        self.queue.extendleft(reversed(self._missed.pop(mutex)))
+
+    def _crashed(self, cont: Continuation, error: Exception) -> None:
+        """Log an exception in a callback and close its conversation; all others go on."""
+        name = type(cont).__qualname__
+        try:
+            text = f"{name} {cont!r} failed; its conversation is closed\n{cont.crashed(error)}"
+        except BaseException as second:  # in a plugin's code too: the first must still be logged
+            text = f"{name} failed, then its crashed() or repr() with {second!r}; it is closed"
+        self.log("error", text.rstrip(), error)
+        self.end_conversation(cont.mutex, error)
+
+    def _end_soon(self, mutex: Mutex, error: Exception) -> None:
+        """End the conversation under a mutex as soon as the mutex is free."""
+        if mutex.try_acquire(self):
+            self.end_conversation(mutex, error)
+            mutex.release(self)
+        else:
+            mutex.park(self, partial(self._end_soon, mutex, error))

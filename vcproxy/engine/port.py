@@ -1,0 +1,40 @@
+"""Port: what a driver has for each VC. Implemented and tested in vcproxy.drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
+
+
+class Port(Protocol):
+    """What a driver keeps for a VC: the descriptor, its readiness, its TLS filter."""
+
+    spliceable: bool
+    """Whether a bridge may move its bytes: a plain stream socket."""
+
+    def read(self) -> None:
+        """Read if the descriptor is ready, by `begin_read`: the engine wants to read."""
+
+    def write(self) -> None:
+        """Write if the descriptor is ready, by `begin_write`: the engine wants to write."""
+
+    def push(self, data: Block) -> int:
+        """Write at once what another port has read; return how many bytes were taken, or 0.
+
+        On a message-oriented VC the data are one message, which is taken whole or not at all.
+
+        It is called under the lock: it reports nothing to the engine before it has returned.
+        """
+
+    def close(self, abort: bool) -> None:
+        """Close: at once with a reset (`abort`), or after everything sent has been transmitted."""
+
+
+class MessagePort(Port, Protocol):
+    """A message-oriented port: each block that is pushed or written is one message."""
+
+    def push_each(self, blocks: Sequence[Block]) -> int:
+        """Push several messages; return how many bytes were taken, of whole messages."""
