@@ -32,7 +32,7 @@ from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.message.parsing import HEAD_END, parse_request
-from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Ask, Filter, Wait
 from vcproxy.http.proxy.transaction import Failure, Transaction

@@ -1,4 +1,4 @@
-"""Heads of answers: status lines and fields."""
+"""HeadCache of answers: status lines and fields."""
 
 from __future__ import annotations
 

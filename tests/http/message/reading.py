@@ -10,7 +10,7 @@ from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.message.parsing import head_end, parse_request, parse_response
-from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.bad_message import BadMessage
 
 LIMITS = MessageLimits()
 

@@ -11,7 +11,7 @@ from tests.http.message.reading import one_by_one, read
 from vcproxy.http.message.forwarding import to_server
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request
-from vcproxy.http.message.sender import Sender
+from vcproxy.http.message.client_fields import ClientFields
 
 WIDE = MessageLimits(
     head=1 << 20,
@@ -21,7 +21,7 @@ WIDE = MessageLimits(
     trailers=1 << 20,
     trailer_fields=1 << 16,
 )
-SENDER = Sender("192.0.2.1", secure=False)
+SENDER = ClientFields("192.0.2.1", secure=False)
 START = b"POST / HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = START + b"Transfer-Encoding: chunked\r\n\r\n"
 

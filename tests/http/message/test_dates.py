@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.http.message.dates import Dates, written
-from vcproxy.http.message.heads import Heads
+from vcproxy.http.message.head_cache import HeadCache
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Response
 
@@ -45,7 +45,7 @@ def test_the_line_follows_the_clock() -> None:
 )
 def test_an_answer_gets_the_date_that_it_lacks(status: int, own: str, dated: bool) -> None:
     clock = Clock()
-    heads = Heads(MessageLimits(), clock)
+    heads = HeadCache(MessageLimits(), clock)
     for clock.wall in (1, 2, 3, 4):
         response = Response(status, {own: "then"} if own else {})
         response.bodiless = True

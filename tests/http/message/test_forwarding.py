@@ -8,9 +8,9 @@ from tests.http.message.reading import LIMITS
 from vcproxy.http.message.forwarding import hop_by_hop, max_forwards, to_client, to_server
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body, Request, Response
 from vcproxy.http.message.parsing import parse_request, parse_response
-from vcproxy.http.message.sender import Sender
+from vcproxy.http.message.client_fields import ClientFields
 
-SILENT = Sender("192.0.2.1", secure=False, pseudonym="", style="off")
+SILENT = ClientFields("192.0.2.1", secure=False, pseudonym="", style="off")
 
 
 def request(*lines: str, line: str = "GET / HTTP/1.1") -> Request:
@@ -23,7 +23,7 @@ def response(*lines: str, line: str = "HTTP/1.1 200 OK", method: str = "GET") ->
     return parse_response(head.encode("latin-1"), LIMITS, method)
 
 
-def sent(asked: Request, sender: Sender = SILENT, upgrade: bool = False) -> list[str]:
+def sent(asked: Request, sender: ClientFields = SILENT, upgrade: bool = False) -> list[str]:
     """The lines that a server gets."""
     return to_server(asked, sender, upgrade=upgrade).decode("latin-1").split("\r\n")[:-2]
 
@@ -170,16 +170,16 @@ def test_who_takes_trailers_says_so_to_the_server_too() -> None:  # RFC 9110 10.
     ],
 )
 def test_who_has_passed_before(via: str, passed: bool) -> None:
-    sender = Sender("192.0.2.1", secure=False, mark="5f3a")
+    sender = ClientFields("192.0.2.1", secure=False, mark="5f3a")
     assert sent(request(), sender)[2] == "Via: 1.1 vcproxy (5f3a)"
-    assert sender.has_passed(request(f"Via: {via}")) is passed
-    assert sender.has_passed(request("Via: 1.1 x", f"Via: {via}")) is passed
-    assert not SILENT.has_passed(request(f"Via: {via}"))
+    assert sender.is_looping(request(f"Via: {via}")) is passed
+    assert sender.is_looping(request("Via: 1.1 x", f"Via: {via}")) is passed
+    assert not SILENT.is_looping(request(f"Via: {via}"))
 
 
 def test_a_host_with_a_comma_is_no_list() -> None:
     asked = parse_request(b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", LIMITS)
-    sender = Sender("192.0.2.1", secure=False, style="both")
+    sender = ClientFields("192.0.2.1", secure=False, style="both")
     assert "X-Forwarded-Host: a%2Cb" in sent(asked, sender)
     assert sent(asked)[1] == "Host: a,b"
 
@@ -196,7 +196,7 @@ def test_max_forwards() -> None:  # RFC 9110 7.6.2
 
 
 def test_servers_are_told_of_the_client() -> None:
-    sender = Sender("192.0.2.1", secure=True)
+    sender = ClientFields("192.0.2.1", secure=True)
     told = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.example"]
     assert sent(request(), sender)[2:] == ["Via: 1.1 vcproxy", *told]
     assert sent(request(line="GET / HTTP/1.0"), sender)[2] == "Via: 1.0 vcproxy"
@@ -218,11 +218,11 @@ def test_a_stranger_is_not_believed() -> None:
         "X-Forwarded-Proto: http",
         "X-Forwarded-Host: a.example",
     ]
-    assert sent(request(*CLAIMS), Sender("192.0.2.1", False, ""))[2:] == told
+    assert sent(request(*CLAIMS), ClientFields("192.0.2.1", False, ""))[2:] == told
 
 
 def test_a_trusted_proxy_is_continued() -> None:
-    sender = Sender("192.0.2.1", False, "", style="both", trusted=True)
+    sender = ClientFields("192.0.2.1", False, "", style="both", trusted=True)
     assert sent(request(*CLAIMS), sender)[2:] == [
         "X-Forwarded-Proto: https",
         "X-Forwarded-Port: 443",
@@ -234,7 +234,7 @@ def test_a_trusted_proxy_is_continued() -> None:
 
 @pytest.mark.parametrize(("address", "node"), [("2001:db8::1", '"[2001:db8::1]"'), ("", "unknown")])
 def test_forwarded(address: str, node: str) -> None:  # RFC 7239 6
-    sender = Sender(address, True, "", style="forwarded")
+    sender = ClientFields(address, True, "", style="forwarded")
     assert sent(request(), sender)[2:] == [f'Forwarded: for={node};proto=https;host="a.example"']
 
 
@@ -243,7 +243,7 @@ def test_nothing_is_told_where_nothing_shall_be() -> None:
 
 
 def test_a_sender_remembers_few_hosts() -> None:
-    sender = Sender("192.0.2.1", False, "")
+    sender = ClientFields("192.0.2.1", False, "")
     for n in range(100):
         asked = parse_request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % n, LIMITS)
         assert sent(asked, sender)[-1] == f"X-Forwarded-Host: h{n}"

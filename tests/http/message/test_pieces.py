@@ -12,10 +12,10 @@ from tests.http.message.reading import LIMITS, one_by_one, read
 from vcproxy.http.message.body import body_writer
 from vcproxy.http.message.forwarding import to_client, to_server
 from vcproxy.http.message.messages import Request, Response
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.sender import Sender
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.client_fields import ClientFields
 
-SILENT = Sender("", secure=False, pseudonym="", style="off")
+SILENT = ClientFields("", secure=False, pseudonym="", style="off")
 
 
 @settings(max_examples=300)

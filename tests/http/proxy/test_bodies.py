@@ -12,7 +12,7 @@ from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.options import HttpLimits
 from vcproxy.http.proxy.transaction import Transaction
 
-from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 

@@ -17,7 +17,7 @@ from vcproxy.http.proxy.options import ForwardTargets, HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import Queueing
 
-from .stage import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 

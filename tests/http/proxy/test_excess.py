@@ -11,7 +11,7 @@ from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.http.proxy.wire import PIPELINED, UNREAD
 from vcproxy.tunnels.one_way import CHUNK
 
-from .stage import GET, OK, Http, answer, chunks, heard, request
+from .harness import GET, OK, Http, answer, chunks, heard, request
 
 MIB = 1 << 20
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%b\r\n" % bytes(4096)

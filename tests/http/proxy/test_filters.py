@@ -27,7 +27,7 @@ class Witness(Filter):
         self.said.append(f"{self.name} {phase}{seen}".strip())
 
 
-class Heads(Witness):
+class HeadCache(Witness):
     """Looks at no body."""
 
     def request_head(self, tx: Transaction) -> None:
@@ -50,7 +50,7 @@ class Heads(Witness):
         self.note(f"done {tx.status}")
 
 
-class Chunks(Heads):
+class Chunks(HeadCache):
     """Sees bodies as they pass."""
 
     def request_chunk(self, tx: Transaction, data: bytes) -> bytes:
@@ -62,7 +62,7 @@ class Chunks(Heads):
         return data.upper() or b"!"
 
 
-class Bodies(Heads):
+class Bodies(HeadCache):
     """Sees bodies whole."""
 
     def request_body(self, tx: Transaction, body: bytes) -> bytes:
@@ -106,7 +106,7 @@ def test_all_phases_in_their_order() -> None:
 
 def test_filters_come_in_their_order_and_back_the_other_way_round() -> None:
     said: list[str] = []
-    with SimulatedHttp(Heads("a", said), Heads("b", said)) as proxy:
+    with SimulatedHttp(HeadCache("a", said), HeadCache("b", said)) as proxy:
         proxy.ask(GET)
     there, back = ["request_head", "route", "server_chosen"], ["response_head", "done 200"]
     assert said == [
@@ -135,7 +135,7 @@ def test_the_strictest_limit_of_those_counts_who_want_the_body() -> None:
     class Small(Bodies):
         body_limit = "10B"
 
-    class Tiny(Heads):
+    class Tiny(HeadCache):
         body_limit = "1B"
 
     chain = FilterChain.of([Bodies(), Small(), Tiny()])
@@ -182,7 +182,7 @@ BACK = ["response_head", "response_body"]
 
 @pytest.mark.parametrize("phase", THERE + BACK)
 def test_each_phase_may_answer(phase: str) -> None:
-    witness = Heads()
+    witness = HeadCache()
     with SimulatedHttp(Says(phase, Response(403, {}, b"no\n")), witness, answer=hello) as proxy:
         told = proxy.ask(POST)
         assert (told.status, told.content) == (403, b"no\n")
@@ -211,7 +211,7 @@ def test_each_phase_may_take_time(phase: str, number: int) -> None:
 @pytest.mark.parametrize("phase", THERE + BACK)
 @pytest.mark.parametrize("verdict", [True, "text", Request("GET", "/", host="a"), KeyError("x")])
 def test_a_phase_that_says_nonsense_or_fails_is_500(phase: str, verdict: object) -> None:
-    witness = Heads()
+    witness = HeadCache()
     with SimulatedHttp(Says(phase, verdict), witness, answer=hello) as proxy:
         with pytest.raises((TypeError, KeyError)):
             proxy.ask(POST)

@@ -12,7 +12,7 @@ from vcproxy.http.proxy.filters import Filter, Verdict, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import Pooling, Queueing, UpstreamSettings
 
-from .stage import GET, IDLE_S, OK, Http, answer, heard, request, status
+from .harness import GET, IDLE_S, OK, Http, answer, heard, request, status
 
 KEPT = UpstreamSettings(pool=Pooling(idle=8))
 """With the default time."""

@@ -13,7 +13,7 @@ from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.routing import NoRoute, Route, Routes
 from vcproxy.http.proxy.transaction import Transaction
 
-from .stage import OK, Http, heard, request, status
+from .harness import OK, Http, heard, request, status
 
 WAYS = [
     "/private",

@@ -12,14 +12,14 @@ import pytest
 from vcproxy.drivers.sim import Peer
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.fetch import Fetch
+from vcproxy.http.proxy.subrequests import Fetch
 from vcproxy.http.proxy.filters import Ask, Filter, Phases, Verdict, Wait
 from vcproxy.http.proxy.routing import Answer, Route
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer
 from vcproxy.testing.machines import check_machine
 
-from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 HEADS = ["request_head", "route", "server_chosen", "response_head"]

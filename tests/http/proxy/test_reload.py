@@ -13,7 +13,7 @@ from vcproxy.engine.address import Address
 from vcproxy.replay.playback.replay import replay
 from vcproxy.testing.configured import ConfiguredProxy
 
-from .stage import GET, OK, heard, request
+from .harness import GET, OK, heard, request
 
 SERVER = Address("tcp", "server", 80)
 

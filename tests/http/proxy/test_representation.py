@@ -8,7 +8,7 @@ from vcproxy.drivers.sim import Peer
 from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 
-from .stage import GET, Http, answer, chunks, heard, request
+from .harness import GET, Http, answer, chunks, heard, request
 
 SAID = (
     'ETag: "7"', "Content-MD5: x", "Digest: md5=x", "Content-Digest: md5=:x:",

@@ -12,7 +12,7 @@ from vcproxy.http.proxy.filters import Filter, Verdict, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import Queueing
 
-from .stage import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
 
 
 def proxy_status(text: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from vcproxy.http.proxy.options import HttpTimeouts
 
-from .stage import GET, OK, PLAIN, Http, status
+from .harness import GET, OK, PLAIN, Http, status
 
 CLIENTS = 50
 TIMES = replace(PLAIN, timeouts=HttpTimeouts(head=3.0, first_byte=3.0, idle=3.0))

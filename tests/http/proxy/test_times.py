@@ -10,7 +10,7 @@ from vcproxy.http.proxy.filters import Filter, Verdict, Wait
 from vcproxy.http.proxy.options import HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 
-from .stage import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
 
 TIMES = replace(
     PLAIN,

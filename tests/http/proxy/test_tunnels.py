@@ -13,7 +13,7 @@ from vcproxy.http.proxy.filters import Filter, Verdict, Wait
 from vcproxy.http.proxy.options import ForwardTargets, Options
 from vcproxy.http.proxy.transaction import Transaction
 
-from .stage import GET, OK, PLAIN, Http, answer, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, heard, request, status
 
 ANYWHERE = ForwardTargets(allow=(Destination.parse("server:1"), Destination.parse("*.example:1")))
 FORWARD = replace(PLAIN, forward=ANYWHERE, connect=ANYWHERE)

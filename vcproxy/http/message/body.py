@@ -11,11 +11,11 @@ from typing import Protocol
 
 from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.framing import LONGEST
-from vcproxy.http.message.grammar import FOREIGN, QUOTED, TOKEN
+from vcproxy.http.message.grammar import CONTROL_CHARACTER, QUOTED, TOKEN
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.refusal import refuse_foreign, shown, too_long
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.syntax_errors import control_character_error, excerpt, too_long
 from vcproxy.http.message.trailers import read_trailers
 
 CRLF = b"\r\n"
@@ -190,7 +190,7 @@ class ChunkedReader:
     def _expect_crlf(self, data: bytes, at: int, left: int) -> None:
         """See that the next of the `left` bytes behind a chunk's data is what it must be."""
         if data[at] != CRLF[-left]:
-            why = f"{shown(data[at : at + left])} behind a chunk: it is longer than it says"
+            why = f"{excerpt(data[at : at + left])} behind a chunk: it is longer than it says"
             raise BadMessage(self._status, why, "RFC 9112 7.1")
 
     def _chunk(self, data: bytes, at: int) -> tuple[int, int]:
@@ -208,7 +208,7 @@ class ChunkedReader:
             return len(data), 0
         match = _chunk(pending)
         if match is None or (size := int(match[1], 16)) > LONGEST:
-            why = f"{shown(bytes(pending))} before a chunk: it is a size, and extensions"
+            why = f"{excerpt(bytes(pending))} before a chunk: it is a size, and extensions"
             raise BadMessage(self._status, why, "RFC 9112 7.1")
         pending.clear()
         return behind, size + 2
@@ -224,8 +224,8 @@ class ChunkedReader:
             if end < 2:
                 if len(pending) > limit + 1:
                     raise too_long("a trailer section", limit, self._status)
-                if FOREIGN(pending, max(0, seen - 1)):
-                    raise refuse_foreign(bytes(pending), self._status)
+                if CONTROL_CHARACTER(pending, max(0, seen - 1)):
+                    raise control_character_error(bytes(pending), self._status)
                 return
         self.trailers = read_trailers(bytes(pending[:end]), self._limits, self._status)
         self.rest = bytes(pending[end + 2 :])

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.forged import forged
+from vcproxy.http.message.spoofed_fields import spoofed_fields
 from vcproxy.http.message.framing import options
 from vcproxy.http.message.grammar import TARGET, TEXT, TOKEN
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body, Request, Response, has_no_body
-from vcproxy.http.message.sender import Sender
+from vcproxy.http.message.client_fields import ClientFields
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authentication-info"
@@ -31,7 +31,7 @@ _is_status_line = re.compile(rb"HTTP/1\.1 [1-9][0-9]{2} %b*+" % TEXT).fullmatch
 
 
 def to_server(
-    request: Request, sender: Sender, *, target: str | None = None, upgrade: bool = False
+    request: Request, sender: ClientFields, *, target: str | None = None, upgrade: bool = False
 ) -> bytes:
     """Return the head that a server is sent: HTTP/1.1, in origin form unless `target` says else.
 
@@ -47,8 +47,8 @@ def to_server(
     fields = request.fields
     marks = fields.marks
     going = hop_by_hop(fields)
-    going.update(forged(fields))
-    added = sender.tell(request, going)
+    going.update(spoofed_fields(fields))
+    added = sender.lines_for(request, going)
     if b"host" not in marks:
         line += f"\r\nHost: {request.host}".rstrip(" ").encode("latin-1")
     if b"expect" in marks and not request.expects_continue:

@@ -7,8 +7,8 @@ import re
 from vcproxy.http.message.fields import Marks
 from vcproxy.http.message.grammar import QUOTED, TOKEN
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.refusal import shown
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.syntax_errors import excerpt
 
 LONGEST = (1 << 63) - 1
 """The largest body: what a signed 64-bit number holds, as in every server behind us."""
@@ -28,14 +28,14 @@ def framing(marks: Marks, version: int, status: int) -> Body:
             return UNTIL_CLOSE
         if length.isdigit() and len(length) <= 19 and (number := int(length)) <= LONGEST:
             return number
-        raise BadMessage(status, f"Content-Length {shown(length)}: it is a number", "RFC 9112 6.3")
+        raise BadMessage(status, f"Content-Length {excerpt(length)}: it is a number", "RFC 9112 6.3")
     if length is not None:
         why = "both Content-Length and Transfer-Encoding: nobody can know where the body ends"
         raise BadMessage(status, why, "RFC 9112 6.3")
     if version < 11:
         raise BadMessage(status, "Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1")
     if coding != b"chunked":
-        why = f"Transfer-Encoding {shown(coding)}: only chunked is known"
+        why = f"Transfer-Encoding {excerpt(coding)}: only chunked is known"
         raise BadMessage(501 if status == 400 and _unknown(coding) else status, why, "RFC 9112 6.1")
     return None
 

@@ -49,7 +49,7 @@ is_token = re.compile(TOKEN + rb"++").fullmatch
 is_text = re.compile(TEXT + rb"*+").fullmatch
 is_target = re.compile(TARGET + rb"++").fullmatch
 
-FOREIGN = re.compile(rb"[^\t\r\n -~\x80-\xff]|\r(?=[^\n])|(?<!\r)\n").search
+CONTROL_CHARACTER = re.compile(rb"[^\t\r\n -~\x80-\xff]|\r(?=[^\n])|(?<!\r)\n").search
 """Find what no head may hold: a control character, a bare CR or a bare LF (RFC 9112 2.2)."""
 
 _REG_NAME = rb"(?:[0-9A-Za-z._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})++"

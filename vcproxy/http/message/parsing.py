@@ -13,23 +13,23 @@ from vcproxy.http.message.framing import framing, options
 from vcproxy.http.message.grammar import (
     CANONICAL_REQUEST,
     CANONICAL_RESPONSE,
-    FOREIGN,
+    CONTROL_CHARACTER,
     REQUEST,
     RESPONSE,
     authority,
 )
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import UNTIL_CLOSE, Request, Response, has_no_body, target_form
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.refusal import (
-    refuse_foreign,
-    refuse_request,
-    refuse_response,
-    refuse_size,
-    shown,
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.syntax_errors import (
+    control_character_error,
+    request_error,
+    response_error,
+    size_error,
+    excerpt,
     too_long,
 )
-from vcproxy.http.message.rereading import reread
+from vcproxy.http.message.normalization import normalized
 
 HEAD_END = b"\r\n\r\n"
 """What a head ends with: the end of its last line, and an empty one."""
@@ -59,8 +59,8 @@ def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 
         raise too_long("a head", limits.head, 431)
     if end >= 0:
         return end + 4
-    if FOREIGN(data, max(start, seen - 1)):
-        raise refuse_foreign(data[start:])
+    if CONTROL_CHARACTER(data, max(start, seen - 1)):
+        raise control_character_error(data[start:])
     return -1
 
 
@@ -77,7 +77,7 @@ def parse_request(head: bytes, limits: MessageLimits) -> Request:
     if match is None:
         match = REQUEST(head)
         if match is None:
-            raise refuse_request(head)
+            raise request_error(head)
     method, target, minor = match.groups()
     request = Request.__new__(Request)
     request.method = method.decode("latin-1")
@@ -87,7 +87,7 @@ def parse_request(head: bytes, limits: MessageLimits) -> Request:
     request.fields = fields = Fields(head[match.end(3) + 2 : -2])
     _judge_request(request, fields.marks if canonical else _stripped(fields.marks))
     if not canonical:
-        request.fields = reread(fields, 400)
+        request.fields = normalized(fields, 400)
     return request
 
 
@@ -103,7 +103,7 @@ def parse_response(head: bytes, limits: MessageLimits, method: str) -> Response:
     if match is None:
         match = RESPONSE(head)
         if match is None:
-            raise refuse_response(head)
+            raise response_error(head)
     minor, status, reason = match.groups()
     response = Response.__new__(Response)
     response.status = int(status)
@@ -113,7 +113,7 @@ def parse_response(head: bytes, limits: MessageLimits, method: str) -> Response:
     response.fields = fields = Fields(head[head.find(b"\r\n") + 2 : -2])
     _judge_response(response, fields.marks if canonical else _stripped(fields.marks), method)
     if not canonical:
-        response.fields = reread(fields, 502)
+        response.fields = normalized(fields, 502)
     return response
 
 
@@ -121,7 +121,7 @@ def _check_size(head: bytes, limits: MessageLimits, status: int) -> None:
     # Most heads are shorter than one line may be: then only the number of lines is left to see.
     size = len(head)
     if size > limits.line or size > limits.field or head.count(b"\n") > limits.fields + 2:
-        problem = refuse_size(head, limits, status)
+        problem = size_error(head, limits, status)
         if problem is not None:
             raise problem
 
@@ -141,7 +141,7 @@ def _judge_request(request: Request, marks: Marks) -> None:
         if version > 10:
             raise BadMessage(400, "no Host", "RFC 9112 3.2")
     elif authority(host) is None or (b"," in host and _is_list(request.fields)):
-        raise BadMessage(400, f"Host {shown(host)}: it is one host", "RFC 9112 3.2")
+        raise BadMessage(400, f"Host {excerpt(host)}: it is one host", "RFC 9112 3.2")
     request.host = (named.lower() or (host or b"").decode()).removesuffix(":")
     if named and host is not None and host != named.lower().encode():
         request.fields["Host"] = named  # RFC 9112 3.2.2; of CONNECT the same (RFC 9110 7.2)
@@ -152,7 +152,7 @@ def _judge_request(request: Request, marks: Marks) -> None:
         raise BadMessage(400, "CONNECT with a body", "RFC 9110 9.3.6")
     expectation = marks.get(b"expect")
     if expectation is not None and expectation != b"100-continue":
-        raise BadMessage(417, f"Expect {shown(expectation)}: nobody here can", "RFC 9110 10.1.1")
+        raise BadMessage(417, f"Expect {excerpt(expectation)}: nobody here can", "RFC 9110 10.1.1")
     request.expects_continue = expectation is not None and body != 0 and version > 10
 
     request.upgrade = None

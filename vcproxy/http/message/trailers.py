@@ -1,12 +1,12 @@
 """Trailers: fields behind a chunked body, as strict as those before it (RFC 9110 6.5)."""
 
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.forged import forged_trailers
+from vcproxy.http.message.spoofed_fields import spoofed_trailers
 from vcproxy.http.message.grammar import CANONICAL_FIELDS, FIELDS
 from vcproxy.http.message.limits import MessageLimits
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.refusal import refuse_fields, too_long
-from vcproxy.http.message.rereading import reread
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.syntax_errors import fields_error, too_long
+from vcproxy.http.message.normalization import normalized
 
 FORBIDDEN = frozenset(
     b"transfer-encoding content-length trailer te host connection keep-alive upgrade"
@@ -17,7 +17,7 @@ FORBIDDEN = frozenset(
 )
 """What would change framing, routing, authentication or the meaning of the body after the fact
 (RFC 9110 6.5.1): whoever merges trailers into the head must not be led astray by us. What only
-proxies may send goes with it: see `forged_trailers`."""
+proxies may send goes with it: see `spoofed_trailers`."""
 
 
 def read_trailers(section: bytes, limits: MessageLimits, status: int) -> Fields:
@@ -32,7 +32,7 @@ def read_trailers(section: bytes, limits: MessageLimits, status: int) -> Fields:
     if section.count(b"\r\n") > limits.trailer_fields:
         raise BadMessage(status, f"more than {limits.trailer_fields} trailers", "RFC 9110 6.5")
     if not FIELDS(section):
-        raise refuse_fields(section, status)
+        raise fields_error(section, status)
     fields = Fields(section)
-    fields = Fields(fields.without(forged_trailers(fields, FORBIDDEN))[2:])
-    return fields if CANONICAL_FIELDS(fields.raw) else reread(fields, status)
+    fields = Fields(fields.without(spoofed_trailers(fields, FORBIDDEN))[2:])
+    return fields if CANONICAL_FIELDS(fields.raw) else normalized(fields, status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.held_memory import HeldMemory
-from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.bad_message import BadMessage
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation

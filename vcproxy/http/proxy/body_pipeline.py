@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.message.chunks import ChunkPasser, ChunkScanner
-from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.proxy.representation import undescribed
 
 if TYPE_CHECKING:

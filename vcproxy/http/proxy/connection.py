@@ -6,7 +6,7 @@
        |    or time                                                 |    same for the answer
        +--- CONNECT --------> TUNNELLING <--------------- Upgrade --+
 
-Heads are judged here. A body that has come with its head is sent with it, and what is left of a
+HeadCache are judged here. A body that has come with its head is sent with it, and what is left of a
 short answer as it comes. A longer one whose length is known goes through a OneWayTunnel, which the
 driver may bridge; any other through a MessageTunnel: chunks that nobody changes are only checked,
 all else is decoded and framed anew. What the client sends behind a request waits in the buffer:
@@ -25,15 +25,15 @@ from vcproxy.http.message.forwarding import max_forwards
 from vcproxy.http.message.keep_alive import keep_alive_s
 from vcproxy.http.message.messages import UNTIL_CLOSE, Response
 from vcproxy.http.message.parsing import HEAD_END, head_end
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.proxy.answers import configured, sendable, trouble, unreachable
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.proxy.own_responses import configured, sendable, trouble, unreachable
 from vcproxy.http.proxy.body_buffer import BodyBuffer
 from vcproxy.http.proxy.body_pipeline import BodyPipeline, unchanged
 from vcproxy.http.proxy.body_transfer import BodyTransfer
 from vcproxy.http.proxy.deadline import NEVER
 from vcproxy.http.proxy.destination import destination
 from vcproxy.http.proxy.exchange import DUE, NEXT, RESUMED, Exchange
-from vcproxy.http.proxy.fetch import Fetched
+from vcproxy.http.proxy.subrequests import Fetched
 from vcproxy.http.proxy.options import BODY_GRACE_S
 from vcproxy.http.proxy.representation import Representation
 from vcproxy.http.proxy.routing import Route
@@ -124,7 +124,7 @@ class HttpProxy(Exchange):
             client.pending = data[end:]
             client.keep()
         self._begin(request)
-        if b"via" in request.fields.marks and self.sender.has_passed(request):
+        if b"via" in request.fields.marks and self.sender.is_looping(request):
             why = "it has passed here before, says its Via: a server leads back to this proxy"
             return self._fail(502, "proxy", why, "proxy_loop_detected")
         if self._chain.request_body or self._chain.request_chunk:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from vcproxy.engine.calls import Called
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.message.messages import Body, Request, Response
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.sender import Sender
-from vcproxy.http.proxy.answers import own_answer, sendable
-from vcproxy.http.proxy.cookies import cookie
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.client_fields import ClientFields
+from vcproxy.http.proxy.own_responses import own_answer, sendable
+from vcproxy.http.proxy.balance_key import cookie
 from vcproxy.http.proxy.deadline import NEVER, Deadline
-from vcproxy.http.proxy.fetch import Fetched, Fetches
+from vcproxy.http.proxy.subrequests import Fetched, Fetches
 from vcproxy.http.proxy.filters import SERVED, Ask, FilterChain, Phases, Step, Then, Wait
 from vcproxy.http.proxy.listener_context import ListenerContext
 from vcproxy.http.proxy.options import Options as HttpOptions
@@ -83,7 +83,7 @@ class Exchange(Phases, Session):
         self._server = Wire(self)
         self._common = common = ListenerContext.of(service, self.engine)
         self._chain = FilterChain.of((self, *common.filters)) if self.own_phases() else common.chain
-        self._sender: Sender | None = None
+        self._sender: ClientFields | None = None
         self._keep = True  # whether another request may follow
         self._consumed = True  # whether all of the request has been taken from the client
         self._bodiless = False  # whether the client expects no body, as behind HEAD
@@ -125,7 +125,7 @@ class Exchange(Phases, Session):
         return None
 
     @property
-    def sender(self) -> Sender:
+    def sender(self) -> ClientFields:
         """What servers are told of this client."""
         if self._sender is None:
             client = self.client

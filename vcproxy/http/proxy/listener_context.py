@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from vcproxy.http.message.heads import Heads
-from vcproxy.http.message.sender import Sender
-from vcproxy.http.proxy.fetch import RequestMirror
+from vcproxy.http.message.head_cache import HeadCache
+from vcproxy.http.message.client_fields import ClientFields
+from vcproxy.http.proxy.subrequests import RequestMirror
 from vcproxy.http.proxy.filters import FilterChain, Phases
 from vcproxy.http.proxy.origins import Origins
 
@@ -31,11 +31,11 @@ class ListenerContext:
         token = engine.token
         # Two listeners of a process are two proxies: one may be behind the other.
         self._mark = f"{crc32(f'{token} {service.name}'.encode()):08x}" if token else ""
-        self._senders: dict[tuple[str, bool], Sender] = {}
+        self._senders: dict[tuple[str, bool], ClientFields] = {}
         self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
         self.chain = FilterChain.of(self.filters)
         """What the filters want to be called for."""
-        self.heads = Heads(options.limits, engine)
+        self.heads = HeadCache(options.limits, engine)
         """The heads that have been seen."""
         self.origins = Origins(engine)
         """The servers that clients have named."""
@@ -50,12 +50,12 @@ class ListenerContext:
             common = service.shared[cls] = cls(service, engine)
         return common
 
-    def sender(self, address: str, secure: bool) -> Sender:
+    def sender(self, address: str, secure: bool) -> ClientFields:
         """Return what servers are told of a client."""
         sender = self._senders.get((address, secure))
         if sender is None:
             options = self._options
-            sender = Sender(
+            sender = ClientFields(
                 address,
                 secure,
                 pseudonym=options.via,

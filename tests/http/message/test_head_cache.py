@@ -1,4 +1,4 @@
-"""Heads: what is remembered makes no difference but to the time it takes."""
+"""HeadCache: what is remembered makes no difference but to the time it takes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.http.message.forwarding import to_client, to_server
-from vcproxy.http.message.heads import LONGEST, MOST, Heads
+from vcproxy.http.message.head_cache import LONGEST, MOST, HeadCache
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import parse_request, parse_response
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.sender import Sender
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.client_fields import ClientFields
 
 LIMITS = MessageLimits()
-SENDER = Sender("192.0.2.1", secure=False)
+SENDER = ClientFields("192.0.2.1", secure=False)
 
 LINES = [
     "GET / HTTP/1.1", "GET /a?b HTTP/1.1", "POST /a HTTP/1.1", "GET http://a/ HTTP/1.1",
@@ -35,7 +35,7 @@ STATUSES = ["HTTP/1.1 200 OK", "HTTP/1.0 404 no", "HTTP/1.1 304 ", "HTTP/1.1 101
 def test_requests_are_read_and_sent_on_as_if_for_the_first_time(
     heads: list[tuple[str, str]],
 ) -> None:
-    known = Heads(LIMITS)
+    known = HeadCache(LIMITS)
     for line, fields in heads:
         head = f"{line}\r\n{fields}\r\n".encode("latin-1")
         try:
@@ -56,7 +56,7 @@ def test_requests_are_read_and_sent_on_as_if_for_the_first_time(
     keep=st.booleans(),
 )
 def test_responses_too(heads: list[tuple[str, str]], method: str, keep: bool) -> None:
-    known = Heads(LIMITS)
+    known = HeadCache(LIMITS)
     for line, fields in heads:
         head = f"{line}\r\n{fields}\r\n".encode("latin-1")
         try:
@@ -73,7 +73,7 @@ def test_responses_too(heads: list[tuple[str, str]], method: str, keep: bool) ->
 
 
 def test_who_changes_what_was_given_changes_nothing_for_others() -> None:
-    known = Heads(LIMITS)
+    known = HeadCache(LIMITS)
     head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     for _ in range(4):
         request = known.request(head)
@@ -83,7 +83,7 @@ def test_who_changes_what_was_given_changes_nothing_for_others() -> None:
 
 
 def test_a_target_that_a_filter_has_spoilt_is_refused_each_time() -> None:
-    known = Heads(LIMITS)
+    known = HeadCache(LIMITS)
     for target in ("/", "/", "/", "/ HTTP/1.1\r\nX: 1"):
         request = known.request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         request.target = target
@@ -95,7 +95,7 @@ def test_a_target_that_a_filter_has_spoilt_is_refused_each_time() -> None:
 
 
 def test_tables_do_not_grow_without_end() -> None:
-    known = Heads(LIMITS)
+    known = HeadCache(LIMITS)
     for number in range(20 * MOST):
         for _ in range(2):
             known.request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % number)
@@ -104,7 +104,7 @@ def test_tables_do_not_grow_without_end() -> None:
 
 @pytest.mark.parametrize(("size", "times", "kept"), [(0, 1, 0), (0, 3, 1), (LONGEST, 3, 0)])
 def test_only_short_heads_that_come_again_are_kept(size: int, times: int, kept: int) -> None:
-    known = Heads(LIMITS)
+    known = HeadCache(LIMITS)
     line = b"X: " + b"x" * size + b"\r\n"
     for _ in range(times):
         request = known.request(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n")
@@ -117,7 +117,7 @@ def test_only_short_heads_that_come_again_are_kept(size: int, times: int, kept: 
 
 @pytest.mark.parametrize(("size", "kept"), [(LONGEST, 1), (LONGEST + 1, 0)])
 def test_which_heads_are_short(size: int, kept: int) -> None:
-    known = Heads(LIMITS)
+    known = HeadCache(LIMITS)
     fields = b"Host: a\r\nX: %b\r\n\r\n" % (b"x" * (size - 16))
     assert len(fields) == size
     for _ in range(2):

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from tests.http.message.reading import LIMITS
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.forged import forged
+from vcproxy.http.message.spoofed_fields import spoofed_fields
 from vcproxy.http.message.forwarding import to_server
 from vcproxy.http.message.messages import Request
 from vcproxy.http.message.parsing import parse_request
-from vcproxy.http.message.sender import Sender, Style
+from vcproxy.http.message.client_fields import ClientFields, Style
 from vcproxy.http.message.trailers import read_trailers
 
-CLIENT = Sender("192.0.2.1", secure=False)
+CLIENT = ClientFields("192.0.2.1", secure=False)
 
 
-def sent(*lines: str, sender: Sender = CLIENT) -> list[str]:
+def sent(*lines: str, sender: ClientFields = CLIENT) -> list[str]:
     """The fields that a server gets besides Host and Via."""
     head = "\r\n".join(["GET / HTTP/1.1", "Host: a.example", *lines, "", ""])
     said = to_server(parse_request(head.encode(), LIMITS), sender).decode().split("\r\n")
@@ -58,13 +58,13 @@ def variables(lines: list[str]) -> dict[str, str]:
     ],
 )
 def test_what_only_a_proxy_may_say(line: str, trusted: bool, style: Style) -> None:
-    sender = Sender("192.0.2.1", secure=False, style=style, trusted=trusted)
+    sender = ClientFields("192.0.2.1", secure=False, style=style, trusted=trusted)
     assert sent(line, "A: b", sender=sender) == sent("A: b", sender=sender)
 
 
 def test_a_twin_of_another_field_of_the_request() -> None:
     lines = ["X_User: root", "X-User: ann", "access_token: 1", "X-Y_Z: 2"]
-    assert sent(*lines, sender=Sender("", False, style="off")) == lines[1:]
+    assert sent(*lines, sender=ClientFields("", False, style="off")) == lines[1:]
 
 
 def test_a_twin_of_what_a_filter_sets() -> None:
@@ -87,7 +87,7 @@ def test_trailers() -> None:
 
 
 def test_a_value_with_an_underscore_is_no_name() -> None:
-    assert forged(Fields(b"A: X_Forwarded_For: b\r\n_: 1\r\n")) == []
+    assert spoofed_fields(Fields(b"A: X_Forwarded_For: b\r\n_: 1\r\n")) == []
 
 
 names = st.sampled_from(["X-Forwarded-For", "X-Forwarded-Proto", "X-User", "Proxy", "A-B"])

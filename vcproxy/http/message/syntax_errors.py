@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from vcproxy.http.message.grammar import FOREIGN, is_target, is_token
+from vcproxy.http.message.grammar import CONTROL_CHARACTER, is_target, is_token
 from vcproxy.http.message.limits import MessageLimits
-from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.bad_message import BadMessage
 
 _version = re.compile(rb"HTTP/([0-9])\.[0-9]").fullmatch
 _status = re.compile(rb"[1-9][0-9]{2}").fullmatch
@@ -15,59 +15,59 @@ SHOWN = 60
 """Bytes of what was sent that a refusal repeats: enough to find it by, short in a log."""
 
 
-def refuse_request(head: bytes) -> BadMessage:
+def request_error(head: bytes) -> BadMessage:
     """What breaks the grammar in the head of a request."""
-    if FOREIGN(head):
-        return refuse_foreign(head)
+    if CONTROL_CHARACTER(head):
+        return control_character_error(head)
     line, _, fields = head.partition(b"\r\n")
     parts = line.split(b" ")
     version = _version(parts[-1])
     if version and len(parts) == 3 and version[1] != b"1":
-        why = f"{shown(parts[2])}: HTTP/1.1 is spoken here"
+        why = f"{excerpt(parts[2])}: HTTP/1.1 is spoken here"
         return BadMessage(505, why, "RFC 9110 15.6.6")
     if len(parts) != 3 or not version:
-        why = f"request line {shown(line)}: it is a method, a target and HTTP/1.1"
+        why = f"request line {excerpt(line)}: it is a method, a target and HTTP/1.1"
         return BadMessage(400, why, "RFC 9112 3")
     if not is_token(parts[0]):
-        return BadMessage(400, f"method {shown(parts[0])}: it is no token", "RFC 9110 9.1")
+        return BadMessage(400, f"method {excerpt(parts[0])}: it is no token", "RFC 9110 9.1")
     if not is_target(parts[1]):
-        return BadMessage(400, f"target {shown(parts[1])}: no URI has it", "RFC 9112 3.2")
-    return refuse_fields(fields, 400)
+        return BadMessage(400, f"target {excerpt(parts[1])}: no URI has it", "RFC 9112 3.2")
+    return fields_error(fields, 400)
 
 
-def refuse_response(head: bytes) -> BadMessage:
+def response_error(head: bytes) -> BadMessage:
     """What breaks the grammar in the head of a response."""
-    if FOREIGN(head):
-        return refuse_foreign(head, 502)
+    if CONTROL_CHARACTER(head):
+        return control_character_error(head, 502)
     line, _, fields = head.partition(b"\r\n")
     parts = line.split(b" ", 2)
     version = _version(parts[0])
     if len(parts) < 2 or not version or version[1] != b"1" or not _status(parts[1]):
-        why = f"status line {shown(line)}: it is HTTP/1.1, three digits and a reason"
+        why = f"status line {excerpt(line)}: it is HTTP/1.1, three digits and a reason"
         return BadMessage(502, why, "RFC 9112 4")
-    return refuse_fields(fields, 502)
+    return fields_error(fields, 502)
 
 
-def refuse_fields(fields: bytes, status: int) -> BadMessage:
+def fields_error(fields: bytes, status: int) -> BadMessage:
     """What breaks the grammar in field lines."""
-    if FOREIGN(fields):
-        return refuse_foreign(fields, status)
+    if CONTROL_CHARACTER(fields):
+        return control_character_error(fields, status)
     for line in fields.split(b"\r\n"):
         name, colon, _ = line.partition(b":")
         if line[:1] in (b" ", b"\t"):
-            why = f"field line {shown(line)} begins with white space: it is folded, or no field"
+            why = f"field line {excerpt(line)} begins with white space: it is folded, or no field"
             return BadMessage(status, why, "RFC 9112 5.2")
         if line and not colon:
-            return BadMessage(status, f"field line {shown(line)} has no colon", "RFC 9112 5")
+            return BadMessage(status, f"field line {excerpt(line)} has no colon", "RFC 9112 5")
         if name[-1:] in (b" ", b"\t"):
-            why = f"field {shown(name)}: white space before the colon"
+            why = f"field {excerpt(name)}: white space before the colon"
             return BadMessage(status, why, "RFC 9112 5.1")
         if line and not is_token(name):
-            return BadMessage(status, f"field {shown(name)}: it is no token", "RFC 9110 5.1")
+            return BadMessage(status, f"field {excerpt(name)}: it is no token", "RFC 9110 5.1")
     return BadMessage(status, "the head goes on behind its empty line", "RFC 9112 2.1")
 
 
-def refuse_size(head: bytes, limits: MessageLimits, status: int) -> BadMessage | None:
+def size_error(head: bytes, limits: MessageLimits, status: int) -> BadMessage | None:
     """What is over its limit in a head, if anything; `status` is that of too many fields."""
     if len(head) > limits.head:
         return too_long("a head", limits.head, status)
@@ -87,18 +87,18 @@ def too_long(what: str, limit: int, status: int) -> BadMessage:
     return BadMessage(status, f"{what} of more than {limit} bytes", rfc)
 
 
-def refuse_foreign(data: bytes, status: int = 400) -> BadMessage:
+def control_character_error(data: bytes, status: int = 400) -> BadMessage:
     """The control character, bare CR or bare LF that is in what was sent."""
-    match = FOREIGN(data)
+    match = CONTROL_CHARACTER(data)
     assert match is not None
     kind = {b"\r": "a bare CR", b"\n": "a bare LF", b"\0": "a NUL"}
     what = kind.get(match[0], f"the control character 0x{match[0].hex()}")
     rfc = "RFC 9112 2.2" if match[0] in b"\r\n" else "RFC 9110 5.5"
     start = data.rfind(b"\n", 0, match.start()) + 1
-    return BadMessage(status, f"{what} in {shown(data[start:])}", rfc)
+    return BadMessage(status, f"{what} in {excerpt(data[start:])}", rfc)
 
 
-def shown(text: bytes) -> str:
+def excerpt(text: bytes) -> str:
     """What was sent, quoted and escaped, and not more of it than one wants to read."""
     cut = text[:SHOWN]
     return f"{repr(cut)[1:]}{'...' if len(cut) < len(text) else ''}"

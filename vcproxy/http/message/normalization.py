@@ -3,10 +3,10 @@
 import h11
 
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.problem import BadMessage
+from vcproxy.http.message.bad_message import BadMessage
 
 
-def reread(fields: Fields, status: int) -> Fields:
+def normalized(fields: Fields, status: int) -> Fields:
     """Return the same fields in lines of canonical shape.
 
     Raises BadMessage with `status` where h11 refuses what our grammar took.

@@ -23,7 +23,7 @@ _names = re.compile(rb"\r\n([^:\r]++)").findall
 _underscored = re.compile(rb"\r\n([^_:\r]*+_[^:\r]*+)").findall
 
 
-def forged(fields: Fields) -> Collection[bytes]:
+def spoofed_fields(fields: Fields) -> Collection[bytes]:
     """Return the names, in lower case, of fields of a request that no server may get.
 
     One with "_" is among them if the same name with "-" is that of another field of the request, or
@@ -42,7 +42,7 @@ def forged(fields: Fields) -> Collection[bytes]:
     return going
 
 
-def forged_trailers(fields: Fields, forbidden: frozenset[bytes]) -> set[bytes]:
+def spoofed_trailers(fields: Fields, forbidden: frozenset[bytes]) -> set[bytes]:
     """Return the names, in lower case, of trailers that a server might take for fields which are
     `forbidden` there, or which only proxies may send."""
     going = set(forbidden)

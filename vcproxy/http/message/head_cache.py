@@ -1,4 +1,4 @@
-"""Heads: parsing and forwarding for a busy proxy, to whom the same heads come again and again.
+"""HeadCache: parsing and forwarding for a busy proxy, to whom the same heads come again and again.
 
 Most requests on a connection differ in nothing but their target, and who asks for one thing many
 times is told the same. What was worked out for a head holds for all that are the same to the byte,
@@ -17,24 +17,24 @@ from vcproxy.http.message.grammar import TARGET
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Body, Request, Response
 from vcproxy.http.message.parsing import parse_request, parse_response
-from vcproxy.http.message.sender import Sender
+from vcproxy.http.message.client_fields import ClientFields
 
 MOST = 512
-"""Heads that are remembered in each of four tables: with LONGEST, 2 MiB in all."""
+"""HeadCache that are remembered in each of four tables: with LONGEST, 2 MiB in all."""
 
 LONGEST = 1024
 """Bytes of a head that is remembered: one that is longer holds cookies, and comes from one client
 alone."""
 
 SEEN_ONCE = 4096
-"""Heads of which is known that they have come once: 270 KiB for each table (sys.getsizeof)."""
+"""HeadCache of which is known that they have come once: 270 KiB for each table (sys.getsizeof)."""
 
 _LINE = re.compile(rb"((?!CONNECT )[A-Z]++) (/%b*+) HTTP/1\.1\r\n" % TARGET)
 
 V = TypeVar("V")
 
 
-class HeadCache(Generic[V]):
+class RepeatCache(Generic[V]):
     """What has come twice, and what it was found to be.
 
     A full table begins anew: that costs nothing, and what comes often is soon back.
@@ -64,7 +64,7 @@ class HeadCache(Generic[V]):
         self._twice[key] = value
 
 
-class Heads:
+class HeadCache:
     """What has been seen of some listener's heads. What it returns is the caller's own."""
 
     __slots__ = ("_asked", "_limits", "_requests", "_responses", "_told", "dates")
@@ -73,10 +73,10 @@ class Heads:
         self._limits = limits
         self.dates = Dates(clock or NoClock())
         """The Date of an answer that has none, by the clock."""
-        self._requests = HeadCache[Request]()
-        self._responses = HeadCache[Response]()
-        self._asked = HeadCache[bytes]()
-        self._told = HeadCache[tuple[bytes, bool]]()
+        self._requests = RepeatCache[Request]()
+        self._responses = RepeatCache[Response]()
+        self._asked = RepeatCache[bytes]()
+        self._told = RepeatCache[tuple[bytes, bool]]()
 
     def request(self, head: bytes) -> Request:
         """See parse_request. `head_end` has found the head's end, and its line not too long."""
@@ -106,7 +106,7 @@ class Heads:
             return response
         return known.copy()
 
-    def to_server(self, request: Request, sender: Sender, *, upgrade: bool = False) -> bytes:
+    def to_server(self, request: Request, sender: ClientFields, *, upgrade: bool = False) -> bytes:
         """See forwarding.to_server."""
         if request.target[:1] != "/" or request.method == "OPTIONS":  # see Max-Forwards there
             return to_server(request, sender, upgrade=upgrade)

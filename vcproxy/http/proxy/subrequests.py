@@ -18,8 +18,8 @@ from vcproxy.http.message.body import body_reader
 from vcproxy.http.message.forwarding import to_server
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.message.parsing import head_end, parse_response
-from vcproxy.http.message.problem import BadMessage
-from vcproxy.http.message.sender import Sender
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.proxy.body_buffer import BodyBuffer
 from vcproxy.http.proxy.wire import Wire
 from vcproxy.machine.machine import Machine
@@ -172,7 +172,7 @@ class Fetches:
         upstream: Upstream,
         requests: Sequence[Request],
         limits: MessageLimits,
-        sender: Sender,
+        sender: ClientFields,
         timeout_s: float,
     ) -> None:
         self.engine, self.mutex = owner.engine, owner.mutex
@@ -222,7 +222,7 @@ class RequestMirror(Continuation):
         request: Request,
         body: bytes,
         limits: MessageLimits,
-        sender: Sender,
+        sender: ClientFields,
     ) -> bool:
         """Send one; return whether it could be: not while MOST_COPIES are on their way."""
         if self._going >= MOST_COPIES:

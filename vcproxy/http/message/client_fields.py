@@ -18,7 +18,7 @@ _HOSTS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Sender:
+class ClientFields:
     """What is said of one client connection in Via, X-Forwarded-* and Forwarded (RFC 7239)."""
 
     address: str
@@ -34,7 +34,7 @@ class Sender:
     trusted: bool = False
     """Whether to believe what the client says of those before it. If not, it is removed."""
 
-    def tell(self, request: Request, going: set[bytes]) -> bytes:
+    def lines_for(self, request: Request, going: set[bytes]) -> bytes:
         """Return the lines that are added to a request, and add to `going` what they replace."""
         via = self._via[request.version - 10]
         if self.style == "off":
@@ -83,7 +83,7 @@ class Sender:
             own["Forwarded"] = f"for={node};proto={proto}" + (f';host="{host}"' if host else "")
         return own
 
-    def has_passed(self, request: Request) -> bool:
+    def is_looping(self, request: Request) -> bool:
         """Whether a request has come through here before, as its Via says (RFC 9110 7.6.3)."""
         via = request.fields.marks.get(b"via")
         if via is None or not self.pseudonym:
