@@ -143,6 +143,7 @@ class OneWayMultiTunnel(Machine):
         self.buffer = self.engine.buffer(water_mark, message_oriented=messages)
         self.source: VIO | None = None
         self._source_timer: StallTimer | None = None
+        """Runs while the rest of a lent source that has failed is read."""
         self._fan = Fan(self, self.buffer)
         self._lag = LagControl(self, self._fan, history, self._report, self._set_stall_timer)
 
@@ -343,7 +344,11 @@ class OneWayMultiTunnel(Machine):
             self._error = vio.error
         if vio.vc.unread:
             self._read(vio.vc, vio.ndone)
-            return self.FAILING if self._own_source else None
+            if self._own_source:
+                return self.FAILING
+            if self._source_timer is None:
+                self._source_timer = StallTimer(self, FLUSH_S, self._received, self.source)
+            return None
         return self._flush() if self._own_source else self._source_done(Reason.ERROR)
 
     @FLUSHING.on(Event.ERROR, to=(DONE,))
@@ -362,11 +367,14 @@ class OneWayMultiTunnel(Machine):
 
     @RELAYING.on(STALLED, to=(DONE,))
     @FLUSHING.on(STALLED, to=(DONE,))
-    def stalled(self, sink: Sink) -> State | None:
-        """A sink made no progress for the allowed time; it is removed if anything waits for it."""
-        if not sink.undelivered:
+    def stalled(self, stalled: Sink | VIO) -> State | None:
+        """No progress for the allowed time: of a sink, which is removed if anything waits for it;
+        or of a lent source that has failed, whose rest cannot be read."""
+        if isinstance(stalled, VIO):
+            return self._source_done(Reason.ERROR)
+        if not stalled.undelivered:
             return None
-        return self._remove(sink.vc, Reason.INACTIVITY if self._stall_s else self._reason)
+        return self._remove(stalled.vc, Reason.INACTIVITY if self._stall_s else self._reason)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=(DONE,))
@@ -413,6 +421,7 @@ class OneWayMultiTunnel(Machine):
         """Cancel all VIOs and timers, and release the buffer."""
         if self.source is not None:
             self.source.retire()
+        self._stop_source_timer()
         for sink in self._sinks.values():
             sink.retire()
         self._fan.place.close()
@@ -431,6 +440,14 @@ class OneWayMultiTunnel(Machine):
         self.source = source.do_io_read(self, None, self.buffer)
         self.source.ndone = already_read
         self._fan.add_source(self.source)
+
+    def _received(self) -> int:
+        return self.source.ndone if self.source is not None else 0
+
+    def _stop_source_timer(self) -> None:
+        if self._source_timer is not None:
+            self._source_timer.cancel()
+            self._source_timer = None
 
     def _check_lag(self) -> State | None:
         """Not all sinks could take at once what came: apply the policies of those behind."""
@@ -490,6 +507,7 @@ class OneWayMultiTunnel(Machine):
         vio, self.source = self.source, None
         assert vio is not None
         vio.retire()
+        self._stop_source_timer()
         self._report(SourceDone(self, vio.vc, reason, vio.error, vio.ndone))
         return None
 

@@ -328,6 +328,42 @@ def test_a_producer_that_says_nothing_is_closed() -> None:
         assert "nothing moved for too long" in stage.log[-1]
 
 
+@pytest.mark.parametrize("framing", ["lines", "none"])
+def test_a_producer_that_resets_behind_a_full_buffer_is_closed_soon(framing: str) -> None:
+    """A dead producer must not keep others away for the inactivity timeout of a slow sink."""
+    with relay(framing=framing, on_lag="block", max_lag=MOST, inactivity_s=600.0) as stage:
+        [slow] = stage.subscribe()
+        slow.stall()
+        first = stage.produce(*[line(n) for n in range(5000)])
+        first.reset()
+        stage.elapse(25)
+        assert stage.produce().reset_seen, "the first may still be read"
+        stage.elapse(40)
+        assert any("producer closed: a connection failed" in text for text in stage.log)
+        second = stage.produce(b"next\n")
+        assert not second.reset_seen
+        slow.resume()
+        stage.settle()
+        assert slow.received.endswith(b"next\n")
+
+
+@pytest.mark.parametrize("framing", ["lines", "none"])
+def test_a_producer_that_resets_is_read_to_its_end_while_there_is_progress(framing: str) -> None:
+    with relay(framing=framing, on_lag="block", max_lag=MOST, inactivity_s=600.0) as stage:
+        [slow] = stage.subscribe()
+        slow.stall()
+        data = b"".join(map(line, range(5000)))
+        first = stage.produce(data)
+        sent = first.sent if framing == "none" else first.sent // 100 * 100
+        assert sent < len(data)
+        first.reset()
+        stage.elapse(20)
+        slow.resume()
+        stage.settle()
+        assert slow.received == data[:sent]
+        assert any("producer closed: a connection failed" in text for text in stage.log)
+
+
 # -- authors ---------------------------------------------------------------------------------
 
 
