@@ -1,4 +1,4 @@
-"""Redis, its client and its benchmark through the proxy, on every kind of listener."""
+"""A Redis server with its client and benchmark through the proxy, on every kind of listener."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_benchmark_runs_through_the_proxy(
     assert b"rror" not in table
 
 
-def test_large_values_come_back_whole(proxy: Starter, tools: Tools, redis: str) -> None:
+def test_large_values_are_unchanged(proxy: Starter, tools: Tools, redis: str) -> None:
     running = proxy(forward(redis))
     cli = "redis-cli", "-p", str(running.port("in"))
     value = b"0123456789abcdef" * 300_000

@@ -1,4 +1,4 @@
-"""socat on both sides: TCP, Unix sockets, standard input and output, and ends one way only."""
+"""socat on both sides: TCP, Unix sockets, standard input and output, and half-close."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.running import Server, all_of, exactly, forward, refusing
 
 
 def count_bytes(tools: Tools, uri: str, listen: str) -> str:
-    """A server that says how many bytes came, once its client has ended. Returns its URI."""
+    """Start a server that replies with the count of bytes it received; return its URI."""
     tools.serve(uri, "socat", f"{listen},fork", "SYSTEM:wc -c")
     return uri
 
@@ -31,11 +31,11 @@ def test_unix_to_tcp(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
         forward(count_bytes(tools, uri, f"TCP-LISTEN:{port},reuseaddr"), bind="unix:in.sock")
     )
     path = running.uri("in").removeprefix("unix:")
-    said = b"y" * 1_000_000
-    assert tools.run("socat", "-t", "9", "-", f"UNIX:{path}", stdin=said) == b"1000000\n"
+    data = b"y" * 1_000_000
+    assert tools.run("socat", "-t", "9", "-", f"UNIX:{path}", stdin=data) == b"1000000\n"
 
 
-def test_a_server_that_ends_first_still_hears_its_client(proxy: Starter) -> None:
+def test_a_server_that_ends_first_still_receives(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri))
         with running.connect("in") as client, server.next() as accepted:
@@ -70,19 +70,19 @@ def test_standard_input_and_output(proxy: Starter, tools: Tools, size: int) -> N
     running.stdin.write(b"z" * size)
     running.stdin.close()
     assert running.stdout.read() == b"%d\n" % size
-    assert running.wait() == 0  # it has nothing else to serve
+    assert running.wait() == 0  # its only connection has ended
 
 
-def test_as_somebodys_child(tools: Tools, tmp_path: Path) -> None:
-    """socat runs it as a command, on a socket pair for both its input and its output."""
+def test_as_a_command_of_socat(tools: Tools, tmp_path: Path) -> None:
+    """socat runs the proxy with one socket pair as standard input and output."""
     import sys
 
     uri = refusing()
     count_bytes(tools, uri, f"TCP-LISTEN:{uri.rpartition(':')[2]},reuseaddr")
     file = tmp_path / "stdio.toml"
     file.write_text(forward(uri, bind="stdio:"))
-    said = tools.run(
+    output = tools.run(
         *("socat", "-t", "9", "-", f"EXEC:{sys.executable} -m vcproxy -c {file}"),
         stdin=b"12345",
     )
-    assert b"5\n" in said.splitlines(keepends=True)
+    assert b"5\n" in output.splitlines(keepends=True)

@@ -46,7 +46,7 @@ class Owner(Continuation):
             self.engine.schedule(self.producer, TunnelWritable, data)
 
 
-class Scene:
+class Harness:
     """A producer whose sink is a reader of the tunnel's buffer, which reads when the test does."""
 
     def __init__(self) -> None:
@@ -83,53 +83,53 @@ def test_the_machine_is_sound() -> None:
 
 
 def test_whole_messages_are_published_and_it_ends_once() -> None:
-    scene = Scene()
-    scene.send(b"one\ntw")
-    assert scene.read() == b"one\n"
-    scene.send(b"o\nhalf")
-    scene.peer.close()
-    scene.sim.run()
-    assert scene.read() == b"two\n"
-    [done] = scene.owner.done
+    harness = Harness()
+    harness.send(b"one\ntw")
+    assert harness.read() == b"one\n"
+    harness.send(b"o\nhalf")
+    harness.peer.close()
+    harness.sim.run()
+    assert harness.read() == b"two\n"
+    [done] = harness.owner.done
     assert (done.reason, str(done.error), done.received) == (
         Reason.EOS,
         "stream ended inside a message",
         12,
     )
-    scene.stop()
-    assert len(scene.owner.done) == 1
+    harness.stop()
+    assert len(harness.owner.done) == 1
 
 
 def test_it_waits_for_room_and_reads_no_more_than_it_may_hold() -> None:
-    scene = Scene()
-    scene.send(b"x\n" * 1_000_000)
-    assert scene.owner.tunnel.full
-    assert scene.engine.memory.used < 1 << 20
-    received = len(scene.read())
+    harness = Harness()
+    harness.send(b"x\n" * 1_000_000)
+    assert harness.owner.tunnel.full
+    assert harness.engine.memory.used < 1 << 20
+    received = len(harness.read())
     while received < 2_000_000:
-        more = len(scene.read())
+        more = len(harness.read())
         assert more, "it has stopped"
         received += more
-    assert scene.owner.done == []
+    assert harness.owner.done == []
 
 
 def test_what_was_read_is_published_before_it_stops() -> None:
-    scene = Scene()
-    scene.send(b"x\n" * 1_000_000)
-    assert scene.owner.tunnel.full
-    before = scene.buffer.written
-    scene.stop()
-    [done] = scene.owner.done
+    harness = Harness()
+    harness.send(b"x\n" * 1_000_000)
+    assert harness.owner.tunnel.full
+    before = harness.buffer.written
+    harness.stop()
+    [done] = harness.owner.done
     assert done.reason is Reason.STOPPED
-    assert scene.buffer.written == done.received > before
+    assert harness.buffer.written == done.received > before
 
 
 def test_what_was_read_is_published_after_an_error() -> None:
-    scene = Scene()
-    scene.send(b"x\n" * 1_000_000)
-    before = scene.buffer.written
-    scene.peer.reset()
-    scene.sim.run()
-    [done] = scene.owner.done
+    harness = Harness()
+    harness.send(b"x\n" * 1_000_000)
+    before = harness.buffer.written
+    harness.peer.reset()
+    harness.sim.run()
+    [done] = harness.owner.done
     assert done.reason is Reason.ERROR
-    assert scene.buffer.written == done.received > before
+    assert harness.buffer.written == done.received > before

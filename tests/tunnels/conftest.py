@@ -1,18 +1,18 @@
-"""What a tunnel's owner observes is the same copied, bridged, or from one engine to another."""
+"""The fixture `harness`: a tunnel's owner sees the same copied, bridged or between two engines."""
 
 from __future__ import annotations
 
 import pytest
 
-from .stage import Stage
+from .harness import Harness
 
 WAYS = {
-    "copied": lambda: Stage(bridges=False),
-    "bridged": lambda: Stage(bridges=True),
-    "two engines": lambda: Stage(engines=2),
+    "copied": lambda: Harness(bridges=False),
+    "bridged": lambda: Harness(bridges=True),
+    "two engines": lambda: Harness(engines=2),
 }
 
 
 @pytest.fixture(params=WAYS)
-def stage(request: pytest.FixtureRequest) -> Stage:
+def harness(request: pytest.FixtureRequest) -> Harness:
     return WAYS[request.param]()

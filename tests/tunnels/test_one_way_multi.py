@@ -1,4 +1,4 @@
-"""OneWayMultiTunnel: one speaks, any number listen; the owner hears who left, when and why."""
+"""OneWayMultiTunnel: one source, any number of sinks, and the reports to its owner."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from vcproxy.testing.machines import check_machine
 from vcproxy.tunnels.done import Flow, Reason
 from vcproxy.tunnels.one_way_multi import Ends, OneWayMultiTunnel
 
-from .stage import BUFFER, BULK, NETWORK, OWED, Line, Stage
+from .harness import BACKLOG, BUFFER, BULK, NETWORK, Harness, Line
 
 
 @pytest.fixture(params=[1, 2], ids=["one engine", "two engines"])
-def stage(request: pytest.FixtureRequest) -> Stage:
+def harness(request: pytest.FixtureRequest) -> Harness:
     """A sink may be on another engine than the source."""
-    return Stage(engines=request.param)
+    return Harness(engines=request.param)
 
 
 def lend(
-    stage: Stage,
+    harness: Harness,
     source: Line,
     sinks: Iterable[Line],
     *,
     required: Iterable[Line] = (),
     ends: Ends = "last",
 ) -> OneWayMultiTunnel:
-    with stage.held():
-        tunnel = OneWayMultiTunnel(stage.owner, source.vc, ends=ends, name="relay")
+    with harness.held():
+        tunnel = OneWayMultiTunnel(harness.owner, source.vc, ends=ends, name="relay")
         for sink in sinks:
             tunnel.add_sink(sink.vc)
         for sink in required:
@@ -40,43 +40,43 @@ def lend(
     return tunnel
 
 
-def join(stage: Stage, tunnel: OneWayMultiTunnel, sink: Line) -> None:
-    with stage.held():
+def join(harness: Harness, tunnel: OneWayMultiTunnel, sink: Line) -> None:
+    with harness.held():
         tunnel.add_sink(sink.vc)
 
 
 # -- joining and leaving ---------------------------------------------------------------------
 
 
-def test_what_the_source_says_reaches_every_sink(stage: Stage) -> None:
-    source, *sinks = stage.lines(51)
-    lend(stage, source, sinks)
+def test_bytes_of_the_source_reach_every_sink(harness: Harness) -> None:
+    source, *sinks = harness.lines(51)
+    lend(harness, source, sinks)
     source.peer.send(BULK)
-    stage.run()
+    harness.run()
     assert all(sink.peer.received == BULK for sink in sinks)
     source.peer.send(b"the end")
     source.peer.end()
-    stage.run()
+    harness.run()
     assert all(sink.peer.received == BULK + b"the end" for sink in sinks)
     assert all(sink.peer.ended for sink in sinks)
     count = len(BULK) + 7
-    assert stage.done.reason is Reason.EOS
-    assert stage.done.ended_by == source.name
-    assert {flow.sink for flow in stage.done.flows} == {sink.name for sink in sinks}
-    assert all((flow.received, flow.sent) == (count, count) for flow in stage.done.flows)
+    assert harness.done.reason is Reason.EOS
+    assert harness.done.ended_by == source.name
+    assert {flow.sink for flow in harness.done.flows} == {sink.name for sink in sinks}
+    assert all((flow.received, flow.sent) == (count, count) for flow in harness.done.flows)
 
 
-def test_a_sink_gets_everything_from_its_joining_on(stage: Stage) -> None:
-    source, first, second, third = stage.lines(4)
-    tunnel = lend(stage, source, [first])
+def test_a_sink_gets_everything_from_its_place_on(harness: Harness) -> None:
+    source, first, second, third = harness.lines(4)
+    tunnel = lend(harness, source, [first])
     source.peer.send(b"one ")
-    stage.run()
-    join(stage, tunnel, second)
+    harness.run()
+    join(harness, tunnel, second)
     source.peer.send(b"two ")
-    stage.run()
-    join(stage, tunnel, third)
+    harness.run()
+    join(harness, tunnel, third)
     source.peer.send(b"three")
-    stage.run()
+    harness.run()
     assert first.peer.received == b"one two three"
     assert second.peer.received == b"two three"
     assert third.peer.received == b"three"
@@ -87,109 +87,109 @@ def test_a_sink_gets_everything_from_its_joining_on(stage: Stage) -> None:
     )
 
 
-def test_a_sink_joins_in_full_flow(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    tunnel = lend(stage, source, [first])
+def test_a_sink_may_be_added_while_bytes_move(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    tunnel = lend(harness, source, [first])
     source.peer.send(BULK)
-    stage.run(until=lambda: len(first.peer.received) > len(BULK) // 2)
-    join(stage, tunnel, second)
-    stage.run()
+    harness.run(until=lambda: len(first.peer.received) > len(BULK) // 2)
+    join(harness, tunnel, second)
+    harness.run()
     assert first.peer.received == BULK
     assert 0 < len(second.peer.received) < len(BULK)
     assert BULK.endswith(second.peer.received)
 
 
-def test_a_sink_that_is_removed_is_the_owners_again(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    tunnel = lend(stage, source, [first, second])
+def test_a_removed_sink_is_given_back_open(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    tunnel = lend(harness, source, [first, second])
     source.peer.send(b"one ")
-    stage.run()
-    with stage.held():
+    harness.run()
+    with harness.held():
         tunnel.remove(first.vc)
-    stage.run()
-    [gone] = stage.owner.gone
-    assert (gone.sink, gone.reason) == (first.vc, Reason.STOPPED)
-    assert gone.flow == Flow(source.name, first.name, 4, 4)
+    harness.run()
+    [removed] = harness.owner.removed
+    assert (removed.sink, removed.reason) == (first.vc, Reason.STOPPED)
+    assert removed.flow == Flow(source.name, first.name, 4, 4)
     source.peer.send(b"two")
-    stage.run()
+    harness.run()
     assert second.peer.received == b"one two"
-    stage.say(first, b"so long")
+    harness.write(first, b"so long")
     first.peer.send(b"and thanks")
-    stage.run()  # it waits in the network: nobody reads
-    assert stage.read_all(first) == b"and thanks"
+    harness.run()  # it waits in the network: nothing reads it
+    assert harness.read_all(first) == b"and thanks"
     assert first.peer.received == b"one so long"
 
 
-def test_a_sink_that_has_had_all_is_not_forgotten_when_nothing_comes(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    tunnel = lend(stage, source, [first, second])
+def test_a_read_without_data_leaves_level_sinks_in_place(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    tunnel = lend(harness, source, [first, second])
     source.peer.send(b"one ")
-    stage.run()
+    harness.run()
     assert tunnel.source is not None
-    with stage.held():
+    with harness.held():
         tunnel.source.ready()
-    stage.run()
+    harness.run()
     source.peer.send(b"two")
-    stage.run()
+    harness.run()
     assert first.peer.received == second.peer.received == b"one two"
 
 
-def test_a_sink_that_was_removed_comes_again(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    tunnel = lend(stage, source, [first, second])
-    with stage.held():
+def test_a_removed_sink_may_be_added_again(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    tunnel = lend(harness, source, [first, second])
+    with harness.held():
         tunnel.remove(first.vc)
-    stage.run()
+    harness.run()
     source.peer.send(b"missed ")
-    stage.run()
-    join(stage, tunnel, first)
-    source.peer.send(b"heard")
-    stage.run()
-    assert first.peer.received == b"heard"
-    assert second.peer.received == b"missed heard"
+    harness.run()
+    join(harness, tunnel, first)
+    source.peer.send(b"sent")
+    harness.run()
+    assert first.peer.received == b"sent"
+    assert second.peer.received == b"missed sent"
 
 
-def test_removing_who_is_gone_already_is_harmless() -> None:
-    stage = Stage()
-    source, first, second = stage.lines(3)
-    tunnel = lend(stage, source, [first, second])
+def test_removing_a_sink_twice_has_no_effect() -> None:
+    harness = Harness()
+    source, first, second = harness.lines(3)
+    tunnel = lend(harness, source, [first, second])
     first.peer.end()
-    stage.run()
-    with stage.held():
+    harness.run()
+    with harness.held():
         tunnel.remove(first.vc)
-    stage.run()
-    assert len(stage.owner.gone) == 1
-    assert stage.owner.done == []
+    harness.run()
+    assert len(harness.owner.removed) == 1
+    assert harness.owner.done == []
 
 
-def test_what_sinks_say_is_dropped() -> None:
-    stage = Stage()
-    source, sink = stage.lines()
-    lend(stage, source, [sink])
+def test_data_from_sinks_is_dropped() -> None:
+    harness = Harness()
+    source, sink = harness.lines()
+    lend(harness, source, [sink])
     sink.peer.send(BULK)
     source.peer.send(b"hello")
-    stage.run()
+    harness.run()
     assert sink.peer.sent == len(BULK)
     assert sink.peer.received == b"hello"
     assert source.peer.received == b""
-    assert stage.engine.memory.used == 0
+    assert harness.engine.memory.used == 0
 
 
 def test_two_tunnels_may_have_each_others_sources_as_sinks() -> None:
-    stage = Stage()
-    ann, bob, eve = stage.lines(3)
+    harness = Harness()
+    ann, bob, eve = harness.lines(3)
     for source, sinks in ((ann, (bob, eve)), (bob, (ann, eve))):
-        with stage.held():
-            tunnel = OneWayMultiTunnel(stage.owner, source.vc)
+        with harness.held():
+            tunnel = OneWayMultiTunnel(harness.owner, source.vc)
             for sink in sinks:
                 tunnel.add_sink(sink.vc, watch=sink is eve and source is ann)
             tunnel.start()
-        stage.run()
+        harness.run()
     ann.peer.send(b"hi, bob")
-    stage.run()
+    harness.run()
     assert bob.peer.received == b"hi, bob"
     bob.peer.send(b"hi, ann")
-    stage.run()
+    harness.run()
     assert ann.peer.received == b"hi, ann"
 
 
@@ -197,335 +197,341 @@ def test_two_tunnels_may_have_each_others_sources_as_sinks() -> None:
 
 
 @pytest.mark.parametrize("way", ["end", "reset"])
-def test_a_sink_that_ends_leaves_alone(stage: Stage, way: str) -> None:
-    source, first, second = stage.lines(3)
-    lend(stage, source, [first, second])
+def test_a_sink_that_ends_is_removed_alone(harness: Harness, way: str) -> None:
+    source, first, second = harness.lines(3)
+    lend(harness, source, [first, second])
     source.peer.send(b"one ")
-    stage.run()
+    harness.run()
     getattr(first.peer, way)()
-    stage.run()
+    harness.run()
     source.peer.send(b"two")
-    stage.run()
-    [gone] = stage.owner.gone
-    assert gone.sink is first.vc
-    assert gone.reason is (Reason.SINK_ENDED if way == "end" else Reason.ERROR)
-    assert isinstance(gone.error, ConnectionResetError) is (way == "reset")
-    assert gone.flow == Flow(source.name, first.name, 4, 4)
+    harness.run()
+    [removed] = harness.owner.removed
+    assert removed.sink is first.vc
+    assert removed.reason is (Reason.SINK_ENDED if way == "end" else Reason.ERROR)
+    assert isinstance(removed.error, ConnectionResetError) is (way == "reset")
+    assert removed.flow == Flow(source.name, first.name, 4, 4)
     assert second.peer.received == b"one two"
-    assert stage.owner.done == []
+    assert harness.owner.done == []
 
 
-def test_a_sinks_timeout_is_its_own() -> None:
-    stage = Stage()
-    source, first, second = stage.lines(3)
-    with stage.held():
+def test_a_timeout_of_a_sink_removes_it_alone() -> None:
+    harness = Harness()
+    source, first, second = harness.lines(3)
+    with harness.held():
         first.vc.set_inactivity_timeout(10.0)
-    lend(stage, source, [first, second])
+    lend(harness, source, [first, second])
     first.peer.stall()
     source.peer.send(BULK)
-    stage.run()
-    [gone] = stage.owner.gone
-    assert (gone.sink, gone.reason) == (first.vc, Reason.INACTIVITY)
-    assert gone.flow.sent < gone.flow.received
-    assert second.peer.received == BULK, "it was held up, and goes on"
+    harness.run()
+    [removed] = harness.owner.removed
+    assert (removed.sink, removed.reason) == (first.vc, Reason.INACTIVITY)
+    assert removed.flow.sent < removed.flow.received
+    assert second.peer.received == BULK, "it was blocked, and continues"
 
 
-def test_with_the_last_sink_it_ends(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    lend(stage, source, [first, second])
+def test_ends_last(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    lend(harness, source, [first, second])
     first.peer.end()
-    stage.run()
-    assert stage.owner.done == []
+    harness.run()
+    assert harness.owner.done == []
     second.peer.reset()
-    stage.run()
-    assert stage.done.reason is Reason.ERROR
-    assert stage.done.ended_by == second.name
-    assert [gone.sink for gone in stage.owner.gone] == [first.vc, second.vc]
+    harness.run()
+    assert harness.done.reason is Reason.ERROR
+    assert harness.done.ended_by == second.name
+    assert [removed.sink for removed in harness.owner.removed] == [first.vc, second.vc]
     assert not source.peer.ended
 
 
-def test_any_required_sink_ends_it_and_others_do_not(stage: Stage) -> None:
-    source, optional, staying, required = stage.lines(4)
-    lend(stage, source, [optional, staying], required=[required], ends="any_required")
+def test_ends_any_required(harness: Harness) -> None:
+    source, optional, staying, required = harness.lines(4)
+    lend(harness, source, [optional, staying], required=[required], ends="any_required")
     optional.peer.end()
-    stage.run()
-    assert stage.owner.done == []
+    harness.run()
+    assert harness.owner.done == []
     source.peer.send(b"hello")
-    stage.run()
+    harness.run()
     required.peer.end()
-    stage.run()
-    assert stage.done.reason is Reason.SINK_ENDED
-    assert stage.done.ended_by == required.name
-    assert stage.done.flows == (Flow(source.name, staying.name, 5, 5),)
+    harness.run()
+    assert harness.done.reason is Reason.SINK_ENDED
+    assert harness.done.ended_by == required.name
+    assert harness.done.flows == (Flow(source.name, staying.name, 5, 5),)
     assert not staying.peer.ended
 
 
-def test_it_may_never_end_for_want_of_sinks(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    tunnel = lend(stage, source, [first], ends="never")
+def test_ends_never(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    tunnel = lend(harness, source, [first], ends="never")
     first.peer.end()
-    stage.run()
+    harness.run()
     source.peer.send(BULK)
-    stage.run()
-    assert source.peer.sent == len(BULK), "it is read, and dropped"
-    assert all(engine.memory.used == 0 for engine in stage.engines)
-    join(stage, tunnel, second)
-    source.peer.send(b"somebody is there")
+    harness.run()
+    assert source.peer.sent == len(BULK), "the source is read, and its bytes are dropped"
+    assert all(engine.memory.used == 0 for engine in harness.engines)
+    join(harness, tunnel, second)
+    source.peer.send(b"to the new sink")
     source.peer.end()
-    stage.run()
-    assert second.peer.received == b"somebody is there"
+    harness.run()
+    assert second.peer.received == b"to the new sink"
     assert second.peer.ended
-    assert stage.done.reason is Reason.EOS
+    assert harness.done.reason is Reason.EOS
 
 
-def test_without_any_sink_the_sources_end_is_the_end() -> None:
-    stage = Stage()
-    source = stage.line()
-    lend(stage, source, [], ends="never")
+def test_without_any_sink_the_sources_end_ends_it() -> None:
+    harness = Harness()
+    source = harness.line()
+    lend(harness, source, [], ends="never")
     source.peer.end()
-    stage.run()
-    assert stage.done.reason is Reason.EOS
-    assert stage.done.flows == ()
+    harness.run()
+    assert harness.done.reason is Reason.EOS
+    assert harness.done.flows == ()
 
 
-def test_removing_the_last_sink_is_an_end_like_any_other() -> None:
-    stage = Stage()
-    source, sink = stage.lines()
-    tunnel = lend(stage, source, [sink])
-    with stage.held():
+def test_removing_the_last_sink_ends_it() -> None:
+    harness = Harness()
+    source, sink = harness.lines()
+    tunnel = lend(harness, source, [sink])
+    with harness.held():
         tunnel.remove(sink.vc)
-    stage.run()
-    assert stage.done.reason is Reason.STOPPED
-    assert stage.done.ended_by == sink.name
+    harness.run()
+    assert harness.done.reason is Reason.STOPPED
+    assert harness.done.ended_by == sink.name
 
 
-def test_the_last_sink_may_be_exchanged() -> None:
-    stage = Stage()
-    source, old, new = stage.lines(3)
-    tunnel = lend(stage, source, [old])
-    with stage.held():
+def test_the_last_sink_may_be_replaced() -> None:
+    harness = Harness()
+    source, old, new = harness.lines(3)
+    tunnel = lend(harness, source, [old])
+    with harness.held():
         tunnel.remove(old.vc)
         tunnel.add_sink(new.vc)
     source.peer.send(b"hello")
-    stage.run()
+    harness.run()
     assert new.peer.received == b"hello"
-    assert stage.owner.done == []
+    assert harness.owner.done == []
 
 
 # -- the source ends -------------------------------------------------------------------------
 
 
-def test_the_sources_end_is_flushed_to_every_survivor(stage: Stage) -> None:
-    source, quick, slow, lost = stage.lines(4)
-    lend(stage, source, [quick, slow, lost])
+def test_the_sources_end_is_flushed_to_every_sink(harness: Harness) -> None:
+    source, quick, slow, lost = harness.lines(4)
+    lend(harness, source, [quick, slow, lost])
     for sink in (slow, lost):
         sink.peer.stall()
-    source.peer.send(OWED)
+    source.peer.send(BACKLOG)
     source.peer.end()
-    stage.run()
-    assert quick.peer.received == OWED
+    harness.run()
+    assert quick.peer.received == BACKLOG
     assert quick.peer.ended
-    assert [gone.sink for gone in stage.owner.gone] == [quick.vc]
-    assert stage.owner.gone[0].reason is Reason.EOS
+    assert [removed.sink for removed in harness.owner.removed] == [quick.vc]
+    assert harness.owner.removed[0].reason is Reason.EOS
     lost.peer.reset()
-    stage.run()
-    assert stage.owner.done == []
+    harness.run()
+    assert harness.owner.done == []
     slow.peer.resume()
-    stage.run()
-    assert slow.peer.received == OWED
+    harness.run()
+    assert slow.peer.received == BACKLOG
     assert slow.peer.ended
-    assert [gone.reason for gone in stage.owner.gone] == [Reason.EOS, Reason.ERROR, Reason.EOS]
-    assert stage.done.reason is Reason.EOS
-    assert stage.done.ended_by == source.name
-    assert [flow.sent for flow in stage.done.flows] == [len(OWED), NETWORK, len(OWED)]
+    assert [removed.reason for removed in harness.owner.removed] == [
+        Reason.EOS,
+        Reason.ERROR,
+        Reason.EOS,
+    ]
+    assert harness.done.reason is Reason.EOS
+    assert harness.done.ended_by == source.name
+    assert [flow.sent for flow in harness.done.flows] == [len(BACKLOG), NETWORK, len(BACKLOG)]
 
 
-def test_the_last_that_flushes_may_be_removed() -> None:
-    stage = Stage()
-    source, sink = stage.lines()
-    tunnel = lend(stage, source, [sink])
+def test_the_last_sink_may_be_removed_while_flushing() -> None:
+    harness = Harness()
+    source, sink = harness.lines()
+    tunnel = lend(harness, source, [sink])
     sink.peer.stall()
-    source.peer.send(OWED)
+    source.peer.send(BACKLOG)
     source.peer.end()
-    stage.run()
-    with stage.held():
+    harness.run()
+    with harness.held():
         tunnel.remove(sink.vc)
-    stage.run()
-    [gone] = stage.owner.gone
-    assert gone.reason is Reason.STOPPED
-    assert stage.done.reason is Reason.EOS
-    assert stage.engine.memory.used == 0
+    harness.run()
+    [removed] = harness.owner.removed
+    assert removed.reason is Reason.STOPPED
+    assert harness.done.reason is Reason.EOS
+    assert harness.engine.memory.used == 0
 
 
-def test_who_joins_after_the_sources_end_gets_the_end() -> None:
-    stage = Stage()
-    source, slow, late, latest = stage.lines(4)
-    tunnel = lend(stage, source, [slow])
+def test_a_sink_added_after_the_sources_end_gets_the_end() -> None:
+    harness = Harness()
+    source, slow, late, latest = harness.lines(4)
+    tunnel = lend(harness, source, [slow])
     slow.peer.stall()
-    source.peer.send(OWED)
+    source.peer.send(BACKLOG)
     source.peer.end()
-    stage.run()
-    join(stage, tunnel, late)
-    stage.run()
+    harness.run()
+    join(harness, tunnel, late)
+    harness.run()
     assert late.peer.received == b""
     assert late.peer.ended
     slow.peer.resume()
-    stage.run()
-    assert stage.done.reason is Reason.EOS
-    join(stage, tunnel, latest)
-    stage.run()
-    assert [gone.sink for gone in stage.owner.gone] == [late.vc, slow.vc, latest.vc]
-    stage.say(latest, b"too late")
-    stage.run()
+    harness.run()
+    assert harness.done.reason is Reason.EOS
+    join(harness, tunnel, latest)
+    harness.run()
+    assert [removed.sink for removed in harness.owner.removed] == [late.vc, slow.vc, latest.vc]
+    harness.write(latest, b"too late")
+    harness.run()
     assert latest.peer.received == b"too late"
 
 
-def test_a_source_that_breaks_ends_it_behind_what_it_sent(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    lend(stage, source, [first, second])
+def test_a_source_that_fails_ends_it_after_its_bytes_arrived(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    lend(harness, source, [first, second])
     source.peer.send(b"half of")
-    stage.run()
+    harness.run()
     source.peer.reset()
-    stage.run()
-    assert stage.done.reason is Reason.ERROR
-    assert stage.done.ended_by == source.name
-    assert isinstance(stage.done.error, ConnectionResetError)
-    assert [flow.sent for flow in stage.done.flows] == [7, 7]
+    harness.run()
+    assert harness.done.reason is Reason.ERROR
+    assert harness.done.ended_by == source.name
+    assert isinstance(harness.done.error, ConnectionResetError)
+    assert [flow.sent for flow in harness.done.flows] == [7, 7]
     assert not first.peer.ended
-    assert {gone.reason for gone in stage.owner.gone} == {Reason.ERROR}
-    assert {gone.error for gone in stage.owner.gone} == {stage.done.error}
+    assert {removed.reason for removed in harness.owner.removed} == {Reason.ERROR}
+    assert {removed.error for removed in harness.owner.removed} == {harness.done.error}
 
 
 @pytest.mark.parametrize("limit", ["inactivity", "active"])
-def test_a_sources_timeout_ends_it(limit: str) -> None:
-    stage = Stage()
-    source, sink = stage.lines()
-    with stage.held():
+def test_a_timeout_of_the_source_ends_it(limit: str) -> None:
+    harness = Harness()
+    source, sink = harness.lines()
+    with harness.held():
         getattr(source.vc, f"set_{limit}_timeout")(10.0)
-    lend(stage, source, [sink])
+    lend(harness, source, [sink])
     source.peer.send(b"hello")
-    stage.run()
-    assert stage.done.reason is Reason[limit.upper()]
-    assert stage.done.ended_by == source.name
+    harness.run()
+    assert harness.done.reason is Reason[limit.upper()]
+    assert harness.done.ended_by == source.name
 
 
-def test_stopped_it_ends_at_once(stage: Stage) -> None:
-    source, first, second = stage.lines(3)
-    tunnel = lend(stage, source, [first, second])
+def test_stop_ends_it_at_once(harness: Harness) -> None:
+    source, first, second = harness.lines(3)
+    tunnel = lend(harness, source, [first, second])
     first.peer.stall()
     source.peer.send(BULK)
-    stage.run()
-    with stage.held():
+    harness.run()
+    with harness.held():
         tunnel.stop()
-    stage.run()
-    assert stage.done.reason is Reason.STOPPED
-    assert stage.done.ended_by == "relay"
-    assert len(stage.done.flows) == 2
-    assert all(engine.memory.used == 0 for engine in stage.engines)
-    assert stage.read_all(source) != b""
+    harness.run()
+    assert harness.done.reason is Reason.STOPPED
+    assert harness.done.ended_by == "relay"
+    assert len(harness.done.flows) == 2
+    assert all(engine.memory.used == 0 for engine in harness.engines)
+    assert harness.read_all(source) != b""
 
 
-# -- the slowest governs ---------------------------------------------------------------------
+# -- slow sinks ---------------------------------------------------------------------
 
 
-def test_the_slowest_sink_governs_and_memory_stays_one_buffer(stage: Stage) -> None:
-    source, *quick, slow = stage.lines(9)
-    lend(stage, source, [*quick, slow])
+def test_all_wait_for_the_slowest_sink_within_one_buffer(harness: Harness) -> None:
+    source, *quick, slow = harness.lines(9)
+    lend(harness, source, [*quick, slow])
     slow.peer.stall()
     source.peer.send(4 * BULK)
-    stage.run_within(BUFFER)
+    harness.run_within(BUFFER)
     assert all(len(sink.peer.received) < 2 * NETWORK + BUFFER for sink in quick)
     slow.peer.resume()
-    stage.run()
+    harness.run()
     assert all(sink.peer.received == 4 * BULK for sink in [*quick, slow])
 
 
 @pytest.mark.parametrize("way", ["removed", "ends", "reset"])
-def test_when_the_slowest_leaves_the_others_go_on(stage: Stage, way: str) -> None:
-    source, quick, slow = stage.lines(3)
-    tunnel = lend(stage, source, [quick, slow])
+def test_the_others_continue_when_the_slowest_is_removed(harness: Harness, way: str) -> None:
+    source, quick, slow = harness.lines(3)
+    tunnel = lend(harness, source, [quick, slow])
     slow.peer.stall()
     source.peer.send(4 * BULK)
-    stage.run()
+    harness.run()
     assert len(quick.peer.received) < len(BULK)
     if way == "removed":
-        with stage.held():
+        with harness.held():
             tunnel.remove(slow.vc)
     elif way == "ends":
         slow.peer.end()
     else:
         slow.peer.reset()
-    stage.run()
+    harness.run()
     assert quick.peer.received == 4 * BULK
 
 
-WEATHER = NetworkFaults(latency=(0, 0.02), short=0.1, one_byte=0.01, stall=0.02, lock_miss=0.1)
+FAULTS = NetworkFaults(latency=(0, 0.02), short=0.1, one_byte=0.01, stall=0.02, lock_miss=0.1)
 
 
 @pytest.mark.parametrize("seed", list(seeds(30)))
-def test_whatever_sinks_do_each_gets_one_piece_of_it_and_one_word_is_said(seed: int) -> None:
+def test_random_sinks_get_one_contiguous_piece_and_one_report(seed: int) -> None:
     random = Random(seed)
-    stage = Stage(seed, engines=random.choice([1, 2]), faults=WEATHER)
+    harness = Harness(seed, engines=random.choice([1, 2]), faults=FAULTS)
     data = random.randbytes(1_000_000)
-    with stage.sim:
-        source, *sinks = stage.lines(6)
-        tunnel = lend(stage, source, sinks[:3], ends="never")
+    with harness.sim:
+        source, *sinks = harness.lines(6)
+        tunnel = lend(harness, source, sinks[:3], ends="never")
         source.peer.send(data)
         source.peer.end()
         for sink in sinks:
             act = random.choice(["join", "leave", "end", "reset", "stall", "nothing"])
             when = random.uniform(0.0, 0.5)
-            stage.engine.schedule_in(
-                when, stage.owner, "act", partial(_act, stage, tunnel, sink, act)
+            harness.engine.schedule_in(
+                when, harness.owner, "act", partial(_act, harness, tunnel, sink, act)
             )
-            stage.sim.clock.after(when + 1.0, sink.peer.resume)
-        stage.run()
-    assert stage.done.reason is Reason.EOS
+            harness.sim.clock.after(when + 1.0, sink.peer.resume)
+        harness.run()
+    assert harness.done.reason is Reason.EOS
     assert all(sink.peer.received in data for sink in sinks)
-    flushed = [gone for gone in stage.owner.gone if gone.reason is Reason.EOS]
-    assert {sink.vc for sink in sinks if sink.peer.ended} <= {gone.sink for gone in flushed}
-    assert all(gone.flow.sent == gone.flow.received for gone in flushed)
-    assert all(gone.flow.sent <= gone.flow.received <= len(data) for gone in stage.owner.gone)
-    assert all(engine.memory.used == 0 for engine in stage.engines)
+    flushed = [removed for removed in harness.owner.removed if removed.reason is Reason.EOS]
+    assert {sink.vc for sink in sinks if sink.peer.ended} <= {removed.sink for removed in flushed}
+    assert all(removed.flow.sent == removed.flow.received for removed in flushed)
+    assert all(
+        removed.flow.sent <= removed.flow.received <= len(data) for removed in harness.owner.removed
+    )
+    assert all(engine.memory.used == 0 for engine in harness.engines)
 
 
-def _act(stage: Stage, tunnel: OneWayMultiTunnel, sink: Line, act: str) -> None:
-    taking_part = any(flow.sink == sink.name for flow in tunnel.flows)
-    if act == "join" and not taking_part:
+def _act(harness: Harness, tunnel: OneWayMultiTunnel, sink: Line, act: str) -> None:
+    present = any(flow.sink == sink.name for flow in tunnel.flows)
+    if act == "join" and not present:
         tunnel.add_sink(sink.vc)
-    elif act == "leave" and taking_part:
+    elif act == "leave" and present:
         tunnel.remove(sink.vc)
     elif act in ("end", "reset", "stall"):
         getattr(sink.peer, act)()
 
 
-def test_every_state_takes_what_may_reach_it() -> None:
+def test_every_state_receives_every_event_that_may_come() -> None:
     assert check_machine(OneWayMultiTunnel) == {
-        # No write has a goal before FLUSHING.
+        # No write has nbytes before FLUSHING.
         "RELAYING WRITE_COMPLETE", "FAILING WRITE_COMPLETE",
     }  # fmt: skip
 
 
-def test_a_source_that_resets_waits_for_a_required_sink_so_long(stage: Stage) -> None:
-    source, required, other = stage.lines(3)
-    with stage.held():
-        tunnel = OneWayMultiTunnel(stage.owner, source.vc, ends="any_required", abort_s=1.0)
+def test_after_a_reset_of_the_source_a_required_sink_has_abort_s(harness: Harness) -> None:
+    source, required, other = harness.lines(3)
+    with harness.held():
+        tunnel = OneWayMultiTunnel(harness.owner, source.vc, ends="any_required", abort_s=1.0)
         tunnel.add_sink(required.vc, required=True)
         tunnel.add_sink(other.vc)
         tunnel.start()
     required.peer.stall()
     other.peer.stall()
-    source.peer.send(OWED)
-    stage.sim.elapse(60)
+    source.peer.send(BACKLOG)
+    harness.sim.elapse(60)
     source.peer.reset()
-    stage.sim.elapse(0.5)
-    assert stage.owner.gone == []
-    stage.sim.elapse(0.6)
-    [gone] = stage.owner.gone
-    assert gone.sink is required.vc
-    assert isinstance(gone.error, ConnectionResetError), "the source's: that is why"
-    stage.sim.elapse(30)
-    assert [gone.sink for gone in stage.owner.gone] == [required.vc, other.vc]
-    assert stage.done.reason is Reason.ERROR
-    assert stage.done.ended_by == source.name
-    assert all(engine.memory.used == 0 for engine in stage.engines)
+    harness.sim.elapse(0.5)
+    assert harness.owner.removed == []
+    harness.sim.elapse(0.6)
+    [removed] = harness.owner.removed
+    assert removed.sink is required.vc
+    assert isinstance(removed.error, ConnectionResetError), "the error is that of the source"
+    harness.sim.elapse(30)
+    assert [removed.sink for removed in harness.owner.removed] == [required.vc, other.vc]
+    assert harness.done.reason is Reason.ERROR
+    assert harness.done.ended_by == source.name
+    assert all(engine.memory.used == 0 for engine in harness.engines)

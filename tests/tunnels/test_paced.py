@@ -1,4 +1,4 @@
-"""Paced tunnels: bytes go on when their pace says so, and otherwise as in any tunnel."""
+"""PacedOneWay, PacedTwoWay: bytes are sent when the pace allows it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from vcproxy.tunnels.done import Reason
 from vcproxy.tunnels.one_way import OneWayTunnel
 from vcproxy.tunnels.paced import Pace, PacedOneWay, PacedTwoWay
 
-from .stage import BUFFER, BULK, OWED, Line, Stage
+from .harness import BACKLOG, BUFFER, BULK, Harness, Line
 
 
 class Steps(Pace):
-    """So many bytes each second, and a last word."""
+    """Sends `step` bytes each second, and a tail; fails at `fails_at`."""
 
-    def __init__(self, step: int, breaks_at: float = 1e9) -> None:
+    def __init__(self, step: int, fails_at: float = 1e9) -> None:
         self.step = step
-        self.breaks_at = breaks_at
+        self.fails_at = fails_at
         self.left = 0
         self.ends = False
         self.at = 0.0
@@ -28,7 +28,7 @@ class Steps(Pace):
         return self.at if self.left or self.ends else None
 
     def take(self, now: float) -> int:
-        if now >= self.breaks_at:
+        if now >= self.fails_at:
             raise ConnectionResetError("enough")
         count = min(self.step, self.left)
         self.left -= count
@@ -40,98 +40,98 @@ class Steps(Pace):
         return b"!"
 
 
-def lend(stage: Stage, source: Line, sink: Line, pace: Pace | None) -> OneWayTunnel:
-    return stage.lend(lambda: PacedOneWay(stage.owner, source.vc, sink.vc, transform=pace))
+def lend(harness: Harness, source: Line, sink: Line, pace: Pace | None) -> OneWayTunnel:
+    return harness.lend(lambda: PacedOneWay(harness.owner, source.vc, sink.vc, transform=pace))
 
 
-def test_pieces_go_in_their_time_and_the_end_behind_them(stage: Stage) -> None:
-    source, sink = stage.lines()
+def test_pieces_are_sent_at_their_time_and_then_the_end(harness: Harness) -> None:
+    source, sink = harness.lines()
     came: list[tuple[float, bytes]] = []
-    sink.peer.on_data = lambda data: came.append((stage.sim.now, data))
-    lend(stage, source, sink, Steps(3))
+    sink.peer.on_data = lambda data: came.append((harness.sim.now, data))
+    lend(harness, source, sink, Steps(3))
     source.peer.send(b"1234567")
     source.peer.end()
-    stage.run()
+    harness.run()
     assert came == [(0.0, b"123"), (1.0, b"456"), (2.0, b"7"), (3.0, b"!")]
     assert sink.peer.ended
-    assert stage.done.reason is Reason.EOS
+    assert harness.done.reason is Reason.EOS
 
 
-def test_what_must_wait_is_bounded_and_none_of_it_is_lost(stage: Stage) -> None:
-    source, sink = stage.lines()
-    lend(stage, source, sink, Steps(100_000))
+def test_waiting_bytes_are_bounded_and_none_is_lost(harness: Harness) -> None:
+    source, sink = harness.lines()
+    lend(harness, source, sink, Steps(100_000))
     source.peer.send(BULK)
     source.peer.end()
-    stage.run_within(BUFFER + 100_000)
+    harness.run_within(BUFFER + 100_000)
     assert sink.peer.received == BULK + b"!"
 
 
-def test_a_sink_that_does_not_read_is_waited_for(stage: Stage) -> None:
-    source, sink = stage.lines()
-    lend(stage, source, sink, Steps(50_000))
+def test_a_sink_that_does_not_read_delays_the_end(harness: Harness) -> None:
+    source, sink = harness.lines()
+    lend(harness, source, sink, Steps(50_000))
     sink.peer.stall()
-    source.peer.send(OWED)
+    source.peer.send(BACKLOG)
     source.peer.end()
-    stage.run()
-    assert stage.owner.heard == []
+    harness.run()
+    assert harness.owner.events == []
     sink.peer.resume()
-    stage.run()
-    assert sink.peer.received == OWED + b"!"
+    harness.run()
+    assert sink.peer.received == BACKLOG + b"!"
 
 
-def test_what_lay_there_already_keeps_to_the_pace_too(stage: Stage) -> None:
-    source, sink = stage.lines()
+def test_bytes_in_the_buffer_are_paced_too(harness: Harness) -> None:
+    source, sink = harness.lines()
     source.peer.send(b"ab")
-    _, reader = stage.read(source)
-    stage.run()
-    stage.lend(
-        lambda: PacedOneWay(stage.owner, source.vc, sink.vc, reader=reader, transform=Steps(1))
+    _, reader = harness.read(source)
+    harness.run()
+    harness.lend(
+        lambda: PacedOneWay(harness.owner, source.vc, sink.vc, reader=reader, transform=Steps(1))
     )
     source.peer.send(b"c")
-    stage.run()
+    harness.run()
     assert sink.peer.received == b"abc"
-    assert stage.sim.now >= 2.0
+    assert harness.sim.now >= 2.0
 
 
-def test_a_pace_that_breaks_ends_it(stage: Stage) -> None:
-    source, sink = stage.lines()
-    lend(stage, source, sink, Steps(1, breaks_at=2.0))
+def test_a_pace_that_raises_ends_it(harness: Harness) -> None:
+    source, sink = harness.lines()
+    lend(harness, source, sink, Steps(1, fails_at=2.0))
     source.peer.send(b"abc")
-    stage.run()
+    harness.run()
     assert sink.peer.received == b"ab"
-    assert stage.done.reason is Reason.STOPPED
-    assert str(stage.done.error) == "enough"
+    assert harness.done.reason is Reason.STOPPED
+    assert str(harness.done.error) == "enough"
 
 
-def test_it_may_be_stopped_while_something_waits(stage: Stage) -> None:
-    source, sink = stage.lines()
-    tunnel = lend(stage, source, sink, Steps(1))
+def test_stop_while_bytes_wait(harness: Harness) -> None:
+    source, sink = harness.lines()
+    tunnel = lend(harness, source, sink, Steps(1))
     source.peer.send(b"ab")
-    stage.run(until=lambda: bool(sink.peer.received))
-    with stage.held():
+    harness.run(until=lambda: bool(sink.peer.received))
+    with harness.held():
         tunnel.stop()
-    stage.run()
+    harness.run()
     assert sink.peer.received == b"a"
-    assert stage.sim.now < 1.0, "no alarm is left behind"
+    assert harness.sim.now < 1.0, "no timer is left"
 
 
-def test_without_a_pace_it_is_a_tunnel_like_any_other(stage: Stage) -> None:
-    source, sink = stage.lines()
-    lend(stage, source, sink, None)
+def test_without_a_pace_it_is_a_one_way_tunnel(harness: Harness) -> None:
+    source, sink = harness.lines()
+    lend(harness, source, sink, None)
     source.peer.send(BULK)
     source.peer.end()
-    stage.run()
+    harness.run()
     assert sink.peer.received == BULK
-    assert stage.done.reason is Reason.EOS
+    assert harness.done.reason is Reason.EOS
 
 
-def test_each_direction_has_its_own_pace(stage: Stage) -> None:
-    client, server = stage.lines()
-    stage.lend(lambda: PacedTwoWay(stage.owner, client.vc, server.vc, downward=Steps(1)))
+def test_each_direction_has_its_own_pace(harness: Harness) -> None:
+    client, server = harness.lines()
+    harness.lend(lambda: PacedTwoWay(harness.owner, client.vc, server.vc, downward=Steps(1)))
     client.peer.send(b"question")
     server.peer.send(b"no")
-    stage.run(until=lambda: client.peer.received == b"n")
+    harness.run(until=lambda: client.peer.received == b"n")
     assert server.peer.received == b"question"
-    stage.run()
+    harness.run()
     assert client.peer.received == b"no"
-    assert stage.sim.now == 1.0
+    assert harness.sim.now == 1.0

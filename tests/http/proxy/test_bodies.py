@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.tunnels.stage import BULK
+from tests.tunnels.harness import BULK
 from vcproxy.drivers.sim import NetworkFaults
 from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.options import HttpLimits

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.tunnels.stage import BULK
+from tests.tunnels.harness import BULK
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.access_list import Destination
 from vcproxy.http.proxy.filters import Filter, Verdict, Wait

@@ -1,4 +1,4 @@
-"""A stage: scripted peers, their VCs, and an owner who lends the VCs and notes what he hears."""
+"""Harness: scripted peers, their VCs, and an owner that lends the VCs and records its events."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ BULK = bytes(range(256)) * 8192
 NETWORK = 256 * 1024
 """Bytes that the simulated network holds, each way."""
 
-OWED = BULK[: NETWORK + 5000]
-"""What a sink that does not read is owed at the end: it fills the network, and no buffer."""
+BACKLOG = BULK[: NETWORK + 5000]
+"""More than the simulated network holds by less than a buffer: a sink that does not read leaves
+some of it in the buffer."""
 
 BUFFER = 2 * SLAB
-"""A water mark, and one slab: all that one buffer may hold."""
+"""A water mark and one slab: the most that one buffer may hold."""
 
 
 class Owner(Continuation):
-    """Writes down what he hears, and does what he is scheduled to do."""
+    """Records its events, and calls the callables that are scheduled for it."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, Mutex())
-        self.heard: list[Hashable] = []
+        self.events: list[Hashable] = []
         self.done: list[TunnelDone] = []
-        self.gone: list[SinkDone] = []
-        self.news: list[object] = []
-        """All else that tunnels say."""
+        self.removed: list[SinkDone] = []
+        self.reports: list[object] = []
+        """All other reports of tunnels."""
 
     def __repr__(self) -> str:
         return "<Owner>"
@@ -53,13 +54,13 @@ class Owner(Continuation):
         if callable(data):
             data()
             return
-        self.heard.append(key)
+        self.events.append(key)
         if isinstance(data, TunnelDone):
             self.done.append(data)
         elif isinstance(data, SinkDone):
-            self.gone.append(data)
+            self.removed.append(data)
         else:
-            self.news.append(data)
+            self.reports.append(data)
 
 
 @dataclass(eq=False)
@@ -74,8 +75,8 @@ class Line:
         return self.vc.name
 
 
-class Stage:
-    """One engine, or two that lines come in at in turn, and an owner at home on the first."""
+class Harness:
+    """One engine, or two that accept connections in turn, and an owner on the first."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Stage:
         self._address = drivers[0].listen(Address("tcp", "proxy"), listener)
 
     def line(self) -> Line:
-        """A new connection, in the owner's conversation."""
+        """Return a new connection, under the owner's mutex."""
         peer = self.sim.client(self._address)
         self.sim.run(until=lambda: peer.connected and bool(self._came))
         return Line(peer, self._came.pop())
@@ -105,25 +106,25 @@ class Stage:
         return (self.line() for _ in range(count))
 
     def held(self) -> AbstractContextManager[None]:
-        """What happens within happens as in a callback of the owner."""
+        """Hold the owner's mutex, as in a callback of the owner."""
         return self.owner.mutex.hold(self.engine)
 
     def lend(self, make: Callable[[], M]) -> M:
-        """Make a tunnel and start it."""
+        """Make a tunnel and start it, with the mutex held."""
         with self.held():
             tunnel = make()
             tunnel.start()
         return tunnel
 
     def read(self, line: Line, nbytes: int | None = None) -> tuple[VIO, Reader]:
-        """The owner reads a line himself."""
+        """Read a connection as the owner."""
         buffer = self.engine.buffer()
         reader = buffer.reader()
         with self.held():
             return line.vc.do_io_read(self.owner, nbytes, buffer), reader
 
     def read_all(self, line: Line) -> bytes:
-        """What the owner reads from a line, until nothing more comes."""
+        """Return what the owner reads from a connection until nothing more comes."""
         vio, reader = self.read(line)
         data = b""
         self.run()
@@ -133,8 +134,8 @@ class Stage:
             self.run()
         return data
 
-    def say(self, line: Line, data: bytes) -> None:
-        """The owner writes to a line himself."""
+    def write(self, line: Line, data: bytes) -> None:
+        """Write to a connection as the owner."""
         buffer = self.engine.buffer()
         reader = buffer.reader()
         buffer.write(data)
@@ -142,11 +143,11 @@ class Stage:
             line.vc.do_io_write(self.owner, len(data), reader)
 
     def run(self, until: Callable[[], bool] | None = None) -> None:
-        """Run, until nothing is left to happen."""
+        """Run until no event is left."""
         self.sim.run(until)
 
     def run_within(self, used: int) -> None:
-        """The same, and the buffers of each engine never occupy more than that."""
+        """Run until no event is left; the buffers of each engine never occupy more than `used`."""
         while self.sim.step():
             for engine in self.engines:
                 assert engine.memory.used <= used
