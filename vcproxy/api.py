@@ -28,14 +28,15 @@ from vcproxy.framing.options import (
     RefusingOptions,
     parse_json,
 )
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.message.parsing import HEAD_END, parse_request
-from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Ask, Filter, Wait
-from vcproxy.http.proxy.transaction import Failure, Transaction
+from vcproxy.http.proxy.failure import Failure
+from vcproxy.http.proxy.filters import Filter, Subrequests, Wait
+from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.pool import MachinePool
 from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
@@ -75,7 +76,6 @@ __all__ = [
     "VIO",
     "Accept",
     "Address",
-    "Ask",
     "BadMessage",
     "Called",
     "Decoder",
@@ -139,6 +139,7 @@ __all__ = [
     "StagedMessage",
     "StagedProgram",
     "State",
+    "Subrequests",
     "Target",
     "Transaction",
     "Transform",

@@ -15,20 +15,20 @@ filters. What cannot be had is null.
 
 import json
 
-from vcproxy.api import Ask, Filter, Request, Response, Transaction, parse_json
+from vcproxy.api import Filter, Request, Response, Subrequests, Transaction, parse_json
 
 
 class Batch(Filter):
     body_limit = "4KiB"
 
-    def request_body(self, tx: Transaction, body: bytes) -> Ask | Response | None:
+    def request_body(self, tx: Transaction, body: bytes) -> Subrequests | Response | None:
         if tx.request.path != "/items/batch":
             return None
         try:
             match parse_json(body):
                 case list(items) if len(items) <= 50 and all(type(each) is int for each in items):
                     host = tx.request.host
-                    return Ask(
+                    return Subrequests(
                         [Request("GET", f"/items/{n}", host=host) for n in items], then=merge
                     )
         except ValueError:

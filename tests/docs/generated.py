@@ -250,7 +250,7 @@ def _phases(table: re.Match[str]) -> str:
     for name in FilterChain.phases():
         phase = getattr(Phases, name)
         returns = inspect.signature(phase).return_annotation.replace("|", "\\|")
-        about = " ".join((inspect.getdoc(phase) or "").split())
+        about = " ".join((inspect.getdoc(phase) or "").split("\n\n")[0].split())
         rows.append(f"| `{name}` | {returns} | {about} |\n")
     return "".join(rows)
 

@@ -28,7 +28,7 @@ UPGRADE = GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhey\r\n"
 
 FILTERS = """
-from vcproxy.api import Ask, Filter, Defer, Request, Wait
+from vcproxy.api import Subrequests, Filter, Defer, Request, Wait
 import time
 
 class WaitAtHead(Filter):
@@ -41,7 +41,7 @@ class LaterAtHead(Filter):
 
 class AskAtHead(Filter):
     def request_head(self, tx):
-        return Ask([Request("GET", "/ask", host="a")], then=lambda tx, answers: None)
+        return Subrequests([Request("GET", "/ask", host="a")], then=lambda tx, answers: None)
 
 class Held(Filter):
     def request_body(self, tx, body):
@@ -133,7 +133,7 @@ def given_up(running: Running, began: float) -> None:
     """Wait until the client and all that was done for it are gone, and the log says why."""
     eventually(lambda: rest(running), "all that was done for it is given up")
     assert time.monotonic() - began < AT_ONCE_S
-    running.wait_for(r"cut <[A-Z]+ [^>]*>.*: client: ")
+    running.wait_for(r"response aborted: <[A-Z]+ [^>]*>.*: client: ")
     assert " 50" not in running.log, "it is not the server's fault"
 
 
@@ -219,7 +219,7 @@ def test_so_is_its_place_in_the_queue(proxy: Starter, said: bytes, way: str) -> 
         third.sendall(GET)
         assert third.recv(1 << 16).startswith(b"HTTP/1.1 503 ")  # the queue is full
         ends(running, second, way)
-        running.wait_for("cut <[A-Z]+ [^>]*>.*: client: ")
+        running.wait_for("response aborted: <[A-Z]+ [^>]*>.*: client: ")
         fourth.sendall(GET)
         taken(running)
         accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -325,5 +325,5 @@ def test_a_thousand_at_once_leave_no_descriptor(proxy: Starter, way: str) -> Non
         for client in clients:
             ends(running, client, way)
         eventually(lambda: rest(running), "nothing is left of them")
-        running.wait_for("cut <[A-Z]+ [^>]*>.*: client: ", 1000)
+        running.wait_for("response aborted: <[A-Z]+ [^>]*>.*: client: ", 1000)
         assert " 50" not in running.log

@@ -58,6 +58,6 @@ def test_a_filter_that_fails_costs_its_request_only(
             assert "Proxy-Status: vcproxy; error=proxy_internal_error" in failed
             assert "X-Forged" not in failed
             running.mistakes = (running.mistakes or 0) + 1
-            running.wait_for("a filter failed at <POST .*>", running.mistakes)
+            running.wait_for("filter failed at <POST .*>", running.mistakes)
             assert tools.run(*curl, url).endswith(b"hello")
         assert not [heard for heard in server.heard if "/request" in heard.target]

@@ -273,7 +273,7 @@ def test_a_client_within_its_request(
         client = pour.to(running, head=head, chunked=chunked)
         with server.next() as accepted:
             got, taken, how = killed(client, accepted, moment)
-        running.wait_for("400 to <POST .*: client: .*ended (within a body|before its last chunk)")
+        running.wait_for("400 for <POST .*: client: .*(inside the body|before its last chunk)")
     nothing_lost(bodied(got, chunked), taken)
     assert how == "ended"
 
@@ -288,7 +288,7 @@ def test_a_server_within_its_answer(proxy: Starter, pour: Pour, chunked: bool, m
     with running.connect("in") as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         got, taken, how = killed(server, client, moment)
-        running.wait_for("cut <GET [^>]*>.*: server: ")
+        running.wait_for("response aborted: <GET [^>]*>.*: server: ")
     nothing_lost(bodied(got, chunked), taken)
     assert how == "reset"
 

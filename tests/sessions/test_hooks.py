@@ -30,7 +30,7 @@ from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import Peer
 from vcproxy.engine.address import Address
-from vcproxy.http.proxy.filters import SERVED, FilterChain, Phases
+from vcproxy.http.proxy.filters import SERVER_PHASES, FilterChain, Phases
 from vcproxy.sessions.program import Signal
 from vcproxy.testing.configured import ConfiguredProxy
 
@@ -221,7 +221,7 @@ def cases() -> Iterator[Case]:
         for phase in phases:
             yield Case(HttpProxy, phase, options=options, said=said, server="http")
             yield Case(Filter, phase, options=options, said=said, server="http")
-    for phase in SERVED:
+    for phase in SERVER_PHASES:
         refused = f"overrides {phase}(), which is never called: every route has an answer"
         for kind in (HttpProxy, Filter):
             yield Case(kind, phase, options=OWN_ANSWER, refused=refused)

@@ -20,7 +20,7 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import HttpTimeouts, Options
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.sessions.service import Service
@@ -65,7 +65,7 @@ class Pieces(Filter):
 class Slow(Filter):
     """Takes its time, wherever it can."""
 
-    def request_head(self, tx: Transaction) -> Verdict:
+    def request_head(self, tx: Transaction) -> PhaseResult:
         return Wait("100ms")
 
     server_chosen = response_head = request_head

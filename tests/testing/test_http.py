@@ -7,7 +7,7 @@ import pytest
 from vcproxy.drivers.sim import NetworkFaults, seeds
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Ask, Filter
+from vcproxy.http.proxy.filters import Filter, Subrequests
 from vcproxy.http.proxy.options import HttpLimits, Options
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.testing.http import SimulatedHttp
@@ -33,12 +33,12 @@ class Stamp(Filter):
 class Both(Filter):
     """Has two upstreams say who they are."""
 
-    def route(self, tx: Transaction) -> Ask:
-        return Ask([GET], then=self.first)
+    def route(self, tx: Transaction) -> Subrequests:
+        return Subrequests([GET], then=self.first)
 
-    def first(self, tx: Transaction, answers: list[Response]) -> Ask:
+    def first(self, tx: Transaction, answers: list[Response]) -> Subrequests:
         tx.notes["first"] = answers[0].content
-        return Ask([GET], upstream=tx.upstreams["other"], then=self.second)
+        return Subrequests([GET], upstream=tx.upstreams["other"], then=self.second)
 
     def second(self, tx: Transaction, answers: list[Response]) -> Response:
         first = tx.notes["first"]

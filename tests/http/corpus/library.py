@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.body import body_reader
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import head_end, parse_request
-from vcproxy.http.message.bad_message import BadMessage
 
 Verdict: TypeAlias = tuple[list[tuple[str, str, bytes]], int]
 """Method, target as the server is asked, and body of each whole request; the status that refuses

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.body import BodyReader, body_reader
 from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.message.parsing import head_end, parse_request, parse_response
-from vcproxy.http.message.bad_message import BadMessage
 
 LIMITS = MessageLimits()
 

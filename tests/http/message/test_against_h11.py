@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tests.http.message import grammars
 from tests.http.message.reading import LIMITS, Read, read
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.grammar import CANONICAL_REQUEST, CANONICAL_RESPONSE
 from vcproxy.http.message.messages import UNTIL_CLOSE, Request, Response
 from vcproxy.http.message.parsing import parse_request, parse_response
-from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.trailers import FORBIDDEN
 
 Fields = list[tuple[bytes, bytes]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.http.message.reading import LIMITS, Read, halves, one_by_one, read
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.body import body_reader, body_writer
 from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import UNTIL_CLOSE
-from vcproxy.http.message.bad_message import BadMessage
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 

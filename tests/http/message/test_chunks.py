@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.http.message.reading import LIMITS, one_by_one
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.body import BodyReader, ChunkedReader
 from vcproxy.http.message.chunks import ChunkPasser, ChunkScanner
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.bad_message import BadMessage
 
 sizes = st.one_of(st.integers(1, 20), st.sampled_from([16, 255, 256, 257, 4095, 4096, 70_000]))
 lines = st.builds(

@@ -8,10 +8,10 @@ from time import process_time
 import pytest
 
 from tests.http.message.reading import one_by_one, read
+from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.forwarding import to_server
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request
-from vcproxy.http.message.client_fields import ClientFields
 
 WIDE = MessageLimits(
     head=1 << 20,

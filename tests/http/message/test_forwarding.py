@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.http.message.reading import LIMITS
+from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.forwarding import hop_by_hop, max_forwards, to_client, to_server
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body, Request, Response
 from vcproxy.http.message.parsing import parse_request, parse_response
-from vcproxy.http.message.client_fields import ClientFields
 
 SILENT = ClientFields("192.0.2.1", secure=False, pseudonym="", style="off")
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.forwarding import to_client, to_server
 from vcproxy.http.message.head_cache import LONGEST, MOST, HeadCache
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import parse_request, parse_response
-from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.client_fields import ClientFields
 
 LIMITS = MessageLimits()
 SENDER = ClientFields("192.0.2.1", secure=False)

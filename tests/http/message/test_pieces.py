@@ -9,11 +9,11 @@ from hypothesis import given, settings
 
 from tests.http.message import grammars
 from tests.http.message.reading import LIMITS, one_by_one, read
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.body import body_writer
+from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.forwarding import to_client, to_server
 from vcproxy.http.message.messages import Request, Response
-from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.client_fields import ClientFields
 
 SILENT = ClientFields("", secure=False, pseudonym="", style="off")
 

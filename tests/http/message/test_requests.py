@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.http.message.reading import LIMITS, halves, one_by_one, read
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request
 from vcproxy.http.message.parsing import head_end, parse_request
-from vcproxy.http.message.bad_message import BadMessage
 
 
 def request(*lines: str, line: str = "GET / HTTP/1.1", host: str = "Host: a.example") -> bytes:

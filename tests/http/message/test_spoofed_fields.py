@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.message.reading import LIMITS
+from vcproxy.http.message.client_fields import ClientFields, Style
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.spoofed_fields import spoofed_fields
 from vcproxy.http.message.forwarding import to_server
 from vcproxy.http.message.messages import Request
 from vcproxy.http.message.parsing import parse_request
-from vcproxy.http.message.client_fields import ClientFields, Style
+from vcproxy.http.message.spoofed_fields import spoofed_fields
 from vcproxy.http.message.trailers import read_trailers
 
 CLIENT = ClientFields("192.0.2.1", secure=False)

@@ -17,7 +17,7 @@ from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Phases
 from vcproxy.http.proxy.listener_context import ListenerContext
 from vcproxy.http.proxy.options import Options
-from vcproxy.http.proxy.origins import TERMS
+from vcproxy.http.proxy.origins import ORIGIN_SETTINGS
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import Pooling, UpstreamSettings
@@ -113,7 +113,7 @@ class Http(SimulatedProxy):
             client.reset()
         common = self.service.shared.get(ListenerContext)
         named = isinstance(common, ListenerContext) and len(common.origins) > 0
-        self.elapse(TERMS.pool.idle_time if named else IDLE_S)
+        self.elapse(ORIGIN_SETTINGS.pool.idle_time if named else IDLE_S)
         upstreams = (self.service.upstream, *self.service.upstreams.values())
         for upstream in filter(None, upstreams):
             self.engine.inbox.post(upstream.close)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.http.proxy.access_list import AccessList, Destination
+from vcproxy.http.proxy.access_list import AccessEntry, AccessList
 
 
 def allowed(allow: str, deny: str = "") -> AccessList:
     return AccessList(
-        tuple(map(Destination.parse, allow.split())), tuple(map(Destination.parse, deny.split()))
+        tuple(map(AccessEntry.parse, allow.split())), tuple(map(AccessEntry.parse, deny.split()))
     )
 
 
@@ -72,17 +72,17 @@ def test_what_is_denied_is_not_allowed() -> None:
     ["a.example:443", "*.example:*", "*:1", "10.0.0.0/8:80", "[::1]:443", "[fd00::/8]:1"],
 )
 def test_an_entry_is_written_as_it_was_read(text: str) -> None:
-    assert str(Destination.parse(text)) == text
+    assert str(AccessEntry.parse(text)) == text
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("www.example", "names no port"),
-        (":80", "names no port"),
-        ("a:0", "a port is 1 to 65535"),
-        ("a:65536", "a port is 1 to 65535"),
-        ("a:http", "a port is 1 to 65535"),
+        ("www.example", "has no port"),
+        (":80", "has no port"),
+        ("a:0", "the port must be 1 to 65535"),
+        ("a:65536", "the port must be 1 to 65535"),
+        ("a:http", "the port must be 1 to 65535"),
         ("a b:80", "write a name or a network"),
         ("*example:80", "write a name or a network"),
         ("127.1:80", "write a name or a network"),
@@ -91,4 +91,4 @@ def test_an_entry_is_written_as_it_was_read(text: str) -> None:
 )
 def test_an_entry_that_says_nothing(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Destination.parse(text)
+        AccessEntry.parse(text)

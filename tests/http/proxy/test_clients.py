@@ -10,9 +10,9 @@ import pytest
 from vcproxy.drivers.sim import NetworkFaults
 from vcproxy.drivers.sim.network import EPOCH
 from vcproxy.http.message.messages import Response
-from vcproxy.http.proxy.access_list import Destination
+from vcproxy.http.proxy.access_list import AccessEntry
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import ForwardTargets, HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import Queueing
@@ -25,15 +25,15 @@ CHUNKED = "Transfer-Encoding: chunked"
 class Pausing(Filter):
     """Takes a second on each way, and a look at all bodies."""
 
-    def request_head(self, tx: Transaction) -> Verdict:
+    def request_head(self, tx: Transaction) -> PhaseResult:
         return Wait("1s")
 
     def request_body(self, tx: Transaction, body: bytes) -> None: ...
 
-    def server_chosen(self, tx: Transaction) -> Verdict:
+    def server_chosen(self, tx: Transaction) -> PhaseResult:
         return Wait("1s")
 
-    def response_head(self, tx: Transaction) -> Verdict:
+    def response_head(self, tx: Transaction) -> PhaseResult:
         return Wait("1s")
 
     def response_body(self, tx: Transaction, body: bytes) -> None: ...
@@ -57,8 +57,15 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
             met.update(session.state.name for session in proxy.sessions)
             getattr(client, way)()
             proxy.elapse(8.0 if way == "close" else 0.2)  # a half-closed one is answered
-    asked = {"THINKING", "COLLECTING", "SEEKING", "ASKING", "REVIEWING", "GATHERING"}
-    assert met == {"WAITING", *asked}
+    asked = {
+        "FILTERING_REQUEST",
+        "BUFFERING_REQUEST",
+        "CONNECTING",
+        "AWAITING_RESPONSE",
+        "FILTERING_RESPONSE",
+        "BUFFERING_RESPONSE",
+    }
+    assert met == {"READING_HEAD", *asked}
 
 
 @pytest.mark.parametrize("waits_for", ["an answer", "its server to read", "room", "a filter"])
@@ -120,8 +127,14 @@ def test_a_client_that_ends_is_gone_where_the_options_say_so() -> None:
             assert client.reset_seen
             assert proxy.service.upstream is not None
             assert [each.failures for each in proxy.service.upstream.servers] == [0]
-            assert proxy.log[-1].endswith("client: it closed its connection")
-    assert {"THINKING", "SEEKING", "ASKING", "REVIEWING", "GATHERING"} <= met
+            assert proxy.log[-1].endswith("client: connection closed")
+    assert {
+        "FILTERING_REQUEST",
+        "CONNECTING",
+        "AWAITING_RESPONSE",
+        "FILTERING_RESPONSE",
+        "BUFFERING_RESPONSE",
+    } <= met
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
@@ -139,7 +152,7 @@ def test_so_is_one_that_ends_during_its_answer(framing: str) -> None:
             client.end()
             proxy.go()
             assert server.reset_seen
-            assert proxy.log[-1].endswith("client: it closed its connection")
+            assert proxy.log[-1].endswith("client: connection closed")
 
 
 def test_who_asks_and_ends_in_one_breath_is_gone_before_a_server_is_asked() -> None:
@@ -251,7 +264,7 @@ class Answering(Filter):
         return Response(200) if tx.request.path == "/own" else None
 
 
-CONNECTING = replace(PLAIN, connect=ForwardTargets((Destination.parse("server:1"),)))
+CONNECTING = replace(PLAIN, connect=ForwardTargets((AccessEntry.parse("server:1"),)))
 LIMITED = replace(PLAIN, limits=HttpLimits(head=1000, line=200, field=300, fields=5))
 
 
@@ -327,7 +340,7 @@ def test_a_request_that_has_passed_before_goes_no_further() -> None:
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert "\nProxy-Status: vcproxy; error=proxy_loop_detected; " in text
         assert text.endswith("yes"), "the client is not to blame: it may go on"
-        assert "a server leads back to this proxy" in proxy.log[0]
+        assert "a server forwards to this proxy" in proxy.log[0]
         assert calls == ["/"]
 
 
@@ -392,10 +405,10 @@ def test_who_comes_too_often_is_told_so() -> None:
 
 def test_the_mistake_of_one_leaves_the_others_alone() -> None:
     class Broken(HttpProxy):
-        def _chosen(self, server: object) -> None:
+        def _server_selected(self, server: object) -> None:
             if self.tx.request.path == "/broken":
                 raise ZeroDivisionError
-            return super()._chosen(server)  # type: ignore[arg-type, return-value]
+            return super()._server_selected(server)  # type: ignore[arg-type, return-value]
 
     short = HttpTimeouts(head=1.0, first_byte=2.0, idle=2.0, active=2.0)  # its timer outlives it
     with Http(Broken, replace(PLAIN, timeouts=short)) as proxy:

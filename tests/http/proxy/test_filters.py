@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.http.message.messages import Request, Response
-from vcproxy.http.proxy.filters import Ask, Filter, FilterChain, Phases, Wait
+from vcproxy.http.proxy.filters import Filter, FilterChain, Phases, Subrequests, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer
 from vcproxy.testing.http import SimulatedHttp
@@ -195,8 +195,8 @@ def waits() -> list[object]:
         Wait("3s"),
         Defer(str, deadline="2s", then=lambda tx, value: None),
         Defer(str, deadline="2s", then=lambda tx, value: Wait("1s")),
-        Ask([GET], then=lambda tx, answers: None),
-        Ask([], then=lambda tx, answers: None),
+        Subrequests([GET], then=lambda tx, answers: None),
+        Subrequests([], then=lambda tx, answers: None),
     ]
 
 
@@ -225,7 +225,7 @@ def test_a_phase_that_says_nonsense_or_fails_is_500(phase: str, verdict: object)
     [
         ("text", "Says.request_head"),
         (Defer(str, deadline="2s", then=lambda tx, value: "text"), "lambda"),
-        (Defer(lambda: "text", deadline="2s"), "what a phase waited for"),
+        (Defer(lambda: "text", deadline="2s"), "a resumed phase"),
     ],
 )
 def test_nonsense_is_told_with_who_said_it(verdict: object, who: str) -> None:

@@ -25,8 +25,18 @@ class Whole(Filter):
 
 def test_the_machine() -> None:
     holes = check_machine(HttpProxy)
-    assert {hole.split()[1] for hole in holes} == {"CONNECTED", "Called", "Fetched", "RESUMED"}
-    taken = {"SEEKING CONNECTED", "THINKING Called", "THINKING Fetched", "REVIEWING RESUMED"}
+    assert {hole.split()[1] for hole in holes} == {
+        "CONNECTED",
+        "Called",
+        "SubrequestsDone",
+        "RESUMED",
+    }
+    taken = {
+        "CONNECTING CONNECTED",
+        "FILTERING_REQUEST Called",
+        "FILTERING_REQUEST SubrequestsDone",
+        "FILTERING_RESPONSE RESUMED",
+    }
     assert not holes & taken
 
 
@@ -105,7 +115,7 @@ def test_what_is_pipelined_waits_where_there_is_an_end_of_room(
         assert heard(client).count("HTTP/1.1 200 OK") == 50
         (session,) = proxy.sessions
         assert isinstance(session, HttpProxy)
-        assert len(session._client.pending) < 200_000
+        assert len(session._client_wire.pending) < 200_000
 
 
 def test_a_thousand_pipelined_requests() -> None:

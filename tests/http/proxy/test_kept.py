@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from vcproxy.drivers.sim import Peer
-from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import Pooling, Queueing, UpstreamSettings
 
@@ -96,10 +96,9 @@ def test_a_request_that_may_have_been_taken_is_not_sent_again_and_that_is_said(e
         assert proxy.connections() == 1
         [line] = proxy.log
         assert line.endswith(
-            " on a connection that had been idle for 3.0 s; "
-            "it is not sent again, as the server may have taken it"
+            " on a connection idle for 3.0 s; not sent again, as the server may have processed it"
         )
-        assert "502 to <POST a/order> at tcp://server:1: server: " in line
+        assert "502 for <POST a/order> at tcp://server:1: server: " in line
         assert not client.ended
         client.send(GET)
         proxy.server().send(OK)
@@ -144,7 +143,7 @@ def test_what_has_never_been_sent_is_sent_again_whatever_it_is() -> None:
     """The server ended before a byte of it went."""
 
     class Slow(Filter):
-        def server_chosen(self, tx: Transaction) -> Verdict:
+        def server_chosen(self, tx: Transaction) -> PhaseResult:
             return Wait("1s") if tx.request.method == "POST" else None
 
     with Http(terms=KEPT, filters=[Slow]) as proxy:

@@ -12,9 +12,9 @@ import pytest
 from vcproxy.drivers.sim import Peer
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.subrequests import Fetch
-from vcproxy.http.proxy.filters import Ask, Filter, Phases, Verdict, Wait
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Phases, Subrequests, Wait
 from vcproxy.http.proxy.routing import Answer, Route
+from vcproxy.http.proxy.subrequests import Subrequest
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer
 from vcproxy.testing.machines import check_machine
@@ -153,7 +153,7 @@ def pausing(kind: str, values: list[int]) -> Callable[..., object]:
             return Defer(lambda: 5, deadline="1s", then=lambda tx, value: note(tx, value))
         asked = [Request("GET", "/side", host="b"), Request("GET", "/side", host="b")]
         then = lambda tx, answers: note(tx, len(answers[0].content + answers[1].content))  # noqa: E731
-        return Ask(asked, then=then, upstream=tx.upstreams["side"])
+        return Subrequests(asked, then=then, upstream=tx.upstreams["side"])
 
     def note(tx: Transaction, value: int) -> None:
         values.append(value)
@@ -330,7 +330,7 @@ def test_whatever_class_of_exception_it_is(phase: str, kind: type[BaseException]
         raise kind("the filter's")
 
     class Leaving(Filter):
-        def request_head(self, tx: Transaction) -> Verdict:
+        def request_head(self, tx: Transaction) -> PhaseResult:
             if tx.request.method == "GET":
                 return Response(200, {}, b"it goes on")
             if phase == "error":
@@ -364,7 +364,7 @@ def test_a_call_that_fails_is_told_with_the_type_of_its_error() -> None:
     with Http(filters=[calling]) as proxy:
         proxy.ask(GET)
         proxy.elapse(2)
-        assert "a filter's call failed: ZeroDivisionError: the filter's" in proxy.log[0]
+        assert "filter call failed: ZeroDivisionError: the filter's" in proxy.log[0]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -447,7 +447,7 @@ def test_an_answer_with_a_body_gets_no_status_that_has_none(unfit: int) -> None:
     with Http(filters=[stepping_in(response_head=spoil)]) as proxy:
         client = proxy.ask(GET)
         proxy.server().send(OK)
-        with pytest.raises(ValueError, match=f"status {unfit}|no answer"):
+        with pytest.raises(ValueError, match=f"status {unfit}|final response"):
             proxy.go()
         proxy.go()
         assert status(client) == "HTTP/1.1 500 Internal Server Error"
@@ -565,8 +565,10 @@ def test_what_has_no_host_is_copied_too() -> None:
 
 
 def test_a_request_that_is_asked_about_does_not_announce_its_body() -> None:
-    def asking(tx: Transaction) -> Verdict:
-        return Ask((tx.request,), then=lambda tx, answers: None, upstream=tx.upstreams["side"])
+    def asking(tx: Transaction) -> PhaseResult:
+        return Subrequests(
+            (tx.request,), then=lambda tx, answers: None, upstream=tx.upstreams["side"]
+        )
 
     with Http(filters=[stepping_in(route=asking)]) as proxy:
         proxy.upstream("side", lambda peer, data: peer.send(OK))
@@ -580,24 +582,24 @@ def test_a_request_that_is_asked_about_does_not_announce_its_body() -> None:
 
 
 def test_the_machine_that_asks() -> None:
-    assert check_machine(Fetch) == {
-        "ASKING CONNECTED",
-        "SEEKING EOS",
-        "SEEKING READ_READY",
-        "SEEKING WRITE_READY",
+    assert check_machine(Subrequest) == {
+        "AWAITING_RESPONSE CONNECTED",
+        "CONNECTING EOS",
+        "CONNECTING READ_READY",
+        "CONNECTING WRITE_READY",
     }
 
 
 def test_what_a_filter_asks_is_answered_or_not() -> None:
     statuses: list[int] = []
 
-    def asking(tx: Transaction) -> Verdict:
+    def asking(tx: Transaction) -> PhaseResult:
         asked = [Request("GET", f"/{n}", host="b") for n in range(6)]
 
         def then(tx: Transaction, answers: list[Response]) -> None:
             statuses.extend(each.status for each in answers)
 
-        return Ask(asked, then=then, upstream=tx.upstreams["side"], timeout="2s")
+        return Subrequests(asked, then=then, upstream=tx.upstreams["side"], timeout="2s")
 
     def reply(peer: Peer, data: bytes) -> None:
         number = data.split(b" ")[1]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Peer
-from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import Queueing
 
@@ -53,7 +53,7 @@ def test_the_log_says_which_servers_have_failed() -> None:
         first, last = proxy.log
         assert "server tcp://a:1 failed: " in first
         assert first.endswith("; trying the next")
-        assert "502 to <GET a/> at tcp://b:1: server: " in last
+        assert "502 for <GET a/> at tcp://b:1: server: " in last
 
 
 def test_the_log_says_which_upstream_has_no_room() -> None:
@@ -184,7 +184,7 @@ def test_nothing_is_sent_twice_whenever_the_server_leaves(way: str) -> None:
 @pytest.mark.parametrize("fate", ["speaks", "ends", "breaks"])
 def test_an_idle_connection_that_does_not_outlive_a_filters_thoughts(fate: str) -> None:
     class Slow(Filter):
-        def server_chosen(self, tx: Transaction) -> Verdict:
+        def server_chosen(self, tx: Transaction) -> PhaseResult:
             return Wait("1s")
 
     with Http(filters=[Slow]) as proxy:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 
@@ -32,7 +32,7 @@ class Whole(Filter):
 class Slow(Filter):
     """Takes a long time."""
 
-    def request_head(self, tx: Transaction) -> Verdict:
+    def request_head(self, tx: Transaction) -> PhaseResult:
         return Wait("50s")
 
 

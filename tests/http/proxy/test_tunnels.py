@@ -8,14 +8,14 @@ import pytest
 
 from tests.tunnels.harness import BULK
 from vcproxy.http.message.messages import Response
-from vcproxy.http.proxy.access_list import Destination
-from vcproxy.http.proxy.filters import Filter, Verdict, Wait
+from vcproxy.http.proxy.access_list import AccessEntry
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import ForwardTargets, Options
 from vcproxy.http.proxy.transaction import Transaction
 
 from .harness import GET, OK, PLAIN, Http, answer, heard, request, status
 
-ANYWHERE = ForwardTargets(allow=(Destination.parse("server:1"), Destination.parse("*.example:1")))
+ANYWHERE = ForwardTargets(allow=(AccessEntry.parse("server:1"), AccessEntry.parse("*.example:1")))
 FORWARD = replace(PLAIN, forward=ANYWHERE, connect=ANYWHERE)
 
 UPGRADE = ("Connection: upgrade", "Upgrade: websocket")
@@ -199,7 +199,7 @@ def test_nobody_asked_for_another_protocol(said: bytes) -> None:
 @pytest.mark.parametrize("later", [False, True])
 def test_a_filter_sees_a_switch_of_protocols_and_may_refuse_it(later: bool) -> None:
     class Guard(Filter):
-        def response_head(self, tx: Transaction) -> Verdict:
+        def response_head(self, tx: Transaction) -> PhaseResult:
             if tx.request.target == "/no":
                 return Response(403, {}, b"no")
             assert tx.response is not None

@@ -123,7 +123,7 @@ class Stamp(Filter):
 
 ASKING = '''
 from dataclasses import dataclass
-from vcproxy.api import Ask, Filter, Defer, Request, Response, Transaction, UpstreamName
+from vcproxy.api import Defer, Filter, Request, Response, Subrequests, Transaction, UpstreamName
 
 def approved(path: str) -> bool:
     return True
@@ -139,10 +139,10 @@ class Asking(Filter):
     def request_head(self, tx: Transaction) -> Defer:
         return Defer(approved, tx.request.target, deadline="5s", then=self.approved)
 
-    def approved(self, tx: Transaction, value: object) -> Ask:
+    def approved(self, tx: Transaction, value: object) -> Subrequests:
         cookie = tx.request.fields.get("Cookie", "")
         question = Request("GET", "/who", {"Cookie": cookie}, host="who.example")
-        return Ask([question], then=self.told, upstream=tx.upstreams[self.options.who])
+        return Subrequests([question], then=self.told, upstream=tx.upstreams[self.options.who])
 
     def told(self, tx: Transaction, answers: list[Response]) -> None:
         tx.request.fields["X-Who"] = f"{answers[0].status} {len(answers[0].content)}"

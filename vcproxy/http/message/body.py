@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.framing import LONGEST
 from vcproxy.http.message.grammar import CONTROL_CHARACTER, QUOTED, TOKEN
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body
-from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.syntax_errors import control_character_error, excerpt, too_long
 from vcproxy.http.message.trailers import read_trailers
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
+from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.spoofed_fields import spoofed_fields
 from vcproxy.http.message.framing import options
 from vcproxy.http.message.grammar import TARGET, TEXT, TOKEN
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body, Request, Response, has_no_body
-from vcproxy.http.message.client_fields import ClientFields
+from vcproxy.http.message.spoofed_fields import spoofed_fields
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authentication-info"

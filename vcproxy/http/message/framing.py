@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.fields import Marks
 from vcproxy.http.message.grammar import QUOTED, TOKEN
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body
-from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.syntax_errors import excerpt
 
 LONGEST = (1 << 63) - 1
@@ -28,7 +28,9 @@ def framing(marks: Marks, version: int, status: int) -> Body:
             return UNTIL_CLOSE
         if length.isdigit() and len(length) <= 19 and (number := int(length)) <= LONGEST:
             return number
-        raise BadMessage(status, f"Content-Length {excerpt(length)}: it is a number", "RFC 9112 6.3")
+        raise BadMessage(
+            status, f"Content-Length {excerpt(length)}: it is a number", "RFC 9112 6.3"
+        )
     if length is not None:
         why = "both Content-Length and Transfer-Encoding: nobody can know where the body ends"
         raise BadMessage(status, why, "RFC 9112 6.3")

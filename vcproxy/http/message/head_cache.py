@@ -11,13 +11,13 @@ import re
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.dates import Dates, NoClock, TimeOfDay
 from vcproxy.http.message.forwarding import to_client, to_server
 from vcproxy.http.message.grammar import TARGET
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Body, Request, Response
 from vcproxy.http.message.parsing import parse_request, parse_response
-from vcproxy.http.message.client_fields import ClientFields
 
 MOST = 512
 """HeadCache that are remembered in each of four tables: with LONGEST, 2 MiB in all."""

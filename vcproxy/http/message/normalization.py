@@ -2,8 +2,8 @@
 
 import h11
 
-from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.fields import Fields
 
 
 def normalized(fields: Fields, status: int) -> Fields:

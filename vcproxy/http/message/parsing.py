@@ -8,6 +8,7 @@ one shape are ever sent on.
 
 from __future__ import annotations
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.fields import Fields, Marks
 from vcproxy.http.message.framing import framing, options
 from vcproxy.http.message.grammar import (
@@ -20,16 +21,15 @@ from vcproxy.http.message.grammar import (
 )
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import UNTIL_CLOSE, Request, Response, has_no_body, target_form
-from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.normalization import normalized
 from vcproxy.http.message.syntax_errors import (
     control_character_error,
+    excerpt,
     request_error,
     response_error,
     size_error,
-    excerpt,
     too_long,
 )
-from vcproxy.http.message.normalization import normalized
 
 HEAD_END = b"\r\n\r\n"
 """What a head ends with: the end of its last line, and an empty one."""

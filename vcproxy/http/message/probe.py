@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import head_end, parse_response
-from vcproxy.http.message.bad_message import BadMessage
 
 LIMITS = MessageLimits()
 """For the answer: those of any server."""

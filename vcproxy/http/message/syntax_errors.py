@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.grammar import CONTROL_CHARACTER, is_target, is_token
 from vcproxy.http.message.limits import MessageLimits
-from vcproxy.http.message.bad_message import BadMessage
 
 _version = re.compile(rb"HTTP/([0-9])\.[0-9]").fullmatch
 _status = re.compile(rb"[1-9][0-9]{2}").fullmatch

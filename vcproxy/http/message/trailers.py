@@ -1,12 +1,12 @@
 """Trailers: fields behind a chunked body, as strict as those before it (RFC 9110 6.5)."""
 
+from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.spoofed_fields import spoofed_trailers
 from vcproxy.http.message.grammar import CANONICAL_FIELDS, FIELDS
 from vcproxy.http.message.limits import MessageLimits
-from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.syntax_errors import fields_error, too_long
 from vcproxy.http.message.normalization import normalized
+from vcproxy.http.message.spoofed_fields import spoofed_trailers
+from vcproxy.http.message.syntax_errors import fields_error, too_long
 
 FORBIDDEN = frozenset(
     b"transfer-encoding content-length trailer te host connection keep-alive upgrade"

@@ -1,10 +1,10 @@
-"""AccessList: whom a client may have itself connected to, as a forward proxy's lists say.
+"""AccessList: the destinations to which a forward proxy connects its clients.
 
-Nothing is allowed that no entry names. An entry that names hosts never allows an IP address, and
-one that names a network never a name: names are matched as the client gives them, before they are
-resolved, and whoever allows a name allows the address that it leads to, a private one too. So
-there is no list of private networks: none is open unless an entry opens it, and a resolver that
-cannot be trusted calls for entries with the names one knows, not for "*".
+A destination is allowed only if an entry matches it. An entry with a name matches no IP address,
+and an entry with a network matches no name: names are matched as the client sent them, before they
+are resolved. An allowed name allows the address that it resolves to, private or not. There is no
+built-in list of private networks: none is allowed unless an entry allows it. If the resolver cannot
+be trusted, allow the names that are needed, not "*".
 """
 
 from __future__ import annotations
@@ -31,34 +31,36 @@ _EXAMPLE = 'as "www.example:443", "*.example:*" or "10.0.0.0/8:80"'
 
 
 def is_name(host: str) -> bool:
-    """Whether this is a host's name, in lower case: not an IP address in any way of writing it."""
+    """Whether this is the name of a host, in lower case, and not any spelling of an IP address."""
     return _NAME.fullmatch(host) is not None and NUMERIC.fullmatch(host) is None
 
 
 def within(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
-    """Whether an address is in one of some networks."""
+    """Whether an address is in one of the networks."""
     return any(address in network for network in networks)
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """One entry of a list: hosts of a name or a network, and their port."""
+class AccessEntry:
+    """One entry of a list: a name or a network, and a port."""
 
     host: str
-    """A name, "*.NAME" for all below it, "*" for all names, an IP address, or a network."""
+    """A name, "*.NAME" for all names below it, "*" for all names, an IP address, or a network."""
     port: int | None
-    """None: every port."""
+    """None: all ports."""
     network: Network | None = None
-    """What `host` stands for, where it is a network or an address."""
+    """`host` parsed, if it is a network or an IP address."""
 
     @classmethod
-    def parse(cls, text: str) -> Destination:
-        """Read "HOST:PORT". Raises ValueError saying what is wrong with it."""
+    def parse(cls, text: str) -> AccessEntry:
+        """Parse "HOST:PORT". Raises ValueError with the reason if it is invalid."""
         host, colon, port = text.lower().rpartition(":")
         if not colon or not host:
-            raise ValueError(f'"{text}" names no port, {_EXAMPLE}')
+            raise ValueError(f'"{text}" has no port: write HOST:PORT, {_EXAMPLE}')
         if port != "*" and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-            raise ValueError(f'"{text}": a port is 1 to 65535, or "*" for every port, {_EXAMPLE}')
+            raise ValueError(
+                f'"{text}": the port must be 1 to 65535 or "*" (all ports), {_EXAMPLE}'
+            )
         number = None if port == "*" else int(port)
         host = host.removeprefix("[").replace("]", "", 1) if host.startswith("[") else host
         if host == "*" or is_name(host.removeprefix("*.")):
@@ -75,42 +77,42 @@ class Destination:
 
 @dataclass(frozen=True)
 class AccessList:
-    """What is allowed, less what is denied."""
+    """What `allow` matches is allowed, unless `deny` matches it too."""
 
-    allow: tuple[Destination, ...]
-    deny: tuple[Destination, ...] = ()
+    allow: tuple[AccessEntry, ...]
+    deny: tuple[AccessEntry, ...] = ()
 
     def permits(self, host: str, port: int) -> bool:
-        """Whether a client may be connected there.
+        """Return whether a client may be connected to this destination.
 
         Args:
             host: a name, or an IP address without brackets, in lower case.
         """
         host = host.removesuffix(".")  # the same name (RFC 1034, 3.1)
-        return self._allow.has(host, port) and not self._deny.has(host, port)
+        return self._allow.matches(host, port) and not self._deny.matches(host, port)
 
     @cached_property
-    def _allow(self) -> _Places:
-        return _Places(self.allow)
+    def _allow(self) -> _EntryTable:
+        return _EntryTable(self.allow)
 
     @cached_property
-    def _deny(self) -> _Places:
-        return _Places(self.deny)
+    def _deny(self) -> _EntryTable:
+        return _EntryTable(self.deny)
 
 
-class _Places:
-    """A list of destinations, made to be looked up."""
+class _EntryTable:
+    """Entries, prepared for lookup."""
 
-    def __init__(self, destinations: Iterable[Destination]) -> None:
+    def __init__(self, entries: Iterable[AccessEntry]) -> None:
         self._names: set[tuple[str, int | None]] = set()
-        self._networks: list[Destination] = []
-        for each in destinations:
+        self._networks: list[AccessEntry] = []
+        for each in entries:
             if each.network is None:
                 self._names.add((each.host, each.port))
             else:
                 self._networks.append(each)
 
-    def has(self, host: str, port: int) -> bool:
+    def matches(self, host: str, port: int) -> bool:
         address = as_ip(host)
         if address is not None:
             return any(
@@ -118,7 +120,7 @@ class _Places:
                 for each in self._networks
                 if each.network is not None and each.port in (None, port)
             )
-        if not is_name(host) or len(host) > 253:  # no longer name can be looked up (RFC 1035, 3.1)
+        if not is_name(host) or len(host) > 253:  # no name is longer (RFC 1035, 3.1)
             return False
         return any(
             (name, number) in self._names for name in _patterns(host) for number in (port, None)
@@ -126,9 +128,9 @@ class _Places:
 
 
 def _patterns(name: str) -> Iterator[str]:
-    """The entries that a name may be allowed by: itself, all below what it is in, all names.
+    """Return the hosts of entries that match a name: itself, "*.NAME" for domains above it, "*".
 
-    "*" is not meant for localhost and what is below: they lead to this machine (RFC 6761, 6.3).
+    "*" does not match localhost and names below it: they resolve to this machine (RFC 6761, 6.3).
     """
     yield name
     while "." in name:

@@ -1,4 +1,7 @@
-"""BodyBuffer: a whole body, as somebody wants it who must see all of it."""
+"""BodyBuffer: collects a whole body, for a filter that needs all of it at once.
+
+Tested in tests/http/proxy/test_proxied_filters.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BodyBuffer:
-    """Takes a body from a side, of `limit` bytes at most. It counts as held while this lives."""
+    """Holds up to `limit` bytes of a body. They count in the memory budget while it exists."""
 
     __slots__ = ("_keep", "_limit", "_pieces", "_reader", "_status")
 
@@ -28,32 +31,33 @@ class BodyBuffer:
 
     @property
     def held(self) -> int:
-        """How much of it has come."""
+        """Bytes of the body that have arrived."""
         return self._keep.size
 
-    def take(self, side: Wire) -> bytes | None:
-        """Take what has come; return the body once it is whole.
+    def take(self, wire: Wire) -> bytes | None:
+        """Take the input of a wire. Return the body once it is complete, None before.
 
-        Raises BadMessage for one that is broken, is too long, or ends too early.
+        Raises BadMessage for a body that is malformed, too long, or ends too early.
         """
         reader = self._reader
-        piece = reader.feed(side.take(1))
+        piece = reader.feed(wire.take(1))
         if not reader.over:
-            piece += reader.feed(side.take())
+            piece += reader.feed(wire.take())
         if piece:
             self._keep.hold(self.held + len(piece))
             if self.held > self._limit:
-                why = f"the body is longer than the {self._limit} bytes that are looked at"
+                why = f"body longer than the {self._limit} bytes that a filter may buffer"
                 raise BadMessage(self._status, why, "RFC 9110 15.5.14")
             self._pieces.append(piece)
         if reader.over:
-            side.pending = reader.rest
-        elif side.over:
-            if side.reads.error is not None:
-                raise BadMessage(self._status, f"it broke: {side.reads.error}", "RFC 9112 8")
+            wire.pending = reader.rest
+        elif wire.over:
+            if wire.reads.error is not None:
+                why = f"connection failed inside the body: {wire.reads.error}"
+                raise BadMessage(self._status, why, "RFC 9112 8")
             reader.finish()
         else:
             return None
-        whole = b"".join(self._pieces)
+        body = b"".join(self._pieces)
         self._pieces.clear()
-        return whole
+        return body

@@ -1,4 +1,7 @@
-"""BodyPipeline: decodes the body of a message, passes it through filters, and frames it again."""
+"""BodyPipeline: decodes the body of a message, passes it through filters, and frames it again.
+
+Tested in tests/http/proxy/test_bodies.py and test_proxied_filters.py.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.plugin_error import as_error
-from vcproxy.http.message.chunks import ChunkPasser, ChunkScanner
 from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.proxy.representation import undescribed
+from vcproxy.http.message.chunks import ChunkPasser, ChunkScanner
+from vcproxy.http.proxy.representation import without_digests
 
 if TYPE_CHECKING:
     from vcproxy.http.message.body import BodyReader, BodyWriter
     from vcproxy.http.message.limits import MessageLimits
 
 
-def unchanged(limits: MessageLimits, status: int) -> BodyPipeline:
-    """A passage of chunks that nobody changes, nor counts: they are only checked."""
+def checked_only(limits: MessageLimits, status: int) -> BodyPipeline:
+    """Return a pipeline that checks the frames of chunks and forwards them unchanged."""
     return BodyPipeline(ChunkScanner(limits, status), ChunkPasser())
 
 
 class BodyPipeline:
-    """What a MessageTunnel moves. `steps` change each piece; the last they get is b"".
+    """The Transform of a MessageTunnel. Each of `steps` changes a piece; b"" is the last it gets.
 
-    Nothing is raised: a body that is broken, is too long or that a step fails at has a `fault`,
-    and is over; what came before has been passed on.
-    """
+    Nothing is raised. When a body is malformed or too long, or a step raises, `fault` is set and
+    the pipeline is over; what was returned before stays sent."""
 
     __slots__ = ("_left", "_reader", "_steps", "_writer", "fault", "over", "rest")
 
@@ -36,14 +38,14 @@ class BodyPipeline:
         steps: tuple[Callable[[bytes], bytes], ...] = (),
         limit: int = 0,
     ) -> None:
-        """`limit`: bytes of the body, 0 for none."""
+        """`limit`: bytes of the body, 0: no limit."""
         self._reader = reader
         self._writer = writer
         self._steps = steps
         self._left = limit or None
         self.over = False
         self.rest = b""
-        """Once it is over: what was fed and lies behind the body."""
+        """Once `over`: the input that follows the body."""
         self.fault: Exception | None = None
 
     def feed(self, data: bytes) -> bytes:
@@ -65,7 +67,7 @@ class BodyPipeline:
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
-                raise BadMessage(413, "the body is longer than the limit", "RFC 9110 15.5.14")
+                raise BadMessage(413, "body longer than its limit", "RFC 9110 15.5.14")
         writer = self._writer
         out = self._framed(data) if data else b""
         if ended or self._reader.over:
@@ -77,13 +79,13 @@ class BodyPipeline:
             if tail:
                 out += writer.frame(tail)
             trailers = self._reader.trailers
-            out += writer.finish(undescribed(trailers) if self._steps else trailers)
+            out += writer.finish(without_digests(trailers) if self._steps else trailers)
         return out
 
     def _framed(self, data: bytes) -> bytes:
         for step in self._steps:
             data = step(data)
-            if not data:  # it keeps that for later; to the next it would be the end
+            if not data:  # the step holds it back; passed on, b"" would mean the end
                 return b""
         return self._writer.frame(data)
 

@@ -1,4 +1,7 @@
-"""BodyTransfer: sends a body on: first what has been read, then the rest through a tunnel."""
+"""BodyTransfer: forwards a body: what has been read already, then the rest through a tunnel.
+
+Tested in tests/http/proxy/test_bodies.py.
+"""
 
 from __future__ import annotations
 
@@ -16,54 +19,55 @@ if TYPE_CHECKING:
 
 
 SHORT = READ_AHEAD
-"""Bytes for which no tunnel is worth its cost, 30 us of CPU: as much as a side holds anyway."""
+"""Bytes up to which a tunnel, 30 us of CPU, costs more than it saves: the size of a wire's input
+buffer."""
 
 
 class BodyTransfer:
-    """A body of `length` bytes, which goes as it comes; or, whatever its length, through a passage.
+    """Forwards a body of `length` bytes unchanged; or, of any length, through a `pipeline`.
 
-    `take` what is here. If it is not `over` with that, take the rest as it comes, where it is
-    `short`; or have a `tunnel` bring it, and `taken_back` is owed when that is done.
+    First `take` the bytes that are here. If the transfer is not `over` then: `take` the rest as it
+    arrives, if it is `short`; else `begin` a tunnel, and call `resume_reading` once it is done.
     """
 
-    __slots__ = ("_left", "_passage", "_source", "over", "tunnel")
+    __slots__ = ("_left", "_pipeline", "_source", "over", "tunnel")
 
-    def __init__(self, source: Wire, length: int, passage: BodyPipeline | None) -> None:
+    def __init__(self, source: Wire, length: int, pipeline: BodyPipeline | None) -> None:
         self._source = source
         self._left = length
-        self._passage = passage
+        self._pipeline = pipeline
         self.over = False
-        """Whether nothing of it is left to be taken from its source."""
+        """Whether the whole body was taken from its source."""
         self.tunnel: OneWayTunnel | None = None
 
     @property
     def fault(self) -> Exception | None:
-        """Why it cannot go on."""
-        return self._passage.fault if self._passage is not None else None
+        """The pipeline's error; None: none so far."""
+        return self._pipeline.fault if self._pipeline is not None else None
 
     def take(self) -> bytes:
-        """Take what has come of it, and return it as it goes on."""
-        source, passage = self._source, self._passage
-        if passage is not None:
-            out = passage.feed(source.take(1))
-            if not passage.over:
-                out += passage.feed(source.take())
-            source.pending = passage.rest
-            source.keep()
-            self.over = passage.over
+        """Take the bytes of the body that have arrived; return them as they are to be sent."""
+        source, pipeline = self._source, self._pipeline
+        if pipeline is not None:
+            out = pipeline.feed(source.take(1))
+            if not pipeline.over:
+                out += pipeline.feed(source.take())
+            source.pending = pipeline.rest
+            source.count_pending()
+            self.over = pipeline.over
             return out
         out = source.take(self._left)
         if len(out) > self._left:
             out, source.pending = out[: self._left], out[self._left :]
-            source.keep()
+            source.count_pending()
         self._left -= len(out)
         self.over = self._left == 0
         return out
 
     @property
     def short(self) -> bool:
-        """Whether what is left may be taken and said piece by piece."""
-        return self._passage is None and self._left <= SHORT
+        """Whether the rest is small enough to be taken and sent without a tunnel."""
+        return self._pipeline is None and self._left <= SHORT
 
     def begin(
         self,
@@ -73,32 +77,33 @@ class BodyTransfer:
         opening: bytes,
         name: str,
     ) -> None:
-        """Have a tunnel say `opening`, then bring the rest; the owner gets its TunnelDone."""
-        passage = self._passage
+        """Start a tunnel that sends `opening`, then the rest of the body. TunnelDone is delivered
+        to the owner."""
+        pipeline = self._pipeline
         self.tunnel = tunnel = (
             OneWayTunnel(
                 owner, source, sink, nbytes=self._left, opening=opening, watch=False, name=name
             )
-            if passage is None
+            if pipeline is None
             else MessageTunnel(
-                owner, source, sink, passage, opening=opening, watch=False, name=name
+                owner, source, sink, pipeline, opening=opening, watch=False, name=name
             )
         )
         tunnel.start()
 
     @property
     def delivered(self) -> bool:
-        """Whether the tunnel has brought all of it, and is about to say so, if it has not."""
+        """Whether the tunnel has sent the whole body; its TunnelDone may still be queued."""
         return self.tunnel is not None and self.tunnel.delivered
 
-    def taken_back(self) -> None:
-        """The tunnel is done: the source is read by its side again."""
+    def resume_reading(self) -> None:
+        """Read the source by its wire again, after the tunnel."""
         if isinstance(self.tunnel, MessageTunnel):
             self._source.pending = self.tunnel.rest
-            self._source.keep()
-        self._source.listen()
+            self._source.count_pending()
+        self._source.start_reading()
 
     def stop(self) -> None:
-        """Bring no more."""
+        """Stop the tunnel, if there is one."""
         if self.tunnel is not None:
             self.tunnel.stop()

@@ -1,4 +1,7 @@
-"""Deadline: one timer for all the deadlines of a conversation, of which one counts at a time."""
+"""Deadline: one timer for all the deadlines of a conversation, of which one is set at a time.
+
+Tested in tests/http/proxy/test_times.py.
+"""
 
 from __future__ import annotations
 
@@ -13,41 +16,42 @@ NEVER = float("inf")
 
 
 class Deadline:
-    """Delivers `key` to `cont` once its time is up; and, seldom, when it is not: see `early`.
+    """Delivers `key` to `cont` once the deadline has passed; sometimes earlier: see `early`.
 
-    A deadline is set for each request, and hardly ever passes: the timer is only touched where it
-    would ring too late.
+    A deadline is set for each request and rarely passes. So the timer is moved only if it would
+    fire too late; one that fires too early is started again.
     """
 
-    __slots__ = ("_action", "_cont", "_key", "_rings_s", "_until_s")
+    __slots__ = ("_action", "_cont", "_deadline_s", "_fires_s", "_key")
 
     def __init__(self, cont: Continuation, key: Hashable) -> None:
         self._cont = cont
         self._key = key
         self._action: Action | None = None
-        self._rings_s = self._until_s = NEVER
+        self._fires_s = self._deadline_s = NEVER
 
     def set(self, seconds: float) -> None:
-        """The time is up in so many seconds; 0: never."""
-        self._until_s = self._cont.engine.now + seconds if seconds else NEVER
-        if self._until_s < self._rings_s:
+        """Set the deadline to so many seconds from now; 0: no deadline."""
+        self._deadline_s = self._cont.engine.now + seconds if seconds else NEVER
+        if self._deadline_s < self._fires_s:
             self.cancel()
-            self._arm()
+            self._start_timer()
 
     def early(self) -> bool:
-        """It has rung: whether there is time left. Then it will ring again."""
-        self._action, self._rings_s = None, NEVER
-        if self._until_s <= self._cont.engine.now:
+        """Return whether the deadline has not passed yet. Call it when `key` is delivered: the
+        timer is started again if need be."""
+        self._action, self._fires_s = None, NEVER
+        if self._deadline_s <= self._cont.engine.now:
             return False
-        if self._until_s < NEVER:
-            self._arm()
+        if self._deadline_s < NEVER:
+            self._start_timer()
         return True
 
     def cancel(self) -> None:
-        """Ring no more."""
+        """Stop the timer."""
         if self._action is not None:
             self._action.cancel()
 
-    def _arm(self) -> None:
-        self._rings_s = self._until_s
-        self._action = self._cont.engine.schedule_at(self._rings_s, self._cont, self._key, None)
+    def _start_timer(self) -> None:
+        self._fires_s = self._deadline_s
+        self._action = self._cont.engine.schedule_at(self._fires_s, self._cont, self._key, None)

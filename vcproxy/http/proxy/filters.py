@@ -1,10 +1,10 @@
-"""Phases: where a filter may step in, in the life of a request.
+"""Phases: the methods by which filters take part in the life of a request.
 
     request_head -> [request_body] -> route -> server_chosen -> [request_chunk ...]
         -> response_head -> [response_body | response_chunk ...] -> done
     and from anywhere: error -> done
 
-A phase that nobody overrides costs nothing.
+A phase that no filter overrides costs nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from vcproxy.http.proxy.transaction import Transaction
     from vcproxy.upstream.upstream import Upstream
 
-Then: TypeAlias = "Callable[[Transaction, Any], Verdict]"
-"""What is called on the loop with what came back; its verdict is the phase's."""
+Then: TypeAlias = "Callable[[Transaction, Any], PhaseResult]"
+"""Called with the value that was waited for; it returns what the phase itself could return."""
 
 
 class Wait:
-    """The phase takes this long, then the request goes on: a delay."""
+    """Delays the request by `time`, as "250ms"; then it goes on."""
 
     __slots__ = ("seconds",)
     then: ClassVar[Then | None] = None
@@ -36,13 +36,15 @@ class Wait:
         self.seconds = duration(time)
 
 
-class Ask:
-    """The phase waits for the answers to requests of the filter's own, all at once.
+class Subrequests:
+    """Sends requests of the filter's own, all at once; the phase waits for the responses.
 
-    Then `then(tx, answers)` gives its verdict, with a Response for each request in their order,
-    its whole body in `content`; what could not be asked has the status 502, 503 or 504. What is
-    asked has the body that is its `content`: the transaction's own request is asked without one.
-    `upstream` says who is asked; if left out, whoever the transaction's request would go to.
+    Then `then(tx, responses)` is called and returns what the phase does. `responses` has a Response
+    for each request, in their order, with the whole body in `content`, up to 1 MiB. A request that
+    gets no response has one with the status 502, 503 or 504.
+
+    Each request is sent with its `content` as the body; so a copy of `tx.request` has none.
+    `upstream` is where they are sent; None: where the transaction's request goes.
     """
 
     __slots__ = ("requests", "then", "timeout_s", "upstream")
@@ -61,105 +63,162 @@ class Ask:
         self.timeout_s = duration(timeout)
 
 
-Verdict: TypeAlias = "Response | Defer | Wait | Ask | None"
-"""What a phase says: None: go on; a Response: this is the answer, whatever a server may say."""
+PhaseResult: TypeAlias = "Response | Defer | Wait | Subrequests | None"
+"""What a phase returns. None: go on. A Response: send it to the client and contact no server. The
+others: wait, then go on, or do what their `then` returns."""
 
 
-CHUNKS = {"request_body": "request_chunk", "response_body": "response_chunk"}
-"""Where somebody wants the whole body, those who want chunks get it as one, in their turn."""
+CHUNK_PHASES = {"request_body": "request_chunk", "response_body": "response_chunk"}
+"""Where one filter needs the whole body, the others' chunk phases get it as one chunk, in their
+turn."""
 
 
 class Phases:
-    """Where a filter, or a subclass of HttpProxy, steps in: it overrides what it is for.
+    """What a filter, or a subclass of HttpProxy, may override.
 
-    An exception is the end of that request: 500 if its answer has not begun, and what was not let
-    through goes nowhere.
+    An exception in a phase ends the request: the client gets a 500 if no part of a response was
+    sent, else its connection is reset. What the phase did not return is not forwarded.
     """
 
     __slots__ = ()
 
     body_limit: ClassVar[str] = "1MiB"
-    """What `request_body` and `response_body` take at most: more is 413, and 502. Of several
-    filters, the strictest counts."""
+    """The largest body for `request_body` and `response_body`. A larger request is answered by 413,
+    a larger response becomes a 502. Of several filters, the smallest limit counts."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        for whole, chunks in CHUNKS.items():
-            if all(getattr(cls, each) is not getattr(Phases, each) for each in (whole, chunks)):
+        for body, chunk in CHUNK_PHASES.items():
+            if all(getattr(cls, each) is not getattr(Phases, each) for each in (body, chunk)):
                 raise TypeError(
-                    f"{cls.__qualname__} overrides {chunks}(), which is never called: {whole}() "
+                    f"{cls.__qualname__} overrides {chunk}(), which is never called: {body}() "
                     "has the whole body"
                 )
 
     @classmethod
     def own_phases(cls) -> list[str]:
-        """The phases that the class overrides, in their order."""
+        """Return the names of the phases that the class overrides, in their order."""
         return [
             name for name in FilterChain.phases() if getattr(cls, name) is not getattr(Phases, name)
         ]
 
-    def request_head(self, tx: Transaction) -> Verdict:
-        """A request has come; its body has not been looked at."""
+    def request_head(self, tx: Transaction) -> PhaseResult:
+        """The head of a request is complete; its body was not read yet.
 
-    def request_body(self, tx: Transaction, body: bytes) -> bytes | Verdict:
-        """Its whole body is here: return what goes on in its place; None: as it is."""
+        When: first, for each valid request, before a route is chosen.
+        Returns: None: go on. A Response: send it; no server is contacted. Defer, Subrequests or
+            Wait: wait first.
+        Default: go on.
+        """
 
-    def route(self, tx: Transaction) -> Verdict:
-        """`tx.route` and `tx.upstream` are what the configuration says; `upstream` may be changed
-        for another of `tx.upstreams`."""
+    def request_body(self, tx: Transaction, body: bytes) -> bytes | PhaseResult:
+        """The whole body of the request is here, up to `body_limit`; b"" if it has none.
 
-    def server_chosen(self, tx: Transaction) -> Verdict:
-        """There is a connection to `tx.server`: the last moment to change the request."""
+        When: after `request_head`, before a route is chosen. Not for CONNECT.
+        Returns: bytes: forward them in place of the body. None: forward it unchanged. Others: as
+            in `request_head`.
+        Default: the body is not buffered.
+        """
+
+    def route(self, tx: Transaction) -> PhaseResult:
+        """`tx.route` and `tx.upstream` are set; `tx.upstream` may be changed to another of
+        `tx.upstreams`.
+
+        When: after the route was found, before a server is chosen; not if the route has an
+            `answer`.
+        Returns: as `request_head`.
+        Default: go on to the configured upstream.
+        """
+
+    def server_chosen(self, tx: Transaction) -> PhaseResult:
+        """There is a connection to `tx.server`; this is the last phase that may change the request.
+
+        When: before the request is sent; again if it is sent again on another connection.
+        Returns: as `request_head`.
+        Default: go on.
+        """
 
     def request_chunk(self, tx: Transaction, data: bytes) -> bytes:
-        """Some of its body is on its way: return what goes on in its place. b"" is the end."""
+        """A piece of the request's body is to be forwarded; b"" marks the end of the body.
+
+        When: for each piece as it arrives, while the request is sent. Not without a body.
+        Returns: the bytes to forward in its place; b"" forwards nothing yet.
+        Default: `data`.
+        """
         return data
 
-    def response_head(self, tx: Transaction) -> Verdict:
-        """A server has answered; `tx.response` may be changed."""
+    def response_head(self, tx: Transaction) -> PhaseResult:
+        """The head of the server's response is complete; `tx.response` may be changed.
 
-    def response_body(self, tx: Transaction, body: bytes) -> bytes | Verdict:
-        """The answer's whole body is here: return what goes on in its place; None: as it is."""
+        When: after the request was sent, or while its body still is; not for 1xx except 101.
+        Returns: None: go on. A Response: send it; the server's is dropped. Defer, Subrequests or
+            Wait: wait first.
+        Default: go on.
+        """
+
+    def response_body(self, tx: Transaction, body: bytes) -> bytes | PhaseResult:
+        """The whole body of the response is here, up to `body_limit`.
+
+        When: after `response_head`. Not for a response without a body, as to HEAD.
+        Returns: bytes: forward them in place of the body. None: forward it unchanged. Others: as
+            in `response_head`.
+        Default: the body is not buffered.
+        """
 
     def response_chunk(self, tx: Transaction, data: bytes) -> bytes:
-        """Some of the answer is on its way: return what goes on in its place. b"" is the end."""
+        """A piece of the response's body is to be forwarded; b"" marks the end of the body.
+
+        When: for each piece as it arrives, after `response_head`. Not without a body.
+        Returns: the bytes to forward in its place; b"" forwards nothing yet.
+        Default: `data`.
+        """
         return data
 
     def done(self, tx: Transaction) -> None:
-        """The client has its answer, or will never have it: see `tx.failure`."""
+        """The response was handed over for sending, or there will be none: see `tx.failure`.
+
+        When: last, once for each transaction.
+        Returns: nothing.
+        Default: nothing is done.
+        """
 
     def error(self, tx: Transaction) -> Response | None:
-        """No server's answer can be had: see `tx.failure`. Return another answer than ours."""
+        """No server's response can be sent: see `tx.failure`.
+
+        When: instead of the remaining phases, if no part of a response was sent; before `done`.
+        Returns: a Response: send it in place of the proxy's own. None: keep the current one.
+        Default: None.
+        """
         return None
 
 
 class Filter(Phases):
-    """The base of filters: one object for each listener and net thread, given each transaction.
+    """The base of filters. One object serves all requests of a listener and net thread.
 
-    What it wants to remember of a request it keeps in `tx.notes`.
+    State of a single request belongs into `tx.notes`.
     """
 
     vcproxy_filter: ClassVar[bool] = True
 
     def __init__(self, options: Any = None) -> None:
-        """`options` are the filter's own, an instance of its class `Options` if it has one."""
+        """`options`: an instance of the filter's class `Options`, if it has one."""
         self.options = options
 
 
 Step = Callable[..., Any]
 
-BACK = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
-"""The phases of the way back, on which the filter next to the server comes first."""
+RESPONSE_PHASES = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
+"""Phases that are called in reverse order: the filter next to the server first."""
 
-SERVED = (
+SERVER_PHASES = (
     "route", "server_chosen", "request_chunk", "response_head", "response_body", "response_chunk",
 )  # fmt: skip
-"""The phases that only requests for a server come to."""
+"""Phases that are called only for requests that are sent to a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilterChain:
-    """What is called in each phase: what was overridden, the first filter next to the client."""
+    """The methods to call in each phase, of the filters that override it."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]
@@ -172,30 +231,30 @@ class FilterChain:
     error: tuple[Step, ...]
     done: tuple[Step, ...]
     request_limit: int
-    """Bytes of a request's whole body: what the strictest of those takes that want it."""
+    """Bytes of a request's whole body: the smallest limit of the filters that need it."""
     response_limit: int
-    """The same for an answer's."""
+    """The same for a response's."""
 
     @classmethod
     def of(cls, filters: Sequence[Phases]) -> FilterChain:
-        """Return the chain of some filters."""
+        """Return the chain of filters, which are in the order of the configuration."""
         own = [(each, each.own_phases()) for each in filters]
 
-        def wanting(phase: str) -> list[Phases]:
+        def overriding(phase: str) -> list[Phases]:
             return [each for each, phases in own if phase in phases]
 
         def steps(phase: str) -> tuple[Step, ...]:
             found: list[Step] = []
-            wanted = bool(wanting(phase))
-            for each, phases in reversed(own) if phase in BACK else own:
+            buffered = bool(overriding(phase))
+            for each, phases in reversed(own) if phase in RESPONSE_PHASES else own:
                 if phase in phases:
                     found.append(getattr(each, phase))
-                elif wanted and CHUNKS.get(phase) in phases:
-                    found.append(_as_one(getattr(each, CHUNKS[phase])))
+                elif buffered and CHUNK_PHASES.get(phase) in phases:
+                    found.append(_as_one(getattr(each, CHUNK_PHASES[phase])))
             return tuple(found)
 
         def limit(phase: str) -> int:
-            return min((in_bytes(each.body_limit) for each in wanting(phase)), default=0)
+            return min((in_bytes(each.body_limit) for each in overriding(phase)), default=0)
 
         return cls(
             **{name: steps(name) for name in cls.phases()},
@@ -205,14 +264,14 @@ class FilterChain:
 
     @classmethod
     def phases(cls) -> list[str]:
-        """The names of all phases, in their order."""
+        """Return the names of all phases, in their order."""
         return [each.name for each in fields(cls) if hasattr(Phases, each.name)]
 
 
 def _as_one(step: Step) -> Step:
-    """A phase of chunks, for whole bodies."""
+    """Return a chunk phase as one for whole bodies."""
 
-    def whole(tx: Transaction, body: bytes) -> bytes:
+    def body_phase(tx: Transaction, body: bytes) -> bytes:
         return b"".join((step(tx, body), step(tx, b""))) if body else body
 
-    return whole
+    return body_phase

@@ -1,61 +1,64 @@
-"""ListenerContext: what all clients of one listener have in common, on one engine."""
+"""ListenerContext: what all sessions of one listener share, on one engine.
+
+Tested in tests/http/proxy/test_reload.py and test_proxied_filters.py.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from vcproxy.http.message.head_cache import HeadCache
 from vcproxy.http.message.client_fields import ClientFields
-from vcproxy.http.proxy.subrequests import RequestMirror
+from vcproxy.http.message.head_cache import HeadCache
 from vcproxy.http.proxy.filters import FilterChain, Phases
 from vcproxy.http.proxy.origins import Origins
+from vcproxy.http.proxy.request_mirror import RequestMirror
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.http.proxy.options import Options
     from vcproxy.sessions.service import Service
 
-SENDERS = 1024
-"""Clients' addresses of which is remembered what servers are told."""
+MAX_CLIENTS = 1024
+"""Clients whose ClientFields are kept."""
 
 
 class ListenerContext:
-    """Made by the first client, and used by all that come after."""
+    """Made by the listener's first session, and used by all that follow."""
 
-    __slots__ = ("_mark", "_options", "_senders", "chain", "filters", "heads", "mirror", "origins")
+    __slots__ = ("_clients", "_mark", "_options", "chain", "filters", "heads", "mirror", "origins")
 
     def __init__(self, service: Service, engine: Engine) -> None:
         options: Options = service.options  # type: ignore[assignment]
         self._options = options
         token = engine.token
-        # Two listeners of a process are two proxies: one may be behind the other.
+        # Two listeners of a process are two proxies: one may forward to the other.
         self._mark = f"{crc32(f'{token} {service.name}'.encode()):08x}" if token else ""
-        self._senders: dict[tuple[str, bool], ClientFields] = {}
+        self._clients: dict[tuple[str, bool], ClientFields] = {}
         self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
         self.chain = FilterChain.of(self.filters)
-        """What the filters want to be called for."""
+        """The phases that the filters override."""
         self.heads = HeadCache(options.limits, engine)
-        """The heads that have been seen."""
+        """The parsed and the forwarded heads."""
         self.origins = Origins(engine)
         """The servers that clients have named."""
         self.mirror = RequestMirror(engine)
-        """Who sends copies of requests."""
+        """Sends copies of requests."""
 
     @classmethod
     def of(cls, service: Service, engine: Engine) -> ListenerContext:
-        """Return that of a listener."""
-        common = service.shared.get(cls)
-        if not isinstance(common, ListenerContext):
-            common = service.shared[cls] = cls(service, engine)
-        return common
+        """Return the context of a listener; make it at the first call."""
+        context = service.shared.get(cls)
+        if not isinstance(context, ListenerContext):
+            context = service.shared[cls] = cls(service, engine)
+        return context
 
-    def sender(self, address: str, secure: bool) -> ClientFields:
-        """Return what servers are told of a client."""
-        sender = self._senders.get((address, secure))
-        if sender is None:
+    def client_fields(self, address: str, secure: bool) -> ClientFields:
+        """Return the fields that are added to a client's requests."""
+        fields = self._clients.get((address, secure))
+        if fields is None:
             options = self._options
-            sender = ClientFields(
+            fields = ClientFields(
                 address,
                 secure,
                 pseudonym=options.via,
@@ -63,7 +66,7 @@ class ListenerContext:
                 style=options.forwarded,
                 trusted=options.trusts(address),
             )
-            if len(self._senders) >= SENDERS:
-                self._senders.clear()
-            self._senders[address, secure] = sender
-        return sender
+            if len(self._clients) >= MAX_CLIENTS:
+                self._clients.clear()
+            self._clients[address, secure] = fields
+        return fields

@@ -1,7 +1,7 @@
-"""The options of an HTTP proxy: who is served by whom, how much is taken, and how long it waits.
+"""The options of an HTTP proxy: routes, filters, limits and timeouts.
 
-Where a default has no reason of its own, it is the middle of what HAProxy, nginx, Traffic Server
-and Envoy have.
+A default without a reason of its own lies in the middle of those of HAProxy, nginx, Traffic Server
+and Envoy.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from vcproxy.config.positions import KeyPath
 from vcproxy.config.values import Duration, Filters, Size
 from vcproxy.http.message import limits
 from vcproxy.http.message.resource import as_ip
-from vcproxy.http.proxy.access_list import AccessList, Destination, Network, within
+from vcproxy.http.proxy.access_list import AccessEntry, AccessList, Network, within
 from vcproxy.http.proxy.routing import EVERYTHING, Route, Routes, Token
 
 BODY_GRACE_S = 10.0
-"""How long a body may take however slow it comes: `body_rate` holds on average from then on."""
+"""Seconds after which the average rate of a request's body is compared with `body_rate`."""
 
 
 def _text(read: Callable[[str], object], example: str) -> Callable[[object], object]:
     def validate(value: object) -> object:
         if not isinstance(value, str):
-            raise ValueError(f'must be text, as "{example}"')
+            raise ValueError(f'must be a text such as "{example}"')
         return read(value)
 
     return validate
 
 
 Place = Annotated[
-    Destination,
-    PlainValidator(_text(Destination.parse, "www.example:443")),
+    AccessEntry,
+    PlainValidator(_text(AccessEntry.parse, "www.example:443")),
     PlainSerializer(str, when_used="json"),
     WithJsonSchema({"type": "string"}),
 ]
@@ -56,148 +56,151 @@ Addresses = Annotated[
 
 @dataclass(frozen=True)
 class ForwardTargets(AccessList):
-    """Whom clients may have themselves connected to. Nobody, unless it is allowed."""
+    """The destinations that clients may be connected to: those that `allow` names, less `deny`."""
 
     allow: tuple[Place, ...]
-    """"HOST:PORT": a name, "*.NAME" for all names below it, "*" for all names but localhost, an
-    IP address, or a network as 10.0.0.0/8; a port, or "*". Names are matched as they are given, not
-    resolved, and no name allows an IP address."""
+    """"HOST:PORT". HOST is a name, "*.NAME" for all names below it, "*" for all names but
+    localhost, an IP address, or a network as 10.0.0.0/8. PORT is a number, or "*" for all. Names
+    are matched as the client sent them, before they are resolved; an entry with a name matches no
+    IP address."""
 
     deny: tuple[Place, ...] = ()
-    """What of it is denied all the same, in the same form."""
+    """Destinations that are denied although `allow` matches them, in the same form."""
 
 
 @dataclass(frozen=True)
 class HttpLimits(limits.MessageLimits):
-    """How much a message may have. A request with more is answered by the status in brackets."""
+    """The largest messages. A request that is larger is answered by the status in parentheses."""
 
     head: Annotated[Size, Field(ge=256)] = 32 << 10
-    """All of a head (431): twice what most servers take, as cookies grow."""
+    """A whole head (431): twice the limit of most servers, as cookies grow."""
 
     line: Annotated[Size, Field(ge=64)] = 8 << 10
-    """The request line (414): what RFC 9112, 3, has everybody take."""
+    """The request line (414): RFC 9112, 3, recommends at least 8000 bytes."""
 
     field: Annotated[Size, Field(ge=64)] = 16 << 10
-    """One field's line (431): a ticket of Kerberos in Negotiate needs 12 KiB and more."""
+    """One field line (431): a Kerberos ticket in Authorization needs 12 KiB and more."""
 
     fields: Annotated[int, Field(ge=1)] = 100
-    """Fields in a head (431): a browser sends 20."""
+    """Field lines of a head (431): a browser sends about 20."""
 
     chunk_line: Annotated[Size, Field(ge=18)] = 256
-    """The line with a chunk's size (400): extensions are not in use."""
+    """The line with the size of a chunk (400): extensions are hardly used."""
 
     trailers: Size = 8 << 10
-    """All fields behind a chunked body (400): a checksum or a signature, rarely more."""
+    """All trailers of a chunked body (400): a checksum or a signature, rarely more."""
 
     trailer_fields: Annotated[int, Field(ge=0)] = 32
-    """Their number (400)."""
+    """The number of trailers (400)."""
 
     body: Size = 0
-    """A request's body (413). "0B": no limit, as it streams and is never held; a route may have
-    another."""
+    """A request's body (413). "0B": no limit, as bodies are streamed; a route may set another."""
 
     requests: Annotated[int, Field(ge=1)] = 1000
-    """Requests on a connection of a client: then it is closed, so that load spreads anew."""
+    """Requests on one connection of a client. Then it is closed, so that load balancers in front of
+    this proxy can spread clients anew."""
 
 
 @dataclass(frozen=True)
 class HttpTimeouts:
-    """How long a request waits. "0s" waits for ever."""
+    """How long a request waits. "0s": no timeout."""
 
     head: Duration = 10.0
-    """For a head, from its first byte to its last, however steadily it trickles: honest ones come
-    at once, even over a bad mobile link."""
+    """For a whole head, from its first byte to its last: a normal client sends it at once, even
+    over a bad mobile link."""
 
     body: Duration = 30.0
-    """For a client to send the next byte of a request's body: longer than a bad link stalls."""
+    """For the next byte of a request's body: longer than a bad link stalls."""
 
     stalled: Duration = 300.0
-    """For the next byte of any body to move, in either direction: the server sends nothing, or one
-    side takes nothing. Event streams send something more often, if only a comment; Envoy's stream
-    idle timeout is as long."""
+    """For the next byte of any body, in either direction: the sender sends nothing, or the receiver
+    reads nothing. Event streams send at least a comment more often; Envoy's stream idle timeout is
+    as long."""
 
     first_byte: Duration = 60.0
-    """For a server to begin its answer once it has the request: slow reports take that long."""
+    """For the first byte of the response, after the request was sent: slow reports take as long."""
 
     idle: Duration = 75.0
-    """For the next request on a connection: who is slower can bear a new one. A proxy in front of
-    this one must give up its idle connections first, or it sends a request on one that is just
-    being closed; nginx keeps them for 60 seconds."""
+    """For the next request on a connection. A proxy in front of this one should close its idle
+    connections earlier, or it may send a request on one that is just being closed; nginx keeps
+    them for 60 seconds."""
 
     active: Duration = 0.0
-    """For a whole request and its answer, however busy: none, as downloads, radio and event streams
-    may last for hours; `stalled` ends what no longer moves. Not for tunnels."""
+    """For a whole request and its response, even while data is transferred. None by default, as
+    downloads, radio and event streams may last for hours; `stalled` ends transfers that stand
+    still. Not for tunnels."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What of HTTP is served, for whom, and within which bounds.
+    """Routes, forward proxying, filters, limits and timeouts of an HTTP listener.
 
-    Without routes all requests for a server go to the listener's upstream.
+    Without routes, all requests in origin form go to the listener's upstream.
     """
 
     routes: tuple[Route, ...] = ()
-    """Which requests go where: the first that fits is taken. None fits: 404, or 421 where none is
-    for that host."""
+    """Which requests go where: the first route that matches is taken. If none matches: 404; or 421
+    if no route is for the request's host."""
 
     forward: ForwardTargets | None = None
-    """Whom requests with a whole URI (http://HOST/...) may be for, by a client that has set this as
-    its proxy. Left out: such a request is routed as all others."""
+    """The destinations of requests with an absolute URI (http://HOST/...), as clients send them to
+    their configured proxy. Left out: such a request is routed like all others."""
 
     connect: ForwardTargets | None = None
-    """Whom CONNECT may open a tunnel to. Left out: nobody."""
+    """The destinations to which CONNECT opens a tunnel. Left out: CONNECT is refused (403)."""
 
     filters: Filters = ()
-    """Plugins that see, and may change, what passes: in this order on the way to a server, and the
-    other way round on the way back. "path/file.py:Class" or "package.module:Class", or a table of
-    that as `plugin` and its `options`."""
+    """Plugins that may change requests, in this order, and responses, in reverse order: each
+    "path/file.py:Class" or "package.module:Class", or a table with that as `plugin` and its
+    `options`."""
 
     limits: HttpLimits = HttpLimits()
-    """How much a message may have."""
+    """The largest messages."""
 
     timeouts: HttpTimeouts = HttpTimeouts()
     """How long a request waits."""
 
     abort_on_close: bool = False
-    """Whether a client that ends its direction is gone: then its request is given up, its place in
-    a queue and the server's connection are freed. By default such a client may be waiting for its
-    answer, as `nc -N` and some old libraries do, and gets it; only a reset says that it is gone."""
+    """Whether to abort the request of a client that ends its sending direction, and to free its
+    place in a queue and the server's connection. By default such a client may wait for its
+    response, as `nc -N` and some old libraries do, and only a reset aborts the request."""
 
     body_rate: Size = 100
-    """Bytes in a second that the body of a request must bring on average, after 10 seconds: nobody
-    who is there is slower. "0B": as slow as it likes."""
+    """The slowest request body, in bytes per second, on average after the first 10 seconds. "0B":
+    no limit."""
 
     forwarded: Literal["x-forwarded", "forwarded", "both", "off"] = "x-forwarded"
-    """How a server is told of the client: X-Forwarded-For, -Proto and -Host, which all servers
-    know, or Forwarded (RFC 7239)."""
+    """The fields with the client's address that are sent to servers: X-Forwarded-For, -Proto and
+    -Host, which all servers know, or Forwarded (RFC 7239), or both. "off": the client's own fields
+    are forwarded unchanged."""
 
     trusted: tuple[Addresses, ...] = ()
-    """Networks of clients that are proxies themselves: what they say of theirs is believed and
-    added to. What others say is replaced."""
+    """Networks of clients that are proxies themselves: their Forwarded and X-Forwarded-* fields are
+    kept and extended. Those of other clients are replaced."""
 
     via: Token = "vcproxy"
-    """The name that this proxy goes by in Via, with a mark behind it that no other has: a request
-    that comes with it has come back, and is refused (502)."""
+    """The name of this proxy in Via. It is sent with a comment unique to this listener; a request
+    that arrives with both is a loop and is refused (502)."""
 
     retries: Annotated[int, Field(ge=0)] = 1
-    """How often a request is sent anew: only if no byte of it has left, or if it is idempotent and
-    its connection, which had been used before, died before any answer. One is enough to leave a
-    stale connection behind, and no storm."""
+    """How often a request is sent again on another connection: only if no byte of it was sent; or
+    if its method is idempotent and a reused connection failed before any response. One is enough to
+    replace a stale connection, and causes no retry storm."""
 
     @cached_property
     def table(self) -> Routes:
-        """The routes, made to be looked up."""
+        """The routes, prepared for lookup."""
         return Routes(self.routes or (EVERYTHING,))
 
     @property
-    def asks(self) -> bool:
-        """Whether some request goes to a server."""
+    def uses_servers(self) -> bool:
+        """Whether some request may be sent to a server."""
         routed = not self.routes or any(route.answer is None for route in self.routes)
         return routed or self.forward is not None or self.connect is not None
 
     @property
     def upstreams(self) -> dict[KeyPath, str | None]:
-        """The upstreams that are named, by where; None: the listener's is meant."""
+        """The names of upstreams, by the key that holds them; None: the listener's."""
         return dict(self._upstreams())
 
     def _upstreams(self) -> Iterator[tuple[KeyPath, str | None]]:
@@ -208,10 +211,10 @@ class Options:
                 yield ("routes", index, "upstream"), route.upstream
 
     def trusts(self, address: str) -> bool:
-        """Whether what a client says of those before it is believed, by its IP address."""
+        """Whether a client with this IP address is in `trusted`."""
         ip = as_ip(address) if self.trusted else None
         return ip is not None and within(ip, self.trusted)
 
     def max_body(self, route: Route) -> int:
-        """The largest body that a request on a route may have, in bytes; 0: no limit."""
+        """Return the largest request body on a route, in bytes; 0: no limit."""
         return self.limits.body if route.max_body is None else route.max_body

@@ -1,4 +1,7 @@
-"""Origins: the servers that clients name themselves, each as an upstream of its own."""
+"""Origins: the servers that clients of a forward proxy name, each as an upstream of its own.
+
+Tested in tests/http/proxy/test_routing.py and test_kept.py.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +15,32 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.engine import Engine
 
-MOST = 256
-"""Origins that are remembered: as many as some dozens of people with browsers are busy with."""
+MAX_ORIGINS = 256
+"""Origins that are kept: enough for some dozens of people with browsers."""
 
-TERMS = UpstreamSettings(pool=Pooling(idle=8), retries=0)
-"""Browsers keep 6 connections to one host."""
+ORIGIN_SETTINGS = UpstreamSettings(pool=Pooling(idle=8), retries=0)
+"""Eight idle connections: browsers keep 6 to one host."""
 
 
 class Origins:
-    """By their addresses; the one that was used longest ago is forgotten first."""
+    """Upstreams by address. When there are too many, the one used longest ago is closed."""
 
-    __slots__ = ("_engine", "_known")
+    __slots__ = ("_by_address", "_engine")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: dict[Address, Upstream] = {}
+        self._by_address: dict[Address, Upstream] = {}
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._by_address)
 
     def find(self, address: Address) -> Upstream:
-        """Return the upstream that has this one server."""
-        known = self._known
-        found = known.pop(address, None)
+        """Return the upstream whose only server has this address; make it if there is none."""
+        origins = self._by_address
+        found = origins.pop(address, None)
         if found is None:
-            found = Upstream(self._engine, str(address), (Server(address),), TERMS)
-            if len(known) >= MOST:
-                known.pop(next(iter(known))).close()
-        known[address] = found
+            found = Upstream(self._engine, str(address), (Server(address),), ORIGIN_SETTINGS)
+            if len(origins) >= MAX_ORIGINS:
+                origins.pop(next(iter(origins))).close()
+        origins[address] = found
         return found

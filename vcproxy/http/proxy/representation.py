@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcproxy.http.message.fields import Fields
 
-DESCRIBING = ("ETag", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest")
-"""Fields that are made of a body's bytes (RFC 9110 8.8.3, RFC 9530, and those before it)."""
+DIGESTS = ("ETag", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest")
+"""Fields that are computed from a body's bytes (RFC 9110 8.8.3, RFC 9530; Digest: RFC 3230;
+Content-MD5: RFC 1864)."""
 
 
 class Representation:
-    """What a head said of its body when it came."""
+    """The values that a head had for these fields when it arrived."""
 
-    __slots__ = ("_said", "body")
+    __slots__ = ("_received", "body")
 
     def __init__(self, fields: Fields) -> None:
-        self._said = [(name, fields.get_all(name)) for name in DESCRIBING if name in fields]
+        self._received = [(name, fields.get_all(name)) for name in DIGESTS if name in fields]
         self.body = b""
-        """The body as it came, where a filter wants all of it."""
+        """The body as it arrived, if a filter needs all of it."""
 
     def withdraw(self, fields: Fields) -> None:
-        """The body is, or may be, another one now: remove what was said of the one that came. What
-        a filter has said in its place stays."""
-        for name, values in self._said:
+        """Remove the fields that describe the body that arrived, as it is, or may be, changed. A
+        value that a filter has set stays."""
+        for name, values in self._received:
             if fields.get_all(name) == values:
                 del fields[name]
 
 
-def undescribed(trailers: Fields) -> Fields:
-    """Trailers without what they say of a body that has been changed."""
-    for name in DESCRIBING:
+def without_digests(trailers: Fields) -> Fields:
+    """Remove from trailers the fields that describe a body that was changed; return them."""
+    for name in DIGESTS:
         if name in trailers:
             del trailers[name]
     return trailers

@@ -1,8 +1,8 @@
 """Routing: which route a request takes, by its host, path, method and fields.
 
-The first route of the file that fits is taken, so that the order says what is meant: no rule about
-which of two fits better has to be known. Hosts and paths are compared in the one spelling that they
-have in `vcproxy.http.message.resource`, which filters see too; the target is sent as it came.
+The first route of the file that matches is taken: there is no rule about which of two matches
+better. Hosts and paths are compared in the canonical form of `vcproxy.http.message.resource`, which
+filters see too; the target is forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vcproxy.http.message.messages import Request
 
 BODILESS = (204, 205, 304)
-"""Answers that have no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
+"""Statuses whose responses have no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
 
 
 def _host(text: str) -> str:
@@ -41,32 +41,38 @@ def _host(text: str) -> str:
 
 def _prefix(text: str) -> str:
     if not text.startswith("/") or "?" in text or not is_target(_raw(text)):
-        raise ValueError(f'"{text}" is not a path: it is ASCII, begins with "/" and has no "?"')
+        raise ValueError(
+            f'"{text}" is not a path: it must be ASCII, begin with "/" and have no "?"'
+        )
     if (plain := canonical_path(text)) != text:
-        raise ValueError(f'"{text}" would never be met: write it as "{plain}"')
+        raise ValueError(
+            f'"{text}" never matches, as paths are compared in canonical form: write "{plain}"'
+        )
     return text
 
 
 def _token(text: str) -> str:
     if not is_token(_raw(text)):
-        raise ValueError(f'"{text}" is not a name in HTTP: letters, digits and a few marks as "-"')
+        raise ValueError(f'"{text}" is not a token: use letters, digits and marks such as "-"')
     return text
 
 
 def _method(text: str) -> str:
     if (upper := _token(text).upper()) != text:
-        raise ValueError(f'"{text}" is not in upper case, as methods are: write it as "{upper}"')
+        raise ValueError(f'"{text}" is not in upper case, as methods are: write "{upper}"')
     return text
 
 
 def _value(text: str) -> str:
     if not is_text(_raw(text)) or text != text.strip(" \t"):
-        raise ValueError(f"{text!r} is no field's value: it has control characters or outer spaces")
+        raise ValueError(
+            f"{text!r} is not a field value: it has control characters or outer spaces"
+        )
     return text
 
 
 def _raw(text: str) -> bytes:
-    """A text as it is sent, or with a NUL, which nothing may have, for what cannot be."""
+    """Encode a text; a character outside latin-1 becomes NUL, which no grammar allows."""
     return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
 
 
@@ -77,19 +83,19 @@ Value = Annotated[str, AfterValidator(_value)]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the proxy answers by itself."""
+    """A response that the proxy sends by itself."""
 
     status: Annotated[int, Field(ge=200, le=599)] = 200
     """The status code."""
 
     body: str = ""
-    """The text that is sent."""
+    """The body."""
 
     content_type: Value = "text/plain; charset=utf-8"
-    """What the text is."""
+    """The Content-Type of the body."""
 
     location: Value | None = None
-    """Where a redirection leads."""
+    """The Location of a redirect: a URI."""
 
     def __post_init__(self) -> None:
         if self.status in BODILESS and self.body:
@@ -100,28 +106,28 @@ class Answer:
 
 @dataclass(frozen=True)
 class Route:
-    """Which requests go where. What is left out fits every request."""
+    """Which requests go where. A condition that is left out matches every request."""
 
     host: Annotated[str, AfterValidator(_host)] | None = None
-    """The host that is asked for: a name, an IP address, or "*.NAME" for all names below it."""
+    """The host of the request: a name, an IP address, or "*.NAME" for all names below it."""
 
     path: Annotated[str, AfterValidator(_prefix)] = "/"
-    """What the path begins with, by whole segments: "/api" fits /api and /api/x, not /apis."""
+    """The first segments of the path: "/api" matches /api and /api/x, not /apis."""
 
     methods: tuple[Method, ...] = ()
-    """Methods, in upper case as they are sent. HEAD is not GET: it has to be named."""
+    """Methods, in upper case. HEAD must be listed beside GET."""
 
     headers: dict[Token, Value] = field(default_factory=dict)
-    """Fields that the request must have, and their values, exactly."""
+    """Fields that the request must have, with exactly these values."""
 
     upstream: str | None = None
-    """Where the request goes. Left out: to the listener's upstream."""
+    """The upstream that gets the request. Left out: the listener's."""
 
     answer: Answer | None = None
-    """What the proxy answers by itself, in place of a server."""
+    """The response that the proxy sends, in place of a server."""
 
     max_body: Size | None = None
-    """The largest body that a request may have: as `limits.body`, if left out. "0B": no limit."""
+    """The largest request body. Left out: `limits.body`. "0B": no limit."""
 
     def __post_init__(self) -> None:
         if self.upstream is not None and self.answer is not None:
@@ -129,20 +135,20 @@ class Route:
 
 
 class NoRoute(IntEnum):
-    """The status of the answer to a request that no route fits."""
+    """The status of the response to a request that no route matches."""
 
     NOT_FOUND = 404
     """Some route is for its host."""
     MISDIRECTED = 421
-    """None is: who sends it has the wrong proxy (RFC 9110, 15.5.20)."""
+    """No route is for its host: the request was sent to the wrong proxy (RFC 9110, 15.5.20)."""
 
 
 EVERYTHING = Route()
-"""The route of a proxy that has none: all goes to the listener's upstream."""
+"""The route of a proxy without routes: all requests go to the listener's upstream."""
 
 
 class Routes:
-    """Routes, made to be looked up: by the host in one step, then one by one."""
+    """Routes, prepared for lookup: by host in one step, then one by one."""
 
     __slots__ = ("_anywhere", "_at", "_below")
 
@@ -161,7 +167,7 @@ class Routes:
         }
 
     def find(self, request: Request) -> Route | NoRoute:
-        """Return the first route that fits a request."""
+        """Return the first route that matches a request."""
         routes = self._for(request.host)
         if not routes:
             return NoRoute.MISDIRECTED
@@ -174,19 +180,19 @@ class Routes:
                     continue
             if route.methods and request.method not in route.methods:
                 continue
-            if route.headers and not has(request.fields, route):
+            if route.headers and not has_headers(request.fields, route):
                 continue
             return route
         return NoRoute.NOT_FOUND
 
     def _for(self, host: str) -> tuple[Route, ...]:
-        """The routes for a host, in the order of the file."""
+        """Return the routes for a host, in the order of the file."""
         if not self._at and not self._below:
             return self._anywhere
         name = canonical_host(host)
         if (routes := self._at.get(name)) is not None:
             return routes
-        if self._below and len(name) < 256:  # a name is not longer (RFC 1035, 2.3.4)
+        if self._below and len(name) < 256:  # no name is longer (RFC 1035, 2.3.4)
             dot = name.find(".", 1)
             while dot > 0:
                 if (routes := self._below.get(name[dot:])) is not None:
@@ -196,13 +202,13 @@ class Routes:
 
 
 def fits_host(route: Route, name: str) -> bool:
-    """Whether a route is for a name; or for all of a pattern's names, if it is one."""
+    """Whether a route is for a name; or, if `name` is a pattern, for all of its names."""
     host = route.host
     if host is None or host == name:
         return True
     return host.startswith("*.") and name.removeprefix("*").endswith(host[1:]) and name != host[2:]
 
 
-def has(fields: Fields, route: Route) -> bool:
-    """Whether a request has what a route asks for."""
+def has_headers(fields: Fields, route: Route) -> bool:
+    """Whether a request has the fields that a route demands."""
     return all(fields.get(name) == value for name, value in route.headers.items())

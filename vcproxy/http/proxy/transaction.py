@@ -1,104 +1,114 @@
-"""Transaction: one request and what becomes of it, as the phases see it."""
+"""Transaction: one request and its response, as the phases of filters get it.
+
+Tested in tests/http/proxy/test_proxied_filters.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.http.message.messages import Request, Response
-    from vcproxy.http.proxy.exchange import Exchange
+    from vcproxy.http.proxy.failure import Failure
     from vcproxy.http.proxy.routing import Route
+    from vcproxy.sessions.service import Service
     from vcproxy.upstream.upstream import Upstream
 
-Party = Literal["client", "server", "proxy", "plugin"]
 
+class TransactionOwner(Protocol):
+    """What a transaction needs of the session that runs it: an Exchange."""
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a request was not answered by a server."""
+    @property
+    def engine(self) -> Engine:
+        """The engine that the session runs on."""
 
-    status: int
-    """What the client is told; 0: nothing, it has gone or its answer had begun."""
-    party: Party
-    """Which side failed."""
-    why: str
-    error: str
-    """The type that RFC 9209, 2.3 has for it, as "connection_refused"."""
+    @property
+    def client(self) -> NetVConnection:
+        """The client's connection."""
 
-    def __str__(self) -> str:
-        return f"{self.party}: {self.why}"
+    @property
+    def client_address(self) -> str:
+        """The client's IP address; empty if it has none."""
+
+    @property
+    def service(self) -> Service:
+        """The listener's configuration."""
+
+    def mirror(self, upstream: Upstream, body: bytes) -> None:
+        """See Transaction.mirror."""
 
 
 class Transaction:
-    """One request: from its head to its end. Each phase gets it, and may change what is to come.
+    """One request, from its head to its end. Each phase gets it, and may change what comes later.
 
-    Up to the phase `server_chosen` the request may be changed; in `response_head`, the response.
-    Their bodies go on as they come, whatever is said of their framing: see the phases for bodies.
+    The request may be changed up to the phase `server_chosen`, the response in `response_head`. The
+    framing of their bodies cannot be changed by fields: see the phases for bodies.
     """
 
     __slots__ = (
-        "_exchange", "attempts", "began_s", "failure", "notes", "request", "response", "reused",
+        "_owner", "attempts", "began_s", "failure", "notes", "request", "response", "reused",
         "route", "server", "upstream",
     )  # fmt: skip
 
     response: Response
-    """The server's, from `response_head` on; in `done`, what the client was told in its place."""
+    """The server's, from `response_head` on; in `done`, the one that the client was sent."""
 
-    def __init__(self, exchange: Exchange, request: Request) -> None:
-        self._exchange = exchange
+    def __init__(self, owner: TransactionOwner, request: Request) -> None:
+        self._owner = owner
         self.request = request
-        self.began_s = exchange.engine.now
-        """When its head was there, in the engine's time: seconds."""
+        self.began_s = owner.engine.now
+        """The engine's time at which the head was complete, in seconds."""
         self.route: Route | None = None
-        """The configured route that is taken, from `route` on; None: the client named a server."""
+        """The configured route, from the phase `route` on; None: the client named a server."""
         self.upstream: Upstream | None = None
-        """Who will be asked, from `route` on: it may be changed there, to one of `upstreams`."""
+        """Where the request goes, from `route` on; there it may be changed to one of
+        `upstreams`."""
         self.server = ""
-        """The address of the server that is asked, from `server_chosen` on; in `error` and `done`,
-        of the last one that could not be reached."""
+        """The address of the server, from `server_chosen` on; in `error` and `done`, of the last
+        one that could not be connected."""
         self.reused = False
-        """Whether the server's connection has served before."""
+        """Whether the server's connection has carried an earlier request."""
         self.attempts = 0
-        """How many connections were tried."""
+        """How many connections to servers were tried."""
         self.failure: Failure | None = None
-        """In `error` and `done`: why no server's answer reached the client whole."""
+        """In `error` and `done`: why the client did not get a server's complete response."""
         self.notes: dict[str, object] = {}
-        """For filters: what they want to remember of this request."""
+        """For filters: values that they keep for later phases of this request."""
 
     @property
     def engine(self) -> Engine:
-        """The engine that it is on: for `stop_proxy` and `reload_proxy`."""
-        return self._exchange.engine
+        """The engine that it runs on: for `stop_proxy` and `reload_proxy`."""
+        return self._owner.engine
 
     @property
     def status(self) -> int:
-        """The status of the response; 0: there is none yet, or will never be."""
+        """The status of the response; 0: there is none yet, or there will be none."""
         return self.response.status if hasattr(self, "response") else 0
 
     @property
     def client(self) -> str:
-        """The client's IP address; empty where it has none."""
-        return self._exchange.client_address
+        """The client's IP address; empty if it has none."""
+        return self._owner.client_address
 
     @property
     def secure(self) -> bool:
-        """Whether the client came by TLS."""
-        return self._exchange.client.secure
+        """Whether the client is connected by TLS."""
+        return self._owner.client.secure
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
-        """The listener's upstream, and those that its options name."""
-        return self._exchange.service.upstreams
+        """The listener's upstream and those that its options name, by name."""
+        return self._owner.service.upstreams
 
     def mirror(self, upstream: Upstream, body: bytes = b"") -> None:
-        """Send a copy of the request there, with this body. Nobody waits for its answer.
+        """Send a copy of the request there, with this body. Its response is dropped.
 
-        While too many are on their way, it is dropped, and counted as `unmirrored`.
+        While too many copies are in flight, the copy is dropped and counted as `unmirrored`.
         """
-        self._exchange.mirror(upstream, body)
+        self._owner.mirror(upstream, body)
 
     def __repr__(self) -> str:
         request = self.request

@@ -1,4 +1,7 @@
-"""Wire: one of the two connections of an exchange, as heads are taken from it and put on it."""
+"""Wire: one of the two connections of an exchange: its unread input and its unsent output.
+
+Tested in tests/http/proxy/test_keep_alive.py and test_excess.py.
+"""
 
 from __future__ import annotations
 
@@ -16,44 +19,45 @@ if TYPE_CHECKING:
 
 
 PIPELINED = 16 * 1024
-"""Bytes that are read of what a client sends behind a request: some hundred small ones. As many
-more may be `pending`."""
+"""Bytes that are read from a client behind its current request: about a hundred small requests. As
+many more may be `pending`."""
 
 UNREAD = 32 * 1024
-"""Bytes of answers that a client leaves unread before its next request is looked at."""
+"""Bytes of responses that may wait for a client to read them. Above it, the client's next request
+is not read."""
 
 
 class Wire:
-    """What has come from a connection and was not used, and what is to go to it.
+    """Reads from and writes to one connection for `cont`, which gets all its events.
 
-    All events are the owner's. Buffers and operations stay with a connection that goes from side to
-    side: a request on one that has served before makes none.
+    The buffers and VIOs stay with a connection when one wire releases it and another attaches it: a
+    request on a reused connection makes none.
     """
 
     __slots__ = (
-        "_ahead", "_before", "_cont", "_heard", "_kept", "_unsent", "pending", "reads", "vc",
+        "_before", "_cont", "_input", "_kept", "_output", "_read_ahead", "pending", "reads", "vc",
         "writes",
     )  # fmt: skip
 
     reads: VIO
     writes: VIO
-    _heard: Reader
-    _unsent: Reader
+    _input: Reader
+    _output: Reader
 
-    def __init__(self, cont: Continuation, ahead: int = READ_AHEAD) -> None:
-        """`ahead`: bytes that are read and not taken."""
+    def __init__(self, cont: Continuation, read_ahead: int = READ_AHEAD) -> None:
+        """`read_ahead`: size of the input buffer, in bytes."""
         self._cont = cont
-        self._ahead = ahead
+        self._read_ahead = read_ahead
         self._kept: HeldMemory | None = None
         self.vc: NetVConnection | None = None
-        """The connection; None: none was attached, or it was let go."""
-        self._before: int | None = None  # bytes that others have said on the connection
+        """The connection; None before `attach` and after `release` or `close`."""
+        self._before: int | None = None  # bytes that earlier users wrote to the connection
         self.pending = b""
-        """Taken from the buffer, and not used yet: see `keep`."""
+        """Bytes that were taken from the buffer and not used yet: see `count_pending`."""
 
     def attach(self, vc: NetVConnection) -> None:
-        """Use this connection from now on, if it is not used already. One that another side has let
-        go brings its buffers, and the operations on them."""
+        """Use this connection from now on. The buffers and VIOs of a connection that another wire
+        released are reused."""
         if self.vc is vc:
             return
         self.vc = vc
@@ -61,115 +65,123 @@ class Wire:
         reads, writes = vc.read_vio, vc.write_vio
         if reads is None or writes is None:
             self._before = None
-            self._heard = vc.engine.buffer(self._ahead).reader()
-            self._unsent = vc.engine.buffer().reader()
-            self.listen()
+            self._input = vc.engine.buffer(self._read_ahead).reader()
+            self._output = vc.engine.buffer().reader()
+            self.start_reading()
         else:
             self._before = writes.ndone
             self.reads, self.writes = reads, writes
-            self._heard = next(iter(reads.buffer.readers))
-            self._unsent = writes.reader
+            self._input = next(iter(reads.buffer.readers))
+            self._output = writes.reader
 
-    def begin(self, message: bytes) -> None:
-        """Say the first thing to a connection that was just attached."""
+    def send_first(self, message: bytes) -> None:
+        """Send the first bytes after `attach`."""
         if self._before is None:
             self._before = 0
-            self.speak(message)
+            self.start_writing(message)
         else:
-            self.say(message)
+            self.send(message)
 
-    def listen(self) -> None:
-        """Read, after a tunnel has."""
+    def start_reading(self) -> None:
+        """Start to read, at first or after a tunnel read the connection."""
         assert self.vc is not None
-        self.reads = self.vc.do_io_read(self._cont, None, self._heard.buffer)
+        self.reads = self.vc.do_io_read(self._cont, None, self._input.buffer)
 
-    def speak(self, opening: bytes = b"") -> None:
-        """Write, from the beginning or after a tunnel has. WRITE_READY comes at once if there is
-        nothing to say, and when it was found `full`."""
+    def start_writing(self, opening: bytes = b"") -> None:
+        """Start to write, at first or after a tunnel wrote to the connection.
+
+        WRITE_READY is delivered only after `full` was found true.
+        """
         assert self.vc is not None
-        self._unsent.buffer.write(opening)
-        self.writes = self.vc.do_io_write(self._cont, None, self._unsent)
+        self._output.buffer.write(opening)
+        self.writes = self.vc.do_io_write(self._cont, None, self._output)
         self.writes.pending = True
 
     @property
-    def untouched(self) -> bool:
-        """Whether not one byte of what was said has gone."""
+    def nothing_sent(self) -> bool:
+        """Whether no byte has been sent since `attach`."""
         return self.writes.ndone == self._before
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the peer sends no more: end of stream, or an error."""
         return self.reads.over
 
     @property
-    def waiting(self) -> bool:
-        """Whether something has come that was not used."""
-        return bool(self.pending or self._heard.avail)
+    def has_input(self) -> bool:
+        """Whether there is input that was not used yet."""
+        return bool(self.pending or self._input.avail)
 
     @property
-    def quiet(self) -> bool:
-        """Whether nothing is under way on it: all was used, all has gone, and more can be said."""
-        return not (self.pending or self._heard.avail or self._unsent.avail or self.reads.over)
+    def idle(self) -> bool:
+        """Whether all input was used, all output was sent, and the peer has not ended the stream:
+        the connection can be reused."""
+        return not (self.pending or self._input.avail or self._output.avail or self.reads.over)
 
     def take(self, enough: int | None = None) -> bytes:
-        """All that has come; or only what was `pending`, if that is `enough`: what comes behind a
-        message waits in the buffer, which has an end. What is not used goes back into `pending`."""
-        heard, data = self._heard, self.pending
+        """Return all input; or only what is `pending`, if that is at least `enough` bytes, so that
+        what follows a message stays in the bounded buffer. The caller puts back into `pending` what
+        it does not use."""
+        reader, data = self._input, self.pending
         self.pending = b""
         self._kept = None
-        if heard.buffer.written == heard.position or (enough is not None and len(data) >= enough):
+        if reader.buffer.written == reader.position or (enough is not None and len(data) >= enough):
             return data
-        full = heard.buffer.full
-        data = data + heard.read() if data else heard.read()
+        full = reader.buffer.full
+        data = data + reader.read() if data else reader.read()
         if full:
             self.reads.reenable()
         return data
 
-    def keep(self) -> None:
-        """What is `pending` stays for a while: it is counted."""
+    def count_pending(self) -> None:
+        """Count `pending` in the memory budget, until the next `take`."""
         if self.pending:
             self._kept = HeldMemory(self._cont)
             self._kept.hold(len(self.pending))
 
-    def say(self, data: bytes) -> None:
-        """Send, behind all that was said before."""
+    def send(self, data: bytes) -> None:
+        """Send this behind all earlier output."""
         writes = self.writes
-        writes.pending = True  # nobody waits for room: a READY would cost a turn for nothing
-        self._unsent.buffer.write(data)
+        writes.pending = True  # WRITE_READY is not needed here, and would cost a turn
+        self._output.buffer.write(data)
         writes.reenable()
 
     @property
     def full(self) -> bool:
-        """Whether so much waits to be sent that no more should be said until some has gone."""
-        if self._unsent.avail < UNREAD:
+        """Whether so much output is unsent that no more should be added. If true, WRITE_READY is
+        delivered once some of it was sent."""
+        if self._output.avail < UNREAD:
             return False
         self.writes.pending = False
         return True
 
-    def unsaid(self) -> bytes:
-        """Take back what was said and has not gone: a tunnel is about to write."""
-        return self._unsent.read()
+    def take_unsent(self) -> bytes:
+        """Remove and return the unsent output: a tunnel is about to write instead."""
+        return self._output.read()
 
-    def let_go(self) -> None:
-        """Leave the connection to others, as it is."""
+    def release(self) -> None:
+        """Give up the connection without closing it; another wire may attach it."""
         self.vc = None
 
     def close(self) -> None:
-        """Drop what is left: the connection is closed, or about to be."""
+        """Drop the buffers of a connection that is closed, or about to be."""
         self._kept = None
         if self.vc is not None:
             self.vc = None
-            self._heard.close()
-            self._unsent.close()
+            self._input.close()
+            self._output.close()
 
-    def leave(self, linger: bool) -> None:
-        """Close the connection, behind what was said. `linger`: the other end may still speak, and
-        must not miss the end of what it was told for that."""
+    def close_gracefully(self, linger: bool) -> None:
+        """Close the connection once its output was sent.
+
+        `linger`: the peer may still be sending. Its input is read and dropped for a while, so that
+        no reset destroys the last response.
+        """
         assert self.vc is not None
         self._kept = None
-        if self._unsent.avail or linger:
-            self._heard.close()
-            LingeringClose(self.vc, self._unsent).start()
+        if self._output.avail or linger:
+            self._input.close()
+            LingeringClose(self.vc, self._output).start()
         else:
             self.vc.do_io_close()
             self.close()

@@ -1,0 +1,59 @@
+"""RequestMirror: sends copies of requests to another upstream and drops the responses.
+
+Tested in tests/http/proxy/test_proxied_filters.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.mutex import Mutex
+from vcproxy.http.proxy.subrequests import SubrequestGroup
+
+if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+    from vcproxy.http.message.client_fields import ClientFields
+    from vcproxy.http.message.limits import MessageLimits
+    from vcproxy.http.message.messages import Request
+    from vcproxy.upstream.upstream import Upstream
+
+MAX_COPIES = 256
+"""Copies in flight at a time: with bodies of 1 MiB, no more than the default memory budget."""
+
+COPY_TIMEOUT_S = 30.0
+"""Seconds for a copy and its response: a healthy mirror server takes less."""
+
+
+class RequestMirror(Continuation):
+    """One for each listener and net thread."""
+
+    __slots__ = ("_in_flight",)
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, Mutex())
+        self._in_flight = 0
+
+    def send(
+        self,
+        upstream: Upstream,
+        request: Request,
+        body: bytes,
+        limits: MessageLimits,
+        client_fields: ClientFields,
+    ) -> bool:
+        """Send a copy of a request; return False if MAX_COPIES are in flight, and send nothing."""
+        if self._in_flight >= MAX_COPIES:
+            return False
+        copy = request.copy()
+        copy.content = body
+        group = SubrequestGroup(self, upstream, (copy,), limits, client_fields, COPY_TIMEOUT_S)
+        self._in_flight += 1
+        with self.mutex.hold(self.engine):
+            group.start()
+        return True
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """SubrequestsDone: a copy has its response, or has failed."""
+        self._in_flight -= 1
