@@ -1,4 +1,4 @@
-"""A real NATS server, and what a test says and hears there by the bare protocol."""
+"""A real NATS server, and a client for tests that uses the bare protocol."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 PATIENCE_S = 10.0
-"""What a server takes at most, on a busy machine, to start or to answer."""
+"""Time limit for a server to start or to reply, on a busy machine."""
 
 
 class Server:
-    """`nats-server` on a port of its own, with JetStream; it can be killed and started again."""
+    """`nats-server` on a free port, with JetStream; it can be killed and restarted."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         program = shutil.which("nats-server", path=os.environ["PATH"] + ":/usr/sbin")
@@ -32,7 +32,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it accepts connections."""
         self._process = subprocess.Popen(
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -48,94 +48,94 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of its process, while it runs."""
+        """The process's id, while it runs."""
         assert self._process is not None
         return self._process.pid
 
     def pause(self) -> None:
-        """Have it do nothing, not even die."""
+        """Stop the process (SIGSTOP)."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         os.waitpid(self._process.pid, os.WUNTRACED)
 
     def kill(self) -> None:
-        """End it at once; what its streams hold is on disk."""
+        """Kill the process. Its streams are on disk."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def uri(self, subject: str, user: str = "") -> str:
-        """A subject's address."""
+        """Return a subject's address."""
         return f"nats://{user}{'@' * bool(user)}127.0.0.1:{self.port}/{subject}"
 
 
 class Peer:
-    """Another client of the server, which speaks the protocol by itself."""
+    """Another client of the server, by the bare protocol."""
 
     def __init__(self, server: Server) -> None:
         self._sock = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
         self._lines = self._sock.makefile("rb")
         assert self._lines.readline().startswith(b"INFO")
         self._sock.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\n')
-        self.settle()
+        self.flush()
 
-    def settle(self) -> None:
-        """Wait until the server has done all that was said so far."""
+    def flush(self) -> None:
+        """Wait until the server has handled all that was sent."""
         self._sock.sendall(b"PING\r\n")
         assert self._line() == b"PONG\r\n"
 
-    def say(self, subject: str, *messages: bytes, reply: str = "") -> None:
-        """Publish."""
+    def publish(self, subject: str, *messages: bytes, reply: str = "") -> None:
+        """Publish messages."""
         for message in messages:
             head = f"PUB {subject} {reply} {len(message)}\r\n".encode()
             self._sock.sendall(head + message + b"\r\n")
 
-    def say_status(self, subject: str, status: str) -> None:
-        """Publish what a server says of a question: a status and no message."""
+    def publish_status(self, subject: str, status: str) -> None:
+        """Publish a status without a message, as a server replies to a pull request."""
         head = f"NATS/1.0 {status}\r\n\r\n".encode()
         self._sock.sendall(f"HPUB {subject} {len(head)} {len(head)}\r\n".encode() + head + b"\r\n")
 
-    def listen(self, subject: str) -> None:
-        """Subscribe."""
+    def subscribe(self, subject: str) -> None:
+        """Subscribe to a subject."""
         self._sock.sendall(f"SUB {subject} 1\r\n".encode())
-        self.settle()
+        self.flush()
 
-    def has_news(self) -> bool:
-        """Whether something has come."""
+    def readable(self) -> bool:
+        """Return whether a message has arrived."""
         return bool(select.select([self._sock], [], [], 0)[0])
 
-    def hear_reply_to(self) -> str:
-        """The subject on which the message that comes next is to be answered."""
+    def receive_reply_to(self) -> str:
+        """Return the reply subject of the next message."""
         _, _, _, reply_to, size = self._line().decode().split()
         self._lines.read(int(size) + 2)
         return reply_to
 
-    def hear(self, count: int = 1) -> list[bytes]:
-        """The messages that come next."""
+    def receive(self, count: int = 1) -> list[bytes]:
+        """Return the next messages."""
         return [self._message() for _ in range(count)]
 
-    def ask(self, subject: str, question: object = None) -> dict[str, object]:
-        """Ask JetStream something."""
+    def request(self, subject: str, content: object = None) -> dict[str, object]:
+        """Send a request to JetStream; return the reply."""
         self._sock.sendall(b"SUB reply 2\r\nUNSUB 2 1\r\n")
-        said = b"" if question is None else json.dumps(question).encode()
-        self.say(subject, said, reply="reply")
-        answer: dict[str, object] = json.loads(self._message())
-        assert "error" not in answer, answer
-        return answer
+        data = b"" if content is None else json.dumps(content).encode()
+        self.publish(subject, data, reply="reply")
+        reply: dict[str, object] = json.loads(self._message())
+        assert "error" not in reply, reply
+        return reply
 
     def add_stream(self, name: str, *subjects: str, **more: object) -> None:
-        """Have a stream made."""
-        self.ask(f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": subjects, **more})
+        """Create a stream."""
+        self.request(f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": subjects, **more})
 
     def stored(self, stream: str) -> object:
-        """How many messages a stream holds."""
-        state = self.ask(f"$JS.API.STREAM.INFO.{stream}")["state"]
+        """Return how many messages a stream holds."""
+        state = self.request(f"$JS.API.STREAM.INFO.{stream}")["state"]
         assert isinstance(state, dict)
         return state["messages"]
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._lines.close()
         self._sock.close()
 

@@ -1,4 +1,4 @@
-"""Runs of datagrams: what one send may be cut to."""
+"""Batches of datagrams for one segmented send."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from vcproxy.engine.blocks import EMPTY
         ([bytes(MAX_SEND_BYTES)] * 2, [1, 1]),
     ],
 )
-def test_a_run_ends_where_the_kernel_would_cut_otherwise(
+def test_a_batch_has_one_size_and_a_shorter_last_datagram(
     blocks: Sequence[bytes], lengths: list[int]
 ) -> None:
     found = list(batches(blocks))
-    assert [len(run) for run in found] == lengths
-    assert [block for run in found for block in run] == blocks
+    assert [len(batch) for batch in found] == lengths
+    assert [block for batch in found for block in batch] == blocks

@@ -1,4 +1,4 @@
-"""Listening: who is there already, and is asked without waiting."""
+"""Listening sockets: a Unix socket in use, and one whose folder was moved."""
 
 import errno
 import socket
@@ -24,7 +24,7 @@ def test_a_live_unix_socket_with_a_full_backlog_is_in_use(tmp_path: Path) -> Non
         assert refused.value.errno == errno.EADDRINUSE
 
 
-def test_a_socket_whose_folder_has_become_a_file_is_closed_all_the_same(tmp_path: Path) -> None:
+def test_a_socket_whose_folder_was_replaced_by_a_file_is_closed(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     driver = EpollDriver(engine())
     listener = Listener("in", lambda vc: None, driver.engine)

@@ -1,4 +1,4 @@
-"""Descriptors: clients never get those that their servers need."""
+"""Descriptors: clients never take the descriptors that their server connections need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vcproxy.drivers.epoll.descriptors import MAX_DESCRIPTORS, Descriptors
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 
-PLACE = Address("tcp", "127.0.0.1", 0)
+ADDRESS = Address("tcp", "127.0.0.1", 0)
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def driver() -> Iterator[EpollDriver]:
         yield driver
 
 
-def listening(driver: EpollDriver, address: Address = PLACE) -> Listener:
+def listening(driver: EpollDriver, address: Address = ADDRESS) -> Listener:
     listener = Listener("in", lambda vc: None, driver.engine)
     driver.listen(address, listener)
     return listener
 
 
-def test_half_of_them_are_for_clients(driver: EpollDriver) -> None:
+def test_half_of_the_descriptors_are_for_clients(driver: EpollDriver) -> None:
     listener = listening(driver)
     descriptors = driver.descriptors
     assert descriptors.usable == 1064 - 64 - 1
@@ -39,14 +39,14 @@ def test_half_of_them_are_for_clients(driver: EpollDriver) -> None:
     assert not descriptors.room_for_pipe
 
 
-def test_clients_of_all_listeners_count_and_of_those_that_are_gone(driver: EpollDriver) -> None:
+def test_clients_of_closed_listeners_still_count(driver: EpollDriver) -> None:
     one, other = listening(driver), listening(driver)
     one.count_accepted()
     other.count_accepted()
     assert driver.descriptors.room == 499 - 2
     driver.unlisten(one)
     third = listening(driver)
-    assert driver.descriptors.room == 498 - 2, "its client is still there"
+    assert driver.descriptors.room == 498 - 2, "its client is still connected"
     one.count_closed(driver.engine)
     listening(driver)
     assert driver.descriptors.room == 498 - 1
@@ -62,32 +62,32 @@ def test_pipes_take_a_quarter_and_clients_the_rest(driver: EpollDriver) -> None:
     assert driver.descriptors.room == (999 - 2 * len(pipes)) // 2
     for pipe in pipes:
         driver._commands.pipes.give_back(pipe)
-    assert driver._commands.pipes.count == 32, "as many as are kept"
+    assert driver._commands.pipes.count == 32, "the size of the pool"
     driver._commands.pipes.close()
     assert driver.descriptors.room == 499
 
 
-def test_sessions_of_datagrams_take_one_each_and_half_of_all(driver: EpollDriver) -> None:
+def test_datagram_sessions_take_one_each_and_at_most_half(driver: EpollDriver) -> None:
     listening(driver)
     listener = listening(driver, Address("udp", "127.0.0.1", 0))
-    [sources] = driver.descriptors._datagram_sockets
+    [sessions] = driver.descriptors._datagram_sockets
     most = driver.descriptors.most_clients
     for number in range(most):
         assert driver.descriptors.room_for_session
         listener.count_accepted()
-        sources.ports["127.0.0.1", number] = sources.port(("127.0.0.1", number))
+        sessions.ports["127.0.0.1", number] = sessions.port(("127.0.0.1", number))
     assert not driver.descriptors.room_for_session
     assert driver.descriptors.room == (driver.descriptors.usable - most) // 2
-    sources.ports.clear()
+    sessions.ports.clear()
 
 
 @pytest.mark.parametrize("limit", [3, 16, 64, 128, 1024, 4096, MAX_DESCRIPTORS])
-def test_however_many_there_are_somebody_is_served(limit: int) -> None:
+def test_any_limit_admits_at_least_one_client(limit: int) -> None:
     descriptors = Descriptors(limit)
     assert 1 <= descriptors.most_clients <= limit // 2
 
 
-def test_those_that_are_granted_are_never_too_many(driver: EpollDriver) -> None:
+def test_no_more_clients_are_admitted_than_there_is_room_for(driver: EpollDriver) -> None:
     listener = listening(driver)
     while driver.descriptors.admits():
         listener.count_accepted()

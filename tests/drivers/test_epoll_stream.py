@@ -1,4 +1,4 @@
-"""Plain descriptors under epoll: what is told only once, and what a short read does not tell."""
+"""Plain descriptors under epoll: errors and ends that are reported once, urgent data, stdio."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.tunnels.one_way import OneWayTunnel
 
 TURNS = 2000
-"""What has not come to pass in so many turns of 10 ms never will."""
+"""Limit of turns, of 10 ms each, for a condition to hold."""
 
 PIECE = b"p" * (256 * 1024)
 
 
 def quiet(level: Level, text: str, error: Exception | None = None) -> None:
-    """Nobody reads it."""
+    """Discard a log line."""
 
 
 class Driven:
-    """One driver, and peers of its VCs."""
+    """A driver, and the peers of its VCs."""
 
     def __init__(self) -> None:
         self.driver = EpollDriver(Engine("net", memory=1 << 30, random=Random(0), log=quiet))
@@ -39,8 +39,8 @@ class Driven:
         self._listener = Listener("in", self._vcs.append, self.driver.engine)
         self._peers: list[socket.socket] = []
 
-    def meet(self) -> tuple[NetVConnection, socket.socket]:
-        """A VC over TCP, and its peer."""
+    def connect(self) -> tuple[NetVConnection, socket.socket]:
+        """Return a VC over TCP and its peer's socket."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             peer = socket.create_connection(listening.getsockname())
             sock, _ = listening.accept()
@@ -52,29 +52,29 @@ class Driven:
         return self._vcs[-1], peer
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Turn until it is so."""
+        """Turn until a condition holds."""
         for _ in range(TURNS):
             if condition():
                 return
             self.driver.turn(0.01)
-        raise AssertionError("it never came to that")
+        raise AssertionError("the condition does not hold")
 
     def receive(self, peer: socket.socket, size: int) -> bytes:
-        """What the peer gets, so much of it."""
+        """Return the next `size` bytes that the peer receives."""
         received = bytearray()
 
-        def all_is_there() -> bool:
+        def complete() -> bool:
             try:
                 received.extend(peer.recv(size - len(received)))
             except BlockingIOError:
                 pass
             return len(received) == size
 
-        self.until(all_is_there)
+        self.until(complete)
         return bytes(received)
 
     def end(self) -> None:
-        """Close everything."""
+        """Close the driver and the peers."""
         self.driver.close()
         for peer in self._peers:
             peer.close()
@@ -88,24 +88,24 @@ def driven() -> Iterator[Driven]:
 
 
 @pytest.mark.parametrize("bridged", [False, True])
-def test_urgent_data_is_left_out_and_holds_up_nothing(driven: Driven, bridged: bool) -> None:
-    source, giver = driven.meet()
-    sink, taker = driven.meet()
+def test_urgent_data_is_skipped_and_stops_nothing(driven: Driven, bridged: bool) -> None:
+    source, sender = driven.connect()
+    sink, receiver = driven.connect()
     engine = driven.driver.engine
     owner = Ear(engine, source.mutex)
     with source.mutex.hold(engine), sink.mutex.hold(engine):
         OneWayTunnel(owner, source, sink).start()
     while bridged and (source.read_vio is None or source.read_vio.bridge is None):
-        sent = giver.send(PIECE)
-        driven.receive(taker, sent)
-    giver.send(b"abc")
-    giver.send(b"!", socket.MSG_OOB)
-    giver.send(b"def")
-    assert driven.receive(taker, 6) == b"abcdef"
+        sent = sender.send(PIECE)
+        driven.receive(receiver, sent)
+    sender.send(b"abc")
+    sender.send(b"!", socket.MSG_OOB)
+    sender.send(b"def")
+    assert driven.receive(receiver, 6) == b"abcdef"
 
 
-def test_a_reset_is_heard_while_nothing_is_read(driven: Driven) -> None:
-    vc, peer = driven.meet()
+def test_a_reset_is_reported_while_nothing_is_read(driven: Driven) -> None:
+    vc, peer = driven.connect()
     engine = driven.driver.engine
     ear = Ear(engine, vc.mutex)
     with vc.mutex.hold(engine):
@@ -118,7 +118,7 @@ def test_a_reset_is_heard_while_nothing_is_read(driven: Driven) -> None:
 
 
 def stdio(driver: EpollDriver, fd: int) -> StdioPort:
-    """The port of a program whose input and output are one open file."""
+    """Return the port of a program whose input and output are one open file."""
     return StdioPort(driver, os.dup(fd), os.dup(fd))
 
 
@@ -140,6 +140,6 @@ def test_the_end_of_output_does_not_make_reading_a_terminal_block(driven: Driven
     port.shutdown_write()
     assert not os.get_blocking(port.fd)
     port.release()
-    assert os.get_blocking(slave), "as it was found"
+    assert os.get_blocking(slave), "the blocking mode is restored"
     os.close(slave)
     os.close(master)

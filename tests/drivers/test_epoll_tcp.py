@@ -1,4 +1,4 @@
-"""TCP's options: set on both sides, inherited by who is accepted, and what they do."""
+"""TCP options: set on both sides, inherited by accepted connections; and their effects."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.tcp import TcpOptions
 
-PLACE = Address("tcp", "127.0.0.1", 0)
+ADDRESS = Address("tcp", "127.0.0.1", 0)
 
 
 def options(vc: NetVConnection) -> tuple[int, ...]:
-    """Nagle off, keep-alive and its three numbers, and the user timeout."""
+    """Return TCP_NODELAY, keep-alive and its three settings, and the user timeout."""
     port = vc.port
     assert isinstance(port, StreamPort)
     assert port.sock is not None
@@ -45,7 +45,7 @@ def driver() -> Iterator[EpollDriver]:
 def pair(
     driver: EpollDriver, listener: Listener, address: Address, tcp: TcpOptions
 ) -> list[NetVConnection]:
-    """A connection of the driver to itself: its client, and what was accepted."""
+    """Return both VCs of a connection of the driver to itself: the client's and the server's."""
     accepted: list[NetVConnection] = []
     listener.acceptor = accepted.append
     ear = Ear(driver.engine)
@@ -66,41 +66,41 @@ def pair(
     (TcpOptions(keepalive=1.0), (1, 1, 1, 1, 1, 0)),
     (TcpOptions(keepalive=32767.0), (1, 1, 32767, 5461, 6, 0)),
 ])  # fmt: skip
-def test_they_are_set_on_both_sides(
+def test_options_are_set_on_both_sides(
     driver: EpollDriver, tcp: TcpOptions, expected: tuple[int, ...]
 ) -> None:
     listener = Listener("in", lambda _: None, driver.engine, tcp=tcp)
-    address = driver.listen(PLACE, listener)
+    address = driver.listen(ADDRESS, listener)
     assert [options(vc) for vc in pair(driver, listener, address, tcp)] == [expected] * 2
 
 
-def test_keep_alive_may_be_off(driver: EpollDriver) -> None:
+def test_keep_alive_can_be_disabled(driver: EpollDriver) -> None:
     off = TcpOptions(keepalive=0.0)
     listener = Listener("in", lambda _: None, driver.engine, tcp=off)
-    address = driver.listen(PLACE, listener)
+    address = driver.listen(ADDRESS, listener)
     for vc in pair(driver, listener, address, off):
         assert options(vc)[:2] == (1, 0)
 
 
-def test_a_listener_may_be_changed(driver: EpollDriver) -> None:
+def test_changed_options_apply_to_new_connections(driver: EpollDriver) -> None:
     listener = Listener("in", lambda _: None, driver.engine)
-    address = driver.listen(PLACE, listener)
+    address = driver.listen(ADDRESS, listener)
     before = pair(driver, listener, address, TcpOptions())[1]
     listener.tcp = TcpOptions(keepalive=30.0, user_timeout=5.0)
-    driver.renew(PLACE, listener)
+    driver.renew(ADDRESS, listener)
     after = pair(driver, listener, address, TcpOptions())[1]
     assert options(before)[2:] == (60, 10, 6, 0)
     assert options(after)[2:] == (30, 5, 6, 5000)
 
 
 TCP_REPAIR = 19
-"""linux/tcp.h: a socket that is closed while it is on tells its peer nothing."""
+"""linux/tcp.h: a socket closed in this mode sends nothing to its peer."""
 
 
 @pytest.mark.parametrize("keepalive", [0.0, 1.0])
-def test_a_silent_peer_that_is_gone_is_found_out(driver: EpollDriver, keepalive: float) -> None:
+def test_keep_alive_detects_a_vanished_peer(driver: EpollDriver, keepalive: float) -> None:
     listener = Listener("in", lambda _: None, driver.engine, tcp=TcpOptions(keepalive=keepalive))
-    address = driver.listen(PLACE, listener)
+    address = driver.listen(ADDRESS, listener)
     accepted: list[NetVConnection] = []
     listener.acceptor = accepted.append
     with socket.create_connection((address.host, address.port)) as peer:
@@ -115,7 +115,7 @@ def test_a_silent_peer_that_is_gone_is_found_out(driver: EpollDriver, keepalive:
         try:
             peer.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         except PermissionError:
-            pytest.skip("only root may have a peer vanish")
+            pytest.skip("TCP_REPAIR needs root")
     for _ in range(1500 if keepalive else 200):
         driver.turn(0.01)
         if ear.heard:
@@ -123,10 +123,11 @@ def test_a_silent_peer_that_is_gone_is_found_out(driver: EpollDriver, keepalive:
     assert ear.heard == ([Event.ERROR] if keepalive else [])
 
 
-def test_what_is_not_taken_in_time_ends_the_connection(driver: EpollDriver) -> None:
-    """A peer that reads nothing is as one that is gone (RFC 5482): that is why it is off."""
+def test_data_not_acknowledged_in_time_fails_the_connection(driver: EpollDriver) -> None:
+    """The user timeout also ends a connection to a peer that does not read (RFC 5482): so it is
+    off by default."""
     listener = Listener("in", lambda _: None, driver.engine)
-    address = driver.listen(PLACE, listener)
+    address = driver.listen(ADDRESS, listener)
     vc, _ = pair(driver, listener, address, TcpOptions(user_timeout=0.5))
     ear = Ear(driver.engine, vc.mutex)
     ear.outward.write(bytes(16 << 20))

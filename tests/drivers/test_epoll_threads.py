@@ -1,4 +1,4 @@
-"""Two real net threads that share every tunnel: its client on one, its server on the other."""
+"""Two real net threads that share each tunnel: its client on one, its server on the other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZE = 8 << 20
 
 
 class Owner(Continuation):
-    """Lends a client of the one engine and a server of the other to one tunnel."""
+    """Lends a client of one engine and a server of the other to one tunnel."""
 
     def __init__(self, engine: Engine, client: NetVConnection, target: Address) -> None:
         super().__init__(engine, client.mutex)
@@ -49,8 +49,8 @@ class Owner(Continuation):
 
 
 @pytest.fixture
-def hasty() -> Iterator[None]:
-    """Threads are switched as often as can be."""
+def frequent_switches() -> Iterator[None]:
+    """Make Python switch threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -58,7 +58,7 @@ def hasty() -> Iterator[None]:
 
 
 def echo(server: socket.socket) -> None:
-    """Send back to each of the clients, one after another, what it sends."""
+    """Accept each client and echo its data, on a thread for each."""
     for _ in range(CLIENTS):
         sock, _ = server.accept()
         threading.Thread(target=echo_one, args=(sock,)).start()
@@ -70,31 +70,31 @@ def echo_one(sock: socket.socket) -> None:
             sock.sendall(data)
 
 
-def converse(address: tuple[str, int], seed: int, wrong: list[str]) -> None:
-    """Send much, in pieces of all sizes, and take it back."""
-    dice = random.Random(seed)
-    message = dice.randbytes(SIZE)
+def exchange(address: tuple[str, int], seed: int, wrong: list[str]) -> None:
+    """Send data in pieces of many sizes, and compare the echo."""
+    rng = random.Random(seed)
+    message = rng.randbytes(SIZE)
 
-    def say(sock: socket.socket) -> None:
+    def send(sock: socket.socket) -> None:
         sent = 0
         while sent < SIZE:
-            piece = dice.choice([1, 64, 5000, 300_000])
+            piece = rng.choice([1, 64, 5000, 300_000])
             sock.sendall(message[sent : sent + piece])
             sent += piece
         sock.shutdown(socket.SHUT_WR)
 
     with socket.create_connection(address, timeout=30) as sock:
-        talker = threading.Thread(target=say, args=(sock,))
-        talker.start()
-        heard = hashlib.sha256()
+        sender = threading.Thread(target=send, args=(sock,))
+        sender.start()
+        received = hashlib.sha256()
         while data := sock.recv(1 << 16):
-            heard.update(data)
-        talker.join()
-    if heard.digest() != hashlib.sha256(message).digest():
-        wrong.append(f"seed={seed}: what came back is not what was sent")
+            received.update(data)
+        sender.join()
+    if received.digest() != hashlib.sha256(message).digest():
+        wrong.append(f"seed={seed}: the echo differs from the data sent")
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("frequent_switches")
 @pytest.mark.parametrize("bridges", [True, False])
 def test_a_tunnel_between_two_threads_loses_nothing(bridges: bool) -> None:
     lines: list[str] = []
@@ -117,14 +117,14 @@ def test_a_tunnel_between_two_threads_loses_nothing(bridges: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = server.getsockname()[1]
         address = near.listen(Address("tcp", "127.0.0.1"), Listener("in", accept, near.engine))
-        current.engine = None  # from now on each engine is its own thread's
+        current.engine = None  # from now on each engine belongs to its own thread
         threads = [threading.Thread(target=driver.run) for driver in drivers]
         threads.append(threading.Thread(target=echo, args=(server,)))
         for thread in threads:
             thread.start()
         wrong: list[str] = []
         clients = [
-            threading.Thread(target=converse, args=(("127.0.0.1", address.port), seed, wrong))
+            threading.Thread(target=exchange, args=(("127.0.0.1", address.port), seed, wrong))
             for seed in range(CLIENTS)
         ]
         for client in clients:
@@ -148,19 +148,19 @@ def quiet(number: int) -> EpollDriver:
     return EpollDriver(engine)
 
 
-def test_a_driver_that_is_closed_can_be_stopped() -> None:
+def test_a_closed_driver_can_be_stopped() -> None:
     driver = quiet(0)
-    driver.engine.inbox.sleeping = True  # as another thread saw it just before the end
+    driver.engine.inbox.sleeping = True  # as another thread may see it just before the close
     driver.close()
-    with socket.socket() as stranger:  # it gets the lowest number that is free
+    with socket.socket() as other:  # it gets the lowest free descriptor
         driver.stop()
         with pytest.raises(OSError, match="not connected"):
-            stranger.recv(1)
-    driver.close()  # once more does nothing
+            other.recv(1)
+    driver.close()  # a second close does nothing
 
 
-@pytest.mark.usefixtures("hasty")
-def test_drivers_that_end_while_they_are_stopped_again_and_again() -> None:
+@pytest.mark.usefixtures("frequent_switches")
+def test_drivers_may_be_stopped_many_times_while_they_end() -> None:
     current.engine = None
     for _ in range(50):
         drivers = [quiet(number) for number in range(4)]

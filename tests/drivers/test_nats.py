@@ -24,15 +24,15 @@ from vcproxy.relay.relay import Relay
 from vcproxy.sessions.programs import Programs
 from vcproxy.sessions.service import Service
 
-GONE = ("the server has closed the connection", "connection reset by peer", "broken pipe")
-"""What a killed server looks like: it depends on what was on the way."""
+LOST = ("the server has closed the connection", "connection reset by peer", "broken pipe")
+"""The errors after a server was killed: which one depends on the data in flight."""
 
 TURNS = 3000
-"""What has not come to pass in so many turns of 10 ms never will."""
+"""Limit of turns, of 10 ms each, for a condition to hold."""
 
 
 class Proxy:
-    """A driver, and the ears of its VCs."""
+    """A driver, and its log."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -43,72 +43,72 @@ class Proxy:
         self.log.append(f"{level}: {text}" + (f" ({error!r})" if error else ""))
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Turn until it is so."""
+        """Turn until a condition holds."""
         for _ in range(TURNS):
             if condition():
                 return
             self.driver.turn(0.01)
-        raise AssertionError(f"it never came to that; {self.log}")
+        raise AssertionError(f"the condition does not hold; log: {self.log}")
 
     def elapse(self, seconds: float) -> None:
-        """Turn for a while."""
+        """Turn for a time."""
         until = monotonic() + seconds
         while monotonic() < until:
             self.driver.turn(0.01)
 
     def posted(self) -> None:
-        """Wait until something has come from another thread; do nothing about it."""
+        """Wait for a call from another thread, without running it."""
         until = monotonic() + PATIENCE_S
         while not self.engine.inbox.fed:
-            assert monotonic() < until, "nothing has come"
+            assert monotonic() < until, "no call was posted"
 
-    def hear(self, uri: str) -> Heard:
-        """A VC that hears a subject."""
-        return Heard(self, uri)
+    def subscribe(self, uri: str) -> Subscription:
+        """Open a VC that subscribes to a subject."""
+        return Subscription(self, uri)
 
-    def publish(self, uri: str) -> Said:
-        """A VC that publishes to a subject."""
-        return Said(self, uri)
+    def publish(self, uri: str) -> Publication:
+        """Open a VC that publishes to a subject."""
+        return Publication(self, uri)
 
 
 class Line:
-    """A VC that is opened, and the ear that opened it."""
+    """An open VC, and the continuation that has opened it."""
 
-    def __init__(self, proxy: Proxy, uri: str, hears: bool) -> None:
+    def __init__(self, proxy: Proxy, uri: str, subscribes: bool) -> None:
         self._proxy = proxy
         self.ear = Ear(proxy.engine)
-        ask = proxy.engine.subscribe if hears else proxy.engine.connect
+        start = proxy.engine.subscribe if subscribes else proxy.engine.connect
         with self.ear.mutex.hold(proxy.engine):
-            self.vc: NetVConnection = ask(self.ear, Address.parse(uri), timeout=20)
+            self.vc: NetVConnection = start(self.ear, Address.parse(uri), timeout=20)
         proxy.until(lambda: self.ear.heard)
 
     def close(self, error: Exception | None = None) -> None:
-        """Close it, and wait until it is gone."""
+        """Close the VC, and wait until the engine has removed it."""
         with self.vc.mutex.hold(self._proxy.engine):
             self.vc.do_io_close(error)
         self._proxy.until(lambda: self.vc not in self._proxy.engine.vcs)
 
     def fails(self) -> str:
-        """Wait until it fails; what it says, without the server's port."""
+        """Wait until the VC fails; return the error's text."""
         self._proxy.until(lambda: self.vc.error)
         return str(self.vc.error)
 
 
-class Heard(Line):
-    """A VC that hears, and what it has heard."""
+class Subscription(Line):
+    """A VC that subscribes, and its received messages."""
 
     def __init__(self, proxy: Proxy, uri: str) -> None:
-        super().__init__(proxy, uri, hears=True)
+        super().__init__(proxy, uri, subscribes=True)
 
     def read(self, water_mark: int = 1 << 20) -> None:
-        """Begin to read."""
+        """Start to read."""
         self.ear.buffer = self._proxy.engine.buffer(water_mark, message_oriented=True)
         self.ear.incoming = self.ear.buffer.reader()
         with self.ear.mutex.hold(self._proxy.engine):
             self.vc.do_io_read(self.ear, None, self.ear.buffer)
 
     def take(self, count: int) -> list[bytes]:
-        """The next messages."""
+        """Wait for the next messages and return them."""
         taken: list[bytes] = []
 
         def enough() -> bool:
@@ -122,16 +122,16 @@ class Heard(Line):
         return taken
 
 
-class Said(Line):
+class Publication(Line):
     """A VC that publishes."""
 
     def __init__(self, proxy: Proxy, uri: str) -> None:
-        super().__init__(proxy, uri, hears=False)
+        super().__init__(proxy, uri, subscribes=False)
         self.ear.outward = proxy.engine.buffer(message_oriented=True)
         self.ear.outgoing = self.ear.outward.reader()
 
-    def say(self, *messages: bytes) -> None:
-        """Write messages, and wait until they are all taken over."""
+    def send(self, *messages: bytes) -> None:
+        """Write messages, and wait until all are counted as sent."""
         self.write(*messages)
         self._proxy.until(lambda: self.vc.error or not self.ear.outgoing.avail)
         assert self.vc.error is None
@@ -174,27 +174,27 @@ def numbered(count: int) -> list[bytes]:
 
 
 def test_each_block_is_a_message(proxy: Proxy, server: Server, peer: Peer) -> None:
-    peer.listen("orders.*")
+    peer.subscribe("orders.*")
     line = proxy.publish(server.uri("orders.new"))
     assert line.vc.message_oriented
     assert line.vc.peer == server.uri("orders.new")
-    line.say(*numbered(3000))
-    assert peer.hear(3000) == numbered(3000)
+    line.send(*numbered(3000))
+    assert peer.receive(3000) == numbered(3000)
     line.close()
 
 
-def test_what_was_sent_is_handed_over_before_a_close(
+def test_sent_messages_are_delivered_before_a_close(
     proxy: Proxy, server: Server, peer: Peer
 ) -> None:
-    peer.listen("orders")
+    peer.subscribe("orders")
     line = proxy.publish(server.uri("orders"))
     messages = [b"%d " % number + b"x" * 1000 for number in range(3000)]
-    line.say(*messages)
+    line.send(*messages)
     line.close()
-    assert peer.hear(3000) == messages
+    assert peer.receive(3000) == messages
 
 
-def test_publishing_takes_no_more_than_its_window(proxy: Proxy, server: Server) -> None:
+def test_publishing_queues_no_more_than_the_window(proxy: Proxy, server: Server) -> None:
     line = proxy.publish(server.uri("orders"))
     line.write(*[b"x" * 100_000] * 100)
     proxy.driver.turn(0)
@@ -204,51 +204,55 @@ def test_publishing_takes_no_more_than_its_window(proxy: Proxy, server: Server) 
     proxy.until(lambda: not line.ear.outgoing.avail)
 
 
-def test_what_is_too_long_is_dropped_and_the_rest_goes_on(
+def test_a_message_that_is_too_large_is_dropped_and_the_others_are_sent(
     proxy: Proxy, server: Server, peer: Peer
 ) -> None:
-    peer.listen("orders")
+    peer.subscribe("orders")
     line = proxy.publish(server.uri("orders"))
-    line.say(b"before", b"x" * (1 << 20) + b"x", b"x" * (1 << 20), b"after")
-    assert [len(message) for message in peer.hear(3)] == [6, 1 << 20, 5]
+    line.send(b"before", b"x" * (1 << 20) + b"x", b"x" * (1 << 20), b"after")
+    assert [len(message) for message in peer.receive(3)] == [6, 1 << 20, 5]
     proxy.until(lambda: proxy.log)
     assert proxy.log == [
         f"warning: {server.uri('orders')}: 1 message dropped: "
-        "longer than the 1048576 bytes that the server takes"
+        "larger than the server's limit of 1048576 bytes"
     ]
     assert line.vc.error is None
 
 
-def test_what_has_not_arrived_is_counted_when_the_server_dies(proxy: Proxy, server: Server) -> None:
+def test_unconfirmed_messages_are_counted_when_the_server_is_killed(
+    proxy: Proxy, server: Server
+) -> None:
     line = proxy.publish(server.uri("orders"))
     server.pause()
-    line.say(*numbered(10))
+    line.send(*numbered(10))
     server.kill()
-    assert line.fails() in [f"{gone}; 10 messages perhaps lost with it" for gone in GONE]
+    assert line.fails() in [f"{gone}; 10 messages may be lost with it" for gone in LOST]
     line.close()
 
 
-def test_a_stream_confirms_what_it_has_stored(proxy: Proxy, server: Server, peer: Peer) -> None:
+def test_a_stream_confirms_the_messages_it_has_stored(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
     peer.add_stream("ORDERS", "orders.>", max_msg_size=1000)
     line = proxy.publish(server.uri("orders.new?stream=ORDERS"))
-    line.say(*numbered(500), b"x" * 1001, b"the end")
+    line.send(*numbered(500), b"x" * 1001, b"the end")
     line.close()
     assert peer.stored("ORDERS") == 501
     proxy.until(lambda: proxy.log)
-    assert proxy.log[0].endswith("1 message dropped: longer than stream ORDERS allows")
+    assert proxy.log[0].endswith("1 message dropped: larger than stream ORDERS allows")
 
 
 @pytest.mark.parametrize(
     ("subject", "why"),
     [
-        ("orders.>", "orders.> is many subjects: nothing goes to all"),
-        ("orders?durable=d", "durable= is for what is heard, not for what is published"),
+        ("orders.>", "orders.> has a wildcard: publishing needs one subject"),
+        ("orders?durable=d", "durable= is for subscribing, not for publishing"),
         ("orders?stream=S", "stream not found"),
-        ("other?stream=REAL", "other is held by stream OTHER"),
+        ("other?stream=REAL", "other belongs to stream OTHER"),
         ("elsewhere?stream=REAL", "no stream holds elsewhere"),
     ],
 )
-def test_what_cannot_be_published_to(
+def test_subjects_that_cannot_be_published_to(
     proxy: Proxy, server: Server, peer: Peer, subject: str, why: str
 ) -> None:
     peer.add_stream("REAL", "real")
@@ -258,42 +262,44 @@ def test_what_cannot_be_published_to(
     line.close()
 
 
-# -- hearing ---------------------------------------------------------------------------------
+# -- subscribing ----------------------------------------------------------------------------
 
 
 def test_each_message_is_a_block(proxy: Proxy, server: Server, peer: Peer) -> None:
-    line = proxy.hear(server.uri("orders.*"))
+    line = proxy.subscribe(server.uri("orders.*"))
     assert line.vc.message_oriented
     line.read()
-    peer.say("orders.new", *numbered(3000), b"", b"x" * (1 << 20))
+    peer.publish("orders.new", *numbered(3000), b"", b"x" * (1 << 20))
     assert line.take(3002) == [*numbered(3000), b"", b"x" * (1 << 20)]
     line.close()
 
 
 def test_odd_subjects(proxy: Proxy, server: Server, peer: Peer) -> None:
-    line = proxy.hear(server.uri("d%C3%A9j%C3%A0.%2A.%3E"))
+    line = proxy.subscribe(server.uri("d%C3%A9j%C3%A0.%2A.%3E"))
     line.read()
-    peer.say("d\u00e9j\u00e0.$vu.a-b.c", b"encore")
+    peer.publish("d\u00e9j\u00e0.$vu.a-b.c", b"encore")
     assert line.take(1) == [b"encore"]
     line.close()
-    line = proxy.hear(server.uri("a%2Ab.%3E"))
+    line = proxy.subscribe(server.uri("a%2Ab.%3E"))
     assert line.fails() == "invalid subject"
     line.close()
 
 
-def test_what_a_slow_reader_misses_is_counted(proxy: Proxy, server: Server, peer: Peer) -> None:
-    line = proxy.hear(server.uri("orders"))
+def test_messages_dropped_for_a_slow_reader_are_counted(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    line = proxy.subscribe(server.uri("orders"))
     for _ in range(30):
-        peer.say("orders", b"x" * (1 << 20))
+        peer.publish("orders", b"x" * (1 << 20))
     proxy.until(lambda: proxy.log)
-    assert "dropped: they came faster than they were taken" in proxy.log[0]
+    assert "dropped: received faster than read" in proxy.log[0]
     assert line.vc.missed > 0
     line.read()
     line.take(10)
     line.close()
 
 
-def test_the_status_of_a_relay_has_what_a_sink_that_blocks_has_cost(
+def test_the_status_of_a_relay_counts_messages_missed_because_of_a_blocking_sink(
     proxy: Proxy, server: Server, peer: Peer
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sink:  # it reads nothing
@@ -308,13 +314,13 @@ def test_the_status_of_a_relay_has_what_a_sink_that_blocks_has_cost(
         proxy.until(lambda: bool(relay.status().producers))
         assert "missed" not in relay.status().counts
         for _ in range(40):
-            peer.say("orders", b"x" * (1 << 20))
+            peer.publish("orders", b"x" * (1 << 20))
         proxy.until(lambda: relay.status().counts.get("missed"))
         programs.stop_others(())
         proxy.until(lambda: not proxy.driver.engine.vcs)
 
 
-def test_a_permission_that_is_missing(proxy: Proxy, tmp_path: Path) -> None:
+def test_missing_permissions_are_errors(proxy: Proxy, tmp_path: Path) -> None:
     configuration = tmp_path / "nats.conf"
     configuration.write_text("""
         authorization { users = [
@@ -329,35 +335,35 @@ def test_a_permission_that_is_missing(proxy: Proxy, tmp_path: Path) -> None:
             ("bob:wrong", "authorization violation"),
             ("", "authorization violation"),
         ]:
-            line = proxy.hear(server.uri("open", user))
+            line = proxy.subscribe(server.uri("open", user))
             assert line.fails() == why
             line.close()
-        line = proxy.hear(server.uri("closed", "bob:a%3Ab"))
+        line = proxy.subscribe(server.uri("closed", "bob:a%3Ab"))
         assert line.fails() == 'permissions violation for subscription to "closed"'
         line.close()
-        said = proxy.publish(server.uri("closed", "bob:a%3Ab"))
-        said.write(b"let me in")
-        assert said.fails().startswith('permissions violation for publish to "closed"')
-        said.close()
-        heard, said = (
-            proxy.hear(server.uri("open", "eve:e")),
+        publisher = proxy.publish(server.uri("closed", "bob:a%3Ab"))
+        publisher.write(b"not permitted")
+        assert publisher.fails().startswith('permissions violation for publish to "closed"')
+        publisher.close()
+        subscriber, publisher = (
+            proxy.subscribe(server.uri("open", "eve:e")),
             proxy.publish(server.uri("open", "bob:a%3Ab")),
         )
-        heard.read()
-        said.say(b"hello")
-        assert heard.take(1) == [b"hello"]
+        subscriber.read()
+        publisher.send(b"hello")
+        assert subscriber.take(1) == [b"hello"]
     finally:
         server.kill()
 
 
-def test_a_server_that_is_not_there(proxy: Proxy, tmp_path: Path) -> None:
+def test_without_a_server_the_connection_is_refused(proxy: Proxy, tmp_path: Path) -> None:
     server = Server(tmp_path)
-    for line in (proxy.hear(server.uri("orders")), proxy.publish(server.uri("orders"))):
+    for line in (proxy.subscribe(server.uri("orders")), proxy.publish(server.uri("orders"))):
         assert line.fails() == "connection refused"
         line.close()
 
 
-def test_a_connect_that_is_given_up(proxy: Proxy, server: Server) -> None:
+def test_a_connect_may_be_cancelled(proxy: Proxy, server: Server) -> None:
     ear = Ear(proxy.engine)
     with ear.mutex.hold(proxy.engine):
         vc = proxy.engine.connect(ear, Address.parse(server.uri("orders")))
@@ -372,13 +378,15 @@ def test_a_connect_that_is_given_up(proxy: Proxy, server: Server) -> None:
     assert ear.heard == []
 
 
-def test_a_server_that_dies(proxy: Proxy, server: Server, peer: Peer) -> None:
-    line = proxy.hear(server.uri("orders"))
+def test_a_killed_server_fails_the_vc_and_lost_messages_are_counted(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
+    line = proxy.subscribe(server.uri("orders"))
     proxy.driver.turn(0)
-    peer.say("orders", b"one")
+    peer.publish("orders", b"one")
     proxy.posted()
     server.kill()
-    assert line.fails() in [f"{gone}; 1 message lost with it" for gone in GONE]
+    assert line.fails() in [f"{gone}; 1 message lost with it" for gone in LOST]
     line.close()
 
 
@@ -390,75 +398,77 @@ def test_a_durable_source_waits_for_a_stalled_reader(
 ) -> None:
     peer.add_stream("ORDERS", "orders")
     messages = [b"%d " % number + b"x" * 10_000 for number in range(3000)]
-    peer.say("orders", *messages)
-    line = proxy.hear(server.uri("orders?durable=relay"))
+    peer.publish("orders", *messages)
+    line = proxy.subscribe(server.uri("orders?durable=relay"))
     line.read(water_mark=50_000)
     proxy.elapse(0.3)
     assert line.take(3000) == messages
-    peer.say("orders", b"", b"later")
+    peer.publish("orders", b"", b"later")
     assert line.take(2) == [b"", b"later"]
     line.close()
     assert proxy.log == []
 
 
-def test_a_durable_source_goes_on_where_it_was(proxy: Proxy, server: Server, peer: Peer) -> None:
+def test_a_durable_source_resumes_after_the_last_message(
+    proxy: Proxy, server: Server, peer: Peer
+) -> None:
     peer.add_stream("ORDERS", "orders")
-    peer.say("orders", *numbered(1000))
-    line = proxy.hear(server.uri("orders?durable=relay&stream=ORDERS"))
+    peer.publish("orders", *numbered(1000))
+    line = proxy.subscribe(server.uri("orders?durable=relay&stream=ORDERS"))
     line.read(water_mark=100)
-    heard = line.take(300)
+    received = line.take(300)
     line.close()
-    heard += line.take(line.ear.incoming.blocks)
-    assert heard == numbered(len(heard))
-    line = proxy.hear(server.uri("orders?durable=relay"))
+    received += line.take(line.ear.incoming.blocks)
+    assert received == numbered(len(received))
+    line = proxy.subscribe(server.uri("orders?durable=relay"))
     line.read()
-    while set(heard) != set(numbered(1000)):
-        heard += line.take(1)
-    assert len(heard) < 1300, "not from the beginning"
+    while set(received) != set(numbered(1000)):
+        received += line.take(1)
+    assert len(received) < 1300, "not from the beginning"
     line.close()
 
 
-def test_a_durable_source_loses_nothing_with_the_server(
+def test_a_durable_source_loses_nothing_when_the_server_is_killed(
     proxy: Proxy, server: Server, peer: Peer
 ) -> None:
     peer.add_stream("ORDERS", "orders")
     consumer = {"durable_name": "relay", "ack_policy": "explicit", "ack_wait": 1_000_000_000}
-    peer.ask(
+    peer.request(
         "$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.relay",
         {"stream_name": "ORDERS", "config": consumer},
     )
-    peer.say("orders", *numbered(2000))
-    peer.settle()
-    line = proxy.hear(server.uri("orders?durable=relay"))
+    peer.publish("orders", *numbered(2000))
+    peer.flush()
+    line = proxy.subscribe(server.uri("orders?durable=relay"))
     line.read(water_mark=100)
-    heard = set(line.take(700))
+    received = set(line.take(700))
     server.kill()
-    assert line.fails() in GONE
-    heard.update(line.take(line.ear.incoming.blocks))
+    assert line.fails() in LOST
+    received.update(line.take(line.ear.incoming.blocks))
     line.close()
     server.start()
-    line = proxy.hear(server.uri("orders?durable=relay"))
+    line = proxy.subscribe(server.uri("orders?durable=relay"))
     line.read()
-    while heard != set(numbered(2000)):
-        heard.update(line.take(1))
+    while received != set(numbered(2000)):
+        received.update(line.take(1))
     line.close()
 
 
-def test_what_waits_for_a_slow_reader_does_not_come_twice(
+def test_messages_that_wait_for_a_slow_reader_are_not_sent_again(
     proxy: Proxy, server: Server, peer: Peer
 ) -> None:
     peer.add_stream("ORDERS", "orders")
     consumer = {"durable_name": "relay", "ack_policy": "explicit", "ack_wait": 1_000_000_000}
-    peer.ask(
+    peer.request(
         "$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.relay",
         {"stream_name": "ORDERS", "config": consumer},
     )
-    peer.say("orders", *numbered(200))
-    line = proxy.hear(server.uri("orders?durable=relay"))
+    peer.publish("orders", *numbered(200))
+    line = proxy.subscribe(server.uri("orders?durable=relay"))
     proxy.elapse(1.5)
     line.read()
     assert line.take(200) == numbered(200)
-    peer.say("orders", b"the end")
+    peer.publish("orders", b"the end")
     assert line.take(1) == [b"the end"]
     line.close()
 
@@ -467,14 +477,14 @@ def test_what_waits_for_a_slow_reader_does_not_come_twice(
     ("subject", "why"),
     [
         ("elsewhere?durable=d", "no stream holds elsewhere"),
-        ("orders?stream=ORDERS", "a stream is heard with durable=NAME"),
+        ("orders?stream=ORDERS", "subscribing to a stream needs durable=NAME"),
         ("orders?durable=d&stream=S", "stream not found"),
-        ("orders?durable=push", "push is a push consumer, it must be a pull consumer"),
-        ("orders?durable=none", 'none has ack policy "none", it must be "explicit"'),
-        ("orders?durable=other", "other is there already, for orders.x"),
+        ("orders?durable=push", "consumer push is a push consumer; use a pull consumer"),
+        ("orders?durable=none", 'consumer none has ack policy "none"; it must be "explicit"'),
+        ("orders?durable=other", "consumer other exists with subject orders.x"),
     ],
 )
-def test_what_cannot_be_heard(
+def test_subjects_that_cannot_be_subscribed_to(
     proxy: Proxy, server: Server, peer: Peer, subject: str, why: str
 ) -> None:
     peer.add_stream("ORDERS", "orders", "orders.x")
@@ -483,43 +493,43 @@ def test_what_cannot_be_heard(
         "none": {"ack_policy": "none"},
         "other": {"ack_policy": "explicit", "filter_subject": "orders.x"},
     }.items():
-        peer.ask(
+        peer.request(
             f"$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.{name}",
             {"stream_name": "ORDERS", "config": {"durable_name": name, **more}},
         )
-    line = proxy.hear(server.uri(subject))
+    line = proxy.subscribe(server.uri(subject))
     assert line.fails() == why
     line.close()
 
 
-def test_a_consumer_that_is_deleted(proxy: Proxy, server: Server, peer: Peer) -> None:
+def test_a_deleted_consumer_fails_the_vc(proxy: Proxy, server: Server, peer: Peer) -> None:
     peer.add_stream("ORDERS", "orders")
-    line = proxy.hear(server.uri("orders?durable=d"))
+    line = proxy.subscribe(server.uri("orders?durable=d"))
     line.read()
-    peer.say("orders", b"one")
+    peer.publish("orders", b"one")
     assert line.take(1) == [b"one"]
-    peer.ask("$JS.API.CONSUMER.DELETE.ORDERS.d")
+    peer.request("$JS.API.CONSUMER.DELETE.ORDERS.d")
     assert line.fails().startswith("the durable consumer has ended: 409 Consumer Deleted")
     line.close()
 
 
-QUESTIONS = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.d"
+REQUESTS = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.d"
 
 
 @pytest.fixture
-def durable(proxy: Proxy, server: Server, peer: Peer) -> Iterator[tuple[Heard, str]]:
-    """A durable source, and where its first question, which the peer hears, is to be answered."""
+def durable(proxy: Proxy, server: Server, peer: Peer) -> Iterator[tuple[Subscription, str]]:
+    """A durable source, and the reply subject of its first pull request."""
     peer.add_stream("ORDERS", "orders")
-    peer.listen(QUESTIONS)
-    line = proxy.hear(server.uri("orders?durable=d"))
+    peer.subscribe(REQUESTS)
+    line = proxy.subscribe(server.uri("orders?durable=d"))
     line.read()
-    proxy.until(peer.has_news)
-    yield line, peer.hear_reply_to()
+    proxy.until(peer.readable)
+    yield line, peer.receive_reply_to()
     line.close()
 
 
 @pytest.mark.parametrize(
-    ("status", "asks_again"),
+    ("status", "requests_again"),
     [
         ("100 Idle Heartbeat", False),
         ("404 No Messages", True),
@@ -527,21 +537,21 @@ def durable(proxy: Proxy, server: Server, peer: Peer) -> Iterator[tuple[Heard, s
         ("409 Message Size Exceeds MaxBytes", True),
         ("409 Leadership Change", True),
         ("409 Server Shutdown", True),
-        ("409 Batch Completed", False),  # the batch was counted: the next question is on its way
-        ("409 What Nobody Knows Yet", False),
+        ("409 Batch Completed", False),  # the batch was counted: the next request is already sent
+        ("409 Unknown Status", False),
     ],
 )
-def test_a_status_that_is_no_end(
-    status: str, asks_again: bool, proxy: Proxy, peer: Peer, durable: tuple[Heard, str]
+def test_after_these_statuses_the_source_continues(
+    status: str, requests_again: bool, proxy: Proxy, peer: Peer, durable: tuple[Subscription, str]
 ) -> None:
     line, reply_to = durable
-    peer.say_status(reply_to, status)
-    if asks_again:
-        proxy.until(peer.has_news)
+    peer.publish_status(reply_to, status)
+    if requests_again:
+        proxy.until(peer.readable)
     else:
         proxy.elapse(0.2)
-        assert not peer.has_news()
-    peer.say("orders", b"one")
+        assert not peer.readable()
+    peer.publish("orders", b"one")
     assert line.take(1) == [b"one"]
     assert proxy.log == []
 
@@ -556,9 +566,11 @@ def test_a_status_that_is_no_end(
         "503",
     ],
 )
-def test_a_status_that_is_the_end(status: str, peer: Peer, durable: tuple[Heard, str]) -> None:
+def test_these_statuses_end_the_source(
+    status: str, peer: Peer, durable: tuple[Subscription, str]
+) -> None:
     line, reply_to = durable
-    peer.say_status(reply_to, status)
+    peer.publish_status(reply_to, status)
     assert line.fails() == f"the durable consumer has ended: {status}"
 
 
@@ -569,7 +581,7 @@ import sys
 sys.modules["nats"] = None
 from tests.drivers.test_nats import Proxy
 proxy = Proxy()
-line = proxy.hear("nats://127.0.0.1:1/orders")
+line = proxy.subscribe("nats://127.0.0.1:1/orders")
 print(line.fails())
 line.close()
 proxy.driver.close()
@@ -577,7 +589,7 @@ print(proxy.log)
 """
 
 
-def test_without_the_library() -> None:
+def test_a_missing_library_is_reported() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30, check=False
     )

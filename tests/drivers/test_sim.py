@@ -1,4 +1,4 @@
-"""The simulated driver: what peers see of an engine, and that a seed repeats it."""
+"""The simulated driver: engines and scripted peers on its network; a seed repeats a run."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ TEXT = bytes(range(256)) * 1200
 
 
 class Echo(Continuation):
-    """Gives back what it gets; ends when the client does."""
+    """Sends back what it receives; ends its direction when the client does."""
 
     def __init__(self, vc: NetVConnection) -> None:
         super().__init__(vc.engine, vc.mutex)
@@ -46,7 +46,7 @@ class Echo(Continuation):
 
 
 class Caller(Continuation):
-    """Connects, and keeps what it is told."""
+    """Connects, and keeps the events."""
 
     def __init__(self, driver: SimDriver) -> None:
         super().__init__(driver.engine, Mutex())
@@ -95,7 +95,7 @@ def test_port_0_becomes_a_free_one_and_a_taken_one_is_an_error() -> None:
             echo_on(driver, address)
 
 
-def test_nobody_there_is_a_refusal() -> None:
+def test_without_a_listener_a_connect_is_refused() -> None:
     with Simulation(1) as sim:
         client = sim.client(ECHO)
         sim.run()
@@ -103,7 +103,7 @@ def test_nobody_there_is_a_refusal() -> None:
         assert not client.connected
 
 
-def test_a_listener_that_left_refuses_and_its_connections_live_on() -> None:
+def test_after_unlisten_connects_are_refused_and_open_connections_stay() -> None:
     with Simulation(1) as sim:
         driver = sim.driver()
         _, listener = echo_on(driver)
@@ -129,7 +129,7 @@ def test_an_engine_connects_to_the_first_address_that_answers() -> None:
         assert len(server.peers) == 1
 
 
-def test_an_address_that_answers_nothing_holds_nobody_up_for_long() -> None:
+def test_an_unresponsive_address_delays_a_connect_only_once() -> None:
     with Simulation(1) as sim:
         sim.network.names["db"] = ["10.0.0.8", "10.0.0.9"]
         sim.network.unresponsive.add("10.0.0.8")
@@ -142,10 +142,12 @@ def test_an_address_that_answers_nothing_holds_nobody_up_for_long() -> None:
             sim.run()
             assert (caller.heard, vc.peer) == ([Event.CONNECTED], "10.0.0.9:5432")
             waited.append(sim.now - began)
-        assert waited == [pytest.approx(0.25), pytest.approx(0.0)], "the second time it is known"
+        assert waited == [pytest.approx(0.25), pytest.approx(0.0)], (
+            "the second time it is tried last"
+        )
 
 
-def test_attempts_that_answer_late_are_dropped() -> None:
+def test_attempts_that_succeed_late_are_closed() -> None:
     with Simulation(1, NetworkFaults(latency=(0.0, 1.0))) as sim:
         sim.network.names["db"] = [f"10.0.0.{number}" for number in range(1, 9)]
         servers = [sim.server(Address.parse(f"tcp://10.0.0.{n}:5432")) for n in range(1, 9)]
@@ -162,11 +164,11 @@ def test_attempts_that_answer_late_are_dropped() -> None:
         assert not caller.engine.vcs
         assert not driver._attempts
         peers = [peer for server in servers for peer in server.peers]
-        assert len(peers) > 20, "in some of these runs several would have answered"
+        assert len(peers) > 20, "in some of the runs several attempts succeed"
         assert all(peer.ended or peer.error for peer in peers)
 
 
-def test_a_connect_that_fails_says_why_for_each_address() -> None:
+def test_a_failed_connect_has_the_error_of_each_address() -> None:
     with Simulation(1) as sim:
         sim.network.names["db"] = ["10.0.0.8", "10.0.0.9"]
         caller = Caller(sim.driver())
@@ -188,7 +190,7 @@ def test_an_unknown_name_is_an_error() -> None:
         assert "db: name or service not known" in str(vc.error)
 
 
-def test_a_slow_resolver_meets_the_connect_timeout_and_its_answer_is_dropped() -> None:
+def test_the_connect_timeout_covers_a_slow_resolver() -> None:
     with Simulation(1, NetworkFaults(resolve_s=(5.0, 6.0))) as sim:
         server = sim.server(ECHO)
         caller = Caller(sim.driver())
@@ -204,7 +206,7 @@ def test_a_slow_resolver_meets_the_connect_timeout_and_its_answer_is_dropped() -
         assert not caller.engine.vcs
 
 
-def test_an_attempt_that_was_given_up_is_reset_when_it_succeeds() -> None:
+def test_a_cancelled_attempt_is_reset_when_it_succeeds() -> None:
     with Simulation(1, NetworkFaults(latency=(1.0, 1.0))) as sim:
         server = sim.server(ECHO)
         caller = Caller(sim.driver())
@@ -217,7 +219,7 @@ def test_an_attempt_that_was_given_up_is_reset_when_it_succeeds() -> None:
         assert caller.heard == []
 
 
-def test_connections_are_dealt_to_the_team_in_turn() -> None:
+def test_connections_are_assigned_to_the_group_in_turn() -> None:
     with Simulation(1) as sim:
         home, other = sim.driver("home"), sim.driver("other")
         home.group = [home, other]
@@ -231,7 +233,7 @@ def test_connections_are_dealt_to_the_team_in_turn() -> None:
         assert listener.open == 4
 
 
-def test_accepting_stops_at_max_connections_and_goes_on_when_one_has_gone() -> None:
+def test_accepting_stops_at_max_connections_and_resumes_after_a_close() -> None:
     with Simulation(1) as sim:
         echo_on(sim.driver(), max_connections=1)
         first, second = sim.client(ECHO), sim.client(ECHO)
@@ -307,14 +309,14 @@ def test_a_close_delivers_what_was_sent_and_then_answers_with_a_reset() -> None:
         sim.run()
         assert client.received == b"bye"
         assert client.ended
-        client.send(b"anybody?")
+        client.send(b"late")
         sim.run()
         assert client.reset_seen
 
 
 def test_half_close_leaves_the_other_direction_open() -> None:
     def late(peer: Peer) -> None:
-        peer.on_end = lambda: peer.send(b"after your end")
+        peer.on_end = lambda: peer.send(b"after the end")
 
     with Simulation(1) as sim:
         server = sim.server(ECHO, late)
@@ -322,14 +324,14 @@ def test_half_close_leaves_the_other_direction_open() -> None:
         client.end()
         sim.run()
         assert server.peers[0].ended
-        assert client.received == b"after your end"
+        assert client.received == b"after the end"
         assert not client.ended
 
 
 # -- flow ----------------------------------------------------------------------------------------
 
 
-def test_a_peer_that_does_not_read_holds_the_engine_back_and_memory_in_bounds() -> None:
+def test_a_stalled_peer_stops_the_engine_reading_and_memory_is_bounded() -> None:
     with Simulation(1) as sim:
         driver = sim.driver(bridges=False)
         echo_on(driver)
@@ -345,7 +347,7 @@ def test_a_peer_that_does_not_read_holds_the_engine_back_and_memory_in_bounds() 
         assert client.received == TEXT * 20
 
 
-def test_bulk_is_bridged_and_nobody_can_tell() -> None:
+def test_bulk_is_bridged_with_the_same_result() -> None:
     def echoed(bridges: bool) -> tuple[bytes, bool]:
         with Simulation(3, trace=True) as sim:
             echo_on(sim.driver(bridges=bridges))
@@ -374,12 +376,12 @@ ALONE = {
     "small pipes": NetworkFaults(pipe=(1, 64)),
     "small sockets": NetworkFaults(socket=(1, 4096)),
     "accept_error": NetworkFaults(accept_error=0.5),
-    "gone late": NetworkFaults(close_s=(0.1, 1.0)),
+    "late close": NetworkFaults(close_s=(0.1, 1.0)),
 }
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_fault_delays_and_cuts_but_loses_nothing(name: str) -> None:
+def test_single_faults_lose_no_data(name: str) -> None:
     for seed in range(5):
         with Simulation(seed, ALONE[name]) as sim:
             driver = sim.driver()
@@ -393,7 +395,7 @@ def test_a_fault_delays_and_cuts_but_loses_nothing(name: str) -> None:
             assert not driver.engine.vcs
 
 
-def test_one_byte_at_a_time_is_enough() -> None:
+def test_reads_and_writes_of_one_byte() -> None:
     with Simulation(1, NetworkFaults(one_byte=1.0)) as sim:
         echo_on(sim.driver())
         client = sim.client(ECHO)
@@ -403,7 +405,7 @@ def test_one_byte_at_a_time_is_enough() -> None:
         assert client.received == TEXT[:300]
 
 
-def test_a_broken_connection_is_told_to_both_ends() -> None:
+def test_a_reset_connection_fails_at_both_ends() -> None:
     with Simulation(1, NetworkFaults(reset=1.0)) as sim:
         driver = sim.driver()
         echo_on(driver)
@@ -414,7 +416,7 @@ def test_a_broken_connection_is_told_to_both_ends() -> None:
         assert not driver.engine.vcs
 
 
-def test_refused_by_chance() -> None:
+def test_connects_are_refused_at_random() -> None:
     with Simulation(1, NetworkFaults(refuse=1.0)) as sim:
         echo_on(sim.driver())
         client = sim.client(ECHO)
@@ -425,7 +427,7 @@ def test_refused_by_chance() -> None:
 # -- calls ---------------------------------------------------------------------------------------
 
 
-def test_a_call_is_answered_later_and_its_failure_is_an_answer() -> None:
+def test_a_call_has_a_delayed_result_an_error_or_a_timeout() -> None:
     def fail() -> None:
         raise ValueError("no such order")
 
@@ -447,7 +449,7 @@ def test_a_call_is_answered_later_and_its_failure_is_an_answer() -> None:
         sim.run()
         assert isinstance(caller.data, Called)
         assert str(caller.data.error) == "timed out: no answer in 500ms"
-        assert not made, "nobody waits for it any more"
+        assert not made, "the cancelled call is not made"
 
 
 # -- the seed ------------------------------------------------------------------------------------
@@ -471,11 +473,11 @@ def test_a_seed_repeats_a_run_call_by_call_and_another_differs() -> None:
         assert traced(seed) != traced(seed + 100)
 
 
-def test_a_failing_run_names_its_seed() -> None:
+def test_a_failed_run_reports_its_seed() -> None:
     with pytest.raises(Stuck, match="seed=77"), Simulation(77) as sim:
         sim.run(until=lambda: False)
     with pytest.raises(AssertionError) as caught, Simulation(78):
-        raise AssertionError("the client was not answered")
+        raise AssertionError("no reply")
     assert caught.value.__notes__ == ["seed=78 (VCPROXY_SEED=78 repeats it)"]
 
 
@@ -490,7 +492,7 @@ def test_a_run_that_takes_too_long_is_an_error() -> None:
         assert caller.heard == ["tick"] * 10
 
 
-def test_a_programmers_mistake_ends_the_run() -> None:
+def test_an_exception_of_a_callback_ends_the_run() -> None:
     class Wrong(Echo):
         def handle_event(self, key: Hashable, data: object) -> None:
             raise ZeroDivisionError("oops")

@@ -1,4 +1,4 @@
-"""TLS in simulation: the same filter as on a real socket, on a wire that cuts where it likes."""
+"""TLS in simulation: the same filter as on a real socket, on a network with short reads."""
 
 import ssl
 from pathlib import Path
@@ -50,7 +50,7 @@ def echo_on(driver: SimDriver, contexts: Contexts) -> list[Echo]:
     return made
 
 
-def test_a_client_is_echoed_in_tls_whatever_the_wire_does(contexts: Contexts) -> None:
+def test_a_client_is_echoed_over_tls_with_any_faults(contexts: Contexts) -> None:
     for seed in range(15):
         faults = NetworkFaults(latency=(0.0, 0.1), short=0.3, one_byte=0.1, lock_miss=0.2)
         with Simulation(seed, faults) as sim:
@@ -68,12 +68,12 @@ def test_a_client_is_echoed_in_tls_whatever_the_wire_does(contexts: Contexts) ->
 
 
 def test_an_engine_connects_to_a_tls_server(contexts: Contexts) -> None:
-    def greet(peer: Peer) -> None:
+    def script(peer: Peer) -> None:
         peer.send(b"hello")
         peer.end()
 
     with Simulation(1) as sim:
-        sim.server(SITE, greet, contexts.server)
+        sim.server(SITE, script, contexts.server)
         caller = Caller(sim.driver())
         with caller.mutex.hold(caller.engine):
             vc = caller.engine.connect(caller, SITE, tls=contexts.client)
@@ -116,7 +116,7 @@ def test_an_end_without_close_notify_is_an_error(contexts: Contexts) -> None:
         assert made[0].vc.error is None  # the other direction still works
 
 
-def test_plaintext_on_a_tls_port_is_told_and_closed(contexts: Contexts) -> None:
+def test_plaintext_on_a_tls_port_is_logged_and_closed(contexts: Contexts) -> None:
     with Simulation(1) as sim:
         driver = sim.driver()
         made = echo_on(driver, contexts)
@@ -130,7 +130,7 @@ def test_plaintext_on_a_tls_port_is_told_and_closed(contexts: Contexts) -> None:
         assert (level, "plain HTTP" in text) == ("info", True)
 
 
-def test_a_handshake_that_stalls_is_closed_after_its_time(contexts: Contexts) -> None:
+def test_a_stalled_handshake_is_closed_at_its_deadline(contexts: Contexts) -> None:
     with Simulation(1) as sim:
         driver = sim.driver()
         echo_on(driver, contexts)
@@ -158,31 +158,31 @@ def test_a_seed_repeats_the_plaintext_though_the_ciphertext_differs(contexts: Co
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_slow_readers_are_closed_and_a_modest_client_is_served_on(
+def test_stalled_readers_are_closed_and_other_clients_are_served(
     contexts: Contexts, seed: int
 ) -> None:
-    """Sixteen who send and read nothing, more than the budget has room for; beside them an
-    idle client and one who takes every answer."""
+    """Sixteen clients send and read nothing, more data than the memory budget. Beside them are an
+    idle client and one that reads every reply."""
     with Simulation(seed) as sim:
         driver = sim.driver(memory=32 * TLS_SIZE, log=lambda *_: None)
         made = echo_on(driver, contexts)
         idle = sim.client(SITE, contexts.client)
         sim.run(lambda: len(made) == 1)
-        crowd = [sim.client(SITE, contexts.client) for _ in range(16)]
-        modest = sim.client(SITE, contexts.client)
+        stalled = [sim.client(SITE, contexts.client) for _ in range(16)]
+        reader = sim.client(SITE, contexts.client)
         sim.run(lambda: len(made) == 18)
-        for each in crowd:
+        for each in stalled:
             each.stall()
             each.send(bytes(1 << 20))
         sim.run(lambda: driver.engine.memory.spent)
-        modest.send(b"a question")
-        sim.run(lambda: modest.received == b"a question", limit=PATIENCE_S / 2)
+        reader.send(b"a request")
+        sim.run(lambda: reader.received == b"a request", limit=PATIENCE_S / 2)
         assert driver.engine.memory.spent, "from the reserve"
         sim.run(lambda: any(each.vc.error for each in made), limit=2 * PATIENCE_S)
-        modest.send(b", and more")
-        sim.run(lambda: modest.received == b"a question, and more")
-        assert made[0].vc.error is None, "who is idle stays"
-        for each in (idle, modest, *crowd):
+        reader.send(b", and more")
+        sim.run(lambda: reader.received == b"a request, and more")
+        assert made[0].vc.error is None, "an idle client stays connected"
+        for each in (idle, reader, *stalled):
             each.reset()
         sim.run()
         assert driver.engine.memory.used == 0

@@ -1,4 +1,4 @@
-"""Two TLS filters, face to face, with a wire between them that cuts where it likes."""
+"""Two TLS filters, connected by a wire that delivers pieces of any size."""
 
 import datetime
 import itertools
@@ -69,19 +69,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     )
 
 
-def met(
+def connected(
     client: ssl.SSLContext, server: ssl.SSLContext, name: str = "site.example"
 ) -> tuple[TlsFilter, TlsFilter]:
-    """Both ends, established."""
+    """Return both ends, established."""
     ends = (
         TlsFilter(client, server_side=False, server_hostname=name),
         TlsFilter(server, server_side=True),
     )
-    shake(*ends)
+    establish(*ends)
     return ends
 
 
-def shake(client: TlsFilter, server: TlsFilter, cuts: Iterator[int] | None = None) -> None:
+def establish(client: TlsFilter, server: TlsFilter, cuts: Iterator[int] | None = None) -> None:
     cuts = cuts or itertools.repeat(ENDLESS)
     while not (client.established and server.established):
         for here, there in ((client, server), (server, client)):
@@ -102,26 +102,26 @@ def carry(source: TlsFilter, sink: TlsFilter, cuts: Iterable[int] = (ENDLESS,)) 
     return moved
 
 
-def say(source: TlsFilter, sink: TlsFilter, data: bytes) -> None:
+def send(source: TlsFilter, sink: TlsFilter, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[source.write([left]) :]
         carry(source, sink, itertools.repeat(ENDLESS))
 
 
-def hear(end: TlsFilter, view_size: int = 1 << 18) -> bytes:
-    """All plaintext that is there now."""
-    heard = bytearray()
+def receive(end: TlsFilter, view_size: int = 1 << 18) -> bytes:
+    """Return all plaintext that the filter has now."""
+    received = bytearray()
     view = memoryview(bytearray(view_size))
     while count := end.read_into(view):
-        heard += view[:count]
+        received += view[:count]
     if count is None:
         assert not end.pending
-    return bytes(heard)
+    return bytes(received)
 
 
 def ended(end: TlsFilter) -> bool:
-    """Whether the orderly end is what comes next."""
+    """Return whether the next read is the orderly end."""
     return end.read_into(memoryview(bytearray(1))) == 0
 
 
@@ -141,15 +141,15 @@ Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 def test_a_conversation_one_byte_at_a_time(contexts: Contexts) -> None:
     client = TlsFilter(contexts[0], server_side=False, server_hostname="site.example")
     server = TlsFilter(contexts[1], server_side=True)
-    shake(client, server, itertools.repeat(1))
-    for source, sink, data in ((client, server, b"question"), (server, client, b"answer")):
+    establish(client, server, itertools.repeat(1))
+    for source, sink, data in ((client, server, b"request"), (server, client, b"reply")):
         source.write([data[:3], memoryview(data)[3:]])
         source.close_notify()
-        heard = b""
+        received = b""
         while carry(source, sink, [1]):
             assert sink.pending
-            heard += hear(sink)
-        assert heard == data
+            received += receive(sink)
+        assert received == data
 
 
 sizes = st.integers(0, 3 * RECORD)
@@ -169,14 +169,14 @@ def test_bytes_are_conserved_and_the_end_comes_after_them(
     view_size: int,
     random: Random,
 ) -> None:
-    client, server = met(*contexts)
+    client, server = connected(*contexts)
     cut = itertools.cycle(cuts)
     ways = ((client, server), (server, client))
     for forward, lengths in messages:
         source, sink = ways[forward]
         views = [memoryview(random.randbytes(length)) for length in lengths]
-        expected, heard = b"".join(views), b""
-        while heard != expected:
+        expected, received = b"".join(views), b""
+        while received != expected:
             taken = source.write(views)
             assert source._outgoing.pending + len(source._wire) <= MARK + RECORD + OVERHEAD
             while taken:
@@ -185,7 +185,7 @@ def test_bytes_are_conserved_and_the_end_comes_after_them(
                     views.insert(0, first[taken:])
                 taken -= min(taken, len(first))
             carry(source, sink, itertools.islice(cut, 3))
-            heard += hear(sink, view_size)
+            received += receive(sink, view_size)
         assert not sink.pending
     for source, sink in ways:
         source.close_notify()
@@ -194,8 +194,8 @@ def test_bytes_are_conserved_and_the_end_comes_after_them(
         assert not sink.pending
 
 
-def test_the_mark_holds_back_what_nobody_sends(contexts: Contexts) -> None:
-    client, server = met(*contexts)
+def test_the_mark_limits_unsent_ciphertext(contexts: Contexts) -> None:
+    client, server = connected(*contexts)
     views = [bytes(100_000), bytes(50)]
     assert client.write(views) == 2 * RECORD
     assert client.write(views) == 0
@@ -205,30 +205,30 @@ def test_the_mark_holds_back_what_nobody_sends(contexts: Contexts) -> None:
     assert client.write(views) == RECORD
     assert client.write(views) == 0
     carry(client, server, itertools.repeat(ENDLESS))
-    assert hear(server) == bytes(3 * RECORD)
+    assert receive(server) == bytes(3 * RECORD)
 
 
 def test_small_views_share_a_record(contexts: Contexts) -> None:
-    client, server = met(*contexts)
+    client, server = connected(*contexts)
     client.write([b"x"] * 1000)
     assert carry(client, server) <= 1000 + OVERHEAD
-    assert hear(server) == b"x" * 1000
+    assert receive(server) == b"x" * 1000
 
 
 def test_a_large_transfer(contexts: Contexts) -> None:
-    client, server = met(*contexts)
+    client, server = connected(*contexts)
     data = bytes(range(256)) * 4096 * 8
-    left, heard = memoryview(data), bytearray()
+    left, received = memoryview(data), bytearray()
     while left:
         left = left[client.write([left]) :]
         carry(client, server, itertools.repeat(ENDLESS))
-        heard += hear(server)
-    assert heard == data
+        received += receive(server)
+    assert received == data
 
 
 def test_one_read_takes_several_records_and_the_rest_stays_pending(contexts: Contexts) -> None:
-    client, server = met(*contexts)
-    say(client, server, bytes(5 * RECORD))
+    client, server = connected(*contexts)
+    send(client, server, bytes(5 * RECORD))
     view = memoryview(bytearray(4 * RECORD + 1))
     assert server.read_into(view) == len(view)
     assert server.pending
@@ -266,30 +266,30 @@ def result(end: TlsFilter, view: memoryview) -> int | str | None:
 
 @settings(max_examples=60)
 @given(length=st.integers(0, RECORD + 99), share=st.floats(0, 1), closing=st.booleans())
-def test_a_wire_cut_anywhere_is_an_error_after_the_data(
+def test_a_truncated_stream_is_an_error_after_the_data(
     contexts: Contexts, length: int, share: float, closing: bool
 ) -> None:
-    client, server = met(*contexts)
+    client, server = connected(*contexts)
     client.write([bytes(length)])
     if closing:
         client.close_notify()
     stream = bytes(client.ciphertext())
-    given_up = stream[: int(share * len(stream))]
-    server.feed(given_up)
+    delivered = stream[: int(share * len(stream))]
+    server.feed(delivered)
     server.feed_eof()
     assert server.pending
     view = memoryview(bytearray(2 * RECORD))
-    whole = closing and given_up == stream
+    complete = closing and delivered == stream
     truncated = "the stream was truncated: it ended without close_notify"
     if length:
         assert result(server, view) in (min(length, RECORD), length, truncated)
-    assert result(server, view) == (0 if whole else truncated)
+    assert result(server, view) == (0 if complete else truncated)
     assert not server.pending
 
 
-def test_damage_is_told_after_the_data_and_to_the_peer(contexts: Contexts) -> None:
-    client, server = met(*contexts)
-    say(client, server, b"good")
+def test_damage_is_an_error_after_the_data_and_sends_an_alert(contexts: Contexts) -> None:
+    client, server = connected(*contexts)
+    send(client, server, b"good")
     client.write([b"bad"])
     stream = bytearray(client.ciphertext())
     stream[-1] ^= 1
@@ -302,11 +302,11 @@ def test_damage_is_told_after_the_data_and_to_the_peer(contexts: Contexts) -> No
     assert not server.pending
     carry(server, client)
     with pytest.raises(TlsError, match=r"damaged or forged in transit \(reported by the peer\)"):
-        hear(client)
+        receive(client)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[SSL] record layer failure (_ssl.c:2580)", "the stream was damaged or forged in transit"),
         ("[SSL] no suitable key share (_ssl.c:1)", "no group for the key exchange in common "),
@@ -314,32 +314,32 @@ def test_damage_is_told_after_the_data_and_to_the_peer(contexts: Contexts) -> No
         ("unknown error (0x1)", "TLS failed: "),
     ],
 )
-def test_a_reason_that_this_python_does_not_know(text: str, told: str) -> None:
-    assert str(_failure(ssl.SSLError(1, text))).startswith(told)
+def test_a_reason_without_a_name_in_this_python(text: str, message: str) -> None:
+    assert str(_failure(ssl.SSLError(1, text))).startswith(message)
 
 
 @pytest.mark.parametrize(
     ("code", "unknown"), [(2, True), (18, True), (19, True), (20, True), (21, True), (10, False)]
 )
-def test_the_certificates_that_end_at_nobody_we_know(code: int, unknown: bool) -> None:
+def test_verify_codes_of_an_unknown_ca(code: int, unknown: bool) -> None:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code, error.verify_message = code, "why"
-    told = "unknown CA (why)" if unknown else "why"
-    assert str(_failure(error)) == f"the peer's certificate is refused: {told}"
+    reason = "unknown CA (why)" if unknown else "why"
+    assert str(_failure(error)) == f"the peer's certificate is refused: {reason}"
 
 
 def test_no_group_in_common(files: Files) -> None:
     client, server = client_context(ca=files.ca), server_context(*files.site)
     client.set_ecdh_curve("prime256v1")
     server.set_ecdh_curve("secp384r1")
-    assert refusals(client, server, "site.example") == (
+    assert failures(client, server, "site.example") == (
         "no cipher, group or certificate type in common (reported by the peer)",
         "no group for the key exchange in common with the peer",
     )
 
 
 def lengths(stream: bytes) -> list[int]:
-    """Of the plaintext in each record of AES-GCM or ChaCha20 in TLS 1.3."""
+    """Return the plaintext length of each record (AES-GCM or ChaCha20, TLS 1.3)."""
     found = []
     while stream:
         size = int.from_bytes(stream[3:5])
@@ -350,7 +350,7 @@ def lengths(stream: bytes) -> list[int]:
 
 def test_a_record_is_as_long_as_tls_allows(files: Files) -> None:
     """RFC 8446, 5.1: 2^14 bytes."""
-    client, _ = met(client_context(ca=files.ca), server_context(*files.site))
+    client, _ = connected(client_context(ca=files.ca), server_context(*files.site))
     assert client.write([bytes(40_000)]) == 32_768
     assert lengths(bytes(client.ciphertext())) == [16_384, 16_384]
 
@@ -359,49 +359,49 @@ def test_a_record_is_as_long_as_tls_allows(files: Files) -> None:
 def test_the_mark_is_one_record_with_the_largest_overhead(
     middle: int, taken: int, files: Files
 ) -> None:
-    """22 bytes more than plaintext: 16,384 + 212 are 16,640 bytes, which is not yet over it."""
-    client, _ = met(client_context(ca=files.ca), server_context(*files.site))
+    """Two records add 44 bytes: 16,384 + 212 become 16,640, which does not exceed the mark."""
+    client, _ = connected(client_context(ca=files.ca), server_context(*files.site))
     assert client.write([bytes(16_384), bytes(middle), bytes(4096)]) == taken
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["client", "server"])
 @pytest.mark.parametrize("inside", ["nothing", "part", "record", "plaintext", "all", "end"])
-def test_half_close_while_the_other_direction_goes_on(
+def test_half_close_while_the_other_direction_continues(
     contexts: Contexts, first: int, inside: str
 ) -> None:
-    ends = met(*contexts)
-    closer, talker = ends[first], ends[1 - first]
-    talker.write([b"early " * 1000])
+    ends = connected(*contexts)
+    closer, other = ends[first], ends[1 - first]
+    other.write([b"early " * 1000])
     if inside == "end":
-        talker.close_notify()
-    carry(talker, closer, {"nothing": [], "part": [700]}.get(inside, [ENDLESS]))
-    heard = b""
+        other.close_notify()
+    carry(other, closer, {"nothing": [], "part": [700]}.get(inside, [ENDLESS]))
+    received = b""
     if inside in ("part", "plaintext"):
         view = memoryview(bytearray(10))
-        heard = bytes(view[: closer.read_into(view) or 0])
+        received = bytes(view[: closer.read_into(view) or 0])
 
     closer.close_notify()
     closer.close_notify()
-    carry(closer, talker)
-    assert ended(talker)
+    carry(closer, other)
+    assert ended(other)
 
     assert closer.pending == (inside not in ("nothing", "part"))
     if inside == "end":
-        assert heard + hear(closer) == b"early " * 1000
+        assert received + receive(closer) == b"early " * 1000
         return
-    carry(talker, closer)
-    heard += hear(closer, 7)
-    say(talker, closer, b"late " * 20_000)
-    heard += hear(closer)
-    talker.close_notify()
-    carry(talker, closer)
-    assert heard == b"early " * 1000 + b"late " * 20_000
+    carry(other, closer)
+    received += receive(closer, 7)
+    send(other, closer, b"late " * 20_000)
+    received += receive(closer)
+    other.close_notify()
+    carry(other, closer)
+    assert received == b"early " * 1000 + b"late " * 20_000
     assert ended(closer)
 
 
-def test_half_close_then_a_cut_wire_is_still_a_truncation(contexts: Contexts) -> None:
-    client, server = met(*contexts)
-    say(server, client, b"part of an answer")
+def test_a_truncation_after_a_half_close_is_an_error(contexts: Contexts) -> None:
+    client, server = connected(*contexts)
+    send(server, client, b"part of an answer")
     client.feed_eof()
     client.close_notify()
     view = memoryview(bytearray(100))
@@ -411,54 +411,54 @@ def test_half_close_then_a_cut_wire_is_still_a_truncation(contexts: Contexts) ->
 
 
 def test_nothing_is_written_after_close_notify(contexts: Contexts) -> None:
-    client, _ = met(*contexts)
+    client, _ = connected(*contexts)
     client.close_notify()
     with pytest.raises(TlsError):
         client.write([b"too late"])
 
 
-# Who is who
+# Names and certificates
 
 
 def test_sni_chooses_the_certificate(files: Files) -> None:
     server = server_context(*files.site, names={"*.Wild.example": files.wild})
     for name in ("a.wild.example", "A.WILD.example", "site.example"):
-        _, end = met(client_context(ca=files.ca), server, name)
+        _, end = connected(client_context(ca=files.ca), server, name)
         assert end.sni == name.lower()
     for name in ("a.b.wild.example", "unknown.example"):
         with pytest.raises(TlsError, match="Hostname mismatch"):
-            met(client_context(ca=files.ca), server, name)
-    client, end = met(client_context(ca=files.ca), server, "127.0.0.1")
+            connected(client_context(ca=files.ca), server, name)
+    client, end = connected(client_context(ca=files.ca), server, "127.0.0.1")
     assert end.sni is None
     assert client.peer is not None
 
 
 @pytest.mark.parametrize("configured", ["a.wild.example", "A.Wild.example.", "*.wild.example."])
-@pytest.mark.parametrize("asked", ["a.wild.example", "a.wild.example.", "A.WILD.Example."])
+@pytest.mark.parametrize("requested", ["a.wild.example", "a.wild.example.", "A.WILD.Example."])
 def test_a_final_dot_and_case_make_no_difference_to_sni(
-    files: Files, configured: str, asked: str
+    files: Files, configured: str, requested: str
 ) -> None:
     server = server_context(*files.site, names={configured: files.wild})
     plain = ssl.create_default_context(cafile=files.ca)
-    plain.check_hostname = False  # Python's own client sends the name as it is
+    plain.check_hostname = False  # Python's own client sends the name unchanged
     client = TlsFilter(plain, server_side=False)
     client._object = plain.wrap_bio(
-        client._incoming, client._outgoing, server_side=False, server_hostname=asked
+        client._incoming, client._outgoing, server_side=False, server_hostname=requested
     )
     end = TlsFilter(server, server_side=True)
-    shake(client, end)
+    establish(client, end)
     certificate = client._object.getpeercert()
     assert certificate is not None
     assert certificate["subjectAltName"] == (("DNS", "*.wild.example"),)
     assert end.sni == "a.wild.example"
 
 
-def test_a_server_that_is_named_with_a_final_dot_proves_its_name(files: Files) -> None:
-    _, end = met(client_context(ca=files.ca), server_context(*files.site), "site.example.")
+def test_a_server_name_with_a_final_dot_is_verified(files: Files) -> None:
+    _, end = connected(client_context(ca=files.ca), server_context(*files.site), "site.example.")
     assert end.sni == "site.example"
 
 
-def test_a_name_with_control_characters_is_no_name(files: Files) -> None:
+def test_a_server_name_with_control_characters_is_ignored(files: Files) -> None:
     client = TlsFilter(
         client_context(verify=False), server_side=False, server_hostname="site.example"
     )
@@ -474,55 +474,57 @@ def test_a_name_with_control_characters_is_no_name(files: Files) -> None:
     ("offered", "chosen"),
     [(["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), (["smtp"], None), ([], None)],
 )
-def test_alpn_follows_the_server_and_goes_on_without_an_overlap(
+def test_alpn_follows_the_server_and_may_have_no_result(
     files: Files, offered: list[str], chosen: str | None
 ) -> None:
     names = {"*.wild.example": files.wild}
     server = server_context(*files.site, alpn=["h2", "http/1.1"], names=names)
     for name in ("site.example", "a.wild.example"):
-        ends = met(client_context(ca=files.ca, alpn=offered), server, name)
+        ends = connected(client_context(ca=files.ca, alpn=offered), server, name)
         assert [end.alpn for end in ends] == [chosen, chosen]
 
 
-def test_a_client_certificate_names_the_peer_and_cannot_forge_another(files: Files) -> None:
+def test_the_subject_of_a_client_certificate_is_escaped(files: Files) -> None:
     certificate, key = files.alice
     client = client_context(ca=files.ca, certificate=certificate, key=key)
     names = {"*.wild.example": files.wild}
     server = server_context(*files.site, client_ca=files.ca, names=names)
     for name in ("site.example", "a.wild.example"):
-        _, end = met(client, server, name)
+        _, end = connected(client, server, name)
         assert end.peer is not None
         assert end.peer.startswith(r"CN=alice\2CO\3Droot,OU=")
 
 
-def test_nobody_is_named_without_proof(files: Files) -> None:
-    client, server = met(client_context(verify=False), server_context(*files.stranger), "x.example")
+def test_without_verification_there_is_no_peer_name(files: Files) -> None:
+    client, server = connected(
+        client_context(verify=False), server_context(*files.stranger), "x.example"
+    )
     assert (client.peer, server.peer) == (None, None)
 
 
-def refusals(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> tuple[str, str]:
-    """What client and server have to say about a connection that fails ("": nothing)."""
+def failures(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> tuple[str, str]:
+    """Return the errors of client and server of a failed handshake ("": none)."""
     ends = (
         TlsFilter(client, server_side=False, server_hostname=name),
         TlsFilter(server, server_side=True),
     )
-    said = ["", ""]
+    errors = ["", ""]
     for _ in range(4):
-        for me in (0, 1):
-            here, there = ends[me], ends[1 - me]
-            if not said[me]:
+        for side in (0, 1):
+            here, there = ends[side], ends[1 - side]
+            if not errors[side]:
                 try:
                     if here.established or here.handshake():
-                        hear(here)
+                        receive(here)
                 except TlsError as error:
-                    said[me] = str(error)
+                    errors[side] = str(error)
             carry(here, there)
-    return said[0], said[1]
+    return errors[0], errors[1]
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: str(version.name))
 @pytest.mark.parametrize(
-    ("case", "client_says", "server_says"),
+    ("case", "client_error", "server_error"),
     [
         ("unknown CA", "refused: unknown CA", "refused our certificate: unknown CA"),
         ("expired", "refused: certificate has expired", "refused our certificate: expired"),
@@ -533,8 +535,8 @@ def refusals(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> tuple
         ("no cipher", "no cipher, group or certificate", "no cipher in common"),
     ],
 )
-def test_refusals_in_plain_words(
-    files: Files, version: ssl.TLSVersion, case: str, client_says: str, server_says: str
+def test_the_texts_of_failed_handshakes(
+    files: Files, version: ssl.TLSVersion, case: str, client_error: str, server_error: str
 ) -> None:
     client, server, name = client_context(ca=files.ca), server_context(*files.site), "site.example"
     match case:
@@ -558,23 +560,23 @@ def test_refusals_in_plain_words(
             client.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
             server.set_ciphers("ECDHE-RSA-AES256-GCM-SHA384")
     client.maximum_version = version
-    client_said, server_said = refusals(client, server, name)
-    assert client_says in client_said
-    assert server_says in server_said
+    client_text, server_text = failures(client, server, name)
+    assert client_error in client_text
+    assert server_error in server_text
 
 
 def test_no_version_in_common(files: Files) -> None:
     client, server = client_context(ca=files.ca), server_context(*files.site)
     client.maximum_version = ssl.TLSVersion.TLSv1_2
     server.minimum_version = ssl.TLSVersion.TLSv1_3
-    client_said, server_said = refusals(client, server, "site.example")
-    assert client_said == "no TLS version in common (reported by the peer)"
-    assert server_said == "no TLS version in common with the peer"
+    client_text, server_text = failures(client, server, "site.example")
+    assert client_text == "no TLS version in common (reported by the peer)"
+    assert server_text == "no TLS version in common with the peer"
 
 
 @pytest.mark.parametrize("server_side", [True, False])
 @pytest.mark.parametrize(
-    ("spoken", "text"),
+    ("sent", "text"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", "the peer sent plain HTTP, not TLS"),
         (b"CONNECT a:1 HTTP/1.1\r\n\r\n", "plain HTTP \\(CONNECT\\), not TLS"),
@@ -584,11 +586,11 @@ def test_no_version_in_common(files: Files) -> None:
         (b"", "closed the connection during the handshake"),
     ],
 )
-def test_a_peer_without_tls(files: Files, server_side: bool, spoken: bytes, text: str) -> None:
+def test_a_peer_without_tls(files: Files, server_side: bool, sent: bytes, text: str) -> None:
     context = server_context(*files.site) if server_side else client_context(ca=files.ca)
     name = None if server_side else "site.example"
     end = TlsFilter(context, server_side=server_side, server_hostname=name)
-    end.feed(spoken)
+    end.feed(sent)
     end.feed_eof()
     with pytest.raises(TlsError, match=text):
         end.handshake()
@@ -596,20 +598,20 @@ def test_a_peer_without_tls(files: Files, server_side: bool, spoken: bytes, text
     end.close_notify()
 
 
-def test_key_updates_of_a_peer_that_takes_no_answers_end_it(files: Files) -> None:
-    """Each asks for an answer (RFC 8446, 4.6.3); OpenSSL writes them all, whatever waits."""
+def test_key_updates_without_reading_the_replies_fail_the_connection(files: Files) -> None:
+    """Each requests a reply (RFC 8446, 4.6.3); OpenSSL queues them all without a limit."""
     keys = files.ca.with_name("keys.log")
     client = client_context(ca=files.ca)
     client.keylog_filename = str(keys)
-    _, there = met(client, server_context(*files.site))
+    _, peer = connected(client, server_context(*files.site))
     secret = bytes.fromhex(re.findall(r"CLIENT_TRAFFIC_SECRET_0 \w+ (\w+)", keys.read_text())[-1])
     view = memoryview(bytearray(1024))
     most = 0
     with pytest.raises(TlsError, match="does not read them"):  # noqa: PT012
         for _ in range(10_000):
-            there.feed(key_update(secret))
-            there.read_into(view)
-            most = len(there.ciphertext()) + there._outgoing.pending
+            peer.feed(key_update(secret))
+            peer.read_into(view)
+            most = len(peer.ciphertext()) + peer._outgoing.pending
             secret = expanded(secret, b"traffic upd", 48)
     assert most <= 4 * MARK
 

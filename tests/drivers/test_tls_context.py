@@ -1,4 +1,4 @@
-"""Every way in which the files of a TLS side can be wrong, told in plain words."""
+"""Faults of certificate and key files, and their error texts."""
 
 from pathlib import Path
 
@@ -51,22 +51,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("cert", "torn_key", "certificate {0}/cert with key {0}/torn_key: cannot be used ("),
     ],
 )
-def test_a_certificate_or_key_that_will_not_do(
-    folder: Path, certificate: str, key: str, text: str
-) -> None:
+def test_a_faulty_certificate_or_key(folder: Path, certificate: str, key: str, text: str) -> None:
     identity = Identity(folder / certificate, folder / key)
-    told = []
+    texts = []
     with pytest.raises(ValueError, match=r".") as refused:
         server_context(*identity)
-    told.append(str(refused.value))
+    texts.append(str(refused.value))
     with pytest.raises(ValueError, match=r".") as refused:
         server_context(folder / "cert", folder / "key", names={"b.example": identity})
-    told.append(str(refused.value))
+    texts.append(str(refused.value))
     with pytest.raises(ValueError, match=r".") as refused:
         client_context(certificate=identity.certificate, key=identity.key)
-    told.append(str(refused.value))
-    assert told[0].startswith(text.format(folder))
-    assert told == told[:1] * 3
+    texts.append(str(refused.value))
+    assert texts[0].startswith(text.format(folder))
+    assert texts == texts[:1] * 3
 
 
 @pytest.mark.parametrize(
@@ -77,7 +75,7 @@ def test_a_certificate_or_key_that_will_not_do(
         ("torn_cert", "ca {}/torn_cert: cannot be used ("),
     ],
 )
-def test_a_ca_that_will_not_do(folder: Path, ca: str, text: str) -> None:
+def test_a_faulty_ca(folder: Path, ca: str, text: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         server_context(folder / "cert", folder / "key", client_ca=folder / ca)
     assert str(refused.value).startswith(text.format(folder))
@@ -98,6 +96,6 @@ def test_a_client_certificate_needs_its_key(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, "é"])
-def test_an_alpn_name_that_will_not_do(name: str) -> None:
+def test_a_faulty_alpn_name(name: str) -> None:
     with pytest.raises(ValueError, match="a name must have 1 to 255 ASCII bytes"):
         client_context(alpn=["h2", name])

@@ -1,4 +1,4 @@
-"""The watchdog: what it tells of a thread, while it is held up and after."""
+"""The watchdog: its reports of a blocked thread, during the block and after it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from vcproxy.drivers.epoll.watchdog import Watchdog
 
 
 class Watched:
-    """A driver on a thread, a watchdog, and a door that the thread can be held up at."""
+    """A driver on a thread, a watchdog, and an event that the thread can wait for."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
         self.driver = EpollDriver(engine(self.log, name="net-7"))
-        self.door = threading.Event()
-        self.dog = Watchdog([self.driver], 0.02, self.driver.engine.log)
+        self.gate = threading.Event()
+        self.watchdog = Watchdog([self.driver], 0.02, self.driver.engine.log)
         self.thread = threading.Thread(target=self.driver.run)
         self.thread.start()
-        self.dog.start()
+        self.watchdog.start()
 
     def logged(self, *words: str) -> None:
-        """Wait for a line with these words."""
+        """Wait for a log line with these words."""
         eventually(
             lambda: any(all(word in line for word in words) for line in self.log), f"{words} logged"
         )
@@ -36,30 +36,30 @@ class Watched:
 def watched() -> Iterator[Watched]:
     watched = Watched()
     yield watched
-    watched.door.set()
-    watched.dog.stop()
+    watched.gate.set()
+    watched.watchdog.stop()
     watched.driver.stop()
     watched.thread.join()
 
 
-def test_a_callback_that_never_returns_is_shown(watched: Watched) -> None:
+def test_a_blocking_callback_is_logged_once_with_its_stack(watched: Watched) -> None:
     ear = Ear(watched.driver.engine)
-    ear.on["hold"] = watched.door.wait
+    ear.on["hold"] = watched.gate.wait
     watched.driver.engine.schedule(ear, "hold", None)
     watched.logged("Ear <Ear> has blocked net-7 for 20ms", "in handle_event")
     assert not any("failed" in line for line in watched.log)
-    watched.door.set()
+    watched.gate.set()
     watched.logged("Ear <Ear> failed", "its callback blocked net-7")
-    assert sum("has blocked" in line for line in watched.log) == 1, "it is shown once"
+    assert sum("has blocked" in line for line in watched.log) == 1, "it is logged once"
 
 
-def test_how_late_a_thread_is_whatever_holds_it_up(watched: Watched) -> None:
+def test_the_lag_of_a_thread_is_measured_without_a_callback(watched: Watched) -> None:
     def hold() -> None:
-        watched.door.wait()
+        watched.gate.wait()
 
     watched.driver.engine.inbox.post(hold)
-    eventually(lambda: watched.dog.lags()["net-7"].longest_s > 0.5, "it lags")
+    eventually(lambda: watched.watchdog.lags()["net-7"].longest_s > 0.5, "the lag is measured")
     watched.logged("warning: net-7: lag: events were handled up to")
-    assert not any("blocked" in line for line in watched.log), "it is nobody's callback"
-    watched.door.set()
-    eventually(lambda: watched.dog.lags()["net-7"].average_s < 0.5, "it has caught up")
+    assert not any("blocked" in line for line in watched.log), "no callback is running"
+    watched.gate.set()
+    eventually(lambda: watched.watchdog.lags()["net-7"].average_s < 0.5, "the lag has ended")

@@ -1,4 +1,4 @@
-"""NATS subjects as whole VCs, through nats-py, the client library of the NATS project.
+"""NATS subjects as message-oriented VCs, by nats-py, the client library of the NATS project.
 
 The library uses asyncio. Each driver runs it on one separate thread, started with the first NATS
 VC. A port has one half in each of the two threads and a bounded queue between them for each

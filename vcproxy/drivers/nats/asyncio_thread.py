@@ -1,4 +1,7 @@
-"""AsyncioThread: a thread that runs asyncio, for a driver that does not."""
+"""AsyncioThread: a thread that runs an asyncio event loop, for a driver that does not use asyncio.
+
+Tested in tests/drivers/test_nats.py.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,44 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-ENDING_S = 0.5
-"""What is cut off when the loop ends has so long to leave in good order."""
+CANCEL_S = 0.5
+"""Time that cancelled tasks have to end."""
 
-ENDINGS = 3
-"""So often it is told to: wait_for may swallow that, until Python 3.12."""
+CANCEL_ATTEMPTS = 3
+"""How often a task is cancelled: before Python 3.12 `wait_for` may swallow a cancellation."""
 
 
 class AsyncioThread:
-    """One event loop of asyncio on a daemon thread of its own; it runs from the first `call` on."""
+    """An asyncio event loop on a daemon thread of its own."""
 
-    def __init__(self, complain: Callable[[str], None]) -> None:
-        """`complain` is told, in that thread, of what nobody has foreseen."""
+    def __init__(self, on_error: Callable[[str], None]) -> None:
+        """`on_error(text)` is called, on that thread, for exceptions that nothing handles."""
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(
-            lambda _, said: complain(f"{said['message']}: {said.get('exception')!r}")
+            lambda _, context: on_error(f"{context['message']}: {context.get('exception')!r}")
         )
         self._thread = threading.Thread(target=self._run, daemon=True, name="vcproxy nats")
         self._thread.start()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Have a function called in the loop. Any thread may ask."""
+        """Call a function in the loop. Any thread may use it."""
         self._loop.call_soon_threadsafe(function)
 
     def close(self) -> None:
-        """Cancel what runs, give it time to end, and wait for that."""
+        """Cancel all tasks, and wait until they have ended, for a limited time."""
         self.call(self._loop.stop)
         self._thread.join()
 
     def _run(self) -> None:
         self._loop.run_forever()
-        self._loop.run_until_complete(self._end())
+        self._loop.run_until_complete(self._cancel_tasks())
         self._loop.close()
 
-    async def _end(self) -> None:
+    async def _cancel_tasks(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for _ in range(ENDINGS):
+        for _ in range(CANCEL_ATTEMPTS):
             for task in tasks:
                 task.cancel()
             if not tasks:
                 break
-            _, tasks = await asyncio.wait(tasks, timeout=ENDING_S)
+            _, tasks = await asyncio.wait(tasks, timeout=CANCEL_S)

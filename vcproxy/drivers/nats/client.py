@@ -1,4 +1,7 @@
-"""The client library: how a connection is opened and closed, and its errors in plain words."""
+"""Opens and closes connections by the client library, and translates its errors to plain texts.
+
+Tested in tests/drivers/test_nats.py.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,16 @@ if TYPE_CHECKING:
 
     from vcproxy.engine.address import Address
 
-ANSWER_S = 10
-"""A server that answers nothing for so long is taken for dead, while connecting and later."""
+REPLY_S = 10
+"""Time in which a server must reply, while connecting and later; then the connection fails."""
 
 PING_S = 10
-"""An idle connection is tried so often; the third try without an answer is the last."""
+"""Interval of pings on an idle connection; it fails after the third ping without a reply."""
 
-CLOSING_S = 2.0
-"""A connection that has not closed by itself by then is left to the system."""
+CLOSE_S = 2.0
+"""Time that the library has to close a connection; then its socket is closed directly."""
 
-# The library logs, with a traceback, what it tells its callbacks too; with no handler at all,
+# The library also logs what it passes to its callbacks, with a traceback. Without any handler,
 # Python would print it.
 logging.getLogger("nats").addHandler(logging.NullHandler())
 logging.getLogger("nats").propagate = False
@@ -40,11 +43,11 @@ async def connect(
     on_error: Callable[[Exception], Awaitable[None]],
     on_close: Callable[[], Awaitable[None]],
 ) -> Client:
-    """Return a connection that is made. It is not made anew: the VC fails with it."""
+    """Return an open connection. The library does not reconnect it: if it breaks, the VC fails."""
     client = Client()
     reasons: list[Exception] = []
 
-    async def note(error: Exception) -> None:
+    async def failed(error: Exception) -> None:
         reasons.append(error)
         await on_error(error)
 
@@ -53,13 +56,13 @@ async def connect(
     try:
         await client.connect(
             f"nats://{host}:{address.port}",
-            error_cb=note,
+            error_cb=failed,
             closed_cb=on_close,
             name="vcproxy",
             allow_reconnect=False,
-            max_reconnect_attempts=1,  # 0 is for ever; of the two tries that 1 is, none waits
+            max_reconnect_attempts=1,  # 0 means for ever; 1 means two attempts without a pause
             reconnect_time_wait=0,
-            connect_timeout=ANSWER_S,
+            connect_timeout=REPLY_S,
             ping_interval=PING_S,
             user=name if colon else None,
             password=password if colon else None,
@@ -68,25 +71,25 @@ async def connect(
     except BaseException as error:
         await close(client)
         if isinstance(error, nats.errors.NoServersError) and reasons:
-            raise reasons[-1] from None  # the library says no more than that there is no server
+            raise reasons[-1] from None  # NoServersError itself has no reason
         raise
     return client
 
 
-async def settle(client: Client) -> None:
-    """Wait until the server has had all that was said. Raises nats.errors.Error, OSError."""
-    await client._flush_pending(force_flush=True)  # else the ping overtakes what is still queued
-    await client.flush(ANSWER_S)
+async def flush(client: Client) -> None:
+    """Wait until the server has received all that was sent. Raises nats.errors.Error, OSError."""
+    await client._flush_pending(force_flush=True)  # else the ping would precede queued messages
+    await client.flush(REPLY_S)
 
 
 async def close(client: Client) -> None:
     """Close a connection, in whatever state it is."""
     try:
-        await asyncio.wait_for(client.close(), CLOSING_S)
+        await asyncio.wait_for(client.close(), CLOSE_S)
     except Exception:
-        pass  # it is broken already
+        pass  # the connection is broken
     if client._transport is not None:
-        # The library leaves it open when its own last flush fails.
+        # The library leaves the socket open if its own last flush fails.
         client._transport.close()  # type: ignore[no-untyped-call]
 
 
@@ -99,7 +102,7 @@ async def stream_of(jetstream: JetStreamContext, subject: str) -> str:
 
 
 def plain(error: BaseException) -> str:
-    """Say what has happened without the library's trappings."""
+    """Return the library's error as a plain text."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
@@ -110,15 +113,15 @@ def plain(error: BaseException) -> str:
         ):
             return "the server has closed the connection"
         case nats.js.errors.ServiceUnavailableError() | nats.errors.NoRespondersError():
-            return "JetStream is not to be had there"
+            return "the server does not offer JetStream"
         case nats.js.errors.NoStreamResponseError():
-            return "no stream answers for the subject"
+            return "no stream has replied for the subject"
         case nats.js.errors.APIError(description=str(description)):
             return description
         case TimeoutError():
-            return f"no answer in {ANSWER_S} s"
+            return f"no reply within {REPLY_S} s"
         case OSError(errno=int(number), strerror=str(reason)):
-            # asyncio puts its own text in place of the system's; of gaierror it is the resolver's
+            # asyncio replaces the system's text by its own; a gaierror has the resolver's text
             return (os.strerror(number) if number > 0 else reason).lower()
         case nats.errors.Error():
             return str(error).removeprefix("nats: ").strip("'").lower()

@@ -1,4 +1,7 @@
-"""DurableSubscriber: the port of a VC that reads a stream, and goes on where it was."""
+"""DurableSubscriber: a port that reads a JetStream stream, and resumes after the last message.
+
+Tested in tests/drivers/test_nats.py.
+"""
 
 from __future__ import annotations
 
@@ -20,64 +23,64 @@ if TYPE_CHECKING:
     from vcproxy.engine.outgoing import Outgoing
 
 ACK_WAIT_S = 6.0
-"""What is not acknowledged for so long comes again: what a dead proxy held waits no longer. Of a
-consumer that is there already its own time counts."""
+"""A message that is not acknowledged for this long is sent again: messages that an ended proxy held
+wait no longer. An existing consumer keeps its own setting."""
 
 BATCH = 256
-"""Messages asked for at once: one question for many, and no more come again than these."""
+"""Messages of one pull request: it shares the request's cost, and limits what is sent again."""
 
-ASKING_S = 30
-"""A question that finds nothing ends by then, and is put again."""
+REQUEST_S = 30
+"""A pull request without messages expires after this time, and is sent again."""
 
-_ASK_AGAIN = (
-    "404",  # there is nothing now
-    "408",  # the time is up
-    "409 Message Size Exceeds MaxBytes",  # the next message is for the next question
+_REQUEST_AGAIN = (
+    "404",  # no messages now
+    "408",  # the request has expired
+    "409 Message Size Exceeds MaxBytes",  # the next message is for the next request
     "409 Leadership Change",  # another server has the consumer now
     "409 Server Shutdown",
 )
-"""Statuses that end a question before its batch is complete."""
+"""Statuses that end a pull request before its batch is complete."""
 
-_ENDED = ("409 Consumer ", "409 Exceeded ")
-"""The consumer has been deleted, is a push consumer, or allows no such question. No other 409 is an
-end: from 2.10 on a server also sends 409 Batch Completed, behind a batch that has come whole."""
+_CONSUMER_ENDED = ("409 Consumer ", "409 Exceeded ")
+"""The consumer was deleted, is a push consumer, or does not allow such a request. Other 409 are not
+an end: servers from 2.10 on also send 409 Batch Completed after a complete batch."""
 
 
-_NOTES = ("100", "409")
-"""An idle heartbeat, and what is left of 409. If a question is over by one that is not known yet,
-it is put again when its time is up: at once could be a busy loop."""
+_IGNORED = ("100", "409")
+"""An idle heartbeat, and all other 409. If one of them, unknown here, ends a request, it is sent
+again when it expires: sending it at once could become a busy loop."""
 
 
 class DurableSubscriber(Subscriber):
-    """A durable pull consumer of JetStream: nothing comes that was not asked for.
+    """A durable pull consumer of JetStream: the server sends only what was requested.
 
-    A message is acknowledged when the engine has taken it. Until then the server is told that it
-    is in hand; when the connection breaks it comes again, perhaps behind later ones: at least
-    once. A consumer that is not there yet is made, and begins with the oldest message.
+    A message is acknowledged when the engine has taken it; until then the server is informed that
+    it is in progress. When the connection breaks, the message is sent again, possibly after later
+    ones: at least once. A missing consumer is created, and starts with the oldest message.
     """
 
     def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._inbox = ""
         self._subscription: Subscription | None = None
-        self._next = ""  # the subject on which more is asked for
+        self._next = ""  # the subject of pull requests
         self._ack_wait = ACK_WAIT_S
-        self._asked = 0  # messages that the last question may still bring
-        self._answered = asyncio.Event()
+        self._requested = 0  # messages that the last request may still bring
+        self._request_ended = asyncio.Event()
         self._unacknowledged: deque[Msg] = deque()
         self._acknowledge = asyncio.Event()
-        self._called = False  # the loop knows that there is something to acknowledge
+        self._ack_notified = False  # the loop has been called to acknowledge
 
     # -- in the engine's thread --------------------------------------------------------------
 
-    def _have_taken(self, taken: Sequence[Msg]) -> None:
+    def _on_taken(self, taken: Sequence[Msg]) -> None:
         self._unacknowledged.extend(taken)
-        if not self._called:
-            self._called = True
+        if not self._ack_notified:
+            self._ack_notified = True
             self._loop.call(self._acknowledge.set)
 
-    def _losses(self) -> str:
-        return ""  # it comes again
+    def _lost(self) -> str:
+        return ""  # the server sends them again
 
     # -- in the loop -------------------------------------------------------------------------
 
@@ -85,10 +88,10 @@ class DurableSubscriber(Subscriber):
         from nats.js.api import AckPolicy, ConsumerConfig
         from nats.js.errors import NotFoundError
 
-        from vcproxy.drivers.nats.client import ANSWER_S, stream_of
+        from vcproxy.drivers.nats.client import REPLY_S, stream_of
 
         subject, name = self._address.path, self._address.parameter("durable")
-        jetstream = client.jetstream(timeout=ANSWER_S)
+        jetstream = client.jetstream(timeout=REPLY_S)
         stream = self._address.parameter("stream") or await stream_of(jetstream, subject)
         try:
             consumer = await jetstream.consumer_info(stream, name)
@@ -106,85 +109,87 @@ class DurableSubscriber(Subscriber):
         self._ack_wait = consumer.config.ack_wait or ACK_WAIT_S
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
         self._inbox = client.new_inbox()
-        self._subscription = await client.subscribe(self._inbox, cb=self._take)
+        self._subscription = await client.subscribe(self._inbox, cb=self._on_message)
 
     async def _serve(self, client: Client) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._ask(client))
-                tasks.create_task(self._acknowledging())
-                tasks.create_task(self._keep())
+                tasks.create_task(self._request_messages(client))
+                tasks.create_task(self._acknowledge_taken())
+                tasks.create_task(self._report_progress())
         finally:
             if self._error is None:
-                await self._give_back(client)
+                await self._return_messages(client)
 
-    async def _ask(self, client: Client) -> None:
-        """Ask for more whenever the engine has taken the greater part."""
-        question = {
+    async def _request_messages(self, client: Client) -> None:
+        """Request more messages whenever the engine has taken more than half of the queue."""
+        request = {
             "batch": BATCH,
-            "max_bytes": max(QUEUE, client.max_payload + 8192),  # with its subjects (4 KiB each)
-            "expires": ASKING_S * 1_000_000_000,
+            "max_bytes": max(QUEUE, client.max_payload + 8192),  # plus two subjects (4 KiB each)
+            "expires": REQUEST_S * 1_000_000_000,
         }
         while True:
-            await self._have_room()
-            self._asked = BATCH
-            self._answered.clear()
-            await client.publish(self._next, json.dumps(question).encode(), reply=self._inbox)
+            await self._wait_room()
+            self._requested = BATCH
+            self._request_ended.clear()
+            await client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
             try:
-                async with asyncio.timeout(ASKING_S + 1):
-                    await self._answered.wait()
+                async with asyncio.timeout(REQUEST_S + 1):
+                    await self._request_ended.wait()
             except TimeoutError:
-                pass  # who was asked is gone, another server has the consumer now: ask that
+                pass  # the server has ended; another one has the consumer now: request again
 
-    async def _take(self, message: Msg) -> None:
-        """Take a message; one to which there is no answer is the server's own word."""
+    async def _on_message(self, message: Msg) -> None:
+        """Queue a message; one without a reply subject is a status of the server."""
         if not message.reply:
             header = message.headers or {}
-            said = f"{header.get('Status', '')} {header.get('Description', '')}".strip()
-            if said.startswith(_ASK_AGAIN):
-                self._answered.set()
-            elif said.startswith(_ENDED) or not said.startswith(_NOTES):
-                self._break(ConnectionError(f"the durable consumer has ended: {said}"))
+            status = f"{header.get('Status', '')} {header.get('Description', '')}".strip()
+            if status.startswith(_REQUEST_AGAIN):
+                self._request_ended.set()
+            elif status.startswith(_CONSUMER_ENDED) or not status.startswith(_IGNORED):
+                self._fail(ConnectionError(f"the durable consumer has ended: {status}"))
             return
-        self._asked -= 1
-        if self._asked <= 0:
-            self._answered.set()
-        self._arrive(message)
+        self._requested -= 1
+        if self._requested <= 0:
+            self._request_ended.set()
+        self._enqueue(message)
 
-    async def _acknowledging(self) -> None:
+    async def _acknowledge_taken(self) -> None:
         while True:
             await self._acknowledge.wait()
             self._acknowledge.clear()
-            self._called = False
+            self._ack_notified = False
             while self._unacknowledged:
                 await self._unacknowledged.popleft().ack()
 
-    async def _keep(self) -> None:
-        """Say of what waits for a slow engine that it is not forgotten."""
+    async def _report_progress(self) -> None:
+        """Report messages that wait for a slow engine as in progress, so that they are not sent
+        again."""
         while True:
             await asyncio.sleep(self._ack_wait / 3)
             for message in self._arrived.copy():
                 await message.in_progress()
 
-    async def _give_back(self, client: Client) -> None:
-        """The VC is closed: what the engine has not taken is for whoever comes next, at once."""
-        from vcproxy.drivers.nats.client import settle
+    async def _return_messages(self, client: Client) -> None:
+        """Return messages that the engine has not taken: the next consumer gets them at once."""
+        from vcproxy.drivers.nats.client import flush
 
         if self._subscription is not None:
-            # or it would come here again
+            # End the subscription first, else the returned messages come here again.
             await self._subscription.drain()  # type: ignore[no-untyped-call]
         while self._unacknowledged:
             await self._unacknowledged.popleft().ack()
         while self._arrived:
             await self._arrived.popleft().nak()
-        await settle(client)
+        await flush(client)
 
 
 def _require(found: ConsumerConfig, name: str, subject: str) -> None:
-    """Refuse a consumer that somebody has made for another purpose."""
+    """Refuse an existing consumer with settings that do not fit."""
     if found.deliver_subject:
-        raise ConnectionError(f"{name} is a push consumer, it must be a pull consumer")
+        raise ConnectionError(f"consumer {name} is a push consumer; use a pull consumer")
     if found.ack_policy != "explicit":
-        raise ConnectionError(f'{name} has ack policy "{found.ack_policy}", it must be "explicit"')
+        policy = found.ack_policy
+        raise ConnectionError(f'consumer {name} has ack policy "{policy}"; it must be "explicit"')
     if found.filter_subject not in (subject, None, ""):
-        raise ConnectionError(f"{name} is there already, for {found.filter_subject}")
+        raise ConnectionError(f"consumer {name} exists with subject {found.filter_subject}")

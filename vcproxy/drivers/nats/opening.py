@@ -1,4 +1,7 @@
-"""Which port an address calls for."""
+"""open_port: chooses the class of port for a nats: address.
+
+Tested in tests/drivers/test_nats.py.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,21 @@ from vcproxy.engine.commands import Connect, Subscribe
 
 
 def open_port(loop: AsyncioThread, command: Connect | Subscribe) -> None:
-    """Answer Connect or Subscribe of a nats: address."""
+    """Start to open a port for a Connect or Subscribe to a nats: address, or refuse it."""
     outgoing, address = command.outgoing, command.address
     durable = address.parameter("durable")
     if isinstance(command, Subscribe):
         if durable:
             DurableSubscriber(loop, outgoing).open()
         elif address.parameter("stream"):
-            outgoing.refused(address, ValueError("a stream is heard with durable=NAME"))
+            outgoing.refused(address, ValueError("subscribing to a stream needs durable=NAME"))
         else:
             Subscriber(loop, outgoing).open()
     elif durable:
-        why = "durable= is for what is heard, not for what is published"
+        why = "durable= is for subscribing, not for publishing"
         outgoing.refused(address, ValueError(why))
     elif address.wildcard:
-        why = f"{address.path} is many subjects: nothing goes to all"
+        why = f"{address.path} has a wildcard: publishing needs one subject"
         outgoing.refused(address, ValueError(why))
     else:
         Publisher(loop, outgoing).open()

@@ -1,4 +1,7 @@
-"""NatsPort: one connection to a NATS server as a VC's port, from the first to the last."""
+"""NatsPort: one connection to a NATS server, as a VC's port.
+
+Tested in tests/drivers/test_nats.py.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,23 @@ if TYPE_CHECKING:
     from vcproxy.engine.outgoing import Outgoing
 
 OVERHEAD = 512
-"""Bytes that a queued message costs beside its own, as measured: small ones are not for nothing."""
+"""Memory in bytes that a queued message takes besides its payload (measured)."""
 
-FLUSHING_S = 5.0
-"""How long a VC that was closed in order may take to hand over what `sent` has counted."""
+FLUSH_S = 5.0
+"""Time that an orderly close has to deliver the messages that `sent` has counted."""
 
 WATCH_S = 1.0
-"""A connection that has ended without a word is found out after so long."""
+"""Interval of checks for a connection that the library has closed without a callback."""
 
 DROPS_S = 1.0
-"""Drops are told at most this often."""
+"""Drops are logged at most this often."""
 
 
 class NatsPort(ABC):
-    """What publishing and hearing share: how a connection comes, breaks and ends.
+    """The common part of publisher and subscriber: opening, failing and closing a connection.
 
-    The engine's thread calls what Port names, `close`, `_connected` and `_ended`; all else runs in
-    the loop. An attribute is written by one of the two threads only.
+    The engine's thread calls the methods of Port, `close`, `_connected` and `_ended`; all others
+    run in the loop. Each attribute is written by one of the two threads only.
     """
 
     spliceable = False
@@ -40,38 +43,38 @@ class NatsPort(ABC):
     def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         self.vc = outgoing.vc
         self.dropped = 0
-        """Messages that could not be passed on, for want of room or for their size."""
+        """Messages dropped because a queue was full or because they were too large."""
         self._loop = loop
         self._outgoing = outgoing
         self._address = outgoing.target
         self._task: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
-        self._drops: dict[str, int] = {}  # by their reason: those that the log does not know of
-        self._up = False  # from when there is a connection until we give it up ourselves
+        self._drops: dict[str, int] = {}  # by reason: those not logged yet
+        self._up = False  # there is a connection, and we have not closed it
         self._stopped = False
         self._is_connected = self._closing = self._over = False
 
     # -- in the engine's thread --------------------------------------------------------------
 
     def open(self) -> None:
-        """Begin to connect."""
+        """Start to connect."""
         self.vc.port = self
         self._loop.call(self._start)
 
     @abstractmethod
     def read(self) -> None:
-        """Read as `begin_read` says."""
+        """Read while `begin_read` allows it."""
 
     @abstractmethod
     def write(self) -> None:
-        """Write as `begin_write` says."""
+        """Write what `begin_write()` returns."""
 
     @abstractmethod
     def push(self, data: Block) -> int:
-        """Take a message, or nothing."""
+        """Send one message; return its size, or 0 if there is no room."""
 
     def close(self, abort: bool) -> None:
-        """Close: at once, or when what was sent has been handed over."""
+        """Close: at once (`abort`), or after all sent messages have been delivered."""
         self._closing = True
         if self._over:
             self.vc.gone()
@@ -79,8 +82,8 @@ class NatsPort(ABC):
             self._loop.call(partial(self._close, abort or not self._is_connected))
 
     @abstractmethod
-    def _losses(self) -> str:
-        """What is lost with the connection."""
+    def _lost(self) -> str:
+        """Return which messages are lost with the connection, as text; empty: none."""
 
     def _connected(self) -> None:
         self._is_connected = True
@@ -88,12 +91,12 @@ class NatsPort(ABC):
             self._outgoing.connected(self._address, self, "", str(self._address))
 
     def _ended(self, reason: str) -> None:
-        """The last that is heard of the loop's end."""
+        """Handle the end of the connection; called once."""
         self._over = True
         if self._closing:
             self.vc.gone()
         elif self._is_connected:
-            lost = self._losses()
+            lost = self._lost()
             self.vc.failed(ConnectionError(f"{reason}; {lost}" if lost else reason))
         else:
             self.vc.port = None
@@ -105,19 +108,19 @@ class NatsPort(ABC):
     # -- in the loop -------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._live())
-        self._task.add_done_callback(self._tell_end)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._report_end)
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         from vcproxy.drivers.nats import client as library
 
-        client = await library.connect(self._address, self._noticed, self._lost)
+        client = await library.connect(self._address, self._on_error, self._on_close)
         try:
             self._up = True
-            self._go_on()
+            self._check_cancelled()
             self._watch(client)
             await self._begin(client)
-            self._go_on()
+            self._check_cancelled()
             self._post(self._connected)
             await self._serve(client)
         finally:
@@ -126,29 +129,29 @@ class NatsPort(ABC):
 
     @abstractmethod
     async def _begin(self, client: Client) -> None:
-        """Do what must succeed before the VC is connected."""
+        """Prepare the connection; if this fails, the VC's connect fails."""
 
     @abstractmethod
     async def _serve(self, client: Client) -> None:
         """Move messages, until the port is closed."""
 
-    async def _noticed(self, error: Exception) -> None:
-        """The library tells of an error. There is none that leaves the connection of use."""
-        self._break(error)
+    async def _on_error(self, error: Exception) -> None:
+        """Fail the connection: the library's callback for errors."""
+        self._fail(error)
 
-    async def _lost(self) -> None:
-        """The library has closed the connection, for whatever reason."""
-        self._break(ConnectionError("the server has closed the connection"))
+    async def _on_close(self) -> None:
+        """Fail the connection: the library's callback for a closed connection."""
+        self._fail(ConnectionError("the server has closed the connection"))
 
     def _watch(self, client: Client) -> None:
-        """Look after the library, which says nothing when its own last flush fails."""
+        """Check for a closed connection: the library makes no callback if its last flush fails."""
         if client.is_closed:
-            self._break(ConnectionError("the server has closed the connection"))
+            self._fail(ConnectionError("the server has closed the connection"))
         elif self._up:
             asyncio.get_running_loop().call_later(WATCH_S, self._watch, client)
 
-    def _break(self, error: Exception) -> None:
-        """Nothing can be done any more."""
+    def _fail(self, error: Exception) -> None:
+        """End the connection with an error."""
         if self._up and self._error is None and self._task is not None:
             self._error = error
             self._stop(self._task)
@@ -158,37 +161,37 @@ class NatsPort(ABC):
         if abort:
             self._stop(self._task)
         else:
-            self._settle(self._task)
-            asyncio.get_running_loop().call_later(FLUSHING_S, self._stop, self._task)
+            self._drain(self._task)
+            asyncio.get_running_loop().call_later(FLUSH_S, self._stop, self._task)
 
-    def _settle(self, task: asyncio.Task[None]) -> None:
-        """Bring the service to an orderly end."""
+    def _drain(self, task: asyncio.Task[None]) -> None:
+        """Start an orderly end: deliver what was sent, then end the task."""
         self._stop(task)
 
     def _stop(self, task: asyncio.Task[None]) -> None:
         self._stopped = True
         task.cancel()
 
-    def _go_on(self) -> None:
-        """Raise CancelledError if that was swallowed: by wait_for, until Python 3.12."""
+    def _check_cancelled(self) -> None:
+        """Raise CancelledError again if `wait_for` has swallowed it, as before Python 3.12."""
         if self._stopped:
             raise asyncio.CancelledError
 
-    def _tell_end(self, task: asyncio.Task[None]) -> None:
-        self._tell_drops()
+    def _report_end(self, task: asyncio.Task[None]) -> None:
+        self._log_drops()
         error = self._error
         if error is None and not task.cancelled():
             error = task.exception()
         self._post(partial(self._ended, _plain(error)))
 
     def _drop(self, reason: str) -> None:
-        """Count a message that goes nowhere; say so, at most once a second."""
+        """Count a dropped message; drops are logged at most once a second."""
         self.dropped += 1
         if not self._drops:
-            asyncio.get_running_loop().call_later(DROPS_S, self._tell_drops)
+            asyncio.get_running_loop().call_later(DROPS_S, self._log_drops)
         self._drops[reason] = self._drops.get(reason, 0) + 1
 
-    def _tell_drops(self) -> None:
+    def _log_drops(self) -> None:
         for reason, count in self._drops.items():
             self._post(partial(self._log, reason, count))
         self._drops.clear()
@@ -198,12 +201,12 @@ class NatsPort(ABC):
 
 
 def messages(count: int) -> str:
-    """So many messages, in words."""
+    """Return a number of messages as text."""
     return f"{count} message{'s'[: count != 1]}"
 
 
 def weight(data: Block) -> int:
-    """What a message costs while it is queued, in bytes."""
+    """Return the memory that a queued message takes, in bytes."""
     return len(data) + OVERHEAD
 
 

@@ -1,4 +1,7 @@
-"""Publisher: the port of a VC whose writes become the messages of a subject."""
+"""Publisher: a port that publishes its VC's writes as messages of a subject.
+
+Tested in tests/drivers/test_nats.py.
+"""
 
 from __future__ import annotations
 
@@ -20,43 +23,44 @@ if TYPE_CHECKING:
     from vcproxy.engine.outgoing import Outgoing
 
 WINDOW = 4 << 20
-"""Bytes taken over and not yet confirmed: 80 MiB/s over a round trip of 50 ms."""
+"""Bytes queued and not yet confirmed: enough for 80 MiB/s with a round trip of 50 ms."""
 
 TOO_LARGE = 10054
-"""JetStream's number for a message that is larger than the stream allows."""
+"""JetStream's error code for a message larger than the stream allows."""
 
 NO_STREAM = {"err_code": 0, "description": "no stream holds the subject any more"}
-"""What an empty answer means: the server's word that nobody has heard the message."""
+"""The error of an empty reply: the server's status that no stream received the message."""
 
 
 class Publisher(NatsPort):
-    """Each block is a message. What `sent` counts has been taken over, as by a kernel's socket.
+    """Each block is a message. `sent` counts queued messages, as a kernel's socket does.
 
-    It is confirmed when the server has answered a ping that came behind it; of a stream, when the
-    stream says that each is stored. With the connection the rest is lost, and counted.
+    A message is confirmed when the server has replied to a ping sent after it; in a stream, when
+    the stream has reported it as stored. Unconfirmed messages may be lost with the connection, and
+    are counted then.
     """
 
     def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._unconfirmed = 0
         """Messages."""
-        self._weight = 0  # theirs
+        self._weight = 0  # of the unconfirmed messages
         self._queue: deque[bytes] = deque()
         self._work = asyncio.Event()
-        self._called = False  # the loop knows that there is work
-        self._settling = False
+        self._notified = False  # the loop has been called for queued messages
+        self._draining = False
         self._stream = outgoing.target.parameter("stream")
-        self._inbox = ""  # where the stream answers
-        self._unanswered = 0
-        self._answered = asyncio.Event()
+        self._inbox = ""  # the subject of the stream's replies
+        self._pending_replies = 0
+        self._all_replied = asyncio.Event()
 
     # -- in the engine's thread --------------------------------------------------------------
 
     def read(self) -> None:
-        """A subject that is published to says nothing."""
+        """Do nothing: a publisher receives no messages."""
 
     def write(self) -> None:
-        """Take what the window has room for."""
+        """Queue messages for which the window has room."""
         if self._full:
             return
         blocks = self.vc.begin_write()
@@ -64,11 +68,11 @@ class Publisher(NatsPort):
             self.vc.sent(self.push_each(blocks))
 
     def push(self, data: Block) -> int:
-        """Take a message, or nothing."""
+        """Queue a message; return its size, or 0 if the window is full."""
         return self.push_each((data,))
 
     def push_each(self, blocks: Sequence[Block]) -> int:
-        """Take messages in their order, as many as there is room for; return their bytes."""
+        """Queue messages in order while the window has room; return their bytes."""
         taken = 0
         for block in blocks:
             if self._full:
@@ -78,8 +82,8 @@ class Publisher(NatsPort):
             self._unconfirmed += 1
             self._weight += weight(data)
             taken += len(block)
-        if taken and not self._called:
-            self._called = True
+        if taken and not self._notified:
+            self._notified = True
             self._loop.call(self._work.set)
         return taken
 
@@ -94,36 +98,36 @@ class Publisher(NatsPort):
         if was_full:
             self.vc.again(False)
 
-    def _losses(self) -> str:
+    def _lost(self) -> str:
         count = self._unconfirmed
-        return f"{messages(count)} perhaps lost with it" if count else ""
+        return f"{messages(count)} may be lost with it" if count else ""
 
     # -- in the loop -------------------------------------------------------------------------
 
     async def _begin(self, client: Client) -> None:
-        from vcproxy.drivers.nats.client import ANSWER_S, stream_of
+        from vcproxy.drivers.nats.client import REPLY_S, stream_of
 
         if not self._stream:
             return
-        jetstream, subject = client.jetstream(timeout=ANSWER_S), self._address.path
+        jetstream, subject = client.jetstream(timeout=REPLY_S), self._address.path
         await jetstream.stream_info(self._stream)
         holder = await stream_of(jetstream, subject)
         if holder != self._stream:
-            raise ConnectionError(f"{subject} is held by stream {holder}")
+            raise ConnectionError(f"{subject} belongs to stream {holder}")
         self._inbox = client.new_inbox()
-        await client.subscribe(self._inbox, cb=self._take_answer)
+        await client.subscribe(self._inbox, cb=self._on_reply)
 
     async def _serve(self, client: Client) -> None:
-        while self._queue or not self._settling:
+        while self._queue or not self._draining:
             await self._work.wait()
             self._work.clear()
-            self._called = False
+            self._notified = False
             await self._publish(client)
-            self._go_on()
+            self._check_cancelled()
 
     async def _publish(self, client: Client) -> None:
-        """Publish what is queued, and wait until it has arrived."""
-        from vcproxy.drivers.nats.client import settle
+        """Publish the queued messages, and wait until they are confirmed."""
+        from vcproxy.drivers.nats.client import flush
 
         count = size = 0
         while self._queue:
@@ -131,35 +135,35 @@ class Publisher(NatsPort):
             count += 1
             size += weight(data)
             if len(data) > client.max_payload:
-                self._drop(f"longer than the {client.max_payload} bytes that the server takes")
+                self._drop(f"larger than the server's limit of {client.max_payload} bytes")
             else:
-                self._unanswered += 1
+                self._pending_replies += 1
                 await client.publish(self._address.path, data, reply=self._inbox)
         if self._inbox:
-            await self._have_answers()
+            await self._wait_replies()
         else:
-            await settle(client)
+            await flush(client)
         self._post(partial(self._confirmed, count, size))
 
-    async def _have_answers(self) -> None:
-        from vcproxy.drivers.nats.client import ANSWER_S
+    async def _wait_replies(self) -> None:
+        from vcproxy.drivers.nats.client import REPLY_S
 
-        async with asyncio.timeout(ANSWER_S):
-            while self._unanswered:
-                self._answered.clear()
-                await self._answered.wait()
+        async with asyncio.timeout(REPLY_S):
+            while self._pending_replies:
+                self._all_replied.clear()
+                await self._all_replied.wait()
 
-    async def _take_answer(self, message: Msg) -> None:
-        """The stream has stored a message, or says why not. In whatever order."""
+    async def _on_reply(self, message: Msg) -> None:
+        """Handle the stream's reply to one message: stored, or an error. In any order."""
         error = json.loads(message.data).get("error") if message.data else NO_STREAM
         if error is not None and error["err_code"] == TOO_LARGE:
-            self._drop(f"longer than stream {self._stream} allows")
+            self._drop(f"larger than stream {self._stream} allows")
         elif error is not None:
-            self._break(ConnectionError(error["description"]))
-        self._unanswered -= 1
-        if not self._unanswered:
-            self._answered.set()
+            self._fail(ConnectionError(error["description"]))
+        self._pending_replies -= 1
+        if not self._pending_replies:
+            self._all_replied.set()
 
-    def _settle(self, task: asyncio.Task[None]) -> None:
-        self._settling = True
+    def _drain(self, task: asyncio.Task[None]) -> None:
+        self._draining = True
         self._work.set()

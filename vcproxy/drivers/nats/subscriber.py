@@ -1,4 +1,7 @@
-"""Subscriber: the port of a VC that reads the messages of a subject."""
+"""Subscriber: a port that delivers the messages of a subject to its VC.
+
+Tested in tests/drivers/test_nats.py.
+"""
 
 from __future__ import annotations
 
@@ -19,36 +22,37 @@ if TYPE_CHECKING:
     from vcproxy.engine.outgoing import Outgoing
 
 QUEUE = 1 << 20
-"""Bytes that wait between the two threads: some milliseconds of small messages."""
+"""Bytes queued between the two threads: some milliseconds of small messages."""
 
 BATCH = 64
-"""Messages read at once: enough to share a turn's cost, few enough to be fair."""
+"""Messages delivered in one turn: enough to share its cost, few enough to be fair."""
 
 PENDING_BYTES = 16 << 20
 PENDING_MESSAGES = 64 << 10
-"""Waiting in the library while a consumer is slow: beyond that it drops, as NATS has it, for a
-server cuts off a client that does not read."""
+"""Limits of the library's queue while the VC reads slowly. Beyond them the library drops messages:
+a NATS server disconnects a client that does not read."""
 
 
 class Subscriber(NatsPort):
-    """Every message is one read, in the order of the server. An empty one is EMPTY.
+    """Each message is one read, in the server's order. An empty message is EMPTY.
 
-    A core subscription: what nobody takes in time is dropped, counted and told.
+    It is a core NATS subscription: messages that are not read in time are dropped, counted and
+    logged.
     """
 
     def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._arrived: deque[Msg] = deque()
-        self._came = 0  # bytes, with their overhead: counted by the loop
-        self._taken = 0  # and by the engine's thread
-        self._told = False  # the engine knows that something has arrived
+        self._queued = 0  # bytes so far, with overhead; written by the loop
+        self._taken = 0  # bytes so far; written by the engine's thread
+        self._notified = False  # the engine has been called for queued messages
         self._room = asyncio.Event()
         self._stalled = False  # the loop waits for room
 
     # -- in the engine's thread --------------------------------------------------------------
 
     def read(self) -> None:
-        """Hand over what has arrived, a batch at most."""
+        """Deliver queued messages, at most a batch."""
         vc, arrived = self.vc, self._arrived
         taken: list[Msg] = []
         while arrived and len(taken) < BATCH and vc.begin_read():
@@ -57,7 +61,7 @@ class Subscriber(NatsPort):
             self._taken += weight(message.data)
             vc.received(message.data or EMPTY)
         if taken:
-            self._have_taken(taken)
+            self._on_taken(taken)
             if arrived:
                 vc.again(True)
             if self._stalled and self._waiting < QUEUE // 2:
@@ -65,68 +69,68 @@ class Subscriber(NatsPort):
                 self._loop.call(self._room.set)
 
     def write(self) -> None:
-        """Nobody listens on this side of a subscription."""
+        """Do nothing: a subscription cannot be written to."""
 
     def push(self, data: Block) -> int:
-        """Nobody listens on this side of a subscription."""
+        """Take nothing: a subscription cannot be written to."""
         return 0
 
     @property
     def _waiting(self) -> int:
-        return self._came - self._taken
+        return self._queued - self._taken
 
-    def _have_taken(self, taken: Sequence[Msg]) -> None:
-        """The engine has these messages."""
+    def _on_taken(self, taken: Sequence[Msg]) -> None:
+        """Handle that the engine has taken these messages."""
 
-    def _look(self) -> None:
-        self._told = False
+    def _deliver(self) -> None:
+        self._notified = False
         self.read()
 
-    def _losses(self) -> str:
+    def _lost(self) -> str:
         count = len(self._arrived)
         return f"{messages(count)} lost with it" if count else ""
 
     # -- in the loop -------------------------------------------------------------------------
 
     async def _begin(self, client: Client) -> None:
-        from vcproxy.drivers.nats.client import settle
+        from vcproxy.drivers.nats.client import flush
 
         await client.subscribe(
             self._address.path,
-            cb=self._take_slowly,
+            cb=self._on_message,
             pending_msgs_limit=PENDING_MESSAGES,
             pending_bytes_limit=PENDING_BYTES,
         )
-        await settle(client)  # what the server has against it comes before the answer
+        await flush(client)  # the server reports a refused subscription before its reply
 
     async def _serve(self, client: Client) -> None:
-        await asyncio.get_running_loop().create_future()  # the library calls by itself
+        await asyncio.get_running_loop().create_future()  # the library calls _on_message
 
-    async def _take_slowly(self, message: Msg) -> None:
-        """Take a message; while there is no room for more, the library keeps what comes."""
-        self._arrive(message)
+    async def _on_message(self, message: Msg) -> None:
+        """Queue a message; while the queue is full, the library keeps further ones."""
+        self._enqueue(message)
         if self._waiting >= QUEUE:
-            await self._have_room()
+            await self._wait_room()
 
-    def _arrive(self, message: Msg) -> None:
-        self._came += weight(message.data)
+    def _enqueue(self, message: Msg) -> None:
+        self._queued += weight(message.data)
         self._arrived.append(message)
-        if not self._told:
-            self._told = True
-            self._post(self._look)
+        if not self._notified:
+            self._notified = True
+            self._post(self._deliver)
 
-    async def _have_room(self) -> None:
-        """Wait until the engine has taken the greater part."""
+    async def _wait_room(self) -> None:
+        """Wait until the engine has taken more than half of the queue."""
         while self._waiting >= QUEUE:
             self._room.clear()
-            self._stalled = True  # before looking again: the engine looks at it after taking
+            self._stalled = True  # set before the second check: the engine reads it after taking
             if self._waiting >= QUEUE:
                 await self._room.wait()
 
-    async def _noticed(self, error: Exception) -> None:
+    async def _on_error(self, error: Exception) -> None:
         from nats.errors import SlowConsumerError
 
         if isinstance(error, SlowConsumerError):
-            self._drop("they came faster than they were taken")
+            self._drop("received faster than read")
         else:
-            await super()._noticed(error)
+            await super()._on_error(error)
