@@ -54,7 +54,7 @@ def misbehave(peer: Peer, proxy: SimulatedProxy, random: Random, answers: bytes)
     said = random.choice([answers, answers[:5000], answers.swapcase(), random.randbytes(3000), b""])
     peer.send(said)
     at = random.uniform(0.0, 3.0)
-    deed = random.choice(["stall", "reset", "close", "end", "cut", "nothing"])
+    deed = random.choice(["stall", "reset", "close", "end", "truncate", "nothing"])
     if deed == "stall":
         peer.stall()
         if random.random() < 0.5:
