@@ -13,9 +13,10 @@ from vcproxy.drivers.tls_context import Identity, client_context, server_context
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import TlsError
+from vcproxy.engine.lifecycle import TLS_SIZE
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.memory_pressure import PATIENCE_S
-from vcproxy.engine.net import TLS_SIZE, NetVConnection
+from vcproxy.engine.net import NetVConnection
 
 from .test_sim import TEXT, Caller, Echo
 

@@ -7,9 +7,10 @@ from vcproxy.engine.blocks import RESERVE
 from vcproxy.engine.event import Event
 from vcproxy.engine.held_memory import HeldMemory
 from vcproxy.engine.iobuffer import WATER_MARK
+from vcproxy.engine.lifecycle import TLS_SIZE
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.memory_pressure import MODEST, NAMED, PATIENCE_S, TICK_S
-from vcproxy.engine.net import TLS_SIZE, NetVConnection
+from vcproxy.engine.net import NetVConnection
 
 CLIENTS = 32
 BUDGET = CLIENTS * WATER_MARK

@@ -1,0 +1,245 @@
+"""VCLifecycle: a connection from accept or connect to its end, without the bytes it moves.
+
+It is the base of NetVConnection, which adds reading and writing.
+
+Tested in tests/engine/test_net.py, test_listener.py and test_outgoing.py.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.event import Event
+from vcproxy.engine.vconnection import VConnection
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.listener import Listener
+    from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.outgoing import Outgoing
+    from vcproxy.engine.port import Port
+    from vcproxy.engine.scheduler import Action
+
+TLS_SIZE = 64 * 1024
+"""Bytes that the TLS of a connection counts in the memory budget, from accept or connect to close.
+
+Measured with OpenSSL 3.0: 20 KiB after the handshake; 60 KiB once 32 KiB or more were sent at a
+time, because OpenSSL's buffers keep their largest size; 90 KiB while the peer reads nothing; 85 KiB
+more once 64 KiB were received at a time. It is a constant, so that a recording need not contain
+what OpenSSL does.
+"""
+
+
+class VCLifecycle(VConnection):
+    """Where a connection came from, whether it is established, and how it ended."""
+
+    __slots__ = (
+        "_deadline",
+        "_end_event",
+        "alpn",
+        "certificate",
+        "excess",
+        "listener",
+        "local",
+        "open",
+        "outgoing",
+        "peer",
+        "port",
+        "secure",
+        "served_by",
+        "sni",
+        "tls_size",
+    )
+
+    def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
+        super().__init__(engine, mutex, name)
+        self.port: Port | None = None
+        """The driver's port; None until there is a connection."""
+        self.listener: Listener | None = None
+        """The listener that accepted it; None for a connection to a server (see `outgoing`)."""
+        self.outgoing: Outgoing | None = None
+        """How it is or was connected; None for one that was accepted."""
+        self.local = ""
+        self.peer = ""
+        self.sni: str | None = None
+        self.alpn: str | None = None
+        self.certificate: str | None = None
+        """The subject of the peer's verified certificate."""
+        self.secure = False
+        """Whether it was accepted with TLS."""
+        self.tls_size = 0
+        """Bytes that its TLS counts in the memory budget at present."""
+        self.excess = False
+        """Whether its client had reached the listener's `max_per_client` when it connected."""
+        self.served_by: Continuation | None = None
+        """The session that serves this client, also while a tunnel has it; None once closed."""
+        self.open = False
+        """Whether it is established: connected, and its TLS handshake done."""
+        self._end_event: Event | None = None  # how reading has ended, if it has
+        self._deadline: Action | None = None
+
+    @property
+    def peer_address(self) -> str:
+        """The peer's IP address; "" where it has none, as on a Unix socket."""
+        return self.peer.rpartition(":")[0].strip("[]")
+
+    # -- until it is established -------------------------------------------------------------
+
+    def count_tls(self, held: bool) -> None:
+        """Begin or stop to count its TLS in the memory budget."""
+        size = TLS_SIZE if held else 0
+        self.engine.memory.used += size - self.tls_size
+        self.tls_size = size
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Fail unless it is established within that time; 0 waits without limit."""
+        self.wait_until(self.engine.now + seconds if seconds else 0.0)
+
+    def wait_until(self, when: float) -> None:
+        """Fail unless it is established by then, in the engine's time; 0 waits without limit."""
+        if self._deadline is not None and self._deadline.when == when:
+            return
+        self._stop_waiting()
+        if when:
+            self._deadline = self.engine.schedule_at(when, self, Event.TIMEOUT, None)
+
+    def establish(
+        self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
+    ) -> None:
+        """Deliver ACCEPT or CONNECTED: it can be used from now on."""
+        if self.closed:
+            return
+        self.sni, self.alpn, self.certificate = sni, alpn, certificate
+        self.open = True
+        self._stop_waiting()
+        self._notify_established()
+
+    @abstractmethod
+    def _notify_established(self) -> None:
+        """Notify the listener's acceptor, or the continuation that connects."""
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Handle the VC's own timers."""
+        if key is Event.TIMEOUT:
+            self._deadline = None
+            if self.outgoing is not None:
+                self.outgoing.expired()
+            else:
+                self.fail(TimeoutError("connection timed out in the TLS handshake"))
+        else:
+            super().handle_event(key, data)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # -- its end -----------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Deliver INACTIVITY_TIMEOUT now, however much of that time is left."""
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, self.expire)
+            return
+        if not self.closed:
+            self._notify_timeout(Event.INACTIVITY_TIMEOUT)
+        mutex.release(engine)
+
+    def fail(self, error: Exception) -> None:
+        """End both directions: the connection is broken, or could not be made."""
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self.fail, error))
+            return
+        if not self.closed and (self.error is None or self.unread):
+            self._break(error)
+            self.unread = False
+            if not self.open:
+                self._notify_failed(error)
+            elif self.read_vio is not None:
+                self.read_vio.end(Event.ERROR)
+        mutex.release(engine)
+
+    def _break(self, error: Exception) -> None:
+        """Mark the connection as broken: nothing is written any more. The mutex is held."""
+        self.error = self.error or error
+        self._stop_waiting()
+        if self.open and self.write_vio is not None:
+            self.write_vio.end(Event.ERROR)
+
+    def _notify_failed(self, error: Exception) -> None:
+        if self.outgoing is not None:
+            self.outgoing.notify(Event.ERROR)
+        else:
+            # Closed in order, not by a reset: a TLS alert with the reason is still being sent.
+            if not isinstance(error, ConnectionResetError):  # most often a health check
+                self.engine.log("info", f"{self.name}: {error}")
+            self.do_io_close()
+
+    # -- what the driver calls ---------------------------------------------------------------
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Make a driver call about this VC in the next turn, unless `gone()` comes first.
+
+        For what cannot be reported where it is found: under a lock, or on another thread.
+        """
+        self.engine.inbox.feed(partial(self._unless_gone, call))
+
+    def _unless_gone(self, call: Callable[[], object]) -> None:
+        if self in self.engine.vcs:
+            call()
+
+    def established(
+        self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
+    ) -> None:
+        """The handshake is done."""
+        self.establish(sni, alpn, certificate)
+
+    def ended(self, error: Exception | None = None) -> None:
+        """The peer has ended its direction, and all its data have been read.
+
+        `error`: why the end is not orderly, although the other direction still works.
+        """
+        self._end_reading(error)
+
+    def _end_reading(self, error: Exception | None) -> None:
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self._end_reading, error))
+            return
+        self.read_error = error
+        self._end_event = Event.EOS if error is None else Event.ERROR
+        if self.read_vio is not None:
+            self.read_vio.end(self._end_event)
+        mutex.release(engine)
+
+    def broke(self, error: Exception) -> None:
+        """The connection has broken, and data that came before cannot be read at present.
+
+        The writer gets ERROR now, and so does a reader that has no room or reads nothing; any other
+        reader gets it from `failed`, which the driver must call once all has been read.
+        """
+        self._break_unread(error)
+
+    def _break_unread(self, error: Exception) -> None:
+        mutex, engine = self.mutex, self.engine
+        if not mutex.try_acquire(engine):
+            mutex.park(engine, partial(self._break_unread, error))
+            return
+        if not self.closed and self.error is None:
+            self.unread = True
+            self._break(error)
+            vio = self.read_vio
+            if vio is not None and (vio.ntodo == 0 or vio.buffer.full):
+                vio.end(Event.ERROR)
+        mutex.release(engine)
+
+    def failed(self, error: Exception) -> None:
+        """The connection has broken and all data before that have been read; or its handshake has
+        failed."""
+        self.fail(error)
