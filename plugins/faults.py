@@ -1,7 +1,7 @@
-"""faults: forward over a bad network, to see how client and server bear it.
+"""faults: forward over a simulated bad network, to test how clients and servers cope with it.
 
-Each direction has faults of its own: latency and jitter, a bandwidth, slices with pauses between
-them, a reset after so many bytes or by chance. The order of bytes is kept, and none is changed.
+Each direction has faults of its own: latency with jitter, a bandwidth limit, slices with pauses
+between them, a reset after a number of bytes or at random. Bytes are never reordered or changed.
 
     [listener.options]
     down = { latency = "100ms", jitter = "20ms", bandwidth = "64KiB" }
@@ -22,83 +22,84 @@ from vcproxy.api import Duration, Forwarder, Pace, PacedTwoWay, Size
 if TYPE_CHECKING:
     from random import Random
 
-Chance = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
-SMOOTH_S = 0.1
-"""A bandwidth is kept to in every tenth of a second, as Toxiproxy does."""
+BANDWIDTH_INTERVAL_S = 0.1
+"""A bandwidth holds within every tenth of a second, as in Toxiproxy."""
 
 
 @dataclass(frozen=True)
 class FaultInjector:
-    """What is wrong with one direction. All off, unless said otherwise."""
+    """The faults of one direction; by default there are none."""
 
     latency: Duration = 0.0
-    """How long everything is on its way, the end of the direction too. The rate stays what it is,
-    as long as what is on its way takes no more than a quarter of `[proxy] memory`."""
+    """How long bytes, and the end of the direction, are delayed. The rate is not limited, unless
+    the delayed bytes reach a quarter of `[proxy] memory`."""
     jitter: Duration = 0.0
-    """At most so much longer or shorter, by chance, and so no more than latency; the order is
-    kept."""
+    """The delay is longer or shorter by a random time up to this; at most `latency`. The order of
+    bytes is kept."""
     bandwidth: Size = 0
-    """Bytes a second at most; 0: no limit."""
+    """Bytes per second at most; 0: no limit."""
     slice: Size = 0
-    """Bytes that go on at once, at most; 0: as they come."""
+    """Bytes that are forwarded at once at most; 0: as they arrive."""
     pause: Duration = 0.0
-    """How long it waits after each slice."""
+    """How long forwarding stops after each slice."""
     reset_after: Size | None = None
-    """Both connections are reset when more than so many bytes are to go through."""
-    reset: Chance = 0.0
-    """They are reset by this chance, from 0 to 1, each time when something is to go on."""
+    """Both connections are reset when more bytes than this are to be forwarded."""
+    reset: Probability = 0.0
+    """The probability, 0 to 1, that both connections are reset, each time bytes are forwarded."""
 
     def __post_init__(self) -> None:
         if self.jitter > self.latency:
-            raise ValueError("jitter is more than latency: nothing arrives before it was sent")
+            raise ValueError("jitter is greater than latency: a delay cannot be less than 0")
 
 
-class BadLine(Pace):
-    """The pace of one direction: it notes when what arrives is due, and how much may go at once."""
+class FaultyPace(Pace):
+    """The pace of one direction: when bytes that arrived are due, and how many may be sent."""
 
     def __init__(self, faults: FaultInjector, random: Random) -> None:
         self._faults = faults
         self._random = random
-        self._notes: deque[tuple[float, int]] = deque()  # due, bytes
-        self._ahead: deque[tuple[float, int]] = deque()  # the same, of those that were not due yet
-        self._delayed = 0  # the sum of those
+        self._arrivals: deque[tuple[float, int]] = deque()  # due time, bytes; not sent yet
+        self._not_due: deque[tuple[float, int]] = deque()  # those of them that were not due yet
+        self._delayed = 0  # bytes in _not_due
         self._last_due = self._free_at = 0.0
         self._left = faults.reset_after if faults.reset_after is not None else sys.maxsize
-        self._most = faults.slice or sys.maxsize
+        self._max_slice = faults.slice or sys.maxsize
         if faults.bandwidth:
-            self._most = min(self._most, max(int(faults.bandwidth * SMOOTH_S), 1))
+            per_interval = max(int(faults.bandwidth * BANDWIDTH_INTERVAL_S), 1)
+            self._max_slice = min(self._max_slice, per_interval)
         longest = faults.latency + faults.jitter
-        self._room = int(faults.bandwidth * longest) if faults.bandwidth else sys.maxsize
+        self._capacity = int(faults.bandwidth * longest) if faults.bandwidth else sys.maxsize
 
     def arrived(self, now: float, count: int) -> None:
         """See Pace."""
         delay = self._faults.latency + self._faults.jitter * self._random.uniform(-1.0, 1.0)
         self._last_due = max(self._last_due, now + delay)
-        self._notes.append((self._last_due, count))
-        self._ahead.append((self._last_due, count))
+        self._arrivals.append((self._last_due, count))
+        self._not_due.append((self._last_due, count))
         self._delayed += count
 
     def delayed(self, now: float) -> int:
         """See Pace."""
-        ahead = self._ahead
-        while ahead and ahead[0][0] <= now:
-            self._delayed -= ahead.popleft()[1]
-        return min(self._delayed, self._room)
+        not_due = self._not_due
+        while not_due and not_due[0][0] <= now:
+            self._delayed -= not_due.popleft()[1]
+        return min(self._delayed, self._capacity)
 
     @property
     def next_at(self) -> float | None:
         """See Pace."""
-        return max(self._notes[0][0], self._free_at) if self._notes else None
+        return max(self._arrivals[0][0], self._free_at) if self._arrivals else None
 
     def take(self, now: float) -> int:
         """See Pace."""
-        faults, (due, there) = self._faults, self._notes.popleft()
-        if (there and not self._left) or self._random.random() < faults.reset:
-            raise ConnectionResetError("a fault, as configured")
-        count = min(there, self._most, self._left)
-        if count < there:
-            self._notes.appendleft((due, there - count))
+        faults, (due, available) = self._faults, self._arrivals.popleft()
+        if (available and not self._left) or self._random.random() < faults.reset:
+            raise ConnectionResetError("reset by a configured fault")
+        count = min(available, self._max_slice, self._left)
+        if count < available:
+            self._arrivals.appendleft((due, available - count))
         self._left -= count
         self._free_at = now + faults.pause
         if faults.bandwidth:
@@ -107,35 +108,35 @@ class BadLine(Pace):
 
 
 class BadNetwork(Forwarder):
-    """Forwards, over bad lines."""
+    """Forwards; some or all connections have faults."""
 
     @dataclass(frozen=True)
     class Options:
-        """What goes wrong, and for whom."""
+        """The faults of each direction, and which connections have them."""
 
         up: FaultInjector = field(default_factory=FaultInjector)
         """From the client to the server."""
         down: FaultInjector = field(default_factory=FaultInjector)
         """From the server to the client."""
-        share: Chance = 1.0
-        """Of the connections, 0 to 1, that have these faults; the others have none."""
-        refuse: Chance = 0.0
-        """Clients are closed at once by this chance."""
+        share: Probability = 1.0
+        """The share of connections, 0 to 1, that have these faults; the others have none."""
+        refuse: Probability = 0.0
+        """The probability, 0 to 1, that a client is closed at once."""
 
     options: Options
 
     def refusal(self) -> bytes | None:
-        """Close some."""
+        """Refuse a client at random."""
         return b"" if self.engine.random.random() < self.options.refuse else None
 
     def relaying(self) -> None:
-        """Lend both sides to a tunnel over bad lines, or to one that is well."""
+        """Lend both VCs to a tunnel with faults, or to one without."""
         if self.engine.random.random() >= self.options.share:
             super().relaying()
             return
         self.count("bad")
-        up, down = map(self._line, (self.options.up, self.options.down))
+        up, down = map(self._pace, (self.options.up, self.options.down))
         self.lend(PacedTwoWay, upward=up, downward=down)
 
-    def _line(self, faults: FaultInjector) -> BadLine | None:
-        return None if faults == FaultInjector() else BadLine(faults, self.engine.random)
+    def _pace(self, faults: FaultInjector) -> FaultyPace | None:
+        return None if faults == FaultInjector() else FaultyPace(faults, self.engine.random)

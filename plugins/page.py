@@ -1,7 +1,6 @@
-"""page: a page about this proxy, for browsers: what runs here, and what to try next.
+"""page: an HTTP server with one page about this proxy: what runs here, and what to try next.
 
-It is a server of its own, to be reached through `http_proxy`, and shows what that said of the
-client.
+Behind an `http_proxy` listener the page shows the fields by which that describes the client.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ from vcproxy.api import (
 LIMITS = MessageLimits()
 
 SHOWN = ("Host", "Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
-"""What a proxy says of a request. Nothing else of it is shown: it may be secret."""
+"""Fields that a proxy adds to a request. No other field is shown: it may be secret."""
 
 VERSION = version("vcproxy")
 
 
 class Page(Session):
-    """Answers GET and HEAD of "/" with the page, one request after the other."""
+    """Answers GET and HEAD requests for "/" with the page, one request after the other."""
 
     needs_upstream = False
-    alpn_refused = frozenset({"h2"})  # it speaks HTTP/1.1 and 1.0
+    alpn_refused = frozenset({"h2"})  # it supports HTTP/1.1 and 1.0
     framing = delimiter(HEAD_END, LIMITS.head)
 
     SERVING = State(initial=True)
     CLOSED = State(final=True)
 
     @SERVING.on(Message, to=(CLOSED,))
-    def asked(self, message: Message) -> State | None:
-        """Answer; a request that has a body, which nobody reads, is the last."""
+    def request_arrived(self, message: Message) -> State | None:
+        """Answer. A request with a body is the last one, because its body is not read."""
         try:
             request = parse_request(message.data + HEAD_END, LIMITS)
         except BadMessage as problem:
-            self.answer(written(problem.status, f"{problem.why}\n", "text/plain", last=True))
+            self.answer(response(problem.status, f"{problem.why}\n", "text/plain", last=True))
             return self.CLOSED
         last = not request.persistent or request.body != 0
         head, _, body = self.reply(request, last).partition(HEAD_END)
@@ -55,25 +54,25 @@ class Page(Session):
         return self.CLOSED if last else None
 
     def reply(self, request: Request, last: bool) -> bytes:
-        """Return the answer to GET of the same."""
+        """Return the whole response, as for GET; `last`: the connection is closed after it."""
         if request.method not in ("GET", "HEAD"):
-            return written(405, "only GET and HEAD\n", "text/plain", "Allow: GET, HEAD", last=last)
+            return response(405, "only GET and HEAD\n", "text/plain", "Allow: GET, HEAD", last=last)
         if request.path.partition("?")[0] != "/":
-            return written(404, "there is only /\n", "text/plain", last=last)
+            return response(404, "there is only /\n", "text/plain", last=last)
         rows = "".join(
             f"<tr><th>{name}<td><code>{escape(value)}</code>"
             for name in SHOWN
             if (value := request.fields.get(name)) is not None
         )
         page = PAGE.substitute(version=escape(VERSION), rows=rows)
-        return written(200, page, "text/html", POLICY, last=last)
+        return response(200, page, "text/html", POLICY, last=last)
 
 
 POLICY = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def written(status: int, text: str, kind: str, *fields: str, last: bool) -> bytes:
-    """Write an answer; `last`: the connection is closed behind it."""
+def response(status: int, text: str, kind: str, *fields: str, last: bool) -> bytes:
+    """Return a response as bytes; `last`: the connection is closed after it."""
     body = text.encode()
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -110,14 +109,14 @@ PAGE = Template("""\
         margin: .5rem 0; }
 </style>
 <h1>vcproxy <small>$version</small></h1>
-<p class="lead">It works. This page came to you through the proxy that it is about.</p>
+<p class="lead">It works. You received this page through the proxy that it describes.</p>
 
 <h2>What conf/proxy.toml runs</h2>
 <table>
-<tr><th><code>127.0.0.1:8080</code><td>web: HTTP/1.1, passed on to page
+<tr><th><code>127.0.0.1:8080</code><td>web: HTTP/1.1, forwarded to page
 <tr><th><code>127.0.0.1:15002</code><td>page: the server of this page
-<tr><th><code>127.0.0.1:15000</code><td>tunnel: TCP, passed on to echo
-<tr><th><code>127.0.0.1:15001</code><td>echo: a service that sends back what it gets
+<tr><th><code>127.0.0.1:15000</code><td>tunnel: TCP, forwarded to echo
+<tr><th><code>127.0.0.1:15001</code><td>echo: a service that sends back what it receives
 </table>
 
 <h2>How your request arrived at page</h2>
@@ -129,8 +128,8 @@ $rows
 <pre>curl -v http://127.0.0.1:8080/</pre>
 <pre>echo hello | socat - tcp:127.0.0.1:15000</pre>
 <pre>vcproxy -t -c conf/http-reverse.toml</pre>
-<p>Put your own server under <code>[upstream.page]</code>, check it with <code>vcproxy -t</code>
-and send the proxy a <code>SIGHUP</code>. <code>docs/tutorial.md</code> goes on from here: a plugin
-of your own, with its test.
+<p>Put the address of your own server into <code>[upstream.page]</code>, check the file with
+<code>vcproxy -t</code>, and send the proxy a <code>SIGHUP</code>. Next is
+<code>docs/tutorial.md</code>: a plugin of your own, with its test.
 </html>
 """)

@@ -1,4 +1,4 @@
-"""validate: pass only messages that are valid, and answer the others.
+"""validate: forward only valid messages, and answer the others.
 
 [listener.options]
 framing = "json-lines"
@@ -25,26 +25,25 @@ from vcproxy.api import (
 
 
 class Validate(Validator):
-    """Judges each message by itself. The server is connected to after the first valid one."""
+    """Checks each message by itself. It connects to the server after the first valid one."""
 
     @dataclass(frozen=True)
     class Options(RefusingOptions):
-        """What is valid, and what is said."""
+        """Which messages are valid, and how the client is answered."""
 
         required: list[str] = field(default_factory=list)
-        """Members that each message must have; it is then a JSON object. With framing =
-        "json-lines" it is JSON anyway."""
+        """Members that each message, then a JSON object, must have. With framing = "json-lines"
+        each message must be JSON anyway."""
 
         pattern: re.Pattern[str] | None = None
         """A regular expression that the whole of each message, then UTF-8 text, must match."""
 
         wait: str = ""
-        """The message that tells the client of a valid one that the server is at work; empty:
-        none."""
+        """The message that is sent to the client at once for a valid message; empty: none."""
 
         in_turn: bool = False
-        """Whether the server answers each message with exactly one: then answers to messages that
-        are not valid come in their turn."""
+        """Whether the server sends exactly one reply for each message. Then answers to messages
+        that are not valid are sent in the order of the messages."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -52,7 +51,7 @@ class Validate(Validator):
 
         @cached_property
         def verdicts(self) -> tuple[Verdict, Verdict]:
-            """What a message gets: that is valid, that is not."""
+            """The verdict on a valid message, and on one that is not."""
             return Accept(wait=self.encode_text(self.wait)), Reject(self.refusal, self.keep)
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
@@ -67,10 +66,10 @@ class Validate(Validator):
         super().__init__(client, service)
 
     def check(self, message: bytes) -> Verdict:
-        """Look at its form and its members."""
+        """Check the pattern, the JSON, and its members."""
         try:
             return self._valid if self._is_valid(message) else self._invalid
-        except ValueError:  # it is no text, or no JSON
+        except ValueError:  # not UTF-8, or not JSON
             return self._invalid
 
     def _is_valid(self, message: bytes) -> bool:

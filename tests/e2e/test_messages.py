@@ -1,4 +1,4 @@
-"""validate and split on real sockets: the configurations of conf/, and ends one way only."""
+"""validate and split on real sockets: the configurations of conf/, and half-closed clients."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def on_free_ports(name: str, server: str) -> str:
-    """A configuration of conf/, with a server of the test's own."""
+    """Return a configuration of conf/ with free ports and the test's own server."""
     text = re.sub(r"(bind = .*:)\d+", r"\g<1>0", (CONF / name).read_text())
     return re.sub(r"servers = .*", f'servers = ["{server}"]', text)
 
 
-def test_a_server_hears_only_what_is_valid(proxy: Starter) -> None:
+def test_a_server_gets_only_valid_messages(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(on_free_ports("validate.toml", server.uri))
         with running.connect("orders") as client:
@@ -69,7 +69,7 @@ def test_two_clients_on_one_connection(proxy: Starter) -> None:
 
 
 def test_a_reload_opens_no_second_connection_to_a_server(proxy: Starter) -> None:
-    """Unchanged, all go on with the first; changed, it is closed before there is another."""
+    """Unchanged, all clients use the first; changed, it is closed before another is opened."""
     with Server() as server:
         running = proxy(on_free_ports("split.toml", server.uri))
         text = running.file.read_text()

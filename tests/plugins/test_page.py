@@ -1,4 +1,4 @@
-"""page: what browsers and others get."""
+"""The bundled page: its responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vcproxy.testing.proxy import SimulatedProxy
 
 
 def served(*requests: bytes) -> tuple[bytes, bool]:
-    """What is answered to requests on one connection, and whether it has ended then."""
+    """Return what is received for requests on one connection, and whether it was closed."""
     with SimulatedProxy(Page, servers=()) as proxy:
         client = proxy.client()
         client.send(b"".join(requests))
@@ -32,7 +32,7 @@ def test_the_page() -> None:
     assert not ended
 
 
-def test_nothing_else_is_needed_to_show_it() -> None:
+def test_the_page_loads_nothing_else() -> None:
     body = served(GET)[0].partition(b"\r\n\r\n")[2]
     assert b"src=" not in body
     assert b"<script" not in body
@@ -44,7 +44,7 @@ def test_one_request_after_the_other() -> None:
     assert not ended
 
 
-def test_a_head_without_a_body() -> None:
+def test_head_has_no_body() -> None:
     received, ended = served(GET.replace(b"GET", b"HEAD"), GET)
     first, second, _ = received.split(b"\r\n\r\n", 2)
     length = [line for line in first.splitlines() if line.startswith(b"Content-Length")]
@@ -53,14 +53,14 @@ def test_a_head_without_a_body() -> None:
     assert not ended
 
 
-def test_what_is_not_there() -> None:
+def test_other_paths_and_methods() -> None:
     assert served(GET.replace(b"/ ", b"/x "))[0].startswith(b"HTTP/1.1 404 Not Found\r\n")
     received, _ = served(GET.replace(b"GET", b"DELETE"))
     assert received.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
     assert b"\r\nAllow: GET, HEAD\r\n" in received
 
 
-def test_a_body_is_not_taken_for_a_request() -> None:
+def test_a_body_is_not_read_as_a_request() -> None:
     body = GET.replace(b"GET /", b"GET /inner")
     received, ended = served(
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body), body
@@ -70,12 +70,12 @@ def test_a_body_is_not_taken_for_a_request() -> None:
     assert ended
 
 
-def test_what_is_no_request() -> None:
+def test_an_invalid_request() -> None:
     received, ended = served(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", GET)
     assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert received.count(b"HTTP/1.1") == 1
     assert ended
 
 
-def test_it_is_a_sound_machine() -> None:
+def test_the_machine_is_sound() -> None:
     check_machine(Page)

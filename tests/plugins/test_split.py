@@ -1,4 +1,4 @@
-"""The bundled split: many clients, one server connection, each gets what is its own."""
+"""The bundled split: many clients, one server connection, each gets its own answers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_request_without_the_key_is_answered_by_the_proxy() -> None:
         assert world.servers == []
 
 
-def test_an_answer_that_is_none_is_an_orphan_and_the_request_is_told() -> None:
+def test_replies_without_the_key_are_orphans_and_the_request_times_out() -> None:
     with Simulation(1) as sim:
         options = {**KEYED, "timeout": "5s", "unanswered": "sorry"}
         world = world_of(sim, options, lambda peer, _: peer.send(b'nonsense\n{"id":2}\n7\n'))
@@ -77,7 +77,7 @@ def test_an_answer_that_is_none_is_an_orphan_and_the_request_is_told() -> None:
         assert world.service.counts["orphan"] == 3
 
 
-def test_with_nothing_to_say_the_client_is_closed() -> None:
+def test_without_an_unanswered_message_the_client_is_closed() -> None:
     with Simulation(1) as sim:
         world = world_of(sim, {**KEYED, "timeout": "5s"}, silent)
         client = world.client(b'{"id":1}\n')
@@ -85,6 +85,6 @@ def test_with_nothing_to_say_the_client_is_closed() -> None:
         assert sim.now == pytest.approx(5.0)
 
 
-def test_an_answer_that_is_no_message_is_refused() -> None:
+def test_an_unanswered_text_that_is_not_one_message_is_refused() -> None:
     with pytest.raises(OptionsError, match="delimiter"):
         read_options(Split, {"unanswered": "two\nlines"}, Path())

@@ -1,4 +1,4 @@
-"""The bundled validate: what its options say is valid passes, and nothing else."""
+"""The bundled validate: only messages that its options allow are forwarded."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from vcproxy.plugins.validate import Validate
 from vcproxy.testing.machines import check_machine
 
 
-def exchange(options: dict[str, Any], said: bytes) -> tuple[bytes, bytes]:
-    """What the client is answered, and what has reached the server."""
+def exchange(options: dict[str, Any], sent: bytes) -> tuple[bytes, bytes]:
+    """Return what the client received, and what the server received."""
     made, _ = read_options(Validate, options, Path())
     with Simulation(1) as sim:
         world = World(sim, Validate, shout, options=made)
-        client = world.client(said)
+        client = world.client(sent)
         client.end()
         sim.run(until=lambda: client.ended)
         return bytes(client.received), world.at_server if world.servers else b""
 
 
 @pytest.mark.parametrize(
-    ("options", "said", "answered", "forwarded"),
+    ("options", "sent", "answered", "forwarded"),
     [
         ({}, b"a\nb\n", b"A\nB\n", b"a\nb\n"),
         ({"pattern": "a.*", "answer": "no"}, b"b\nabc\n", b"no\n", b""),
@@ -72,10 +72,8 @@ def exchange(options: dict[str, Any], said: bytes) -> tuple[bytes, bytes]:
         ({"framing": "fixed", "size": "2B"}, b"abcde", b"ABCD", b"abcd"),
     ],
 )
-def test_what_options_mean(
-    options: dict[str, Any], said: bytes, answered: bytes, forwarded: bytes
-) -> None:
-    assert exchange(options, said) == (answered, forwarded)
+def test_options(options: dict[str, Any], sent: bytes, answered: bytes, forwarded: bytes) -> None:
+    assert exchange(options, sent) == (answered, forwarded)
 
 
 @pytest.mark.parametrize(
@@ -90,11 +88,11 @@ def test_what_options_mean(
         ({"wait": "long", "limit": "3B"}, "over the limit 3B"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], problem: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(OptionsError) as caught:
         read_options(Validate, options, Path())
     assert problem in str(caught.value.problems[0].message)
 
 
-def test_it_is_a_sound_machine() -> None:
+def test_the_machine_is_sound() -> None:
     assert check_machine(Validate)
