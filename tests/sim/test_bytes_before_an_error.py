@@ -1,7 +1,7 @@
-"""Whatever ends a source, what it had sent before arrives; under random faults that lose nothing.
+"""Data that was sent before an error or a reset still arrives; under random faults without loss.
 
-A peer that closes with something unread ends its connection with a reset behind what it sent.
-VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
+A peer that closes with unread input ends its connection with a reset after its data.
+VCPROXY_SEEDS sets the number of seeds, VCPROXY_SEED repeats one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FAULTS = NetworkFaults(
     pipe=(1000, 256 * 1024),
     socket=(1000, 256 * 1024),
 )
-"""Faults that delay and cut, but lose nothing, and none of them for as long as a sink may stall."""
+"""Faults that delay and divide data, but lose nothing; shorter than the stall limit of a sink."""
 
 MIRROR = Address("tcp", "mirror", 1)
 
@@ -47,28 +47,28 @@ SIZES = [1, 100, 5_000, 70_000, 500_000]
 
 
 class Lines(Validator):
-    """Accepts each line, some of them after a while."""
+    """Accepts each line, some of them after a delay."""
 
     def check(self, message: bytes) -> Verdict:
         return Defer(Accept, deadline="5s") if message.startswith(b"7") else Accept()
 
 
 class Mirrored(Mirroring):
-    """Has one mirror."""
+    """Mirrors to one server."""
 
     def mirrors(self) -> list[Server]:
         return [Server(MIRROR)]
 
 
 class MirroredLines(Mirrored):
-    """Cuts what it mirrors, for whole lines may be dropped."""
+    """Mirrors lines, and may drop some."""
 
     framing = framings.lines()
     on_lag = "drop_oldest"
 
 
 def lines(size: int) -> bytes:
-    """Whole lines, in all about as many bytes."""
+    """Return complete lines, about `size` bytes in all."""
     numbered = (b"%d\n" % n for n in range(size))
     text = bytearray()
     while len(text) < size:
@@ -76,8 +76,8 @@ def lines(size: int) -> bytes:
     return bytes(text)
 
 
-def closes_with_something_unread(peer: Peer, other: Peer, proxy: SimulatedProxy) -> None:
-    """Close it, behind what it has sent, so that a reset follows that."""
+def close_with_unread_input(peer: Peer, other: Peer, proxy: SimulatedProxy) -> None:
+    """Close a peer that has unread input: a reset follows its data."""
     proxy.sim.run(until=lambda: other.connected)
     peer.stall()
     other.send(b"unread\n")
@@ -85,8 +85,8 @@ def closes_with_something_unread(peer: Peer, other: Peer, proxy: SimulatedProxy)
     peer.close()
 
 
-def reads_in_pieces(peer: Peer, proxy: SimulatedProxy) -> None:
-    """Read, with pauses that are shorter than the patience for who has reset."""
+def read_in_pieces(peer: Peer, proxy: SimulatedProxy) -> None:
+    """Read with pauses, shorter than the limit for draining after a reset."""
     for _ in range(20):
         peer.stall()
         proxy.elapse(0.2)
@@ -96,7 +96,7 @@ def reads_in_pieces(peer: Peer, proxy: SimulatedProxy) -> None:
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
 @pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored, MirroredLines])
-def test_a_client_that_resets_behind_what_it_sent(
+def test_data_of_a_client_arrives_before_its_reset(
     plugin: type[Forwarder | Validator], batch: list[int]
 ) -> None:
     for seed in batch:
@@ -106,8 +106,8 @@ def test_a_client_that_resets_behind_what_it_sent(
             client = proxy.client()
             client.send(message)
             server = proxy.server()
-            closes_with_something_unread(client, server, proxy)
-            reads_in_pieces(server, proxy)
+            close_with_unread_input(client, server, proxy)
+            read_in_pieces(server, proxy)
             proxy.run()
             assert server.received == message
             assert server.reset_seen
@@ -121,7 +121,7 @@ def test_a_client_that_resets_behind_what_it_sent(
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
 @pytest.mark.parametrize("plugin", [Forwarder, Lines, Mirrored, MirroredLines])
-def test_a_server_that_resets_behind_what_it_sent(
+def test_data_of_a_server_arrives_before_its_reset(
     plugin: type[Forwarder | Validator], batch: list[int]
 ) -> None:
     for seed in batch:
@@ -132,8 +132,8 @@ def test_a_server_that_resets_behind_what_it_sent(
             client.send(b"begin\n")
             server = proxy.server()
             server.send(message)
-            closes_with_something_unread(server, client, proxy)
-            reads_in_pieces(client, proxy)
+            close_with_unread_input(server, client, proxy)
+            read_in_pieces(client, proxy)
             proxy.run()
             assert client.received == message
             assert client.reset_seen
@@ -142,7 +142,7 @@ def test_a_server_that_resets_behind_what_it_sent(
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
-def test_a_producer_that_resets_behind_what_it_sent(batch: list[int]) -> None:
+def test_data_of_a_producer_arrives_before_its_reset(batch: list[int]) -> None:
     here = Address("tcp", "subscribers", 1)
     for seed in batch:
         random = Random(seed)
@@ -156,12 +156,12 @@ def test_a_producer_that_resets_behind_what_it_sent(batch: list[int]) -> None:
             proxy.elapse(5)
             producer.send(b"")
             producer.close()
-            reads_in_pieces(subscriber, proxy)
+            read_in_pieces(subscriber, proxy)
             proxy.elapse(10)
             assert subscriber.received == message
 
 
-def test_a_validated_client_that_breaks_before_a_server_that_stalls_is_let_go_of() -> None:
+def test_a_reset_validated_client_is_closed_although_its_server_stalls() -> None:
     with SimulatedProxy(Lines) as proxy:
         client = proxy.client()
         client.send(lines(2_000_000))
@@ -171,7 +171,7 @@ def test_a_validated_client_that_breaks_before_a_server_that_stalls_is_let_go_of
         assert client.sent < 2_000_000
         client.reset()
         proxy.elapse(5)
-        assert not proxy.engine.vcs, "though the server has not read on"
+        assert not proxy.engine.vcs, "although the server does not read"
         server.resume()
         proxy.elapse(1)
         assert server.reset_seen
@@ -190,7 +190,7 @@ def test_a_validated_client_that_breaks_before_a_server_that_stalls_is_let_go_of
     ],
 )
 @pytest.mark.parametrize("mirror_stalls", [False, True])
-def test_a_mirrored_client_that_breaks_before_a_primary_that_stalls_is_let_go_of(
+def test_a_reset_mirrored_client_is_closed_although_its_primary_stalls(
     reply: Reply, framing: Any, on_lag: Any, mirror_stalls: bool
 ) -> None:
     options = Mirror.Options(
@@ -211,7 +211,7 @@ def test_a_mirrored_client_that_breaks_before_a_primary_that_stalls_is_let_go_of
         proxy.elapse(0.5)
         assert proxy.engine.vcs
         proxy.elapse(2.5)
-        assert not proxy.engine.vcs, "though the primary has not read on"
+        assert not proxy.engine.vcs, "although the primary does not read"
         assert [line for line in proxy.log if "a connection failed" in line]
         server.resume()
         mirror.resume()
@@ -222,9 +222,7 @@ def test_a_mirrored_client_that_breaks_before_a_primary_that_stalls_is_let_go_of
         assert proxy.engine.memory.used == 0
 
 
-def test_the_answer_to_a_validated_client_that_ends_without_close_notify_may_take_its_time() -> (
-    None
-):
+def test_a_client_that_ends_without_close_notify_still_gets_a_late_reply() -> None:
     with SimulatedProxy(Lines) as proxy:
         client = proxy.client()
         client.send(b"1\n")
@@ -232,16 +230,16 @@ def test_the_answer_to_a_validated_client_that_ends_without_close_notify_may_tak
         proxy.elapse(1)
         proxy.sessions[0].client.ended(TlsError("it ended without close_notify"))
         proxy.elapse(100)
-        server.send(b"answer\n")
+        server.send(b"reply\n")
         server.end()
         proxy.run()
         assert server.received == b"1\n"
-        assert client.received == b"answer\n"
+        assert client.received == b"reply\n"
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"from {batch[0]}")
-def test_a_mirror_that_breaks_as_the_client_ends_is_let_go_of(batch: list[int]) -> None:
-    """It has got all that it was owed, in the turn in which its connection fails."""
+def test_a_mirror_that_is_reset_as_the_client_ends_is_closed(batch: list[int]) -> None:
+    """The mirror has received everything in the same turn in which its connection fails."""
     for seed in batch:
         upstreams = {"mirror": ["mirror"]}
         with SimulatedProxy(Mirrored, seed=seed, upstreams=upstreams) as proxy:
@@ -250,8 +248,8 @@ def test_a_mirror_that_breaks_as_the_client_ends_is_let_go_of(batch: list[int]) 
             server, mirror = proxy.server(), proxy.server("mirror")
             for peer in (server, mirror):
                 proxy.sim.run(until=lambda peer=peer: peer.connected)  # type: ignore[misc]
-            for deed in (client.end, server.end, mirror.reset):
-                proxy.sim.clock.after(0.01, deed)
+            for action in (client.end, server.end, mirror.reset):
+                proxy.sim.clock.after(0.01, action)
             proxy.run()
             assert client.ended
             assert not proxy.engine.vcs

@@ -1,6 +1,6 @@
-"""Datagrams through forward, under random faults and interleavings: what must hold.
+"""Datagrams through the forward plugin, under random faults and interleavings.
 
-VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
+VCPROXY_SEEDS sets the number of seeds, VCPROXY_SEED repeats one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SIZES = [1, 2, 100, 1200, 9_000, 65_507]
 INACTIVITY_S = 3.0
 
 
-def datagram(random: Random, who: int, number: int) -> bytes:
-    """One that is like no other."""
-    name = b"%d.%d|" % (who, number)
+def datagram(random: Random, client: int, number: int) -> bytes:
+    """Return a datagram with unique content."""
+    name = b"%d.%d|" % (client, number)
     return name + bytes(max(random.choice(SIZES) - len(name), 0))
 
 
-def play(seed: int, faults: NetworkFaults, clients: int, limit: int) -> None:
-    """Clients talk to a server that answers each datagram; all are looked at afterwards."""
+def run(seed: int, faults: NetworkFaults, clients: int, limit: int) -> None:
+    """Run clients with a server that replies to each datagram; check what all have received."""
     random = Random(seed)
     with SimulatedProxy(
         Forward,
@@ -44,64 +44,66 @@ def play(seed: int, faults: NetworkFaults, clients: int, limit: int) -> None:
         faults=faults,
     ) as proxy:
         server = proxy.datagram_server()
-        asked: list[set[bytes]] = []
+        requests: list[set[bytes]] = []
         peers: list[DatagramPeer] = []
         most = 0
 
-        def answer(data: bytes, source: HostPort) -> None:
+        def reply(data: bytes, source: HostPort) -> None:
             server.send(data[::-1], source)
 
-        def look(client: DatagramPeer, data: bytes) -> None:
+        def send_one(client: DatagramPeer, data: bytes) -> None:
             nonlocal most
             client.send(data)
             most = max(most, sum(vc.listener is not None for vc in proxy.engine.vcs))
 
-        server.on_datagram = answer
-        for who in range(clients):
+        server.on_datagram = reply
+        for index in range(clients):
             client = proxy.datagram_client()
-            said = [datagram(random, who, number) for number in range(random.randint(1, 30))]
+            sent = [datagram(random, index, number) for number in range(random.randint(1, 30))]
             peers.append(client)
-            asked.append(set(said))
-            for data in said:
+            requests.append(set(sent))
+            for data in sent:
                 when = random.uniform(0.0, 2.0 * INACTIVITY_S)
-                proxy.sim.clock.at(when, partial(look, client, data))
+                proxy.sim.clock.at(when, partial(send_one, client, data))
         proxy.run()
-        everything = set[bytes]().union(*asked)
-        assert set(server.received) <= everything, "whole, and as it was sent"
-        for client, own in zip(peers, asked, strict=True):
-            assert {data[::-1] for data in client.received} <= own, "to whom it was meant"
+        everything = set[bytes]().union(*requests)
+        assert set(server.received) <= everything, "only complete datagrams that were sent"
+        for client, own in zip(peers, requests, strict=True):
+            assert {data[::-1] for data in client.received} <= own, (
+                "only replies to its own datagrams"
+            )
         if faults == NetworkFaults() and limit >= clients:
             assert len(server.received) == len(everything)
             assert Counter(map(len, server.received)) == Counter(map(len, everything))
             assert sum(len(client.received) for client in peers) == len(everything)
         assert most <= limit
-        assert not proxy.engine.vcs, "no session is left"
+        assert not proxy.engine.vcs, "no open session"
         assert proxy.engine.memory.used == 0
         assert all(session.state.final for session in proxy.sessions)
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}...")
-def test_what_arrives_is_what_was_sent(batch: list[int]) -> None:
+def test_datagrams_arrive_unchanged_at_their_destination(batch: list[int]) -> None:
     for seed in batch:
         random = Random(seed)
         clients = random.randint(1, 8)
         limit = random.choice([1, 3, 100])
-        play(seed, NetworkFaults.all().some(random), clients, limit)
+        run(seed, NetworkFaults.all().some(random), clients, limit)
 
 
-def test_without_faults_all_arrives_once() -> None:
+def test_without_faults_every_datagram_arrives_once() -> None:
     for seed in range(20):
-        play(seed, NetworkFaults(), 5, 100)
+        run(seed, NetworkFaults(), 5, 100)
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_server_that_goes_within_a_burst_has_what_came_before(seed: int) -> None:
-    """Its session ends as refused; another session of the listener goes on."""
+def test_a_server_closed_within_a_burst_keeps_what_it_received(seed: int) -> None:
+    """Its session ends as refused; another session of the listener continues."""
     servers = "first", "second"
     with SimulatedProxy(
         Forward, servers, datagrams=True, inactivity_s=INACTIVITY_S, seed=seed
     ) as proxy:
-        said = [b"%d" % number for number in range(200)]
+        sent = [b"%d" % number for number in range(200)]
         first, second = map(proxy.datagram_server, servers)
         one, other = proxy.datagram_client(), proxy.datagram_client()
         kept = Random(seed).randint(1, 199)
@@ -111,23 +113,23 @@ def test_a_server_that_goes_within_a_burst_has_what_came_before(seed: int) -> No
                 first.close()
 
         first.on_datagram = read
-        one.send(said[0])
+        one.send(sent[0])
         proxy.sim.run(until=lambda: bool(first.received))
-        other.send(said[0])
+        other.send(sent[0])
         proxy.sim.run(until=lambda: bool(second.received))
-        for data in said[1:]:
+        for data in sent[1:]:
             one.send(data)
             other.send(data)
         proxy.run()
-        assert first.received == said[:kept]
+        assert first.received == sent[:kept]
         others = second.sources[0]
-        heard = zip(second.received, second.sources, strict=True)
-        assert [data for data, source in heard if source == others] == said
+        received = zip(second.received, second.sources, strict=True)
+        assert [data for data, source in received if source == others] == sent
         assert not proxy.engine.vcs
         assert proxy.engine.memory.used == 0
 
 
-def test_the_same_seed_is_the_same_run() -> None:
+def test_a_seed_repeats_the_run() -> None:
     def run() -> list[object]:
         with Simulation(17, NetworkFaults.all(), trace=True) as sim:
             driver = sim.driver()
@@ -146,36 +148,36 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert run() == run()
 
 
-def test_who_hears_a_group() -> None:
+def test_members_receive_by_interface_and_source() -> None:
     with Simulation(1) as sim:
         driver = sim.driver()
         engine = driver.engine
         group = "udp://239.1.1.1:5000"
 
-        def hear(query: str) -> tuple[Ear, list[bytes]]:
+        def join(query: str) -> tuple[Ear, list[bytes]]:
             ear = Ear(engine)
-            heard: list[bytes] = []
+            received: list[bytes] = []
             inbox = engine.buffer(message_oriented=True).reader()
             with ear.mutex.hold(engine):
                 vc = engine.subscribe(ear, Address.parse(group + query))
                 vc.do_io_read(ear, None, inbox.buffer)
-            ear.on[Event.READ_READY] = lambda: heard.append(inbox.read())
-            return ear, heard
+            ear.on[Event.READ_READY] = lambda: received.append(inbox.read())
+            return ear, received
 
-        _, here = hear("?interface=lo")
-        _, there = hear("?interface=eth0")
-        _, particular = hear("?source=10.0.0.9")
-        wrong, _ = hear("?interface=eth9")
+        _, on_lo = join("?interface=lo")
+        _, on_eth0 = join("?interface=eth0")
+        _, from_source = join("?source=10.0.0.9")
+        wrong, _ = join("?interface=eth9")
         sim.run()
         assert wrong.heard == [Event.ERROR]
         sender = sim.datagram_client(Address.parse(f"{group}?interface=lo"))
         sender.send(b"hello")
         sim.run()
-        assert (here, there, particular) == ([b"hello"], [], [])
+        assert (on_lo, on_eth0, from_source) == ([b"hello"], [], [])
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_runs_keep_what_one_send_can_be_cut_to(seed: int) -> None:
+def test_batches_respect_the_limits_of_a_segmented_send(seed: int) -> None:
     random = Random(seed)
     blocks = [
         bytes(random.choice([1, 3, 100, 1200, 65_507])) for _ in range(random.randint(1, 200))
@@ -189,7 +191,7 @@ def test_runs_keep_what_one_send_can_be_cut_to(seed: int) -> None:
         assert len(run[-1]) <= len(run[0])
 
 
-def test_a_device_that_does_not_cut_is_met_once() -> None:
+def test_a_failed_segmented_send_is_not_tried_again() -> None:
     with Simulation(1, NetworkFaults(no_segmentation=1.0)) as sim:
         driver = sim.driver()
         server = sim.datagram_server(Address.parse("udp://server:1"))

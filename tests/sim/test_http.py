@@ -1,6 +1,6 @@
-"""Whole HTTP conversations under random faults: clients, the proxy, servers; h11 says who is right.
+"""HTTP conversations of clients, proxy and servers under random faults, checked with h11.
 
-VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
+VCPROXY_SEEDS sets the number of seeds, VCPROXY_SEED repeats one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import Pooling, Queueing, UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
-from .test_tunnels import KINDNESS
+from .test_tunnels import LOSSLESS
 
 SEEDS = list(seeds(300))
 BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
@@ -42,8 +42,8 @@ OPTIONS = Options(
 )
 
 
-class Whole(Filter):
-    """Sees all of each body."""
+class Buffering(Filter):
+    """Gets each body as a whole."""
 
     body_limit = "2MiB"
 
@@ -52,8 +52,8 @@ class Whole(Filter):
     def response_body(self, tx: Transaction, body: bytes) -> None: ...
 
 
-class Pieces(Filter):
-    """Sees each piece of a body."""
+class Streaming(Filter):
+    """Gets each piece of a body."""
 
     def request_chunk(self, tx: Transaction, data: bytes) -> bytes:
         return data
@@ -62,8 +62,8 @@ class Pieces(Filter):
         return data
 
 
-class Slow(Filter):
-    """Takes its time, wherever it can."""
+class Waiting(Filter):
+    """Waits in each phase where a filter may wait."""
 
     def request_head(self, tx: Transaction) -> PhaseResult:
         return Wait("100ms")
@@ -72,7 +72,7 @@ class Slow(Filter):
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """One request."""
 
     method: str
@@ -82,7 +82,7 @@ class Question:
     expects: bool
 
     @classmethod
-    def draw(cls, random: Random, target: str) -> Question:
+    def draw(cls, random: Random, target: str) -> Request:
         method = random.choice(METHODS)
         size = random.choice(SIZES) if method in ("PUT", "POST") else 0
         return cls(
@@ -104,64 +104,64 @@ class Question:
 
     @property
     def reply(self) -> bytes:
-        """The one body that answers it."""
+        """The body of the reply."""
         random = Random(self.target)
         return f"{self.target} {crc32(self.body)} ".encode() + random.randbytes(
             random.choice(SIZES)
         )
 
 
-class Answerer:
-    """A server's end of a connection: answers what h11 understands."""
+class ServerPeer:
+    """A server's end of a connection: it replies to requests, parsed by h11."""
 
-    def __init__(self, play: Play, peer: Peer) -> None:
-        self._play = play
+    def __init__(self, scenario: Scenario, peer: Peer) -> None:
+        self._scenario = scenario
         self._peer = peer
-        self._random = play.random
+        self._random = scenario.random
         self._reader = h11.Connection(h11.SERVER)
         self._body = b""
-        self._asked: h11.Request | None = None
-        peer.on_data = self._hear
+        self._request: h11.Request | None = None
+        peer.on_data = self._on_data
         peer.on_end = peer.end
 
-    def _hear(self, data: bytes) -> None:
+    def _on_data(self, data: bytes) -> None:
         self._reader.receive_data(data)
-        self._go_on()
+        self._parse()
 
-    def _go_on(self) -> None:
+    def _parse(self) -> None:
         while True:
-            event = self._reader.next_event()  # raises where somebody else's bytes got in between
+            event = self._reader.next_event()  # raises if foreign bytes were inserted
             if isinstance(event, h11.Request):
-                self._asked, self._body = event, b""
-                self._play.met[event.target.decode()] += 1
+                self._request, self._body = event, b""
+                self._scenario.received[event.target.decode()] += 1
                 if self._reader.they_are_waiting_for_100_continue:
                     self._peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                     self._reader.send(h11.InformationalResponse(status_code=100, headers=[]))
-                if not self._play.kind and self._random.random() < 0.25:
-                    self._answer()
+                if not self._scenario.lossless and self._random.random() < 0.25:
+                    self._reply()
             elif isinstance(event, h11.Data):
                 self._body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
-                assert self._asked is not None
-                question = self._play.questions[self._asked.target.decode()]
-                assert self._body == question.body, "a request was changed on its way"
+                assert self._request is not None
+                request = self._scenario.requests[self._request.target.decode()]
+                assert self._body == request.body, "a request was changed by the proxy"
                 if self._reader.our_state is h11.DONE:
                     self._reader.start_next_cycle()
                     continue
                 if self._reader.our_state is not h11.SEND_RESPONSE:
                     return
                 delay_s = self._random.choice([0.0, 0.0, self._random.uniform(0.0, 0.5)])
-                self._play.sim.clock.after(delay_s, self._answer)
+                self._scenario.sim.clock.after(delay_s, self._reply)
                 return
             else:
                 return
 
-    def _answer(self) -> None:
-        """Answer: most times when all of the request has come."""
-        asked, random, peer = self._asked, self._random, self._peer
-        assert asked is not None
-        question = self._play.questions[asked.target.decode()]
-        body = question.reply
+    def _reply(self) -> None:
+        """Send the reply; usually after the complete request."""
+        head, random, peer = self._request, self._random, self._peer
+        assert head is not None
+        request = self._scenario.requests[head.target.decode()]
+        body = request.reply
         headers: list[tuple[str, str]] = []
         framing = random.choice(["length", "length", "chunked", "close"])
         if framing == "length":
@@ -170,43 +170,45 @@ class Answerer:
             headers = [("Transfer-Encoding", "chunked")]
         if framing == "close" or random.random() < 0.1:
             headers.append(("Connection", "close"))
-        said = b""
+        data = b""
         if random.random() < 0.1:
-            said += b"HTTP/1.1 103 Early Hints\r\nX: 1\r\n\r\n"
+            data += b"HTTP/1.1 103 Early Hints\r\nX: 1\r\n\r\n"
         writer = self._reader
-        said += writer.send(h11.Response(status_code=200, headers=headers)) or b""
+        data += writer.send(h11.Response(status_code=200, headers=headers)) or b""
         half = random.randrange(len(body) + 1)
         for piece in (body[:half], body[half:]):
-            if piece and question.method != "HEAD":
-                said += writer.send(h11.Data(data=piece)) or b""
-        said += writer.send(h11.EndOfMessage()) or b""
-        fate = random.random()
-        if self._play.kind or fate < 0.8:
-            peer.send(said)
+            if piece and request.method != "HEAD":
+                data += writer.send(h11.Data(data=piece)) or b""
+        data += writer.send(h11.EndOfMessage()) or b""
+        chance = random.random()
+        if self._scenario.lossless or chance < 0.8:
+            peer.send(data)
             if writer.our_state is h11.MUST_CLOSE:
                 peer.end()
                 return
             if writer.their_state is h11.DONE:
                 writer.start_next_cycle()
-                self._go_on()
+                self._parse()
             return
-        cut = random.randrange(len(said))
-        peer.send(said[:cut])
-        (peer.end if fate < 0.9 else peer.reset)()
+        cut = random.randrange(len(data))
+        peer.send(data[:cut])
+        (peer.end if chance < 0.9 else peer.reset)()
 
 
-class Play:
-    """What a seed stands for."""
+class Scenario:
+    """What a seed determines: clients, servers, filters, settings and faults."""
 
-    def __init__(self, seed: int, *, kind: bool) -> None:
+    def __init__(self, seed: int, *, lossless: bool) -> None:
         self.random = random = Random(seed)
-        self.kind = kind
-        self.faults = (KINDNESS if kind else NetworkFaults.all()).some(random)
+        self.lossless = lossless
+        self.faults = (LOSSLESS if lossless else NetworkFaults.all()).some(random)
         self.sim = Simulation(seed, self.faults)
-        self.questions: dict[str, Question] = {}
-        self.met: Counter[str] = Counter()
-        """How often each request was begun at a server."""
-        self.filters = random.choice([(), (), (Whole,), (Pieces,), (Slow, Pieces), (Slow, Whole)])
+        self.requests: dict[str, Request] = {}
+        self.received: Counter[str] = Counter()
+        """How often each request has started at a server."""
+        self.filters = random.choice(
+            [(), (), (Buffering,), (Streaming,), (Waiting, Streaming), (Waiting, Buffering)]
+        )
         self.drivers = [self.sim.driver(f"engine {n}") for n in range(random.choice([1, 1, 2]))]
         servers = [Address("tcp", name, 1) for name in "ab"[: random.choice([1, 2])]]
         for address in servers:
@@ -232,117 +234,121 @@ class Play:
         )
 
     def _serve(self, peer: Peer) -> None:
-        Answerer(self, peer)
+        ServerPeer(self, peer)
 
     def _accept(self, client: NetVConnection) -> None:
         HttpProxy(client, self.services[client.engine]).start()
 
     def run(self) -> None:
-        """Run it to its end, and hold all to what must hold."""
+        """Run to the end, and check the invariants."""
         bound = 8 * SLAB * len(self.clients)
         while self.sim.step():
             assert all(driver.engine.memory.used <= bound for driver in self.drivers)
         for client in self.clients:
             client.check()
-        for target, times in self.met.items():
-            most = 1 if self.kind or self.questions[target].method == "POST" else 2
+        for target, times in self.received.items():
+            most = 1 if self.lossless or self.requests[target].method == "POST" else 2
             assert times <= most, f"{target} was sent {times} times"
         for driver in self.drivers:
             assert not driver.engine.vcs, "a connection stays open"
-            assert driver.engine.memory.used == 0, "a buffer holds something"
+            assert driver.engine.memory.used == 0, "a buffer is not empty"
 
 
 @dataclass
-class Heard:
-    """What a client has heard of one answer."""
+class Response:
+    """What a client has received of one response."""
 
     head: h11.Response
     body: bytes = b""
-    whole: bool = False
+    complete: bool = False
 
     @property
-    def own(self) -> bool:
-        """Whether the proxy has made it."""
+    def by_proxy(self) -> bool:
+        """Whether it was generated by the proxy."""
         return any(name == b"proxy-status" for name, _ in self.head.headers)
 
 
 class Client:
-    """Asks its questions, one after the other or all at once, and leaves in its way."""
+    """Asks its requests, one after the other or all at once, and leaves in its way."""
 
-    def __init__(self, play: Play, name: str) -> None:
-        random = play.random
-        self._kind = play.kind
+    def __init__(self, scenario: Scenario, name: str) -> None:
+        random = scenario.random
+        self._lossless = scenario.lossless
         count = random.choice([1, 3, 8])
-        self._questions = [Question.draw(random, f"/{name}{n}") for n in range(count)]
-        play.questions |= {question.target: question for question in self._questions}
+        self._requests = [Request.draw(random, f"/{name}{n}") for n in range(count)]
+        scenario.requests |= {request.target: request for request in self._requests}
         self._at_once = random.random() < 0.5
-        self._leaves = "end" if play.kind else random.choice(["end", "end", "reset", "close"])
-        self._heard: list[Heard] = []
-        self._answered = 0
-        self._listen(b"")
-        self._peer = peer = play.sim.client(play.address)
-        peer.on_data = self._hear
-        for question in self._questions if self._at_once else self._questions[:1]:
-            peer.send(question.wire)
-        if self._leaves != "end":
-            play.sim.clock.after(random.uniform(0.0, 3.0), getattr(peer, self._leaves))
+        self._ending = (
+            "end" if scenario.lossless else random.choice(["end", "end", "reset", "close"])
+        )
+        self._responses: list[Response] = []
+        self._completed = 0
+        self._expect(b"")
+        self._peer = peer = scenario.sim.client(scenario.address)
+        peer.on_data = self._on_data
+        for request in self._requests if self._at_once else self._requests[:1]:
+            peer.send(request.wire)
+        if self._ending != "end":
+            scenario.sim.clock.after(random.uniform(0.0, 3.0), getattr(peer, self._ending))
         if random.random() < 0.3:
             peer.stall()
-            play.sim.clock.after(random.uniform(0.0, 3.0), peer.resume)
+            scenario.sim.clock.after(random.uniform(0.0, 3.0), peer.resume)
 
-    def _listen(self, data: bytes) -> None:
-        """Expect the next answer."""
-        if self._answered == len(self._questions):
-            assert not data, "more answers than questions"
+    def _expect(self, data: bytes) -> None:
+        """Expect the next response."""
+        if self._completed == len(self._requests):
+            assert not data, "more responses than requests"
             return
         self._reader = reader = h11.Connection(h11.CLIENT)
-        method = self._questions[self._answered].method
+        method = self._requests[self._completed].method
         reader.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
         reader.send(h11.EndOfMessage())
         if data:
-            self._hear(data)
+            self._on_data(data)
 
-    def _hear(self, data: bytes) -> None:
-        assert self._answered < len(self._questions), "more answers than questions"
+    def _on_data(self, data: bytes) -> None:
+        assert self._completed < len(self._requests), "more responses than requests"
         self._reader.receive_data(data)
         while True:
             event = self._reader.next_event()
             if isinstance(event, h11.Response):
-                self._heard.append(Heard(event))
+                self._responses.append(Response(event))
             elif isinstance(event, h11.Data):
-                self._heard[-1].body += bytes(event.data)
+                self._responses[-1].body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
-                self._heard[-1].whole = True
-                self._answered += 1
-                self._ask_on()
-                self._listen(self._reader.trailing_data[0])
+                self._responses[-1].complete = True
+                self._completed += 1
+                self._send_next()
+                self._expect(self._reader.trailing_data[0])
                 return
             elif not isinstance(event, h11.InformationalResponse):
                 return
 
-    def _ask_on(self) -> None:
-        if self._answered == len(self._questions):
-            if self._leaves == "end":
+    def _send_next(self) -> None:
+        if self._completed == len(self._requests):
+            if self._ending == "end":
                 self._peer.end()
         elif not self._at_once:
-            self._peer.send(self._questions[self._answered].wire)
+            self._peer.send(self._requests[self._completed].wire)
 
     def check(self) -> None:
-        """Each answer is that of its question, and one that is cut looks cut."""
-        for question, heard in zip(self._questions, self._heard, strict=False):
-            expected = b"" if question.method == "HEAD" else question.reply
-            if not heard.own:
-                assert expected.startswith(heard.body), "an answer is somebody else's"
-                assert not heard.whole or heard.body == expected, "it is cut and looks whole"
-            assert not (heard.own and self._kind), f"{heard.head} for {question}"
-        if self._kind:
-            assert self._answered == len(self._questions)
+        """Check that each response belongs to its request, and that a truncated one is detected."""
+        for request, response in zip(self._requests, self._responses, strict=False):
+            expected = b"" if request.method == "HEAD" else request.reply
+            if not response.by_proxy:
+                assert expected.startswith(response.body), "a response belongs to another request"
+                assert not response.complete or response.body == expected, (
+                    "truncated, but looks complete"
+                )
+            assert not (response.by_proxy and self._lossless), f"{response.head} for {request}"
+        if self._lossless:
+            assert self._completed == len(self._requests)
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}..")
-@pytest.mark.parametrize("kind", [True, False], ids=["kind", "unkind"])
-def test_conversations(batch: list[int], kind: bool) -> None:
+@pytest.mark.parametrize("lossless", [True, False], ids=["lossless", "all faults"])
+def test_conversations(batch: list[int], lossless: bool) -> None:
     for seed in batch:
-        play = Play(seed, kind=kind)
-        with play.sim:
-            play.run()
+        scenario = Scenario(seed, lossless=lossless)
+        with scenario.sim:
+            scenario.run()

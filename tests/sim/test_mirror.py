@@ -1,6 +1,6 @@
-"""Mirrors under random faults: whatever they do, client and primary have what they had without.
+"""Mirrors under random faults: they never change what client and primary receive.
 
-VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
+VCPROXY_SEEDS sets the number of seeds, VCPROXY_SEED repeats one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vcproxy.testing.proxy import SimulatedProxy
 SEEDS = list(seeds(500))
 BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
 
-KINDNESS = NetworkFaults(
+LOSSLESS = NetworkFaults(
     latency=(0.0, 0.02),
     short=0.1,
     one_byte=0.01,
@@ -35,36 +35,36 @@ KINDNESS = NetworkFaults(
     pipe=(1000, 256 * 1024),
     socket=(1000, 256 * 1024),
 )
-"""Faults that delay and cut, but lose nothing."""
+"""Faults that delay and divide data, but lose nothing."""
 
 PRIMARY = Address("tcp", "primary", 1)
 MIRRORS = ["tcp://m1:1", "tcp://m2:1", "tcp://m3:1"]
 
 
 def text(random: Random) -> bytes:
-    """Some lines, at times more than all buffers hold; at the end half a one, or one too long."""
+    """Return lines, sometimes more than all buffers hold; the last may be cut or too long."""
     count, size = random.choice([(0, 0), (1, 1), (50, 20), (400, 500), (20, 9000), (500, 5000)])
     line = random.randbytes(size // 2).hex().encode()
     lines = b"".join(b"%d %s\n" % (n, line) for n in range(count))
     return lines + random.choice([b"", b"", b"half", b"long" * 20_000])
 
 
-def misbehave(peer: Peer, proxy: SimulatedProxy, random: Random, answers: bytes) -> None:
-    """A mirror does as it likes."""
-    said = random.choice([answers, answers[:5000], answers.swapcase(), random.randbytes(3000), b""])
-    peer.send(said)
+def misbehave(peer: Peer, proxy: SimulatedProxy, random: Random, replies: bytes) -> None:
+    """Schedule random actions of a mirror's server."""
+    data = random.choice([replies, replies[:5000], replies.swapcase(), random.randbytes(3000), b""])
+    peer.send(data)
     at = random.uniform(0.0, 3.0)
-    deed = random.choice(["stall", "reset", "close", "end", "truncate", "nothing"])
-    if deed == "stall":
+    action = random.choice(["stall", "reset", "close", "end", "truncate", "nothing"])
+    if action == "stall":
         peer.stall()
         if random.random() < 0.5:
             proxy.sim.clock.after(at, peer.resume)
-    elif deed != "nothing":
-        proxy.sim.clock.after(at, getattr(peer, deed))
+    elif action != "nothing":
+        proxy.sim.clock.after(at, getattr(peer, action))
 
 
-class Play:
-    """A client and a primary that say all they have to say, in pieces; and mirrors."""
+class Scenario:
+    """A client and a primary that send their data in pieces, and mirrors."""
 
     def __init__(
         self, seed: int, faults: NetworkFaults, replies: Sequence[str] = ("primary",)
@@ -94,33 +94,33 @@ class Play:
             inactivity_s=60.0,
         )
         sim = self.proxy.sim
-        self.question, self.answer = text(random), text(random)
-        self.primary = sim.server(PRIMARY, partial(self.talk, data=self.answer))
+        self.request, self.reply = text(random), text(random)
+        self.primary = sim.server(PRIMARY, partial(self.exchange, data=self.reply))
         self.mirrors = [
             sim.server(Address.parse(uri), self.mirror)
             for uri in table["mirrors"]
             if random.random() < 0.8
         ]
         self.client = self.proxy.client()
-        self.talk(self.client, self.question)
+        self.exchange(self.client, self.request)
 
-    def talk(self, peer: Peer, data: bytes) -> None:
-        """Say it in two halves, and end."""
+    def exchange(self, peer: Peer, data: bytes) -> None:
+        """Send data in two halves, and end."""
         half, at = len(data) // 2, self.random.uniform(0.0, 2.0)
         peer.send(data[:half])
         self.proxy.sim.clock.after(at, partial(peer.send, data[half:]))
         self.proxy.sim.clock.after(at + self.random.choice([0.0, 1.0]), peer.end)
 
     def mirror(self, peer: Peer) -> None:
-        misbehave(peer, self.proxy, self.random, self.answer)
+        misbehave(peer, self.proxy, self.random, self.reply)
 
     def check(self) -> None:
-        """What holds whatever happens."""
+        """Run to the end, and check the invariants."""
         self.proxy.run()
         at_primary = b"".join(bytes(peer.received) for peer in self.primary.peers)
-        assert self.question.startswith(at_primary)
+        assert self.request.startswith(at_primary)
         if self.alone:
-            assert self.answer.startswith(self.client.received)
+            assert self.reply.startswith(self.client.received)
         for mirror in self.mirrors:
             for peer in mirror.peers:
                 self.check_mirror(bytes(peer.received))
@@ -131,31 +131,31 @@ class Play:
 
     def check_mirror(self, received: bytes) -> None:
         if not self.drops:
-            assert self.question.startswith(received)
+            assert self.request.startswith(received)
             return
-        *whole, half = received.split(b"\n")
-        said = iter(self.question.split(b"\n"))
-        assert all(line in said for line in whole), "whole messages, in order"
-        assert any(line.startswith(half) for line in said)
+        *complete, rest = received.split(b"\n")
+        sent = iter(self.request.split(b"\n"))
+        assert all(line in sent for line in complete), "complete messages in order"
+        assert any(line.startswith(rest) for line in sent)
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-def test_client_and_primary_have_all(batch: list[int]) -> None:
+def test_client_and_primary_receive_everything(batch: list[int]) -> None:
     for seed in batch:
-        play = Play(seed, KINDNESS.some(Random(seed)))
-        with play.proxy:
-            play.check()
-            [primary] = play.primary.peers
-            assert primary.received == play.question, f"seed {seed}"
-            assert play.client.received == play.answer, f"seed {seed}"
+        scenario = Scenario(seed, LOSSLESS.some(Random(seed)))
+        with scenario.proxy:
+            scenario.check()
+            [primary] = scenario.primary.peers
+            assert primary.received == scenario.request, f"seed {seed}"
+            assert scenario.client.received == scenario.reply, f"seed {seed}"
             assert primary.ended
-            assert play.client.ended
+            assert scenario.client.ended
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-def test_nothing_else_than_was_said(batch: list[int]) -> None:
+def test_nothing_is_received_that_was_not_sent(batch: list[int]) -> None:
     for seed in batch:
         replies = "primary", "first", "all", "quorum"
-        play = Play(seed, NetworkFaults.all().some(Random(seed)), replies)
-        with play.proxy:
-            play.check()
+        scenario = Scenario(seed, NetworkFaults.all().some(Random(seed)), replies)
+        with scenario.proxy:
+            scenario.check()

@@ -1,8 +1,9 @@
-"""A whole relay under every fault, with random options, from seeds.
+"""A relay under all faults, with random options, from seeds.
 
-Each sink hears whole messages of each producer, each once, in their order. One that blocks and
-stays hears all from its first message on. Memory is what options grant. It ends rounds as `ends`
-says and only then; after its stop nothing is left of it, after a signal nothing but who is slow.
+Each sink receives complete messages of each producer, each once, in order. A sink with the policy
+`block` that stays connected receives all from its first message on. Memory stays within the limits
+of the options. Rounds end as `ends` requires, and only then. After a stop nothing is left open;
+after a signal only slow sinks are left, until they have drained.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ RULES: list[Ends] = ["never", "never", "last", "any_required"]
 MESSAGE = re.compile(rb"(\d+)\.(\d+):x*")
 
 
-def chosen(random: Random) -> RelayOptions:
-    """Some options."""
+def random_options(random: Random) -> RelayOptions:
+    """Return random options."""
     ends = random.choice(RULES)
     return RelayOptions(
         framing=random.choice(["lines", "json-lines"]),
@@ -62,8 +63,8 @@ def chosen(random: Random) -> RelayOptions:
     )
 
 
-class Crowd:
-    """Everybody whom a relay has to do with, and what they do to it."""
+class Peers:
+    """The peers of a relay, and their random actions."""
 
     def __init__(self, proxy: SimulatedProxy, options: RelayOptions, random: Random) -> None:
         self.proxy = proxy
@@ -71,29 +72,29 @@ class Crowd:
         self.random = random
         self.subscribers: list[Peer] = []
         self.slow: list[Peer] = []
-        """Who has stalled, and now and then reads again."""
+        """Stalled sinks, which resume reading later."""
         self.producers: list[Peer] = []
-        """A producer's place here is its name; a source has a new one for each connection."""
-        self.said: defaultdict[int, int] = defaultdict(int)
-        """How many messages each has said, whole or not."""
+        """A producer's index here is its name; a source has a new index for each connection."""
+        self.sent: defaultdict[int, int] = defaultdict(int)
+        """How many messages each producer has sent, complete or not."""
 
     def act(self) -> None:
-        """Somebody does something."""
-        acts = {"speak": 12, "join": 2, "come": 1, "leave": 1, "stall": 2, "wake": 1}
+        """Make one random action."""
+        acts = {"send": 12, "join": 2, "produce": 1, "leave": 1, "stall": 2, "resume": 1}
         [act] = self.random.choices(list(acts), list(acts.values()))
         getattr(self, act)()
 
     def join(self) -> None:
         self.subscribers.append(self.proxy.client("subscribers"))
 
-    def come(self) -> None:
-        """One more producer; one that is there already may have gone before."""
+    def produce(self) -> None:
+        """Connect one more producer; an earlier one may be ended before."""
         if self.options.source is None:
             if self.producers and self.random.random() < 0.7:
                 self.random.choice([Peer.end, Peer.reset, Peer.close])(self.producers[-1])
             self.producers.append(self.proxy.client())
 
-    def speak(self) -> None:
+    def send(self) -> None:
         if self.options.source is not None:
             self.producers = self.proxy.peers(str(FEED))
         if self.producers:
@@ -101,13 +102,13 @@ class Crowd:
             peer = self.producers[number]
             for _ in range(self.random.choice([1, 1, 5, 30])):
                 size = self.random.choice([0, 30, 900, 4000])
-                peer.send(b"%d.%d:%s\n" % (number, self.said[number], b"x" * size))
-                self.said[number] += 1
+                peer.send(b"%d.%d:%s\n" % (number, self.sent[number], b"x" * size))
+                self.sent[number] += 1
 
     @property
     def sinks(self) -> list[Peer]:
-        met = (self.proxy.peers(str(target.to)) for target in self.options.targets)
-        return [*self.subscribers, *(peer for peers in met for peer in peers)]
+        connected = (self.proxy.peers(str(target.to)) for target in self.options.targets)
+        return [*self.subscribers, *(peer for peers in connected for peer in peers)]
 
     def leave(self) -> None:
         if self.sinks:
@@ -119,27 +120,27 @@ class Crowd:
             self.slow.append(self.random.choice(self.sinks))
             self.slow[-1].stall()
 
-    def wake(self) -> None:
+    def resume(self) -> None:
         if self.slow:
             self.slow.pop().resume()
 
 
-def heard(peer: Peer) -> list[tuple[int, int]]:
-    """The messages that it has heard, by their producers: whole ones, or it fails."""
+def received(peer: Peer) -> list[tuple[int, int]]:
+    """Return the received messages as (producer, number); fail if one is incomplete."""
     *lines, rest = bytes(peer.received).split(b"\n")
     if peer.ended and not peer.reset_seen:
-        assert not rest, "half a message, then the end"
+        assert not rest, "an incomplete message before the end"
     messages = [MESSAGE.fullmatch(line) for line in lines]
-    assert all(messages), "not whole messages"
+    assert all(messages), "incomplete messages"
     return [(int(each[1]), int(each[2])) for each in messages if each]
 
 
-def granted(options: RelayOptions, sinks: int) -> int:
-    """The bytes that a relay may keep: what the largest lag and the history say, and slack.
+def memory_limit(options: RelayOptions, sinks: int) -> int:
+    """Return the bytes that a relay may hold: by the largest lag and the history, plus slack.
 
-    The slack: what one read brings after it was full, what each producer has read ahead, and what
-    is set apart for each sink that has to do without some messages. What is read ahead occupies
-    more as messages than as bytes: the shortest has 5.
+    The slack: one read beyond the limit, what each producer has read ahead, and the separate
+    buffer of each sink that skips messages. Data that is read ahead takes more memory as messages
+    than as bytes: the shortest message has 5 bytes.
     """
     read_ahead = READ_AHEAD // 5 * (5 + MESSAGE_OVERHEAD)
     most = max(lag.max_lag for lag in (options.lag, *map(options.lag_of, options.targets)))
@@ -147,58 +148,58 @@ def granted(options: RelayOptions, sinks: int) -> int:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_it_does_what_it_says_in_any_weather(seed: int) -> None:
+def test_a_relay_keeps_its_promises_under_all_faults(seed: int) -> None:
     random = Random(seed)
-    options = chosen(random)
+    options = random_options(random)
     faults = NetworkFaults.all().some(random)
     proxy = SimulatedProxy(
         Relay, (), options=options, inactivity_s=20.0, connect_s=5.0, seed=seed, faults=faults
     )
     with proxy:
-        crowd = Crowd(proxy, options, random)
+        peers = Peers(proxy, options, random)
         program: Any = proxy.program
         for _ in range(random.choice([40, 120])):
-            crowd.act()
+            peers.act()
             proxy.elapse(random.choice([0.0, 0.001, 0.05, 3.0]))
-            most = granted(options, len(program.tunnel._sinks))
+            most = memory_limit(options, len(program.tunnel._sinks))
             assert proxy.engine.memory.used <= most
-        judge(crowd, options)
-        obeyed(options, proxy.log)
+        check_sinks(peers, options)
+        check_rounds(options, proxy.log)
         if random.random() < 0.5:
             proxy.programs.stop_others(())
-            proxy.elapse(1)  # to take a lock, to close descriptors, and for who was just coming
+            proxy.elapse(1)  # for locks, closing descriptors, and clients that are still connecting
         else:
             proxy.programs.deliver(Signal(15))
             proxy.sim.run(until=lambda: not proxy.engine.vcs, limit=60.0)
         assert not proxy.engine.vcs
         assert not program.mutex.vcs
         assert proxy.engine.memory.used == 0
-        judge(crowd, options)
-        proxy.elapse(10)  # who was on the way when it was given up is there by now
-        met = [proxy.connections(str(target.to)) for target in options.targets]
+        check_sinks(peers, options)
+        proxy.elapse(10)  # attempts that were cancelled have arrived by now
+        connections = [proxy.connections(str(target.to)) for target in options.targets]
         proxy.elapse(100)
-        assert met == [proxy.connections(str(target.to)) for target in options.targets]
+        assert connections == [proxy.connections(str(target.to)) for target in options.targets]
         assert not proxy.engine.vcs
 
 
-def judge(crowd: Crowd, options: RelayOptions) -> None:
-    """Look at what each has heard."""
-    for peer in crowd.sinks:
-        order = heard(peer)
+def check_sinks(peers: Peers, options: RelayOptions) -> None:
+    """Check what each sink has received."""
+    for peer in peers.sinks:
+        order = received(peer)
         for producer in {producer for producer, _ in order}:
             of_one = [number for each, number in order if each == producer]
-            assert of_one == sorted(set(of_one)), "out of order, or twice"
-            assert of_one[-1] < crowd.said[producer]
-            if options.on_lag == "block" and peer in crowd.subscribers:
+            assert of_one == sorted(set(of_one)), "out of order or duplicate"
+            assert of_one[-1] < peers.sent[producer]
+            if options.on_lag == "block" and peer in peers.subscribers:
                 assert of_one == list(range(of_one[0], of_one[-1] + 1)), "block has lost something"
         producers = [producer for producer, _ in order]
-        assert producers == sorted(producers), "who was refused has spoken, or after its end"
+        assert producers == sorted(producers), "messages of a refused or ended producer"
 
 
-def obeyed(options: RelayOptions, log: list[str]) -> None:
-    """Whether rounds have ended as `ends` says."""
+def check_rounds(options: RelayOptions, log: list[str]) -> None:
+    """Check that rounds have ended as `ends` requires."""
     ended, lost, alone = (
-        sum(bool(re.search(pattern, said)) for said in log)
+        sum(bool(re.search(pattern, line)) for line in log)
         for pattern in (
             "starts again",
             r"proxy tcp://\S+: sink closed",
@@ -206,4 +207,4 @@ def obeyed(options: RelayOptions, log: list[str]) -> None:
         )
     )
     rounds = {"never": 0, "any_required": lost, "last": alone}[options.ends]
-    assert ended in (rounds, rounds - 1), "the last one may be about to end"
+    assert ended in (rounds, rounds - 1), "the last round may be ending"

@@ -1,6 +1,6 @@
-"""Tunnels under random faults and interleavings: what must hold, whatever happens.
+"""Invariants of tunnels under random faults and interleavings.
 
-VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
+VCPROXY_SEEDS sets the number of seeds, VCPROXY_SEED repeats one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIZES = [0, 1, 100, 5_000, 70_000, 500_000]
 
 PAUSE_S = 0.005
 
-KINDNESS = NetworkFaults(
+LOSSLESS = NetworkFaults(
     latency=(0.0, 0.02),
     short=0.1,
     one_byte=0.01,
@@ -40,7 +40,7 @@ KINDNESS = NetworkFaults(
     pipe=(1000, 256 * 1024),
     socket=(1000, 256 * 1024),
 )
-"""Faults that delay and cut, but lose nothing."""
+"""Faults that delay and divide data, but lose nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -49,96 +49,104 @@ def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a peer does: sends, stops reading for a while, and leaves in its way at its time.
+class Behaviour:
+    """What a peer does: it sends, stops reading for a time, and ends its connection.
 
-    It sends a half at once, and the other half in pieces.
+    It sends one half at once, and the other half in pieces.
     """
 
     data: bytes
     pieces: int
-    leaves: str  # end, close, reset; content: ends when it has got all, whenever that is
+    ending: str  # end, close, reset; complete: ends when it has received everything
     after_s: float
     stalls_s: float
 
     @classmethod
-    def draw(cls, random: Random, sizes: Sequence[int], ways: Sequence[str]) -> Part:
+    def draw(cls, random: Random, sizes: Sequence[int], endings: Sequence[str]) -> Behaviour:
         return cls(
             data=random.randbytes(random.choice(sizes)),
             pieces=random.choice([1, 40]),
-            leaves=random.choice(ways),
+            ending=random.choice(endings),
             after_s=random.choice([0.0, random.uniform(0.0, 2.0)]),
             stalls_s=random.choice([0.0, 0.0, random.uniform(0.0, 2.0)]),
         )
 
-    def play(self, peer: Peer, sim: Simulation, other: Part) -> None:
-        """Give a peer this part, opposite the other."""
+    def script(self, peer: Peer, sim: Simulation, other: Behaviour) -> None:
+        """Schedule this behaviour for a peer; `other` is that of the other end."""
 
         half = len(self.data) // 2
         piece = half // self.pieces + 1
         peer.send(self.data[:half])
         for n, start in enumerate(range(half, len(self.data), piece)):
             sim.clock.after(n * PAUSE_S, partial(peer.send, self.data[start : start + piece]))
-        said_all = sim.now + self.pieces * PAUSE_S
+        sent_all = sim.now + self.pieces * PAUSE_S
 
-        def content(_: bytes = b"") -> None:
-            if peer.received == other.data and sim.now >= said_all:
+        def end_if_complete(_: bytes = b"") -> None:
+            if peer.received == other.data and sim.now >= sent_all:
                 peer.end()
 
-        if self.leaves == "content":
-            peer.on_data = content
-            sim.clock.at(said_all, content)
+        if self.ending == "complete":
+            peer.on_data = end_if_complete
+            sim.clock.at(sent_all, end_if_complete)
         else:
-            sim.clock.at(said_all + self.after_s, getattr(peer, self.leaves))
+            sim.clock.at(sent_all + self.after_s, getattr(peer, self.ending))
         if self.stalls_s:
             peer.stall()
             sim.clock.after(self.stalls_s, peer.resume)
 
 
 class Conversation:
-    """A client and a server with a tunnel of their own between them."""
+    """A client and a server, with a tunnel between them."""
 
-    def __init__(self, sim: Simulation, script: Script, client: Part, server: Part) -> None:
-        self.client_part, self.server_part = client, server
-        self._answerer = sim.server(
-            Address("tcp", "server"), lambda peer: server.play(peer, sim, client)
+    def __init__(
+        self, sim: Simulation, scenario: Scenario, client: Behaviour, server: Behaviour
+    ) -> None:
+        self.client_script, self.server_script = client, server
+        self._server = sim.server(
+            Address("tcp", "server"), lambda peer: server.script(peer, sim, client)
         )
         self.proxy = Proxy(
             sim.drivers[0],
             sim.drivers[-1],
-            self._answerer.address,
-            two_way=script.two_way,
-            half_close=script.half_close,
-            nbytes=script.nbytes,
-            water_mark=script.water_mark,
-            inactivity_s=script.inactivity_s,
+            self._server.address,
+            two_way=scenario.two_way,
+            half_close=scenario.half_close,
+            nbytes=scenario.nbytes,
+            water_mark=scenario.water_mark,
+            inactivity_s=scenario.inactivity_s,
         )
         self.client = sim.client(self.proxy.address)
-        client.play(self.client, sim, server)
+        client.script(self.client, sim, server)
 
     @property
     def at_server(self) -> bytes:
-        return b"".join(bytes(peer.received) for peer in self._answerer.peers)
+        return b"".join(bytes(peer.received) for peer in self._server.peers)
 
     def check(self) -> None:
-        """What holds whatever happens."""
-        client, server = self.client_part, self.server_part
-        assert client.data.startswith(self.at_server), "the server got what was never sent"
-        assert server.data.startswith(self.client.received), "the client got what was never sent"
+        """Check the invariants."""
+        client, server = self.client_script, self.server_script
+        assert client.data.startswith(self.at_server), (
+            "the server received bytes that were not sent"
+        )
+        assert server.data.startswith(self.client.received), (
+            "the client received bytes that were not sent"
+        )
         for session in self.proxy.sessions:
             assert session.wrong == []
-            assert len(session.done) == (session.tunnel is not None), "one TunnelDone for a tunnel"
+            assert len(session.done) == (session.tunnel is not None), (
+                "one TunnelDone for each tunnel"
+            )
             for done in session.done:
                 up, *down = done.flows
                 arrived = [(up, self.at_server)] + [(flow, self.client.received) for flow in down]
                 for flow, data in arrived:
                     assert len(data) <= flow.sent <= flow.received
-                whole = [flow.sent == flow.received for flow in done.flows]
+                complete = [flow.sent == flow.received for flow in done.flows]
                 if done.reason.clean:
-                    assert all(whole) if self.proxy.half_close else any(whole)
+                    assert all(complete) if self.proxy.half_close else any(complete)
 
     def outcome(self) -> Outcome:
-        [session], [server] = self.proxy.sessions, self._answerer.peers
+        [session], [server] = self.proxy.sessions, self._server.peers
         [done] = session.done
         return Outcome(
             at_server=self.at_server,
@@ -151,7 +159,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What can be observed of a conversation."""
+    """The observable results of a conversation."""
 
     at_server: bytes
     at_client: bytes
@@ -160,35 +168,35 @@ class Outcome:
     flows: list[tuple[int, int]]
 
 
-class Script:
-    """What a seed stands for: who does what, over which proxy, in what a world."""
+class Scenario:
+    """What a seed determines: the peers' behaviour, the proxy's settings, the faults."""
 
-    def __init__(self, seed: int, *, kind: bool) -> None:
+    def __init__(self, seed: int, *, lossless: bool) -> None:
         random = Random(seed)
         self.seed = seed
-        self.kind = kind
-        self.faults = (KINDNESS if kind else NetworkFaults.all()).some(random)
+        self.lossless = lossless
+        self.faults = (LOSSLESS if lossless else NetworkFaults.all()).some(random)
         self.two_way = random.random() < 0.7
-        self.half_close = kind or random.random() < 0.7
+        self.half_close = lossless or random.random() < 0.7
         self.engines = random.choice([1, 2])
         self.water_mark = random.choice([None, None, 1, 5_000])
         self.nbytes = random.choice([None, 1, 3_000, 300_000])
-        self.memory = 64 << 20 if kind else random.choice([64 << 20, SLAB // 4])
-        self.inactivity_s = 0.0 if kind else random.choice([0.0, 0.5])
+        self.memory = 64 << 20 if lossless else random.choice([64 << 20, SLAB // 4])
+        self.inactivity_s = 0.0 if lossless else random.choice([0.0, 0.5])
         sizes = SIZES[:4] if self.water_mark == 1 else SIZES  # each byte is a turn then
-        content = ["content"] if self.two_way else []
-        ways = ["end", *content] if kind else ["end", "end", "close", "reset"]
-        self.parts = [
-            (Part.draw(random, sizes, ways), Part.draw(random, sizes, ways))
+        end_if_complete = ["complete"] if self.two_way else []
+        endings = ["end", *end_if_complete] if lossless else ["end", "end", "close", "reset"]
+        self.scripts = [
+            (Behaviour.draw(random, sizes, endings), Behaviour.draw(random, sizes, endings))
             for _ in range(random.choice([1, 3]))
         ]
 
-    def play(self, *, bridges: bool = True) -> list[Conversation]:
-        """Run it to its end, and hold the engines to what must hold."""
+    def run(self, *, bridges: bool = True) -> list[Conversation]:
+        """Run to the end, and check the invariants."""
         with Simulation(self.seed, self.faults) as sim:
             for n in range(self.engines):
                 sim.driver(f"engine {n}", memory=self.memory, bridges=bridges)
-            conversations = [Conversation(sim, self, *parts) for parts in self.parts]
+            conversations = [Conversation(sim, self, *scripts) for scripts in self.scripts]
 
             bound = self.memory + 2 * len(conversations) * SLAB  # a slab for each active read
             while sim.step():
@@ -202,23 +210,23 @@ class Script:
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}-{batch[-1]}")
-def test_whatever_happens_bytes_are_conserved_and_a_tunnel_ends_once(batch: list[int]) -> None:
+def test_bytes_are_conserved_and_a_tunnel_ends_once(batch: list[int]) -> None:
     for seed in batch:
-        Script(seed, kind=False).play()
+        Scenario(seed, lossless=False).run()
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}-{batch[-1]}")
-def test_without_losses_all_arrives_bridged_or_not(batch: list[int]) -> None:
+def test_without_loss_everything_arrives_bridged_or_not(batch: list[int]) -> None:
     for seed in batch[::2]:
-        script = Script(seed, kind=True)
-        bridged = script.play(bridges=True)
-        copied = script.play(bridges=False)
+        scenario = Scenario(seed, lossless=True)
+        bridged = scenario.run(bridges=True)
+        copied = scenario.run(bridges=False)
         for conversation, other in zip(bridged, copied, strict=True):
             outcome, copying = conversation.outcome(), other.outcome()
             if Reason.SINK_ENDED not in (outcome.reason, copying.reason):  # else it is a race
                 assert outcome == copying, f"seed={seed}"
-            if script.two_way:
-                assert outcome.at_server == conversation.client_part.data, f"seed={seed}"
-                assert outcome.at_client == conversation.server_part.data, f"seed={seed}"
+            if scenario.two_way:
+                assert outcome.at_server == conversation.client_script.data, f"seed={seed}"
+                assert outcome.at_client == conversation.server_script.data, f"seed={seed}"
                 assert outcome.reason is Reason.EOS, f"seed={seed}"
                 assert outcome.ends == (True, True), f"seed={seed}"

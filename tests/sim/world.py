@@ -1,4 +1,4 @@
-"""A proxy in simulation: it lends what it accepts and connects to a tunnel, and watches it."""
+"""A simulated proxy that lends each client and its server to a tunnel, and checks the tunnel."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Session(Continuation):
         self.tunnel: Tunnel | None = None
         self.done: list[TunnelDone] = []
         self.wrong: list[str] = []
-        """Events that should not have been delivered."""
+        """Events that must not be delivered."""
         proxy.sessions.append(self)
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take what a session takes; anything else is wrong."""
+        """Handle the events of a session; record any other event as wrong."""
         if key is Event.ACCEPT:
             self._server = self._proxy.outward.connect(self, self._proxy.server)
         elif key is Event.CONNECTED and self.tunnel is None:
@@ -71,10 +71,10 @@ class Session(Continuation):
 
 
 class WatchedTunnel(OneWayTunnel):
-    """Fails, and with it the run, when it is told of what has been closed or replaced."""
+    """Fails, and with it the run, at an event of a closed VC or of a replaced VIO."""
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Look, then take it."""
+        """Check the event, then handle it."""
         if isinstance(data, VIO):
             assert not data.vc.closed, f"{key} after do_io_close(): {data}"
             assert data.live, f"{key} for a VIO that was replaced: {data}"
@@ -82,7 +82,7 @@ class WatchedTunnel(OneWayTunnel):
 
 
 class Proxy:
-    """Listens on one engine, and connects from the same or another."""
+    """Listens on one engine, and connects from the same or another engine."""
 
     def __init__(
         self,

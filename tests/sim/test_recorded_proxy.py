@@ -1,6 +1,6 @@
-"""A whole proxy under random faults, recorded: what must hold does, and its log repeats it exactly.
+"""A complete proxy under random faults, recorded: its invariants hold, and its log replays exactly.
 
-VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one. One that fails leaves its log.
+VCPROXY_SEEDS sets the number of seeds, VCPROXY_SEED repeats one. A failed seed ends its log.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ NAMES = ["forward", "tls", "validate", "split", "relay", "relay.subscribers", "m
 
 @dataclass(frozen=True)
 class Site:
-    """A configuration, and how its clients trust it."""
+    """A configuration, and the TLS context of its clients."""
 
     configuration: Configuration
     tls: ssl.SSLContext
@@ -101,55 +101,55 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @dataclass
 class Client:
-    """Somebody who says lines to a listener."""
+    """A client that sends lines to a listener."""
 
     name: str
     peer: Peer
     lines: list[bytes]
 
     def check(self) -> None:
-        """It has heard what answers its own lines, from their first on."""
-        heard = bytes(self.peer.received)
+        """Check that it has received the replies to its own lines, from the first on."""
+        received = bytes(self.peer.received)
         if self.name == "relay.subscribers":
-            self.check_relayed(heard)
+            self.check_relayed(received)
         elif self.name == "relay":
-            assert not heard
+            assert not received
         elif self.name == "validate":
-            good = b"".join(answer(line) for line in self.lines if line.startswith(b"good"))
-            assert good.startswith(b"".join(re.findall(rb"re [^\n]*\n?", heard)))
+            good = b"".join(reply(line) for line in self.lines if line.startswith(b"good"))
+            assert good.startswith(b"".join(re.findall(rb"re [^\n]*\n?", received)))
         else:
-            assert b"".join(map(answer, self.lines)).startswith(heard)
+            assert b"".join(map(reply, self.lines)).startswith(received)
 
-    def check_relayed(self, heard: bytes) -> None:
-        """Whole lines of each producer, in order."""
+    def check_relayed(self, received: bytes) -> None:
+        """Check for complete lines of each producer, in order."""
         last: dict[bytes, int] = {}
-        for producer, number in re.findall(rb"good (\w+) (\d+) \w*\n", heard):
+        for producer, number in re.findall(rb"good (\w+) (\d+) \w*\n", received):
             assert int(number) > last.get(producer, -1)
             last[producer] = int(number)
 
 
-def answer(line: bytes) -> bytes:
+def reply(line: bytes) -> bytes:
     return b"re " + line
 
 
-def answering(peer: Peer) -> None:
-    """A server that answers each line, and ends when its client does."""
+def replying(peer: Peer) -> None:
+    """A server that replies to each line, and ends when its client does."""
     rest = bytearray()
 
-    def heard(data: bytes) -> None:
+    def on_data(data: bytes) -> None:
         rest.extend(data)
         *lines, left = bytes(rest).splitlines(keepends=True) or [b""]
         if left.endswith(b"\n"):
             lines, left = [*lines, left], b""
         rest[:] = left
-        peer.send(b"".join(map(answer, lines)))
+        peer.send(b"".join(map(reply, lines)))
 
-    peer.on_data = heard
+    peer.on_data = on_data
     peer.on_end = peer.end
 
 
 class Scenario:
-    """What a seed stands for: who comes to which listener and what they do, in what a world."""
+    """What a seed determines: the clients, their listeners and actions, and the faults."""
 
     def __init__(self, site: Site, seed: int, log: Path) -> None:
         random = self.random = Random(seed)
@@ -159,17 +159,17 @@ class Scenario:
         self.proxy = ConfiguredProxy(site.configuration, seed=seed, faults=faults, record=log)
         sim = self.proxy.sim
         self.servers = {
-            name: sim.server(Address("tcp", name, 1), answering)
+            name: sim.server(Address("tcp", name, 1), replying)
             for name in SERVERS
             if random.random() < 0.9
         }
         self.clients: list[Client] = []
         for number in range(random.randint(2, 8)):
-            arrives = partial(self.arrive, random.choice(NAMES), number)
-            sim.clock.at(random.choice([0.0, random.uniform(0.0, 3.0)]), arrives)
+            connects = partial(self.connect, random.choice(NAMES), number)
+            sim.clock.at(random.choice([0.0, random.uniform(0.0, 3.0)]), connects)
 
-    def arrive(self, name: str, number: int) -> None:
-        """A client says its lines, in pieces, and leaves in some way."""
+    def connect(self, name: str, number: int) -> None:
+        """Connect a client that sends its lines in pieces, and ends in a random way."""
         random, sim = self.random, self.proxy.sim
         kinds, size = [b"good", b"good", b"bad"], random.choice([0, 50, 3000])
         lines = [
@@ -181,18 +181,18 @@ class Scenario:
         if name == "relay.subscribers":
             lines = []
         self.clients.append(Client(name, peer, lines))
-        said = b"".join(lines)
-        piece = 1 + len(said) // random.choice([1, 5])
-        for n, start in enumerate(range(0, len(said), piece)):
-            sim.clock.after(n * 0.3, partial(peer.send, said[start : start + piece]))
+        data = b"".join(lines)
+        piece = 1 + len(data) // random.choice([1, 5])
+        for n, start in enumerate(range(0, len(data), piece)):
+            sim.clock.after(n * 0.3, partial(peer.send, data[start : start + piece]))
         if random.random() < 0.2:
             peer.stall()
-        leaves: Callable[[], None] = getattr(peer, random.choice(["end", "end", "close", "reset"]))
-        sim.clock.after(random.uniform(2.0, 5.0), leaves)
+        ends: Callable[[], None] = getattr(peer, random.choice(["end", "end", "close", "reset"]))
+        sim.clock.after(random.uniform(2.0, 5.0), ends)
         sim.clock.after(60.0, peer.reset)
 
-    def play(self) -> None:
-        """Run it to its end, and hold it to what must hold."""
+    def run(self) -> None:
+        """Run to the end, and check the invariants."""
         with self.proxy:
             self.proxy.sim.run()
             self.check()
@@ -211,8 +211,8 @@ class Scenario:
                 )
 
 
-def repeats(log: Path) -> None:
-    """A replay finds nothing else, and recorded itself it is the same to the byte."""
+def check_replay(log: Path) -> None:
+    """Check that a replay finds no difference, and that its own recording is byte-identical."""
     copy = log.with_suffix(".copy")
     replay = Replay(log, copy=copy)
     while replay.step():
@@ -223,58 +223,56 @@ def repeats(log: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}-{batch[-1]}")
-def test_what_must_hold_does_and_is_repeated(site: Site, batch: list[int], tmp_path: Path) -> None:
+def test_invariants_hold_and_the_log_replays(site: Site, batch: list[int], tmp_path: Path) -> None:
     for seed in batch:
         log = tmp_path / f"{seed}.log"
         scenario = Scenario(site, seed, log)
-        scenario.play()
-        repeats(log)
+        scenario.run()
+        check_replay(log)
         log.unlink()
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_resets_in_the_middle_of_answers_are_repeated(
-    site: Site, tmp_path: Path, seed: int
-) -> None:
-    """What is reported late, of a send that failed or a name, may find the connection gone."""
+def test_resets_within_replies_are_replayed(site: Site, tmp_path: Path, seed: int) -> None:
+    """A late report, of a failed send or a name look-up, may find its connection closed."""
     log = tmp_path / "log"
     faults = NetworkFaults(latency=(0.0, 0.002), resolve_s=(0.0, 0.02), socket=(1, 4096))
     random = Random(seed)
     with ConfiguredProxy(site.configuration, seed=seed, faults=faults, record=log) as proxy:
-        proxy.sim.server(Address("tcp", "one", 1), partial(talking, proxy))
-        proxy.sim.server(Address("tcp", "two", 1), partial(talking, proxy))
+        proxy.sim.server(Address("tcp", "one", 1), partial(sending, proxy))
+        proxy.sim.server(Address("tcp", "two", 1), partial(sending, proxy))
         for _ in range(20):
             client = proxy.client("forward", 0)
             proxy.sim.clock.after(random.uniform(0.0, 0.05), client.reset)
             proxy.sim.elapse(0.01)
         proxy.sim.elapse(1.0)
-    repeats(log)
+    check_replay(log)
 
 
-def talking(proxy: ConfiguredProxy, peer: Peer) -> None:
-    """A server that sends again and again."""
+def sending(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """A server that sends 30 times."""
     for n in range(30):
         proxy.sim.clock.after(0.002 * n, partial(peer.send, bytes(1000)))
 
 
-class Doomed(Scenario):
-    """One that fails whatever happens."""
+class FailingScenario(Scenario):
+    """A scenario whose check fails."""
 
     def check(self) -> None:
-        assert not self.clients, "nobody was to come"
+        assert not self.clients, "no client was expected"
 
 
-def test_a_seed_that_fails_leaves_a_log_that_shows_what_happened(
+def test_a_failed_seed_leaves_a_log_that_can_be_replayed(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "3.log"
-    with pytest.raises(AssertionError, match="nobody was to come") as failed:
-        Doomed(site, 3, log).play()
+    with pytest.raises(AssertionError, match="no client was expected") as failed:
+        FailingScenario(site, 3, log).run()
     assert failed.value.__notes__ == [
         "seed=3 (VCPROXY_SEED=3 repeats it)",
         f"recorded: `vcproxy replay {log}` shows it",
     ]
     assert cli.main(["replay", str(log), "--trace", "Machine"]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"step \d+: .* got ", said)
-    assert said.endswith("all as recorded\n")
+    data = capsys.readouterr().out
+    assert re.search(r"step \d+: .* got ", data)
+    assert data.endswith("all as recorded\n")
