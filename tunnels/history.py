@@ -23,7 +23,7 @@ class History:
     messages: int = 0
 
     def trim(self, oldest: Reader) -> None:
-        """Advance `oldest` until no more than the limits lies before it; over whole messages."""
+        """Advance `oldest` until its unread data is within the limits; over whole messages."""
         if not oldest.buffer.message_oriented:
             oldest.consume(max(oldest.avail - self.bytes, 0))
             return

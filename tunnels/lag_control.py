@@ -69,7 +69,7 @@ class LagControl:
             return self._oldest.clone()
         return self.fan.buffer.reader()
 
-    def granted(self, lag: Lag, reader: Reader) -> Lag:
+    def policy_for(self, lag: Lag, reader: Reader) -> Lag:
         """Return the policy of a new sink: history before its place does not count as lag."""
         return replace(lag, max_lag=lag.max_lag + reader.occupied)
 

@@ -50,9 +50,9 @@ class OneWayTunnel(Machine):
     many bytes and leaves the sink open. It runs under the owner's mutex.
 
     Args:
-        reader: a place in a buffer that the source has already been read into. The tunnel begins
-            with the bytes before it and continues with that buffer. Those bytes count as received,
-            also for `nbytes`, and may not be more than that.
+        reader: of a buffer that the source has already been read into. The tunnel sends its unread
+            bytes first and continues with that buffer. Those bytes count as received, also for
+            `nbytes`, and may not be more than that.
         opening: bytes sent to the sink first; not counted as received.
         transform: changes the bytes. Between message-oriented VCs it is fed one message at a time,
             and its output for one message is one message.

@@ -239,7 +239,7 @@ class OneWayMultiTunnel(Machine):
             self._report(SinkDone(self, sink, self._reason, self._error, nothing))
             return
         reader = self._lag.place(join)
-        granted = self._lag.granted(lag, reader)
+        granted = self._lag.policy_for(lag, reader)
         start = reader.position
         vio = sink.do_io_write(self, None, reader)
         # This buffer has no reader: what the sink sends is dropped.

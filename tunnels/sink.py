@@ -43,10 +43,10 @@ class SinkStatistics:
 class Sink:
     """A VC, the write that feeds it, its lag policy and its counts.
 
-    Its data lies before the write's reader in the shared buffer. A sink for which messages are
-    dropped may read a private buffer first, with the rest of a partly sent message, and then
-    continue at `resume_at` in the shared buffer. So it finishes that message without holding the
-    ones behind it.
+    What waits for it is what the write's reader has not read of the shared buffer. A sink for which
+    messages are dropped may read a private buffer first, with the rest of a partly sent message,
+    and then continue at `resume_at` in the shared buffer. So it finishes that message without
+    holding the messages behind it.
     """
 
     vc: VConnection

@@ -51,7 +51,7 @@ class TwoWayTunnel(Machine):
     client to server, `down` the other.
 
     Args:
-        request: a place in a buffer that the client has already been read into.
+        request: a reader of a buffer that the client has already been read into.
         openings: bytes sent first, to the server and to the client.
         upward: transforms the bytes that go to the server.
         downward: transforms the bytes that go to the client.

@@ -1,7 +1,7 @@
 """The picture of docs/how-to/relay.md, and its log: `python -m tests.docs.relay_picture`.
 
-A relay with eight subscribers, of which one reads nothing for a while, once for each of two
-policies. The proxy runs as it does otherwise; a thread asks it how it stands, 20 times a second.
+A relay with eight subscribers, one of which reads nothing for a while, is run once for each of two
+policies. The proxy runs as usual; a thread reads its status 20 times a second.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "relay.md"
 PICTURE = PAGE.with_suffix(".png")
 LOG = re.compile(r"(<!-- python -m tests.docs.relay_picture -->\n\n```text\n)[^`]*")
 POLICIES = "drop_oldest", "disconnect"
-HERE, SLOW = "127.0.0.1", "127.0.0.2"  # the slow one's own address tells it from the others
+HERE, SLOW = "127.0.0.1", "127.0.0.2"  # the slow subscriber has an address of its own
 
 MIB = 1 << 20
-RATE = 16 * MIB  # bytes a second: enough to see, not all that two cores can do
+RATE = 16 * MIB  # bytes a second: visible, and well below what two cores can do
 WRITE = (b"x" * 4095 + b"\n") * 16
 MAX_LAG = 4 * MIB
 STALLS_S = 3.0, 6.0
 LASTS_S = 9.0
-STARTING_S = 1.5  # until all are there
+STARTING_S = 1.5  # until all are connected
 SAMPLE_S = 0.05
 
 CONFIGURATION = """
@@ -59,7 +59,7 @@ on_lag = "{policy}"
 
 @dataclass(frozen=True)
 class Sample:
-    """How one sink stood at a time, in seconds since the beginning."""
+    """The counts of one sink at a time, in seconds since the beginning."""
 
     at: float
     sink: str
@@ -72,7 +72,7 @@ class Sample:
 
 
 def run(policy: str) -> tuple[list[Sample], list[tuple[float, str]]]:
-    """Run it for a while: what was sampled, and the log's lines with their times."""
+    """Run the relay once; return the samples, and the log's lines with their times."""
     bind, subscribers = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "relay.toml"
@@ -88,18 +88,18 @@ def run(policy: str) -> tuple[list[Sample], list[tuple[float, str]]]:
         proxy.run()
         for client in clients:
             client.wait()
-        return samples, list(told((Path(folder) / "relay.log").read_text(), begun))
+        return samples, list(timed_lines((Path(folder) / "relay.log").read_text(), begun))
 
 
 def free_port() -> int:
-    """A port that nobody uses just now."""
+    """Return a port that is not in use."""
     with socket.create_server((HERE, 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 def watch(proxy: Proxy, begun: float, samples: list[Sample]) -> None:
-    """Ask how it stands until it is over, then end it as an operator does."""
+    """Sample the status until the end of the run, then end the proxy by SIGTERM."""
     while (at := time.time() - begun) < LASTS_S:
         status = proxy.status()["ticker"]
         samples.extend(
@@ -110,15 +110,15 @@ def watch(proxy: Proxy, begun: float, samples: list[Sample]) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def told(log: str, begun: float) -> Iterator[tuple[float, str]]:
-    """The log's lines, with the seconds that they were written after the beginning."""
+def timed_lines(log: str, begun: float) -> Iterator[tuple[float, str]]:
+    """Yield the log's lines, each with its time in seconds since `begun`."""
     for line in log.splitlines():
         stamp = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")
         yield stamp.timestamp() - begun, line
 
 
 def produce(port: int, begun: float) -> None:
-    """Write at the rate, until the relay closes it."""
+    """Write at RATE until the relay closes the connection."""
     with socket.create_connection((HERE, port)) as stream:
         due = begun - STARTING_S / 3
         try:
@@ -131,7 +131,7 @@ def produce(port: int, begun: float) -> None:
 
 
 def subscribe(port: int, begun: float) -> None:
-    """Read at seven sinks as fast as it comes, and at one slowly, with a pause."""
+    """Read at seven sinks as fast as data comes, and at one slowly, with a pause."""
     threads = [threading.Thread(target=read, args=(port, HERE)) for _ in range(7)]
     stalls = [begun + seconds for seconds in STALLS_S]
     threads.append(threading.Thread(target=read, args=(port, SLOW, stalls)))
@@ -140,7 +140,7 @@ def subscribe(port: int, begun: float) -> None:
 
 
 def read(port: int, own: str, stalls: Sequence[float] = ()) -> None:
-    """Read until the end; the one that stalls comes back when it has been disconnected."""
+    """Read until the end; connect again after a reset."""
     while True:
         with socket.create_connection((HERE, port), source_address=(own, 0)) as stream:
             if stalls:
@@ -158,11 +158,11 @@ def read(port: int, own: str, stalls: Sequence[float] = ()) -> None:
 
 # --- the picture
 
-INK, QUIET, FAST, LATE, LOST = "#22272e", "#8b949e", "#4c8fbd", "#d9822b", "#b3433f"
+INK, GREY, FAST, SLOW_COLOR, DROPPED = "#22272e", "#8b949e", "#4c8fbd", "#d9822b", "#b3433f"
 
 
 def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> None:
-    """Three panels for each policy, below each other, and what the log said."""
+    """Draw three panels for each policy, and the log lines of the slow sink."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -173,7 +173,7 @@ def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> No
             "font.size": 9,
             "text.color": INK,
             "axes.labelcolor": INK,
-            "axes.edgecolor": QUIET,
+            "axes.edgecolor": GREY,
             "xtick.color": INK,
             "ytick.color": INK,
             "axes.spines.top": False,
@@ -185,65 +185,67 @@ def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> No
     )
     picture.subplots_adjust(0.08, 0.18, 0.985, 0.95, wspace=0.06, hspace=0.16)
     for column, (policy, (samples, log)) in enumerate(runs.items()):
-        rate, lag, lost = panels[:, column]
+        rate, lag, dropped = panels[:, column]
         for sink in dict.fromkeys(sample.sink for sample in samples):
             own = [sample for sample in samples if sample.sink == sink]
             slow = SLOW in sink
             times = [sample.at for sample in own]
             rates = [(b.sent - a.sent) / (b.at - a.at) / MIB for a, b in pairwise(own)]
-            style = {"color": LATE if slow else FAST, "lw": 1.6 if slow else 0.8}
+            style = {"color": SLOW_COLOR if slow else FAST, "lw": 1.6 if slow else 0.8}
             rate.plot(times[1:], rates, zorder=3 if slow else 2, **style)
             if slow:
-                lag.fill_between(times, [s.lag / MIB for s in own], color=LATE, alpha=0.25, lw=0)
-                lag.plot(times, [s.lag / MIB for s in own], color=LATE, lw=1.6)
-                lost.plot(times, [s.dropped for s in own], color=LOST, lw=1.6)
-        lag.axhline(MAX_LAG / MIB, color=QUIET, lw=1, ls="--")
-        lag.text(LASTS_S, MAX_LAG / MIB, "max_lag ", ha="right", va="bottom", color=QUIET)
+                lag.fill_between(
+                    times, [s.lag / MIB for s in own], color=SLOW_COLOR, alpha=0.25, lw=0
+                )
+                lag.plot(times, [s.lag / MIB for s in own], color=SLOW_COLOR, lw=1.6)
+                dropped.plot(times, [s.dropped for s in own], color=DROPPED, lw=1.6)
+        lag.axhline(MAX_LAG / MIB, color=GREY, lw=1, ls="--")
+        lag.text(LASTS_S, MAX_LAG / MIB, "max_lag ", ha="right", va="bottom", color=GREY)
         rate.set_title(f'on_lag = "{policy}"', loc="left", weight="bold", family="monospace")
-        for panel in (rate, lag, lost):
-            panel.axvspan(*STALLS_S, color=QUIET, alpha=0.12, lw=0)
-            panel.grid(axis="y", color=QUIET, alpha=0.25, lw=0.6)
-        rate.text(sum(STALLS_S) / 2, 44, "it reads nothing", ha="center", va="top", color=QUIET)
+        for panel in (rate, lag, dropped):
+            panel.axvspan(*STALLS_S, color=GREY, alpha=0.12, lw=0)
+            panel.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
+        rate.text(sum(STALLS_S) / 2, 44, "it reads nothing", ha="center", va="top", color=GREY)
         if policy == "disconnect":
-            lag.text(sum(STALLS_S) / 2 + 0.25, 1.9, "it is disconnected", ha="center", color=QUIET)
-        lost.set_xlabel("seconds")
+            lag.text(sum(STALLS_S) / 2 + 0.25, 1.9, "it is disconnected", ha="center", color=GREY)
+        dropped.set_xlabel("seconds")
         events = [(at, text) for at, text in log if SLOW in text and 0 < at < LASTS_S]
         for number, (at, text) in enumerate(events, 1):
-            for panel in (rate, lag, lost):
+            for panel in (rate, lag, dropped):
                 panel.axvline(at, color=INK, lw=0.7, ls=":")
             lag.text(
                 at, 5.1, str(number), ha="center", va="center", fontsize=8, color="white",
                 bbox={"boxstyle": "circle,pad=0.25", "fc": INK, "ec": "none"},
             )  # fmt: skip
-            said = re.sub(r"^.*ticker.subscribers (\S+):\d+:?", r"\1", text)
+            shown = re.sub(r"^.*ticker.subscribers (\S+):\d+:?", r"\1", text)
             picture.text(
-                rate.get_position().x0, 0.09 - 0.03 * number, f"{number}  {at:4.2f} s  {said}",
+                rate.get_position().x0, 0.09 - 0.03 * number, f"{number}  {at:4.2f} s  {shown}",
                 family="monospace", fontsize=7.6,
             )  # fmt: skip
-        picture.text(rate.get_position().x0, 0.09, "What the log says of it", weight="bold")
-    rate, lag, lost = panels[:, 0]
+        picture.text(rate.get_position().x0, 0.09, "Its lines in the log", weight="bold")
+    rate, lag, dropped = panels[:, 0]
     rate.set_ylim(0, 48)
     lag.set_ylim(0, 5.6)
-    lost.set_ylim(-500, 14000)
+    dropped.set_ylim(-500, 14000)
     rate.set_ylabel("MiB/s, each sink")
     lag.set_ylabel("its lag, MiB")
-    lost.set_ylabel("messages\ndropped")
+    dropped.set_ylabel("messages\ndropped")
     picture.align_ylabels(panels[:, 0])
     rate.plot([], [], color=FAST, label="seven sinks that keep up")
-    rate.plot([], [], color=LATE, label="one that stalls")
+    rate.plot([], [], color=SLOW_COLOR, label="one that stalls")
     rate.legend(loc="upper left", frameon=False, fontsize=8)
     rate.set_xlim(0, LASTS_S)
     picture.savefig(PICTURE, dpi=110)
 
 
 def quote(log: Iterable[str]) -> None:
-    """Show in the page what the log says of the producer and of the slow one; the hour will do."""
+    """Put the log lines of the producer and the slow sink into the page, without the date."""
     lines = [f"{line[11:]}\n" for line in log if SLOW in line or "producer" in line]
     PAGE.write_text(LOG.sub(lambda block: block[1] + "".join(lines), PAGE.read_text()))
 
 
 def main(role: str = "", *arguments: str) -> None:
-    """Draw; or be one of the processes that this takes."""
+    """Make the picture, or run as one of its processes."""
     match role:
         case "produce" | "subscribe":
             port, begun = arguments
@@ -258,7 +260,7 @@ def main(role: str = "", *arguments: str) -> None:
 
 
 def measured(policy: str) -> tuple[list[Sample], list[tuple[float, str]]]:
-    """A run in a process of its own: signals end a proxy, and its process."""
+    """Run once in a process of its own, because a signal ends the proxy."""
     command = [sys.executable, "-m", __spec__.name, "run", policy]
     samples, log = json.loads(subprocess.check_output(command, stderr=subprocess.DEVNULL))
     return [Sample(*each) for each in samples], log

@@ -199,8 +199,7 @@ def test_a_producer_that_sends_nothing_is_replaced(framing: str, data: bytes) ->
         assert silent.ended
         assert subscriber.received == b"b\n"
         assert proxy.log[-3:] == [
-            "warning: proxy 10.0.0.1:40002: no message from the producer for 3s; "
-            "replaced by proxy 10.0.0.1:40004",
+            "warning: proxy 10.0.0.1:40002: no message for 3s; replaced by proxy 10.0.0.1:40004",
             f"info: proxy 10.0.0.1:40002: producer closed: stopped; {len(data)}B received",
             "info: proxy 10.0.0.1:40004: producer connected",
         ]

@@ -256,8 +256,8 @@ class Relay(Program):
                 self._sink_done(data)
             case SinkLags():
                 self.counts["lagged"] += 1
-                lag = f"sink lags {rounded_size(data.lag)} behind"
-                self._log("warning", data.sink.name, f"{lag}: {ACTIONS[data.on_lag]}")
+                lag, action = rounded_size(data.lag), ACTIONS[data.on_lag]
+                self._log("warning", data.sink.name, f"sink lags {lag} behind: {action}")
             case SinkRecovered():
                 self.counts["recovered"] += 1
                 dropped = f"; {data.dropped} so far" if data.dropped.messages else ""
@@ -301,8 +301,8 @@ class Relay(Program):
         else:
             if policy == "exclusive":
                 self.counts["silent"] += 1
-                silent = f"no message from the producer for {show_duration(self._first_message_s)}"
-                self._log("warning", present.name, f"{silent}; replaced by {vc.name}")
+                limit, name = show_duration(self._first_message_s), present.name
+                self._log("warning", name, f"no message for {limit}; replaced by {vc.name}")
             if self._successor is not None:
                 self._refuse(self._successor, f"{vc.name} connected after it")
             self._successor = vc
