@@ -1,4 +1,4 @@
-"""echo: send back to each client what it sends."""
+"""echo: sends the bytes of each client back to it."""
 
 from vcproxy.api import OneWayTunnel, Session, State, TunnelDone
 
@@ -14,11 +14,11 @@ class Echo(Session):
 
     @ECHOING.enter
     def echoing(self) -> None:
-        """Lend the client to a tunnel, as both its ends."""
+        """Lend the client to a tunnel as its source and its sink."""
         OneWayTunnel(self, self.client, self.client, watch=False, name=self.name).start()
 
     @ECHOING.on(TunnelDone, to=CLOSED)
     def echoed(self, done: TunnelDone) -> None:
-        """Say why, when it did not end in order."""
+        """Log an end that is not in order."""
         if not (self.ended_cleanly(done) or self.was_probe):
             self.log(done)

@@ -1,7 +1,7 @@
-"""echo_client: the echo client of stage machines, with its trace on standard error.
+"""echo_client: the echo client of the original's staged machines; its trace is the original's.
 
-A TERMINATOR, which waits for signals, and WORKERs, each of which connects, sends a line, waits for
-it to come back, and sends the next. More about it in docs/design/staged-machines.md.
+TERMINATOR waits for signals. Each WORKER connects, sends a line, waits for its echo, and sends the
+next. The trace is printed on standard error. See docs/design/staged-machines.md.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from vcproxy.api import (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The original's defaults."""
+    """The defaults are those of the original."""
 
     workers: Annotated[int, Field(ge=1)] = 4
-    """Connections at a time."""
+    """The number of connections."""
     buffer: Annotated[Size, Field(ge=1)] = 64
-    """The longest reply."""
+    """The longest reply, in bytes."""
     timeout: Duration = 10.0
-    """For a reply to come."""
+    """The time limit for a reply."""
     pause: Duration = 0.5
-    """Between a reply and the next request."""
+    """The pause between a reply and the next request."""
     retry: Duration = 5.0
-    """Before connecting anew, when a connection could not be made or has failed."""
+    """The pause before connecting again, after a connection failed or could not be made."""
 
 
 class Terminator(StageMachine):
-    """Waits for the end."""
+    """Waits for a signal to end."""
 
     INIT = Stage(initial=True)
     IDLE = Stage()
@@ -60,21 +60,21 @@ class Terminator(StageMachine):
 
     @INIT.enter
     def begin(self) -> None:
-        """Nothing is to be prepared: the program is told of signals."""
+        """Go on at once: the program passes signals to this machine."""
         self.send(self, "M0")
 
     @IDLE.on("S0", "S1", to=DONE)
     def signalled(self, message: StagedMessage) -> None:
-        """It is time to go."""
+        """Print the signal; the program ends."""
         self.trace(f"got signal #{message.data.number} from PID {message.data.pid}")
 
     def finished(self) -> None:
-        """Everything ends."""
+        """Stop the program."""
         self._program.stop()
 
 
 class Worker(StageMachine):
-    """Asks, on a connection of its own, again and again."""
+    """Sends requests on its own connection, one after the other."""
 
     INIT = Stage(initial=True)
     CONN, SEND, RECV, TWIX, WAIT = Stage(), Stage(), Stage(), Stage(), Stage()
@@ -93,16 +93,16 @@ class Worker(StageMachine):
         super().__init__(queue)
         self._program = program
         self._server: NetVConnection | None = None
-        self._asked = 0
+        self._requests = 0
 
     @INIT.enter
     def begin(self) -> None:
-        """Nothing is to be prepared."""
+        """Go on at once: nothing has to be prepared."""
         self.send(self, "M0")
 
     @CONN.enter
     def connect(self) -> None:
-        """Have somebody wait for the connection."""
+        """Connect; a TX waits for the connection."""
         service, tx = self._program.service, self._program.transmitters.take()
         assert service.upstream is not None
         self._place = service.upstream.servers[0].name.removeprefix("tcp://")
@@ -115,31 +115,31 @@ class Worker(StageMachine):
 
     @CONN.on("M1")
     def connected(self, message: StagedMessage) -> None:
-        """There is somebody to ask."""
+        """The server is connected."""
         self.trace(f"{self.name} : connected to '{self._place}'")
         self.send(self, "M0")
 
     @CONN.on("M2")
     def not_connected(self, message: StagedMessage) -> None:
-        """There is nobody."""
+        """The server cannot be reached."""
         self.trace(f"{self.name} : can not connect to '{self._place}'")
         self.send(self, "M3")
 
     @SEND.enter
-    def ask(self) -> None:
-        """Have somebody write."""
+    def send_request(self) -> None:
+        """Let a TX send the request."""
         tx = self._program.transmitters.take()
-        self._asked += 1
+        self._requests += 1
         if tx is None:
             self.send(self, "M2")
         else:
             assert self._server is not None
-            request = f"{self.name}-{self._asked}\n"
+            request = f"{self.name}-{self._requests}\n"
             self.send(tx, "M1", Transmit(self._server, request.encode()))
 
     @RECV.enter
-    def listen(self) -> None:
-        """Have somebody read."""
+    def receive_reply(self) -> None:
+        """Let an RX receive the reply."""
         options, rx = self._program.options, self._program.receivers.take()
         if rx is None:
             self.send(self, "M2")
@@ -149,31 +149,31 @@ class Worker(StageMachine):
             self.send(rx, "M1", task)
 
     @SEND.on("M1")
-    def asked(self, message: StagedMessage) -> None:
-        """The reply is next."""
+    def request_sent(self, message: StagedMessage) -> None:
+        """Wait for the reply next."""
         self.send(self, "M0")
 
     @RECV.on("M1")
-    def answered(self, message: StagedMessage) -> None:
-        """Show the reply, but let it neither forge a line nor steer a terminal."""
+    def reply_received(self, message: StagedMessage) -> None:
+        """Print the reply, escaped: it must not forge a line of the trace or control a terminal."""
         reply = message.data.decode("latin-1").rstrip("\n").encode("unicode_escape").decode()
         self.trace(f"reply: {reply}")
         self.send(self, "M0")
 
     @SEND.on("M2")
     @RECV.on("M2")
-    def broken(self, message: StagedMessage) -> None:
-        """The connection is of no use any more."""
+    def failed(self, message: StagedMessage) -> None:
+        """The connection failed, or no RX or TX is free."""
         self.send(self, "M3")
 
     @TWIX.enter
     def pause(self) -> None:
-        """Take breath."""
+        """Wait before the next request."""
         self.arm("T0", self._program.options.pause)
 
     @WAIT.enter
     def give_up(self) -> None:
-        """Close; connect anew after a while."""
+        """Close; connect again after a pause."""
         if self._server is not None:
             self._server.do_io_close()
             self._server = None
@@ -185,14 +185,14 @@ def _is_line(data: bytes) -> bool:
 
 
 class EchoClient(StagedProgram):
-    """Three machines for each connection, and TERMINATOR."""
+    """An RX, a TX and a WORKER for each connection, and TERMINATOR."""
 
     Options = Options
     needs_upstream = True
     machines = Terminator, Worker, Rx, Tx
 
     def make(self) -> Iterator[StageMachine]:
-        """Make the pools, and TERMINATOR last."""
+        """Create the pools' machines, the WORKERs, and TERMINATOR last."""
         assert isinstance(self.service.options, Options)
         self.options = self.service.options
         self.receivers, self.transmitters = MachinePool(), MachinePool()

@@ -1,7 +1,7 @@
-"""echo_server: the echo server of stage machines, with its trace on standard error.
+"""echo_server: the echo server of the original's staged machines; its trace is the original's.
 
-A LISTENER, and for each client a WORKER, which takes an RX and a TX for each line. More about it in
-docs/design/staged-machines.md.
+LISTENER accepts clients. A WORKER for each client takes an RX and a TX from their pools for each
+line. The trace is printed on standard error. See docs/design/staged-machines.md.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from vcproxy.api import (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The original's defaults."""
+    """The defaults are those of the original."""
 
     clients: Annotated[int, Field(ge=1)] = 4
-    """Clients at a time; one more is accepted and closed."""
+    """The number of clients at the same time; one more is accepted and closed."""
     buffer: Annotated[Size, Field(ge=1)] = 64
-    """The longest request, its end of line included; a longer one closes the connection."""
+    """The longest request in bytes, with its newline; a longer one closes the connection."""
     timeout: Duration = 10.0
-    """For a whole line to come."""
+    """The time limit for a whole line."""
 
 
 class Listener(StageMachine):
-    """Accepts clients, gives each to a WORKER, and closes what comes back."""
+    """Accepts clients, gives each to a WORKER, and closes those that it gives back."""
 
     INIT = Stage(initial=True)
     WORK = Stage()
@@ -56,18 +56,18 @@ class Listener(StageMachine):
 
     @INIT.enter
     def begin(self) -> None:
-        """Nothing is to be prepared: the driver listens."""
+        """Go on at once: the driver listens already."""
         self.send(self, "M0")
 
     @WORK.enter
-    def greet(self) -> None:
-        """Say where it is."""
+    def print_ports(self) -> None:
+        """Print the ports it listens at."""
         ports = ", ".join(str(place.port or place) for place in self._program.service.bound)
         self.trace(f"\nHello! I am '{self.name}' on port {ports}.")
 
     @WORK.on("D0")
-    def came(self, message: StagedMessage) -> None:
-        """Find a worker for a client; with none at rest, the client goes at once."""
+    def accepted(self, message: StagedMessage) -> None:
+        """Give the client to a WORKER; if none is free, close it."""
         worker = self._program.workers.take()
         if worker is None:
             self.send(self, "M0", message.data)
@@ -75,27 +75,27 @@ class Listener(StageMachine):
             self.send(worker, "M1", message.data)
 
     @WORK.on("M0")
-    def gone(self, message: StagedMessage) -> None:
-        """A client is done with."""
+    def close(self, message: StagedMessage) -> None:
+        """Close a client."""
         message.data.do_io_close()
 
     @WORK.on("S0", "S1", to=DONE)
     def signalled(self, message: StagedMessage) -> None:
-        """It is time to go."""
+        """Print the signal; the program ends."""
         self.trace(f"got signal #{message.data.number} from PID {message.data.pid}")
 
     @WORK.leave
-    def part(self) -> None:
-        """Say so."""
+    def print_end(self) -> None:
+        """Print the end."""
         self.trace(f"Bye! It was '{self.name}'.")
 
     def finished(self) -> None:
-        """The program ends with its listener."""
+        """Stop the program."""
         self._program.stop()
 
 
 class Worker(StageMachine):
-    """Takes a line and sends it back, as long as that goes well."""
+    """Receives lines and sends each back, until there is an error."""
 
     INIT = Stage(initial=True)
     IDLE, RECV, SEND, FAIL = Stage(), Stage(), Stage(), Stage()
@@ -116,23 +116,23 @@ class Worker(StageMachine):
 
     @INIT.enter
     def begin(self) -> None:
-        """Nothing is to be prepared."""
+        """Go on at once: nothing has to be prepared."""
         self.send(self, "M0")
 
     @IDLE.enter
     def rest(self) -> None:
-        """Wait for a client."""
+        """Wait in the pool for a client."""
         self._program.workers.put(self)
 
     @IDLE.on("M1")
-    def given(self, message: StagedMessage) -> None:
-        """Take the client."""
+    def client_received(self, message: StagedMessage) -> None:
+        """Store the client."""
         self._client = message.data
         self.send(self, "M0")
 
     @RECV.enter
     def receive_line(self) -> None:
-        """Have somebody read."""
+        """Let an RX receive a line."""
         options, rx = self._program.options, self._program.receivers.take()
         if rx is None:
             self.send(self, "M2")
@@ -142,13 +142,13 @@ class Worker(StageMachine):
 
     @RECV.on("M1")
     def received(self, message: StagedMessage) -> None:
-        """Keep the line for SEND."""
+        """Store the line for SEND."""
         self._line = message.data
         self.send(self, "M0")
 
     @SEND.enter
     def send_line(self) -> None:
-        """Have somebody write."""
+        """Let a TX send the line."""
         tx = self._program.transmitters.take()
         if tx is None:
             self.send(self, "M2")
@@ -157,30 +157,30 @@ class Worker(StageMachine):
 
     @SEND.on("M1")
     def sent(self, message: StagedMessage) -> None:
-        """On to the next line."""
+        """Receive the next line."""
         self.send(self, "M0")
 
     @FAIL.enter
     def give_back(self) -> None:
-        """Nothing more can be done for this client."""
+        """Give the client back to LISTENER, which closes it."""
         self.send(self, "M0")
         self.send(self._program.listener, "M0", self._client)
 
     def _is_line(self, data: bytes) -> bool:
-        """Show what has come so far, and say whether it is all."""
+        """Print what has been received so far; return whether the line is complete."""
         self.trace(f"<<< {len(data)} bytes: {{ {', '.join(map(str, data))} }}")
         return data.endswith(b"\n")
 
 
 class EchoServer(StagedProgram):
-    """Three machines for each client, made before the first one comes, and LISTENER."""
+    """An RX, a TX and a WORKER for each client, created at the start, and LISTENER."""
 
     Options = Options
     needs_upstream = False
     machines = Listener, Worker, Rx, Tx
 
     def make(self) -> Iterator[StageMachine]:
-        """Make the pools, and LISTENER last."""
+        """Create the pools' machines, the WORKERs, and LISTENER last."""
         assert isinstance(self.service.options, Options)
         self.options = self.service.options
         self.workers, self.receivers, self.transmitters = (

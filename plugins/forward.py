@@ -1,9 +1,9 @@
-"""forward: connect each client to a server of the upstream, and move what both say."""
+"""forward: connects each client to a server of the upstream, and moves bytes both ways."""
 
 from vcproxy.api import Forwarder
 
 
 class Forward(Forwarder):
-    """A Forwarder as it is: everybody is served, and no byte is changed."""
+    """A Forwarder with its defaults: all clients are served, and no byte is changed."""
 
     datagrams = True

@@ -1,7 +1,7 @@
-"""mirror: forward, and let other servers have what clients say, too.
+"""mirror: forward, and send a copy of the requests to further servers.
 
-The client's server, the primary, is neither slowed nor broken by a mirror, and alone answers the
-client, unless `reply` says otherwise. Mirrors' answers are compared with its own.
+Mirrors do not affect the client's server, the primary. The client gets the primary's replies, or
+those that `reply` chooses; mirrors' replies are compared with the primary's.
 
     [listener.options]
     mirrors = ["tcp://127.0.0.1:15601"]
@@ -32,60 +32,60 @@ from vcproxy.api import (
 
 
 class Mirror(Mirroring):
-    """Mirrors a share of the clients."""
+    """Mirrors the requests of a share of the clients."""
 
     @dataclass(frozen=True, kw_only=True)
     class Options(OptionalFramingOptions):
-        """Who else hears the clients, and whose answers they get."""
+        """The mirrors, and which replies the clients get."""
 
         mirrors: Annotated[tuple[Target, ...], Field(min_length=1)]
         """The addresses of the mirrors: tcp://, tls:// or unix:."""
 
         tls: UpstreamTls = field(default_factory=UpstreamTls)
-        """How mirrors on tls:// are verified, as servers of an upstream are."""
+        """How mirrors at tls:// are verified; see the option `tls` of upstreams."""
 
         sample: Annotated[float, Field(ge=0, le=1)] = 1.0
-        """Of the connections, 0 to 1, that are mirrored."""
+        """The share of connections that are mirrored, 0 to 1."""
 
         reply: Reply = "primary"
-        """Whose answers clients get: "primary"; "first": each as it comes first, without a framing
-        the connection's from the server that answers first; "all": each from all servers, the
-        primary's before the others; "quorum": what more than half of all servers answer. The last
-        two need a framing."""
+        """Which replies clients get: "primary"; "first": each reply from the server that gives it
+        first, or without a framing all bytes from the server that replies first; "all": each reply
+        from all servers, the primary's first; "quorum": the reply that more than half of all
+        servers give. "all" and "quorum" need a framing."""
 
         max_lag: Size = 1 << 20
-        """How far a mirror may be behind, with what it is told or with its answers."""
+        """How many bytes a mirror may be behind with requests, or ahead or behind with replies."""
 
         on_lag: Literal["disconnect", "drop_oldest", "drop_newest"] = "disconnect"
-        """What becomes of one that is further behind: "disconnect"; with a framing "drop_oldest" or
-        "drop_newest", too: it stays, and misses whole messages."""
+        """What happens to a mirror that is further behind with requests: "disconnect"; or, with a
+        framing, "drop_oldest" or "drop_newest": it stays connected and misses whole messages."""
 
         timeout: Duration = 5.0
-        """How long an answer waits for those of the other servers, with reply = "all" or
-        "quorum"."""
+        """How long a reply waits for those of the other servers, with reply = "all" or
+        "quorum"; 0: until they have ended."""
 
         unresolved: str = ""
-        """The message for the client when no answer has a quorum; empty: it is closed."""
+        """The message for the client if no reply has a quorum; empty: the client is closed."""
 
         compare: bool = True
-        """Whether mirrors' answers are compared with the primary's, and differences counted."""
+        """Whether mirrors' replies are compared with the primary's, and differences counted."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
             for address in self.mirrors:
                 if address.message_oriented:
-                    raise ValueError(f"{address}: a stream is mirrored to tcp://, tls:// or unix:")
+                    raise ValueError(f"{address}: a mirror must be at tcp://, tls:// or unix:")
             if self.framing != "none":
                 self.encode_text(self.unresolved)
             elif self.reply in ("all", "quorum"):
                 raise ValueError(
-                    f'reply = "{self.reply}" is about messages: say how they are told apart, '
-                    'as framing = "lines"'
+                    f'reply = "{self.reply}" chooses messages and needs a framing, for example '
+                    'framing = "lines"'
                 )
             elif self.on_lag.startswith("drop"):
                 raise ValueError(
-                    f'on_lag = "{self.on_lag}" drops whole messages, and half of one would be '
-                    'garbage: say how they are told apart, as framing = "lines"'
+                    f'on_lag = "{self.on_lag}" drops whole messages and needs a framing, for '
+                    'example framing = "lines"'
                 )
 
     options: Options
@@ -106,7 +106,7 @@ class Mirror(Mirroring):
         super().__init__(client, service)
 
     def mirrors(self) -> Sequence[Server]:
-        """Those of the options, for a share of the clients."""
+        """Return the mirrors of the options, or none for clients outside the sample."""
         options = self.options
         if options.sample < 1 and self.engine.random.random() >= options.sample:
             return ()

@@ -53,15 +53,15 @@ def test_the_configuration_as_it_is(proxy: Starter) -> None:
         client.sendall(b"are you there?\n")
         client.shutdown(1)
         assert all_of(client) == b"are you there?\n"
-    line = running.wait_for("followed to the end")
+    line = running.wait_for("mirrored to the end")
     assert line.endswith(f"mirror tcp://127.0.0.1:{ports['15602']}: "
-                         "followed to the end; 15B given")  # fmt: skip
+                         "mirrored to the end; 15B sent")  # fmt: skip
 
 
 def test_redis_is_set_everywhere(proxy: Starter, tools: Tools, redises: list[str]) -> None:
     running = proxy(mirror(*redises))
     assert redis(tools, running.port("in"), "SET", "key", "value") == b"OK\n"
-    running.wait_for("followed to the end", times=2)
+    running.wait_for("mirrored to the end", times=2)
     for uri in redises:
         assert redis(tools, uri.rpartition(":")[2], "GET", "key") == b"value\n"
 
@@ -71,7 +71,7 @@ def test_redis_answers_otherwise(proxy: Starter, tools: Tools, redises: list[str
     redis(tools, other.rpartition(":")[2], "SET", "key", "other")
     running = proxy(mirror(primary, other))
     redis(tools, running.port("in"), "GET", "key")
-    running.wait_for("answers otherwise than the primary, from byte 1 on")
+    running.wait_for("response differs from the primary at byte 1")
 
 
 def test_the_benchmark_of_redis_does_not_notice_mirrors(
@@ -116,7 +116,7 @@ def test_a_mirror_over_tls(proxy: Starter, certificates: Certificates, tmp_path:
             assert exactly(server, 4) == b"ping"
             server.sendall(b"pong")
             assert exactly(client, 4) == b"pong"
-            running.wait_for("answers otherwise than the primary, from byte 1 on")
+            running.wait_for("response differs from the primary at byte 1")
 
 
 @pytest.mark.parametrize("options", ["", 'framing = "lines"\non_lag = "drop_oldest"'])

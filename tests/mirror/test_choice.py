@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.mirror.choice import MessageChoice, Rule, WholeChoice, every, first, majority
+from vcproxy.mirror.choice import ConnectionChoice, MessageChoice, Rule, every, first, majority
 
 
 def choose(rule: Rule, servers: int = 3, *, unresolved: bytes | None = b"?") -> MessageChoice:
-    return MessageChoice(servers, rule, timeout_s=5.0, most=1000, unresolved=unresolved)
+    return MessageChoice(servers, rule, timeout_s=5.0, limit=1000, unresolved=unresolved)
 
 
 def told(choice: MessageChoice, *heard: tuple[int, bytes], now: float = 0.0) -> list[bytes]:
     """What the client gets when these servers say this."""
     given: list[bytes] = []
     for who, answer in heard:
-        choice.heard(who, answer, now)
+        choice.add_reply(who, answer, now)
         given += choice.take(now)
     return given
 
@@ -41,12 +41,12 @@ def test_every_waits_for_all_in_order() -> None:
 
 def test_every_leaves_out_who_has_left_or_is_late() -> None:
     choice = choose(every)
-    choice.left(1, ConnectionError())
+    choice.server_ended(1, ConnectionError())
     assert told(choice, (2, b"c"), (0, b"a")) == [b"a", b"c"]
     assert told(choice, (0, b"a2"), now=10.0) == []
-    assert choice.due == 15.0
+    assert choice.deadline == 15.0
     assert choice.take(15.0) == [b"a2"]
-    assert choice.due is None
+    assert choice.deadline is None
     assert told(choice, (2, b"too late"), (0, b"a3"), (2, b"c3"), now=16.0) == [b"a3", b"c3"]
 
 
@@ -55,24 +55,24 @@ def test_majority_is_of_all_servers() -> None:
     assert told(choice, (0, b"x"), (1, b"y")) == []
     assert told(choice, (2, b"y")) == [b"y"]
     assert told(choice, (0, b"x"), (1, b"y"), (2, b"z")) == [b"?"]
-    choice.left(1, None)
-    choice.left(2, None)
+    choice.server_ended(1, None)
+    choice.server_ended(2, None)
     assert told(choice, (0, b"alone")) == [b"?"]
-    assert choice.without == 2
+    assert choice.undecided == 2
 
 
 def test_without_a_majority_and_a_word_for_it_there_is_no_answer() -> None:
     choice = choose(majority, 2, unresolved=None)
-    choice.heard(0, b"x", 0.0)
-    choice.heard(1, b"y", 0.0)
+    choice.add_reply(0, b"x", 0.0)
+    choice.add_reply(1, b"y", 0.0)
     with pytest.raises(ConnectionError, match="more than half"):
         choice.take(0.0)
 
 
 def test_it_is_over_when_all_that_the_primary_answered_is_decided() -> None:
     choice = choose(every, 2)
-    choice.heard(0, b"a", 0.0)
-    choice.left(0, None)
+    choice.add_reply(0, b"a", 0.0)
+    choice.server_ended(0, None)
     assert not choice.over
     assert told(choice, (1, b"b"), (1, b"more")) == [b"a", b"b"]
     assert choice.over
@@ -80,7 +80,7 @@ def test_it_is_over_when_all_that_the_primary_answered_is_decided() -> None:
 
 def test_who_is_too_far_ahead_is_full() -> None:
     choice = choose(every, 2)
-    choice.heard(0, bytes(1000), 0.0)
+    choice.add_reply(0, bytes(1000), 0.0)
     assert choice.full(0)
     assert not choice.full(1)
     told(choice, (1, b""))
@@ -102,7 +102,7 @@ def test_the_order_of_arrival_decides_nothing_but_who_is_first(
     heard = [(who, next(said[who])) for who in order]
     given = told(choice, *heard)
     for who in reversed(range(len(streams))):
-        choice.left(who, None)
+        choice.server_ended(who, None)
         given += choice.take(0.0)
     assert choice.over
     primary = len(streams[0])
@@ -122,20 +122,20 @@ def test_the_order_of_arrival_decides_nothing_but_who_is_first(
 
 
 def test_without_a_framing_the_first_has_the_connection() -> None:
-    choice = WholeChoice()
-    choice.heard(1, b"a", 0.0)
-    choice.heard(0, b"b", 0.0)
-    choice.heard(1, b"c", 0.0)
+    choice = ConnectionChoice()
+    choice.add_reply(1, b"a", 0.0)
+    choice.add_reply(0, b"b", 0.0)
+    choice.add_reply(1, b"c", 0.0)
     assert choice.take(0.0) == [b"a", b"c"]
-    choice.left(0, None)
+    choice.server_ended(0, None)
     assert not choice.over
-    choice.left(1, None)
+    choice.server_ended(1, None)
     assert choice.over
 
 
 def test_the_first_must_not_fail() -> None:
-    choice = WholeChoice()
-    choice.left(1, ConnectionError("gone"))
-    choice.heard(2, b"a", 0.0)
+    choice = ConnectionChoice()
+    choice.server_ended(1, ConnectionError("gone"))
+    choice.add_reply(2, b"a", 0.0)
     with pytest.raises(ConnectionError, match="gone"):
-        choice.left(2, ConnectionError("gone"))
+        choice.server_ended(2, ConnectionError("gone"))

@@ -51,7 +51,7 @@ def test_the_first_byte_that_differs(one: bytes, other: bytes, random: Random) -
     both = zip(one, other, strict=False)
     differing = next((at for at, (a, b) in enumerate(both) if a != b), None)
     assert comparison.differences == (differing is not None)
-    assert comparison.first == ("" if differing is None else f"byte {differing}")
+    assert comparison.first_difference == ("" if differing is None else f"byte {differing}")
     assert comparison.waiting == (abs(len(one) - len(other)) if differing is None else 0)
 
 
@@ -63,7 +63,7 @@ def test_each_answer_that_differs(one: list[bytes], other: list[bytes], random: 
     pairs = list(zip(one, other, strict=False))
     differing = [number for number, (a, b) in enumerate(pairs, 1) if a != b]
     assert comparison.differences == len(differing)
-    assert comparison.first == (f"answer {differing[0]}" if differing else "")
+    assert comparison.first_difference == (f"message {differing[0]}" if differing else "")
     assert comparison.compared == len(pairs)
     assert comparison.incomplete == (len(one) != len(other))
 

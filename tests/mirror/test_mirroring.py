@@ -64,7 +64,7 @@ class Wrong(Mirroring):
 def test_what_cannot_be_chosen_is_a_mistake() -> None:
     with SimulatedProxy(Wrong) as proxy:
         proxy.client()
-        with pytest.raises(ValueError, match='reply = "quorum" compares messages'):
+        with pytest.raises(ValueError, match='reply = "quorum" chooses messages'):
             proxy.run()
 
 
@@ -73,10 +73,10 @@ def test_what_cannot_be_chosen_is_a_mistake() -> None:
     [
         (Mirroring, None),
         (MirroredTunnel, None),
-        (MirrorTarget, {"ALIVE OVER"}),
+        (MirrorTarget, {"ALIVE FINISHED"}),
         # When the primary is done the client is not read here any more.
         (RequestDirection, {f"TRAILING {event.name}" for event in READS}),
-        (ReplyDirection, {"TALKING WRITE_COMPLETE", "TALKING STALLED"}),
+        (ReplyDirection, {"CHOOSING WRITE_COMPLETE", "CHOOSING STALLED"}),
     ],
 )
 def test_the_machines(machine: type[Machine], holes: set[str] | None) -> None:

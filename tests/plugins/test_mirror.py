@@ -66,7 +66,7 @@ def test_mirrors_hear_all_and_only_the_primary_answers() -> None:
         assert client.received == b"pong"
         assert client.ended
         assert proxy.log == [
-            f"info: proxy 10.0.0.1:40001 mirror {name}: followed to the end; 4B given"
+            f"info: proxy 10.0.0.1:40001 mirror {name}: mirrored to the end; 4B sent"
             for name in (M1, M2)
         ]
         counts = proxy.service.counts
@@ -164,7 +164,7 @@ def test_a_mirror_that_refuses() -> None:
         assert client.received == b"pong"
         assert proxy.log == [
             "info: proxy 10.0.0.1:40001 mirror tcp://m1:1: a connection failed: "
-            "tcp://m1:1: connection refused; 0B given"
+            "tcp://m1:1: connection refused; 0B sent"
         ]
         assert proxy.service.counts["lost tcp://m1:1"] == 1
 
@@ -224,7 +224,7 @@ def test_what_is_no_message_goes_to_the_primary_only() -> None:
         assert primary.ended
         assert mirror.received == b"short\n"
         assert mirror.reset_seen
-        assert "what the client says: message over the size limit" in proxy.log[0]
+        assert "client input: message over the size limit" in proxy.log[0]
 
 
 def test_a_mirror_that_breaks() -> None:
@@ -260,7 +260,7 @@ def test_a_mirror_that_never_ends_is_given_two_seconds() -> None:
         assert client.ended
         assert len(proxy.engine.vcs) == 1
         proxy.elapse(0.2)
-        assert "timed out: it has not taken all" in proxy.log[0]
+        assert "timed out before it received everything" in proxy.log[0]
         assert clean(proxy)
 
 
@@ -285,7 +285,7 @@ def test_one_that_breaks_takes_all_with_it(who: str, framing: str) -> None:
         proxy.run()
         assert (primary if who == "client" else client).reset_seen
         assert mirror.reset_seen
-        why = "mirror tcp://m1:1: the conversation broke off: a connection failed; 5B given"
+        why = "mirror tcp://m1:1: conversation ended abnormally: a connection failed; 5B sent"
         assert any(line.endswith(why) for line in proxy.log)
         assert clean(proxy)
 
@@ -304,9 +304,7 @@ def test_bytes_that_differ() -> None:
         same.send(b" two")
         proxy.run()
         [line] = proxy.log
-        assert line.endswith(
-            "mirror tcp://m2:1: answers otherwise than the primary, from byte 4 on"
-        )
+        assert line.endswith("mirror tcp://m2:1: response differs from the primary at byte 4")
         counts = proxy.service.counts
         assert counts["differences"] == counts["differences tcp://m2:1"] == 1
 
@@ -318,10 +316,10 @@ def test_answers_that_differ_are_counted_each() -> None:
         mirror.send(b"a\nB\nC\n")
         proxy.run()
         assert proxy.service.counts["differences"] == 2
-        assert "from answer 2 on" in proxy.log[0]
+        assert "at message 2" in proxy.log[0]
         end(client, primary, mirror)
         proxy.run()
-        assert proxy.log[1].endswith("followed to the end; 0B given; differences: 2")
+        assert proxy.log[1].endswith("mirrored to the end; 0B sent; differences: 2")
 
 
 def test_a_mirror_that_says_less_differs() -> None:
@@ -331,7 +329,7 @@ def test_a_mirror_that_says_less_differs() -> None:
         mirror.send(b"po")
         mirror.end()
         proxy.run()
-        assert "from byte 2 on" in proxy.log[0]
+        assert "at byte 2" in proxy.log[0]
 
 
 @pytest.mark.parametrize("ahead", ["primary", "mirror"])
@@ -391,7 +389,7 @@ def test_first_without_a_framing_is_one_server_for_the_connection() -> None:
         mirror.end()
         proxy.run()
         assert client.ended
-        assert "from byte 0 on" in proxy.log[0]
+        assert "at byte 0" in proxy.log[0]
         assert clean(proxy)
 
 
@@ -404,7 +402,7 @@ def test_first_breaks_with_the_server_that_answers() -> None:
         proxy.run()
         assert client.received == b"half an ans"
         assert client.reset_seen
-        assert any("the server that answers the client has failed" in line for line in proxy.log)
+        assert any("the server that responds to the client failed" in line for line in proxy.log)
 
 
 def test_first_is_the_primary_where_mirrors_say_nothing() -> None:
@@ -529,7 +527,7 @@ def test_without_a_quorum(unresolved: str) -> None:
         else:
             assert client.received == b""
             assert client.reset_seen
-            assert "no answer was given by more than half of the servers" in proxy.log[-2]
+            assert "no response was given by more than half of the servers" in proxy.log[-2]
 
 
 def test_quorum_is_of_all_servers_also_of_those_that_are_gone() -> None:
@@ -559,12 +557,12 @@ def test_a_primary_whose_answers_are_no_messages_is_not_followed(reply: str) -> 
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ({"reply": "all"}, 'reply = "all" is about messages: say how they are told apart'),
-        ({"reply": "quorum"}, 'as framing = "lines"'),
-        ({"on_lag": "drop_oldest"}, "drops whole messages, and half of one would be garbage"),
+        ({"reply": "all"}, 'reply = "all" chooses messages and needs a framing'),
+        ({"reply": "quorum"}, 'for example framing = "lines"'),
+        ({"on_lag": "drop_oldest"}, "drops whole messages and needs a framing"),
         ({"on_lag": "block"}, "must be"),
         ({"mirrors": []}, "at least 1"),
-        ({"mirrors": ["udp://127.0.0.1:9"]}, "a stream is mirrored to tcp://, tls:// or unix:"),
+        ({"mirrors": ["udp://127.0.0.1:9"]}, "a mirror must be at tcp://, tls:// or unix:"),
         ({"framing": "lines", "unresolved": "two\nlines"}, "delimiter"),
     ],
 )

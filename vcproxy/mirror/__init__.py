@@ -1,1 +1,1 @@
-"""Mirrors: further servers that get a copy of the requests. Start reading at `mirroring`."""
+"""Mirrors: further servers that get a copy of the requests. Start at `mirroring`."""

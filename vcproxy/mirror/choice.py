@@ -1,11 +1,11 @@
-"""Choice: of the answers that several servers give, those that go to the client.
+"""Choice: which of the replies of several servers the client gets.
 
-Servers are numbered; 0 is the primary. With a framing the i-th answers of all belong together, and
-a rule decides on them as they come:
+Servers are numbered; 0 is the primary. With a framing the i-th replies of all servers are compared
+by a rule:
 
-    first       whichever comes first
+    first       the one that arrives first
     every       all of them, in the order of the servers
-    majority    what more than half of all servers say; nothing, if they cannot agree any more
+    majority    the one that more than half of all servers give; none, if that is impossible
 """
 
 from __future__ import annotations
@@ -19,86 +19,87 @@ from typing import Protocol, TypeAlias
 from vcproxy.mirror.comparison import OVERHEAD
 
 Rule: TypeAlias = Callable[[Mapping[int, bytes], int, int], Sequence[bytes] | None]
-"""Decides on what the servers have answered so far, given how many may still answer, and how many
-there are at all. None: not yet."""
+"""Arguments: the replies so far, by server; the number of servers that may still reply; the number
+of all servers. Returns the replies for the client, or None: not decided yet."""
 
 
-def first(answers: Mapping[int, bytes], missing: int, servers: int) -> Sequence[bytes] | None:
-    """Take what came first."""
-    return list(answers.values())[:1]
+def first(replies: Mapping[int, bytes], missing: int, servers: int) -> Sequence[bytes] | None:
+    """Choose the reply that arrived first."""
+    return list(replies.values())[:1]
 
 
-def every(answers: Mapping[int, bytes], missing: int, servers: int) -> Sequence[bytes] | None:
-    """Take all, once nobody is missing."""
-    return None if missing else [answers[who] for who in sorted(answers)]
+def every(replies: Mapping[int, bytes], missing: int, servers: int) -> Sequence[bytes] | None:
+    """Choose all replies, when none is missing."""
+    return None if missing else [replies[server] for server in sorted(replies)]
 
 
-def majority(answers: Mapping[int, bytes], missing: int, servers: int) -> Sequence[bytes] | None:
-    """Take what more than half of all say, nothing if that cannot be reached any more."""
-    [(answer, votes)] = Counter(answers.values()).most_common(1)
+def majority(replies: Mapping[int, bytes], missing: int, servers: int) -> Sequence[bytes] | None:
+    """Choose the reply of more than half of all servers; none if that is impossible."""
+    [(reply, votes)] = Counter(replies.values()).most_common(1)
     if 2 * votes > servers:
-        return [answer]
+        return [reply]
     return None if 2 * (votes + missing) > servers else []
 
 
 class Choice(Protocol):
-    """Takes what servers answer, and gives what goes to the client."""
+    """Takes the replies of the servers, and returns those for the client."""
 
     @property
-    def due(self) -> float | None:
-        """When `take` has to be asked again: somebody is late then."""
+    def deadline(self) -> float | None:
+        """The time at which `take` must be called again: missing replies are late then."""
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will go to the client."""
+        """Whether there will be no more replies for the client."""
 
     @property
-    def without(self) -> int:
-        """How many times there was no answer to give."""
+    def undecided(self) -> int:
+        """How many times the rule chose no reply."""
 
-    def heard(self, who: int, answer: bytes, now: float) -> None:
-        """Take what a server answers."""
+    def add_reply(self, server: int, reply: bytes, now: float) -> None:
+        """Take a reply of a server."""
 
-    def left(self, who: int, error: Exception | None) -> None:
-        """A server answers nothing more, in order or for an error.
+    def server_ended(self, server: int, error: Exception | None) -> None:
+        """Take the end of a server's replies, in order or by an error.
 
-        Raises ConnectionError if the client would be left with a part of what it is due.
+        Raises ConnectionError if the client has received only a part of that server's replies.
         """
 
-    def full(self, who: int) -> bool:
-        """Whether a server is too far ahead of the others to be heard for now."""
+    def full(self, server: int) -> bool:
+        """Whether a server is so far ahead of the others that it should not be read for now."""
 
     def take(self, now: float) -> Sequence[bytes]:
-        """Return what goes to the client now. Raises ConnectionError if there is no such thing."""
+        """Return the replies for the client. Raises ConnectionError if the rule chose none and
+        there is nothing to send instead."""
 
 
-class WholeChoice:
-    """Without a framing: the server that answers first has the whole connection."""
+class ConnectionChoice:
+    """Without a framing: the client gets all bytes of the server that replies first."""
 
-    __slots__ = ("_chosen", "_taken", "due", "over", "without")
+    __slots__ = ("_chosen", "_taken", "deadline", "over", "undecided")
 
     def __init__(self) -> None:
-        self.due: float | None = None
+        self.deadline: float | None = None
         self.over = False
-        self.without = 0
+        self.undecided = 0
         self._chosen: int | None = None
         self._taken: list[bytes] = []
 
-    def heard(self, who: int, answer: bytes, now: float) -> None:
+    def add_reply(self, server: int, reply: bytes, now: float) -> None:
         """See Choice."""
         if self._chosen is None:
-            self._chosen = who
-        if self._chosen == who:
-            self._taken.append(answer)
+            self._chosen = server
+        if self._chosen == server:
+            self._taken.append(reply)
 
-    def left(self, who: int, error: Exception | None) -> None:
+    def server_ended(self, server: int, error: Exception | None) -> None:
         """See Choice."""
-        if who == (self._chosen or 0):
+        if server == (self._chosen or 0):
             if error is not None:
-                raise ConnectionError(f"the server that answers the client has failed: {error}")
+                raise ConnectionError(f"the server that responds to the client failed: {error}")
             self.over = True
 
-    def full(self, who: int) -> bool:
+    def full(self, server: int) -> bool:
         """See Choice."""
         return False
 
@@ -109,95 +110,96 @@ class WholeChoice:
 
 
 @dataclass(slots=True)
-class Ballot:
-    """What the servers have answered in one place of the sequence."""
+class ReplySet:
+    """The i-th replies of the servers."""
 
-    until: float
-    """When those that have not are late."""
-    answers: dict[int, bytes] = field(default_factory=dict)
+    deadline: float
+    """The time at which missing replies are late."""
+    replies: dict[int, bytes] = field(default_factory=dict)
 
 
 class MessageChoice:
-    """With a framing: a rule decides on each answer, and they go to the client in order.
+    """With a framing: a rule chooses each reply, and the client gets them in order.
 
     Args:
-        servers: how many there are, the primary included.
-        timeout_s: how long an answer waits for those of the others; 0: as long as they are there.
-        most: bytes by which a server may be ahead of what has been decided.
-        unresolved: what the client gets where the rule gives nothing; None: it is closed.
+        servers: the number of servers, including the primary.
+        timeout_s: how long a reply waits for those of the others; 0: until they have ended.
+        limit: bytes of undecided replies that one server may have.
+        unresolved: the reply for the client if the rule chooses none; None: the client is closed.
     """
 
     __slots__ = (
-        "_ballots", "_decided", "_given", "_left", "_most", "_rule", "_servers", "_timeout_s",
-        "_waiting", "unresolved", "without",
+        "_decided", "_ended", "_limit", "_pending", "_received", "_rule", "_servers", "_timeout_s",
+        "_waiting", "undecided", "unresolved",
     )  # fmt: skip
 
     def __init__(
-        self, servers: int, rule: Rule, *, timeout_s: float, most: int, unresolved: bytes | None
+        self, servers: int, rule: Rule, *, timeout_s: float, limit: int, unresolved: bytes | None
     ) -> None:
         self._servers = servers
         self._rule = rule
         self._timeout_s = timeout_s or inf
-        self._most = most
+        self._limit = limit
         self.unresolved = unresolved
-        self.without = 0
-        self._ballots: deque[Ballot] = deque()
-        self._decided = 0  # the number of ballots[0] in the sequence of all
-        self._given = [0] * servers  # answers
-        self._waiting = [0] * servers  # bytes in ballots
-        self._left = [False] * servers
+        self.undecided = 0
+        self._pending: deque[ReplySet] = deque()
+        self._decided = 0  # reply sets that have been decided
+        self._received = [0] * servers  # replies
+        self._waiting = [0] * servers  # bytes in _pending
+        self._ended = [False] * servers
 
     @property
-    def due(self) -> float | None:
+    def deadline(self) -> float | None:
         """See Choice."""
-        return self._ballots[0].until if self._ballots and self._timeout_s < inf else None
+        return self._pending[0].deadline if self._pending and self._timeout_s < inf else None
 
     @property
     def over(self) -> bool:
-        """See Choice: the primary has left, and all that it has answered is decided."""
-        return self._left[0] and self._given[0] <= self._decided
+        """See Choice: the primary has ended, and all its replies are decided."""
+        return self._ended[0] and self._received[0] <= self._decided
 
-    def heard(self, who: int, answer: bytes, now: float) -> None:
-        """See Choice. What is late is nobody's any more."""
-        place = self._given[who] - self._decided
-        self._given[who] += 1
+    def add_reply(self, server: int, reply: bytes, now: float) -> None:
+        """See Choice. A reply that is late is dropped."""
+        place = self._received[server] - self._decided
+        self._received[server] += 1
         if place >= 0:
-            if place == len(self._ballots):
-                self._ballots.append(Ballot(now + self._timeout_s))
-            self._ballots[place].answers[who] = answer
-            self._waiting[who] += len(answer) + OVERHEAD
+            if place == len(self._pending):
+                self._pending.append(ReplySet(now + self._timeout_s))
+            self._pending[place].replies[server] = reply
+            self._waiting[server] += len(reply) + OVERHEAD
 
-    def left(self, who: int, error: Exception | None) -> None:
+    def server_ended(self, server: int, error: Exception | None) -> None:
         """See Choice."""
-        self._left[who] = True
+        self._ended[server] = True
 
-    def full(self, who: int) -> bool:
+    def full(self, server: int) -> bool:
         """See Choice."""
-        return self._waiting[who] >= self._most
+        return self._waiting[server] >= self._limit
 
     def take(self, now: float) -> Sequence[bytes]:
         """See Choice."""
         taken: list[bytes] = []
-        while self._ballots and not self.over:
-            ballot = self._ballots[0]
-            missing = 0 if now >= ballot.until else self._missing()
-            chosen = self._rule(ballot.answers, missing, self._servers)
+        while self._pending and not self.over:
+            replies = self._pending[0]
+            missing = 0 if now >= replies.deadline else self._missing()
+            chosen = self._rule(replies.replies, missing, self._servers)
             if chosen is None:
                 break
-            self._ballots.popleft()
+            self._pending.popleft()
             self._decided += 1
-            for who, answer in ballot.answers.items():
-                self._waiting[who] -= len(answer) + OVERHEAD
-            taken += chosen or self._nothing()
+            for server, reply in replies.replies.items():
+                self._waiting[server] -= len(reply) + OVERHEAD
+            taken += chosen or self._fallback()
         return taken
 
     def _missing(self) -> int:
-        """How many servers may still answer in the place that is to be decided next."""
-        servers = zip(self._given, self._left, strict=True)
-        return sum(given <= self._decided and not left for given, left in servers)
+        """Return how many servers may still add a reply to the first pending set."""
+        servers = zip(self._received, self._ended, strict=True)
+        return sum(received <= self._decided and not ended for received, ended in servers)
 
-    def _nothing(self) -> Sequence[bytes]:
-        self.without += 1
+    def _fallback(self) -> Sequence[bytes]:
+        """Return the reply for the client if the rule chose none, or raise ConnectionError."""
+        self.undecided += 1
         if self.unresolved is None:
-            raise ConnectionError("no answer was given by more than half of the servers")
+            raise ConnectionError("no response was given by more than half of the servers")
         return [self.unresolved]

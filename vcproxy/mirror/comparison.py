@@ -1,7 +1,7 @@
-"""ReplyComparison: what two servers answer, side by side, as it comes from each.
+"""ReplyComparison: compares the replies of two servers while they arrive.
 
-What the one says first is kept until the other gets there, within a bound: who is further ahead
-than that cannot be compared any more.
+What one server sends first is kept until the other has sent as much, up to a limit: beyond it the
+comparison is given up.
 """
 
 from __future__ import annotations
@@ -11,63 +11,63 @@ from collections import deque
 from enum import Enum
 
 OVERHEAD = 64
-"""Bytes that a message costs besides its own, about: an empty one is not kept for nothing."""
+"""Approximate bytes of memory that a message costs besides its own: an empty one counts too."""
 
 
 class ReplySide(Enum):
-    """Who says something."""
+    """The sender of a reply."""
 
     PRIMARY = "the primary"
     MIRROR = "the mirror"
 
 
 class ReplyComparison(ABC):
-    """Of a primary's and a mirror's answers. `most` is how many bytes one may be ahead."""
+    """Compares a primary's and a mirror's replies. `limit`: bytes that one may be ahead."""
 
     __slots__ = (
         "_ahead",
         "_ended",
-        "_most",
+        "_limit",
         "compared",
         "differences",
-        "first",
+        "first_difference",
         "given_up",
         "over",
     )
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._ahead = ReplySide.PRIMARY
         self._ended: ReplySide | None = None
         self.compared = 0
-        """Bytes or messages that both have said."""
+        """Bytes or messages that both have sent."""
         self.differences = 0
-        self.first = ""
-        """Where the first difference is, for people."""
+        self.first_difference = ""
+        """The position of the first difference, for the log: "byte 7" or "message 3"."""
         self.over = False
-        """Whether nothing that follows can be compared."""
+        """Whether no further replies are compared."""
         self.given_up = False
 
     def feed(self, side: ReplySide, data: bytes) -> None:
-        """Take what one says: a message, or some bytes of a stream."""
+        """Take a reply: a message, or some bytes of a stream."""
         if not self.over:
             self._take(side, data)
-            if self.waiting > self._most:
+            if self.waiting > self._limit:
                 self.give_up()
 
     def give_up(self) -> None:
-        """Compare no more."""
+        """Stop comparing."""
         if not self.over:
             self.over = self.given_up = True
             self._forget()
 
     @property
     def incomplete(self) -> bool:
-        """Whether something was said that has not been compared."""
+        """Whether some replies have not been compared."""
         return self.given_up or self.waiting > 0
 
     def end(self, side: ReplySide) -> None:
-        """One says no more: whatever the other has said or says beyond it is a difference."""
+        """Take the end of one side: all that the other sends beyond it is one difference."""
         if not self.over and self._ended is None:
             self._ended = side
             if self.waiting and self._ahead is not side:
@@ -78,26 +78,26 @@ class ReplyComparison(ABC):
     @property
     @abstractmethod
     def waiting(self) -> int:
-        """How many bytes wait for the other to say the same; they have not been compared."""
+        """Bytes of one side that have not been compared: the other has not sent as much."""
 
     @abstractmethod
     def _take(self, side: ReplySide, data: bytes) -> None:
-        """Compare with what waits, or wait."""
+        """Compare with what is kept, or keep it."""
 
     @abstractmethod
     def _forget(self) -> None:
-        """Let go of what waits."""
+        """Drop what is kept."""
 
     @abstractmethod
-    def _place(self) -> str:
-        """Say where the comparison has got to."""
+    def _position(self) -> str:
+        """Return the current position, for the log."""
 
     def _differ(self) -> None:
-        self.first = self.first or self._place()
+        self.first_difference = self.first_difference or self._position()
         self.differences += 1
 
     def _beyond(self, side: ReplySide) -> bool:
-        """Whether the other has ended. Then this is one difference, and the last."""
+        """Whether the other side has ended: then this is the one last difference."""
         if self._ended in (None, side):
             return False
         self._differ()
@@ -106,17 +106,17 @@ class ReplyComparison(ABC):
 
 
 class StreamComparison(ReplyComparison):
-    """Of bytes. It is over at the first difference: what follows is no longer side by side."""
+    """Compares bytes. It ends at the first difference: the positions no longer correspond."""
 
     __slots__ = ("_held",)
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
         self._held = bytearray()
 
     @property
     def waiting(self) -> int:
-        """See Comparison."""
+        """See ReplyComparison."""
         return len(self._held)
 
     def _take(self, side: ReplySide, data: bytes) -> None:
@@ -140,23 +140,23 @@ class StreamComparison(ReplyComparison):
     def _forget(self) -> None:
         self._held.clear()
 
-    def _place(self) -> str:
+    def _position(self) -> str:
         return f"byte {self.compared}"
 
 
 class MessageComparison(ReplyComparison):
-    """Of messages: the i-th of each belong together."""
+    """Compares the i-th message of one side with the i-th of the other."""
 
     __slots__ = ("_held", "_size")
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
         self._held: deque[bytes] = deque()
         self._size = 0
 
     @property
     def waiting(self) -> int:
-        """See Comparison."""
+        """See ReplyComparison."""
         return self._size
 
     def _take(self, side: ReplySide, data: bytes) -> None:
@@ -176,5 +176,5 @@ class MessageComparison(ReplyComparison):
         self._held.clear()
         self._size = 0
 
-    def _place(self) -> str:
-        return f"answer {self.compared + 1}"
+    def _position(self) -> str:
+        return f"message {self.compared + 1}"

@@ -1,7 +1,7 @@
-"""Mirroring: the base of plugins that let other servers have what clients say to theirs.
+"""Mirroring: the base class of plugins that send a copy of clients' requests to further servers.
 
-It is a Forwarder: the client's server, the primary, is found in the same way, and nothing that
-mirrors do or do not do changes anything for it, nor, with `reply` "primary", for the client.
+It is a Forwarder: the client's server, the primary, is chosen in the same way. Mirrors do not
+affect the primary, nor, with `reply` "primary", the client.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from vcproxy.upstream.server import Server
 
 Reply: TypeAlias = Literal["primary", "first", "all", "quorum"]
-"""Whose answers the client gets: the primary's; the first that comes; those of all, in the order of
-the servers; what more than half of them say."""
+"""Which replies the client gets: the primary's; the first that arrives; those of all servers, in
+their order; the one that more than half of the servers give."""
 
 RULES = {"first": choice.first, "all": choice.every, "quorum": choice.majority}
 
 
 class Mirroring(Forwarder):
-    """Forward, and say the same to mirrors. A subclass says who they are, or that there are none.
+    """Forward, and copy the requests to mirrors. A subclass returns them, or none.
 
         class Shadowed(Mirroring):
             def mirrors(self):
@@ -42,22 +42,22 @@ class Mirroring(Forwarder):
     """
 
     framing: Framing = UNFRAMED
-    """How messages are told apart, both ways, if that matters: to drop whole ones, to compare or
-    to choose them one by one."""
+    """How both directions are split into messages: needed to drop whole messages, and to compare
+    or choose replies one by one."""
     reply: Reply = "primary"
-    """Without a framing there are only "primary", and "first" for the whole connection: the server
-    that answers first."""
+    """Without a framing: "primary", or "first", all bytes of the server that replies first."""
     max_lag: int = 1 << 20
-    """Bytes that a mirror may be behind, or its answers ahead or behind to be compared."""
+    """Bytes that a mirror may be behind the client, and its replies ahead of or behind the
+    primary's while they are compared."""
     on_lag: OnLag = "disconnect"
-    """What becomes of a mirror that is further behind. To drop messages needs a framing; with
+    """What happens to a mirror that is further behind. Dropping messages needs a framing; with
     "block" the primary waits."""
     compares: bool = True
-    """Whether mirrors' answers are compared with the primary's."""
+    """Whether mirrors' replies are compared with the primary's."""
     timeout_s: float = 5.0
-    """How long an answer waits for those of the other servers. 0: as long as they are there."""
+    """How long a reply waits for those of the other servers. 0: until they have ended."""
     unresolved: bytes | None = None
-    """The message for the client where no answer has a quorum; None: it is closed."""
+    """The message for the client if no reply has a quorum; None: the client is closed."""
 
     __slots__ = ("_choice",)
 
@@ -67,8 +67,8 @@ class Mirroring(Forwarder):
 
     @classmethod
     def unused_methods(cls, options: Any) -> Mapping[str, str]:
-        """See Session: what mirrors get, and what is compared, is what came."""
-        why = "mirrors get the bytes as they come"
+        """See Session: bytes are mirrored and compared unchanged."""
+        why = "mirrors get the bytes unchanged"
         return {"upward": why, "downward": why}
 
     # -- for authors -------------------------------------------------------------------------
@@ -77,22 +77,22 @@ class Mirroring(Forwarder):
         """Return the mirrors of this client; none: it is only forwarded. To be overridden."""
         return ()
 
-    # -- what it means -----------------------------------------------------------------------
+    # -- settings ---------------------------------------------------------------------------
 
     @property
     def lag(self) -> Lag:
-        """What a mirror is granted."""
+        """The lag policy of each mirror."""
         return Lag(self.max_lag, self.on_lag)
 
     def comparison(self) -> ReplyComparison | None:
-        """Return what compares one mirror's answers, if they are."""
+        """Return a comparison of one mirror's replies; None: they are not compared."""
         if not self.compares:
             return None
         kind = StreamComparison if self.framing is UNFRAMED else MessageComparison
         return kind(self.max_lag)
 
     def choice(self, servers: int) -> Choice | None:
-        """Return what chooses the client's answers, where they are not simply the primary's."""
+        """Return the choice of the client's replies; None: it gets the primary's."""
         if self.reply == "primary":
             return None
         if self.framing is not UNFRAMED:
@@ -100,13 +100,13 @@ class Mirroring(Forwarder):
                 servers,
                 RULES[self.reply],
                 timeout_s=self.timeout_s,
-                most=self.max_lag,
+                limit=self.max_lag,
                 unresolved=self.unresolved,
             )
         elif self.reply == "first":
-            self._choice = choice.WholeChoice()
+            self._choice = choice.ConnectionChoice()
         else:
-            raise ValueError(f'reply = "{self.reply}" compares messages: it needs a framing')
+            raise ValueError(f'reply = "{self.reply}" chooses messages: it needs a framing')
         return self._choice
 
     def relaying(self) -> None:
@@ -116,10 +116,10 @@ class Mirroring(Forwarder):
             super().relaying()
             return
         self.count("mirrored")
-        self.lend(MirroredTunnel, mirrors=mirrors)
+        self.lend(MirroredTunnel, settings=self, mirrors=mirrors)
 
     def relayed(self, done: TunnelDone) -> None:
-        """Count where there was no answer to give."""
-        if self._choice is not None and self._choice.without:
-            self.service.counts["unresolved"] += self._choice.without
+        """Count the replies without a decision."""
+        if self._choice is not None and self._choice.undecided:
+            self.service.counts["unresolved"] += self._choice.undecided
         super().relayed(done)

@@ -1,10 +1,13 @@
-"""ReplyDirection: the direction to a client whose answers come from several servers.
+"""ReplyDirection: the direction to a client whose replies are chosen from several servers'.
 
-    TALKING --the choice is over--> ENDING --the client has all--> DONE
-        +---- the primary or the client failed, no answer -----------^
+    CHOOSING --the choice has ended--> ENDING --the client received everything--> DONE
+        +---- the client failed, timeout, stop() --------------------------------^
 
-It reads the primary; mirrors bring what they hear. What the choice gives goes to the client. While
-the client does not read, or a server is too far ahead of the others, that server is not heard.
+It reads the primary; mirrors pass their replies to it. The replies that are chosen are sent to the
+client. While the client does not read, or a server is too far ahead of the others, that server is
+not read. A failed primary, or a choice without a result, ends the direction with an error.
+
+Tested in tests/mirror/test_mirroring.py and tests/plugins/test_mirror.py.
 """
 
 from __future__ import annotations
@@ -28,33 +31,33 @@ if TYPE_CHECKING:
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import Framing
     from vcproxy.mirror.choice import Choice
-    from vcproxy.mirror.target import MirrorTarget
+    from vcproxy.mirror.interfaces import MirrorConnection
 
-HEARD, LATE, STOP = "HEARD", "LATE", "STOP"
-"""Tags: mirrors have answered or left, the oldest answer has waited too long, end now."""
+REPLIED, LATE, STOP = "REPLIED", "LATE", "STOP"
+"""Tags: a mirror has replied or ended; the oldest reply has waited too long; end now."""
 
 
 class ReplyDirection(Machine):
-    """A Way from the primary and the mirrors to the client: see Way, and OneWayTunnel."""
+    """A Direction from the primary and the mirrors to the client. See OneWayTunnel."""
 
     __slots__ = (
-        "_alarm",
         "_choice",
         "_client",
         "_framing",
-        "_heard",
         "_incoming",
         "_mirrors",
         "_outgoing",
         "_owner",
         "_primary",
         "_reason",
+        "_scheduled",
         "_stall_timer",
+        "_timer",
         "_who",
         "error",
     )
 
-    TALKING = State(initial=True)
+    CHOOSING = State(initial=True)
     ENDING = State()
     DONE = State(final=True)
 
@@ -65,7 +68,7 @@ class ReplyDirection(Machine):
         client: VConnection,
         choice: Choice,
         framing: Framing,
-        mirrors: Sequence[MirrorTarget],
+        mirrors: Sequence[MirrorConnection],
         *,
         name: str = "",
     ) -> None:
@@ -75,126 +78,126 @@ class ReplyDirection(Machine):
         self._choice = choice
         self._framing = framing
         self._mirrors = mirrors
-        self._alarm: Action | None = None
+        self._timer: Action | None = None
         self._stall_timer: StallTimer | None = None
-        self._heard = False
+        self._scheduled = False
         self._reason, self._who = Reason.STOPPED, self.name
         self.error: Exception | None = None
         self._incoming = InputStream(self, primary, framing)
         self._outgoing = OutputStream(self, client)
 
-    # -- what mirrors say --------------------------------------------------------------------
+    # -- a ReplyReceiver ---------------------------------------------------------------------
 
-    def takes(self, who: int) -> bool:
-        """Whether there is room for what a server answers. If not, it is asked to `hear` later."""
-        return not (self._choice.full(who) or self._outgoing.full)
+    def has_room(self, server: int) -> bool:
+        """See ReplyReceiver. If not, `read_replies` of the mirror is called later."""
+        return not (self._choice.full(server) or self._outgoing.full)
 
-    def heard(self, who: int, answer: bytes) -> None:
-        """Take what a mirror answers."""
-        self._choice.heard(who, answer, self.engine.now)
-        self._soon()
+    def add_reply(self, server: int, reply: bytes) -> None:
+        """See ReplyReceiver."""
+        self._choice.add_reply(server, reply, self.engine.now)
+        self._schedule()
 
-    def left(self, who: int, error: Exception | None) -> None:
-        """A mirror answers nothing more."""
+    def server_ended(self, server: int, error: Exception | None) -> None:
+        """See ReplyReceiver."""
         try:
-            self._choice.left(who, error)
+            self._choice.server_ended(server, error)
         except ConnectionError as failure:
             self.error = failure
-        self._soon()
+        self._schedule()
 
-    def _soon(self) -> None:
-        if not self._heard:
-            self._heard = True
-            self.engine.schedule(self, HEARD, None)
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.engine.schedule(self, REPLIED, None)
 
     # -- moving ------------------------------------------------------------------------------
 
-    @TALKING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, HEARD, LATE, to=(ENDING, DONE))
+    @CHOOSING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, REPLIED, LATE, to=(ENDING, DONE))
     def moved(self, _: object) -> State | None:
-        """Take what has come, and give what can be given."""
-        self._heard = True  # what mirrors bring meanwhile is looked at here
+        """Read replies, and send those that are chosen."""
+        self._scheduled = True  # replies that mirrors pass meanwhile are handled here
         try:
-            self._hear()
-            while self._say():
-                self._hear()
+            self._read()
+            while self._send():
+                self._read()
             if self.error is not None:
                 raise self.error
         except ConnectionError as error:
-            self._break(error, self.name)
+            self._fail(error)
             return self.ENDING
-        self._heard = False
+        self._scheduled = False
         if self._choice.over:
             self._reason, self._who = Reason.EOS, self._primary.name
             return self.ENDING
-        self._watch_the_clock()
+        self._set_timer()
         return None
 
-    def _hear(self) -> None:
-        """Hear all servers, as far as there is room."""
+    def _read(self) -> None:
+        """Read all servers, as far as there is room."""
         incoming = self._incoming
-        while self.takes(0):
-            answer = incoming.take()
-            if answer is None:
+        while self.has_room(0):
+            reply = incoming.take()
+            if reply is None:
                 if incoming.stopped:
-                    self._hear_no_more()
+                    self._end_primary()
                 break
             for mirror in self._mirrors:
-                mirror.expect(answer)
-            self._choice.heard(0, answer, self.engine.now)
+                mirror.add_primary_reply(reply)
+            self._choice.add_reply(0, reply, self.engine.now)
         for mirror in self._mirrors:
-            mirror.hear()
+            mirror.read_replies()
 
-    def _break(self, error: Exception, who: str) -> None:
-        """Nothing more is answered; what was decided still goes to the client."""
+    def _fail(self, error: Exception) -> None:
+        """Choose no more; the replies that were chosen are still sent to the client."""
         self.error = error
-        self._reason, self._who = Reason.ERROR, who
+        self._reason, self._who = Reason.ERROR, self.name
         self._stall_timer = StallTimer(self, FLUSH_S, lambda: self._outgoing.vio.ndone)
 
     ENDING.goes(STALLED, DONE)
 
-    def _hear_no_more(self) -> None:
-        """The primary has said all, if its last answer was whole."""
+    def _end_primary(self) -> None:
+        """End the primary's replies. Raises ConnectionError after an error or invalid framing."""
         error = self._incoming.error
         if error is not None:
             raise ConnectionError(f"{self._primary.name}: {error}")
         fault = self._incoming.fault
         if fault is not None:
             raise ConnectionError(f"{self._primary.name}: {fault.value}")
-        self._choice.left(0, None)
+        self._choice.server_ended(0, None)
 
-    def _say(self) -> bool:
-        """Give the client what has been decided: whether there was anything."""
+    def _send(self) -> bool:
+        """Send the chosen replies to the client; return whether there were any."""
         chosen = self._choice.take(self.engine.now)
-        for answer in chosen:
-            self._outgoing.send(self._framing.encode(answer))
+        for reply in chosen:
+            self._outgoing.send(self._framing.encode(reply))
         return bool(chosen)
 
-    def _watch_the_clock(self) -> None:
-        """Look again when somebody is late."""
-        due = self._choice.due
-        if due is not None and (self._alarm is None or not self._alarm.pending):
-            self._alarm = self.engine.schedule_at(due, self, LATE, None)
+    def _set_timer(self) -> None:
+        """Choose again at the deadline of the oldest reply."""
+        deadline = self._choice.deadline
+        if deadline is not None and (self._timer is None or not self._timer.pending):
+            self._timer = self.engine.schedule_at(deadline, self, LATE, None)
 
     # -- ends --------------------------------------------------------------------------------
 
     @ENDING.enter
     def ending(self) -> None:
-        """Nothing will follow what has been said."""
+        """Send the rest, and no more."""
         self._outgoing.finish()
 
     @ENDING.on(Event.WRITE_COMPLETE, to=DONE)
-    def told_all(self, _: VIO) -> None:
-        """The client has all."""
+    def all_sent(self, _: VIO) -> None:
+        """The client has received everything."""
         if self._reason is Reason.EOS:
             self._client.do_io_shutdown(Shutdown.WRITE)
 
-    @ENDING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, HEARD, LATE)
-    def too_late(self, _: object) -> None:
-        """It has been decided."""
+    @ENDING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, REPLIED, LATE)
+    def ignored(self, _: object) -> None:
+        """No more replies are chosen."""
 
-    @TALKING.on(Event.ERROR, to=(ENDING, DONE))
+    @CHOOSING.on(Event.ERROR, to=(ENDING, DONE))
     def failed(self, vio: VIO) -> State | None:
-        """The primary has broken, and what it had answered before comes first; or the client."""
+        """The primary failed: what it sent before is read first. Or the client failed: end."""
         if vio is self._incoming.vio:
             return None if self._incoming.read_rest() else self.moved(vio)
         self.error = vio.error
@@ -203,38 +206,38 @@ class ReplyDirection(Machine):
 
     @ENDING.on(Event.ERROR, to=(DONE,))
     def failed_at_the_end(self, vio: VIO) -> State | None:
-        """The client has broken; what a server does does not matter any more."""
+        """The client failed: end. A server's error is ignored now."""
         if vio is self._incoming.vio:
             return None
         self.error = self.error or vio.error
         self._reason, self._who = Reason.ERROR, vio.vc.name
         return self.DONE
 
-    @TALKING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
+    @CHOOSING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @ENDING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
-    def idled(self, vio: VIO) -> None:
-        """Nothing has moved for too long."""
+    def inactive(self, vio: VIO) -> None:
+        """No byte was moved for too long."""
         self._reason, self._who = Reason.INACTIVITY, vio.vc.name
 
-    @TALKING.on(Event.ACTIVE_TIMEOUT, to=DONE)
+    @CHOOSING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @ENDING.on(Event.ACTIVE_TIMEOUT, to=DONE)
-    def outlived(self, vio: VIO) -> None:
-        """It has lasted too long."""
+    def expired(self, vio: VIO) -> None:
+        """A connection has lasted too long."""
         self._reason, self._who = Reason.ACTIVE, vio.vc.name
 
-    @TALKING.on(STOP, to=DONE)
+    @CHOOSING.on(STOP, to=DONE)
     @ENDING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
-        """The owner wants no more of it."""
+        """The owner called stop()."""
         self._reason, self._who = Reason.STOPPED, self.name
 
     @DONE.enter
     def done(self) -> None:
         """Give the VCs back."""
         flow = self.flow
-        for alarm in (self._alarm, self._stall_timer):
-            if alarm is not None:
-                alarm.cancel()
+        for timer in (self._timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
         for way in (self._incoming, self._outgoing):
             way.vio.retire()
             way.close()
@@ -245,13 +248,13 @@ class ReplyDirection(Machine):
 
     @property
     def flow(self) -> Flow:
-        """What the primary has said so far, and what the client was told."""
+        """Bytes read from the primary and sent to the client so far."""
         taken, given = self._incoming.vio.ndone, self._outgoing.vio.ndone
         return Flow(self._primary.name, self._client.name, taken, given)
 
     def recall(self) -> None:
-        """What was decided cannot be told apart from what was not. Raises NotImplementedError."""
-        raise NotImplementedError("answers of several servers are not given back")
+        """Raises NotImplementedError: replies of several servers were read and not sent."""
+        raise NotImplementedError("a direction with replies of several servers cannot be recalled")
 
     def stop(self) -> None:
         """End now: TunnelDone, STOPPED."""

@@ -1,10 +1,12 @@
 """RequestDirection: moves a client's requests to the primary and to its mirrors.
 
-    MOVING --the primary has its due, or has failed--> TRAILING --so have all mirrors--> DONE
-       +------ the client has failed, stop() -----------------------------------------^
+    MOVING --the primary received everything, or failed--> TRAILING --so did all mirrors--> DONE
+       +------ the client failed, stop() -------------------------------------------------^
 
-A OneWayMultiTunnel moves what the client says. It reads the client itself, or, where messages may
-be dropped, is told them one by one.
+A OneWayMultiTunnel moves the bytes and reads the client; but if messages may be dropped, this
+machine reads the client and passes the messages to it one by one.
+
+Tested in tests/mirror/test_mirroring.py and tests/plugins/test_mirror.py.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from vcproxy.engine.event import Event
 from vcproxy.framing.frame_scanner import FrameScanner
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.mirror.target import CUT, MirrorTarget
+from vcproxy.mirror.interfaces import ABORTED
 from vcproxy.sessions.streams import READ_AHEAD
 from vcproxy.tunnels.done import (
     Flow,
@@ -37,23 +39,24 @@ if TYPE_CHECKING:
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import Framing
+    from vcproxy.mirror.interfaces import MirrorConnection
 
 
 class RequestDirection(Machine):
-    """A Way: it tells its owner with one TunnelDone how the primary's part has ended.
+    """A Direction whose one TunnelDone reports how the primary's part ended.
 
     Args:
-        framing: how messages are cut that may be dropped. None: bytes are moved. What cannot be cut
-            goes to the primary as it comes, and to no mirror.
+        framing: the framing of messages that may be dropped; None: bytes are moved. Input with
+            invalid framing is sent to the primary unchanged, and to no mirror.
     """
 
     __slots__ = (
         "_client",
-        "_cutter",
         "_flow",
         "_lent",
         "_owner",
         "_reader",
+        "_scanner",
         "_server",
         "_vio",
         "mirrors",
@@ -77,7 +80,7 @@ class RequestDirection(Machine):
         self._owner = owner
         self._client, self._server = client, server
         self._flow = Flow(client.name, server.name, 0, 0)
-        self._cutter = None if framing is None else FrameScanner(framing)
+        self._scanner = None if framing is None else FrameScanner(framing)
         self._vio: VIO | None = None
         self._reader = self.engine.buffer(READ_AHEAD).reader()
         source = client if framing is None else None
@@ -89,62 +92,63 @@ class RequestDirection(Machine):
             abort_s=ABORT_S,
             name=name,
         )
-        self.mirrors: Sequence[MirrorTarget] = ()
-        """To be set before it starts."""
-        self._lent: dict[VConnection, MirrorTarget | None] = {server: None}
-        """The tunnel's sinks, in the order in which they joined."""
+        self.mirrors: Sequence[MirrorConnection] = ()
+        """Set by the owner before it starts this machine."""
+        self._lent: dict[VConnection, MirrorConnection | None] = {server: None}
+        """The mirror of each of the tunnel's sinks, in the order in which they joined; None: the
+        primary."""
 
     @MOVING.enter
     def moving(self) -> None:
-        """Give each sink its place, then begin."""
+        """Add each sink to the tunnel, then start it."""
         self.tunnel.add_sink(self._server, required=True, watch=False)
         for mirror in self.mirrors:
             mirror.start()
             self._lent[mirror.vc] = mirror
         self.tunnel.start()
-        if self._cutter is not None:
+        if self._scanner is not None:
             self._vio = self._client.do_io_read(self, None, self._reader.buffer)
 
     # -- messages ----------------------------------------------------------------------------
 
     @MOVING.on(Event.READ_READY, Event.EOS, TunnelWritable)
-    def told(self, _: object) -> None:
-        """Say what has come, as far as there is room."""
-        cutter, reader, vio = self._cutter, self._reader, self._vio
-        assert cutter is not None
+    def read(self, _: object) -> None:
+        """Pass what was read to the tunnel, as far as it has room."""
+        scanner, reader, vio = self._scanner, self._reader, self._vio
+        assert scanner is not None
         assert vio is not None
         while reader.avail and not self.tunnel.full:
             data = reader.read()
             vio.reenable()
-            if cutter.fault is None:
-                self.tunnel.publish(cutter.feed(data))
-                if cutter.fault is not None:
-                    self._lose_mirrors(f"what the client says: {cutter.fault.value}")
+            if scanner.fault is None:
+                self.tunnel.publish(scanner.feed(data))
+                if scanner.fault is not None:
+                    self._abort_mirrors(f"client input: {scanner.fault.value}")
                     return
             else:
-                self.tunnel.publish([cutter.take_rest() + data])
+                self.tunnel.publish([scanner.take_rest() + data])
         if reader.avail or vio.vc.unread:
             return
-        if vio.over or cutter.fault is not None:
-            self.tunnel.publish([cutter.take_rest()])
+        if vio.over or scanner.fault is not None:
+            self.tunnel.publish([scanner.take_rest()])
         if vio.over:
             self.tunnel.finish(vio.error)
 
-    def _lose_mirrors(self, why: str) -> None:
-        """What follows is for the primary only: it is said when they have gone."""
+    def _abort_mirrors(self, why: str) -> None:
+        """End the mirrors: the input that follows is sent to the primary only, after they left."""
         for mirror in self._lent.values():
             if mirror is not None:
-                mirror.handle_event(CUT, why)
+                mirror.handle_event(ABORTED, why)
         self.engine.schedule(self, TunnelWritable, TunnelWritable(self.tunnel))
 
-    # -- news of the tunnel ------------------------------------------------------------------
+    # -- events of the tunnel ----------------------------------------------------------------
 
     @MOVING.on(SinkDone, to=(TRAILING,))
-    def given_back(self, done: SinkDone) -> State | None:
-        """The primary has its due, or it has failed; or a mirror."""
+    def sink_done(self, done: SinkDone) -> State | None:
+        """The primary or a mirror has received everything, or has failed."""
         mirror = self._lent.pop(done.sink)
         if mirror is None:
-            own = done.reason is Reason.EOS or self._broke_off(done)
+            own = done.reason is Reason.EOS or self._source_failed(done)
             who = self._client.name if own else self._server.name
             self._report(done.reason, who, done.error, done.flow)
             return self.TRAILING
@@ -152,51 +156,53 @@ class RequestDirection(Machine):
         return None
 
     @staticmethod
-    def _broke_off(done: SinkDone) -> bool:
-        """Whether a sink was given back because the client has broken."""
+    def _source_failed(done: SinkDone) -> bool:
+        """Whether a sink was given back because the client failed."""
         return done.reason is Reason.ERROR and done.sink.error is None
 
-    def _give_back(self, mirror: MirrorTarget, done: SinkDone) -> None:
-        if self._broke_off(done):
-            mirror.handle_event(CUT, f"the conversation broke off: {done.reason.value}")
+    def _give_back(self, mirror: MirrorConnection, done: SinkDone) -> None:
+        if self._source_failed(done):
+            mirror.handle_event(ABORTED, f"conversation ended abnormally: {done.reason.value}")
         mirror.handle_event(SinkDone, done)
 
     @TRAILING.on(SinkDone)
-    def mirror_given_back(self, done: SinkDone) -> None:
-        """So has a mirror; or the primary, in the turn in which the client failed."""
+    def late_sink_done(self, done: SinkDone) -> None:
+        """A mirror is given back; or the primary, in the turn in which the client failed."""
         mirror = self._lent.pop(done.sink)
         if mirror is not None:
             self._give_back(mirror, done)
 
     @MOVING.on(SinkLags)
     @TRAILING.on(SinkLags)
-    def lags(self, news: SinkLags) -> None:
-        """A mirror is slow. (That the primary is, is the client's to see.)"""
-        self._pass_on(SinkLags, news)
+    def lags(self, event: SinkLags) -> None:
+        """A mirror lags. (A slow primary slows the client.)"""
+        self._pass_on(SinkLags, event)
 
     @MOVING.on(SinkRecovered)
     @TRAILING.on(SinkRecovered)
-    def recovered(self, news: SinkRecovered) -> None:
-        """It is no longer."""
-        self._pass_on(SinkRecovered, news)
+    def recovered(self, event: SinkRecovered) -> None:
+        """It has caught up."""
+        self._pass_on(SinkRecovered, event)
 
-    def _pass_on(self, key: Hashable, news: SinkLags | SinkRecovered) -> None:
-        mirror = self._lent.get(news.sink)
+    def _pass_on(self, key: Hashable, event: SinkLags | SinkRecovered) -> None:
+        mirror = self._lent.get(event.sink)
         if mirror is not None:
-            mirror.handle_event(key, news)
+            mirror.handle_event(key, event)
 
     @MOVING.on(TunnelDone, to=DONE)
     @TRAILING.on(TunnelDone, to=DONE)
     def tunnel_done(self, done: TunnelDone) -> None:
-        """It is over for all that were still there."""
-        for (vc, mirror), how in zip(
+        """The tunnel has ended: report it for the sinks that it still had."""
+        for (vc, mirror), sink in zip(
             self._lent.items(), self.tunnel.sink_statistics(), strict=True
         ):
-            flow = Flow(self._client.name, vc.name, how.sent + how.undelivered, how.sent)
+            flow = Flow(self._client.name, vc.name, sink.sent + sink.undelivered, sink.sent)
             if mirror is not None:
                 if done.reason is not Reason.STOPPED:
-                    mirror.handle_event(CUT, f"the conversation broke off: {done.reason.value}")
-                sink_done = SinkDone(self, vc, done.reason, done.error, flow, how.dropped)
+                    mirror.handle_event(
+                        ABORTED, f"conversation ended abnormally: {done.reason.value}"
+                    )
+                sink_done = SinkDone(self, vc, done.reason, done.error, flow, sink.dropped)
                 mirror.handle_event(SinkDone, sink_done)
             elif self.state is self.MOVING:
                 self._report(done.reason, done.ended_by, done.error, flow)
@@ -211,21 +217,21 @@ class RequestDirection(Machine):
 
     @MOVING.on(Event.ERROR)
     def client_failed(self, vio: VIO) -> None:
-        """The client, while its messages are cut here: those that came before go on."""
+        """The client failed while this machine reads it: pass on what came before."""
         self.tunnel.fail(vio.error)
         if vio.vc.unread:
             self._vio = self._client.do_io_read(self, None, self._reader.buffer)
         else:
-            self.told(vio)
+            self.read(vio)
 
     @MOVING.on(Event.INACTIVITY_TIMEOUT, to=TRAILING)
-    def client_idled(self, _: VIO) -> None:
-        """The client, which says nothing."""
+    def client_inactive(self, _: VIO) -> None:
+        """The client has sent nothing for too long."""
         self._fail(Reason.INACTIVITY)
 
     @MOVING.on(Event.ACTIVE_TIMEOUT, to=TRAILING)
-    def client_outlived(self, _: VIO) -> None:
-        """The client, whose time is up."""
+    def client_expired(self, _: VIO) -> None:
+        """The client's connection has lasted too long."""
         self._fail(Reason.ACTIVE)
 
     def _fail(self, reason: Reason) -> None:
@@ -236,19 +242,19 @@ class RequestDirection(Machine):
         self.tunnel.stop()
 
     @TRAILING.on(TunnelWritable)
-    def no_matter(self, _: TunnelWritable) -> None:
-        """There is nothing more to say."""
+    def room_ignored(self, _: TunnelWritable) -> None:
+        """There is nothing more to send."""
 
-    # -- a Way -------------------------------------------------------------------------------
+    # -- a Direction -------------------------------------------------------------------------
 
     @property
     def flow(self) -> Flow:
-        """What the primary has got, once that is known."""
+        """What the primary has received, once that is known."""
         return self._flow
 
     def recall(self) -> None:
-        """Raises NotImplementedError: what mirrors have got, nobody can give again."""
-        raise NotImplementedError("a client that is mirrored is not given back")
+        """Raises NotImplementedError: mirrors have received bytes of the client already."""
+        raise NotImplementedError("a mirrored client cannot be recalled")
 
     def stop(self) -> None:
         """End now: TunnelDone, STOPPED."""

@@ -1,11 +1,13 @@
-"""MirrorTarget: a server that gets what a client says, too, and whose answers are compared.
+"""MirrorTarget: one mirror of one client. It gets a copy of the requests; its replies are compared.
 
-    MIRRORING --the conversation is over--> ENDING --it has ended, or for a while--> GONE
-        +--- refused, cut off, broken -------> LEAVING --given back--------------------^
+    MIRRORING --the conversation has ended--> ENDING --its connection has ended, timeout--> CLOSED
+        +--- refused, failed, too slow ------> LEAVING --SinkDone----------------------------^
 
-It is a sink of the tunnel from the first byte on: what is said before it is connected waits there,
-within what it is granted. Whatever it does, it does to itself. What becomes of it is one line in
-the log.
+It is a sink of the tunnel from the first byte: requests that are sent before it is connected wait
+in the tunnel's buffer, within its lag policy. An error of a mirror affects that mirror only; it is
+logged in one line when the mirror ends.
+
+Tested in tests/plugins/test_mirror.py.
 """
 
 from __future__ import annotations
@@ -17,223 +19,223 @@ from vcproxy.engine.units import rounded_size
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.mirror.comparison import ReplySide
+from vcproxy.mirror.interfaces import ABORTED, FINISHED
 from vcproxy.sessions.streams import InputStream
 from vcproxy.tunnels.done import Reason, SinkDone, SinkLags, SinkRecovered
 
 if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
-    from vcproxy.mirror.mirroring import Mirroring
-    from vcproxy.mirror.reply_direction import ReplyDirection
+    from vcproxy.mirror.interfaces import MirrorSettings, ReplyReceiver
     from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
     from vcproxy.upstream.server import Server
 
-OVER, CUT = "OVER", "CUT"
-"""Tags: the conversation is over in order; it has broken off, or a mirror can follow it no more."""
-
 
 class MirrorTarget(Machine):
-    """One mirror of a session's client. It owns its connection, and lends it to the tunnel.
+    """Owns the connection to one mirror, and lends it to the tunnel.
 
-    It is told OVER or CUT, with the reason, and SinkDone, which it waits for.
+    The tunnel's directions give it FINISHED or ABORTED, and SinkDone, which it waits for.
+
+    Args:
+        number: its number among the servers; the primary is 0.
+        tunnel: the tunnel that sends the requests.
     """
 
     __slots__ = (
         "_comparison",
-        "_counted",
-        "_given_back",
-        "_heard_all",
+        "_error",
         "_incoming",
+        "_logged_differences",
         "_number",
+        "_replies_ended",
         "_server",
-        "_session",
+        "_settings",
+        "_sink_done",
         "_tunnel",
-        "_why",
-        "answering",
+        "reply_receiver",
         "vc",
     )
 
     ALIVE = State()
     MIRRORING = State(parent=ALIVE, initial=True)
-    ENDING = State(parent=ALIVE, timeout="2s")  # as long as a LingeringClose listens
+    ENDING = State(parent=ALIVE, timeout="2s")  # as long as LingeringClose drains a client
     LEAVING = State(parent=ALIVE)
-    GONE = State(final=True)
+    CLOSED = State(final=True)
 
     vc: NetVConnection
 
     def __init__(
-        self, session: Mirroring, number: int, server: Server, tunnel: OneWayMultiTunnel
+        self, settings: MirrorSettings, number: int, server: Server, tunnel: OneWayMultiTunnel
     ) -> None:
-        """`number` is its place among the servers, of which the primary is 0."""
-        name = f"{session.name} mirror {server.address}"
-        super().__init__(session.engine, session.mutex, name=name)
-        self._session = session
+        name = f"{settings.name} mirror {server.address}"
+        super().__init__(tunnel.engine, tunnel.mutex, name=name)
+        self._settings = settings
         self._number = number
         self._server = server
         self._tunnel = tunnel
-        self.answering: ReplyDirection | None = None
-        """Who hears what it answers, if that may go to the client."""
-        self._comparison = session.comparison()
-        self._counted = 0  # differences
-        self._heard_all = False
-        self._given_back: SinkDone | None = None
-        self._why = ""
+        self.reply_receiver: ReplyReceiver | None = None
+        """Takes its replies, if they may be sent to the client."""
+        self._comparison = settings.comparison()
+        self._logged_differences = 0
+        self._replies_ended = False
+        self._sink_done: SinkDone | None = None
+        self._error = ""
 
     @MIRRORING.enter
     def mirroring(self) -> None:
-        """Begin at once; nobody waits for it."""
-        server, session = self._server, self._session
+        """Connect, and join the tunnel at once."""
+        server, settings = self._server, self._settings
         self.vc = self.engine.connect(
-            self, server.address, tls=server.tls, timeout=session.service.connect_s
+            self, server.address, tls=server.tls, timeout=settings.service.connect_s
         )
-        self._incoming = InputStream(self, self.vc, session.framing)
-        self._tunnel.add_sink(self.vc, watch=False, lag=session.lag)
+        self._incoming = InputStream(self, self.vc, settings.framing)
+        self._tunnel.add_sink(self.vc, watch=False, lag=settings.lag)
 
     @ALIVE.on(Event.CONNECTED)
     def connected(self, _: NetVConnection) -> None:
-        """What was said before is on its way to it."""
+        """The tunnel sends what it has buffered."""
 
-    # -- its answers -------------------------------------------------------------------------
+    # -- its replies -------------------------------------------------------------------------
 
-    def hear(self) -> None:
-        """Take what it says, as far as there is room for it."""
-        answering = self.answering
-        while answering is None or answering.takes(self._number):
-            answer = self._incoming.take()
-            if answer is None:
+    def read_replies(self) -> None:
+        """Take its replies, as long as the reply receiver has room for them."""
+        receiver = self.reply_receiver
+        while receiver is None or receiver.has_room(self._number):
+            reply = self._incoming.take()
+            if reply is None:
                 if self._incoming.stopped:
-                    self._hear_no_more(None)
+                    self._end_replies(None)
                 break
-            self._compare(ReplySide.MIRROR, answer)
-            if answering is not None:
-                answering.heard(self._number, answer)
+            self._compare(ReplySide.MIRROR, reply)
+            if receiver is not None:
+                receiver.add_reply(self._number, reply)
 
-    def expect(self, answer: bytes) -> None:
-        """Take what the primary has answered."""
-        self._compare(ReplySide.PRIMARY, answer)
+    def add_primary_reply(self, reply: bytes) -> None:
+        """Compare a reply of the primary."""
+        self._compare(ReplySide.PRIMARY, reply)
 
-    def expect_no_more(self) -> None:
-        """Nothing more can be compared."""
+    def stop_comparing(self) -> None:
+        """Compare no more: the replies that follow cannot be compared."""
         if self._comparison is not None:
             self._comparison.give_up()
 
     @property
-    def compares(self) -> bool:
-        """Whether it wants to know what else the primary answers."""
+    def comparing(self) -> bool:
+        """Whether it needs further replies of the primary."""
         return self._comparison is not None and not self._comparison.over
 
-    def _compare(self, side: ReplySide, answer: bytes) -> None:
+    def _compare(self, side: ReplySide, reply: bytes) -> None:
         if self._comparison is not None:
-            self._comparison.feed(side, answer)
-            self._note_differences()
+            self._comparison.feed(side, reply)
+            self._count_differences()
 
-    def _note_differences(self) -> None:
+    def _count_differences(self) -> None:
         comparison = self._comparison
-        if comparison is None or comparison.differences == self._counted:
+        if comparison is None or comparison.differences == self._logged_differences:
             return
-        if not self._counted:
-            self._log(f"answers otherwise than the primary, from {comparison.first} on")
-        self._count("differences", comparison.differences - self._counted)
-        self._counted = comparison.differences
+        if not self._logged_differences:
+            self._log(f"response differs from the primary at {comparison.first_difference}")
+        self._count("differences", comparison.differences - self._logged_differences)
+        self._logged_differences = comparison.differences
 
-    def _hear_no_more(self, error: Exception | None) -> None:
-        """Its answers are over: in order, by a fault of theirs, or with the connection."""
-        if self._heard_all:
+    def _end_replies(self, error: Exception | None) -> None:
+        """Its replies have ended: in order, by a framing error, or with the connection."""
+        if self._replies_ended:
             return
-        self._heard_all = True
+        self._replies_ended = True
         fault = self._incoming.fault if error is None else None
         if fault is not None:
-            self._log(f"{fault.value}; its answers are not heard any more")
+            self._log(f"{fault.value}; its responses are no longer read")
             error = ConnectionError(fault.value)
-            self.expect_no_more()
+            self.stop_comparing()
         elif error is None and self._comparison is not None:
             self._comparison.end(ReplySide.MIRROR)
-            self._note_differences()
-        if self.answering is not None:
-            self.answering.left(self._number, error)
+            self._count_differences()
+        if self.reply_receiver is not None:
+            self.reply_receiver.server_ended(self._number, error)
 
     @ALIVE.on(Event.READ_READY)
-    def said(self, _: VIO) -> None:
-        """It has said something."""
-        self.hear()
+    def readable(self, _: VIO) -> None:
+        """Replies have arrived."""
+        self.read_replies()
 
-    @ALIVE.on(Event.EOS, to=(GONE,))
-    def ended(self, _: VIO) -> State | None:
-        """It has said all. It may still want to hear."""
-        self.hear()
-        return self._gone_if_done()
+    @ALIVE.on(Event.EOS, to=(CLOSED,))
+    def input_ended(self, _: VIO) -> State | None:
+        """It sends no more; it may still receive."""
+        self.read_replies()
+        return self._closed_if_done()
 
     # -- the end -----------------------------------------------------------------------------
 
-    @ALIVE.on(Event.ERROR, to=(LEAVING, GONE))
-    def failed(self, broken: NetVConnection | VIO) -> State:
-        """It cannot be reached, or its connection has broken."""
-        return self._leave(f"{Reason.ERROR.value}: {broken.error}")
+    @ALIVE.on(Event.ERROR, to=(LEAVING, CLOSED))
+    def failed(self, failed: NetVConnection | VIO) -> State:
+        """It cannot be reached, or its connection has failed."""
+        return self._leave(f"{Reason.ERROR.value}: {failed.error}")
 
-    @ALIVE.on(CUT, to=(LEAVING, GONE))
-    def cut(self, why: str) -> State:
-        """It can follow no more."""
+    @ALIVE.on(ABORTED, to=(LEAVING, CLOSED))
+    def aborted(self, why: str) -> State:
+        """It cannot follow any more."""
         return self._leave(why)
 
-    @ENDING.on(Event.TIMEOUT, to=(LEAVING, GONE))
-    def waited(self, _: State) -> State:
-        """It was given time enough."""
-        return self._leave("" if self._given_back else "timed out: it has not taken all")
+    @ENDING.on(Event.TIMEOUT, to=(LEAVING, CLOSED))
+    def expired(self, _: State) -> State:
+        """It has not ended in time: that is an error only if it has not received everything."""
+        return self._leave("" if self._sink_done else "timed out before it received everything")
 
-    @MIRRORING.on(OVER, to=(ENDING, GONE))
-    def over(self, _: object) -> State:
-        """It gets what it is owed, and may answer for a while."""
-        return self._gone_if_done() or self.ENDING
+    @MIRRORING.on(FINISHED, to=(ENDING, CLOSED))
+    def finishing(self, _: object) -> State:
+        """Let it receive the rest, and reply, for a limited time."""
+        return self._closed_if_done() or self.ENDING
 
-    @ENDING.on(OVER)
-    @LEAVING.on(OVER, CUT, Event.ERROR)
-    def over_already(self, _: object) -> None:
-        """It is on its way."""
+    @ENDING.on(FINISHED)
+    @LEAVING.on(FINISHED, ABORTED, Event.ERROR)
+    def ending_already(self, _: object) -> None:
+        """It is ending."""
 
-    @ALIVE.on(SinkDone, to=(GONE,))
-    def given_back(self, done: SinkDone) -> State | None:
-        """It has got all, or will get nothing more."""
-        self._given_back = done
+    @ALIVE.on(SinkDone, to=(CLOSED,))
+    def sink_done(self, done: SinkDone) -> State | None:
+        """The tunnel gives it back: it has received everything, or it gets no more."""
+        self._sink_done = done
         flow, stopped = done.flow, done.reason is Reason.STOPPED
         if done.reason is Reason.EOS or (stopped and flow.sent == flow.received):
-            return self._gone_if_done()
+            return self._closed_if_done()
         error = f": {done.error}" if done.error else ""
-        self._why = f"{done.reason.value}{error}"
-        return self.GONE
+        self._error = f"{done.reason.value}{error}"
+        return self.CLOSED
 
-    @LEAVING.on(SinkDone, to=GONE)
+    @LEAVING.on(SinkDone, to=CLOSED)
     def left(self, done: SinkDone) -> None:
-        """It gets nothing more, or had got all in the turn in which it broke."""
-        self._given_back = done
+        """It has left the tunnel, or had received everything in the turn in which it failed."""
+        self._sink_done = done
 
     @ALIVE.on(SinkLags)
-    def lags(self, news: SinkLags) -> None:
-        """It is slow, and gets no longer all."""
-        self._log(f"lags {rounded_size(news.lag)} behind: {news.on_lag}")
+    def lags(self, event: SinkLags) -> None:
+        """It is slow, and does not get everything any more."""
+        self._log(f"lags {rounded_size(event.lag)} behind: {event.on_lag}")
 
     @ALIVE.on(SinkRecovered)
-    def recovered(self, news: SinkRecovered) -> None:
-        """It keeps up again."""
-        self._log(f"keeps up again; so far {news.dropped}")
+    def recovered(self, event: SinkRecovered) -> None:
+        """It has caught up."""
+        self._log(f"recovered from its lag; so far {event.dropped}")
 
     def _leave(self, why: str) -> State:
-        self._why = self._why or why
-        if self._given_back is not None:
-            return self.GONE
+        self._error = self._error or why
+        if self._sink_done is not None:
+            return self.CLOSED
         self._tunnel.remove(self.vc)
         return self.LEAVING
 
-    def _gone_if_done(self) -> State | None:
-        """Whether there is nothing more to hear from either side."""
-        done = self.state is not self.MIRRORING and self._given_back and self._heard_all
-        return self.GONE if done else None
+    def _closed_if_done(self) -> State | None:
+        """Return CLOSED if the conversation and both directions of this connection have ended."""
+        done = self.state is not self.MIRRORING and self._sink_done and self._replies_ended
+        return self.CLOSED if done else None
 
     def finished(self) -> None:
-        """Close, in order if it has got all, and say what became of it."""
-        done, why = self._given_back, self._why
+        """Close the connection, in order if it has received everything; log the result."""
+        done, why = self._sink_done, self._error
         assert done is not None
         error = ConnectionAbortedError(why) if why else None
-        self._hear_no_more(error or ConnectionAbortedError("the conversation is over"))
+        self._end_replies(error or ConnectionAbortedError("the conversation has ended"))
         comparison, self._comparison = self._comparison, None
         if comparison is not None and comparison.incomplete:
             self._count("not_compared")
@@ -242,19 +244,17 @@ class MirrorTarget(Machine):
         self._count("lost" if why else "followed")
         if done.dropped.messages:
             self._count("dropped", done.dropped.messages)
-        given, differences = done.flow.sent, self._counted
-        news = [why or "followed to the end", f"{rounded_size(given)} given"]
-        if done.dropped.messages:
-            news.append(str(done.dropped))
-        if differences:
-            news.append(f"differences: {differences}")
-        self._log("; ".join(news))
+        sent = rounded_size(done.flow.sent)
+        dropped = f"; {done.dropped}" if done.dropped.messages else ""
+        number = self._logged_differences
+        differences = f"; differences: {number}" if number else ""
+        self._log(f"{why or 'mirrored to the end'}; {sent} sent{dropped}{differences}")
 
     def _log(self, text: str) -> None:
         self.engine.log("info", f"{self.name}: {text}")
 
     def _count(self, what: str, number: int = 1) -> None:
         """Count for all mirrors, and for this one."""
-        counts = self._session.service.counts
+        counts = self._settings.service.counts
         counts[what] += number
         counts[f"{what} {self._server.address}"] += number

@@ -1,0 +1,71 @@
+"""The interfaces between the parts of a mirrored tunnel: so they need not import one another.
+
+Mirroring -> MirroredTunnel -> RequestDirection, ReplyDirection, MirrorTarget -> this module
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.framing.framing import Framing
+    from vcproxy.mirror.choice import Choice
+    from vcproxy.mirror.comparison import ReplyComparison
+    from vcproxy.sessions.service import Service
+    from vcproxy.tunnels.lag import Lag
+
+FINISHED, ABORTED = "FINISHED", "ABORTED"
+"""Tags for a mirror: the conversation has ended in order; it has ended abnormally, or the mirror
+cannot follow it any more. The data of ABORTED is the reason."""
+
+
+class MirrorSettings(Protocol):
+    """What one client's tunnel and mirrors use of their session. See Mirroring."""
+
+    name: str
+    service: Service
+    framing: Framing
+
+    @property
+    def lag(self) -> Lag:
+        """The lag policy of a mirror."""
+
+    def comparison(self) -> ReplyComparison | None:
+        """Return a comparison of one mirror's replies; None: they are not compared."""
+
+    def choice(self, servers: int) -> Choice | None:
+        """Return the choice of the client's replies; None: it gets the primary's."""
+
+
+class ReplyReceiver(Protocol):
+    """What a mirror uses to pass its replies on to the client. See ReplyDirection."""
+
+    def has_room(self, server: int) -> bool:
+        """Whether it takes another reply of this server now."""
+
+    def add_reply(self, server: int, reply: bytes) -> None:
+        """Take a reply of a mirror."""
+
+    def server_ended(self, server: int, error: Exception | None) -> None:
+        """Take the end of a mirror's replies."""
+
+
+class MirrorConnection(Protocol):
+    """What the directions of the tunnel use of a mirror. See MirrorTarget."""
+
+    vc: NetVConnection
+
+    def start(self) -> None:
+        """Connect."""
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Take FINISHED, ABORTED, or an event of the tunnel: SinkDone, SinkLags, SinkRecovered."""
+
+    def read_replies(self) -> None:
+        """Read on, after `has_room` was False."""
+
+    def add_primary_reply(self, reply: bytes) -> None:
+        """Take a reply of the primary, to compare it."""
