@@ -63,7 +63,7 @@ from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
 from vcproxy.tunnels.paced import Pace, PacedTwoWay
 from vcproxy.tunnels.transform import Transform
 from vcproxy.tunnels.two_way import TwoWayTunnel
-from vcproxy.upstream.attempts import Place
+from vcproxy.upstream.connect_attempts import Backend
 from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
 from vcproxy.upstream.server import Server
 
@@ -108,7 +108,7 @@ __all__ = [
     "Pace",
     "PacedTwoWay",
     "Part",
-    "Place",
+    "Backend",
     "Program",
     "Reason",
     "Receive",

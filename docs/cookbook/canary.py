@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.api import Endpoint, Forwarder, Place, Server
+from vcproxy.api import Backend, Endpoint, Forwarder, Server
 
 
 class Canary(Forwarder):
@@ -29,7 +29,7 @@ class Canary(Forwarder):
 
     options: Options
 
-    def servers(self) -> Sequence[Place]:
+    def servers(self) -> Sequence[Backend]:
         if self.engine.random.random() >= self.options.share:
             return super().servers()
         self.count("canary")

@@ -55,7 +55,7 @@ class Board(Program):
             assert data.engine is self.engine
             self.say(data, self.bind_option(data) or "front")
         elif key is Reconnected:
-            self.write(f"up {data.link.target}")
+            self.write(f"up {data.connection.target}")
             self.say(data.vc, "news")
         elif key in (Event.EOS, Event.ERROR):
             data.vc.do_io_close()

@@ -39,15 +39,15 @@ def test_a_server_is_used_as_long_as_it_says_that_it_is_well(proxy: Starter) -> 
         running = proxy(forward(well, sick, upstream=check))
         Sick.status = 503
         running.wait_for(
-            f"WARN.* upstream out: {re.escape(sick)} is down: 2 checks in a row have failed, "
-            "now: it answers 503; 1 of 2 are up"
+            f"WARN.* upstream out: {re.escape(sick)} is down: 2 health checks in a row "
+            "failed: it answers 503; 1 of 2 servers are up"
         )
         for _ in range(4):
             with running.connect("in") as client:
                 client.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 assert all_of(client).startswith(b"HTTP/1.0 200")
         Sick.status = 200
-        running.wait_for(f"{re.escape(sick)} is up: 2 checks in a row have passed; 2 of 2 are up")
+        running.wait_for(f"{re.escape(sick)} is up: 2 health checks in a row passed; 2 of 2")
         running.signal(signal.SIGTERM)
         assert running.wait() == 0
     finally:
@@ -77,7 +77,7 @@ def test_who_may_not_wait_is_closed(proxy: Starter) -> None:
         with running.connect("in") as first, server.next() as accepted:
             with running.connect("in") as second:
                 assert all_of(second) == b""
-            running.wait_for("server out failed: no server has room, and 0 wait already")
+            running.wait_for("server out failed: no server has room, and 0 connections wait")
             first.sendall(b"undisturbed")
             assert exactly(accepted, 11) == b"undisturbed"
 

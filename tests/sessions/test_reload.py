@@ -186,7 +186,7 @@ def test_of_many_reloads_the_last_one_is_served_and_nothing_is_left(stage: Stage
     last.close()
     stage.sim.elapse(5)
     assert not stage.proxy.engine.vcs
-    assert not any(each for each in stage.proxy.listeners._lasting.values())
+    assert not any(each for each in stage.proxy.listeners._persistent.values())
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -25,7 +25,7 @@ from vcproxy.http.proxy.options import HttpTimeouts, Options
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.sessions.service import Service
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.settings import Pooling, Queueing, UpstreamSettings
+from vcproxy.upstream.settings import PoolSettings, QueueSettings, UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
 from .test_tunnels import LOSSLESS
@@ -224,9 +224,9 @@ class Scenario:
     def _service(self, engine: Engine, servers: list[Address]) -> Service:
         random = self.random
         terms = UpstreamSettings(
-            pool=Pooling(idle=random.choice([0, 1, 8]), idle_time=10.0),
+            pool=PoolSettings(idle=random.choice([0, 1, 8]), idle_time=10.0),
             max_connections=random.choice([0, 0, 1, 2]),
-            queue=Queueing(timeout=60.0),
+            queue=QueueSettings(timeout=60.0),
         )
         upstream = Upstream(engine, "back", map(Server, servers), terms)
         return Service(

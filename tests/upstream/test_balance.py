@@ -1,4 +1,4 @@
-"""Balance: each policy's shares, and that it does the same again."""
+"""Balance: the shares of each policy, and that its choices repeat."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def servers(names: str, weights: Sequence[int] | None = None) -> list[Server]:
 
 
 def turns(balance: Balance, among: Sequence[Server], count: int) -> str:
-    """Who gets so many connections, each of which lasts."""
+    """Return the servers of so many connections, none of which ends."""
     picked = []
     for number in range(count):
         server = balance.pick(among, f"client {number}")
@@ -46,7 +46,7 @@ def test_round_robin_takes_turns() -> None:
     assert turns(RoundRobin(), servers("abc"), 7) == "abcabca"
 
 
-def test_round_robin_goes_on_behind_the_last_whoever_is_missing() -> None:
+def test_round_robin_continues_after_the_last_server_if_some_are_down() -> None:
     balance, [a, b, c, d] = RoundRobin(), servers("abcd")
     assert turns(balance, [a, b, c, d], 2) == "ab"
     assert turns(balance, [a, b, d], 2) == "da"
@@ -54,51 +54,53 @@ def test_round_robin_goes_on_behind_the_last_whoever_is_missing() -> None:
     assert turns(balance, [a, b, c, d], 2) == "da"
 
 
-def test_a_weight_is_a_share_and_evenly_spread() -> None:
+def test_weights_are_shares_evenly_spread() -> None:
     balance, among = Weighted(), servers("abc", [5, 1, 1])
     assert turns(balance, among, 14) == "aabacaa" * 2
 
 
-def test_least_connections_evens_out_what_there_is() -> None:
+def test_least_connections_evens_out_existing_connections() -> None:
     a, b, c = among = servers("abc")
     a.connections, b.connections = 3, 1
     assert turns(LeastConnections(), among, 8) == "cbcbcabc"
     assert a.connections == b.connections == c.connections == 4
 
 
-def test_least_connections_counts_what_is_at_work_by_weight() -> None:
+def test_least_connections_regards_weights() -> None:
     among = servers("ab", [3, 1])
     assert Counter(turns(LeastConnections(), among, 40)) == {"a": 30, "b": 10}
 
 
-def test_the_idlest_take_turns() -> None:
+def test_equally_loaded_servers_take_turns() -> None:
     balance, among = LeastConnections(), servers("abc")
     for expected in "abcab":
         server = balance.pick(among, "")
         balance.picked(server, among)
-        assert server.address.host == expected, "nobody's connection lasts here"
+        assert server.address.host == expected, "no connection lasts here"
 
 
-def test_of_two_by_chance_the_idler_is_picked() -> None:
+def test_the_less_loaded_of_two_random_servers_is_picked() -> None:
     among = servers("abcdefgh")
     counts = Counter(turns(RandomOfTwo(Random(3)), among, 800))
-    assert max(counts.values()) - min(counts.values()) <= 4, "one by chance would be 60 apart"
+    assert max(counts.values()) - min(counts.values()) <= 4, "one random server would be 60 apart"
     assert turns(RandomOfTwo(Random(3)), servers("a"), 2) == "aa"
 
 
 def test_a_key_has_its_server() -> None:
     balance, among = ConsistentHash(), servers("abcde")
     balance.arrange(among)
-    homes = {f"client {n}": balance.pick(among, f"client {n}") for n in range(2000)}
-    counts = Counter(server.address.host for server in homes.values())
+    owners = {f"client {n}": balance.pick(among, f"client {n}") for n in range(2000)}
+    counts = Counter(server.address.host for server in owners.values())
     assert max(counts.values()) < 1.35 * min(counts.values())
     gone, left = among[2], [*among[:2], *among[3:]]
-    moved = {key for key, home in homes.items() if balance.pick(left, key) is not home}
-    assert moved == {key for key, home in homes.items() if home is gone}
+    moved = {key for key, owner in owners.items() if balance.pick(left, key) is not owner}
+    assert moved == {key for key, owner in owners.items() if owner is gone}
     fewer = ConsistentHash()
     fewer.arrange(left)
-    for key in homes:
-        assert fewer.pick(left, key) is balance.pick(left, key), "down or gone is the same"
+    for key in owners:
+        assert fewer.pick(left, key) is balance.pick(left, key), (
+            "a removed server and one that is down have the same effect"
+        )
 
 
 def test_a_heavy_server_has_more_of_the_circle() -> None:
@@ -115,7 +117,7 @@ def test_the_circle_is_the_same_in_every_process() -> None:
 
 
 @pytest.mark.parametrize("name", BALANCES)
-def test_a_policy_does_the_same_again(name: str) -> None:
+def test_choices_repeat(name: str) -> None:
     runs = []
     for _ in range(2):
         balance, among = BALANCES[name](Random(7)), servers("abcd", [1, 2, 3, 4])
@@ -125,7 +127,7 @@ def test_a_policy_does_the_same_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in BALANCES if name != "random_of_two"])
-def test_asking_is_no_turn(name: str) -> None:  # (chance has no memory)
+def test_pick_alone_is_no_turn(name: str) -> None:  # a random choice has no turns
     balance, among = BALANCES[name](Random(7)), servers("abcd")
     balance.arrange(among)
     first = balance.pick(among, "x")

@@ -1,4 +1,4 @@
-"""Upstreams of a whole configuration: who shares them, what a reload keeps, and replay."""
+"""Upstreams of a whole configuration: sharing, reload and replay."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def file(tmp_path: Path) -> Path:
 
 
 def upstream(proxy: ConfiguredProxy) -> Upstream:
-    return proxy.listeners._upstreams["app"][1][proxy.engine]
+    return proxy.listeners.upstreams.on(proxy.engine, "app")
 
 
-def said(file: Path, text: str) -> Path:
+def written(file: Path, text: str) -> Path:
     file.write_text(LISTENERS + text)
     return file
 
 
 def test_all_listeners_share_an_upstream(file: Path) -> None:
-    with ConfiguredProxy(load(said(file, TWO))) as proxy:
+    with ConfiguredProxy(load(written(file, TWO))) as proxy:
         servers = proxy.sim.server(A), proxy.sim.server(B)
         for name in ("one", "two", "two", "one"):
             proxy.client(name)
@@ -58,26 +58,26 @@ def test_all_listeners_share_an_upstream(file: Path) -> None:
         assert [server.connections for server in upstream(proxy).servers] == [2, 2]
 
 
-def test_a_reload_keeps_an_upstream_that_is_the_same(file: Path) -> None:
-    with ConfiguredProxy(load(said(file, CHECKED))) as proxy:
+def test_a_reload_keeps_an_unchanged_upstream(file: Path) -> None:
+    with ConfiguredProxy(load(written(file, CHECKED))) as proxy:
         proxy.sim.server(A)
         proxy.sim.elapse(0.5)
         kept = upstream(proxy)
         assert [server.up for server in kept.servers] == [True, False]
-        proxy.listeners.apply(load(said(file, "\n" + CHECKED)))
+        proxy.listeners.apply(load(written(file, "\n" + CHECKED)))
         assert upstream(proxy) is kept
         proxy.sim.elapse(5.0)
         assert [server.up for server in kept.servers] == [True, False]
 
 
-def test_a_reload_replaces_one_that_is_another(file: Path) -> None:
-    with ConfiguredProxy(load(said(file, CHECKED))) as proxy:
+def test_a_reload_replaces_a_changed_upstream(file: Path) -> None:
+    with ConfiguredProxy(load(written(file, CHECKED))) as proxy:
         server = proxy.sim.server(A)
         proxy.sim.elapse(0.5)
         client = proxy.client("one")
         proxy.sim.elapse(0.1)
         before = upstream(proxy)
-        proxy.listeners.apply(load(said(file, TWO)))
+        proxy.listeners.apply(load(written(file, TWO)))
         assert upstream(proxy) is not before
         checks = len(server.peers)
         proxy.sim.elapse(5.0)
@@ -87,8 +87,8 @@ def test_a_reload_replaces_one_that_is_another(file: Path) -> None:
         assert b"still here" in [bytes(peer.received) for peer in server.peers]
 
 
-def test_a_proxy_that_is_to_end_checks_nobody(file: Path) -> None:
-    with ConfiguredProxy(load(said(file, CHECKED))) as proxy:
+def test_a_stopping_proxy_ends_health_checks(file: Path) -> None:
+    with ConfiguredProxy(load(written(file, CHECKED))) as proxy:
         proxy.sim.server(A)
         proxy.sim.elapse(0.5)
         proxy.listeners.signalled(Signal(15))
@@ -97,7 +97,7 @@ def test_a_proxy_that_is_to_end_checks_nobody(file: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_run_with_all_of_it_replays(file: Path, tmp_path: Path, seed: int) -> None:
+def test_a_run_with_all_features_replays(file: Path, tmp_path: Path, seed: int) -> None:
     text = """\
 [upstream.app]
 servers = ["tcp://app.example:80", { address = "tcp://10.0.0.9:80", weight = 2 }]
@@ -110,14 +110,14 @@ slow_start = "4s"
 resolve = "1s"
 """
     log = tmp_path / "run.log"
-    configuration = load(said(file, text))
+    configuration = load(written(file, text))
     faults = NetworkFaults(latency=(0.0, 0.2), refuse=0.1)
     with ConfiguredProxy(configuration, seed=seed, faults=faults, record=log) as proxy:
         sim = proxy.sim
         names = sim.network.names
         names["app.example"] = ["10.0.0.1", "10.0.0.2"]
         for address in (A, B):
-            sim.server(address, well)
+            sim.server(address, healthy)
         clients = []
         for number in range(30):
             clients += [proxy.client("one"), proxy.client("two")]
@@ -127,12 +127,12 @@ resolve = "1s"
             if number == 12:
                 names["app.example"] = ["10.0.0.2", "10.0.0.3"]
         logged = [text for _, _, text in sim.log]
-        for what in ("is at 10.0.0.1, 10.0.0.2", "is down", "is up", "no server has"):
-            assert any(what in line for line in logged), f"this run shows nothing of: {what}"
+        for what in ("resolves to 10.0.0.1, 10.0.0.2", "is down", "is up", "no server ha"):
+            assert any(what in line for line in logged), f"not in the log of this run: {what}"
     assert "all as recorded" in replay(log)
 
 
-def test_sessions_of_datagrams_that_make_room_replay(file: Path, tmp_path: Path) -> None:
+def test_closed_datagram_sessions_replay(file: Path, tmp_path: Path) -> None:
     log, place = tmp_path / "run.log", Address("udp", "10.0.0.1", 80)
     text = f'[upstream.app]\nservers = ["{place}"]\n'
     file.write_text(LISTENERS.replace("tcp://", "udp://") + text)
@@ -152,6 +152,6 @@ def test_sessions_of_datagrams_that_make_room_replay(file: Path, tmp_path: Path)
     assert "all as recorded" in replay(log)
 
 
-def well(peer: Peer) -> None:
-    """Answer checks."""
+def healthy(peer: Peer) -> None:
+    """Reply to health checks."""
     peer.on_data = lambda _: peer.send(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Lookup: the addresses of a name are servers, as long as it has them."""
+"""NameLookup: each address of a name is a server, as long as the name has it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.upstream.test_upstream import Asker, World
+from tests.upstream.test_upstream import Requester, World
 from vcproxy.drivers.sim import Simulation
 from vcproxy.testing.machines import check_machine
-from vcproxy.upstream.lookup import NameWatch
-from vcproxy.upstream.settings import Checking, Pooling, UpstreamSettings
+from vcproxy.upstream.lookup import NameLookup
+from vcproxy.upstream.settings import CheckSettings, PoolSettings, UpstreamSettings
 
-OFTEN = UpstreamSettings(resolve=30.0, pool=Pooling(idle=2, idle_time=1000.0), slow_start=0.0)
+OFTEN = UpstreamSettings(resolve=30.0, pool=PoolSettings(idle=2, idle_time=1000.0), slow_start=0.0)
 
 
 @pytest.fixture
@@ -29,18 +29,18 @@ def hosts(world: World) -> list[str]:
 
 def test_each_address_is_a_server(sim: Simulation) -> None:
     sim.network.names["app"] = ["10.0.0.2", "10.0.0.1"]
-    world = World(sim, ["app"], refusing=["app"], terms=OFTEN)
-    assert hosts(world) == ["app"], "before it is known, it is asked by its name"
+    world = World(sim, ["app"], refusing=["app"], settings=OFTEN)
+    assert hosts(world) == ["app"], "the name itself is used until it is resolved"
     world.settle()
     assert hosts(world) == ["10.0.0.1", "10.0.0.2"]
-    assert world.log == ["info: upstream app: tcp://app:1 is at 10.0.0.1, 10.0.0.2"]
+    assert world.log == ["info: upstream app: tcp://app:1 resolves to 10.0.0.1, 10.0.0.2"]
     assert [world.connected().place for _ in range(3)] == ["10.0.0.1", "10.0.0.2", "10.0.0.1"]
-    assert {server.host for server in world.upstream.servers} == {"app"}, "whom TLS verifies"
+    assert {server.host for server in world.upstream.servers} == {"app"}, "for TLS"
 
 
-def test_who_leaves_and_comes_is_noticed(sim: Simulation) -> None:
+def test_added_and_removed_addresses(sim: Simulation) -> None:
     sim.network.names["app"] = ["10.0.0.1", "10.0.0.2"]
-    world = World(sim, ["app"], refusing=["app"], terms=OFTEN)
+    world = World(sim, ["app"], refusing=["app"], settings=OFTEN)
     world.settle()
     [gone, stays] = world.upstream.servers
     idle, busy = world.connected(), world.connected()
@@ -54,12 +54,12 @@ def test_who_leaves_and_comes_is_noticed(sim: Simulation) -> None:
     assert gone.connections == 0
     assert busy.place == "10.0.0.2"
     assert {world.connected().place for _ in range(4)} == {"10.0.0.2", "10.0.0.3"}
-    assert Asker(world).take() is None
+    assert Requester(world).take() is None
 
 
-def test_a_connection_to_a_server_that_left_lives_on_and_is_not_kept(sim: Simulation) -> None:
+def test_a_connection_to_a_removed_server_continues_and_is_not_kept(sim: Simulation) -> None:
     sim.network.names["app"] = ["10.0.0.1"]
-    world = World(sim, ["app"], refusing=["app"], terms=OFTEN)
+    world = World(sim, ["app"], refusing=["app"], settings=OFTEN)
     world.settle()
     busy = world.connected()
     sim.network.names["app"] = ["10.0.0.2"]
@@ -70,25 +70,25 @@ def test_a_connection_to_a_server_that_left_lives_on_and_is_not_kept(sim: Simula
     assert busy.vc.closed
 
 
-def test_a_name_that_is_lost_for_a_while_changes_nothing(sim: Simulation) -> None:
+def test_a_failed_lookup_changes_nothing(sim: Simulation) -> None:
     sim.network.names["app"] = ["10.0.0.1"]
-    world = World(sim, ["app"], refusing=["app"], terms=OFTEN)
+    world = World(sim, ["app"], refusing=["app"], settings=OFTEN)
     world.settle()
     sim.network.names["app"] = []
     world.settle(90.0)
     assert hosts(world) == ["10.0.0.1"]
     assert world.log[1:] == [
-        "warning: lookup tcp://app:1: app: name or service not known; its servers stay"
+        "warning: lookup tcp://app:1 failed: app: name or service not known; its servers stay"
     ]
     sim.network.names["app"] = ["10.0.0.2"]
     world.settle(30.0)
     assert hosts(world) == ["10.0.0.2"]
 
 
-def test_those_that_come_are_checked_and_those_that_leave_are_not(sim: Simulation) -> None:
+def test_added_servers_are_checked_and_removed_ones_are_not(sim: Simulation) -> None:
     sim.network.names["app"] = ["10.0.0.1", "10.0.0.9"]
-    terms = UpstreamSettings(resolve=30.0, check=Checking(fall=1))
-    world = World(sim, ["app"], refusing=["app"], terms=terms)
+    settings = UpstreamSettings(resolve=30.0, check=CheckSettings(fall=1))
+    world = World(sim, ["app"], refusing=["app"], settings=settings)
     world.settle()
     assert [server.up for server in world.upstream.servers] == [True, False]
     sim.network.names["app"] = ["10.0.0.1"]
@@ -101,7 +101,7 @@ def test_those_that_come_are_checked_and_those_that_leave_are_not(sim: Simulatio
     assert not world.engine.vcs
 
 
-def test_every_state_takes_what_may_reach_it() -> None:
-    assert check_machine(NameWatch) == {
-        "LOOKING AGAIN", "LOOKING Resolved", "LOOKING ERROR", "ASKING AGAIN",
+def test_the_machine_handles_every_event() -> None:
+    assert check_machine(NameLookup) == {
+        "LOOKING_UP NEXT", "LOOKING_UP Resolved", "LOOKING_UP ERROR", "RESOLVING NEXT",
     }  # fmt: skip

@@ -21,45 +21,45 @@ SINK = Address.parse("tcp://sink:1")
 REFUSED = "tcp://sink:1: connection refused"
 
 
-class Still(Random):
-    """Chance that takes nothing."""
+class Maximum(Random):
+    """Returns the upper bound."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
 
 
 class Owner(Continuation):
-    """Watches what the link brings, and gives it back when it ends."""
+    """Reads from each connection, and gives it back when it ends."""
 
     def __init__(self, sim: Simulation, *, connect_s: float = 0.0, tls: object = None) -> None:
         self.sim = sim
         super().__init__(sim.driver("proxy").engine, Mutex())
-        self.backoff = Backoff(Still())  # 0.1 s, 0.2 s, 0.4 s ...
-        self.link = ReconnectingConnection(
+        self.backoff = Backoff(Maximum())  # 0.1 s, 0.2 s, 0.4 s ...
+        self.connection = ReconnectingConnection(
             self, SINK, tls=tls, connect_s=connect_s, backoff=self.backoff
         )
         self.ups: list[Reconnected] = []
         with self.mutex.hold(self.engine):
-            self.link.start()
+            self.connection.start()
 
     def handle_event(self, key: Hashable, data: object) -> None:
         if isinstance(data, Reconnected):
             assert key is Reconnected
-            assert data.link is self.link
+            assert data.connection is self.connection
             assert not data.vc.closed
             self.ups.append(data)
             data.vc.do_io_read(self, None, self.engine.buffer())
         else:
             assert isinstance(data, VIO)
             if key is Event.EOS:
-                self.link.lost("it ended")
+                self.connection.lost("it ended")
             elif key is Event.ERROR:
-                self.link.lost("it broke", data.error)
+                self.connection.lost("it broke", data.error)
 
     def stop(self) -> None:
-        """Stop the link; nothing is left of it, whatever is still under way."""
+        """Stop it; no VC remains, whatever was in progress."""
         with self.mutex.hold(self.engine):
-            self.link.stop()
+            self.connection.stop()
         ups = len(self.ups)
         self.sim.run()
         assert len(self.ups) == ups
@@ -73,36 +73,36 @@ class Owner(Continuation):
 
 
 def end(peer: Peer) -> None:
-    """The server's script: end at once."""
+    """Close a connection at once."""
     peer.close()
 
 
-def test_every_state_receives_what_it_may_get() -> None:
-    # A connection that is up is the owner's: what befalls it, the owner is told.
+def test_the_machine_handles_every_event() -> None:
+    # The events of a connection that is up go to its owner.
     assert check_machine(ReconnectingConnection) == {
         f"{state} {key}"
         for state, known in {
             "CONNECTING": {"ERROR", "CONNECTED"},
             "UP": {"LOST"},
-            "WAITING": {"AGAIN"},
+            "WAITING": {"RETRY"},
         }.items()
-        for key in {"ERROR", "CONNECTED", "LOST", "AGAIN"} - known
+        for key in {"ERROR", "CONNECTED", "LOST", "RETRY"} - known
     }
 
 
-def test_it_tells_its_owner_of_the_connection() -> None:
+def test_the_owner_gets_the_connection() -> None:
     with Simulation(seed=1) as sim:
         server = sim.server(SINK)
         owner = Owner(sim)
         sim.run()
         assert len(owner.ups) == 1
         assert owner.log == []
-        assert owner.link.reconnects == 0
+        assert owner.connection.reconnects == 0
         owner.stop()
         assert server.peers[0].ended
 
 
-def test_what_is_not_tls_is_met_in_plain_whatever_there_is_for_tls() -> None:
+def test_a_context_is_not_used_for_a_target_without_tls() -> None:
     with Simulation(seed=1) as sim:
         server = sim.server(SINK)
         owner = Owner(sim, tls=object())
@@ -112,7 +112,7 @@ def test_what_is_not_tls_is_met_in_plain_whatever_there_is_for_tls() -> None:
         owner.stop()
 
 
-def test_who_refuses_is_tried_again_after_ever_longer_delays() -> None:
+def test_a_refusing_target_is_tried_again_after_growing_delays() -> None:
     with Simulation(seed=1) as sim:
         owner = Owner(sim)
         sim.elapse(1.4)
@@ -122,7 +122,7 @@ def test_who_refuses_is_tried_again_after_ever_longer_delays() -> None:
         server = sim.server(SINK)
         sim.elapse(0.2)
         assert len(owner.ups) == len(server.peers) == 1
-        assert owner.link.reconnects == 0
+        assert owner.connection.reconnects == 0
         owner.stop()
 
 
@@ -135,7 +135,7 @@ def test_a_long_outage_does_not_fill_the_log() -> None:
         owner.stop()
 
 
-def test_what_is_lost_comes_back() -> None:
+def test_a_lost_connection_is_opened_again() -> None:
     with Simulation(seed=1) as sim:
         server = sim.server(SINK)
         owner = Owner(sim)
@@ -146,27 +146,27 @@ def test_what_is_lost_comes_back() -> None:
             assert owner.ups[-1].vc.closed
             sim.elapse(0.06)
             assert len(owner.ups) == times + 1
-            assert owner.link.reconnects == times
+            assert owner.connection.reconnects == times
         assert owner.log == ["it ended; trying again in 100ms"] * 3
         owner.stop()
 
 
-def test_an_error_is_passed_on_and_told() -> None:
+def test_an_error_is_passed_on_and_logged() -> None:
     with Simulation(seed=1) as sim:
         server = sim.server(SINK)
         owner = Owner(sim)
         sim.elapse(10)
         with owner.mutex.hold(owner.engine):
-            owner.link.lost("it lagged too far behind", ConnectionAbortedError("1MiB"))
-            owner.link.lost("twice")
+            owner.connection.lost("it lagged too far behind", ConnectionAbortedError("1MiB"))
+            owner.connection.lost("twice")
         sim.elapse(1)
         assert server.peers[0].reset_seen
         assert owner.log == ["it lagged too far behind: 1MiB; trying again in 100ms"]
-        assert owner.link.reconnects == 1
+        assert owner.connection.reconnects == 1
         owner.stop()
 
 
-def test_one_that_flaps_is_not_hammered_and_does_not_fill_the_log() -> None:
+def test_a_flapping_target_is_tried_seldom_and_does_not_fill_the_log() -> None:
     with Simulation(seed=1) as sim:
         server = sim.server(SINK, on_connect=end)
         owner = Owner(sim)
@@ -176,7 +176,7 @@ def test_one_that_flaps_is_not_hammered_and_does_not_fill_the_log() -> None:
         owner.stop()
 
 
-def test_who_never_answers_is_given_up_in_time() -> None:
+def test_an_attempt_times_out() -> None:
     with Simulation(seed=1, faults=NetworkFaults(latency=(5.0, 5.0))) as sim:
         sim.server(SINK)
         owner = Owner(sim, connect_s=2.0)
@@ -193,29 +193,29 @@ def test_it_stops_in_any_state(state: object) -> None:
     with Simulation(seed=1, faults=NetworkFaults(latency=(0.1, 0.1))) as sim:
         server = None if state is ReconnectingConnection.WAITING else sim.server(SINK)
         owner = Owner(sim)
-        sim.run(until=lambda: owner.link.state is state)
+        sim.run(until=lambda: owner.connection.state is state)
         owner.stop()
         assert len(owner.ups) <= 1
         if server is not None:
             assert all(peer.ended or peer.reset_seen for peer in server.peers)
 
 
-def test_connected_may_be_on_its_way_when_it_stops() -> None:
+def test_stop_while_connected_is_queued() -> None:
     with Simulation(seed=1) as sim:
         sim.server(SINK)
         owner = Owner(sim)
-        # Its driver has answered, and the engine has not delivered it yet.
+        # The driver has reported it, and the engine has not delivered the event yet.
         sim.run(until=lambda: any(vc.open for vc in owner.engine.vcs))
         owner.stop()
         assert owner.ups == []
 
 
-def test_a_source_of_messages_is_heard() -> None:
+def test_a_subscription_to_a_source_of_messages() -> None:
     with Simulation(seed=1) as sim:
         group = Address.parse("udp://239.1.1.1:5000")
         owner = Owner(sim)
         owner.stop()
-        link = ReconnectingConnection(owner, group, hears=True)
+        link = ReconnectingConnection(owner, group, subscribe=True)
         with owner.mutex.hold(owner.engine):
             link.start()
             link.stop()
@@ -224,14 +224,14 @@ def test_a_source_of_messages_is_heard() -> None:
 
 
 def serve(server: SimulatedServer, random: Random) -> None:
-    """Some of its connections end, some break."""
+    """Close some connections of a server, and reset others."""
     for peer in server.peers:
         if peer.connected and random.random() < 0.3:
             random.choice((Peer.close, Peer.reset))(peer)
 
 
 @pytest.mark.parametrize("seed", list(seeds(100)))
-def test_in_any_weather_it_has_one_connection_or_is_on_its_way_to_one(seed: int) -> None:
+def test_with_random_faults_there_is_at_most_one_connection(seed: int) -> None:
     random = Random(seed)
     with Simulation(seed, NetworkFaults.all().some(random)) as sim:
         server = sim.server(SINK)
@@ -242,5 +242,5 @@ def test_in_any_weather_it_has_one_connection_or_is_on_its_way_to_one(seed: int)
             alive = [up for up in owner.ups if not up.vc.closed]
             assert len(alive) <= 1
             assert len(owner.mutex.vcs) <= 1
-            assert owner.link.reconnects >= len(owner.ups) - 1
+            assert owner.connection.reconnects >= len(owner.ups) - 1
         owner.stop()

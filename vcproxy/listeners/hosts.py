@@ -1,8 +1,12 @@
-"""Hosts: where the listeners of a running proxy are, by the driver that accepts for them."""
+"""Host: the operations of a driver that listeners need; EpollHost: the same on real sockets.
+
+Recorded, replayed and simulated hosts are in vcproxy.replay.hosts and vcproxy.testing.configured.
+Tested in tests/e2e.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from vcproxy.config import schema
@@ -11,8 +15,33 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 
+class Host(Protocol):
+    """Binds addresses and makes TLS contexts."""
+
+    def listen(self, address: Address, listener: Listener) -> Address:
+        """Accept connections at an address; return it with its real port. Raises OSError."""
+
+    def unlisten(self, listener: Listener, address: Address | None = None) -> None:
+        """Stop accepting for a listener, at one address or at all of them."""
+
+    def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
+        """Accept at an address for another listener from now on."""
+
+    def renew(self, address: Address, listener: Listener) -> None:
+        """Apply a listener's changed options at an address, and bind a removed Unix socket again.
+
+        Errors are logged.
+        """
+
+    def server_tls(self, tls: schema.ListenerTls) -> object:
+        """Return the TLS context of a listener. Raises ValueError."""
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """Return the TLS context for connections to servers. Raises ValueError."""
+
+
 class TlsFiles:
-    """What a host shows of itself, and whom it trusts: from the files that are named. See Host."""
+    """Makes TLS contexts from the files that a configuration names. See Host."""
 
     def server_tls(self, tls: schema.ListenerTls) -> object:
         """See Host."""
@@ -31,7 +60,7 @@ class TlsFiles:
 
 
 class EpollHost(TlsFiles):
-    """A host on sockets. See Host."""
+    """A host on real sockets. See Host."""
 
     def __init__(self, driver: EpollDriver) -> None:
         self._driver = driver

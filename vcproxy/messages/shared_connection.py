@@ -42,7 +42,7 @@ from vcproxy.messages.split_request import (
     Unanswered,
     WaitingForRoom,
 )
-from vcproxy.upstream.attempts import Attempts
+from vcproxy.upstream.connect_attempts import ConnectAttempts
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -216,7 +216,7 @@ class SharedConnection(Machine):
         """Connect to a server of the upstream."""
         service = self._service
         assert service.upstream is not None
-        self._attempts = Attempts((service.upstream,), timeout=service.connect_s)
+        self._attempts = ConnectAttempts((service.upstream,), timeout=service.connect_s)
         self._connecting = self._attempts.connect(self)
 
     @CONNECTING.on(Event.ERROR, to=(IDLE,))

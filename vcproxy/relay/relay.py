@@ -150,7 +150,7 @@ class Relay(Program):
             tls, connect_s = service.connect_tls, service.connect_s
             name = f"{service.name} {place}"
             made = ReconnectingConnection(
-                self, place, name=name, tls=tls, hears=hears, connect_s=connect_s
+                self, place, name=name, tls=tls, subscribe=hears, connect_s=connect_s
             )
             made.start()
             return made
@@ -280,7 +280,7 @@ class Relay(Program):
             self._admit(vc)
 
     def _connected(self, up: Reconnected) -> None:
-        link = up.link
+        link = up.connection
         if link is self._source:
             self._add_producer(up.vc)
         else:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vcproxy.config import schema
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
-    from vcproxy.listeners.listeners import Host
+    from vcproxy.listeners.hosts import Host
     from vcproxy.replay.format.entries import Listening
 
 

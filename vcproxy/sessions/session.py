@@ -15,7 +15,7 @@ from vcproxy.sessions.streams import OutputStream
 from vcproxy.sessions.tunnel_start import TunnelStart
 from vcproxy.tunnels.done import Reason, TunnelDone
 from vcproxy.tunnels.two_way import TwoWayTunnel
-from vcproxy.upstream.attempts import Attempts
+from vcproxy.upstream.connect_attempts import ConnectAttempts
 
 if TYPE_CHECKING:
     from vcproxy.config.positions import KeyPath
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
     from vcproxy.sessions.service import Service
-    from vcproxy.upstream.attempts import Place
+    from vcproxy.upstream.connect_attempts import Backend
 
 
 class Session(Machine):
@@ -135,7 +135,7 @@ class Session(Machine):
         """The output to the client; None until `answer` is used."""
         self._message_reader: MessageReader | None = None
         self._final_error: Exception | None = None
-        self._attempts: Attempts | None = None
+        self._attempts: ConnectAttempts | None = None
         client.set_inactivity_timeout(service.inactivity_s)
         client.set_active_timeout(service.active_s)
 
@@ -148,7 +148,7 @@ class Session(Machine):
 
     # -- the server --------------------------------------------------------------------------
 
-    def connect(self, place: Place, *, notify: Continuation | None = None) -> None:
+    def connect(self, place: Backend, *, notify: Continuation | None = None) -> None:
         """Connect to a server; for an upstream, to the server that its balancing chooses.
 
         CONNECTED or ERROR follows, with the VC, for `notify`, a continuation under the same mutex;
@@ -156,7 +156,7 @@ class Session(Machine):
         """
         self._connect((place,), notify)
 
-    def servers(self) -> Sequence[Place]:
+    def servers(self) -> Sequence[Backend]:
         """Return the places to try, in order, at least one: by default the upstream, which has
         several servers. To be overridden.
         """
@@ -183,8 +183,10 @@ class Session(Machine):
         self.server = attempts.connect(notify or self) if again else None
         return again
 
-    def _connect(self, places: Sequence[Place], notify: Continuation | None) -> None:
-        attempts = Attempts(places, client=self.client_address, timeout=self.service.connect_s)
+    def _connect(self, places: Sequence[Backend], notify: Continuation | None) -> None:
+        attempts = ConnectAttempts(
+            places, client=self.client_address, timeout=self.service.connect_s
+        )
         self._attempts = attempts
         self.server = attempts.connect(notify or self)
 

@@ -1,1 +1,1 @@
-"""Upstreams: the servers behind a listener, which of them to try, and when again."""
+"""Upstreams: the servers behind a listener, how one is picked, and when it is tried again."""

@@ -1,11 +1,11 @@
-"""Balance: who gets the next connection or request. Pure: numbers in, a server out.
+"""Balance: which server gets the next connection or request. Pure: numbers in, a server out.
 
-`pick` says whose turn it is among servers, at least one, that could all do it; it may be asked
-again and again. `picked` says that this one has got it. `arrange` comes before, and whenever the
-servers of the upstream have become others: each server's `position` is its place among them.
+`pick` chooses among at least one server that could all be used, and may be called any number of
+times. `picked` records that this server was used. `arrange` is called first, and again whenever the
+servers of the upstream change: each server's `position` is its index among them.
 
-A server's `share` is its weight, or less while it warms up. A policy that `weighs` gives each just
-that much. Others see a server that warms up less often: see ServerSet.
+A server's `share` is its weight, or less during its slow start. A policy with `uses_share` gives
+each server exactly that. For the others ServerSet leaves out servers in their slow start at random.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from vcproxy.upstream.server import Server
 
 POINTS = 100
-"""On the circle, for each unit of weight: shares are even within about a tenth then (the spread is
-one part in the square root of it), and ten servers take 100 us to arrange."""
+"""Points on the hash circle for each unit of weight: shares are then even within about a tenth (the
+spread is one part in the square root of it), and ten servers take 100 us to arrange."""
 
 
 class Balance(Protocol):
-    """A policy."""
+    """A balancing policy."""
 
-    weighs: ClassVar[bool]
-    """Whether each server gets exactly what its `share` says."""
+    uses_share: ClassVar[bool]
+    """Whether each server gets exactly its `share`."""
 
     def arrange(self, servers: Sequence[Server]) -> None:
-        """Take note of all servers that there are."""
+        """Prepare for these servers: all of the upstream, up or not."""
 
     def pick(self, servers: Sequence[Server], key: str) -> Server:
-        """Whose turn it is. `key` says what belongs together, where that matters."""
+        """Return the server for the next connection. `key`: equal keys belong to one server."""
 
     def picked(self, server: Server, servers: Sequence[Server]) -> None:
-        """Count the turn of a server that was picked among these."""
+        """Record that a server was picked among these and is used."""
 
 
 class RoundRobin:
-    """Each server in its turn."""
+    """Each server in turn."""
 
-    weighs: ClassVar[bool] = False
+    uses_share: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._turn = 0
@@ -56,7 +56,7 @@ class RoundRobin:
     def pick(self, servers: Sequence[Server], key: str) -> Server:
         """See Balance: the next of these."""
         turn = self._turn
-        if turn < len(servers) and servers[turn].position == turn:  # all are there, as mostly
+        if turn < len(servers) and servers[turn].position == turn:  # usually all are up
             return servers[turn]
         place = bisect(servers, turn - 1, key=attrgetter("position"))
         return servers[place % len(servers)]
@@ -67,25 +67,25 @@ class RoundRobin:
 
 
 class Weighted:
-    """Each server in its turn, as often as its share says, and evenly spread (nginx's way)."""
+    """Each server in turn, as often as its share says, evenly spread (nginx's algorithm)."""
 
-    weighs: ClassVar[bool] = True
+    uses_share: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._credits: dict[Server, float] = {}
-        """What its share has earned each server, and its turns have not yet cost."""
+        """The credit of each server: the sum of its shares, less what its turns have cost."""
 
     def arrange(self, servers: Sequence[Server]) -> None:
         """See Balance."""
         self._credits = dict.fromkeys(servers, 0)
 
     def pick(self, servers: Sequence[Server], key: str) -> Server:
-        """See Balance: who has earned most."""
+        """See Balance: the one with the highest credit."""
         credit = self._credits
         return max(servers, key=lambda server: credit.get(server, 0) + server.share)
 
     def picked(self, server: Server, servers: Sequence[Server]) -> None:
-        """See Balance: all have earned their share, and one has spent all of that."""
+        """See Balance: each gets its share as credit; the server that is used pays all of it."""
         credit = self._credits
         for each in servers:
             credit[each] = credit.get(each, 0) + each.share
@@ -93,9 +93,9 @@ class Weighted:
 
 
 class LeastConnections:
-    """The server that has least to do, for its share; of several, each in its turn."""
+    """The server with the fewest connections for its share; among equal ones, each in turn."""
 
-    weighs: ClassVar[bool] = False
+    uses_share: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._turns = RoundRobin()
@@ -116,10 +116,10 @@ class LeastConnections:
 
 
 class RandomOfTwo:
-    """Of two servers by chance, the one with less to do: many proxies, each of which sees but its
-    own connections, do not all run to one server (Mitzenmacher, 2001)."""
+    """The less loaded of two servers chosen at random. Many proxies, each of which counts only its
+    own connections, then do not all choose the same server (Mitzenmacher, 2001)."""
 
-    weighs: ClassVar[bool] = False
+    uses_share: ClassVar[bool] = False
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -138,10 +138,10 @@ class RandomOfTwo:
 
 
 class ConsistentHash:
-    """One key, one server, as long as it is there: keys and servers lie on a circle, and each key
-    belongs to the server that comes next. Only the keys of a server that leaves go elsewhere."""
+    """The same server for the same key: keys and servers are points on a circle, and each key
+    belongs to the next server on it. When a server leaves, only its keys move to others."""
 
-    weighs: ClassVar[bool] = False
+    uses_share: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._points: list[int] = []
@@ -150,7 +150,7 @@ class ConsistentHash:
     def arrange(self, servers: Sequence[Server]) -> None:
         """See Balance."""
         circle = sorted(
-            (_place(f"{server.name} {number}"), server.position, server)
+            (_point(f"{server.name} {number}"), server.position, server)
             for server in servers
             for number in range(POINTS * server.weight)
         )
@@ -160,7 +160,7 @@ class ConsistentHash:
     def pick(self, servers: Sequence[Server], key: str) -> Server:
         """See Balance."""
         owners = self._owners
-        place = bisect(self._points, _place(key)) % len(owners)
+        place = bisect(self._points, _point(key)) % len(owners)
         while owners[place] not in servers:
             place = (place + 1) % len(owners)
         return owners[place]
@@ -176,11 +176,11 @@ BALANCES: dict[str, Callable[[Random], Balance]] = {
     "random_of_two": RandomOfTwo,
     "hash": lambda _: ConsistentHash(),
 }
-"""Each policy by its name; it is given what chance is."""
+"""The factory of each policy, by the policy's name; it gets the engine's source of randomness."""
 
 _load = attrgetter("load")
 
 
-def _place(text: str) -> int:
-    """A place on the circle that is the same in every process."""
+def _point(text: str) -> int:
+    """Return the point of a text on the circle: the same in every process."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

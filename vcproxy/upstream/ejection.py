@@ -1,15 +1,16 @@
-"""Ejection: a server that fails clients, several in a row, is left alone for a while.
+"""Ejection: a server whose connections or requests fail, several in a row, is not used for a time.
 
     up --several failures--> ejected --its time is over--> may be tried --picked--> on trial
      ^                         ^                              ^                       |
-     |                         +------------ it failed -------|-----------------------+
+     |                         +------------ failed ----------|-----------------------+
      |                                                        +-- closed, or too slow-+
-     +--------------------------------------- it went well ---------------------------+
+     +--------------------------------------- succeeded ------------------------------+
 
-Nobody is asked but by what clients want anyway. When the time is over one connection tries the
-server, and others pass it over until that has an outcome: a server that stays dead costs one client
-each time, and the times double. The last server that is up is never ejected, for it may well be the
-clients' fault, or the network's between us: a server that fails often is better than none at all.
+Only connections of clients try a server; nothing is sent for this purpose alone. After the time is
+over one connection tries the server, and other connections go to other servers until its outcome is
+known: a server that stays down costs one client each time, and the times double. The last server
+that is up is never ejected, because the cause may be the clients or the network: a server that
+fails often is better than none.
 """
 
 from __future__ import annotations
@@ -25,60 +26,67 @@ from vcproxy.upstream.server import Server
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.upstream.settings import Ejecting
+    from vcproxy.upstream.settings import EjectSettings
 
-BACK, SLOW = "BACK", "SLOW"
-"""Tags: a server's time is over; a trial has lasted too long to wait for."""
+TIME_OVER, TRIAL_TIMED_OUT = "TIME_OVER", "TRIAL_TIMED_OUT"
+"""Tags: an ejection is over; a trial has had no outcome for too long."""
 
-LONGEST_S = 300.0
-"""The longest time a server is left alone, as Envoy's, unless a longer one is configured."""
+MAX_S = 300.0
+"""The longest time that a server is ejected, as in Envoy, unless a longer one is configured."""
 
 
 class Ejection(Continuation):
-    """Ejects servers, has them tried, and lets them back.
+    """Ejects servers, starts their trials, and ends their ejections.
 
     Args:
-        engine: where its timers run.
-        terms: how many failures it takes, and for how long.
-        turned: called with each server that was ejected or is back, and why.
-        changed: called when a server may be tried.
+        engine: the engine its timers run on.
+        settings: how many failures it takes, and for how long.
+        changed: called with each server that was ejected or is up again, and the reason.
+        may_be_tried: called when a server may be tried.
     """
 
-    __slots__ = ("_changed", "_terms", "_turned")
+    __slots__ = ("_changed", "_may_be_tried", "_settings")
 
     def __init__(
         self,
         engine: Engine,
-        terms: Ejecting,
-        turned: Callable[[Server, str], None],
-        changed: Callable[[], None],
+        settings: EjectSettings,
+        changed: Callable[[Server, str], None],
+        may_be_tried: Callable[[], None],
     ) -> None:
         super().__init__(engine, Mutex())
-        self._terms = terms
-        self._turned = turned
+        self._settings = settings
         self._changed = changed
+        self._may_be_tried = may_be_tried
 
     def failed(self, server: Server, failures: int, what: str, why: object, *, last: bool) -> None:
-        """Count a failure: so many of something in a row, and why this one. `last`: no other server
-        is up.
-        """
-        terms = self._terms
-        if terms.failures and failures >= terms.failures and server.up and not last:
-            server.suspect = what
-            self._eject(server, f"{failures} {what} in a row have failed, the last: {why}")
+        """Eject a server if it has failed often enough.
 
-    def tries(self, server: Server, vc: NetVConnection) -> bool:
-        """A connection goes to a server; return whether it is a trial: the server is ejected no
-        more but not yet trusted.
+        Args:
+            server: the server.
+            failures: how many in a row.
+            what: of what: "connections" or "requests".
+            why: the reason of the last one.
+            last: no other server is up.
+        """
+        settings = self._settings
+        if settings.failures and failures >= settings.failures and server.up and not last:
+            server.suspect = what
+            self._eject(server, f"{failures} {what} in a row failed, the last: {why}")
+
+    def begin_trial(self, server: Server, vc: NetVConnection) -> bool:
+        """Note that a VC connects to a server; return whether it is a trial.
+
+        It is one if the server's last ejection is over and no trial has succeeded since.
         """
         if not (server.ejections and server.up):
             return False
         server.trial = vc
-        self.engine.schedule_in(self._terms.time, self, SLOW, (server, vc))
+        self.engine.schedule_in(self._settings.time, self, TRIAL_TIMED_OUT, (server, vc))
         return True
 
-    def ended(self, server: Server, vc: NetVConnection, why: object) -> bool:
-        """A connection or its request has failed; return whether that was a trial."""
+    def trial_failed(self, server: Server, vc: NetVConnection, why: object) -> bool:
+        """Eject a server again if this failed VC was its trial; return whether it was."""
         if server.trial is not vc:
             return False
         server.trial = None
@@ -86,33 +94,36 @@ class Ejection(Continuation):
         return True
 
     def passed(self, server: Server, vc: NetVConnection, what: str) -> None:
-        """A connection was made (`what` is "connections"), or a request was answered."""
+        """End an ejection if this VC was the trial and what had failed before has succeeded.
+
+        `what`: "connections" when connected, "requests" when a request was answered.
+        """
         if server.trial is vc and what in (server.suspect, "requests"):
             server.trial = None
             server.ejections = 0
-            self._turned(server, "it was tried again and works")
+            self._changed(server, "it was tried again and works")
 
-    def went(self, server: Server, vc: NetVConnection) -> None:
-        """A connection is gone: a trial without an outcome proves nothing."""
+    def vc_gone(self, server: Server, vc: NetVConnection) -> None:
+        """Allow another trial if this closed VC was one without an outcome."""
         if server.trial is vc:
             server.trial = None
-            self._changed()
+            self._may_be_tried()
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """A server's time is over, or that of its trial: one connection may try it."""
-        if key == BACK:
+        """Handle the end of an ejection or the timeout of a trial: another trial may start."""
+        if key == TIME_OVER:
             assert isinstance(data, Server)
             data.ejected = False
             data.refusals = data.failures = 0
-            self._changed()
+            self._may_be_tried()
         else:
             assert isinstance(data, tuple)
-            self.went(*data)
+            self.vc_gone(*data)
 
     def _eject(self, server: Server, why: str) -> None:
-        terms = self._terms
-        seconds = min(terms.time * 2**server.ejections, max(LONGEST_S, terms.time))
+        settings = self._settings
+        seconds = min(settings.time * 2**server.ejections, max(MAX_S, settings.time))
         server.ejected = True
         server.ejections += 1
-        self.engine.schedule_in(seconds, self, BACK, server)
-        self._turned(server, f"{why}; it is tried again in {show_duration(seconds)}")
+        self.engine.schedule_in(seconds, self, TIME_OVER, server)
+        self._changed(server, f"{why}; it is tried again in {show_duration(seconds)}")

@@ -1,8 +1,8 @@
-"""NameWatch: ask again and again which addresses a server's name has.
+"""NameLookup: resolve a server's name at intervals.
 
-    ASKING --Resolved, ERROR--> RESTING --AGAIN--> ASKING     any --STOP--> STOPPED
+    RESOLVING --Resolved, ERROR--> WAITING --NEXT--> RESOLVING     each --STOP--> STOPPED
 
-A name that cannot be resolved for a while changes nothing: its servers are mostly still there.
+When a name cannot be resolved its servers stay in use: usually they are still there.
 """
 
 from __future__ import annotations
@@ -22,76 +22,76 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
 
-AGAIN, STOP = "AGAIN", "STOP"
-"""Tags: the answer may be another one by now; nobody wants to know any more."""
+NEXT, STOP = "NEXT", "STOP"
+"""Tags: start the next look-up; end the machine."""
 
 
-class NameWatch(Machine):
-    """Looks up one name.
+class NameLookup(Machine):
+    """Resolves one name.
 
     Args:
-        engine: where it runs.
-        address: whose host is looked up, at once and from then on.
-        interval: seconds between two look-ups, and for each.
-        found: told what they have found, each time.
+        engine: the engine it runs on.
+        address: the address with the name, resolved now and at intervals.
+        interval: seconds between two look-ups, and the limit for each.
+        resolved: called with the addresses of each successful look-up.
     """
 
-    __slots__ = ("_address", "_found", "_interval", "_said", "_timer", "_vc")
+    __slots__ = ("_address", "_interval", "_last_error", "_on_resolved", "_timer", "_vc")
 
-    LOOKING = State()
-    ASKING = State(parent=LOOKING, initial=True)
-    RESTING = State(parent=LOOKING)
+    LOOKING_UP = State()
+    RESOLVING = State(parent=LOOKING_UP, initial=True)
+    WAITING = State(parent=LOOKING_UP)
     STOPPED = State(final=True)
 
-    LOOKING.goes(STOP, STOPPED)
-    RESTING.goes(AGAIN, ASKING)
+    LOOKING_UP.goes(STOP, STOPPED)
+    WAITING.goes(NEXT, RESOLVING)
 
     def __init__(
         self,
         engine: Engine,
         address: Address,
         interval: float,
-        found: Callable[[tuple[Address, ...]], None],
+        resolved: Callable[[tuple[Address, ...]], None],
     ) -> None:
         super().__init__(engine, Mutex(), name=f"lookup {address}")
         self._address = address
         self._interval = interval
-        self._found = found
-        self._said = ""
+        self._on_resolved = resolved
+        self._last_error = ""
         self._vc: NetVConnection | None = None
         self._timer: Action | None = None
 
-    @ASKING.enter
-    def asking(self) -> None:
-        """Ask."""
+    @RESOLVING.enter
+    def resolving(self) -> None:
+        """Start a look-up."""
         self._vc = self.engine.resolve(self, self._address, timeout=self._interval)
 
-    @ASKING.on(Resolved, to=RESTING)
+    @RESOLVING.on(Resolved, to=WAITING)
     def resolved(self, resolved: Resolved) -> None:
-        """Tell what was found, if that is anything."""
-        self._said = ""
+        """Report the addresses, if there are any."""
+        self._last_error = ""
         if resolved.addresses:
-            self._found(resolved.addresses)
+            self._on_resolved(resolved.addresses)
 
-    @ASKING.on(Event.ERROR, to=RESTING)
+    @RESOLVING.on(Event.ERROR, to=WAITING)
     def failed(self, vc: NetVConnection) -> None:
-        """Say so, once for each reason."""
-        if self._said != str(vc.error):
-            self._said = str(vc.error)
-            self.engine.log("warning", f"{self.name}: {self._said}; its servers stay")
+        """Log the error, unless it is the same as before."""
+        if self._last_error != str(vc.error):
+            self._last_error = str(vc.error)
+            self.engine.log("warning", f"{self.name} failed: {self._last_error}; its servers stay")
 
-    @RESTING.on(Resolved, Event.ERROR)
+    @WAITING.on(Resolved, Event.ERROR)
     def too_late(self, _: object) -> None:
-        """That was on its way when the look-up was over."""
+        """Ignore an event that was queued before the look-up ended."""
 
-    @RESTING.enter
-    def resting(self) -> None:
-        """Wait for the next time."""
+    @WAITING.enter
+    def waiting(self) -> None:
+        """Wait for the next look-up."""
         self._close()
-        self._timer = self.engine.schedule_in(self._interval, self, AGAIN, None)
+        self._timer = self.engine.schedule_in(self._interval, self, NEXT, None)
 
     def finished(self) -> None:
-        """Nothing stays behind."""
+        """Cancel the look-up and the timer."""
         self._close()
 
     def _close(self) -> None:

@@ -1,9 +1,9 @@
-"""ConnectionPool: connections to an upstream's servers that nobody uses, kept for the next request.
+"""ConnectionPool: idle connections to an upstream's servers, kept for the next request.
 
-They are in a conversation of their own, where a server that says or ends something meanwhile is
-heard: such a connection is of no use, and closed. The one that was used last is used next, so that
-those that a quiet time does not need grow old. None is kept until its server would close it: see
-Keeping.
+The pool reads from them under a mutex of its own. A connection on which the server sends or ends
+something is closed. The last used one is reused first, so that surplus ones become old. Each is
+closed before its server would close it: see KeepAlive. Tested in tests/upstream/test_upstream.py
+and test_keep_alive.py.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.scheduler import Action
     from vcproxy.upstream.server import Server
-    from vcproxy.upstream.settings import Pooling
+    from vcproxy.upstream.settings import PoolSettings
 
 SWEEP = "SWEEP"
-"""Tag: some may have been idle for too long."""
+"""Tag: some connections may have been idle for too long."""
 
 NEVER = float("inf")
 
 
 class ConnectionPool(Continuation):
-    """The idle connections of one upstream: each is in the `idle` of its server, too."""
+    """The idle connections of one upstream; each is also in the `idle` of its server."""
 
-    __slots__ = ("_sweeps", "_sweeps_at", "_terms", "servers")
+    __slots__ = ("_settings", "_sweep_at", "_sweep_timer", "servers")
 
-    def __init__(self, engine: Engine, terms: Pooling) -> None:
+    def __init__(self, engine: Engine, settings: PoolSettings) -> None:
         super().__init__(engine, Mutex())
-        self._terms = terms
-        self._sweeps: Action | None = None
-        self._sweeps_at = NEVER
+        self._settings = settings
+        self._sweep_timer: Action | None = None
+        self._sweep_at = NEVER
         self.servers: dict[NetVConnection, Server] = {}
-        """Who each belongs to, the longest idle first; also of those that are reserved."""
+        """The server of each connection, the longest idle first; also of reserved ones."""
 
     def give(self, server: Server, vc: NetVConnection) -> None:
-        """Keep a connection, or close it: an old one, or where there are enough.
+        """Keep a connection; close it instead if it is too old or the pool is full.
 
-        The mutex of its conversation is held.
+        The caller holds its mutex.
         """
-        terms, now, outgoing = self._terms, self.engine.now, vc.outgoing
-        assert outgoing is not None, f"{vc.name} is no connection to a server"
-        old = terms.age and now - outgoing.created_at >= terms.age
-        if old or vc.error is not None or len(server.idle) >= terms.idle:
+        settings, now, outgoing = self._settings, self.engine.now, vc.outgoing
+        assert outgoing is not None, f"{vc.name} is not a connection to a server"
+        old = settings.age and now - outgoing.created_at >= settings.age
+        if old or vc.error is not None or len(server.idle) >= settings.idle:
             _close(vc)
             return
         if vc.read_vio is not None and vc.read_vio.live:
@@ -60,56 +60,56 @@ class ConnectionPool(Continuation):
         self._add(server, vc)
 
     def take(self, server: Server, cont: Continuation) -> NetVConnection | None:
-        """Give out the connection to a server that was used last, if there is one that is sound.
+        """Return the last used idle connection to a server, or None if there is none to reuse.
 
-        It is handed over to `cont` with the operations that were going on when it was given.
+        It is handed over to `cont` with the operations that were in progress when it was given.
         """
         mutex, engine, idle = self.mutex, self.engine, server.idle
         if not mutex.try_acquire(engine):
-            return None  # a new connection is no worse than waiting for it
+            return None  # making a new connection takes no longer than waiting for the mutex
         found = None
         oldest = engine.now - self._limit(server)
         while found is None:
-            # What was listed in this turn nobody has looked at: its server may have said too much.
+            # Not one that became ready in this turn: its server may have sent or ended something.
             vc = next((vc for vc in reversed(idle) if vc.listed_in < engine.turns), None)
             if vc is None:
                 break
-            sound = idle[vc] > oldest and _quiet(vc)  # a timer may be late
+            usable = idle[vc] > oldest and _unchanged(vc)  # a timer may be late
             del self.servers[vc], idle[vc]
-            if sound:
+            if usable:
                 vc.hand_over(cont)
                 found = vc
-            else:  # the server has spoken or ended, or may at any moment
+            else:  # the server has sent or ended something, or may close it at any moment
                 _close(vc)
         mutex.release(engine)
         return found
 
     def reserve(self, vc: NetVConnection) -> None:
-        """Keep an idle connection for somebody: only `claim` gives it out."""
+        """Reserve an idle connection: only `claim` returns it."""
         del self.servers[vc].idle[vc]
 
     def claim(self, vc: NetVConnection, cont: Continuation) -> NetVConnection | None:
-        """Give out one that is reserved, as `take` does; None: it is of no use any more."""
+        """Return a reserved connection, as `take` does; None if it cannot be used any more."""
         mutex, engine = self.mutex, self.engine
         if vc not in self.servers or not mutex.try_acquire(engine):
             return None
         del self.servers[vc]
-        quiet = _quiet(vc)
-        if quiet:
+        usable = _unchanged(vc)
+        if usable:
             vc.hand_over(cont)
         else:
             _close(vc)
         mutex.release(engine)
-        return vc if quiet else None
+        return vc if usable else None
 
     def unreserve(self, vc: NetVConnection) -> None:
-        """It is for whoever comes, if it is still of use."""
+        """End the reservation of a connection: `take` may return it again, if it is still open."""
         server = self.servers.pop(vc, None)
         if server is not None:
             self._add(server, vc)
 
     def drop(self, server: Server, most: int | None = None) -> None:
-        """Close a server's idle connections, the longest idle first: all, or so many."""
+        """Close idle connections of a server, the longest idle first: all, or at most `most`."""
         if not self.mutex.try_acquire(self.engine):
             self.mutex.park(self.engine, lambda: self.drop(server, most))
             return
@@ -126,49 +126,51 @@ class ConnectionPool(Continuation):
         if vc is None or not self.mutex.try_acquire(self.engine):
             return False
         del self.servers[vc].idle[vc], self.servers[vc]
-        _close(vc, OSError("descriptors are short"))  # at once: a server's end is not waited for
+        # With an error it is closed at once, without waiting for the end of the server.
+        _close(vc, OSError("no file descriptor is left"))
         self.mutex.release(self.engine)
         return True
 
     def drain(self) -> None:
-        """The proxy is about to stop: nothing is kept for a next request."""
+        """Close all idle connections, because the proxy is about to stop."""
         for server in dict.fromkeys(self.servers.values()):
             self.drop(server)
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Close those that are of no use any more."""
+        """Close connections that have changed or have been idle for too long."""
         if isinstance(data, VIO):
             assert isinstance(data.vc, NetVConnection)
-            left_over = key in (Event.READ_READY, Event.WRITE_READY) and _quiet(data.vc)
-            if not left_over:  # by its last user, who was told of it in another way
+            # An event may have been queued for the last user, and concern only what it has read.
+            stale = key in (Event.READ_READY, Event.WRITE_READY) and _unchanged(data.vc)
+            if not stale:
                 server = self.servers.get(data.vc)
                 if server is not None and key in (Event.EOS, Event.ERROR):
                     now = self.engine.now
-                    server.keeping.ended(now - server.idle.get(data.vc, now), now)
+                    server.keep_alive.closed_after(now - server.idle.get(data.vc, now), now)
                 self._close(data.vc)
         self._sweep()
 
     def _limit(self, server: Server) -> float:
-        """How long its connections may be idle."""
-        limit = server.keeping.limit_s
-        return self._terms.idle_time if limit is None else limit
+        """Return how long connections to a server may be idle, in seconds."""
+        limit = server.keep_alive.limit_s
+        return self._settings.idle_time if limit is None else limit
 
     def _add(self, server: Server, vc: NetVConnection) -> None:
         now = self.engine.now
         server.idle[vc] = now
         self.servers[vc] = server
         until = now + self._limit(server)
-        if until < self._sweeps_at:
-            self._sweep_at(until)
+        if until < self._sweep_at:
+            self._schedule_sweep(until)
 
     def _sweep(self) -> None:
-        """Close those that have been idle for too long; look again when the next one will be."""
+        """Close connections that have been idle for too long; schedule the next sweep."""
         now, soonest = self.engine.now, NEVER
-        if self._sweeps is not None:
-            self._sweeps.cancel()
-            self._sweeps, self._sweeps_at = None, NEVER
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer, self._sweep_at = None, NEVER
         for server in dict.fromkeys(self.servers.values()):
-            server.keeping.forget(now)
+            server.keep_alive.forget(now)
             limit = self._limit(server)
             for vc, since in list(server.idle.items()):
                 if since + limit > now:
@@ -176,29 +178,29 @@ class ConnectionPool(Continuation):
                     break
                 self._close(vc)
         if soonest < NEVER:
-            self._sweep_at(soonest)
+            self._schedule_sweep(soonest)
 
-    def _sweep_at(self, when: float) -> None:
-        if self._sweeps is not None:
-            self._sweeps.cancel()
-        self._sweeps_at = when
-        self._sweeps = self.engine.schedule_at(when, self, SWEEP, None)
+    def _schedule_sweep(self, when: float) -> None:
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        self._sweep_at = when
+        self._sweep_timer = self.engine.schedule_at(when, self, SWEEP, None)
 
     def _close(self, vc: NetVConnection) -> None:
         server = self.servers.pop(vc, None)
         if server is not None:
-            server.idle.pop(vc, None)  # it may be reserved
+            server.idle.pop(vc, None)  # a reserved one is not there
             _close(vc)
 
 
-def _quiet(vc: NetVConnection) -> bool:
-    """Whether a server has said and ended nothing since its connection was given."""
+def _unchanged(vc: NetVConnection) -> bool:
+    """Return whether the server has sent and ended nothing since the connection became idle."""
     vio = vc.read_vio
     return vio is not None and not (vio.over or vio.pending or vio.buffer.held)
 
 
 def _close(vc: NetVConnection, error: Exception | None = None) -> None:
-    """Close a connection, with what its last user has left in its buffers."""
+    """Close a connection, and drop the data that its last user has left in its buffers."""
     for vio in (vc.read_vio, vc.write_vio):
         if vio is not None:
             for reader in list(vio.buffer.readers):

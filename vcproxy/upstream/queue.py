@@ -1,4 +1,7 @@
-"""Queue: connections that wait until some server has room, in the order in which they came."""
+"""Queue: connections that wait until a server has room, in the order of their requests.
+
+Tested in tests/upstream/test_upstream.py.
+"""
 
 from __future__ import annotations
 
@@ -15,92 +18,94 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.outgoing import Outgoing
     from vcproxy.upstream.server import Server
-    from vcproxy.upstream.settings import Queueing
+    from vcproxy.upstream.settings import QueueSettings
 
-LATE = "LATE"
-"""Tag: who came first has waited for too long."""
+TIMED_OUT = "TIMED_OUT"
+"""Tag: the first connection may have waited for too long."""
 
 
 class QueueFull(ConnectionError):
-    """No server has room, and as many wait already as may."""
+    """No server has room, and the queue is full."""
 
 
 class QueueTimeout(TimeoutError):
-    """No server has had room in time."""
+    """No server had room in time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A connection, and what matters for the choice of its server."""
+class ConnectRequest:
+    """A requested connection, and the conditions for its server."""
 
     outgoing: Outgoing
     key: str
+    """Requests with equal keys belong to one server, if the balancing policy uses keys."""
     tried: Collection[Server]
+    """Servers that must not be used again."""
     timeout: float
-    """Seconds for connecting, once that begins."""
-    kept: bool = False
-    """Whether a connection that has served before will do."""
+    """Seconds for connecting, without the time in the queue."""
+    reuse: bool = False
+    """Whether an existing idle connection may be used."""
 
 
 class Queue(Continuation):
-    """Who waits. All have the same time, so that one timer, for the first, serves all."""
+    """The waiting requests. All have the same timeout, so one timer, for the first, is enough."""
 
-    __slots__ = ("_terms", "_timing", "waiting")
+    __slots__ = ("_settings", "_timer_set", "waiting")
 
-    def __init__(self, engine: Engine, terms: Queueing) -> None:
+    def __init__(self, engine: Engine, settings: QueueSettings) -> None:
         super().__init__(engine, Mutex())
-        self._terms = terms
-        self._timing = False
-        self.waiting: dict[NetVConnection, Wanted] = {}
-        """The first first."""
+        self._settings = settings
+        self._timer_set = False
+        self.waiting: dict[NetVConnection, ConnectRequest] = {}
+        """The oldest first."""
 
-    def join(self, wanted: Wanted) -> None:
-        """Wait, at the end of the queue. The VC fails with QueueFull or, later, QueueTimeout."""
-        terms, vc = self._terms, wanted.outgoing.vc
-        if len(self.waiting) >= terms.size:
-            vc.fail(QueueFull(f"no server has room, and {terms.size} wait already"))
+    def add(self, request: ConnectRequest) -> None:
+        """Append a request. Its VC fails with QueueFull now, or with QueueTimeout later."""
+        settings, vc = self._settings, request.outgoing.vc
+        if len(self.waiting) >= settings.size:
+            vc.fail(QueueFull(f"no server has room, and {settings.size} connections wait already"))
             return
-        self.waiting[vc] = wanted
-        if terms.timeout and not self._timing:
-            self._time(self.engine.now + terms.timeout)
+        self.waiting[vc] = request
+        if settings.timeout and not self._timer_set:
+            self._set_timer(self.engine.now + settings.timeout)
 
-    def leave(self, vc: NetVConnection) -> None:
-        """Wait no more, if it did."""
+    def remove(self, vc: NetVConnection) -> None:
+        """Remove the request of a VC, if it waits."""
         self.waiting.pop(vc, None)
 
     @property
-    def first(self) -> Wanted | None:
-        """Whose turn it is."""
-        for vc, wanted in self.waiting.items():
-            if not vc.closed:  # else it has left, and that is not known here yet
-                return wanted
+    def first(self) -> ConnectRequest | None:
+        """The oldest request."""
+        for vc, request in self.waiting.items():
+            if not vc.closed:  # one that is closed is removed later, by Upstream.vc_gone
+                return request
         return None
 
-    def serve(self, room: Callable[[], bool], admit: Callable[[Wanted], bool]) -> None:
-        """As long as there is room, offer it to one after the other: who is admitted leaves."""
+    def serve(self, room: Callable[[], bool], admit: Callable[[ConnectRequest], bool]) -> None:
+        """While there is room, call `admit` with each request in order; remove those it admits."""
         admitted = []
-        for vc, wanted in self.waiting.items():
+        for vc, request in self.waiting.items():
             if not room():
                 break
-            if admit(wanted):
+            if admit(request):
                 admitted.append(vc)
         for vc in admitted:
             del self.waiting[vc]
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Fail those who have waited for too long."""
-        self._timing = False
-        limit = self._terms.timeout
+        """Fail the requests that have waited for too long."""
+        self._timer_set = False
+        limit = self._settings.timeout
         while self.waiting:
-            vc, wanted = next(iter(self.waiting.items()))
-            until = wanted.outgoing.created_at + limit
+            vc, request = next(iter(self.waiting.items()))
+            until = request.outgoing.created_at + limit
             if until > self.engine.now:
-                self._time(until)
+                self._set_timer(until)
                 return
             del self.waiting[vc]
-            late = show_duration(limit)
-            vc.fail(QueueTimeout(f"timed out: no server has had room for {late}"))
+            text = f"timed out: no server had room within {show_duration(limit)}"
+            vc.fail(QueueTimeout(text))
 
-    def _time(self, when: float) -> None:
-        self._timing = True
-        self.engine.schedule_at(when, self, LATE, None)
+    def _set_timer(self, when: float) -> None:
+        self._timer_set = True
+        self.engine.schedule_at(when, self, TIMED_OUT, None)

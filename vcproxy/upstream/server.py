@@ -1,11 +1,14 @@
-"""Server: one of those that do an upstream's work, and how it fares."""
+"""Server: one server of an upstream, and its state.
+
+Tested in tests/upstream/test_upstream.py and test_connect_attempts.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from vcproxy.upstream.keeping import Keeping
+from vcproxy.upstream.keep_alive import KeepAlive
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
@@ -14,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """Where one server is, and what its upstream knows of it.
+    """The address of a server, and the state that its upstream keeps for it.
 
-    It may stand alone: then there is nothing to know, and nothing is counted.
+    A server may also be used without an upstream: then no state is kept.
 
     Args:
-        address: where it is.
-        tls: what the driver needs to speak TLS to it; None: plain.
-        weight: its share of the work, beside those of the others.
-        host: the name that TLS sends and verifies; the address's own, if left out.
+        address: its address.
+        tls: the driver's TLS context for connections to it; None: plain.
+        weight: its share of the connections relative to the other servers.
+        host: the name that TLS sends and verifies; the address's host if left out.
     """
 
     __slots__ = (
         "address", "connections", "ejected", "ejections", "failures", "healthy", "host", "idle",
-        "keeping", "name", "position", "refusals", "share", "suspect", "tls", "trial", "up_since",
-        "weight",
+        "keep_alive", "name", "position", "refusals", "share", "suspect", "tls", "trial",
+        "up_since", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -39,45 +42,45 @@ class Server:
         self.weight = weight
         self.host = host or address.host
         self.name = str(address) if self.host == address.host else f"{host} at {address}"
-        """What logs call it."""
+        """Its name in logs."""
         self.position = 0
-        """Its place among the servers of its upstream; below 0: it is none of them any more."""
+        """Its index among the servers of its upstream; below 0: it has been removed from it."""
         self.connections = 0
-        """Those that are not gone: wanted, made or idle."""
+        """Connections that are being made, in use or idle."""
         self.idle: dict[NetVConnection, float] = {}
-        """Those in the pool, the longest idle first, and since when."""
-        self.keeping = Keeping()
-        """How long it keeps idle connections open itself."""
+        """Its connections in the pool, the longest idle first, with the time each became idle."""
+        self.keep_alive = KeepAlive()
+        """How long the server itself keeps idle connections open."""
         self.share: float = weight
-        """What it is to get beside the others: its weight, or less while it warms up."""
+        """Its share of the connections: its weight, or less during its slow start."""
         self.healthy = True
-        """Whether the checks say so."""
+        """The result of its health checks."""
         self.ejected = False
-        """Whether it is left alone for a time, for what it did to clients."""
+        """Whether it is not used for a time, because of failures."""
         self.ejections = 0
-        """How often in a row: above 0 it has not yet passed a trial."""
+        """Ejections in a row: above 0 no trial has succeeded since."""
         self.suspect = ""
         """What failed: "connections" or "requests"."""
         self.trial: NetVConnection | None = None
-        """The connection that tries it again, while its outcome is not known."""
+        """The connection that tries it again, until the outcome is known."""
         self.refusals = 0
         """Connections in a row that could not be made."""
         self.failures = 0
         """Requests in a row that failed."""
         self.up_since = float("-inf")
-        """When it last came up; from the beginning: before all time."""
+        """When it last came up; minus infinity: it was up from the beginning."""
 
     def __repr__(self) -> str:
         return f"<Server {self.name}>"
 
     @property
     def up(self) -> bool:
-        """Whether it may be chosen."""
+        """Whether it may be picked."""
         return self.healthy and not self.ejected and self.trial is None
 
     @property
     def load(self) -> float:
-        """Connections at work, for each unit of its share."""
+        """Connections in use, for each unit of its share."""
         return (self.connections - len(self.idle)) / self.share
 
     def connect(
@@ -88,17 +91,15 @@ class Server:
         tried: Collection[Server] = (),
         timeout: float = 0.0,
     ) -> NetVConnection:
-        """Connect to it, standing alone: see Engine.connect. Who asks, and what was tried, is all
-        one.
-        """
+        """Connect without an upstream: see Engine.connect. `client` and `tried` have no effect."""
         return cont.engine.connect(
             cont, self.address, tls=self.tls, server_name=self.host, timeout=timeout
         )
 
     def server_of(self, vc: NetVConnection) -> Server:
-        """See Place: there is nobody else."""
+        """See Backend: itself."""
         return self
 
-    def another(self, tried: Collection[Server]) -> bool:
-        """See Place."""
+    def has_another(self, tried: Collection[Server]) -> bool:
+        """See Backend: no."""
         return False

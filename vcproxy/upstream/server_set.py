@@ -1,4 +1,7 @@
-"""ServerSet: which servers an upstream has, which of them are up, and whose turn it is."""
+"""ServerSet: the servers of an upstream, which of them are up, and which one is next.
+
+Tested in tests/upstream/test_upstream.py, test_health_check.py and test_lookup.py.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.upstream.balance import BALANCES
-from vcproxy.upstream.check import STOP, Check
 from vcproxy.upstream.ejection import Ejection
-from vcproxy.upstream.lookup import NameWatch
+from vcproxy.upstream.health_check import STOP, HealthCheck
+from vcproxy.upstream.lookup import NameLookup
 from vcproxy.upstream.server import Server
 
 if TYPE_CHECKING:
@@ -19,25 +22,25 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.upstream.settings import UpstreamSettings
 
-COLD = 0.01
-"""What a server gets at once of its share, and is never below: a share of nothing is none."""
+MIN_WARMTH = 0.01
+"""The fraction of its share that a server has at the start of its slow start, and at least."""
 
 
 class ServerSet:
     """The servers of one upstream.
 
     Args:
-        engine: where checks and look-ups run; they begin in its next turn.
-        name: the upstream's, for logs.
-        servers: at least one, as they were given; a name's addresses take their place when found.
-        terms: how they are balanced and watched.
-        lost: told of each server that is not to be used any more.
-        changed: told when others are up than before.
+        engine: the engine that health checks and look-ups run on; they start in its next turn.
+        name: the name of the upstream, for logs.
+        servers: at least one, as configured. The addresses of a name replace it once resolved.
+        settings: how they are balanced and checked.
+        gone: called with each server that must not be used any more: it is down or removed.
+        changed: called when other servers are up than before.
     """
 
     __slots__ = (
-        "_changed", "_checks", "_engine", "_found", "_lookups", "_lost", "_name", "_open",
-        "_retries", "_terms", "_turns", "_warming", "all", "ejection", "up",
+        "_balance", "_changed", "_checks", "_engine", "_gone", "_lookups", "_name", "_open",
+        "_resolved_to", "_retry_balance", "_settings", "_warming", "all", "ejection", "up",
     )  # fmt: skip
 
     def __init__(
@@ -45,66 +48,67 @@ class ServerSet:
         engine: Engine,
         name: str,
         servers: Iterable[Server],
-        terms: UpstreamSettings,
+        settings: UpstreamSettings,
         *,
-        lost: Callable[[Server], None],
+        gone: Callable[[Server], None],
         changed: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._name = name
-        self._terms = terms
-        self._lost = lost
+        self._settings = settings
+        self._gone = gone
         self._changed = changed
         self.all: Sequence[Server] = ()
-        """Those in use, up or not."""
+        """The servers in use, up or not."""
         self.up: Sequence[Server] = ()
-        """Those that may be chosen."""
-        self._turns = BALANCES[terms.balance](engine.random)
-        self._retries = BALANCES[terms.balance](engine.random)
-        self.ejection = Ejection(engine, terms.eject, self._turned, self._refresh)
-        """Who is left alone for what it did to clients."""
-        self._checks: dict[Server, Check] = {}
-        self._lookups: list[NameWatch] = []
-        self._found = {server: [server] for server in servers}  # by the server that was given
-        self._warming: dict[Server, None] = {}  # those that do not have their full share yet
+        """The servers that may be picked."""
+        self._balance = BALANCES[settings.balance](engine.random)
+        self._retry_balance = BALANCES[settings.balance](engine.random)
+        self.ejection = Ejection(engine, settings.eject, self._state_changed, self._refresh)
+        self._checks: dict[Server, HealthCheck] = {}
+        self._lookups: list[NameLookup] = []
+        self._resolved_to = {server: [server] for server in servers}  # by the configured server
+        self._warming: dict[Server, None] = {}  # servers in their slow start
         self._open = True
         self._arrange()
-        if terms.check or terms.resolve:
+        if settings.check or settings.resolve:
             engine.inbox.post(self._start)  # on the engine's own thread
 
-    # -- turns -------------------------------------------------------------------------------
+    # -- picking -----------------------------------------------------------------------------
 
     def pick(self, servers: Sequence[Server], key: str, *, again: bool) -> Server:
-        """Say whose turn it is among these, of which there is one. See Balance.
+        """Return the next server among these, of which there is at least one. See Balance.
 
-        `again`: where another server has failed. Such turns are counted for themselves: a retry
-        that took the next turn would send the next client to the server that fails.
+        `again`: another server has failed before. Retries are balanced separately: a retry that
+        used up a turn would lead the next client to the failing server again.
         """
         if self._warming:
             servers = self._warm_up(servers)
-        return (self._retries if again else self._turns).pick(servers, key)
+        return (self._retry_balance if again else self._balance).pick(servers, key)
 
     def picked(self, server: Server, servers: Sequence[Server], *, again: bool) -> None:
-        """It has got what it was picked for. See Balance."""
-        (self._retries if again else self._turns).picked(server, servers)
+        """Record that a picked server is used. See Balance."""
+        (self._retry_balance if again else self._balance).picked(server, servers)
 
-    def goes(self, server: Server, vc: NetVConnection) -> None:
-        """A connection to a server is about to be made."""
-        if self.ejection.tries(server, vc):
-            self._see()
+    def connecting(self, server: Server, vc: NetVConnection) -> None:
+        """Note that a VC is about to connect to a server: it may be a trial."""
+        if self.ejection.begin_trial(server, vc):
+            self._update_up()
 
     def _warm_up(self, servers: Sequence[Server]) -> Sequence[Server]:
-        """Raise the shares of those that came up a moment ago, whose caches are cold; and leave
-        them out by chance, less and less often, if the policy does not go by shares.
+        """Raise the shares of servers that have come up lately, whose caches are cold.
+
+        For a policy without shares leave them out at random, less and less often.
         """
-        now, span, random = self._engine.now, self._terms.slow_start, self._engine.random.random
+        now, span = self._engine.now, self._settings.slow_start
+        random = self._engine.random.random
         for server in list(self._warming):
             warmth = (now - server.up_since) / span
-            server.share = server.weight * min(max(warmth, COLD), 1)
+            server.share = server.weight * min(max(warmth, MIN_WARMTH), 1)
             if warmth >= 1:
                 server.share = server.weight
                 del self._warming[server]
-        if self._turns.weighs:
+        if self._balance.uses_share:
             return servers
         warm = [
             server
@@ -113,53 +117,53 @@ class ServerSet:
         ]
         return warm or servers
 
-    # -- who is up ---------------------------------------------------------------------------
+    # -- which are up ------------------------------------------------------------------------
 
-    def _turned(self, server: Server, why: str) -> None:
-        """A server has come up or gone down: that is logged."""
+    def _state_changed(self, server: Server, why: str) -> None:
+        """Log that a server is up or down, and use or avoid it from now on."""
         if server.up:
-            self._warm(server)
+            self._start_warming(server)
         else:
-            self._lost(server)
+            self._gone(server)
         self._refresh()
         level: Level = "info" if server.up else "warning"
         state = "up" if server.up else "down"
-        count = f"{len(self.up)} of {len(self.all)} are up"
+        count = f"{len(self.up)} of {len(self.all)} servers are up"
         self._engine.log(level, f"upstream {self._name}: {server.name} is {state}: {why}; {count}")
 
-    def _warm(self, server: Server) -> None:
+    def _start_warming(self, server: Server) -> None:
         server.up_since = self._engine.now
-        if self._terms.slow_start:
+        if self._settings.slow_start:
             self._warming[server] = None
 
     def _refresh(self) -> None:
-        self._see()
+        self._update_up()
         self._changed()
 
-    def _see(self) -> None:
-        """See who is up. Where all that are healthy have been ejected they are better than none."""
+    def _update_up(self) -> None:
+        """Update `up`. If all healthy servers are ejected, they are used nevertheless."""
         healthy = [server for server in self.all if server.healthy]
         self.up = [server for server in healthy if server.up] or healthy
 
     def _arrange(self) -> None:
-        """Use the servers that were found."""
-        self.all = [server for found in self._found.values() for server in found]
+        """Update `all` from the resolved names."""
+        self.all = [server for found in self._resolved_to.values() for server in found]
         for position, server in enumerate(self.all):
             server.position = position
-        self._turns.arrange(self.all)
-        self._retries.arrange(self.all)
+        self._balance.arrange(self.all)
+        self._retry_balance.arrange(self.all)
         self._refresh()
 
-    def trust(self, tls: object) -> None:
-        """Speak TLS by this from now on, where it is spoken."""
-        for server in (*self._found, *self.all):
+    def set_tls(self, tls: object) -> None:
+        """Replace the TLS context of the servers that have one."""
+        for server in (*self._resolved_to, *self.all):
             if server.tls is not None:
                 server.tls = tls
 
-    # -- checks and look-ups -----------------------------------------------------------------
+    # -- health checks and look-ups ----------------------------------------------------------
 
     def close(self) -> None:
-        """Watch nobody any more."""
+        """Stop all health checks and look-ups."""
         self._open = False
         for machine in (*self._lookups, *self._checks.values()):
             self._engine.schedule(machine, STOP, None)
@@ -169,50 +173,51 @@ class ServerSet:
     def _start(self) -> None:
         if not self._open:
             return
-        self._check()
-        if self._terms.resolve:
-            for server in self._found:
+        self._update_checks()
+        interval = self._settings.resolve
+        if interval:
+            for server in self._resolved_to:
                 if not server.address.numeric:
-                    found = partial(self._resolved, server)
-                    lookup = NameWatch(self._engine, server.address, self._terms.resolve, found)
+                    resolved = partial(self._resolved, server)
+                    lookup = NameLookup(self._engine, server.address, interval, resolved)
                     self._lookups.append(lookup)
                     with lookup.mutex.hold(self._engine):
                         lookup.start()
 
-    def _check(self) -> None:
-        """Check those servers that there are."""
-        terms = self._terms.check
-        if terms is None or not self._open:
+    def _update_checks(self) -> None:
+        """Start the checks of new servers, and stop those of removed ones."""
+        settings = self._settings.check
+        if settings is None or not self._open:
             return
         for server in [each for each in self._checks if each not in self.all]:
             self._engine.schedule(self._checks.pop(server), STOP, None)
         for server in self.all:
             if server not in self._checks:
-                check = Check(self._engine, server, terms, self._turned)
+                check = HealthCheck(self._engine, server, settings, self._state_changed)
                 self._checks[server] = check
                 with check.mutex.hold(self._engine):
                     check.start()
 
     def _resolved(self, named: Server, addresses: tuple[Address, ...]) -> None:
-        """A name has these addresses: each is a server."""
-        before = {server.address: server for server in self._found[named]}
+        """Use the addresses of a name: each one is a server."""
+        before = {server.address: server for server in self._resolved_to[named]}
         if set(addresses) == before.keys():
             return
         first = named.address in before
         found = []
-        for address in sorted(set(addresses), key=str):  # resolvers shuffle them
+        for address in sorted(set(addresses), key=str):  # resolvers return them in any order
             server = before.pop(address, None)
             if server is None:
                 server = Server(address, named.tls, named.weight, named.address.host)
                 if not first:
-                    self._warm(server)
+                    self._start_warming(server)
             found.append(server)
-        self._found[named] = found
+        self._resolved_to[named] = found
         self._arrange()
         for server in before.values():
             server.position = -1
             self._warming.pop(server, None)
-            self._lost(server)
-        self._check()
-        names = ", ".join(server.address.host for server in found)
-        self._engine.log("info", f"upstream {self._name}: {named.name} is at {names}")
+            self._gone(server)
+        self._update_checks()
+        hosts = ", ".join(server.address.host for server in found)
+        self._engine.log("info", f"upstream {self._name}: {named.name} resolves to {hosts}")

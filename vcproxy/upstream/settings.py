@@ -1,7 +1,7 @@
-"""UpstreamSettings: what a configuration says of an upstream, beside its servers; times in seconds.
+"""UpstreamSettings: the configuration of an upstream, besides its servers. Times are in seconds.
 
-The names are those of the keys in the file, which say more (see vcproxy.config.schema); as they
-stand here nothing is limited, checked or kept.
+The names are those of the keys in the file, which vcproxy.config.schema explains. With the defaults
+here nothing is limited, checked or kept. Tested in tests/upstream/test_upstream.py.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from vcproxy.engine.tcp import TCP, TcpOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Queueing:
-    """How those wait for whom no server has room."""
+class QueueSettings:
+    """The queue for connections while no server has room."""
 
     size: int = 1024
     timeout: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pooling:
-    """Which connections are kept for the next request."""
+class PoolSettings:
+    """Which idle connections are kept for the next request."""
 
     idle: int = 0
     idle_time: float = 4.0
@@ -30,7 +30,7 @@ class Pooling:
 
 
 class Probe(Protocol):
-    """What a health check sends behind the connection, and what the answer means."""
+    """What a health check sends on its connection, and how it judges the response."""
 
     def request(self, host: str) -> bytes:
         """Return the bytes to send to a server of this name."""
@@ -40,8 +40,8 @@ class Probe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Checking:
-    """How servers are checked: a connection, with `handshake` TLS too, and what `probe` asks."""
+class CheckSettings:
+    """A health check: a connection, with `handshake` TLS too, with `probe` also a request."""
 
     handshake: bool = False
     probe: Probe | None = None
@@ -52,8 +52,8 @@ class Checking:
 
 
 @dataclass(frozen=True, slots=True)
-class Ejecting:
-    """When a server is left alone for what it does to clients."""
+class EjectSettings:
+    """When a server is ejected for its failures, and for how long."""
 
     failures: int = 0
     time: float = 10.0
@@ -61,15 +61,15 @@ class Ejecting:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """All of it."""
+    """All settings of an upstream."""
 
     balance: str = "round_robin"
     hash_by: str = "client"
     max_connections: int = 0
-    queue: Queueing = Queueing()
-    pool: Pooling = Pooling()
-    check: Checking | None = None
-    eject: Ejecting = Ejecting()
+    queue: QueueSettings = QueueSettings()
+    pool: PoolSettings = PoolSettings()
+    check: CheckSettings | None = None
+    eject: EjectSettings = EjectSettings()
     slow_start: float = 0.0
     resolve: float = 0.0
     retries: int = 3

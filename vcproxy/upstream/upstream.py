@@ -1,8 +1,8 @@
-"""Upstream: servers that do the same work, and who of them gets what.
+"""Upstream: connections to servers that do the same work, with limits, a queue and a pool.
 
 There is one for each [upstream.NAME] and engine; the sessions of all listeners share it, and it
-runs on that engine's thread only. Connections are counted from asking to the closing of the
-descriptor, so that room comes back whatever has become of the session that wanted it.
+runs on that engine's thread only. A connection counts from its request until its descriptor is
+closed, so that its room is free again whatever happens to the session that requested it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
 from vcproxy.upstream.pool import ConnectionPool
-from vcproxy.upstream.queue import Queue, Wanted
+from vcproxy.upstream.queue import ConnectRequest, Queue
 from vcproxy.upstream.server_set import ServerSet
 from vcproxy.upstream.settings import UpstreamSettings
 
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 
 
 class NoServer(ConnectionError):
-    """No server is up, or none that was not tried."""
+    """No server is up, or all that are up were tried."""
 
 
 class Upstream:
     """Servers that do the same work.
 
     Args:
-        engine: whose connections these are.
-        name: what logs call it.
-        servers: at least one; they are its own.
-        terms: how they are balanced, limited, checked and kept busy.
+        engine: the engine of the connections.
+        name: its name in logs.
+        servers: at least one; no other upstream uses them.
+        settings: how they are balanced, limited and checked.
     """
 
     __slots__ = (
-        "_at", "_open", "_promised", "_roster", "engine", "name", "pool", "queue", "terms",
+        "_connected_to", "_open", "_reserved", "_servers", "engine", "name", "pool", "queue",
+        "settings",
     )  # fmt: skip
 
     def __init__(
@@ -46,28 +47,28 @@ class Upstream:
         engine: Engine,
         name: str,
         servers: Iterable[Server],
-        terms: UpstreamSettings | None = None,
+        settings: UpstreamSettings | None = None,
     ) -> None:
         self.engine = engine
         self.name = name
-        self.terms = terms = terms or UpstreamSettings()
-        self.pool = ConnectionPool(engine, terms.pool)
+        self.settings = settings = settings or UpstreamSettings()
+        self.pool = ConnectionPool(engine, settings.pool)
         engine.shortage.pools[self.pool] = None
-        self.queue = Queue(engine, terms.queue)
-        self._roster = ServerSet(
-            engine, name, servers, terms, lost=self.pool.drop, changed=self._serve_queue
+        self.queue = Queue(engine, settings.queue)
+        self._servers = ServerSet(
+            engine, name, servers, settings, gone=self.pool.drop, changed=self._serve_queue
         )
-        self._at: dict[NetVConnection, Server] = {}
-        self._promised: dict[NetVConnection, NetVConnection] = {}  # by what was asked for
+        self._connected_to: dict[NetVConnection, Server] = {}
+        self._reserved: dict[NetVConnection, NetVConnection] = {}  # by the VC that waited
         self._open = True
 
     def __repr__(self) -> str:
-        return f"<Upstream {self.name} {len(self._roster.up)} of {len(self.servers)} up>"
+        return f"<Upstream {self.name} {len(self._servers.up)} of {len(self.servers)} up>"
 
     @property
     def servers(self) -> Sequence[Server]:
-        """All that are in use, up or not."""
-        return self._roster.all
+        """The servers in use, up or not."""
+        return self._servers.all
 
     # -- connections -------------------------------------------------------------------------
 
@@ -79,27 +80,31 @@ class Upstream:
         client: str = "",
         tried: Collection[Server] = (),
         timeout: float = 0.0,
-        kept: bool = False,
+        reuse: bool = False,
     ) -> NetVConnection:
-        """Connect to the server whose turn it is, when one has room: see Engine.connect.
+        """Connect to the next server; while none has room, wait in the queue. See Engine.connect.
 
-        Where none has any it waits in the queue. ERROR tells of NoServer, QueueFull, QueueTimeout,
-        or of what befell the connection. `timeout` is for connecting only, in seconds.
+        CONNECTED or ERROR follows. The error of the VC is NoServer, QueueFull, QueueTimeout or that
+        of the connection.
 
-        `key` says what belongs to one server, where that matters; the `client`'s address, if left
-        out. Servers that were `tried` are passed over.
-
-        `kept`: while it waits in the queue, a connection that has served before will do as well.
-        Then CONNECTED comes with a VC that is not `open`, for which `claim` gives that connection.
+        Args:
+            cont: receives the event.
+            key: connections with equal keys go to one server, if the policy uses keys; the client's
+                address if left out.
+            client: the client's address.
+            tried: servers that must not be used again.
+            timeout: seconds for connecting, without the time in the queue; 0: no limit.
+            reuse: while it waits, an idle connection may be used instead. Then CONNECTED comes with
+                a VC that is not `open`, and `claim` returns that connection.
         """
         outgoing = self.engine.outgoing(cont, self.name)
         outgoing.observer = self
-        wanted = Wanted(outgoing, key or client, tried, timeout, kept)
-        if not self._admit(wanted):
+        request = ConnectRequest(outgoing, key or client, tried, timeout, reuse)
+        if not self._admit(request):
             servers = self._eligible(tried)
             if servers:
                 self._make_room(servers)
-                self.queue.join(wanted)
+                self.queue.add(request)
             else:
                 why = "all that are up were tried" if tried else "none of its servers is up"
                 outgoing.vc.fail(NoServer(why))
@@ -113,98 +118,103 @@ class Upstream:
         client: str = "",
         tried: Collection[Server] = (),
     ) -> NetVConnection | None:
-        """Take an idle connection to the server whose turn it is; None: there is none to it.
+        """Return an idle connection to the next server; None if it has none.
 
-        It is handed over to `cont` as it was given back. See `connect`.
+        It is handed over to `cont` in the state in which it was given back. See `connect`.
         """
         servers = self._eligible(tried)
-        most = self.terms.max_connections
+        most = self.settings.max_connections
         if most:
             servers = [each for each in servers if each.idle or each.connections < most]
         if not servers:
             return None
         again = bool(tried)
-        server = self._roster.pick(servers, key or client, again=again)
+        server = self._servers.pick(servers, key or client, again=again)
         if not server.idle or server.ejections:
             return None
         vc = self.pool.take(server, cont)
         if vc is not None:
-            self._roster.picked(server, servers, again=again)
+            self._servers.picked(server, servers, again=again)
         return vc
 
-    def claim(self, cont: Continuation, asked: NetVConnection) -> NetVConnection | None:
-        """Take the connection that has become free for one that waited: see `connect`.
+    def claim(self, cont: Continuation, waited: NetVConnection) -> NetVConnection | None:
+        """Return the idle connection that is reserved for a VC that waited: see `connect`.
 
-        It is handed over to `cont` as it was given back. None: its server has ended it meanwhile.
+        It is handed over to `cont` in the state in which it was given back. None: its server has
+        closed it since.
         """
-        kept = self._promised.pop(asked)
-        vc = self.pool.claim(kept, cont)
+        reserved = self._reserved.pop(waited)
+        vc = self.pool.claim(reserved, cont)
         if vc is None:
-            self._release(kept)
+            self._release(reserved)
         return vc
 
     def give(self, vc: NetVConnection) -> None:
-        """Give back a connection that is as good as new: it is kept for the next, or closed.
+        """Give back a connection that can be reused: it is kept for the next request, or closed.
 
-        Its mutex is held. Whoever comes first in the queue gets it, or else the room of it.
+        The caller holds its mutex. The first request in the queue gets it, or its room.
         """
-        server = self._at.get(vc)
+        server = self._connected_to.get(vc)
         if self._open and not vc.closed and server is not None and server.position >= 0:
-            waits = self.queue.first if self.queue.waiting else None
-            if not server.ejections and (waits is None or self._suits(server, waits)):
+            waiting = self.queue.first if self.queue.waiting else None
+            if not server.ejections and (waiting is None or self._suits(server, waiting)):
                 self.pool.give(server, vc)
-                if waits is not None:
+                if waiting is not None:
                     self._offer(server, vc)
                 return
         vc.do_io_close()
 
-    def keeps(self, vc: NetVConnection, timeout_s: float) -> None:
-        """A server has said how long it keeps its connections open (`Keep-Alive: timeout=5`)."""
-        server = self._at.get(vc)
+    def keep_alive_announced(self, vc: NetVConnection, timeout_s: float) -> None:
+        """Use the keep-alive time that a server has announced (`Keep-Alive: timeout=5`)."""
+        server = self._connected_to.get(vc)
         if server is not None:
-            server.keeping.says(timeout_s)
+            server.keep_alive.announced(timeout_s)
 
-    def ended_early(self, vc: NetVConnection, idle_s: float) -> None:
-        """A server ended a kept connection as it was used again, after it was idle for so long."""
-        server = self._at.get(vc)
+    def closed_early(self, vc: NetVConnection, idle_s: float) -> None:
+        """Note that a server closed a connection as it was reused, after `idle_s` idle seconds."""
+        server = self._connected_to.get(vc)
         if server is not None:
-            server.keeping.ended(idle_s, self.engine.now)
+            server.keep_alive.closed_after(idle_s, self.engine.now)
 
     def server_of(self, vc: NetVConnection) -> Server | None:
-        """Whose connection that is; None: it waits for one, or is gone."""
-        return self._at.get(vc)
+        """Return the server that a VC connects to; None if it waits in the queue, or is gone."""
+        return self._connected_to.get(vc)
 
-    def another(self, tried: Collection[Server]) -> bool:
-        """Whether one more may be tried where these have failed."""
-        return len(tried) <= self.terms.retries and bool(self._eligible(tried))
+    def has_another(self, tried: Collection[Server]) -> bool:
+        """Return whether another server may be tried after these have failed."""
+        return len(tried) <= self.settings.retries and bool(self._eligible(tried))
 
-    # -- how servers fare --------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------
 
     def succeeded(self, vc: NetVConnection) -> None:
-        """A request was answered as it should be."""
-        server = self._at.get(vc)
+        """Record that a request on this connection was answered."""
+        server = self._connected_to.get(vc)
         if server is not None:
             server.failures = 0
-            self._roster.ejection.passed(server, vc, "requests")
+            self._servers.ejection.passed(server, vc, "requests")
 
     def failed(self, vc: NetVConnection, why: object) -> None:
-        """A request was not: several in a row eject the server. Connections that could not be made
-        are counted without that.
+        """Record that a request on this connection failed: several in a row eject the server.
+
+        Connections that could not be made are counted without this call.
         """
-        server = self._at.get(vc)
+        server = self._connected_to.get(vc)
         if server is not None:
             server.failures += 1
             self._failed(server, vc, server.failures, "requests", why)
 
-    def trust(self, tls: object) -> None:
-        """Have what drivers need for TLS be another thing from now on, where it is spoken."""
-        self._roster.trust(tls)
+    def set_tls(self, tls: object) -> None:
+        """Replace the TLS context of servers on tls://."""
+        self._servers.set_tls(tls)
 
     def close(self) -> None:
-        """Keep and watch nothing any more. What is in use lives on, and may still connect."""
+        """Stop health checks and look-ups, and close idle connections.
+
+        Sessions that use it continue, and may still connect.
+        """
         self._open = False
         self.engine.shortage.pools.pop(self.pool, None)
-        self._roster.close()
+        self._servers.close()
         for server in self.servers:
             self.pool.drop(server)
 
@@ -212,28 +222,28 @@ class Upstream:
 
     def connect_finished(self, vc: NetVConnection, event: Event) -> None:
         """See ConnectObserver."""
-        server = self._at.get(vc)
+        server = self._connected_to.get(vc)
         if server is None:
             return
         if event is Event.CONNECTED:
             server.refusals = 0
-            self._roster.ejection.passed(server, vc, "connections")
+            self._servers.ejection.passed(server, vc, "connections")
         else:
             server.refusals += 1
             self._failed(server, vc, server.refusals, "connections", vc.error)
 
     def vc_gone(self, vc: NetVConnection) -> None:
-        """See ConnectObserver: there is room."""
-        server = self._at.pop(vc, None)
+        """See ConnectObserver: its room is free again."""
+        server = self._connected_to.pop(vc, None)
         if server is None:
-            self.queue.leave(vc)
-            kept = self._promised.pop(vc, None)
-            if kept is not None:  # and who waited for it has gone
-                self._release(kept)
+            self.queue.remove(vc)
+            reserved = self._reserved.pop(vc, None)
+            if reserved is not None:
+                self._release(reserved)
             return
         server.connections -= 1
         server.idle.pop(vc, None)
-        self._roster.ejection.went(server, vc)
+        self._servers.ejection.vc_gone(server, vc)
         self._serve_queue()
 
     # -- inside ------------------------------------------------------------------------------
@@ -241,36 +251,38 @@ class Upstream:
     def _failed(
         self, server: Server, vc: NetVConnection, failures: int, what: str, why: object
     ) -> None:
-        ejection = self._roster.ejection
-        if not ejection.ended(server, vc, why):
-            ejection.failed(server, failures, what, why, last=len(self._roster.up) < 2)
+        ejection = self._servers.ejection
+        if not ejection.trial_failed(server, vc, why):
+            ejection.failed(server, failures, what, why, last=len(self._servers.up) < 2)
 
     def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
-        return [each for each in self._roster.up if each not in tried] if tried else self._roster.up
+        return (
+            [each for each in self._servers.up if each not in tried] if tried else self._servers.up
+        )
 
-    def _suits(self, server: Server, wanted: Wanted) -> bool:
-        return wanted.kept and server in self._roster.up and server not in wanted.tried
+    def _suits(self, server: Server, request: ConnectRequest) -> bool:
+        return request.reuse and server in self._servers.up and server not in request.tried
 
     def _offer(self, server: Server, vc: NetVConnection) -> None:
-        """A connection is in the pool: whoever waits for one is to claim it."""
-        waits = self.queue.first
-        if waits is not None and vc in server.idle and self._suits(server, waits):
+        """Reserve a connection in the pool for the first request in the queue, if it suits."""
+        request = self.queue.first
+        if request is not None and vc in server.idle and self._suits(server, request):
             self.pool.reserve(vc)
-            self._promised[waits.outgoing.vc] = vc
-            self._roster.picked(server, self._roster.up, again=False)
-            self.queue.leave(waits.outgoing.vc)
-            waits.outgoing.notify(Event.CONNECTED)
+            self._reserved[request.outgoing.vc] = vc
+            self._servers.picked(server, self._servers.up, again=False)
+            self.queue.remove(request.outgoing.vc)
+            request.outgoing.notify(Event.CONNECTED)
 
     def _release(self, vc: NetVConnection) -> None:
-        """One that was promised is for whoever comes next."""
-        server = self._at.get(vc)
+        """End a reservation: the next request in the queue may use the connection."""
+        server = self._connected_to.get(vc)
         if server is None:
             return
         self.pool.unreserve(vc)
         self._offer(server, vc)
         if not self._open or server.position < 0:
             self.pool.drop(server)
-        elif vc in server.idle and self.queue.first is not None:  # who can only use its room
+        elif vc in server.idle and self.queue.first is not None:  # it can only use the room
             self.pool.drop(server, 1)
 
     def _serve_queue(self) -> None:
@@ -278,37 +290,37 @@ class Upstream:
             self.queue.serve(self._has_room, self._admit)
 
     def _has_room(self) -> bool:
-        most = self.terms.max_connections
-        return any(not most or server.connections < most for server in self._roster.up)
+        most = self.settings.max_connections
+        return any(not most or server.connections < most for server in self._servers.up)
 
-    def _admit(self, wanted: Wanted) -> bool:
-        """Connect to a server that has room, if there is one."""
-        outgoing = wanted.outgoing
-        if outgoing.vc.closed:  # who wanted it has left the queue, and that is not known here yet
+    def _admit(self, request: ConnectRequest) -> bool:
+        """Connect to a server that has room; return whether there is one."""
+        outgoing = request.outgoing
+        if outgoing.vc.closed:  # vc_gone follows, and removes it from the queue
             return True
-        servers = self._eligible(wanted.tried)
-        most = self.terms.max_connections
+        servers = self._eligible(request.tried)
+        most = self.settings.max_connections
         if most:
             servers = [server for server in servers if server.connections < most]
         if not servers:
             return False
-        again = bool(wanted.tried)
-        server = self._roster.pick(servers, wanted.key, again=again)
-        self._roster.picked(server, servers, again=again)
+        again = bool(request.tried)
+        server = self._servers.pick(servers, request.key, again=again)
+        self._servers.picked(server, servers, again=again)
         server.connections += 1
-        self._at[outgoing.vc] = server
-        self._roster.goes(server, outgoing.vc)
+        self._connected_to[outgoing.vc] = server
+        self._servers.connecting(server, outgoing.vc)
         outgoing.start(
             server.address,
             tls=server.tls,
-            tcp=self.terms.tcp,
+            tcp=self.settings.tcp,
             server_name=server.host,
-            timeout=wanted.timeout,
+            timeout=request.timeout,
         )
         return True
 
     def _make_room(self, servers: Sequence[Server]) -> None:
-        """Close an idle connection: somebody wants one, and may not have that."""
+        """Close an idle connection of one of these servers: a request needs its room."""
         for server in servers:
             if server.idle:
                 self.pool.drop(server, 1)

@@ -20,7 +20,7 @@ from vcproxy.http.proxy.options import Options
 from vcproxy.http.proxy.origins import ORIGIN_SETTINGS
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.settings import Pooling, UpstreamSettings
+from vcproxy.upstream.settings import PoolSettings, UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 IDLE_S = 3.0
 """How long a server's connection is kept: longer than a client is waited for at its end."""
 
-POOLED = UpstreamSettings(pool=Pooling(idle=8, idle_time=IDLE_S))
+POOLED = UpstreamSettings(pool=PoolSettings(idle=8, idle_time=IDLE_S))
 
 PLAIN = Options(forwarded="off")
 """Nothing is said of the client, so that transcripts stay short."""

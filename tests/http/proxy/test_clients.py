@@ -15,7 +15,7 @@ from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import ForwardTargets, HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
-from vcproxy.upstream.settings import Queueing
+from vcproxy.upstream.settings import QueueSettings
 
 from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
 
@@ -73,7 +73,7 @@ def test_a_reset_behind_more_than_is_read_is_noticed_at_once(waits_for: str) -> 
     """The proxy reads no further than its buffers; the end of the connection is known all the
     same, with a bridge or without, and the server is not blamed."""
     said = request("PUT", "/", "Content-Length: 3000000") + bytes(2_000_000)
-    terms = replace(POOLED, max_connections=1, queue=Queueing(timeout=2.0))
+    terms = replace(POOLED, max_connections=1, queue=QueueSettings(timeout=2.0))
     for seed in range(3):
         with Http(
             terms=terms if waits_for == "room" else POOLED,
@@ -175,7 +175,7 @@ def test_who_asks_and_ends_in_one_breath_is_gone_before_a_server_is_asked() -> N
 
 
 def test_its_place_in_the_queue_is_free() -> None:
-    terms = replace(POOLED, max_connections=1, queue=Queueing(size=1, timeout=2.0))
+    terms = replace(POOLED, max_connections=1, queue=QueueSettings(size=1, timeout=2.0))
     for way in ("end", "reset"):
         with Http(options=GONE, terms=terms) as proxy:
             proxy.ask(GET)

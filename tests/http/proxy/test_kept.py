@@ -10,11 +10,11 @@ import pytest
 from vcproxy.drivers.sim import Peer
 from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
-from vcproxy.upstream.settings import Pooling, Queueing, UpstreamSettings
+from vcproxy.upstream.settings import PoolSettings, QueueSettings, UpstreamSettings
 
 from .harness import GET, IDLE_S, OK, Http, answer, heard, request, status
 
-KEPT = UpstreamSettings(pool=Pooling(idle=8))
+KEPT = UpstreamSettings(pool=PoolSettings(idle=8))
 """With the default time."""
 
 POST = request("POST", "/order", body=b"once")
@@ -163,7 +163,7 @@ def test_what_has_never_been_sent_is_sent_again_whatever_it_is() -> None:
 
 
 ONE = UpstreamSettings(
-    max_connections=1, pool=Pooling(idle=8, idle_time=IDLE_S), queue=Queueing(timeout=2.0)
+    max_connections=1, pool=PoolSettings(idle=8, idle_time=IDLE_S), queue=QueueSettings(timeout=2.0)
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 from vcproxy.drivers.sim import NetworkFaults, Peer
 from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
-from vcproxy.upstream.settings import Queueing
+from vcproxy.upstream.settings import QueueSettings
 
 from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
 
@@ -57,7 +57,7 @@ def test_the_log_says_which_servers_have_failed() -> None:
 
 
 def test_the_log_says_which_upstream_has_no_room() -> None:
-    terms = replace(POOLED, max_connections=1, queue=Queueing(size=0))
+    terms = replace(POOLED, max_connections=1, queue=QueueSettings(size=0))
     with Http(terms=terms) as proxy:
         proxy.ask(GET)
         proxy.server()
@@ -84,7 +84,7 @@ def test_a_server_that_cannot_be_reached() -> None:
 
 
 def test_a_server_that_has_no_room() -> None:
-    terms = replace(POOLED, max_connections=1, queue=Queueing(timeout=1.0))
+    terms = replace(POOLED, max_connections=1, queue=QueueSettings(timeout=1.0))
     with Http(terms=terms) as proxy:
         proxy.ask(GET)
         proxy.server()

@@ -308,7 +308,7 @@ class HttpProxy(Exchange):
             client=self.client.peer_address,
             tried=self._tried,
             timeout=self.service.connect_s,
-            kept=tx.request.form != "authority",
+            reuse=tx.request.form != "authority",
         )
         self._set_deadline()
         return self.CONNECTING
@@ -347,7 +347,7 @@ class HttpProxy(Exchange):
         if server is not None:
             self.tx.server = failed.name
             self._tried.append(server)
-            if upstream.another(self._tried):
+            if upstream.has_another(self._tried):
                 self.log(f"server {failed.name} failed: {failed.error}; trying the next")
                 self._drop_server()
                 return self._connect_server()
@@ -570,7 +570,7 @@ class HttpProxy(Exchange):
         if b"keep-alive" in marks and (kept_s := keep_alive_s(response.fields)) is not None:
             assert self.tx.upstream is not None
             assert self.server is not None
-            self.tx.upstream.keeps(self.server, kept_s)
+            self.tx.upstream.keep_alive_announced(self.server, kept_s)
         self.tx.response = response
         self._response_framing = response.body, response.bodiless, response.persistent
         if self._chain.response_body or self._chain.response_chunk:
@@ -598,7 +598,7 @@ class HttpProxy(Exchange):
         why = str(error) if error is not None else "connection closed without a response"
         if tx.reused and self.engine.now - self.server.moved_at < STALE_S:
             assert tx.upstream is not None
-            tx.upstream.ended_early(self.server, self._server_idle_s)
+            tx.upstream.closed_early(self.server, self._server_idle_s)
             why += f" on a connection idle for {self._server_idle_s:.1f} s"
             if not again:
                 why += "; not sent again, as the server may have processed it"

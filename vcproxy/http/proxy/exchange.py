@@ -86,9 +86,9 @@ class Exchange(FilteredSession):
 
     def _balance_key(self, upstream: Upstream) -> str | None:
         """Return what an upstream with `balance = "hash"` chooses the server by."""
-        if upstream.terms.balance != "hash":
+        if upstream.settings.balance != "hash":
             return None
-        return balance_key(self.tx.request.fields, upstream.terms.hash_by)
+        return balance_key(self.tx.request.fields, upstream.settings.hash_by)
 
     # -- the transaction -----------------------------------------------------------------------
 

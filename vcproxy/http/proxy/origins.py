@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.upstream.server import Server
-from vcproxy.upstream.settings import Pooling, UpstreamSettings
+from vcproxy.upstream.settings import PoolSettings, UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_ORIGINS = 256
 """Origins that are kept: enough for some dozens of people with browsers."""
 
-ORIGIN_SETTINGS = UpstreamSettings(pool=Pooling(idle=8), retries=0)
+ORIGIN_SETTINGS = UpstreamSettings(pool=PoolSettings(idle=8), retries=0)
 """Eight idle connections: browsers keep 6 to one host."""
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
     from vcproxy.config.schema import RecordTable
     from vcproxy.engine.log_function import LogFunction
-    from vcproxy.listeners.listeners import Host
+    from vcproxy.listeners.hosts import Host
     from vcproxy.sessions.program import Signal
 
 FLUSH_S = 0.25

@@ -1,0 +1,105 @@
+"""Plan: everything that a configuration needs, prepared before anything is changed for it.
+
+Tested in tests/listeners/test_listeners.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.address import Address
+from vcproxy.engine.tcp import TcpOptions
+
+if TYPE_CHECKING:
+    from vcproxy.config import schema
+    from vcproxy.config.loader import Configuration
+    from vcproxy.config.plugin import Plugin
+    from vcproxy.listeners.hosts import Host
+
+Place = Address | tuple[str, Address]
+"""Identifies a bound address: itself; at port 0, where each listener gets a port of its own, with
+the name of the listener."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedListener:
+    """One [[listener]], with its TLS contexts."""
+
+    entry: schema.ListenerTable
+    plugin: Plugin
+    tls: object
+    """For its own tls:// addresses; None if it has none."""
+    connect_tls: object
+    """For the tls:// addresses in its options; None if there are none."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its listeners: its own, and one for each option that names addresses."""
+        return self.entry.name, *(self._part(option) for option in self.plugin.binds)
+
+    def addresses(self) -> Iterator[tuple[str, Address]]:
+        """Yield each address that it binds, with the name of the listener for it."""
+        for address in self.entry.bind:
+            yield self.entry.name, address
+        for option, addresses in self.plugin.binds.items():
+            for address in addresses:
+                yield self._part(option), address
+
+    def _part(self, option: str) -> str:
+        return f"{self.entry.name}.{option}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration with its TLS contexts and addresses. Nothing is bound yet."""
+
+    configuration: Configuration
+    listeners: tuple[PlannedListener, ...]
+    upstream_tls: Mapping[str, object]
+    """The TLS context of each upstream, by name; None for one without tls://."""
+    addresses: Mapping[Place, tuple[str, Address]]
+    """All addresses to bind, each with the name of its listener."""
+
+    @property
+    def tcp(self) -> dict[str, TcpOptions]:
+        """The TCP options of each listener, by name, in the order of the file."""
+        return {
+            name: TcpOptions(**dict(planned.entry.tcp))
+            for planned in self.listeners
+            for name in planned.names
+        }
+
+
+def plan(configuration: Configuration, host: Host) -> Plan:
+    """Return the plan for a configuration. Raises OSError if a certificate cannot be loaded."""
+    settings = configuration.settings
+    try:
+        listeners = tuple(
+            PlannedListener(
+                entry,
+                plugin := configuration.plugins[entry.name],
+                tls=None if entry.tls is None else host.server_tls(entry.tls),
+                connect_tls=host.client_tls(plugin.tls) if plugin.needs_tls else None,
+            )
+            for entry in settings.listener
+        )
+        upstream_tls = {
+            name: host.client_tls(upstream.tls)
+            if any(address.secure for address in upstream.addresses)
+            else None
+            for name, upstream in settings.upstream.items()
+        }
+    except ValueError as error:  # a file has changed since the configuration was checked
+        raise OSError(f"{configuration.file}: {error}") from error
+    addresses = {
+        _place(name, address): (name, address)
+        for planned in listeners
+        for name, address in planned.addresses()
+    }
+    return Plan(configuration, listeners, upstream_tls, addresses)
+
+
+def _place(name: str, address: Address) -> Place:
+    return address if address.port or address.path else (name, address)

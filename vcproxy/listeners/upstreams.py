@@ -1,0 +1,109 @@
+"""Upstreams: the upstreams of a proxy on all engines, by the configuration in use.
+
+Tested in tests/upstream/test_configured.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.tcp import TcpOptions
+from vcproxy.http.message.probe import HttpProbe
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.settings import (
+    CheckSettings,
+    EjectSettings,
+    PoolSettings,
+    QueueSettings,
+    UpstreamSettings,
+)
+from vcproxy.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from vcproxy.config import schema
+    from vcproxy.engine.engine import Engine
+
+
+class Upstreams:
+    """The upstreams by name, one of each for each engine."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = engines
+        self._named: dict[str, tuple[schema.UpstreamTable, dict[Engine, Upstream]]] = {}
+        """By name: the table it was made from, and the upstream of each engine."""
+
+    def on(self, engine: Engine, name: str) -> Upstream:
+        """Return the upstream of that name on an engine."""
+        return self._named[name][1][engine]
+
+    def apply(
+        self, tables: Mapping[str, schema.UpstreamTable], contexts: Mapping[str, object]
+    ) -> None:
+        """Create the upstreams that have changed, and close those that are replaced or removed.
+
+        Unchanged ones are kept, with their connections and states; only their TLS context is
+        replaced, because certificate files may have changed.
+        """
+        before, self._named = self._named, {}
+        for name, table in tables.items():
+            kept = before.get(name)
+            if kept is not None and kept[0] == table:
+                del before[name]
+                for upstream in kept[1].values():
+                    upstream.set_tls(contexts[name])
+                self._named[name] = kept
+            else:
+                self._named[name] = table, self._create(name, table, contexts[name])
+        for _, removed in before.values():
+            _close(removed)
+
+    def close(self) -> None:
+        """Close all of them: see Upstream.close."""
+        for _, upstreams in self._named.values():
+            _close(upstreams)
+
+    def _create(
+        self, name: str, table: schema.UpstreamTable, context: object
+    ) -> dict[Engine, Upstream]:
+        settings = _settings(table)
+        return {
+            engine: Upstream(engine, name, _servers(table, context), settings)
+            for engine in self._engines
+        }
+
+
+def _close(upstreams: Mapping[Engine, Upstream]) -> None:
+    for engine, upstream in upstreams.items():
+        engine.inbox.post(upstream.close)
+
+
+def _servers(table: schema.UpstreamTable, context: object) -> list[Server]:
+    return [
+        Server(each.address, context if each.address.secure else None, each.weight)
+        for each in table.servers
+    ]
+
+
+def _settings(table: schema.UpstreamTable) -> UpstreamSettings:
+    return UpstreamSettings(
+        balance=table.balance,
+        hash_by=table.hash_by,
+        max_connections=table.max_connections,
+        queue=QueueSettings(**dict(table.queue)),
+        retries=table.retries,
+        pool=PoolSettings(**dict(table.pool)),
+        check=None if table.check is None else _check_settings(table.check),
+        eject=EjectSettings(**dict(table.eject)),
+        slow_start=table.slow_start,
+        resolve=table.resolve,
+        tcp=TcpOptions(**dict(table.tcp)),
+    )
+
+
+def _check_settings(table: schema.UpstreamCheck) -> CheckSettings:
+    """Return the settings of a check. "tls" adds a handshake to "tcp", and "http" a request."""
+    values = dict(table)
+    kind = values.pop("kind")
+    probe = HttpProbe(values.pop("path"), values.pop("host"), values.pop("status"))
+    return CheckSettings(handshake=kind != "tcp", probe=probe if kind == "http" else None, **values)
