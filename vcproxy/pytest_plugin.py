@@ -1,4 +1,4 @@
-"""A pytest plugin: the fixture `vcproxy` runs the real program for a test.
+"""A pytest plugin: its fixture `vcproxy` runs the real program for a test.
 
     def test_it_greets(vcproxy):
         running = vcproxy('''
@@ -10,10 +10,11 @@
         with running.connect("front") as client:
             assert client.recv(100) == b"hello\\n"
 
-Port 0 is any free one: `running.port("front")` says which. See vcproxy.testing.running.
+Port 0 is any free port: `running.port("front")` returns it. See vcproxy.testing.running.
 
-Every run of pytest where vcproxy is installed loads this module, so it imports nothing of vcproxy
-before a test uses the fixture; and it is no part of vcproxy.testing, which imports much.
+Every run of pytest loads this module where vcproxy is installed. So it imports nothing of vcproxy
+until a test uses the fixture, and it is not in vcproxy.testing, which imports much.
+Tested in tests/testing/test_pytest_plugin.py.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def vcproxy(tmp_path: Path) -> Iterator[Starter]:
-    """Start the program on a configuration, as often as asked.
+    """Return a function that starts the program with a configuration; a test may call it often.
 
-    Each must end the test at rest, with status 0 and no traceback in its log.
+    At the end of the test each program must be without connections, end with status 0 and have no
+    traceback in its log.
     """
     from vcproxy.testing.running import starting
 

@@ -31,11 +31,11 @@ def test_headers_are_set_and_removed() -> None:
 
     table = {"request": {"X-From": "proxy"}, "response": {"Server": "", "X-Powered-By": ""}}
     with http_recipe("http_headers", table, answer=answer) as proxy:
-        told = proxy.ask(Request("GET", "/", {"X-From": "client"}, host="shop.example"))
-        assert proxy.asked()[0].fields.get_all("X-From") == ["proxy"]
+        told = proxy.send(Request("GET", "/", {"X-From": "client"}, host="shop.example"))
+        assert proxy.received()[0].fields.get_all("X-From") == ["proxy"]
         assert "Server" not in told.fields
-        proxy.ask(Request("GET", "/", {"X_From": "client"}, host="shop.example"))
-        assert [*proxy.asked()[1].fields.get_all("X_From")] == []
+        proxy.send(Request("GET", "/", {"X_From": "client"}, host="shop.example"))
+        assert [*proxy.received()[1].fields.get_all("X_From")] == []
         assert told.fields["ETag"] == "7"
 
 
@@ -57,8 +57,8 @@ def tokens(tmp_path: Path) -> str:
 def test_auth_tells_the_server_who_asks(tokens: str, said: str, status: int, owner: str) -> None:
     with http_recipe("http_auth", {"database": tokens}) as proxy:
         fields = {"Authorization": said, "X-User": "root"}
-        assert proxy.ask(Request("GET", "/", fields, host="shop.example")).status == status
-        assert [each.fields["X-User"] for each in proxy.asked()] == [owner][: bool(owner)]
+        assert proxy.send(Request("GET", "/", fields, host="shop.example")).status == status
+        assert [each.fields["X-User"] for each in proxy.received()] == [owner][: bool(owner)]
 
 
 @pytest.mark.parametrize("trouble", ["late", "broken"])
@@ -68,25 +68,25 @@ def test_auth_fails_closed(tokens: str, trouble: str) -> None:
         "http_auth", {"database": database}, faults=NetworkFaults(call_s=(seconds,) * 2)
     ) as proxy:
         request = Request("GET", "/", {"Authorization": "Bearer sesame"}, host="shop.example")
-        assert proxy.ask(request).status == 500
+        assert proxy.send(request).status == 500
         assert not proxy.connections()
 
 
 def test_json_is_checked_before_the_server_gets_it() -> None:
     with http_recipe("http_json") as proxy:
         wrong = [post("/", b"hello"), post("/", b'{"id": "a", "amount": 0}')]
-        told = proxy.ask_all(*wrong)
+        told = proxy.send_all(*wrong)
         assert [(each.status, each.content) for each in told] == [
             (400, b"this is not JSON\n"),
             (400, b"an order has an id and an amount above 0\n"),
         ]
-        assert proxy.ask(post("/", b" " * 70_000)).status == 413
+        assert proxy.send(post("/", b" " * 70_000)).status == 413
         assert not proxy.connections()
-        assert proxy.ask(Request("PUT", "/", host="shop.example", content=b"hello")).status == 400
+        assert proxy.send(Request("PUT", "/", host="shop.example", content=b"hello")).status == 400
         assert not proxy.connections()
         good = post("/", b'{"id": "a", "amount": 3}')
-        assert [each.status for each in proxy.ask_all(good, GET)] == [200, 200]
-        assert [each.content for each in proxy.asked()] == [good.content, b""]
+        assert [each.status for each in proxy.send_all(good, GET)] == [200, 200]
+        assert [each.content for each in proxy.received()] == [good.content, b""]
 
 
 @pytest.mark.parametrize(("percent", "upstream"), [(0, "server"), (100, "new")])
@@ -95,8 +95,8 @@ def test_canary_takes_the_upstream_that_is_named(percent: float, upstream: str) 
     with http_recipe(
         "http_canary", {"upstream": "new", "percent": percent}, upstreams=new
     ) as proxy:
-        proxy.ask_all(GET, GET)
-        assert len(proxy.asked(upstream)) == 2
+        proxy.send_all(GET, GET)
+        assert len(proxy.received(upstream)) == 2
 
 
 def test_canary_gives_a_share_of_the_clients_and_always_the_same() -> None:
@@ -104,8 +104,8 @@ def test_canary_gives_a_share_of_the_clients_and_always_the_same() -> None:
         new = {"new": lambda request: Response(200)}
         with http_recipe("http_canary", {"upstream": "new", "percent": 25}, upstreams=new) as proxy:
             for host in range(200):
-                proxy.ask(GET, here=f"192.0.2.{host}")
-            return [each.fields["X-Forwarded-For"] for each in proxy.asked("new")]
+                proxy.send(GET, client_ip=f"192.0.2.{host}")
+            return [each.fields["X-Forwarded-For"] for each in proxy.received("new")]
 
     assert 20 < len(share()) < 80
     assert share() == share()
@@ -119,46 +119,50 @@ def test_batch_asks_for_each_and_merges() -> None:
         return Response(200, {}, json.dumps({"id": int(item)}).encode())
 
     with http_recipe("http_batch", answer=answer) as proxy:
-        told = proxy.ask(post("/items/batch", b"[7, 13, 8]"))
+        told = proxy.send(post("/items/batch", b"[7, 13, 8]"))
         assert json.loads(told.content) == [{"id": 7}, None, {"id": 8}]
-        assert sorted(each.path for each in proxy.asked()) == ["/items/13", "/items/7", "/items/8"]
-        assert proxy.ask(Request("GET", "/items/9", host="shop.example")).content == b'{"id": 9}'
+        assert sorted(each.path for each in proxy.received()) == [
+            "/items/13",
+            "/items/7",
+            "/items/8",
+        ]
+        assert proxy.send(Request("GET", "/items/9", host="shop.example")).content == b'{"id": 9}'
 
 
 @pytest.mark.parametrize("body", [b"", b"[true]", b'["../admin"]', b"[1,]", b"%d" % 7])
 def test_batch_refuses_what_is_no_list_of_numbers(body: bytes) -> None:
     with http_recipe("http_batch") as proxy:
-        assert proxy.ask(post("/items/batch", body)).status == 400
+        assert proxy.send(post("/items/batch", body)).status == 400
         assert not proxy.connections()
 
 
 def test_batch_fails_closed_where_an_item_is_no_json() -> None:
     with http_recipe("http_batch") as proxy, pytest.raises(ValueError, match="Expecting value"):
-        proxy.ask(post("/items/batch", b"[1]"))
+        proxy.send(post("/items/batch", b"[1]"))
 
 
 def test_batch_without_a_server() -> None:
     with http_recipe("http_batch", refusing=["server"]) as proxy:
-        assert proxy.ask(post("/items/batch", b"[1, 2]")).content == b"[null, null]"
+        assert proxy.send(post("/items/batch", b"[1, 2]")).content == b"[null, null]"
 
 
 def test_maintenance_serves_those_who_work_on_it() -> None:
     with http_recipe("http_maintenance", {"bypass": ["192.0.2.0/24"]}) as proxy:
-        told = proxy.ask(GET, here="198.51.100.1")
+        told = proxy.send(GET, client_ip="198.51.100.1")
         assert (told.status, told.fields["Retry-After"]) == (503, "600")
         assert not proxy.connections()
-        assert proxy.ask(GET, here="192.0.2.7").status == 200
-        assert proxy.ask(GET, here="[::ffff:192.0.2.7]").status == 200
-        assert proxy.ask(GET, here="[2001:db8::7]").status == 503
+        assert proxy.send(GET, client_ip="192.0.2.7").status == 200
+        assert proxy.send(GET, client_ip="[::ffff:192.0.2.7]").status == 200
+        assert proxy.send(GET, client_ip="[2001:db8::7]").status == 503
 
 
 def test_mirror_gets_copies_of_what_is_only_read() -> None:
     silent = {"next": lambda request: None}
     with http_recipe("http_mirror", {"upstream": "next"}, upstreams=silent) as proxy:
         requests = [GET, post("/", b"order"), Request("HEAD", "/x", host="shop.example")]
-        assert [each.status for each in proxy.ask_all(*requests)] == [200] * 3
+        assert [each.status for each in proxy.send_all(*requests)] == [200] * 3
         proxy.run()
-        copies = [(each.method, each.path, each.host) for each in proxy.asked("next")]
+        copies = [(each.method, each.path, each.host) for each in proxy.received("next")]
         assert copies == [("GET", "/", "shop.example"), ("HEAD", "/x", "shop.example")]
 
 

@@ -223,7 +223,7 @@ def test_allow_list_serves_only_its_networks(networks: list[str], served: bool) 
 
 def test_allow_list_knows_an_ipv4_client_of_an_ipv6_socket() -> None:
     with recipe("allow_list", {"networks": ["192.0.2.0/24"]}) as proxy:
-        proxy.client(here="[::ffff:192.0.2.7]")
+        proxy.client(client_ip="[::ffff:192.0.2.7]")
         proxy.run()
         assert proxy.connections() == 1
 

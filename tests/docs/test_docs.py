@@ -175,9 +175,9 @@ def test_the_filter_of_the_readme_lets_only_staff_in(desk: Path, target: str) ->
     assert isinstance(found, type)
     with SimulatedHttp(found()) as proxy:
         wanted = Request("GET", target, host="a.example")
-        assert proxy.ask(wanted, here="192.0.2.7").status == 403
-        assert proxy.ask(wanted, here="10.0.0.7").status == 200
-        assert [each.fields["X-Request-From"] for each in proxy.asked()] == ["10.0.0.7"]
+        assert proxy.send(wanted, client_ip="192.0.2.7").status == 403
+        assert proxy.send(wanted, client_ip="10.0.0.7").status == 200
+        assert [each.fields["X-Request-From"] for each in proxy.received()] == ["10.0.0.7"]
 
 
 def test_the_mistake_in_the_readme_is_told_so(desk: Path) -> None:

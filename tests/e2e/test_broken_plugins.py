@@ -129,7 +129,7 @@ def test_a_mistake_in_a_receiver_ends_its_conversation_only(
     proxy: Starter, tmp_path: Path, word: bytes, mistake: str
 ) -> None:
     running = proxy(broken(tmp_path))
-    running.mistakes = 2
+    running.expected_tracebacks = 2
     with running.connect("broken") as good:
         for _ in range(2):
             with running.connect("broken") as bad:
@@ -148,7 +148,7 @@ def test_a_mistake_in_a_receiver_ends_its_conversation_only(
 
 def test_the_traceback_names_the_authors_line(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(broken(tmp_path))
-    running.mistakes = 1
+    running.expected_tracebacks = 1
     with running.connect("broken") as bad:
         bad.sendall(b"1/0")
         assert reset_by_peer(bad)
@@ -158,7 +158,7 @@ def test_the_traceback_names_the_authors_line(proxy: Starter, tmp_path: Path) ->
 @pytest.mark.parametrize("where", ["constructor", "enter"])
 def test_a_mistake_at_birth_resets_the_client(proxy: Starter, tmp_path: Path, where: str) -> None:
     running = proxy(broken(tmp_path, **{where: 'raise LookupError("not today")'}))
-    running.mistakes = 20
+    running.expected_tracebacks = 20
     for _ in range(20):
         with pytest.raises(ConnectionResetError), running.connect("broken") as client:
             assert client.recv(100) == b"a reset"
@@ -170,7 +170,7 @@ def test_a_mistake_at_birth_resets_the_client(proxy: Starter, tmp_path: Path, wh
 
 def test_a_mistake_at_the_end_closes_too(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(broken(tmp_path, done='raise LookupError("too late")'))
-    running.mistakes = 1
+    running.expected_tracebacks = 1
     with running.connect("broken") as client:
         client.sendall(b"go")
         client.shutdown(socket.SHUT_WR)
@@ -226,7 +226,7 @@ def test_the_watchdog_can_be_switched_off(proxy: Starter, tmp_path: Path) -> Non
 
 def test_who_leaves_a_plugin_leaves_nothing(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(broken(tmp_path))
-    running.mistakes = 50
+    running.expected_tracebacks = 50
     for _ in range(50):
         with running.connect("broken") as client:
             client.sendall(b"1/0")

@@ -198,5 +198,7 @@ def test_a_check_that_connects_and_resets_costs_no_line(proxy: Starter, plugin: 
             reset(running.connect("in"))
         with running.connect("in") as client:
             client.sendall(b"x")
-            eventually(lambda: running.descriptors() <= running.at_rest + 3, "the others are gone")
+            eventually(
+                lambda: running.descriptors() <= running.idle_descriptors + 3, "the others are gone"
+            )
         assert "127.0.0.1:" not in running.log.partition("\nready\n")[2]

@@ -72,6 +72,8 @@ def test_it_survives_a_reload_and_goes_when_its_listener_goes(proxy: Starter) ->
     asking.signal(signal.SIGHUP)
     asking.wait_for("reloaded", 2)
     serving.wait_for(r"^LISTENER-1 @ WORK got 'M0' from WORKER-\d$", 4)
-    eventually(lambda: asking.descriptors() <= asking.at_rest + 1, "its connections are closed")
+    eventually(
+        lambda: asking.descriptors() <= asking.idle_descriptors + 1, "its connections are closed"
+    )
     asking.signal(signal.SIGTERM)
     assert asking.wait() == 0

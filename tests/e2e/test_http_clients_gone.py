@@ -126,7 +126,7 @@ def filters(tmp_path: Path) -> None:
 
 def rest(running: Running, clients: int = 0) -> bool:
     """Whether no descriptor is left but those of so many clients."""
-    return running.descriptors() <= running.at_rest + clients
+    return running.descriptors() <= running.idle_descriptors + clients
 
 
 def given_up(running: Running, began: float) -> None:
@@ -250,7 +250,7 @@ def test_a_server_that_does_not_take_the_connection(
         running = proxy(text)
         with running.connect("in") as client:
             client.sendall(said)
-            eventually(lambda: running.descriptors() == running.at_rest + 2, "it connects")
+            eventually(lambda: running.descriptors() == running.idle_descriptors + 2, "it connects")
             began = time.monotonic()
             ends(running, client, way)
             given_up(running, began)
@@ -320,7 +320,9 @@ def test_a_thousand_at_once_leave_no_descriptor(proxy: Starter, way: str) -> Non
         clients = [stack.enter_context(running.connect("in")) for _ in range(1000)]
         for number, client in enumerate(clients):
             client.sendall(POST % 4 + b"body" if number % 2 else GET)
-        eventually(lambda: running.descriptors() >= running.at_rest + 1300, "all are served")
+        eventually(
+            lambda: running.descriptors() >= running.idle_descriptors + 1300, "all are served"
+        )
         running.signal(signal.SIGHUP)
         for client in clients:
             ends(running, client, way)

@@ -42,4 +42,4 @@ def test_what_one_is_told_to_try(proxy: Starter, tools: Tools, name: str, shown:
         assert words in said
     assert len(ports) > 1
     if name == "proxy.toml":
-        running.at_rest += 2  # a connection that is kept: both of its ends are here
+        running.idle_descriptors += 2  # a connection that is kept: both of its ends are here

@@ -82,7 +82,9 @@ def test_connections_to_servers_that_clients_have_named_are_not_waited_for(proxy
             place = server.uri[6:].encode()
             client.sendall(b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n" % (place, place))
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
-        eventually(lambda: running.descriptors() == running.at_rest + 1, "the client has gone")
+        eventually(
+            lambda: running.descriptors() == running.idle_descriptors + 1, "the client has gone"
+        )
         began = time.monotonic()
         running.signal(signal.SIGTERM)
         assert running.wait() == 0

@@ -96,7 +96,7 @@ def test_clients_that_break_off_leave_nothing_behind(proxy: Starter) -> None:
                     with pytest.raises(ConnectionResetError):
                         all_of(accepted)  # the next client gets a new connection
                     assert time.monotonic() - began < 5
-        eventually(lambda: running.descriptors() == running.at_rest, "all is closed")
+        eventually(lambda: running.descriptors() == running.idle_descriptors, "all is closed")
 
 
 def test_who_has_said_all_is_answered_all_the_same(proxy: Starter) -> None:
@@ -348,7 +348,8 @@ def test_a_connection_that_ended_while_idle_is_not_used(proxy: Starter) -> None:
                     while not client.recv(1 << 16).endswith(b"ok"):
                         pass
                 eventually(
-                    lambda: running.descriptors() == running.at_rest + 1, "only the client is left"
+                    lambda: running.descriptors() == running.idle_descriptors + 1,
+                    "only the client is left",
                 )
 
 

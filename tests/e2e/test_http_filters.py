@@ -57,7 +57,7 @@ def test_a_filter_that_fails_costs_its_request_only(
             assert failed.startswith("HTTP/1.1 500 "), fault
             assert "Proxy-Status: vcproxy; error=proxy_internal_error" in failed
             assert "X-Forged" not in failed
-            running.mistakes = (running.mistakes or 0) + 1
-            running.wait_for("filter failed at <POST .*>", running.mistakes)
+            running.expected_tracebacks = (running.expected_tracebacks or 0) + 1
+            running.wait_for("filter failed at <POST .*>", running.expected_tracebacks)
             assert tools.run(*curl, url).endswith(b"hello")
         assert not [heard for heard in server.heard if "/request" in heard.target]

@@ -508,7 +508,7 @@ def test_a_server_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> Non
 
             eventually(next_server, "the next server for the first client")
             running.wait_for("connection refused")
-        eventually(lambda: running.descriptors() <= running.at_rest, "no session is left")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "no session is left")
 
 
 def test_a_client_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
@@ -527,7 +527,7 @@ def test_a_client_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> Non
                 server.sendto(data, session)
                 server.sendto(data, its)
                 assert other.recv(100) == data
-        eventually(lambda: running.descriptors() <= running.at_rest, "no session is left")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "no session is left")
 
 
 def test_a_sink_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
@@ -538,7 +538,7 @@ def test_a_sink_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
         targets = f'["udp://127.0.0.1:{sink.port}", "{uri(other)}"]'
         running = proxy(relay(f'on_lag = "block"\ntargets = {targets}'))
         running.wait_for(": sink connected; 2 sinks")
-        running.at_rest = running.descriptors()
+        running.idle_descriptors = running.descriptors()
         with running.connect("feed") as producer:
             for begin in (0, BURST):
                 producer.sendall(b"".join(burst(begin, begin + BURST)))
@@ -557,7 +557,7 @@ def test_a_source_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> Non
         )
     )
     running.wait_for(": producer connected$")
-    running.at_rest = running.descriptors()
+    running.idle_descriptors = running.descriptors()
     with running.connect("feed.subscribers") as subscriber, datagrams() as following:
         running.wait_for(": sink connected; 1 sink")
         source = pour.datagrams_to(here, READ)
@@ -590,10 +590,10 @@ def test_a_server_of_a_thousand_sessions(proxy: Starter, pour: Pour) -> None:
             if number % 50 == 0:
                 eventually(lambda: server.taken == number, "they have come")  # noqa: B023
         server.is_dead()
-        assert running.descriptors() >= running.at_rest + CROWD
+        assert running.descriptors() >= running.idle_descriptors + CROWD
         for each in clients:
             each.send(b"again")
-        eventually(lambda: running.descriptors() <= running.at_rest, "no session is left")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "no session is left")
 
 
 # -- a crowd -------------------------------------------------------------------------------------
@@ -617,10 +617,16 @@ def test_a_thousand_clients_at_once(proxy: Starter, pour: Pour, plugin: str) -> 
         running = proxy(text(server.uri))
         crowd = pour.to(running, listener, crowd=CROWD, head=head)
         crowd.is_stuck()
-        eventually(lambda: running.descriptors() >= running.at_rest + CROWD, "all are accepted")
+        eventually(
+            lambda: running.descriptors() >= running.idle_descriptors + CROWD, "all are accepted"
+        )
         if plugin == "relay":
             pour.to(running, "feed", size=UNDER_WAY).is_stuck()
         crowd.kill()
         if plugin in ("http_proxy", "relay"):
-            eventually(lambda: running.descriptors() <= running.at_rest + 1, "they have gone")
-    eventually(lambda: running.descriptors() <= running.at_rest + 1, "so have their servers")
+            eventually(
+                lambda: running.descriptors() <= running.idle_descriptors + 1, "they have gone"
+            )
+    eventually(
+        lambda: running.descriptors() <= running.idle_descriptors + 1, "so have their servers"
+    )

@@ -105,7 +105,7 @@ def test_calls_that_never_return_are_replaced_at_their_deadline(
             client.sendall(b"quick\n")
             with server.next() as accepted:
                 assert exactly(accepted, 6) == b"quick\n"
-        running.mistakes = None
+        running.expected_tracebacks = None
 
 
 def ends(client: socket.socket) -> bool:

@@ -82,7 +82,7 @@ def test_a_flood_waits_in_the_backlog_and_is_served_in_the_end(
     clients = [running.connect("echo") for _ in range(200)]
     for number, client in enumerate(clients):
         client.sendall(b"%d" % number)
-    assert running.descriptors() <= running.at_rest + 10
+    assert running.descriptors() <= running.idle_descriptors + 10
     for number, client in enumerate(clients):  # each that leaves lets another in
         assert exactly(client, len(b"%d" % number)) == b"%d" % number
         client.close()
@@ -152,7 +152,9 @@ def test_thousands_of_idle_connections(proxy: Starter) -> None:
         with ExitStack() as idle:
             before = running.resident()
             clients = [idle.enter_context(running.connect("echo")) for _ in range(count)]
-            eventually(lambda: running.descriptors() >= running.at_rest + count, "all are there")
+            eventually(
+                lambda: running.descriptors() >= running.idle_descriptors + count, "all are there"
+            )
             assert (running.resident() - before) / count < 12 * 1024
             for client in clients:
                 client.sendall(b"awake")

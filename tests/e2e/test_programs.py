@@ -127,10 +127,10 @@ def test_it_comes_and_goes_with_a_reload_and_goes_with_a_drain(proxy: Starter) -
     with running.connect("board.side") as old:
         assert exactly(old, 5) == b"side\n"
         rewrite(running, board(f'side = ["{one}", "{two}"]'))
-        running.at_rest += 1
+        running.idle_descriptors += 1
         assert running.uris("board.side") == [one, two]
         rewrite(running, board(f'side = ["{two}"]'))
-        running.at_rest -= 1
+        running.idle_descriptors -= 1
         running.signal(signal.SIGTERM)
         running.wait_for("draining 1 connections")
         assert refuses(running, "board")
@@ -166,4 +166,4 @@ def test_a_target_over_tls_is_verified(
     running.wait_for(f"board {uri}: .*certificate is refused: unknown CA.*; trying again in")
     trusting = proxy(board(f'target = "{uri}", tls = {{ ca = "{certificates.ca}" }}'))
     trusting.wait_for(f"^up {uri}$")
-    trusting.at_rest += 1
+    trusting.idle_descriptors += 1

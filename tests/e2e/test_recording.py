@@ -285,7 +285,7 @@ class Asks(Validator):
                 other.sendall(b"bad\n")
                 with pytest.raises(ConnectionResetError):
                     all_of(other)
-    running.mistakes = None
+    running.expected_tracebacks = None
     running.stop()
     plugin.unlink()
     replays(log)

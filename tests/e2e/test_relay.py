@@ -163,7 +163,7 @@ def test_a_reload_adds_an_address_and_keeps_the_relay(
         producer.sendall(b"one\n")
         old.has_received(b"one\n")
         rewrite(running, relay(subscribers=f"tcp://127.0.0.1:0 unix:{tmp_path}/new"))
-        running.at_rest += 1
+        running.idle_descriptors += 1
         new = socat(running, tools, tmp_path / "new-file", f"unix:{tmp_path}/new")
         producer.sendall(b"two\n")
         old.has_received(b"one\ntwo\n")
@@ -181,7 +181,7 @@ def test_a_reload_without_the_listener_closes_all(
     uri = running.uri("feed")
     with running.connect("feed") as producer:
         rewrite(running, echo)
-        running.at_rest -= 2
+        running.idle_descriptors -= 2
         assert producer.recv(1) == b""
     subscriber.has_ended()
     with pytest.raises(ConnectionRefusedError):

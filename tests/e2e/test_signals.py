@@ -198,13 +198,13 @@ def test_listeners_come_and_go(proxy: Starter) -> None:
     running = proxy(listener("one", one))
     with running.connect("one") as old:
         rewrite(running, listener("one", one) + listener("two", two))
-        running.at_rest += 1
+        running.idle_descriptors += 1
         assert running.uri("two") == two
         with running.connect("two") as client:
             client.sendall(b"new")
             assert exactly(client, 3) == b"new"
         rewrite(running, listener("two", two))
-        running.at_rest -= 1
+        running.idle_descriptors -= 1
         assert refuses(running, "one")
         old.sendall(b"old")
         assert exactly(old, 3) == b"old"
@@ -288,7 +288,7 @@ def test_reloads_leave_nothing(proxy: Starter) -> None:
     running = proxy(ECHO)
     for number in range(30):
         rewrite(running, listener(f"name {number}", "unix:echo.sock") + ECHO)
-    running.at_rest += 1
+    running.idle_descriptors += 1
 
 
 # -- the log -------------------------------------------------------------------------------------

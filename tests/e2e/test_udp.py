@@ -101,7 +101,7 @@ def test_a_crowd_each_hears_its_own_answers(proxy: Starter) -> None:
             assert len({source for _, source in seen}) == 50
             for number, each in enumerate(clients):
                 assert each.recv(100) == b"to %d.%d" % (number, round_)
-        eventually(lambda: running.descriptors() <= running.at_rest, "sessions have ended")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "sessions have ended")
         assert re.search("nothing moved|inactivity|ended", running.log) is None
 
 
@@ -124,7 +124,9 @@ def test_the_next_server_after_one_that_is_not_there(proxy: Starter) -> None:
         with client(running) as sock:
             sock.send(b"one")
             running.wait_for("connection refused")
-            eventually(lambda: running.descriptors() <= running.at_rest, "the session has ended")
+            eventually(
+                lambda: running.descriptors() <= running.idle_descriptors, "the session has ended"
+            )
             sock.send(b"two")
             assert server.recv(10) == b"two"
 
@@ -139,7 +141,7 @@ def test_over_the_limit(proxy: Starter) -> None:
             each.send(b"hello")
         running.wait_for("in: .* dropped: limits.max_connections = 2 sessions are open")
         assert {server.recv(10) for _ in range(2)} == {b"hello"}
-        eventually(lambda: running.descriptors() <= running.at_rest, "sessions have ended")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "sessions have ended")
         clients[4].send(b"later")
         assert server.recv(10) == b"later"
 

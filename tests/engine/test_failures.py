@@ -52,5 +52,5 @@ def test_one_for_several(failures: list[Exception], kind: type[OSError], text: s
     "kind", [NotResolved, ResolvedTooLate, Unroutable, CertificateRefused, AlertReceived]
 )
 def test_what_was_recorded_is_of_its_kind_again(kind: type[OSError]) -> None:
-    again = FailureValue.of(kind("why")).raised()
+    again = FailureValue.of(kind("why")).to_exception()
     assert (type(again), str(again)) == (kind, "why")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vcproxy.replay.format.entries import KINDS, Entry
 from vcproxy.replay.format.header import Header
-from vcproxy.replay.format.values import FailureValue, RecordType, Value
+from vcproxy.replay.format.values import DataclassValue, FailureValue, Value
 from vcproxy.replay.format.writer import Writer
 
 NUMBERS = st.integers(min_value=0, max_value=1 << 40)
@@ -27,7 +27,7 @@ def _within(inner: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
         | some.map(tuple)
         | st.dictionaries(TEXT, inner, max_size=4)
         | st.builds(FailureValue, TEXT, TEXT, some.map(tuple))
-        | st.builds(RecordType, TEXT, TEXT, some.map(tuple))
+        | st.builds(DataclassValue, TEXT, TEXT, some.map(tuple))
     )
 
 

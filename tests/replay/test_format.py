@@ -24,7 +24,7 @@ from vcproxy.replay.format.entries import (
     encode,
 )
 from vcproxy.replay.format.reader import LogError, RecordingLog
-from vcproxy.replay.format.values import FailureValue, NotPlain, RecordType, Value, pack, unpack
+from vcproxy.replay.format.values import DataclassValue, FailureValue, NotPlain, Value, pack, unpack
 from vcproxy.replay.format.varint import BrokenOctets, Cursor, varint
 from vcproxy.replay.format.writer import LONGEST, Writer
 
@@ -188,10 +188,10 @@ def test_a_long_turn_is_cut_so_that_memory_is_bounded(place: Path) -> None:
 
 
 def test_exceptions_come_back_where_their_class_is_known() -> None:
-    again = FailureValue.of(ConnectionResetError("reset by peer")).raised()
+    again = FailureValue.of(ConnectionResetError("reset by peer")).to_exception()
     assert type(again) is ConnectionResetError
     assert str(again) == "reset by peer"
-    strange = FailureValue("nobody.knows", "Odd", ("it broke",)).raised()
+    strange = FailureValue("nobody.knows", "Odd", ("it broke",)).to_exception()
     assert (type(strange).__name__, str(strange)) == ("Odd", "it broke")
     assert FailureValue.of(strange) == FailureValue("nobody.knows", "Odd", ("it broke",))
 
@@ -204,4 +204,4 @@ def test_what_is_not_plain_is_refused_by_its_name() -> None:
     with pytest.raises(NotPlain, match="nested too deeply"):
         pack(circle)
     with pytest.raises(NotPlain, match="there is no dataclass X in nowhere"):
-        RecordType("nowhere", "X", ()).made()
+        DataclassValue("nowhere", "X", ()).rebuild()

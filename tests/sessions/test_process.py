@@ -55,5 +55,5 @@ class Admin(Filter):
 
 def test_a_filter_reloads_the_proxy() -> None:
     with SimulatedHttp(Admin()) as proxy:
-        proxy.ask(Request("GET", "/", host="a.example"))
+        proxy.send(Request("GET", "/", host="a.example"))
         assert (proxy.reloads, proxy.stopped) == (1, False)

@@ -314,13 +314,14 @@ def _replay(chosen: argparse.Namespace) -> bool:
 def _what_if(chosen: argparse.Namespace) -> bool:
     """Say what another plugin changes; return whether it changes anything."""
     from vcproxy.drivers.sim import Stuck
-    from vcproxy.replay.playback.replay import Gauge, LogError, RecordingLog, differences
+    from vcproxy.replay.playback.progress import ProgressBar
+    from vcproxy.replay.playback.replay import LogError, RecordingLog, differences
     from vcproxy.replay.record.recording import with_hash_seed
     from vcproxy.replay.what_if.comparison import compare
     from vcproxy.replay.what_if.report import in_full, table
     from vcproxy.replay.what_if.substitution import NotSubstituted
 
-    bar = Gauge()
+    bar = ProgressBar()
     try:
         log = RecordingLog(chosen.log)
         with_hash_seed(log.header.hash_seed)

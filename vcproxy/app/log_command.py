@@ -1,4 +1,7 @@
-"""Command: `vcproxy log show|stat|cut|redact|to-test`, from their options to what they print."""
+"""The commands `vcproxy log show|stat|cut|redact|to-test`: their options, and what they print.
+
+Tested in tests/replay/log.
+"""
 
 from __future__ import annotations
 
@@ -18,62 +21,63 @@ from vcproxy.output import Exists, overwriting, refuse_existing, written
 from vcproxy.replay.log.span import Span
 
 if TYPE_CHECKING:
+    from vcproxy.replay.log.annotated import AnnotatedLog, LogPass
     from vcproxy.replay.log.conversations import Conversations
-    from vcproxy.replay.log.index import LogIndex, LogPass
 
 ABOUT = """\
-Look at what --record has written, cut it, redact it, make a test of it.
+Look at a log written by --record, cut it, redact it, write a test from it.
 
-  vcproxy log show LOG                                  the conversations in it
-  vcproxy log show LOG --conversation 7                 what happened in one of them
-  vcproxy log stat LOG                                  how large it is, and of what
+  vcproxy log show LOG                                  list its conversations
+  vcproxy log show LOG --conversation 7                 list the events of one of them
+  vcproxy log stat LOG                                  sizes and counts
   vcproxy log cut LOG --conversation 7 -o seven.log     a smaller log
   vcproxy log redact LOG --pattern 'pass=\\S+' -o safe.log
   vcproxy log to-test LOG --conversation 7 -o test_seven.py
 """
 
 EPILOG = """\
-A log that was never finished is used up to its last whole turn, and one that is broken up to there;
-standard error says so. exit status: 0 done, 1 not done or only up to there, 2 the command line is
-wrong.
+Of a log with an incomplete last turn, all turns before it are used; of a broken log, all before the
+broken place. Standard error reports both. exit status: 0 done, 1 failed or stopped at a broken
+place, 2 wrong command line.
 """
 
 SHOW = """\
-List the conversations of a log, a line for each: its number, where the client came in and from
-where, the servers that were asked for, when it began (seconds since the log did) and for how long
-it went on, bytes that the client has said and heard, how it ended. With --conversation: what
-happened in one of them, a line for each event with the beginning of what was said.
+List the conversations of a log, a line for each: its number, the listener, the client's address,
+the servers it was connected to, when it began (seconds since the log began) and how long it was
+open, the bytes that the client sent and received, how it ended. With --conversation: the events of
+one conversation, a line for each, with the beginning of the data.
 
-  vcproxy log show LOG --from 1m --to 2m                what was going on in the second minute
-  vcproxy log show LOG --conversation 7 --mermaid       a sequence chart, for a page in Markdown
+  vcproxy log show LOG --from 1m --to 2m                conversations open in the second minute
+  vcproxy log show LOG --conversation 7 --mermaid       a sequence diagram, for a Markdown page
 """
 
 STAT = """\
-Say of what a log is made: who recorded it, its turns, entries and bytes, its longest turns.
+Print what a log contains: the versions that recorded it, its turns, entries and bytes, and its
+longest turns.
 """
 
 CUT = """\
-Write a log of some conversations alone, whole: those that are named, those that were going on at
-some time, or both. It says that it is cut. With `vcproxy replay OUT --plugin FILE` it can be held
-against a plugin; as it was it can be replayed only if all of it is kept.
+Write a log of some conversations only: those with these numbers, those open at some time, or both.
+Each is complete. The new log is marked as cut: it can be compared with a plugin,
+`vcproxy replay OUT --plugin FILE`, but can only be replayed as recorded if nothing was left out.
 
   vcproxy log cut LOG --conversation 7,12 -o two.log
   vcproxy log cut LOG --from 10m --to 10.5m -o then.log
 """
 
 REDACT = """\
-Write a log in which all that matches is x, byte for byte: in what clients and servers said, however
-it was cut into reads, and in what calls have answered. Digests of what the proxy sent are left out,
-and a replay does not compare it. The configuration and the plugins stay in the log as they are. No
-match may be longer than 64 KiB.
+Write a log in which each matching byte is replaced by x: in the data of clients and servers, also
+where a match spans several reads, in results of calls, names and errors, and in the strings and
+comments of the configuration and the plugins. Digests of the proxy's output are left out, and a
+replay does not compare it. A match can be at most 64 KiB long.
 
   vcproxy log redact LOG --pattern 'pass=\\S+' --pattern '(?i)authorization: .*' -o safe.log
 """
 
 TO_TEST = """\
-Write a test for pytest in which a conversation is held again, in the simulation: what the client
-and the servers said is said, and each must hear what it has heard. It has been tried when it is
-written: it passes with the plugin as it was, and fails where the plugin does something else.
+Write a test for pytest that repeats a conversation in simulation: client and servers send what they
+sent, and each must receive what it received. The test has passed before it is written: it passes
+with the recorded plugin, and fails if the plugin behaves differently.
 
   vcproxy log to-test LOG --conversation 7 -o test_seven.py
   python -m pytest test_seven.py
@@ -81,7 +85,7 @@ written: it passes with the plugin as it was, and fails where the plugin does so
 
 
 class CommandFailed(Exception):
-    """A command cannot be carried out, or not to its end; the text says why, for people."""
+    """A command has failed, or has stopped early; the text is the reason, for the user."""
 
 
 def add_to(
@@ -90,7 +94,7 @@ def add_to(
     """Add `log` to the command line; return its parsers by their names."""
     log = commands.add_parser(
         "log",
-        help="look at a recording, cut it, redact it, make a test of it",
+        help="look at a recording, cut it, redact it, write a test from it",
         description=ABOUT,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -108,18 +112,22 @@ def add_to(
             allow_abbrev=False,
         )
         parser.set_defaults(act=act)
-        parser.add_argument("log", metavar="LOG", type=Path, help="what --record has written")
+        parser.add_argument("log", metavar="LOG", type=Path, help="a log written by --record")
         return parser
 
-    show = add("show", _show, "list conversations, or what happened in one", SHOW)
+    show = add("show", _show, "list conversations, or the events of one", SHOW)
     _spanned(show)
-    show.add_argument("--conversation", metavar="N", type=int, help="what happened in this one")
-    show.add_argument("--mermaid", action="store_true", help="draw it, as a sequence chart")
-    add("stat", _stat, "sizes and figures", STAT)
-    cut = add("cut", _cut, "write a smaller log", CUT)
+    show.add_argument("--conversation", metavar="N", type=int, help="list the events of this one")
+    show.add_argument("--mermaid", action="store_true", help="print it as a sequence diagram")
+    add("stat", _stat, "sizes and counts", STAT)
+    cut = add("cut", _cut, "write a log of some conversations", CUT)
     _spanned(cut)
     cut.add_argument(
-        "--conversation", metavar="N[,M]", type=_numbers, default=[], help="keep these"
+        "--conversation",
+        metavar="N[,M]",
+        type=_numbers,
+        default=[],
+        help="keep these conversations",
     )
     redact = add("redact", _redact, "write a log without secrets", REDACT)
     redact.add_argument(
@@ -128,29 +136,31 @@ def add_to(
         type=_pattern,
         action="append",
         required=True,
-        help="what must not be in it, a regular expression on bytes; may be given again",
+        help="replace what matches this regular expression on bytes; may be repeated",
     )
     for parser in (cut, redact):
-        parser.add_argument("-o", dest="out", metavar="OUT", type=Path, required=True, help="to")
+        parser.add_argument(
+            "-o", dest="out", metavar="OUT", type=Path, required=True, help="the new log"
+        )
         overwriting(parser)
-    to_test = add("to-test", _to_test, "write a test of a conversation", TO_TEST)
-    to_test.add_argument("--conversation", metavar="N", type=int, required=True, help="of this one")
+    to_test = add("to-test", _to_test, "write a test from a conversation", TO_TEST)
+    to_test.add_argument("--conversation", metavar="N", type=int, required=True, help="this one")
     to_test.add_argument(
-        "-o", dest="out", metavar="FILE", type=Path, help="to; standard output, if left out"
+        "-o", dest="out", metavar="FILE", type=Path, help="the test file; default: standard output"
     )
     overwriting(to_test)
     return {f"log {name}": parser for name, parser in steps.choices.items()} | {"log": log}
 
 
 def _spanned(parser: argparse.ArgumentParser) -> None:
-    for option, name, what in (("--from", "begin", "from"), ("--to", "end", "up to")):
+    for option, name, what in (("--from", "begin", "after"), ("--to", "end", "before")):
         parser.add_argument(
             option,
             dest=name,
             metavar="T",
             type=_time,
             default=0.0 if name == "begin" else inf,
-            help=f"only what was going on {what} this time since the log began, as 90s or 1.5m",
+            help=f"only conversations open {what} this time since the log began, as 90s or 1.5m",
         )
 
 
@@ -172,7 +182,7 @@ def _pattern(text: str) -> re.Pattern[bytes]:
     try:
         return re.compile(text.encode())
     except re.error as error:
-        raise argparse.ArgumentTypeError(f'"{text}" is no regular expression: {error}') from None
+        raise argparse.ArgumentTypeError(f'"{text}" is not a regular expression: {error}') from None
 
 
 # -- the commands ----------------------------------------------------------------------------
@@ -185,27 +195,29 @@ def _show(chosen: argparse.Namespace) -> None:
     span = Span(chosen.begin, chosen.end)
     number: int | None = chosen.conversation
     if chosen.mermaid and number is None:
-        raise CommandFailed("a chart of which conversation? name it with --conversation N")
-    with _telling(chosen) as (telling, shown):
+        raise CommandFailed("--mermaid draws one conversation: choose it with --conversation N")
+    with _annotated(chosen) as (annotated, progress):
         if number is None:
-            lines = listing(_read(telling, shown), span)
+            lines = listing(_read(annotated, progress), span)
         else:
-            told = (each for each in of_one(telling, number, shown) if each.told.at in span)
-            lines = mermaid(told) if chosen.mermaid else timeline(told)
+            events = (
+                each for each in of_one(annotated, number, progress) if each.source.at in span
+            )
+            lines = mermaid(events) if chosen.mermaid else timeline(events)
         for line in lines:
             print(line)
 
 
 def _stat(chosen: argparse.Namespace) -> None:
-    from vcproxy.replay.log.index import LogPass
+    from vcproxy.replay.log.annotated import LogPass
     from vcproxy.replay.log.stat import stat
 
     with _refusals():
         reading = LogPass(chosen.log)
-        with _bar(reading) as shown:
-            for line in stat(reading, shown):
+        with _bar(reading) as progress:
+            for line in stat(reading, progress):
                 print(line)
-        _judge(reading)
+        _report_problem(reading)
 
 
 def _cut(chosen: argparse.Namespace) -> None:
@@ -213,49 +225,49 @@ def _cut(chosen: argparse.Namespace) -> None:
 
     span = Span(chosen.begin, chosen.end)
     if not chosen.conversation and span == Span():
-        raise CommandFailed("which part of it? say --conversation N, or --from T and --to T")
-    with _telling(chosen) as (telling, shown), written(chosen.out, chosen.force) as out:
-        every = _read(telling, shown)
+        raise CommandFailed("nothing to cut: choose with --conversation N, or --from T and --to T")
+    with _annotated(chosen) as (annotated, progress), written(chosen.out, chosen.force) as out:
+        every = _read(annotated, progress)
         kept = choose(every, chosen.conversation, span)
         if not kept.all:
-            raise CommandFailed(f"{chosen.log}: no such conversation was going on then")
+            raise CommandFailed(f"{chosen.log}: no such conversation was open at that time")
         count = f"{len(kept.all)} of {len(every.all)} conversations"
-        if telling.sound and len(kept.all) == len(every.all):
+        if annotated.sound and len(kept.all) == len(every.all):
             shutil.copyfile(chosen.log, out)
             out.chmod(0o600)
-            print(f"{chosen.out}: {count}: it is the same log")
+            print(f"{chosen.out}: {count}: the log is copied unchanged")
         else:
-            cut(kept, out, shown)
+            cut(kept, out, progress)
             print(f"{chosen.out}: {count}")
 
 
 def _redact(chosen: argparse.Namespace) -> None:
-    from vcproxy.replay.log.index import LogPass
+    from vcproxy.replay.log.annotated import LogPass
     from vcproxy.replay.log.redact import redact
 
     with _refusals():
-        telling = _opened(chosen)
-        reading: LogPass = telling
-        with _bar(telling) as shown:
-            conversations = _read(telling, shown).vcs()
-        if not telling.sound:  # it does not replay here, or is broken: what can be read is redacted
+        annotated = _opened(chosen)
+        reading: LogPass = annotated
+        with _bar(annotated) as progress:
+            conversations = _read(annotated, progress).vcs()
+        if not annotated.sound:  # it cannot be replayed or is broken: redact what can be read
             reading, conversations = LogPass(chosen.log), ()
-        with _bar(reading) as shown, written(chosen.out, chosen.force) as out:
-            count = redact(reading, chosen.pattern, conversations, out, shown)
-        print(f"{chosen.out}: {count} {'match' if count == 1 else 'matches'} made x")
-        _judge(reading)
+        with _bar(reading) as progress, written(chosen.out, chosen.force) as out:
+            count = redact(reading, chosen.pattern, conversations, out, progress)
+        print(f"{chosen.out}: {count} {'match' if count == 1 else 'matches'} replaced by x")
+        _report_problem(reading)
 
 
 def _to_test(chosen: argparse.Namespace) -> None:
-    from vcproxy.testing.simulated_rerun import Unfit
+    from vcproxy.testing.simulated_rerun import NotRepeatable
     from vcproxy.testing.to_test import to_test
 
-    with _telling(chosen) as (telling, shown):
+    with _annotated(chosen) as (annotated, progress):
         try:
-            text = to_test(telling, chosen.conversation, chosen.out, shown)
-        except Unfit as error:
+            text = to_test(annotated, chosen.conversation, chosen.out, progress)
+        except NotRepeatable as error:
             raise CommandFailed(
-                f"{chosen.log}: conversation {chosen.conversation} makes no test: {error}"
+                f"{chosen.log}: conversation {chosen.conversation} cannot become a test: {error}"
             ) from None
         if chosen.out is None:
             print(text, end="")
@@ -266,53 +278,53 @@ def _to_test(chosen: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _telling(chosen: argparse.Namespace) -> Iterator[tuple[LogIndex, Callable[[], None]]]:
-    """A log to be retold; at the end it is said what was wrong with it."""
+def _annotated(chosen: argparse.Namespace) -> Iterator[tuple[AnnotatedLog, Callable[[], None]]]:
+    """Open a log to be annotated; at the end report its problem, if it has one."""
     with _refusals():
-        telling = _opened(chosen)
-        with _bar(telling) as shown:
-            yield telling, shown
-        _judge(telling)
+        annotated = _opened(chosen)
+        with _bar(annotated) as progress:
+            yield annotated, progress
+        _report_problem(annotated)
 
 
-def _opened(chosen: argparse.Namespace) -> LogIndex:
-    """A log, by a Python with the hash seed that it was recorded with. Raises Exists."""
-    from vcproxy.replay.log.index import LogIndex
+def _opened(chosen: argparse.Namespace) -> AnnotatedLog:
+    """Open a log; restart Python if its hash seed is not the recorded one. Raises Exists."""
+    from vcproxy.replay.log.annotated import AnnotatedLog
     from vcproxy.replay.record.recording import with_hash_seed
 
     log: Path = chosen.log
     out: Path | None = getattr(chosen, "out", None)
-    telling = LogIndex(log)
+    annotated = AnnotatedLog(log)
     if out is not None:
         if out.exists() and out.samefile(log):
-            raise CommandFailed(f"{out} is the log itself: write to another file")
+            raise CommandFailed(f"{out} is the log itself: choose another file")
         refuse_existing(out, chosen.force)
-    with_hash_seed(telling.log.header.hash_seed)
-    return telling
+    with_hash_seed(annotated.log.header.hash_seed)
+    return annotated
 
 
 @contextmanager
 def _bar(reading: LogPass) -> Iterator[Callable[[], None]]:
-    """Show how far it is, where that is a terminal; yields what is to be called now and then."""
-    from vcproxy.replay.playback.replay import Bar
+    """Show a progress bar on a terminal; yield a function to be called for each step."""
+    from vcproxy.replay.playback.progress import LogProgress
 
-    bar = Bar(reading)
+    bar = LogProgress(reading)
     calls = 0
 
-    def shown() -> None:
+    def progress() -> None:
         nonlocal calls
         calls += 1
-        if not calls % Bar.EVERY:
+        if not calls % LogProgress.EVERY:
             bar.show()
 
     try:
-        yield shown
+        yield progress
     finally:
         bar.clear()
 
 
-def _judge(reading: LogPass) -> None:
-    """Say what was wrong with a log, if anything was."""
+def _report_problem(reading: LogPass) -> None:
+    """Report the problem of a log, if it has one. Raises CommandFailed if it is broken."""
     if not reading.sound:
         raise CommandFailed(reading.problem)
     if reading.problem:
@@ -328,18 +340,18 @@ def _refusals() -> Iterator[None]:
         yield
     except (LogError, NoConversation, Exists) as error:
         raise CommandFailed(error) from None
-    except BrokenPipeError:  # as `head` does: who reads has enough
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except OSError as error:
         raise CommandFailed(f"{error.filename}: {error.strerror}") from None
 
 
-def _read(telling: LogIndex, shown: Callable[[], None]) -> Conversations:
-    """Read a log to its end."""
+def _read(annotated: AnnotatedLog, progress: Callable[[], None]) -> Conversations:
+    """Read a log to its end; return its conversations."""
     from vcproxy.replay.log.conversations import Conversations
 
-    conversations = Conversations(telling)
-    for _ in conversations.happenings():
-        shown()
+    conversations = Conversations(annotated)
+    for _ in conversations.events():
+        progress()
     return conversations

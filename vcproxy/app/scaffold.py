@@ -224,15 +224,15 @@ from {name} import {Name}
 
 def test_answers_are_not_stored() -> None:
     with SimulatedHttp({Name}()) as proxy:
-        answer = proxy.ask(Request("GET", "/", {{"X-Client": "ann"}}, host="shop.example"))
+        answer = proxy.send(Request("GET", "/", {{"X-Client": "ann"}}, host="shop.example"))
         assert answer.status == 200
         assert answer.fields["Cache-Control"] == "private, no-store"
 
 
 def test_a_request_of_nobody_never_touches_the_server() -> None:
     with SimulatedHttp({Name}()) as proxy:
-        assert proxy.ask(Request("GET", "/", host="shop.example")).status == 400
-        assert proxy.asked() == []
+        assert proxy.send(Request("GET", "/", host="shop.example")).status == 400
+        assert proxy.received() == []
 '''
 
 KINDS = {

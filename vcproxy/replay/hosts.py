@@ -1,4 +1,5 @@
-"""Hosts of recorded and replayed proxies: one writes down its answers, one has no sockets."""
+"""Hosts of recorded and replayed proxies: RecordedHost records its answers, OfflineHost is the base
+of hosts without sockets. Tested in tests/e2e/test_recording.py."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from vcproxy.replay.format.entries import Listening
 
 
-class Unconnected:
-    """What a host does that has no sockets and no keys, for what was recorded has both behind it.
+class OfflineHost:
+    """The common part of hosts that have no sockets and no keys.
 
-    Nothing is bound, so nothing is given up. A mark stands for TLS: no engine looks into it.
+    Nothing is bound, so there is nothing to release. The TLS tables stand for TLS contexts: the
+    engine does not look into a context.
     """
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
@@ -39,7 +41,7 @@ class Unconnected:
 
 
 class RecordedHost:
-    """A host that remembers what it has answered."""
+    """A host whose answers are recorded."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -58,7 +60,7 @@ class RecordedHost:
         self._answers.append((number, listener.name, str(address), str(real)))
         return real
 
-    def answers(self) -> tuple[Listening, ...]:
-        """What it has answered since it was asked for that last."""
+    def take_answers(self) -> tuple[Listening, ...]:
+        """Return the answers since the last call."""
         answers, self._answers = tuple(self._answers), []
         return answers

@@ -1,7 +1,7 @@
-"""For authors of plugins and machines: simulated proxies, scripts, checks.
+"""Test tools for authors of plugins and machines: simulated proxies, scripts, checks.
 
-The laws of VConnections are in vcproxy.testing.conformance; the real program, as a pytest fixture,
-is in vcproxy.pytest_plugin.
+The laws of VConnections are in vcproxy.testing.conformance. The pytest fixture that runs the real
+program is in vcproxy.pytest_plugin. Tests are in tests/testing, in files of the modules' names.
 """
 
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, Stuck, seeds

@@ -1,4 +1,4 @@
-"""ConfiguredProxy: a whole configuration in simulation, all its listeners on one engine.
+"""ConfiguredProxy: a complete configuration in simulation, all its listeners on one engine.
 
     configuration = load(Path("proxy.toml"))
     with ConfiguredProxy(configuration, seed=7, record=Path("7.log")) as proxy:
@@ -7,7 +7,8 @@
         client.send(b"ping")
         proxy.sim.run()
 
-What it records, `vcproxy replay` runs again, also where the run ended in an exception.
+`vcproxy replay` repeats what it records, also if the run ended with an exception.
+Tested in tests/replay/test_what_if.py and tests/replay/log/test_round_trip.py.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class SimHost(TlsFiles):
         self.engine = driver.engine
         self.driver = driver
         self.places: dict[str, list[Address]] = {}
-        """Where each listener is, by its name."""
+        """The addresses of each listener, by its name."""
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
@@ -52,20 +53,20 @@ class SimHost(TlsFiles):
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
         """See Host."""
-        raise NotImplementedError("a listener does not get another name in a simulation")
+        raise NotImplementedError("a listener cannot get another name in a simulation")
 
     def renew(self, address: Address, listener: Listener) -> None:
         """See Host."""
 
 
 class ConfiguredProxy:
-    """What a configuration stands for, between scripted peers.
+    """The proxy of a configuration, between scripted peers.
 
     Args:
         configuration: as `vcproxy.config.loader.load` returns it.
         seed, faults: see Simulation.
-        record: where to record the run to. There is one net thread then, so nobody else takes a
-            mutex: the fault `lock_miss` is off.
+        record: the file to record the run to. A recording has one net thread, so no other thread
+            can hold a mutex: the fault `lock_miss` is off.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class ConfiguredProxy:
     def _serve(self, configuration: Configuration, host: SimHost) -> None:
         self.engine, self.driver = host.engine, host.driver
         self.printed: list[str] = []
-        """What programs have written on standard error, and who listens where."""
+        """The lines that programs have written on standard error, and the listeners' addresses."""
         recorded = host if self._recording is None else self._recording.host(host)
         self._places = host.places
         self.listeners = Listeners(recorded, [self.engine], self.printed.append)
@@ -108,8 +109,10 @@ class ConfiguredProxy:
                 self.listeners.apply(configuration)
 
     def reload(self, configuration: Configuration) -> None:
-        """Serve new connections by another configuration, as after SIGHUP; its listeners have the
-        names that they had. It happens as soon as something is run."""
+        """Apply another configuration, as after SIGHUP, when the simulation runs next.
+
+        Its listeners must have the same names.
+        """
         self.engine.inbox.feed(partial(self._apply, configuration))
 
     def __enter__(self) -> ConfiguredProxy:
@@ -125,10 +128,10 @@ class ConfiguredProxy:
         if self._recording is not None:
             self._recording.close(orderly=error is None)
             if error is not None:
-                error.add_note(f"recorded: `vcproxy replay {self._path}` shows it")
+                error.add_note(f"recorded: `vcproxy replay {self._path}` repeats the run")
 
     def client(
         self, name: str, number: int = 0, tls: ssl.SSLContext | None = None, server_name: str = ""
     ) -> Peer:
-        """A client of a listener, at the first of its addresses or another one."""
+        """Return a client of a listener, at its first address or the one with this number."""
         return self.sim.client(self._places[name][number], tls, server_name)

@@ -266,7 +266,7 @@ class End(Continuation):
             assert isinstance(data, VIO)
             event, vio = key, data
             self.heard.append(event)
-            self._minding(lambda: self._hear(event, vio))
+            self._minding(lambda: self._subscribe(event, vio))
 
     def _minding(self, act: Callable[[], None]) -> None:
         try:
@@ -276,7 +276,7 @@ class End(Continuation):
         except Exception as objection:
             self._objection = self._objection or objection
 
-    def _hear(self, event: Event, vio: VIO) -> None:
+    def _subscribe(self, event: Event, vio: VIO) -> None:
         assert self.mutex.held, f"{event} came without the mutex"
         assert self.engine.is_current, f"{event} came on another engine"
         assert not self.closed, f"{event} came after do_io_close()"

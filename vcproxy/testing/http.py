@@ -1,11 +1,12 @@
-"""SimulatedHttp: filters in an HTTP proxy, between one who asks and origins that answer.
+"""SimulatedHttp: HTTP filters between a scripted client and scripted origins, in simulation.
 
     with SimulatedHttp(Stamp()) as proxy:
-        answer = proxy.ask(Request("GET", "/", host="a.example"))
-        assert answer.status == 200
-        assert proxy.asked()[0].fields["X-Stamp"] == "7"
+        response = proxy.send(Request("GET", "/", host="a.example"))
+        assert response.status == 200
+        assert proxy.received()[0].fields["X-Stamp"] == "7"
 
-All of it is in memory and in virtual time, and messages are read as strictly as the proxy does.
+Everything is in memory and in virtual time. Client and origins parse messages as strictly as the
+proxy does. Tested in tests/testing/test_http.py.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim import Peer
     from vcproxy.http.message.messages import Body
 
-Answering: TypeAlias = Callable[[Request], Response | None]
-"""What an origin says to a request, whose whole body is in `content`; None: nothing."""
+OriginHandler: TypeAlias = Callable[[Request], Response | None]
+"""Returns an origin's response to a request, whose complete body is in `content`; None: none."""
 
 LIMITS = MessageLimits()
 
 
 def ok(request: Request) -> Response:
-    """What an origin says that was told nothing else."""
+    """Return the response of an origin without a handler of its own."""
     return Response(200, {"Content-Type": "text/plain"}, b"ok\n")
 
 
@@ -45,107 +46,107 @@ class SimulatedHttp(SimulatedProxy):
 
     Args:
         filters: in the order of the option `filters`.
-        answer: what the origin of the listener's upstream says.
-        upstreams: other upstreams, and what the origin of each says.
-        plugin: the class with phases of its own, if it is one that is tested.
-        options: of the plugin, as routes and limits.
+        answer: the handler of the origin of the listener's upstream.
+        upstreams: the names of other upstreams, and the handlers of their origins.
+        plugin: a subclass of HttpProxy that has phases of its own, if it is to be tested.
+        options: those of the plugin, such as routes and limits.
         keywords: see SimulatedProxy: `answers`, `refusing`, `seed`, `faults` ...
     """
 
     def __init__(
         self,
         *filters: Phases,
-        answer: Answering = ok,
-        upstreams: Mapping[str, Answering] | None = None,
+        answer: OriginHandler = ok,
+        upstreams: Mapping[str, OriginHandler] | None = None,
         plugin: type[HttpProxy] = HttpProxy,
         options: Options | None = None,
         **keywords: Any,
     ) -> None:
         origins = {"server": answer, **(upstreams or {})}
-        self._asked: dict[str, list[Request]] = {name: [] for name in origins}
+        self._received: dict[str, list[Request]] = {name: [] for name in origins}
         super().__init__(
             plugin,
             filters=filters,
             upstreams={name: (name,) for name in upstreams or {}},
             options=options or Options(),
             on_connect={
-                name: partial(_serve, said=said, heard=self._asked[name])
-                for name, said in origins.items()
+                name: partial(_serve, handler=handler, received=self._received[name])
+                for name, handler in origins.items()
             },
             **keywords,
         )
 
-    def ask(self, request: Request, here: str = "") -> Response:
-        """Send a request on a connection of its own; return the answer, its body in `content`.
+    def send(self, request: Request, client_ip: str = "") -> Response:
+        """Send a request on a new connection; return the response, its body in `content`.
 
-        The client's IP address is `here`, or any. Raises AssertionError if there is no answer, and
-        what a filter raised.
+        The client's IP address is `client_ip`, or any. Raises AssertionError if there is no
+        response, and what a filter raised.
         """
-        return self.ask_all(request, here=here)[0]
+        return self.send_all(request, client_ip=client_ip)[0]
 
-    def ask_all(self, *requests: Request, here: str = "") -> list[Response]:
-        """Send requests one behind the other on one connection; return the answers."""
-        client = self.client(here=here)
+    def send_all(self, *requests: Request, client_ip: str = "") -> list[Response]:
+        """Send requests on one connection, without waiting in between; return the responses."""
+        client = self.client(client_ip=client_ip)
         client.send(b"".join(map(_written, requests)))
-        waiting, answers = list(requests), list[Response]()
+        responses: list[Response] = []
 
         def read() -> bool:
             data = bytes(client.received)
-            answers.clear()
-            for request in waiting:
-                answer, data = _answer(data, request.method, client.ended)
-                if answer is None:
+            responses.clear()
+            for request in requests:
+                response, data = _response(data, request.method, client.ended)
+                if response is None:
                     return client.ended or client.reset_seen
-                answers.append(answer)
+                responses.append(response)
             return True
 
         self.sim.run(until=read)
-        assert len(answers) == len(requests), f"no answer, but {bytes(client.received)!r}"
+        assert len(responses) == len(requests), f"no response, only {bytes(client.received)!r}"
         client.close()
-        return answers
+        return responses
 
-    def asked(self, upstream: str = "server") -> list[Request]:
-        """The requests that have come to an origin, whole, their bodies in `content`."""
-        return self._asked[upstream]
+    def received(self, upstream: str = "server") -> list[Request]:
+        """Return the complete requests that an origin has received, their bodies in `content`."""
+        return self._received[upstream]
 
 
-def _serve(peer: Peer, *, said: Answering, heard: list[Request]) -> None:
+def _serve(peer: Peer, *, handler: OriginHandler, received: list[Request]) -> None:
     at = 0
 
     def read(_: bytes) -> None:
         nonlocal at
         while (end := head_end(data := bytes(peer.received[at:]), LIMITS)) >= 0:
             request = parse_request(data[:end], LIMITS)
-            whole = _whole(data[end:], request.body)
-            if whole is None:
+            body = _body(data[end:], request.body)
+            if body is None:
                 return
-            request.content, rest = whole
+            request.content, rest = body
             at += len(data) - len(rest)
-            heard.append(request)
-            answer = said(request)
-            if answer is not None:
-                head = to_client(answer, pseudonym="", body=len(answer.content))
-                peer.send(head if request.method == "HEAD" else head + answer.content)
+            received.append(request)
+            response = handler(request)
+            if response is not None:
+                head = to_client(response, pseudonym="", body=len(response.content))
+                peer.send(head if request.method == "HEAD" else head + response.content)
 
     peer.on_data = read
 
 
-def _answer(data: bytes, method: str, ended: bool) -> tuple[Response | None, bytes]:
-    """The final answer at the beginning of some bytes, and what lies behind it."""
+def _response(data: bytes, method: str, ended: bool) -> tuple[Response | None, bytes]:
+    """Return the final response at the beginning of the data, and the data behind it."""
     while (end := head_end(data, LIMITS)) >= 0:
-        answer = parse_response(data[:end], LIMITS, method)
-        if answer.status >= 200:
-            whole = _whole(data[end:], answer.body, ended)
-            if whole is None:
+        response = parse_response(data[:end], LIMITS, method)
+        if response.status >= 200:
+            body = _body(data[end:], response.body, ended)
+            if body is None:
                 break
-            answer.content, rest = whole
-            return answer, rest
+            response.content, rest = body
+            return response, rest
         data = data[end:]
     return None, data
 
 
-def _whole(data: bytes, body: Body, ended: bool = False) -> tuple[bytes, bytes] | None:
-    """A body and what lies behind it; None: it is not all there."""
+def _body(data: bytes, body: Body, ended: bool = False) -> tuple[bytes, bytes] | None:
+    """Return a body and the data behind it; None: it is not complete."""
     reader = body_reader(body, LIMITS, 502)
     content = reader.feed(data)
     if ended and not reader.over:
@@ -154,7 +155,7 @@ def _whole(data: bytes, body: Body, ended: bool = False) -> tuple[bytes, bytes] 
 
 
 def _written(request: Request) -> bytes:
-    """A request as its client sends it: only what it must have is added."""
+    """Return a request as bytes, with Host and Content-Length added if they are missing."""
     fields = Fields.of(request.fields)
     if request.host and "Host" not in fields:
         fields.add("Host", request.host)

@@ -1,6 +1,7 @@
-"""A check for any declared machine, made from its class alone: every state against every key.
+"""check_machine: checks any declared machine from its class alone, each state with each event key.
 
-It checks what the declarations mean, not what receivers do; nothing is instantiated.
+It checks the declarations, not the receivers' code; the class is not instantiated.
+Tested in tests/testing/test_machines.py.
 """
 
 from collections.abc import Hashable
@@ -11,16 +12,16 @@ from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, ENTER, LEAVE, Receiver, State, flatten, label, route
 
 _STEPS = 50
-"""Of one random walk: several times round the largest machine in the tree."""
+"""Steps of one random walk: the largest machine has far fewer states."""
 
 
 def check_machine(machine: type[Machine], *, walks: int = 20, seed: int = 0) -> set[str]:
-    """Check the class; return its holes, "STATE KEY" for each key it knows that a state refuses.
+    """Check the class; return the keys that states refuse, as "STATE KEY".
 
-    A refused key ends the machine, so its test names the holes, and a new one is a decision:
-    `assert check_machine(Greeter) == {"RELAYING Message"}`. Raises AssertionError where a state
-    receives a key otherwise than a walk up its parents says, or where a random walk from the
-    initial state leaves the class or gets entering and leaving out of balance.
+    A refused key ends the machine, so a machine's test lists them, and a new one is a decision:
+    `assert check_machine(Greeter) == {"RELAYING Message"}`. Raises AssertionError if the receiver
+    of a key differs from the one found by walking up the parent states, or if a random walk from
+    the initial state leaves the class, or enters and leaves states in unequal numbers.
     """
     assert machine.states, f"{machine.__qualname__} declares no states"
     random = Random(seed)
@@ -32,7 +33,7 @@ def check_machine(machine: type[Machine], *, walks: int = 20, seed: int = 0) -> 
         for key in known_keys(machine)
         if not _received(state, key)
         and not state.final
-        # Only the state whose clock runs out has to take a TIMEOUT, and its class was checked.
+        # Only a state with a timeout must take TIMEOUT; the Machine class checks that.
         and key is not Event.TIMEOUT
     }
 
@@ -44,7 +45,7 @@ def known_keys(machine: type[Machine]) -> set[Hashable]:
 
 
 def receiver_of(state: State, key: Hashable) -> Receiver | None:
-    """Find the receiver of a key by walking up: own receiver, own catch-all, then the parent's."""
+    """Return the receiver of a key: the state's own, its ANY receiver, or that of a parent."""
     for holder in reversed(state.path):
         own = {receiver.key: receiver for receiver in holder.receivers}
         if key in own or ANY in own:

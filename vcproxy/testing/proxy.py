@@ -6,14 +6,16 @@
         proxy.run()
         assert server.received == b"ping"
 
-It runs the plugin only: no configuration is read, and nothing of the operating system is used.
+It runs the plugin only: no configuration is read, and the operating system is not involved.
 
-A program is tested as a session is. Where its options name addresses, clients come in there too,
-`proxy.client("subscribers")`, and what it connects to is a scripted server:
+A program is tested in the same way. Where its options contain addresses, clients can connect there,
+`proxy.client("subscribers")`, and each address that it connects to is a scripted server:
 
     options = Relay.Options(subscribers=(HERE,), targets=(Address.parse("tcp://sink:1"),))
     with SimulatedProxy(Relay, options=options) as proxy:
-        subscriber, target = proxy.client("subscribers"), proxy.server("tcp://sink:1")
+            subscriber, target = proxy.client("subscribers"), proxy.server("tcp://sink:1")
+
+        Tested in tests/testing/test_proxy.py.
 """
 
 from __future__ import annotations
@@ -24,8 +26,7 @@ from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, Simulation
-from vcproxy.drivers.sim import SimulatedServer as Answerer
+from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, SimulatedServer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
@@ -44,31 +45,31 @@ if TYPE_CHECKING:
     Acceptor: TypeAlias = Callable[[NetVConnection], Continuation | None]
 
 NAME = "proxy"
-"""The listener's."""
+"""The name of the listener."""
 
 
 class SimulatedProxy:
-    """One listener that a plugin serves, and its upstream.
+    """One listener with a plugin, and its upstream.
 
     Args:
-        plugin: the class; a session of it is made for each client, or one program for all.
-        servers: the names of the upstream's servers, in order. None: there is no upstream.
-        upstreams: other upstreams that the plugin may choose from, by name, and their servers.
-        filters: those of the plugin, in their order.
-        on_connect: the script of a server, by its name, for each of its connections.
-        refusing: those that refuse connections. A server that the options name goes by its URI.
-        terms: how the upstream's servers are balanced, limited and checked; None: plainly.
-        options: the plugin's own. Their addresses are met in plain, tls:// ones too.
-        handshake: what the handshakes of clients have told, if they come by TLS. It is not spoken.
-        name, token: the listener's name, and what tells this process from others: both are in the
-            mark that an HTTP proxy leaves in Via.
-        datagrams: whether clients and servers are at udp://: see `datagram_client`.
-        max_connections: clients at a time.
-        answers: what the plugin's calls return, one after the other, in place of making them; an
-            exception is raised. None: they are made.
-        seed, faults: see Simulation. Without faults all is instant and nothing is lost.
+        plugin: the class; each client gets a session of it, or all share one program.
+        servers: the names of the upstream's servers, in order. Empty: there is no upstream.
+        upstreams: the names of other upstreams that the plugin may use, and of their servers.
+        filters: the filters of the plugin, in order.
+        on_connect: functions by server name, called with the server's end of each connection.
+        refusing: the servers that refuse connections. The name of a server from the options is
+            its URI.
+        upstream_settings: balancing, limits and health checks of the upstream; None: the defaults.
+        options: those of the plugin. Their tls:// addresses are connected to without TLS.
+        handshake: the result of the clients' TLS handshakes; None: no TLS. No TLS is spoken.
+        name, token: the listener's name and the engine's token: an HTTP proxy writes both into Via.
+        datagrams: whether clients and servers have udp:// addresses: see `datagram_client`.
+        max_connections: the maximum of simultaneous clients.
+        answers: the results of the plugin's calls, in order; an exception is raised. None: the
+            functions are really called.
+        seed, faults: see Simulation. Without faults the network is instant and loses nothing.
 
-    Times are as in Service, but without limit unless they are given.
+    Timeouts are as in Service; without a value there is no limit.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class SimulatedProxy:
         filters: Sequence[object] = (),
         on_connect: Mapping[str, Callable[[Peer], None]] | None = None,
         refusing: Sequence[str] = (),
-        terms: UpstreamSettings | None = None,
+        upstream_settings: UpstreamSettings | None = None,
         options: object = None,
         handshake: HandshakeResult | None = None,
         name: str = NAME,
@@ -97,9 +98,9 @@ class SimulatedProxy:
     ) -> None:
         self.sim = Simulation(seed, faults)
         self.sessions: list[Session] = []
-        """One for each client that was accepted, in that order."""
+        """One for each accepted client, in order."""
         self.printed: list[str] = []
-        """What a program has written on standard error."""
+        """The lines that a program has written on standard error."""
         self._driver = driver = self.sim.driver(NAME)
         driver.call_results = None if answers is None else iter(answers)
         self.driver = driver
@@ -110,7 +111,7 @@ class SimulatedProxy:
         shared = {"upstream": servers, **(upstreams or {})}
         known = {name: [Address(scheme, each, 1) for each in of] for name, of in shared.items()}
         made = {
-            name: Upstream(self.engine, name, map(Server, of), terms)
+            name: Upstream(self.engine, name, map(Server, of), upstream_settings)
             for name, of in known.items()
             if of
         }
@@ -119,7 +120,7 @@ class SimulatedProxy:
             options=options,
             upstream=made.get("upstream"),
             upstreams=made,
-            filters=tuple(partial(_itself, each) for each in filters),
+            filters=tuple(partial(_identity, each) for each in filters),
             connect_s=connect_s,
             inactivity_s=inactivity_s,
             active_s=active_s,
@@ -127,7 +128,7 @@ class SimulatedProxy:
         )
         named = {address.host: address for address in chain(*known.values())}
         named |= {str(each): each for each in chain(*plugin.connects(options).values())}
-        self._servers: dict[str, Answerer] = {}
+        self._servers: dict[str, SimulatedServer] = {}
         self._datagram_servers: dict[str, DatagramPeer] = {}
         for name, address in named.items():
             if name in refusing:
@@ -136,20 +137,20 @@ class SimulatedProxy:
                 self._datagram_servers[name] = self.sim.datagram_server(address)
             else:
                 self._servers[name] = self.sim.server(address, (on_connect or {}).get(name))
-        self._met = dict.fromkeys(self._servers, 0)
+        self._taken = dict.fromkeys(self._servers, 0)
         self.programs = Programs(self.engine, self.printed.append)
-        """The one program, if the plugin is one: it can be told of a Signal, or stopped."""
+        """The program, if the plugin is one: it can be sent a Signal, or stopped."""
         front = scheme if handshake is None else "tls"
-        doors: dict[str, Sequence[Address]] = {"": [Address(front, NAME)]}
+        addresses: dict[str, Sequence[Address]] = {"": [Address(front, NAME)]}
         if issubclass(plugin, Program):
-            doors |= plugin.binds(options)
+            addresses |= plugin.binds(options)
         accept = self._acceptor(plugin)
-        self._doors = {
+        self._addresses = {
             option: [
                 driver.listen(place, self._listener(option, accept, max_connections))
                 for place in places
             ]
-            for option, places in doors.items()
+            for option, places in addresses.items()
         }
 
     def __enter__(self) -> Self:
@@ -165,63 +166,63 @@ class SimulatedProxy:
 
     @property
     def program(self) -> Program:
-        """The program. Raises KeyError for a session."""
+        """The program. Raises KeyError if the plugin is a session."""
         return self.programs[self.service.name]
 
-    def client(self, option: str = "", number: int = 0, here: str = "") -> Peer:
-        """A client that connects as soon as something is run.
+    def client(self, option: str = "", number: int = 0, client_ip: str = "") -> Peer:
+        """Return a client that connects as soon as the simulation runs.
 
-        It comes in at the listener's own address, or at one that an option names; its own IP
-        address is `here`, or any.
+        `option`, `number`: connect to that address of the option; "": the listener's own address.
+        `client_ip`: the client's IP address; "": any.
         """
-        place = self._doors[option][number]
-        return self.sim.client(place, here=here, handshake=self._handshake)
+        place = self._addresses[option][number]
+        return self.sim.client(place, here=client_ip, handshake=self._handshake)
 
     def datagram_client(self) -> DatagramPeer:
-        """A client of the proxy, where that has `datagrams`."""
-        return self.sim.datagram_client(self._doors[""][0])
+        """Return a client of a proxy with `datagrams`."""
+        return self.sim.datagram_client(self._addresses[""][0])
 
     def datagram_server(self, name: str = "server") -> DatagramPeer:
-        """That server, where the proxy has `datagrams`."""
+        """Return the server, in a proxy with `datagrams`."""
         return self._datagram_servers[name]
 
     def server(self, name: str = "server") -> Peer:
-        """Run until that server is connected to once more; return its end. Raises Stuck."""
+        """Run until there is one more connection to the server; return its end. Raises Stuck."""
         peers = self._servers[name].peers
-        met = self._met[name]
-        self.sim.run(until=lambda: len(peers) > met and peers[met].connected)
-        self._met[name] = met + 1
-        return peers[met]
+        taken = self._taken[name]
+        self.sim.run(until=lambda: len(peers) > taken and peers[taken].connected)
+        self._taken[name] = taken + 1
+        return peers[taken]
 
     def connections(self, name: str = "server") -> int:
-        """How often that server has been connected to."""
+        """Return the number of connections to the server so far."""
         return len(self._servers[name].peers)
 
     def peers(self, name: str = "server") -> list[Peer]:
-        """The server's ends of all connections to it so far: `server` waits for one more."""
+        """Return the server's ends of all connections so far; `server` waits for one more."""
         return self._servers[name].peers
 
     def run(self) -> None:
-        """Run until nothing is left to happen; time limits that were given pass, too."""
+        """Run until no event is left; this includes timeouts that were given."""
         self.sim.run()
 
     def elapse(self, seconds: float) -> None:
-        """Run for so long, in virtual seconds."""
+        """Run for this many virtual seconds."""
         self.sim.elapse(seconds)
 
     @property
     def stopped(self) -> bool:
-        """Whether the plugin has stopped the proxy; here all goes on."""
+        """Whether the plugin has stopped the proxy; the simulation continues."""
         return self._driver.stopped
 
     @property
     def reloads(self) -> int:
-        """How often the plugin has had the proxy reload."""
+        """How often the plugin has requested a reload."""
         return self._driver.rescans
 
     @property
     def log(self) -> list[str]:
-        """The lines that were logged, as "level: text"."""
+        """The log lines, as "level: text"."""
         return [f"{level}: {text}" for _, level, text in self.sim.log]
 
     def _listener(self, option: str, accept: Acceptor, max_connections: int) -> Listener:
@@ -242,5 +243,5 @@ class SimulatedProxy:
         return accept
 
 
-def _itself(made: object) -> object:
+def _identity(made: object) -> object:
     return made

@@ -1,4 +1,7 @@
-"""Running: the real program as a process of its own, watched from outside."""
+"""Running: the real program in a process of its own, and what a test can observe of it.
+
+Tested in tests/testing/test_pytest_plugin.py, and used by all of tests/e2e.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,23 @@ from pathlib import Path
 from typing import IO, Protocol
 
 PATIENCE_S = 15.0
-"""What never takes a second on an idle machine may take this long on a busy one."""
+"""Time limit for what takes less than a second on an idle machine: a busy one is slower."""
 
 VCPROXY = (sys.executable, "-m", "vcproxy")
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that only looking at it tells. Raises AssertionError naming it."""
+    """Poll until a condition holds. Raises AssertionError with `what` after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"still not so: {what}"
+        assert time.monotonic() < deadline, f"condition not reached: {what}"
         threading.Event().wait(0.01)
 
 
 class Running:
-    """`vcproxy -c FILE`, from "ready" until it has ended as asked.
+    """A process of `vcproxy -c FILE`, from its log line "ready" to its end.
 
-    Its standard error is read by a thread as it comes; `log` is all of it so far.
+    A thread reads its standard error; `log` is all of it so far.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Running:
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.DEVNULL,
     ) -> None:
-        """Start it and wait until it is ready. `wrapper` is a command that runs a command."""
+        """Start the process and wait until it is ready. `wrapper`: a command that runs it."""
         self.file = file
         self._process = subprocess.Popen(
             [*wrapper, *VCPROXY, "-c", str(file)],
@@ -55,20 +58,20 @@ class Running:
         self.pid = self._process.pid
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
         self._lines: list[str] = []
-        self._over = False
+        self._closed = False
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self.mistakes: int | None = 0
-        """Tracebacks that the test has asked for; None: any number."""
+        self.expected_tracebacks: int | None = 0
+        """The number of tracebacks that the test causes in the log; None: any number."""
         self.status: int | None = None
         try:
             self.wait_for("^ready$")
         except AssertionError:
             self.kill()
             raise
-        self.at_rest = self.descriptors()
-        """Descriptors open when nothing is going on, pooled pipes not counted."""
+        self.idle_descriptors = self.descriptors()
+        """The number of open descriptors without connections; pooled pipes do not count."""
 
     def _read(self) -> None:
         assert self._process.stderr is not None
@@ -77,63 +80,63 @@ class Running:
                 self._lines.append(line.decode().rstrip("\n"))
                 self._changed.notify_all()
         with self._changed:
-            self._over = True
+            self._closed = True
             self._changed.notify_all()
 
     @property
     def log(self) -> str:
-        """What it has printed on standard error."""
+        """What the process has printed on standard error."""
         with self._changed:
             return "\n".join(self._lines)
 
     def wait_for(self, pattern: str, times: int = 1) -> str:
-        """Wait until a line of the log matches, or that many; return the last of them."""
+        """Wait until a line of the log matches, or `times` lines; return the last of them."""
         found: list[str] = []
 
-        def said() -> bool:
+        def matched() -> bool:
             found[:] = [line for line in self._lines if re.search(pattern, line)]
-            return len(found) >= times or self._over
+            return len(found) >= times or self._closed
 
         with self._changed:
-            self._changed.wait_for(said, PATIENCE_S)
-        assert len(found) >= times, f"no line {pattern!r} in its log:\n{self.log}"
+            self._changed.wait_for(matched, PATIENCE_S)
+        assert len(found) >= times, f"no line {pattern!r} in the log:\n{self.log}"
         return found[-1]
 
-    # -- where it listens --------------------------------------------------------------------
+    # -- listeners ---------------------------------------------------------------------------
 
     def uris(self, name: str) -> list[str]:
-        """The addresses of a listener, ports resolved."""
+        """Return the addresses of a listener, with the real ports."""
         return re.findall(rf"^listening {re.escape(name)} (\S+)$", self.log, re.MULTILINE)
 
     def uri(self, name: str) -> str:
-        """The only address of a listener."""
+        """Return the only address of a listener."""
         (one,) = self.uris(name)
         return one
 
     def port(self, name: str) -> int:
-        """The only port of a listener."""
+        """Return the only port of a listener."""
         return int(self.uri(name).rpartition(":")[2])
 
     def connect(self, name: str) -> socket.socket:
-        """Connect to a listener, plainly, over whatever it listens on but datagrams."""
+        """Connect to a listener, without TLS; not for datagrams."""
         return connect(self.uri(name))
 
     # -- the process -------------------------------------------------------------------------
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self._process.send_signal(number)
 
     def poll(self) -> int | None:
-        """Return its exit status, None while it runs."""
+        """Return the exit status; None while the process runs."""
         return self._process.poll()
 
     def descriptors(self) -> int:
-        """Descriptors it has open, apart from pipes: bridges keep those in a pool."""
+        """Return the number of open descriptors, without pipes: bridges keep those in a pool."""
         return sum(not target.startswith("pipe:") for target in self._open())
 
     def pipes(self) -> int:
-        """Pipe ends it has open."""
+        """Return the number of open pipe ends."""
         return sum(target.startswith("pipe:") for target in self._open())
 
     def _open(self) -> Iterator[str]:
@@ -144,30 +147,33 @@ class Running:
                 pass
 
     def resident(self) -> int:
-        """Bytes of memory it uses."""
+        """Return its resident memory in bytes."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def wait(self) -> int:
-        """Wait until it has ended by itself; return its exit status."""
+        """Wait until the process has ended; return its exit status."""
         self.status = self._process.wait(PATIENCE_S)
         self._reader.join()
         return self.status
 
     def stop(self) -> None:
-        """See that it is at rest again, then end it as an operator does. Twice is harmless."""
+        """Check that no connection is left, then end the process with SIGTERM. Twice is harmless.
+
+        Raises AssertionError for open descriptors, an exit status other than 0 or tracebacks.
+        """
         if self.status is None:
             eventually(
-                lambda: self.descriptors() <= self.at_rest,
-                f"{self.at_rest} descriptors open, as before",
+                lambda: self.descriptors() <= self.idle_descriptors,
+                f"only {self.idle_descriptors} descriptors are open, as at the start",
             )
             self.signal(signal.SIGTERM)
             self.wait()
         assert self.status == 0, f"exit status {self.status}, log:\n{self.log}"
-        assert self.mistakes in (None, self.log.count("Traceback")), self.log
+        assert self.expected_tracebacks in (None, self.log.count("Traceback")), self.log
 
     def kill(self) -> None:
-        """Leave nothing behind, whatever has happened."""
+        """End the process with SIGKILL and close all pipes to it."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
@@ -178,7 +184,7 @@ class Running:
 
 
 def connect(uri: str) -> socket.socket:
-    """Connect to a URI, plainly. The socket waits PATIENCE_S at most."""
+    """Connect to a URI, without TLS. The socket has a timeout of PATIENCE_S."""
     scheme, _, rest = uri.partition(":")
     if scheme != "unix":
         host, _, port = rest.removeprefix("//").rpartition(":")
@@ -194,7 +200,7 @@ def connect(uri: str) -> socket.socket:
 
 
 class Starter(Protocol):
-    """Starts the program on a configuration, given as text."""
+    """Starts the program with a configuration, given as text."""
 
     def __call__(
         self, text: str, *, wrapper: tuple[str, ...] = (), stdin: int = ..., stdout: int = ...
@@ -204,9 +210,9 @@ class Starter(Protocol):
 
 @contextmanager
 def starting(directory: Path) -> Iterator[Starter]:
-    """Start programs, with their configurations in a folder.
+    """Start programs, with their configuration files in a folder; stop them at the end.
 
-    At the end each must come to rest, and end with status 0 and no traceback: AssertionError.
+    Raises AssertionError as Running.stop does.
     """
     numbers = count()
     started: list[Running] = []

@@ -1,16 +1,17 @@
-r'''Script: what the peers of a simulated proxy say and hear, as one text; fragments of bytes.
+r'''Script: what the peers of a simulated proxy send and receive, as one text; fragments of bytes.
 
     Script("""
         client > hello
         server < HELLO
-        server > who is there?
+        server > any questions?
         server >.
-        client < who is there?
+        client < any questions?
         client <.
     """).play(proxy.run, client=client, server=server)
 
-`>` has a peer say a line, and `<` is the next line that it hears. Without a space behind, a full
-stop is the end, in order, and an exclamation mark a reset. What else a peer hears fails it, too.
+`>` makes a peer send a line; `<` is the next line that it receives. `>.` and `<.` are the end of a
+stream, `>!` and `<!` a reset. A peer that receives anything else makes the script fail.
+Tested in tests/testing/test_script.py.
 '''
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcproxy.drivers.sim import Peer
 
-_LINE = re.compile(r"(?P<who>\w+) (?P<way>[<>])(?P<end>[.!]?)(?: (?P<text>.*))?")
+_LINE = re.compile(r"(?P<peer>\w+) (?P<way>[<>])(?P<end>[.!]?)(?: (?P<text>.*))?")
 
 
 class Script:
-    """A conversation: a line for all that is said and heard, blank lines for people.
+    """A conversation: a line for each line that is sent or received; blank lines are ignored.
 
-    Each line that is said or heard ends in `newline` on the wire; bytes that are no text are
-    written as Python does. Raises ValueError for a line that is none.
+    On the wire each line ends in `newline`. Received bytes that are not UTF-8 are shown as
+    backslash escapes. Raises ValueError for a line of the script that is malformed.
     """
 
     def __init__(self, text: str, *, newline: bytes = b"\n") -> None:
@@ -40,36 +41,36 @@ class Script:
         for line in filter(None, map(str.strip, text.splitlines())):
             match = _LINE.fullmatch(line)
             if match is None:
-                raise ValueError(f'"{line}" must be "NAME > said" or "NAME < heard"')
+                raise ValueError(f'"{line}" must be "NAME > sent" or "NAME < received"')
             self._lines.append(match)
 
     def play(self, run: Callable[[], object], **peers: Peer) -> None:
-        """Have the conversation. `run` lets the world go on, as proxy.run does.
+        """Run the conversation. `run` lets the simulation proceed, as proxy.run does.
 
-        What its peers have heard before is part of it: each takes part in one script.
+        All data that a peer has ever received counts, so each peer can be in one script only.
 
-        Raises AssertionError with a diff where it went otherwise.
+        Raises AssertionError with a diff if the conversation differs from the script.
         """
-        ears = {name: _heard(name, peer, self._newline) for name, peer in peers.items()}
+        streams = {name: _received(name, peer, self._newline) for name, peer in peers.items()}
         happened: list[str] = []
         for way, lines in groupby(self._lines, lambda line: line["way"]):
             if way == ">":
                 for line in lines:
-                    self._say(peers[line["who"]], line)
+                    self._send(peers[line["peer"]], line)
                     happened.append(line[0])
                 continue
             run()
             for line in lines:
-                happened += filter(None, [next(ears[line["who"]])])
-            happened += _rest(ears)
+                happened += filter(None, [next(streams[line["peer"]])])
+            happened += _rest(streams)
         run()
-        happened += _rest(ears)
+        happened += _rest(streams)
         script = [line[0] for line in self._lines]
         if happened != script:
             diff = [line for line in ndiff(script, happened) if not line.startswith("?")]
-            raise AssertionError("\n".join(["the script (-), and what happened (+):", *diff]))
+            raise AssertionError("\n".join(["the script (-) and what happened (+):", *diff]))
 
-    def _say(self, peer: Peer, line: re.Match[str]) -> None:
+    def _send(self, peer: Peer, line: re.Match[str]) -> None:
         match line["end"]:
             case ".":
                 peer.end()
@@ -79,8 +80,8 @@ class Script:
                 peer.send((line["text"] or "").encode() + self._newline)
 
 
-def _heard(name: str, peer: Peer, newline: bytes) -> Iterator[str | None]:
-    """What a peer hears, as lines of a script; None whenever nothing is new."""
+def _received(name: str, peer: Peer, newline: bytes) -> Iterator[str | None]:
+    """What a peer hstreams, as lines of a script; None whenever nothing is new."""
     at = 0
     while True:
         end = peer.received.find(newline, at)
@@ -99,9 +100,9 @@ def _heard(name: str, peer: Peer, newline: bytes) -> Iterator[str | None]:
         yield None
 
 
-def _rest(ears: dict[str, Iterator[str | None]]) -> Iterator[str]:
-    for ear in ears.values():
-        while (line := next(ear)) is not None:
+def _rest(streams: dict[str, Iterator[str | None]]) -> Iterator[str]:
+    for stream in streams.values():
+        while (line := next(stream)) is not None:
             yield line
 
 
@@ -110,5 +111,5 @@ def _text(data: bytearray) -> str:
 
 
 def fragments(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Every way to cut some bytes in two, neither part empty: plugins must not see where."""
+    """Return every way to cut data in two non-empty parts: the result must not depend on it."""
     return [(data[:at], data[at:]) for at in range(1, len(data))]

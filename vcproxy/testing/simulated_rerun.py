@@ -1,4 +1,8 @@
-"""Rehearsal: a recorded conversation, held in the simulation, so that a test can repeat it."""
+"""A simulated rerun of a recorded conversation, from which a test can be written.
+
+RecordedConversation is what was recorded, RerunSetup the arguments of a SimulatedProxy, and `rerun`
+returns the transcript. Tested in tests/replay/log/test_to_test.py.
+"""
 
 from __future__ import annotations
 
@@ -11,230 +15,248 @@ from vcproxy.config.loader import Configuration
 from vcproxy.config.schema import ListenerTable, TimeoutsTable
 from vcproxy.drivers.sim import Peer, Stuck
 from vcproxy.replay.format.entries import CalledEntry, EstablishedEntry
-from vcproxy.replay.format.peer_scripts import Handshake
-from vcproxy.replay.format.values import RecordType
-from vcproxy.replay.log.conversations import Happening
+from vcproxy.replay.format.peer_history import Handshake
+from vcproxy.replay.format.values import DataclassValue
+from vcproxy.replay.log.conversations import ConversationEvent
 from vcproxy.testing import SimulatedProxy
 
 TICK_S = 0.001
-"""How long what a peer says is given to come through: it takes no time in a simulation."""
+"""Simulated time for data to pass the proxy: the simulated network is instant."""
 
 LARGEST = 8 << 20
-"""Bytes that are said in a test: more is no text to be read."""
+"""Bytes sent by the peers of a test: a larger test would not be readable."""
 
 
-class Unfit(Exception):
-    """A conversation cannot be a test; the text says why."""
+class NotRepeatable(Exception):
+    """A conversation cannot become a test; the text says why."""
 
 
-class Line(NamedTuple):
+class TranscriptLine(NamedTuple):
     """A line of a transcript."""
 
-    who: str
-    verb: Literal["says", "ends", "breaks", "hears", "hears the end", "is reset", "meets", "waits"]
+    peer: str
+    verb: Literal[
+        "sends", "ends", "resets", "receives", "receives end", "is reset", "is connected", "waits"
+    ]
     data: bytes = b""
     seconds: float = 0.0
 
 
 @dataclass
-class Scene:
-    """What was recorded of a conversation: what its peers did, and what they heard."""
+class RecordedConversation:
+    """A recorded conversation: what its peers did, and what they received."""
 
-    acts: list[tuple[float, Line | None]] = field(default_factory=list)
-    """What the peers did, and when; None where one has heard something in between."""
-    heard: dict[str, bytearray] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
-    """Those that broke: what they were sent last, perhaps they never heard."""
-    over: dict[str, str] = field(default_factory=dict)
-    """Those that heard the end, and whether it was an end or a reset."""
+    actions: list[tuple[float, TranscriptLine | None]] = field(default_factory=list)
+    """What the peers did, and when; None: a peer received something in between."""
+    received: dict[str, bytearray] = field(default_factory=dict)
+    """The bytes that each peer received."""
+    failed: set[str] = field(default_factory=set)
+    """The peers whose connection failed: they may have missed the last data sent to them."""
+    ended: dict[str, str] = field(default_factory=dict)
+    """The peers that received an end, and whether it was an end of stream or a reset."""
     targets: dict[str, str] = field(default_factory=dict)
-    """Where each server was, if there was a connection."""
+    """The address of each server that was connected."""
     refusing: dict[str, None] = field(default_factory=dict)
     calls: dict[int, object] = field(default_factory=dict)
-    """What calls have answered, by their numbers."""
-    said: int = 0
-    """Bytes, by all of them."""
-    met: int = 0
-    """How often a server was connected."""
+    """The results of calls, by their numbers."""
+    sent: int = 0
+    """Bytes sent by all peers."""
+    requested: int = 0
+    """The number of server connections."""
     number: int = 0
-    """Of the conversation."""
+    """The number of the conversation."""
     last: float = 0.0
-    door: str = ""
-    """The listener, as it was named."""
+    listener: str = ""
+    """The name of the listener."""
     client: str = ""
     began: float = 0.0
-    goes_on: bool = False
-    """Whether the log ends before it does."""
+    open: bool = False
+    """Whether it is still open at the end of the log."""
     handshake: Handshake | None = None
-    """The client's, if it came by TLS."""
+    """That of the client, if it used TLS."""
     shares: bool = False
-    """Whether a server's connection was kept, before or after: for a test each is a new one, and it
-    does not matter to which server."""
+    """Whether a server's connection was kept, before or after: in a test each is a new one, and any
+    server may take it."""
     reused: set[str] = field(default_factory=set)
-    """The servers whose connections had been kept."""
+    """The servers whose connections were reused."""
     names: dict[str, str] = field(default_factory=dict)
-    """What those who were told of are called here: a server, each time that it was connected."""
+    """The peer names in the test: a server has a new one for each of its connections."""
 
     @classmethod
-    def of(cls, happenings: Iterable[Happening]) -> Scene:
-        """Take down a conversation. Raises Unfit."""
-        scene = cls()
-        asked: dict[str, str] = {}
-        for each in happenings:
-            talk = each.conversation
-            if talk.message_oriented:
-                raise Unfit("it is of datagrams, and a test is written of streams only")
-            scene.last = each.told.at
-            scene._take(each, asked)
-            if scene.said > LARGEST:
-                raise Unfit(f"more than {LARGEST >> 20} MiB are said in it")
-            scene.number = talk.number
-            scene.door, scene.client, scene.began = talk.listener, talk.client, talk.began
-            scene.goes_on = not talk.end
-        scene._forget_stale()
-        if not scene.client and not scene.door:
-            raise Unfit("it has no client: a program of the proxy's began it")
-        return scene
+    def of(cls, events: Iterable[ConversationEvent]) -> RecordedConversation:
+        """Collect the events of a conversation. Raises NotRepeatable."""
+        recorded = cls()
+        requested: dict[str, str] = {}
+        for each in events:
+            conversation = each.conversation
+            if conversation.message_oriented:
+                raise NotRepeatable("it consists of datagrams; only streams can become a test")
+            recorded.last = each.source.at
+            recorded._add(each, requested)
+            if recorded.sent > LARGEST:
+                raise NotRepeatable(f"its peers send more than {LARGEST >> 20} MiB")
+            recorded.number = conversation.number
+            recorded.listener, recorded.client = conversation.listener, conversation.client
+            recorded.began = conversation.began
+            recorded.open = not conversation.end
+        recorded._remove_stale()
+        if not recorded.client and not recorded.listener:
+            raise NotRepeatable("it has no client: a program of the proxy began it")
+        return recorded
 
-    def _forget_stale(self) -> None:
-        """Leave out connections that had been kept and ended before they were of use: the request
-        went to another one then, and for a test there are new ones only."""
-        said = {line.who for _, line in self.acts if line is not None and line.verb == "says"}
-        ended = {line.who for _, line in self.acts if line is not None and line.verb != "says"}
-        for who in (self.reused & ended) - said:
-            self.acts = [(at, line) for at, line in self.acts if line is None or line.who != who]
-            for known in (self.heard, self.over, self.targets):
-                known.pop(who, None)
+    def _remove_stale(self) -> None:
+        """Remove reused connections that ended before they carried data: the request was repeated
+        on another connection, and in a test all connections are new."""
+        sending = {line.peer for _, line in self.actions if line and line.verb == "sends"}
+        ending = {line.peer for _, line in self.actions if line and line.verb != "sends"}
+        for peer in (self.reused & ending) - sending:
+            self.actions = [
+                (at, line) for at, line in self.actions if line is None or line.peer != peer
+            ]
+            for known in (self.received, self.ended, self.targets):
+                known.pop(peer, None)
 
     def named(
         self, addresses: list[str], servers: tuple[str, ...], names: dict[str, str]
     ) -> tuple[str, ...]:
-        """Name the servers of an upstream; return the names of those that a test needs."""
+        """Add the names of an upstream's servers to `names`; return those that a test needs."""
         if self.shares and not self.refusing:
             names |= dict.fromkeys(addresses, servers[0])
             return servers[:1]
         names |= dict(zip(addresses, servers, strict=True))
         return servers
 
-    def _take(self, each: Happening, asked: dict[str, str]) -> None:
-        if each.verb in ("asks", "reused"):
-            self.met += 1
-            self.names[each.who] = f"server{self.met}" if self.met > 1 else "server"
-        who, at = self.names.get(each.who, each.who), each.told.at
-        entry = each.told.entry
-        match each.verb:
-            case "secures" if who == "client" and isinstance(entry, EstablishedEntry):
+    def _add(self, event: ConversationEvent, requested: dict[str, str]) -> None:
+        if event.verb in ("requested", "reused"):
+            self.requested += 1
+            name = f"server{self.requested}" if self.requested > 1 else "server"
+            self.names[event.peer] = name
+        peer, at = self.names.get(event.peer, event.peer), event.source.at
+        entry = event.source.entry
+        match event.verb:
+            case "handshake" if peer == "client" and isinstance(entry, EstablishedEntry):
                 self.handshake = Handshake(*entry[1:])
             case "kept":
                 self.shares = True
             case "reused":
                 self.shares = True
-                self.reused.add(who)
-                self.targets[who] = each.text
-            case "says":
-                assert each.data is not None
-                self.said += each.size
-                last = self.acts[-1][1] if self.acts else None
-                if last is not None and (last.who, last.verb) == (who, "says"):
-                    self.acts[-1] = self.acts[-1][0], last._replace(data=last.data + each.data)
+                self.reused.add(peer)
+                self.targets[peer] = event.text
+            case "sends":
+                assert event.data is not None
+                self.sent += event.size
+                last = self.actions[-1][1] if self.actions else None
+                if last is not None and (last.peer, last.verb) == (peer, "sends"):
+                    more = last._replace(data=last.data + event.data)
+                    self.actions[-1] = self.actions[-1][0], more
                 else:
-                    self.acts.append((at, Line(who, "says", each.data)))
+                    self.actions.append((at, TranscriptLine(peer, "sends", event.data)))
             case "ends":
-                self.acts.append((at, Line(who, "ends")))
-            case "breaks":
-                self.acts.append((at, Line(who, "breaks")))
-                self.broken.add(who)
-            case "hears":
-                if each.data is None:
-                    raise Unfit("the log does not have what was sent: it is redacted")
-                self.heard.setdefault(who, bytearray()).extend(each.data)
-                self.acts.append((at, None))
-            case "hears the end" | "closed":
-                self.over.setdefault(who, "end")
-                self.acts.append((at, None))
+                self.actions.append((at, TranscriptLine(peer, "ends")))
+            case "fails":
+                self.actions.append((at, TranscriptLine(peer, "resets")))
+                self.failed.add(peer)
+            case "receives":
+                if event.data is None:
+                    raise NotRepeatable("the log is redacted: it does not contain what was sent")
+                self.received.setdefault(peer, bytearray()).extend(event.data)
+                self.actions.append((at, None))
+            case "receives end" | "closed":
+                self.ended.setdefault(peer, "end")
+                self.actions.append((at, None))
             case "reset":
-                self.over[who] = "reset"
-                self.acts.append((at, None))
-            case "spreads":
-                raise Unfit("what was said in it went to other conversations, too")
-            case "asks":
-                asked[who] = each.text
+                self.ended[peer] = "reset"
+                self.actions.append((at, None))
+            case "fans out":
+                raise NotRepeatable("its data was also sent to other conversations")
+            case "requested":
+                requested[peer] = event.text
             case "connected":
-                self.targets[who] = asked[who]
-                self.acts.append((at, None))
+                self.targets[peer] = requested[peer]
+                self.actions.append((at, None))
             case "refused":
-                self.refusing[asked[who]] = None
+                self.refusing[requested[peer]] = None
             case "calls":
-                self.calls[int(each.text.split()[0])] = LookupError("it has not answered")
-            case "answered":
+                number = int(event.text.split()[0])
+                self.calls[number] = LookupError("the recording has no result of this call")
+            case "returned":
                 assert isinstance(entry, CalledEntry)
-                value = entry.value.made() if isinstance(entry.value, RecordType) else entry.value
-                self.calls[entry.number] = entry.error.raised() if entry.error else value
+                value = entry.value
+                if isinstance(value, DataclassValue):
+                    value = value.rebuild()
+                self.calls[entry.number] = entry.error.to_exception() if entry.error else value
 
 
-class Setting(NamedTuple):
-    """What a SimulatedProxy is given, beside its plugin."""
+class RerunSetup(NamedTuple):
+    """The arguments of a SimulatedProxy, beside its plugin."""
 
     entry: ListenerTable
     option: str
-    """Of the address that the client came in at; empty: the listener's own."""
+    """The option that names the address of the client; empty: the listener's own address."""
     servers: tuple[str, ...]
-    """Names of the upstream's servers; none: there is no upstream."""
+    """Names of the upstream's servers; empty: there is no upstream."""
     upstreams: dict[str, tuple[str, ...]]
-    """Those of the servers of other upstreams, which the options name."""
+    """Names of the servers of other upstreams, which the options name."""
     names: dict[str, str]
     """The name of each target."""
     refusing: tuple[str, ...]
     timed: bool
-    """Whether time passes as it did."""
-    here: str
-    """The client's IP address, if it has its own."""
+    """Whether pauses are repeated."""
+    client_ip: str
+    """The client's IP address; empty: any."""
     token: str
-    """That of the engine."""
+    """The token of the engine."""
     handshake: Handshake | None
 
     @classmethod
     def of(
-        cls, scene: Scene, configuration: Configuration, timed: bool, here: str, token: str
-    ) -> Setting:
-        """The setting of a scene. Raises Unfit."""
+        cls,
+        recorded: RecordedConversation,
+        configuration: Configuration,
+        timed: bool,
+        client_ip: str,
+        token: str,
+    ) -> RerunSetup:
+        """Return the setup for a conversation. Raises NotRepeatable."""
         settings = configuration.settings
+        listener = recorded.listener
         for entry in settings.listener:
-            if scene.door == entry.name or scene.door.startswith(f"{entry.name}."):
+            if listener == entry.name or listener.startswith(f"{entry.name}."):
                 break
         else:
-            raise Unfit(f"its configuration has no listener {scene.door}")
-        both = scene.refusing.keys() & set(scene.targets.values())
+            raise NotRepeatable(f"the configuration has no listener {listener}")
+        both = recorded.refusing.keys() & set(recorded.targets.values())
         if both:
-            raise Unfit(f"{min(both)} has both refused and answered")
+            raise NotRepeatable(f"the server {min(both)} refused one connection and took another")
         servers: tuple[str, ...] = ()
         upstreams: dict[str, tuple[str, ...]] = {}
-        names = {str(target): str(target) for target in (*scene.targets.values(), *scene.refusing)}
+        targets = (*recorded.targets.values(), *recorded.refusing)
+        names = {str(target): str(target) for target in targets}
         if entry.upstream:
             addresses = list(map(str, settings.upstream[entry.upstream].addresses))
             tried = [target for target in names if target in addresses]
-            start = addresses.index(_first(scene, tried)) if tried else 0
+            start = addresses.index(_first(recorded, tried)) if tried else 0
             addresses = addresses[start:] + addresses[:start]
             servers = tuple(
                 f"server{n}" if n > 1 else "server" for n in range(1, len(addresses) + 1)
             )
-            servers = scene.named(addresses, servers, names)
+            servers = recorded.named(addresses, servers, names)
         for name in dict.fromkeys(configuration.plugins[entry.name].upstreams.values()):
             if name is not None and name == entry.upstream:
                 upstreams[name] = servers
             elif name is not None:
                 addresses = list(map(str, settings.upstream[name].addresses))
                 own = tuple(f"{name}{n}" if n > 1 else name for n in range(1, len(addresses) + 1))
-                upstreams[name] = scene.named(addresses, own, names)
-        refusing = tuple(names[target] for target in scene.refusing)
-        option = scene.door[len(entry.name) + 1 :]
-        handshake = scene.handshake
+                upstreams[name] = recorded.named(addresses, own, names)
+        refusing = tuple(names[target] for target in recorded.refusing)
+        option = listener[len(entry.name) + 1 :]
+        handshake = recorded.handshake
         return cls(
-            entry, option, servers, upstreams, names, refusing, timed, here, token, handshake
+            entry, option, servers, upstreams, names, refusing, timed, client_ip, token, handshake
         )
 
     def keywords(self) -> dict[str, object]:
-        """The arguments of SimulatedProxy that are not as usual."""
+        """Return the arguments of SimulatedProxy that differ from the defaults."""
         given: dict[str, object] = {}
         if self.servers != ("server",):
             given["servers"] = self.servers
@@ -249,126 +271,137 @@ class Setting(NamedTuple):
                 given[f"{key}_s"] = seconds
         if not self.entry.half_close:
             given["half_close"] = False
-        if self.here:  # it matters who the proxy's client is: so it may who the proxy is
+        if self.client_ip:  # a plugin that uses the client's address may use the proxy's name, too
             given |= {"name": self.entry.name, "token": self.token}
         if self.handshake is not None:
             given["handshake"] = self.handshake
         return given
 
 
-def _first(scene: Scene, tried: list[str]) -> str:
-    """The server that was tried first: those that refuse come before those that do not."""
-    return next((target for target in scene.refusing if target in tried), tried[0])
+def _first(recorded: RecordedConversation, tried: list[str]) -> str:
+    """Return the server that was tried first: refused connections precede the successful one."""
+    return next((target for target in recorded.refusing if target in tried), tried[0])
 
 
-def rehearse(scene: Scene, setting: Setting, configuration: Configuration) -> list[Line]:
-    """Hold a conversation in the simulation; return how it went. Raises Unfit if not as it was."""
-    plugin = configuration.plugins[setting.entry.name]
-    answers = list(scene.calls.values())
+def rerun(
+    recorded: RecordedConversation, setup: RerunSetup, configuration: Configuration
+) -> list[TranscriptLine]:
+    """Repeat a conversation in simulation; return its transcript.
+
+    Raises NotRepeatable if it differs from the recording.
+    """
+    plugin = configuration.plugins[setup.entry.name]
+    answers = list(recorded.calls.values())
     with SimulatedProxy(
         plugin.cls,
         options=plugin.options,
         answers=answers,
         filters=[each.cls(each.options) for each in plugin.filters],
-        **setting.keywords(),  # type: ignore[arg-type]
+        **setup.keywords(),  # type: ignore[arg-type]
     ) as proxy:
-        stage = _Stage(scene, setting, proxy)
+        run = _Rerun(recorded, setup, proxy)
         try:
-            transcript = list(stage.play())
-        except Unfit:
+            transcript = list(run.run())
+        except NotRepeatable:
             raise
         except Stuck as error:
-            raise Unfit(f"it gets stuck: {error}") from None
-        except Exception as error:  # the plugin's
-            raise Unfit(f"the plugin fails in it: {type(error).__name__}: {error}") from None
-    _compare(scene, stage)
+            raise NotRepeatable(f"the simulation does not finish: {error}") from None
+        except Exception as error:  # of the plugin
+            what = f"{type(error).__name__}: {error}"
+            raise NotRepeatable(f"the plugin fails in simulation: {what}") from None
+    _compare(recorded, run)
     return transcript
 
 
-class _Stage:
-    """Where a scene is played."""
+DIFFERS = "the simulation of it alone differs from the recording"
 
-    def __init__(self, scene: Scene, setting: Setting, proxy: SimulatedProxy) -> None:
-        self._scene = scene
-        self._setting = setting
+
+class _Rerun:
+    """A conversation that is repeated in simulation."""
+
+    def __init__(
+        self, recorded: RecordedConversation, setup: RerunSetup, proxy: SimulatedProxy
+    ) -> None:
+        self._recorded = recorded
+        self._setup = setup
         self._proxy = proxy
         self.peers: dict[str, Peer] = {}
-        self.heard: dict[str, bytearray] = {}
-        self.over: dict[str, str] = {}
+        self.received: dict[str, bytearray] = {}
+        self.ended: dict[str, str] = {}
 
-    def play(self) -> Iterator[Line]:
-        """Have the peers do what they did; yield all that happens."""
-        setting = self._setting
-        self.peers["client"] = self._proxy.client(setting.option, here=setting.here)
-        at = self._scene.began
-        yield from self._look()
-        for idle, group in groupby(self._scene.acts, lambda act: act[1] is None):
+    def run(self) -> Iterator[TranscriptLine]:
+        """Make the peers do what they did; yield all that happens."""
+        setup = self._setup
+        self.peers["client"] = self._proxy.client(setup.option, client_ip=setup.client_ip)
+        at = self._recorded.began
+        yield from self._elapse()
+        for idle, group in groupby(self._recorded.actions, lambda action: action[1] is None):
             if idle:
                 continue
             for when, line in group:
                 assert line is not None
                 yield from self._wait(when - at)
                 at = max(at, when)
-                if line.who not in self.peers:
-                    raise Unfit(f"by itself it goes otherwise: nobody connects to the {line.who}")
+                if line.peer not in self.peers:
+                    raise NotRepeatable(f"{DIFFERS}: no connection to {line.peer}")
                 yield line
-                self._do(line)
-            yield from self._look()
-        yield from self._wait(self._scene.last - at)
+                self._perform(line)
+            yield from self._elapse()
+        yield from self._wait(self._recorded.last - at)
 
-    def _wait(self, seconds: float) -> Iterator[Line]:
+    def _wait(self, seconds: float) -> Iterator[TranscriptLine]:
         seconds = round(seconds, 3)
-        if self._setting.timed and seconds > TICK_S:
-            yield Line("", "waits", seconds=seconds)
-            yield from self._look(seconds)
+        if self._setup.timed and seconds > TICK_S:
+            yield TranscriptLine("", "waits", seconds=seconds)
+            yield from self._elapse(seconds)
 
-    def _do(self, line: Line) -> None:
-        peer = self.peers[line.who]
+    def _perform(self, line: TranscriptLine) -> None:
+        peer = self.peers[line.peer]
         match line.verb:
-            case "says":
+            case "sends":
                 peer.send(line.data)
             case "ends":
                 peer.end()
-            case "breaks":
+            case "resets":
                 peer.reset()
 
-    def _look(self, seconds: float = TICK_S) -> Iterator[Line]:
-        """Let time pass; yield what the peers hear."""
+    def _elapse(self, seconds: float = TICK_S) -> Iterator[TranscriptLine]:
+        """Let simulated time pass; yield what the peers receive."""
         proxy = self._proxy
         proxy.elapse(seconds)
-        met = [self._name(who) for who in self.peers if who != "client"]
-        for who in self._scene.targets:
-            name = self._name(who)
-            if who not in self.peers and proxy.connections(name) > met.count(name):
-                self.peers[who] = proxy.server(name)
-                met.append(name)
-                yield Line(who, "meets", name.encode())
-        for who, peer in self.peers.items():
+        connected = [self._name(peer) for peer in self.peers if peer != "client"]
+        for name in self._recorded.targets:
+            server = self._name(name)
+            if name not in self.peers and proxy.connections(server) > connected.count(server):
+                self.peers[name] = proxy.server(server)
+                connected.append(server)
+                yield TranscriptLine(name, "is connected", server.encode())
+        for name, peer in self.peers.items():
             if peer.received:
                 data = bytes(peer.received)
                 peer.received.clear()
-                self.heard.setdefault(who, bytearray()).extend(data)
-                yield Line(who, "hears", data)
-            if (peer.ended or peer.reset_seen) and who not in self.over:
-                self.over[who] = "reset" if peer.reset_seen else "end"
-                yield Line(who, "is reset" if peer.reset_seen else "hears the end")
+                self.received.setdefault(name, bytearray()).extend(data)
+                yield TranscriptLine(name, "receives", data)
+            if (peer.ended or peer.reset_seen) and name not in self.ended:
+                self.ended[name] = "reset" if peer.reset_seen else "end"
+                yield TranscriptLine(name, "is reset" if peer.reset_seen else "receives end")
 
-    def _name(self, who: str) -> str:
-        return self._setting.names[self._scene.targets[who]]
+    def _name(self, peer: str) -> str:
+        return self._setup.names[self._recorded.targets[peer]]
 
 
-def _compare(scene: Scene, stage: _Stage) -> None:
-    """Raise Unfit unless each peer heard in the simulation what it had heard then."""
-    for who in dict.fromkeys([*scene.heard, *stage.heard]):
-        then, now = bytes(scene.heard.get(who, b"")), bytes(stage.heard.get(who, b""))
-        lost = who in scene.broken or scene.goes_on
-        if not (then == now or (lost and now.startswith(then))):
+def _compare(recorded: RecordedConversation, run: _Rerun) -> None:
+    """Raise NotRepeatable unless each peer received the same in simulation and recording."""
+    for peer in dict.fromkeys([*recorded.received, *run.received]):
+        then, now = (bytes(each.received.get(peer, b"")) for each in (recorded, run))
+        may_lack = peer in recorded.failed or recorded.open
+        if not (then == now or (may_lack and now.startswith(then))):
             same = takewhile(lambda pair: pair[0] == pair[1], zip(then, now, strict=False))
             at = sum(1 for _ in same)
-            raise Unfit(
-                f"by itself it goes otherwise: from byte {at} on the {who} hears "
-                f"{now[at : at + 40]!r} in the simulation, and heard {then[at : at + 40]!r} then"
+            raise NotRepeatable(
+                f"{DIFFERS}: from byte {at} on, the {peer} receives {now[at : at + 40]!r}; "
+                f"recorded: {then[at : at + 40]!r}"
             )
-    for who in scene.over:
-        if who in stage.peers and who not in stage.over and who not in scene.broken:
-            raise Unfit(f"by itself it goes otherwise: the {who} does not hear the end")
+    for peer in recorded.ended:
+        if peer in run.peers and peer not in run.ended and peer not in recorded.failed:
+            raise NotRepeatable(f"{DIFFERS}: the connection of the {peer} is not closed")

@@ -1,4 +1,7 @@
-"""To test: a recorded conversation as a test of its plugin, a scripted simulation."""
+"""To test: writes a recorded conversation as a test of its plugin, with a SimulatedProxy.
+
+Tested in tests/replay/log/test_to_test.py.
+"""
 
 from __future__ import annotations
 
@@ -13,30 +16,37 @@ from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin import options_type
 from vcproxy.config.values import plugin_place
+from vcproxy.replay.log.annotated import AnnotatedLog
 from vcproxy.replay.log.conversations import of_one
-from vcproxy.replay.log.index import LogIndex
 from vcproxy.replay.log.literal import literal, quoted
-from vcproxy.testing.simulated_rerun import TICK_S, Line, Scene, Setting, Unfit, rehearse
+from vcproxy.testing.simulated_rerun import (
+    TICK_S,
+    NotRepeatable,
+    RecordedConversation,
+    RerunSetup,
+    TranscriptLine,
+    rerun,
+)
 
 TEST = '''\
-"""{plugin}: conversation {number} of {log}, as it was recorded: `vcproxy log to-test`."""
+"""{plugin}: conversation {number} of {log}, written by `vcproxy log to-test`."""
 
 from __future__ import annotations
 
 {imports}
 
 {constants}
-{heard}
+{received}
 
 def test_conversation_{number}() -> None:
     """{client} at {listener}."""
     with SimulatedProxy({arguments}) as proxy:
 {body}'''
 
-HEARD = '''
+RECEIVED = '''
 
-def heard(peer: Peer) -> bytes:
-    """What a peer has received since this was asked last."""
+def received(peer: Peer) -> bytes:
+    """Return what a peer has received since the last call."""
     data = bytes(peer.received)
     peer.received.clear()
     return data
@@ -45,96 +55,101 @@ def heard(peer: Peer) -> bytes:
 STEP = " " * 8
 
 WIDEST = 100
-"""Of a line of a script: what is wider is folded as bytes are."""
+"""Characters in a line of a script: longer data is folded, as a literal of bytes."""
 
 
-def to_test(telling: LogIndex, number: int, out: Path | None, shown: Callable[[], None]) -> str:
-    """The text of a test of one conversation. `out`: the file that it is for.
+def to_test(
+    annotated: AnnotatedLog, number: int, out: Path | None, progress: Callable[[], None]
+) -> str:
+    """Return the text of a test of a conversation. `out`: the file it is for.
 
-    It has been held in the simulation: first as fast as it goes, then with the pauses that it had;
-    by a client of any address, then by one of the address that it had.
-    Raises Unfit, NoConversation, LogError.
+    The conversation is first repeated in simulation: without pauses, then with the recorded ones;
+    with a client of any address, then with the recorded one. The first test that passes is taken.
+    Raises NotRepeatable, NoConversation, LogError.
     """
-    scene, configuration = _recorded(telling, number, shown)
-    problem: Unfit | None = None
-    for timed, here in product((False, True), ("", _address(scene))):
-        setting = Setting.of(scene, configuration, timed, here, telling.log.header.token)
+    recorded, configuration = _recorded(annotated, number, progress)
+    token = annotated.log.header.token
+    problem: NotRepeatable | None = None
+    for timed, client_ip in product((False, True), ("", _client_ip(recorded))):
+        setup = RerunSetup.of(recorded, configuration, timed, client_ip, token)
         try:
-            transcript = rehearse(scene, setting, configuration)
-        except Unfit as error:
+            transcript = rerun(recorded, setup, configuration)
+        except NotRepeatable as error:
             problem = error
         else:
-            return _written(scene, setting, configuration, transcript, telling, out)
+            return _written(recorded, setup, configuration, transcript, annotated, out)
     assert problem is not None
     raise problem
 
 
-def _address(scene: Scene) -> str:
-    """The client's IP address; empty where it has none."""
-    return "" if scene.client.startswith("unix:") else scene.client.rpartition(":")[0].strip("[]")
+def _client_ip(recorded: RecordedConversation) -> str:
+    """Return the client's IP address; empty if it has none."""
+    if recorded.client.startswith("unix:"):
+        return ""
+    return recorded.client.rpartition(":")[0].strip("[]")
 
 
 def _recorded(
-    telling: LogIndex, number: int, shown: Callable[[], None]
-) -> tuple[Scene, Configuration]:
-    """A conversation, and the configuration that it began under."""
-    header = telling.log.header
-    recorded = Recorded(header.configuration, header.sources)
-    happenings = of_one(telling, number, shown)
-    first = next(happenings)
+    annotated: AnnotatedLog, number: int, progress: Callable[[], None]
+) -> tuple[RecordedConversation, Configuration]:
+    """Return a conversation, and the configuration that it began with."""
+    header = annotated.log.header
+    sources = Recorded(header.configuration, header.sources)
+    events = of_one(annotated, number, progress)
+    first = next(events)
     serving = first.conversation.serving
     if serving is not None and serving.configuration is not None and serving.sources is not None:
-        recorded = Recorded(serving.configuration, serving.sources)
-    scene = Scene.of(chain([first], happenings))
+        sources = Recorded(serving.configuration, serving.sources)
+    recorded = RecordedConversation.of(chain([first], events))
     try:
-        return scene, load(Path(header.file), recorded)
+        return recorded, load(Path(header.file), sources)
     except ConfigError as error:
-        raise Unfit(f"its configuration does not load:\n{error}") from None
+        raise NotRepeatable(f"the recorded configuration does not load:\n{error}") from None
 
 
 def _written(
-    scene: Scene,
-    setting: Setting,
+    recorded: RecordedConversation,
+    setup: RerunSetup,
     configuration: Configuration,
-    transcript: list[Line],
-    telling: LogIndex,
+    transcript: list[TranscriptLine],
+    annotated: AnnotatedLog,
     out: Path | None,
 ) -> str:
     imports = {
         "vcproxy.config.plugin_loader": {"PluginLoader"},
         "vcproxy.testing": {"SimulatedProxy"},
     }
-    spec, beside = _spec(setting.entry.plugin, out)
+    spec, beside = _spec(setup.entry.plugin, out)
     constants = [f"PLUGIN = PluginLoader().find({spec})"]
     arguments = ["PLUGIN"]
-    options = _options(configuration, setting)
+    options = _options(configuration, setup)
     if options is not None:
         imports["vcproxy.config.options"] = {"read_options"}
         constants.append(f"OPTIONS, _ = read_options(PLUGIN, {options!r}, Path(__file__).parent)")
         arguments.append("options=OPTIONS")
     if options is not None or beside:
         imports["pathlib"] = {"Path"}
-    filters = configuration.plugins[setting.entry.name].filters
+    filters = configuration.plugins[setup.entry.name].filters
     if filters:
         imports["vcproxy.config.plugin_loader"].add("FILTERS")
         imports["vcproxy.config.options"] = {"read_options"}
         imports["pathlib"] = {"Path"}
-        constants += _filters(setting, out)
+        constants += _filters(setup, out)
         names = [f"FILTER_{n}(FILTER_{n}_OPTIONS)" for n in range(1, len(filters) + 1)]
         arguments.append(f"filters=[{', '.join(names)}]")
-    if setting.handshake is not None:
-        imports["vcproxy.replay.format.peer_scripts"] = {"Handshake"}
-    if scene.calls:
-        answers = list(scene.calls.values())
+    if setup.handshake is not None:
+        imports["vcproxy.replay.format.peer_history"] = {"Handshake"}
+    if recorded.calls:
+        answers = list(recorded.calls.values())
         for kind in map(type, answers):
             if kind.__module__ != "builtins":
                 imports.setdefault(kind.__module__, set()).add(kind.__qualname__)
-        constants.append(f"ANSWERS = {answers!r}  # of its calls")
+        constants.append(f"ANSWERS = {answers!r}  # the results of calls")
         arguments.append("answers=ANSWERS")
-    arguments += [f"{key}={value!r}" for key, value in setting.keywords().items()]
-    given = [quoted(setting.option)] if setting.option else []
-    if setting.here:
-        given.append(f"here={quoted(setting.here)}")
+    arguments += [f"{key}={value!r}" for key, value in setup.keywords().items()]
+    given = [quoted(setup.option)] if setup.option else []
+    if setup.client_ip:
+        given.append(f"client_ip={quoted(setup.client_ip)}")
     option = ", ".join(given)
     body = _script(transcript, option)
     if body is not None:
@@ -146,28 +161,28 @@ def _written(
         constants += [f"{name} = {literal(data)}" for data, name in payloads.items()]
         imports["vcproxy.testing"].add("Peer")
     return TEST.format(
-        plugin=Path(plugin_place(setting.entry.plugin)).stem,
-        log=telling.log.path.name,
-        number=scene.number,
-        client=scene.client or "a client",
-        listener=scene.door,
+        plugin=Path(plugin_place(setup.entry.plugin)).stem,
+        log=annotated.log.path.name,
+        number=recorded.number,
+        client=recorded.client or "a client",
+        listener=recorded.listener,
         imports=_imports(imports),
         constants="\n".join(constants),
         arguments=_listed(arguments),
         body=body,
-        heard=HEARD if "Peer" in imports["vcproxy.testing"] else "",
+        received=RECEIVED if "Peer" in imports["vcproxy.testing"] else "",
     )
 
 
 def _listed(arguments: list[str]) -> str:
-    """The arguments of the simulation, on lines of their own where there are many."""
+    """Return the arguments on one line, or on a line each if they are long."""
     line = ", ".join(arguments)
     inner = f"\n{STEP}"
     return line if len(line) <= 60 else f"{inner}{f',{inner}'.join(arguments)},\n    "
 
 
 def _spec(plugin: str, out: Path | None) -> tuple[str, bool]:
-    """How the test finds the plugin, and whether by a path beside its own."""
+    """Return the expression that names the plugin, and whether it is relative to the test file."""
     place = plugin_place(plugin)
     if not place.endswith(".py") or out is None:
         return quoted(plugin), False
@@ -175,12 +190,12 @@ def _spec(plugin: str, out: Path | None) -> tuple[str, bool]:
     return f'f"{{Path(__file__).parent}}/{beside}{plugin[len(place) :]}"', True
 
 
-def _options(configuration: Configuration, setting: Setting) -> dict[str, object] | None:
-    """The options that are not as they are by default; None: the plugin has none."""
-    plugin = configuration.plugins[setting.entry.name].cls
+def _options(configuration: Configuration, setup: RerunSetup) -> dict[str, object] | None:
+    """Return the options that differ from the defaults; None: the plugin has none."""
+    plugin = configuration.plugins[setup.entry.name].cls
     if options_type(plugin) is None:
         return None
-    given = {key: value for key, value in setting.entry.options.items() if key != "filters"}
+    given = {key: value for key, value in setup.entry.options.items() if key != "filters"}
     try:
         usual = read_options(plugin, {}, configuration.file.parent)[1]
     except OptionsError:  # some are required
@@ -188,9 +203,9 @@ def _options(configuration: Configuration, setting: Setting) -> dict[str, object
     return {key: value for key, value in given.items() if usual.get(key) != value}
 
 
-def _filters(setting: Setting, out: Path | None) -> Iterator[str]:
-    """The lines that make the filters' classes and options."""
-    tables: list[dict[str, object]] = setting.entry.options["filters"]  # type: ignore[assignment]
+def _filters(setup: RerunSetup, out: Path | None) -> Iterator[str]:
+    """Yield the lines that define the filters' classes and options."""
+    tables: list[dict[str, object]] = setup.entry.options["filters"]  # type: ignore[assignment]
     for n, table in enumerate(tables, 1):
         spec, _ = _spec(str(table["plugin"]), out)
         name = f"FILTER_{n}"
@@ -214,34 +229,36 @@ def _imports(names: dict[str, set[str]]) -> str:
 # -- as a script -----------------------------------------------------------------------------
 
 
-def _script(transcript: list[Line], option: str) -> str | None:
-    """The body of a test that plays a Script; None where that cannot say it."""
-    met = [line for line in transcript if line.verb == "meets"]
-    if len(met) > 1 or any(line.verb == "waits" for line in transcript):
+def _script(transcript: list[TranscriptLine], option: str) -> str | None:
+    """Return the body of a test with a Script; None if a Script cannot express the transcript."""
+    connected = [line for line in transcript if line.verb == "is connected"]
+    if len(connected) > 1 or any(line.verb == "waits" for line in transcript):
         return None
-    before = list(takewhile(lambda line: line.verb != "meets", transcript)) if met else []
-    if any(line.verb != "says" for line in before):
-        return None
-    rest = [line for line in transcript[len(before) :] if line.verb != "meets"]
-    spoken = [line.data for line in rest if line.verb in ("says", "hears")]
-    newline = (
-        b"\r\n" if spoken and all(b"\n" not in d.replace(b"\r\n", b"") for d in spoken) else b"\n"
+    before = (
+        list(takewhile(lambda line: line.verb != "is connected", transcript)) if connected else []
     )
-    if not (spoken and all(_readable(data, newline) for data in spoken)):
+    if any(line.verb != "sends" for line in before):
         return None
-    lines = "".join(f"{STEP}    {line}\n" for each in rest for line in _spoken(each, newline))
+    rest = [line for line in transcript[len(before) :] if line.verb != "is connected"]
+    payload = [line.data for line in rest if line.verb in ("sends", "receives")]
+    newline = (
+        b"\r\n" if payload and all(b"\n" not in d.replace(b"\r\n", b"") for d in payload) else b"\n"
+    )
+    if not (payload and all(_fits_script(data, newline) for data in payload)):
+        return None
+    lines = "".join(f"{STEP}    {line}\n" for each in rest for line in _script_lines(each, newline))
     if '"""' in lines or max(map(len, lines.splitlines())) > WIDEST:
         return None
-    people = ["client", *(line.who for line in met)]
+    names = ["client", *(line.peer for line in connected)]
     ends = f"proxy.client({option})"
-    if met and not before:
-        ends += f", {_server(met[0])}"
-    opened = f"{STEP}{'client' if not met or before else ', '.join(people)} = {ends}\n"
+    if connected and not before:
+        ends += f", {_server(connected[0])}"
+    opened = f"{STEP}{'client' if not connected or before else ', '.join(names)} = {ends}\n"
     opened += "".join(f"{STEP}client.send({literal(line.data)})\n" for line in before)
-    if met and before:
-        opened += f"{STEP}{met[0].who} = {_server(met[0])}\n"
+    if connected and before:
+        opened += f"{STEP}{connected[0].peer} = {_server(connected[0])}\n"
     kind = ', newline=b"\\r\\n"' if newline == b"\r\n" else ""
-    peers = ", ".join(f"{who}={who}" for who in people)
+    peers = ", ".join(f"{peer}={peer}" for peer in names)
     raw = "r" if "\\" in lines else ""
     return (
         f'{opened}{STEP}conversation = Script({raw}"""\n{lines}{STEP}"""{kind})\n'
@@ -249,8 +266,9 @@ def _script(transcript: list[Line], option: str) -> str | None:
     )
 
 
-def _readable(data: bytes, newline: bytes) -> bool:
-    """Whether a script can say it: whole lines of text, with nothing at their ends to be lost."""
+def _fits_script(data: bytes, newline: bytes) -> bool:
+    """Return whether a script can express the data: complete lines of text, without spaces at their
+    ends."""
     if not data.endswith(newline):
         return False
     for line in data.removesuffix(newline).split(newline):
@@ -263,29 +281,31 @@ def _readable(data: bytes, newline: bytes) -> bool:
     return True
 
 
-def _spoken(line: Line, newline: bytes) -> Iterator[str]:
+def _script_lines(line: TranscriptLine, newline: bytes) -> Iterator[str]:
     match line.verb:
-        case "says" | "hears":
-            way = ">" if line.verb == "says" else "<"
+        case "sends" | "receives":
+            way = ">" if line.verb == "sends" else "<"
             for text in line.data.removesuffix(newline).split(newline):
-                yield f"{line.who} {way} {text.decode()}".rstrip()
+                yield f"{line.peer} {way} {text.decode()}".rstrip()
         case "ends":
-            yield f"{line.who} >."
-        case "breaks":
-            yield f"{line.who} >!"
-        case "hears the end":
-            yield f"{line.who} <."
+            yield f"{line.peer} >."
+        case "resets":
+            yield f"{line.peer} >!"
+        case "receives end":
+            yield f"{line.peer} <."
         case "is reset":
-            yield f"{line.who} <!"
+            yield f"{line.peer} <!"
 
 
 # -- step by step ----------------------------------------------------------------------------
 
 
-def _steps(transcript: list[Line], option: str, payloads: dict[bytes, str]) -> Iterator[str]:
-    """The lines of a test that does one thing after another; long payloads are given names."""
+def _steps(
+    transcript: list[TranscriptLine], option: str, payloads: dict[bytes, str]
+) -> Iterator[str]:
+    """Yield the lines of a test without a Script. Long data becomes a constant in `payloads`."""
 
-    def data(line: Line) -> str:
+    def data(line: TranscriptLine) -> str:
         shown = literal(line.data)
         return (
             payloads.setdefault(line.data, f"DATA_{len(payloads) + 1}") if "\n" in shown else shown
@@ -295,33 +315,33 @@ def _steps(transcript: list[Line], option: str, payloads: dict[bytes, str]) -> I
     yield f"{STEP}proxy.elapse({TICK_S})\n"
     acting = False
     for line in transcript:
-        acts = line.verb in ("says", "ends", "breaks")
+        acts = line.verb in ("sends", "ends", "resets")
         if acting and not acts:
             yield f"{STEP}proxy.elapse({TICK_S})\n"
         acting = acts
         match line.verb:
-            case "says":
-                yield f"{STEP}{line.who}.send({data(line)})\n"
+            case "sends":
+                yield f"{STEP}{line.peer}.send({data(line)})\n"
             case "ends":
-                yield f"{STEP}{line.who}.end()\n"
-            case "breaks":
-                yield f"{STEP}{line.who}.reset()\n"
-            case "meets":
-                yield f"{STEP}{line.who} = {_server(line)}\n"
+                yield f"{STEP}{line.peer}.end()\n"
+            case "resets":
+                yield f"{STEP}{line.peer}.reset()\n"
+            case "is connected":
+                yield f"{STEP}{line.peer} = {_server(line)}\n"
             case "waits":
                 yield f"{STEP}proxy.elapse({line.seconds})\n"
-            case "hears":
-                yield f"{STEP}assert heard({line.who}) == {data(line)}\n"
-            case "hears the end":
-                yield f"{STEP}assert {line.who}.ended\n"
+            case "receives":
+                yield f"{STEP}assert received({line.peer}) == {data(line)}\n"
+            case "receives end":
+                yield f"{STEP}assert {line.peer}.ended\n"
             case "is reset":
-                yield f"{STEP}assert {line.who}.reset_seen\n"
+                yield f"{STEP}assert {line.peer}.reset_seen\n"
     if acting:
         yield f"{STEP}proxy.elapse({TICK_S})\n"
-    for who in ("client", *(line.who for line in transcript if line.verb == "meets")):
-        yield f'{STEP}assert heard({who}) == b""\n'
+    for peer in ("client", *(line.peer for line in transcript if line.verb == "is connected")):
+        yield f'{STEP}assert received({peer}) == b""\n'
 
 
-def _server(met: Line) -> str:
-    name = met.data.decode()
+def _server(connected: TranscriptLine) -> str:
+    name = connected.data.decode()
     return "proxy.server()" if name == "server" else f"proxy.server({quoted(name)})"

@@ -57,7 +57,7 @@ class Http(SimulatedProxy):
             servers,
             options=options,
             refusing=refusing,
-            terms=terms,
+            upstream_settings=terms,
             connect_s=connect_s,
             inactivity_s=inactivity_s,
             seed=seed,
@@ -77,7 +77,7 @@ class Http(SimulatedProxy):
             peer.on_data = partial(script, peer)
 
         self._servers[name] = self.sim.server(address, met)
-        self._met[name] = 0
+        self._taken[name] = 0
         upstream = Upstream(self.engine, name, [Server(address)], POOLED)
         self.service = replace(self.service, upstreams={**self.service.upstreams, name: upstream})
         return upstream

@@ -95,7 +95,7 @@ def test_all_phases_in_their_order() -> None:
     ):
         witness = filters()
         with SimulatedHttp(witness, answer=hello) as proxy:
-            told = proxy.ask(POST)
+            told = proxy.send(POST)
         seen = [phase.partition(" ")[0] for phase in witness.said]
         assert list(dict.fromkeys(seen)) == [name for name in FilterChain.phases() if name in seen]
         assert [each for each in witness.said if each.startswith("request_") and " " in each] == (
@@ -107,7 +107,7 @@ def test_all_phases_in_their_order() -> None:
 def test_filters_come_in_their_order_and_back_the_other_way_round() -> None:
     said: list[str] = []
     with SimulatedHttp(HeadCache("a", said), HeadCache("b", said)) as proxy:
-        proxy.ask(GET)
+        proxy.send(GET)
     there, back = ["request_head", "route", "server_chosen"], ["response_head", "done 200"]
     assert said == [
         *(f"{name} {phase}" for phase in there for name in "ab"),
@@ -121,8 +121,8 @@ def test_who_wants_chunks_is_not_passed_over_where_another_wants_the_whole(
 ) -> None:
     second = Chunks if first is Bodies else Bodies
     with SimulatedHttp(first(), second(), answer=hello) as proxy:
-        told = proxy.ask_all(POST, GET)
-        asked = [each.content for each in proxy.asked()]
+        told = proxy.send_all(POST, GET)
+        asked = [each.content for each in proxy.received()]
     if first is Bodies:
         assert asked == [b"QUESTION?!", b"?!"]
         assert told[0].content == b"HELLO!?"
@@ -184,9 +184,9 @@ BACK = ["response_head", "response_body"]
 def test_each_phase_may_answer(phase: str) -> None:
     witness = HeadCache()
     with SimulatedHttp(Says(phase, Response(403, {}, b"no\n")), witness, answer=hello) as proxy:
-        told = proxy.ask(POST)
+        told = proxy.send(POST)
         assert (told.status, told.content) == (403, b"no\n")
-        assert len(proxy.asked()) == (phase in BACK)
+        assert len(proxy.received()) == (phase in BACK)
     assert witness.said[-1] == "done 403"
 
 
@@ -204,8 +204,8 @@ def waits() -> list[object]:
 @pytest.mark.parametrize("number", range(len(waits())))
 def test_each_phase_may_take_time(phase: str, number: int) -> None:
     with SimulatedHttp(Says(phase, waits()[number]), answer=hello) as proxy:
-        assert [each.content for each in proxy.ask_all(POST, GET)] == [b"hello"] * 2
-        assert sum(each.method == "POST" for each in proxy.asked()) == 1
+        assert [each.content for each in proxy.send_all(POST, GET)] == [b"hello"] * 2
+        assert sum(each.method == "POST" for each in proxy.received()) == 1
 
 
 @pytest.mark.parametrize("phase", THERE + BACK)
@@ -214,9 +214,9 @@ def test_a_phase_that_says_nonsense_or_fails_is_500(phase: str, verdict: object)
     witness = HeadCache()
     with SimulatedHttp(Says(phase, verdict), witness, answer=hello) as proxy:
         with pytest.raises((TypeError, KeyError)):
-            proxy.ask(POST)
+            proxy.send(POST)
         proxy.run()
-        assert len(proxy.asked()) == (phase in BACK)
+        assert len(proxy.received()) == (phase in BACK)
         assert witness.said[-2:] == ["error 500", "done 500"]
 
 
@@ -233,12 +233,12 @@ def test_nonsense_is_told_with_who_said_it(verdict: object, who: str) -> None:
         SimulatedHttp(Says("request_head", verdict), answer=hello) as proxy,
         pytest.raises(TypeError, match=rf"{who}>? returned 'text': it must be None, a Response"),
     ):
-        proxy.ask(GET)
+        proxy.send(GET)
 
 
 def test_a_filter_may_take_longer_than_a_client_may_be_idle() -> None:
     with SimulatedHttp(Says("request_head", Wait("2m")), answer=hello) as proxy:
-        assert proxy.ask(GET).content == b"hello"
+        assert proxy.send(GET).content == b"hello"
 
 
 def test_error_may_have_another_answer() -> None:
@@ -248,5 +248,5 @@ def test_error_may_have_another_answer() -> None:
             return Response(tx.failure.status, {}, b"sorry\n")
 
     with SimulatedHttp(Sorry(), refusing=["server"]) as proxy:
-        told = proxy.ask(GET)
+        told = proxy.send(GET)
         assert (told.status, told.content) == (502, b"sorry\n")

@@ -16,8 +16,8 @@ from tests.replay.logs import HEADER, written
 from vcproxy.replay.format import entries as e
 from vcproxy.replay.format.reader import RecordingLog
 from vcproxy.replay.format.redaction import Search, redacted
-from vcproxy.replay.format.values import FailureValue, RecordType
-from vcproxy.replay.log.index import LogPass
+from vcproxy.replay.format.values import DataclassValue, FailureValue
+from vcproxy.replay.log.annotated import LogPass
 from vcproxy.replay.log.redact import redact
 
 PATTERNS = [rb"pass=\w+", rb"[0-9]{3,}", rb"(?i)SECRET", rb"a|ab", rb"\bb+\b", rb"^p", rb"z*"]
@@ -77,7 +77,7 @@ def test_a_wrong_pattern_is_refused(vcproxy: Vcproxy, log: Path, tmp_path: Path)
 
 
 def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
-    value = ["secret", {"k": b"a secret", "n": 3}, RecordType("m", "Accept", (b"secret",))]
+    value = ["secret", {"k": b"a secret", "n": 3}, DataclassValue("m", "Accept", (b"secret",))]
     failure = FailureValue("builtins", "ValueError", ("no secret",))
     turns: list[list[e.Entry]] = [
         [e.ClockEntry(1.0), e.CalledEntry(1, value, failure, "ask b'secret'")],
@@ -88,7 +88,7 @@ def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
     assert [entry for _, entry in RecordingLog(tmp_path / "b.log").steps()][1:] == [
         e.CalledEntry(
             1,
-            ["xxxxxx", {"k": b"a xxxxxx", "n": 3}, RecordType("m", "Accept", (b"xxxxxx",))],
+            ["xxxxxx", {"k": b"a xxxxxx", "n": 3}, DataclassValue("m", "Accept", (b"xxxxxx",))],
             FailureValue("builtins", "ValueError", ("no xxxxxx",)),
             "ask b'xxxxxx'",
         ),

@@ -1,16 +1,16 @@
-"""Recording: what a driver told an engine, kept in a file, so that the run can be run again.
+"""The log format: the calls that a driver made into an engine, kept in a file.
 
-**Reader API** (stable; everything that looks at logs builds on it):
+**Reader API** (stable; everything that reads logs uses it):
 
-- `reader.Log(path)`: `.header` (`header.Header`), iteration over `reader.Frame` (`step` of its
-  first entry, `offset` in the file, `size` there, `entries`), `.steps()` over (step, entry), and
-  afterwards `.truncated`. Raises `reader.LogError`, worded for people.
+- `reader.RecordingLog(path)`: `.header` (`header.Header`), iteration over `reader.Frame` (`step` of
+  its first entry, `offset` in the file, `size` there, `entries`), `.steps()` over (step, entry),
+  and afterwards `.truncated`. Raises `reader.LogError`, whose text can be shown to users.
 - `entries`: one NamedTuple for each driver call. `entries.vc_of(entry)` is the number of the VC
   that an entry is about, or None; `entries.encode(entry)` and `entries.decode(cursor)`.
-- `writer.Writer(path, header)`: `.add(entry)`, `.cut()` where a frame ends, `.close()`. What is
-  read from a log and added to a writer in the same frames makes the same file.
-- `values`: plain data; `values.Failure` stands for an exception, `values.Record` for a verdict.
+- `writer.Writer(path, header)`: `.add(entry)`, `.cut()` at the end of a frame, `.close()`. Entries
+  read from a log and added to a writer in the same frames make the same file, byte for byte.
+- `values`: plain data; `values.FailureValue` is an exception, `values.DataclassValue` a verdict.
 
-VCs, listeners and calls are named by numbers, from 1, in the order in which they came to be;
-steps are entries, counted from 1.
+VCs, listeners and calls are identified by numbers, from 1, in the order of their creation. Steps
+are entries, counted from 1. Tested in tests/replay/test_format.py.
 """

@@ -1,8 +1,11 @@
-"""Entries: one for each call that a driver makes into an engine, with its answer.
+"""Entries: one for each call of a driver into an engine, with its answer.
 
-Each is a NamedTuple; its fields are written one after another as their types say, but `shared`,
-which is the high bit of the opcode: of a small message each byte counts. The number of a kind is
-its place in KINDS: new ones go to its end, and there may be 128.
+This module is longer than others because it is one table: a NamedTuple for each call. The fields
+are encoded one after another as their types require. Only `shared` has no byte of its own: it is
+the high bit of the opcode, because in an entry of a small message each byte counts. The opcode of a
+kind is its place in KINDS: new kinds go to the end; at most 128 are possible.
+
+Tested in tests/replay/test_format.py.
 """
 
 from __future__ import annotations
@@ -14,27 +17,27 @@ from vcproxy.replay.format.values import FailureValue, Value, pack, unpack
 from vcproxy.replay.format.varint import BrokenOctets, Cursor, counted, double, text, varint
 
 Short: TypeAlias = tuple[tuple[int, int], ...]
-"""Pairs of numbers. Of a fan: the VCs that did not take all, and how many bytes each took."""
+"""Pairs of numbers. Of a fan: each VC that did not take all bytes, and how many it took."""
 
-CHECK = "Check"
-"""The class of health checks, as Resolved names it."""
+HEALTH_CHECK = "Check"
+"""ResolvedEntry.requester of a health check."""
 
 Listening: TypeAlias = tuple[int, str, str, str | FailureValue]
-"""The number of a listener (a new one, unless one has its name already), its name, the address that
-was asked for, and the real one or why there is none."""
+"""The number of a listener (a known name keeps its number), its name, the requested address, and
+the address it is bound to or the failure."""
 
 
 # -- a turn ----------------------------------------------------------------------------------
 
 
 class ClockEntry(NamedTuple):
-    """`engine.clock(now)`: a turn begins."""
+    """`engine.clock(now)`: the start of a turn."""
 
     now: float
 
 
 class RunEntry(NamedTuple):
-    """`engine.run()`, with something in the queue."""
+    """`engine.run()`, with events in the queue."""
 
 
 class TimeOfDayEntry(NamedTuple):
@@ -44,26 +47,26 @@ class TimeOfDayEntry(NamedTuple):
 
 
 class CommandsEntry(NamedTuple):
-    """`engine.take_commands()`, if there were any."""
+    """`engine.take_commands()`, if it returned any."""
 
     digest: int
-    """CRC-32 of their texts, each with a newline. See `recorder.texts`."""
+    """CRC-32 of their texts, each followed by a newline. See `recorder.command_text`."""
     texts: tuple[str, ...] | None
-    """In a log with full outputs."""
+    """Only in a log with full outputs."""
 
 
 # -- listeners -------------------------------------------------------------------------------
 
 
 class ServeEntry(NamedTuple):
-    """A configuration is served by from now on: that of the header, or after a reload."""
+    """A configuration is applied: that of the header, or another one after a reload."""
 
     configuration: str | None
-    """Its text; None: that of the header."""
+    """Its text; None: the header has it."""
     sources: dict[str, bytes] | None
-    """The plugins, as in the header."""
+    """The sources of the plugins. See Header.sources."""
     listening: tuple[Listening, ...]
-    """The driver's answers, for each address that was not listened at before."""
+    """The driver's answers, one for each address that it was not listening at before."""
 
 
 class AdmitsEntry(NamedTuple):
@@ -73,7 +76,7 @@ class AdmitsEntry(NamedTuple):
     answer: bool
 
 
-class CameEntry(NamedTuple):
+class CountAcceptedEntry(NamedTuple):
     """`listener.count_accepted()`."""
 
     listener: int
@@ -87,7 +90,7 @@ class AcceptedEntry(NamedTuple):
     secure: bool
     message_oriented: bool
     vc: int
-    """The number that the VC was given."""
+    """The number of the new VC."""
 
 
 class AcceptFailedEntry(NamedTuple):
@@ -132,12 +135,12 @@ class ReceivedEntry(NamedTuple):
 
     vc: int
     shared: bool
-    """Whether it came in a slab, as a view of it."""
+    """Whether the data was a view of the shared read buffer."""
     data: bytes
 
 
 class PassedEntry(NamedTuple):
-    """`vc.begin_read()`, then `passed(data, taken)`: the VC `sink` took so many bytes at once."""
+    """`vc.begin_read()`, then `passed(data, taken)`: the VC `sink` took `taken` bytes at once."""
 
     vc: int
     sink: int
@@ -169,7 +172,7 @@ class SentEntry(NamedTuple):
     digest: int
     """CRC-32 of these bytes."""
     data: bytes | None
-    """In a log with full outputs."""
+    """Only in a log with full outputs."""
 
 
 class AgainEntry(NamedTuple):
@@ -207,24 +210,24 @@ class GoneEntry(NamedTuple):
 
 
 class ResolvedEntry(NamedTuple):
-    """`outgoing.resolved(addresses, error)`, of the VC that it is for."""
+    """`outgoing.resolved(addresses, error)`, for the VC of that connection."""
 
     vc: int
     addresses: tuple[str, ...]
     error: FailureValue | None
     client: int
-    """The client in whose conversation it was asked for; 0: in none."""
+    """The client whose conversation requested the connection; 0: none."""
     target: str
-    """The address that was asked for."""
-    asker: str
-    """The class that asked: CHECK for one that only looks whether the server is well."""
+    """The requested address."""
+    requester: str
+    """The class that requested it; HEALTH_CHECK for a health check."""
 
 
 class MovedEntry(NamedTuple):
-    """After `engine.run()`: connections to servers have gone over to other conversations."""
+    """After `engine.run()`: server connections have moved to other conversations."""
 
     moves: Short
-    """The VCs, each with the client in whose conversation it is now; 0: in none, it is kept."""
+    """Each VC and the client whose conversation it is in now; 0: in none, it is kept for reuse."""
 
 
 class RefusedEntry(NamedTuple):
@@ -248,14 +251,14 @@ class ConnectedEntry(NamedTuple):
 
 
 class SpreadEntry(NamedTuple):
-    """`fan.begin()`, then `sent(size, short)`; None: it gave nothing.
+    """`fan.begin()`, then `sent(size, short)`; size None: `begin()` returned None.
 
-    Of the fan whose command comes next among those taken last.
+    The fan is that of the next Spread among the commands taken last.
     """
 
     size: int | None
     digest: int
-    """CRC-32 of what it gave."""
+    """CRC-32 of the bytes that `begin()` returned."""
     short: Short
 
 
@@ -265,28 +268,28 @@ class CalledEntry(NamedTuple):
     number: int
     value: Value
     error: FailureValue | None
-    asked: str
-    """The function's name, and its arguments."""
+    call: str
+    """The function's name and its arguments."""
 
 
 class BlockedEntry(NamedTuple):
-    """`engine.blocked(...)`: a callback has held up the thread."""
+    """`engine.blocked(...)`: a callback has blocked the thread."""
 
     since: float
-    """The time of its turn: the last, or the one before."""
+    """The time of its turn, the present one or the one before."""
     delivery: Value
-    """Its number there, an int."""
+    """Its number in that turn, an int."""
 
 
 class SignalledEntry(NamedTuple):
-    """The process got a signal to end: programs are told."""
+    """The process received a signal to end; programs are notified."""
 
     number: int
     pid: int
 
 
 class StoppedEntry(NamedTuple):
-    """The run has ended as it should: the last entry."""
+    """The run has ended in order: the last entry."""
 
 
 class MakeRoomEntry(NamedTuple):
@@ -299,7 +302,7 @@ Entry: TypeAlias = (
     | CommandsEntry
     | ServeEntry
     | AdmitsEntry
-    | CameEntry
+    | CountAcceptedEntry
     | AcceptedEntry
     | AcceptFailedEntry
     | DroppedEntry
@@ -362,16 +365,16 @@ PASSED = KINDS.index(PassedEntry)
 _new = tuple.__new__
 
 OPCODES = {kind: varint(number) for number, kind in enumerate(KINDS)}
-"""How each kind begins."""
+"""The first byte of each kind."""
 
 
 def high(opcode: bytes) -> bytes:
-    """The opcode of an entry that is `shared`."""
+    """Return the opcode of an entry that is `shared`."""
     return bytes((opcode[0] | 128,))
 
 
 def encode(entry: Entry) -> bytes:
-    """Write an entry. Raises NotPlain for a value that is not."""
+    """Encode an entry. Raises NotPlain for a value that is not plain data."""
     opcode, writers = _WRITERS[type(entry)]
     if getattr(entry, "shared", False):
         opcode = high(opcode)
@@ -379,7 +382,7 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(cursor: Cursor) -> Entry:
-    """Read the entry that comes next. Raises BrokenOctets."""
+    """Decode the next entry. Raises BrokenOctets."""
     number = cursor.octet()
     if number == PASSED:
         return decode_passed(cursor)
@@ -387,13 +390,16 @@ def decode(cursor: Cursor) -> Entry:
     try:
         kind, readers = _READERS[number & 127]
     except IndexError:
-        raise BrokenOctets(f"{number} begins no entry") from None
+        raise BrokenOctets(f"unknown entry type {number & 127}") from None
     entry: Entry = kind._make([read(cursor) for read in readers])
     return entry
 
 
 def decode_passed(cursor: Cursor) -> PassedEntry:
-    """What most logs consist of, not shared, behind its opcode: by hand, in half the time."""
+    """Decode a PassedEntry that is not shared, behind its opcode.
+
+    Most entries of a log are of this kind. Decoding it by hand takes half the time.
+    """
     octets, place = cursor.data, cursor.place
     try:
         vc, sink, taken, size = octets[place : place + 4]
@@ -404,10 +410,10 @@ def decode_passed(cursor: Cursor) -> PassedEntry:
             size = cursor.varint()
             place = cursor.place
     except ValueError:
-        raise BrokenOctets("something is missing at its end") from None
+        raise BrokenOctets("the data ends inside an entry") from None
     cursor.place = end = place + size
     if end > len(octets):
-        raise BrokenOctets("something is missing at its end")
+        raise BrokenOctets("the data ends inside an entry")
     return _new(PassedEntry, (vc, sink, taken, False, octets[place:end]))
 
 
@@ -417,11 +423,11 @@ def call_name(entry: Entry) -> str:
 
 
 def vc_of(entry: Entry) -> int | None:
-    """The number of the VC that an entry is about, if it is about one."""
+    """Return the number of the VC that an entry is about; None: it is about no VC."""
     number: int | None = getattr(entry, "vc", None)
     return number
 
 
 def failure(error: Exception | None) -> FailureValue | None:
-    """An exception, or none, as entries hold it."""
+    """Return an exception as entries hold it; None stays None."""
     return None if error is None else FailureValue.of(error)

@@ -1,8 +1,8 @@
-"""Frames: the file of a log, a magic and then pieces that each say whether they are sound.
+"""Frames: a log file is a magic number followed by frames, each with its own checksums.
 
-A frame is a turn of the engine, or a part of a long one; the first holds the header. Before its
-payload stand its length, the CRC-32 of the payload, and the CRC-32 of these two: so a length that
-has been changed is told from a frame that was never finished.
+A frame is a turn of the engine, or a part of a long one; the first holds the header. In front of
+the payload stand its length, the CRC-32 of the payload, and the CRC-32 of these two. So a changed
+length can be told from a frame that was never finished. Tested in tests/replay/test_format.py.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Final, TypeAlias
 Octets: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC: Final = b"vcproxy\0"
-VERSION: Final = 3
+VERSION: Final = 4
 START: Final = struct.Struct("<8sI")
-"""The magic and the version of the format."""
+"""The magic number and the version of the format."""
 
 HEAD: Final = struct.Struct("<III")
 _BEGIN, _CHECK = struct.Struct("<II").pack, struct.Struct("<I").pack
@@ -24,15 +24,15 @@ _BEGIN, _CHECK = struct.Struct("<II").pack, struct.Struct("<I").pack
 _COMPRESSED: Final = 1 << 31
 
 LARGEST: Final = 1 << 28
-"""Bytes of a payload: a read is 256 KiB at most, the sources of plugins are larger than that."""
+"""Bytes of a payload: a read is at most 256 KiB, but the sources of plugins may be larger."""
 
 
 class BrokenFrame(ValueError):
-    """A frame is not what was written."""
+    """A frame differs from what was written."""
 
 
 def frame(pieces: list[Octets], compress: bool = False) -> list[Octets]:
-    """What is to be written for a payload, which may come in pieces."""
+    """Return the pieces of a frame, ready to be written, for a payload in one or more pieces."""
     flag = 0
     if compress:
         whole = b"".join(pieces)
@@ -46,7 +46,7 @@ def frame(pieces: list[Octets], compress: bool = False) -> list[Octets]:
 
 
 def small_frame(content: bytearray) -> Octets:
-    """The same for a payload in one piece, as most are, not compressed."""
+    """Return the frame of a payload in one piece, uncompressed: the usual case."""
     return _head(len(content), zlib.crc32(content)) + content
 
 
@@ -56,19 +56,19 @@ def _head(size: int, check: int) -> bytes:
 
 
 def length(head: bytes) -> int:
-    """How long the payload behind a head is. Raises BrokenFrame."""
+    """Return the length of the payload behind a frame head. Raises BrokenFrame."""
     size, _, check = HEAD.unpack(head)
     size &= ~_COMPRESSED
     if check != zlib.crc32(head[:8]) or size > LARGEST:
-        raise BrokenFrame("its head has been changed")
+        raise BrokenFrame("checksum of the frame head is wrong")
     return int(size)
 
 
 def payload(head: bytes, body: bytes) -> bytes:
-    """What a frame holds. Raises BrokenFrame."""
+    """Return the payload of a frame. Raises BrokenFrame."""
     size, check, _ = HEAD.unpack(head)
     if zlib.crc32(body) != check:
-        raise BrokenFrame("its content has been changed")
+        raise BrokenFrame("checksum of the frame content is wrong")
     if not size & _COMPRESSED:
         return body
     inflating = zlib.decompressobj()
@@ -77,5 +77,5 @@ def payload(head: bytes, body: bytes) -> bytes:
     except zlib.error as error:
         raise BrokenFrame(str(error)) from None
     if not inflating.eof:
-        raise BrokenFrame("it is too large")
+        raise BrokenFrame("the frame is too large")
     return inflated

@@ -1,4 +1,4 @@
-"""Header: what a recording must know to be run again, beside what the driver said."""
+"""Header: what a replay needs beside the driver's calls. Tested in tests/replay/test_format.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vcproxy.replay.format.values import pack, unpack
 from vcproxy.replay.format.varint import BrokenOctets, Cursor
 
 Mark = Literal["redacted", "cut"]
-"""What was done to a log: it no longer says what was, or not all of it."""
+"""What was done to a log after the recording: it is no longer complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,45 +19,45 @@ class Header:
     """The first frame of a log."""
 
     python: str
-    """The version of Python that ran."""
+    """The version of Python."""
     vcproxy: str
-    """The version of this program."""
+    """The version of vcproxy."""
     hash_seed: str
-    """PYTHONHASHSEED: in its order are sets of text."""
+    """PYTHONHASHSEED: the order of sets of strings depends on it."""
     seed: int
-    """Of `engine.random`."""
+    """The seed of `engine.random`."""
     file: str
-    """The configuration's path, absolute."""
+    """The absolute path of the configuration."""
     configuration: str
-    """Its text."""
+    """The text of the configuration."""
     sources: Mapping[str, bytes]
-    """The plugins: the source of each file by its path, of each module by its name."""
+    """The sources of the plugins: of a file by its path, of a module by its name."""
     outputs: Literal["digest", "full"] = "digest"
-    """Whether outputs are there as digests only."""
+    """Whether outputs are recorded as digests only, or in full."""
     compress: bool = False
-    """Whether frames are compressed where that gains."""
+    """Whether frames are compressed where this saves space."""
     marks: tuple[Mark, ...] = ()
     conversations: tuple[tuple[int, ...], ...] = ()
-    """In a log with a mark: of each conversation the VC of its client, 0 if there is none, and
-    those of its servers. In a cut log, what is Accepted are those clients, in order."""
+    """In a log with a mark: for each conversation the VC of its client, 0 if there is none, and the
+    VCs of its servers. The accepted connections of a cut log are these clients, in this order."""
 
     @property
     def token(self) -> str:
-        """That of its engine: see Engine."""
+        """The token of the engine. See Engine."""
         return f"{crc32(str(self.seed).encode()):08x}"
 
     def marked(self, mark: Mark) -> Header:
-        """The same with a mark, once."""
+        """Return the header with a mark added, unless it has it already."""
         return replace(self, marks=tuple(dict.fromkeys((*self.marks, mark))))
 
     def pack(self) -> bytes:
-        """Write it."""
+        """Return the header encoded."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return pack({**values, "sources": dict(self.sources)})
 
     @classmethod
     def unpack(cls, data: bytes) -> Header:
-        """Read it. Raises BrokenOctets."""
+        """Decode a header. Raises BrokenOctets."""
         values = unpack(Cursor(data))
         try:
             return cls(**values)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Reader: a log from its beginning, a frame at a time."""
+"""Reader: reads a log from its beginning, one frame at a time.
+
+Tested in tests/replay/test_format.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from vcproxy.replay.format.varint import BrokenOctets, Cursor
 
 
 class LogError(Exception):
-    """A log cannot be read; the text names it, the place and what is wrong."""
+    """A log cannot be read; the text names the file, the place and what is wrong."""
 
 
 class Frame(NamedTuple):
@@ -29,33 +32,32 @@ class Frame(NamedTuple):
 
 
 class RecordingLog:
-    """The log in a file. It can be iterated over again and again; only one frame is in memory.
+    """The log in a file. It can be iterated over repeatedly; only one frame is in memory.
 
-    A last frame that was never finished, as when the process was killed, ends it as if it were not
-    there.
+    A last frame that was never finished (the process was killed) is ignored.
     """
 
     def __init__(self, path: Path) -> None:
         """Read the header. Raises LogError."""
         self.path = path
         self.truncated = False
-        """Whether its last frame was never finished: once all have been iterated over."""
+        """Whether the last frame was never finished; known after an iteration to the end."""
         with self._opened() as file:
             start = file.read(START.size)
             self._check_start(start)
             read = self._frame(file, START.size, 0)
             if read is None:
-                raise LogError(f"{path}: it ends within its header: nothing was recorded")
+                raise LogError(f"{path}: the file ends inside the header: nothing was recorded")
             try:
                 self.header = Header.unpack(read)
             except BrokenOctets as error:
-                raise LogError(f"{path}: its header cannot be read: {error}") from None
+                raise LogError(f"{path}: the header cannot be read: {error}") from None
             self._first = file.tell()
             self.size = file.seek(0, 2)
-            """Bytes of the file, when it was opened."""
+            """Bytes of the file when it was opened."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield its frames. Raises LogError."""
+        """Yield the frames. Raises LogError."""
         step = 1
 
         def reached() -> int:
@@ -67,8 +69,10 @@ class RecordingLog:
             step += len(entries)
 
     def payloads(self, step: Callable[[], int]) -> Iterator[tuple[int, int, bytes]]:
-        """Yield the offset, the size and the undecoded entries of each frame. Raises LogError,
-        with the step that `step` says comes next."""
+        """Yield the offset, the size and the undecoded entries of each frame.
+
+        `step` returns the number of the next step, for the text of a LogError. Raises LogError.
+        """
         self.truncated = False
         with self._opened() as file:
             offset = file.seek(self._first)
@@ -78,7 +82,7 @@ class RecordingLog:
                 offset = end
 
     def steps(self) -> Iterator[tuple[int, Entry]]:
-        """Yield its entries with their numbers. Raises LogError."""
+        """Yield the entries with their step numbers. Raises LogError."""
         for frame in self:
             yield from enumerate(frame.entries, frame.step)
 
@@ -86,20 +90,20 @@ class RecordingLog:
         try:
             return open(self.path, "rb")
         except OSError as error:
-            raise LogError(f"{self.path}: cannot read it: {error.strerror}") from None
+            raise LogError(f"{self.path}: cannot read the log: {error.strerror}") from None
 
     def _check_start(self, start: bytes) -> None:
         if not start:
-            raise LogError(f"{self.path}: it is empty: nothing was recorded")
+            raise LogError(f"{self.path}: the file is empty: nothing was recorded")
         if not start.startswith(MAGIC[: len(start)]):
-            raise LogError(f"{self.path}: it is not a log of vcproxy --record")
+            raise LogError(f"{self.path}: not a log of vcproxy --record")
         if len(start) < START.size:
-            raise LogError(f"{self.path}: it ends within its header: nothing was recorded")
+            raise LogError(f"{self.path}: the file ends inside the header: nothing was recorded")
         _, version = START.unpack(start)
         if version != VERSION:
             raise LogError(
-                f"{self.path}: it is a log of version {version}, and this vcproxy reads version "
-                f"{VERSION}: use the vcproxy that it was recorded with"
+                f"{self.path}: log of version {version}, but this vcproxy reads version "
+                f"{VERSION}: use the vcproxy that recorded it"
             )
 
     def _frame(self, file: BinaryIO, offset: int, step: int) -> bytes | None:
@@ -129,8 +133,8 @@ class RecordingLog:
         return tuple(entries)
 
     def broken(self, offset: int, step: int, why: Exception) -> LogError:
-        """Say what is wrong at a place."""
-        where = f"step {step}" if step else "its header"
+        """Return the error for a place in the log."""
+        where = f"step {step}" if step else "header"
         return LogError(
-            f"{self.path}: {where}, at byte {offset}: {why}; the log can be used up to there"
+            f"{self.path}: {where}, at byte {offset}: {why}; the log is readable up to there"
         )

@@ -1,4 +1,7 @@
-"""Redaction: what must not be in a log, by pattern, made as many x."""
+"""Redaction: replaces all that matches patterns by as many x.
+
+Tested in tests/replay/log/test_redact.py.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,30 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from vcproxy.replay.format.values import FailureValue, RecordType, Value
+from vcproxy.replay.format.values import DataclassValue, FailureValue, Value
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
 
 WINDOW = 64 * 1024
-"""Bytes of a stream that are looked at together: no match may be longer. A longer one is found up
-to there, as one that has begun."""
+"""Bytes of a stream that are searched together: the longest possible match. Of a longer one, only
+the first part is found."""
 
 BEHIND = 256
-"""Bytes before them that stay in sight, for what a pattern says of what stands before."""
+"""Bytes kept in front of the window: a pattern may look at what precedes a match."""
 
 
 def redacted(patterns: Sequence[re.Pattern[bytes]], data: Block) -> bytes:
-    """The same bytes with x for all that matches."""
+    """Return the bytes with x in place of all matches."""
     out = bytearray(data)
     for pattern in patterns:
         for match in pattern.finditer(data):
-            blot(out, *match.span())
+            mask(out, *match.span())
     return bytes(out)
 
 
 def redacted_value(patterns: Sequence[re.Pattern[bytes]], value: Value) -> Value:
-    """Plain data with x for all that matches in its text and bytes."""
+    """Return plain data with x in place of all matches in its text and bytes."""
 
     def all_of(values: tuple[Value, ...]) -> tuple[Value, ...]:
         return tuple(redacted_value(patterns, each) for each in values)
@@ -42,8 +45,8 @@ def redacted_value(patterns: Sequence[re.Pattern[bytes]], value: Value) -> Value
             return data.decode(errors="replace")
         case FailureValue(module, name, parts):
             return FailureValue(module, name, all_of(parts))
-        case RecordType(module, name, parts):
-            return RecordType(module, name, all_of(parts))
+        case DataclassValue(module, name, parts):
+            return DataclassValue(module, name, all_of(parts))
         case tuple():
             return all_of(value)
         case list():
@@ -54,36 +57,36 @@ def redacted_value(patterns: Sequence[re.Pattern[bytes]], value: Value) -> Value
     return value
 
 
-def blot(out: bytearray, begin: int, end: int) -> None:
-    """Put x in place of some bytes."""
+def mask(out: bytearray, begin: int, end: int) -> None:
+    """Replace bytes by x."""
     out[begin:end] = b"x" * (end - begin)
 
 
 class Search:
-    """Finds what matches a pattern in a stream that comes in pieces, as if it came in one."""
+    """Finds the matches of a pattern in a stream that arrives in pieces, as if in one piece."""
 
     __slots__ = ("_at", "_base", "_pattern", "_seen", "_window")
 
     def __init__(self, pattern: re.Pattern[bytes], window: int = WINDOW) -> None:
         self._pattern = pattern
         self._window = window
-        self._seen = bytearray()  # what is still looked at, with BEHIND before it
-        self._base = 0  # where in the stream that begins
-        self._at = 0  # where in it the next match may begin
+        self._seen = bytearray()  # what is still searched, with BEHIND bytes before it
+        self._base = 0  # where in the stream _seen begins
+        self._at = 0  # where in _seen the next match may begin
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Yield where matches begin and end, of those that no more data can change."""
+        """Add data; yield begin and end of the matches that further data cannot change."""
         self._seen += data
-        # not for each piece: all that is in the window is searched again
+        # Not for each piece: a search covers the whole window again.
         if len(self._seen) - self._at >= 2 * self._window:
             yield from self._search(len(self._seen) - self._window)
 
     def close(self) -> Iterator[tuple[int, int]]:
-        """Yield the rest: no more data comes."""
+        """End the stream; yield the remaining matches."""
         yield from self._search(len(self._seen) + 1)
 
     def _search(self, before: int) -> Iterator[tuple[int, int]]:
-        """Yield the matches that begin before a place, and forget what stands there."""
+        """Yield the matches that begin before a place, and discard the data before it."""
         for match in self._pattern.finditer(self._seen, self._at):
             if match.start() >= before:
                 break
@@ -92,6 +95,6 @@ class Search:
                 yield self._base + match.start(), self._base + match.end()
         self._at = max(self._at, before)
         gone = max(self._at - BEHIND, 0)
-        self._seen = self._seen[gone:]  # a new one: a match holds on to the old
+        self._seen = self._seen[gone:]  # a new object: matches still refer to the old one
         self._base += gone
         self._at -= gone

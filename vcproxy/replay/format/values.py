@@ -1,7 +1,8 @@
-"""Values: plain data as bytes and back, nothing run on the way, unlike pickle.
+"""Values: plain data encoded as bytes. Unlike pickle, decoding runs no code.
 
-Plain are None, bool, int, float, str, bytes, and lists, tuples and dicts of plain data. Exceptions
-and verdicts are written as what they are made of.
+Plain data are None, bool, int, float, str, bytes, and lists, tuples and dicts of plain data.
+Exceptions and dataclass instances (verdicts) are encoded as their class and their fields.
+Tested in tests/replay/test_format.py.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from typing import NamedTuple
 
 from vcproxy.replay.format.varint import BrokenOctets, Cursor, counted, double, text, varint
 
-DEEPEST = 100
-"""Values within values: what is deeper goes in a circle, or is meant to hurt."""
+MAX_DEPTH = 100
+"""Levels of nesting: deeper data is circular or malicious."""
 
 Value = object
-"""Plain data, Failure or Record."""
+"""Plain data, FailureValue or DataclassValue."""
 
 
 class NotPlain(TypeError):
-    """Something is no plain data; the text says what."""
+    """An object is not plain data; the text names its class."""
 
 
 class FailureValue(NamedTuple):
@@ -34,7 +35,7 @@ class FailureValue(NamedTuple):
 
     @classmethod
     def of(cls, error: Exception) -> FailureValue:
-        """Take an exception to pieces. Arguments that are not plain become their text."""
+        """Convert an exception. Arguments that are not plain data become their text."""
         kind = type(error)
         arguments: tuple[Value, ...] = error.args
         try:
@@ -43,15 +44,15 @@ class FailureValue(NamedTuple):
             arguments = (str(error),)
         return cls(kind.__module__, kind.__qualname__, arguments)
 
-    def raised(self) -> Exception:
-        """The exception again; where its class is not to be had, one of that name and text."""
-        found = getattr(_home(self.module), self.name, None)
+    def to_exception(self) -> Exception:
+        """Return the exception. A class that cannot be found is replaced by one of its name."""
+        found = getattr(_module(self.module), self.name, None)
         kind: type[Exception] = (
             found
             if isinstance(found, type) and issubclass(found, Exception)
             else type(self.name, (Exception,), {"__module__": self.module})
         )
-        with suppress(Exception):  # its author's own constructor may want something else
+        with suppress(Exception):  # a class with a constructor of its own may take other arguments
             error = kind(*self.arguments)
             if error.args == self.arguments:
                 return error
@@ -61,30 +62,30 @@ class FailureValue(NamedTuple):
         return str(Exception(*self.arguments))
 
 
-class RecordType(NamedTuple):
-    """An instance of a dataclass, as a verdict: the module and name of its class, its fields."""
+class DataclassValue(NamedTuple):
+    """An instance of a dataclass, such as a verdict: module and name of its class, its fields."""
 
     module: str
     name: str
     fields: tuple[Value, ...]
 
     @classmethod
-    def of(cls, thing: object) -> RecordType:
-        """Take an instance to pieces."""
+    def of(cls, thing: object) -> DataclassValue:
+        """Convert an instance."""
         kind = type(thing)
         values = tuple(getattr(thing, field.name) for field in fields(thing))  # type: ignore[arg-type]
         return cls(kind.__module__, kind.__qualname__, values)
 
-    def made(self) -> object:
-        """The instance again. Raises NotPlain if its class is not to be had."""
-        kind = getattr(_home(self.module), self.name, None)
+    def rebuild(self) -> object:
+        """Return the instance. Raises NotPlain if its class cannot be found."""
+        kind = getattr(_module(self.module), self.name, None)
         if not (isinstance(kind, type) and is_dataclass(kind)):
-            raise NotPlain(f"there is no dataclass {self.name} in {self.module}")
+            raise NotPlain(f"no dataclass {self.name} in {self.module}")
         return kind(*self.fields)
 
 
-def _home(module: str) -> object:
-    """A module that is there anyway, or that is one of ours."""
+def _module(module: str) -> object:
+    """Return a module that is already imported, or a module of vcproxy; None: it is neither."""
     if module.startswith("vcproxy."):
         with suppress(ImportError):
             return import_module(module)
@@ -92,20 +93,22 @@ def _home(module: str) -> object:
 
 
 def plain(value: object) -> Value:
-    """A value as it is written: an instance of a dataclass as Record."""
-    return RecordType.of(value) if is_dataclass(value) and not isinstance(value, type) else value
+    """Return a value as it is encoded: a dataclass instance as DataclassValue."""
+    return (
+        DataclassValue.of(value) if is_dataclass(value) and not isinstance(value, type) else value
+    )
 
 
 def pack(value: Value) -> bytes:
-    """Write a value. Raises NotPlain."""
+    """Encode a value. Raises NotPlain."""
     out: list[bytes] = []
-    _pack(value, out, DEEPEST)
+    _pack(value, out, MAX_DEPTH)
     return b"".join(out)
 
 
 def _pack(value: Value, out: list[bytes], depth: int) -> None:
     if not depth:
-        raise NotPlain("it is nested too deeply")
+        raise NotPlain("the data is nested too deeply")
     kind = type(value)
     if value is None or kind is bool:
         out.append(b"N" if value is None else b"T" if value else b"F")
@@ -125,7 +128,7 @@ def _pack(value: Value, out: list[bytes], depth: int) -> None:
         flat = [item for pair in value.items() for item in pair]
         _pack_all(b"m", flat, out, depth)
     else:
-        raise NotPlain(f"{kind.__qualname__} is no plain data")
+        raise NotPlain(f"{kind.__qualname__} is not plain data")
 
 
 def _pack_all(
@@ -136,26 +139,26 @@ def _pack_all(
         _pack(value, out, depth - 1)
 
 
-_SEQUENCES: dict[type, bytes] = {tuple: b"t", FailureValue: b"e", RecordType: b"r"}
+_SEQUENCES: dict[type, bytes] = {tuple: b"t", FailureValue: b"e", DataclassValue: b"r"}
 
 
 def unpack(cursor: Cursor) -> Value:
-    """Read the value that comes next. Raises BrokenOctets."""
-    return _unpack(cursor, DEEPEST)
+    """Decode the next value. Raises BrokenOctets."""
+    return _unpack(cursor, MAX_DEPTH)
 
 
 def _unpack(cursor: Cursor, depth: int) -> Value:
     if not depth:
-        raise BrokenOctets("it is nested too deeply")
+        raise BrokenOctets("the data is nested too deeply")
     tag = cursor.octet()
     plain = _PLAIN.get(tag)
     if plain is not None:
         return plain(cursor)
     if tag not in b"tlmer":
-        raise BrokenOctets(f"{tag} begins no value")
+        raise BrokenOctets(f"unknown value type {tag}")
     count = cursor.varint()
     if count > cursor.left:
-        raise BrokenOctets("something is missing at its end")
+        raise BrokenOctets("the data ends inside an entry")
     values = [_unpack(cursor, depth - 1) for _ in range(count)]
     if tag == ord("l"):
         return values
@@ -168,8 +171,10 @@ def _unpack(cursor: Cursor, depth: int) -> Value:
     except (TypeError, ValueError) as error:
         raise BrokenOctets(str(error)) from None
     if not (isinstance(module, str) and isinstance(name, str) and isinstance(rest, tuple)):
-        raise BrokenOctets("it is no exception and no verdict")
-    return FailureValue(module, name, rest) if tag == ord("e") else RecordType(module, name, rest)
+        raise BrokenOctets("malformed exception or dataclass")
+    return (
+        FailureValue(module, name, rest) if tag == ord("e") else DataclassValue(module, name, rest)
+    )
 
 
 _PLAIN = {

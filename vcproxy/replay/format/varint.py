@@ -1,4 +1,8 @@
-"""Varints: whole numbers from 0 in as few bytes as they need, seven bits to each, the low first."""
+"""Varints: non-negative integers in as few bytes as possible, seven bits each, low bits first.
+
+Also the cursor that reads them, and the other plain encodings: doubles, counted bytes, text.
+Tested in tests/replay/test_format.py.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,15 @@ _DOUBLE = struct.Struct("<d")
 
 
 class BrokenOctets(ValueError):
-    """What is to be read is not what was written."""
+    """The data to decode is not what was encoded."""
 
 
 def varint(number: int) -> bytes:
-    """Write a number. Raises ValueError if it is below 0."""
+    """Encode a number. Raises ValueError if it is negative."""
     if 0 <= number < 128:
         return _SHORT[number]
     if number < 0:
-        raise ValueError(f"{number} is below 0")
+        raise ValueError(f"{number} is negative")
     octets = bytearray()
     while number >= 128:
         octets.append(number & 127 | 128)
@@ -28,34 +32,34 @@ def varint(number: int) -> bytes:
 
 
 class Cursor:
-    """A place in bytes, read from the front. All methods raise BrokenOctets at the end of them."""
+    """A read position in bytes. All methods raise BrokenOctets when the data ends too early."""
 
     __slots__ = ("data", "high", "place")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        """All of them."""
+        """All the bytes."""
         self.place = 0
-        """How much has been read."""
+        """The number of bytes that have been read."""
         self.high = False
-        """Whether the high bit of the present entry's opcode is set."""
+        """Whether the high bit of the current entry's opcode is set."""
 
     @property
     def left(self) -> int:
-        """Bytes not read yet."""
+        """The number of bytes not read yet."""
         return len(self.data) - self.place
 
     def octet(self) -> int:
-        """The next byte."""
+        """Read a byte."""
         try:
             octet = self.data[self.place]
         except IndexError:
-            raise BrokenOctets("something is missing at its end") from None
+            raise BrokenOctets("the data ends inside an entry") from None
         self.place += 1
         return octet
 
     def varint(self) -> int:
-        """The next number."""
+        """Read a number."""
         octet = self.octet()
         if octet < 128:
             return octet
@@ -68,23 +72,23 @@ class Cursor:
         return number
 
     def double(self) -> float:
-        """The next floating point number, of eight bytes."""
+        """Read a floating point number of eight bytes."""
         return float(_DOUBLE.unpack(self.take(8))[0])
 
     def take(self, count: int) -> bytes:
-        """The next so many bytes."""
+        """Read `count` bytes."""
         if count > self.left:
-            raise BrokenOctets("something is missing at its end")
+            raise BrokenOctets("the data ends inside an entry")
         begin = self.place
         self.place += count
         return self.data[begin : self.place]
 
     def counted(self) -> bytes:
-        """The next bytes, which stand behind their number."""
+        """Read bytes that follow their count."""
         return self.take(self.varint())
 
     def text(self) -> str:
-        """The same, as text."""
+        """Read text that follows its count of bytes."""
         try:
             return self.counted().decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
@@ -92,15 +96,15 @@ class Cursor:
 
 
 def double(number: float) -> bytes:
-    """Write a floating point number."""
+    """Encode a floating point number."""
     return _DOUBLE.pack(number)
 
 
 def counted(data: bytes) -> bytes:
-    """Write bytes behind their number."""
+    """Encode bytes, preceded by their count."""
     return varint(len(data)) + data
 
 
 def text(text: str) -> bytes:
-    """Write text."""
+    """Encode text, preceded by its count of bytes."""
     return counted(text.encode("utf-8", "surrogatepass"))

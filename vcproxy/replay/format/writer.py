@@ -1,4 +1,4 @@
-"""Writer: appends entries to a log, a frame at a time."""
+"""Writer: appends entries to a log, one frame at a time. Tested in tests/replay/test_format.py."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from vcproxy.replay.format.frames import MAGIC, START, VERSION, Octets, frame, s
 from vcproxy.replay.format.header import Header
 
 BUFFER = 64 * 1024
-"""Bytes gathered for one system call: the cost of one is then lost in that of the bytes."""
+"""Bytes collected for one system call: copying them costs more than the call then."""
 
 LONGEST = 64 * 1024
-"""Bytes of a payload that are gathered: a longer turn is cut. So memory is bounded; and that of
-more than 128 KiB would be the system's again each time, which costs as much as all else."""
+"""Bytes of a payload that are collected; a longer turn becomes several frames. This bounds the
+memory, and above 128 KiB malloc would use mmap each time, which costs as much as all else."""
 
 LARGE = 16 * 1024
-"""A piece of content of so many bytes is written from where it is, and ends its frame."""
+"""Content of this many bytes is written without a copy, and ends its frame."""
 
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-"""How a log is opened: a file that exists may be the recording of a crash, and is never opened."""
+"""Flags to open a log. An existing file may be the recording of a crash: it is never opened."""
 
 
 class Writer:
-    """Writes a log; nobody but its owner may read the file, for it holds what clients said.
+    """Writes a log. Only its owner may read the file, because it holds the clients' data.
 
-    When nothing more can be written, or `most` bytes are, it closes the file, calls `ended` with
-    the reason, and ignores everything from then on: `open` is False. Without `ended`, OSError is
-    raised then.
+    When a write fails, or the file has reached `most` bytes, the writer closes the file, calls
+    `ended` with the reason, sets `open` to False and ignores further entries. Without `ended`
+    it raises OSError.
     """
 
     def __init__(
@@ -42,12 +42,13 @@ class Writer:
         most: int = 0,
         ended: Callable[[str], None] | None = None,
     ) -> None:
-        """Begin a log. `most` 0: no limit. Raises OSError: FileExistsError if the file exists, and
-        is no device or pipe.
+        """Create a log. `most` 0: no limit.
+
+        Raises OSError: FileExistsError if the path exists and is no device or pipe.
         """
         self.path = path
         self.out = bytearray()
-        """The payload of the frame that is being made: encoded entries are appended."""
+        """The payload of the present frame: encoded entries are appended."""
         self.open = True
         self._compress = header.compress
         self._most = most or inf
@@ -60,13 +61,13 @@ class Writer:
         self.flush()
 
     def add(self, entry: Entry) -> None:
-        """Append an entry to the present frame."""
+        """Append an entry to the present frame; a frame that has become long is ended."""
         self.out += encode(entry)
         if len(self.out) > LONGEST:
             self.cut()
 
     def cut(self, tail: Octets = b"") -> None:
-        """End the frame, if there is something in it. `tail`: the last of it, not copied."""
+        """End the frame, unless it is empty. `tail`: its last bytes, which are not copied."""
         out = self.out
         if not out:
             return
@@ -78,7 +79,7 @@ class Writer:
             size = sum(map(len, pieces))
             self._size += size
             if self._size > self._most:
-                self._end(f"it has its {self._most} bytes")
+                self._end(f"the file has reached {self._most} bytes")
             elif size < BUFFER:
                 for piece in pieces:
                     self._ready += piece
@@ -90,7 +91,7 @@ class Writer:
         out.clear()
 
     def flush(self) -> None:
-        """Write the whole frames to the file."""
+        """Write the finished frames to the file."""
         ready = self._ready
         if ready:
             self._write([ready])
@@ -100,7 +101,7 @@ class Writer:
         try:
             left = sum(map(len, pieces))
             count = os.writev(self._fd, pieces)
-            while count < left:  # the disk is full, or nearly
+            while count < left:  # the disk is nearly full
                 pieces = [memoryview(b"".join(pieces))[count:]]
                 left -= count
                 count = os.write(self._fd, pieces[0])
@@ -108,7 +109,7 @@ class Writer:
             self._end(os.strerror(error.errno or 0).lower())
 
     def close(self) -> None:
-        """End the log."""
+        """End the last frame and close the file."""
         self.cut()
         self.flush()
         if self.open:
@@ -118,11 +119,11 @@ class Writer:
     def _end(self, reason: str) -> None:
         if self.open:
             self.open = False
-            self.flush()  # of no use on a full disk, and harmless
+            self.flush()  # fails again on a full disk, without harm
             os.close(self._fd)
             if self._ended is None:
                 raise OSError(0, reason, str(self.path))
-            self._ended(f"{self.path}: recording has ended: {reason}")
+            self._ended(f"{self.path}: recording stopped: {reason}")
 
 
 def _opened(path: Path) -> int:

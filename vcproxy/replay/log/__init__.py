@@ -1,8 +1,7 @@
-"""Logs of recordings, looked at and cut: what `vcproxy log` does.
+"""Recordings for people: list, cut, redact, count. The commands `vcproxy log ...` use this.
 
-A conversation is the VCs that share a mutex when they come to be: a client, and the servers that
-were connected to for it; or what a program has connected to for all. A log does not say which
-these are, and of what the proxy sent it holds digests: so a log is replayed, silently, while it is
-looked at (`telling`). One that was cut or redacted cannot always be: its header says what belongs
-to what.
+A conversation is the set of VCs that share a mutex when they are created: a client and its server
+connections, or the shared connections of a program. A log does not contain these sets, and of the
+proxy's output it has digests only: so the log is replayed silently while it is read (`annotated`).
+A log that was cut or redacted cannot always be replayed: its header lists the conversations.
 """

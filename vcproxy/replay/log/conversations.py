@@ -1,4 +1,7 @@
-"""Conversations: what was said in each, by whom, and how it ended."""
+"""Conversations: the events of each conversation in a log, its peers and how it ended.
+
+Tested in tests/replay/log/test_show.py.
+"""
 
 from __future__ import annotations
 
@@ -8,118 +11,126 @@ from typing import Literal, NamedTuple
 
 from vcproxy.replay.format import entries as e
 from vcproxy.replay.format.values import FailureValue
-from vcproxy.replay.log.index import LogIndex, Told
+from vcproxy.replay.log.annotated import AnnotatedEntry, AnnotatedLog
 
 Verb = Literal[
-    "connects", "secures", "asks", "connected", "refused", "says", "hears", "ends", "breaks",
-    "hears the end", "closed", "reset", "spreads", "calls", "answered", "kept", "reused",
+    "connects", "handshake", "requested", "connected", "refused", "sends", "receives", "ends",
+    "fails", "receives end", "closed", "reset", "fans out", "calls", "returned", "kept", "reused",
 ]  # fmt: skip
-"""A client connects, a server is asked for and then connected or refused. What a peer says the
-proxy receives, and what it hears the proxy has sent. A peer ends or breaks; the proxy has it hear
-the end, or its connection closed or reset. A server's connection is kept for a
-later request, anybody's, or was kept and is reused."""
+"""What happened to a peer, seen from the peer. A client connects; a server's connection is
+requested and then connected or refused. A peer sends and receives data; its stream ends or fails;
+it receives the end, or the proxy closes or resets its connection. A server's connection is kept
+for later requests of any client, or is reused after that. The proxy calls a function, which
+returns; it fans a peer's data out to other conversations."""
+
+PROXY = "vcproxy"
+"""The peer name of the proxy itself."""
 
 
-class Happening(NamedTuple):
-    """One thing that happened in a conversation."""
+class ConversationEvent(NamedTuple):
+    """An event in a conversation."""
 
-    told: Told
-    """The entry that told of it."""
+    source: AnnotatedEntry
+    """The entry of the log."""
     conversation: Conversation
-    who: str
-    """The client, a server, or vcproxy itself."""
+    peer: str
+    """The name of the peer: "client", "server", "server2" ..., or PROXY."""
     verb: Verb
     text: str = ""
-    """More about it, in words."""
+    """Details, as text."""
     data: bytes | None = None
-    """What was said or heard; None where the log does not have it."""
+    """What was sent or received; None if the log does not contain it."""
     size: int = 0
-    """Bytes said or heard."""
+    """Bytes sent or received."""
 
 
 @dataclass(slots=True)
 class Conversation:
-    """A client, and the servers that were connected to for it; or those of a program."""
+    """A client and its server connections; or the shared connections of a program."""
 
     number: int
-    """Of its first VC."""
+    """The number of its first VC."""
     began: float
     """Seconds since the log began."""
     listener: str = ""
     client: str = ""
-    """Its address; empty where there is no client."""
+    """The address of the client; empty if there is no client."""
     servers: dict[str, str] = field(default_factory=dict)
-    """The target of each, by who it is."""
-    said: int = 0
-    """Bytes that the client has said."""
-    heard: int = 0
-    """Bytes that the client has heard."""
+    """The target of each server, by peer name."""
+    sent: int = 0
+    """Bytes that the client has sent."""
+    received: int = 0
+    """Bytes that the client has received."""
     last: float = 0.0
-    """When the last thing happened."""
+    """The time of the last event."""
     end: str = ""
-    """How it ended; empty if it goes on where the log ends."""
-    who: dict[int, str] = field(default_factory=dict)
-    """Who is behind each VC that is or was in it."""
+    """How it ended; empty if it is open at the end of the log."""
+    peers: dict[int, str] = field(default_factory=dict)
+    """The peer name of each VC that is or was in it."""
     opened: list[int] = field(default_factory=list)
-    """The VCs that were opened in it."""
+    """The VCs that were created in it."""
     kept: set[str] = field(default_factory=set)
-    """The servers whose connections are kept, and may be used by others."""
+    """The servers whose connections are kept now, free for other conversations."""
     message_oriented: bool = False
-    """Whether it is of datagrams."""
+    """Whether its client sends datagrams."""
     serving: e.ServeEntry | None = None
-    """The configuration that it began under; None: that of the header."""
+    """The configuration that it began with; None: that of the header."""
 
-    def reused(self, vc: int, target: str) -> str:
-        """A connection that was kept is used in it; return who is behind it.
+    def reuse(self, vc: int, target: str) -> str:
+        """Add a connection that was kept; return its peer name.
 
-        To a client all connections that were kept are the same: it is one of its servers that are
-        kept, or another one.
+        All kept connections to a server are equivalent for the client: the name is that of one of
+        its own servers that is kept, or a new one.
         """
-        servers = [self.who.get(vc, ""), *self.servers]
-        at_hand = (who for who in servers if who in self.kept and self.servers[who] == target)
-        who = next(at_hand, f"server{len(self.servers) + 1}" if self.servers else "server")
-        self.who[vc] = who
-        self.servers[who] = target
-        self.kept.discard(who)
-        return who
+        names = [self.peers.get(vc, ""), *self.servers]
+        free = (name for name in names if name in self.kept and self.servers[name] == target)
+        name = next(free, self.next_server())
+        self.peers[vc] = name
+        self.servers[name] = target
+        self.kept.discard(name)
+        return name
+
+    def next_server(self) -> str:
+        """Return the peer name for one more server."""
+        return f"server{len(self.servers) + 1}" if self.servers else "server"
 
 
 class Conversations:
-    """The conversations of a log, as they come up while it is read."""
+    """The conversations of a log, collected while it is read."""
 
-    def __init__(self, telling: LogIndex) -> None:
-        self.telling = telling
+    def __init__(self, annotated: AnnotatedLog) -> None:
+        self.annotated = annotated
         self.all: dict[int, Conversation] = {}
-        """By their numbers, in the order of their beginnings."""
+        """By number, in the order of their beginnings."""
         self.opened: dict[int, int] = {}
-        """The conversation that each VC was opened in."""
-        self._doors: dict[int, str] = {}
-        self._targets: dict[int, str] = {}  # of servers' connections
+        """The conversation that each VC was created in."""
+        self._listeners: dict[int, str] = {}
+        self._targets: dict[int, str] = {}  # of server connections
         self._serving: e.ServeEntry | None = None
 
-    def happenings(self) -> Iterator[Happening]:
-        """Yield all that happened in all of them. Raises LogError."""
-        for told in self.telling:
-            entry = told.entry
+    def events(self) -> Iterator[ConversationEvent]:
+        """Yield the events of all conversations. Raises LogError."""
+        for source in self.annotated:
+            entry = source.entry
             if isinstance(entry, e.ServeEntry):
-                self._doors |= {number: name for number, name, *_ in entry.listening}
+                self._listeners |= {number: name for number, name, *_ in entry.listening}
                 self._serving = None if entry.configuration is None else entry
             elif isinstance(entry, e.CommandsEntry):
                 for text in entry.texts or ():
-                    yield from self._commanded(told, text)
+                    yield from self._command(source, text)
             elif isinstance(entry, e.MovedEntry):
                 for vc, client in entry.moves:
-                    yield from self._moved(told, vc, client)
-            elif told.conversation:
-                yield from self._of(told)
-            for vc, data in told.spread:
-                yield self._hears(told, vc, data, len(data))
+                    yield from self._move(source, vc, client)
+            elif source.conversation:
+                yield from self._entry(source)
+            for vc, data in source.spread:
+                yield self._receives(source, vc, data, len(data))
 
     def vcs(self) -> tuple[tuple[int, ...], ...]:
-        """Which VCs were opened in each, as a header says it: the client's or 0, then servers'."""
+        """Return the VCs created in each, as in Header.conversations: the client's or 0 first."""
         return tuple(
-            tuple(talk.opened) if "client" in talk.who.values() else (0, *talk.opened)
-            for talk in self.all.values()
+            tuple(each.opened) if "client" in each.peers.values() else (0, *each.opened)
+            for each in self.all.values()
         )
 
     def _conversation(self, number: int, at: float) -> Conversation:
@@ -129,136 +140,149 @@ class Conversations:
         found.last = at
         return found
 
-    def _commanded(self, told: Told, text: str) -> Iterator[Happening]:
-        number = self.telling.conversation_of_command(text)
+    def _command(self, source: AnnotatedEntry, text: str) -> Iterator[ConversationEvent]:
+        number = self.annotated.conversation_of_command(text)
         if not number:
             return
-        talk = self._conversation(number, told.at)
-        verb, vc, rest = self.telling.of_command(text)
+        conversation = self._conversation(number, source.at)
+        verb, vc, rest = self.annotated.of_command(text)
         if verb == "Resolve":
-            who = f"server{len(talk.servers) + 1}" if talk.servers else "server"
-            talk.who[vc] = who
-            talk.servers[who] = self._targets[vc] = rest
-            self._opens(talk, vc)
-            yield Happening(told, talk, who, "asks", rest)
+            name = conversation.next_server()
+            conversation.peers[vc] = name
+            conversation.servers[name] = self._targets[vc] = rest
+            self._open(conversation, vc)
+            yield ConversationEvent(source, conversation, name, "requested", rest)
         elif verb == "Call":
-            yield Happening(told, talk, "vcproxy", "calls", text.removeprefix("Call "))
+            call = text.removeprefix("Call ")
+            yield ConversationEvent(source, conversation, PROXY, "calls", call)
         elif verb in ("ShutdownWrite", "Close"):
-            who = talk.who.get(vc, "server")
-            last = who == "client" or "client" not in talk.who.values()
-            how: Verb = "hears the end" if verb != "Close" else "reset" if rest else "closed"
-            if last and not talk.end:
-                talk.end = "vcproxy reset it" if how == "reset" else "vcproxy ended it"
-            yield Happening(told, talk, who, how)
+            name = conversation.peers.get(vc, "server")
+            last = name == "client" or "client" not in conversation.peers.values()
+            how: Verb = "receives end" if verb != "Close" else "reset" if rest else "closed"
+            if last and not conversation.end:
+                conversation.end = "reset by vcproxy" if how == "reset" else "ended by vcproxy"
+            yield ConversationEvent(source, conversation, name, how)
 
-    def _opens(self, talk: Conversation, vc: int) -> None:
-        talk.opened.append(vc)
-        self.opened[vc] = talk.number
+    def _open(self, conversation: Conversation, vc: int) -> None:
+        conversation.opened.append(vc)
+        self.opened[vc] = conversation.number
 
-    def _moved(self, told: Told, vc: int, client: int) -> Iterator[Happening]:
-        """A server's connection goes from one conversation to another, or is kept."""
+    def _move(self, source: AnnotatedEntry, vc: int, client: int) -> Iterator[ConversationEvent]:
+        """A server's connection moves to another conversation, or is kept."""
         target = self._targets.get(vc, "")
-        before = self.all.get(self.telling.conversation_of.get(vc, 0))
-        if before is not None and vc in before.who:
-            before.kept.add(before.who[vc])
-            yield Happening(told, before, before.who[vc], "kept", target)
+        before = self.all.get(self.annotated.conversation_of.get(vc, 0))
+        if before is not None and vc in before.peers:
+            before.kept.add(before.peers[vc])
+            yield ConversationEvent(source, before, before.peers[vc], "kept", target)
         if client:
-            talk = self._conversation(client, told.at)
-            yield Happening(told, talk, talk.reused(vc, target), "reused", target)
+            after = self._conversation(client, source.at)
+            yield ConversationEvent(source, after, after.reuse(vc, target), "reused", target)
 
-    def _of(self, told: Told) -> Iterator[Happening]:
-        entry = told.entry
-        talk = self._conversation(told.conversation, told.at)
-        who = talk.who.get(told.vc, "vcproxy")
+    def _entry(self, source: AnnotatedEntry) -> Iterator[ConversationEvent]:
+        entry = source.entry
+        conversation = self._conversation(source.conversation, source.at)
+        peer = conversation.peers.get(source.vc, PROXY)
+
+        def event(verb: Verb, text: str = "", name: str = peer) -> ConversationEvent:
+            return ConversationEvent(source, conversation, name, verb, text)
+
         match entry:
-            case e.AcceptedEntry(listener, peer, _, whole):
-                talk.listener, talk.client = self._doors.get(listener, f"{listener}"), peer
-                talk.message_oriented = whole
-                talk.who[told.vc] = "client"
-                self._opens(talk, told.vc)
-                yield Happening(told, talk, "client", "connects", f"{talk.listener} {peer}")
+            case e.AcceptedEntry(listener, address, _, message_oriented):
+                conversation.listener = self._listeners.get(listener, f"{listener}")
+                conversation.client = address
+                conversation.message_oriented = message_oriented
+                conversation.peers[source.vc] = "client"
+                self._open(conversation, source.vc)
+                yield event("connects", f"{conversation.listener} {address}", "client")
             case e.EstablishedEntry(_, sni, alpn, certificate):
-                text = " ".join(filter(None, (sni, alpn, certificate)))
-                yield Happening(told, talk, who, "secures", text)
-            case e.ConnectedEntry(_, _, _, peer):
-                talk.servers.setdefault(who, peer)
-                yield Happening(told, talk, who, "connected", peer)
+                yield event("handshake", " ".join(filter(None, (sni, alpn, certificate))))
+            case e.ConnectedEntry(_, _, _, address):
+                conversation.servers.setdefault(peer, address)
+                yield event("connected", address)
             case e.RefusedEntry(_, _, error) | e.ResolvedEntry(_, _, FailureValue() as error):
-                yield Happening(told, talk, who, "refused", str(error))
+                yield event("refused", str(error))
             case e.ReceivedEntry(_, _, data):
-                yield self._says(told, talk, who, data)
+                yield self._sends(source, conversation, peer, data)
             case e.PassedEntry(_, sink, taken, _, data):
-                yield self._says(told, talk, who, data)
+                yield self._sends(source, conversation, peer, data)
                 if taken:
-                    yield self._hears(told, sink, data[:taken], taken)
+                    yield self._receives(source, sink, data[:taken], taken)
             case e.SpreadReadEntry(_, _, _, data):
-                yield self._says(told, talk, who, data)
-                of = self.telling.conversation_of
-                if not told.spread or any(of.get(vc) != talk.number for vc, _ in told.spread):
-                    yield Happening(told, talk, who, "spreads", "", None, len(data))
+                yield self._sends(source, conversation, peer, data)
+                of = self.annotated.conversation_of
+                inside = all(of.get(vc) == conversation.number for vc, _ in source.spread)
+                if not (source.spread and inside):
+                    yield event("fans out")._replace(size=len(data))
             case e.SentEntry(vc, size, _, sent) if size:
-                yield self._hears(told, vc, sent, size)
+                yield self._receives(source, vc, sent, size)
             case e.EndedEntry(_, None):
-                talk.end = talk.end or f"the {who} ended"
-                yield Happening(told, talk, who, "ends")
+                conversation.end = conversation.end or f"ended by the {peer}"
+                yield event("ends")
             case e.EndedEntry(_, error) | e.BrokeEntry(_, error) | e.FailedEntry(_, error):
-                talk.end = talk.end or f"the {who} broke: {error}"
-                yield Happening(told, talk, who, "breaks", str(error))
+                conversation.end = conversation.end or f"{peer} failed: {error}"
+                yield event("fails", str(error))
             case e.CalledEntry(number, value, failure):
-                text = repr(value) if failure is None else f"{failure.name}: {failure}"
-                yield Happening(told, talk, "vcproxy", "answered", f"{number} {text}")
+                result = repr(value) if failure is None else f"{failure.name}: {failure}"
+                yield event("returned", f"{number} {result}", PROXY)
 
-    def _says(self, told: Told, talk: Conversation, who: str, data: bytes) -> Happening:
-        if who == "client":
-            talk.said += len(data)
-        return Happening(told, talk, who, "says", "", data, len(data))
+    def _sends(
+        self, source: AnnotatedEntry, conversation: Conversation, peer: str, data: bytes
+    ) -> ConversationEvent:
+        if peer == "client":
+            conversation.sent += len(data)
+        return ConversationEvent(source, conversation, peer, "sends", "", data, len(data))
 
-    def _hears(self, told: Told, vc: int, data: bytes | None, size: int) -> Happening:
-        number = self.telling.conversation_of.get(vc, told.conversation)
-        talk = self._conversation(number, told.at)
-        who = talk.who.get(vc, "server")
-        if who == "client":
-            talk.heard += size
-        return Happening(told, talk, who, "hears", "", data, size)
+    def _receives(
+        self, source: AnnotatedEntry, vc: int, data: bytes | None, size: int
+    ) -> ConversationEvent:
+        number = self.annotated.conversation_of.get(vc, source.conversation)
+        conversation = self._conversation(number, source.at)
+        peer = conversation.peers.get(vc, "server")
+        if peer == "client":
+            conversation.received += size
+        return ConversationEvent(source, conversation, peer, "receives", "", data, size)
 
 
-def of_one(telling: LogIndex, number: int, shown: Callable[[], None]) -> Iterator[Happening]:
-    """Yield what happened in the conversation that a number means. Raises NoConversation, LogError.
+def of_one(
+    annotated: AnnotatedLog, number: int, progress: Callable[[], None]
+) -> Iterator[ConversationEvent]:
+    """Yield the events of the conversation with a VC of this number.
 
-    `shown` is called for each that happened anywhere. The log is read again if the number is that
-    of a server's VC: what it belongs to is known then.
+    `progress` is called for each event of any conversation. If the number is that of a server's
+    VC, the log is read a second time, because its conversation is only known at the end.
+    Raises NoConversation, LogError.
     """
-    conversations = Conversations(telling)
-    for each in conversations.happenings():
-        shown()
-        if each.conversation.number == number:
-            yield each
+    conversations = Conversations(annotated)
+    for event in conversations.events():
+        progress()
+        if event.conversation.number == number:
+            yield event
     if number not in conversations.all:
         (first,) = chosen(conversations, [number])
-        yield from of_one(telling, first, shown)
+        yield from of_one(annotated, first, progress)
 
 
 class NoConversation(Exception):
-    """There is no conversation of that number; the text says which there are."""
+    """There is no conversation of that number; the text lists those that exist."""
 
 
 def chosen(conversations: Conversations, numbers: list[int]) -> list[int]:
-    """Which conversations are meant by the numbers of any of their VCs. Raises NoConversation.
+    """Return the conversations of VCs, by any of their numbers, after the log has been read.
 
-    To be asked once the log has been read.
+    Raises NoConversation.
     """
     found: dict[int, None] = {}
     for number in numbers:
         known = conversations.opened.get(number, 0)
         if known not in conversations.all:
-            raise NoConversation(_none(number, list(conversations.all)))
+            raise NoConversation(_missing(number, list(conversations.all)))
         found[known] = None
     return list(found)
 
 
-def _none(number: int, known: list[int]) -> str:
+def _missing(number: int, known: list[int]) -> str:
     if not known:
-        return f"there is no conversation {number}: there is none at all"
+        return f"there is no conversation {number}: the log contains none"
     nearest = min(known, key=lambda each: abs(each - number))
     count = "only one" if len(known) == 1 else f"{len(known)}, from {min(known)} to {max(known)}"
     return (

@@ -1,4 +1,7 @@
-"""Literal: bytes as Python writes them, folded to lines, what is repeated said once."""
+"""Literal: bytes as a Python expression, folded to lines, with repetitions as products.
+
+Tested in tests/replay/log/test_to_test.py.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ import re
 from collections.abc import Iterator
 
 WIDTH = 72
-"""Of a line of a literal: in a test it stays below 100."""
+"""Characters in a line of a literal: with its indentation it stays below 100."""
 
 SEARCHED = 1 << 20
-"""Bytes in which repetitions are looked for: each takes a look at 64 lengths of them."""
+"""Bytes that are searched for repetitions: the search tries 64 lengths at each byte."""
 
 _REPEATED = re.compile(rb"(.{1,64}?)\1{15,}", re.DOTALL)
 
 
 def literal(data: bytes) -> str:
-    """An expression that makes these bytes; where it is more than one line, in brackets."""
+    """Return an expression with this value, in parentheses if it is longer than one line."""
     pieces = list(_pieces(data))
     parts = [quoted(piece) + (f" * {times}" if times > 1 else "") for piece, times in pieces]
     if len(line := " + ".join(parts)) <= WIDTH:
@@ -29,7 +32,7 @@ def literal(data: bytes) -> str:
 
 
 def quoted(value: object) -> str:
-    """A value as Python writes it, bytes and text in the quotes that people prefer."""
+    """Return the repr of a value, with double quotes where possible."""
     shown = repr(value)
     if isinstance(value, bytes | str) and '"' not in shown and "\\'" not in shown:
         return shown.replace("'", '"')
@@ -37,7 +40,7 @@ def quoted(value: object) -> str:
 
 
 def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield its parts, each with how often it comes there."""
+    """Yield parts of the data, each with the number of its repetitions."""
     at = 0
     for match in _REPEATED.finditer(data, 0, SEARCHED):
         unit = match[1]
@@ -53,7 +56,7 @@ def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _folded(data: bytes) -> Iterator[str]:
-    """Yield literals of a line each, which end where lines of the text do."""
+    """Yield literals of one line each, which end where lines of the data end."""
     for line in data.splitlines(keepends=True):
         at = 0
         while at < len(line):

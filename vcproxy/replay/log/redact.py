@@ -1,4 +1,7 @@
-"""Redact: a log without what must not be in it. See redaction."""
+"""Redact: writes a log without the data that matches patterns. See redaction and sources.
+
+Tested in tests/replay/log/test_redact.py.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from vcproxy.replay.format import entries as e
-from vcproxy.replay.format.redaction import Search, blot, redacted_value
+from vcproxy.replay.format.redaction import Search, mask, redacted_value
 from vcproxy.replay.format.writer import Writer
-from vcproxy.replay.log.index import LogIndex, LogPass
-from vcproxy.replay.log.sources import safe
+from vcproxy.replay.log.annotated import AnnotatedLog, LogPass
+from vcproxy.replay.log.sources import redacted_sources
 
 Patterns: TypeAlias = Sequence[re.Pattern[bytes]]
-Shown: TypeAlias = Callable[[], None]
+Progress: TypeAlias = Callable[[], None]
 Way: TypeAlias = tuple[int, bool]
-"""What came in on a VC, or with True what went out."""
+"""A VC and a direction: False for data received from it, True for data sent to it."""
 
 
 class Piece(NamedTuple):
-    """A part of an entry's data that is the next of a stream."""
+    """Bytes of an entry that are the next ones of a stream."""
 
     way: Way
     size: int
@@ -33,22 +36,24 @@ def redact(
     patterns: Patterns,
     conversations: tuple[tuple[int, ...], ...],
     out: Path,
-    shown: Shown,
+    progress: Progress,
 ) -> int:
-    """Write a log with x for what matches, in what was said, and in all else that is in the log:
-    what calls have answered, errors, names, the configuration and the plugins.
+    """Write a log with x in place of all matches: in data, results of calls, errors, names, the
+    configuration and the plugins.
 
-    Digests of what the proxy sent are left out: they would tell short secrets. What a LogIndex has
-    told stands there in full, redacted. `conversations`: what the header says of them.
-    Returns how many matches there were. Raises OSError.
+    Digests of the proxy's output are left out, because a digest of a short secret reveals it. The
+    output of an AnnotatedLog is written in full, redacted. `conversations`: for the header.
+    Returns the number of matches. Raises OSError.
     """
-    full = isinstance(reading, LogIndex) or reading.log.header.outputs == "full"
+    full = isinstance(reading, AnnotatedLog) or reading.log.header.outputs == "full"
     spans: dict[Way, list[tuple[int, int]]] = defaultdict(list)
-    for way, span in _search(reading, patterns, full, shown):
+    for way, span in _search(reading, patterns, full, progress):
         spans[way].append(span)
     found = {way: deque(sorted(each)) for way, each in spans.items()}
     old = reading.log.header
-    configuration, sources = safe(Path(old.file), old.configuration, old.sources, patterns)
+    configuration, sources = redacted_sources(
+        Path(old.file), old.configuration, old.sources, patterns
+    )
     header = replace(
         old.marked("redacted"),
         configuration=configuration,
@@ -66,21 +71,23 @@ def redact(
             number = frame
         data = bytearray(getattr(entry, "data", None) or b"")
         for way, size in _pieces(entry, full):
-            _blot(data, size, place[way], found.get(way, nothing))
+            _mask(data, size, place[way], found.get(way, nothing))
             place[way] += size
         if isinstance(entry, e.ServeEntry) and entry.configuration is not None:
-            text, sources = safe(Path(old.file), entry.configuration, entry.sources or {}, patterns)
+            text, sources = redacted_sources(
+                Path(old.file), entry.configuration, entry.sources or {}, patterns
+            )
             entry = entry._replace(configuration=text, sources=dict(sources))
-        writer.add(_without(entry, bytes(data), patterns))
-        shown()
+        writer.add(_redacted(entry, bytes(data), patterns))
+        progress()
     writer.close()
     return sum(map(len, spans.values()))
 
 
 def _search(
-    reading: LogPass, patterns: Patterns, full: bool, shown: Shown
+    reading: LogPass, patterns: Patterns, full: bool, progress: Progress
 ) -> Iterator[tuple[Way, tuple[int, int]]]:
-    """Yield what matches, in each stream in order for each pattern."""
+    """Yield the matches, in each stream in order for each pattern."""
     searches: dict[Way, list[Search]] = defaultdict(lambda: [Search(each) for each in patterns])
 
     def close(*ways: Way) -> Iterator[tuple[Way, tuple[int, int]]]:
@@ -95,7 +102,7 @@ def _search(
                 yield from ((way, span) for span in search.feed(data))
         if isinstance(entry, e.GoneEntry):
             yield from close((entry.vc, False), (entry.vc, True))
-        shown()
+        progress()
     yield from close(*searches)
 
 
@@ -111,19 +118,19 @@ def _pieces(entry: e.Entry, full: bool) -> Iterator[Piece]:
             yield Piece((vc, True), len(data))
 
 
-def _blot(data: bytearray, size: int, place: int, found: deque[tuple[int, int]]) -> None:
-    """Blot what was found in so many bytes from a place in the stream on."""
+def _mask(data: bytearray, size: int, place: int, found: deque[tuple[int, int]]) -> None:
+    """Mask the matches in `size` bytes that begin at a place in the stream."""
     for begin, end in found:
         if begin >= place + size:
             break
         if end > place:
-            blot(data, max(begin - place, 0), min(end - place, size))
+            mask(data, max(begin - place, 0), min(end - place, size))
     while found and found[0][1] <= place:
         found.popleft()
 
 
-def _without(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
-    """The entry with the data given, and x for what matches in all else that is text or bytes."""
+def _redacted(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
+    """Return the entry with this data, and with its other text and bytes redacted."""
     match entry:
         case e.ReceivedEntry() | e.PassedEntry() | e.SpreadReadEntry():
             return entry._replace(data=data)
@@ -139,6 +146,6 @@ def _without(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
 
 
 def _command(text: str, patterns: Patterns) -> str:
-    """A command's text; its verb and number stay, for they say what it is about."""
+    """Return a command's text, redacted but for its verb and number, which tools need."""
     verb, *number, rest = text.split(" ", 2) if text.count(" ") > 1 else (text, "")
     return " ".join([verb, *number, str(redacted_value(patterns, rest))]).rstrip()

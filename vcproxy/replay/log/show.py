@@ -1,4 +1,7 @@
-"""Show: a log as a list of conversations, one of them as a timeline or as a sequence chart."""
+"""Show: a log as a list of conversations, one of them as a timeline or as a sequence diagram.
+
+Tested in tests/replay/log/test_show.py.
+"""
 
 from __future__ import annotations
 
@@ -6,114 +9,116 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from vcproxy.engine.units import show_duration
-from vcproxy.replay.log.conversations import Conversations, Happening
+from vcproxy.replay.log.conversations import PROXY, ConversationEvent, Conversations
 from vcproxy.replay.log.span import Span
 
 EXCERPT = 60
-"""Bytes of a message that a timeline shows: the rest of a line."""
+"""Bytes of data shown in a timeline: the rest of a line."""
 
 LABEL = 40
-"""Those that a chart does: an arrow between two lifelines."""
+"""Bytes of data shown in a diagram: an arrow between two lifelines."""
 
 ARROWS = 200
-"""Of a chart: more is no picture any more."""
+"""Arrows of a diagram: a longer one is not readable any more."""
+
+_DATA = ("sends", "receives", "fans out")
 
 
 def listing(conversations: Conversations, span: Span) -> Iterator[str]:
-    """A line for each conversation that was going on in a span."""
-    rows = [("number", "listener", "client", "servers", "began", "for", "said", "heard", "end")]
+    """Yield a line for each conversation that was open during a span."""
+    rows = [
+        ("number", "listener", "client", "servers", "began", "for", "sent", "received", "end"),
+    ]
     rows += [
         (
-            str(talk.number),
-            talk.listener or "-",
-            talk.client or "-",
-            " ".join(dict.fromkeys(talk.servers.values())) or "-",
-            _time(talk.began),
-            _time(talk.last - talk.began),
-            str(talk.said),
-            str(talk.heard),
-            talk.end or "goes on",
+            str(each.number),
+            each.listener or "-",
+            each.client or "-",
+            " ".join(dict.fromkeys(each.servers.values())) or "-",
+            _time(each.began),
+            _time(each.last - each.began),
+            str(each.sent),
+            str(each.received),
+            each.end or "open",
         )
-        for talk in conversations.all.values()
-        if span.meets(talk.began, talk.last)
+        for each in conversations.all.values()
+        if span.meets(each.began, each.last)
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def timeline(happenings: Iterable[Happening]) -> Iterator[str]:
-    """A line for each thing that happened."""
-    for each in happenings:
-        what = each.text
-        if each.verb in ("says", "hears", "spreads"):
+def timeline(events: Iterable[ConversationEvent]) -> Iterator[str]:
+    """Yield a line for each event."""
+    for each in events:
+        text = each.text
+        if each.verb in _DATA:
             shown = "" if each.data is None else f" {excerpt(each.data, EXCERPT)}"
-            what = f"{each.size}{shown}"
-        line = (
-            f"{_time(each.told.at):>12}  step {each.told.step:<7}  {each.who:<8} {each.verb} {what}"
-        )
-        yield line.rstrip()
+            text = f"{each.size}{shown}"
+        time, step = _time(each.source.at), each.source.step
+        yield f"{time:>12}  step {step:<7}  {each.peer:<8} {each.verb} {text}".rstrip()
 
 
-def mermaid(happenings: Iterable[Happening]) -> Iterator[str]:
-    """A sequence chart of one conversation, in Mermaid. What is beyond ARROWS is counted."""
-    happenings = iter(happenings)
-    drawn = [each for each in islice(happenings, ARROWS) if each.verb in _ARROWS]
-    left = sum(each.verb in _ARROWS for each in happenings)
+def mermaid(events: Iterable[ConversationEvent]) -> Iterator[str]:
+    """Yield a sequence diagram of a conversation, in Mermaid. Events beyond ARROWS are counted."""
+    events = iter(events)
+    drawn = [each for each in islice(events, ARROWS) if each.verb in _ARROWS]
+    left = sum(each.verb in _ARROWS for each in events)
+    peers = dict.fromkeys(each.peer for each in drawn)
     yield "sequenceDiagram"
-    for who in dict.fromkeys(each.who for each in drawn if each.who != "vcproxy"):
-        if who == "client":
-            yield "    participant client"
-    yield "    participant vcproxy"
-    for who in dict.fromkeys(each.who for each in drawn):
-        if who not in ("client", "vcproxy"):
-            yield f"    participant {who}"
+    if "client" in peers:
+        yield "    participant client"
+    yield f"    participant {PROXY}"
+    for peer in peers:
+        if peer not in ("client", PROXY):
+            yield f"    participant {peer}"
     for each in drawn:
-        yield f"    {_ARROWS[each.verb](each.who)}: {_label(each)}"
+        yield f"    {_ARROWS[each.verb](each.peer)}: {_label(each)}"
     if left:
-        yield f"    Note over vcproxy: and {left} more"
+        yield f"    Note over {PROXY}: and {left} more"
 
 
 def excerpt(data: bytes, most: int) -> str:
-    """The beginning of some bytes, escaped, on one line."""
+    """Return the beginning of the data, escaped, on one line."""
     shown = repr(data[:most])
     return f"{shown} and {len(data) - most} more" if len(data) > most else shown
 
 
-def _to(arrow: str) -> Callable[[str], str]:
-    return lambda who: f"{who}{arrow}vcproxy"
+def _to_proxy(arrow: str) -> Callable[[str], str]:
+    return lambda peer: f"{peer}{arrow}{PROXY}"
 
 
-def _from(arrow: str) -> Callable[[str], str]:
-    return lambda who: f"vcproxy{arrow}{who}"
+def _from_proxy(arrow: str) -> Callable[[str], str]:
+    return lambda peer: f"{PROXY}{arrow}{peer}"
 
 
 _ARROWS: dict[str, Callable[[str], str]] = {
-    "connects": _to("->>"),
-    "asks": _from("->>"),
-    "connected": _to("-->>"),
-    "refused": _to("--x"),
-    "says": _to("->>"),
-    "hears": _from("->>"),
-    "spreads": _to("->>"),
-    "ends": _to("-)"),
-    "breaks": _to("-x"),
-    "hears the end": _from("-)"),
-    "closed": _from("-)"),
-    "reset": _from("-x"),
-    "kept": _from("--)"),
-    "reused": _from("->>"),
-    "calls": lambda who: f"Note over {who}",
-    "answered": lambda who: f"Note over {who}",
+    "connects": _to_proxy("->>"),
+    "requested": _from_proxy("->>"),
+    "connected": _to_proxy("-->>"),
+    "refused": _to_proxy("--x"),
+    "sends": _to_proxy("->>"),
+    "receives": _from_proxy("->>"),
+    "fans out": _to_proxy("->>"),
+    "ends": _to_proxy("-)"),
+    "fails": _to_proxy("-x"),
+    "receives end": _from_proxy("-)"),
+    "closed": _from_proxy("-)"),
+    "reset": _from_proxy("-x"),
+    "kept": _from_proxy("--)"),
+    "reused": _from_proxy("->>"),
+    "calls": lambda peer: f"Note over {peer}",
+    "returned": lambda peer: f"Note over {peer}",
 }
 
 
 _ENTITIES = {ord("#"): "#35;", ord(";"): "#59;"}
-"""Mermaid takes them for the end of the line, or for an entity."""
+"""In Mermaid, ";" ends a line and "#" begins an entity."""
 
 
-def _label(each: Happening) -> str:
-    if each.verb in ("says", "hears", "spreads"):
+def _label(each: ConversationEvent) -> str:
+    if each.verb in _DATA:
         text = f"{each.size} bytes" if each.data is None else excerpt(each.data, LABEL)
     else:
         text = f"{each.verb} {each.text[:LABEL]}".rstrip()

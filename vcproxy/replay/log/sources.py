@@ -1,7 +1,7 @@
-"""Sources: the configuration and the plugins of a log, without what must not be in them.
+"""Sources: redacts the configuration and the plugins of a log.
 
-They are needed to look at a log and to replay it. So only what stands in strings and in comments is
-redacted, and not what makes a table or a program of them.
+They must still load, because a log is replayed with them. So only strings and comments are
+redacted, not the syntax around them. Tested in tests/replay/log/test_redact.py.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ _STRINGS = {tokenize.STRING, tokenize.COMMENT} | {
 _QUOTED = re.compile(r"(?s)([A-Za-z]*)('''|\"\"\"|'|\")(.*)(\2)")
 
 
-def safe(file: Path, text: str, sources: Sources, patterns: Patterns) -> tuple[str, Sources]:
-    """A configuration and its plugins with x for what matches in their strings and comments.
+def redacted_sources(
+    file: Path, text: str, sources: Sources, patterns: Patterns
+) -> tuple[str, Sources]:
+    """Return a configuration and its plugins, redacted in their strings and comments.
 
-    Raises LogError where they do not load any more.
+    Raises LogError if they do not load any more.
     """
     found = (
         _configuration(text, patterns),
@@ -44,7 +46,7 @@ def safe(file: Path, text: str, sources: Sources, patterns: Patterns) -> tuple[s
         why = _loads(file, *found)
         if why is not None:
             raise LogError(
-                f"{file}: its configuration or a plugin does not load with x for what matches: "
+                f"{file}: the configuration or a plugin does not load after redaction: "
                 f"{why}\nUse patterns that match less"
             )
     return found
@@ -59,20 +61,20 @@ def _loads(file: Path, text: str, sources: Sources) -> ConfigError | None:
 
 
 def _configuration(text: str, patterns: Patterns) -> str:
-    """The same configuration; where something matches, written anew, without its comments."""
+    """Return the configuration, redacted; if something matches, it loses its comments."""
     if not any(pattern.search(text.encode()) for pattern in patterns):
         return text
     import tomli_w
 
     try:
         tree = tomllib.loads(text)
-    except ValueError:  # it never loaded: nobody needs it
+    except ValueError:  # not TOML: it never loaded
         return str(redacted_value(patterns, text))
     return tomli_w.dumps({key: _values(value, patterns) for key, value in tree.items()})
 
 
 def _values(value: object, patterns: Patterns) -> object:
-    """The strings in a value, but for the keys: these are words of the schema, and names."""
+    """Redact the strings in a value, but no keys: these are names that the schema needs."""
     if isinstance(value, dict):
         return {key: _values(each, patterns) for key, each in value.items()}
     if isinstance(value, list):
@@ -81,7 +83,7 @@ def _values(value: object, patterns: Patterns) -> object:
 
 
 def _python(source: bytes, patterns: Patterns) -> bytes:
-    """The same program, with x in its strings and comments."""
+    """Return the program, redacted in its strings and comments."""
     if not any(pattern.search(source) for pattern in patterns):
         return source
     try:
@@ -106,7 +108,7 @@ def _python(source: bytes, patterns: Patterns) -> bytes:
 
 
 def _strings(source: bytes) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
-    """Yield where each string and comment begins and ends: its row, from 0, and its column."""
+    """Yield begin and end of each string and comment (row from 0, column), and its text."""
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         if token.type in _STRINGS:
             (row, begin), (last, end) = token.start, token.end

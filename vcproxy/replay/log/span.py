@@ -1,4 +1,4 @@
-"""Span: a part of the time that a log took."""
+"""Span: a part of the time of a log. Tested in tests/replay/log/test_show.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From a time up to another, in seconds since the log began."""
+    """From one time to another (excluded), in seconds since the log began."""
 
     begin: float = 0.0
     end: float = inf
@@ -17,5 +17,5 @@ class Span:
         return self.begin <= at < self.end
 
     def meets(self, began: float, last: float) -> bool:
-        """Whether what began and ended then was going on within it."""
+        """Return whether something with this first and last time was open within the span."""
         return began < self.end and last >= self.begin

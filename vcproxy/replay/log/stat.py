@@ -1,4 +1,4 @@
-"""Stat: what a log is made of, in figures."""
+"""Stat: sizes and counts of a log. Tested in tests/replay/log/test_show.py."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from heapq import nlargest
 
 from vcproxy.engine.units import show_duration, show_size
 from vcproxy.replay.format import entries as e
-from vcproxy.replay.log.index import LogPass
+from vcproxy.replay.log.annotated import LogPass
 
 LONGEST = 5
-"""Turns that are named: enough to see what is not as usual."""
+"""Longest turns that are listed: enough to see the unusual ones."""
 
 
-def stat(reading: LogPass, shown: Callable[[], None]) -> Iterator[str]:
-    """The lines that there are to say of a log. `shown` is called for each turn."""
+def stat(reading: LogPass, progress: Callable[[], None]) -> Iterator[str]:
+    """Yield the lines of the report. `progress` is called for each frame."""
     kinds: Counter[str] = Counter()
     received = sent = frames = steps = size = 0
     begin = now = 0.0
@@ -37,7 +37,7 @@ def stat(reading: LogPass, shown: Callable[[], None]) -> Iterator[str]:
                     sent += entry.taken
                 case e.SentEntry() | e.SpreadEntry():
                     sent += entry.size or 0
-        shown()
+        progress()
     log, header = reading.log, reading.log.header
     sources = ", ".join(header.sources) or "none"
     yield f"recorded with  vcproxy {header.vcproxy}, Python {header.python}"
@@ -70,7 +70,7 @@ _OUTPUTS = {"digest": "as digests", "full": "in full"}
 
 
 def _bytes(count: int) -> str:
-    """A size to three digits, where they are many."""
+    """Return a size, rounded if it is ten units or larger."""
     for unit in (1 << 30, 1 << 20, 1 << 10):
         if count >= 10 * unit:
             return show_size(count // unit * unit)

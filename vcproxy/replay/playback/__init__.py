@@ -1,1 +1,1 @@
-"""Playback: a recorded run, run again from its log alone."""
+"""Playback: a recorded run repeated from its log alone."""

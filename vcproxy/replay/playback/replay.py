@@ -1,4 +1,7 @@
-"""Replay: a recorded run, run again from its log alone: no network, no files, no clock."""
+"""Replay: a recorded run repeated from its log alone, without network, files or clock.
+
+Tested in tests/e2e/test_recording.py and tests/replay/log/test_round_trip.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Recorded, load
@@ -21,8 +24,11 @@ from vcproxy.replay.format.entries import Listening, ServeEntry, SignalledEntry
 from vcproxy.replay.format.reader import LogError, RecordingLog
 from vcproxy.replay.format.values import FailureValue
 from vcproxy.replay.format.writer import Writer
-from vcproxy.replay.hosts import Unconnected
-from vcproxy.replay.playback.replayer import CommandComparison, Divergence, ReplayEngine, Replayer
+from vcproxy.replay.hosts import OfflineHost
+from vcproxy.replay.playback.divergence import Divergence
+from vcproxy.replay.playback.engine import FrameComparison, ReplayEngine
+from vcproxy.replay.playback.progress import LogProgress
+from vcproxy.replay.playback.replayer import Replayer
 from vcproxy.sessions.program import Signal
 
 if TYPE_CHECKING:
@@ -32,8 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Divergence", "LogError", "RecordingLog", "Replay", "replay"]
 
 
-class ReplayHost(Unconnected):
-    """Answers as the host did that was recorded. See Host."""
+class ReplayHost(OfflineHost):
+    """A host that gives the recorded answers. See Host."""
 
     def __init__(self) -> None:
         self.answers: Iterator[Listening] = iter(())
@@ -43,52 +49,52 @@ class ReplayHost(Unconnected):
         """See Host."""
         answer = next(self.answers, None)
         if answer is None:
-            raise LookupError(f"it listens at {address}")
+            raise LookupError(f"listens at {address}, which was not recorded")
         number: int = listener.number  # type: ignore[attr-defined]
         real = answer[3]
         self.given.append((number, listener.name, str(address), real))
         if isinstance(real, FailureValue):
-            raise real.raised()
+            raise real.to_exception()
         return Address.parse(real)
 
 
 class Replay:
-    """A log, and the proxy that it tells of. `step` is all that can be done with it."""
+    """A log, and a proxy that repeats the recorded run. `step` makes the next driver call."""
 
     kind: ClassVar[type[ReplayEngine]] = ReplayEngine
-    """Of its engine."""
+    """The class of its engine."""
 
     def __init__(self, path: Path, *, breaks: str = "", copy: Path | None = None) -> None:
-        """Read the log's beginning. Raises LogError; OSError where it cannot record.
+        """Read the beginning of the log. Raises LogError; OSError if `copy` cannot be written.
 
-        `breaks`: the key of the events before which the debugger is called. `copy`: where to
+        `breaks`: the key of the events before which the debugger is started. `copy`: the file to
         record the replay to.
         """
         self.log = RecordingLog(path)
         header = self.log.header
         if "cut" in header.marks:
             raise LogError(
-                f"{path}: parts of it were cut out, so it cannot be replayed as it was; "
-                "replay it with --plugin"
+                f"{path}: the log is cut: parts are missing, so it cannot be replayed as recorded; "
+                "compare it with a plugin: --plugin NAME"
             )
         self._file = Path(header.file)
         self._copy = None if copy is None else Writer(copy, header)
-        sheet = CommandComparison(self._copy)
+        frames = FrameComparison(self._copy)
         self.engine = self.kind(
             "net-0",
-            sheet,
+            frames,
             memory=self._configuration(header.configuration, header.sources).settings.proxy.memory,
             seed=header.seed,
-            log=_silent,
+            log=_ignore_log,
             full=header.outputs == "full",
             token=header.token,
         )
         self.engine.breaks = breaks
         self._host = ReplayHost()
-        self._listeners = Listeners(self._host, [self.engine], _unwritten)
-        self._replayer = Replayer(self.log, self.engine, sheet, self)
+        self._listeners = Listeners(self._host, [self.engine], _ignore_line)
+        self._replayer = Replayer(self.log, self.engine, frames, self)
         self.step: Callable[[], bool] = self._replayer.step
-        """Make the next call that was recorded; False at the end. Raises Divergence, LogError."""
+        """Make the next recorded call; False at the end. Raises Divergence, LogError."""
 
     @property
     def done(self) -> int:
@@ -97,18 +103,18 @@ class Replay:
 
     @property
     def offset(self) -> int:
-        """Where in the log that was, in bytes."""
+        """The position of its frame in the log, in bytes."""
         return self._replayer.offset
 
     def close(self) -> None:
-        """End the recording of the replay, if there is one."""
+        """Close the recording of the replay, if there is one."""
         if self._copy is not None:
             self._copy.close()
 
-    # -- what the replayer calls -------------------------------------------------------------
+    # -- for the replayer --------------------------------------------------------------------
 
     def serve(self, entry: ServeEntry) -> ServeEntry:
-        """Apply a configuration as it was applied."""
+        """Apply a recorded configuration; return the entry with the answers given now."""
         header = self.log.header
         configuration = (
             self._configuration(header.configuration, header.sources)
@@ -120,11 +126,11 @@ class Replay:
         try:
             self._listeners.apply(configuration)
         except OSError:
-            pass  # as it was: what was answered says so
+            pass  # a recorded failure: the answers contain it
         return entry._replace(listening=tuple(self._host.given))
 
     def signalled(self, entry: SignalledEntry) -> None:
-        """Tell programs of a signal."""
+        """Notify programs of a recorded signal."""
         self._listeners.signalled(Signal(entry.number, entry.pid))
 
     def _configuration(self, text: str, sources: object) -> Configuration:
@@ -132,74 +138,23 @@ class Replay:
         try:
             return load(self._file, Recorded(text, sources))
         except ConfigError as error:
-            raise LogError(f"{self.log.path}: its configuration does not load:\n{error}") from None
+            raise LogError(
+                f"{self.log.path}: the recorded configuration does not load:\n{error}"
+            ) from None
 
 
 def differences(log: RecordingLog) -> list[str]:
-    """What is not as it was when a log was recorded, in words: a replay may part from it."""
+    """Return as text which versions differ from those of the recording: a replay may differ."""
     header = log.header
     now = {
         "Python": (header.python, platform.python_version()),
         "vcproxy": (header.vcproxy, version("vcproxy")),
     }
     return [
-        f"it was recorded with {what} {then}, and this is {here}"
+        f"recorded with {what} {then}, replayed with {here}: the run may differ"
         for what, (then, here) in now.items()
         if then != here
     ]
-
-
-class Reading(Protocol):
-    """Something that reads a log from its beginning."""
-
-    @property
-    def log(self) -> RecordingLog:
-        """Which."""
-
-    @property
-    def done(self) -> int:
-        """The number of the last step."""
-
-    @property
-    def offset(self) -> int:
-        """Where in the log that was, in bytes."""
-
-
-class Gauge:
-    """How far something has come, on a terminal."""
-
-    WIDTH = 30
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-
-    def draw(self, part: float, text: str = "") -> None:
-        """Draw it anew, with this part of it done, 0 to 1."""
-        if self._shown:
-            bar = "#" * int(self.WIDTH * part)
-            sys.stderr.write(f"\r\033[K[{bar:<{self.WIDTH}}] {text}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Leave the line as if nothing had been there."""
-        if self._shown:
-            sys.stderr.write("\r\033[K")
-
-
-class Bar(Gauge):
-    """How far the reading of a log has come."""
-
-    EVERY = 1000
-    """Steps between two looks: a replay takes some microseconds for each."""
-
-    def __init__(self, reading: Reading) -> None:
-        super().__init__()
-        self._reading = reading
-
-    def show(self) -> None:
-        """Draw it anew."""
-        reading = self._reading
-        self.draw(reading.offset / max(reading.log.size, 1), f"step {reading.done}")
 
 
 def replay(
@@ -211,10 +166,11 @@ def replay(
     copy: Path | None = None,
     force: bool = False,
 ) -> str:
-    """Replay a log to its end, or until a step; return what there is to say of it.
+    """Replay a log to its end, or until a step; return a summary.
 
     `trace`: the machines whose events are printed. `copy`: where to record the replay to; `force`:
-    also where that exists. A replay that fails leaves no recording. Raises LogError, Divergence.
+    overwrite an existing file. A replay that fails leaves no recording. Raises LogError,
+    Divergence.
     """
     if copy is None:
         return _replay(Replay(path, breaks=breaks), until, trace)
@@ -231,27 +187,27 @@ def _replay(run: Replay, until: int, trace: str) -> str:
     path = run.log.path
     for difference in differences(run.log):
         print(f"{path}: {difference}", file=sys.stderr)
-    bar = Bar(run)
-    told = Trace(lambda received: print(f"step {run.done}: {received}"), trace)
+    progress = LogProgress(run)
+    tracer = Trace(lambda received: print(f"step {run.done}: {received}"), trace)
     try:
-        with told if trace else nullcontext():
+        with tracer if trace else nullcontext():
             while (not until or run.done < until) and run.step():
-                if not run.done % Bar.EVERY:
-                    bar.show()
+                if not run.done % LogProgress.EVERY:
+                    progress.show()
     finally:
-        bar.clear()
+        progress.clear()
         run.close()
-    if trace and not told.told:
+    if trace and not tracer.told:
         why = unknown_machine(trace) or f"no {trace} has received anything"
         print(f"{path}: --trace {trace}: {why}", file=sys.stderr)
-    ended = "; its last turn was never finished" if run.log.truncated else ""
-    blind = "; redacted: outputs were not compared" if "redacted" in run.log.header.marks else ""
-    return f"{path}: {run.done} steps, all as recorded{blind}{ended}"
+    truncated = "; the last turn is incomplete and was ignored" if run.log.truncated else ""
+    redacted = "; redacted: outputs were not compared" if "redacted" in run.log.header.marks else ""
+    return f"{path}: {run.done} steps, all as recorded{redacted}{truncated}"
 
 
-def _silent(level: Level, text: str, error: Exception | None = None) -> None:
-    """What the log said is no part of the replay."""
+def _ignore_log(level: Level, text: str, error: Exception | None = None) -> None:
+    """Ignore log lines: they are not part of the replay."""
 
 
-def _unwritten(line: str) -> None:
-    """What programs print is no part of it either."""
+def _ignore_line(line: str) -> None:
+    """Ignore what programs print: it is not part of the replay."""

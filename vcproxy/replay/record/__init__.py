@@ -1,1 +1,1 @@
-"""Recording: engines that write each driver call to a log."""
+"""Recording: an engine that writes each driver call to a log."""

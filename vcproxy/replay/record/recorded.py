@@ -1,7 +1,9 @@
-"""What a recording engine is made of: VCs, listeners and more that write down what they are told.
+"""Recorded VCs, listeners, connection attempts and fans: the parts of a RecordingEngine.
 
-Each method writes its entry, then does what it does anyway. What is called for each read and write
-is encoded by hand, in the form that `entries` declares.
+Each method records its entry, then does what its base class does. The entries of reads and writes
+are encoded by hand, in the form that `entries` declares, because they are on the hot path.
+RecordingEngine creates these objects and they write to it: the two modules belong together.
+Tested in tests/e2e/test_recording.py.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from vcproxy.replay.format.entries import (
     AdmitsEntry,
     AgainEntry,
     BrokeEntry,
-    CameEntry,
     ConnectedEntry,
+    CountAcceptedEntry,
     DroppedEntry,
     EndedEntry,
     EstablishedEntry,
@@ -72,13 +74,13 @@ class RecordedVC(NetVConnection):
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
         super().__init__(engine, mutex, name)
-        self.number = self.engine.enlist(self)
-        """By which it is named in logs."""
+        self.number = self.engine.number_vc(self)
+        """Its number in the log."""
         self._key = varint(self.number)
         self._views: list[Block] = []
 
     def _note_data(self, opcode: bytes, head: bytes, data: Block) -> None:
-        """Write down an entry that ends with data, and whether that is in a slab."""
+        """Record an entry that ends with data."""
         recorder = self.engine
         if type(data) is memoryview:
             opcode = high(opcode)
@@ -90,11 +92,11 @@ class RecordedVC(NetVConnection):
         size = len(data)
         out += opcode + head + varint(size)
         if size >= LARGE:
-            recorder.sheet.cut(data)
+            recorder.frames.cut(data)
         else:
             out += data
             if len(out) > LONGEST:
-                recorder.sheet.cut()
+                recorder.frames.cut()
 
     def begin_read(self) -> int:
         """See NetVConnection."""
@@ -157,34 +159,34 @@ class RecordedVC(NetVConnection):
         out = recorder.out
         out += _SENT + self._key + varint(count) + varint(digest) + data
         if len(out) > LONGEST:
-            recorder.sheet.cut()
+            recorder.frames.cut()
         super().sent(count)
 
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
     ) -> None:
         """See NetVConnection."""
-        self.engine.note(EstablishedEntry(self.number, sni, alpn, certificate))
+        self.engine.record(EstablishedEntry(self.number, sni, alpn, certificate))
         super().established(sni, alpn, certificate)
 
     def again(self, reads: bool) -> None:
         """See NetVConnection."""
-        self.engine.note(AgainEntry(self.number, reads))
+        self.engine.record(AgainEntry(self.number, reads))
         super().again(reads)
 
     def ended(self, error: Exception | None = None) -> None:
         """See NetVConnection."""
-        self.engine.note(EndedEntry(self.number, failure(error)))
+        self.engine.record(EndedEntry(self.number, failure(error)))
         super().ended(error)
 
     def broke(self, error: Exception) -> None:
         """See NetVConnection."""
-        self.engine.note(BrokeEntry(self.number, FailureValue.of(error)))
+        self.engine.record(BrokeEntry(self.number, FailureValue.of(error)))
         super().broke(error)
 
     def failed(self, error: Exception) -> None:
         """See NetVConnection."""
-        self.engine.note(FailedEntry(self.number, FailureValue.of(error)))
+        self.engine.record(FailedEntry(self.number, FailureValue.of(error)))
         super().failed(error)
 
     def join(self, mutex: Mutex) -> None:
@@ -195,15 +197,15 @@ class RecordedVC(NetVConnection):
 
     def gone(self) -> None:
         """See NetVConnection."""
-        self.engine.note(GoneEntry(self.number))
+        self.engine.record(GoneEntry(self.number))
         super().gone()
 
 
-RecordedVC.__name__ = RecordedVC.__qualname__ = NetVConnection.__name__  # what logs call it
+RecordedVC.__name__ = RecordedVC.__qualname__ = NetVConnection.__name__  # the name in log lines
 
 
 class RecordedListener(Listener):
-    """A Listener that records. It is numbered when it is made."""
+    """A Listener that records. It gets its number when it is created."""
 
     __slots__ = ("number",)
 
@@ -211,28 +213,28 @@ class RecordedListener(Listener):
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
-        self.number = self.engine.enrol(self)
-        """By which it is named in logs."""
+        self.number = self.engine.number_listener(self)
+        """Its number in the log."""
 
     def admits(self) -> bool:
         """See Listener."""
         answer = super().admits()
-        self.engine.note(AdmitsEntry(self.number, answer))
+        self.engine.record(AdmitsEntry(self.number, answer))
         return answer
 
     def count_accepted(self) -> None:
         """See Listener."""
-        self.engine.note(CameEntry(self.number))
+        self.engine.record(CountAcceptedEntry(self.number))
         super().count_accepted()
 
     def dropped(self, engine: Engine) -> None:
         """See Listener."""
-        self.engine.note(DroppedEntry(self.number))
+        self.engine.record(DroppedEntry(self.number))
         super().dropped(engine)
 
 
 class RecordedOutgoing:
-    """An Outgoing whose answers are recorded: what drivers know of it."""
+    """What drivers use of an Outgoing; the driver's answers are recorded."""
 
     __slots__ = ("_outgoing", "_recorder", "server_name", "target", "tcp", "tls", "vc")
 
@@ -248,25 +250,25 @@ class RecordedOutgoing:
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
         """See Outgoing."""
         found = tuple(map(str, addresses))
-        client, target, asker = client_of(self.vc), str(self.target), self._outgoing.opener_name
-        self._recorder.note(
-            ResolvedEntry(self.vc.number, found, failure(error), client, target, asker)
+        client, target, requester = client_of(self.vc), str(self.target), self._outgoing.opener_name
+        self._recorder.record(
+            ResolvedEntry(self.vc.number, found, failure(error), client, target, requester)
         )
         self._outgoing.resolved(addresses, error)
 
     def refused(self, address: Address, error: Exception) -> None:
         """See Outgoing."""
-        self._recorder.note(RefusedEntry(self.vc.number, str(address), FailureValue.of(error)))
+        self._recorder.record(RefusedEntry(self.vc.number, str(address), FailureValue.of(error)))
         self._outgoing.refused(address, error)
 
     def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
         """See Outgoing."""
-        self._recorder.note(ConnectedEntry(self.vc.number, str(address), local, peer))
+        self._recorder.record(ConnectedEntry(self.vc.number, str(address), local, peer))
         self._outgoing.connected(address, port, local, peer)
 
 
 class RecordedFan:
-    """A Fan whose driver's calls are recorded: what drivers know of it."""
+    """What drivers use of a Fan; the driver's calls are recorded."""
 
     __slots__ = ("_digest", "_fan", "_recorder")
 
@@ -285,7 +287,7 @@ class RecordedFan:
         blocks = self._fan.begin()
         self._digest = 0
         if blocks is None:
-            self._recorder.note(SpreadEntry(None, 0, ()))
+            self._recorder.record(SpreadEntry(None, 0, ()))
         else:
             for block in blocks:
                 self._digest = crc32(block, self._digest)
@@ -295,12 +297,12 @@ class RecordedFan:
         """See Fan."""
         short = list(short)
         digest = self._digest if self._recorder.redact is None else 0
-        self._recorder.note(SpreadEntry(size, digest, _short(short)))
+        self._recorder.record(SpreadEntry(size, digest, _short(short)))
         self._fan.sent(size, short)
 
 
 def client_of(vc: NetVConnection) -> int:
-    """The number of the client in whose conversation a VC is; 0: there is none."""
+    """Return the number of the client in the conversation of a VC; 0: none."""
     for each in vc.mutex.vcs:
         if isinstance(each, RecordedVC) and each.listener is not None:
             return each.number

@@ -1,7 +1,7 @@
-"""Recorder: an engine that writes down what its driver tells it, before it does it.
+"""RecordingEngine: an engine that records each call of its driver before it executes it.
 
-It does what any engine does. Its VCs and listeners are of kinds that record too (`recorded`), and
-so is what its commands are answered by.
+Otherwise it is an ordinary engine. Its VCs, its listeners and the objects in its commands record
+the driver's calls as well: see `recorded`. Tested in tests/e2e/test_recording.py.
 """
 
 from __future__ import annotations
@@ -68,44 +68,44 @@ if TYPE_CHECKING:
 _CLOCK, _RUN = OPCODES[ClockEntry], OPCODES[RunEntry]
 
 
-class Sheet(Protocol):
-    """What a recorder writes on: a Writer, or what compares with what was written before."""
+class FrameSink(Protocol):
+    """Takes encoded entries: a Writer, or a FrameComparison of a replay."""
 
     out: bytearray
-    """Encoded entries of the present turn are appended. It stays the same object."""
+    """The present frame: encoded entries are appended. It stays the same object."""
 
     def cut(self, tail: Octets = b"") -> None:
-        """End a frame. `tail`: the last of it, which is not in `out`."""
+        """End the frame. `tail`: its last bytes, which are not in `out`."""
 
     def flush(self) -> None:
-        """Write the frames that have ended to where they are kept."""
+        """Write the finished frames to the file."""
 
 
 class RecordingEngine(Engine):
-    """Records each call of its driver's on a sheet. It is never bridged."""
+    """Records each call of its driver. It never bridges connections."""
 
     connection: ClassVar[type[NetVConnection]] = RecordedVC
     listening: ClassVar[type[Listener]] = RecordedListener
 
     __slots__ = (
         "_begin",
+        "_call_texts",
+        "_keep_turn",
         "_last",
-        "_must",
         "_patterns",
-        "_questions",
+        "frames",
         "full",
-        "listeners",
-        "made",
+        "listener_count",
         "moved",
         "out",
         "redact",
-        "sheet",
+        "vc_count",
     )
 
     def __init__(
         self,
         name: str,
-        sheet: Sheet,
+        frames: FrameSink,
         *,
         memory: int,
         seed: int,
@@ -117,70 +117,70 @@ class RecordingEngine(Engine):
         super().__init__(
             name, memory=memory, random=Random(seed), log=log, bridges=False, token=token
         )
-        self.sheet = sheet
-        self.out = sheet.out
-        """That of its sheet."""
+        self.frames = frames
+        self.out = frames.out
+        """The `out` of `frames`."""
         self.full = full
-        """Whether outputs are written down in full."""
+        """Whether outputs are recorded in full, not only as digests."""
         self.redact: Callable[[Block], bytes] | None = partial(redacted, redact) if redact else None
-        """What is done to content before it is written down. Digests are left out then."""
+        """Redacts content before it is recorded; None: no redaction. Digests are 0 with it."""
         self._patterns = redact
-        self.made = 0
-        """VCs made so far: the number of the last."""
-        self.listeners = 0
+        self.vc_count = 0
+        """VCs created so far: the number of the last."""
+        self.listener_count = 0
         """Listeners numbered so far."""
         self.moved: dict[RecordedVC, None] = {}
-        """Connections to servers that have changed their conversation, if that is not noted yet."""
-        self._questions: dict[int, str] = {}  # by the numbers of calls that are out
+        """Server connections that have changed their conversation since the last MovedEntry."""
+        self._call_texts: dict[int, str] = {}  # of calls without a result, by their numbers
         self._begin = b""
-        self._must = False  # the turn has to be there, even if nothing follows its clock
+        self._keep_turn = False  # whether to record the turn even if only its clock was recorded
         self._last = 0.0
 
-    def enlist(self, vc: RecordedVC) -> int:
-        """Give a VC its number."""
-        self.made += 1
-        return self.made
+    def number_vc(self, vc: RecordedVC) -> int:
+        """Return the number for a new VC."""
+        self.vc_count += 1
+        return self.vc_count
 
-    def enrol(self, listener: RecordedListener) -> int:
-        """Give a listener its number."""
-        self.listeners += 1
-        return self.listeners
+    def number_listener(self, listener: RecordedListener) -> int:
+        """Return the number for a new listener."""
+        self.listener_count += 1
+        return self.listener_count
 
-    def note_moves(self) -> None:
-        """Write down whose conversation they are in now."""
+    def record_moves(self) -> None:
+        """Record the present conversations of connections that have moved."""
         moves = tuple((vc.number, client_of(vc)) for vc in self.moved)
         self.moved.clear()
-        self.note(MovedEntry(moves))
+        self.record(MovedEntry(moves))
 
-    def note(self, entry: Entry) -> None:
-        """Write an entry down."""
+    def record(self, entry: Entry) -> None:
+        """Record an entry."""
         self.out += encode(entry)
 
     def write_ahead(self) -> None:
-        """Code of a plugin runs next, and may end the process: what led to it goes to the file."""
-        self.sheet.cut()
-        self.sheet.flush()
+        """Write all entries to the file: the code of a plugin runs next and may end the process."""
+        self.frames.cut()
+        self.frames.flush()
 
     # -- what the driver calls ---------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """See Engine. A turn in which nothing happened is left out."""
+        """See Engine. A turn without other entries is left out."""
         if self.moved:
-            self.note_moves()
+            self.record_moves()
         out = self.out
-        if out == self._begin and not self._must:
+        if out == self._begin and not self._keep_turn:
             out.clear()
         else:
-            self.sheet.cut()
+            self.frames.cut()
         self._last = self.now
-        self._must = bool(self.inbox.calls)
+        self._keep_turn = bool(self.inbox.calls)
         self._begin = _CLOCK + double(now)
         out += self._begin
         super().tick(now)
 
     def time_of_day(self, seconds: int) -> None:
         """See Engine."""
-        self.note(TimeOfDayEntry(seconds))
+        self.record(TimeOfDayEntry(seconds))
         super().time_of_day(seconds)
 
     def run(self) -> None:
@@ -191,10 +191,10 @@ class RecordingEngine(Engine):
             self.write_ahead()
             super().run()
             if self.moved:
-                self.note_moves()
+                self.record_moves()
 
     def _postpone(self, late: float) -> None:
-        self._must = True  # by the time of this turn, not of a later one
+        self._keep_turn = True  # the delay counts from this turn, not from a later one
         super()._postpone(late)
 
     def notify_acceptor(self, vc: NetVConnection, listener: Listener) -> None:
@@ -212,41 +212,43 @@ class RecordingEngine(Engine):
         message_oriented: bool = False,
     ) -> NetVConnection:
         """See Engine."""
-        self.note(AcceptedEntry(_number(listener), peer, secure, message_oriented, self.made + 1))
+        self.record(
+            AcceptedEntry(_number(listener), peer, secure, message_oriented, self.vc_count + 1)
+        )
         return super().accepted(
             listener, port, peer, secure=secure, message_oriented=message_oriented
         )
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
         """See Engine."""
-        self.note(AcceptFailedEntry(_number(listener), FailureValue.of(error)))
+        self.record(AcceptFailedEntry(_number(listener), FailureValue.of(error)))
         super().accept_failed(listener, error)
 
     def make_room(self) -> bool:
         """See Engine."""
-        self.note(MakeRoomEntry())
+        self.record(MakeRoomEntry())
         return super().make_room()
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """See Engine."""
-        entry = CalledEntry(number, plain(value), failure(error), self._questions.pop(number, ""))
+        entry = CalledEntry(number, plain(value), failure(error), self._call_texts.pop(number, ""))
         try:
-            self.note(self._safe(entry))
+            self.record(self._redacted(entry))
         except NotPlain as reason:
-            value, error = None, TypeError(f"a call returns plain data or a verdict: {reason}")
-            self.note(self._safe(entry._replace(value=None, error=failure(error))))
+            value, error = None, TypeError(f"a call must return plain data or a verdict: {reason}")
+            self.record(self._redacted(entry._replace(value=None, error=failure(error))))
         super().called(number, value, error)
 
-    def _safe(self, entry: Any) -> Any:
-        """The same entry, without what must not be written down."""
+    def _redacted(self, entry: Any) -> Any:
+        """Return the entry, redacted if patterns are configured."""
         if self.redact is None:
             return entry
         return entry._make(redacted_value(self._patterns, value) for value in entry)
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
-        """See Engine. One that comes late, when its turn is not the last any more, is ignored."""
+        """See Engine. A report from before the last turn is too late, and ignored."""
         if delivery[0] in (self.now, self._last):
-            self.note(BlockedEntry(*delivery))
+            self.record(BlockedEntry(*delivery))
             self.write_ahead()
             super().blocked(cont, delivery)
 
@@ -254,20 +256,20 @@ class RecordingEngine(Engine):
         """See Engine."""
         commands = super().take_commands()
         if commands:
-            shown = [text(command) for command in commands]
+            shown = [command_text(command) for command in commands]
             digest = 0
             if self.redact is None:
                 digest = crc32("".join(f"{line}\n" for line in shown).encode())
-            self.note(self._safe(CommandsEntry(digest, tuple(shown) if self.full else None)))
+            self.record(self._redacted(CommandsEntry(digest, tuple(shown) if self.full else None)))
             for command in commands:
                 if isinstance(command, Call):
-                    self._questions[command.number] = asked(command)
+                    self._call_texts[command.number] = call_text(command)
             return [_recorded(command) for command in commands]
         return commands
 
 
-def text(command: Command) -> str:
-    """A command as it goes into a digest: what it asks for, in words that are always the same."""
+def command_text(command: Command) -> str:
+    """Return the text of a command, as in digests: equal commands have equal texts."""
     asks = type(command).__name__
     match command:
         case Resolve(outgoing, address):
@@ -280,7 +282,7 @@ def text(command: Command) -> str:
         case Close(vc, abort):
             return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
         case Call(number):
-            return f"{asks} {number} {asked(command)}"
+            return f"{asks} {number} {call_text(command)}"
         case CancelCall(number):
             return f"{asks} {number}"
         case Spread() | Rescan() | Stop():
@@ -288,9 +290,9 @@ def text(command: Command) -> str:
     return f"{asks} {getattr(getattr(command, 'listener', None), 'name', '')}"
 
 
-def asked(call: Call) -> str:
-    """What a call asks: the function's name, and its arguments."""
-    return f"{getattr(call.fn, '__qualname__', '')} {_plain(call.args)}".rstrip()
+def call_text(call: Call) -> str:
+    """Return the function's name and the arguments of a call."""
+    return f"{getattr(call.fn, '__qualname__', '')} {_arguments(call.args)}".rstrip()
 
 
 def _vc(vc: NetVConnection) -> str:
@@ -298,8 +300,8 @@ def _vc(vc: NetVConnection) -> str:
     return f"{vc.number}"
 
 
-def _plain(args: tuple[object, ...]) -> str:
-    """Arguments that have a text of their own: that of an object may hold its address."""
+def _arguments(args: tuple[object, ...]) -> str:
+    """Return arguments as text; of an object only its class, as its repr may hold its address."""
     kinds = (str, bytes, int, float, bool, type(None))
     return " ".join(repr(arg) if isinstance(arg, kinds) else type(arg).__name__ for arg in args)
 
@@ -310,18 +312,18 @@ def _number(listener: Listener) -> int:
 
 
 def _recorded(command: Command) -> Command:
-    """The same command, whose answers are written down."""
+    """Return the command with recorded objects in place of those that the driver answers to."""
     match command:
         case Resolve(outgoing, address):
-            return Resolve(_answered(outgoing), address)
+            return Resolve(_recorded_outgoing(outgoing), address)
         case Connect(outgoing, address):
-            return Connect(_answered(outgoing), address)
+            return Connect(_recorded_outgoing(outgoing), address)
         case Subscribe(outgoing, address):
-            return Subscribe(_answered(outgoing), address)
+            return Subscribe(_recorded_outgoing(outgoing), address)
         case Spread(fan):
             return Spread(cast(Fan, RecordedFan(fan)))
     return command
 
 
-def _answered(outgoing: Outgoing) -> Outgoing:
+def _recorded_outgoing(outgoing: Outgoing) -> Outgoing:
     return cast(Outgoing, RecordedOutgoing(outgoing))

@@ -1,4 +1,7 @@
-"""Recording: a running proxy's log, from its first call into the engine to its last."""
+"""Recording: the log of a running proxy, from the first call into its engine to the last.
+
+Tested in tests/e2e/test_recording.py.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +31,16 @@ if TYPE_CHECKING:
     from vcproxy.sessions.program import Signal
 
 FLUSH_S = 0.25
-"""How often the log goes to its file where no plugin runs: what moved in a tunnel in that time is
-lost when the process is killed."""
+"""How often the log is written to its file while no plugin runs. When the process is killed, the
+tunnel traffic of this time is missing in the log."""
 
 HASH_SEED = "PYTHONHASHSEED"
 
 
 def with_hash_seed(seed: str | None = None) -> None:
-    """Have the hashes of text be those of a seed (None: of any that is known).
+    """Make Python use a hash seed for strings (None: any seed that is known).
 
-    That is settled when Python starts: where it is another one, the program begins anew.
+    The seed is fixed when Python starts: if the present one differs, the program starts again.
     """
     now = os.environ.get(HASH_SEED, "random")
     if seed != now and (seed is not None or now == "random"):
@@ -47,7 +50,7 @@ def with_hash_seed(seed: str | None = None) -> None:
 
 
 class Recording:
-    """What a proxy is made of that is recorded: its engine, and where it listens."""
+    """The recorded parts of a proxy: its engine and its host."""
 
     def __init__(
         self,
@@ -56,9 +59,9 @@ class Recording:
         log: LogFunction,
         seed: int | None = None,
     ) -> None:
-        """Begin a log, of the first name that is free: FILE, FILE.1, FILE.2 and so on.
+        """Create a log with the first free name: FILE, FILE.1, FILE.2 and so on.
 
-        `seed` is of the engine's random numbers. Raises OSError.
+        `seed`: of the engine's random numbers; None: a random one. Raises OSError.
         """
         if seed is None:
             seed = random.SystemRandom().getrandbits(64)
@@ -77,7 +80,7 @@ class Recording:
         )
 
         def ended(reason: str) -> None:
-            log("warning", f"{reason}; the proxy goes on, unrecorded")
+            log("warning", f"{reason}; the proxy continues without recording")
 
         self.writer = _fresh(record, header, ended)
         if self.writer.path != record.file:
@@ -95,13 +98,13 @@ class Recording:
         self._first: Configuration | None = configuration
 
     def host(self, host: Host) -> RecordedHost:
-        """Where it listens: a host by a driver of its engine."""
+        """Return a host that records the answers of the driver's host."""
         self._host = RecordedHost(host)
         return self._host
 
     @contextmanager
     def serving(self, configuration: Configuration) -> Iterator[None]:
-        """A configuration is about to be applied: note it, with what comes of it."""
+        """Record a configuration that is applied within the context, and the host's answers."""
         first = configuration is self._first
         self._first = None
         text = None if first else configuration.text
@@ -109,22 +112,22 @@ class Recording:
         try:
             yield
         finally:
-            self.engine.note(ServeEntry(text, sources, self._host.answers()))
+            self.engine.record(ServeEntry(text, sources, self._host.take_answers()))
 
     def signalled(self, signal: Signal) -> None:
-        """Programs are about to hear of a signal."""
-        self.engine.note(SignalledEntry(signal.number, signal.pid))
+        """Record a signal, before programs are notified of it."""
+        self.engine.record(SignalledEntry(signal.number, signal.pid))
         self.engine.write_ahead()
 
     def close(self, orderly: bool) -> None:
-        """End the log."""
+        """Close the log. `orderly`: the run has ended without an error."""
         if orderly:
-            self.engine.note(StoppedEntry())
+            self.engine.record(StoppedEntry())
         self.writer.close()
 
 
 def _fresh(record: RecordTable, header: Header, ended: Callable[[str], None]) -> Writer:
-    """Begin a log beside those that exist: a restart keeps the recording of the run before."""
+    """Create a log with a free name: a restart keeps the recording of the run before."""
     for number in count():
         path = record.file.with_name(f"{record.file.name}.{number}") if number else record.file
         with suppress(FileExistsError):

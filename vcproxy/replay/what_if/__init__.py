@@ -1,1 +1,1 @@
-"""What if: a recorded run's clients and servers, with the plugin that there is today."""
+"""What if: a recorded run repeated in simulation, with a plugin replaced by another one."""

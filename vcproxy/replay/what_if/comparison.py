@@ -1,8 +1,9 @@
-"""RunComparison: what each peer of a recorded run would now see otherwise, with another plugin.
+"""RunComparison: what each peer of a recorded run would receive with another plugin.
 
-The run is played twice, with the plugin that was recorded and with the other one: so what the
-simulation does is the same on both sides, and contents are known where a log has digests only.
-The first run is held against these digests, to tell where the simulation does not repeat the day.
+The run is simulated twice, with the recorded plugin and with the new one. So effects of the
+simulation are the same on both sides, and the full content is known even where a log has digests
+only. The first run is also compared with these digests, to mark conversations that the simulation
+does not repeat exactly. Tested in tests/replay/test_what_if.py.
 """
 
 from __future__ import annotations
@@ -14,52 +15,52 @@ from itertools import zip_longest
 from pathlib import Path
 from zlib import crc32
 
-from vcproxy.replay.format.peer_scripts import PeerScript, PeerScripts
+from vcproxy.replay.format.peer_history import PeerHistory, RunHistory
 from vcproxy.replay.format.reader import LogError, RecordingLog
-from vcproxy.replay.what_if.player import Outcome, Player
-from vcproxy.replay.what_if.stage import Mishap, Stage
+from vcproxy.replay.what_if.replayed_peer import PeerOutcome, ReplayedPeer
+from vcproxy.replay.what_if.run import LoggedError, WhatIfRun
 from vcproxy.replay.what_if.substitution import recorded, substituted
 
-NOBODY = Outcome(b"", "not connected")
+NOT_CONNECTED = PeerOutcome(b"", "not connected")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one peer saw then, and now."""
+class PeerComparison:
+    """The outcome of one peer with the recorded plugin (then), and with the new one (now)."""
 
-    part: PeerScript
-    then: Outcome
-    now: Outcome
+    history: PeerHistory
+    then: PeerOutcome
+    now: PeerOutcome
 
     @property
     def differs(self) -> bool:
-        """Whether that is not the same."""
+        """Whether the outcomes differ."""
         return self.then != self.now
 
     @property
     def offset(self) -> int:
-        """Where the first difference is in what it heard: behind all that is the same."""
-        then, now = self.then.heard, self.now.heard
+        """The position of the first difference in the received bytes."""
+        then, now = self.then.received, self.now.received
         shorter = range(min(len(then), len(now)))
         return bisect_left(shorter, True, key=lambda at: then[: at + 1] != now[: at + 1])
 
 
 @dataclass(slots=True)
 class ComparedConversation:
-    """A client, and the servers' connections that were or are made for it. 0: for nobody."""
+    """A client, and its server connections, then and now. Number 0: no client's."""
 
     number: int
     name: str = "no client's"
-    seen: list[Seen] = field(default_factory=list)
-    mishaps: list[str] = field(default_factory=list)
-    """What goes wrong now."""
+    peers: list[PeerComparison] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """The errors that the engine logs with the new plugin only."""
     repeated: bool = True
-    """Whether the plugin that was recorded does in simulation what it did."""
+    """Whether the simulation of the recorded plugin is equal to the recording."""
 
     @property
     def differs(self) -> bool:
-        """Whether somebody would see something else, or something goes wrong."""
-        return bool(self.mishaps) or any(seen.differs for seen in self.seen)
+        """Whether a peer receives something else, or there are new errors."""
+        return bool(self.errors) or any(peer.differs for peer in self.peers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,13 @@ class RunComparison:
 
     conversations: tuple[ComparedConversation, ...]
     unknown: tuple[str, ...]
-    """Calls that have no answer in the log."""
+    """Calls without a recorded result."""
     notes: tuple[str, ...]
-    """What is to be known beside it."""
+    """Remarks for the user."""
 
     @property
     def differs(self) -> bool:
-        """Whether anything is not as it was."""
+        """Whether there is any difference."""
         return bool(self.unknown) or any(each.differs for each in self.conversations)
 
 
@@ -84,92 +85,101 @@ def compare(
     listener: str = "",
     progress: Callable[[float], None] = lambda part: None,
 ) -> RunComparison:
-    """Play a log with another plugin. `progress` is told what part of it is done, 0 to 1.
+    """Simulate a recorded run with another plugin. `progress` gets the finished part, 0 to 1.
 
-    Raises LogError, NotSubstituted, Stuck, and OSError where the other plugin cannot listen.
+    Raises LogError, NotSubstituted, Stuck, and OSError if the new plugin cannot listen.
     """
-    parts = PeerScripts(RecordingLog(path))
-    if parts.serve is None:
-        raise LogError(f"{path}: it ends before the proxy has begun")
-    configuration = recorded(parts.header)
-    then = _played(Stage(parts, configuration), lambda part: progress(part / 2))
+    history = RunHistory(RecordingLog(path))
+    if history.serve is None:
+        raise LogError(f"{path}: the log ends before the proxy has started")
+    configuration = recorded(history.header)
+    then = _finished(WhatIfRun(history, configuration), lambda part: progress(part / 2))
     changed, note = substituted(configuration, plugin, listener)
-    now = _played(Stage(parts, changed), lambda part: progress((1 + part) / 2))
+    now = _finished(WhatIfRun(history, changed), lambda part: progress((1 + part) / 2))
     notes = [note] if note else []
-    if parts.reloads:
-        notes.append(f"{path}: it was reloaded {parts.reloads} times; that is left out")
-    return RunComparison(tuple(_conversations(parts, then, now)), tuple(now.unknown), tuple(notes))
+    if history.reloads:
+        notes.append(f"{path}: the recording has {history.reloads} reloads: they are ignored")
+    return RunComparison(
+        tuple(_conversations(history, then, now)), tuple(now.unknown), tuple(notes)
+    )
 
 
-def _played(stage: Stage, progress: Callable[[float], None]) -> Stage:
-    for now in stage.run():
-        progress(min(now / stage.end, 1.0) if stage.end else 1.0)
-    return stage
+def _finished(run: WhatIfRun, progress: Callable[[float], None]) -> WhatIfRun:
+    for now in run.run():
+        progress(min(now / run.end, 1.0) if run.end else 1.0)
+    return run
 
 
-def _conversations(parts: PeerScripts, then: Stage, now: Stage) -> Iterator[ComparedConversation]:
+def _conversations(
+    recording: RunHistory, then: WhatIfRun, now: WhatIfRun
+) -> Iterator[ComparedConversation]:
     found: dict[int, ComparedConversation] = {}
-    for client, group in sorted(parts.conversations().items()):
+    for client, group in sorted(recording.conversations().items()):
         conversation = found[client] = ComparedConversation(client)
-        for part in group:
-            was, here = then.players[part.number], now.players[part.number]
-            _saw(conversation, part, was.outcome, here.outcome)
-            if parts.known and not _as_recorded(part, was):
+        for history in group:
+            before, after = then.peers[history.number], now.peers[history.number]
+            _add(conversation, history, before.outcome, after.outcome)
+            if recording.complete and not _as_recorded(history, before):
                 conversation.repeated = False
-            if part.listener:
-                conversation.name = f"{parts.listener_names.get(part.listener, '')} {part.place}"
-    for part, *both in _extras(then, now):
-        conversation = found.setdefault(part.client, ComparedConversation(part.client))
-        _saw(conversation, part, *both)
-        if both[0] != NOBODY and part.client:
+            if history.listener:
+                name = recording.listener_names.get(history.listener, "")
+                conversation.name = f"{name} {history.address}"
+    for history, *both in _extras(then, now):
+        conversation = found.setdefault(history.client, ComparedConversation(history.client))
+        _add(conversation, history, *both)
+        if both[0] != NOT_CONNECTED and history.client:
             conversation.repeated = False
-    for mishap in _new(then, now):
-        conversation = found.setdefault(mishap.client, ComparedConversation(mishap.client))
-        conversation.mishaps.append(mishap.text)
+    for error in _new_errors(then, now):
+        conversation = found.setdefault(error.client, ComparedConversation(error.client))
+        conversation.errors.append(error.text)
     for number in sorted(found):
         yield found[number]
 
 
-def _saw(conversation: ComparedConversation, part: PeerScript, then: Outcome, now: Outcome) -> None:
-    """Note what a peer saw, but of a connection that is only kept."""
-    if part.client or part.asker or then.heard or now.heard:
-        conversation.seen.append(Seen(part, then, now))
+def _add(
+    conversation: ComparedConversation, history: PeerHistory, then: PeerOutcome, now: PeerOutcome
+) -> None:
+    """Add the outcomes of a peer, unless it is a connection that is only kept for reuse."""
+    if history.client or history.requester or then.received or now.received:
+        conversation.peers.append(PeerComparison(history, then, now))
 
 
-def _extras(then: Stage, now: Stage) -> Iterator[tuple[PeerScript, Outcome, Outcome]]:
-    """The connections that there were not in the log, then and now: the first with the first."""
-    both: dict[tuple[int, str, str], tuple[list[Player], list[Player]]] = {}
-    for side, stage in enumerate((then, now)):
-        for extra in stage.extras:
-            part = extra.part
-            key = part.client, part.place, part.asker
+def _extras(
+    then: WhatIfRun, now: WhatIfRun
+) -> Iterator[tuple[PeerHistory, PeerOutcome, PeerOutcome]]:
+    """Yield the connections that are not in the log, in pairs: the first then, the first now."""
+    both: dict[tuple[int, str, str], tuple[list[ReplayedPeer], list[ReplayedPeer]]] = {}
+    for side, run in enumerate((then, now)):
+        for extra in run.extras:
+            history = extra.history
+            key = history.client, history.address, history.requester
             both.setdefault(key, ([], []))[side].append(extra)
     for before, after in both.values():
-        for was, here in zip_longest(before, after):
+        for one, other in zip_longest(before, after):
             yield (
-                (was or here).part,
-                NOBODY if was is None else was.outcome,
-                NOBODY if here is None else here.outcome,
+                (one or other).history,
+                NOT_CONNECTED if one is None else one.outcome,
+                NOT_CONNECTED if other is None else other.outcome,
             )
 
 
-def _new(then: Stage, now: Stage) -> Iterator[Mishap]:
-    """What went wrong with the recorded plugin is no news."""
-    before = list(then.mishaps)
-    for mishap in now.mishaps:
-        if mishap in before:
-            before.remove(mishap)
+def _new_errors(then: WhatIfRun, now: WhatIfRun) -> Iterator[LoggedError]:
+    """Yield the errors that the recorded plugin did not have."""
+    before = list(then.errors)
+    for error in now.errors:
+        if error in before:
+            before.remove(error)
         else:
-            yield mishap
+            yield error
 
 
-def _as_recorded(part: PeerScript, player: Player) -> bool:
-    heard = memoryview(player.outcome.heard)
-    # What is for no client may go on by itself, longer than the recording.
-    if len(heard) < part.total or (part.client and len(heard) > part.total):
+def _as_recorded(history: PeerHistory, peer: ReplayedPeer) -> bool:
+    received = memoryview(peer.outcome.received)
+    # A connection without a client may send by itself, and longer than the recording.
+    if len(received) < history.total or (history.client and len(received) > history.total):
         return False
-    for size, digest in part.heard:
-        if crc32(heard[:size]) != digest:
+    for size, digest in history.received:
+        if crc32(received[:size]) != digest:
             return False
-        heard = heard[size:]
+        received = received[size:]
     return True

@@ -1,5 +1,8 @@
-"""StageDriver: the simulated driver of a proxy among players; StageEngine: what it drives;
-StageHost: where that listens."""
+"""WhatIfDriver, WhatIfEngine and WhatIfHost: the simulated driver, engine and host of a WhatIfRun.
+
+The driver and the run know each other: the run is a driver's source of servers, results of calls
+and times of day. Tested in tests/replay/test_what_if.py.
+"""
 
 from __future__ import annotations
 
@@ -11,127 +14,127 @@ from vcproxy.drivers.sim import DatagramPeer, Peer, SimDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.net import NetVConnection
-from vcproxy.replay.format.peer_scripts import Deed, Handshake, PeerScript, PeerScripts
-from vcproxy.replay.hosts import Unconnected
+from vcproxy.replay.format.peer_history import Handshake, PeerHistory, RunHistory, StreamEnd
+from vcproxy.replay.hosts import OfflineHost
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.engine.commands import Call, Connect, Subscribe
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
-    from vcproxy.replay.what_if.stage import Stage
+    from vcproxy.replay.what_if.run import WhatIfRun
 
 
-class StageVC(NetVConnection):
-    """A VC that says when it becomes part of another conversation."""
+class WhatIfVC(NetVConnection):
+    """A VC that reports when it becomes part of another conversation."""
 
     __slots__ = ()
 
-    engine: StageEngine
+    engine: WhatIfEngine
 
     def join(self, mutex: Mutex) -> None:
         """See VConnection."""
         moves = mutex is not self.mutex and self.outgoing is not None
         super().join(mutex)
         if moves:
-            self.engine.moved(self)
+            self.engine.on_moved(self)
 
 
-class StageEngine(Engine):
-    """An engine that says which servers' connections have moved."""
+class WhatIfEngine(Engine):
+    """An engine that reports which server connections have moved to another conversation."""
 
-    connection = StageVC
+    connection = WhatIfVC
 
-    __slots__ = ("moved",)
+    __slots__ = ("on_moved",)
 
-    moved: Callable[[NetVConnection], None]
+    on_moved: Callable[[NetVConnection], None]
 
 
-class StageDriver(SimDriver):
-    """A SimDriver whose engine meets the players of a stage."""
+class WhatIfDriver(SimDriver):
+    """A SimDriver whose engine is connected to the replayed peers of a run."""
 
-    def __init__(self, stage: Stage, *others: object) -> None:
+    def __init__(self, run: WhatIfRun, *others: object) -> None:
         super().__init__(*others)  # type: ignore[arg-type]
-        self._stage = stage
+        self._run = run
 
     def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> NetVConnection:
         """See SimDriver."""
         vc = super().adopt(listener, endpoint, tls)
-        self._stage.entered(vc, endpoint)
+        self._run.on_accepted(vc, endpoint)
         return vc
 
     def time_of_day(self) -> int:
-        """See SimDriver: as it was told when this was recorded."""
-        return self._stage.time_of_day()
+        """See SimDriver: return the recorded time of day."""
+        return self._run.time_of_day()
 
     def _connect(self, command: Connect) -> None:
         outgoing = command.outgoing
         vc = outgoing.vc
-        player = self._stage.server(vc, outgoing.target, outgoing.opener_name)
-        part = player.part
+        server = self._run.server(vc, outgoing.target, outgoing.opener_name)
+        history = server.history
         if command.address.scheme == "udp":
-            self._open_datagram(command, lambda address: self._stage.corresponding(address, player))
+            self._open_datagram(command, lambda address: self._run.datagram_socket(address, server))
             return
         self.start_attempt(command)
         endpoint: Endpoint | None = None
         error: OSError | None = None
-        if player.refusals:
-            why = player.refusals.popleft().raised()
+        if server.refusals:
+            why = server.refusals.popleft().to_exception()
             error = why if isinstance(why, OSError) else OSError(str(why))
-        elif not part.connected and not part.number:
+        elif not history.connected and not history.number:
             error = ConnectionRefusedError(
-                f"{command.address}: nobody was there when this was recorded"
+                f"{command.address}: connection refused: the recording has no connection to it"
             )
-        elif not part.connected:
-            return  # nobody answered
-        elif outgoing.tls is not None and part.number and part.handshake is None:
-            reason = next((act for act in part.acts if act.does is Deed.RESET), None)
-            if reason is None:
-                return  # nor did the handshake end
+        elif not history.connected:
+            return  # the recorded attempt was never answered
+        elif outgoing.tls is not None and history.number and history.handshake is None:
+            reset = any(each.action is StreamEnd.RESET for each in history.actions)
+            if not reset:
+                return  # the recorded handshake did not finish either
             error = OSError(f"{command.address}: the handshake failed")
         else:
-            endpoint, theirs = self.network.pair(part.local, part.peer)
+            endpoint, server_end = self.network.pair(history.local, history.peer)
             if outgoing.tls is not None:
-                endpoint.secure = part.handshake or Handshake()
+                endpoint.secure = history.handshake or Handshake()
             peer = Peer()
-            peer.attach(theirs)
-            player.take_up(peer)
+            peer.attach(server_end)
+            server.attach(peer)
         self.complete_after((0.0, 0.0), partial(self._connected, command, endpoint, error))
 
     def _subscribe(self, command: Subscribe) -> None:
         super()._subscribe(command)
         post = self.network.datagrams
-        player = self._stage.server(command.outgoing.vc, command.outgoing.target, "")
-        player.correspond(DatagramPeer(post.connect(command.address)).send)
+        sender = self._run.server(command.outgoing.vc, command.outgoing.target, "")
+        sender.attach_datagrams(DatagramPeer(post.connect(command.address)).send)
 
     def _call(self, command: Call) -> None:
-        value, error = self._stage.answer(command)
+        value, error = self._run.result_of(command)
         self.complete_after((0.0, 0.0), partial(self.engine.called, command.number, value, error))
 
 
-class StageHost(Unconnected):
-    """Where the listeners were. See Host. TLS was over when a recording began to look."""
+class WhatIfHost(OfflineHost):
+    """Listens at the recorded addresses. See Host. TLS is left out, as in the recording."""
 
-    def __init__(self, driver: SimDriver, parts: PeerScripts) -> None:
+    def __init__(self, driver: SimDriver, recorded: RunHistory) -> None:
         self._driver = driver
-        listening = () if parts.serve is None else parts.serve.listening
-        self._was = {(name, wanted): real for _, name, wanted, real in listening}
-        self._names = parts.listener_names
-        self._places: dict[str, list[Address]] = {}
+        listening = () if recorded.serve is None else recorded.serve.listening
+        self._recorded = {(name, requested): real for _, name, requested, real in listening}
+        self._names = recorded.listener_names
+        self._addresses: dict[str, list[Address]] = {}
 
-    def place(self, part: PeerScript) -> Address | None:
-        """Where a client comes in; None: nobody listens there."""
-        places = self._places.get(self._names.get(part.listener, ""), [])
-        kinds = (part.message_oriented, part.secure)
+    def address_for(self, client: PeerHistory) -> Address | None:
+        """Return the address that a client connects to; None: no listener has one."""
+        addresses = self._addresses.get(self._names.get(client.listener, ""), [])
+        kind = (client.message_oriented, client.secure)
         return next(
-            (each for each in places if (each.message_oriented, each.secure) == kinds), None
+            (each for each in addresses if (each.message_oriented, each.secure) == kind), None
         )
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
-        was = self._was.get((listener.name, str(address)))
+        recorded = self._recorded.get((listener.name, str(address)))
         real = self._driver.listen(
-            Address.parse(was) if isinstance(was, str) else address, listener
+            Address.parse(recorded) if isinstance(recorded, str) else address, listener
         )
-        self._places.setdefault(listener.name, []).append(real)
+        self._addresses.setdefault(listener.name, []).append(real)
         return real

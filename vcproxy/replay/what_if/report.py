@@ -1,25 +1,25 @@
-"""Report: a comparison in words, for a terminal."""
+"""Report: a comparison as text for a terminal. Tested in tests/replay/test_what_if.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
-from vcproxy.replay.what_if.comparison import ComparedConversation, RunComparison, Seen
-from vcproxy.replay.what_if.player import Outcome
+from vcproxy.replay.what_if.comparison import ComparedConversation, PeerComparison, RunComparison
+from vcproxy.replay.what_if.replayed_peer import PeerOutcome
 
 EXCERPT = 24
-"""Bytes of each side of a difference: both fit in a line of a terminal."""
+"""Bytes of each side of a difference: both fit in one line of a terminal."""
 
 MOST = 20
-"""Conversations in a table: a screen. The others are counted."""
+"""Conversations in a table: about a screen. Further ones are only counted."""
 
 _LINES = 2000
-"""Lines that are compared one by one: finding the shortest difference takes their square."""
+"""Lines that are compared one by one: the time to find the difference is quadratic."""
 
 
 def table(comparison: RunComparison) -> str:
-    """What differs, a line for each peer."""
+    """Return a line for each peer of the conversations that differ."""
     all_of_them = [each for each in comparison.conversations if each.number or each.differs]
     differing = [each for each in all_of_them if each.differs]
     rows = [("conversation", "peer", "then", "now")]
@@ -28,9 +28,12 @@ def table(comparison: RunComparison) -> str:
     lines = _aligned(rows) if differing else []
     if len(differing) > MOST:
         lines.append(f"... and {len(differing) - MOST} more")
-    lines += [f"unknown: nobody asked {text} then" for text in comparison.unknown]
+    lines += [
+        f"unknown call: {text}: the recording has no result of it, so it failed"
+        for text in comparison.unknown
+    ]
     if any(not each.repeated for each in differing):
-        lines.append("~ the recorded plugin, too, does otherwise in simulation than it did then")
+        lines.append("~ in simulation, the recorded plugin differs from the recording as well")
     s = "" if len(all_of_them) == 1 else "s"
     verb = "differ" if len(differing) > 1 else "differs"
     count = len(differing) or "none"
@@ -39,46 +42,46 @@ def table(comparison: RunComparison) -> str:
 
 
 def in_full(conversation: ComparedConversation) -> str:
-    """All that the peers of one conversation heard, line by line, then (-) and now (+)."""
+    """Return all that the peers of a conversation received, by line, then (-) and now (+)."""
     lines = [f"conversation {conversation.number}: {conversation.name}"]
-    for seen in conversation.seen:
-        lines.append(f"{_peer(seen)}: {_brief(seen.then)}; now {_now(seen)}")
-        lines += [f"  {line}" for line in _difference(seen)]
-    lines += [f"failed: {mishap}" for mishap in conversation.mishaps]
+    for peer in conversation.peers:
+        lines.append(f"{_name(peer)}: {_brief(peer.then)}; now {_now(peer)}")
+        lines += [f"  {line}" for line in _difference(peer)]
+    lines += [f"failed: {error}" for error in conversation.errors]
     return "\n".join(lines)
 
 
 def _rows(conversation: ComparedConversation) -> Iterator[tuple[str, str, str, str]]:
     mark = "" if conversation.repeated else " ~"
     title = f"{conversation.number} {conversation.name}{mark}"
-    for seen in conversation.seen:
-        yield title, _peer(seen), _brief(seen.then), _now(seen)
+    for peer in conversation.peers:
+        yield title, _name(peer), _brief(peer.then), _now(peer)
         title = ""
-    for mishap in conversation.mishaps:
-        yield title, "plugin", "", f"failed: {mishap}"
+    for error in conversation.errors:
+        yield title, "plugin", "", f"failed: {error}"
         title = ""
 
 
-def _peer(seen: Seen) -> str:
-    return "client" if seen.part.listener else seen.part.place
+def _name(peer: PeerComparison) -> str:
+    return "client" if peer.history.listener else peer.history.address
 
 
-def _brief(outcome: Outcome) -> str:
+def _brief(outcome: PeerOutcome) -> str:
     if outcome.end == "not connected":
         return outcome.end
-    return f"{len(outcome.heard)} bytes, {outcome.end}"
+    return f"{len(outcome.received)} bytes, {outcome.end}"
 
 
-def _now(seen: Seen) -> str:
-    then, now = seen.then, seen.now
+def _now(peer: PeerComparison) -> str:
+    then, now = peer.then, peer.now
     if then == now:
         return "equal"
-    if then.heard == now.heard or "not connected" in (then.end, now.end):
+    if then.received == now.received or "not connected" in (then.end, now.end):
         return _brief(now)
-    at = seen.offset
+    at = peer.offset
     ends = "" if then.end == now.end else f", {now.end}"
-    was, here = then.heard[at : at + EXCERPT], now.heard[at : at + EXCERPT]
-    return f"at byte {at}: {was!r} is {here!r}{ends}"
+    before, after = then.received[at : at + EXCERPT], now.received[at : at + EXCERPT]
+    return f"at byte {at}: {before!r} becomes {after!r}{ends}"
 
 
 def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:
@@ -89,11 +92,10 @@ def _aligned(rows: list[tuple[str, str, str, str]]) -> list[str]:
     ]
 
 
-def _difference(seen: Seen) -> Iterator[str]:
-    then, now = (_lines(outcome.heard) for outcome in (seen.then, seen.now))
+def _difference(peer: PeerComparison) -> Iterator[str]:
+    then, now = (_lines(outcome.received) for outcome in (peer.then, peer.now))
     if max(len(then), len(now)) > _LINES:
-        at = seen.offset
-        yield f"  too much to be shown; the first difference is at byte {at}"
+        yield f"  too many lines to show; the first difference is at byte {peer.offset}"
         return
     for kind, a, b, c, d in SequenceMatcher(None, then, now, autojunk=False).get_opcodes():
         if kind == "equal":

@@ -1,4 +1,7 @@
-"""Substitution: the configuration of a recorded run, with another plugin for one listener."""
+"""Substitution: the configuration of a recorded run, with another plugin for one listener.
+
+Tested in tests/replay/test_what_if.py.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +23,30 @@ if TYPE_CHECKING:
 
 
 class NotSubstituted(Exception):
-    """A plugin cannot take another's place; the text says why, for people."""
+    """A plugin cannot replace another one; the text says why and can be shown to users."""
 
 
 def recorded(header: Header) -> Configuration:
-    """The configuration that was recorded, with its plugins. Raises LogError."""
+    """Load the recorded configuration with its plugins. Raises LogError."""
     try:
         return load(Path(header.file), Recorded(header.configuration, header.sources))
     except ConfigError as error:
-        raise LogError(f"its configuration does not load:\n{error}") from None
+        raise LogError(f"the recorded configuration does not load:\n{error}") from None
 
 
 def substituted(
     configuration: Configuration, plugin: str, listener: str
 ) -> tuple[Configuration, str]:
-    """Return the same with this plugin, as a listener names it, and what is to be said of that.
+    """Return the configuration with this plugin, and a note for the user, perhaps empty.
 
-    `plugin` serves the listener in place of its own, with the same options and filters; or it is a
-    filter, in place of the one of its name. `listener`: whose it is; empty: there is only one.
-    Raises NotSubstituted.
+    `plugin` is written as in a listener's table. It replaces the listener's plugin and gets its
+    options and filters. If it is a filter, it replaces the filter of the same class name.
+    `listener`: its name; empty: there is only one. Raises NotSubstituted.
     """
     names = list(configuration.plugins)
     if not listener and len(names) != 1:
-        raise NotSubstituted(f"which listener? say --listener {' or '.join(names)}")
+        choices = " or ".join(names)
+        raise NotSubstituted(f"more than one listener: choose one with --listener {choices}")
     name = listener or names[0]
     if name not in names:
         raise NotSubstituted(f"there is no listener {name}: there are {', '.join(names)}")
@@ -55,55 +59,57 @@ def substituted(
         raise NotSubstituted(f"{plugin}: {error}") from None
     except OptionsError as error:
         why = "; ".join(each.message for each in error.problems)
-        raise NotSubstituted(f"{plugin}: it does not go without options: {why}") from None
+        raise NotSubstituted(f"{plugin}: the plugin needs options: {why}") from None
     return replace(configuration, plugins={**configuration.plugins, name: found}), note
 
 
 def _listening(configuration: Configuration, plugin: str, name: str) -> tuple[Plugin, str]:
-    """Another plugin for a listener. Raises PluginError, OptionsError, NotSubstituted."""
+    """Return another plugin for a listener. Raises PluginError, OptionsError, NotSubstituted."""
     entry = next(each for each in configuration.settings.listener if each.name == name)
     cls = PluginLoader().find(plugin)
     needed, given = needs_upstream(cls), entry.upstream is not None
     if needed and not given:
-        raise NotSubstituted(f"{plugin} needs an upstream, and {name} had none")
+        raise NotSubstituted(f"{plugin} needs an upstream, and the listener {name} has none")
     directory = configuration.file.absolute().parent
     loader = PluginLoader(configuration.sources)
     try:
         return read_plugin(cls, _options(configuration.text, name), directory, loader)[0], ""
     except OptionsError as refused:
         why = "; ".join(each.message for each in refused.problems)
-        note = f"{plugin} refuses the options of {name} ({why}): it has its defaults"
+        note = f"{plugin} refuses the options of {name} ({why}): its defaults are used"
         return read_plugin(cls, {}, directory, loader)[0], note
 
 
 def _filtering(
     configuration: Configuration, plugin: str, name: str, error: NotOfKind
 ) -> tuple[Plugin, str]:
-    """The same plugin for a listener, with another filter. Raises as `_listening` does."""
-    was = configuration.plugins[name]
+    """Return the listener's plugin with another filter. Raises as `_listening` does."""
+    recorded_plugin = configuration.plugins[name]
     try:
         cls = PluginLoader().find(plugin, FILTERS)
     except NotOfKind:
         raise error from None
-    if not hasattr(was.options, "filters"):
-        raise NotSubstituted(f"{plugin} is a filter, and the plugin of {name} has none")
+    if not hasattr(recorded_plugin.options, "filters"):
+        raise NotSubstituted(f"{plugin} is a filter, and the plugin of {name} has no filters")
     entry = next(each for each in configuration.settings.listener if each.name == name)
     tables = entry.options.get("filters", [])
     assert isinstance(tables, list)
     directory = configuration.file.absolute().parent
     loader = PluginLoader(configuration.sources)
-    same = [n for n, each in enumerate(was.filters) if each.cls.__name__ == cls.__name__]
+    same = [
+        n for n, each in enumerate(recorded_plugin.filters) if each.cls.__name__ == cls.__name__
+    ]
     if not same:
-        filters = (*was.filters, read_plugin(cls, {}, directory, loader)[0])
-        note = f"{name} had no filter {cls.__name__}: it is added behind the others"
-        return was.with_filters(filters), note
+        filters = (*recorded_plugin.filters, read_plugin(cls, {}, directory, loader)[0])
+        note = f"{name} has no filter {cls.__name__}: it is added after the others"
+        return recorded_plugin.with_filters(filters), note
     found, _ = read_plugin(cls, tables[same[0]]["options"], directory, loader)
-    filters = tuple(found if n in same else each for n, each in enumerate(was.filters))
-    return was.with_filters(filters), ""
+    filters = tuple(found if n in same else each for n, each in enumerate(recorded_plugin.filters))
+    return recorded_plugin.with_filters(filters), ""
 
 
 def _options(text: str, listener: str) -> dict[str, object]:
-    """The options as they were written: without the defaults of the plugin that had them."""
+    """Return the options as written in the configuration, without the plugin's defaults."""
     tree: Mapping[str, Any] = tomllib.loads(text)
     entry = next(each for each in tree["listener"] if each["name"] == listener)
     options: dict[str, object] = entry.get("options", {})

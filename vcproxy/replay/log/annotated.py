@@ -1,4 +1,7 @@
-"""LogIndex: a log's entries with what they leave out: who is meant, and what the proxy sent."""
+"""AnnotatedLog: the entries of a log, with their conversations and with the proxy's output in full.
+
+Tested in tests/replay/log/test_show.py.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from vcproxy.replay.format import entries as e
 from vcproxy.replay.format.reader import Frame, LogError, RecordingLog
+from vcproxy.replay.playback.divergence import Divergence
+from vcproxy.replay.playback.engine import ReplayEngine
 from vcproxy.replay.playback.replay import Replay, differences
-from vcproxy.replay.playback.replayer import Divergence, ReplayEngine
 from vcproxy.replay.record.recorded import RecordedVC
 
 if TYPE_CHECKING:
@@ -19,11 +23,11 @@ if TYPE_CHECKING:
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.replay.playback.replayer import CommandComparison
+    from vcproxy.replay.playback.engine import FrameComparison
 
 
-class Told(NamedTuple):
-    """An entry, and what it is about."""
+class AnnotatedEntry(NamedTuple):
+    """An entry with its position, time and conversation."""
 
     step: int
     frame: int
@@ -31,21 +35,21 @@ class Told(NamedTuple):
     at: float
     """Seconds since the log began."""
     entry: e.Entry
-    """With outputs in full, where they could be had."""
+    """With the output in full, where it is known."""
     vc: int
-    """Which VC; 0: none."""
+    """The VC that it is about; 0: none."""
     conversation: int
-    """Which conversation; 0: none."""
+    """Its conversation; 0: none."""
     spread: tuple[tuple[int, bytes], ...] = ()
-    """What many VCs were sent at once, where that is known: each VC, and its bytes."""
+    """What several VCs were sent at once, where it is known: each VC, and its bytes."""
 
 
-class WatchedVC(RecordedVC):
-    """One that lets its engine see what was sent."""
+class AnnotatingVC(RecordedVC):
+    """A VC that stores in its engine what was sent."""
 
     __slots__ = ()
 
-    engine: WatchedEngine
+    engine: AnnotatingEngine
 
     def sent(self, count: int) -> None:
         """See NetVConnection."""
@@ -60,10 +64,10 @@ class WatchedVC(RecordedVC):
         super().spread(data, short)
 
 
-class WatchedFan:
-    """A fan that lets its engine see what was sent."""
+class AnnotatingFan:
+    """A fan that stores in its engine what was sent."""
 
-    def __init__(self, fan: Fan, engine: WatchedEngine) -> None:
+    def __init__(self, fan: Fan, engine: AnnotatingEngine) -> None:
         self._fan = fan
         self._engine = engine
         self._data = b""
@@ -83,47 +87,47 @@ class WatchedFan:
 def _taken(
     level: Iterable[NetVConnection], data: bytes, short: Sequence[tuple[NetVConnection, int]]
 ) -> tuple[tuple[int, bytes], ...]:
-    """What each of those that are level has taken: all, or so many bytes."""
+    """Return what each VC at the fan's level has taken: all of the data, or its beginning."""
     counts = dict(short)
     taken = [(cast(RecordedVC, vc).number, data[: counts.get(vc, len(data))]) for vc in level]
     return tuple(each for each in taken if each[1])
 
 
-class WatchedSpread(NamedTuple):
-    """A Spread of a fan that is watched."""
+class AnnotatingSpread(NamedTuple):
+    """A Spread command with an AnnotatingFan."""
 
-    fan: WatchedFan
+    fan: AnnotatingFan
 
 
-class WatchedEngine(ReplayEngine):
-    """A replaying engine that knows which conversation its VCs and calls belong to."""
+class AnnotatingEngine(ReplayEngine):
+    """A replay engine that stores what was sent, and the conversations of its VCs and calls."""
 
-    connection = WatchedVC
+    connection = AnnotatingVC
 
     __slots__ = ("_mutexes", "calls", "conversation_of", "sent", "spread")
 
-    def __init__(self, name: str, sheet: CommandComparison, **keywords: Any) -> None:
+    def __init__(self, name: str, frames: FrameComparison, **keywords: Any) -> None:
         self.sent = b""
-        """What was sent last."""
+        """The data that was sent last."""
         self.spread: tuple[tuple[int, bytes], ...] = ()
-        """What was sent to many last. See Told."""
+        """What was sent to several VCs last. See AnnotatedEntry."""
         self.conversation_of: dict[int, int] = {}
-        """That of each VC: the number of its first VC."""
+        """The conversation of each VC: the number of its first VC."""
         self.calls: dict[int, int] = {}
-        """The conversations of the calls that are not answered yet."""
+        """The conversations of calls without a result so far."""
         self._mutexes: dict[Mutex, int] = {}
-        super().__init__(name, sheet, **keywords)
+        super().__init__(name, frames, **keywords)
 
-    def enlist(self, vc: RecordedVC) -> int:
+    def number_vc(self, vc: RecordedVC) -> int:
         """See RecordingEngine."""
-        number = super().enlist(vc)
+        number = super().number_vc(vc)
         self.conversation_of[number] = self._mutexes.setdefault(vc.mutex, number)
         return number
 
     def take_commands(self) -> list[Command]:
         """See Engine."""
         taken = super().take_commands()
-        watched = [WatchedSpread(WatchedFan(each.fan, self)) for each in self.spreads]
+        watched = [AnnotatingSpread(AnnotatingFan(each.fan, self)) for each in self.spreads]
         self.spreads = iter(cast("list[Spread]", watched))
         return taken
 
@@ -145,15 +149,15 @@ class WatchedEngine(ReplayEngine):
         self.calls[self._calls.last] = self._mutexes.get(cont.mutex, 0)
 
 
-class WatchedReplay(Replay):
-    """A replay that can be looked into."""
+class AnnotatingReplay(Replay):
+    """A replay with an AnnotatingEngine."""
 
-    kind = WatchedEngine
-    engine: WatchedEngine
+    kind = AnnotatingEngine
+    engine: AnnotatingEngine
 
 
 class LogPass:
-    """A log that is read from its beginning, as often as one likes, to where it can be used."""
+    """A log that can be read repeatedly, up to the first place where it is broken."""
 
     def __init__(self, path: Path) -> None:
         """Read the header. Raises LogError."""
@@ -161,11 +165,11 @@ class LogPass:
         self.done = 0
         """The number of the last step."""
         self.offset = 0
-        """Where in the file that was."""
+        """The position of its frame in the file."""
         self.problem = ""
-        """What ended it before the end of the run."""
+        """Why the reading stopped before the end of the run; empty: it did not."""
         self.sound = True
-        """Whether it has got to the end of the file, but for a turn that was never finished."""
+        """Whether the file is readable to its end, except for an incomplete last turn."""
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames."""
@@ -177,38 +181,38 @@ class LogPass:
         except LogError as error:
             self.end(str(error))
         if self.log.truncated:
-            self.problem = f"{self.log.path}: its last turn was never finished, and is left out"
+            self.problem = f"{self.log.path}: the last turn is incomplete and is ignored"
 
-    def __iter__(self) -> Iterator[Told]:
-        """Yield the entries, as they are."""
+    def __iter__(self) -> Iterator[AnnotatedEntry]:
+        """Yield the entries, not annotated."""
         for number, frame in enumerate(self.frames()):
             for step, entry in enumerate(frame.entries, frame.step):
-                yield Told(step, number, 0.0, entry, 0, 0)
+                yield AnnotatedEntry(step, number, 0.0, entry, 0, 0)
 
     def end(self, problem: str) -> None:
-        """It cannot be used from here on."""
+        """Note that the log cannot be read further."""
         self.problem, self.sound = problem, False
 
 
-class LogIndex(LogPass):
-    """A log that is read and retold: its entries, and what they leave out."""
+class AnnotatedLog(LogPass):
+    """A log whose entries are annotated: it is replayed while it is read."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.conversation_of: dict[int, int] = {}
-        """That of each VC just now: the number of its first VC; 0: none, as of a connection to a
-        server that is kept for the next request."""
-        self._replay: WatchedReplay | None = None
+        """The present conversation of each VC: the number of its first VC; 0: none, as for a server
+        connection that is kept for further requests."""
+        self._replay: AnnotatingReplay | None = None
         self._calls: dict[int, int] = {}
         self._clients: Iterator[int] = iter(())
-        self._only = 0  # the conversation, if a marked log has but one
+        self._only = 0  # the conversation, if a log with a mark has only one
 
-    def __iter__(self) -> Iterator[Told]:
-        """Yield the entries, with outputs in full, and what they are about."""
+    def __iter__(self) -> Iterator[AnnotatedEntry]:
+        """Yield the entries, annotated."""
         try:
             self._begin()
-            yield from self._told()
-        except LogError as error:  # the replay's
+            yield from self._entries()
+        except LogError as error:  # of the replay
             self.end(str(error))
         except Divergence as error:
             self.end(
@@ -216,7 +220,7 @@ class LogIndex(LogPass):
                     [
                         f"{self.log.path}: {error}",
                         *differences(self.log),
-                        f"nothing is told from step {self.done} on",
+                        f"the log is not shown from step {self.done} on",
                     ]
                 )
             )
@@ -232,11 +236,11 @@ class LogIndex(LogPass):
                 self.conversation_of |= dict.fromkeys(numbers, min(numbers))
                 self._only = 0 if len(header.conversations) > 1 else min(numbers)
         else:
-            self._replay = WatchedReplay(self.log.path)
+            self._replay = AnnotatingReplay(self.log.path)
             self.conversation_of = self._replay.engine.conversation_of
             self._calls = self._replay.engine.calls
 
-    def _told(self) -> Iterator[Told]:
+    def _entries(self) -> Iterator[AnnotatedEntry]:
         begin: float | None = None
         now = 0.0
         replay = self._replay
@@ -245,7 +249,9 @@ class LogIndex(LogPass):
             for step, read in enumerate(frame.entries, frame.step):
                 self.done = step
                 if isinstance(read, e.AcceptedEntry):
-                    following = next(self._clients, 0) if replay is None else replay.engine.made + 1
+                    following = (
+                        next(self._clients, 0) if replay is None else replay.engine.vc_count + 1
+                    )
                 entry = read if replay is None else self._replayed(replay, read)
                 vc, conversation = e.vc_of(entry) or 0, 0
                 if isinstance(entry, e.ClockEntry):
@@ -259,7 +265,7 @@ class LogIndex(LogPass):
                 spread = (
                     self._spread if isinstance(entry, e.SpreadEntry | e.SpreadReadEntry) else ()
                 )
-                yield Told(step, number, now, entry, vc, conversation, spread)
+                yield AnnotatedEntry(step, number, now, entry, vc, conversation, spread)
                 if isinstance(entry, e.MovedEntry):
                     self.conversation_of |= dict(entry.moves)
 
@@ -267,8 +273,8 @@ class LogIndex(LogPass):
     def _spread(self) -> tuple[tuple[int, bytes], ...]:
         return () if self._replay is None else self._replay.engine.spread
 
-    def _replayed(self, replay: WatchedReplay, entry: e.Entry) -> e.Entry:
-        """Make a call; return its entry with what came of it."""
+    def _replayed(self, replay: AnnotatingReplay, entry: e.Entry) -> e.Entry:
+        """Replay an entry; return it with the output in full."""
         replay.engine.spread = ()
         replay.step()
         if isinstance(entry, e.SentEntry):
@@ -278,19 +284,19 @@ class LogIndex(LogPass):
         return entry
 
     def of_command(self, text: str) -> tuple[str, int, str]:
-        """The verb of a command's text, the VC that it is about (0: none), and the rest."""
+        """Return the verb of a command's text, its VC (0: none), and the rest."""
         verb, _, rest = text.partition(" ")
         number, _, rest = rest.partition(" ")
         about = verb in _OF_VCS and number.isdecimal()
         return verb, int(number) if about else 0, rest
 
     def with_number(self, text: str, number: int) -> str:
-        """A command's text, about another VC."""
+        """Return a command's text with another VC."""
         verb, vc, rest = self.of_command(text)
         return f"{verb} {number} {rest}".rstrip() if vc else text
 
     def conversation_of_command(self, text: str) -> int:
-        """The conversation that a command belongs to; 0: none."""
+        """Return the conversation of a command; 0: none."""
         verb, vc, _ = self.of_command(text)
         if verb == "Call":
             return self._calls.get(int(text.split(" ", 2)[1]), self._only)
