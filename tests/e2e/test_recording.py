@@ -1,4 +1,4 @@
-"""Recordings of the real program, served to real clients, and run again from their logs alone."""
+"""Recordings of the real program with real clients, and their replays."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def record(proxy: Starter, log: Path) -> Record:
-    """Start the program, recording."""
+    """Return a function that starts the program with recording."""
     return lambda text: proxy(f'{text}\n[record]\nfile = "{log}"\n')
 
 
 def replay(log: Path, *options: str | Path, environment: dict[str, str] | None = None) -> str:
-    """What a replay says, whatever its status, which is first."""
+    """Run a replay; return its exit status and its output."""
     done = subprocess.run(
         [*VCPROXY, "replay", str(log), *map(str, options)],
         stdin=subprocess.DEVNULL,
@@ -59,38 +59,40 @@ def replay(log: Path, *options: str | Path, environment: dict[str, str] | None =
 
 
 def replays(log: Path) -> None:
-    """It is replayed as it was, and the recording of that is the same to the byte."""
+    """Check that a log can be replayed, and that the recording of the replay is identical."""
     copy = log.with_suffix(".copy")
-    said = replay(log, "--record", copy)
-    assert re.fullmatch(rf"0: {log}: \d+ steps, all as recorded\n", said), said
+    output = replay(log, "--record", copy)
+    assert re.fullmatch(rf"0: {log}: \d+ steps, all as recorded\n", output), output
     assert copy.read_bytes() == log.read_bytes()
 
 
 def own_ports(name: str) -> str:
-    """A configuration of conf/, at free ports."""
+    """Return a configuration of conf/, with free ports."""
     return re.sub(r"(bind = .*:)\d+", r"\g<1>0", (CONF / name).read_text())
 
 
 def test_dates_and_loops(record: Record, log: Path) -> None:
-    """The time of day and the mark in Via, which is random, are repeated."""
+    """The time of day and the random token in Via are repeated."""
     with origin() as server:
         running = record(web(server.uri, options='routes = [{ path = "/own", answer = {} }, {}]'))
         with running.connect("in") as client:
-            heard = b""
+            received = b""
             began = time.monotonic()
             while time.monotonic() - began < 1.2:
                 client.sendall(b"GET /own HTTP/1.1\r\nHost: a\r\n\r\n")
-                heard += client.recv(1 << 16)
+                received += client.recv(1 << 16)
                 client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                heard += client.recv(1 << 16)
+                received += client.recv(1 << 16)
                 time.sleep(0.1)
-            said = server.heard[0].fields["Via"]
-            client.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nVia: {said}\r\n\r\n".encode())
+            via = server.heard[0].fields["Via"]
+            client.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nVia: {via}\r\n\r\n".encode())
             assert b"proxy_loop_detected" in client.recv(1 << 16)
-    dates = [parsedate_to_datetime(date) for date in re.findall(r"\nDate: (.*)\r", heard.decode())]
+    dates = [
+        parsedate_to_datetime(date) for date in re.findall(r"\nDate: (.*)\r", received.decode())
+    ]
     assert len(set(dates)) in (2, 3)
     assert abs(dates[-1].timestamp() - time.time()) < 5
-    assert re.fullmatch(r"1\.1 vcproxy \([0-9a-f]{8}\)", said)
+    assert re.fullmatch(r"1\.1 vcproxy \([0-9a-f]{8}\)", via)
     running.stop()
     replays(log)
 
@@ -102,9 +104,9 @@ def test_forward(record: Record, tools: Tools, log: Path) -> None:
     tools.serve(f"tcp://127.0.0.1:{port}", "socat", f"TCP-LISTEN:{port},fork,reuseaddr", echo)
     running = record(forward(f"tcp://127.0.0.1:{port}"))
     large = os.urandom(3_000_000)
-    for said in (b"hello\n", large):
+    for data in (b"hello\n", large):
         client = "socat", "-t5", "-", f"TCP:127.0.0.1:{running.port('in')}"
-        assert tools.run(*client, stdin=said) == said
+        assert tools.run(*client, stdin=data) == data
     running.stop()
     replays(log)
 
@@ -130,8 +132,8 @@ def test_http(record: Record, tools: Tools, log: Path) -> None:
         url = f"http://127.0.0.1:{running.port('in')}/"
         curl = "curl", "-sS", "-H", "Expect:", "--data-binary", "@-", url, url
         for framed in ((), ("-H", "Transfer-Encoding: chunked")):
-            said = os.urandom(300_000)
-            assert tools.run(*curl, *framed, stdin=said).startswith(said)
+            data = os.urandom(300_000)
+            assert tools.run(*curl, *framed, stdin=data).startswith(data)
         tools.run("wrk", "-c8", "-t1", "-d1s", url)
     running.stop()
     replays(log)
@@ -249,8 +251,8 @@ def test_standard_input_and_output(log: Path) -> None:
     replays(log)
 
 
-def test_calls_and_timers_and_a_reload(record: Record, tmp_path: Path, log: Path) -> None:
-    plugin = tmp_path / "asks.py"
+def test_calls_timers_and_a_reload(record: Record, tmp_path: Path, log: Path) -> None:
+    plugin = tmp_path / "calling.py"
     source = """
 from vcproxy.api import Accept, Defer, Reject, Validator, Verdict, lines
 
@@ -259,14 +261,14 @@ def judge(message: bytes) -> Verdict:
         raise ValueError("bad")
     return Reject(b"no WORD\\n", keep=True)
 
-class Asks(Validator):
+class Calling(Validator):
     framing = lines()
     def check(self, message: bytes) -> Verdict:
         return Defer(judge, message, deadline="5s")
 """
     plugin.write_text(source.replace("WORD", "one"))
     with Server() as server:
-        text = forward(server.uri).replace('"forward"', f'"{plugin}:Asks"')
+        text = forward(server.uri).replace('"forward"', f'"{plugin}:Calling"')
         running = record(text)
         with running.connect("in") as client:
             client.sendall(b"hello\n")
@@ -278,7 +280,7 @@ class Asks(Validator):
             running.signal(signal.SIGHUP)
             running.wait_for("reloaded .*: new connections use it")
             client.sendall(b"old\n")
-            assert exactly(client, 7) == b"no one\n", "a conversation keeps its plugin"
+            assert exactly(client, 7) == b"no one\n", "an open conversation keeps its plugin"
             with running.connect("in") as other:
                 other.sendall(b"new\n")
                 assert exactly(other, 7) == b"no two\n"
@@ -292,7 +294,7 @@ class Asks(Validator):
 
 
 def test_a_plugin_reloads_and_stops_the_proxy(record: Record, tmp_path: Path, log: Path) -> None:
-    """As the engine of a driven engine stops its driver, and has sources read again."""
+    """A plugin can request a reload and the end of the proxy."""
     plugin = tmp_path / "operated.py"
     source = """
 from vcproxy.api import Reject, Validator, Verdict, lines, reload_proxy, stop_proxy
@@ -322,13 +324,13 @@ class Operated(Validator):
             assert exactly(old, 4) == b"one\n"
             running.wait_for("draining [1-9]")
             old.sendall(b"hello\n")
-            assert exactly(old, 4) == b"one\n", "it is drained, not cut"
+            assert exactly(old, 4) == b"one\n", "connections are drained, not closed"
         assert running.wait() == 0
     replays(log)
 
 
 def echoing(tmp_path: Path, name: str, answer: str) -> str:
-    """A plugin that answers each line with what Python makes of an expression."""
+    """Write a plugin that replies to each line with the value of an expression; return its name."""
     plugin = tmp_path / f"{name}.py"
     plugin.write_text(
         f"""
@@ -347,7 +349,7 @@ class Odd(Validator):
 @pytest.mark.parametrize(
     "answer", ["str(time.time())", "'x' * (id(object()) // 16 % 1000) + str(id(self))"]
 )
-def test_what_nobody_recorded_is_found(
+def test_input_that_is_not_recorded_is_found(
     record: Record, tmp_path: Path, log: Path, answer: str
 ) -> None:
     with Server() as server:
@@ -358,13 +360,13 @@ def test_what_nobody_recorded_is_found(
             while b"\n" not in client.recv(10_000):
                 pass
     running.stop()
-    said = replay(log)
-    assert said.startswith("1: ")
-    assert re.search(r"step \d+: this run parts from what was recorded\n  recorded: Sent", said)
-    assert re.search(r"conversation: \d, in 127\.0\.0\.1:\d+\n  machine: ", said)
+    output = replay(log)
+    assert output.startswith("1: ")
+    assert re.search(r"step \d+: the replay differs from the recording\n  recorded: Sent", output)
+    assert re.search(r"conversation: \d, in 127\.0\.0\.1:\d+\n  machine: ", output)
 
 
-def test_the_order_of_a_set_of_text_is_the_same_again(
+def test_the_order_of_a_set_of_strings_is_repeated(
     record: Record, tmp_path: Path, log: Path
 ) -> None:
     with Server() as server:
@@ -387,7 +389,7 @@ def a_run(record: Record) -> Running:
     return running
 
 
-def test_a_killed_run_is_replayed_as_far_as_it_is_there(record: Record, log: Path) -> None:
+def test_a_killed_run_is_replayed_as_far_as_it_was_recorded(record: Record, log: Path) -> None:
     running = record(ECHO)
     with running.connect("echo") as client:
         client.sendall(b"hello\n")
@@ -396,7 +398,7 @@ def test_a_killed_run_is_replayed_as_far_as_it_is_there(record: Record, log: Pat
             lambda: any(
                 isinstance(entry, entries.PassedEntry) for _, entry in RecordingLog(log).steps()
             ),
-            "the log is in its file",
+            "the data is in the log file",
         )
         running.kill()
     running.status = 0
@@ -404,13 +406,13 @@ def test_a_killed_run_is_replayed_as_far_as_it_is_there(record: Record, log: Pat
 
 
 @pytest.mark.parametrize(
-    ("deed", "status"), [("os._exit(7)", 7), ("os.kill(os.getpid(), 9)", -signal.SIGKILL)]
+    ("statement", "status"), [("os._exit(7)", 7), ("os.kill(os.getpid(), 9)", -signal.SIGKILL)]
 )
 @pytest.mark.parametrize("where", ["message", "call", "accept"])
-def test_what_kills_the_process_is_in_the_log(
-    proxy: Starter, log: Path, tmp_path: Path, deed: str, status: int, where: str
+def test_the_message_that_kills_the_process_is_in_the_log(
+    proxy: Starter, log: Path, tmp_path: Path, statement: str, status: int, where: str
 ) -> None:
-    """The recording of a crash leads a replay to the same crash, in the same event."""
+    """A replay of a crash crashes as well, in the same event."""
     (tmp_path / "deadly.py").write_text(
         f"""
 import os
@@ -424,18 +426,18 @@ class Deadly(Validator):
 
     def start(self) -> None:
         if "{where}" == "accept":
-            {deed}
+            {statement}
         super().start()
 
     def check(self, message: bytes) -> Verdict:
         if message != b"die":
             return Accept()
         if "{where}" == "message":
-            {deed}
+            {statement}
         return Defer(judge, message, deadline="5s", then=self.judged)
 
     def judged(self, message: bytes, value: object) -> Verdict:
-        {deed}
+        {statement}
         return Accept()
 """
     )
@@ -460,7 +462,7 @@ class Deadly(Validator):
 RESETS = struct.pack("ii", 1, 0)
 
 
-def test_clients_that_reset_while_their_answer_goes_out(record: Record, log: Path) -> None:
+def test_clients_that_reset_while_the_response_is_sent(record: Record, log: Path) -> None:
     """A send that fails is reported in the next turn: the connection may be closed by then."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
     with Server() as server:
@@ -473,8 +475,8 @@ def test_clients_that_reset_while_their_answer_goes_out(record: Record, log: Pat
                 accepted.recv(1000)
                 accepted.sendall(head)
                 client.recv(1)
-                running.signal(signal.SIGSTOP)  # it sees both at once
-                eventually(lambda: stopped(running), "it is stopped")
+                running.signal(signal.SIGSTOP)  # it gets both events in one turn
+                eventually(lambda: stopped(running), "the process is stopped")
                 if number % 2:
                     client.close()
                     accepted.sendall(b"more")
@@ -492,13 +494,13 @@ def stopped(running: Running) -> bool:
     return Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def test_clients_that_leave_while_a_name_is_looked_up(record: Record, log: Path) -> None:
-    """The answer comes when the connection that it was for is gone."""
+def test_clients_that_disconnect_while_a_name_is_resolved(record: Record, log: Path) -> None:
+    """The result arrives after the connection that requested it is closed."""
     with Server() as server:
         running = record(forward(server.uri.replace("127.0.0.1", "localhost")))
         for _ in range(30):
             running.signal(signal.SIGSTOP)
-            eventually(lambda: stopped(running), "it is stopped")
+            eventually(lambda: stopped(running), "the process is stopped")
             client = running.connect("in")
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
             client.close()
@@ -507,7 +509,7 @@ def test_clients_that_leave_while_a_name_is_looked_up(record: Record, log: Path)
     replays(log)
 
 
-def test_every_part_of_a_log_from_its_beginning_is_replayed(record: Record, log: Path) -> None:
+def test_a_log_truncated_at_any_byte_is_replayed(record: Record, log: Path) -> None:
     a_run(record).stop()
     content = log.read_bytes()
     first = next(iter(RecordingLog(log))).offset
@@ -536,31 +538,31 @@ print("all")
     assert len(content) < 10_000
 
 
-def test_it_stops_where_it_is_told_and_tells_what_machines_got(record: Record, log: Path) -> None:
+def test_a_replay_stops_at_a_step_and_traces_machines(record: Record, log: Path) -> None:
     a_run(record).stop()
     assert replay(log, "--until", "5") == f"0: {log}: 5 steps, all as recorded\n"
-    said = replay(log, "--trace", "Echo")
-    assert re.search(r"step \d+: .* got 'ACCEPT' from OS|step \d+: .* got ", said), said
+    output = replay(log, "--trace", "Echo")
+    assert re.search(r"step \d+: .* got 'ACCEPT' from OS|step \d+: .* got ", output), output
     assert f"{log}: --trace Nobody: no class of machines is named Nobody" in replay(
         log, "--trace", "Nobody"
     )
 
 
-def test_the_debugger_is_called_before_an_event(record: Record, log: Path) -> None:
+def test_the_debugger_starts_before_an_event(record: Record, log: Path) -> None:
     a_run(record).stop()
     command = [*VCPROXY, "replay", str(log), "--break", "EOS"]
-    for typed, status, said in [
+    for typed, status, printed in [
         ("p key\nc\n", 0, "(Pdb) EOS\n"),
-        ("q\n", 1, "left in the debugger"),
+        ("q\n", 1, "quit in the debugger"),
     ]:
         done = subprocess.run(
             command, input=typed, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
         assert done.returncode == status
-        assert said in done.stdout + done.stderr
+        assert printed in done.stdout + done.stderr
 
 
-def test_another_python_is_said(record: Record, log: Path) -> None:
+def test_another_python_version_is_reported(record: Record, log: Path) -> None:
     a_run(record).stop()
     content = log.read_bytes()
     assert content.count(sys.version.split()[0].encode()) == 1
@@ -573,25 +575,27 @@ def test_another_python_is_said(record: Record, log: Path) -> None:
             writer.add(entry)
         writer.cut()
     writer.close()
-    said = replay(log)
-    assert said.startswith("0: ")
-    assert "it was recorded with Python 3.99.1, and this is " in said
+    output = replay(log)
+    assert output.startswith("0: ")
+    assert "recorded with Python 3.99.1, replayed with " in output
 
 
-def test_a_log_that_is_full_ends_and_traffic_goes_on(proxy: Starter, log: Path) -> None:
+def test_a_full_log_stops_and_the_proxy_continues(proxy: Starter, log: Path) -> None:
     running = proxy(f'{ECHO}\n[record]\nfile = "{log}"\nmax_size = "4KiB"\n')
     with running.connect("echo") as client:
         for _ in range(10):
             client.sendall(bytes(1000))
             exactly(client, 1000)
-    running.wait_for("recording has ended: it has its 4096 bytes; the proxy goes on, unrecorded")
+    running.wait_for(
+        "recording stopped: the file has reached 4096 bytes; the proxy continues without recording"
+    )
     running.stop()
     assert log.stat().st_size <= 4096
     assert replay(log).startswith("0: ")
 
 
 def test_a_restart_keeps_the_recording_of_the_run_before(record: Record, log: Path) -> None:
-    """As a service manager restarts a proxy that has crashed."""
+    """A service manager may restart a proxy that has crashed."""
     before: list[bytes] = []
     for number in range(3):
         running = a_run(record)
@@ -609,8 +613,8 @@ def test_a_replay_overwrites_no_file(record: Record, log: Path) -> None:
     a_run(record).stop()
     copy = log.with_suffix(".copy")
     copy.write_text("mine")
-    said = replay(log, "--record", copy)
-    assert said == f"1: {copy} exists: choose another name, or overwrite it with --force\n"
+    output = replay(log, "--record", copy)
+    assert output == f"1: {copy} exists: choose another name, or overwrite it with --force\n"
     assert copy.read_text() == "mine"
     assert replay(log, "--record", copy, "--force").startswith("0: ")
     assert copy.read_bytes() == log.read_bytes()
@@ -619,15 +623,15 @@ def test_a_replay_overwrites_no_file(record: Record, log: Path) -> None:
     )
 
 
-def test_a_full_disk_ends_the_log_and_traffic_goes_on(proxy: Starter) -> None:
+def test_a_full_disk_stops_the_log_and_the_proxy_continues(proxy: Starter) -> None:
     running = proxy(f'{ECHO}\n[record]\nfile = "/dev/full"\n')
     with running.connect("echo") as client:
         client.sendall(b"hello\n")
         exactly(client, 6)
-    running.wait_for("recording has ended: no space left on device; the proxy goes on")
+    running.wait_for("recording stopped: no space left on device; the proxy continues")
 
 
-def test_what_is_redacted_is_not_in_the_log(proxy: Starter, log: Path) -> None:
+def test_redacted_data_is_not_in_the_log(proxy: Starter, log: Path) -> None:
     running = proxy(f"{ECHO}\n[record]\nfile = \"{log}\"\nredact = ['secret \\w+']\n")
     with running.connect("echo") as client:
         client.sendall(b"the secret word\n")
@@ -637,14 +641,14 @@ def test_what_is_redacted_is_not_in_the_log(proxy: Starter, log: Path) -> None:
     assert b"secret" not in content.replace(b"secret \\", b"")
     assert b"the xxxxxxxxxxx\n" in content
     digests = {getattr(entry, "digest", 0) for _, entry in RecordingLog(log).steps()}
-    assert digests == {0}, "a digest tells a short secret"
+    assert digests == {0}, "a digest of a short secret reveals it"
     assert replay(log).startswith("0: ")
 
 
-def test_a_cut_has_one_client_of_a_connection_that_served_three(
+def test_a_cut_has_one_client_of_a_connection_used_by_three(
     record: Record, log: Path, tmp_path: Path
 ) -> None:
-    """With http_proxy as it comes: the server's connection is kept from one client to the next."""
+    """http_proxy keeps a server connection and reuses it for the next client."""
     secrets = [b"anna", b"bert", b"cleo"]
     answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: s=%s\r\nContent-Length: 2\r\n\r\nok"
     with Server() as server:
@@ -670,12 +674,12 @@ def test_a_cut_has_one_client_of_a_connection_that_served_three(
         subprocess.run([*command, "-o", str(out)], check=True, timeout=2 * PATIENCE_S)
         content = out.read_bytes()
         assert [each for each in secrets if each in content] == [secret]
-        assert content.count(secret) == 4, "what it said and was answered, and the server's share"
+        assert content.count(secret) == 4, "request and response, on both sides of the proxy"
         assert replay(out, "--plugin", "http_proxy").startswith("0: 1 conversation, none of them")
 
 
-def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_text("[proxy]\nnet_threads = 1\n")
-    assert replay(file) == f"1: {file}: it is not a log of vcproxy --record\n"
+    assert replay(file) == f"1: {file}: not a log of vcproxy --record\n"
     assert replay(tmp_path / "none").startswith("1: ")

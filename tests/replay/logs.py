@@ -1,4 +1,4 @@
-"""Strategies: values, entries and logs, as hypothesis makes them."""
+"""Hypothesis strategies for values, entries and logs, and a function that writes a log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES = st.recursive(PLAIN, _within, max_leaves=8)
 
 
 def _of(hint: Any) -> st.SearchStrategy[Any]:
-    """What a field of that type may hold."""
+    """Return a strategy for the fields of a type."""
     simple = {int: NUMBERS, bool: st.booleans(), str: TEXT, bytes: DATA, object: VALUES,
               float: st.floats(allow_nan=False), type(None): st.none()}  # fmt: skip
     if hint in simple:

@@ -1,4 +1,4 @@
-"""The format of a log: what is written is read again, and what was changed is noticed."""
+"""The log format: what is written can be read again, and changes are detected."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from vcproxy.replay.format.entries import (
     decode,
     encode,
 )
+from vcproxy.replay.format.frames import VERSION
 from vcproxy.replay.format.reader import LogError, RecordingLog
 from vcproxy.replay.format.values import DataclassValue, FailureValue, NotPlain, Value, pack, unpack
 from vcproxy.replay.format.varint import BrokenOctets, Cursor, varint
@@ -50,19 +51,19 @@ def entries(path: Path) -> list[list[Entry]]:
 
 
 @given(st.integers(min_value=0, max_value=1 << 70))
-def test_a_number_comes_back(number: int) -> None:
+def test_a_number_is_decoded_again(number: int) -> None:
     assert Cursor(varint(number)).varint() == number
 
 
 @given(VALUES)
-def test_a_value_comes_back(value: Value) -> None:
+def test_a_value_is_decoded_again(value: Value) -> None:
     cursor = Cursor(pack(value))
     assert unpack(cursor) == value
     assert cursor.left == 0
 
 
 @given(ENTRIES)
-def test_an_entry_comes_back(entry: Entry) -> None:
+def test_an_entry_is_decoded_again(entry: Entry) -> None:
     cursor = Cursor(encode(entry))
     back = decode(cursor)
     assert back == entry
@@ -71,7 +72,7 @@ def test_an_entry_comes_back(entry: Entry) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_an_entry_or_broken(data: bytes) -> None:
+def test_any_bytes_are_an_entry_or_raise_broken_octets(data: bytes) -> None:
     try:
         decode(Cursor(data))
     except BrokenOctets:
@@ -79,7 +80,7 @@ def test_any_bytes_are_an_entry_or_broken(data: bytes) -> None:
 
 
 @given(TURNS, st.booleans())
-def test_a_log_comes_back_and_is_written_again_as_it_was(
+def test_a_log_is_read_and_written_again_unchanged(
     turns: list[list[Entry]], compress: bool
 ) -> None:
     header = replace(HEADER, compress=compress)
@@ -94,7 +95,7 @@ def test_a_log_comes_back_and_is_written_again_as_it_was(
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_a_log_cut_off_anywhere_ends_with_its_last_whole_turn(place: Path, compress: bool) -> None:
+def test_a_truncated_log_ends_with_its_last_complete_turn(place: Path, compress: bool) -> None:
     content = written(place, SOME, replace(HEADER, compress=compress))
     ends = [frame.offset + frame.size for frame in RecordingLog(place)]
     begin = RecordingLog(place)
@@ -108,12 +109,12 @@ def test_a_log_cut_off_anywhere_ends_with_its_last_whole_turn(place: Path, compr
         assert log.truncated == (size not in (first, *ends))
 
 
-def test_a_log_cut_off_in_its_header_says_so(place: Path) -> None:
+def test_a_log_truncated_in_its_header_is_refused(place: Path) -> None:
     content = written(place, SOME)
     first = next(iter(RecordingLog(place))).offset
     for size in range(1, first):
         place.write_bytes(content[:size])
-        with pytest.raises(LogError, match="it ends within its header: nothing was recorded"):
+        with pytest.raises(LogError, match="the file ends inside the header: nothing was recorded"):
             RecordingLog(place)
 
 
@@ -126,58 +127,60 @@ def test_a_changed_byte_anywhere_is_reported_with_its_step(place: Path, compress
             changed = bytearray(content)
             changed[at] ^= flip
             place.write_bytes(changed)
-            with pytest.raises(LogError) as told:
+            with pytest.raises(LogError) as raised:
                 entries(place)
             for frame in frames:
                 if frame.offset <= at < frame.offset + frame.size:
-                    assert f"step {frame.step}, at byte {frame.offset}" in str(told.value)
+                    assert f"step {frame.step}, at byte {frame.offset}" in str(raised.value)
 
 
-def test_what_is_no_log_is_told_in_words(place: Path) -> None:
-    with pytest.raises(LogError, match="cannot read it: No such file"):
+def test_a_file_that_is_no_log_is_refused(place: Path) -> None:
+    with pytest.raises(LogError, match="cannot read the log: No such file"):
         RecordingLog(place)
     place.write_bytes(b"")
-    with pytest.raises(LogError, match="it is empty: nothing was recorded"):
+    with pytest.raises(LogError, match="the file is empty: nothing was recorded"):
         RecordingLog(place)
     place.write_bytes(b"[proxy]\n" * 20)
-    with pytest.raises(LogError, match="it is not a log of vcproxy --record"):
+    with pytest.raises(LogError, match="not a log of vcproxy --record"):
         RecordingLog(place)
     content = written(place, SOME)
     place.write_bytes(content[:8] + b"\1" + content[9:])
-    with pytest.raises(LogError, match="a log of version 1, and this vcproxy reads version 3"):
+    with pytest.raises(
+        LogError, match=f"log of version 1, but this vcproxy reads version {VERSION}"
+    ):
         RecordingLog(place)
 
 
 def test_only_its_owner_may_read_a_log(place: Path) -> None:
-    place.write_bytes(b"an old one")
+    place.write_bytes(b"an old log")
     place.chmod(0o644)
     written(place, SOME)
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
 
 
-def test_a_log_ends_at_its_largest_size_and_can_be_read(place: Path) -> None:
-    said: list[str] = []
-    writer = Writer(place, HEADER, most=1000, ended=said.append)
+def test_a_log_stops_at_its_size_limit_and_is_readable(place: Path) -> None:
+    reasons: list[str] = []
+    writer = Writer(place, HEADER, most=1000, ended=reasons.append)
     for n in range(100):
         writer.add(ReceivedEntry(1, False, b"%d" % n * 20))
         writer.cut()
     writer.close()
-    assert said == [f"{place}: recording has ended: it has its 1000 bytes"]
+    assert reasons == [f"{place}: recording stopped: the file has reached 1000 bytes"]
     assert place.stat().st_size <= 1000
     assert len(entries(place)) > 5
     assert not writer.open
 
 
-def test_a_full_disk_ends_the_log_and_nothing_else() -> None:
-    said: list[str] = []
+def test_a_full_disk_stops_the_log_without_an_exception() -> None:
+    reasons: list[str] = []
     header = replace(HEADER, sources={})
     if not os.access("/dev/full", os.W_OK):
         pytest.skip("no /dev/full here")
-    Writer(Path("/dev/full"), header, ended=said.append).close()
-    assert said == ["/dev/full: recording has ended: no space left on device"]
+    Writer(Path("/dev/full"), header, ended=reasons.append).close()
+    assert reasons == ["/dev/full: recording stopped: no space left on device"]
 
 
-def test_a_long_turn_is_cut_so_that_memory_is_bounded(place: Path) -> None:
+def test_a_long_turn_is_split_so_that_memory_is_bounded(place: Path) -> None:
     writer = Writer(place, HEADER)
     for _ in range(10):
         writer.add(ReceivedEntry(1, True, bytes(LONGEST // 2)))
@@ -187,21 +190,21 @@ def test_a_long_turn_is_cut_so_that_memory_is_bounded(place: Path) -> None:
     assert len(entries(place)) == 5
 
 
-def test_exceptions_come_back_where_their_class_is_known() -> None:
+def test_exceptions_are_rebuilt_even_if_their_class_is_unknown() -> None:
     again = FailureValue.of(ConnectionResetError("reset by peer")).to_exception()
     assert type(again) is ConnectionResetError
     assert str(again) == "reset by peer"
-    strange = FailureValue("nobody.knows", "Odd", ("it broke",)).to_exception()
+    strange = FailureValue("missing.module", "Odd", ("it broke",)).to_exception()
     assert (type(strange).__name__, str(strange)) == ("Odd", "it broke")
-    assert FailureValue.of(strange) == FailureValue("nobody.knows", "Odd", ("it broke",))
+    assert FailureValue.of(strange) == FailureValue("missing.module", "Odd", ("it broke",))
 
 
-def test_what_is_not_plain_is_refused_by_its_name() -> None:
-    with pytest.raises(NotPlain, match="object is no plain data"):
+def test_data_that_is_not_plain_is_refused_with_its_class() -> None:
+    with pytest.raises(NotPlain, match="object is not plain data"):
         pack([object()])
     circle: list[Value] = []
     circle.append(circle)
     with pytest.raises(NotPlain, match="nested too deeply"):
         pack(circle)
-    with pytest.raises(NotPlain, match="there is no dataclass X in nowhere"):
+    with pytest.raises(NotPlain, match="no dataclass X in nowhere"):
         DataclassValue("nowhere", "X", ()).rebuild()

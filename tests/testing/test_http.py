@@ -1,4 +1,4 @@
-"""SimulatedHttp: what a filter does can be told in a few lines."""
+"""SimulatedHttp: a test of a filter takes a few lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GET = Request("GET", "/", host="a.example")
 
 
 class Stamp(Filter):
-    """Stamps requests and answers."""
+    """Adds a field to requests and responses."""
 
     def __init__(self, colour: str = "red") -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Stamp(Filter):
 
 
 class Both(Filter):
-    """Has two upstreams say who they are."""
+    """Sends a request to each of two upstreams."""
 
     def route(self, tx: Transaction) -> Subrequests:
         return Subrequests([GET], then=self.first)
@@ -46,19 +46,19 @@ class Both(Filter):
         return Response(200, {}, first + answers[0].content)
 
 
-def test_a_story_in_three_lines() -> None:
+def test_a_test_in_three_lines() -> None:
     with SimulatedHttp(Stamp()) as proxy:
         assert proxy.send(GET).fields["X-Stamp"] == "red"
         assert proxy.received()[0].fields["X-Stamp"] == "red"
 
 
-def test_filters_see_a_request_in_their_order_and_its_answer_the_other_way_round() -> None:
+def test_filters_get_requests_in_order_and_responses_in_reverse_order() -> None:
     with SimulatedHttp(Stamp("red"), Stamp("blue")) as proxy:
         assert proxy.send(GET).fields.get_all("X-Stamp") == ["blue", "red"]
         assert proxy.received()[0].fields.get_all("X-Stamp") == ["red", "blue"]
 
 
-def test_a_subclass_comes_before_the_filters() -> None:
+def test_a_subclass_gets_requests_before_the_filters() -> None:
     class Own(HttpProxy):
         def request_head(self, tx: Transaction) -> None:
             tx.request.fields.add("X-Stamp", "own")
@@ -68,7 +68,7 @@ def test_a_subclass_comes_before_the_filters() -> None:
         assert proxy.received()[0].fields.get_all("X-Stamp") == ["own", "red"]
 
 
-def test_each_origin_has_an_answer_of_its_own() -> None:
+def test_each_origin_has_its_own_handler() -> None:
     def other(request: Request) -> Response:
         return Response(200, {}, b"other\n")
 
@@ -78,7 +78,7 @@ def test_each_origin_has_an_answer_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("seed", list(seeds(20)))
-def test_bodies_come_whole_however_they_are_cut(seed: int) -> None:
+def test_bodies_are_complete_in_all_divisions(seed: int) -> None:
     def mirror(request: Request) -> Response:
         return Response(201, {}, request.content[::-1])
 
@@ -90,24 +90,24 @@ def test_bodies_come_whole_however_they_are_cut(seed: int) -> None:
         assert [each.content for each in proxy.received()] == [each.content for each in requests]
 
 
-def test_head_has_no_body_and_options_hold() -> None:
+def test_head_has_no_body_and_limits_apply() -> None:
     with SimulatedHttp(options=Options(limits=HttpLimits(body=2))) as proxy:
         assert proxy.send(Request("HEAD", "/", host="a.example")).content == b""
         assert proxy.send(Request("POST", "/", host="a.example", content=b"abc")).status == 413
 
 
-def test_an_origin_that_says_nothing_is_given_up() -> None:
+def test_an_origin_without_a_response_times_out() -> None:
     with SimulatedHttp(answer=lambda request: None) as proxy:
         assert proxy.send(GET).status == 504
 
 
-def test_who_asks_too_much_is_told_so() -> None:
+def test_a_missing_response_fails() -> None:
     once = Options(limits=HttpLimits(requests=1))
-    with SimulatedHttp(options=once) as proxy, pytest.raises(AssertionError, match="no answer"):
+    with SimulatedHttp(options=once) as proxy, pytest.raises(AssertionError, match="no response"):
         proxy.send_all(GET, GET)
 
 
-def test_a_server_that_refuses() -> None:
+def test_a_server_that_refuses_connections() -> None:
     with SimulatedHttp(refusing=["server"]) as proxy:
         assert proxy.send(GET).status == 502
         assert proxy.received() == []

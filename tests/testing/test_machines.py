@@ -1,4 +1,4 @@
-"""check_machine: what it finds in sound machines, and that it notices unsound ones."""
+"""check_machine: the refused keys of valid machines, and errors for invalid ones."""
 
 import pytest
 
@@ -22,13 +22,13 @@ class Order(Machine):
     def found(self, key: object, data: object) -> State | None: ...
 
 
-def test_the_holes_of_a_machine_are_named() -> None:
+def test_refused_keys_are_returned() -> None:
     assert check_machine(Order) == {
         "OPEN pay", "OPEN ship", "OPEN lose", "NEW ship", "NEW lose", "PAID pay",
     }  # fmt: skip
 
 
-def test_a_walk_notices_a_state_from_elsewhere() -> None:
+def test_a_walk_finds_a_state_of_another_machine() -> None:
     class Tampered(Machine):
         HERE = State(initial=True)
         HERE.goes("on", HERE)
@@ -39,6 +39,6 @@ def test_a_walk_notices_a_state_from_elsewhere() -> None:
         check_machine(Tampered)
 
 
-def test_a_machine_without_states_has_nothing_to_check() -> None:
+def test_a_machine_without_states_is_refused() -> None:
     with pytest.raises(AssertionError, match="Machine declares no states"):
         check_machine(Machine)

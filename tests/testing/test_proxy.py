@@ -1,4 +1,4 @@
-"""SimulatedProxy: a plugin's story can be told with it, and a story that fails says so."""
+"""SimulatedProxy: a test of a plugin takes a few lines, and a failing one names its seed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
 
 
-class Deaf(Session):
-    """Takes clients, and does nothing for them."""
+class Idle(Session):
+    """Accepts clients and does nothing."""
 
-    SITTING = State(initial=True)
+    WAITING = State(initial=True)
     CLOSED = State(final=True)
-    SITTING.goes("never", CLOSED)
+    WAITING.goes("never", CLOSED)
 
 
-def test_a_story_in_three_lines() -> None:
+def test_a_test_in_three_lines() -> None:
     with SimulatedProxy(Forward) as proxy:
         client, server = proxy.client(), proxy.server()
         client.send(b"ping")
@@ -36,7 +36,7 @@ def test_a_story_in_three_lines() -> None:
         assert server.received == b"ping"
 
 
-def test_each_call_for_a_server_waits_for_one_more_connection() -> None:
+def test_each_server_call_waits_for_one_more_connection() -> None:
     with SimulatedProxy(Forward) as proxy:
         proxy.client()
         first = proxy.server()
@@ -47,21 +47,21 @@ def test_each_call_for_a_server_waits_for_one_more_connection() -> None:
         assert len(proxy.sessions) == 2
 
 
-def test_a_server_that_nobody_connects_to_is_waited_for_in_vain() -> None:
-    with SimulatedProxy(Deaf) as proxy:
+def test_a_server_without_a_connection_raises_stuck() -> None:
+    with SimulatedProxy(Idle) as proxy:
         proxy.client()
         with pytest.raises(Stuck, match="no event is left"):
             proxy.server()
 
 
-def test_a_story_that_fails_names_its_seed() -> None:
-    with pytest.raises(AssertionError) as failure, SimulatedProxy(Deaf, seed=17) as proxy:
+def test_a_failing_test_names_its_seed() -> None:
+    with pytest.raises(AssertionError) as failure, SimulatedProxy(Idle, seed=17) as proxy:
         assert proxy.connections() == 1
     assert failure.value.__notes__ == ["seed=17 (VCPROXY_SEED=17 repeats it)"]
 
 
-def test_options_and_limits_reach_the_plugin() -> None:
-    with SimulatedProxy(Deaf, servers=(), options="mine", half_close=False, active_s=3) as proxy:
+def test_options_and_limits_are_passed_to_the_plugin() -> None:
+    with SimulatedProxy(Idle, servers=(), options="mine", half_close=False, active_s=3) as proxy:
         proxy.client()
         proxy.run()
         [session] = proxy.sessions
@@ -71,7 +71,7 @@ def test_options_and_limits_reach_the_plugin() -> None:
         assert session.service.active_s == 3
 
 
-def test_the_network_may_be_unkind() -> None:
+def test_the_network_may_have_faults() -> None:
     with SimulatedProxy(Forward, faults=NetworkFaults(latency=(1.0, 1.0))) as proxy:
         client, server = proxy.client(), proxy.server()
         client.send(b"ping")
@@ -86,14 +86,14 @@ SINK = Address("tcp", "sink", 1)
 
 @dataclass(frozen=True)
 class Places:
-    """Where a postman is met, and where letters go."""
+    """The addresses of a Postman."""
 
     side: tuple[Address, ...] = (Address("tcp", "side", 1), Address("tls", "side", 2))
     to: Address = SINK
 
 
 class Postman(Program):
-    """Says to each client by which door it came; keeps a link, and counts how often it is up."""
+    """Sends each client the option it connected at; keeps a connection and reports it."""
 
     @classmethod
     def binds(cls, options: Places) -> dict[str, tuple[Address, ...]]:
@@ -115,7 +115,7 @@ class Postman(Program):
             self.stop()
 
 
-def test_a_program_meets_clients_at_every_door_and_the_servers_of_its_options() -> None:
+def test_a_program_has_clients_at_all_its_addresses_and_servers_from_its_options() -> None:
     with SimulatedProxy(Postman, servers=(), options=Places()) as proxy:
         clients = proxy.client(), proxy.client("side"), proxy.client("side", 1)
         target = proxy.server("tcp://sink:1")
@@ -128,7 +128,7 @@ def test_a_program_meets_clients_at_every_door_and_the_servers_of_its_options() 
         assert all(peer.ended for peer in (*clients, target))
 
 
-def test_a_server_of_its_options_may_refuse_and_come_later() -> None:
+def test_a_server_from_the_options_may_refuse_and_accept_later() -> None:
     with SimulatedProxy(Postman, options=Places(), refusing=["tcp://sink:1"]) as proxy:
         proxy.elapse(10)
         assert proxy.printed == []
@@ -138,35 +138,35 @@ def test_a_server_of_its_options_may_refuse_and_come_later() -> None:
         assert proxy.printed == ["up"]
 
 
-class Asking(Session):
-    """Tells its client what calls return."""
+class Calling(Session):
+    """Sends its client what calls return."""
 
-    ASKED = State(initial=True)
+    CALLING = State(initial=True)
     CLOSED = State(final=True)
 
-    @ASKED.enter
-    def ask(self) -> None:
-        self.engine.call(self, _asked)
+    @CALLING.enter
+    def call(self) -> None:
+        self.engine.call(self, _called)
 
-    @ASKED.on(Called, to=(ASKED, CLOSED))
+    @CALLING.on(Called, to=(CALLING, CLOSED))
     def answered(self, called: Called) -> State | None:
         self.answer(repr(called.error or called.value).encode() + b"\n")
         if called.error is not None:
             return self.CLOSED
-        self.engine.call(self, _asked)
+        self.engine.call(self, _called)
         return None
 
 
-def _asked() -> object:
-    raise AssertionError("the test has the answers")
+def _called() -> object:
+    raise AssertionError("the test gives the results")
 
 
-def test_calls_may_be_answered_by_the_test() -> None:
-    with SimulatedProxy(Asking, servers=(), answers=["yes", 2, ValueError("no")]) as proxy:
+def test_a_test_may_give_the_results_of_calls() -> None:
+    with SimulatedProxy(Calling, servers=(), answers=["yes", 2, ValueError("no")]) as proxy:
         client = proxy.client()
         proxy.run()
         assert client.received == b"'yes'\n2\nValueError('no')\n"
-    with SimulatedProxy(Asking, servers=(), answers=[]) as proxy:
+    with SimulatedProxy(Calling, servers=(), answers=[]) as proxy:
         client = proxy.client()
         proxy.run()
         assert b"no result is left" in client.received

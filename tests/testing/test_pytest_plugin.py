@@ -1,4 +1,4 @@
-"""The pytest plugin: a test of an author's own runs the real program."""
+"""The pytest plugin: a test of a plugin author runs the real program."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_it_has_ended_with_its_test(vcproxy):
 '''
 
 
-STRANGER = """
+UNRELATED = """
 import sys
 
-def test_nothing_is_imported_that_is_not_used():
+def test_nothing_unused_is_imported():
     ours = {"vcproxy", "pydantic", "h11", "tomli_w"}
     loaded = [name for name in sys.modules if name.partition(".")[0] in ours]
     assert sorted(loaded) == ["vcproxy", "vcproxy.pytest_plugin"]
@@ -38,9 +38,9 @@ def test_nothing_is_imported_that_is_not_used():
 
 
 def run(test: str, directory: Path) -> None:
-    """Run a test of a stranger's, with our plugin loaded."""
+    """Run a test in a separate process, with the pytest plugin loaded."""
     (directory / "test_mine.py").write_text(test)
-    # By its entry point it would be a plugin only once it is installed, and then a second time.
+    # Without the entry point: that exists only where vcproxy is installed, and would load it twice.
     plugins = ("-p", "no:vcproxy", "-p", "vcproxy.pytest_plugin", "-p", "no:cacheprovider")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugins],
@@ -52,11 +52,11 @@ def run(test: str, directory: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_test_run_that_does_not_use_it_imports_nothing_of_it(tmp_path: Path) -> None:
-    run(STRANGER, tmp_path)
+def test_an_unrelated_test_imports_nothing_of_vcproxy(tmp_path: Path) -> None:
+    run(UNRELATED, tmp_path)
 
 
-def test_that_module_is_what_pytest_loads() -> None:
+def test_the_entry_point_names_the_module() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"vcproxy": "vcproxy.pytest_plugin"}
 

@@ -1,4 +1,4 @@
-"""Script: a conversation that goes as written passes, any other is shown beside it."""
+"""Script: a conversation that is equal to the script passes, any other fails with a diff."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from vcproxy.plugins.forward import Forward
 from vcproxy.testing import Script, SimulatedProxy, fragments
 
 
-def test_a_conversation_that_goes_as_written() -> None:
+def test_a_conversation_equal_to_the_script_passes() -> None:
     with SimulatedProxy(Forward) as proxy:
         client, server = proxy.client(), proxy.server()
         Script("""
             client > hello
-            client > are you there?
+            client > any questions?
             server < hello
-            server < are you there?
+            server < any questions?
 
             server > yes
             server >.
@@ -25,7 +25,7 @@ def test_a_conversation_that_goes_as_written() -> None:
         """).play(proxy.run, client=client, server=server)
 
 
-def test_a_reset_is_not_an_end() -> None:
+def test_a_reset_differs_from_an_end() -> None:
     with SimulatedProxy(Forward) as proxy:
         client, server = proxy.client(), proxy.server()
         Script("""
@@ -34,7 +34,7 @@ def test_a_reset_is_not_an_end() -> None:
         """).play(proxy.run, client=client, server=server)
 
 
-def test_one_that_goes_otherwise_is_shown() -> None:
+def test_a_difference_fails_with_a_diff() -> None:
     with SimulatedProxy(Echo, servers=()) as proxy:
         client = proxy.client()
         script = Script("""
@@ -46,7 +46,7 @@ def test_one_that_goes_otherwise_is_shown() -> None:
         with pytest.raises(AssertionError) as caught:
             script.play(proxy.run, client=client)
         assert str(caught.value).splitlines() == [
-            "the script (-), and what happened (+):",
+            "the script (-) and what happened (+):",
             "  client > hello",
             "- client < HELLO",
             "+ client < hello",
@@ -56,42 +56,42 @@ def test_one_that_goes_otherwise_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("sent", "shown"),
     [
         (b"more\n", "+ client < more"),
         (b"mo", "+ client < mo (and no end of line)"),
         (b"\xff\n", r"+ client < \xff"),
     ],
 )
-def test_what_is_heard_and_not_written_fails_it(said: bytes, shown: str) -> None:
+def test_unexpected_data_fails(sent: bytes, shown: str) -> None:
     with SimulatedProxy(Forward) as proxy:
         client, server = proxy.client(), proxy.server()
-        server.send(said)
+        server.send(sent)
         with pytest.raises(AssertionError) as caught:
             Script("client > hello").play(proxy.run, client=client)
         assert shown in str(caught.value).splitlines()
 
 
-def test_what_is_written_and_not_heard_fails_it() -> None:
+def test_missing_data_fails() -> None:
     with SimulatedProxy(Forward) as proxy:
         client, _ = proxy.client(), proxy.server()
         with pytest.raises(AssertionError, match="- client < hello"):
             Script("client < hello").play(proxy.run, client=client)
 
 
-def test_lines_may_end_otherwise() -> None:
+def test_another_line_end() -> None:
     with SimulatedProxy(Echo, servers=()) as proxy:
         client = proxy.client()
         Script("client > a\nclient < a", newline=b"\r\n").play(proxy.run, client=client)
         assert client.received == b"a\r\n"
 
 
-def test_a_line_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match='"client: hello" must be "NAME > said"'):
+def test_a_malformed_line_is_refused() -> None:
+    with pytest.raises(ValueError, match='"client: hello" must be "NAME > sent"'):
         Script("client: hello")
 
 
-def test_fragments_are_every_cut() -> None:
+def test_fragments_are_all_divisions() -> None:
     assert fragments(b"abc") == [(b"a", b"bc"), (b"ab", b"c")]
 
 

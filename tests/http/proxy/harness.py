@@ -82,9 +82,9 @@ class Http(SimulatedProxy):
         self.service = replace(self.service, upstreams={**self.service.upstreams, name: upstream})
         return upstream
 
-    def client(self, option: str = "", number: int = 0, here: str = "") -> Peer:
+    def client(self, option: str = "", number: int = 0, client_ip: str = "") -> Peer:
         """See SimulatedProxy."""
-        client = super().client(option, number, here)
+        client = super().client(option, number, client_ip)
         self._clients.append(client)
         return client
 

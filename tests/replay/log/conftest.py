@@ -1,4 +1,4 @@
-"""Fixtures: a log that the real program has recorded, and `vcproxy log` on it."""
+"""Fixtures: a log recorded by the real program, and a function that runs `vcproxy log`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from vcproxy.app import cli
 from vcproxy.testing.running import Running
 
 HASH_SEED = "0"
-"""Of the recording, and of what is run on it: else each command would begin anew."""
+"""The hash seed of recording and commands: with another one each command would start again."""
 
 GATE = '''
 import os
 from vcproxy.api import Accept, Defer, Resend, Validator, Verdict
 
 class Gate(Validator):
-    """Asks outside who may pass."""
+    """Lets a call decide about each message."""
 
     def check(self, message: bytes) -> Verdict:
-        return Defer(ask, message, deadline="5s")
+        return Defer(decide, message, deadline="5s")
 
-def ask(name: bytes) -> Verdict:
+def decide(name: bytes) -> Verdict:
     return Accept() if os.environ.get("GATE") == "open" else Resend(b"shut\\n")
 '''
 
@@ -34,7 +34,7 @@ PATIENCE = '''
 from vcproxy.api import TIMEOUT, Session, State
 
 class Patience(Session):
-    """Has some."""
+    """Answers after a timeout."""
 
     WAITING = State(initial=True, timeout="200ms")
     DONE = State(final=True)
@@ -76,22 +76,22 @@ plugin = "patience.py"
 servers = ["tcp://127.0.0.1:{port}"]
 
 [upstream.some]
-servers = ["tcp://127.0.0.1:1", "tcp://127.0.0.1:{port}"]    # nobody listens at the first
+servers = ["tcp://127.0.0.1:1", "tcp://127.0.0.1:{port}"]    # the first has no listener
 """
 
 
 class Lines(socketserver.StreamRequestHandler):
-    """Answers each line."""
+    """Replies to each line."""
 
     def handle(self) -> None:
         for line in self.rfile:
-            self.wfile.write(b"you said " + line)
+            self.wfile.write(b"reply to " + line)
 
 
 FRONT, ORDERS, GATED, LATE, BULK = "front", "orders", "gate", "patience", "front "
-"""The conversations, in their order."""
+"""The conversations, in order."""
 
-SAID: dict[str, list[bytes]] = {
+SENT: dict[str, list[bytes]] = {
     FRONT: [b"hello\n", b"pass=se", b"cret and on\n"],
     ORDERS: [b"ok 1\n", b"ok 2\n", b"bad\n"],
     GATED: [b"ann\n"],
@@ -102,7 +102,7 @@ SAID: dict[str, list[bytes]] = {
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run: run.log, its configuration and plugins."""
+    """Return the folder of a run: run.log, its configuration and plugins."""
     folder = tmp_path_factory.mktemp("run")
     with (
         socketserver.ThreadingTCPServer(("127.0.0.1", 0), Lines) as server,
@@ -118,8 +118,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "proxy.toml").write_text(CONFIGURATION.format(port=server.server_address[1]))
         running = Running(folder / "proxy.toml")
         try:
-            for name, messages in SAID.items():
-                _talk(running, name.strip(), messages)
+            for name, messages in SENT.items():
+                _exchange(running, name.strip(), messages)
             running.stop()
         finally:
             running.kill()
@@ -128,7 +128,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _talk(running: Running, name: str, messages: list[bytes]) -> None:
+def _exchange(running: Running, name: str, messages: list[bytes]) -> None:
     with running.connect(name) as client, client.makefile("rb") as answers:
         for message in messages:
             client.sendall(message)
@@ -141,7 +141,7 @@ def _talk(running: Running, name: str, messages: list[bytes]) -> None:
 
 @pytest.fixture
 def log(recorded: Path) -> Path:
-    """The log of that run."""
+    """Return the log of the recorded run."""
     return recorded / "run.log"
 
 
@@ -150,7 +150,7 @@ Vcproxy: TypeAlias = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def vcproxy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Vcproxy:
-    """Run a command line; its exit status, and what it has printed on both ways."""
+    """Return a function that runs a command line: exit status, standard output and error."""
     monkeypatch.setenv("PYTHONHASHSEED", HASH_SEED)
 
     def run(*arguments: object) -> tuple[int, str, str]:

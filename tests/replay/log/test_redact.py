@@ -1,4 +1,4 @@
-"""vcproxy log redact: nothing that matches stays in a log, however it was cut."""
+"""vcproxy log redact: no match stays in a log, also if it spans several reads."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ PATTERNS = [rb"pass=\w+", rb"[0-9]{3,}", rb"(?i)SECRET", rb"a|ab", rb"\bb+\b", r
 def test_no_secret_stays_in_a_log(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.log"
     assert b"pass=se" in log.read_bytes()
-    status, said, _ = vcproxy("log", "redact", log, "--pattern", r"pass=\w+", "-o", out)
+    status, output, _ = vcproxy("log", "redact", log, "--pattern", r"pass=\w+", "-o", out)
     assert status == 0
-    assert re.fullmatch(rf"{out}: \d matches made x\n", said)
+    assert re.fullmatch(rf"{out}: \d matches replaced by x\n", output)
     content = out.read_bytes()
     assert b"pass=" not in content
     assert b"xxx and on" in content
     assert RecordingLog(out).header.marks == ("redacted",)
-    told = vcproxy("log", "show", out, "--conversation", 1)[1]
-    assert "client   hears 28 b'you said xxxxxxxxxxx and on\\n'" in told
+    listed = vcproxy("log", "show", out, "--conversation", 1)[1]
+    assert "client   receives 28 b'reply to xxxxxxxxxxx and on\\n'" in listed
     assert vcproxy("replay", out)[1].endswith(
         "all as recorded; redacted: outputs were not compared\n"
     )
 
 
-def test_a_plugin_that_decides_by_what_was_redacted_is_told_of(
+def test_a_replay_that_differs_because_of_redaction_is_explained(
     vcproxy: Vcproxy, log: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.log"
-    vcproxy("log", "redact", log, "--pattern", r"\n", "-o", out)  # no line ends any more
-    status, _, complaint = vcproxy("replay", out)
+    vcproxy("log", "redact", log, "--pattern", r"\n", "-o", out)  # no line end is left
+    status, _, problem = vcproxy("replay", out)
     assert status == 1
-    assert "the log is redacted: a plugin may decide otherwise without that content" in complaint
+    assert "the log is redacted: a plugin may act differently without that content" in problem
 
 
 def test_a_redacted_log_can_be_cut(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
@@ -55,28 +55,30 @@ def test_a_redacted_log_can_be_cut(vcproxy: Vcproxy, log: Path, tmp_path: Path) 
     vcproxy("log", "redact", log, "--pattern", "hello", "--pattern", "and", "-o", out)
     assert vcproxy("log", "cut", out, "--conversation", 1, "-o", less)[0] == 0
     assert RecordingLog(less).header.marks == ("redacted", "cut")
-    told = vcproxy("log", "show", less, "--conversation", 1)[1]
-    assert "server2  hears 6 b'xxxxx\\n'" in told
+    listed = vcproxy("log", "show", less, "--conversation", 1)[1]
+    assert "server2  receives 6 b'xxxxx\\n'" in listed
 
 
-def test_a_broken_log_is_redacted_up_to_there(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+def test_a_broken_log_is_redacted_up_to_the_broken_place(
+    vcproxy: Vcproxy, log: Path, tmp_path: Path
+) -> None:
     broken, out = tmp_path / "broken.log", tmp_path / "out.log"
     content = bytearray(log.read_bytes())
     content[-40] ^= 1
     broken.write_bytes(content)
     status, _, problem = vcproxy("log", "redact", broken, "--pattern", "pass", "-o", out)
     assert status == 1
-    assert "the log can be used up to there" in problem
+    assert "the log is readable up to there" in problem
     assert vcproxy("log", "show", out)[0] == 0
 
 
 def test_a_wrong_pattern_is_refused(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
     status, _, problem = vcproxy("log", "redact", log, "--pattern", "(", "-o", tmp_path / "o")
     assert status == 2
-    assert '"(" is no regular expression' in problem
+    assert '"(" is not a regular expression' in problem
 
 
-def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
+def test_results_of_calls_are_redacted(tmp_path: Path) -> None:
     value = ["secret", {"k": b"a secret", "n": 3}, DataclassValue("m", "Accept", (b"secret",))]
     failure = FailureValue("builtins", "ValueError", ("no secret",))
     turns: list[list[e.Entry]] = [
@@ -97,11 +99,11 @@ def test_what_calls_have_answered_is_redacted(tmp_path: Path) -> None:
 
 
 def nothing() -> None:
-    """Nobody wants to know how far it is."""
+    """Ignore the progress."""
 
 
 def cuts(whole: bytes, places: list[int]) -> list[bytes]:
-    """Bytes in pieces, some of them perhaps empty."""
+    """Return the data in pieces, some of which may be empty."""
     edges = [0, *sorted(place % (len(whole) + 1) for place in places), len(whole)]
     return [whole[a:b] for a, b in pairwise(edges)]
 
@@ -110,7 +112,7 @@ TEXTS = st.text("ab1290 =zSECRETpass\n", max_size=120).map(str.encode)
 
 
 @given(TEXTS, st.lists(st.integers(0, 200), max_size=8), st.sampled_from(PATTERNS))
-def test_a_search_finds_the_same_however_a_stream_is_cut(
+def test_a_search_finds_the_same_in_all_divisions_of_a_stream(
     whole: bytes, places: list[int], pattern: bytes
 ) -> None:
     compiled = re.compile(pattern)
@@ -130,7 +132,7 @@ def test_a_search_finds_the_same_however_a_stream_is_cut(
     st.lists(st.integers(0, 200), max_size=5),
     st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3),
 )
-def test_a_log_is_redacted_however_its_streams_are_cut(
+def test_a_log_is_redacted_in_all_divisions_of_its_streams(
     tmp_path_factory: pytest.TempPathFactory,
     first: bytes,
     second: bytes,
@@ -139,17 +141,17 @@ def test_a_log_is_redacted_however_its_streams_are_cut(
 ) -> None:
     folder = tmp_path_factory.mktemp("log")
     compiled = [re.compile(pattern) for pattern in patterns]
-    said: dict[int, list[bytes]] = {1: cuts(first, places), 2: cuts(second, places)}
+    sent: dict[int, list[bytes]] = {1: cuts(first, places), 2: cuts(second, places)}
     turns: list[list[e.Entry]] = []
-    for one, two in zip(said[1], said[2], strict=True):
+    for one, two in zip(sent[1], sent[2], strict=True):
         turns.append([e.ReceivedEntry(1, False, one), e.PassedEntry(2, 1, 0, False, two)])
     written(folder / "a.log", turns, HEADER)
     redact(LogPass(folder / "a.log"), compiled, (), folder / "b.log", nothing)
-    heard = {1: b"", 2: b""}
+    received = {1: b"", 2: b""}
     for _, entry in RecordingLog(folder / "b.log").steps():
         assert isinstance(entry, e.ReceivedEntry | e.PassedEntry)
-        heard[entry.vc] += entry.data
-    assert heard == {1: redacted(compiled, first), 2: redacted(compiled, second)}
+        received[entry.vc] += entry.data
+    assert received == {1: redacted(compiled, first), 2: redacted(compiled, second)}
 
 
 CONFIGURED = """
@@ -162,7 +164,7 @@ options = { token = "secret-2", note = 'pass=secret-3' }
 """
 
 PLUGIN = b'''
-"""Knows secret-4."""
+"""Contains secret-4."""
 from dataclasses import dataclass
 from vcproxy.api import Validator, Verdict, Accept
 
@@ -180,9 +182,7 @@ class Gate(Validator):
 '''
 
 
-def test_nothing_is_left_in_the_configuration_and_the_plugins(
-    vcproxy: Vcproxy, tmp_path: Path
-) -> None:
+def test_configuration_and_plugins_are_redacted(vcproxy: Vcproxy, tmp_path: Path) -> None:
     log, out = tmp_path / "a.log", tmp_path / "b.log"
     header = replace(HEADER, configuration=CONFIGURED)
     file = tmp_path / "proxy.toml"
@@ -197,11 +197,11 @@ def test_nothing_is_left_in_the_configuration_and_the_plugins(
     assert b"secret_word = b" in content, "it is still a program"
 
 
-def test_a_pattern_that_breaks_the_configuration_writes_nothing(
+def test_no_log_is_written_if_redaction_breaks_the_configuration(
     vcproxy: Vcproxy, log: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.log"
     status, _, problem = vcproxy("log", "redact", log, "--pattern", "tcp", "-o", out)
     assert status == 1
-    assert "does not load with x for what matches" in problem
+    assert "does not load after redaction" in problem
     assert list(tmp_path.iterdir()) == []

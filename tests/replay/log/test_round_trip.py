@@ -1,7 +1,7 @@
-"""Round trip: what each bundled plugin served is recorded, replayed, cut, asked again, made safe.
+"""Round trip: a run of each bundled plugin is recorded, replayed, cut, compared and redacted.
 
-Every run has several clients, and each says a secret of its own: what is cut out for one of them
-has nothing of the others.
+Every run has several clients, and each sends its own secret: the log that is cut out for one of
+them must not contain the others' secrets.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ from vcproxy.replay.what_if.comparison import compare
 from vcproxy.testing.configured import ConfiguredProxy
 
 SECRETS = [b"secret-anna", b"secret-bert", b"secret-cleo"]
-"""What each client says, and nobody else may learn."""
+"""What each client sends, and no other client may receive."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is served, and how it is asked."""
+    """A configuration, its servers, and what its clients send."""
 
     text: str
-    """The configuration, but for the plugin's upstream and keys."""
+    """The configuration."""
     plugin: str = ""
     """The plugin; empty: the name of the run."""
-    say: Callable[[bytes], list[bytes]] = lambda secret: [b"hello\n", b"the " + secret + b"\n"]
-    """What a client says, one after the other."""
+    messages: Callable[[bytes], list[bytes]] = lambda secret: [b"hello\n", b"the " + secret + b"\n"]
+    """The messages of a client with this secret."""
     servers: dict[str, Callable[[ConfiguredProxy, Peer], None]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Plugins beside the configuration."""
     tls: bool = False
     tested: bool = True
-    """Whether a conversation makes a test: it depends on no others."""
+    """Whether a conversation can become a test: it depends on no others."""
     others: tuple[str, ...] = ()
-    """Where else clients come in."""
+    """Other listeners that get a client."""
     alone: bool = True
-    """Whether a client has its servers for itself, or a share of them that is its own."""
+    """Whether each conversation has server connections, or a known share of them."""
     clients: bool = True
-    """Whether clients come in at all."""
+    """Whether there are clients."""
 
 
 def lines(proxy: ConfiguredProxy, peer: Peer) -> None:
-    """A server that says every line again, a while later."""
+    """A server that repeats every line, with a delay."""
     rest = bytearray()
 
-    def heard(data: bytes) -> None:
+    def on_data(data: bytes) -> None:
         rest.extend(data)
         *whole, left = bytes(rest).split(b"\n")
         rest[:] = left
@@ -69,15 +69,15 @@ def lines(proxy: ConfiguredProxy, peer: Peer) -> None:
         if answer:
             proxy.sim.clock.after(0.02, partial(peer.send, answer))
 
-    peer.on_data = heard
+    peer.on_data = on_data
     peer.on_end = partial(proxy.sim.clock.after, 0.05, peer.end)
 
 
 def pages(proxy: ConfiguredProxy, peer: Peer) -> None:
-    """A server of HTTP: a body of what was asked, with a cookie of what came as one."""
+    """An HTTP server: the body is the request line, and Set-Cookie the request's cookie."""
     rest = bytearray()
 
-    def heard(data: bytes) -> None:
+    def on_data(data: bytes) -> None:
         rest.extend(data)
         while (end := rest.find(b"\r\n\r\n")) >= 0:
             head = bytes(rest[:end])
@@ -91,15 +91,15 @@ def pages(proxy: ConfiguredProxy, peer: Peer) -> None:
             )
             proxy.sim.clock.after(0.02, partial(peer.send, answer))
 
-    peer.on_data = heard
+    peer.on_data = on_data
     peer.on_end = peer.end
 
 
 def slow_pages(proxy: ConfiguredProxy, peer: Peer) -> None:
-    """The same, so slow that several clients wait at a time; now and then it ends a connection."""
+    """An HTTP server so slow that several clients wait at a time; it ends each connection."""
     pages(proxy, peer)
-    say = peer.on_data
-    peer.on_data = lambda data: proxy.sim.clock.after(0.1, partial(say, data))
+    reply = peer.on_data
+    peer.on_data = lambda data: proxy.sim.clock.after(0.1, partial(reply, data))
     proxy.sim.clock.after(0.55, peer.end)
 
 
@@ -112,7 +112,7 @@ FILTERS = '''
 from vcproxy.api import Filter, Transaction
 
 class Stamp(Filter):
-    """Marks what passes."""
+    """Changes requests and responses."""
 
     def request_head(self, tx: Transaction) -> None:
         tx.request.fields["X-Stamp"] = tx.client
@@ -129,7 +129,7 @@ def approved(path: str) -> bool:
     return True
 
 class Asking(Filter):
-    """Calls, asks another upstream, and gives a third one a copy."""
+    """Calls a function, sends a request to another upstream, and mirrors to a third one."""
 
     @dataclass(frozen=True)
     class Options:
@@ -142,9 +142,9 @@ class Asking(Filter):
     def approved(self, tx: Transaction, value: object) -> Subrequests:
         cookie = tx.request.fields.get("Cookie", "")
         question = Request("GET", "/who", {"Cookie": cookie}, host="who.example")
-        return Subrequests([question], then=self.told, upstream=tx.upstreams[self.options.who])
+        return Subrequests([question], then=self.answered, upstream=tx.upstreams[self.options.who])
 
-    def told(self, tx: Transaction, answers: list[Response]) -> None:
+    def answered(self, tx: Transaction, answers: list[Response]) -> None:
         tx.request.fields["X-Who"] = f"{answers[0].status} {len(answers[0].content)}"
         tx.mirror(tx.upstreams[self.options.copies])
 '''
@@ -185,7 +185,7 @@ check = {{ kind = "http", interval = "200ms", timeout = "100ms" }}
 
 
 def listener(plugin: str, upstream: str = "tcp://one:1", options: str = "") -> str:
-    """A listener "in", and its upstream if it has one."""
+    """Return a configuration with a listener "in", and with an upstream if one is given."""
     text = f'[[listener]]\nname = "in"\nbind = "tcp://proxy:1"\nplugin = "{plugin}"\n'
     if options:
         text += f"options = {{ {options} }}\n"
@@ -219,22 +219,22 @@ RUNS = {
     ),
     "http_proxy": Run(
         HTTP.format(scheme="tcp", keys=""),
-        say=gets,
+        messages=gets,
         servers={"one": pages, "two": pages},
         files={"stamp.py": FILTERS},
     ),
     "http_proxy over TLS": Run(
         HTTP.format(scheme="tls", keys=KEYS),
         plugin="http_proxy",
-        say=gets,
+        messages=gets,
         servers={"one": pages, "two": pages},
         files={"stamp.py": FILTERS},
         tls=True,
     ),
-    "http_proxy with filters that ask": Run(
+    "http_proxy with filters that send requests": Run(
         BUSY,
         plugin="http_proxy",
-        say=gets,
+        messages=gets,
         servers={"one": slow_pages, "two": slow_pages, "three": pages, "four": pages},
         files={"stamp.py": FILTERS, "asking.py": ASKING},
     ),
@@ -242,7 +242,7 @@ RUNS = {
         listener("mirror", options='mirrors = ["tcp://m1:1", "tcp://m2:1"]'),
         servers={"one": lines, "m1": lines, "m2": lines},
     ),
-    "page": Run(listener("page", ""), say=gets),
+    "page": Run(listener("page", ""), messages=gets),
     "relay": Run(
         listener("relay", "", 'framing = "lines", subscribers = "tcp://proxy:2"'),
         tested=False,
@@ -259,15 +259,15 @@ RUNS = {
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run that was recorded."""
+    """A recorded run."""
 
     run: Run
     plugin: str
     log: Path
     clients: list[int]
     """The numbers of its clients."""
-    heard: list[bytes]
-    """What they have heard."""
+    received: list[bytes]
+    """What they have received."""
 
 
 @pytest.fixture(scope="module", params=RUNS)
@@ -288,7 +288,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             proxy.client("in", tls=trust, server_name="proxy")
             for _ in SECRETS[: len(SECRETS) * run.clients]
         ]
-        for messages in zip(*map(run.say, SECRETS), strict=True):
+        for messages in zip(*map(run.messages, SECRETS), strict=True):
             for client, message in zip(clients, messages, strict=bool(clients)):
                 client.send(message)
                 proxy.sim.elapse(0.03)
@@ -303,7 +303,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return Recorded(run, plugin, log, accepted, [bytes(each.received) for each in clients])
 
 
-def test_all_bundled_plugins_are_tried() -> None:
+def test_all_bundled_plugins_are_included() -> None:
     names = {path.stem for path in BUNDLED.glob("*.py")} - {"__init__"}
     assert names == {run.plugin or name for name, run in RUNS.items()}
 
@@ -322,7 +322,7 @@ def vcproxy(*arguments: object) -> int:
 
 
 def nothing_differs(log: Path, plugin: str) -> None:
-    """The same plugin does what was recorded, in simulation too."""
+    """Check that the simulation of the same plugin is equal to the recording."""
     compared = compare(log, plugin)
     assert not compared.differs, compared
     odd = [each for each in compared.conversations if not each.repeated]
@@ -331,26 +331,26 @@ def nothing_differs(log: Path, plugin: str) -> None:
 
 def test_the_clients_were_served(recorded: Recorded) -> None:
     if recorded.plugin not in ("relay", "page", "echo_server", "echo_client"):
-        for heard, secret in zip(recorded.heard, SECRETS, strict=True):
-            assert secret in heard
+        for received, secret in zip(recorded.received, SECRETS, strict=True):
+            assert secret in received
 
 
-def test_it_is_replayed(recorded: Recorded) -> None:
+def test_the_log_is_replayed(recorded: Recorded) -> None:
     assert vcproxy("replay", recorded.log) == 0
 
 
-def test_nothing_differs_where_nothing_is_changed(recorded: Recorded) -> None:
+def test_nothing_differs_with_the_recorded_plugins(recorded: Recorded) -> None:
     nothing_differs(recorded.log, recorded.plugin)
     for filter_ in recorded.run.files:
         nothing_differs(recorded.log, str(recorded.log.parent / filter_))
 
 
-def test_what_is_cut_is_of_one_client(recorded: Recorded, tmp_path: Path) -> None:
+def test_a_cut_contains_one_client_only(recorded: Recorded, tmp_path: Path) -> None:
     for number in recorded.clients:
         out = tmp_path / f"{number}.log"
         assert vcproxy("log", "cut", recorded.log, "--conversation", number, "-o", out) == 0
         content = out.read_bytes()
-        if recorded.plugin != "relay":  # there a client hears what others say
+        if recorded.plugin != "relay":  # here a client receives what others send
             assert sum(secret in content for secret in SECRETS) == 1, number
         if recorded.run.alone:
             nothing_differs(out, recorded.plugin)
@@ -358,7 +358,7 @@ def test_what_is_cut_is_of_one_client(recorded: Recorded, tmp_path: Path) -> Non
             assert not compare(out, recorded.plugin).differs
 
 
-def test_what_was_said_makes_tests(recorded: Recorded, tmp_path: Path) -> None:
+def test_conversations_become_tests(recorded: Recorded, tmp_path: Path) -> None:
     written = 0
     for number in recorded.clients:
         out = tmp_path / f"test_{number}.py"
@@ -371,7 +371,7 @@ def test_what_was_said_makes_tests(recorded: Recorded, tmp_path: Path) -> None:
         assert f"{written} passed" in tried.stdout, tried.stdout
 
 
-def test_nothing_is_left_of_a_secret(recorded: Recorded, tmp_path: Path) -> None:
+def test_a_redacted_log_contains_no_secret(recorded: Recorded, tmp_path: Path) -> None:
     out = tmp_path / "safe.log"
     assert vcproxy("log", "redact", recorded.log, "--pattern", r"secret-\w+", "-o", out) == 0
     content = out.read_bytes()

@@ -1,4 +1,4 @@
-"""vcproxy log show and stat: what is in a log."""
+"""vcproxy log show and stat: the conversations, events and figures of a log."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.log.conftest import BULK, SAID, Vcproxy
+from tests.replay.log.conftest import BULK, SENT, Vcproxy
 from vcproxy.replay.format.frames import VERSION
 from vcproxy.replay.log import show
 
 
 def numbers(vcproxy: Vcproxy, log: Path) -> list[int]:
-    """The conversations of a log."""
+    """Return the numbers of the conversations of a log."""
     status, listed, _ = vcproxy("log", "show", log)
     assert status == 0
     return [int(line.split()[0]) for line in listed.splitlines()[1:]]
@@ -24,48 +24,48 @@ def test_each_conversation_is_listed(vcproxy: Vcproxy, log: Path) -> None:
     assert (status, problems) == (0, "")
     title, *lines = (re.split(r"  +", line) for line in listed.splitlines())
     assert title[:3] == ["number", "listener", "client"]
-    assert [line[1] for line in lines] == [name.strip() for name in SAID]
-    assert [int(line[6]) for line in lines] == [sum(map(len, said)) for said in SAID.values()]
-    heard = {line[1]: int(line[7]) for line in lines[:4]}
-    assert heard == {"front": 43, "orders": 31, "gate": 13, "patience": 9}
-    assert lines[0][8] == "the client ended"
-    assert lines[3][8] == "vcproxy ended it"
+    assert [line[1] for line in lines] == [name.strip() for name in SENT]
+    assert [int(line[6]) for line in lines] == [sum(map(len, sent)) for sent in SENT.values()]
+    received = {line[1]: int(line[7]) for line in lines[:4]}
+    assert received == {"front": 43, "orders": 31, "gate": 13, "patience": 9}
+    assert lines[0][8] == "ended by the client"
+    assert lines[3][8] == "ended by vcproxy"
     assert lines[3][3] == "-"
 
 
-def test_a_time_lists_what_was_going_on_then(vcproxy: Vcproxy, log: Path) -> None:
+def test_a_time_selects_the_conversations_open_then(vcproxy: Vcproxy, log: Path) -> None:
     assert len(vcproxy("log", "show", log, "--to", "1us")[1].splitlines()) == 1
-    assert len(vcproxy("log", "show", log, "--from", "0")[1].splitlines()) == 1 + len(SAID)
+    assert len(vcproxy("log", "show", log, "--from", "0")[1].splitlines()) == 1 + len(SENT)
     assert len(vcproxy("log", "show", log, "--from", "1h")[1].splitlines()) == 1
 
 
-def test_a_conversation_is_told(vcproxy: Vcproxy, log: Path) -> None:
-    status, told, _ = vcproxy("log", "show", log, "--conversation", 1)
+def test_the_events_of_a_conversation_are_listed(vcproxy: Vcproxy, log: Path) -> None:
+    status, listed, _ = vcproxy("log", "show", log, "--conversation", 1)
     assert status == 0
-    events = [re.split(r"step \d+ +", line)[1] for line in told.splitlines()]
+    events = [re.split(r"step \d+ +", line)[1] for line in listed.splitlines()]
     assert re.match(r"client   connects front 127\.0\.0\.1:\d+", events[0])
-    assert "server   refused" in told
+    assert "server   refused" in listed
     assert (
-        events.index("client   says 6 b'hello\\n'")
-        < events.index("server2  hears 6 b'hello\\n'")
-        < events.index("client   hears 15 b'you said hello\\n'")
+        events.index("client   sends 6 b'hello\\n'")
+        < events.index("server2  receives 6 b'hello\\n'")
+        < events.index("client   receives 15 b'reply to hello\\n'")
     )
     assert {"client   ends", "server2  closed", "client   closed"} <= set(events)
 
 
-def test_long_payloads_are_cut_short(vcproxy: Vcproxy, log: Path) -> None:
-    bulk = numbers(vcproxy, log)[list(SAID).index(BULK)]
-    _, told, _ = vcproxy("log", "show", log, "--conversation", bulk)
-    assert re.search(r"says \d+ b'x{60}' and \d+ more", told)
-    assert max(map(len, told.splitlines())) < 400
+def test_long_data_is_abbreviated(vcproxy: Vcproxy, log: Path) -> None:
+    bulk = numbers(vcproxy, log)[list(SENT).index(BULK)]
+    _, listed, _ = vcproxy("log", "show", log, "--conversation", bulk)
+    assert re.search(r"sends \d+ b'x{60}' and \d+ more", listed)
+    assert max(map(len, listed.splitlines())) < 400
 
 
-def test_a_server_of_it_names_a_conversation_too(vcproxy: Vcproxy, log: Path) -> None:
+def test_the_number_of_a_server_selects_its_conversation(vcproxy: Vcproxy, log: Path) -> None:
     _, of_client, _ = vcproxy("log", "show", log, "--conversation", 1)
     assert vcproxy("log", "show", log, "--conversation", 2) == (0, of_client, "")
 
 
-def test_a_chart_is_drawn(vcproxy: Vcproxy, log: Path) -> None:
+def test_a_diagram_is_printed(vcproxy: Vcproxy, log: Path) -> None:
     orders = numbers(vcproxy, log)[1]
     status, drawn, _ = vcproxy("log", "show", log, "--conversation", orders, "--mermaid")
     assert status == 0
@@ -73,7 +73,7 @@ def test_a_chart_is_drawn(vcproxy: Vcproxy, log: Path) -> None:
     assert "    client->>vcproxy: b'bad\\n'\n    vcproxy->>client: b'no\\n'\n" in drawn
 
 
-def test_a_long_chart_is_cut_short(
+def test_a_long_diagram_is_shortened(
     vcproxy: Vcproxy, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(show, "ARROWS", 3)
@@ -81,20 +81,20 @@ def test_a_long_chart_is_cut_short(
     assert re.search(r"Note over vcproxy: and \d+ more\n$", drawn)
 
 
-def test_its_figures_are_told(vcproxy: Vcproxy, log: Path) -> None:
-    status, told, _ = vcproxy("log", "stat", log)
+def test_stat_prints_sizes_and_counts(vcproxy: Vcproxy, log: Path) -> None:
+    status, figures, _ = vcproxy("log", "stat", log)
     assert status == 0
-    assert f"configuration  {log.parent / 'proxy.toml'}\n" in told
-    assert re.search(r"^plugins +forward, validate, .*gate\.py, .*patience\.py$", told, re.M)
-    assert re.search(r"^seeds +\d+, PYTHONHASHSEED 0$", told, re.M)
-    assert re.search(r"^ +5  Accepted$", told, re.M)
-    assert re.search(r"^overhead +\d+B, \d+ a turn, [\d.]+% of what was received$", told, re.M)
+    assert f"configuration  {log.parent / 'proxy.toml'}\n" in figures
+    assert re.search(r"^plugins +forward, validate, .*gate\.py, .*patience\.py$", figures, re.M)
+    assert re.search(r"^seeds +\d+, PYTHONHASHSEED 0$", figures, re.M)
+    assert re.search(r"^ +5  Accepted$", figures, re.M)
+    assert re.search(r"^overhead +\d+B, \d+ a turn, [\d.]+% of what was received$", figures, re.M)
 
 
-# -- what goes wrong -------------------------------------------------------------------------
+# -- failures ---------------------------------------------------------------------------------
 
 
-def test_what_is_no_conversation_is_refused(vcproxy: Vcproxy, log: Path) -> None:
+def test_an_unknown_number_is_refused(vcproxy: Vcproxy, log: Path) -> None:
     status, _, problem = vcproxy("log", "show", log, "--conversation", 999)
     last = numbers(vcproxy, log)[-1]
     assert status == 1
@@ -108,53 +108,55 @@ def test_what_is_no_conversation_is_refused(vcproxy: Vcproxy, log: Path) -> None
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "it is empty: nothing was recorded"),
-        (b"[proxy]\nworkers = 1\n", "it is not a log of vcproxy --record"),
+        (b"", "the file is empty: nothing was recorded"),
+        (b"[proxy]\nworkers = 1\n", "not a log of vcproxy --record"),
         (
             b"vcproxy\0\x63\0\0\0",
-            f"it is a log of version 99, and this vcproxy reads version {VERSION}:",
+            f"log of version 99, but this vcproxy reads version {VERSION}:",
         ),
     ],
 )
-def test_what_is_no_log_is_refused(
+def test_a_file_that_is_no_log_is_refused(
     vcproxy: Vcproxy, tmp_path: Path, command: tuple[str, ...], content: bytes, problem: str
 ) -> None:
     (tmp_path / "no.log").write_bytes(content)
-    status, told, problems = vcproxy("log", *command, tmp_path / "no.log")
-    assert (status, told) == (1, "")
+    status, output, problems = vcproxy("log", *command, tmp_path / "no.log")
+    assert (status, output) == (1, "")
     assert problems.startswith(f"{tmp_path / 'no.log'}: {problem}")
     assert vcproxy("log", *command, tmp_path / "none.log")[0] == 1
 
 
-def test_of_a_log_that_was_never_finished_the_beginning_is_told(
+def test_an_unfinished_log_is_shown_up_to_its_last_turn(
     vcproxy: Vcproxy, log: Path, tmp_path: Path
 ) -> None:
     short = tmp_path / "short.log"
     short.write_bytes(log.read_bytes()[:-7])
     for command in ("show", "stat"):
-        status, told, problem = vcproxy("log", command, short)
+        status, output, problem = vcproxy("log", command, short)
         assert status == 0
-        assert problem == f"{short}: its last turn was never finished, and is left out\n"
-        assert len(told.splitlines()) > len(SAID)
+        assert problem == f"{short}: the last turn is incomplete and is ignored\n"
+        assert len(output.splitlines()) > len(SENT)
 
 
-def test_of_a_broken_log_the_beginning_is_told(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+def test_a_broken_log_is_shown_up_to_the_broken_place(
+    vcproxy: Vcproxy, log: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.log"
     content = bytearray(log.read_bytes())
     content[-40] ^= 1
     broken.write_bytes(content)
     for command in ("show", "stat"):
-        status, told, problem = vcproxy("log", command, broken)
+        status, output, problem = vcproxy("log", command, broken)
         assert status == 1
-        assert re.match(r".*: step \d+, at byte \d+: .*; the log can be used up to", problem)
-        assert len(told.splitlines()) > len(SAID)
+        assert re.match(r".*: step \d+, at byte \d+: .*; the log is readable up to", problem)
+        assert len(output.splitlines()) > len(SENT)
 
 
-def test_a_chart_needs_a_conversation(vcproxy: Vcproxy, log: Path) -> None:
+def test_a_diagram_needs_a_conversation(vcproxy: Vcproxy, log: Path) -> None:
     status, _, problem = vcproxy("log", "show", log, "--mermaid")
     assert (status, problem) == (
         1,
-        "a chart of which conversation? name it with --conversation N\n",
+        "--mermaid draws one conversation: choose it with --conversation N\n",
     )
 
 

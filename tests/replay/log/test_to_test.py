@@ -1,4 +1,4 @@
-"""vcproxy log to-test: what it writes passes, and fails when the plugin does something else."""
+"""vcproxy log to-test: the written test passes, and fails if the plugin behaves differently."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.replay.log.conftest import BULK, GATED, LATE, ORDERS, SAID, Vcproxy
+from tests.replay.log.conftest import BULK, GATED, LATE, ORDERS, SENT, Vcproxy
 from tests.replay.log.test_show import numbers
 from vcproxy.replay.log.literal import literal
 
 
 def passes(test: Path) -> bool:
-    """Run a test in a Python of its own."""
+    """Run a test in a separate process; return whether it passes."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name]
     done = subprocess.run(command, cwd=test.parent, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout
@@ -27,7 +27,7 @@ def passes(test: Path) -> bool:
 
 @pytest.fixture
 def desk(recorded: Path, tmp_path: Path) -> Path:
-    """A copy of the run, where plugins can be changed."""
+    """Return a copy of the recorded run, where plugins can be changed."""
     return Path(shutil.copytree(recorded, tmp_path / "desk"))
 
 
@@ -36,17 +36,19 @@ def test_every_conversation_makes_a_test_that_passes(
 ) -> None:
     for number in numbers(vcproxy, log):
         out = tmp_path / f"test_{number}.py"
-        status, said, problem = vcproxy("log", "to-test", log, "--conversation", number, "-o", out)
+        status, output, problem = vcproxy(
+            "log", "to-test", log, "--conversation", number, "-o", out
+        )
         assert (status, problem) == (0, "")
-        assert said == f"{out}: run it with: python -m pytest {out}\n"
+        assert output == f"{out}: run it with: python -m pytest {out}\n"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert f"{len(SAID)} passed" in done.stdout, done.stdout
+    assert f"{len(SENT)} passed" in done.stdout, done.stdout
 
 
 def nth(vcproxy: Vcproxy, log: Path, which: str) -> int:
-    """The number of one of the conversations."""
-    return numbers(vcproxy, log)[list(SAID).index(which)]
+    """Return the number of a conversation."""
+    return numbers(vcproxy, log)[list(SENT).index(which)]
 
 
 def test_lines_read_like_a_transcript(vcproxy: Vcproxy, log: Path) -> None:
@@ -56,8 +58,8 @@ def test_lines_read_like_a_transcript(vcproxy: Vcproxy, log: Path) -> None:
     assert (
         """\
             server < ok 1
-            server > you said ok 1
-            client < you said ok 1
+            server > reply to ok 1
+            client < reply to ok 1
             client > ok 2
             server < ok 2
 """
@@ -66,25 +68,25 @@ def test_lines_read_like_a_transcript(vcproxy: Vcproxy, log: Path) -> None:
     assert '{"answer": "no", "pattern": "ok.*"}'.replace('"', "'") in text
 
 
-def test_long_payloads_are_exact_and_short(vcproxy: Vcproxy, log: Path) -> None:
+def test_long_data_is_exact_and_short(vcproxy: Vcproxy, log: Path) -> None:
     bulk = nth(vcproxy, log, BULK)
     _, text, _ = vcproxy("log", "to-test", log, "--conversation", bulk)
     assert 'b"x" * ' in text
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_time_passes_where_it_matters(vcproxy: Vcproxy, log: Path) -> None:
+def test_pauses_are_repeated_where_they_matter(vcproxy: Vcproxy, log: Path) -> None:
     late = nth(vcproxy, log, LATE)
     _, text, _ = vcproxy("log", "to-test", log, "--conversation", late)
     assert "proxy.elapse(0.2" in text
-    assert 'assert heard(client) == b"too late\\n"' in text
+    assert 'assert received(client) == b"too late\\n"' in text
 
 
-def test_calls_are_answered_as_they_were(vcproxy: Vcproxy, log: Path) -> None:
+def test_calls_return_the_recorded_results(vcproxy: Vcproxy, log: Path) -> None:
     gated = nth(vcproxy, log, GATED)
     _, text, _ = vcproxy("log", "to-test", log, "--conversation", gated)
     assert "ANSWERS = [Accept(" in text
-    assert "client < you said ann" in text  # and here nobody would have opened
+    assert "client < reply to ann" in text  # a real call would reject it here
 
 
 def test_a_changed_plugin_fails_it(vcproxy: Vcproxy, desk: Path) -> None:
@@ -92,25 +94,27 @@ def test_a_changed_plugin_fails_it(vcproxy: Vcproxy, desk: Path) -> None:
     late = nth(vcproxy, log, LATE)
     test = desk / "test_late.py"
     assert vcproxy("log", "to-test", log, "--conversation", late, "-o", test)[0] == 0
-    # the log names the plugin where it ran: this is another
+    # The log contains the path of the recorded plugin; this is a copy.
     test.write_text(re.sub(r"find\(.*\)", f'find("{plugin}")', test.read_text()))
     assert passes(test)
     plugin.write_text(plugin.read_text().replace("too late", "too soon"))
     assert not passes(test)
 
 
-def test_what_depends_on_others_is_no_test(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
+def test_a_conversation_that_cannot_be_repeated_becomes_no_test(
+    vcproxy: Vcproxy, log: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out.log"
     vcproxy("log", "redact", log, "--pattern", "ok 1", "-o", out)
     orders = nth(vcproxy, log, ORDERS)
     status, text, problem = vcproxy("log", "to-test", out, "--conversation", orders)
     assert (status, text) == (1, "")
     assert problem.startswith(
-        f"{out}: conversation {orders} makes no test: by itself it goes otherwise: "
+        f"{out}: conversation {orders} cannot become a test: the simulation of it alone differs "
     )
 
 
-def test_what_is_no_conversation_makes_no_test(vcproxy: Vcproxy, log: Path) -> None:
+def test_an_unknown_conversation_becomes_no_test(vcproxy: Vcproxy, log: Path) -> None:
     status, text, problem = vcproxy("log", "to-test", log, "--conversation", 999)
     assert (status, text) == (1, "")
     assert "did you mean" in problem
@@ -125,7 +129,7 @@ BYTES = st.binary(max_size=400) | st.builds(
 
 
 @given(BYTES)
-def test_a_literal_is_what_it_says(data: bytes) -> None:
+def test_a_literal_evaluates_to_its_data(data: bytes) -> None:
     text = literal(data)
     assert eval(text) == data
     assert len(text) < 60 + 12 * len(data)
