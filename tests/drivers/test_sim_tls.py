@@ -15,7 +15,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.failures import TlsError
 from vcproxy.engine.lifecycle import TLS_SIZE
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.memory_pressure import PATIENCE_S
+from vcproxy.engine.memory_pressure import PAUSE_S
 from vcproxy.engine.net import NetVConnection
 
 from .test_sim import TEXT, Caller, Echo
@@ -177,9 +177,9 @@ def test_stalled_readers_are_closed_and_other_clients_are_served(
             each.send(bytes(1 << 20))
         sim.run(lambda: driver.engine.memory.spent)
         reader.send(b"a request")
-        sim.run(lambda: reader.received == b"a request", limit=PATIENCE_S / 2)
+        sim.run(lambda: reader.received == b"a request", limit=PAUSE_S / 2)
         assert driver.engine.memory.spent, "from the reserve"
-        sim.run(lambda: any(each.vc.error for each in made), limit=2 * PATIENCE_S)
+        sim.run(lambda: any(each.vc.error for each in made), limit=2 * PAUSE_S)
         reader.send(b", and more")
         sim.run(lambda: reader.received == b"a request, and more")
         assert made[0].vc.error is None, "an idle client stays connected"

@@ -51,7 +51,7 @@ def test_a_spent_memory_budget_closes_the_largest_laggard(proxy: Starter) -> Non
             client = stuck.enter_context(running.connect("in"))
             stuck.enter_context(server.next())
             fill(client)
-        running.wait_for("WARNING .* closed, memory is spent and it holds ")
+        running.wait_for("WARNING .* closed: the memory budget is used up, and it holds ")
         with running.connect("echo") as other:
             echoes(other, b"still here")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.engine.bridge import BULK_READ, BULK_READS, THIN_MOVES, UNLIMITED, Bridge
+from vcproxy.engine.bridge import BULK_READ, BULK_READS, SMALL_MOVES, UNLIMITED, Bridge
 from vcproxy.engine.commands import EndBridge, StartBridge
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
@@ -117,7 +117,7 @@ def test_refused_means_copied() -> None:
 def test_it_ends_when_it_is_no_longer_bulk() -> None:
     direction = Direction()
     bridge = direction.bridged()
-    for _ in range(THIN_MOVES):
+    for _ in range(SMALL_MOVES):
         assert move(bridge, 10, 10)
     assert move(bridge, 10, 10) == 0
 

@@ -277,7 +277,7 @@ class TestMemory:
         assert greedy.heard[-1] is Event.ERROR
         assert Event.ERROR not in modest.heard
         assert world.log == [
-            "warning: tcp://example:1: closed, memory is spent and it holds 768.0KiB"
+            "warning: tcp://example:1: closed: the memory budget is used up, and it holds 768.0KiB"
         ]
 
     def test_a_laggard_that_does_not_let_go_is_not_blamed_twice(self) -> None:

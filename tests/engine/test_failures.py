@@ -36,7 +36,7 @@ def test_the_kind_of_an_error(number: int | None, kind: type[OSError]) -> None:
 @pytest.mark.parametrize(
     ("failures", "kind", "text"),
     [
-        ([], NotResolved, "it has no address"),
+        ([], NotResolved, "the name has no address"),
         ([Unroutable("a"), ConnectionRefusedError("b")], ConnectionRefusedError, "a; b"),
         ([Unroutable("a"), Unroutable("a")], Unroutable, "a"),
         ([TimeoutError("a"), ConnectionRefusedError("b")], TimeoutError, "a; b"),

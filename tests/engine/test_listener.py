@@ -241,7 +241,7 @@ def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
     for _ in range(3):
         listener.warn_full()
         world.settle(1)
-    said = ["warning: db: 1 connections: more wait until some have gone"]
+    said = ["warning: db: 1 connections are open: more wait until some have closed"]
     assert world.log == said
     world.settle(60)
     listener.warn_full()

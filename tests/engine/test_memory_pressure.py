@@ -9,7 +9,7 @@ from vcproxy.engine.held_memory import HeldMemory
 from vcproxy.engine.iobuffer import WATER_MARK
 from vcproxy.engine.lifecycle import TLS_SIZE
 from vcproxy.engine.listener import Listener
-from vcproxy.engine.memory_pressure import MODEST, NAMED, PATIENCE_S, TICK_S
+from vcproxy.engine.memory_pressure import LOGGED, PAUSE_S, RESERVE_SHARE, TICK_S
 from vcproxy.engine.net import NetVConnection
 
 CLIENTS = 32
@@ -56,9 +56,9 @@ def test_who_holds_next_to_nothing_reads_on_from_the_reserve() -> None:
     crowd.join(owed=1)
     world.engine.memory.used -= BUDGET // RESERVE  # what the crowd has not got yet
     assert world.engine.memory.spent
-    wire.arrive(b"." * (MODEST + 1))
+    wire.arrive(b"." * (RESERVE_SHARE + 1))
     world.settle()
-    assert modest.incoming.avail == MODEST, "one read of so much, and it is modest no more"
+    assert modest.incoming.avail == RESERVE_SHARE, "one read of so much, and it is modest no more"
     modest.incoming.read()
     crowd.wires[0].arrive(b"a request")
     world.settle()
@@ -70,18 +70,23 @@ def test_those_who_do_not_move_are_closed_at_once_and_no_more_than_it_takes() ->
     world = crowd.world
     paused, _, wire = world.reading()
     wire.arrive(b"a request")
-    for _ in range(round(PATIENCE_S / TICK_S) - 1):
+    for _ in range(round(PAUSE_S / TICK_S) - 1):
         world.settle(TICK_S)
     assert not any(crowd.closed)
     for _ in range(3):
         world.settle(TICK_S)
     assert sum(crowd.closed) == CLIENTS // 4, "down to three quarters, within a tick or two"
     assert paused.incoming.avail == len(b"a request")
-    named = [line for line in world.log if "closed, memory is spent and it holds 64.0KiB" in line]
-    assert len(named) == NAMED
-    rest = CLIENTS // 4 - NAMED
+    named = [
+        line
+        for line in world.log
+        if "closed: the memory budget is used up, and it holds 64.0KiB" in line
+    ]
+    assert len(named) == LOGGED
+    rest = CLIENTS // 4 - LOGGED
     assert world.log[-1] == (
-        f"warning: memory is spent: {rest} more are closed, that hold {rest * 64}.0KiB"
+        f"warning: the memory budget is used up: {rest} more connections are closed, "
+        f"which hold {rest * 64}.0KiB"
     )
 
 
@@ -94,8 +99,8 @@ def test_whose_end_frees_most_goes_first_whatever_it_is_that_is_held() -> None:
     hoarder.on[Event.ERROR] = lambda: keep.hold(0)
     crowd.ears.append(hoarder)
     _, _, wire = world.reading()
-    wire.arrive(b"." * (MODEST + 1))
-    for _ in range(round(PATIENCE_S / TICK_S) + 2):
+    wire.arrive(b"." * (RESERVE_SHARE + 1))
+    for _ in range(round(PAUSE_S / TICK_S) + 2):
         world.settle(TICK_S)
     assert crowd.closed == [*[True] * 8, *[False] * (CLIENTS - 8), True]
 
@@ -115,7 +120,7 @@ def test_those_who_move_are_closed_one_at_a_time_and_later() -> None:
                 ear.outward.write(b".")
             world.settle(TICK_S)
 
-    some_second(round(2 * PATIENCE_S / TICK_S) - 2)
+    some_second(round(2 * PAUSE_S / TICK_S) - 2)
     assert not any(crowd.closed)
     some_second(8)
     assert sum(crowd.closed) == 1
@@ -170,12 +175,12 @@ class Secure:
 
 
 def wait(world: World) -> None:
-    for _ in range(round(PATIENCE_S / TICK_S) + 3):
+    for _ in range(round(PAUSE_S / TICK_S) + 3):
         world.settle(TICK_S)
 
 
 def test_tls_counts_from_accept_to_close_and_is_no_excess() -> None:
-    clients = Secure(TLS_SIZE + 2 * MODEST)
+    clients = Secure(TLS_SIZE + 2 * RESERVE_SHARE)
     world = clients.world
     ear, vc, wire = clients.join()
     memory = world.engine.memory
@@ -215,7 +220,8 @@ def test_of_idle_clients_with_tls_alone_the_longest_idle_go_as_many_as_it_takes(
     wait(world)
     assert clients.closed == [False, True, True, True, *[False] * 11], "down to three quarters"
     assert world.log[0] == (
-        "warning: tls peer: closed, memory is spent and it holds 64.0KiB for TLS, idle for 13.5 s"
+        "warning: tls peer: closed: the memory budget is used up, and it holds 64.0KiB for TLS, "
+        "idle for 13.5 s"
     )
 
 

@@ -57,7 +57,7 @@ def test_a_name_without_addresses(world: World, error: OSError | None) -> None:
     way(vc).resolved([], error)
     world.settle()
     assert ear.heard == [Event.ERROR]
-    assert str(vc.error) == str(error or "it has no address")
+    assert str(vc.error) == str(error or "the name has no address")
 
 
 @pytest.mark.parametrize("timeout", [0.0, 5.0])

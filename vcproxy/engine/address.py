@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 SCHEMES = ("tcp", "tls", "unix", "stdio", "udp", "nats")
 
 NATS_PORT = 4222
-"""Where a NATS server listens unless it is told otherwise."""
+"""The default port of NATS servers."""
 
 PARAMETERS = {"udp": ("interface", "source", "ttl"), "nats": ("stream", "durable")}
-"""What may stand behind the question mark. Of udp://, for a multicast group only: the interface to
-join or send on (its name or an address of it), the one source to hear, and how many hops a datagram
-may go. Of nats://, for JetStream: the stream, and the durable consumer that remembers its place."""
+"""The query parameters by scheme. udp://, for multicast groups only: the interface to join or send
+on (its name or an address of it), the only source to receive from, and the most hops of a datagram.
+nats://, for JetStream: the stream, and the durable consumer, which keeps the position in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Address:
     port: int = 0
     path: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
-    """See PARAMETERS: in the order of the alphabet."""
+    """See PARAMETERS: in alphabetical order."""
     user: str = ""
-    """Of nats: who to log in as, "name:password" or a token. It is not shown."""
+    """Of nats: the credentials, "name:password" or a token. They are not shown."""
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
-        """Read an address from its URI. Raises ValueError saying what is wrong with it."""
+        """Parse the URI of an address. Raises ValueError with what is wrong in it."""
         scheme, colon, rest = uri.partition(":")
         if not colon or scheme not in SCHEMES:
             known = ", ".join(f"{name}:" for name in SCHEMES)
@@ -86,38 +86,38 @@ class Address:
         )
 
     def parameter(self, name: str) -> str:
-        """What a parameter says; empty if it is not there."""
+        """Return the value of a parameter; "" if it is not given."""
         return dict(self.parameters).get(name, "")
 
     @property
     def secure(self) -> bool:
-        """Whether TLS is spoken here."""
+        """Whether connections use TLS."""
         return self.scheme == "tls"
 
     @property
     def message_oriented(self) -> bool:
-        """Whether messages travel here, each as one, not a stream of bytes."""
+        """Whether it carries messages, not a stream of bytes."""
         return self.scheme in ("udp", "nats")
 
     @property
     def wildcard(self) -> bool:
-        """Whether it is a subject that stands for many: there is only hearing it."""
+        """Whether it is a subject with wildcards, which can only be received from."""
         return self.scheme == "nats" and not {"*", ">"}.isdisjoint(self.path.split("."))
 
     @property
     def multicast(self) -> bool:
-        """Whether this is a group that any number of hosts may join (RFC 1112, RFC 4291)."""
+        """Whether it is a multicast group (RFC 1112, RFC 4291)."""
         return self.scheme == "udp" and _is_group(self.host)
 
     @property
     def numeric(self) -> bool:
-        """Whether nothing has to be resolved to reach it."""
-        if self.scheme in ("unix", "nats"):  # who speaks NATS for us resolves by itself
+        """Whether it can be connected to without a look-up."""
+        if self.scheme in ("unix", "nats"):  # the NATS client library does its own look-up
             return True
         return _is_address(self.host)
 
     def with_port(self, port: int) -> "Address":
-        """The same address on another port: what port 0 turned out to be."""
+        """Return the same address with another port: the real one in place of port 0."""
         return replace(self, port=port)
 
     def __str__(self) -> str:
@@ -173,7 +173,7 @@ def _parameters(uri: str, scheme: str, host: str, query: str) -> tuple[tuple[str
     return tuple(sorted(pairs))
 
 
-@lru_cache  # asked for each connection that is made
+@lru_cache  # called for each connection
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

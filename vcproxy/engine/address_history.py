@@ -11,27 +11,27 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
 
 SILENT_S = 60.0
-"""How long one that did not answer comes last. RFC 6555 (4.2) would keep it for ten minutes, but a
-try costs no more than the attempt delay, and one that is back should be found."""
+"""How long an address that did not answer is tried last. RFC 6555 (4.2) suggests ten minutes, but
+an attempt costs no more than the attempt delay, and an address that works again should be found."""
 
 MOST = 1024
-"""Addresses that are remembered: the oldest is forgotten for one more."""
+"""Addresses that are remembered at most; then the oldest is forgotten."""
 
 
 class AddressHistory:
-    """What one engine's attempts to connect have taught it."""
+    """The addresses that did not answer one engine's attempts to connect."""
 
     __slots__ = ("_engine", "_silent")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._silent: dict[Address, float] = {}  # until when, the first first
+        self._silent: dict[Address, float] = {}  # until when, the earliest first
 
     def ordered(self, addresses: Iterable[Address]) -> list[Address]:
-        """The addresses of a name in the order in which to try them.
+        """Return the addresses of a name in the order in which to try them.
 
-        The resolver's, with the families by turns (RFC 8305, 4), and behind all others those that
-        did not answer lately.
+        It is the resolver's order with the families alternating (RFC 8305, 4), and addresses that
+        did not answer lately last.
         """
         addresses = list(addresses)
         if len(addresses) < 2:
@@ -51,7 +51,7 @@ class AddressHistory:
         self._silent.pop(address, None)
 
     def silent(self, address: Address) -> None:
-        """There was no answer for longer than it should take."""
+        """There was no answer within the attempt delay."""
         self._silent.pop(address, None)
         self._silent[address] = self._engine.now + SILENT_S
         if len(self._silent) > MOST:

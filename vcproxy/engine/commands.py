@@ -1,4 +1,7 @@
-"""Commands: what an engine asks of its driver. Values; the driver takes them and performs them."""
+"""Commands: what an engine wants its driver to do, as values that the driver takes and executes.
+
+Tested through the engine and each driver: tests/engine, tests/drivers.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ class Resolve:
 class Connect:
     """Connect to one numeric or Unix address; answer `outgoing.connected()` or `.refused()`.
 
-    Where the outgoing VC has `tls` the handshake follows, and `vc.established()` or `vc.failed()`
-    answers that. Several may be under way for one VC: see Outgoing.
+    Where the outgoing VC has `tls` the handshake follows; `vc.established()` or `vc.failed()`
+    answers that. There may be several at a time for one VC: see Outgoing.
     """
 
     outgoing: Outgoing
@@ -38,10 +41,8 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Hear what is sent to one numeric udp address, as a member if it is a multicast group; or to a
-    NATS subject.
-
-    Answered as Connect is.
+    """Receive what is sent to one numeric udp address (join it, if it is a multicast group), or to
+    a NATS subject. Answered as Connect is.
     """
 
     outgoing: Outgoing
@@ -50,7 +51,7 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class ShutdownWrite:
-    """Tell the peer that no more will come, after all that `sent` has counted."""
+    """Send the end of stream, after all that `sent` has counted."""
 
     vc: NetVConnection
 
@@ -59,7 +60,7 @@ class ShutdownWrite:
 class Close:
     """Close; answer `vc.gone()` when the descriptor is closed.
 
-    What `sent` has counted still reaches the peer, unless `abort`: then the peer sees a reset.
+    What `sent` has counted is still transmitted, unless `abort`: then the peer gets a reset.
     """
 
     vc: NetVConnection
@@ -70,7 +71,7 @@ class Close:
 class Call:
     """Run `fn(*args)` off the loop; answer `engine.called(number, value, error)`.
 
-    Calls of one `lane`, a listener's name, may wait for each other; those of others never do.
+    Calls of one `lane`, a listener's name, may wait for each other; calls of two lanes never do.
     """
 
     number: int
@@ -81,35 +82,35 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CancelCall:
-    """Nobody waits for the answer of a Call any more: it need not be run, nor answered."""
+    """Cancel a Call: it need neither be run nor answered."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class StartBridge:
-    """Move a direction by itself from now on; `bridge.refuse()` where that cannot be done."""
+    """Move a direction with splice from now on; `bridge.refuse()` where that is impossible."""
 
     bridge: Bridge
 
 
 @dataclass(frozen=True, slots=True)
 class EndBridge:
-    """Stop moving; answer `bridge.ended(rest)` with what was still on the way."""
+    """Stop moving; answer `bridge.ended(rest)` with the contents of the pipe."""
 
     bridge: Bridge
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Give all that are level in a fan what comes next; see Fan."""
+    """Write the next data of a fan to its level sinks; see Fan."""
 
     fan: Fan
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeAccept:
-    """The listener may accept again: connections have gone."""
+    """The listener may accept again: connections have closed."""
 
     listener: Listener
 
@@ -121,7 +122,7 @@ class Rescan:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """There is nothing left to do: end the process in an orderly way."""
+    """End the process in order: there is nothing left to do."""
 
 
 Command = (

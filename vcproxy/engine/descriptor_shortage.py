@@ -1,4 +1,7 @@
-"""DescriptorShortage: what happens when the system has no descriptor left."""
+"""DescriptorShortage: what an engine closes when the system has no file descriptor left.
+
+Tested in tests/engine/test_listener.py, test_outgoing.py and tests/plugins/test_datagrams.py.
+"""
 
 from __future__ import annotations
 
@@ -11,44 +14,49 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
 
 IDLE_S = 1.0
-"""A session of datagrams that was silent for so long may have to make room for a new one."""
+"""A session of datagrams that was silent for so long may be closed for a new one."""
 
 LOOKED_AT = 32
-"""Sessions that are compared to find one that was silent for long: a flood of new sources must not
-make each of them cost a look at all."""
+"""Sessions compared to find one that was silent for long: a flood of new sources must not make each
+of them look at all sessions."""
 
-SAY_EVERY_S = 1.0
+LOG_EVERY_S = 1.0
+"""The least time between two lines in the log."""
 
 
 class IdleConnections(Protocol):
-    """Who keeps connections that nobody uses now."""
+    """A pool with connections that are not in use."""
 
     def close_idle(self) -> bool:
         """Close one; return whether there was one."""
 
 
 class DescriptorShortage:
-    """What one engine can do without."""
+    """What one engine can close to free a descriptor."""
 
-    __slots__ = ("_engine", "_said", "_unsaid", "pools", "sessions")
+    __slots__ = ("_engine", "_logged_at", "_unlogged", "pools", "sessions")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._said: float | None = None
-        self._unsaid = 0
+        self._logged_at: float | None = None
+        self._unlogged = 0
         self.pools: dict[IdleConnections, None] = {}
-        """Those that keep connections."""
+        """The pools that keep idle connections."""
         self.sessions: dict[NetVConnection, None] = {}
-        """The clients that send datagrams; those that sent lately are further back."""
+        """The sessions of datagrams; those that sent lately are further back."""
 
     def make_room(self) -> bool:
-        """Close a connection that nobody uses, or the longest silent session of datagrams; return
-        whether there was one. Its descriptor is free a moment later.
+        """Close an idle connection, or the session of datagrams that was silent longest.
+
+        Return whether there was one. Its descriptor is free a moment later.
         """
         return any(each.close_idle() for each in list(self.pools)) or self.end_session()
 
     def end_session(self) -> bool:
-        """End the session of datagrams that was silent longest, as if its time were over."""
+        """End the session of datagrams that was silent longest, by its inactivity timeout.
+
+        Return whether there was one that was silent for IDLE_S.
+        """
         looked_at = list(islice(self.sessions, LOOKED_AT))
         oldest = min(looked_at, key=attrgetter("moved_at"), default=None)
         now = self._engine.now
@@ -63,13 +71,14 @@ class DescriptorShortage:
         oldest.expire()
         return True
 
-    def warn(self, what: str) -> None:
-        """Log what want of descriptors has led to: once a second, with how often."""
+    def warn(self, text: str) -> None:
+        """Log a consequence of the shortage: once a second, with the number of others."""
         now = self._engine.now
-        self._unsaid += 1
-        if self._said is None or now - self._said >= SAY_EVERY_S:
-            more = "" if self._unsaid == 1 else f" ({self._unsaid - 1} more since the last line)"
-            self._said, self._unsaid = now, 0
-            self._engine.log(
-                "warning", f"{what}; no file descriptor is left: raise the limit (ulimit -n){more}"
+        self._unlogged += 1
+        if self._logged_at is None or now - self._logged_at >= LOG_EVERY_S:
+            more = (
+                "" if self._unlogged == 1 else f" ({self._unlogged - 1} more since the last line)"
             )
+            self._logged_at, self._unlogged = now, 0
+            remedy = f"no file descriptor is left: raise the limit (ulimit -n){more}"
+            self._engine.log("warning", f"{text}; {remedy}")

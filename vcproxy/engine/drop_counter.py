@@ -8,37 +8,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
 
-SAY_EVERY_S = 1.0
-"""A flood of datagrams is not answered by a flood of lines."""
+LOG_EVERY_S = 1.0
+"""The least time between two lines of one reason: a flood of datagrams must not flood the log."""
 
 
 class DropCounter:
-    """What was dropped at one place, which `name` names in the log."""
+    """The messages dropped in one place; `name` begins its log lines."""
 
-    __slots__ = ("_engine", "_said", "_unsaid", "counts", "name")
+    __slots__ = ("_engine", "_logged_at", "_unlogged", "counts", "name")
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self.name = name
-        """It may be exchanged."""
+        """It may be changed."""
         self.counts: Counter[str] = Counter()
-        """Messages dropped, by the reason."""
-        self._said: dict[str, float] = {}
-        self._unsaid: Counter[str] = Counter()
+        """Messages dropped, by reason."""
+        self._logged_at: dict[str, float] = {}
+        self._unlogged: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
-        """Messages dropped."""
+        """Messages dropped, for all reasons."""
         return self.counts.total()
 
-    def drop(self, why: str) -> None:
-        """Count one more. Each reason is said at most once a second, with how many there were."""
-        self.counts[why] += 1
-        self._unsaid[why] += 1
+    def drop(self, reason: str) -> None:
+        """Count one more. Each reason is logged at most once a second, with the number so far."""
+        self.counts[reason] += 1
+        self._unlogged[reason] += 1
         now = self._engine.now
-        said = self._said.get(why)
-        if said is None or now - said >= SAY_EVERY_S:
-            self._said[why] = now
-            count = self._unsaid.pop(why)
+        last = self._logged_at.get(reason)
+        if last is None or now - last >= LOG_EVERY_S:
+            self._logged_at[reason] = now
+            count = self._unlogged.pop(reason)
             dropped = "a datagram was" if count == 1 else f"{count} datagrams were"
-            self._engine.log("warning", f"{self.name}: {dropped} dropped: {why}")
+            self._engine.log("warning", f"{self.name}: {dropped} dropped: {reason}")

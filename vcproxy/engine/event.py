@@ -1,4 +1,4 @@
-"""The vocabulary: what an engine tells a continuation."""
+"""Events: what an engine delivers to a continuation. Tested in tests/docs/test_reference.py."""
 
 import enum
 
@@ -15,25 +15,25 @@ class Event(enum.Enum):
     READ_COMPLETE = enum.auto()
     """VIO: exactly nbytes have arrived."""
     WRITE_READY = enum.auto()
-    """VIO: bytes were taken from its buffer, or it is empty: please fill it."""
+    """VIO: bytes were taken from its buffer, or it is empty: it can be filled."""
     WRITE_COMPLETE = enum.auto()
-    """VIO: exactly nbytes have been handed on."""
+    """VIO: exactly nbytes have been written."""
     EOS = enum.auto()
     """VIO: an orderly end (FIN, close_notify), after all data."""
     ERROR = enum.auto()
-    """VIO, or VC for a connect that failed: `error` says what happened."""
+    """VIO, or VC for a connect that failed: `error` is the reason."""
     INACTIVITY_TIMEOUT = enum.auto()
     """VIO: it was enabled, and nothing moved for the VC's inactivity timeout."""
     ACTIVE_TIMEOUT = enum.auto()
     """VIO: the VC's active timeout has passed."""
     ACCEPT = enum.auto()
-    """VC: a connection came in; it is established (after the handshake, with TLS)."""
+    """VC: a connection was accepted and is established (with TLS, after the handshake)."""
     CONNECTED = enum.auto()
-    """VC: the connection that was asked for is established."""
+    """VC: the connection to a server is established."""
     TIMEOUT = enum.auto()
-    """State: a machine's state has lasted too long."""
+    """State: a machine's state has reached its timeout."""
     BRIDGE_ENDED = enum.auto()
-    """VIO: a bridged VC is back, and what was in the pipe is in its buffer."""
+    """VIO: a recalled VC is no longer bridged; the contents of the pipe are in its buffer."""
 
     # Keys are looked up for every event; identity hashing is done in C, Enum's own in Python.
     __hash__ = object.__hash__

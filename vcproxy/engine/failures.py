@@ -1,8 +1,8 @@
-"""Failures: what drivers tell of a connection that cannot be made, in kinds that can be told apart.
+"""Failures: the exceptions that drivers report of connections, by kind.
 
-The kinds that Python has are used as they are: ConnectionRefusedError, ConnectionResetError,
-TimeoutError. All of them are OSErrors, are made of one text for people, and are recorded and
-replayed as what they are.
+Python's own kinds are used where they fit: ConnectionRefusedError, ConnectionResetError,
+TimeoutError. All are OSErrors with one text for people, and a replay has the same kind as the
+recording.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 
 class NotResolved(OSError):
-    """A name has no address, or whoever knows cannot be asked."""
+    """A name has no address, or the resolver failed."""
 
 
 class ResolvedTooLate(TimeoutError):
@@ -20,23 +20,23 @@ class ResolvedTooLate(TimeoutError):
 
 
 class Unroutable(OSError):
-    """There is no way to an address."""
+    """There is no route to an address."""
 
 
 class Exhausted(OSError):
-    """The system has no descriptor for a connection."""
+    """The system has no file descriptor for a connection."""
 
 
 class TlsError(ConnectionError):
-    """TLS has failed, in the handshake or later; the text says in plain words why."""
+    """TLS has failed, in the handshake or later; the text is the reason in plain words."""
 
 
 class CertificateRefused(TlsError):
-    """The peer's certificate does not hold."""
+    """The peer's certificate is not valid."""
 
 
 class AlertReceived(TlsError):
-    """The peer has ended TLS, and its alert says why."""
+    """The peer has ended TLS with an alert, which is the reason."""
 
 
 _KINDS: dict[int | None, type[OSError]] = {
@@ -53,18 +53,18 @@ _KINDS: dict[int | None, type[OSError]] = {
 
 
 def kind_of(number: int | None) -> type[OSError]:
-    """The kind of failure that the system's number of an error stands for."""
+    """Return the kind of failure of an errno."""
     return _KINDS.get(number, OSError)
 
 
 def all_failed(failures: Sequence[Exception]) -> OSError:
-    """One failure for several: of each address of a name.
+    """Return one failure for those of all addresses of a name.
 
-    It is of the kind of the first that had a way, if any: that a host has no IPv6 says little where
-    its IPv4 address has refused.
+    It is of the kind of the first that was routable, if any: a missing IPv6 route matters little
+    where the IPv4 address has refused the connection.
     """
     if not failures:
-        return NotResolved("it has no address")
+        return NotResolved("the name has no address")
     kinds = [type(failure) if isinstance(failure, OSError) else OSError for failure in failures]
     kind = next((kind for kind in kinds if kind is not Unroutable), Unroutable)
     return kind("; ".join(dict.fromkeys(map(str, failures))))

@@ -1,9 +1,11 @@
-"""Fan: the sinks of one buffer, of which those that have had all of it are fed together.
+"""Fan: the sinks of one buffer; those that have got all of it are written to together.
 
-A sink is level, or behind. What comes next goes to all level sinks in one go, by the driver: they
-share one place in the buffer and cost next to nothing besides the system call. A sink that could
-not take all falls behind: it gets a place of its own and is fed by itself, as any other write,
-until it is level again. So one that is slow costs the others nothing.
+A sink is level, or behind. The driver writes new data to all level sinks in one pass: they share
+one reader of the buffer and cost little beside the system call. A sink that does not take all falls
+behind: it gets a reader of its own and is written to by itself, as any other VC, until it is level
+again. So a slow sink costs the others nothing.
+
+Tested in tests/tunnels/test_one_way_multi.py and tests/engine/test_net.py.
 """
 
 from __future__ import annotations
@@ -22,29 +24,32 @@ if TYPE_CHECKING:
     from vcproxy.engine.vio import VIO
 
 BATCH = 64 * 1024
-"""Bytes of small blocks put together for one system call: copying them stays cheap beside it."""
+"""Bytes of small blocks joined for one system call: the copy is cheap compared to the call."""
 
 
 class Source(Protocol):
-    """What fills a buffer: a read, or somebody who writes by hand."""
+    """What fills the buffer: a read VIO, or code that writes directly."""
 
     def reenable(self) -> None:
         """There may be room again."""
 
     def ready(self) -> None:
-        """There is none, for somebody who is behind: whoever looks after those is to be told."""
+        """There is none, because of sinks that are behind: let their owner deal with them."""
 
 
 class Fan:
-    """Feeds the write VIOs of one buffer, all under the mutex of `owner`.
+    """Writes one buffer to any number of write VIOs, all under the mutex of `owner`.
 
-    The VIOs in it deliver no READY, but one when it is wanted (`vio.pending` is False): it comes
-    when a sink that is behind has taken some. A source that feeds it delivers READY only where
-    somebody else than level sinks reads the buffer too.
+    Its VIOs deliver no READY, except where the owner has set `vio.pending` to False: then once a
+    sink that is behind has taken some bytes. A source delivers READY only where readers other than
+    that of the level sinks exist.
 
     The driver's obligations, for each Spread command: `begin()`. None: not now. Blocks: push them
-    to the port of each VC in `level` (joined where bytes travel, one by one where messages do),
-    then `sent(size, short)`, with those that did not take all `size` bytes, and what they took.
+    to the port of each VC in `level` (joined for streams, one by one for messages), then
+    `sent(size, short)`, where `short` has those that did not take all, and how many bytes they
+    took.
+
+    Fan and NetVConnection refer to each other: the VC reads for the fan, the fan writes to VCs.
     """
 
     __slots__ = (
@@ -66,39 +71,39 @@ class Fan:
         self.mutex = owner.mutex
         self.buffer = buffer
         self.place = buffer.reader()
-        """What lies before it goes to the level sinks next."""
+        """The reader of the level sinks."""
         self.level: dict[NetVConnection, int] = {}
-        """With what each had got when it became level, less the place then: nothing of a sink is
-        touched while it is level but its port."""
+        """The level sinks, each with the bytes it had got when it became level, less `place` then.
+        Only a sink's port is used while it is level."""
         self.moved_at = 0.0
-        """When the level ones got something last."""
+        """When the level sinks got data last."""
         self.behind: dict[VIO, None] = {}
-        """Those that have a reader of their own, in the order in which they fell behind."""
+        """The sinks that have a reader of their own, in the order in which they fell behind."""
         self.sources: dict[Source, None] = {}
-        """Who fills the buffer, and is told when there may be room again."""
-        self._idle: dict[VIO, None] = {}  # are not level, and have all there is
+        """What fills the buffer, and is reenabled when there may be room again."""
+        self._idle: dict[VIO, None] = {}  # not level, but with nothing to write
         self._spread = Spread(self)
         self._spreading = False
 
     def __repr__(self) -> str:
         return f"<Fan level={len(self.level)} behind={len(self.behind)}>"
 
-    # -- who is in it ------------------------------------------------------------------------
+    # -- sources and sinks ------------------------------------------------------------------------
 
     def add_source(self, source: VIO) -> None:
-        """A read fills the buffer from now on: what it brings goes on by itself."""
+        """Add a read that fills the buffer: its data are written to the sinks."""
         source.fan = self
         self.sources[source] = None
 
     def add_sink(self, sink: VIO) -> None:
-        """A write takes part, from its reader's place on."""
+        """Add a write, from its reader's position on."""
         sink.fan = self
         sink.pending = True
         self.behind[sink] = None
         self.catch_up(sink)
 
     def catch_up(self, sink: VIO) -> None:
-        """Make it level, if it has come as far as the others and can be fed with them."""
+        """Make a sink level, if it has got as much as the others and has the same driver."""
         vc, reader = sink.vc, sink.reader
         if reader.buffer is not self.buffer or sink not in self.behind:
             return
@@ -117,7 +122,7 @@ class Fan:
             self._idle[sink] = None
 
     def leave(self, vio: VIO) -> None:
-        """A VIO goes by itself from now on. Harmless when it does already."""
+        """Remove a VIO: it works by itself from now on. May be repeated."""
         if vio.fan is self:
             if vio.store is self.place:
                 self._fall_behind(vio)
@@ -127,32 +132,32 @@ class Fan:
             self._idle.pop(vio, None)
 
     def delivered_to(self, sink: VIO) -> int:
-        """Bytes that it has got: what `ndone` says where it is not level."""
+        """Return the bytes written to a sink: `ndone`, which is not updated while it is level."""
         before = self.level.get(sink.vc)  # type: ignore[call-overload]
         return sink.ndone if before is None else before + self.place.position
 
     def wake_sources(self) -> None:
-        """There may be room in the buffer: tell the sources."""
+        """Reenable the sources: there may be room in the buffer."""
         for source in list(self.sources):
             source.reenable()
 
-    # -- what comes --------------------------------------------------------------------------
+    # -- new data ---------------------------------------------------------------------------
 
     def data_added(self) -> None:
-        """Something may have come into the buffer."""
+        """Write on: there may be new data in the buffer."""
         self.schedule_spread()
         for sink in [sink for sink in self._idle if sink.reader.avail]:
             del self._idle[sink]
             sink.reenable()
 
     def schedule_spread(self) -> None:
-        """There may be something to spread."""
+        """Have the driver write to the level sinks."""
         if not self._spreading:
             self._spreading = True
             self.engine.command(self._spread)
 
     def progress(self, vio: VIO) -> None:
-        """A VIO has moved some bytes. The mutex is held."""
+        """A VIO has moved bytes. The mutex is held."""
         if vio.reads:
             self.data_added()
             if len(self.buffer.readers) == 1:
@@ -167,7 +172,7 @@ class Fan:
     # -- what the driver calls ---------------------------------------------------------------
 
     def begin(self) -> list[Block] | None:
-        """Take the lock and say what goes to all in `level`; None: not now, no lock is held."""
+        """Take the lock and return what to write to all in `level`; None: not now, no lock held."""
         self._spreading = False
         if not self.mutex.try_acquire(self.engine):
             self.mutex.park(self.engine, self.schedule_spread)
@@ -180,24 +185,24 @@ class Fan:
         return None
 
     def sent(self, size: int, short: Iterable[tuple[NetVConnection, int]]) -> None:
-        """Answer `begin`: all have taken `size` bytes but those who are named, and how many."""
+        """Answer `begin`: all took `size` bytes, except those in `short`."""
         self.moved_at = self.engine.now
-        self._part_with(short)
+        self._set_behind(short)
         self._advance(size)
         self.mutex.release(self.engine)
 
     # -- what VCs call -----------------------------------------------------------------------
 
     def spread_directly(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
-        """A source has brought this, and all level sinks have taken it already but those named.
+        """A source has read data that the level sinks, except those in `short`, took at once.
 
-        The mutex is held, and nothing is in the buffer.
+        The mutex is held, and the buffer is empty.
         """
         self.moved_at = self.engine.now
         size = len(data)
         if short:
             self.buffer.append_read(data, self.engine.memory)
-            self._part_with(short)
+            self._set_behind(short)
             self._advance(size)
         else:
             self.buffer.written += size
@@ -205,7 +210,7 @@ class Fan:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _part_with(self, short: Iterable[tuple[NetVConnection, int]]) -> None:
+    def _set_behind(self, short: Iterable[tuple[NetVConnection, int]]) -> None:
         for vc, count in short:
             vio = vc.write_vio
             assert vio is not None
@@ -215,7 +220,7 @@ class Fan:
             vc.reenable(False)
 
     def _advance(self, size: int) -> None:
-        """The level sinks have so much more behind them."""
+        """The level sinks have got `size` more bytes."""
         place, full = self.place, size > 0 and self.buffer.full
         place.consume(size)
         if place.avail:
@@ -225,7 +230,7 @@ class Fan:
                 self.catch_up(sink)
         if full:
             self.wake_sources()
-            if self.buffer.full:  # of what nobody has judged: they have fallen behind only now
+            if self.buffer.full:  # because of sinks that have fallen behind just now
                 for source in list(self.sources):
                     source.ready()
 

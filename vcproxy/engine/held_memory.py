@@ -1,4 +1,7 @@
-"""HeldMemory: bytes that a conversation holds outside its VCs' buffers, in the same budget."""
+"""HeldMemory: bytes that a conversation holds outside its VCs' buffers, in the same budget.
+
+Tested in tests/engine/test_memory_pressure.py.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class HeldMemory:
-    """So many bytes that a machine holds: of a message not yet whole, of a body for a filter.
+    """Bytes that a machine holds: an incomplete message, a body for a filter.
 
-    They count in the engine's `memory.used`, and for the conversation when somebody has to be
-    closed for want of memory. What is forgotten holds nothing any more.
+    They count in the engine's `memory.used`, and for the conversation when memory pressure selects
+    connections to close. An object that is collected holds nothing any more.
     """
 
     __slots__ = ("_memory", "_mutex", "size")
@@ -23,7 +26,7 @@ class HeldMemory:
         self.size = 0
 
     def hold(self, size: int) -> None:
-        """So many bytes are held from now on. Of a conversation that has crashed, none."""
+        """Set the number of bytes held. Ignored for a conversation that has crashed."""
         if self._mutex.ended:
             return
         more = size - self.size

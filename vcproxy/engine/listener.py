@@ -1,4 +1,4 @@
-"""Listener: who is made for a connection that comes in, and how many there may be."""
+"""Listener: what accepts a connection, and the limits of their number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
 
 FULL_WARNING_S = 60.0
-"""A listener that is full says so at most this often: it may be full for hours."""
+"""The least time between two warnings of one kind: a limit may be reached for hours."""
 
 
 def _closed(client: NetVConnection) -> None:
@@ -24,7 +24,7 @@ def _closed(client: NetVConnection) -> None:
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One named listener, at one or more addresses. Its connections may go to several engines,
+    """One named listener, at one or more addresses. Its connections are spread over the engines,
     unless it is pinned.
 
     The driver's obligations: call `admits()` before each accept and stop accepting when it returns
@@ -35,57 +35,57 @@ class Listener:
 
     name: str
     acceptor: Callable[[NetVConnection], Continuation | None]
-    """Called with each VC that is established, under its mutex: returns the continuation that is
-    to get ACCEPT, or None if the VC is seen to. It may be exchanged while running."""
+    """Called with each established VC, under its mutex. It returns the continuation that gets
+    ACCEPT, or None if the VC is in use or closed already. It may be exchanged while running."""
     engine: Engine
     """The engine whose driver accepts."""
     tls: object = None
     """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
     tcp: TcpOptions = TCP
-    """What is set on its connections. For another one, the driver must be told: see Host.renew."""
+    """Socket options of its connections. The driver must get a change, by Host.renew."""
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000
     max_per_client: int = 0
-    """Connections of one IP address, 0 for no limit: more are closed before their handshake, or
-    given to `refuser`."""
+    """Connections of one IP address, 0 for no limit. Further ones are closed before their
+    handshake, or passed to `refuser`."""
     refuser: Callable[[NetVConnection], Continuation | None] = _closed
-    """Called as the acceptor is, with each VC in excess."""
+    """Called as the acceptor is, with each VC beyond `max_per_client`."""
     pinned: bool = False
-    """Whether all its connections stay on `engine`."""
+    """Whether all its connections are on `engine`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
-    _came: int = 0
-    _went: dict[Engine, int] = field(default_factory=dict)
+    _accepted: int = 0
+    _closed: dict[Engine, int] = field(default_factory=dict)
     _paused: bool = False
-    _said: dict[str, float] = field(default_factory=dict)  # when it was warned last, of what
+    _warned_at: dict[str, float] = field(default_factory=dict)  # by the kind of warning
 
     @property
     def open(self) -> int:
-        """Connections accepted and not yet gone."""
-        return self._came - sum(list(self._went.values()))
+        """Connections accepted and not yet closed."""
+        return self._accepted - sum(list(self._closed.values()))
 
     def admits(self) -> bool:
-        """Whether one more may be accepted; if not, ResumeAccept comes when one may."""
-        self._paused = True  # before the count: who goes from now on sees it
+        """Whether one more may be accepted; if not, ResumeAccept follows when one may."""
+        self._paused = True  # before the count: a connection that closes from now on sees it
         self._paused = self.open >= self.max_connections
         return not self._paused
 
     def warn_full(self) -> None:
-        """Somebody has to wait, for it is full: that is logged, now and then."""
-        full = f"{self.max_connections} connections: more wait until some have gone"
-        self._warn(self.engine, "all", full)
+        """Log that a client waits because `max_connections` is reached, at intervals."""
+        text = f"{self.max_connections} connections are open: more wait until some have closed"
+        self._warn(self.engine, "all", text)
 
-    def _warn(self, engine: Engine, what: str, text: str) -> None:
-        if engine.now >= self._said.get(what, -FULL_WARNING_S) + FULL_WARNING_S:
-            self._said[what] = engine.now
+    def _warn(self, engine: Engine, kind: str, text: str) -> None:
+        if engine.now >= self._warned_at.get(kind, -FULL_WARNING_S) + FULL_WARNING_S:
+            self._warned_at[kind] = engine.now
             engine.log("warning", f"{self.name}: {text}")
 
     def count_accepted(self) -> None:
-        """The driver of `engine` has accepted a connection, for whichever engine."""
-        self._came += 1
+        """Count a connection that the driver of `engine` has accepted, for any engine."""
+        self._accepted += 1
 
     def vc_made(self, vc: NetVConnection) -> None:
-        """A VC was made of one that came: it is in excess if its client has enough."""
+        """Count a VC for its client; mark it as excess if the client has `max_per_client`."""
         client, most = vc.peer_address, self.max_per_client
         if not client:
             return
@@ -97,7 +97,7 @@ class Listener:
         own[client] = own.get(client, 0) + 1
 
     def vc_gone(self, vc: NetVConnection) -> None:
-        """Such a VC is gone."""
+        """Uncount a VC whose descriptor is closed."""
         client = vc.peer_address
         if client and not vc.excess:
             own = self._clients[vc.engine]
@@ -107,17 +107,20 @@ class Listener:
         self.count_closed(vc.engine)
 
     def count_closed(self, engine: Engine) -> None:
-        """A connection of that engine's is gone. Each engine keeps a count of its own."""
-        self._went[engine] = self._went.get(engine, 0) + 1
+        """Count a closed connection of that engine. Each engine has a count of its own."""
+        self._closed[engine] = self._closed.get(engine, 0) + 1
         if self._paused:
             self.engine.inbox.post(self.resume)
 
     def dropped(self, engine: Engine) -> None:
-        """What came for that engine could not be kept: no VC was made for it."""
+        """Count a connection for that engine of which no VC could be made."""
         self.count_closed(engine)
 
     def resume(self) -> None:
-        """Accept again, if it had paused and there is room: owed by who raises max_connections."""
+        """Accept again, if accepting has paused and the limit allows it.
+
+        Must be called by code that raises `max_connections`.
+        """
         if self._paused and self.open < self.max_connections:
             self._paused = False
             self.engine.command(ResumeAccept(self))

@@ -1,8 +1,8 @@
-"""Mutex: what one conversation shares, owned by an engine and never waited for.
+"""Mutex: the lock of one conversation, which no engine ever waits for.
 
-Traffic Server's ProxyMutex: re-entrant, and on the net threads only ever tried. What happens on a
-miss differs: there the event comes back after 10 ms; here it is parked on the mutex, and whoever
-releases the mutex posts it, so nobody blocks and nobody spins.
+As Traffic Server's ProxyMutex it is re-entrant, and net threads only try it. What happens when it
+is taken differs: there the event is tried again after 10 ms; here it is parked on the mutex and
+posted when the mutex is released, so no thread blocks or spins.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class LockNotHeld(RuntimeError):
-    """A verb other than `reenable()` was used without holding the mutex it needs."""
+    """A method other than `reenable()` was called without holding the mutex it needs."""
 
 
 class _Current(threading.local):
-    """Which engine this OS thread is running just now: in simulation one thread runs several."""
+    """The engine that this OS thread is running: in simulation one thread runs several."""
 
     engine: EventDispatcher | None = None
 
@@ -31,9 +31,9 @@ current = _Current()
 
 
 class Mutex:
-    """A re-entrant try-lock that an engine owns.
+    """A re-entrant try-lock, owned by an engine.
 
-    `ended` is set when the conversation under it has crashed: no event is delivered any more.
+    `ended` is set when the conversation under it has failed: no event is delivered any more.
     """
 
     __slots__ = ("depth", "ended", "held_bytes", "lock", "owner", "parked", "vcs")
@@ -45,9 +45,9 @@ class Mutex:
         self.owner: EventDispatcher | None = None
         self.ended = False
         self.held_bytes = 0
-        """Bytes that are held for the conversation beside the buffers of its VCs: see Keep."""
+        """Bytes held for the conversation beside the buffers of its VCs: see HeldMemory."""
         self.vcs: dict[VConnection, None] = {}
-        """The open VCs of the conversation, whatever their kind and engine, as they joined."""
+        """The open VCs of the conversation, of any kind and engine, in the order they joined."""
 
     @property
     def held(self) -> bool:
@@ -55,7 +55,7 @@ class Mutex:
         return self.owner is not None and self.owner is current.engine
 
     def require(self, verb: str) -> None:
-        """Raise LockNotHeld, naming the verb, unless this engine holds the mutex."""
+        """Raise LockNotHeld, naming the method, unless this engine holds the mutex."""
         if self.owner is None or self.owner is not current.engine:
             raise LockNotHeld(
                 f"{verb} needs the mutex of its conversation, and this engine does not hold it; "
@@ -63,7 +63,7 @@ class Mutex:
             )
 
     def try_acquire(self, engine: EventDispatcher) -> bool:
-        """Take it for the engine if it is free or already the engine's; never wait."""
+        """Take it if it is free or the engine has it already; never wait."""
         if self.owner is engine:
             self.depth += 1
             return True
@@ -74,7 +74,7 @@ class Mutex:
         return False
 
     def release(self, engine: EventDispatcher) -> None:
-        """Undo one `try_acquire`; the last one posts what was parked meanwhile."""
+        """Undo one `try_acquire`; the last release posts what was parked."""
         self.depth -= 1
         if self.depth == 0:
             self.owner = None
@@ -83,24 +83,24 @@ class Mutex:
                 self.post_parked()
 
     def park(self, engine: EventDispatcher, retry: Callable[[], None]) -> None:
-        """Have `retry` posted to the engine's inbox once the mutex is released."""
+        """Post `retry` to the engine's inbox when the mutex is released."""
         self.parked.append((engine, retry))
-        # The owner may have released between the miss and the line above, without seeing it.
+        # The owner may have released it before the line above, and not seen the entry.
         if self.try_acquire(engine):
             self.release(engine)
 
     def post_parked(self) -> None:
-        """Post what was parked: owed by whoever has released the lock."""
+        """Post what was parked. It must be called after each release of the lock."""
         while self.parked:
             try:
                 engine, retry = self.parked.pop(0)
-            except IndexError:  # another releasing thread was quicker
+            except IndexError:  # another thread that released it was faster
                 return
             engine.inbox.post(retry)
 
     @contextmanager
     def hold(self, engine: EventDispatcher) -> Iterator[None]:
-        """Hold it for code outside an engine's turn: start-up and tests. It must be free."""
+        """Hold it in code outside of an engine's turn: start-up and tests. It must be free."""
         before, current.engine = current.engine, engine
         if not self.try_acquire(engine):
             current.engine = before

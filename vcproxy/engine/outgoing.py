@@ -1,4 +1,4 @@
-"""Outgoing: how a VC that was asked for comes to be, from a name to a connection."""
+"""Outgoing: how a VC is connected, from a name to an established connection."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 ROOM_S = 0.02
-"""How long the descriptor of another connection takes to be free."""
+"""How long to wait for the descriptor of a connection that was closed to make room."""
 
 LEAST_WAIT_S = 0.001
-"""What is left of a time that is all but over."""
+"""The shortest time to wait, where the limit is reached all but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +34,24 @@ class Resolved:
 
 
 class ConnectObserver(Protocol):
-    """Who keeps count of a VC that was asked for, whatever becomes of those who asked."""
+    """Follows a VC from connect to close, also after its opener has closed it."""
 
     def connect_finished(self, vc: NetVConnection, event: Event) -> None:
-        """Its opener is about to be told CONNECTED or ERROR."""
+        """CONNECTED or ERROR is about to be delivered to the opener."""
 
     def vc_gone(self, vc: NetVConnection) -> None:
-        """Its descriptor is closed, if it ever had one."""
+        """Its descriptor, if it had one, is closed."""
 
 
 ATTEMPT_DELAY_S = 0.25
-"""How long an attempt has for itself before the next one begins beside it (RFC 8305, 5)."""
+"""How long an attempt is alone before the next one begins beside it (RFC 8305, 5)."""
 
 
 class Outgoing:
-    """The way to `target`, once `go` has said what that is.
+    """The connecting of one VC; `start` gives its target.
 
-    All addresses of its name are tried side by side, as RFC 8305 says: one after the other begins,
-    `ATTEMPT_DELAY_S` apart or as soon as one has failed, and the first that connects is taken.
+    All addresses of the target's name are tried side by side, by RFC 8305: attempts begin one after
+    the other, `ATTEMPT_DELAY_S` apart or as soon as one has failed; the first connection is used.
 
     The driver's obligations: `resolved()` answers Resolve; `connected()` or `refused()` answers
     each `attempt`, Connect or Subscribe, with its address. With `connected()` all other attempts
@@ -61,9 +61,9 @@ class Outgoing:
     __slots__ = (
         "_attempt",
         "_candidates",
+        "_failures",
         "_notification",
         "_opener",
-        "_refusals",
         "_resolved",
         "_trying",
         "_until",
@@ -80,9 +80,9 @@ class Outgoing:
         self.vc = vc
         self.target: Address
         self.tls: object = None
-        """Whatever the driver needs for a handshake; None: plain."""
+        """What the driver needs for a TLS handshake; None: no TLS."""
         self.tcp = TCP
-        """What is set on its socket."""
+        """Options of its socket."""
         self.server_name = ""
         """The name that TLS sends and verifies."""
         self.created_at = vc.engine.now
@@ -92,14 +92,14 @@ class Outgoing:
         self._attempt: type[Connect | Subscribe] | None = None
         self._candidates: list[Address] = []
         self._trying: dict[Address, float] = {}  # since when
-        self._refusals: list[Exception] = []
+        self._failures: list[Exception] = []
         self._resolved = False
         self._until = 0.0
         vc.outgoing = self
 
     @property
     def opener_name(self) -> str:
-        """The name of the class that asked; empty once that has had its answer."""
+        """The class name of the continuation that connects; "" once it has been notified."""
         return "" if self._opener is None else type(self._opener).__name__
 
     def start(
@@ -112,7 +112,7 @@ class Outgoing:
         timeout: float = 0.0,
         attempt: type[Connect | Subscribe] | None = Connect,
     ) -> None:
-        """Begin: see `Engine.connect`. Without an `attempt` it ends with the addresses."""
+        """Begin: see `Engine.connect`. With `attempt` None only the addresses are looked up."""
         vc = self.vc
         self.target = target
         self.tls = tls
@@ -126,7 +126,7 @@ class Outgoing:
         vc.engine.command(Resolve(self, target))
 
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
-        """Answer Resolve: the addresses to try in turn, or why there are none."""
+        """Answer Resolve: the addresses to try in this order, or the reason why there are none."""
         if self.vc.closed:
             return
         self._resolved = True
@@ -139,7 +139,7 @@ class Outgoing:
             self._try_next()
 
     def refused(self, address: Address, error: Exception) -> None:
-        """Answer Connect: this address did not work; the next one is tried. See `failures`."""
+        """Answer Connect: this address has failed, the next one is tried. See `failures`."""
         engine = self.vc.engine
         if self.vc.closed:
             return
@@ -151,7 +151,7 @@ class Outgoing:
         if self._late(address):
             engine.address_history.silent(address)
         self._trying.pop(address, None)
-        self._refusals.append(error)
+        self._failures.append(error)
         self._try_next()
 
     def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
@@ -159,29 +159,29 @@ class Outgoing:
         vc = self.vc
         vc.port = port
         vc.local, vc.peer = local, peer
-        self._settled(address)
+        self._end_attempts(address)
         if self.tls is None:
             vc.establish()
         else:
             vc.count_tls(True)
-            self._wait()  # what speaks TCP is the server, whatever its handshake says
+            self._wait()  # no other address is tried, even if the handshake fails
 
     def expired(self) -> None:
-        """It is time for the next attempt, or too late for any."""
+        """Begin the next attempt, or fail if the time limit is reached."""
         late = self._until and self._until - self.vc.engine.now < LEAST_WAIT_S
         if self._candidates and not late:
             self._try_next()
         elif not self._resolved and not self.target.numeric:
             self.vc.fail(ResolvedTooLate(f"no address of {self.target.host} in time"))
         else:
-            why = "connection timed out"
-            several = len(self._trying) + len(self._refusals) > 1
-            silent = [f"{each}: {why}" for each in self._trying if several] or [why]
-            self._settled(None)
-            self.vc.fail(TimeoutError("; ".join([*map(str, self._refusals), *silent])))
+            reason = "connection timed out"
+            several = len(self._trying) + len(self._failures) > 1
+            silent = [f"{each}: {reason}" for each in self._trying if several] or [reason]
+            self._end_attempts(None)
+            self.vc.fail(TimeoutError("; ".join([*map(str, self._failures), *silent])))
 
     def notify(self, event: Event) -> None:
-        """Tell the opener how it has ended: CONNECTED or ERROR, once."""
+        """Deliver CONNECTED or ERROR to the opener, once."""
         if self._opener is not None:
             if self.observer is not None:
                 self.observer.connect_finished(self.vc, event)
@@ -189,7 +189,7 @@ class Outgoing:
             self._opener = None
 
     def closed(self) -> None:
-        """The VC is closed: nothing is delivered for it any more, nor what is queued already."""
+        """The VC is closed: deliver nothing more, not even what is queued already."""
         self._opener = None
         if self._notification is not None:
             self._notification.cancel()
@@ -210,10 +210,10 @@ class Outgoing:
         if self._trying:
             self._wait()
         else:
-            self.vc.fail(all_failed(self._refusals))
+            self.vc.fail(all_failed(self._failures))
 
     def _wait(self) -> None:
-        """Wait for what is under way: until it is time for the next attempt, or too late."""
+        """Set the timer: for the next attempt, or for the time limit."""
         now = self.vc.engine.now
         when = now + ATTEMPT_DELAY_S if self._candidates else 0.0
         if self._until:
@@ -221,8 +221,8 @@ class Outgoing:
             when = min(when, latest) if when else latest
         self.vc.wait_until(when)
 
-    def _settled(self, address: Address | None) -> None:
-        """Nothing more is tried: an address has answered, or none has in time."""
+    def _end_attempts(self, address: Address | None) -> None:
+        """End all attempts: `address` is connected; None: none was in time."""
         reach = self.vc.engine.address_history
         for each in self._trying:
             if each == address:
@@ -233,6 +233,6 @@ class Outgoing:
         self._candidates = []
 
     def _late(self, address: Address) -> bool:
-        """Whether an attempt has taken longer than it has for itself."""
+        """Whether an attempt has taken longer than ATTEMPT_DELAY_S."""
         since = self._trying.get(address)
         return since is not None and self.vc.engine.now - since >= ATTEMPT_DELAY_S

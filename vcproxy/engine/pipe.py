@@ -1,7 +1,7 @@
 """Pipe: a connected pair of VConnections within one engine (Traffic Server's PluginVC).
 
-What one end writes the other reads, by reference, with no buffer in between: backpressure is that
-of the two buffers that the users bring.
+What one end writes the other reads, by reference, without a buffer in between: backpressure is
+that of the buffers of the two users.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PipeVConnection(VConnection):
         self._scheduled = False
 
     def reenable(self, reads: bool) -> None:
-        """Move what can be moved, soon: to this end if it reads, else from it."""
+        """Move what can be moved, soon: to this end (`reads`) or from it."""
         source = self._other if reads else self
         if not source._scheduled:
             source._scheduled = True
@@ -53,7 +53,7 @@ class PipeVConnection(VConnection):
             self.reenable(reads=True)
 
     def _reset(self, error: Exception | None) -> None:
-        """The other end was closed with an error."""
+        """The other end was closed with an error: fail this one."""
         if not self.mutex.try_acquire(self.engine):
             self.mutex.park(self.engine, partial(self._reset, error))
             return

@@ -1,4 +1,4 @@
-"""Scheduler: events that are due now, later, or again and again."""
+"""Scheduler: events that are due now, later, or at an interval."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 SWEEP_AT = 1024
-"""So many timers before cancelled ones are looked for: fewer are not worth a look."""
+"""The number of timers from which on cancelled ones are removed."""
 
 
 class Ticket(Protocol):
-    """What a queued event hangs on; it is dropped when the ticket has died meanwhile."""
+    """The owner of a queued event, which is dropped if the ticket is no longer `live`."""
 
     cont: Continuation | None
     live: bool
@@ -44,7 +44,7 @@ class Action:
         self.pending = True
 
     def cancel(self) -> None:
-        """Drop the event, whether it waits for its time or in the queue."""
+        """Drop the event, also when it is in the queue already."""
         self.live = False
         self.cont = self.data = None
 
@@ -52,7 +52,7 @@ class Action:
 class Scheduler:
     """The queue of events due now, and a heap of those due later.
 
-    Events of one time come in the order they were scheduled in, so a run repeats itself.
+    Events of one time are delivered in the order of scheduling, so a run is reproducible.
     """
 
     __slots__ = ("_order", "_sweep_at", "now", "queue", "timers")
@@ -69,14 +69,14 @@ class Scheduler:
         self.queue.append((action, action.key, action.data))
 
     def later(self, action: Action) -> None:
-        """Queue an event when its time has come, and every `period` after that if not 0."""
+        """Queue an event at its time, and then every `period` seconds if not 0."""
         self._order += 1
         heapq.heappush(self.timers, (action.when, self._order, action))
         if len(self.timers) >= self._sweep_at:
             self._sweep()
 
     def clock(self, now: float) -> float:
-        """Set the time, queue what has come due, return the time: it never runs backwards."""
+        """Set the time, queue what is due, return the time, which never runs backwards."""
         if now > self.now:
             self.now = now
         timers = self.timers
@@ -85,27 +85,27 @@ class Scheduler:
             if action.live:
                 self.soon(action)
                 if action.period:
-                    # From now, not from when it was due (Traffic Server's rule): a thread that
-                    # was held up owes no burst of missed ticks.
+                    # From now, not from when it was due (Traffic Server's rule): no burst of missed
+                    # ticks after a delay.
                     action.when = self.now + action.period
-                    self.later(action)  # no sweep: it takes the place that was just left
+                    self.later(action)  # no sweep: the number of timers is unchanged
         return self.now
 
     def postpone(self, seconds: float) -> None:
-        """Have all timers come due so much later, in the same order."""
+        """Postpone all timers, in the same order."""
         for _, _, action in self.timers:
             action.when += seconds
         self.timers[:] = [(when + seconds, order, action) for when, order, action in self.timers]
 
     def next_deadline(self) -> float | None:
-        """When the earliest timer is due, or None. Cancelled timers on top are dropped."""
+        """Return when the earliest timer is due, or None. Cancelled ones on top are removed."""
         timers = self.timers
         while timers and not timers[0][2].live:
             heapq.heappop(timers)
         return timers[0][0] if timers else None
 
     def _sweep(self) -> None:
-        """Drop the cancelled timers: most are, since most connections end before their limits."""
+        """Remove cancelled timers: most are, because most connections end before a timeout."""
         self.timers[:] = [entry for entry in self.timers if entry[2].live]
         heapq.heapify(self.timers)
         self._sweep_at = max(SWEEP_AT, 2 * len(self.timers))

@@ -1,4 +1,7 @@
-"""TcpOptions: keep-alive and user timeout, by which a vanished TCP peer is noticed."""
+"""TcpOptions: keep-alive and user timeout, which detect a TCP peer that has vanished.
+
+Tested with the driver that sets them: tests/drivers/test_epoll_tcp.py.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TcpOptions:
-    """What a driver sets on each TCP socket. Times are in seconds, 0: never."""
+    """What a driver sets on each TCP socket. Times are in seconds, 0: off."""
 
     keepalive: float = 60.0
-    """A peer that has been silent for so long is asked whether it is there (RFC 9293, 3.8.4), and
-    the connection fails when it has not answered for as long again."""
+    """A peer that was silent for so long gets keep-alive probes (RFC 9293, 3.8.4), and the
+    connection fails when it has not answered them for the same time."""
     user_timeout: float = 0.0
-    """The connection fails when what was sent has not been acknowledged, or not been taken, for so
-    long (RFC 5482)."""
+    """The connection fails when sent data have not been acknowledged, or the peer's window was
+    closed, for so long (RFC 5482)."""
 
 
 TCP = TcpOptions()
-"""What is set where nothing is said."""
+"""The default options."""

@@ -1,4 +1,4 @@
-"""Durations and sizes the way people write them: "250ms", "5s", "2m", "64KiB", "1MiB"."""
+"""Durations and sizes as text: "250ms", "5s", "2m", "64KiB", "1MiB"."""
 
 import re
 
@@ -24,7 +24,7 @@ def duration(text: str) -> float:
 
     Raises ValueError, with the known units, for anything else.
     """
-    # To the nanosecond: 65751627ms and 65751.627s are one duration, and would else be two floats.
+    # Rounded to nanoseconds: else 65751627ms and 65751.627s would be two different floats.
     return round(_quantity(text, _SECONDS, "duration", "5s"), 9)
 
 
@@ -37,7 +37,7 @@ def size(text: str) -> int:
 
 
 def show_duration(seconds: float) -> str:
-    """Write seconds as the shortest exact duration: 0.25 is "250ms", 120.0 is "2m"."""
+    """Return the shortest exact text of a duration: 0.25 is "250ms", 120.0 is "2m"."""
     for unit in ("d", "h", "m", "s", "ms"):
         count = round(seconds / _SECONDS[unit], 9)
         if count >= 1 and count == int(count):
@@ -46,7 +46,7 @@ def show_duration(seconds: float) -> str:
 
 
 def show_size(count: int) -> str:
-    """Write bytes as the shortest exact size: 65536 is "64KiB"."""
+    """Return the shortest exact text of a size: 65536 is "64KiB"."""
     for unit in ("GiB", "MiB", "KiB"):
         if count and count % _BYTES[unit] == 0:
             return f"{count // _BYTES[unit]}{unit}"
@@ -54,7 +54,7 @@ def show_size(count: int) -> str:
 
 
 def rounded_size(count: int) -> str:
-    """Write bytes for a reader of logs, to three digits or so: 4196471 is "4.0MiB"."""
+    """Return a size as text for logs, rounded to one decimal: 4196471 is "4.0MiB"."""
     for unit in ("GiB", "MiB", "KiB"):
         if count >= _BYTES[unit]:
             return f"{count / _BYTES[unit]:.1f}{unit}"

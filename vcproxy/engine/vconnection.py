@@ -1,4 +1,4 @@
-"""VConnection: the contract of everything that bytes come from or go to.
+"""VConnection: the contract of everything that bytes are read from or written to.
 
 Traffic Server's VConnection. Kinds: NetVConnection (fed by a driver: TCP, TLS, Unix, stdio,
 simulated) and PipeVConnection (one end of an in-process pair).
@@ -32,7 +32,7 @@ class Shutdown(enum.Enum):
 
 
 class ClosedError(RuntimeError):
-    """A verb was used on a VC after `do_io_close()`: a programmer's mistake."""
+    """A method was called on a VC after `do_io_close()`: a mistake in code."""
 
 
 class VConnection(Continuation, ABC):
@@ -47,13 +47,15 @@ class VConnection(Continuation, ABC):
     | do_io_write | WRITE_READY (repeats) then WRITE_COMPLETE or ERROR |
     | timeouts | INACTIVITY_TIMEOUT, ACTIVE_TIMEOUT, once for each time they are set |
 
-    EOS comes behind all that the peer sent, and so does ERROR on a read, with one exception: a
-    reader that has no room, or reads nothing just now, learns of a broken connection at once. Then
-    `unread` says that there may be more: a new `do_io_read` brings it, and ERROR again behind it.
+    EOS is delivered after all that the peer sent, and so is ERROR on a read, with one exception: a
+    reader that has no room, or reads nothing at present, gets the ERROR of a broken connection at
+    once. `unread` is then True: a new `do_io_read` delivers what is left, and ERROR again after it.
 
-    The data of each is the VIO. Every verb needs `mutex`, the mutex of the conversation that the
-    VC is in: that of the continuation which asked for the last operation. Nothing is ever called
-    back inline, and after `do_io_close()` returns nothing is delivered for this VC.
+    The data of each event is the VIO. Every method needs `mutex`, the mutex of the conversation
+    that the VC is in: that of the continuation which started the last operation. Nothing is ever
+    called back inline, and after `do_io_close()` has returned nothing is delivered for this VC.
+
+    VConnection and VIO refer to each other, and both to Mutex: they are one contract.
     """
 
     __slots__ = (
@@ -76,21 +78,21 @@ class VConnection(Continuation, ABC):
         super().__init__(engine, mutex)
         mutex.vcs[self] = None
         self.name = name
-        """Who this is, for logs and histories."""
+        """The name of this VC in logs and histories."""
         self.message_oriented = False
-        """Whether messages travel here, each as one block of a whole buffer (datagrams)."""
+        """Whether it moves messages (datagrams), each as one block of such a buffer."""
         self.closed = False
         self.error: Exception | None = None
         """Why the connection is broken, in both directions."""
         self.read_error: Exception | None = None
-        """Why reading has ended other than in order, where writing still works: the peer ended its
-        direction without TLS's close_notify."""
+        """Why reading has not ended in order although writing still works: the peer ended its
+        direction without a TLS close_notify."""
         self.unread = False
-        """Whether the connection is broken, and what came before that is still to be read."""
+        """Whether the connection is broken and data that came before have not been read."""
         self.read_vio: VIO | None = None
         self.write_vio: VIO | None = None
         self.moved_at = engine.now
-        """When bytes moved last: what the inactivity timeout counts from."""
+        """When bytes moved last: the start of the inactivity timeout."""
         self._moved = 0  # bytes, by operations that were replaced
         self._inactivity_s = 0.0
         self._inactivity: Action | None = None
@@ -98,7 +100,7 @@ class VConnection(Continuation, ABC):
 
     @property
     def missed(self) -> int:
-        """Messages that came for it and were dropped before they were read, where that is known."""
+        """Messages that were dropped before they were read, as far as that is known."""
         return 0
 
     def __repr__(self) -> str:
@@ -106,11 +108,11 @@ class VConnection(Continuation, ABC):
 
     @property
     def moved(self) -> int:
-        """Bytes that have gone either way so far."""
-        going = (self.read_vio, self.write_vio)
-        return self._moved + sum(vio.ndone for vio in going if vio is not None)
+        """Bytes moved in both directions so far."""
+        current = (self.read_vio, self.write_vio)
+        return self._moved + sum(vio.ndone for vio in current if vio is not None)
 
-    # -- verbs -------------------------------------------------------------------------------
+    # -- methods -----------------------------------------------------------------------------
 
     def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
         """Read `nbytes` (None: until the end) into `buffer`; a fresh VIO replaces the last one.
@@ -122,7 +124,7 @@ class VConnection(Continuation, ABC):
         return self._begin(VIO(self, cont, nbytes, buffer, reads=True))
 
     def do_io_write(self, cont: Continuation, nbytes: int | None, reader: Reader) -> VIO:
-        """Write `nbytes` (None: as long as there is something) from what lies before `reader`.
+        """Write `nbytes` (None: without end) of what `reader` has to read.
 
         Raises LockNotHeld, ClosedError.
         """
@@ -130,10 +132,10 @@ class VConnection(Continuation, ABC):
         return self._begin(VIO(self, cont, nbytes, reader, reads=False))
 
     def do_io_shutdown(self, how: Shutdown) -> None:
-        """End directions in an orderly way; their VIOs get nothing any more.
+        """End directions in order; nothing more is delivered to their VIOs.
 
-        WRITE tells the peer that no more will come (FIN, close_notify); what the write VIO has
-        not handed on is abandoned, so wait for its WRITE_COMPLETE. `do_io_close()` is still owed.
+        WRITE sends the end of stream (FIN, close_notify); bytes that the write VIO has not written
+        are lost, so wait for its WRITE_COMPLETE. `do_io_close()` must still be called.
         """
         self._require_open("do_io_shutdown()")
         if how is not Shutdown.WRITE and self.read_vio is not None:
@@ -148,7 +150,7 @@ class VConnection(Continuation, ABC):
             self._end_writing()
 
     def do_io_close(self, error: Exception | None = None) -> None:
-        """Give the VC up. With an error the peer sees an abnormal end (a reset). Twice is harmless.
+        """Close the VC. With an error the peer gets a reset. May be repeated.
 
         Raises LockNotHeld.
         """
@@ -181,7 +183,7 @@ class VConnection(Continuation, ABC):
             )
 
     def set_active_timeout(self, seconds: float) -> None:
-        """Deliver ACTIVE_TIMEOUT after that time, whatever moves; 0 cancels it."""
+        """Deliver ACTIVE_TIMEOUT after that time, whether bytes move or not; 0 cancels it."""
         self._require_open("set_active_timeout()")
         if self._active is not None:
             self._active.cancel()
@@ -190,9 +192,9 @@ class VConnection(Continuation, ABC):
             self._active = self.engine.schedule_in(seconds, self, Event.ACTIVE_TIMEOUT, None)
 
     def hand_over(self, cont: Continuation) -> None:
-        """Let what is going on be that of `cont` from now on: its events, and its conversation.
+        """Transfer the current operations to `cont`: their events, and the VC's conversation.
 
-        No operation is made anew. The mutex of its conversation is held.
+        The operations go on as they are. The mutex of that conversation is held.
         """
         self._require_open("hand_over()")
         for vio in (self.read_vio, self.write_vio):
@@ -202,7 +204,7 @@ class VConnection(Continuation, ABC):
         self.join(cont.mutex)
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Judge the VC's own timers."""
+        """Handle the VC's own timers."""
         if key is Event.INACTIVITY_TIMEOUT:
             self._inactivity = None
             moved_at = self.moved_at
@@ -211,7 +213,7 @@ class VConnection(Continuation, ABC):
                 moved_at = max(moved_at, fan.moved_at)
             idle_until = moved_at + self._inactivity_s
             if idle_until > self.engine.now:
-                # Rearmed when it fires, not on each byte: moving costs one assignment.
+                # Rearmed when it fires, not on each byte: a move costs one assignment.
                 self._inactivity = self.engine.schedule_at(idle_until, self, key, None)
                 return
             self._notify_timeout(Event.INACTIVITY_TIMEOUT)
@@ -220,14 +222,14 @@ class VConnection(Continuation, ABC):
             self._notify_timeout(Event.ACTIVE_TIMEOUT)
 
     def _notify_timeout(self, timeout: Event) -> None:
-        """Tell the reader, and the writer where that is somebody else (Traffic Server's rule)."""
-        told: Continuation | None = None
+        """Notify the reader, and the writer if it is another one (Traffic Server's rule)."""
+        notified: Continuation | None = None
         for vio in (self.read_vio, self.write_vio):
-            if vio is not None and not vio.over and vio.cont is not told:
-                told = vio.cont
+            if vio is not None and not vio.over and vio.cont is not notified:
+                notified = vio.cont
                 vio.signal(timeout)
 
-    # -- what kinds share --------------------------------------------------------------------
+    # -- for subclasses ----------------------------------------------------------------------
 
     def _require_open(self, verb: str) -> None:
         self.mutex.require(verb)
@@ -235,7 +237,7 @@ class VConnection(Continuation, ABC):
             raise ClosedError(f"{verb} on {self.name} after do_io_close()")
 
     def join(self, mutex: Mutex) -> None:
-        """Go over to another conversation. The old mutex is held, or nobody else knows the VC."""
+        """Move to another conversation. The old mutex is held, or nothing else has the VC yet."""
         if mutex is not self.mutex:
             del self.mutex.vcs[self]
             self.mutex = mutex
@@ -259,19 +261,19 @@ class VConnection(Continuation, ABC):
         return vio
 
     def as_direct_sink(self, source: VConnection) -> NetVConnection | None:
-        """Itself, if what a driver reads from `source` may be written to it at once."""
+        """Return this VC if what a driver reads from `source` may be written to it at once."""
         return None
 
-    # -- what a kind is ----------------------------------------------------------------------
+    # -- what subclasses do -------------------------------------------------------------------
 
     @abstractmethod
     def reenable(self, reads: bool) -> None:
-        """Something changed for a direction. Any thread; must not call back inline."""
+        """Look at a direction again: something has changed. Any thread; no inline call back."""
 
     @abstractmethod
     def _end_writing(self) -> None:
-        """Tell the peer that no more will come."""
+        """Send the end of stream."""
 
     @abstractmethod
     def _end(self, abort: bool) -> None:
-        """Give up what the VC holds. The mutex is held, `closed` is set."""
+        """Release what the VC holds. The mutex is held, `closed` is set."""

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 class VIO:
-    """What was asked with `do_io_read` or `do_io_write`, and how far it has got.
+    """One `do_io_read` or `do_io_write`, and its progress.
 
-    All of it lives under `mutex`. `nbytes` (None: until done) may be changed while the mutex is
-    held; `reenable()` afterwards makes it count. A VIO is `live` until it is replaced or its VC
-    is closed, and `over` once its last event (COMPLETE, EOS, ERROR) has been queued.
+    Everything in it is protected by `mutex`. `nbytes` (None: no limit) may be changed while the
+    mutex is held; `reenable()` must follow. A VIO is `live` until it is replaced or its VC is
+    closed, and `over` once its last event (COMPLETE, EOS, ERROR) has been queued.
+
+    Tested in tests/engine/test_vconnection.py and test_net.py.
     """
 
     __slots__ = (
@@ -73,17 +75,17 @@ class VIO:
 
     @property
     def name(self) -> str:
-        """Who moves here, for logs and histories: the VC and the direction."""
+        """The VC and the direction, for logs and histories."""
         return f"{self.vc.name} {'read' if self.reads else 'write'}"
 
     @property
     def error(self) -> Exception | None:
-        """What went wrong, when the event was ERROR."""
+        """The reason, when the event was ERROR."""
         return self.vc.error or (self.vc.read_error if self.reads else None)
 
     @property
     def ntodo(self) -> int | None:
-        """How many bytes are still to be moved; None when that is not known."""
+        """How many bytes are still to be moved; None: no limit."""
         return None if self.nbytes is None else self.nbytes - self.ndone
 
     @property
@@ -93,15 +95,15 @@ class VIO:
 
     @property
     def reader(self) -> Reader:
-        """The place that a write takes its bytes from."""
+        """The reader that a write takes its bytes from."""
         assert type(self.store) is Reader, f"{self.name} has no reader"
         return self.store
 
     def reenable(self) -> None:
-        """Say that something changed: room, data or nbytes. Any thread, at any time, any lock.
+        """Continue after a change of room, data or nbytes. Any thread, at any time, any lock.
 
-        The only verb that is free in a callback from another conversation. It never calls back
-        inline and has no effect where nothing can be done.
+        The only method that may be called from another conversation's callback. It never calls back
+        inline, and has no effect where there is nothing to do.
         """
         if self.live:
             self.vc.reenable(self.reads)
@@ -109,8 +111,8 @@ class VIO:
     def recall(self) -> None:
         """Stop reading, to take the VC back: BRIDGE_ENDED is the last event of this VIO.
 
-        It comes once what was in a bridge's pipe is in the buffer; at once (still as a queued
-        event) where there is no bridge. The buffer then has all that was read.
+        It is delivered after the contents of a bridge's pipe are in the buffer; at once (but as a
+        queued event) where there is no bridge. The buffer then has all that was read.
         """
         self.mutex.require("recall()")
         if self.bridge is None:
@@ -123,7 +125,7 @@ class VIO:
         self.vc.engine.deliver_soon(self, event, self)
 
     def ready(self) -> None:
-        """Queue READ_READY or WRITE_READY, unless one is pending; a partner is told directly."""
+        """Queue READ_READY or WRITE_READY, unless one is pending; reenable a partner directly."""
         if self.partner is not None:
             self.partner.reenable()
         elif self.fan is not None:
@@ -133,13 +135,13 @@ class VIO:
             self.signal(Event.READ_READY if self.reads else Event.WRITE_READY)
 
     def end(self, event: Event) -> None:
-        """Queue the last event of this operation. Once over, further ends are ignored."""
+        """Queue the last event of this operation. Further ends are ignored."""
         if self.live and not self.over:
             self.over = True
             self.signal(event)
 
     def progress(self, count: int) -> None:
-        """Count bytes moved: READY, or COMPLETE when that was the last of nbytes."""
+        """Count bytes moved: deliver READY, or COMPLETE when all of nbytes have moved."""
         self.ndone += count
         if self.ndone == self.nbytes:
             self.end(Event.READ_COMPLETE if self.reads else Event.WRITE_COMPLETE)
@@ -149,7 +151,7 @@ class VIO:
             self.ready()
 
     def retire(self) -> None:
-        """It was replaced, or its VC closed: nothing of it is delivered any more."""
+        """Deliver nothing more: it was replaced, or its VC closed."""
         self.live = False
         self.cont = None
         self.uncouple()
@@ -157,7 +159,7 @@ class VIO:
             self.fan.leave(self)
 
     def uncouple(self) -> None:
-        """Have both sides tell their continuations again. A bridge ends, soon. See `couple`."""
+        """Undo `couple`: both VIOs deliver READY again. A bridge ends soon."""
         if self.partner is not None:
             self.partner.partner = self.partner.direct_sink = None
             self.partner = self.direct_sink = None
@@ -166,10 +168,10 @@ class VIO:
 
 
 def couple(source: VIO, sink: VIO) -> None:
-    """Join a read to the write of what it reads: they wake each other, and nobody looks between.
+    """Join a read to the write of what it reads: they reenable each other without an event.
 
-    No READY is delivered for either any more, COMPLETE, EOS, ERROR and timeouts are. Only coupled
-    VIOs are ever bridged. Requires both to share one buffer and one mutex.
+    READY is not delivered for either any more; COMPLETE, EOS, ERROR and timeouts are. Only coupled
+    VIOs are ever bridged. Both must share one buffer and one mutex.
     """
     assert source.buffer is sink.buffer, f"{source} and {sink} share no buffer"
     source.mutex.require("couple()")

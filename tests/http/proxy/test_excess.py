@@ -82,7 +82,7 @@ def test_a_crowd_that_reads_nothing_is_thinned_out_in_no_time() -> None:
         proxy.go()
         closed = [client.reset_seen for client in crowd]
         assert 20 < sum(closed) < 40, "as many as it took"
-        assert "closed, memory is spent and it holds" in "\n".join(proxy.log)
+        assert "closed: the memory budget is used up, and it holds" in "\n".join(proxy.log)
 
 
 class Whole(Filter):
