@@ -20,7 +20,7 @@ class AllowList(Forwarder):
     @dataclass(frozen=True)
     class Options:
         networks: list[IPv4Network | IPv6Network]
-        """Where clients may be."""
+        """Networks of clients that are served."""
 
     options: Options
 
@@ -28,5 +28,5 @@ class AllowList(Forwarder):
         address = self.client_address  # empty on a Unix socket
         if address and any(ip_address(address) in each for each in self.options.networks):
             return None
-        self.log("refused: it is in none of the networks")
+        self.log("refused: the client is in none of the networks")
         return b""

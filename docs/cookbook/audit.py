@@ -1,4 +1,4 @@
-"""audit: log every request, without what is secret in it.
+"""audit: log every request, without its secrets.
 
 [[listener]]
 name = "audit"

@@ -1,4 +1,4 @@
-"""batch: a splitter. Many clients share one connection; the server answers many requests at once.
+"""batch: a splitter. Many clients share one server connection, and one reply answers many requests.
 
 [[listener]]
 name = "batch"

@@ -1,4 +1,4 @@
-"""canary: let a new server have a share of the clients; if it fails, the old ones have them.
+"""canary: a new server gets a share of the clients; if it cannot be reached, the others get them.
 
 [[listener]]
 name = "canary"
@@ -23,9 +23,9 @@ class Canary(Forwarder):
     @dataclass(frozen=True)
     class Options:
         server: Endpoint
-        """The new one."""
+        """The new server."""
         share: Annotated[float, Field(ge=0, le=1)]
-        """Of the clients, 0 to 1."""
+        """The share of clients, 0 to 1."""
 
     options: Options
 

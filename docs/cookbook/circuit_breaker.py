@@ -1,4 +1,4 @@
-"""circuit_breaker: when servers cannot be reached, say so at once instead of trying each time.
+"""circuit_breaker: if no server can be reached, answer clients at once instead of trying each time.
 
     [[listener]]
     name = "breaker"
@@ -9,7 +9,7 @@
     [upstream.shop]
     servers = ["tcp://127.0.0.1:8080"]
 
-After a pause one client is let through: if a server takes it, so are the others.
+After a pause one client is connected as a trial. If that succeeds, the others are served again.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from vcproxy.api import Duration, Forwarder
 
 
 class Circuit:
-    """What all clients know of the servers."""
+    """The state of the servers, shared by all clients."""
 
     failures = 0
-    closed_until = 0.0
+    open_until = 0.0
 
 
 class CircuitBreaker(Forwarder):
     @dataclass(frozen=True)
     class Options:
         failures: Annotated[int, Field(ge=1)] = 3
-        """Clients in a row that no server took."""
+        """Clients in a row that could not be connected to any server."""
         pause: Duration = 10.0
-        """How long no server is tried."""
+        """How long no connection is tried."""
 
     options: Options
 
@@ -41,15 +41,15 @@ class CircuitBreaker(Forwarder):
         circuit, now = self.service.share(Circuit), self.engine.now
         if circuit.failures < self.options.failures:
             return None
-        if now < circuit.closed_until:
+        if now < circuit.open_until:
             return b"try again later\n"
-        circuit.closed_until = now + self.options.pause
+        circuit.open_until = now + self.options.pause
         return None
 
     def unserved(self) -> bytes:
         circuit = self.service.share(Circuit)
         circuit.failures += 1
-        circuit.closed_until = self.engine.now + self.options.pause
+        circuit.open_until = self.engine.now + self.options.pause
         return b"try again later\n"
 
     def relaying(self) -> None:

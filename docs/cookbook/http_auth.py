@@ -1,4 +1,4 @@
-"""http_auth: only who has a token is served; the server is told who it is.
+"""http_auth: only requests with a known token are served; the server gets the token's owner.
 
     [[listener]]
     name = "api"
@@ -9,8 +9,8 @@
     [upstream.shop]
     servers = ["tcp://127.0.0.1:8080"]
 
-The proxy goes on meanwhile; only this request waits. A database that fails or is late fails closed:
-500, and nothing reaches a server.
+Only this request waits for the database. If the database fails or takes too long, the request is
+answered 500, and nothing is forwarded.
 """
 
 import sqlite3
@@ -22,7 +22,7 @@ from vcproxy.api import Defer, FilePath, Filter, Response, Transaction
 
 
 def owner_of(database: Path, token: str) -> str | None:
-    """Runs on another thread: it may block, and touches nothing of the request."""
+    """Runs on another thread: it may block, and must not use the transaction."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         row = db.execute("SELECT owner FROM tokens WHERE token = ?", [token]).fetchone()
         return None if row is None else str(row[0])
@@ -32,18 +32,18 @@ class Auth(Filter):
     @dataclass(frozen=True)
     class Options:
         database: FilePath
-        """With a table `tokens` that has the columns `token` and `owner`."""
+        """It has a table `tokens` with the columns `token` and `owner`."""
 
     options: Options
 
     def request_head(self, tx: Transaction) -> Defer | Response | None:
         scheme, _, token = tx.request.fields.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            return self.known(tx, None)
-        return Defer(owner_of, self.options.database, token, deadline="2s", then=self.known)
+            return self.decide(tx, None)
+        return Defer(owner_of, self.options.database, token, deadline="2s", then=self.decide)
 
-    def known(self, tx: Transaction, owner: str | None) -> Response | None:
+    def decide(self, tx: Transaction, owner: str | None) -> Response | None:
         if owner is None:
-            return Response(401, {"WWW-Authenticate": "Bearer"}, b"who are you?\n")
-        tx.request.fields["X-User"] = owner  # in place of what the client says
+            return Response(401, {"WWW-Authenticate": "Bearer"}, b"unknown token\n")
+        tx.request.fields["X-User"] = owner  # replaces what the client sent
         return None

@@ -1,4 +1,4 @@
-"""http_batch: one request for many items becomes one for each; their answers come as one.
+"""http_batch: one request for many items becomes one request for each; one response has all items.
 
     [[listener]]
     name = "items"
@@ -9,8 +9,8 @@
     [upstream.shop]
     servers = ["tcp://127.0.0.1:8080"]
 
-`POST /items/batch` with `[1, 2]` asks for `/items/1` and `/items/2` at once, without routes and
-filters. What cannot be had is null.
+`POST /items/batch` with the body `[1, 2]` sends requests for `/items/1` and `/items/2` at the same
+time, without routes and filters. An item that is not available is null.
 """
 
 import json
@@ -33,7 +33,7 @@ class Batch(Filter):
                     )
         except ValueError:
             pass
-        return Response(400, {}, b"the body is a list of at most 50 numbers, as JSON\n")
+        return Response(400, {}, b"the body must be a JSON list of at most 50 numbers\n")
 
 
 def merge(tx: Transaction, answers: list[Response]) -> Response:

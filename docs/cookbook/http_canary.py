@@ -1,4 +1,4 @@
-"""http_canary: a new release gets so many percent of the clients, always the same ones.
+"""http_canary: a new release gets a percentage of the clients, always the same ones.
 
 [[listener]]
 name = "release"
@@ -25,9 +25,9 @@ class Canary(Filter):
     @dataclass(frozen=True)
     class Options:
         upstream: UpstreamName
-        """Where the new release runs."""
+        """The servers of the new release."""
         percent: Annotated[float, Field(ge=0, le=100)]
-        """Of the clients, by their addresses."""
+        """The percentage of clients, by their addresses."""
 
     options: Options
 

@@ -1,4 +1,4 @@
-"""http_headers: set or remove fields of requests and answers.
+"""http_headers: set or remove fields of requests and responses.
 
 [[listener]]
 name = "site"
@@ -19,9 +19,9 @@ class Headers(Filter):
     @dataclass(frozen=True)
     class Options:
         request: dict[str, str] = field(default_factory=dict)
-        """Fields that servers get; "" removes one."""
+        """Fields to set in requests; "" removes one."""
         response: dict[str, str] = field(default_factory=dict)
-        """Fields that clients get; "" removes one."""
+        """Fields to set in responses; "" removes one."""
 
     options: Options
 

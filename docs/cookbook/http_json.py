@@ -1,4 +1,4 @@
-"""http_json: only orders with an id and an amount above 0 ever reach the server.
+"""http_json: only orders with an id and an amount above 0 are forwarded to the server.
 
 [[listener]]
 name = "orders"
@@ -24,7 +24,7 @@ class Orders(Filter):
                 case {"id": str(), "amount": int(amount)} if amount > 0:
                     return None
         except ValueError:
-            return refusal("this is not JSON")
+            return refusal("the body is not JSON")
         return refusal("an order has an id and an amount above 0")
 
 

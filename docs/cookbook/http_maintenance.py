@@ -1,4 +1,4 @@
-"""http_maintenance: everybody is told to come back later, but for those who work on it.
+"""http_maintenance: clients get a maintenance page, except those in some networks.
 
 [[listener]]
 name = "closed"
@@ -22,9 +22,9 @@ class Maintenance(Filter):
     @dataclass(frozen=True)
     class Options:
         bypass: list[IPv4Network | IPv6Network]
-        """Where those are who are served as ever."""
+        """Networks of clients that are served as usual."""
         minutes: int = 10
-        """When the others should try again."""
+        """After how many minutes the other clients should retry."""
 
     options: Options
 

@@ -1,4 +1,4 @@
-"""http_mirror: another release gets a copy of what is only read; nobody waits for its answers.
+"""http_mirror: another release gets copies of GET and HEAD requests; its responses are dropped.
 
 [[listener]]
 name = "watched"
@@ -21,7 +21,7 @@ class Mirror(Filter):
     @dataclass(frozen=True)
     class Options:
         upstream: UpstreamName
-        """Who gets the copies."""
+        """The servers that get the copies."""
 
     options: Options
 

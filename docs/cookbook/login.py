@@ -1,4 +1,4 @@
-"""login: ask for a token before anything touches the server, then step aside.
+"""login: ask for a token before connecting to the server, then forward everything.
 
 [[listener]]
 name = "login"
@@ -15,14 +15,14 @@ from hmac import compare_digest
 
 from vcproxy.api import VIO, Event, NetVConnection, Session, State, TunnelDone
 
-LONGEST = 256  # bytes of a line that may be a token
+MAX_LINE = 256  # bytes, with the token
 
 
 class Login(Session):
     @dataclass(frozen=True)
     class Options:
         token: str
-        """What a client must say in its first line."""
+        """The token that a client must send in its first line."""
 
     options: Options
     needs_upstream = True
@@ -32,44 +32,44 @@ class Login(Session):
     CLOSED = State(final=True)
 
     @ASKING.enter
-    def asking(self) -> None:
+    def ask(self) -> None:
         self.answer(b"token: ")
         buffer = self.engine.buffer()
-        self.said = buffer.reader()
+        self.input = buffer.reader()
         self.client.do_io_read(self, None, buffer)
 
     @ASKING.on(Event.READ_READY, to=(CONNECTING, CLOSED))
-    def answered(self, vio: VIO) -> State | None:
-        line, newline, _ = self.said.peek(LONGEST).partition(b"\n")
+    def token_arrived(self, vio: VIO) -> State | None:
+        line, newline, _ = self.input.peek(MAX_LINE).partition(b"\n")
         if not newline:
-            return None if len(line) < LONGEST else self.CLOSED
+            return None if len(line) < MAX_LINE else self.CLOSED
         if not compare_digest(line.strip(), self.options.token.encode()):
             self.answer(b"no\n")
             return self.CLOSED
-        self.said.consume(len(line) + 1)
+        self.input.consume(len(line) + 1)
         return self.CONNECTING
 
     @CONNECTING.enter
-    def connecting(self) -> None:
-        self.client.do_io_read(self, 0, self.said.buffer)
+    def connect_server(self) -> None:
+        self.client.do_io_read(self, 0, self.input.buffer)
         self.connect_first()
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
-    def refused(self, failed: NetVConnection | VIO) -> State | None:
+    def connect_failed(self, failed: NetVConnection | VIO) -> State | None:
         return None if failed is self.server and self.connect_next() else self.CLOSED
 
     @CONNECTING.on(Event.EOS)
-    def ended(self, vio: VIO) -> None:
-        """The client has said all: the tunnel will tell the server."""
+    def client_ended(self, vio: VIO) -> None:
+        """The client has ended its direction: the tunnel passes that on."""
 
     CONNECTING.goes(Event.CONNECTED, RELAYING)
 
     @RELAYING.enter
-    def relaying(self) -> None:
-        self.lend(request=self.said)
+    def start_tunnel(self) -> None:
+        self.lend(request=self.input)
 
     @RELAYING.on(TunnelDone, to=CLOSED)
-    def relayed(self, done: TunnelDone) -> None:
+    def tunnel_done(self, done: TunnelDone) -> None:
         if not done.reason.clean:
             self.close(done.error or ConnectionAbortedError(done.reason.value))
 
@@ -79,9 +79,9 @@ class Login(Session):
 
     @ASKING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     @CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
-    def waited(self, vio: VIO) -> None:
-        self.log("its time was up before it was served")
+    def timed_out(self, vio: VIO) -> None:
+        self.log("connection timed out before it was served")
 
     def finished(self) -> None:
-        self.said.close()
+        self.input.close()
         super().finished()

@@ -1,4 +1,4 @@
-"""lookup: ask a database before a request may pass, for at most 2 seconds.
+"""lookup: a database decides whether a request is forwarded, within 2 seconds.
 
     [[listener]]
     name = "customers"
@@ -9,7 +9,8 @@
     [upstream.shop]
     servers = ["tcp://127.0.0.1:8080"]
 
-The proxy goes on meanwhile; only this client waits. A database that fails or is late fails closed.
+Only this client waits for the database. If it fails or takes too long, the client is closed, and
+the request is not forwarded.
 """
 
 import sqlite3
@@ -21,7 +22,7 @@ from vcproxy.api import Accept, Defer, FilePath, Reject, Validator, Verdict
 
 
 def is_customer(database: Path, name: str) -> bool:
-    """Runs on another thread: it may block, and touches nothing of the conversation."""
+    """Runs on another thread: it may block, and must not use the session."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         return db.execute("SELECT 1 FROM customers WHERE name = ?", [name]).fetchone() is not None
 
@@ -30,14 +31,14 @@ class Lookup(Validator):
     @dataclass(frozen=True)
     class Options:
         database: FilePath
-        """With a table `customers` that has a column `name`."""
+        """It has a table `customers` with a column `name`."""
 
     options: Options
     in_turn = True
 
     def check(self, message: bytes) -> Verdict:
         name = message.partition(b" ")[0].decode(errors="replace")
-        return Defer(is_customer, self.options.database, name, deadline="2s", then=self.judged)
+        return Defer(is_customer, self.options.database, name, deadline="2s", then=self.decide)
 
-    def judged(self, message: bytes, known: bool) -> Verdict:
-        return Accept() if known else Reject(b"who are you?\n", keep=True)
+    def decide(self, message: bytes, known: bool) -> Verdict:
+        return Accept() if known else Reject(b"unknown customer\n", keep=True)

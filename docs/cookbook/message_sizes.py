@@ -1,4 +1,4 @@
-"""message_sizes: log how long each message is, both ways, and change nothing.
+"""message_sizes: log the size of each message, in both directions, and change nothing.
 
 [[listener]]
 name = "sizes"
@@ -16,21 +16,21 @@ from vcproxy.api import Forwarder, Framing, FramingOptions
 
 
 class Sizes:
-    """A transform that only looks."""
+    """A transform that changes nothing."""
 
-    def __init__(self, framing: Framing, say: Callable[[str], None]) -> None:
+    def __init__(self, framing: Framing, log: Callable[[str], None]) -> None:
         self.decoder = framing.decoder()
-        self.say = say
+        self.log = log
 
     def feed(self, data: bytes) -> bytes:
         for message in self.decoder.feed(data):
-            self.say(f"{len(message)} bytes")
+            self.log(f"{len(message)} bytes")
         return data
 
     def finish(self) -> bytes:
         self.decoder.finish()
         if self.decoder.fault:
-            self.say(self.decoder.fault.value)
+            self.log(self.decoder.fault.value)
         return b""
 
 

@@ -1,4 +1,4 @@
-"""orders: a validator. Only orders with an id and an amount above 0 ever reach the server.
+"""orders: a validator. Only orders with an id and an amount above 0 are forwarded to the server.
 
 [[listener]]
 name = "orders"
@@ -21,5 +21,5 @@ class Orders(Validator):
                 case {"id": str(), "amount": int(amount)} if amount > 0:
                     return Accept()
         except ValueError:
-            return Resend(b"this is not JSON\n")
+            return Resend(b"the message is not JSON\n")
         return Resend(b"an order has an id and an amount above 0\n")

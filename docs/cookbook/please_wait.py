@@ -1,4 +1,4 @@
-"""please_wait: tell the client at once that its request is being worked on.
+"""please_wait: answer the client at once that its request is being processed.
 
 [[listener]]
 name = "patience"
@@ -13,7 +13,7 @@ from vcproxy.api import Accept, Validator, Verdict, lines
 
 
 class PleaseWait(Validator):
-    replies = lines()  # so that it never falls into the middle of one
+    replies = lines()  # so that no answer falls inside a reply
 
     def check(self, message: bytes) -> Verdict:
         return Accept(wait=b"please wait\n")

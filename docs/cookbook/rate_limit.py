@@ -1,4 +1,4 @@
-"""rate_limit: so many messages a second from one address, however many connections it has.
+"""rate_limit: limit the messages per second of one address, over all of its connections.
 
     [[listener]]
     name = "limited"
@@ -9,7 +9,7 @@
     [upstream.shop]
     servers = ["tcp://127.0.0.1:8080"]
 
-Each net thread counts for itself.
+Each net thread counts separately.
 """
 
 from collections import Counter
@@ -22,18 +22,18 @@ from vcproxy.api import Accept, Resend, Validator, Verdict
 
 
 class Window:
-    """What each address has said in the current second: what it said before is forgotten."""
+    """How many messages each address has sent in the current second."""
 
     def __init__(self) -> None:
         self.second = 0
-        self.said: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
 
 class RateLimit(Validator):
     @dataclass(frozen=True)
     class Options:
         per_second: Annotated[int, Field(ge=1)]
-        """Messages of one address."""
+        """Messages per second of one address."""
 
     options: Options
     in_turn = True
@@ -41,8 +41,8 @@ class RateLimit(Validator):
     def check(self, message: bytes) -> Verdict:
         window, second = self.service.share(Window), int(self.engine.now)
         if window.second != second:
-            window.second, window.said = second, Counter()
-        window.said[self.client_address] += 1
-        if window.said[self.client_address] > self.options.per_second:
+            window.second, window.counts = second, Counter()
+        window.counts[self.client_address] += 1
+        if window.counts[self.client_address] > self.options.per_second:
             return Resend(b"too fast\n")
         return Accept()

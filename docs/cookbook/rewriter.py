@@ -1,4 +1,4 @@
-"""rewriter: write the client's address into each request, a JSON object in a line.
+"""rewriter: add the client's address to each request, a JSON object in one line.
 
 [[listener]]
 name = "rewriter"

@@ -1,4 +1,4 @@
-"""shout: a transform. What the server says comes in capitals.
+"""shout: a transform. The client gets what the server sends in capitals.
 
 [[listener]]
 name = "shout"

@@ -1,4 +1,4 @@
-"""ticker: a relay of quotes, of some symbols only, and only when the price has changed.
+"""ticker: a relay of quotes, for some symbols only, and only when the price has changed.
 
 [[listener]]
 name = "ticker"
@@ -31,7 +31,7 @@ class Ticker(Relay):
         except ValueError:
             quote = None
         if not isinstance(quote, dict):
-            self.counts["nonsense"] += 1
+            self.counts["invalid"] += 1
             return None
         symbol, price = str(quote.get("symbol")), quote.get("price")
         if symbol not in self.options.symbols or self.prices.get(symbol) == price:

@@ -1,4 +1,4 @@
-"""The cookbook as a whole: recipes load as they say, are sound, and as short as promised."""
+"""The cookbook as a whole: recipes load as documented, are sound, and as short as listed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cookbook.kitchen import COOKBOOK, HTTP, OTHERS, RECIPES, docstring, length
+from tests.cookbook.recipes import COOKBOOK, HTTP, OTHERS, RECIPES, docstring, length
 from vcproxy.app import cli
 from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.machine.machine import Machine
@@ -26,17 +26,19 @@ def test_every_recipe_is_in_the_index_with_its_length() -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("orders", 15), ("batch", 25)])
-def test_what_was_promised_to_be_short_is(name: str, most: int) -> None:
+def test_the_short_ones_are_short(name: str, most: int) -> None:
     assert length(COOKBOOK / f"{name}.py") <= most
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
-def test_its_docstring_configures_it(
+def test_the_docstring_holds_a_configuration(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(file, tmp_path)
     head, table, *_ = docstring(file).split("\n\n")
-    assert re.match(rf"{file.stem}: .*\.$", head, re.DOTALL), "it says what it is for"
+    assert re.match(rf"{file.stem}: .*\.$", head, re.DOTALL), (
+        "the docstring begins with the name and the purpose"
+    )
     assert len(table.splitlines()) <= 10
     copied = tmp_path / "proxy.toml"
     copied.write_text(table)
@@ -45,7 +47,7 @@ def test_its_docstring_configures_it(
 
 
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)
-def test_its_machines_are_sound(file: Path) -> None:
+def test_the_machines_are_sound(file: Path) -> None:
     plugin = PluginLoader().find(str(file))
     machines = plugin.machines if issubclass(plugin, Program) else (plugin,)
     for machine in machines:

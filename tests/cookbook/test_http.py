@@ -1,4 +1,4 @@
-"""What each recipe for HTTP does, told between one who asks and origins that answer."""
+"""What each recipe for HTTP does, with a scripted client and scripted servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cookbook.kitchen import COOKBOOK, http_recipe
+from tests.cookbook.recipes import COOKBOOK, http_recipe
 from vcproxy.app import cli
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import NetworkFaults, Peer
@@ -31,17 +31,17 @@ def test_headers_are_set_and_removed() -> None:
 
     table = {"request": {"X-From": "proxy"}, "response": {"Server": "", "X-Powered-By": ""}}
     with http_recipe("http_headers", table, answer=answer) as proxy:
-        told = proxy.send(Request("GET", "/", {"X-From": "client"}, host="shop.example"))
+        response = proxy.send(Request("GET", "/", {"X-From": "client"}, host="shop.example"))
         assert proxy.received()[0].fields.get_all("X-From") == ["proxy"]
-        assert "Server" not in told.fields
+        assert "Server" not in response.fields
         proxy.send(Request("GET", "/", {"X_From": "client"}, host="shop.example"))
         assert [*proxy.received()[1].fields.get_all("X_From")] == []
-        assert told.fields["ETag"] == "7"
+        assert response.fields["ETag"] == "7"
 
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> str:
-    """A database that knows ann's token."""
+    """Return the path of a database with ann's token."""
     file = tmp_path / "tokens.sqlite"
     with closing(sqlite3.connect(file)) as database:
         database.execute("CREATE TABLE tokens (token TEXT, owner TEXT)")
@@ -51,12 +51,14 @@ def tokens(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "owner"),
+    ("authorization", "status", "owner"),
     [("Bearer sesame", 200, "ann"), ("bearer open", 401, ""), ("Basic sesame", 401, "")],
 )
-def test_auth_tells_the_server_who_asks(tokens: str, said: str, status: int, owner: str) -> None:
+def test_auth_sends_the_owner_to_the_server(
+    tokens: str, authorization: str, status: int, owner: str
+) -> None:
     with http_recipe("http_auth", {"database": tokens}) as proxy:
-        fields = {"Authorization": said, "X-User": "root"}
+        fields = {"Authorization": authorization, "X-User": "root"}
         assert proxy.send(Request("GET", "/", fields, host="shop.example")).status == status
         assert [each.fields["X-User"] for each in proxy.received()] == [owner][: bool(owner)]
 
@@ -75,9 +77,9 @@ def test_auth_fails_closed(tokens: str, trouble: str) -> None:
 def test_json_is_checked_before_the_server_gets_it() -> None:
     with http_recipe("http_json") as proxy:
         wrong = [post("/", b"hello"), post("/", b'{"id": "a", "amount": 0}')]
-        told = proxy.send_all(*wrong)
-        assert [(each.status, each.content) for each in told] == [
-            (400, b"this is not JSON\n"),
+        response = proxy.send_all(*wrong)
+        assert [(each.status, each.content) for each in response] == [
+            (400, b"the body is not JSON\n"),
             (400, b"an order has an id and an amount above 0\n"),
         ]
         assert proxy.send(post("/", b" " * 70_000)).status == 413
@@ -111,7 +113,7 @@ def test_canary_gives_a_share_of_the_clients_and_always_the_same() -> None:
     assert share() == share()
 
 
-def test_batch_asks_for_each_and_merges() -> None:
+def test_batch_requests_each_item_and_merges() -> None:
     def answer(request: Request) -> Response:
         item = request.path.rpartition("/")[2]
         if item == "13":
@@ -119,8 +121,8 @@ def test_batch_asks_for_each_and_merges() -> None:
         return Response(200, {}, json.dumps({"id": int(item)}).encode())
 
     with http_recipe("http_batch", answer=answer) as proxy:
-        told = proxy.send(post("/items/batch", b"[7, 13, 8]"))
-        assert json.loads(told.content) == [{"id": 7}, None, {"id": 8}]
+        response = proxy.send(post("/items/batch", b"[7, 13, 8]"))
+        assert json.loads(response.content) == [{"id": 7}, None, {"id": 8}]
         assert sorted(each.path for each in proxy.received()) == [
             "/items/13",
             "/items/7",
@@ -130,13 +132,13 @@ def test_batch_asks_for_each_and_merges() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[true]", b'["../admin"]', b"[1,]", b"%d" % 7])
-def test_batch_refuses_what_is_no_list_of_numbers(body: bytes) -> None:
+def test_batch_refuses_all_but_lists_of_numbers(body: bytes) -> None:
     with http_recipe("http_batch") as proxy:
         assert proxy.send(post("/items/batch", body)).status == 400
         assert not proxy.connections()
 
 
-def test_batch_fails_closed_where_an_item_is_no_json() -> None:
+def test_batch_fails_closed_if_an_item_is_not_json() -> None:
     with http_recipe("http_batch") as proxy, pytest.raises(ValueError, match="Expecting value"):
         proxy.send(post("/items/batch", b"[1]"))
 
@@ -146,17 +148,17 @@ def test_batch_without_a_server() -> None:
         assert proxy.send(post("/items/batch", b"[1, 2]")).content == b"[null, null]"
 
 
-def test_maintenance_serves_those_who_work_on_it() -> None:
+def test_maintenance_serves_the_networks_of_the_bypass() -> None:
     with http_recipe("http_maintenance", {"bypass": ["192.0.2.0/24"]}) as proxy:
-        told = proxy.send(GET, client_ip="198.51.100.1")
-        assert (told.status, told.fields["Retry-After"]) == (503, "600")
+        response = proxy.send(GET, client_ip="198.51.100.1")
+        assert (response.status, response.fields["Retry-After"]) == (503, "600")
         assert not proxy.connections()
         assert proxy.send(GET, client_ip="192.0.2.7").status == 200
         assert proxy.send(GET, client_ip="[::ffff:192.0.2.7]").status == 200
         assert proxy.send(GET, client_ip="[2001:db8::7]").status == 503
 
 
-def test_mirror_gets_copies_of_what_is_only_read() -> None:
+def test_mirror_gets_copies_of_get_and_head() -> None:
     silent = {"next": lambda request: None}
     with http_recipe("http_mirror", {"upstream": "next"}, upstreams=silent) as proxy:
         requests = [GET, post("/", b"order"), Request("HEAD", "/x", host="shop.example")]
@@ -166,7 +168,7 @@ def test_mirror_gets_copies_of_what_is_only_read() -> None:
         assert copies == [("GET", "/", "shop.example"), ("HEAD", "/x", "shop.example")]
 
 
-def test_a_run_with_filters_is_run_again_exactly(tmp_path: Path, tokens: str) -> None:
+def test_a_run_with_filters_replays_exactly(tmp_path: Path, tokens: str) -> None:
     filters = ["http_auth", "http_batch"]
     for name in filters:
         shutil.copy(COOKBOOK / f"{name}.py", tmp_path)
@@ -197,5 +199,5 @@ def test_a_run_with_filters_is_run_again_exactly(tmp_path: Path, tokens: str) ->
         client.send(head + b"sesame\r\n\r\n[1,2]" + head + b"open\r\n\r\n[1,2]")
         proxy.sim.run()
         assert b"[7, 7]" in client.received
-        assert b"who are you?" in client.received
+        assert b"unknown token" in client.received
     assert cli.main(["replay", str(log)]) == 0

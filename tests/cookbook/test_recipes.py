@@ -1,4 +1,4 @@
-"""What each recipe does, told between scripted clients and servers."""
+"""What each recipe does, with scripted clients and servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cookbook.kitchen import recipe
+from tests.cookbook.recipes import recipe
 from vcproxy.config.errors import OptionsError
 from vcproxy.drivers.sim import NetworkFaults
 from vcproxy.engine.address import Address
@@ -21,7 +21,7 @@ def test_orders_are_checked_before_the_server_gets_them() -> None:
         client.send(b'hello\n{"id": "a"}\n{"id": "a", "amount": 0}\n')
         proxy.run()
         assert client.received.splitlines() == [
-            b"this is not JSON",
+            b"the message is not JSON",
             b"an order has an id and an amount above 0",
             b"an order has an id and an amount above 0",
         ]
@@ -32,7 +32,7 @@ def test_orders_are_checked_before_the_server_gets_them() -> None:
         assert server.received == b'{"id": "a", "amount": 3}\n'
 
 
-def test_batch_gives_each_client_its_parts() -> None:
+def test_batch_sends_each_client_its_parts() -> None:
     with recipe("batch") as proxy:
         alice, bob = proxy.client(), proxy.client()
         alice.send(b'{"id": "a"}\n')
@@ -53,7 +53,7 @@ def test_batch_gives_each_client_its_parts() -> None:
         assert proxy.connections() == 1
 
 
-def test_batch_drops_what_makes_no_sense() -> None:
+def test_batch_drops_invalid_replies() -> None:
     with recipe("batch") as proxy:
         client = proxy.client()
         client.send(b'{"id": "a"}\n')
@@ -64,7 +64,7 @@ def test_batch_drops_what_makes_no_sense() -> None:
         assert proxy.service.counts["orphan"] == 3
 
 
-def test_batch_says_so_when_the_server_goes() -> None:
+def test_batch_answers_when_the_server_closes() -> None:
     with recipe("batch") as proxy:
         client = proxy.client()
         client.send(b'{"id": "a"}\n')
@@ -87,7 +87,7 @@ def test_please_wait_comes_before_the_reply() -> None:
 
 @pytest.fixture
 def customers(tmp_path: Path) -> str:
-    """A database that knows ann."""
+    """Return the path of a database with the customer ann."""
     file = tmp_path / "customers.sqlite"
     with closing(sqlite3.connect(file)) as database:
         database.execute("CREATE TABLE customers (name TEXT)")
@@ -96,13 +96,13 @@ def customers(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_lookup_asks_the_database(customers: str) -> None:
+def test_lookup_uses_the_database(customers: str) -> None:
     with recipe("lookup", {"database": customers}) as proxy:
         client = proxy.client()
         client.send(b"bob buys\nann buys\n")
         server = proxy.server()
         proxy.run()
-        assert client.received == b"who are you?\n"
+        assert client.received == b"unknown customer\n"
         assert server.received == b"ann buys\n"
 
 
@@ -119,10 +119,10 @@ def test_lookup_fails_closed(customers: str, trouble: str) -> None:
         assert "the deferred check of a message failed" in proxy.log[0]
 
 
-def test_rewriter_tells_the_server_who_asks() -> None:
+def test_rewriter_adds_the_address_of_the_client() -> None:
     with recipe("rewriter") as proxy:
         client, other = proxy.client(), proxy.client()
-        client.send(b'{"op": "get", "from": "somebody else"}\n[]\n')
+        client.send(b'{"op": "get", "from": "another"}\n[]\n')
         other.send(b"get\n")
         server = proxy.server()
         proxy.run()
@@ -133,12 +133,12 @@ def test_rewriter_tells_the_server_who_asks() -> None:
 
 def test_audit_logs_no_secrets() -> None:
     with recipe("audit") as proxy:
-        said = b'{"user": {"name": "ann", "pass\\u0077ord": "123"}}\n'
+        request = b'{"user": {"name": "ann", "pass\\u0077ord": "123"}}\n'
         client = proxy.client()
-        client.send(said + b'{"token": "456"\n')
+        client.send(request + b'{"token": "456"\n')
         server = proxy.server()
         proxy.run()
-        assert server.received == said
+        assert server.received == request
         assert client.received == b'{"error": "not JSON"}\n'
         assert proxy.log[0].endswith('{"user": {"name": "ann", "password": "***"}}')
         assert not any("123" in line or "456" in line for line in proxy.log)
@@ -164,7 +164,7 @@ def test_rate_limit_counts_an_address_in_each_second() -> None:
         assert another.received == b"3\n5\n"
 
 
-def test_shout_raises_the_servers_voice() -> None:
+def test_shout_changes_what_the_server_sends() -> None:
     with recipe("shout") as proxy:
         client, server = proxy.client(), proxy.server()
         client.send(b"quiet")
@@ -192,7 +192,7 @@ def test_message_sizes_are_logged_and_nothing_is_changed() -> None:
         ]
 
 
-def test_ticker_passes_on_what_is_news() -> None:
+def test_ticker_forwards_changed_quotes() -> None:
     here = ["tcp://127.0.0.1:1"]
     table = {"framing": "json-lines", "subscribers": here, "symbols": ["ABC", "XYZ"]}
     with recipe("ticker", table) as proxy:
@@ -209,7 +209,7 @@ def test_ticker_passes_on_what_is_news() -> None:
         producer.send(b"".join([*news, *other, *news]))
         proxy.run()
         assert [each.received for each in subscribers] == [b"".join(news)] * 3
-        assert proxy.service.counts["nonsense"] == 2
+        assert proxy.service.counts["invalid"] == 2
 
 
 @pytest.mark.parametrize(("networks", "served"), [(["10.0.0.0/8"], True), (["::1/128"], False)])
@@ -221,7 +221,7 @@ def test_allow_list_serves_only_its_networks(networks: list[str], served: bool) 
         assert client.ended is not served
 
 
-def test_allow_list_knows_an_ipv4_client_of_an_ipv6_socket() -> None:
+def test_allow_list_matches_an_ipv4_client_of_an_ipv6_socket() -> None:
     with recipe("allow_list", {"networks": ["192.0.2.0/24"]}) as proxy:
         proxy.client(client_ip="[::ffff:192.0.2.7]")
         proxy.run()
@@ -246,7 +246,7 @@ def test_canary_gets_its_share_and_is_replaced_when_it_fails(up: bool) -> None:
         assert proxy.connections() == (100 - chosen if up else 100)
 
 
-def test_circuit_breaker_leaves_a_server_alone_that_is_down() -> None:
+def test_circuit_breaker_does_not_try_a_server_that_is_down() -> None:
     with recipe("circuit_breaker", {"failures": 2}, refusing=["server"]) as proxy:
 
         def tries() -> int:
@@ -257,7 +257,7 @@ def test_circuit_breaker_leaves_a_server_alone_that_is_down() -> None:
 
         assert [tries(), tries(), tries(), tries()] == [1, 2, 2, 2]
         proxy.elapse(10.0)
-        assert [tries(), tries()] == [3, 3], "one is let through"
+        assert [tries(), tries()] == [3, 3], "one client is connected as a trial"
         proxy.elapse(10.0)
         server = proxy.sim.server(Address("tcp", "server", 1))
         for _ in range(3):
@@ -266,7 +266,7 @@ def test_circuit_breaker_leaves_a_server_alone_that_is_down() -> None:
         assert len(server.peers) == 3
 
 
-def test_login_comes_before_the_server() -> None:
+def test_login_requires_the_token_before_the_server() -> None:
     with recipe("login", {"token": "sesame"}) as proxy:
         client = proxy.client()
         client.send(b"ses")
@@ -287,12 +287,12 @@ def test_login_comes_before_the_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "answer"), [(b"wrong\n", b"no\n"), (bytes(1000), b""), (b"", b"")]
+    ("sent", "answer"), [(b"wrong\n", b"no\n"), (bytes(1000), b""), (b"", b"")]
 )
-def test_without_the_token_there_is_no_server(said: bytes, answer: bytes) -> None:
+def test_login_without_the_token_connects_to_no_server(sent: bytes, answer: bytes) -> None:
     with recipe("login", {"token": "sesame"}) as proxy:
         client = proxy.client()
-        client.send(said)
+        client.send(sent)
         proxy.run()
         assert client.received == b"token: " + answer
         assert client.ended
@@ -301,7 +301,7 @@ def test_without_the_token_there_is_no_server(said: bytes, answer: bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("sent", "name"),
     [
         ([b"SSH-2.0-x\r\n"], "ssh"),
         ([b"S", b"SH-2.0-x\r\n"], "ssh"),
@@ -313,20 +313,20 @@ def test_without_the_token_there_is_no_server(said: bytes, answer: bytes) -> Non
     ],
 )
 @pytest.mark.parametrize("ends", [True, False])
-def test_protocol_switch(said: list[bytes], name: str, ends: bool) -> None:
+def test_protocol_switch(sent: list[bytes], name: str, ends: bool) -> None:
     starts = {"SSH-": "ssh", "\x16\x03": "tls", "": "other"}
     table = {"servers": {start: f"tcp://{host}:1" for start, host in starts.items()}}
     with recipe("protocol_switch", table, servers=()) as proxy:
         servers = {host: proxy.sim.server(Address("tcp", host, 1)) for host in starts.values()}
         client = proxy.client()
-        for piece in said:
+        for piece in sent:
             client.send(piece)
             proxy.elapse(0.1)
         if ends:
             client.end()
         proxy.run()
         [server] = servers.pop(name).peers
-        assert server.received == b"".join(said)
+        assert server.received == b"".join(sent)
         assert server.ended is ends
         assert not any(other.peers for other in servers.values())
 

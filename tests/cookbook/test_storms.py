@@ -1,4 +1,4 @@
-"""Recipes in bad weather: whatever peers and networks do, none makes a mistake, and all is closed.
+"""Recipes with random peers and networks: no recipe fails, and all connections are closed.
 
 VCPROXY_SEEDS sets how many seeds are run, VCPROXY_SEED repeats one.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cookbook.kitchen import HTTP, OTHERS, http_recipe, recipe
+from tests.cookbook.recipes import HTTP, OTHERS, http_recipe, recipe
 from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.http.message.messages import Response
 from vcproxy.testing.proxy import SimulatedProxy
@@ -46,7 +46,7 @@ REQUESTS = [
 
 
 def act(peer: Peer, random: Random, words: Sequence[bytes]) -> None:
-    """Say or do something."""
+    """Send, end, reset or close, at random."""
     match random.choice(["send"] * 6 + ["end", "reset", "close"]):
         case "send":
             peer.send(random.choice(words))
@@ -55,7 +55,7 @@ def act(peer: Peer, random: Random, words: Sequence[bytes]) -> None:
 
 
 def storm(proxy: SimulatedProxy, random: Random, words: Sequence[bytes]) -> None:
-    """Have clients and servers do whatever comes to their minds, then all leave."""
+    """Have clients and servers act at random, then close all clients."""
     clients = [proxy.client() for _ in range(5)]
     for _ in range(10):
         for peer in (random.choice(clients), *proxy.peers()):

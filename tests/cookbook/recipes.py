@@ -1,4 +1,4 @@
-"""The recipes of docs/cookbook, as files, as what their docstrings tell, and between peers."""
+"""The recipes of docs/cookbook: their files, their docstrings, and each in a simulated proxy."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from vcproxy.testing.proxy import SimulatedProxy
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
 RECIPES = sorted(COOKBOOK.glob("*.py"))
 HTTP = [file for file in RECIPES if file.stem.startswith("http_")]
-"""Those that are filters."""
+"""The recipes that are filters."""
 OTHERS = [file for file in RECIPES if file not in HTTP]
 
 
 def recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedProxy:
-    """A recipe between scripted clients and servers, with these options."""
+    """Return a simulated proxy that runs a recipe with these options."""
     plugin = PluginLoader().find(str(COOKBOOK / f"{name}.py"))
     options, _ = read_options(plugin, table or {}, COOKBOOK)
     return SimulatedProxy(plugin, options=options, **keywords)
 
 
 def http_recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any) -> SimulatedHttp:
-    """A filter between one who asks and origins, with these options."""
+    """Return a simulated HTTP proxy with a recipe as its filter, with these options."""
     found = PluginLoader().find(str(COOKBOOK / f"{name}.py"), FILTERS)
     options, _ = read_options(found, table or {}, COOKBOOK)
     return SimulatedHttp(found(options), **keywords)
 
 
 def docstring(file: Path) -> str:
-    """What a recipe says of itself."""
-    said = ast.get_docstring(ast.parse(file.read_text()))
-    assert said, f"{file.name} does not say what it is for"
-    return said
+    """Return the docstring of a recipe."""
+    text = ast.get_docstring(ast.parse(file.read_text()))
+    assert text, f"{file.name} has no docstring"
+    return text
 
 
 def length(file: Path) -> int:
-    """How many lines of code it has: all behind its docstring that are not blank."""
+    """Return how many lines of code a recipe has: those after its docstring that are not blank."""
     docstring = ast.parse(file.read_text()).body[0]
     code = file.read_text().splitlines()[docstring.end_lineno :]
     return sum(bool(line.strip()) for line in code)
