@@ -1,5 +1,5 @@
-"""Shares: a connection has some messages of a turn of the engine, all others have theirs before the
-rest; nothing is lost by that, nor overtaken by an end."""
+"""Shares: of one connection a limited number of messages is processed in one turn of the engine, so
+that other connections get their share. No message is lost, and the end comes after the last one."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ from vcproxy.sessions.streams import TURN_LIMIT
 from vcproxy.testing.proxy import SimulatedProxy
 
 MANY = 10_000
-SAID = b"".join(b"%d\n" % number for number in range(MANY))
+SENT = b"".join(b"%d\n" % number for number in range(MANY))
 
 done: Counter[tuple[int, str]] = Counter()
-"""How many messages were looked at, by the engine's turn and whose they were."""
+"""How many messages were processed, by the engine's turn and the connection."""
 
 
 @pytest.fixture(autouse=True)
-def none_yet() -> Iterator[None]:
+def reset_counts() -> Iterator[None]:
     done.clear()
     yield
     done.clear()
 
 
-def look(engine: Engine, who: str) -> None:
-    """A message is looked at."""
-    done[engine.turns, who] += 1
+def processed(engine: Engine, connection: str) -> None:
+    """Count a message."""
+    done[engine.turns, connection] += 1
 
 
-class Judge(Validator):
+class Checking(Validator):
     def check(self, message: bytes) -> Verdict:
-        look(self.engine, self.name)
+        processed(self.engine, self.name)
         return Accept() if self.service.options else Resend(message + b"\n")
 
 
-class Keys(Splitter):
+class Keyed(Splitter):
     def key(self, request: bytes) -> Reject | Resend:
-        look(self.engine, self.name)
+        processed(self.engine, self.name)
         return Resend(request + b"\n")
 
 
-class Hears(Session):
+class Reading(Session):
     TALKING = State(initial=True)
     DONE = State(final=True)
     TALKING.goes("never", DONE)
@@ -65,33 +65,33 @@ class Hears(Session):
 
     @TALKING.on(Message)
     def repeat(self, message: Message) -> None:
-        look(self.engine, self.name)
+        processed(self.engine, self.name)
         self.answer(message.data + b"\n")
 
 
-@pytest.mark.parametrize("plugin", [Judge, Keys, Hears])
+@pytest.mark.parametrize("plugin", [Checking, Keyed, Reading])
 def test_messages_of_clients(plugin: type[Session]) -> None:
     with Simulation(1) as sim:
         world = World(sim, plugin, silent)
-        crowd = [world.client(SAID) for _ in range(3)]
-        for client in crowd:
+        clients = [world.client(SENT) for _ in range(3)]
+        for client in clients:
             client.end()
-        sim.run(until=lambda: all(client.ended for client in crowd))
-        assert [bytes(client.received) for client in crowd] == [SAID] * 3
-        events = 2 if plugin is Hears else 1  # it is told of what came, and of room for answers
+        sim.run(until=lambda: all(client.ended for client in clients))
+        assert [bytes(client.received) for client in clients] == [SENT] * 3
+        events = 2 if plugin is Reading else 1  # READ_READY, and WRITE_READY for its answers
         assert max(done.values()) <= events * TURN_LIMIT
         assert sum(done.values()) == 3 * MANY
-        for client in crowd:
+        for client in clients:
             client.close()
         world.settle()
 
 
-def test_accepted_messages_go_on_and_then_the_end() -> None:
+def test_accepted_messages_are_forwarded_and_then_the_end() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Judge, silent, options=True)
-        client = world.client(SAID)
+        world = World(sim, Checking, silent, options=True)
+        client = world.client(SENT)
         client.end()
-        sim.run(until=lambda: world.at_server == SAID and client.ended)
+        sim.run(until=lambda: world.at_server == SENT and client.ended)
         assert max(done.values()) <= TURN_LIMIT
 
 
@@ -100,7 +100,7 @@ class Parts(Splitter):
 
     @classmethod
     def split(cls, reply: bytes, options: Engine) -> Iterator[Part]:
-        look(options, "server")
+        processed(options, "server")
         yield Part(None, reply)
 
 
@@ -111,15 +111,15 @@ def test_replies_of_a_server() -> None:
     with Simulation(1) as sim:
         world = World(sim, Parts, repeat)
         world.service.options = world.engine
-        client = world.client(SAID)
-        sim.run(until=lambda: client.received == SAID)
+        client = world.client(SENT)
+        sim.run(until=lambda: client.received == SENT)
         assert max(done.values()) <= TURN_LIMIT
         assert sum(done.values()) == MANY
 
 
 class Edited(Relay):
     def edit(self, message: bytes) -> bytes:
-        look(self.engine, "producer")
+        processed(self.engine, "producer")
         return message
 
 
@@ -130,8 +130,8 @@ def test_messages_of_producers() -> None:
         subscriber = proxy.client("subscribers")
         proxy.elapse(0.1)
         producer = proxy.client()
-        producer.send(SAID)
+        producer.send(SENT)
         producer.end()
         proxy.elapse(5)
-        assert bytes(subscriber.received) == SAID
+        assert bytes(subscriber.received) == SENT
         assert max(done.values()) <= 4 * BATCH

@@ -1,4 +1,7 @@
-"""Splitters: one server connection, many sources, and each gets what is its own or an end."""
+"""Splitters: one server connection, many sources; each gets its own answers, or is closed.
+
+This tests SharedConnection, FramedConnection, PendingRequests and ExclusiveUse too.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from vcproxy.testing.machines import check_machine
 
 
 class ByKey(Splitter):
-    """Requests "KEY ..."; a reply holds parts "KEY word", between semicolons; "KEY end" is last."""
+    """Requests are "KEY ..."; a reply has parts "KEY word", separated by ";"; "KEY end" is the last."""
 
     framing = lines(limit=1000)
     timeout_s = 5.0
@@ -45,8 +48,8 @@ class ByKey(Splitter):
                 yield Part(key, part, last=rest == b"end" or rest.isupper())
 
 
-class Telling(ByKey):
-    """It says so when there is no answer."""
+class Answering(ByKey):
+    """Answers requests that are not answered by the server."""
 
     def unanswered(self, request: bytes, why: str) -> bytes:
         return b"no answer to " + request
@@ -59,7 +62,7 @@ class InOrder(Splitter):
         return b"no answer to " + request
 
 
-def test_they_are_sound_machines() -> None:
+def test_the_machines_are_sound() -> None:
     assert check_machine(Splitter) == {
         f"TALKING {key}" for key in ("READ_READY", "WRITE_READY", "EOS", "RoomAvailable")
     }
@@ -97,7 +100,7 @@ def test_a_reply_is_split_among_several_sources_and_a_request_may_get_several_pa
         assert second.received == b"k2 one\nk2 two\nk2 end\n"
 
 
-def test_equal_keys_of_two_sources_are_never_mixed_up() -> None:
+def test_equal_keys_of_two_sources_are_not_confused() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, silent)
         first = world.client(b"1 first\n")
@@ -112,7 +115,7 @@ def test_equal_keys_of_two_sources_are_never_mixed_up() -> None:
         assert first.received == b"1 FIRST\n"
 
 
-def test_without_a_request_no_server_is_touched() -> None:
+def test_without_a_request_no_server_is_connected() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, shout)
         client = world.client(b"huh\n")
@@ -122,7 +125,7 @@ def test_without_a_request_no_server_is_touched() -> None:
         assert world.servers == []
 
 
-def test_a_rejection_waits_for_its_turn() -> None:
+def test_a_rejection_is_sent_after_earlier_answers() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, silent)
         client = world.client(b"1 a\nhuh\n2 b\n")
@@ -142,7 +145,7 @@ def test_orphans_are_counted_and_dropped() -> None:
 
 
 def test_orphans_may_end_the_connection() -> None:
-    class Strict(Telling):
+    class Strict(Answering):
         orphans = "reconnect"
 
     with Simulation(1) as sim:
@@ -152,13 +155,13 @@ def test_orphans_may_end_the_connection() -> None:
         assert "unmatched reply part" in world.logged[-1]
 
 
-class Sure(InOrder):
+class Exclusive(InOrder):
     orphans = "reconnect"
 
 
-def test_what_order_alone_tells_apart_is_one_sources_at_a_time() -> None:
+def test_without_keys_one_source_at_a_time_uses_the_connection() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Sure, shout)
+        world = World(sim, Exclusive, shout)
         first = world.client(b"a\nb\nc\n")
         second = world.client(b"d\n")
         sim.run(until=lambda: first.received == b"A\nB\nC\n" and second.received == b"D\n")
@@ -168,15 +171,15 @@ def test_what_order_alone_tells_apart_is_one_sources_at_a_time() -> None:
         assert [peer.ended for peer in world.servers] == [True, True, False]
         first.send(b"f\n")
         sim.run(until=lambda: first.received.endswith(b"F\n"))
-        assert len(world.servers) == 3, "nobody else has asked"
+        assert len(world.servers) == 3, "no other source has sent a request"
         first.reset()
         second.close()
         world.settle()
 
 
-def test_of_too_many_answers_at_once_nobody_gets_any() -> None:
+def test_if_there_are_too_many_answers_none_is_sent() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Sure, silent)
+        world = World(sim, Exclusive, silent)
         client = world.client(b"a\nb\n")
         sim.run(until=lambda: world.at_server == b"a\nb\n")
         world.servers[0].send(b"NEWS\nA\nB\n")
@@ -184,9 +187,9 @@ def test_of_too_many_answers_at_once_nobody_gets_any() -> None:
         assert world.service.counts["orphan"] == 1
 
 
-def test_who_holds_the_connection_and_leaves_makes_way_at_once() -> None:
+def test_a_source_that_leaves_frees_its_connection_at_once() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Sure, silent)
+        world = World(sim, Exclusive, silent)
         first, second = world.client(b"a\n"), world.client(b"b\n")
         sim.elapse(1.0)
         assert world.at_server == b"a\n"
@@ -197,9 +200,9 @@ def test_who_holds_the_connection_and_leaves_makes_way_at_once() -> None:
         sim.run(until=lambda: second.received == b"B\n")
 
 
-def test_who_waits_for_a_turn_waits_no_longer_than_it_may() -> None:
+def test_a_request_that_waits_for_the_connection_times_out() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Sure, silent)
+        world = World(sim, Exclusive, silent)
         clients = [world.client(b"%d\n" % n) for n in range(3)]
         sim.run(until=lambda: all(client.received for client in clients))
         assert sim.now == pytest.approx(5.0)
@@ -213,19 +216,19 @@ NEWS = b"NEWS"
 
 
 @pytest.mark.parametrize("batch", range(4))
-def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int) -> None:
-    """Unsolicited replies at every point: before, between, within, behind answers, and in flight.
+def test_unsolicited_replies_never_send_an_answer_to_another_client(batch: int) -> None:
+    """Unsolicited replies come before, between and after answers, and while requests are sent.
 
-    A client may get news in place of an answer, for order does not tell them apart; then its own
-    next answers come late. It never gets an answer to what another one asked.
+    A client may get such a reply instead of an answer, because only order matches them; its next
+    answers then come late. It never gets the answer to another client's request.
     """
     for seed in list(seeds(100))[batch::4]:
         random = Random(seed)
         chance = random.choice([0.05, 0.3, 1.0])
 
-        def talk(peer: Peer, data: bytes, random: Random = random, chance: float = chance) -> None:
-            came = peer.received.count(b"\n")
-            for word in peer.received.splitlines()[came - data.count(b"\n") : came]:
+        def reply(peer: Peer, data: bytes, random: Random = random, chance: float = chance) -> None:
+            count = peer.received.count(b"\n")
+            for word in peer.received.splitlines()[count - data.count(b"\n") : count]:
                 if random.random() < chance:
                     peer.send(NEWS + b"\n")
                 peer.send(b"re " + word + b"\n")
@@ -236,15 +239,15 @@ def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int
             latency=(0.0, random.choice([0.0, 0.05])), short=random.choice([0.0, 0.5])
         )
         with Simulation(seed, faults) as sim:
-            world = World(sim, Sure, talk, inactivity_s=60.0)
+            world = World(sim, Exclusive, reply, inactivity_s=60.0)
             clients = []
             for n in range(4):
                 client = world.client()
                 client.on_end = client.close
                 clients.append(client)
                 for i in range(12):
-                    say = partial(client.send, b"%d.%d\n" % (n, i))
-                    sim.clock.at(random.random() * 0.5, say)
+                    send = partial(client.send, b"%d.%d\n" % (n, i))
+                    sim.clock.at(random.random() * 0.5, send)
             sim.elapse(1.0)
             for peer in world.servers:
                 if random.random() < chance and not peer.ended:
@@ -260,12 +263,12 @@ def test_whatever_a_server_sends_unasked_nobody_gets_what_is_anothers(batch: int
             assert world.service.persistent == {}
 
 
-def test_a_source_that_has_gone_loses_only_its_parts() -> None:
+def test_a_source_that_leaves_loses_only_its_parts() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, silent)
-        going, staying = world.client(b"1 ask\n"), world.client(b"2 ask\n")
+        leaving, staying = world.client(b"1 ask\n"), world.client(b"2 ask\n")
         sim.run(until=lambda: len(world.at_server) == 12)
-        going.reset()
+        leaving.reset()
         sim.elapse(1.0)
         world.servers[0].send(b"1 one;2 one\n1 end\n2 end\n")
         sim.run(until=lambda: staying.received == b"2 one\n2 end\n")
@@ -273,9 +276,9 @@ def test_a_source_that_has_gone_loses_only_its_parts() -> None:
         assert world.service.counts["orphan"] == 0
 
 
-def test_a_request_that_is_not_answered_in_time_is_told_so_and_its_answer_goes_to_nobody() -> None:
+def test_a_request_times_out_and_its_late_answer_is_dropped() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Telling, silent)
+        world = World(sim, Answering, silent)
         slow = world.client(b"1 slow\n")
         sim.elapse(1.0)
         quick = world.client(b"2 quick\n")
@@ -294,12 +297,12 @@ def test_a_request_that_is_not_answered_in_time_is_told_so_and_its_answer_goes_t
         assert len(world.servers) == 1
 
 
-@pytest.mark.parametrize("plugin", [Telling, InOrder])
+@pytest.mark.parametrize("plugin", [Answering, InOrder])
 @pytest.mark.parametrize("leave", [False, True])
-def test_a_server_that_falls_silent_is_given_up_though_clients_go_on_asking(
+def test_a_silent_server_is_closed_although_clients_send_requests(
     plugin: type[Splitter], leave: bool
 ) -> None:
-    """Without it every client waits in vain while any client stays."""
+    """Otherwise all requests time out as long as any client stays connected."""
     with Simulation(1) as sim:
         world = World(sim, plugin, silent)
         staying = world.client(b"0 ask\n")
@@ -307,10 +310,10 @@ def test_a_server_that_falls_silent_is_given_up_though_clients_go_on_asking(
         world.servers[0].send(b"0 ASK\n")
         sim.elapse(0.5)
         for n in range(1, 8):
-            asking = world.client(b"%d ask\n" % n)
+            sender = world.client(b"%d ask\n" % n)
             sim.elapse(0.9)
             if leave:
-                asking.reset()
+                sender.reset()
         [lost] = [line for line in world.logged if "sent nothing" in line]
         assert "connection: timed out: the server has sent nothing for 5.5 s; " in lost
         assert world.servers[0].ended
@@ -323,9 +326,9 @@ def test_a_server_that_falls_silent_is_given_up_though_clients_go_on_asking(
         sim.run(until=lambda: staying.received == b"0 ASK\n9 ASK\n")
 
 
-def test_a_server_that_answers_others_is_not_given_up_for_one_that_is_late() -> None:
+def test_a_server_that_answers_other_requests_stays_connected() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Telling, lambda peer, data: peer.send(data.replace(b"1 ask\n", b"")))
+        world = World(sim, Answering, lambda peer, data: peer.send(data.replace(b"1 ask\n", b"")))
         late = world.client(b"1 ask\n")
         for n in range(2, 12):
             world.client(b"%d end\n" % n)
@@ -335,9 +338,9 @@ def test_a_server_that_answers_others_is_not_given_up_for_one_that_is_late() -> 
         assert world.service.counts["unanswered"] == 0
 
 
-def test_a_place_that_is_never_given_back_costs_the_server_its_connection() -> None:
+def test_a_request_that_blocks_its_key_closes_the_server_connection() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Telling, lambda peer, data: peer.send(data.replace(b"1 lost\n", b"")))
+        world = World(sim, Answering, lambda peer, data: peer.send(data.replace(b"1 lost\n", b"")))
         first = world.client(b"1 lost\n")
         other = world.client(b"2 end\n")
         sim.elapse(0.1)
@@ -354,14 +357,14 @@ def test_a_place_that_is_never_given_back_costs_the_server_its_connection() -> N
         assert len(world.servers) == 2
 
 
-def test_many_who_ask_and_leave_cost_a_server_that_never_answers_its_connection() -> None:
+def test_many_abandoned_requests_close_the_server_connection() -> None:
     with Simulation(1) as sim:
         world = World(sim, InOrder, silent)
         staying = world.client()
         for _ in range(70):
-            going = world.client(b"a\n" * Splitter.window)
+            leaving = world.client(b"a\n" * Splitter.window)
             sim.elapse(0.01)
-            going.reset()
+            leaving.reset()
         sim.run(until=lambda: bool(world.servers) and world.servers[0].ended)
         assert any("leaves requests unanswered" in line for line in world.logged)
         staying.reset()
@@ -370,22 +373,22 @@ def test_many_who_ask_and_leave_cost_a_server_that_never_answers_its_connection(
 
 @pytest.mark.parametrize("leave", [False, True])
 @pytest.mark.parametrize("too_many", [False, True])
-def test_a_server_may_leave_so_many_unanswered_and_no_more(leave: bool, too_many: bool) -> None:
-    """One that goes on sending, so that it is not silent."""
+def test_the_limit_of_abandoned_requests(leave: bool, too_many: bool) -> None:
+    """The server sends something else, so that it is not silent."""
 
-    class Wide(Telling):
+    class Wide(Answering):
         window = 2000
 
     count = MAX_ABANDONED + too_many
     with Simulation(1) as sim:
         world = World(sim, Wide, silent)
         staying = world.client()
-        asking = world.client(b"".join(b"%d ask\n" % n for n in range(count)))
+        sender = world.client(b"".join(b"%d ask\n" % n for n in range(count)))
         sim.elapse(1.0)
         assert world.at_server.count(b"\n") == count
         world.servers[0].send(b"orphan end\n")
         if leave:
-            asking.reset()
+            sender.reset()
             sim.elapse(0.1)
             assert world.servers[0].ended is too_many, "at once"
         sim.elapse(9.0)
@@ -393,12 +396,12 @@ def test_a_server_may_leave_so_many_unanswered_and_no_more(leave: bool, too_many
         assert any("leaves requests unanswered" in line for line in world.logged) is too_many
         assert world.servers[0].ended is too_many
         staying.reset()
-        asking.reset()
+        sender.reset()
         world.settle()
 
 
-def test_requests_that_wait_behind_a_lost_one_do_not_stop_the_others() -> None:
-    class Wide(Telling):
+def test_requests_that_wait_behind_a_lost_one_do_not_block_other_keys() -> None:
+    class Wide(Answering):
         window = 1000
 
     with Simulation(1) as sim:
@@ -412,9 +415,9 @@ def test_requests_that_wait_behind_a_lost_one_do_not_stop_the_others() -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_when_the_server_dies_each_source_gets_an_answer_or_a_close(how: str) -> None:
+def test_when_the_server_fails_each_source_gets_an_answer(how: str) -> None:
     with Simulation(1) as sim:
-        world = World(sim, Telling, silent)
+        world = World(sim, Answering, silent)
         clients = [world.client(b"%d ask\n" % n) for n in range(10)]
         sim.run(until=lambda: world.at_server.count(b"\n") == 10)
         getattr(world.servers[0], how)()
@@ -427,7 +430,7 @@ def test_when_the_server_dies_each_source_gets_an_answer_or_a_close(how: str) ->
         sim.run(until=lambda: clients[3].received.endswith(b"3 AGAIN\n"))
 
 
-def test_when_the_server_dies_without_a_policy_each_source_is_closed() -> None:
+def test_when_the_server_fails_sources_without_unanswered_are_closed() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, lambda peer, _: peer.close())
         clients = [world.client(b"%d ask\n" % n) for n in range(10)]
@@ -437,7 +440,7 @@ def test_when_the_server_dies_without_a_policy_each_source_is_closed() -> None:
 
 def test_without_a_server_each_source_gets_an_answer_and_the_next_request_tries_again() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Telling)
+        world = World(sim, Answering)
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
         world.serve(shout)
@@ -445,12 +448,12 @@ def test_without_a_server_each_source_gets_an_answer_and_the_next_request_tries_
         sim.run(until=lambda: client.received.endswith(b"1 ASK\n"))
 
 
-@pytest.mark.parametrize("said", [b"1 crash\n", b"1 unhashable\n"])
-def test_a_key_that_fails_ends_its_source_and_no_other(said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"1 crash\n", b"1 unhashable\n"])
+def test_a_key_that_fails_ends_its_source_and_no_other(sent: bytes) -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, silent)
         other = world.client(b"2 ask\n")
-        client = world.client(said)
+        client = world.client(sent)
         sim.run(until=lambda: client.reset_seen and world.at_server == b"2 ask\n")
         world.servers[0].send(b"2 end\n")
         sim.run(until=lambda: other.received == b"2 end\n")
@@ -460,7 +463,7 @@ def test_a_key_that_fails_ends_its_source_and_no_other(said: bytes) -> None:
 
 
 def test_split_is_called_without_the_session_of_any_client() -> None:
-    """Whatever a session holds belongs to its own client, and cannot affect another's parts."""
+    """What a session stores of its client cannot affect the parts of other clients."""
     with pytest.raises(TypeError, match=r"PerClient\.split\(\) .* without a session: write @cl"):
 
         class PerClient(ByKey):
@@ -507,8 +510,8 @@ def test_a_reply_splitter_that_fails_ends_its_client() -> None:
         world.settle()
 
 
-def test_a_split_that_fails_ends_the_connection_and_every_source_is_told() -> None:
-    class Broken(Telling):
+def test_a_split_that_fails_closes_the_connection_and_answers_each_source() -> None:
+    class Broken(Answering):
         @classmethod
         def split(cls, reply: bytes, options: object) -> Iterator[Part]:
             yield Part(b"1", reply)
@@ -521,14 +524,14 @@ def test_a_split_that_fails_ends_the_connection_and_every_source_is_told() -> No
         assert isinstance(world.mistakes[0], KeyError)
 
 
-def test_a_hub_that_fails_leaves_nobody_hanging() -> None:
+def test_a_shared_connection_that_fails_answers_each_source() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Telling, silent)
+        world = World(sim, Answering, silent)
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: world.at_server == b"1 ask\n")
-        hub = world.service.persistent[SharedConnection]
-        assert isinstance(hub, SharedConnection)
-        world.engine.schedule(hub, "NONSENSE", None)
+        connection = world.service.persistent[SharedConnection]
+        assert isinstance(connection, SharedConnection)
+        world.engine.schedule(connection, "NONSENSE", None)
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
         client.send(b"2 ask\n")
         sim.run(until=lambda: len(world.servers) == 2 and world.at_server == b"1 ask\n2 ask\n")
@@ -537,15 +540,15 @@ def test_a_hub_that_fails_leaves_nobody_hanging() -> None:
         sim.run(until=lambda: not world.engine.vcs)
 
 
-def test_a_reply_over_the_limit_ends_the_connection() -> None:
+def test_a_reply_over_the_limit_closes_the_connection() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Telling, lambda peer, _: peer.send(b"1 " + b"x" * 2000))
+        world = World(sim, Answering, lambda peer, _: peer.send(b"1 " + b"x" * 2000))
         client = world.client(b"1 ask\n")
         sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
         assert "over the size limit" in world.logged[-1]
 
 
-def test_a_source_that_does_not_read_is_closed_and_the_others_go_on() -> None:
+def test_a_source_that_does_not_read_is_closed_and_the_others_continue() -> None:
     class Small(ByKey):
         backlog = 100_000
 
@@ -560,7 +563,7 @@ def test_a_source_that_does_not_read_is_closed_and_the_others_go_on() -> None:
 
 
 def test_a_full_window_is_refilled_one_answer_at_a_time() -> None:
-    """What has been read already brings no event: the answer that makes room has to."""
+    """Requests that were read already cause no event: the answer that makes room must."""
     with Simulation(1) as sim:
         world = World(sim, InOrder, silent)
         count = Splitter.window + 3
@@ -582,7 +585,7 @@ def test_a_client_that_floods_is_bounded() -> None:
         assert client.sent < 100_000
 
 
-def test_a_server_that_does_not_read_stops_the_sources() -> None:
+def test_a_server_that_does_not_read_pauses_the_sources() -> None:
     class Wide(InOrder):
         window = 10_000
         timeout_s = 1000.0
@@ -611,23 +614,25 @@ def test_ten_thousand_sources_on_one_connection() -> None:
 
 
 @pytest.mark.parametrize("batch", range(4))
-def test_whatever_happens_nobody_gets_what_is_anothers_and_nothing_stays(batch: int) -> None:
+def test_each_source_gets_only_its_own_answers_with_all_network_faults(batch: int) -> None:
     for seed in list(seeds(60))[batch::4]:
         random = Random(seed)
         with Simulation(seed, NetworkFaults.all().some(random)) as sim:
-            plugin = random.choice([Telling, InOrder])
+            plugin = random.choice([Answering, InOrder])
             world = World(sim, plugin, shout, inactivity_s=60.0)
             clients = []
             for n in range(5):
-                asked = [b"%d ask%d" % (n % 3, 10 * n + i) for i in range(20)]
-                client = world.client(*(each + b"\n" for each in asked))
+                requests = [b"%d ask%d" % (n % 3, 10 * n + i) for i in range(20)]
+                client = world.client(*(each + b"\n" for each in requests))
                 client.on_end = client.close
                 client.end()
-                clients.append((client, asked))
+                clients.append((client, requests))
             sim.run()
             assert world.mistakes == []
-            for client, asked in clients:
-                right = {each.upper() for each in asked} | {b"no answer to " + a for a in asked}
+            for client, requests in clients:
+                right = {each.upper() for each in requests} | {
+                    b"no answer to " + a for a in requests
+                }
                 *whole, _ = bytes(client.received).split(b"\n")
                 assert set(whole) <= right, f"seed={seed}"
             world.settle()

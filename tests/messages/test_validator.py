@@ -1,4 +1,4 @@
-"""Validators: nothing that was not accepted reaches a server; everything is answered or ended."""
+"""Validators: only accepted messages reach a server; each is answered, or its client closed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from vcproxy.testing.machines import check_machine
 
 
 def look_up(order: bytes) -> object:
-    """What another service says, off the loop."""
+    """Return what another service knows of an order; runs on another thread."""
     if order == b"broken":
         raise ConnectionError("the service is down")
     return {b"odd": object(), b"known": True, b"asked": Accept(wait=b"asked\n")}.get(order, False)
 
 
-def judged(message: bytes, known: object) -> Verdict:
-    """What that means for the order."""
+def decide(message: bytes, known: object) -> Verdict:
+    """Return the verdict for that value."""
     return Accept() if known else Resend(b"unknown\n")
 
 
 class Orders(Validator):
-    """A verdict of every kind, by the first word."""
+    """Returns a verdict of each kind, by the first word."""
 
     framing = lines(limit=100)
 
@@ -46,8 +46,8 @@ class Orders(Validator):
                 return Reject(b"worse\n", keep=True)
             case b"verdict":
                 return Defer(look_up, rest, deadline="2s")
-            case b"later":
-                return Defer(look_up, rest, deadline="2s", then=judged)
+            case b"defer":
+                return Defer(look_up, rest, deadline="2s", then=decide)
             case b"nonsense":
                 return "accept"  # type: ignore[return-value]
             case b"crash":
@@ -59,7 +59,7 @@ class InTurn(Orders):
     in_turn = True
 
 
-def test_it_is_a_sound_machine() -> None:
+def test_the_machine_is_sound() -> None:
     never = {"CONNECTED": "CONNECTING", "WRITE_COMPLETE": "ENDED", "Called": "DEFERRED"}
     states = ["TALKING", "READING", "DEFERRED", "CONNECTING", "ENDED"]
     assert check_machine(Validator) == {
@@ -68,16 +68,16 @@ def test_it_is_a_sound_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "answered", "forwarded"),
+    ("sent", "answered", "forwarded"),
     [
         (b"ok 1\n", b"OK 1\n", b"ok 1\n"),
         (b"ok 1\nok 2\n", b"OK 1\nOK 2\n", b"ok 1\nok 2\n"),
         (b"rewrite hello\n", b"HELLO\n", b"hello\n"),
         (b"wait 1\n", b"working\nWAIT 1\n", b"wait 1\n"),
-        (b"later known\n", b"LATER KNOWN\n", b"later known\n"),
+        (b"defer known\n", b"DEFER KNOWN\n", b"defer known\n"),
         (b"verdict asked\n", b"asked\nVERDICT ASKED\n", b"verdict asked\n"),
-        (b"later new\nok 2\n", b"unknown\nOK 2\n", b"ok 2\n"),
-        (b"later known\nok 2\n", b"LATER KNOWN\nOK 2\n", b"later known\nok 2\n"),
+        (b"defer new\nok 2\n", b"unknown\nOK 2\n", b"ok 2\n"),
+        (b"defer known\nok 2\n", b"DEFER KNOWN\nOK 2\n", b"defer known\nok 2\n"),
         (b"huh\nok 2\n", b"what?\nOK 2\n", b"ok 2\n"),
         (b"worse\nok 2\n", b"worse\nOK 2\n", b"ok 2\n"),
         (b"ok 1\nbad\nok 2\n", b"OK 1\nbad\n", b"ok 1\n"),
@@ -85,8 +85,8 @@ def test_it_is_a_sound_machine() -> None:
         (b"ok 1\n" + b"x" * 101 + b"\nok 2\n", b"OK 1\n", b"ok 1\n"),
     ],
 )
-def test_verdicts_in_turn_whatever_the_pieces(
-    said: bytes, answered: bytes, forwarded: bytes
+def test_verdicts_in_turn_with_messages_in_pieces(
+    sent: bytes, answered: bytes, forwarded: bytes
 ) -> None:
     for faults in (
         NetworkFaults(),
@@ -94,7 +94,7 @@ def test_verdicts_in_turn_whatever_the_pieces(
     ):
         with Simulation(1, faults) as sim:
             world = World(sim, InTurn, shout)
-            client = world.client(said)
+            client = world.client(sent)
             client.end()
             sim.run(until=lambda client=client: client.ended)  # type: ignore[misc]
             assert client.received == answered
@@ -103,11 +103,11 @@ def test_verdicts_in_turn_whatever_the_pieces(
             world.settle()
 
 
-@pytest.mark.parametrize("said", [b"bad\n", b"huh\n", b"half", b"x" * 200, b"later new\n"])
-def test_without_anything_valid_no_server_is_touched(said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"bad\n", b"huh\n", b"half", b"x" * 200, b"defer new\n"])
+def test_without_a_valid_message_no_server_is_connected(sent: bytes) -> None:
     with Simulation(1) as sim:
         world = World(sim, Orders, shout)
-        client = world.client(said)
+        client = world.client(sent)
         client.end()
         sim.run(until=lambda: client.ended)
         assert world.servers == []
@@ -115,25 +115,23 @@ def test_without_anything_valid_no_server_is_touched(said: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "counted", "logged"),
+    ("sent", "counted", "logged"),
     [
         (b"half", "truncated", "stream ended inside a message"),
         (b"x" * 101 + b"\n", "oversized", "message over the size limit"),
     ],
 )
-def test_what_cannot_be_read_on_is_counted_and_logged(
-    said: bytes, counted: str, logged: str
-) -> None:
+def test_a_framing_fault_is_counted_and_logged(sent: bytes, counted: str, logged: str) -> None:
     with Simulation(1) as sim:
         world = World(sim, Orders, shout)
-        client = world.client(said)
+        client = world.client(sent)
         client.end()
         sim.run(until=lambda: client.ended)
         assert world.service.counts == {counted: 1}
         assert logged in world.logged[-1]
 
 
-def test_a_length_that_cannot_be_ends_it() -> None:
+def test_an_invalid_length_ends_the_input() -> None:
     class Prefixed(Orders):
         framing = length_prefix(2, inclusive=True)
 
@@ -146,8 +144,8 @@ def test_a_length_that_cannot_be_ends_it() -> None:
         assert world.service.counts == {"invalid": 1}
 
 
-@pytest.mark.parametrize("said", [b"crash\n", b"nonsense\n", b"rewrite " + b"a" * 101 + b"\n"])
-def test_a_check_that_fails_ends_its_conversation_and_no_other(said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"crash\n", b"nonsense\n", b"rewrite " + b"a" * 101 + b"\n"])
+def test_a_check_that_fails_ends_its_conversation_and_no_other(sent: bytes) -> None:
     class Unlimited(Orders):
         framing = lines(limit=109)
 
@@ -160,7 +158,7 @@ def test_a_check_that_fails_ends_its_conversation_and_no_other(said: bytes) -> N
     with Simulation(1) as sim:
         world = World(sim, Unlimited, shout)
         other = world.client(b"ok 1\n")
-        client = world.client(said, b"ok 2\n")
+        client = world.client(sent, b"ok 2\n")
         sim.run(until=lambda: client.reset_seen)
         other.send(b"ok 3\n")
         sim.run(until=lambda: other.received == b"OK 1\nOK 3\n")
@@ -170,18 +168,18 @@ def test_a_check_that_fails_ends_its_conversation_and_no_other(said: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("sent", "why"),
     [
-        (b"later broken\n", "the service is down"),
-        (b"later odd\n", "neither a verdict nor plain data"),
-        (b"later slow\n", "no answer in 2s"),
+        (b"defer broken\n", "the service is down"),
+        (b"defer odd\n", "neither a verdict nor plain data"),
+        (b"defer slow\n", "no answer in 2s"),
     ],
 )
-def test_a_later_that_fails_ends_the_conversation(said: bytes, why: str) -> None:
-    slow = NetworkFaults(call_s=(3.0, 4.0)) if b"slow" in said else NetworkFaults()
+def test_a_deferred_check_that_fails_ends_the_conversation(sent: bytes, why: str) -> None:
+    slow = NetworkFaults(call_s=(3.0, 4.0)) if b"slow" in sent else NetworkFaults()
     with Simulation(1, slow) as sim:
         world = World(sim, Orders, shout)
-        client = world.client(said, b"ok 2\n")
+        client = world.client(sent, b"ok 2\n")
         sim.run(until=lambda: client.reset_seen)
         assert world.servers == []
         assert why in world.logged[-1]
@@ -189,7 +187,7 @@ def test_a_later_that_fails_ends_the_conversation(said: bytes, why: str) -> None
         world.settle()
 
 
-def test_plain_data_that_nobody_judges_ends_the_conversation() -> None:
+def test_plain_data_without_then_ends_the_conversation() -> None:
     with Simulation(1) as sim:
         world = World(sim, Orders, shout)
         client = world.client(b"verdict known\n")
@@ -197,30 +195,30 @@ def test_plain_data_that_nobody_judges_ends_the_conversation() -> None:
         assert "the verdict was True" in str(world.mistakes[0])
 
 
-def test_a_client_is_not_read_while_its_message_is_asked_about() -> None:
+def test_a_client_is_not_read_while_its_message_is_deferred() -> None:
     with Simulation(1, NetworkFaults(call_s=(1.0, 1.0))) as sim:
         world = World(sim, Orders, shout)
-        client = world.client(b"later known\n", b"ok 2\n" * 120_000)
+        client = world.client(b"defer known\n", b"ok 2\n" * 120_000)
         sim.elapse(0.9)
-        assert client.sent < 600_000  # a socket, and what is read ahead
+        assert client.sent < 600_000  # a socket buffer, and what is read ahead
         assert world.servers == []
         sim.run(until=lambda: len(client.received) == 12 + 5 * 120_000)
-        assert world.at_server.startswith(b"later known\nok 2\n")
+        assert world.at_server.startswith(b"defer known\nok 2\n")
 
 
-@pytest.mark.parametrize("said", [b"ok 1\n", b"what is it\n"])
-def test_a_client_that_floods_without_reading_is_bounded(said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"ok 1\n", b"what is it\n"])
+def test_a_client_that_floods_without_reading_is_bounded(sent: bytes) -> None:
     with Simulation(1, NetworkFaults(socket=(4096, 4096))) as sim:
         world = World(sim, Orders, shout)
-        client = world.client(said * 150_000)
+        client = world.client(sent * 150_000)
         client.stall()
         sim.elapse(100.0)
-        assert client.sent < len(said) * 145_000
+        assert client.sent < len(sent) * 145_000
         assert world.engine.memory.used < 2_000_000
         client.resume()
         client.end()
         sim.run(until=lambda: client.ended)
-        assert client.received == (said.upper() if said[:2] == b"ok" else b"what?\n") * 150_000
+        assert client.received == (sent.upper() if sent[:2] == b"ok" else b"what?\n") * 150_000
         client.close()
         world.settle()
 
@@ -238,7 +236,7 @@ def test_a_server_that_does_not_read_stops_its_client() -> None:
         sim.run(until=lambda: world.at_server == b"ok 1\n" + b"ok 2\n" * 150_000)
 
 
-def test_a_server_that_breaks_is_seen_as_an_abnormal_end() -> None:
+def test_a_reset_by_the_server_resets_the_client() -> None:
     with Simulation(1) as sim:
         world = World(sim, Orders, lambda peer, _: peer.reset())
         client = world.client(b"ok 1\n")
@@ -246,19 +244,19 @@ def test_a_server_that_breaks_is_seen_as_an_abnormal_end() -> None:
         world.settle()
 
 
-def test_a_server_that_ends_ends_its_client_after_its_last_words() -> None:
-    def last_words(peer: Peer, data: bytes) -> None:
+def test_the_end_of_the_server_closes_the_client_after_the_last_data() -> None:
+    def last_data(peer: Peer, data: bytes) -> None:
         peer.send(b"x" * 1_000_000)
         peer.close()
 
     with Simulation(1) as sim:
-        world = World(sim, Orders, last_words)
+        world = World(sim, Orders, last_data)
         client = world.client(b"ok 1\n")
         sim.run(until=lambda: client.ended)
         assert client.received == b"x" * 1_000_000
 
 
-def test_without_a_server_the_client_is_left() -> None:
+def test_without_a_server_the_client_is_closed() -> None:
     with Simulation(1) as sim:
         world = World(sim, Orders)
         client = world.client(b"wait 1\n")
@@ -269,7 +267,7 @@ def test_without_a_server_the_client_is_left() -> None:
         world.settle()
 
 
-def test_what_is_said_never_falls_into_a_framed_reply() -> None:
+def test_an_answer_never_falls_inside_a_framed_reply() -> None:
     def in_pieces(peer: Peer, data: bytes) -> None:
         peer.send(b"rep")
         sim.clock.after(1.0, lambda: peer.send(b"ly\n"))
@@ -286,7 +284,7 @@ def test_what_is_said_never_falls_into_a_framed_reply() -> None:
         assert client.received == b"what?\nreply\n"
 
 
-def test_a_reply_over_the_limit_ends_it() -> None:
+def test_a_reply_over_the_limit_resets_the_client() -> None:
     class Framed(Orders):
         replies = lines(limit=10)
 
@@ -299,13 +297,13 @@ def test_a_reply_over_the_limit_ends_it() -> None:
 
 
 @pytest.mark.parametrize("batch", range(4))
-def test_whatever_happens_only_what_is_valid_arrives_and_nothing_stays(batch: int) -> None:
-    said = [b"ok 1\n", b"huh\n", b"later known\n", b"later new\n", b"wait 2\n", b"worse\n"] * 20
-    valid = b"".join(each for each in said if each[:2] in (b"ok", b"wa") or b"known" in each)
+def test_only_valid_messages_arrive_with_all_network_faults(batch: int) -> None:
+    sent = [b"ok 1\n", b"huh\n", b"defer known\n", b"defer new\n", b"wait 2\n", b"worse\n"] * 20
+    valid = b"".join(each for each in sent if each[:2] in (b"ok", b"wa") or b"known" in each)
     for seed in list(seeds(60))[batch::4]:
         with Simulation(seed, NetworkFaults.all().some(Random(seed))) as sim:
             world = World(sim, InTurn, shout, inactivity_s=30.0)
-            clients = [world.client(*said) for _ in range(3)]
+            clients = [world.client(*sent) for _ in range(3)]
             for client in clients:
                 client.on_end = client.close
                 client.end()
@@ -316,7 +314,7 @@ def test_whatever_happens_only_what_is_valid_arrives_and_nothing_stays(batch: in
             world.settle()
 
 
-def test_what_is_said_behind_bulk_is_not_held_up_by_a_bridge() -> None:
+def test_an_answer_after_bulk_data_is_not_delayed_by_a_bridge() -> None:
     bulk = bytes(3_000_000)
     with Simulation(1) as sim:
         world = World(sim, Orders, lambda peer, _: peer.send(bulk))
