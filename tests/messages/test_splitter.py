@@ -27,7 +27,7 @@ from vcproxy.testing.machines import check_machine
 
 
 class ByKey(Splitter):
-    """Requests: "KEY ..."; replies: parts "KEY word", split by ";", of which "KEY end" is the last."""
+    """Requests: "KEY ..."; replies: parts "KEY word", split by ";"; "KEY end" is the last."""
 
     framing = lines(limit=1000)
     timeout_s = 5.0
