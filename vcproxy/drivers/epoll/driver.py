@@ -280,8 +280,9 @@ class EpollDriver:
                     port.renew()
                 except OSError as error:
                     why = (error.strerror or str(error)).lower()
-                    text = f"{listener.name}: cannot listen at {address} again: {why}"
-                    self.engine.log("error", text)
+                    self.engine.log(
+                        "error", f"{listener.name}: cannot listen at {address} again: {why}"
+                    )
 
     def resume_accept(self, listener: Listener) -> None:
         """Accept again at all addresses of a listener."""
@@ -295,8 +296,11 @@ class EpollDriver:
         if now >= self._shortage_logged_at + SHORTAGE_WARNING_S:
             self._shortage_logged_at = now
             limit = self.descriptors.limit
-            text = f"accepting paused: all {limit} descriptors are in use or reserved for servers"
-            self.engine.log("warning", f"{listener.name}: {text}; further clients wait")
+            self.engine.log(
+                "warning",
+                f"{listener.name}: accepting paused: all {limit} descriptors are in use or "
+                "reserved for servers; further clients wait",
+            )
         self.after(ACCEPT_PAUSE_S, retry)
 
     def assign(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TlsPort(StreamPort):
-    """A socket whose bytes are ciphertext; the engine sees plaintext and counts plaintext."""
+    """A socket whose bytes are ciphertext; the engine gets and counts plaintext."""
 
     __slots__ = ("_closing", "_filter")
 

@@ -20,7 +20,7 @@ def _ignore(data: bytes, source: HostPort) -> None:
 
 
 class DatagramPeer:
-    """Sends what the script asks for, and keeps what it receives."""
+    """Sends data for a test script, and keeps what it receives."""
 
     def __init__(self, sock: SimSocket) -> None:
         self.received: list[bytes] = []

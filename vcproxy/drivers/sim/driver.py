@@ -62,7 +62,7 @@ class SimDriver:
         self,
         engine: Engine,
         network: Network,
-        phantom: LockContention,
+        contention: LockContention,
         trace: list[TraceEntry] | None = None,
     ) -> None:
         self.engine = engine
@@ -85,7 +85,7 @@ class SimDriver:
         self.stopped = False
         """Whether its engine has issued Stop. The simulation continues."""
         self.network = network
-        self._contention = phantom
+        self._contention = contention
         self._clock = network.clock
         self._trace = trace
         self._listening: dict[Listener, list[SimAcceptPort | SimDatagramListener]] = {}
@@ -133,10 +133,10 @@ class SimDriver:
                 engine.time_of_day(wall)
             for _ in range(len(self._completions)):
                 self._completions.popleft()()
-            woken = list(self.ready_ports)
+            ready = list(self.ready_ports)
             self.ready_ports.clear()
-            self.network.random.shuffle(woken)  # a kernel reports events in no particular order
-            for port in woken:
+            self.network.random.shuffle(ready)  # a kernel reports events in no particular order
+            for port in ready:
                 port.ready()
             engine.run()
             for vc in engine.take_reads():

@@ -22,7 +22,7 @@ def _ignore(data: bytes) -> None:
 
 
 class Peer:
-    """Sends what the script asks for, and keeps what it receives.
+    """Sends data for a test script, and keeps what it receives.
 
     The methods may be called at any time: data sent before there is a connection is sent as soon
     as there is one.

@@ -152,7 +152,7 @@ class SimPort:
             vc.passed(block, count)
 
     def push(self, data: Block) -> int:
-        """Write what another port has just read; return the bytes moved_in."""
+        """Write what another port has just read; return the bytes taken."""
         if not self.writable or not self.established:
             return 0
         try:
