@@ -176,7 +176,7 @@ class SimulatedProxy:
         `client_ip`: the client's IP address; "": any.
         """
         place = self._addresses[option][number]
-        return self.sim.client(place, here=client_ip, handshake=self._handshake)
+        return self.sim.client(place, client_ip=client_ip, handshake=self._handshake)
 
     def datagram_client(self) -> DatagramPeer:
         """Return a client of a proxy with `datagrams`."""

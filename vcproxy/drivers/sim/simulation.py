@@ -116,7 +116,7 @@ class Simulation:
         address: Address,
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
-        source: str = "",
+        client_ip: str = "",
         handshake: HandshakeResult | None = None,
     ) -> Peer:
         """Return a peer that connects to an address; if that fails, its `error` is set.
@@ -125,7 +125,7 @@ class Simulation:
             address: where to connect to.
             tls: a client's SSL context; None: plain.
             server_name: the name that the server's certificate must contain; empty: the host.
-            source: the peer's own IP address; empty: any.
+            client_ip: the peer's own IP address; empty: any.
             handshake: handshake results to report at a tls:// address, without real TLS.
         """
         peer = Peer()
@@ -138,7 +138,7 @@ class Simulation:
                 name = server_name or address.host
                 peer.attach(wrap_tls(endpoint, tls, self.clock, server_side=False, name=name))
 
-        self.network.connect(address, done, source and f"{source}:{self.network.free_port()}")
+        self.network.connect(address, done, client_ip and f"{client_ip}:{self.network.free_port()}")
         return peer
 
     def server(
