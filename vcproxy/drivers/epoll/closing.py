@@ -26,6 +26,11 @@ LINGER_BYTES = 64 * 1024
 _POLL_S = 0.01
 """Interval of reading the size of the send queue: there is no event for an empty one."""
 
+MOST_S = 30.0
+"""The longest wait for retransmissions before a reset: as long as a tunnel waits for a sink."""
+
+_TCP_INFO = (socket.IPPROTO_TCP, socket.TCP_INFO, 12)
+
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
@@ -67,15 +72,15 @@ class Lingering:
 class Resetting:
     """A close with a reset (RST), sent after the data before it has been acknowledged.
 
-    If the peer acknowledges nothing for LINGER_S, the reset is sent at once. A Unix socket has no
-    reset and delivers what was sent.
+    If the peer acknowledges nothing for `patience_s`, the reset is sent at once. A Unix socket has
+    no reset and delivers what was sent.
     """
 
     def __init__(self, driver: EpollDriver, port: StreamPort) -> None:
         self._driver = driver
         self._port = port
         self._unsent = 0
-        self._time_left = LINGER_S
+        self._waited = 0.0
 
     def begin(self, broken: bool) -> None:
         """Start; without unacknowledged data, or if the connection is `broken`, reset at once."""
@@ -100,12 +105,25 @@ class Resetting:
         if sock is None:
             return
         unsent = _unacknowledged(sock)
-        self._time_left = LINGER_S if unsent < self._unsent else self._time_left - _POLL_S
+        self._waited = 0.0 if unsent < self._unsent else self._waited + _POLL_S
         self._unsent = unsent
-        if unsent and self._time_left > 0:
+        if unsent and self._waited < patience_s(sock.getsockopt(*_TCP_INFO)):
             self._driver.after(_POLL_S, self._poll)
         else:
             self._port.finish()
+
+
+def patience_s(tcp_info: bytes) -> float:
+    """Return how many seconds without an acknowledgement are waited before a reset.
+
+    A peer that read nothing for a while may have dropped segments. Then its kernel gets them again
+    only when the retransmission timer fires, which doubles each time: two such times are waited.
+
+    Args:
+        tcp_info: the first 12 bytes of the socket's `struct tcp_info` (tcp(7)).
+    """
+    _, _, retransmits, timer_us = struct.unpack("BBB5xI", tcp_info)
+    return min(max(LINGER_S, 2 * timer_us / 1e6), MOST_S) if retransmits else LINGER_S
 
 
 def _unacknowledged(sock: socket.socket) -> int:
