@@ -61,17 +61,28 @@ def collected() -> list[Line]:
 
 def _logged(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Yield text and level of each call that logs a text of its own."""
-    for call in ast.walk(tree):
-        if not isinstance(call, ast.Call):
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
             continue
-        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-        if name not in LOGS:
-            continue
-        texts = [text for each in call.args for text in _texts(each)]
-        levels = [text for text in texts if text in LEVELS]
-        for text in texts:
-            if text not in LEVELS and re.search(r"[a-z]{3}.* ", text):
-                yield text, levels[0] if levels else "info"
+        variables = {
+            target.id: each.value
+            for each in ast.walk(function)
+            if isinstance(each, ast.Assign)
+            for target in each.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in ast.walk(function):
+            if not isinstance(call, ast.Call):
+                continue
+            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+            if name not in LOGS:
+                continue
+            given = [variables.get(getattr(each, "id", ""), each) for each in call.args]
+            texts = [text for each in given for text in _texts(each)]
+            levels = [text for text in texts if text in LEVELS]
+            for text in texts:
+                if text not in LEVELS and re.search(r"[a-z]{3}.* ", text):
+                    yield text, levels[0] if levels else "info"
 
 
 def _texts(node: ast.expr) -> list[str]:
