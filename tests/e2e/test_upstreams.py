@@ -40,7 +40,7 @@ def test_a_server_is_used_as_long_as_it_says_that_it_is_well(proxy: Starter) -> 
         Sick.status = 503
         running.wait_for(
             f"WARN.* upstream out: {re.escape(sick)} is down: 2 health checks in a row "
-            "failed: it answers 503; 1 of 2 servers are up"
+            "failed: status 503; 1 of 2 servers are up"
         )
         for _ in range(4):
             with running.connect("in") as client:

@@ -117,10 +117,10 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 @pytest.mark.parametrize(("answer", "status", "why"), [
     (OK, (), None),
     (b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, (), None),
-    (OK, (204,), "it answers 200"),
+    (OK, (204,), "status 200"),
     (b"HTTP/1.0 404 Not Found\r\n\r\n", (404,), None),
-    (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", (), "it answers 503"),
-    (b"220 mail.example ESMTP\r\n\r\n", (), "no HTTP: "),
+    (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", (), "status 503"),
+    (b"220 mail.example ESMTP\r\n\r\n", (), "not HTTP: "),
     (b"HTTP/1.1 200 OK\r\n", (), "timed out: no response within 2s"),
 ])  # fmt: skip
 def test_a_response_is_judged_by_its_status(

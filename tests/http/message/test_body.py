@@ -155,7 +155,7 @@ def test_a_length() -> None:
         seen = read(pieces)
         assert (seen.body, seen.over, seen.rest) == (b"hello", True, b"GET")
     refused = read([head + b"hel"]).refused
-    assert str(refused) == "the body ended 2 bytes before its Content-Length (RFC 9112 8)"
+    assert str(refused) == "connection closed inside the body: 2 bytes are missing (RFC 9112 8)"
 
 
 def test_no_body_is_over_at_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.http.message.dates import Dates, written
+from vcproxy.http.message.dates import Dates, http_date
 from vcproxy.http.message.head_cache import HeadCache
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Response
@@ -19,12 +19,12 @@ class Clock:
 
 
 def test_the_example_of_the_rfc() -> None:
-    assert written(784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert http_date(784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 @given(st.integers(1, 253_402_300_799))
 def test_any_second_until_the_year_9999(seconds: int) -> None:
-    assert written(seconds) == formatdate(seconds, usegmt=True)
+    assert http_date(seconds) == formatdate(seconds, usegmt=True)
 
 
 def test_the_line_follows_the_clock() -> None:
@@ -52,5 +52,5 @@ def test_an_answer_gets_the_date_that_it_lacks(status: int, own: str, dated: boo
         head = heads.to_client(response, pseudonym="p", version=11, keep=True, body=0)
         assert head.endswith(b"\r\n\r\n")
         assert head.count(b"\r\n\r\n") == 1
-        assert (f"Date: {written(clock.wall)}\r\n".encode() in head) is dated
+        assert (f"Date: {http_date(clock.wall)}\r\n".encode() in head) is dated
         assert head.lower().count(b"\r\ndate: ") == (dated or bool(own))

@@ -97,7 +97,7 @@ def test_another_target() -> None:
     asked.target = "/d"
     assert sent(asked)[0] == "GET /d HTTP/1.1"
     for asked.target in ("/d HTTP/1.1\r\nX: y", "/\xe4", "/\u20ac"):
-        with pytest.raises(ValueError, match="no white space"):
+        with pytest.raises(ValueError, match="without white space"):
             to_server(asked, SILENT)
 
 
@@ -247,7 +247,7 @@ def test_a_sender_remembers_few_hosts() -> None:
     for n in range(100):
         asked = parse_request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % n, LIMITS)
         assert sent(asked, sender)[-1] == f"X-Forwarded-Host: h{n}"
-    assert len(sender._made) <= 8
+    assert len(sender._cached) <= 8
 
 
 # -- to the client -----------------------------------------------------------------------------

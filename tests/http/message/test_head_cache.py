@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.forwarding import to_client, to_server
-from vcproxy.http.message.head_cache import LONGEST, MOST, HeadCache
+from vcproxy.http.message.head_cache import MAX_HEADS, MAX_SIZE, HeadCache
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import parse_request, parse_response
 
@@ -24,7 +24,7 @@ LINES = [
 ]  # fmt: skip
 FIELDS = [
     "Host: a\r\n", "Host: a\r\nContent-Length: 3\r\n", "Host: a\r\nConnection: close\r\n",
-    "Host: b\r\nX-Forwarded-For: 1\r\n", "Host: a\r\nX: " + "x" * LONGEST + "\r\n",
+    "Host: b\r\nX-Forwarded-For: 1\r\n", "Host: a\r\nX: " + "x" * MAX_SIZE + "\r\n",
     "Host: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n",
 ]  # fmt: skip
 STATUSES = ["HTTP/1.1 200 OK", "HTTP/1.0 404 no", "HTTP/1.1 304 ", "HTTP/1.1 101 x",
@@ -96,13 +96,13 @@ def test_a_target_that_a_filter_has_spoilt_is_refused_each_time() -> None:
 
 def test_tables_do_not_grow_without_end() -> None:
     known = HeadCache(LIMITS)
-    for number in range(20 * MOST):
+    for number in range(20 * MAX_HEADS):
         for _ in range(2):
             known.request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % number)
-    assert len(known._requests._twice) <= MOST
+    assert len(known._requests._twice) <= MAX_HEADS
 
 
-@pytest.mark.parametrize(("size", "times", "kept"), [(0, 1, 0), (0, 3, 1), (LONGEST, 3, 0)])
+@pytest.mark.parametrize(("size", "times", "kept"), [(0, 1, 0), (0, 3, 1), (MAX_SIZE, 3, 0)])
 def test_only_short_heads_that_come_again_are_kept(size: int, times: int, kept: int) -> None:
     known = HeadCache(LIMITS)
     line = b"X: " + b"x" * size + b"\r\n"
@@ -111,15 +111,23 @@ def test_only_short_heads_that_come_again_are_kept(size: int, times: int, kept: 
         known.to_server(request, SENDER)
         response = known.response(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n", "GET")
         known.to_client(response, pseudonym="p", version=11, keep=True, body=0)
-    for table in (known._requests, known._asked, known._responses, known._told):
+    for table in (
+        known._requests,
+        known._forwarded_requests,
+        known._responses,
+        known._forwarded_responses,
+    ):
         assert len(table._twice) == kept
 
 
-@pytest.mark.parametrize(("size", "kept"), [(LONGEST, 1), (LONGEST + 1, 0)])
+@pytest.mark.parametrize(("size", "kept"), [(MAX_SIZE, 1), (MAX_SIZE + 1, 0)])
 def test_which_heads_are_short(size: int, kept: int) -> None:
     known = HeadCache(LIMITS)
     fields = b"Host: a\r\nX: %b\r\n\r\n" % (b"x" * (size - 16))
     assert len(fields) == size
     for _ in range(2):
         known.to_server(known.request(b"GET / HTTP/1.1\r\n" + fields), SENDER)
-    assert [len(table._twice) for table in (known._requests, known._asked)] == [kept, kept]
+    assert [len(table._twice) for table in (known._requests, known._forwarded_requests)] == [
+        kept,
+        kept,
+    ]

@@ -312,5 +312,5 @@ def test_a_refusal_says_what_and_why_in_a_line() -> None:
     with pytest.raises(BadMessage) as caught:
         parsed("Content-Length: 1\x802" + "9" * 100)
     assert str(caught.value) == (
-        f"Content-Length '1\\x802{'9' * 57}'...: it is a number (RFC 9112 6.3)"
+        f"Content-Length '1\\x802{'9' * 57}'... is not a number (RFC 9112 6.3)"
     )

@@ -1,11 +1,14 @@
-"""What is wrong with a message, and the status that says so."""
+"""BadMessage: why a message is refused, and the status of the response to it.
+
+Tested in tests/http/message/test_requests.py and test_responses.py.
+"""
 
 
 class BadMessage(Exception):
-    """A message that must go no further: answer `status`, close the connection.
+    """A message that must not be forwarded: answer with `status`, then close the connection.
 
-    `why` says what is wrong with it, `rfc` which rule it breaks ("RFC 9112 6.1"). The status of a
-    request is 400, 414, 417, 431, 501 or 505, that of a response 502.
+    `why` is the reason, `rfc` the rule that the message breaks ("RFC 9112 6.1"). The status for a
+    request is 400, 408, 413, 414, 417, 431, 501 or 505, for a response 502.
     """
 
     def __init__(self, status: int, why: str, rfc: str) -> None:

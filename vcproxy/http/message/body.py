@@ -1,7 +1,7 @@
-"""Bodies: where the body of a message ends, and how one is sent (RFC 9112 6, 7).
+"""Bodies: readers that find the end of a body, and writers that frame one (RFC 9112 6, 7).
 
-A reader takes a message's bytes in whatever pieces they come and gives those that are its body; the
-pieces never matter. A writer puts a body into the frame that a head announces.
+A reader takes the bytes of a message in pieces of any size and returns those of the body. A writer
+frames a body as its head announces.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ class BodyReader(Protocol):
     """Reads one body."""
 
     over: bool
-    """Whether the body is complete: nothing more is to be fed."""
+    """Whether the body is complete; then nothing more may be fed."""
     rest: bytes
-    """What was fed behind its end, once it is over."""
+    """Once `over`: the bytes that were fed behind its end."""
     trailers: Fields
-    """The trailer section of a chunked body, once it is over (RFC 9110 6.5)."""
+    """Once `over`: the trailers of a chunked body (RFC 9110 6.5)."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return the bytes of the body in what came, without what frames them.
+        """Return the bytes of the body that are in `data`, without their frames.
 
-        Raises BadMessage for a frame that is broken.
+        Raises BadMessage for a malformed frame.
         """
 
     def finish(self) -> None:
-        """The peer sends no more. Raises BadMessage if the body is not complete without it."""
+        """End the input. Raises BadMessage if the body is not complete."""
 
 
 class BodyWriter(Protocol):
     """Writes one body."""
 
     def frame(self, data: bytes) -> bytes:
-        """Return a piece of the body as it is sent. Raises ValueError for more than announced."""
+        """Return a piece of the body, framed. Raises ValueError for more than announced."""
 
     def finish(self, trailers: Fields | None = None) -> bytes:
-        """Return what ends the body. Raises ValueError for less than announced.
+        """Return the end of the body. Raises ValueError for less than announced.
 
-        Only a chunked body carries trailers; elsewhere they are dropped (RFC 9110 6.5.1).
+        Only a chunked body has trailers; for others they are dropped (RFC 9110 6.5.1).
         """
 
 
 def body_reader(body: Body, limits: MessageLimits, status: int = 400) -> BodyReader:
-    """A reader for a body that is framed so; `status` is that of its BadMessage."""
+    """Return a reader for a body with this framing; `status`: of its BadMessage."""
     if body is None:
         return ChunkedReader(limits, status)
     return UntilCloseReader() if body == UNTIL_CLOSE else LengthReader(body, status)
 
 
 def body_writer(body: Body) -> BodyWriter:
-    """A writer for a body that is framed so."""
+    """Return a writer for a body with this framing."""
     if body is None:
         return ChunkedWriter()
     return UntilCloseWriter() if body == UNTIL_CLOSE else LengthWriter(body)
@@ -72,7 +72,7 @@ def body_writer(body: Body) -> BodyWriter:
 
 
 class LengthReader:
-    """As many bytes as Content-Length says (RFC 9112 6.2)."""
+    """Reads as many bytes as Content-Length announces (RFC 9112 6.2)."""
 
     __slots__ = ("_left", "_status", "over", "rest", "trailers")
 
@@ -99,12 +99,12 @@ class LengthReader:
     def finish(self) -> None:
         """See BodyReader."""
         if self._left:
-            why = f"the body ended {self._left} bytes before its Content-Length"
+            why = f"connection closed inside the body: {self._left} bytes are missing"
             raise BadMessage(self._status, why, "RFC 9112 8")
 
 
 class UntilCloseReader:
-    """Everything until the server ends the connection (RFC 9112 6.3, rule 8)."""
+    """Reads everything until the server ends the connection (RFC 9112 6.3, rule 8)."""
 
     __slots__ = ("over", "rest", "trailers")
 
@@ -125,16 +125,16 @@ class UntilCloseReader:
 _VALUE = rb"(?:" + TOKEN + rb"++|" + QUOTED + rb")"
 _EXTENSION = rb"[\t ]*+;[\t ]*+" + TOKEN + rb"++(?:[\t ]*+=[\t ]*+" + _VALUE + rb")?+"
 _chunk = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n").fullmatch
-"""The line before a chunk (RFC 9112 7.1); extensions are for the next hop only and dropped."""
+"""The size line of a chunk (RFC 9112 7.1). Extensions are for one hop only, and are dropped."""
 
 
 plain_line = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7}+)\r\n").match
-"""The same as nearly all are written. Longer sizes are rare, and some readers' numbers have 32
-bits."""
+"""A size line as almost all are. Sizes of more than 8 digits are written anew, as some readers have
+32 bits only."""
 
 
 class ChunkedReader:
-    """Chunks, each behind its size, and a trailer section behind the last (RFC 9112 7.1)."""
+    """Reads chunks, each behind its size line, and the trailer section (RFC 9112 7.1)."""
 
     __slots__ = ("_left", "_limits", "_pending", "_status", "_trailing", "over", "rest", "trailers")
 
@@ -142,9 +142,9 @@ class ChunkedReader:
         self._limits = limits
         self._status = status
         self._left = 0
-        """Bytes of the current chunk that are still to come, with the CRLF behind it."""
+        """Bytes of the current chunk that are missing, with the CRLF behind it."""
         self._pending = bytearray()
-        """What of a line has come, or of the trailer section, which is read as one."""
+        """A part of a size line, or of the trailer section."""
         self._trailing = False
         self.over = False
         self.rest = b""
@@ -174,7 +174,7 @@ class ChunkedReader:
                 at, left = line.end(), int(line[1], 16) + 2
             else:
                 at, left = self._chunk(data, at)
-                if left == 2:  # the last one has no CRLF of its own: the trailer section has
+                if left == 2:  # the last chunk has no CRLF of its own: the trailer section has
                     self._trailing = True
                     self._feed_trailers(data[at:])
                     left = 0
@@ -185,30 +185,34 @@ class ChunkedReader:
     def finish(self) -> None:
         """See BodyReader."""
         if not self.over:
-            raise BadMessage(self._status, "the body ended before its last chunk", "RFC 9112 8")
+            raise BadMessage(
+                self._status,
+                "connection closed inside the body: the last chunk is missing",
+                "RFC 9112 8",
+            )
 
     def _expect_crlf(self, data: bytes, at: int, left: int) -> None:
-        """See that the next of the `left` bytes behind a chunk's data is what it must be."""
+        """Check the next of the `left` bytes of the CRLF behind a chunk's data."""
         if data[at] != CRLF[-left]:
-            why = f"{excerpt(data[at : at + left])} behind a chunk: it is longer than it says"
+            why = f"{excerpt(data[at : at + left])} in place of the CRLF behind a chunk"
             raise BadMessage(self._status, why, "RFC 9112 7.1")
 
     def _chunk(self, data: bytes, at: int) -> tuple[int, int]:
-        """Read a chunk's line: where its data begins, and its size with the CRLF behind it.
+        """Read a size line; return where the data begins, and its size with the CRLF behind it.
 
-        The size is 0 as long as the line is not all there.
+        The size is 0 while the line is not complete.
         """
         pending, limit = self._pending, self._limits.chunk_line
         behind = data.find(b"\n", at, at + limit + 2) + 1
         pending += data[at : behind or at + limit + 2]
         if len(pending) > limit + 2 or (not behind and len(pending) > limit + 1):
-            why = f"the line before a chunk has more than {limit} bytes"
+            why = f"size line of a chunk longer than {limit} bytes"
             raise BadMessage(self._status, why, "RFC 9112 7.1.1")
         if not behind:
             return len(data), 0
         match = _chunk(pending)
         if match is None or (size := int(match[1], 16)) > LONGEST:
-            why = f"{excerpt(bytes(pending))} before a chunk: it is a size, and extensions"
+            why = f"{excerpt(bytes(pending))} is not the size line of a chunk"
             raise BadMessage(self._status, why, "RFC 9112 7.1")
         pending.clear()
         return behind, size + 2
@@ -223,7 +227,7 @@ class ChunkedReader:
             end = pending.find(b"\r\n\r\n", max(0, seen - 3)) + 2
             if end < 2:
                 if len(pending) > limit + 1:
-                    raise too_long("a trailer section", limit, self._status)
+                    raise too_long("trailer section", limit, self._status)
                 if CONTROL_CHARACTER(pending, max(0, seen - 1)):
                     raise control_character_error(bytes(pending), self._status)
                 return
@@ -237,7 +241,7 @@ class ChunkedReader:
 
 
 class LengthWriter:
-    """Exactly as many bytes as Content-Length says."""
+    """Writes exactly as many bytes as Content-Length announces."""
 
     __slots__ = ("_left",)
 
@@ -248,18 +252,18 @@ class LengthWriter:
         """See BodyWriter."""
         self._left -= len(data)
         if self._left < 0:
-            raise ValueError(f"a body that is {-self._left} bytes longer than its Content-Length")
+            raise ValueError(f"body {-self._left} bytes longer than its Content-Length")
         return data
 
     def finish(self, trailers: Fields | None = None) -> bytes:
         """See BodyWriter."""
         if self._left:
-            raise ValueError(f"a body that is {self._left} bytes shorter than its Content-Length")
+            raise ValueError(f"body {self._left} bytes shorter than its Content-Length")
         return b""
 
 
 class UntilCloseWriter:
-    """Everything, and then the end of the connection."""
+    """Writes a body that ends with the connection."""
 
     __slots__ = ()
 
@@ -273,7 +277,7 @@ class UntilCloseWriter:
 
 
 class ChunkedWriter:
-    """Each piece as a chunk."""
+    """Writes each piece as a chunk."""
 
     __slots__ = ()
 

@@ -1,9 +1,8 @@
-"""Chunks that go on as they came: their frames are checked, and nothing is taken out of them.
+"""Chunks that are forwarded with their frames: checked, but not decoded.
 
-What is refused is the same as where a body is read for itself (see ChunkedReader): every size and
-every CRLF is looked at. A frame that is written in the plain way goes on unchanged, however many
-there are at the cost of one look; of any other, with an extension or leading zeros in its size, the
-line is written anew.
+The same is refused as by ChunkedReader: every size and every CRLF is checked. A run of chunks with
+plain size lines is forwarded unchanged and checked by one match. A size line with an extension or
+leading zeros is written anew.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ def _digit(value: int) -> bytes:
 
 
 def _small_chunks() -> bytes:
-    """A pattern for whole chunks of 1 to 255 bytes: a tree by the digits of the size.
+    """Return a pattern for complete chunks of 1 to 255 bytes: a tree by the digits of the size.
 
     No two branches begin alike, so it is linear: 3 ns a byte for chunks of one byte (measured).
     """
@@ -32,23 +31,23 @@ def _small_chunks() -> bytes:
 
 
 SMALL_LINE = 4
-"""Bytes of the longest line before such a chunk."""
+"""Bytes of the longest size line of such a chunk, CRLF included."""
 
 _small = re.compile(_small_chunks()).match
 
 
 class ChunkScanner(ChunkedReader):
-    """A ChunkedReader whose `feed` returns chunks as they go on, but for the last one."""
+    """A ChunkedReader whose `feed` returns the chunks with their frames, except the last chunk."""
 
     __slots__ = ()
 
     def feed(self, data: bytes) -> bytes:
-        """Return the chunks that came, or the parts of them. Raises as ChunkedReader.feed does."""
+        """Return the chunks in `data`, or parts of them. Raises as ChunkedReader.feed does."""
         if self._trailing:
             self._feed_trailers(data)
             return b""
         at, end, left = 0, len(data), self._left
-        kept = 0  # what lies between here and `at` goes on unchanged
+        kept = 0  # data[kept:at] is forwarded unchanged
         out: list[bytes] = []
         while at < end:
             if left > 2:
@@ -63,7 +62,7 @@ class ChunkScanner(ChunkedReader):
                 start, behind = line.span()
                 if behind - start <= SMALL_LINE:
                     at = _small(data, at).end()  # type: ignore[union-attr]
-                if at == start:  # it is larger, or not all here
+                if at == start:  # it is larger, or not complete
                     at, left = behind, int(line[1], 16) + 2
             else:
                 out.append(data[kept:at])
@@ -84,7 +83,7 @@ class ChunkScanner(ChunkedReader):
 
 
 class ChunkPasser:
-    """The BodyWriter behind a ChunkScanner: what it is given has its frames."""
+    """The BodyWriter for a ChunkScanner, whose output has its frames already."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Dates: the Date line of an answer (RFC 9110 6.6.1, 5.6.7), written once a second at most."""
+"""Dates: the Date field of responses (RFC 9110 6.6.1, 5.6.7), formatted once a second at most."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 class TimeOfDay(Protocol):
-    """Who knows the time of day: an engine."""
+    """What has the time of day: an engine."""
 
     wall: int
     """Seconds since 1970, UTC; 0: not known."""
 
 
 class NoClock:
-    """Nobody knows it."""
+    """A TimeOfDay that is never known."""
 
     wall = 0
 
 
 class Dates:
-    """The line for the present second of a clock."""
+    """The Date line for the current second of a clock."""
 
     __slots__ = ("_clock", "_line", "_wall")
 
@@ -34,16 +34,16 @@ class Dates:
         self._line = b""
 
     def line(self) -> bytes:
-        """The line with its end; empty where the time is not known."""
+        """Return the line with its CRLF; empty while the time is not known."""
         wall = self._clock.wall
         if wall != self._wall:
             self._wall = wall
-            self._line = b"Date: %b\r\n" % written(wall).encode() if wall else b""
+            self._line = b"Date: %b\r\n" % http_date(wall).encode() if wall else b""
         return self._line
 
 
-def written(wall: int) -> str:
-    """A time as HTTP writes it, from seconds since 1970: "Sun, 06 Nov 1994 08:49:37 GMT"."""
+def http_date(wall: int) -> str:
+    """Format seconds since 1970 as HTTP does: "Sun, 06 Nov 1994 08:49:37 GMT"."""
     at = _EPOCH + timedelta(seconds=wall)
     day = f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}"
     return f"{day} {at.hour:02}:{at.minute:02}:{at.second:02} GMT"

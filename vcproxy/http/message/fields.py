@@ -1,4 +1,4 @@
-"""Fields: the field lines of a message, kept as the bytes they are sent as."""
+"""Fields: the field lines of a message, kept as bytes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TypeAlias, overload
 
 from vcproxy.http.message.grammar import is_text, is_token
 
-Marks: TypeAlias = dict[bytes, bytes]
-"""Values by name, both in lower case; of several lines, the values joined by ", " (RFC 9110 5.3):
-where only one may stand, such a value is as malformed as it should be."""
+ControlFields: TypeAlias = dict[bytes, bytes]
+"""Values by name, both in lower case. The values of several lines are joined by ", " (RFC 9110
+5.3): where only one is allowed, the result is malformed, as it should be."""
 
-_find_marks = re.compile(
+_find_control = re.compile(
     rb"\r\n(host|con(?:nection|tent-length)|t(?:e|ransfer-encoding)|expect|upgrade|keep-alive"
     rb"|via|proxy-(?:connection|auth(?:enticate|entication-info|orization))"
     rb"|forwarded|x-forwarded-[a-z-]++):[\t ]*+([^\r]*+)"
@@ -22,30 +22,31 @@ _each_line = re.compile(rb"\r\n([^:\r]++)[^\r]*+").finditer
 
 
 class Fields:
-    """Field lines in their order; names are the same in upper and lower case.
+    """Field lines in their order, like a dictionary; names are case-insensitive.
 
-    Text is latin-1, in which every byte is one character. Nothing is split before somebody asks:
-    a look-up is a search in the bytes, and each change makes them anew.
+    Text is latin-1, in which every byte is one character. Lines are not split in advance: a lookup
+    is a search in the bytes, and each change builds them anew.
 
-    Names are tokens (RFC 9110 5.1). Values hold no control characters but HTAB, so no CR, LF or
-    NUL, and no white space around them (RFC 9110 5.5); everything else is a ValueError.
+    Names must be tokens (RFC 9110 5.1). Values must not have control characters except HTAB, so no
+    CR, LF or NUL, and no white space around them (RFC 9110 5.5); else ValueError is raised.
     """
 
-    __slots__ = ("_marks", "block", "lower")
+    __slots__ = ("_control", "block", "lower")
 
     block: bytes
-    """The lines with a line end before them, `\\r\\nA: 1\\r\\nB: 2\\r\\n`: every name has one."""
+    """The lines with a CRLF before the first, `\\r\\nA: 1\\r\\nB: 2\\r\\n`: so each name follows a
+    CRLF."""
     lower: bytes
-    """The same in lower case, to look in."""
-    _marks: Marks | None
+    """The same in lower case, for searching."""
+    _control: ControlFields | None
 
     def __init__(self, raw: bytes = b"") -> None:
-        """Take lines, each ending in CRLF, that somebody has checked."""
-        self._become(b"\r\n" + raw)
+        """Take valid lines, each ending in CRLF. They are not checked here."""
+        self._set_block(b"\r\n" + raw)
 
     @classmethod
     def of(cls, fields: Fields | Mapping[str, str] | Iterable[tuple[str, str]]) -> Fields:
-        """Make fields of a mapping or of pairs; copy those that are some already."""
+        """Make fields of a mapping or of pairs; copy other fields."""
         if isinstance(fields, Fields):
             return cls(fields.raw)
         made = cls()
@@ -54,72 +55,72 @@ class Fields:
         return made
 
     def copy(self) -> Fields:
-        """Return others that are the same."""
+        """Return a copy."""
         other = Fields.__new__(Fields)
         other.block = self.block
         other.lower = self.lower
-        other._marks = self._marks
+        other._control = self._control
         return other
 
     @property
     def raw(self) -> bytes:
-        """The lines as they would be sent."""
+        """The lines as they are sent."""
         return self.block[2:]
 
     @property
-    def marks(self) -> Marks:
-        """The lines that a proxy itself must look at: those about framing, the connection, the
-        host, expectations, upgrades and who forwarded the message."""
-        if self._marks is None:
-            found: list[tuple[bytes, bytes]] = _find_marks(self.lower)
-            self._marks = marks = dict(found)
-            if len(marks) < len(found):
-                values: dict[bytes, list[bytes]] = {name: [] for name in marks}
+    def control(self) -> ControlFields:
+        """The fields that a proxy itself evaluates: about framing, the connection, the host,
+        expectations, upgrades and forwarding."""
+        if self._control is None:
+            found: list[tuple[bytes, bytes]] = _find_control(self.lower)
+            self._control = control = dict(found)
+            if len(control) < len(found):
+                values: dict[bytes, list[bytes]] = {name: [] for name in control}
                 for name, value in found:
                     values[name].append(value)
-                self._marks = {name: b", ".join(each) for name, each in values.items()}
-        return self._marks
+                self._control = {name: b", ".join(each) for name, each in values.items()}
+        return self._control
 
     @overload
     def get(self, name: str, default: None = None) -> str | None: ...
     @overload
     def get(self, name: str, default: str) -> str: ...
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The value; of several lines, the values joined by ", " (RFC 9110 5.3)."""
+        """Return the value; for several lines, their values joined by ", " (RFC 9110 5.3)."""
         key = _key(name)
         if key not in self.lower:
             return default
         return ", ".join(self._values(key))
 
     def get_all(self, name: str) -> list[str]:
-        """The values of all lines of this name."""
+        """Return the values of all lines of this name."""
         return self._values(_key(name))
 
     def add(self, name: str, value: str) -> None:
-        """Put one more line at the end. Raises ValueError, see Fields."""
+        """Add a line at the end. Raises ValueError, see Fields."""
         line = _line(name, value)
         self.block += line
         self.lower += line.lower()
-        self._marks = None
+        self._control = None
 
     def discard(self, name: str) -> None:
-        """Remove all lines of this name, if there are any; and those of names that differ only by
-        "_" for "-", which CGI and WSGI take for the same."""
+        """Remove all lines of this name, if there are any; and of names that differ only in "_" for
+        "-", which CGI and WSGI take for the same."""
         wanted = name.lower().encode("latin-1", "replace").replace(b"_", b"-")
         spans = [
             line.span() for line in _each_line(self.lower) if line[1].replace(b"_", b"-") == wanted
         ]
         if spans:
-            self._become(self._cut(spans))
+            self._set_block(self._cut(spans))
 
     def items(self) -> list[tuple[str, str]]:
-        """Name and value of each line."""
+        """Return name and value of each line."""
         return [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in _lines(self.block)
         ]
 
     def without(self, names: Collection[bytes]) -> bytes:
-        """The `block` without the lines of these names, which are in lower case."""
+        """Return the `block` without the lines of these names, which are in lower case."""
         # Both ways return the same. Searching for a few names is faster; many, as in Connection,
         # are looked up line by line.
         if len(names) > 8:
@@ -133,21 +134,21 @@ class Fields:
         return value
 
     def __setitem__(self, name: str, value: str) -> None:
-        """Set the value, where the first line of this name is, and drop all others."""
+        """Set the value in the first line of this name, and remove all others."""
         line = _line(name, value)
         spans = self._spans(_key(name))
         if spans:
             at, end = spans[0]
             rest = self._cut(spans[1:])
-            self._become(rest[: at + 2] + line[:-2] + rest[end:])
+            self._set_block(rest[: at + 2] + line[:-2] + rest[end:])
         else:
-            self._become(self.block + line)
+            self._set_block(self.block + line)
 
     def __delitem__(self, name: str) -> None:
         spans = self._spans(_key(name))
         if not spans:
             raise KeyError(name)
-        self._become(self._cut(spans))
+        self._set_block(self._cut(spans))
 
     def __contains__(self, name: str) -> bool:
         return _key(name) in self.lower
@@ -161,15 +162,15 @@ class Fields:
     def __eq__(self, other: object) -> bool:
         return self.block == other.block if isinstance(other, Fields) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # they change
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
         return f"Fields({self.raw!r})"
 
-    def _become(self, block: bytes) -> None:
+    def _set_block(self, block: bytes) -> None:
         self.block = block
         self.lower = block.lower()
-        self._marks = None
+        self._control = None
 
     def _values(self, key: bytes) -> list[str]:
         return [
@@ -178,7 +179,7 @@ class Fields:
         ]
 
     def _spans(self, key: bytes) -> list[tuple[int, int]]:
-        """Where lines are, each from the line end before it to its own."""
+        """Return the spans of lines, each from the CRLF before it to its own."""
         lower, spans = self.lower, []
         at = lower.find(key)
         while at >= 0:
@@ -208,11 +209,15 @@ def _line(name: str, value: str) -> bytes:
     try:
         line = f"{name}: {value}\r\n".encode("latin-1")
     except UnicodeEncodeError:
-        raise ValueError(f"field {name!r}: {value!r} is not all latin-1: encode it") from None
+        raise ValueError(
+            f"field {name!r}: {value!r} has characters outside latin-1: encode it"
+        ) from None
     if not is_token(line, 0, len(name)):
-        raise ValueError(f"field {name!r}: a name is made of letters, digits and !#$%&'*+.^_`|~-")
+        raise ValueError(
+            f"field {name!r}: a name may have letters, digits and !#$%&'*+.^_`|~- only"
+        )
     if not is_text(line, len(name) + 2, len(line) - 2):
-        raise ValueError(f"field {name!r}: {value!r} holds a control character")
+        raise ValueError(f"field {name!r}: {value!r} has a control character")
     if value.strip(" \t") != value:
         raise ValueError(f"field {name!r}: {value!r} has white space around it")
     return line if value else line.replace(b" ", b"")

@@ -1,44 +1,48 @@
-"""Framing: which body a head announces, and what follows it on the connection."""
+"""Framing: which body a head announces (RFC 9112 6).
+
+Tested in tests/http/message/test_requests.py and test_responses.py.
+"""
 
 from __future__ import annotations
 
 import re
 
 from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.fields import Marks
+from vcproxy.http.message.fields import ControlFields
 from vcproxy.http.message.grammar import QUOTED, TOKEN
 from vcproxy.http.message.messages import UNTIL_CLOSE, Body
 from vcproxy.http.message.syntax_errors import excerpt
 
 LONGEST = (1 << 63) - 1
-"""The largest body: what a signed 64-bit number holds, as in every server behind us."""
+"""The largest body: the limit of a signed 64-bit number, as in most servers."""
 
 
-def framing(marks: Marks, version: int, status: int) -> Body:
-    """What Content-Length and Transfer-Encoding say; UNTIL_CLOSE where both are silent.
+def framing(control: ControlFields, version: int, status: int) -> Body:
+    """Return the framing that Content-Length and Transfer-Encoding announce; UNTIL_CLOSE if there
+    is neither.
 
-    Raises BadMessage with `status` where they say anything that somebody could read in another way
-    (RFC 9112 6.3): both at once, either of them twice, a coding besides chunked. A request with a
-    coding that is well-formed, and only not known here, has the status 501 (RFC 9112 6.1).
+    Raises BadMessage with `status` for anything that another implementation may read differently
+    (RFC 9112 6.3): both fields at once, either of them twice, a coding other than chunked. The
+    status of a request with a well-formed coding that is not supported is 501 (RFC 9112 6.1).
     """
-    length = marks.get(b"content-length")
-    coding = marks.get(b"transfer-encoding")
+    length = control.get(b"content-length")
+    coding = control.get(b"transfer-encoding")
     if coding is None:
         if length is None:
             return UNTIL_CLOSE
         if length.isdigit() and len(length) <= 19 and (number := int(length)) <= LONGEST:
             return number
-        raise BadMessage(
-            status, f"Content-Length {excerpt(length)}: it is a number", "RFC 9112 6.3"
-        )
+        why = f"Content-Length {excerpt(length)} is not a number"
+        raise BadMessage(status, why, "RFC 9112 6.3")
     if length is not None:
-        why = "both Content-Length and Transfer-Encoding: nobody can know where the body ends"
+        why = "both Content-Length and Transfer-Encoding: the end of the body is ambiguous"
         raise BadMessage(status, why, "RFC 9112 6.3")
     if version < 11:
         raise BadMessage(status, "Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1")
     if coding != b"chunked":
-        why = f"Transfer-Encoding {excerpt(coding)}: only chunked is known"
-        raise BadMessage(501 if status == 400 and _unknown(coding) else status, why, "RFC 9112 6.1")
+        why = f"Transfer-Encoding {excerpt(coding)}: only chunked is supported"
+        well_formed = _is_coding_list(coding)
+        raise BadMessage(501 if status == 400 and well_formed else status, why, "RFC 9112 6.1")
     return None
 
 
@@ -47,8 +51,8 @@ _coding = re.compile(
 ).fullmatch
 
 
-def _unknown(codings: bytes) -> bool:
-    """Whether these are transfer codings (RFC 9112 7), with chunked at the end if at all."""
+def _is_coding_list(codings: bytes) -> bool:
+    """Whether this is a list of transfer codings (RFC 9112 7), with chunked at most at its end."""
     matches = [_coding(each.strip(b"\t ")) for each in codings.split(b",")]
     return all(
         match and (match[1] != b"chunked" or (match is matches[-1] and not match[2]))
@@ -56,6 +60,6 @@ def _unknown(codings: bytes) -> bool:
     )
 
 
-def options(value: bytes) -> list[bytes]:
-    """The elements of a comma-separated list (RFC 9110 5.6.1)."""
-    return [option for part in value.split(b",") if (option := part.strip(b"\t "))]
+def elements(value: bytes) -> list[bytes]:
+    """Return the elements of a comma-separated list (RFC 9110 5.6.1)."""
+    return [element for part in value.split(b",") if (element := part.strip(b"\t "))]

@@ -1,8 +1,8 @@
-"""HeadCache: parsing and forwarding for a busy proxy, to whom the same heads come again and again.
+"""HeadCache: parsed and forwarded heads, reused for heads that are equal byte by byte.
 
-Most requests on a connection differ in nothing but their target, and who asks for one thing many
-times is told the same. What was worked out for a head holds for all that are the same to the byte,
-its request line aside. Nothing is decided here; see `parsing` and `forwarding`.
+Most requests on a connection differ in their target only, and many responses are equal. The result
+for a head holds for all equal ones; the target of a request is not compared. Nothing is decided
+here: see `parsing` and `forwarding`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Body, Request, Response
 from vcproxy.http.message.parsing import parse_request, parse_response
 
-MOST = 512
-"""HeadCache that are remembered in each of four tables: with LONGEST, 2 MiB in all."""
+MAX_HEADS = 512
+"""Heads in each of the four tables: with MAX_SIZE, 2 MiB in all."""
 
-LONGEST = 1024
-"""Bytes of a head that is remembered: one that is longer holds cookies, and comes from one client
-alone."""
+MAX_SIZE = 1024
+"""Bytes of the largest head that is cached: a larger one has cookies and comes from one client
+only."""
 
-SEEN_ONCE = 4096
-"""HeadCache of which is known that they have come once: 270 KiB for each table (sys.getsizeof)."""
+MAX_SEEN_ONCE = 4096
+"""Hashes of heads that were seen once, in each table: 270 KiB (sys.getsizeof)."""
 
 _LINE = re.compile(rb"((?!CONNECT )[A-Z]++) (/%b*+) HTTP/1\.1\r\n" % TARGET)
 
@@ -35,9 +35,9 @@ V = TypeVar("V")
 
 
 class RepeatCache(Generic[V]):
-    """What has come twice, and what it was found to be.
+    """A cache of values for keys that were seen at least twice.
 
-    A full table begins anew: that costs nothing, and what comes often is soon back.
+    A full table is cleared: that is cheap, and frequent keys are soon back.
     """
 
     __slots__ = ("_once", "_twice", "get")
@@ -47,39 +47,46 @@ class RepeatCache(Generic[V]):
         self._twice: dict[Hashable, V] = {}
         self.get = self._twice.get
 
-    def again(self, key: Hashable) -> bool:
-        """Note that this has come; return whether it had before: only then it is worth a place."""
+    def seen_before(self, key: Hashable) -> bool:
+        """Record that a key was seen; return whether it was seen before. If so, store its value."""
         once, number = self._once, hash(key)
         if number in once:
             return True
-        if len(once) >= SEEN_ONCE:
+        if len(once) >= MAX_SEEN_ONCE:
             once.clear()
         once.add(number)
         return False
 
-    def remember(self, key: Hashable, value: V) -> None:
-        """Give it a place."""
-        if len(self._twice) >= MOST:
+    def store(self, key: Hashable, value: V) -> None:
+        """Store the value of a key."""
+        if len(self._twice) >= MAX_HEADS:
             self._twice.clear()
         self._twice[key] = value
 
 
 class HeadCache:
-    """What has been seen of some listener's heads. What it returns is the caller's own."""
+    """The heads of one listener. The caller may change what it returns: it is a copy."""
 
-    __slots__ = ("_asked", "_limits", "_requests", "_responses", "_told", "dates")
+    __slots__ = (
+        "_forwarded_requests",
+        "_forwarded_responses",
+        "_limits",
+        "_requests",
+        "_responses",
+        "dates",
+    )
 
     def __init__(self, limits: MessageLimits, clock: TimeOfDay | None = None) -> None:
         self._limits = limits
         self.dates = Dates(clock or NoClock())
-        """The Date of an answer that has none, by the clock."""
+        """The Date line for responses without one."""
         self._requests = RepeatCache[Request]()
         self._responses = RepeatCache[Response]()
-        self._asked = RepeatCache[bytes]()
-        self._told = RepeatCache[tuple[bytes, bool]]()
+        self._forwarded_requests = RepeatCache[bytes]()
+        self._forwarded_responses = RepeatCache[tuple[bytes, bool]]()
 
     def request(self, head: bytes) -> Request:
-        """See parse_request. `head_end` has found the head's end, and its line not too long."""
+        """See parse_request. `head_end` must have accepted the head."""
         line = _LINE.match(head)
         if line is None:
             return parse_request(head, self._limits)
@@ -88,8 +95,8 @@ class HeadCache:
         known = self._requests.get(key)
         if known is None:
             request = parse_request(head, self._limits)
-            if len(key[1]) <= LONGEST and self._requests.again(key):
-                self._requests.remember(key, request.copy())
+            if len(key[1]) <= MAX_SIZE and self._requests.seen_before(key):
+                self._requests.store(key, request.copy())
             return request
         request = known.copy()
         request.target = target.decode("ascii")
@@ -101,45 +108,47 @@ class HeadCache:
         known = self._responses.get(key)
         if known is None:
             response = parse_response(head, self._limits, method)
-            if len(head) <= LONGEST and self._responses.again(key):
-                self._responses.remember(key, response.copy())
+            if len(head) <= MAX_SIZE and self._responses.seen_before(key):
+                self._responses.store(key, response.copy())
             return response
         return known.copy()
 
-    def to_server(self, request: Request, sender: ClientFields, *, upgrade: bool = False) -> bytes:
+    def to_server(
+        self, request: Request, client_fields: ClientFields, *, upgrade: bool = False
+    ) -> bytes:
         """See forwarding.to_server."""
-        if request.target[:1] != "/" or request.method == "OPTIONS":  # see Max-Forwards there
-            return to_server(request, sender, upgrade=upgrade)
+        if request.target[:1] != "/" or request.method == "OPTIONS":  # Max-Forwards changes it
+            return to_server(request, client_fields, upgrade=upgrade)
         block = request.fields.block
         key = (
             block, request.host, request.body, request.version, request.expects_continue,
-            upgrade and request.upgrade, sender,
+            upgrade and request.upgrade, client_fields,
         )  # fmt: skip
-        rest = self._asked.get(key)
+        rest = self._forwarded_requests.get(key)
         if rest is None:
-            head = to_server(request, sender, upgrade=upgrade)
-            if len(block) <= LONGEST and self._asked.again(key):
-                self._asked.remember(key, head[head.find(b"\r\n") :])
+            head = to_server(request, client_fields, upgrade=upgrade)
+            if len(block) <= MAX_SIZE and self._forwarded_requests.seen_before(key):
+                self._forwarded_requests.store(key, head[head.find(b"\r\n") :])
             return head
         line = f"{request.method} {request.target} HTTP/1.1\r\n".encode("latin-1", "replace")
         if _LINE.fullmatch(line) is None:
-            return to_server(request, sender, upgrade=upgrade)  # which says what is wrong with it
+            return to_server(request, client_fields, upgrade=upgrade)  # raises the ValueError
         return line[:-2] + rest
 
     def to_client(
         self, response: Response, *, pseudonym: str, version: int, keep: bool, body: Body
     ) -> bytes:
-        """See forwarding.to_client; with a Date (RFC 9110 6.6.1), if it has none."""
+        """See forwarding.to_client; adds a Date (RFC 9110 6.6.1) if there is none."""
         block = response.fields.block
         key = (
             block, response.status, response.reason, response.version, response.bodiless,
             pseudonym, version, keep, body,
         )  # fmt: skip
-        known = self._told.get(key)
+        known = self._forwarded_responses.get(key)
         if known is None:
             head = to_client(response, pseudonym=pseudonym, version=version, keep=keep, body=body)
             known = head, response.status >= 200 and "Date" not in response.fields
-            if len(block) <= LONGEST and self._told.again(key):
-                self._told.remember(key, known)
+            if len(block) <= MAX_SIZE and self._forwarded_responses.seen_before(key):
+                self._forwarded_responses.store(key, known)
         head, undated = known
         return b"%b%b\r\n" % (head[:-2], self.dates.line()) if undated else head

@@ -1,4 +1,7 @@
-"""Requests and responses: the heads of messages, and how their bodies are framed."""
+"""Request and Response: the heads of messages, and the framing of their bodies.
+
+Tested in tests/http/message/test_requests.py, test_responses.py and test_resource.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ UNTIL_CLOSE: Final = -1
 """The body of a response that ends with its connection (RFC 9112 6.3, rule 8)."""
 
 Body: TypeAlias = int | None
-"""How a body is framed: its length (0: there is none), None: chunked, or UNTIL_CLOSE."""
+"""The framing of a body: its length (0: no body), None: chunked, or UNTIL_CLOSE."""
 
 Form: TypeAlias = Literal["origin", "absolute", "authority", "asterisk"]
 """The forms of a request target (RFC 9112 3.2)."""
@@ -28,8 +31,8 @@ _SCHEMES = ("http", "https")
 class Request:
     """The head of a request.
 
-    What is said of the client (`persistent`, `expects_continue`, `upgrade`, `host`) is as it was
-    read, whatever is done to the fields afterwards.
+    `persistent`, `expects_continue`, `upgrade` and `host` are as they were received: later changes
+    of the fields do not change them.
     """
 
     __slots__ = (
@@ -48,26 +51,26 @@ class Request:
 
     method: str
     target: str
-    """What the client asked for, as it came, and as a server is sent it: path and query, or a whole
-    URI. It is for passing on, not for comparing: see `path`, `under` and `query`."""
+    """The target as received, and as it is forwarded: path and query, or a URI. Do not compare it:
+    see `path`, `under` and `query`."""
     version: int
-    """10 or 11; a later minor version counts as 11."""
+    """10 or 11; later minor versions count as 11."""
     fields: Fields
     body: Body
-    """Length of the body, or None: it is chunked."""
+    """Length of the body; None: chunked."""
     content: bytes
-    """The whole body of one's own request; empty for those that were read."""
+    """The whole body of a request that was made here; empty for a received one."""
     host: str
-    """The authority it is for, in lower case: that of the target, else of Host. Empty only for an
-    HTTP/1.0 request without Host. To compare: see `hostname`."""
+    """The authority in lower case: that of the target, else of Host. Empty only for an HTTP/1.0
+    request without Host. To compare it, see `hostname`."""
     form: Form
     persistent: bool
-    """Whether the client keeps the connection open behind it (RFC 9112 9.3)."""
+    """Whether the client keeps the connection open after it (RFC 9112 9.3)."""
     expects_continue: bool
     """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1)."""
     upgrade: str | None
-    """The protocols asked for, in lower case (RFC 9110 7.8). Never h2c or
-    another kind of HTTP, whose requests nobody here would check."""
+    """The protocols of Upgrade, in lower case (RFC 9110 7.8). Never h2c or another version of HTTP,
+    whose requests would not be checked."""
 
     def __init__(
         self,
@@ -80,16 +83,16 @@ class Request:
         content: bytes = b"",
         version: int = 11,
     ) -> None:
-        """Write a request; `host` is needed unless the target or a Host field names it.
+        """Make a request; `host` is needed unless the target or a Host field names it.
 
-        Raises ValueError saying what of it could not be sent.
+        Raises ValueError for a request that cannot be sent.
         """
         if not is_token(method.encode("latin-1", "replace")):
-            raise ValueError(f"method {method!r}: it is made of letters, as in GET")
+            raise ValueError(f"method {method!r} is not a token such as GET")
         if version not in (10, 11):
-            raise ValueError(f"version {version}: it is 10 or 11")
+            raise ValueError(f"version {version}: it must be 10 or 11")
         if body is not None and body < 0:
-            raise ValueError(f"body {body}: a request's has a length, or None: it is chunked")
+            raise ValueError(f"body {body}: it must be a length, or None for a chunked body")
         self.form, named = target_form(method, target)
         self.method = method
         self.target = target
@@ -101,22 +104,24 @@ class Request:
         if authority(self.host.encode("latin-1", "replace")) is None and (
             self.host or version > 10
         ):
-            raise ValueError(f"host {self.host!r}: it is a name or an address, and may have a port")
+            raise ValueError(
+                f"host {self.host!r} is not a name or an address with an optional port"
+            )
         self.persistent = version > 10
         self.expects_continue = False
         self.upgrade = None
 
     @property
     def chunked(self) -> bool:
-        """Whether its body is sent in chunks (RFC 9112 7.1)."""
+        """Whether the body is chunked (RFC 9112 7.1)."""
         return self.body is None
 
     @property
     def path(self) -> str:
-        """The path in the one spelling by which routes compare it, without the query: see
-        `resource.canonical_path`. "*" for all of a server; empty for CONNECT.
+        """The path in canonical form, as routes compare it, without the query: see
+        `resource.canonical_path`. "*" for the target "*"; empty for CONNECT.
 
-        What a server is sent is the `target`, as it came.
+        The server gets the `target` unchanged.
         """
         if self.form == "authority":
             return ""
@@ -124,23 +129,23 @@ class Request:
 
     @property
     def query(self) -> str:
-        """What is behind the question mark of the target, as it came; empty if there is none."""
+        """The part of the target after the question mark, as received; empty if there is none."""
         return self.target.partition("?")[2]
 
     @property
     def hostname(self) -> str:
-        """The host in the one spelling by which routes compare it, without the port: see
+        """The host in canonical form, as routes compare it, without the port: see
         `resource.canonical_host`."""
         return canonical_host(self.host)
 
     def under(self, prefix: str) -> bool:
-        """Whether the path is this one or lies below it, by whole segments, as routes compare it:
-        "/api" stands for "/api", "/api/" and "/api/x", not for "/apis"."""
+        """Whether the path equals `prefix` or lies below it, by whole segments, as routes compare
+        it: "/api" matches "/api", "/api/" and "/api/x", not "/apis"."""
         return under(self.path, prefix)
 
     @property
     def origin_form(self) -> str:
-        """The target as a server itself is asked for it: path and query (RFC 9112 3.2.1)."""
+        """The target in origin form: path and query (RFC 9112 3.2.1)."""
         target = self.target
         if target[:1] in ("/", "*") or self.form == "authority":
             return target
@@ -151,7 +156,7 @@ class Request:
         return behind[at:] if behind[at] == "/" else f"/{behind[at:]}"
 
     def copy(self) -> Request:
-        """Return another that is the same."""
+        """Return a copy."""
         other = Request.__new__(Request)
         other.method = self.method
         other.target = self.target
@@ -171,7 +176,7 @@ class Request:
 
 
 class Response:
-    """The head of a response; one that answers a request itself has its `content` too."""
+    """The head of a response; one that was made here has its body in `content`."""
 
     __slots__ = (
         "bodiless",
@@ -187,31 +192,31 @@ class Response:
     status: int
     reason: str
     version: int
-    """10 or 11; a later minor version counts as 11."""
+    """10 or 11; later minor versions count as 11."""
     fields: Fields
     body: Body
-    """Length of the body as it stands on the wire, None: chunked, or UNTIL_CLOSE."""
+    """Framing of the body as received: its length, None: chunked, or UNTIL_CLOSE."""
     bodiless: bool
-    """Whether no body follows whatever the fields say: 1xx, 204, 304, what answers HEAD, and 2xx to
-    CONNECT (RFC 9112 6.3). A Content-Length of it tells of another answer."""
+    """Whether no body follows, whatever the fields announce: 1xx, 204, 304, the response to HEAD,
+    and 2xx to CONNECT (RFC 9112 6.3). Its Content-Length is that of another response."""
     persistent: bool
-    """Whether the server keeps the connection open behind it (RFC 9112 9.3)."""
+    """Whether the server keeps the connection open after it (RFC 9112 9.3)."""
     content: bytes
-    """The whole body of one's own answer; empty for those that were read."""
+    """The whole body of a response that was made here, or of a subrequest; else empty."""
 
     def __init__(
         self, status: int, fields: Pairs = (), body: bytes = b"", reason: str | None = None
     ) -> None:
-        """Write an answer. Its Content-Length need not be given.
+        """Make a response. Content-Length is added when it is sent.
 
-        Raises ValueError saying what of it could not be sent.
+        Raises ValueError for a response that cannot be sent.
         """
         if not 100 <= status <= 999:
-            raise ValueError(f"status {status}: it has three digits, as in 404")
+            raise ValueError(f"status {status}: it must have three digits, as 404")
         if reason is None:
             reason = _REASONS.get(status, "")
         if not is_text(reason.encode("latin-1")):
-            raise ValueError(f"reason {reason!r} holds a control character")
+            raise ValueError(f"reason {reason!r} has a control character")
         self.status = status
         self.reason = reason
         self.version = 11
@@ -221,10 +226,12 @@ class Response:
         self.persistent = True
         self.content = body
         if self.bodiless and body:
-            raise ValueError(f"status {status}: such an answer has no body (RFC 9112 6.3)")
+            raise ValueError(
+                f"status {status}: such a response must not have a body (RFC 9112 6.3)"
+            )
 
     def copy(self) -> Response:
-        """Return another that is the same."""
+        """Return a copy."""
         other = Response.__new__(Response)
         other.status = self.status
         other.reason = self.reason
@@ -241,7 +248,7 @@ class Response:
 
 
 def has_no_body(status: int, method: str = "GET") -> bool:
-    """Whether an answer has no body whatever its fields say (RFC 9112 6.3, rules 1 and 2)."""
+    """Whether a response has no body, whatever its fields announce (RFC 9112 6.3, rules 1, 2)."""
     return (
         status < 200
         or status in (204, 304)
@@ -251,28 +258,28 @@ def has_no_body(status: int, method: str = "GET") -> bool:
 
 
 def target_form(method: str, target: str) -> tuple[Form, str]:
-    """Return the form of a target and the authority that it names, if any (RFC 9112 3.2).
+    """Return the form of a target and the authority in it, empty if none (RFC 9112 3.2).
 
-    Raises ValueError for a target that is none, or none for this method.
+    Raises ValueError for an invalid target, or one that this method must not have.
     """
     raw = target.encode()
     if not is_target(raw):
-        raise ValueError(f"target {target!r}: it is made of visible ASCII characters without #")
+        raise ValueError(f"target {target!r} has characters other than visible ASCII without #")
     if method == "CONNECT":
         named = authority(raw)
         if named is None or not named[1]:
-            raise ValueError(f"target {target!r}: CONNECT names a host and a port")
+            raise ValueError(f"target {target!r}: CONNECT needs HOST:PORT")
         return "authority", target
     if target[0] == "/":
         return "origin", ""
     if target == "*":
         if method != "OPTIONS":
-            raise ValueError(f"target *: it is for OPTIONS, not {method}")
+            raise ValueError(f"target * is allowed for OPTIONS only, not for {method}")
         return "asterisk", ""
     scheme, slashes, behind = target.partition("://")
     if not slashes or scheme.lower() not in _SCHEMES:
-        raise ValueError(f"target {target!r}: it begins with /, http:// or https://")
+        raise ValueError(f"target {target!r} does not begin with /, http:// or https://")
     named_host = behind.partition("/")[0].partition("?")[0]
     if authority(named_host.encode("latin-1", "replace")) is None:
-        raise ValueError(f"target {target!r}: {named_host!r} is no host")
+        raise ValueError(f"target {target!r}: {named_host!r} is not a valid host")
     return "absolute", named_host

@@ -1,16 +1,18 @@
-"""Parsing: from the bytes of a head to a Request or a Response, or to what is wrong with it.
+"""Parsing: from the bytes of a head to a Request or a Response, or to a BadMessage.
 
-First the whole head has to match the grammar, in one expression. Then the rules that rest on its
-fields are applied: framing, Host, Expect. Field lines of the shape that nearly everybody writes are
-kept as they are; others go through h11, which reads them a second time, so that only lines of that
-one shape are ever sent on.
+First the whole head must match the grammar, one regular expression. Then the rules about its fields
+are applied: framing, Host, Expect. Field lines in canonical form, as almost all are, are kept as
+they are; others are read a second time by h11 and written canonically, so that only canonical lines
+are forwarded.
+
+Tested in tests/http/message/test_requests.py, test_responses.py and test_against_h11.py.
 """
 
 from __future__ import annotations
 
 from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.fields import Fields, Marks
-from vcproxy.http.message.framing import framing, options
+from vcproxy.http.message.fields import ControlFields, Fields
+from vcproxy.http.message.framing import elements, framing
 from vcproxy.http.message.grammar import (
     CANONICAL_REQUEST,
     CANONICAL_RESPONSE,
@@ -32,21 +34,21 @@ from vcproxy.http.message.syntax_errors import (
 )
 
 HEAD_END = b"\r\n\r\n"
-"""What a head ends with: the end of its last line, and an empty one."""
+"""The end of a head: the CRLF of its last line, and an empty line."""
 
 _HTTP_2 = (b"h2", b"http/")
-"""How the protocols begin that would carry requests past everything that is checked here."""
+"""Prefixes of protocols that are not offered in Upgrade: their requests would not be checked."""
 
 
 def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 0) -> int:
-    """Return the index behind the head that begins at `start`; -1: it is not all there yet.
+    """Return the index behind the head that begins at `start`; -1: it is not complete yet.
 
-    `seen` is the index up to which one has looked in vain before, so that a head that comes a byte
-    at a time costs no more than one that comes whole. One empty line may stand before a request
-    (RFC 9112 2.2); it belongs to its head.
+    `seen` is the index up to which an earlier call has searched, so that a head that arrives byte
+    by byte costs no more than another. One empty line before a request is skipped (RFC 9112 2.2);
+    it counts as part of the head.
 
-    Raises BadMessage as for a request: 414 or 431 for a head that is too long already, 400 for one
-    that no more bytes can mend. From a server all of them are a 502.
+    Raises BadMessage with the status for a request: 414 or 431 for a head that is too long already,
+    400 for one with a control character. For a response, the caller answers 502 instead.
     """
     if data.startswith(b"\r\n", start):
         start += 2
@@ -54,9 +56,9 @@ def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 
     size = (len(data) if end < 0 else end + 4) - start
     longest = limits.line + 2  # with its end
     if size >= longest and data.find(b"\r\n", start, start + longest) < 0:
-        raise too_long("a first line", limits.line, 414)
+        raise too_long("first line", limits.line, 414)
     if size > limits.head:
-        raise too_long("a head", limits.head, 431)
+        raise too_long("head", limits.head, 431)
     if end >= 0:
         return end + 4
     if CONTROL_CHARACTER(data, max(start, seen - 1)):
@@ -65,7 +67,7 @@ def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 
 
 
 def parse_request(head: bytes, limits: MessageLimits) -> Request:
-    """Read the head of a request, from its first byte to its empty line.
+    """Parse the head of a request, from its first byte to its empty line.
 
     Raises BadMessage.
     """
@@ -85,17 +87,17 @@ def parse_request(head: bytes, limits: MessageLimits) -> Request:
     request.version = 10 if minor == b"0" else 11
     request.content = b""
     request.fields = fields = Fields(head[match.end(3) + 2 : -2])
-    _judge_request(request, fields.marks if canonical else _stripped(fields.marks))
+    _apply_request_rules(request, fields.control if canonical else _stripped(fields.control))
     if not canonical:
         request.fields = normalized(fields, 400)
     return request
 
 
 def parse_response(head: bytes, limits: MessageLimits, method: str) -> Response:
-    """Read the head of a response, from its first byte to its empty line.
+    """Parse the head of a response, from its first byte to its empty line.
 
-    `method` is that of the request that it answers: it decides whether a body follows. Whether a
-    101 was asked for is for the caller to know. Raises BadMessage with status 502.
+    `method` is that of the request: it decides whether a body follows. The caller must check
+    whether a 101 was requested. Raises BadMessage with status 502.
     """
     _check_size(head, limits, 502)
     match = CANONICAL_RESPONSE(head)
@@ -111,14 +113,16 @@ def parse_response(head: bytes, limits: MessageLimits, method: str) -> Response:
     response.version = 10 if minor == b"0" else 11
     response.content = b""
     response.fields = fields = Fields(head[head.find(b"\r\n") + 2 : -2])
-    _judge_response(response, fields.marks if canonical else _stripped(fields.marks), method)
+    _apply_response_rules(
+        response, fields.control if canonical else _stripped(fields.control), method
+    )
     if not canonical:
         response.fields = normalized(fields, 502)
     return response
 
 
 def _check_size(head: bytes, limits: MessageLimits, status: int) -> None:
-    # Most heads are shorter than one line may be: then only the number of lines is left to see.
+    # Most heads are shorter than one line may be: then only the number of lines is checked.
     size = len(head)
     if size > limits.line or size > limits.field or head.count(b"\n") > limits.fields + 2:
         problem = size_error(head, limits, status)
@@ -126,10 +130,10 @@ def _check_size(head: bytes, limits: MessageLimits, status: int) -> None:
             raise problem
 
 
-def _judge_request(request: Request, marks: Marks) -> None:
-    """Apply the rules that rest on the fields, and note what they say of the client."""
+def _apply_request_rules(request: Request, control: ControlFields) -> None:
+    """Apply the rules about fields, and set the attributes that they determine."""
     method, version = request.method, request.version
-    host = marks.get(b"host")
+    host = control.get(b"host")
     if request.target[0] == "/" and method != "CONNECT":
         request.form, named = "origin", ""
     else:
@@ -139,43 +143,47 @@ def _judge_request(request: Request, marks: Marks) -> None:
             raise BadMessage(400, str(problem), "RFC 9112 3.2") from None
     if host is None:
         if version > 10:
-            raise BadMessage(400, "no Host", "RFC 9112 3.2")
+            raise BadMessage(400, "no Host field", "RFC 9112 3.2")
     elif authority(host) is None or (b"," in host and _is_list(request.fields)):
-        raise BadMessage(400, f"Host {excerpt(host)}: it is one host", "RFC 9112 3.2")
+        raise BadMessage(400, f"Host {excerpt(host)} is not one valid host", "RFC 9112 3.2")
     request.host = (named.lower() or (host or b"").decode()).removesuffix(":")
     if named and host is not None and host != named.lower().encode():
         request.fields["Host"] = named  # RFC 9112 3.2.2; of CONNECT the same (RFC 9110 7.2)
 
-    body = framing(marks, version, 400)
+    body = framing(control, version, 400)
     request.body = body = 0 if body == UNTIL_CLOSE else body
     if body != 0 and method == "CONNECT":
         raise BadMessage(400, "CONNECT with a body", "RFC 9110 9.3.6")
-    expectation = marks.get(b"expect")
+    expectation = control.get(b"expect")
     if expectation is not None and expectation != b"100-continue":
-        raise BadMessage(417, f"Expect {excerpt(expectation)}: nobody here can", "RFC 9110 10.1.1")
+        raise BadMessage(
+            417,
+            f"Expect {excerpt(expectation)} is not supported: only 100-continue is",
+            "RFC 9110 10.1.1",
+        )
     request.expects_continue = expectation is not None and body != 0 and version > 10
 
     request.upgrade = None
-    connection = marks.get(b"connection")
+    connection = control.get(b"connection")
     if connection is None:
         request.persistent = version > 10
         return
-    chosen = options(connection)
+    chosen = elements(connection)
     request.persistent = _persistent(chosen, version)
     if b"upgrade" in chosen and version > 10:
-        wanted = options(marks.get(b"upgrade", b""))
+        wanted = elements(control.get(b"upgrade", b""))
         wanted = [protocol for protocol in wanted if not protocol.startswith(_HTTP_2)]
         request.upgrade = b", ".join(wanted).decode("latin-1") or None
 
 
-def _judge_response(response: Response, marks: Marks, method: str) -> None:
+def _apply_response_rules(response: Response, control: ControlFields, method: str) -> None:
     status, version = response.status, response.version
-    body = framing(marks, version, 502)
+    body = framing(control, version, 502)
     response.bodiless = has_no_body(status, method)
-    connection = marks.get(b"connection")
-    persistent = version > 10 if connection is None else _persistent(options(connection), version)
+    connection = control.get(b"connection")
+    persistent = version > 10 if connection is None else _persistent(elements(connection), version)
     if response.bodiless:
-        # One that announces a body where none may be (RFC 9112 6.1, RFC 9110 8.6) may send it, too.
+        # A server that announces a forbidden body (RFC 9112 6.1, RFC 9110 8.6) may send it.
         persistent = persistent and (body in (0, UNTIL_CLOSE) or status >= 300 or method == "HEAD")
         body = 0
     response.body = body
@@ -183,14 +191,14 @@ def _judge_response(response: Response, marks: Marks, method: str) -> None:
 
 
 def _is_list(fields: Fields) -> bool:
-    """Whether there is more than one Host; a single one may hold commas (RFC 3986 3.2.2)."""
+    """Whether there is more than one Host field; a single one may have commas (RFC 3986 3.2.2)."""
     return fields.lower.count(b"\r\nhost:") > 1
 
 
 def _persistent(chosen: list[bytes], version: int) -> bool:
-    """RFC 9112 9.3."""
+    """Whether the connection stays open (RFC 9112 9.3)."""
     return b"close" not in chosen and (version > 10 or b"keep-alive" in chosen)
 
 
-def _stripped(marks: Marks) -> Marks:
-    return {name: value.strip(b"\t ") for name, value in marks.items()}
+def _stripped(control: ControlFields) -> ControlFields:
+    return {name: value.strip(b"\t ") for name, value in control.items()}

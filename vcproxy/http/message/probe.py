@@ -1,4 +1,7 @@
-"""HttpProbe: the request of an HTTP health check, and what its answer means."""
+"""HttpProbe: the request of an HTTP health check, and whether its response means healthy.
+
+Tested in tests/upstream/test_health_check.py.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,15 @@ from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import head_end, parse_response
 
 LIMITS = MessageLimits()
-"""For the answer: those of any server."""
+"""For the response: the default limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
-    """A GET whose status says whether a server is healthy. See vcproxy.upstream.settings.Probe.
+    """A GET whose status tells whether a server is healthy. See vcproxy.upstream.settings.Probe.
 
-    `host` is the Host field, the server's own name where it is empty. `status` lists the healthy
-    ones; where it is empty, all below 400 are.
+    `host` is the Host field; empty: the server's name. `status` lists the healthy statuses; empty:
+    all below 400.
     """
 
     path: str = "/"
@@ -34,15 +37,15 @@ class HttpProbe:
     def judge(self, answer: bytes) -> str | None:
         """Return why the server is unhealthy, "" if it is healthy, None if more bytes are needed.
 
-        The body does not matter; interim answers (1xx) are skipped.
+        Interim responses (1xx) are skipped, the body is ignored.
         """
         try:
             while (end := head_end(answer, LIMITS)) >= 0:
                 status = parse_response(answer[:end], LIMITS, "GET").status
                 if status >= 200:
                     healthy = status in self.status or (not self.status and status < 400)
-                    return "" if healthy else f"it answers {status}"
+                    return "" if healthy else f"status {status}"
                 answer = answer[end:]
         except BadMessage as error:
-            return f"no HTTP: {error}"
+            return f"not HTTP: {error}"
         return None

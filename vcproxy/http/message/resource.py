@@ -1,7 +1,7 @@
-"""Resource: what a request is for, in the one spelling by which routes and filters compare it.
+"""Resource: the canonical form of paths and hosts, by which routes and filters compare them.
 
-A server may take many spellings for one resource. Whoever compares what came byte by byte is walked
-around by "/x/../admin", "/%61dmin", "//admin", "/%2Fadmin" or "/admin;a=1": so nobody does.
+A server may take many spellings for one resource. A comparison of the bytes as sent is bypassed by
+"/x/../admin", "/%61dmin", "//admin", "/%2Fadmin" or "/admin;a=1".
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 NUMERIC = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)", re.DOTALL)
-"""What a resolver may take for an IPv4 address, as 127.1 or 0x7f000001: such a text is no name
-(the same rule as in the WHATWG's URL Standard, "ends in a number")."""
+"""Matches what a resolver may take for an IPv4 address, as 127.1 or 0x7f000001: this is no name
+(the rule "ends in a number" of the WHATWG URL Standard)."""
 
 _UNRESERVED = "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])"
 _unescape_host = re.compile(_UNRESERVED).sub
 _unescape_path = re.compile(_UNRESERVED.replace("2[DEde]", "2[DEFdef]")).sub
-"""Match what is the same with and without its percent sign (RFC 3986 6.2.2.2); in a path a slash
-too: not by the RFC, but to nginx and other servers of files."""
+"""Match escapes of characters that mean the same unescaped (RFC 3986 6.2.2.2). In a path, the slash
+is one too: not by the RFC, but for nginx and other file servers."""
 
 
 def canonical_path(path: str) -> str:
-    """Return a path as servers understand it (RFC 3986 6.2.2): nothing escaped that need not be, no
-    "." or ".." segment, none that is empty, which nginx, Apache and Go pass over, and no parameters
-    of segments (";a=1", RFC 3986 3.3), which servers of Java pass over.
+    """Return a path as servers interpret it (RFC 3986 6.2.2): without needless escapes, without "."
+    and ".." segments, without empty segments, which nginx, Apache and Go ignore, and without
+    parameters of segments (";a=1", RFC 3986 3.3), which Java servers ignore.
 
     `path` has no query.
     """
@@ -44,15 +44,15 @@ def canonical_path(path: str) -> str:
 
 
 def under(path: str, prefix: str) -> bool:
-    """Whether a canonical path is a prefix or lies below it, by whole segments."""
+    """Whether a canonical path equals a prefix or lies below it, by whole segments."""
     if not path.startswith(prefix):
         return False
     return prefix.endswith("/") or path[len(prefix) : len(prefix) + 1] in ("", "/")
 
 
 def canonical_host(authority: str) -> str:
-    """Return the host of an authority in lower case, without its port, its brackets or the dot of
-    the root; nothing is escaped that need not be, and an IP address has its shortest form."""
+    """Return the host of an authority in lower case, without port, brackets, needless escapes and
+    the dot at its end; an IP address has its shortest form."""
     host = authority.lower()
     if host.startswith("["):
         host = host[1:].partition("]")[0]
@@ -64,11 +64,11 @@ def canonical_host(authority: str) -> str:
 
 
 def as_ip(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host is written as; None: it is none.
+    """Return the IP address that a host is; None: it is a name.
 
-    An IPv4 address within IPv6 (::ffff:10.0.0.1) is the IPv4 address that it leads to.
+    An IPv4-mapped IPv6 address (::ffff:10.0.0.1) becomes the IPv4 address.
     """
-    if ":" not in host and not NUMERIC.fullmatch(host):  # it saves most an exception
+    if ":" not in host and not NUMERIC.fullmatch(host):  # most hosts: faster than the exception
         return None
     try:
         address = ip_address(host)

@@ -1,4 +1,7 @@
-"""Why a head is refused: looked for only once the grammar has said that it is."""
+"""Why a head is refused: the reason is searched for only once the grammar did not match.
+
+Tested in tests/http/message/test_requests.py and test_responses.py.
+"""
 
 from __future__ import annotations
 
@@ -11,84 +14,85 @@ from vcproxy.http.message.limits import MessageLimits
 _version = re.compile(rb"HTTP/([0-9])\.[0-9]").fullmatch
 _status = re.compile(rb"[1-9][0-9]{2}").fullmatch
 
-SHOWN = 60
-"""Bytes of what was sent that a refusal repeats: enough to find it by, short in a log."""
+EXCERPT = 60
+"""Bytes of the message that a reason quotes: enough to find the place, short in a log."""
 
 
 def request_error(head: bytes) -> BadMessage:
-    """What breaks the grammar in the head of a request."""
+    """Return what breaks the grammar in the head of a request."""
     if CONTROL_CHARACTER(head):
         return control_character_error(head)
     line, _, fields = head.partition(b"\r\n")
     parts = line.split(b" ")
     version = _version(parts[-1])
     if version and len(parts) == 3 and version[1] != b"1":
-        why = f"{excerpt(parts[2])}: HTTP/1.1 is spoken here"
+        why = f"version {excerpt(parts[2])} is not supported: use HTTP/1.1"
         return BadMessage(505, why, "RFC 9110 15.6.6")
     if len(parts) != 3 or not version:
-        why = f"request line {excerpt(line)}: it is a method, a target and HTTP/1.1"
+        why = f"request line {excerpt(line)} is not a method, a target and HTTP/1.1"
         return BadMessage(400, why, "RFC 9112 3")
     if not is_token(parts[0]):
-        return BadMessage(400, f"method {excerpt(parts[0])}: it is no token", "RFC 9110 9.1")
+        return BadMessage(400, f"method {excerpt(parts[0])} is not a token", "RFC 9110 9.1")
     if not is_target(parts[1]):
-        return BadMessage(400, f"target {excerpt(parts[1])}: no URI has it", "RFC 9112 3.2")
+        why = f"target {excerpt(parts[1])} has characters that no URI has"
+        return BadMessage(400, why, "RFC 9112 3.2")
     return fields_error(fields, 400)
 
 
 def response_error(head: bytes) -> BadMessage:
-    """What breaks the grammar in the head of a response."""
+    """Return what breaks the grammar in the head of a response."""
     if CONTROL_CHARACTER(head):
         return control_character_error(head, 502)
     line, _, fields = head.partition(b"\r\n")
     parts = line.split(b" ", 2)
     version = _version(parts[0])
     if len(parts) < 2 or not version or version[1] != b"1" or not _status(parts[1]):
-        why = f"status line {excerpt(line)}: it is HTTP/1.1, three digits and a reason"
+        why = f"status line {excerpt(line)} is not HTTP/1.1, three digits and a reason"
         return BadMessage(502, why, "RFC 9112 4")
     return fields_error(fields, 502)
 
 
 def fields_error(fields: bytes, status: int) -> BadMessage:
-    """What breaks the grammar in field lines."""
+    """Return what breaks the grammar in field lines."""
     if CONTROL_CHARACTER(fields):
         return control_character_error(fields, status)
     for line in fields.split(b"\r\n"):
         name, colon, _ = line.partition(b":")
         if line[:1] in (b" ", b"\t"):
-            why = f"field line {excerpt(line)} begins with white space: it is folded, or no field"
+            why = f"field line {excerpt(line)} begins with white space (a folded line?)"
             return BadMessage(status, why, "RFC 9112 5.2")
         if line and not colon:
             return BadMessage(status, f"field line {excerpt(line)} has no colon", "RFC 9112 5")
         if name[-1:] in (b" ", b"\t"):
-            why = f"field {excerpt(name)}: white space before the colon"
+            why = f"field {excerpt(name)} has white space before the colon"
             return BadMessage(status, why, "RFC 9112 5.1")
         if line and not is_token(name):
-            return BadMessage(status, f"field {excerpt(name)}: it is no token", "RFC 9110 5.1")
-    return BadMessage(status, "the head goes on behind its empty line", "RFC 9112 2.1")
+            return BadMessage(status, f"field name {excerpt(name)} is not a token", "RFC 9110 5.1")
+    return BadMessage(status, "an empty line inside the head", "RFC 9112 2.1")
 
 
 def size_error(head: bytes, limits: MessageLimits, status: int) -> BadMessage | None:
-    """What is over its limit in a head, if anything; `status` is that of too many fields."""
+    """Return which limit a head exceeds; None: none. `status` is that of too many fields."""
     if len(head) > limits.head:
-        return too_long("a head", limits.head, status)
+        return too_long("head", limits.head, status)
     start, *lines = head.split(b"\r\n")
     if len(start) > limits.line:
-        return too_long("a first line", limits.line, 414 if status == 431 else status)
+        return too_long("first line", limits.line, 414 if status == 431 else status)
     if len(lines) > limits.fields + 2:
         return BadMessage(status, f"more than {limits.fields} fields", "RFC 6585 5")
     if any(len(line) > limits.field for line in lines):
-        return too_long("a field line", limits.field, status)
+        return too_long("field line", limits.field, status)
     return None
 
 
 def too_long(what: str, limit: int, status: int) -> BadMessage:
-    """What is over a limit in bytes."""
+    """Return the error for a part of a message that is longer than a limit, in bytes."""
     rfc = "RFC 9110 15.5.15" if status == 414 else "RFC 6585 5"
-    return BadMessage(status, f"{what} of more than {limit} bytes", rfc)
+    return BadMessage(status, f"{what} longer than {limit} bytes", rfc)
 
 
 def control_character_error(data: bytes, status: int = 400) -> BadMessage:
-    """The control character, bare CR or bare LF that is in what was sent."""
+    """Return the error for data with a control character, a bare CR or a bare LF."""
     match = CONTROL_CHARACTER(data)
     assert match is not None
     kind = {b"\r": "a bare CR", b"\n": "a bare LF", b"\0": "a NUL"}
@@ -99,6 +103,6 @@ def control_character_error(data: bytes, status: int = 400) -> BadMessage:
 
 
 def excerpt(text: bytes) -> str:
-    """What was sent, quoted and escaped, and not more of it than one wants to read."""
-    cut = text[:SHOWN]
+    """Return the first EXCERPT bytes of a text, quoted and escaped."""
+    cut = text[:EXCERPT]
     return f"{repr(cut)[1:]}{'...' if len(cut) < len(text) else ''}"

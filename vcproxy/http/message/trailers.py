@@ -1,4 +1,7 @@
-"""Trailers: fields behind a chunked body, as strict as those before it (RFC 9110 6.5)."""
+"""Trailers: the fields behind a chunked body, checked like those of a head (RFC 9110 6.5).
+
+Tested in tests/http/message/test_body.py and test_spoofed_fields.py.
+"""
 
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.fields import Fields
@@ -15,20 +18,20 @@ FORBIDDEN = frozenset(
     b" authorization cookie set-cookie www-authenticate proxy-authenticate proxy-authorization"
     b" proxy-authentication-info".split()
 )
-"""What would change framing, routing, authentication or the meaning of the body after the fact
-(RFC 9110 6.5.1): whoever merges trailers into the head must not be led astray by us. What only
-proxies may send goes with it: see `spoofed_trailers`."""
+"""Fields that would change framing, routing, authentication or the meaning of a body that was sent
+already (RFC 9110 6.5.1). They are removed, as a receiver may merge trailers into the head. So are
+the fields of `spoofed_trailers`."""
 
 
 def read_trailers(section: bytes, limits: MessageLimits, status: int) -> Fields:
-    """Read the lines of a trailer section, without those that may not stand there.
+    """Return the fields of a trailer section, without the forbidden ones.
 
-    Raises BadMessage with `status` for what the grammar or the limits refuse.
+    Raises BadMessage with `status` if the section breaks the grammar or a limit.
     """
     if not section:
         return Fields()
     if len(section) > limits.trailers:
-        raise too_long("a trailer section", limits.trailers, status)
+        raise too_long("trailer section", limits.trailers, status)
     if section.count(b"\r\n") > limits.trailer_fields:
         raise BadMessage(status, f"more than {limits.trailer_fields} trailers", "RFC 9110 6.5")
     if not FIELDS(section):

@@ -131,7 +131,7 @@ class HttpProxy(Exchange):
             client.pending = data[end:]
             client.count_pending()
         self._begin_transaction(request)
-        if b"via" in request.fields.marks and self.client_fields.is_looping(request):
+        if b"via" in request.fields.control and self.client_fields.is_looping(request):
             why = "request loop: its Via names this proxy; a server forwards to this proxy"
             return self._fail_as(502, "proxy", why, "proxy_loop_detected")
         if self._chain.request_body or self._chain.request_chunk:
@@ -566,8 +566,8 @@ class HttpProxy(Exchange):
             if request.version > 10 and not self._client_wire.full:  # else they are dropped
                 self._client_wire.send(self._head_for_client(response, keep=True, body=0))
         self._repeatable = False
-        marks = response.fields.marks
-        if b"keep-alive" in marks and (kept_s := keep_alive_s(response.fields)) is not None:
+        control = response.fields.control
+        if b"keep-alive" in control and (kept_s := keep_alive_s(response.fields)) is not None:
             assert self.tx.upstream is not None
             assert self.server is not None
             self.tx.upstream.keep_alive_announced(self.server, kept_s)
