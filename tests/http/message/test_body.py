@@ -133,7 +133,7 @@ def test_trailers_that_never_end_are_refused_at_the_limit() -> None:
         reader = body_reader(None, MessageLimits(trailers=limit), 400)
         reader.feed(b"0\r\n" + line + b"B"[: limit - len(line)])
         reader.feed(b"\r")  # the empty line behind as much as is allowed
-        with pytest.raises(BadMessage, match=f"more than {limit} bytes"):
+        with pytest.raises(BadMessage, match=f"longer than {limit} bytes"):
             reader.feed(b"C")
 
 
