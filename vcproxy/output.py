@@ -1,4 +1,6 @@
-"""Output: files that commands write, whole or not at all, never over another by accident."""
+"""Output: files that commands write, completely or not at all, and never over an existing one
+unless `--force` is given.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,18 @@ from pathlib import Path
 
 
 class Exists(FileExistsError):
-    """There is a file of that name; the text names it and says what to do."""
+    """The file exists; the text names it and the remedy."""
 
 
 def overwriting(parser: ArgumentParser) -> None:
-    """Add the option that all commands have which write a file."""
+    """Add the option `--force`, which all commands that write a file have."""
     parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Raise Exists where a file would be overwritten and that was not asked for.
+    """Raise Exists if a file would be overwritten without `force`.
 
-    Devices and pipes are written to as they are.
+    Devices and pipes are not checked.
     """
     if out.is_file() and not force:
         raise Exists(f"{out} exists: choose another name, or overwrite it with --force")
@@ -29,15 +31,15 @@ def refuse_existing(out: Path, force: bool) -> None:
 
 @contextmanager
 def written(out: Path, force: bool) -> Iterator[Path]:
-    """Yield a path for a new file, which becomes `out` at the end of the block.
+    """Yield the path of a new file, which is renamed to `out` at the end of the block.
 
-    When the block fails, the new file is removed and `out` is as it was. Raises Exists, OSError.
+    If the block fails, the new file is removed and `out` is unchanged. Raises Exists, OSError.
     """
     refuse_existing(out, force)
     if out.exists() and not out.is_file():
         yield out
         return
-    real = out.resolve()  # what a symbolic link names, not the link, is replaced
+    real = out.resolve()  # the target of a symbolic link is replaced, not the link
     new = real.with_name(f".{real.name}.{os.getpid()}")
     try:
         yield new
@@ -54,7 +56,7 @@ def written(out: Path, force: bool) -> Iterator[Path]:
 
 
 def _move(new: Path, real: Path, out: Path) -> None:
-    """Rename a file, unless another process has made one of that name meanwhile."""
+    """Rename a file, unless another process has created `real` meanwhile."""
     try:
         os.link(new, real)
     except FileExistsError:

@@ -232,7 +232,7 @@ def test_a_trace_is_logged(tmp_path: Path) -> None:
     assert status == 0
     assert "INFO echo stdio @ RELAYING got 'EOS' from OS\n" in err
     assert "ECHOING" not in err
-    assert "no class of machines" not in err
+    assert "no machine class" not in err
 
 
 def test_a_trace_of_what_does_not_exist_says_so(tmp_path: Path) -> None:
@@ -245,5 +245,5 @@ def test_a_trace_of_what_does_not_exist_says_so(tmp_path: Path) -> None:
         status, _, err = vcproxy("run", "--trace", name, "-c", file)
         assert status == 0
         assert re.search(
-            f"WARNING --trace {name}: no class of machines is named {name}; {why}", err
+            f"WARNING --trace {name}: no machine class is named {name}; {why}", err
         )

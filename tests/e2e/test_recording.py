@@ -543,7 +543,7 @@ def test_a_replay_stops_at_a_step_and_traces_machines(record: Record, log: Path)
     assert replay(log, "--until", "5") == f"0: {log}: 5 steps, all as recorded\n"
     output = replay(log, "--trace", "Echo")
     assert re.search(r"step \d+: .* got 'ACCEPT' from OS|step \d+: .* got ", output), output
-    assert f"{log}: --trace Nobody: no class of machines is named Nobody" in replay(
+    assert f"{log}: --trace Nobody: no machine class is named Nobody" in replay(
         log, "--trace", "Nobody"
     )
 

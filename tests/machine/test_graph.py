@@ -148,7 +148,7 @@ def test_a_parent_is_reached_with_its_children() -> None:
 
 
 def test_a_final_state_can_be_reached_from_everywhere() -> None:
-    with refused("Trap.SPIN: is dead: no final state"):
+    with refused("Trap.SPIN: is a dead end: no final state"):
 
         class Trap(Machine):
             HERE, SPIN, SPUN, DONE = State(initial=True), State(), State(), State(final=True)
@@ -159,7 +159,7 @@ def test_a_final_state_can_be_reached_from_everywhere() -> None:
 
 
 def test_without_final_states_a_dead_end_is_still_one() -> None:
-    with refused("End.THERE: is dead: nothing leads out of it"):
+    with refused("End.THERE: is a dead end: it has no transition"):
 
         class End(Machine):
             HERE, THERE = State(initial=True), State()
@@ -211,7 +211,7 @@ def test_a_timeout_is_a_duration() -> None:
     [
         ("parent", "no parent and no children"),
         ("timeout", "no timeout"),
-        ("exit", "leads out of a final state"),
+        ("exit", "a final state has no transitions"),
     ],
 )
 def test_a_final_state_stands_alone(wrong: str, words: str) -> None:

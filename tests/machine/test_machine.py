@@ -149,7 +149,7 @@ def test_starting_enters_the_initial_state_once(engine: Engine) -> None:
     machine.start()
     assert machine.state is Greeter.ASKING
     assert machine.log == ["+ASKING"]
-    with pytest.raises(RuntimeError, match="<Greeter @ ASKING> has been started before"):
+    with pytest.raises(RuntimeError, match="<Greeter @ ASKING> has been started already"):
         machine.start()
 
 

@@ -147,7 +147,7 @@ def test_a_reflex_is_declared_once() -> None:
 
 def test_a_machine_starts_once_and_has_stages() -> None:
     ground = Ground()
-    with pytest.raises(RuntimeError, match="PLAYER-1 @ READY> has been started before"):
+    with pytest.raises(RuntimeError, match="PLAYER-1 @ READY> has been started already"):
         ground.player().start()
     with pytest.raises(TypeError, match="StageMachine declares no states"):
         StageMachine(ground.queue)
@@ -190,7 +190,7 @@ def test_a_full_queue_fails_and_names_everybody() -> None:
     for _ in range(32):
         one.send(two, "M0")
     with pytest.raises(
-        MessageQueueFull, match="PLAYER-1 sends M1 to PLAYER-2, and 32 messages wait"
+        MessageQueueFull, match="PLAYER-1 sends M1 to PLAYER-2, and 32 messages are queued"
     ):
         one.send(two, "M1")
 
@@ -312,5 +312,5 @@ def test_resting_twice_is_a_mistake() -> None:
     ground, pool = Ground(), MachinePool()
     player = ground.player()
     pool.put(player)
-    with pytest.raises(ValueError, match="PLAYER-1 @ READY> rests here already"):
+    with pytest.raises(ValueError, match="PLAYER-1 @ READY> is in the pool already"):
         pool.put(player)

@@ -1,7 +1,7 @@
 """Diagrams of machines, from their declarations: Mermaid and DOT.
 
-An arrow is labelled with its keys; a `?` says that the receiver decides whether to go that way. A
-state shows below its name what it receives and stays. SVG is what Graphviz makes of DOT.
+An arrow is labelled with its keys; `?` means that the receiver decides whether to move. Below the
+name of a state are the keys that it receives without moving. Graphviz makes SVG of DOT.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vcproxy.machine.state import ENTER, LEAVE, Receiver, State, label
 
 
 def mermaid(*machines: type[Machine]) -> str:
-    """Draw machines as a Mermaid state diagram, each in a box where there are several."""
+    """Return a Mermaid state diagram of machines, each in a box if there are several."""
     lines = ["stateDiagram-v2"]
     for machine in machines:
         if len(machines) == 1:
@@ -28,7 +28,7 @@ def mermaid(*machines: type[Machine]) -> str:
 
 
 def dot(*machines: type[Machine]) -> str:
-    """Draw machines as a digraph for Graphviz, each in a box where there are several."""
+    """Return a Graphviz digraph of machines, each in a box if there are several."""
     lines = ["digraph {", "    node [shape=box, style=rounded]"]
     for machine in machines:
         if len(machines) == 1:
@@ -41,7 +41,7 @@ def dot(*machines: type[Machine]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Write as entities what Mermaid takes for its own."""
+    """Return text with the characters of Mermaid's syntax written as entities."""
     return re.sub(r'[#;:<>%"]', lambda match: f"#{ord(match[0])};", text)
 
 
@@ -105,7 +105,7 @@ def _arrows(machine: type[Machine]) -> Iterator[tuple[State, State, str]]:
 
 
 def _stays(state: State) -> str:
-    """What is received without a way out."""
+    """Return the keys that a state receives without moving."""
     receivers: Sequence[Receiver] = [
         r for r in state.receivers if r.key not in (ENTER, LEAVE) and not r.targets
     ]
@@ -123,7 +123,7 @@ def _holds(machine: type[Machine], state: State) -> bool:
 
 
 def _name(machine: type[Machine], state: State) -> str:
-    """Name a state: unlike any other in the picture, and no word of the language."""
+    """Return a name for a state that is unique in the picture and no keyword."""
     return f"{machine.__name__}_{state.name}"
 
 

@@ -1,15 +1,15 @@
-"""The law of declared graphs: what a machine's states must satisfy before the class exists.
+"""The rules for state graphs, which are checked when a machine's class is made.
 
 Every violation is a TypeError that names the place, the class, the state and the key.
 
 - One initial state; a state has one name; a parent and a target are states of the same class.
 - A state receives a key once. A receiver is not hidden by a later method of the same name.
-- A final state stands alone: no parent and no children (so every state has been left when a machine
-  is over), no timeout and no way out.
-- A timeout is received, and TIMEOUT is received only where a clock can run.
+- A final state has no parent and no children (so that every state has been left when a machine has
+  ended), no timeout and no transition.
+- A timeout is received, and TIMEOUT is received only where a timeout can run.
 - Every state can be reached, or one of its children can.
-- No state is a dead end: a final state can be reached from it, or, where none is declared, some
-  other state can. A machine of a single state may stay in it forever.
+- No state is a dead end: a final state can be reached from it, or, where none is declared, another
+  state can. A machine with a single state may stay in it forever.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from vcproxy.machine.state import Receiver, State, flatten, label
 
 
 def check(machine: str, namespace: Mapping[str, object]) -> None:
-    """Raise TypeError unless the states in this class namespace obey the law."""
+    """Raise TypeError unless the states in this class namespace follow the rules."""
     named = {name: value for name, value in namespace.items() if isinstance(value, State)}
     states = tuple(named.values())
     for name, state in named.items():
         if state.name != name:
-            raise _fault(state, f"{name} is a second name of it: a state has one")
+            raise _fault(state, f"{name} is a second name for it: a state has one name")
     _check_initial(machine, states)
     for state in states:
         if state.parent is not None and state.parent not in states:
@@ -81,33 +81,33 @@ def _check_final(state: State, states: tuple[State, ...]) -> None:
         raise _fault(state, "is final, and a final state has no timeout")
     for receiver in state.receivers:
         if receiver.targets:
-            raise _fault(state, "leads out of a final state", receiver)
+            raise _fault(state, "a final state has no transitions", receiver)
 
 
 def _check_paths(states: tuple[State, ...]) -> None:
-    ways = {s: {t for r in flatten(s).values() for t in r.targets} for s in states}
+    next_states = {s: {t for r in flatten(s).values() for t in r.targets} for s in states}
     final = {s for s in states if s.final}
-    current = _reachable({s for s in states if s.initial}, ways)
+    current = _reachable({s for s in states if s.initial}, next_states)
     entered = {ancestor for s in current for ancestor in s.path}
     for state in states:
         if state not in entered:
             raise _fault(state, "is unreachable: no transition leads to it")
         goals = final or current - {state}
-        if state in current and goals and goals.isdisjoint(_reachable({state}, ways)):
+        if state in current and goals and goals.isdisjoint(_reachable({state}, next_states)):
             raise _fault(
                 state,
-                "is dead: no final state can be reached from it"
+                "is a dead end: no final state can be reached from it"
                 if final
-                else "is dead: nothing leads out of it, and it is not State(final=True)",
+                else "is a dead end: it has no transition, and it is not State(final=True)",
             )
 
 
-def _reachable(start: set[State], ways: Mapping[State, set[State]]) -> set[State]:
+def _reachable(start: set[State], next_states: Mapping[State, set[State]]) -> set[State]:
     reached: set[State] = set()
     ahead = set(start)
     while ahead:
         reached |= ahead
-        ahead = {target for state in ahead for target in ways[state]} - reached
+        ahead = {target for state in ahead for target in next_states[state]} - reached
     return reached
 
 

@@ -1,16 +1,16 @@
 """Machine: a continuation whose behaviour is declared as states.
 
     class Greeter(Machine):
-        ASKING = State(initial=True, timeout="5s")
+        WAITING = State(initial=True, timeout="5s")
         RELAYING, DONE = State(), State(final=True)
-        ASKING.goes(Event.TIMEOUT, DONE)
+        WAITING.goes(Event.TIMEOUT, DONE)
 
-        @ASKING.on(Message, to=RELAYING)
-        def asked(self, message: Message) -> None: ...
+        @WAITING.on(Message, to=RELAYING)
+        def received(self, message: Message) -> None: ...
 
-Any state may be current, one with children too. A move leaves up to the nearest state that holds
-both ends and enters down from there; only a move to oneself leaves and enters the state itself. The
-graph is law: nothing but a declared receiver moves a machine, and to declared targets only.
+Any state may be current, also one with children. A move leaves states up to the nearest one that
+contains both ends, and enters states down from there; only a move to the current state itself
+leaves and enters that one. A machine moves only by declared receivers, to declared targets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,17 @@ from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.machine import graph
 from vcproxy.machine.state import ANY, State, label
-from vcproxy.machine.table import GONE, Entry, Record, Table, Way, build, catch, unhandled, way
+from vcproxy.machine.table import (
+    ABANDONED,
+    Entry,
+    Record,
+    Table,
+    Transition,
+    build,
+    catch,
+    transition,
+    unhandled,
+)
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -30,8 +40,8 @@ if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
 
 REMEMBERED: Final = 64
-"""Events in a machine's ring: Traffic Server's transactions keep 65, enough for a post mortem."""
-_FIRST_SLOTS = 8  # most machines of a busy proxy are idle or short: the ring doubles when it must
+"""Events in a machine's history, a ring: Traffic Server's transactions keep 65."""
+_FIRST_SLOTS = 8  # most machines get few events: the ring doubles when it is full
 _TIMEOUT = Event.TIMEOUT
 
 
@@ -42,7 +52,7 @@ class HistoryEntry(NamedTuple):
     state: State
     key: Hashable
     source: str
-    """OS for an engine event and a nameless message, SELF for one's own, or the sender's name."""
+    """OS for an engine event or a message without a name, SELF for the machine, else the sender."""
 
     def __str__(self) -> str:
         return f"{self.machine} @ {self.state.name} got '{label(self.key)}' from {self.source}"
@@ -51,8 +61,8 @@ class HistoryEntry(NamedTuple):
 class Machine(Continuation):
     """A hierarchical state machine. A class without states is abstract: a base for others.
 
-    Make it, then start() it: the constructor enters nothing. Making the class raises TypeError
-    where its graph breaks the law (see vcproxy.machine.graph).
+    Make it, then start() it: the constructor enters no state. Making the class raises TypeError
+    where its graph breaks a rule (see vcproxy.machine.graph).
     """
 
     __slots__ = ("_next", "_ring", "_state", "_table", "_timers", "name")
@@ -61,8 +71,8 @@ class Machine(Continuation):
     """The current state until start(): it receives nothing."""
     states: ClassVar[tuple[State, ...]] = ()
     """In the order of declaration."""
-    _birth: ClassVar[Way]
-    _unborn: ClassVar[Table] = {ANY: (unhandled, None, None, {})}
+    _initial_move: ClassVar[Transition]
+    _created_table: ClassVar[Table] = {ANY: (unhandled, None, None, {})}
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -77,7 +87,7 @@ class Machine(Continuation):
             cls.states = declared
         if cls.states:
             initial = next(state for state in cls.states if state.initial)
-            cls._birth = way(cls, Machine.CREATED, initial, build(cls)[initial])
+            cls._initial_move = transition(cls, Machine.CREATED, initial, build(cls)[initial])
 
     @classmethod
     def transitions(cls) -> Iterator[tuple[State, Hashable, State]]:
@@ -95,7 +105,7 @@ class Machine(Continuation):
         super().__init__(engine, mutex)
         self.name = name or type(self).__name__
         self._state = Machine.CREATED
-        self._table = self._unborn
+        self._table = self._created_table
         self._timers: list[Action] = []
         self._ring: list[Record | None] = []
         self._next = 0
@@ -111,46 +121,46 @@ class Machine(Continuation):
     def start(self) -> None:
         """Enter the initial state. Raises RuntimeError when called again."""
         if self._state is not Machine.CREATED:
-            raise RuntimeError(f"{self!r} has been started before: a machine starts once")
-        self._move(self._birth)
+            raise RuntimeError(f"{self!r} has been started already: a machine starts once")
+        self._move(self._initial_move)
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Give the event to the receiver that is declared for the current state.
+        """Call the receiver that is declared for the key in the current state.
 
-        A timeout whose state has been left is ignored, and so is whatever reaches a final state
-        that declares no receiver for it: messages may still have been on their way. Raises
-        Unhandled where nothing receives the key, ValueError for a target that was not declared.
+        A timeout whose state has been left is ignored, and so is any event in a final state that
+        has no receiver for it: messages may have been queued before. Raises Unhandled where nothing
+        receives the key, ValueError for a target that was not declared.
         """
         try:
-            function, record, way, choices = self._table[key]
+            function, record, move, choices = self._table[key]
         except KeyError:
-            entry = self._seldom(key, data)
+            entry = self._find_entry(key, data)
             if entry is None:
                 return
-            function, record, way, choices = entry
+            function, record, move, choices = entry
         if record is None:
-            # Only the name is kept: a ring must not keep messages, and their buffers, alive.
+            # Only the name is kept: the history must not keep messages and their buffers alive.
             name = getattr(data, "name", None)
             record = self._state, key, name if type(name) is str else "OS"
         latest = self._next
         try:
             self._ring[latest] = record
         except IndexError:
-            latest = self._turn(record)
+            latest = self._extend_ring(record)
         self._next = latest + 1
         target = function(self, data)
         if target is not None:
             try:
-                way = choices[target]
+                move = choices[target]
             except (KeyError, TypeError):
                 raise self._undeclared(target, key, choices) from None
-        if way is not None:
-            self._move(way)
+        if move is not None:
+            self._move(move)
 
     def receiving(self, key: Hashable, data: object) -> HistoryEntry | None:
-        """Return what the history is about to say of an event; None for a timeout that is late."""
+        """Return the history entry of an event before it is received; None for an old timeout."""
         if isinstance(key, Event):
-            if key is _TIMEOUT and self._seldom(key, data) is None:
+            if key is _TIMEOUT and self._find_entry(key, data) is None:
                 return None
             source = "OS"
         else:
@@ -166,27 +176,27 @@ class Machine(Continuation):
                 yield HistoryEntry(self.name, state, key, "SELF" if source == self.name else source)
 
     def crashed(self, error: Exception) -> str:
-        """Return the history for the log, a line for each event."""
+        """Return the history for the log, one line for each event."""
         return "\n".join(map(str, self.history()))
 
     def finished(self) -> None:
-        """Called once, in a final state or by `abandon`: the machine is over. To be overridden."""
+        """Called once at the end, in a final state or by `abandon`. For subclasses to override."""
 
     def abandon(self) -> None:
-        """Be over in whatever state it is, for its world has gone; nothing is received any more."""
+        """End the machine in its current state; it receives nothing more."""
         while self._timers:
             self._timers.pop().cancel()
-        self._table = GONE
+        self._table = ABANDONED
         self.finished()
 
-    def _seldom(self, key: Hashable, data: object) -> Entry | None:
-        """Find what has no entry of its own: a timeout (None: it is late), or a catch-all's key."""
+    def _find_entry(self, key: Hashable, data: object) -> Entry | None:
+        """Find the entry for a timeout (None: its state has been left) or for the catch-all."""
         if key is _TIMEOUT:
             return self._table.get(data) if isinstance(data, State) else None
         return catch(self._table[ANY], key)
 
-    def _move(self, way: Way) -> None:
-        leaving, entering, target, table = way
+    def _move(self, move: Transition) -> None:
+        leaving, entering, target, table = move
         timers = self._timers
         for state, hook in leaving:
             if state.seconds is not None:
@@ -197,15 +207,15 @@ class Machine(Continuation):
         self._table = table
         for state, hook in entering:
             if state.seconds is not None:
-                # Inner states are left before outer ones, so their clocks are a stack.
+                # Inner states are left before outer ones, so their timers are a stack.
                 timers.append(self.engine.schedule_in(state.seconds, self, _TIMEOUT, state))
             if hook is not None:
                 hook(self)
         if target.final:
             self.finished()
 
-    def _turn(self, record: Record) -> int:
-        """Put the record past the ring's end: into a longer ring, or at its beginning."""
+    def _extend_ring(self, record: Record) -> int:
+        """Store the record past the ring's end: in a longer ring, or at its beginning."""
         ring = self._ring
         latest = len(ring) % REMEMBERED
         if latest == len(ring):
@@ -213,7 +223,9 @@ class Machine(Continuation):
         ring[latest] = record
         return latest
 
-    def _undeclared(self, target: object, key: Hashable, choices: dict[State, Way]) -> ValueError:
+    def _undeclared(
+        self, target: object, key: Hashable, choices: dict[State, Transition]
+    ) -> ValueError:
         declared = ", ".join(choice.name for choice in choices) or "no target"
         return ValueError(
             f"{self.name} @ {self._state.name}: the receiver of {label(key)} returned {target!r}; "

@@ -1,7 +1,8 @@
-"""MachinePool: staged machines at rest, the last one in the first one out.
+"""MachinePool: idle staged machines, last in, first out.
 
-The machine that rested last has its memory in the processor's caches, and a lightly used pool
-leaves the others alone.
+The machine that was used last has its memory in the processor's caches.
+
+Tested in tests/machine/test_staged.py.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from vcproxy.machine.staged import Handle, StageMachine
 
 
 class MachinePool:
-    """Machines that wait for work. A machine puts itself back, and that ends a life of it."""
+    """Idle machines. A machine puts itself back, and its handle becomes stale."""
 
-    __slots__ = ("_resting",)
+    __slots__ = ("_idle",)
 
     def __init__(self) -> None:
-        self._resting: list[StageMachine] = []
+        self._idle: list[StageMachine] = []
 
     def __len__(self) -> int:
-        return len(self._resting)
+        return len(self._idle)
 
     def put(self, machine: StageMachine) -> None:
-        """Let a machine rest. Raises ValueError if it rests already."""
-        if machine in self._resting:
-            raise ValueError(f"{machine!r} rests here already: it was put back twice")
+        """Put a machine back. Raises ValueError if it is in the pool already."""
+        if machine in self._idle:
+            raise ValueError(f"{machine!r} is in the pool already: it was put back twice")
         machine.renew_handle()
-        self._resting.append(machine)
+        self._idle.append(machine)
 
     def take(self) -> Handle | None:
-        """Take the machine that came last, by the life it begins; None if all are at work."""
-        return self._resting.pop().handle if self._resting else None
+        """Take the machine that was put back last and return its handle; None if all are in use."""
+        return self._idle.pop().handle if self._idle else None

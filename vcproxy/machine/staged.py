@@ -1,13 +1,14 @@
-"""Staged machines: flat machines in the style of a reactor, which talk to each other in tags.
+"""Staged machines: flat machines in the style of a reactor, which send each other tagged messages.
 
 A tag is a kind and a number, 0 to 15. M: a message from a machine. D: i/o, where D0 is
-"came" (READ_READY, READ_COMPLETE, ACCEPT), D1 is "went" (WRITE_READY, WRITE_COMPLETE, CONNECTED)
-and D2 is "broke or ended" (EOS, ERROR; after the data). S: a signal. T: a timer. F: the file
-system. Stages are states, a reflex is what a stage declares for a tag, and a reflex that wants to
-move sends a message to its own machine. A stop is a final stage.
+"received" (READ_READY, READ_COMPLETE, ACCEPT), D1 is "sent" (WRITE_READY, WRITE_COMPLETE,
+CONNECTED) and D2 is "failed or ended" (EOS, ERROR; after the data). S: a signal. T: a timer. F: the
+file system. Stages are states, a reflex is what a stage declares for a tag, and a reflex that needs
+to move later sends a message to its own machine. A stop is a final stage.
 
-All machines of one MessageQueue form one conversation. Whatever the operating system brings is one
-message, and all that it leads to is delivered before the next: so a trace reads as a story.
+All machines of one MessageQueue form one conversation. Each event of the operating system is one
+message, and all messages that it causes are delivered before the next event, so a trace shows
+causes before effects.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
 
 Stage = State
-"""What a staged machine calls its states. They have no parents, and T tags for their clocks."""
+"""The name of states in staged machines. They have no parents, and T tags instead of timeouts."""
 
 Overflow: TypeAlias = Literal["fail", "drop_newest", "drop_oldest"]
 
 CAPACITY: Final = 32
-"""Messages that wait at most: the original's. A few machines that answer each other need far less,
-so a longer queue only hides a machine that talks without end."""
+"""The most messages in the queue, as in the original. A few machines that answer each other need
+far less, so a longer queue would only hide an endless loop of messages."""
 
 STRETCH: Final = 1024
-"""Messages delivered before other conversations have their turn."""
+"""Messages delivered in one go; then other conversations run."""
 
 _TAG = re.compile(r"[MDSTF](\d|1[0-5])")
 _TAGS: Final[dict[Hashable, str]] = {
@@ -55,7 +56,7 @@ _TAGS: Final[dict[Hashable, str]] = {
 
 
 class MessageQueueFull(RuntimeError):
-    """A message found no room, and the queue's policy is to fail."""
+    """The queue is full, and its policy is to fail."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,24 +77,24 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class StagedMessage:
-    """What a reflex is given. `source` is None for the operating system."""
+    """The argument of a reflex. `source` is None for the operating system."""
 
     source: Handle | None
     data: Any = None
 
     @property
     def name(self) -> str:
-        """The sender, as histories and traces name it."""
+        """The sender's name in histories and traces."""
         return "OS" if self.source is None else self.source.machine.name
 
 
 class MessageQueue(Continuation):
     """The queue of one conversation of staged machines, and their common mutex.
 
-    `overflow` says what happens to a message that finds `capacity` of them waiting: "fail" raises
-    QueueFull in its sender, which ends the conversation; the others drop one, and count it in
-    `dropped`. `stale` counts messages to lives that were over. `write`, where given, gets a line
-    for each message before it is received, and what machines `trace`.
+    `overflow` is the policy when `capacity` messages wait: "fail" raises MessageQueueFull in the
+    sender, which closes the conversation; the others drop a message and count it in `dropped`.
+    `stale` counts messages to stale handles. `write`, where given, gets a line for each message
+    before it is received, and the lines of `trace`.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class MessageQueue(Continuation):
         self.dropped = 0
         self.stale = 0
         self.receiver: StageMachine | None = None
-        """Who was given a message last."""
+        """The machine that received the last message."""
         self._waiting: deque[tuple[Handle, str, StagedMessage]] = deque()
         self._kinds: dict[str, int] = {}
 
@@ -120,13 +121,13 @@ class MessageQueue(Continuation):
         return len(self._waiting)
 
     def put(self, to: Handle, tag: str, message: StagedMessage) -> None:
-        """Queue a message behind the others. Raises QueueFull."""
+        """Queue a message behind the others. Raises MessageQueueFull."""
         waiting = self._waiting
         if len(waiting) >= self.capacity:
             if self.overflow == "fail":
                 raise MessageQueueFull(
                     f"{message.name} sends {tag} to {to.machine.name}, and {len(waiting)} messages "
-                    "wait already: send less at once, or make the queue longer"
+                    "are queued already: send less at once, or make the queue longer"
                 )
             self.dropped += 1
             if self.overflow == "drop_newest":
@@ -135,9 +136,8 @@ class MessageQueue(Continuation):
         waiting.append((to, tag, message))
 
     def drain(self) -> None:
-        """Deliver what waits, and what that leads to; the rest, if any, in the engine's next pass.
-
-        Nothing more is delivered once the conversation has ended.
+        """Deliver the queued messages, and those that they cause; after STRETCH of them, the rest
+        in the engine's next turn. Nothing is delivered once the conversation has ended.
         """
         waiting = self._waiting
         for _ in range(STRETCH):
@@ -152,7 +152,7 @@ class MessageQueue(Continuation):
         self.engine.schedule(self, Event.TIMEOUT, None)
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Go on with what was too much for one step."""
+        """Deliver messages that were left over."""
         self.drain()
 
     def crashed(self, error: Exception) -> str:
@@ -160,7 +160,7 @@ class MessageQueue(Continuation):
         return "" if self.receiver is None else Machine.crashed(self.receiver, error)
 
     def name(self, kind: str) -> str:
-        """Name one more machine of a kind: RX-1, RX-2."""
+        """Return a name for a new machine of a kind: RX-1, RX-2."""
         self._kinds[kind] = self._kinds.get(kind, 0) + 1
         return f"{kind}-{self._kinds[kind]}"
 
@@ -168,12 +168,12 @@ class MessageQueue(Continuation):
 class StageMachine(Machine):
     """A machine of stages, named by its kind and number. A subclass declares the stages.
 
-    Keys are tags; a reflex is called as reflex(self, message). A tag that a stage has no reflex for
-    raises Unhandled, a tag declared twice is a TypeError when the class is made, and start() may be
+    Keys are tags; a reflex is called as reflex(self, message). A tag without a reflex in the stage
+    raises Unhandled; a tag declared twice raises TypeError when the class is made; start() may be
     called once.
     """
 
-    __slots__ = ("_clocks", "handle", "queue")
+    __slots__ = ("_timers_by_tag", "handle", "queue")
 
     kind: ClassVar[str] = ""
     """The class's name in capitals."""
@@ -196,16 +196,16 @@ class StageMachine(Machine):
         super().__init__(queue.engine, queue.mutex, name=queue.name(self.kind))
         self.queue = queue
         self.handle = Handle(self, 0)
-        self._clocks: dict[str, Action] = {}
+        self._timers_by_tag: dict[str, Action] = {}
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take what the operating system brings, and see to all that follows from it."""
+        """Receive an event of the operating system, and deliver all messages that it causes."""
         tag = _TAGS.get(key) or label(key)
         self.queue.put(self.handle, tag, StagedMessage(None, data))
         self.queue.drain()
 
     def receive(self, tag: str, message: StagedMessage) -> None:
-        """Have the reflex of the current stage take a message. Raises Unhandled."""
+        """Call the reflex of the current stage with a message. Raises Unhandled."""
         if self.queue.write is not None:
             self.queue.write(str(self.receiving(tag, message)))
         try:
@@ -215,7 +215,7 @@ class StageMachine(Machine):
             raise Unhandled(f"{where} : no reflex for '{tag}'") from error
 
     def crashed(self, error: Exception) -> str:
-        """Return the history of the machine that failed: what began here may have ended there."""
+        """Return the history of the machine that failed, which may be another of the queue."""
         return self.queue.crashed(error)
 
     # -- for reflexes ------------------------------------------------------------------------
@@ -226,23 +226,23 @@ class StageMachine(Machine):
         self.queue.put(handle, tag, StagedMessage(self.handle, data))
 
     def arm(self, tag: str, seconds: float) -> None:
-        """Receive a T tag once, after that time; anew if its clock runs already."""
+        """Receive a T tag once, after that time; restart its timer if it runs."""
         self.disarm(tag)
-        self._clocks[tag] = self.engine.schedule_in(seconds, self, tag, None)
+        self._timers_by_tag[tag] = self.engine.schedule_in(seconds, self, tag, None)
 
     def disarm(self, tag: str) -> None:
-        """Stop the clock of a T tag, if it runs."""
-        clock = self._clocks.pop(tag, None)
-        if clock is not None:
-            clock.cancel()
+        """Stop the timer of a T tag, if it runs."""
+        timer = self._timers_by_tag.pop(tag, None)
+        if timer is not None:
+            timer.cancel()
 
     def trace(self, text: str) -> None:
-        """Put a line of one's own into the trace."""
+        """Write a line to the trace."""
         if self.queue.write is not None:
             self.queue.write(text)
 
     def renew_handle(self) -> None:
-        """Begin another handle: no clock and no message of this one reaches it. Pools call this."""
-        for tag in tuple(self._clocks):
+        """Make the handle stale: neither its timers nor its messages arrive. For pools."""
+        for tag in tuple(self._timers_by_tag):
             self.disarm(tag)
         self.handle = Handle(self, self.handle.generation + 1)

@@ -1,7 +1,7 @@
-"""A state and what is declared on it: receivers, ways to other states, enter and leave, a timeout.
+"""A state and its declarations: receivers, transitions, enter and leave hooks, a timeout.
 
-Declarations only. A State knows nothing of a running machine, so one object serves every instance
-and every subclass, and diagrams and tests read it as data.
+Declarations only: a State has nothing of a running machine, so one object serves all instances and
+subclasses, and diagrams and tests read it as data.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class _Word(enum.Enum):
 
 
 ANY = _Word.ANY
-"""The catch-all: every key that its state has no receiver for, as receiver(self, key, data)."""
+"""The catch-all: all keys without a receiver in the state, called as receiver(self, key, data)."""
 ENTER, LEAVE = _Word.ENTER, _Word.LEAVE
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """One declaration: what a state does with one key."""
+    """One declaration: what a state does on one key."""
 
     key: Hashable
     function: Callable[..., State | None] | None
     """None for a bare transition."""
     targets: tuple[State, ...]
-    """Where it may go."""
+    """The states that it may move to."""
     always: bool
-    """It moves to its only target whenever it is called; otherwise it returns a target, or None."""
+    """Whether it always moves to its only target; if not, it returns a target or None."""
     place: str
     """FILE:LINE of the declaration."""
 
@@ -56,8 +56,8 @@ class State:
     """A state of a machine: a class attribute, named by the attribute.
 
     `timeout` ("5s") runs from entering to leaving and is received as Event.TIMEOUT; `seconds` is
-    its length. A `final` state ends the machine. Everything is declared in the class body that
-    makes the state; a subclass overrides the methods.
+    its length. A `final` state ends the machine. All declarations are in the class body that makes
+    the state; a subclass overrides the methods.
     """
 
     __slots__ = (
@@ -110,16 +110,16 @@ class State:
         return receive
 
     def goes(self, key: Hashable, target: State) -> None:
-        """Declare that the key moves to the target, with nothing else to do."""
+        """Declare that the key moves to the target, and does nothing else."""
         self._declare(Receiver(key, None, (target,), True, _caller()))
 
     def enter(self, hook: H) -> H:
-        """Declare the decorated method to be called as hook(self) on entering: it may only post."""
+        """Declare the decorated method, called as hook(self) on entering; it may only send."""
         self._declare(Receiver(ENTER, hook, (), False, _caller()))
         return hook
 
     def leave(self, hook: H) -> H:
-        """Declare the decorated method to be called as hook(self) on leaving: it may only post."""
+        """Declare the decorated method, called as hook(self) on leaving; it may only send."""
         self._declare(Receiver(LEAVE, hook, (), False, _caller()))
         return hook
 
@@ -133,11 +133,11 @@ class State:
 
 
 def flatten(state: State) -> dict[Hashable, Receiver]:
-    """Return everything that is received while this state is current, by key.
+    """Return all that is received while this state is current, by key.
 
-    A child's receiver replaces its parent's, and a child's catch-all replaces all of them. A clock
-    belongs to the state that declares it: the expiry of each running timeout stands under its
-    State, received as that state alone would receive Event.TIMEOUT, whatever its children declare.
+    A child's receiver replaces its parent's, and a child's catch-all replaces all of them. A
+    timeout belongs to the state that declares it: the key of its expiry is that State, and its
+    receiver is that state's for Event.TIMEOUT, whatever the children declare.
     """
     received: dict[Hashable, Receiver] = {}
     expiries: dict[Hashable, Receiver] = {}
@@ -153,7 +153,7 @@ def flatten(state: State) -> dict[Hashable, Receiver]:
 def route(source: State, target: State) -> tuple[tuple[State, ...], tuple[State, ...]]:
     """Return the states that a move leaves, innermost first, and those it enters, outermost first.
 
-    States that hold both stay entered; only a move to oneself leaves and enters again.
+    States that contain both stay entered; a move from a state to itself leaves and enters it.
     """
     shared = sum(a is b for a, b in zip(source.path, target.path, strict=False))
     shared -= source is target
@@ -161,7 +161,7 @@ def route(source: State, target: State) -> tuple[tuple[State, ...], tuple[State,
 
 
 def label(key: Hashable) -> str:
-    """Return a key the way traces write it: TIMEOUT, Message, M0."""
+    """Return a key as text for traces: TIMEOUT, Message, M0."""
     if isinstance(key, type):
         return key.__name__
     return key if isinstance(key, str) else repr(key)

@@ -1,7 +1,9 @@
-"""What a running machine looks up: its declarations, flattened and resolved when the class is made.
+"""Tables: what a running machine looks up, made of its declarations when the class is made.
 
-A Table serves one state of one class; a Way is a move, worked out beforehand. All instances share
-them, and they never change. They are plain dicts and tuples, which the interpreter reads fastest.
+A Table is for one state of one class; a Transition is a move with all its steps. All instances
+share them, and they never change. They are plain dicts and tuples, which Python reads fastest.
+
+Tested in tests/machine/test_machine.py.
 """
 
 from __future__ import annotations
@@ -17,24 +19,24 @@ if TYPE_CHECKING:
 
 Function: TypeAlias = Callable[..., Any]
 Record: TypeAlias = tuple[State, Hashable, str]
-"""What a machine's ring keeps of an event: state, key, source."""
+"""The history's record of an event: state, key, source."""
 Steps: TypeAlias = tuple[tuple[State, Function | None], ...]
-Way: TypeAlias = tuple[Steps, Steps, State, "Table"]
-"""The states left and entered that have a clock or a hook, in order; the next state, its table."""
-Entry: TypeAlias = tuple[Function, Record | None, Way | None, dict[State, Way]]
-"""The receiver; the record of an engine event, None for messages, whose senders differ; the move
-when the receiver returns None; the moves that it may return the targets of."""
+Transition: TypeAlias = tuple[Steps, Steps, State, "Table"]
+"""The states left and entered that have a timeout or a hook; the next state, and its table."""
+Entry: TypeAlias = tuple[Function, Record | None, Transition | None, dict[State, Transition]]
+"""The receiver; the history's record of an engine event, None for messages, whose senders differ;
+the move when the receiver returns None; the moves by the targets that it may return."""
 Table: TypeAlias = dict[Hashable, Entry]
-"""By key. A key without an entry takes the one of ANY, whose function wants the key; engine events
-all have theirs, but for TIMEOUT: the expiry of each running timeout stands under its State."""
+"""By key. A key without an entry uses that of ANY, whose function also takes the key. All engine
+events have an entry, except TIMEOUT: the key of each running timeout is its State."""
 
 
 class Unhandled(LookupError):
-    """Neither the current state nor a state above it receives the key."""
+    """Neither the current state nor a parent of it receives the key."""
 
 
 def build(machine: type[Machine]) -> dict[State, Table]:
-    """Return the tables of the class, its own methods in place of those they override."""
+    """Return the tables of the class, with its own methods in place of those it overrides."""
     tables: dict[State, Table] = {state: {} for state in machine.states}
     for state, table in tables.items():
         stray = _ignored if state.final else unhandled
@@ -43,12 +45,12 @@ def build(machine: type[Machine]) -> dict[State, Table]:
             received.setdefault(event, received[ANY])
         for key, receiver in received.items():
             delivered = Event.TIMEOUT if isinstance(key, State) else key
-            ways = {to: way(machine, state, to, tables[to]) for to in receiver.targets}
+            moves = {to: transition(machine, state, to, tables[to]) for to in receiver.targets}
             entry = (
                 _method(machine, receiver),
                 (state, delivered, "OS") if isinstance(delivered, Event) else None,
-                ways[receiver.targets[0]] if receiver.always else None,
-                ways,
+                moves[receiver.targets[0]] if receiver.always else None,
+                moves,
             )
             caught = receiver.key is ANY and key is not ANY
             table[key] = catch(entry, delivered) if caught else entry
@@ -57,13 +59,13 @@ def build(machine: type[Machine]) -> dict[State, Table]:
 
 
 def catch(entry: Entry, key: Hashable) -> Entry:
-    """Return a catch-all's entry as the entry of one key."""
+    """Return the catch-all's entry as an entry of one key."""
     catch_all, record, always, choices = entry
     return lambda machine, data: catch_all(machine, key, data), record, always, choices
 
 
-def way(machine: type[Machine], source: State, target: State, table: Table) -> Way:
-    """Work out the move from source to target, whose table is given."""
+def transition(machine: type[Machine], source: State, target: State, table: Table) -> Transition:
+    """Return the move from source to target, whose table is given."""
     left, entered = route(source, target)
     return _steps(machine, left, LEAVE), _steps(machine, entered, ENTER), target, table
 
@@ -82,15 +84,15 @@ def _method(machine: type[Machine], receiver: Receiver) -> Function:
 
 
 def _nothing(machine: Machine, *event: object) -> None:
-    """Receive for a bare transition, of a catch-all too."""
+    """Receive for a transition without a method."""
 
 
 def _ignored(machine: Machine, key: Hashable, data: object) -> None:
-    """Receive whatever reaches a machine that is over."""
+    """Receive events after the end of a machine."""
 
 
 def unhandled(machine: Machine, key: Hashable, data: object) -> None:
-    """Receive, as the catch-all of last resort, what nothing was declared for: raise Unhandled."""
+    """Raise Unhandled: the catch-all of states that declare none."""
     state = machine.state
     known = ", ".join(label(k) for k in flatten(state) if not isinstance(k, State)) or "nothing"
     raise Unhandled(
@@ -99,5 +101,5 @@ def unhandled(machine: Machine, key: Hashable, data: object) -> None:
     )
 
 
-GONE: Table = {ANY: (_ignored, None, None, {})}
-"""Of a machine that was abandoned."""
+ABANDONED: Table = {ANY: (_ignored, None, None, {})}
+"""The table of a machine that was abandoned."""

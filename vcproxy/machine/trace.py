@@ -1,7 +1,7 @@
-"""Trace: what machines receive, as it happens, and as a sequence chart.
+"""Trace: lines for the events that machines receive, and a sequence chart of such lines.
 
-Nothing of it is in the way while no trace is on: `Machine.handle_event` is exchanged for one that
-tells, and put back when the last trace ends.
+It costs nothing while no trace is on: `Machine.handle_event` is replaced by one that writes, and
+restored when the last trace ends.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _LINE = re.compile(r"(?P<to>.+) @ (?P<state>\w+) got '(?P<key>.+)' from (?P<sour
 
 
 class Trace:
-    """Tells of each event before it is received, while it is on: of one machine, a class, or all.
+    """Writes each event before it is received: of one machine, of a class, or of all.
 
         with Trace(print, Forward):
             ...
 
-    `of` may also be the name of a machine or of a class: classes that are loaded anew keep it. The
+    `of` may also be the name of a machine or a class, which stays the same after a reload. The
     lines read `WORKER-4 @ RECV got 'M1' from RX-4`. Any number of traces may be on.
     """
 
@@ -32,8 +32,8 @@ class Trace:
     def __init__(
         self, write: Callable[[HistoryEntry], object], of: Machine | type[Machine] | str = Machine
     ) -> None:
-        self.told = False
-        """Whether there was anything to tell."""
+        self.written = False
+        """Whether an event was written."""
         self._write = write
         self._of = of
 
@@ -50,15 +50,15 @@ class Trace:
         self.stop()
 
     def start(self) -> None:
-        """Begin to tell."""
+        """Begin to write."""
         Trace._on = [*Trace._on, self]
-        Machine.handle_event = _told  # type: ignore[method-assign]
+        Machine.handle_event = _traced  # type: ignore[method-assign]
 
     def stop(self) -> None:
-        """Tell no more. Twice is harmless."""
+        """Stop. May be repeated."""
         Trace._on = [trace for trace in Trace._on if trace is not self]
         if not Trace._on:
-            Machine.handle_event = _untold  # type: ignore[method-assign]
+            Machine.handle_event = _untraced  # type: ignore[method-assign]
 
     def _covers(self, machine: Machine) -> bool:
         of = self._of
@@ -67,27 +67,27 @@ class Trace:
         return isinstance(machine, of) if isinstance(of, type) else machine is of
 
 
-_untold = Machine.handle_event
+_untraced = Machine.handle_event
 
 
-def _told(self: Machine, key: Hashable, data: object) -> None:
+def _traced(self: Machine, key: Hashable, data: object) -> None:
     received = self.receiving(key, data)
     if received is not None:
         for trace in Trace._on:
             if trace._covers(self):
-                trace.told = True
+                trace.written = True
                 trace._write(received)
-    _untold(self, key, data)
+    _untraced(self, key, data)
 
 
 def unknown_machine(name: str) -> str:
-    """Return what to say of a name that no class of machines has; nothing if one has it."""
+    """Return an error text for a name that no machine class has; "" if one has it."""
     known = sorted({kind.__name__ for kind in _subclasses(Machine)} | {Machine.__name__})
     if name in known:
         return ""
     near = get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-    return f"no class of machines is named {name}; {hint}"
+    return f"no machine class is named {name}; {hint}"
 
 
 def _subclasses(kind: type[Machine]) -> Iterator[type[Machine]]:
@@ -97,9 +97,9 @@ def _subclasses(kind: type[Machine]) -> Iterator[type[Machine]]:
 
 
 def chart(trace: Iterable[object]) -> str:
-    """Return a trace, as Received or as lines of text, as a Mermaid sequence diagram.
+    """Return a trace (HistoryEntry objects or lines of text) as a Mermaid sequence diagram.
 
-    A note says where a machine is when it was not there before; other lines are left out.
+    A note marks each change of a machine's state; lines that are no trace lines are ignored.
     """
     lines = ["sequenceDiagram"]
     aliases: dict[str, str] = {}

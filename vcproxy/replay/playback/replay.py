@@ -197,7 +197,7 @@ def _replay(run: Replay, until: int, trace: str) -> str:
     finally:
         progress.clear()
         run.close()
-    if trace and not tracer.told:
+    if trace and not tracer.written:
         why = unknown_machine(trace) or f"no {trace} has received anything"
         print(f"{path}: --trace {trace}: {why}", file=sys.stderr)
     truncated = "; the last turn is incomplete and was ignored" if run.log.truncated else ""
