@@ -265,8 +265,8 @@ class SharedConnection(Machine):
         except BaseException as mistake:
             error = as_error(mistake)
             # Later parts can no longer be matched with requests: the connection is closed.
-            text = f"{self.name}: split() failed\n{Machine.crashed(self, error)}"
-            self.engine.log("error", text, error)
+            history = Machine.crashed(self, error)
+            self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
             return self._drop("split() failed")
         unmatched = self._distribute(connection, parts, without_parts)
         if unmatched and self._splitter.orphans == "reconnect":
