@@ -20,6 +20,7 @@ from vcproxy.tunnels.history import NO_HISTORY, History, Join
 from vcproxy.tunnels.lag import Lag, OnLag
 from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
 from vcproxy.tunnels.sink import SinkStatistics
+from vcproxy.tunnels.stall_timer import FLUSH_S
 
 from .harness import BULK, NETWORK, Harness, Line
 
@@ -389,6 +390,28 @@ def test_one_source_follows_another() -> None:
     harness.run()
     assert harness.owner.reports[1:] == [SourceDone(tunnel, two.vc, Reason.STOPPED, None, 3)]
     assert harness.owner.done == []
+
+
+def test_a_lent_source_that_fails_behind_a_full_buffer_is_given_back() -> None:
+    """Also without `stall_s`: what its kernel still holds has FLUSH_S to be read."""
+    harness = Harness()
+    source, slow = harness.lines(2)
+    tunnel = harness.lend(lambda: OneWayMultiTunnel(harness.owner, ends="never", name="relay"))
+    slow.peer.stall()
+    with harness.held():
+        tunnel.add_sink(slow.vc)
+        tunnel.add_source(source.vc)
+    source.peer.send(BULK)
+    harness.sim.elapse(1)
+    source.peer.reset()
+    harness.sim.elapse(FLUSH_S - 1)
+    assert not any(isinstance(report, SourceDone) for report in harness.owner.reports)
+    harness.sim.elapse(FLUSH_S)
+    [done] = [report for report in harness.owner.reports if isinstance(report, SourceDone)]
+    assert (done.source, done.reason) == (source.vc, Reason.ERROR)
+    assert isinstance(done.error, ConnectionResetError)
+    assert tunnel.source is None
+    assert harness.owner.removed == [], "the sink stays"
 
 
 def test_data_from_a_sink_is_counted() -> None:
