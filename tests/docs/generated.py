@@ -1,6 +1,6 @@
-"""Write from the code what pages show of it: `python -m tests.docs.generated`.
+"""Generate pages from the code: `python -m tests.docs.generated`.
 
-That is most of docs/reference; on any page the pictures of machines: a block of Mermaid below the
+These are most of docs/reference; on any page the diagrams of machines: a block of Mermaid below the
 command that draws it, as `<!-- vcproxy diagram forward -->`; and the phases of a request.
 """
 
@@ -51,7 +51,7 @@ COMMAND_LINE = """\
 ```text
 {diagram}```
 
-How to read what it draws: [machines](../design/machines.md).
+How to read the diagrams: [machines](../design/machines.md).
 
 ## vcproxy replay
 
@@ -78,10 +78,10 @@ How to use them: [look at recordings](../how-to/logs.md).
 
 ## While it runs
 
-While it runs, standard error has a line `listening NAME URI` for each address, with its real port
-(`listening NAME.OPTION URI` for one that an option of its plugin names), then `ready`, then the log
-(unless `[proxy] log` names a file). A configuration with mistakes is refused with all of them at
-once, each as `FILE:LINE:COLUMN: key.path: what is wrong`.
+Standard error gets one line `listening NAME URI` for each address, with its real port (for an address
+in an option of the plugin, `listening NAME.OPTION URI`), then `ready`, then the log (unless
+`[proxy] log` names a file). If the configuration has mistakes, the proxy does not start, and prints
+all of them, each as `FILE:LINE:COLUMN: key.path: what is wrong`.
 
 How to reload, drain and reopen logs: [reload and drain](../how-to/reload-and-drain.md).
 """
@@ -91,8 +91,8 @@ PLUGINS = """\
 
 <!-- Written by `make docs` from plugins/ and their Options. -->
 
-A listener names one as `plugin = "NAME"`, and gives it `options = {{ ... }}`. Options have
-defaults; one without is left out.
+A listener selects one with `plugin = "NAME"` and sets its options with `options = {{ ... }}`. An
+option without a default in these tables is not set, unless it is required.
 
 {sections}"""
 
@@ -101,8 +101,8 @@ EVENTS = """\
 
 <!-- Written by `make docs` from vcproxy/engine/event.py. -->
 
-What a continuation's `handle_event(key, data)`, and so a machine's receiver, is given. The key is a
-member of `vcproxy.engine.event.Event`; the data is what the event is about.
+The arguments of a continuation's `handle_event(key, data)`, and of a machine's receivers. The key is a
+member of `vcproxy.engine.event.Event`; the data is the object that the event is about.
 
 | key | data | meaning |
 |---|---|---|
@@ -114,16 +114,16 @@ Other keys are message classes, with an instance as data, and tags:
 
 | key | from | meaning |
 |---|---|---|
-| `TunnelDone` | tunnels | the tunnel has ended, and its VCs are the owner's again |
-| `SinkDone` | OneWayMultiTunnel | one sink has ended, the tunnel goes on |
-| `Message` | a session's client | it has said something |
-| `FramingError` | a session's client | its bytes are no messages: one over the limit |
-| `Called` | `engine.call` | what a call off the loop returned or raised |
+| `TunnelDone` | tunnels | the tunnel has ended, and returns its VCs to its owner |
+| `SinkDone` | OneWayMultiTunnel | one sink has ended; the tunnel continues |
+| `Message` | a session's client | one message has arrived |
+| `FramingError` | a session's client | the framing is broken: a message over the limit, an incomplete last one |
+| `Called` | `engine.call` | the result of a call on another thread, or its exception |
 """
 
 
 def command_line() -> str:
-    """What `vcproxy --help` says, and its commands, at the width of a page."""
+    """Return the help of the program and its commands, at the width of a page."""
     parsers = cli.parsers()
     for parser in parsers.values():
         parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, width=98)
@@ -140,13 +140,13 @@ def command_line() -> str:
 
 
 def events() -> str:
-    """The vocabulary as a table."""
+    """Return the page of events."""
     rows = (f"| `{name}` | {data} | {meaning} |\n" for name, data, meaning in _members())
     return EVENTS.format(rows="".join(rows))
 
 
 def _members() -> Iterator[tuple[str, str, str]]:
-    """Each member of Event: its name, its data, and its meaning, from the text under it."""
+    """Yield name, data and meaning of each member of Event, from the docstring below it."""
     (node,) = ast.parse(inspect.getsource(event.Event)).body
     assert isinstance(node, ast.ClassDef)
     for member, text in zip(node.body, node.body[1:], strict=False):
@@ -160,7 +160,7 @@ def _members() -> Iterator[tuple[str, str, str]]:
 
 
 def plugins() -> str:
-    """What is bundled, and the options of each."""
+    """Return the page of bundled plugins."""
     names = sorted(file.stem for file in (ROOT / "plugins").glob("[a-z]*.py"))
     return PLUGINS.format(sections="\n".join(map(_plugin, names)))
 
@@ -186,7 +186,7 @@ def _plugin(name: str) -> str:
 
 
 def _table(options: type, schema: dict[str, Any], defaults: dict[str, object]) -> str:
-    """A row for each option, by the JSON schema of its class."""
+    """Return a table with a row for each option, from the JSON schema of its class."""
     meanings, needed = docstrings(options), schema.get("required", ())
     rows = (
         f"| `{key}` | {_default(of, defaults.get(key)) or 'required' * (key in needed)} "
@@ -197,7 +197,7 @@ def _table(options: type, schema: dict[str, Any], defaults: dict[str, object]) -
 
 
 def _tables(options: type, document: dict[str, Any], path: str = "") -> dict[str, type]:
-    """The tables within options, by their paths."""
+    """Return the classes of the tables within options, by their paths."""
     found: dict[str, type] = {}
     for key, hint in get_type_hints(options).items():
         for part in _parts(hint):
@@ -208,7 +208,7 @@ def _tables(options: type, document: dict[str, Any], path: str = "") -> dict[str
 
 
 def _parts(hint: Any) -> Iterator[type]:
-    """The classes that a type is made of."""
+    """Yield the classes in a type."""
     if isinstance(hint, type) and not get_args(hint):
         yield hint
     for inner in get_args(hint):
@@ -226,14 +226,14 @@ def _default(of: dict[str, object], default: object) -> str:
 
 
 def _toml(value: object) -> str:
-    """A value as it would stand in the file, a table on one line."""
+    """Return a value as TOML, a table on one line."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + " }"
     return tomli_w.dumps({"_": value})[4:].strip()
 
 
 def pictured(page: Path) -> str:
-    """A page with the pictures of machines drawn anew, and the phases of a request listed."""
+    """Return a page with its diagrams of machines and its table of phases generated again."""
     return _PHASES.sub(_phases, _PICTURE.sub(_drawn, page.read_text()))
 
 
@@ -245,7 +245,7 @@ def _drawn(picture: re.Match[str]) -> str:
 
 
 def _phases(table: re.Match[str]) -> str:
-    """The phases of a request: what each returns, and what it is."""
+    """Return the table of phases: what each returns, and when it is called."""
     rows = [table["before"]]
     for name in FilterChain.phases():
         phase = getattr(Phases, name)
