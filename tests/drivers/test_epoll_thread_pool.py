@@ -123,9 +123,9 @@ def test_at_the_limit_of_replaced_threads_further_jobs_wait(hung: Hung) -> None:
     ("raised", "text"),
     [
         (ValueError("no"), "no"),
-        (SystemExit(3), "sys.exit() (3) in a plugin ends its conversation, not the program"),
+        (SystemExit(3), "sys.exit() (3) in a plugin closes its conversation, not the program"),
         *(
-            (kind(), f"{kind.__name__} in a plugin ends its conversation, not the program")
+            (kind(), f"{kind.__name__} in a plugin closes its conversation, not the program")
             for kind in (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
         ),
     ],

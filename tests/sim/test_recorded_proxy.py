@@ -270,7 +270,7 @@ def test_a_failed_seed_leaves_a_log_that_can_be_replayed(
         FailingScenario(site, 3, log).run()
     assert failed.value.__notes__ == [
         "seed=3 (VCPROXY_SEED=3 repeats it)",
-        f"recorded: `vcproxy replay {log}` shows it",
+        f"recorded: `vcproxy replay {log}` repeats the run",
     ]
     assert cli.main(["replay", str(log), "--trace", "Machine"]) == 0
     data = capsys.readouterr().out

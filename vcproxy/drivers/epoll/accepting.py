@@ -8,14 +8,18 @@ import select
 import socket
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from vcproxy.drivers.epoll.poller import Poller
 from vcproxy.drivers.epoll.tcp import set_tcp
 from vcproxy.engine.address import Address, unmapped
 from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.driver import EpollDriver
+    from collections.abc import Callable
+
+    from vcproxy.drivers.epoll.descriptors import Descriptors
+    from vcproxy.engine.engine import Engine
     from vcproxy.engine.listener import Listener
 
 BACKLOG = 4096
@@ -80,10 +84,23 @@ def show(sockaddr: object) -> str:
     return "unix"
 
 
+class AcceptDriver(Poller, Protocol):
+    """What listening ports use of the driver."""
+
+    engine: Engine
+    descriptors: Descriptors
+
+    def out_of_descriptors(self, listener: Listener, retry: Callable[[], None]) -> None:
+        """Log that a listener has no descriptors for more clients; call `retry` after a pause."""
+
+    def assign(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
+        """Give an accepted socket to the next driver of the group."""
+
+
 class AcceptPort:
     """A listening socket. It is level-triggered: to pause it, the driver stops watching it."""
 
-    def __init__(self, driver: EpollDriver, listener: Listener, address: Address) -> None:
+    def __init__(self, driver: AcceptDriver, listener: Listener, address: Address) -> None:
         self._driver = driver
         self.listener = listener
         self._sock = sock = bind(address)

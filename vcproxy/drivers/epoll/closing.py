@@ -13,11 +13,10 @@ import select
 import socket
 import struct
 import termios
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.driver import EpollDriver
-    from vcproxy.drivers.epoll.stream import StreamPort
+    from vcproxy.drivers.epoll.poller import Poller
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 * 1024
@@ -34,10 +33,23 @@ _TCP_INFO = (socket.IPPROTO_TCP, socket.TCP_INFO, 12)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
+class ClosingPort(Protocol):
+    """What a close uses of a port."""
+
+    fd: int
+    sock: socket.socket | None
+
+    def finish(self) -> None:
+        """Close the descriptor now."""
+
+    def force_close(self) -> None:
+        """Close the descriptor now, if it is still open."""
+
+
 class Lingering:
     """An orderly close: further input is read and discarded until the peer closes too."""
 
-    def __init__(self, driver: EpollDriver, port: StreamPort) -> None:
+    def __init__(self, driver: Poller, port: ClosingPort) -> None:
         self._driver = driver
         self._port = port
         self._left = LINGER_BYTES
@@ -76,7 +88,7 @@ class Resetting:
     no reset and delivers what was sent.
     """
 
-    def __init__(self, driver: EpollDriver, port: StreamPort) -> None:
+    def __init__(self, driver: Poller, port: ClosingPort) -> None:
         self._driver = driver
         self._port = port
         self._unsent = 0

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.epoll import datagram
 from vcproxy.drivers.epoll.accepting import show
 from vcproxy.drivers.epoll.connecting import Connecting, Resolving, connect_error
-from vcproxy.drivers.epoll.splice import PipePool, Splice
+from vcproxy.drivers.epoll.pipes import PipePool
+from vcproxy.drivers.epoll.splice import Splice
 from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.drivers.spreading import spread
 from vcproxy.engine.commands import (

@@ -18,7 +18,7 @@ from vcproxy.engine.commands import Connect, Subscribe
 from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.epoll.poller import Poller
     from vcproxy.drivers.epoll.resolver import Resolver
     from vcproxy.engine.address import Address
     from vcproxy.engine.blocks import Block
@@ -80,7 +80,7 @@ def connect_error(command: Connect | Subscribe, error: OSError) -> OSError:
 class Connecting(_Unconnected):
     """The connect attempts of one VC, to several addresses at a time (RFC 8305)."""
 
-    def __init__(self, driver: EpollDriver, vc: NetVConnection) -> None:
+    def __init__(self, driver: Poller, vc: NetVConnection) -> None:
         self._driver = driver
         self._vc = vc
         self._attempts: list[Attempt] = []
@@ -109,7 +109,7 @@ class Connecting(_Unconnected):
 class Attempt:
     """One non-blocking connect."""
 
-    def __init__(self, driver: EpollDriver, connecting: Connecting, command: Connect) -> None:
+    def __init__(self, driver: Poller, connecting: Connecting, command: Connect) -> None:
         self._driver = driver
         self._connecting = connecting
         self._command = command

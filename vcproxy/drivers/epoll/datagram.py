@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagram_sessions import DatagramSessions
 from vcproxy.drivers.datagrams import DatagramPort
-from vcproxy.drivers.epoll.accepting import show
+from vcproxy.drivers.epoll.accepting import AcceptDriver, show
 from vcproxy.drivers.epoll.multicast import interface_index, join, send_on
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
 
@@ -24,7 +23,7 @@ thread serves other connections."""
 class DatagramListener(DatagramSessions):
     """A listening datagram socket: a new session for each new source, as AcceptPort for streams."""
 
-    def __init__(self, driver: EpollDriver, listener: Listener, address: Address) -> None:
+    def __init__(self, driver: AcceptDriver, listener: Listener, address: Address) -> None:
         sock = bound(address)
         self.requested = address
         self.address = address.with_port(sock.getsockname()[1])
@@ -59,7 +58,7 @@ class _Watch:
 
     handler: _Handler
 
-    def __init__(self, driver: EpollDriver, sock: socket.socket) -> None:
+    def __init__(self, driver: AcceptDriver, sock: socket.socket) -> None:
         self._driver = driver
         self._fd = sock.fileno()
         self._mask = 0
@@ -85,7 +84,7 @@ class _Watch:
             self.handler.on_readable()
 
 
-def port(driver: EpollDriver, sock: socket.socket) -> DatagramPort:
+def port(driver: AcceptDriver, sock: socket.socket) -> DatagramPort:
     """Return the port of a socket that serves one VC. Raises OSError at epoll's limit (ENOSPC)."""
     watch = _Watch(driver, sock)
     watch.handler = made = DatagramPort(sock, watch.set_interest, sock.send)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagram_sessions import DatagramSessions
-    from vcproxy.drivers.epoll.splice import PipePool
+    from vcproxy.drivers.epoll.pipes import PipePool
     from vcproxy.engine.listener import Listener
 
 MAX_DESCRIPTORS = 1 << 20

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import monotonic, time
-from typing import Protocol
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll.accepting import AcceptPort
@@ -23,6 +22,7 @@ from vcproxy.drivers.epoll.connecting import Attempt
 from vcproxy.drivers.epoll.datagram import DatagramListener
 from vcproxy.drivers.epoll.descriptors import Descriptors
 from vcproxy.drivers.epoll.offload import Offload
+from vcproxy.drivers.epoll.poller import Watcher
 from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
 from vcproxy.drivers.epoll.tls_port import TlsPort
@@ -42,17 +42,11 @@ CIPHERTEXT = 64 * 1024
 """Bytes of TLS read at once: OpenSSL's buffers keep the size of the largest piece they were fed."""
 
 
-class Watcher(Protocol):
-    """The owner of a descriptor that epoll watches."""
-
-    def ready(self, mask: int) -> None:
-        """Handle an event: `mask` has epoll's flags."""
-
-
 class EpollDriver:
     """Drives one engine with one epoll. All methods except `stop` belong to its own thread.
 
-    `vcproxy.engine.engine` describes what an engine requires of its driver.
+    Its ports use it as a Poller. `vcproxy.engine.engine` describes what an engine requires of its
+    driver.
     """
 
     def __init__(

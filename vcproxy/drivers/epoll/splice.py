@@ -1,88 +1,20 @@
 """Splice: moves a bridge's bytes from socket to pipe to socket inside the kernel.
 
-Tested in tests/conformance/test_epoll.py and tests/drivers/test_epoll_stream.py.
+A splice and its two ports refer to each other. Tested in tests/conformance/test_epoll.py and
+tests/drivers/test_epoll_stream.py.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.descriptors import Descriptors
+    from vcproxy.drivers.epoll.pipes import Pipe, PipePool
     from vcproxy.drivers.epoll.stream import StreamPort
     from vcproxy.engine.bridge import Bridge
 
-PIPE_SIZE = 1 << 20
-"""Through a 1 MiB pipe splice costs half as much as through the default 64 KiB (measured)."""
-
-POOL_SIZE = 32
-"""Empty pipes kept for the next bridges; more are rarely in use at once."""
-
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
-
-
-class Pipe(NamedTuple):
-    """An empty kernel pipe."""
-
-    out: int
-    into: int
-    size: int
-
-    def close(self) -> None:
-        """Close both ends."""
-        os.close(self.out)
-        os.close(self.into)
-
-
-class PipePool:
-    """Empty pipes that bridges borrow."""
-
-    def __init__(self, descriptors: Descriptors) -> None:
-        self._descriptors = descriptors
-        self._free: list[Pipe] = []
-        self.count = 0
-        """Open pipes, borrowed or free."""
-        descriptors.pools.append(self)
-
-    def borrow(self) -> Pipe | None:
-        """Return an empty pipe; None if descriptors are short, or if the system refuses one of
-        PIPE_SIZE. The caller then copies.
-        """
-        if self._free:
-            return self._free.pop()
-        if not self._descriptors.room_for_pipe:
-            return None
-        try:
-            out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            size = fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        except OSError:  # the user's limit of pipe memory is reached (pipe(7))
-            os.close(out)
-            os.close(into)
-            return None
-        self.count += 1
-        return Pipe(out, into, size)
-
-    def give_back(self, pipe: Pipe) -> None:
-        """Take an empty pipe back."""
-        if len(self._free) < POOL_SIZE:
-            self._free.append(pipe)
-        else:
-            self.discard(pipe)
-
-    def discard(self, pipe: Pipe) -> None:
-        """Close a pipe with the bytes in it: the kernel frees them without a copy."""
-        self.count -= 1
-        pipe.close()
-
-    def close(self) -> None:
-        """Close the free pipes."""
-        while self._free:
-            self.discard(self._free.pop())
 
 
 class Splice:

@@ -17,7 +17,7 @@ from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.epoll.accepting import AcceptDriver
     from vcproxy.engine.listener import Listener
 
 
@@ -33,7 +33,7 @@ class StdioPort(StreamPort):
 
     __slots__ = ("_blocking", "_out")
 
-    def __init__(self, driver: EpollDriver, source: int = 0, sink: int = 1) -> None:
+    def __init__(self, driver: AcceptDriver, source: int = 0, sink: int = 1) -> None:
         self._driver = driver
         self.sock = None
         self.fd, self._out = _take_over(source, os.O_RDONLY), _take_over(sink, os.O_WRONLY)
@@ -113,7 +113,7 @@ class Stdio:
 
     requested = address = Address("stdio")
 
-    def __init__(self, driver: EpollDriver, listener: Listener) -> None:
+    def __init__(self, driver: AcceptDriver, listener: Listener) -> None:
         self.listener = listener
         self._port = port = StdioPort(driver)
 
@@ -142,7 +142,7 @@ def _take_over(fd: int, mode: int) -> int:
     return taken
 
 
-def _watched(driver: EpollDriver, fd: int, watcher: StdioPort | _Out, mask: int) -> bool:
+def _watched(driver: AcceptDriver, fd: int, watcher: StdioPort | _Out, mask: int) -> bool:
     try:
         driver.watch(fd, watcher, mask | select.EPOLLET)
     except PermissionError:

@@ -23,7 +23,7 @@ from vcproxy.drivers.spreading import push_all
 from vcproxy.engine.blocks import Block
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.epoll.poller import Poller
     from vcproxy.drivers.epoll.splice import Splice
     from vcproxy.engine.net import NetVConnection
 
@@ -72,7 +72,7 @@ class StreamPort:
 
     vc: NetVConnection
 
-    def __init__(self, driver: EpollDriver, sock: socket.socket) -> None:
+    def __init__(self, driver: Poller, sock: socket.socket) -> None:
         self._driver = driver
         self.sock: socket.socket | None = sock
         self.fd = sock.fileno()

@@ -16,7 +16,7 @@ from vcproxy.drivers.tls import TlsFilter, Truncated
 from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.epoll.poller import Poller
     from vcproxy.engine.blocks import Block
 
 
@@ -25,7 +25,7 @@ class TlsPort(StreamPort):
 
     __slots__ = ("_closing", "_filter")
 
-    def __init__(self, driver: EpollDriver, sock: socket.socket, tls: TlsFilter) -> None:
+    def __init__(self, driver: Poller, sock: socket.socket, tls: TlsFilter) -> None:
         super().__init__(driver, sock)
         self.spliceable = False
         self._filter = tls

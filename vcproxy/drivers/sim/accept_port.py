@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SimAcceptPort:
-    """Accepts the connections of an Acceptor for a listener. Driver and port know each other."""
+    """Accepts an Acceptor's connections for a listener. Driver and port refer to each other."""
 
     __slots__ = ("_acceptor", "_driver", "_listener", "_paused")
 

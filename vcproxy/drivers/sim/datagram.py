@@ -14,7 +14,7 @@ from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
-    from vcproxy.drivers.sim.driver import SimDriver
+    from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.engine.listener import Listener
 
 
@@ -31,7 +31,7 @@ class SimWatch:
 
     handler: _Handler
 
-    def __init__(self, driver: SimDriver, sock: SimSocket) -> None:
+    def __init__(self, driver: PortDriver, sock: SimSocket) -> None:
         self._driver = driver
         self._sock = sock
         self._reads = self._writes = False
@@ -61,7 +61,7 @@ class SimDatagramPort(DatagramPort):
 
     __slots__ = ("_driver",)
 
-    def __init__(self, driver: SimDriver, sock: SimSocket) -> None:
+    def __init__(self, driver: PortDriver, sock: SimSocket) -> None:
         watch = SimWatch(driver, sock)
         watch.handler = self
         super().__init__(sock, watch.set_interest, sock.send)
@@ -80,7 +80,7 @@ class SimDatagramPort(DatagramPort):
 class SimDatagramListener(DatagramSessions):
     """Listens for datagrams at an address. Its driver calls are traced."""
 
-    def __init__(self, driver: SimDriver, sock: SimSocket, listener: Listener) -> None:
+    def __init__(self, driver: PortDriver, sock: SimSocket, listener: Listener) -> None:
         self.driver = driver
         watch = SimWatch(driver, sock)
         watch.handler = self

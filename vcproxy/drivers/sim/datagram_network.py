@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from vcproxy.drivers.sim.link import do_nothing
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.network import Network
+    from vcproxy.drivers.sim.conditions import Conditions
     from vcproxy.engine.address import Address
     from vcproxy.engine.blocks import Block
 
@@ -41,8 +41,8 @@ LOCAL_HOST = "10.0.0.1"
 class DatagramNetwork:
     """Delivers datagrams; each of them may be lost, duplicated or reordered."""
 
-    def __init__(self, network: Network) -> None:
-        self.stream_network = network
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
         self._bound: dict[HostPort, SimSocket] = {}
         self._members: dict[HostPort, list[SimSocket]] = {}
 
@@ -51,7 +51,7 @@ class DatagramNetwork:
 
         Raises OSError.
         """
-        local = address.host, address.port or self.stream_network.free_port()
+        local = address.host, address.port or self.conditions.free_port()
         if address.multicast:
             sock = SimSocket(
                 self, local, interface=_interface(address), only=address.parameter("source")
@@ -68,7 +68,7 @@ class DatagramNetwork:
 
         Raises OSError.
         """
-        local = local or (LOCAL_HOST, self.stream_network.free_port())
+        local = local or (LOCAL_HOST, self.conditions.free_port())
         interface = _interface(address) if address.multicast else ""
         peer = address.host, address.port
         sock = self._bound[local] = SimSocket(self, local, peer=peer, interface=interface)
@@ -92,7 +92,7 @@ class DatagramNetwork:
             self._schedule(partial(self._deliver, sock, data, to))
 
     def _schedule(self, deliver: Callable[[], None]) -> None:
-        network = self.stream_network
+        network = self.conditions
         faults, clock = network.faults, network.clock
         copies = 0 if network.happens(faults.loss) else 1
         if copies and network.happens(faults.duplicate):
@@ -130,7 +130,7 @@ class SimSocket:
         self._interface = interface
         self._only = only
         self._arrived: deque[tuple[bytes, HostPort]] = deque()
-        random, faults = network.stream_network.random, network.stream_network.faults
+        random, faults = network.conditions.random, network.conditions.faults
         self._room = random.randint(*faults.socket)
         self._error: OSError | None = None
         self._open = True
@@ -163,7 +163,7 @@ class SimSocket:
     def sendto(self, data: Block, peer: HostPort, /) -> int:
         """See DatagramSocket."""
         self._raise()
-        network = self.network.stream_network
+        network = self.network.conditions
         if len(data) > MAX_DATAGRAM:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         if self.writable and network.happens(network.faults.short):
@@ -188,7 +188,7 @@ class SimSocket:
         assert peer is not None, "not connected"
         ((_, _, packed),) = ancdata
         (size,) = struct.unpack("H", packed)
-        network = self.network.stream_network
+        network = self.network.conditions
         if network.happens(network.faults.no_segmentation):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         self.sendto(data[:size], peer)

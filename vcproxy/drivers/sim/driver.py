@@ -41,11 +41,11 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.plugin_error import as_error
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.datagram import SimWatch
     from vcproxy.drivers.sim.datagram_network import SimSocket
     from vcproxy.drivers.sim.faults import Span
     from vcproxy.drivers.sim.lock_contention import LockContention
     from vcproxy.drivers.sim.network import Network
+    from vcproxy.drivers.sim.port_driver import EdgeHandler
 
 TraceEntry: TypeAlias = tuple[float, str, str, str, tuple[object, ...]]
 """Virtual time, engine, driver call, VC, and details: sizes, checksums, error texts."""
@@ -74,7 +74,7 @@ class SimDriver:
         """The errors of the next connects; they fail at once."""
         self.max_sessions: int | None = None
         """The most datagram sessions of an address, as if by its descriptors; None: any number."""
-        self.ready_ports: dict[SimPort | SimWatch, None] = {}
+        self.ready_ports: dict[EdgeHandler, None] = {}
         """Ports and sockets with an edge since the last turn."""
         self.suspended_until = 0.0
         """It takes no turn before this time. See `Simulation.suspend`."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.network import Network
+    from vcproxy.drivers.sim.conditions import Conditions
     from vcproxy.drivers.tls import Octets
 
 
@@ -125,7 +125,7 @@ class Link:
     sink: Endpoint
     writer: Endpoint
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Conditions) -> None:
         self._network = network
         self.capacity = network.random.randint(*network.faults.socket)
         self.inside = 0
@@ -147,7 +147,7 @@ class Link:
         """Send a segment; it arrives after all segments sent before."""
         network = self._network
         if isinstance(segment, bytes):
-            network.apply_faults(self)
+            self._apply_faults()
             self.inside += len(segment)
         due = max(network.clock.now + network.span(network.faults.latency), self._last_due)
         self._last_due = due
@@ -170,6 +170,18 @@ class Link:
         """Drop all segments in flight except a reset."""
         self.inside = len(self.arrived)
         self._in_flight = deque(entry for entry in self._in_flight if entry[1] is TcpFlag.RESET)
+
+    def _apply_faults(self) -> None:
+        """Apply the faults that a segment meets."""
+        network, faults = self._network, self._network.faults
+        if network.happens(faults.stall):
+            self.held_until = network.clock.now + network.span(faults.stall_s)
+        if network.happens(faults.partition):
+            network.partition(network.span(faults.partition_s))
+        if network.happens(faults.reset):
+            for direction in (self, self.sink.outgoing):
+                direction.drop_in_flight()
+                direction.send(TcpFlag.RESET)
 
     def _notify_writer(self) -> None:
         self.writer.on_edge()
@@ -225,7 +237,7 @@ class Endpoint:
     )
 
     def __init__(
-        self, network: Network, incoming: Link, outgoing: Link, local: str, peer: str
+        self, network: Conditions, incoming: Link, outgoing: Link, local: str, peer: str
     ) -> None:
         self._network = network
         self.incoming = incoming

@@ -12,7 +12,7 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.log_function import Level
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.network import Network
+    from vcproxy.drivers.sim.conditions import Conditions
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
 
@@ -23,7 +23,7 @@ class LockContention:
     Events for a conversation whose mutex is held are delivered after its release.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Conditions) -> None:
         self._network = network
         self._engine = Engine("contender", memory=0, random=network.random, log=_discard_log)
         self._held: list[Mutex] = []

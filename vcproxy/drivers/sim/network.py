@@ -12,20 +12,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from vcproxy.drivers.sim.conditions import Conditions
 from vcproxy.drivers.sim.datagram_network import DatagramNetwork
-from vcproxy.drivers.sim.link import Endpoint, Link, TcpFlag, do_nothing
+from vcproxy.drivers.sim.link import Endpoint, Link, do_nothing
 from vcproxy.engine.address import Address
 from vcproxy.engine.failures import NotResolved, Unroutable
 
 if TYPE_CHECKING:
     from random import Random
 
-    from vcproxy.drivers.sim.faults import NetworkFaults, Span
+    from vcproxy.drivers.sim.faults import NetworkFaults
     from vcproxy.drivers.sim.virtual_clock import VirtualClock
 
 ANY_HOST = ("0.0.0.0", "::")
-
-FIRST_FREE_PORT = 40_000
 
 EPOCH = 1_767_225_600
 """The time of day at the start of a simulation: the first second of 2026, UTC."""
@@ -49,13 +48,11 @@ class Acceptor:
             self.backlog.popleft().reset()
 
 
-class Network:
+class Network(Conditions):
     """All hosts of a simulation, on one network."""
 
     def __init__(self, clock: VirtualClock, random: Random, faults: NetworkFaults) -> None:
-        self.clock = clock
-        self.random = random
-        self.faults = faults
+        super().__init__(clock, random, faults)
         self.names: dict[str, list[str]] = {}
         """The hosts of a name, in order. A name without an entry stands for itself."""
         self.unroutable: set[str] = set()
@@ -64,46 +61,9 @@ class Network:
         """Hosts that do not reply: a connect neither succeeds nor fails."""
         self.epoch: int | None = EPOCH
         """The time of day at the start, in seconds since 1970; None: the time of day is unknown."""
-        self.partitioned_until = 0.0
         self.datagrams = DatagramNetwork(self)
         """The datagram sockets of the simulation."""
         self._acceptors: dict[tuple[str, int, str], Acceptor] = {}
-        self._last_port = FIRST_FREE_PORT - 1
-
-    # -- faults ------------------------------------------------------------------------------
-
-    def happens(self, chance: float) -> bool:
-        """Return whether an event of this probability happens now."""
-        return chance > 0 and self.random.random() < chance
-
-    def span(self, span: Span) -> float:
-        """Return a random duration within a range, in seconds."""
-        shortest, longest = span
-        return self.random.uniform(shortest, longest) if longest else 0.0
-
-    def portion(self, count: int) -> int:
-        """Return how many of `count` bytes a read or write moves."""
-        if self.happens(self.faults.one_byte):
-            return min(count, 1)
-        if count and self.happens(self.faults.short):
-            return self.random.randint(1, count)
-        return count
-
-    def apply_faults(self, link: Link) -> None:
-        """Apply the faults that a segment of a link meets."""
-        faults, now = self.faults, self.clock.now
-        if self.happens(faults.stall):
-            link.held_until = now + self.span(faults.stall_s)
-        if self.happens(faults.partition):
-            self.partition(self.span(faults.partition_s))
-        if self.happens(faults.reset):
-            for direction in (link, link.sink.outgoing):
-                direction.drop_in_flight()
-                direction.send(TcpFlag.RESET)
-
-    def partition(self, seconds: float) -> None:
-        """Stop the network for a time: segments in flight arrive afterwards."""
-        self.partitioned_until = max(self.partitioned_until, self.clock.now + seconds)
 
     # -- time --------------------------------------------------------------------------------
 
@@ -178,11 +138,6 @@ class Network:
             if acceptor is not None:
                 return acceptor
         return None
-
-    def free_port(self) -> int:
-        """Return a port that is not in use."""
-        self._last_port += 1
-        return self._last_port
 
 
 def _key(address: Address) -> tuple[str, int, str]:

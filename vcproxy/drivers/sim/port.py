@@ -15,8 +15,8 @@ from vcproxy.drivers.tls import Truncated
 from vcproxy.engine.blocks import COPY_OUT, Block
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.driver import SimDriver
     from vcproxy.drivers.sim.link import Stream
+    from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.net import NetVConnection
 
@@ -44,7 +44,7 @@ class SimPort:
 
     vc: NetVConnection
 
-    def __init__(self, driver: SimDriver, stream: Stream) -> None:
+    def __init__(self, driver: PortDriver, stream: Stream) -> None:
         self._driver = driver
         self.stream = stream
         self.spliceable = stream.spliceable
@@ -233,7 +233,7 @@ class SimPipe:
     __slots__ = ("_bridge", "_capacity", "_driver", "_inside", "_sink", "_source")
 
     def __init__(
-        self, driver: SimDriver, bridge: Bridge, source: SimPort, sink: SimPort, capacity: int
+        self, driver: PortDriver, bridge: Bridge, source: SimPort, sink: SimPort, capacity: int
     ) -> None:
         self._driver = driver
         self._bridge = bridge

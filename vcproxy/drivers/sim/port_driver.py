@@ -1,0 +1,35 @@
+"""PortDriver: what the ports of the simulated driver use of it.
+
+Tested with the driver, in tests/drivers/test_sim.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
+
+
+class EdgeHandler(Protocol):
+    """A port, or the watch of a datagram socket."""
+
+    def ready(self) -> None:
+        """Handle an edge, in the turn after it."""
+
+
+class PortDriver(Protocol):
+    """The part of the driver that ports use."""
+
+    engine: Engine
+    ready_ports: dict[EdgeHandler, None]
+    """Ports and watches with an edge since the last turn."""
+    max_sessions: int | None
+    """The most datagram sessions of an address; None: any number."""
+
+    def maybe_hold(self, vc: NetVConnection) -> None:
+        """By the fault `lock_miss`, let another thread hold a VC's mutex."""
+
+    def trace_call(self, call: str, vc: NetVConnection, *detail: object) -> None:
+        """Add a driver call to the trace, if there is one. To be called before the call is made."""
