@@ -18,8 +18,7 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
-from vcproxy.testing import conformance
-from vcproxy.testing.conformance import Law, Pair, Run, Trait, laws
+from vcproxy.testing.conformance import Law, Pair, Run, Trait, end, laws
 
 from .conftest import Contexts
 from .meeting import meet
@@ -134,7 +133,7 @@ def test_tcp(law: Law) -> None:
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_tcp_on_a_slow_machine(law: Law, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shortest wait is over before the next turn begins, as on a machine that is busy."""
-    monkeypatch.setattr(conformance, "MOMENT_S", 1e-6)
+    monkeypatch.setattr(end, "MOMENT_S", 1e-6)
     with connected("tcp://127.0.0.1:0") as pair:
         law(pair)
 

@@ -47,7 +47,12 @@ def never_close(vc: VConnection, error: Exception | None = None) -> None:
         (VIO, "ntodo", no_goal, "a_read_ends_exactly_at_its_goal"),
         (VConnection, "do_io_close", never_close, "closing_in_a_callback"),
         (PipeVConnection, "_end_writing", lambda vc: None, "shutdown_of_both_directions"),
-        (VConnection, "_notify_timeout", lambda vc, timeout: None, "inactivity_is_told_once"),
+        (
+            VConnection,
+            "_notify_timeout",
+            lambda vc, timeout: None,
+            "an_inactivity_timeout_is_delivered_once",
+        ),
     ],
 )
 def test_sabotage_is_found_out(
