@@ -1,4 +1,4 @@
-"""The real program mirrors to real servers: Redis, socat, TLS."""
+"""The real proxy mirrors to real servers: Redis, socat, TLS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONF = Path(__file__).parents[2] / "conf" / "mirror.toml"
 
 
 def mirror(primary: str, *mirrors: str, options: str = "") -> str:
-    """A configuration that mirrors listener "in"; more lines for the options."""
+    """Return a configuration that mirrors listener "in"; `options`: further option lines."""
     return f"""
 [[listener]]
 name = "in"
@@ -50,15 +50,15 @@ def test_the_configuration_as_it_is(proxy: Starter) -> None:
     ports = {port: refusing().rpartition(":")[2] for port in ("15600", "15601", "15602")}
     running = proxy(re.sub(r"(?<=:)1560\d", lambda port: ports[port[0]], CONF.read_text()))
     with running.connect("shop") as client:
-        client.sendall(b"are you there?\n")
+        client.sendall(b"request\n")
         client.shutdown(1)
-        assert all_of(client) == b"are you there?\n"
+        assert all_of(client) == b"request\n"
     line = running.wait_for("mirrored to the end")
     assert line.endswith(f"mirror tcp://127.0.0.1:{ports['15602']}: "
-                         "mirrored to the end; 15B sent")  # fmt: skip
+                         "mirrored to the end; 8B sent")  # fmt: skip
 
 
-def test_redis_is_set_everywhere(proxy: Starter, tools: Tools, redises: list[str]) -> None:
+def test_a_redis_set_reaches_all_servers(proxy: Starter, tools: Tools, redises: list[str]) -> None:
     running = proxy(mirror(*redises))
     assert redis(tools, running.port("in"), "SET", "key", "value") == b"OK\n"
     running.wait_for("mirrored to the end", times=2)
@@ -66,7 +66,9 @@ def test_redis_is_set_everywhere(proxy: Starter, tools: Tools, redises: list[str
         assert redis(tools, uri.rpartition(":")[2], "GET", "key") == b"value\n"
 
 
-def test_redis_answers_otherwise(proxy: Starter, tools: Tools, redises: list[str]) -> None:
+def test_a_different_redis_reply_is_logged(
+    proxy: Starter, tools: Tools, redises: list[str]
+) -> None:
     primary, other, _ = redises
     redis(tools, other.rpartition(":")[2], "SET", "key", "other")
     running = proxy(mirror(primary, other))
@@ -74,7 +76,7 @@ def test_redis_answers_otherwise(proxy: Starter, tools: Tools, redises: list[str
     running.wait_for("response differs from the primary at byte 1")
 
 
-def test_the_benchmark_of_redis_does_not_notice_mirrors(
+def test_redis_benchmark_has_no_error_with_failing_mirrors(
     proxy: Starter, tools: Tools, redises: list[str]
 ) -> None:
     primary, slow, _ = redises
@@ -88,15 +90,15 @@ def test_the_benchmark_of_redis_does_not_notice_mirrors(
     assert b"rror" not in table
 
 
-def test_socat_hears_all(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
-    heard, uri, echo = tmp_path / "heard", refusing(), refusing()
-    tools.start("socat", "-u", f"TCP-LISTEN:{uri.rpartition(':')[2]}", f"CREATE:{heard}")
+def test_socat_as_a_mirror_receives_all_bytes(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
+    copy, uri, echo = tmp_path / "copy", refusing(), refusing()
+    tools.start("socat", "-u", f"TCP-LISTEN:{uri.rpartition(':')[2]}", f"CREATE:{copy}")
     tools.serve(echo, "socat", f"TCP-LISTEN:{echo.rpartition(':')[2]},fork", "EXEC:cat")
     running = proxy(mirror(echo, uri))
-    said = b"0123456789abcdef" * 200_000
-    back = tools.run("socat", "-t9", "-", f"TCP:127.0.0.1:{running.port('in')}", stdin=said)
-    assert back == said
-    eventually(lambda: heard.exists() and heard.read_bytes() == said, "the mirror has all")
+    sent = b"0123456789abcdef" * 200_000
+    back = tools.run("socat", "-t9", "-", f"TCP:127.0.0.1:{running.port('in')}", stdin=sent)
+    assert back == sent
+    eventually(lambda: copy.exists() and copy.read_bytes() == sent, "the mirror has all")
 
 
 def test_a_mirror_over_tls(proxy: Starter, certificates: Certificates, tmp_path: Path) -> None:
@@ -120,9 +122,7 @@ def test_a_mirror_over_tls(proxy: Starter, certificates: Certificates, tmp_path:
 
 
 @pytest.mark.parametrize("options", ["", 'framing = "lines"\non_lag = "drop_oldest"'])
-def test_a_client_that_resets_is_noticed_while_the_primary_stalls(
-    proxy: Starter, options: str
-) -> None:
+def test_a_client_reset_is_detected_while_the_primary_stalls(proxy: Starter, options: str) -> None:
     with Server() as primary, Server() as other:
         running = proxy(mirror(primary.uri, other.uri, options=options))
         client = running.connect("in")
@@ -134,13 +134,13 @@ def test_a_client_that_resets_is_noticed_while_the_primary_stalls(
             assert monotonic() - began < 3.0  # one, on a quiet machine
 
 
-def test_a_mirror_that_does_not_read_is_cut_off(proxy: Starter) -> None:
+def test_a_mirror_that_does_not_read_is_disconnected(proxy: Starter) -> None:
     with Server() as primary, Server() as stalled:
         running = proxy(mirror(primary.uri, stalled.uri))
         with running.connect("in") as client, primary.next() as server, stalled.next():
-            said = b"x" * 1_000_000
+            sent = b"x" * 1_000_000
             for _ in range(20):
-                client.sendall(said)
-                assert exactly(server, len(said)) == said
+                client.sendall(sent)
+                assert exactly(server, len(sent)) == sent
             running.wait_for("lagged too far behind")
             assert fill(client) > 0

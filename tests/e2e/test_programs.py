@@ -1,4 +1,4 @@
-"""A plugin that lives as long as its listener: more places to listen at, servers of its own."""
+"""A program with further addresses to listen at, and a server that it connects to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vcproxy.sessions.streams import OutputStream
 
 
 class Board(Program):
-    """Tells each client by which door it came in, and says "news" to its target."""
+    """Sends each client the option at whose address it connected; sends "news" to its target."""
 
     @dataclass(frozen=True)
     class Options:
@@ -53,14 +53,14 @@ class Board(Program):
     def handle_event(self, key, data):
         if key is Event.ACCEPT:
             assert data.engine is self.engine
-            self.say(data, self.bind_option(data) or "front")
+            self.send(data, self.bind_option(data) or "front")
         elif key is Reconnected:
             self.write(f"up {data.connection.target}")
-            self.say(data.vc, "news")
+            self.send(data.vc, "news")
         elif key in (Event.EOS, Event.ERROR):
             data.vc.do_io_close()
 
-    def say(self, vc, text):
+    def send(self, vc, text):
         OutputStream(self, vc, text.encode() + b"\\n")
         vc.do_io_read(self, None, self.engine.buffer())
 '''
@@ -86,13 +86,13 @@ options = {{ {options} }}
 """
 
 
-def test_it_knows_by_which_address_a_client_came_and_all_stay_on_one_thread(
+def test_a_client_gets_the_option_of_its_address_and_all_are_on_one_thread(
     proxy: Starter, tmp_path: Path
 ) -> None:
     running = proxy(board(f'side = ["tcp://127.0.0.1:0", "unix:{tmp_path}/side"]'))
     tcp, unix = running.uris("board.side")
     assert unix == f"unix:{tmp_path}/side"
-    for _ in range(2):  # dealt in turn, they would come to both threads
+    for _ in range(2):  # dealt out in turn they would be on both threads
         with running.connect("board") as client:
             assert exactly(client, 6) == b"front\n"
     for uri in (tcp, unix):
@@ -100,7 +100,7 @@ def test_it_knows_by_which_address_a_client_came_and_all_stay_on_one_thread(
             assert exactly(client, 5) == b"side\n"
 
 
-def test_such_an_address_has_the_tls_and_the_limits_of_the_listener(
+def test_a_further_address_has_the_tls_and_the_limits_of_the_listener(
     proxy: Starter, certificates: Certificates
 ) -> None:
     certificate, key = certificates.issue("localhost")
@@ -117,11 +117,11 @@ def test_such_an_address_has_the_tls_and_the_limits_of_the_listener(
         assert client.recv(100) == b"side\n"
         with running.connect("board.side") as second:
             second.settimeout(0.1)
-            with pytest.raises(TimeoutError):  # the kernel has it, nobody accepts it
+            with pytest.raises(TimeoutError):  # connected by the kernel, not accepted
                 trust.wrap_socket(second, server_hostname="localhost")
 
 
-def test_it_comes_and_goes_with_a_reload_and_goes_with_a_drain(proxy: Starter) -> None:
+def test_a_reload_adds_and_removes_addresses_and_a_drain_closes_them(proxy: Starter) -> None:
     one, two = refusing(), refusing()
     running = proxy(board(f'side = ["{one}"]'))
     with running.connect("board.side") as old:
@@ -138,14 +138,14 @@ def test_it_comes_and_goes_with_a_reload_and_goes_with_a_drain(proxy: Starter) -
     assert running.wait() == 0
 
 
-def test_an_address_that_is_taken_is_named(proxy: Starter) -> None:
+def test_an_address_in_use_is_named_in_the_log(proxy: Starter) -> None:
     with Server() as taken:
         running = proxy(board(""))
         rewrite(running, board(f'side = ["{taken.uri}"]'))
         running.wait_for(f"listener.board.side: cannot listen at {taken.uri}: address already in")
 
 
-def test_a_target_is_tried_until_it_is_there(proxy: Starter) -> None:
+def test_a_target_is_tried_until_it_accepts(proxy: Starter) -> None:
     uri = refusing()
     running = proxy(board(f'target = "{uri}"'))
     running.wait_for(rf"board {uri}: connection refused; trying again in \d+ms")

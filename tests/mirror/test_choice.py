@@ -1,4 +1,4 @@
-"""Choices: whose answers go to the client, and when."""
+"""Choices: which replies the client gets, and when."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ def choose(rule: Rule, servers: int = 3, *, unresolved: bytes | None = b"?") -> 
     return MessageChoice(servers, rule, timeout_s=5.0, limit=1000, unresolved=unresolved)
 
 
-def told(choice: MessageChoice, *heard: tuple[int, bytes], now: float = 0.0) -> list[bytes]:
-    """What the client gets when these servers say this."""
-    given: list[bytes] = []
-    for who, answer in heard:
-        choice.add_reply(who, answer, now)
-        given += choice.take(now)
-    return given
+def feed(choice: MessageChoice, *replies: tuple[int, bytes], now: float = 0.0) -> list[bytes]:
+    """Add the replies; return those that the client gets."""
+    chosen: list[bytes] = []
+    for server, reply in replies:
+        choice.add_reply(server, reply, now)
+        chosen += choice.take(now)
+    return chosen
 
 
-def test_first_is_whoever_comes_first_each_time() -> None:
+def test_first_chooses_the_earliest_reply_each_time() -> None:
     choice = choose(first)
-    assert told(choice, (1, b"b1"), (0, b"a1"), (0, b"a2"), (1, b"b2"), (2, b"c1")) == [
+    assert feed(choice, (1, b"b1"), (0, b"a1"), (0, b"a2"), (1, b"b2"), (2, b"c1")) == [
         b"b1",
         b"a2",
     ]
-    assert told(choice, (2, b"c2"), (2, b"c3")) == [b"c3"]
+    assert feed(choice, (2, b"c2"), (2, b"c3")) == [b"c3"]
 
 
-def test_every_waits_for_all_in_order() -> None:
+def test_every_waits_for_all_and_keeps_their_order() -> None:
     choice = choose(every)
-    assert told(choice, (2, b"c"), (0, b"a")) == []
-    assert told(choice, (1, b"b")) == [b"a", b"b", b"c"]
+    assert feed(choice, (2, b"c"), (0, b"a")) == []
+    assert feed(choice, (1, b"b")) == [b"a", b"b", b"c"]
 
 
-def test_every_leaves_out_who_has_left_or_is_late() -> None:
+def test_every_leaves_out_servers_that_have_ended_or_are_late() -> None:
     choice = choose(every)
     choice.server_ended(1, ConnectionError())
-    assert told(choice, (2, b"c"), (0, b"a")) == [b"a", b"c"]
-    assert told(choice, (0, b"a2"), now=10.0) == []
+    assert feed(choice, (2, b"c"), (0, b"a")) == [b"a", b"c"]
+    assert feed(choice, (0, b"a2"), now=10.0) == []
     assert choice.deadline == 15.0
     assert choice.take(15.0) == [b"a2"]
     assert choice.deadline is None
-    assert told(choice, (2, b"too late"), (0, b"a3"), (2, b"c3"), now=16.0) == [b"a3", b"c3"]
+    assert feed(choice, (2, b"too late"), (0, b"a3"), (2, b"c3"), now=16.0) == [b"a3", b"c3"]
 
 
-def test_majority_is_of_all_servers() -> None:
+def test_a_majority_is_more_than_half_of_all_servers() -> None:
     choice = choose(majority)
-    assert told(choice, (0, b"x"), (1, b"y")) == []
-    assert told(choice, (2, b"y")) == [b"y"]
-    assert told(choice, (0, b"x"), (1, b"y"), (2, b"z")) == [b"?"]
+    assert feed(choice, (0, b"x"), (1, b"y")) == []
+    assert feed(choice, (2, b"y")) == [b"y"]
+    assert feed(choice, (0, b"x"), (1, b"y"), (2, b"z")) == [b"?"]
     choice.server_ended(1, None)
     choice.server_ended(2, None)
-    assert told(choice, (0, b"alone")) == [b"?"]
+    assert feed(choice, (0, b"alone")) == [b"?"]
     assert choice.undecided == 2
 
 
-def test_without_a_majority_and_a_word_for_it_there_is_no_answer() -> None:
+def test_without_a_majority_and_an_unresolved_reply_take_raises() -> None:
     choice = choose(majority, 2, unresolved=None)
     choice.add_reply(0, b"x", 0.0)
     choice.add_reply(1, b"y", 0.0)
@@ -69,21 +69,21 @@ def test_without_a_majority_and_a_word_for_it_there_is_no_answer() -> None:
         choice.take(0.0)
 
 
-def test_it_is_over_when_all_that_the_primary_answered_is_decided() -> None:
+def test_it_is_over_when_all_replies_of_the_primary_are_decided() -> None:
     choice = choose(every, 2)
     choice.add_reply(0, b"a", 0.0)
     choice.server_ended(0, None)
     assert not choice.over
-    assert told(choice, (1, b"b"), (1, b"more")) == [b"a", b"b"]
+    assert feed(choice, (1, b"b"), (1, b"more")) == [b"a", b"b"]
     assert choice.over
 
 
-def test_who_is_too_far_ahead_is_full() -> None:
+def test_a_server_that_is_too_far_ahead_is_full() -> None:
     choice = choose(every, 2)
     choice.add_reply(0, bytes(1000), 0.0)
     assert choice.full(0)
     assert not choice.full(1)
-    told(choice, (1, b""))
+    feed(choice, (1, b""))
     assert not choice.full(0)
 
 
@@ -92,23 +92,22 @@ def test_who_is_too_far_ahead_is_full() -> None:
     streams=st.lists(st.lists(st.sampled_from([b"x", b"y"]), max_size=6), min_size=1, max_size=4),
     random=st.randoms(use_true_random=False),
 )
-def test_the_order_of_arrival_decides_nothing_but_who_is_first(
+def test_the_order_of_arrival_matters_only_for_first(
     rule: Rule, streams: list[list[bytes]], random: Random
 ) -> None:
     choice = choose(rule, len(streams))
-    order = [who for who, said in enumerate(streams) for _ in said]
+    order = [server for server, replies in enumerate(streams) for _ in replies]
     random.shuffle(order)
-    said = [iter(each) for each in streams]
-    heard = [(who, next(said[who])) for who in order]
-    given = told(choice, *heard)
-    for who in reversed(range(len(streams))):
-        choice.server_ended(who, None)
-        given += choice.take(0.0)
+    left = [iter(each) for each in streams]
+    chosen = feed(choice, *[(server, next(left[server])) for server in order])
+    for server in reversed(range(len(streams))):
+        choice.server_ended(server, None)
+        chosen += choice.take(0.0)
     assert choice.over
     primary = len(streams[0])
-    places = [[said[n] for said in streams if n < len(said)] for n in range(primary)]
+    places = [[each[n] for each in streams if n < len(each)] for n in range(primary)]
     if rule is every:
-        assert given[: sum(map(len, places))] == [one for place in places for one in place]
+        assert chosen[: sum(map(len, places))] == [one for place in places for one in place]
     elif rule is majority:
         best = [max(b"xy", key=lambda b: place.count(bytes([b]))) for place in places]
         votes = [place.count(bytes([b])) for b, place in zip(best, places, strict=True)]
@@ -116,12 +115,12 @@ def test_the_order_of_arrival_decides_nothing_but_who_is_first(
             bytes([b]) if 2 * count > len(streams) else b"?"
             for b, count in zip(best, votes, strict=True)
         ]
-        assert given[:primary] == expected
+        assert chosen[:primary] == expected
     else:
-        assert all(one in place for one, place in zip(given, places, strict=False))
+        assert all(one in place for one, place in zip(chosen, places, strict=False))
 
 
-def test_without_a_framing_the_first_has_the_connection() -> None:
+def test_without_a_framing_the_client_gets_the_first_servers_bytes() -> None:
     choice = ConnectionChoice()
     choice.add_reply(1, b"a", 0.0)
     choice.add_reply(0, b"b", 0.0)
@@ -133,7 +132,7 @@ def test_without_a_framing_the_first_has_the_connection() -> None:
     assert choice.over
 
 
-def test_the_first_must_not_fail() -> None:
+def test_a_failure_of_the_chosen_server_is_an_error() -> None:
     choice = ConnectionChoice()
     choice.server_ended(1, ConnectionError("gone"))
     choice.add_reply(2, b"a", 0.0)

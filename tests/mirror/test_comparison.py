@@ -1,4 +1,4 @@
-"""Comparisons: where two servers' answers differ, however they come."""
+"""Comparisons: where two servers' replies differ, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ letters = st.text("ab", max_size=20).map(str.encode)
 
 
 def pieces(data: bytes, random: Random) -> Iterator[bytes]:
-    """Cut it somehow."""
+    """Cut data into random pieces."""
     while data:
         count = random.randint(1, len(data))
         yield data[:count]
@@ -33,17 +33,17 @@ def pieces(data: bytes, random: Random) -> Iterator[bytes]:
 def interleaved(
     random: Random, *sides: tuple[ReplySide, list[bytes]]
 ) -> Iterator[tuple[ReplySide, bytes]]:
-    """What both say, each in its order."""
-    left = [[side] * len(said) for side, said in sides]
+    """Yield both sides' replies, each side's in order, randomly interleaved."""
+    left = [[side] * len(replies) for side, replies in sides]
     order = [side for each in left for side in each]
     random.shuffle(order)
-    said = {side: iter(each) for side, each in sides}
+    replies = {side: iter(each) for side, each in sides}
     for side in order:
-        yield side, next(said[side])
+        yield side, next(replies[side])
 
 
 @given(letters, letters, st.randoms(use_true_random=False))
-def test_the_first_byte_that_differs(one: bytes, other: bytes, random: Random) -> None:
+def test_the_first_different_byte_is_found(one: bytes, other: bytes, random: Random) -> None:
     comparison = StreamComparison(1000)
     ways = (PRIMARY, list(pieces(one, random))), (MIRROR, list(pieces(other, random)))
     for side, data in interleaved(random, *ways):
@@ -56,7 +56,9 @@ def test_the_first_byte_that_differs(one: bytes, other: bytes, random: Random) -
 
 
 @given(st.lists(letters), st.lists(letters), st.randoms(use_true_random=False))
-def test_each_answer_that_differs(one: list[bytes], other: list[bytes], random: Random) -> None:
+def test_each_different_message_is_counted(
+    one: list[bytes], other: list[bytes], random: Random
+) -> None:
     comparison = MessageComparison(10_000)
     for side, data in interleaved(random, (PRIMARY, one), (MIRROR, other)):
         comparison.feed(side, data)
@@ -69,26 +71,26 @@ def test_each_answer_that_differs(one: list[bytes], other: list[bytes], random: 
 
 
 @given(st.lists(letters), st.lists(letters), st.sampled_from(ReplySide), st.booleans())
-def test_an_end_that_comes_too_early_is_one_difference(
+def test_an_early_end_is_one_difference(
     one: list[bytes], other: list[bytes], ends: ReplySide, early: bool
 ) -> None:
     comparison = MessageComparison(10_000)
-    said = {PRIMARY: one, MIRROR: other}
+    replies = {PRIMARY: one, MIRROR: other}
     rest = MIRROR if ends is PRIMARY else PRIMARY
-    for data in said[ends]:
+    for data in replies[ends]:
         comparison.feed(ends, data)
     if early:
         comparison.end(ends)
-    for data in said[rest]:
+    for data in replies[rest]:
         comparison.feed(rest, data)
     comparison.end(ends)
-    more = len(said[rest]) > len(said[ends])
+    more = len(replies[rest]) > len(replies[ends])
     unequal = sum(a != b for a, b in zip(one, other, strict=False))
     assert comparison.differences == unequal + more
 
 
 @pytest.mark.parametrize("kind", [StreamComparison, MessageComparison])
-def test_one_that_is_too_far_ahead_is_given_up(kind: type[ReplyComparison]) -> None:
+def test_a_comparison_is_given_up_beyond_its_limit(kind: type[ReplyComparison]) -> None:
     comparison = kind(2 * OVERHEAD)
     for _ in range(2):
         comparison.feed(PRIMARY, bytes(OVERHEAD))
@@ -103,7 +105,7 @@ def test_one_that_is_too_far_ahead_is_given_up(kind: type[ReplyComparison]) -> N
     assert comparison.differences == 0
 
 
-def test_empty_answers_are_not_kept_without_bound() -> None:
+def test_empty_messages_count_towards_the_limit() -> None:
     comparison = MessageComparison(1000)
     for _ in range(1000 // OVERHEAD + 1):
         comparison.feed(PRIMARY, b"")

@@ -1,4 +1,4 @@
-"""Mirroring as a base, and the machines that it is made of. The rest is told in test_mirror."""
+"""Mirroring as a base class, and its machines. The rest is in tests/plugins/test_mirror.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READS = (
 SHADOW = Address.parse("tcp://shadow:1")
 
 
-class Odd(Mirroring):
+class EverySecond(Mirroring):
     """Mirrors every second client."""
 
     framing = lines()
@@ -36,8 +36,8 @@ class Odd(Mirroring):
         return [Server(SHADOW)] if self.service.counts["seen"] % 2 else []
 
 
-def test_a_subclass_says_who_is_mirrored() -> None:
-    with SimulatedProxy(Odd) as proxy:
+def test_a_subclass_chooses_the_mirrored_clients() -> None:
+    with SimulatedProxy(EverySecond) as proxy:
         shadow = proxy.sim.server(SHADOW)
         one, other = proxy.client(), proxy.client()
         proxy.run()
@@ -52,8 +52,8 @@ def test_a_subclass_says_who_is_mirrored() -> None:
         assert other.received == b""
 
 
-class Wrong(Mirroring):
-    """Asks for a quorum of bytes."""
+class WithoutFraming(Mirroring):
+    """A quorum without a framing."""
 
     reply = "quorum"
 
@@ -61,8 +61,8 @@ class Wrong(Mirroring):
         return [Server(SHADOW)]
 
 
-def test_what_cannot_be_chosen_is_a_mistake() -> None:
-    with SimulatedProxy(Wrong) as proxy:
+def test_a_quorum_needs_a_framing() -> None:
+    with SimulatedProxy(WithoutFraming) as proxy:
         proxy.client()
         with pytest.raises(ValueError, match='reply = "quorum" chooses messages'):
             proxy.run()
@@ -74,11 +74,13 @@ def test_what_cannot_be_chosen_is_a_mistake() -> None:
         (Mirroring, None),
         (MirroredTunnel, None),
         (MirrorTarget, {"ALIVE FINISHED"}),
-        # When the primary is done the client is not read here any more.
+        # After the primary is done, this machine does not read the client.
         (RequestDirection, {f"TRAILING {event.name}" for event in READS}),
         (ReplyDirection, {"CHOOSING WRITE_COMPLETE", "CHOOSING STALLED"}),
     ],
 )
-def test_the_machines(machine: type[Machine], holes: set[str] | None) -> None:
+def test_the_events_that_cannot_reach_the_machines(
+    machine: type[Machine], holes: set[str] | None
+) -> None:
     found = check_machine(machine)
     assert holes is None or found == holes

@@ -16,7 +16,7 @@ PLACE = Address.parse("tcp://127.0.0.1:3333")
 
 
 class Staged:
-    """What the proxy does for one program: start it, listen, pass signals on."""
+    """Runs one program as the proxy does: starts it, listens, delivers signals."""
 
     def __init__(
         self, sim: Simulation, plugin: type[StagedProgram], options: object, net_threads: int = 1
@@ -37,11 +37,11 @@ class Staged:
         sim.run(until=lambda: bool(self.lines))
 
     def signal(self, number: int, pid: int) -> None:
-        """Somebody sends a signal."""
+        """Deliver a signal."""
         self._programs.deliver(Signal(number, pid))
 
-    def news(self) -> str:
-        """What the trace says that it did not say before."""
-        said = "".join(f"{line}\n" for line in self.lines)
+    def new_lines(self) -> str:
+        """Return the lines of the trace since the last call."""
+        new = "".join(f"{line}\n" for line in self.lines)
         self.lines.clear()
-        return said
+        return new

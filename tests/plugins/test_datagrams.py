@@ -1,4 +1,4 @@
-"""Forward and echo behind udp://: a session for each source, and every boundary kept."""
+"""Forward and echo at udp://: one session per source address; datagram boundaries are kept."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Same(Transform):
         return b""
 
 
-class Passing(Forwarder):
-    """By a transform, each way."""
+class WithTransforms(Forwarder):
+    """With a transform each way that changes nothing."""
 
     datagrams = True
 
@@ -38,8 +38,8 @@ class Passing(Forwarder):
         return Same()
 
 
-def shouting(server: DatagramPeer) -> DatagramPeer:
-    """Have a server answer each datagram in capitals."""
+def answering(server: DatagramPeer) -> DatagramPeer:
+    """Let a server answer each datagram in upper case."""
 
     def answer(data: bytes, source: HostPort) -> None:
         server.send(data.upper(), source)
@@ -48,9 +48,9 @@ def shouting(server: DatagramPeer) -> DatagramPeer:
     return server
 
 
-def test_each_source_has_a_session_of_its_own() -> None:
+def test_each_source_address_has_its_own_session() -> None:
     with SimulatedProxy(Forward, datagrams=True) as proxy:
-        server = shouting(proxy.datagram_server())
+        server = answering(proxy.datagram_server())
         clients = [proxy.datagram_client() for _ in range(3)]
         for number, client in enumerate(clients):
             client.send(b"client %d" % number)
@@ -63,36 +63,36 @@ def test_each_source_has_a_session_of_its_own() -> None:
 
 
 def test_no_datagram_is_cut_or_joined() -> None:
-    said = [b"x" * size for size in (1, 4096, 5, 65_507, 5, 5, 40_000)]
+    sent = [b"x" * size for size in (1, 4096, 5, 65_507, 5, 5, 40_000)]
     with SimulatedProxy(Forward, datagrams=True) as proxy:
-        server = shouting(proxy.datagram_server())
+        server = answering(proxy.datagram_server())
         client = proxy.datagram_client()
-        client.send(said[0])
+        client.send(sent[0])
         proxy.run()
-        for data in said[1:]:
+        for data in sent[1:]:
             client.send(data)
         proxy.run()
-        assert server.received == said
-        assert client.received == [data.upper() for data in said]
+        assert server.received == sent
+        assert client.received == [data.upper() for data in sent]
 
 
-@pytest.mark.parametrize("plugin", [Forward, Passing])
-def test_an_empty_datagram_is_one_too(plugin: type[Forwarder]) -> None:
-    said = [b"", b"a", b"", b"", b"b" * 60_000, b"c", b"d", b"", b"ee", b""]
+@pytest.mark.parametrize("plugin", [Forward, WithTransforms])
+def test_empty_datagrams_are_forwarded(plugin: type[Forwarder]) -> None:
+    sent = [b"", b"a", b"", b"", b"b" * 60_000, b"c", b"d", b"", b"ee", b""]
     with SimulatedProxy(plugin, datagrams=True) as proxy:
-        server = shouting(proxy.datagram_server())
+        server = answering(proxy.datagram_server())
         client = proxy.datagram_client()
         client.send(b"")
         proxy.run()
-        for data in said:
+        for data in sent:
             client.send(data)
         proxy.run()
-        assert server.received == [b"", *said]
-        assert client.received == [b"", *(data.upper() for data in said)]
+        assert server.received == [b"", *sent]
+        assert client.received == [b"", *(data.upper() for data in sent)]
         assert proxy.engine.memory.used == 0
 
 
-def test_what_comes_before_there_is_a_way_to_the_server_waits() -> None:
+def test_datagrams_before_the_server_is_known_wait_within_a_limit() -> None:
     with SimulatedProxy(
         Forward, datagrams=True, faults=NetworkFaults(resolve_s=(1.0, 1.0))
     ) as proxy:
@@ -100,14 +100,14 @@ def test_what_comes_before_there_is_a_way_to_the_server_waits() -> None:
         for data in (b"a", b"", b"b" * 60_000, b"c"):
             client.send(data)
         proxy.run()
-        assert server.received == [b"a", b"", b"b" * 60_000], "a little waits, not more"
+        assert server.received == [b"a", b"", b"b" * 60_000], "a limited number waits"
         assert proxy.log == [
             "warning: proxy: a datagram was dropped: their session did not read them in time"
         ]
         assert proxy.engine.memory.used == 0
 
 
-def test_silence_is_the_end_and_nothing_to_talk_about() -> None:
+def test_inactivity_ends_a_session_and_is_not_logged() -> None:
     for plugin in (Forward, Echo):
         servers = ["server"] if plugin.needs_upstream else []
         with SimulatedProxy(plugin, servers, datagrams=True, inactivity_s=5.0) as proxy:
@@ -138,7 +138,7 @@ def test_a_server_that_refuses_ends_the_session_and_the_next_is_tried() -> None:
         assert proxy.datagram_server().received == [b"two"]
 
 
-def test_over_the_limit_others_are_dropped_and_the_log_says_so_once_a_second() -> None:
+def test_datagrams_over_the_session_limit_are_dropped_and_logged_once_a_second() -> None:
     with SimulatedProxy(Forward, datagrams=True, max_connections=2, inactivity_s=9.0) as proxy:
         server = proxy.datagram_server()
         clients = [proxy.datagram_client() for _ in range(4)]
@@ -148,22 +148,22 @@ def test_over_the_limit_others_are_dropped_and_the_log_says_so_once_a_second() -
             proxy.elapse(0.1)
         assert len(proxy.sessions) == 2
         assert len(server.received) == 60
-        said = [(when, text) for when, _, text in proxy.sim.log]
-        assert len(said) == 3
-        assert said[0][1] == (
+        logged = [(when, text) for when, _, text in proxy.sim.log]
+        assert len(logged) == 3
+        assert logged[0][1] == (
             "proxy: a datagram was dropped: limits.max_connections = 2 sessions are open"
         )
-        assert all(later - before >= 1.0 for (before, _), (later, _) in pairwise(said))
+        assert all(later - before >= 1.0 for (before, _), (later, _) in pairwise(logged))
         proxy.run()
         clients[3].send(b"now?")
         proxy.run()
         assert server.received[-1] == b"now?"
 
 
-def test_without_descriptors_the_session_that_was_silent_longest_makes_room() -> None:
+def test_without_descriptors_the_session_that_was_idle_longest_is_closed() -> None:
     with SimulatedProxy(Forward, datagrams=True, inactivity_s=60.0) as proxy:
         proxy.driver.max_sessions = 3
-        server = shouting(proxy.datagram_server())
+        server = answering(proxy.datagram_server())
         clients = [proxy.datagram_client() for _ in range(5)]
         for client in clients[:3]:
             client.send(b"hello")
@@ -178,11 +178,11 @@ def test_without_descriptors_the_session_that_was_silent_longest_makes_room() ->
         clients[4].send(b"me too")
         proxy.elapse(0.1)
         assert clients[0].received == [b"HELLO", b"AND NOW"]
-        assert clients[4].received == [b"ME TOO"], "instead of the third"
+        assert clients[4].received == [b"ME TOO"], "the third session was closed for it"
         assert clients[2].received == [b"HELLO"]
 
 
-def test_a_flood_without_descriptors_costs_a_line_a_second() -> None:
+def test_a_flood_without_descriptors_is_logged_once_a_second() -> None:
     with SimulatedProxy(Forward, datagrams=True, inactivity_s=60.0) as proxy:
         proxy.driver.max_sessions = 50
         server = proxy.datagram_server()
@@ -191,14 +191,14 @@ def test_a_flood_without_descriptors_costs_a_line_a_second() -> None:
                 proxy.datagram_client().send(b"spoofed")
             proxy.elapse(0.1)
         assert len(proxy.log) <= 6
-        assert len(server.received) == 100, "who was silent for a second has made room"
+        assert len(server.received) == 100, "sessions that were idle for a second were closed"
         proxy.driver.connect_errors.extend(Exhausted("too many open files") for _ in range(100))
         proxy.driver.max_sessions = None
-        said = len(proxy.log)
+        before = len(proxy.log)
         for _ in range(100):
             proxy.datagram_client().send(b"spoofed")
         proxy.elapse(0.5)
-        assert len(proxy.log) <= said + 2
+        assert len(proxy.log) <= before + 2
 
 
 def test_echo_keeps_boundaries() -> None:
@@ -211,17 +211,17 @@ def test_echo_keeps_boundaries() -> None:
 
 
 class Doubled(Transform):
-    """Says everything twice, and some words not at all."""
+    """Doubles each datagram, and drops one."""
 
     def feed(self, data: bytes) -> bytes:
-        return b"" if data == b"hush" else data + data
+        return b"" if data == b"drop" else data + data
 
     def finish(self) -> bytes:
         return b""
 
 
 class Doubling(Forwarder):
-    """Both ways."""
+    """Transforms both ways."""
 
     datagrams = True
 
@@ -232,22 +232,22 @@ class Doubling(Forwarder):
         return Doubled()
 
     def unserved(self) -> bytes:
-        return b"nobody"
+        return b"unserved"
 
 
-def test_a_transform_makes_one_datagram_of_one() -> None:
+def test_a_transform_makes_one_datagram_out_of_one() -> None:
     with SimulatedProxy(Doubling, datagrams=True) as proxy:
-        server, client = shouting(proxy.datagram_server()), proxy.datagram_client()
+        server, client = answering(proxy.datagram_server()), proxy.datagram_client()
         client.send(b"start")
         proxy.run()
-        for data in (b"a", b"hush", b"b", b"c" * 30_000):
+        for data in (b"a", b"drop", b"b", b"c" * 30_000):
             client.send(data)
         proxy.run()
         assert server.received == [b"startstart", b"aa", b"bb", b"c" * 60_000]
         assert client.received[1:3] == [b"AAAA", b"BBBB"]
 
 
-def test_a_datagram_that_has_grown_too_large_is_dropped_and_the_session_lives() -> None:
+def test_a_datagram_that_a_transform_makes_too_large_is_dropped() -> None:
     with SimulatedProxy(Doubling, datagrams=True) as proxy:
         server, client = proxy.datagram_server(), proxy.datagram_client()
         client.send(b"x" * 40_000)
@@ -262,16 +262,16 @@ def test_a_datagram_that_has_grown_too_large_is_dropped_and_the_session_lives() 
 
 
 class Refusing(Doubling):
-    """Serves nobody."""
+    """Refuses all clients."""
 
     def refusal(self) -> bytes:
-        return b"go away"
+        return b"refused"
 
 
-def test_who_is_not_served_is_told_in_one_datagram_and_forgotten_at_once() -> None:
+def test_a_refused_client_gets_one_datagram_and_is_closed_at_once() -> None:
     with SimulatedProxy(Refusing, datagrams=True) as proxy:
         client = proxy.datagram_client()
         client.send(b"hello")
         proxy.elapse(0.1)
-        assert client.received == [b"go away"]
+        assert client.received == [b"refused"]
         assert not proxy.engine.vcs

@@ -1,4 +1,4 @@
-"""Echo: each client hears itself."""
+"""Echo: each client gets its own bytes back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 
 
-def test_a_client_hears_itself() -> None:
+def test_a_client_gets_its_bytes_back() -> None:
     with SimulatedProxy(Echo, servers=()) as proxy:
         client = proxy.client()
         client.send(b"hello")
@@ -25,7 +25,7 @@ def test_a_client_hears_itself() -> None:
         assert not proxy.engine.vcs
 
 
-def test_clients_hear_only_themselves() -> None:
+def test_clients_get_only_their_own_bytes() -> None:
     with SimulatedProxy(Echo, servers=()) as proxy:
         clients = [proxy.client() for _ in range(3)]
         for n, client in enumerate(clients):
@@ -34,7 +34,7 @@ def test_clients_hear_only_themselves() -> None:
         assert [bytes(client.received) for client in clients] == [b"0", b"1", b"2"]
 
 
-def test_bulk_comes_back_whole() -> None:
+def test_bulk_comes_back_complete() -> None:
     with SimulatedProxy(Echo, servers=()) as proxy:
         client = proxy.client()
         data = bytes(range(256)) * 20_000
@@ -44,7 +44,7 @@ def test_bulk_comes_back_whole() -> None:
         assert client.received == data
 
 
-def test_who_does_not_listen_cannot_go_on_talking() -> None:
+def test_a_client_that_does_not_read_is_not_read() -> None:
     with SimulatedProxy(Echo, servers=()) as proxy:
         client = proxy.client()
         client.stall()
@@ -56,18 +56,18 @@ def test_who_does_not_listen_cannot_go_on_talking() -> None:
         assert len(client.received) == 50_000_000
 
 
-@pytest.mark.parametrize("said", [b"", b"hello"])
-def test_a_reset_is_logged_unless_it_is_all_there_was(said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"hello"])
+def test_a_reset_is_logged_unless_no_byte_was_sent_before(sent: bytes) -> None:
     with SimulatedProxy(Echo, servers=()) as proxy:
         client = proxy.client()
-        client.send(said)
+        client.send(sent)
         proxy.run()
         client.reset()
         proxy.run()
         assert not proxy.engine.vcs
         lines = ["connection reset by peer" in line for line in proxy.log]
-        assert lines == ([True] if said else [])
+        assert lines == ([True] if sent else [])
 
 
-def test_every_state_takes_what_may_reach_it() -> None:
+def test_every_state_handles_the_events_that_can_reach_it() -> None:
     assert check_machine(Echo) == set()

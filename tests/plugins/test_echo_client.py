@@ -1,4 +1,4 @@
-"""echo_client: its trace, word for word the original's, against scripted servers and its own."""
+"""echo_client: its trace is exactly the original's; with scripted servers and with echo_server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORKER-1 @ CONN got 'M2' from TX-1
 WORKER-1 : can not connect to '127.0.0.1:3333'
 WORKER-1 @ CONN got 'M3' from SELF
 """
-ASKED = """\
+REQUESTED = """\
 TX-1 @ IDLE got 'M1' from WORKER-1
 TX-1 @ IDLE got 'M0' from SELF
 TX-1 @ WORK got 'D1' from OS
@@ -45,7 +45,7 @@ WORKER-1 @ SEND got 'M0' from SELF
 RX-1 @ IDLE got 'M1' from WORKER-1
 RX-1 @ IDLE got 'M0' from SELF
 """
-ANSWERED = """\
+REPLIED = """\
 RX-1 @ WORK got 'D0' from OS
 RX-1 @ WORK got 'M0' from SELF
 WORKER-1 @ RECV got 'M1' from RX-1
@@ -53,7 +53,7 @@ reply: WORKER-1-{number}
 WORKER-1 @ RECV got 'M0' from SELF
 """
 PAUSED = "WORKER-1 @ TWIX got 'T0' from OS\n"
-BROKEN = """\
+FAILED_REPLY = """\
 RX-1 @ WORK got '{tag}' from OS
 RX-1 @ WORK got 'M0' from SELF
 WORKER-1 @ RECV got 'M2' from RX-1
@@ -64,7 +64,7 @@ WAITED = "WORKER-1 @ WAIT got 'T0' from OS\n"
 
 def one_worker(sim: Simulation) -> Staged:
     client = Staged(sim, EchoClient, Options(workers=1))
-    assert client.news() == STARTED + CONNECTING
+    assert client.new_lines() == STARTED + CONNECTING
     return client
 
 
@@ -77,53 +77,55 @@ def test_requests_and_replies_twice_a_second() -> None:
         sim.server(PLACE, echo)
         client = one_worker(sim)
         sim.elapse(0.4)
-        assert client.news() == CONNECTED + ASKED + ANSWERED.format(number=1)
+        assert client.new_lines() == CONNECTED + REQUESTED + REPLIED.format(number=1)
         sim.elapse(0.5)
-        assert client.news() == PAUSED + ASKED + ANSWERED.format(number=2)
+        assert client.new_lines() == PAUSED + REQUESTED + REPLIED.format(number=2)
         sim.elapse(9.0)
         assert client.lines.count("reply: WORKER-1-7") == 1
         assert sum(line.startswith("reply:") for line in client.lines) == 18
 
 
-def test_nobody_is_there_and_five_seconds_later_somebody_is() -> None:
+def test_it_connects_again_five_seconds_after_a_refusal() -> None:
     with Simulation(seed=1) as sim:
         client = one_worker(sim)
         sim.elapse(4.9)
-        assert client.news() == FAILED
+        assert client.new_lines() == FAILED
         sim.server(PLACE, echo)
         sim.elapse(0.4)
-        assert client.news() == WAITED + CONNECTING + CONNECTED + ASKED + ANSWERED.format(number=1)
+        assert client.new_lines() == WAITED + CONNECTING + CONNECTED + REQUESTED + REPLIED.format(
+            number=1
+        )
 
 
-def test_a_server_that_hangs_up_is_connected_to_anew_and_numbers_go_on() -> None:
+def test_it_connects_again_after_the_server_closed_and_numbers_continue() -> None:
     with Simulation(seed=1) as sim:
         server = sim.server(PLACE)
         client = one_worker(sim)
         sim.elapse(1)
-        assert client.news() == CONNECTED + ASKED
+        assert client.new_lines() == CONNECTED + REQUESTED
         server.peers[0].end()
         sim.elapse(1)
-        assert client.news() == BROKEN.format(tag="D2")
+        assert client.new_lines() == FAILED_REPLY.format(tag="D2")
         sim.elapse(5)
         assert server.peers[1].received == b"WORKER-1-2\n"
 
 
-def test_a_server_that_does_not_answer_is_given_ten_seconds() -> None:
+def test_a_reply_times_out_after_ten_seconds() -> None:
     with Simulation(seed=1) as sim:
         sim.server(PLACE)
         client = one_worker(sim)
         sim.elapse(9.9)
-        assert client.news() == CONNECTED + ASKED
+        assert client.new_lines() == CONNECTED + REQUESTED
         sim.elapse(0.2)
-        assert client.news() == BROKEN.format(tag="T0")
+        assert client.new_lines() == FAILED_REPLY.format(tag="T0")
 
 
-def test_a_reply_can_not_forge_a_line_of_the_trace() -> None:
-    def lie(peer: Peer) -> None:
+def test_a_reply_cannot_forge_a_line_of_the_trace() -> None:
+    def forge(peer: Peer) -> None:
         peer.send(b"\x1b[2J\nTERMINATOR-1 @ IDLE got 'S0' from OS\n")
 
     with Simulation(seed=1) as sim:
-        sim.server(PLACE, lie)
+        sim.server(PLACE, forge)
         client = one_worker(sim)
         sim.elapse(0.4)
         assert r"reply: \x1b[2J\nTERMINATOR-1 @ IDLE got 'S0' from OS" in client.lines
@@ -134,14 +136,14 @@ def test_a_signal_ends_it() -> None:
         server = sim.server(PLACE, echo)
         client = one_worker(sim)
         sim.elapse(0.1)
-        client.news()
+        client.new_lines()
         client.signal(2, 1234)
         sim.run(until=lambda: server.peers[0].ended)
-        assert client.news() == (
+        assert client.new_lines() == (
             "TERMINATOR-1 @ IDLE got 'S0' from OS\ngot signal #2 from PID 1234\n"
         )
         sim.elapse(20)
-        assert client.news() == ""
+        assert client.new_lines() == ""
 
 
 def test_the_last_machine_made_is_the_first_taken() -> None:
@@ -152,7 +154,7 @@ def test_the_last_machine_made_is_the_first_taken() -> None:
         ]
 
 
-def test_the_pair_talks_for_a_minute() -> None:
+def test_server_and_client_exchange_lines_for_a_minute() -> None:
     with Simulation(seed=3) as sim:
         server = Staged(sim, EchoServer, ServerOptions())
         client = Staged(sim, EchoClient, Options())
@@ -164,7 +166,7 @@ def test_the_pair_talks_for_a_minute() -> None:
 
 
 @pytest.mark.parametrize("seed", [*seeds(3)])
-def test_the_pair_on_a_bad_network(seed: int) -> None:
+def test_server_and_client_on_a_bad_network(seed: int) -> None:
     with Simulation(seed, NetworkFaults.all()) as sim:
         server = Staged(sim, EchoServer, ServerOptions(clients=6), net_threads=1 + seed % 2)
         client = Staged(sim, EchoClient, Options())
@@ -178,6 +180,6 @@ def test_the_pair_on_a_bad_network(seed: int) -> None:
         assert not any(engine.vcs for engine in server.engines + client.engines)
 
 
-def test_its_machines_refuse_what_must_not_come() -> None:
+def test_the_events_that_cannot_reach_its_machines() -> None:
     assert check_machine(Terminator) == {"INIT S0", "INIT S1", "IDLE M0"}
     assert check_machine(Worker) >= {"TWIX M1", "WAIT M2", "RECV T0"}

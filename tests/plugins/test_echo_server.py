@@ -1,4 +1,4 @@
-"""echo_server: its trace, word for word the original's, and what it does better."""
+"""echo_server: its trace is exactly the original's; and where it behaves better."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, blocks
 from tests.plugins.staged import PLACE, Staged
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import Simulation, seeds
-from vcproxy.engine.listener import Listener as Entrance
+from vcproxy.engine.listener import Listener as EngineListener
 from vcproxy.machine.trace import chart
 from vcproxy.plugins.echo_server import EchoServer, Listener, Options, Worker
 from vcproxy.sessions.service import Service
@@ -69,62 +69,62 @@ TIMED_OUT = DISCONNECTED.replace("'D2'", "'T0'")
 
 def echo_server(sim: Simulation) -> Staged:
     server = Staged(sim, EchoServer, Options())
-    assert server.news() == STARTED
+    assert server.new_lines() == STARTED
     return server
 
 
-def test_a_client_from_start_to_sudden_end() -> None:
+def test_the_trace_of_a_client_from_connect_to_reset() -> None:
     with Simulation(seed=1) as sim:
         server = echo_server(sim)
         client = sim.client(PLACE)
         sim.elapse(1)
-        assert server.news() == CONNECTED
+        assert server.new_lines() == CONNECTED
         client.send(b"123\n")
         sim.elapse(1)
         assert client.received == b"123\n"
-        assert server.news() == ECHOED
+        assert server.new_lines() == ECHOED
         client.reset()
         sim.elapse(1)
-        assert server.news() == DISCONNECTED
+        assert server.new_lines() == DISCONNECTED
 
 
-def test_a_client_that_says_nothing_is_closed_after_ten_seconds() -> None:
+def test_a_silent_client_is_closed_after_ten_seconds() -> None:
     with Simulation(seed=1) as sim:
         server = echo_server(sim)
         client = sim.client(PLACE)
         sim.run(until=lambda: client.ended)
         assert sim.now == 10.0
-        assert server.news() == CONNECTED + TIMED_OUT
+        assert server.new_lines() == CONNECTED + TIMED_OUT
 
 
 @pytest.mark.parametrize(("number", "tag"), [(2, "S0"), (15, "S1")])
-def test_a_signal_ends_it_with_good_bye(number: int, tag: str) -> None:
+def test_a_signal_ends_it(number: int, tag: str) -> None:
     with Simulation(seed=1) as sim:
         server = echo_server(sim)
         client = sim.client(PLACE)
         sim.elapse(1)
-        assert server.news() == CONNECTED
+        assert server.new_lines() == CONNECTED
         server.signal(number, 1234)
         sim.run(until=lambda: client.ended)
-        assert server.news() == (
+        assert server.new_lines() == (
             f"LISTENER-1 @ WORK got '{tag}' from OS\n"
             f"got signal #{number} from PID 1234\n"
             "Bye! It was 'LISTENER-1'.\n"
         )
         late = sim.client(PLACE)
         sim.run(until=lambda: late.ended)
-        assert server.news() == ""
+        assert server.new_lines() == ""
 
 
-def test_a_fifth_client_is_closed_at_once_and_a_place_becomes_free() -> None:
+def test_a_fifth_client_is_closed_until_another_ends() -> None:
     with Simulation(seed=1) as sim:
         server = echo_server(sim)
         clients = [sim.client(PLACE) for _ in range(4)]
         sim.elapse(1)
-        server.news()
+        server.new_lines()
         fifth = sim.client(PLACE)
         sim.run(until=lambda: fifth.ended)
-        assert server.news() == (
+        assert server.new_lines() == (
             "LISTENER-1 @ WORK got 'D0' from OS\nLISTENER-1 @ WORK got 'M0' from SELF\n"
         )
         clients[2].close()
@@ -144,7 +144,9 @@ def test_a_fifth_client_is_closed_at_once_and_a_place_becomes_free() -> None:
         ([b"x" * 63 + b"\n"], b"x" * 63 + b"\n"),
     ],
 )
-def test_a_request_ends_with_a_line(pieces: list[bytes], echoed: bytes) -> None:
+def test_a_request_ends_with_a_newline_at_the_end_of_what_was_read(
+    pieces: list[bytes], echoed: bytes
+) -> None:
     with Simulation(seed=1) as sim:
         echo_server(sim)
         client = sim.client(PLACE)
@@ -157,22 +159,24 @@ def test_a_request_ends_with_a_line(pieces: list[bytes], echoed: bytes) -> None:
 
 
 def test_a_line_that_is_too_long_fails_at_once() -> None:
-    """The original reads nothing, again and again, until the time is up."""
+    """The original retries reads of 0 bytes until its timeout."""
     with Simulation(seed=1) as sim:
         server = echo_server(sim)
         client = sim.client(PLACE)
         sim.elapse(1)
-        server.news()
+        server.new_lines()
         client.send(b"x" * 65 + b"\n")
         sim.elapse(1)
         assert client.ended or client.reset_seen
         assert client.received == b""
         shown = f"<<< 64 bytes: {{ {', '.join(['120'] * 64)} }}\n"
-        assert server.news() == DISCONNECTED.replace("'D2' from OS\n", f"'D0' from OS\n{shown}")
+        assert server.new_lines() == DISCONNECTED.replace(
+            "'D2' from OS\n", f"'D0' from OS\n{shown}"
+        )
 
 
-def test_a_request_that_comes_with_the_end_is_served() -> None:
-    """In the original the end wins: the request is lost, and the client is reset."""
+def test_a_request_that_arrives_together_with_the_end_is_served() -> None:
+    """The original handles the end first: the request is lost, and the client is reset."""
     with Simulation(seed=1) as sim:
         server = echo_server(sim)
         client = sim.client(PLACE)
@@ -180,11 +184,11 @@ def test_a_request_that_comes_with_the_end_is_served() -> None:
         client.end()
         sim.run(until=lambda: client.ended)
         assert client.received == b"123\n"
-        assert server.news() == CONNECTED + ECHOED + DISCONNECTED
+        assert server.new_lines() == CONNECTED + ECHOED + DISCONNECTED
 
 
 @pytest.mark.parametrize("seed", [*seeds(5)])
-def test_many_clients_come_and_go(seed: int) -> None:
+def test_many_clients_connect_and_close(seed: int) -> None:
     with Simulation(seed) as sim:
         server = echo_server(sim)
         for number in range(20):
@@ -203,7 +207,7 @@ def test_without_a_free_rx_the_client_is_closed() -> None:
     with Simulation(seed=1) as sim:
         driver, lines = sim.driver(), list[str]()
         program = EchoServer(driver.engine, Service("echo", options=Options()), lines.append)
-        driver.listen(PLACE, Entrance("echo", program.accept, driver.engine))
+        driver.listen(PLACE, EngineListener("echo", program.accept, driver.engine))
         with program.mutex.hold(driver.engine):
             program.start()
         while program.receivers.take():
@@ -217,14 +221,14 @@ def test_without_a_free_rx_the_client_is_closed() -> None:
         ]
 
 
-def test_the_docs_show_this_trace() -> None:
+def test_the_page_shows_this_trace() -> None:
     page = ROOT / "docs" / "design" / "staged-machines.md"
     (shown,) = blocks(page, "text")
     assert ECHOED.startswith(shown.text)
     assert chart(shown.text.splitlines()) in [block.text for block in blocks(page, "mermaid")]
 
 
-def test_its_machines_refuse_what_must_not_come() -> None:
+def test_the_events_that_cannot_reach_its_machines() -> None:
     assert check_machine(Rx) >= {"IDLE D0", "IDLE T0", "INIT M1"}
     assert check_machine(Tx) >= {"IDLE D1", "INIT M1"}
     assert "WORK M1" not in check_machine(Listener)

@@ -1,4 +1,4 @@
-"""The bundled mirror: what client, primary and mirrors have, on good days and bad ones."""
+"""The bundled mirror: what client, primary and mirrors receive, with and without errors."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ M1, M2 = "tcp://m1:1", "tcp://m2:1"
 LINE = b"x" * 999 + b"\n"
 
 
-def mirrored(
+def mirroring(
     *mirrors: str,
     refusing: Sequence[str] = (),
     faults: NetworkFaults | None = None,
     half_close: bool = True,
     **table: Any,
 ) -> SimulatedProxy:
-    """A proxy with a primary and mirrors."""
+    """Return a proxy with a primary and mirrors."""
     options, _ = read_options(Mirror, {"mirrors": list(mirrors or (M1,)), **table}, Path())
     return SimulatedProxy(
         Mirror, options=options, refusing=refusing, faults=faults, half_close=half_close
     )
 
 
-def met(proxy: SimulatedProxy, *mirrors: str) -> tuple[Peer, ...]:
-    """A client, the primary, and mirrors."""
+def connect(proxy: SimulatedProxy, *mirrors: str) -> tuple[Peer, ...]:
+    """Return a client, the primary, and mirrors."""
     return proxy.client(), proxy.server(), *(proxy.server(name) for name in mirrors or (M1,))
 
 
@@ -44,17 +44,17 @@ def end(*peers: Peer) -> None:
 
 
 def clean(proxy: SimulatedProxy) -> bool:
-    """Whether nothing is left of a conversation."""
+    """Whether all connections are closed and all memory is free."""
     proxy.sessions.clear()
     return not proxy.engine.vcs and proxy.engine.memory.used == 0
 
 
-# -- good days -------------------------------------------------------------------------------
+# -- without errors --------------------------------------------------------------------------
 
 
-def test_mirrors_hear_all_and_only_the_primary_answers() -> None:
-    with mirrored(M1, M2) as proxy:
-        client, primary, *mirrors = met(proxy, M1, M2)
+def test_mirrors_get_all_requests_and_the_client_gets_the_primarys_replies() -> None:
+    with mirroring(M1, M2) as proxy:
+        client, primary, *mirrors = connect(proxy, M1, M2)
         client.send(b"ping")
         proxy.run()
         for mirror in mirrors:
@@ -78,8 +78,8 @@ def test_mirrors_hear_all_and_only_the_primary_answers() -> None:
         assert clean(proxy)
 
 
-def test_what_is_said_before_a_mirror_is_connected_is_kept_for_it() -> None:
-    with mirrored(faults=NetworkFaults(resolve_s=(1.0, 1.0))) as proxy:
+def test_requests_before_a_mirror_is_connected_are_kept_for_it() -> None:
+    with mirroring(faults=NetworkFaults(resolve_s=(1.0, 1.0))) as proxy:
         client, primary = proxy.client(), proxy.server()
         client.send(b"early")
         proxy.elapse(0.5)
@@ -90,8 +90,8 @@ def test_what_is_said_before_a_mirror_is_connected_is_kept_for_it() -> None:
         assert mirror.received == b"early"
 
 
-def test_a_conversation_may_be_over_before_a_mirror_is_connected() -> None:
-    with mirrored(faults=NetworkFaults(resolve_s=(1.0, 1.0))) as proxy:
+def test_a_conversation_may_end_before_a_mirror_is_connected() -> None:
+    with mirroring(faults=NetworkFaults(resolve_s=(1.0, 1.0))) as proxy:
         client, primary = proxy.client(), proxy.server()
         client.send(b"short")
         end(client, primary)
@@ -106,24 +106,24 @@ def test_a_conversation_may_be_over_before_a_mirror_is_connected() -> None:
 
 
 def test_half_close() -> None:
-    with mirrored() as proxy:
-        client, primary, mirror = met(proxy)
+    with mirroring() as proxy:
+        client, primary, mirror = connect(proxy)
         client.end()
         proxy.run()
         assert primary.ended
         assert mirror.ended
-        primary.send(b"still here")
+        primary.send(b"more")
         proxy.run()
-        assert client.received == b"still here"
+        assert client.received == b"more"
         primary.end()
         proxy.run()
         assert client.ended
 
 
 @pytest.mark.parametrize("first", ["client", "primary"])
-def test_without_half_close_the_first_end_is_that_of_all(first: str) -> None:
-    with mirrored(half_close=False) as proxy:
-        client, primary, mirror = met(proxy)
+def test_without_half_close_the_first_end_ends_all(first: str) -> None:
+    with mirroring(half_close=False) as proxy:
+        client, primary, mirror = connect(proxy)
         client.send(b"bye")
         proxy.run()
         end(client if first == "client" else primary)
@@ -135,7 +135,7 @@ def test_without_half_close_the_first_end_is_that_of_all(first: str) -> None:
 
 
 def test_a_share_of_the_connections() -> None:
-    with mirrored(sample=0.3) as proxy:
+    with mirroring(sample=0.3) as proxy:
         for _ in range(100):
             proxy.client()
         proxy.run()
@@ -143,19 +143,19 @@ def test_a_share_of_the_connections() -> None:
         assert proxy.connections() == 100
 
 
-def test_tls_mirrors_are_met_as_options_say() -> None:
-    with mirrored("tls://m1:2") as proxy:
-        client, _, mirror = met(proxy, "tls://m1:2")
+def test_a_mirror_at_tls() -> None:
+    with mirroring("tls://m1:2") as proxy:
+        client, _, mirror = connect(proxy, "tls://m1:2")
         client.send(b"ping")
         proxy.run()
         assert mirror.received == b"ping"
 
 
-# -- bad days --------------------------------------------------------------------------------
+# -- with errors -----------------------------------------------------------------------------
 
 
 def test_a_mirror_that_refuses() -> None:
-    with mirrored(refusing=[M1]) as proxy:
+    with mirroring(refusing=[M1]) as proxy:
         client, primary = proxy.client(), proxy.server()
         client.send(b"ping")
         primary.send(b"pong")
@@ -169,9 +169,9 @@ def test_a_mirror_that_refuses() -> None:
         assert proxy.service.counts["lost tcp://m1:1"] == 1
 
 
-def test_a_mirror_that_stalls_is_cut_off() -> None:
-    with mirrored() as proxy:
-        client, primary, mirror = met(proxy)
+def test_a_mirror_that_stalls_is_disconnected() -> None:
+    with mirroring() as proxy:
+        client, primary, mirror = connect(proxy)
         mirror.stall()
         client.send(LINE * 10_000)
         proxy.run()
@@ -184,20 +184,20 @@ def test_a_mirror_that_stalls_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
-def test_a_mirror_that_stalls_gets_whole_messages(policy: str) -> None:
-    with mirrored(framing="lines", on_lag=policy, max_lag="64KiB") as proxy:
-        client, primary, mirror = met(proxy)
+def test_a_mirror_that_stalls_misses_whole_messages(policy: str) -> None:
+    with mirroring(framing="lines", on_lag=policy, max_lag="64KiB") as proxy:
+        client, primary, mirror = connect(proxy)
         mirror.stall()
-        said = b"".join(b"%d %b" % (n, LINE) for n in range(5000))
-        client.send(said)
+        sent = b"".join(b"%d %b" % (n, LINE) for n in range(5000))
+        client.send(sent)
         client.end()
         proxy.run()
-        assert primary.received == said
+        assert primary.received == sent
         assert primary.ended
         mirror.resume()
         proxy.run()
         got = mirror.received.splitlines(keepends=True)
-        every = iter(said.splitlines(keepends=True))
+        every = iter(sent.splitlines(keepends=True))
         assert all(bytes(line) in every for line in got)
         dropped = proxy.service.counts
         end(primary, mirror)
@@ -209,9 +209,9 @@ def test_a_mirror_that_stalls_gets_whole_messages(policy: str) -> None:
         assert clean(proxy)
 
 
-def test_what_is_no_message_goes_to_the_primary_only() -> None:
-    with mirrored(framing="lines", limit="10B", on_lag="drop_oldest") as proxy:
-        client, primary, mirror = met(proxy)
+def test_input_with_invalid_framing_goes_to_the_primary_only() -> None:
+    with mirroring(framing="lines", limit="10B", on_lag="drop_oldest") as proxy:
+        client, primary, mirror = connect(proxy)
         client.send(b"short\n")
         proxy.run()
         client.send(b"a line that is too long\n")
@@ -227,9 +227,9 @@ def test_what_is_no_message_goes_to_the_primary_only() -> None:
         assert "client input: message over the size limit" in proxy.log[0]
 
 
-def test_a_mirror_that_breaks() -> None:
-    with mirrored() as proxy:
-        client, primary, mirror = met(proxy)
+def test_a_mirror_that_resets() -> None:
+    with mirroring() as proxy:
+        client, primary, mirror = connect(proxy)
         mirror.reset()
         client.send(b"ping")
         primary.send(b"pong")
@@ -240,9 +240,9 @@ def test_a_mirror_that_breaks() -> None:
         assert "a connection failed" in proxy.log[0]
 
 
-def test_a_mirror_that_has_said_all_still_hears() -> None:
-    with mirrored() as proxy:
-        client, _, mirror = met(proxy)
+def test_a_mirror_that_has_ended_its_replies_still_gets_requests() -> None:
+    with mirroring() as proxy:
+        client, _, mirror = connect(proxy)
         mirror.end()
         proxy.run()
         client.send(b"ping")
@@ -250,9 +250,9 @@ def test_a_mirror_that_has_said_all_still_hears() -> None:
         assert mirror.received == b"ping"
 
 
-def test_a_mirror_that_never_ends_is_given_two_seconds() -> None:
-    with mirrored() as proxy:
-        client, primary, mirror = met(proxy)
+def test_a_mirror_that_does_not_end_is_closed_after_two_seconds() -> None:
+    with mirroring() as proxy:
+        client, primary, mirror = connect(proxy)
         mirror.stall()
         client.send(bytes(400_000))
         end(client, primary)
@@ -264,8 +264,8 @@ def test_a_mirror_that_never_ends_is_given_two_seconds() -> None:
         assert clean(proxy)
 
 
-def test_without_a_primary_no_mirror_hears_anything() -> None:
-    with mirrored(refusing=["server"]) as proxy:
+def test_without_a_primary_no_mirror_is_connected() -> None:
+    with mirroring(refusing=["server"]) as proxy:
         client = proxy.client()
         client.send(b"ping")
         proxy.run()
@@ -274,16 +274,16 @@ def test_without_a_primary_no_mirror_hears_anything() -> None:
 
 
 @pytest.mark.parametrize("framing", ["none", "lines"])
-@pytest.mark.parametrize("who", ["client", "primary"])
-def test_one_that_breaks_takes_all_with_it(who: str, framing: str) -> None:
+@pytest.mark.parametrize("failing", ["client", "primary"])
+def test_a_reset_of_client_or_primary_resets_all(failing: str, framing: str) -> None:
     policy = "drop_oldest" if framing == "lines" else "disconnect"
-    with mirrored(framing=framing, on_lag=policy) as proxy:
-        client, primary, mirror = met(proxy)
+    with mirroring(framing=framing, on_lag=policy) as proxy:
+        client, primary, mirror = connect(proxy)
         client.send(b"ping\n")
         proxy.run()
-        (client if who == "client" else primary).reset()
+        (client if failing == "client" else primary).reset()
         proxy.run()
-        assert (primary if who == "client" else client).reset_seen
+        assert (primary if failing == "client" else client).reset_seen
         assert mirror.reset_seen
         why = "mirror tcp://m1:1: conversation ended abnormally: a connection failed; 5B sent"
         assert any(line.endswith(why) for line in proxy.log)
@@ -293,9 +293,9 @@ def test_one_that_breaks_takes_all_with_it(who: str, framing: str) -> None:
 # -- differences -----------------------------------------------------------------------------
 
 
-def test_bytes_that_differ() -> None:
-    with mirrored(M1, M2) as proxy:
-        _, primary, same, other = met(proxy, M1, M2)
+def test_a_different_byte() -> None:
+    with mirroring(M1, M2) as proxy:
+        _, primary, same, other = connect(proxy, M1, M2)
         primary.send(b"one two")
         proxy.run()
         same.send(b"one")
@@ -309,9 +309,9 @@ def test_bytes_that_differ() -> None:
         assert counts["differences"] == counts["differences tcp://m2:1"] == 1
 
 
-def test_answers_that_differ_are_counted_each() -> None:
-    with mirrored(framing="lines") as proxy:
-        client, primary, mirror = met(proxy)
+def test_each_different_message_is_counted() -> None:
+    with mirroring(framing="lines") as proxy:
+        client, primary, mirror = connect(proxy)
         primary.send(b"a\nb\nc\n")
         mirror.send(b"a\nB\nC\n")
         proxy.run()
@@ -322,9 +322,9 @@ def test_answers_that_differ_are_counted_each() -> None:
         assert proxy.log[1].endswith("mirrored to the end; 0B sent; differences: 2")
 
 
-def test_a_mirror_that_says_less_differs() -> None:
-    with mirrored() as proxy:
-        _, primary, mirror = met(proxy)
+def test_a_mirror_that_replies_less_differs() -> None:
+    with mirroring() as proxy:
+        _, primary, mirror = connect(proxy)
         primary.send(b"pong")
         mirror.send(b"po")
         mirror.end()
@@ -333,9 +333,9 @@ def test_a_mirror_that_says_less_differs() -> None:
 
 
 @pytest.mark.parametrize("ahead", ["primary", "mirror"])
-def test_one_too_far_ahead_is_not_compared(ahead: str) -> None:
-    with mirrored(max_lag="64KiB") as proxy:
-        client, primary, mirror = met(proxy)
+def test_a_reply_too_far_ahead_is_not_compared(ahead: str) -> None:
+    with mirroring(max_lag="64KiB") as proxy:
+        client, primary, mirror = connect(proxy)
         (primary if ahead == "primary" else mirror).send(bytes(1_000_000))
         proxy.run()
         assert proxy.engine.memory.used <= 2 << 20
@@ -346,23 +346,23 @@ def test_one_too_far_ahead_is_not_compared(ahead: str) -> None:
         assert not proxy.service.counts["differences"]
 
 
-@pytest.mark.parametrize("garbage", ["primary", "mirror"])
-def test_answers_that_are_no_messages_are_not_compared(garbage: str) -> None:
-    with mirrored(framing="lines", limit="10B") as proxy:
-        client, primary, mirror = met(proxy)
-        primary.send(bytes(100) if garbage == "primary" else b"well\n")
-        mirror.send(bytes(100) if garbage == "mirror" else b"well\n")
+@pytest.mark.parametrize("invalid", ["primary", "mirror"])
+def test_replies_with_invalid_framing_are_not_compared(invalid: str) -> None:
+    with mirroring(framing="lines", limit="10B") as proxy:
+        client, primary, mirror = connect(proxy)
+        primary.send(bytes(100) if invalid == "primary" else b"well\n")
+        mirror.send(bytes(100) if invalid == "mirror" else b"well\n")
         client.send(b"ping")
         end(client, primary, mirror)
         proxy.run()
-        assert client.received == (bytes(100) if garbage == "primary" else b"well\n")
+        assert client.received == (bytes(100) if invalid == "primary" else b"well\n")
         assert mirror.received == b"ping"
         assert proxy.service.counts["not_compared"] == 1
 
 
-def test_with_nothing_to_compare_answers_are_bridged() -> None:
-    with mirrored(compare=False) as proxy:
-        client, primary, mirror = met(proxy)
+def test_without_comparison_replies_are_moved_in_bulk() -> None:
+    with mirroring(compare=False) as proxy:
+        client, primary, mirror = connect(proxy)
         mirror.send(b"whatever")
         primary.send(bytes(5_000_000))
         proxy.run()
@@ -370,12 +370,12 @@ def test_with_nothing_to_compare_answers_are_bridged() -> None:
         assert not proxy.log
 
 
-# -- whose answers ---------------------------------------------------------------------------
+# -- which replies ---------------------------------------------------------------------------
 
 
-def test_first_without_a_framing_is_one_server_for_the_connection() -> None:
-    with mirrored(reply="first") as proxy:
-        client, primary, mirror = met(proxy)
+def test_first_without_a_framing_is_the_server_that_replies_first() -> None:
+    with mirroring(reply="first") as proxy:
+        client, primary, mirror = connect(proxy)
         mirror.send(b"quick ")
         proxy.run()
         primary.send(b"slow")
@@ -393,20 +393,20 @@ def test_first_without_a_framing_is_one_server_for_the_connection() -> None:
         assert clean(proxy)
 
 
-def test_first_breaks_with_the_server_that_answers() -> None:
-    with mirrored(reply="first") as proxy:
-        client, _, mirror = met(proxy)
-        mirror.send(b"half an ans")
+def test_first_resets_the_client_if_the_chosen_server_fails() -> None:
+    with mirroring(reply="first") as proxy:
+        client, _, mirror = connect(proxy)
+        mirror.send(b"part of a reply")
         proxy.run()
         mirror.reset()
         proxy.run()
-        assert client.received == b"half an ans"
+        assert client.received == b"part of a reply"
         assert client.reset_seen
         assert any("the server that responds to the client failed" in line for line in proxy.log)
 
 
-def test_first_is_the_primary_where_mirrors_say_nothing() -> None:
-    with mirrored(reply="first", refusing=[M1]) as proxy:
+def test_first_is_the_primary_if_mirrors_send_nothing() -> None:
+    with mirroring(reply="first", refusing=[M1]) as proxy:
         client, primary = proxy.client(), proxy.server()
         primary.send(b"pong")
         end(primary, client)
@@ -415,9 +415,9 @@ def test_first_is_the_primary_where_mirrors_say_nothing() -> None:
         assert client.ended
 
 
-def test_first_with_a_framing_is_chosen_for_each_answer() -> None:
-    with mirrored(reply="first", framing="lines") as proxy:
-        client, primary, mirror = met(proxy)
+def test_first_with_a_framing_is_chosen_for_each_reply() -> None:
+    with mirroring(reply="first", framing="lines") as proxy:
+        client, primary, mirror = connect(proxy)
         mirror.send(b"m1\n")
         proxy.run()
         primary.send(b"p1\np2\n")
@@ -431,8 +431,8 @@ def test_first_with_a_framing_is_chosen_for_each_answer() -> None:
 
 
 def test_all_in_the_order_of_the_servers() -> None:
-    with mirrored(M1, M2, reply="all", framing="lines") as proxy:
-        client, primary, one, two = met(proxy, M1, M2)
+    with mirroring(M1, M2, reply="all", framing="lines") as proxy:
+        client, primary, one, two = connect(proxy, M1, M2)
         two.send(b"c1\nc2\n")
         one.send(b"b1\n")
         proxy.elapse(0.1)
@@ -440,14 +440,14 @@ def test_all_in_the_order_of_the_servers() -> None:
         primary.send(b"a1\na2\n")
         proxy.elapse(0.1)
         assert client.received == b"a1\nb1\nc1\n"
-        one.reset()  # gone: it is left out
+        one.reset()  # it is left out from now on
         proxy.elapse(0.1)
         assert client.received == b"a1\nb1\nc1\na2\nc2\n"
 
 
-def test_all_leaves_out_who_is_late() -> None:
-    with mirrored(reply="all", framing="lines", timeout="3s") as proxy:
-        client, primary, mirror = met(proxy)
+def test_all_leaves_out_late_servers() -> None:
+    with mirroring(reply="all", framing="lines", timeout="3s") as proxy:
+        client, primary, mirror = connect(proxy)
         primary.send(b"p1\n")
         proxy.elapse(2.9)
         assert client.received == b""
@@ -460,8 +460,8 @@ def test_all_leaves_out_who_is_late() -> None:
 
 
 def test_all_is_complete_when_the_primary_ends() -> None:
-    with mirrored(reply="all", framing="lines", timeout="3s") as proxy:
-        client, primary, mirror = met(proxy)
+    with mirroring(reply="all", framing="lines", timeout="3s") as proxy:
+        client, primary, mirror = connect(proxy)
         primary.send(b"p1\n")
         end(client, primary)
         proxy.elapse(0.1)
@@ -475,9 +475,9 @@ def test_all_is_complete_when_the_primary_ends() -> None:
         assert clean(proxy)
 
 
-def test_a_client_that_does_not_read_is_waited_for() -> None:
-    with mirrored(reply="all", framing="lines", max_lag="64KiB", timeout="1h") as proxy:
-        client, primary, mirror = met(proxy)
+def test_servers_are_not_read_while_the_client_does_not_read() -> None:
+    with mirroring(reply="all", framing="lines", max_lag="64KiB", timeout="1h") as proxy:
+        client, primary, mirror = connect(proxy)
         client.stall()
         primary.send(LINE * 3000)
         mirror.send(LINE * 3000)
@@ -488,9 +488,9 @@ def test_a_client_that_does_not_read_is_waited_for() -> None:
         assert client.received == LINE * 6000
 
 
-def test_a_server_ahead_of_the_others_is_waited_for() -> None:
-    with mirrored(reply="all", framing="lines", max_lag="64KiB", timeout="0s") as proxy:
-        client, primary, mirror = met(proxy)
+def test_a_server_ahead_of_the_others_is_not_read() -> None:
+    with mirroring(reply="all", framing="lines", max_lag="64KiB", timeout="0s") as proxy:
+        client, primary, mirror = connect(proxy)
         primary.send(LINE * 3000)
         proxy.elapse(1.0)
         assert primary.sent < 1_000_000
@@ -500,8 +500,8 @@ def test_a_server_ahead_of_the_others_is_waited_for() -> None:
 
 
 def test_quorum() -> None:
-    with mirrored(M1, M2, reply="quorum", framing="lines") as proxy:
-        client, primary, one, two = met(proxy, M1, M2)
+    with mirroring(M1, M2, reply="quorum", framing="lines") as proxy:
+        client, primary, one, two = connect(proxy, M1, M2)
         primary.send(b"wrong\n")
         one.send(b"right\n")
         proxy.elapse(0.1)
@@ -513,8 +513,8 @@ def test_quorum() -> None:
 
 @pytest.mark.parametrize("unresolved", ["", "no quorum"])
 def test_without_a_quorum(unresolved: str) -> None:
-    with mirrored(reply="quorum", framing="lines", unresolved=unresolved) as proxy:
-        client, primary, mirror = met(proxy)
+    with mirroring(reply="quorum", framing="lines", unresolved=unresolved) as proxy:
+        client, primary, mirror = connect(proxy)
         primary.send(b"a\nc\n")
         mirror.send(b"b\nc\n")
         proxy.run()
@@ -530,9 +530,9 @@ def test_without_a_quorum(unresolved: str) -> None:
             assert "no response was given by more than half of the servers" in proxy.log[-2]
 
 
-def test_quorum_is_of_all_servers_also_of_those_that_are_gone() -> None:
-    with mirrored(M1, M2, reply="quorum", framing="lines", refusing=[M1]) as proxy:
-        client, primary, two = met(proxy, M2)
+def test_a_quorum_counts_servers_that_have_ended_too() -> None:
+    with mirroring(M1, M2, reply="quorum", framing="lines", refusing=[M1]) as proxy:
+        client, primary, two = connect(proxy, M2)
         primary.send(b"a\nb\n")
         two.send(b"a\n")
         proxy.elapse(0.1)
@@ -542,20 +542,20 @@ def test_quorum_is_of_all_servers_also_of_those_that_are_gone() -> None:
 
 
 @pytest.mark.parametrize("reply", ["first", "all", "quorum"])
-def test_a_primary_whose_answers_are_no_messages_is_not_followed(reply: str) -> None:
-    with mirrored(reply=reply, framing="lines", limit="10B") as proxy:
-        client, primary, _ = met(proxy)
+def test_a_primary_with_invalid_framing_resets_the_client(reply: str) -> None:
+    with mirroring(reply=reply, framing="lines", limit="10B") as proxy:
+        client, primary, _ = connect(proxy)
         primary.send(bytes(100))
         proxy.elapse(0.1)
         assert client.received == b""
         assert client.reset_seen
 
 
-# -- mistakes --------------------------------------------------------------------------------
+# -- invalid options -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "error"),
     [
         ({"reply": "all"}, 'reply = "all" chooses messages and needs a framing'),
         ({"reply": "quorum"}, 'for example framing = "lines"'),
@@ -566,7 +566,7 @@ def test_a_primary_whose_answers_are_no_messages_is_not_followed(reply: str) -> 
         ({"framing": "lines", "unresolved": "two\nlines"}, "delimiter"),
     ],
 )
-def test_options_that_make_no_sense(table: dict[str, Any], says: str) -> None:
+def test_invalid_options_are_refused(table: dict[str, Any], error: str) -> None:
     with pytest.raises(OptionsError) as caught:
         read_options(Mirror, {"mirrors": [M1], **table}, Path())
-    assert says in str(caught.value.problems)
+    assert error in str(caught.value.problems)

@@ -1,5 +1,5 @@
-"""Whatever a plugin's author did wrong: a reset, a line in the log, nobody else harmed, and no byte
-that was not verified has reached a server."""
+"""Plugins fail closed: after any error in a plugin's code its conversation is reset, the error is
+logged, other conversations continue, and no unverified byte has reached a server."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from vcproxy.sessions.session import Session
 
 
 def mistake() -> Any:
-    """What no author means to write."""
-    raise LookupError("a banana skin")
+    """Raise an ordinary exception."""
+    raise LookupError("a mistake")
 
 
 UNUSUAL: dict[bytes, type[BaseException]] = {
@@ -35,23 +35,23 @@ UNUSUAL: dict[bytes, type[BaseException]] = {
     b"interrupt": KeyboardInterrupt,
     b"generator": GeneratorExit,
 }
-"""What is no Exception, and ends a conversation as any other."""
+"""Exceptions that are no Exception: they end a conversation in the same way."""
 
 
-def leave(word: bytes) -> Any:
+def raise_unusual(word: bytes) -> Any:
     """Raise one of them."""
     raise UNUSUAL[word.lower()]("goodbye")
 
 
 class Fragile(Validator):
-    """ "ok ..." is valid; any other message does what is said here of its first word."""
+    """ "ok ..." is valid; for any other message the table gives the verdict for its first word."""
 
-    does: ClassVar[dict[bytes, Any]] = {
+    verdicts: ClassVar[dict[bytes, Any]] = {
         b"raise": lambda: mistake(),
         b"exit": lambda: sys.exit("goodbye"),
-        b"cancel": lambda: leave(b"cancel"),
-        b"interrupt": lambda: leave(b"interrupt"),
-        b"generator": lambda: leave(b"generator"),
+        b"cancel": lambda: raise_unusual(b"cancel"),
+        b"interrupt": lambda: raise_unusual(b"interrupt"),
+        b"generator": lambda: raise_unusual(b"generator"),
         b"none": lambda: None,
         b"text": lambda: "accept",
         b"true": lambda: True,
@@ -64,8 +64,8 @@ class Fragile(Validator):
         b"no-function": lambda: Defer("fn", deadline="1s"),  # type: ignore[arg-type]
         b"later-raise": lambda: Defer(mistake, deadline="1s"),
         b"later-exit": lambda: Defer(sys.exit, "goodbye", deadline="1s"),
-        b"later-cancel": lambda: Defer(leave, b"cancel", deadline="1s"),
-        b"later-interrupt": lambda: Defer(leave, b"interrupt", deadline="1s"),
+        b"later-cancel": lambda: Defer(raise_unusual, b"cancel", deadline="1s"),
+        b"later-interrupt": lambda: Defer(raise_unusual, b"interrupt", deadline="1s"),
         b"later-object": lambda: Defer(object, deadline="1s"),
         b"later-class": lambda: Defer(lambda: Accept, deadline="1s"),
         b"late": lambda: Defer(Accept, deadline="10ms"),
@@ -75,20 +75,20 @@ class Fragile(Validator):
 
     def check(self, message: bytes) -> Verdict:
         word, _, _ = message.partition(b" ")
-        verdict: Verdict = Accept() if word == b"ok" else self.does[word]()
+        verdict: Verdict = Accept() if word == b"ok" else self.verdicts[word]()
         return verdict
 
 
-def beside(world: World) -> Peer:
-    """A conversation that is under way, and answered."""
+def other_conversation(world: World) -> Peer:
+    """Start a conversation that is served."""
     good = world.client(b"ok 1\n")
     world.sim.run(until=lambda: good.received == b"OK 1\n")
     return good
 
 
-def unharmed(world: World, good: Peer, server_has: bytes = b"ok 1\n") -> None:
-    """The one beside goes on, and nothing but what is valid has come to a server."""
-    assert world.at_server == server_has
+def check_other(world: World, good: Peer, server_received: bytes = b"ok 1\n") -> None:
+    """Check that it continues, and that only valid messages have reached a server."""
+    assert world.at_server == server_received
     good.send(b"ok 2\n")
     world.sim.run(until=lambda: good.received.endswith(b"OK 2\n"))
     good.end()
@@ -97,12 +97,12 @@ def unharmed(world: World, good: Peer, server_has: bytes = b"ok 1\n") -> None:
     world.settle()
 
 
-@pytest.mark.parametrize("word", Fragile.does, ids=bytes.decode)
+@pytest.mark.parametrize("word", Fragile.verdicts, ids=bytes.decode)
 @pytest.mark.parametrize("ahead", [b"", b"ok 0\n"], ids=["at once", "behind something valid"])
 def test_a_mistake_in_a_verdict(word: bytes, ahead: bytes) -> None:
     with Simulation(1, NetworkFaults(call_s=(0.1, 0.1))) as sim:
         world = World(sim, Fragile, shout)
-        good = beside(world)
+        good = other_conversation(world)
         bad = world.client(ahead)
         sim.run(until=lambda: bad.received == ahead.upper())
         bad.send(word + b" unverified\nok 3\n")
@@ -112,32 +112,32 @@ def test_a_mistake_in_a_verdict(word: bytes, ahead: bytes) -> None:
         assert line.startswith("Fragile <front "), "the plugin's name and the session's"
         assert "> failed; it" in line
         assert " got '" in line, "the history"
-        unharmed(world, good, b"ok 1\n" + ahead)
+        check_other(world, good, b"ok 1\n" + ahead)
 
 
-class Unmade(Fragile):
+class FailingConstructor(Fragile):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         if service.counts["made"]:
-            self.does[service.options]()  # type: ignore[index]
+            self.verdicts[service.options]()  # type: ignore[index]
         service.counts["made"] += 1
 
 
 @pytest.mark.parametrize("how", [b"raise", *UNUSUAL], ids=bytes.decode)
 def test_a_mistake_in_the_constructor(how: bytes) -> None:
     with Simulation(1) as sim:
-        world = World(sim, Unmade, shout, options=how)
-        good = beside(world)
+        world = World(sim, FailingConstructor, shout, options=how)
+        good = other_conversation(world)
         bad = world.client(b"ok 3\n")
         sim.run(until=lambda: bad.reset_seen)
         assert "front " in world.logged[-1]
         assert "could not take the connection" in world.logged[-1]
         assert len(world.mistakes) == 1
-        unharmed(world, good)
+        check_other(world, good)
 
 
 class Waiting(Session):
-    """Goes wrong in a place named by the client's first word, a while after."""
+    """Fails in the place that the client's first word names."""
 
     READING = State(initial=True)
     WAITING = State(timeout="5s")
@@ -156,7 +156,7 @@ class Waiting(Session):
             case b"raise":
                 mistake()
             case b"exit" | b"cancel" | b"interrupt" | b"generator" as word:
-                leave(word)
+                raise_unusual(word)
             case b"nonsense":
                 return "WAITING"  # type: ignore[return-value]
             case b"undeclared":
@@ -177,7 +177,7 @@ class Waiting(Session):
     READING.goes(Event.EOS, DONE)
 
     @WAITING.on(Event.TIMEOUT, to=DONE)
-    def waited(self, _: object) -> None:
+    def expired(self, _: object) -> None:
         mistake()
 
     @ENTERED.enter
@@ -194,7 +194,7 @@ class Waiting(Session):
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "logged"),
     [
         (b"raise", "READING got 'READ_READY' from"),
         *((word, "READING got 'READ_READY' from") for word in UNUSUAL),
@@ -207,14 +207,14 @@ class Waiting(Session):
         (b"history", "Waiting failed, then its crashed()"),
     ],
 )
-def test_a_mistake_in_a_receiver(word: bytes, said: str) -> None:
+def test_a_mistake_in_a_receiver(word: bytes, logged: str) -> None:
     with Simulation(1) as sim:
         world = World(sim, Waiting, shout)
         good, bad = world.client(), world.client(word)
         sim.run(until=lambda: bad.reset_seen)
         [line] = world.logged
         assert line.startswith("Waiting ")
-        assert said in line
+        assert logged in line
         assert bad.received == world.at_server == b""
         assert not good.reset_seen
         good.end()
@@ -223,19 +223,19 @@ def test_a_mistake_in_a_receiver(word: bytes, said: str) -> None:
         world.settle()
 
 
-class Picky:
-    """A transform for letters only."""
+class FailingTransform:
+    """Passes data on, but fails for some words."""
 
     def feed(self, data: bytes) -> bytes:
-        """Pass on what is good."""
+        """Pass the data on, or fail."""
         if b"text" in data:
             return "text"  # type: ignore[return-value]
         if data in UNUSUAL:
-            leave(data)
+            raise_unusual(data)
         return mistake() if b"raise" in data else data
 
     def finish(self) -> bytes:
-        """Owe nothing."""
+        """Add nothing."""
         return b""
 
 
@@ -252,7 +252,7 @@ class Filtered(Session):
 
     @RELAYING.enter
     def relaying(self) -> None:
-        self.lend(upward=Picky())
+        self.lend(upward=FailingTransform())
 
     RELAYING.goes(Event.EOS, DONE)
 
@@ -261,7 +261,7 @@ class Filtered(Session):
 def test_a_mistake_in_a_transform(word: bytes) -> None:
     with Simulation(1) as sim:
         world = World(sim, Filtered, shout)
-        good = beside(world)
+        good = other_conversation(world)
         bad = world.client(word)
         sim.run(until=lambda: bad.reset_seen)
         assert world.at_server == b"ok 1\n"
@@ -272,14 +272,14 @@ def test_a_mistake_in_a_transform(word: bytes) -> None:
 
 
 class Careless(Splitter):
-    """Its mistakes come with the request, or with the answer to it."""
+    """Fails at a request in key(), or at a reply in split()."""
 
     def key(self, request: bytes) -> Hashable:
         match request.split():
             case [b"key", b"raise"]:
                 mistake()
             case [b"key", word] if word in UNUSUAL:
-                leave(word)
+                raise_unusual(word)
             case [b"key", b"list"]:
                 return [request]  # type: ignore[return-value]
             case [b"key", b"reject"]:
@@ -292,7 +292,7 @@ class Careless(Splitter):
             case [b"SPLIT", b"RAISE"]:
                 mistake()
             case [b"SPLIT", word] if word.lower() in UNUSUAL:
-                leave(word)
+                raise_unusual(word)
             case [b"SPLIT", b"NONE"]:
                 return None  # type: ignore[return-value]
             case [b"SPLIT", b"TEXT"]:
@@ -306,23 +306,23 @@ class Careless(Splitter):
 def test_a_mistake_in_key(how: str) -> None:
     with Simulation(1) as sim:
         world = World(sim, Careless, shout)
-        good, bad = beside(world), world.client(b"key %s\n" % how.encode())
+        good, bad = other_conversation(world), world.client(b"key %s\n" % how.encode())
         sim.run(until=lambda: bad.reset_seen)
         assert world.logged[-1].startswith("Careless <front ")
         assert " got '" in world.logged[-1]
-        unharmed(world, good)
+        check_other(world, good)
 
 
 @pytest.mark.parametrize("how", ["raise", *map(bytes.decode, UNUSUAL), "none", "text", "data"])
 def test_a_mistake_in_split(how: str) -> None:
-    """Nobody can tell any more whose answer is whose: all that waited are left, none misled."""
+    """Replies have no known owner any more: all waiting clients are closed without one."""
     with Simulation(1) as sim:
         world = World(sim, Careless, shout)
-        good, bad = beside(world), world.client(b"split %s\n" % how.encode())
+        good, bad = other_conversation(world), world.client(b"split %s\n" % how.encode())
         sim.run(until=lambda: bad.ended or bad.reset_seen)
         assert bad.received == b""
         bad.close()
         [line] = [line for line in world.logged if "failed" in line and " got '" in line]
         machine = "Careless <" if how == "data" else "connection @ SERVING got 'READ_READY' from"
         assert machine in line
-        unharmed(world, good, b"ok 1\nsplit %s\n" % how.encode())
+        check_other(world, good, b"ok 1\nsplit %s\n" % how.encode())

@@ -1,4 +1,4 @@
-"""Forwarder: what a subclass says of a client and its bytes. The rest is told in test_forward."""
+"""Forwarder: what a subclass may override. The rest is in tests/plugins/test_forward.py."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from vcproxy.sessions.forwarder import Forwarder
 from vcproxy.testing.proxy import SimulatedProxy
 
 
-class Spell:
-    """Says everything in another way, and something at the end."""
+class Rewrite:
+    """Applies a method of bytes, and appends a byte at the end."""
 
-    def __init__(self, how: str) -> None:
-        self.how = how
+    def __init__(self, method: str) -> None:
+        self.method = method
 
     def feed(self, data: bytes) -> bytes:
-        spelt: bytes = getattr(data, self.how)()
-        return spelt
+        changed: bytes = getattr(data, self.method)()
+        return changed
 
     def finish(self) -> bytes:
         return b"."
 
 
-class Picky(Forwarder):
+class Selective(Forwarder):
     """Serves the first client only."""
 
     def refusal(self) -> bytes | None:
@@ -32,15 +32,15 @@ class Picky(Forwarder):
     def unserved(self) -> bytes:
         return b"down\n"
 
-    def upward(self) -> Spell:
-        return Spell("upper")
+    def upward(self) -> Rewrite:
+        return Rewrite("upper")
 
-    def downward(self) -> Spell:
-        return Spell("swapcase")
+    def downward(self) -> Rewrite:
+        return Rewrite("swapcase")
 
 
 def test_bytes_are_changed_each_way() -> None:
-    with SimulatedProxy(Picky) as proxy:
+    with SimulatedProxy(Selective) as proxy:
         client, server = proxy.client(), proxy.server()
         client.send(b"Hello")
         client.end()
@@ -51,8 +51,8 @@ def test_bytes_are_changed_each_way() -> None:
         assert client.received == b"hELLO."
 
 
-def test_who_is_not_served_is_told_so_and_no_server_hears_of_it() -> None:
-    with SimulatedProxy(Picky) as proxy:
+def test_a_refused_client_gets_the_refusal_and_no_server_is_connected() -> None:
+    with SimulatedProxy(Selective) as proxy:
         proxy.client()
         proxy.server()
         client = proxy.client()
@@ -66,8 +66,8 @@ def test_who_is_not_served_is_told_so_and_no_server_hears_of_it() -> None:
         assert proxy.service.counts["refused"] == 1
 
 
-def test_without_a_server_the_client_is_told_so() -> None:
-    with SimulatedProxy(Picky, refusing=["server"]) as proxy:
+def test_without_a_server_the_client_gets_the_unserved_answer() -> None:
+    with SimulatedProxy(Selective, refusing=["server"]) as proxy:
         client = proxy.client()
         proxy.run()
         assert client.received == b"down\n"
@@ -75,8 +75,8 @@ def test_without_a_server_the_client_is_told_so() -> None:
         assert proxy.service.counts["unserved"] == 1
 
 
-def test_who_leaves_while_being_refused_is_not_a_mistake() -> None:
-    with SimulatedProxy(Picky) as proxy:
+def test_a_client_may_reset_while_it_is_refused() -> None:
+    with SimulatedProxy(Selective) as proxy:
         proxy.client()
         proxy.server()
         client = proxy.client()

@@ -1,8 +1,8 @@
 """Every method that an author may override is called in each configuration that `-t` accepts.
 
-What cannot be called there, `-t` refuses: a method that is skipped in silence may have been the one
-that keeps something from passing. The table says for each method what happens, and in which
-configurations; a method that stands nowhere in it fails the last test.
+`-t` refuses a class that overrides a method which is never called: the method may have been a check
+that blocks traffic. The table has the configurations for each method, and what happens in them; the
+last test fails for a method that is missing from the table.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ class Base(api.{base}):
 {body}
 
 
-def noting(name):
-    known = getattr(Base, name)
+def recording(name):
+    original = getattr(Base, name)
 
     def call(own, *args, **keywords):
         CALLS.append(name)
-        return known(*args, **keywords) if own is None else known(own, *args, **keywords)
+        return original(*args, **keywords) if own is None else original(own, *args, **keywords)
 
-    if hasattr(known, "__self__"):
+    if hasattr(original, "__self__"):
         return classmethod(lambda cls, *args, **keywords: call(None, *args, **keywords))
     return call
 
 
-Own = type(Base)("Own", (Base,), {{name: noting(name) for name in {methods!r}}})
+Own = type(Base)("Own", (Base,), {{name: recording(name) for name in {methods!r}}})
 """
 
 BODIES = {
@@ -73,7 +73,7 @@ BODIES = {
     HERE = api.State(initial=True)
     GONE = api.State(final=True)
     @HERE.on(api.Message)
-    def heard(self, message): self.lend()
+    def received(self, message): self.lend()
     HERE.goes(api.TunnelDone, GONE)
 """,
     "Program": """
@@ -83,7 +83,7 @@ BODIES = {
 
 
 class Case:
-    """One configuration, and what happens in it."""
+    """One configuration, and the traffic in it."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Case:
         scheme: str = "tcp",
         source: str = "",
         server: str | None = "answers",
-        said: bytes = b"hello\n",
+        sent: bytes = b"hello\n",
         refused: str = "",
     ) -> None:
         self.base = base
@@ -106,16 +106,16 @@ class Case:
         self.scheme = scheme
         self.source = source
         self.server = server
-        self.said = said
+        self.sent = sent
         self.refused = refused
 
     def __str__(self) -> str:
         own = self.body.partition("\n\n#")[2]
-        told = (self.options, self.keys, self.source, own, self.server)
-        return " ".join((self.base.__name__, self.scheme, *self.methods, *filter(None, told)))
+        details = (self.options, self.keys, self.source, own, self.server)
+        return " ".join((self.base.__name__, self.scheme, *self.methods, *filter(None, details)))
 
     def write(self, folder: Path) -> Path:
-        """Write the plugin, and a configuration with it."""
+        """Write the plugin and a configuration that uses it; return the configuration's path."""
         text = PLUGIN.format(
             base=self.base.__name__,
             methods=self.methods,
@@ -147,7 +147,7 @@ ABSOLUTE = b"POST http://127.0.0.1:2/ HTTP/1.1\r\nHost: 127.0.0.1:2\r\nContent-L
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 CONNECT = b"CONNECT 127.0.0.1:2 HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n"
 LIMIT = "limits = { max_per_client = 1 }"
-TOLD = ("needs_bind", "connects", "upstreams", "unused_methods", "notes", "drain")
+SETTINGS = ("needs_bind", "connects", "upstreams", "unused_methods", "notes", "drain")
 FORWARD = 'forward = { allow = ["*:*", "127.0.0.0/8:*"] }'
 TUNNEL = 'connect = { allow = ["127.0.0.0/8:*"] }'
 OWN_ANSWER = 'routes = [{ answer = { status = 200, body = "hi" } }]'
@@ -166,14 +166,14 @@ NEEDED = {"delimiter": 'delimiter = "|"', "length-prefix": "width = 2", "fixed":
 
 
 def cases() -> Iterator[Case]:
-    """The table."""
+    """Yield the rows of the table."""
     for scheme in ("tcp", "udp"):
-        yield Case(Session, *TOLD, "servers", scheme=scheme)
-        yield Case(Forwarder, *TOLD, "servers", "refusal", "upward", "downward", scheme=scheme)
-        yield Case(Validator, *TOLD, "servers", "check", scheme=scheme)
+        yield Case(Session, *SETTINGS, "servers", scheme=scheme)
+        yield Case(Forwarder, *SETTINGS, "servers", "refusal", "upward", "downward", scheme=scheme)
+        yield Case(Validator, *SETTINGS, "servers", "check", scheme=scheme)
         for in_turn in ("in_turn = True", "replies = api.lines()"):
             yield Case(Validator, "check", "servers", body=f"\n\n#\n    {in_turn}", scheme=scheme)
-        yield Case(Splitter, *TOLD, "key", "split", scheme=scheme)
+        yield Case(Splitter, *SETTINGS, "key", "split", scheme=scheme)
         yield Case(Splitter, "reply_splitter", scheme=scheme)
         yield Case(Splitter, "unanswered", server="silent", scheme=scheme)
     for base in (Session, Forwarder, Validator, Splitter, Mirroring):
@@ -183,7 +183,7 @@ def cases() -> Iterator[Case]:
     yield Case(HttpProxy, "servers", refused="overrides servers(), which is never called")
     for reply in ("primary", "first"):
         body = f"\n\n#\n    reply = {reply!r}"
-        choosing = ("choice", "mirrors", "comparison", "servers", "refusal", *TOLD)
+        choosing = ("choice", "mirrors", "comparison", "servers", "refusal", *SETTINGS)
         yield Case(Mirroring, *choosing, body=body)
         yield Case(Mirroring, *choosing, body=f"{body}\n    framing = api.lines()")
     for reply in ("all", "quorum"):
@@ -198,20 +198,20 @@ def cases() -> Iterator[Case]:
     )  # fmt: skip
     yield Case(Program, *program)
     yield Case(Program, *program, scheme="udp")
-    for framing, said in FRAMINGS.items():
+    for framing, data in FRAMINGS.items():
         options = f'framing = "{framing}"\n{NEEDED.get(framing, "")}'
-        yield Case(Relay, *program, "edit", "bind_option", options=options, said=said)
+        yield Case(Relay, *program, "edit", "bind_option", options=options, sent=data)
         for producers in ("interleave", "replace"):
             more = f'{options}\nproducers = "{producers}"'
-            yield Case(Relay, "edit", options=more, said=said)
+            yield Case(Relay, "edit", options=more, sent=data)
         source = f'{options}\nsource = "tcp://{FEED}"'
-        yield Case(Relay, "edit", "needs_bind", options=source, source="tcp", said=said)
+        yield Case(Relay, "edit", "needs_bind", options=source, source="tcp", sent=data)
     source = f'source = "udp://{FEED}"'
     yield Case(Relay, "edit", "status", "needs_bind", options=source, source="udp")
     never = 'overrides edit(), which is never called: framing = "none" has no messages'
     yield Case(Relay, "edit", refused=never)
     yield Case(Relay, "edit", options=f'source = "tcp://{FEED}"', source="tcp", refused=never)
-    for phases, options, said in (
+    for phases, options, data in (
         (ROUTED, "", POST),
         (ROUTED, FORWARD, ABSOLUTE),
         (("request_head", "route", "server_chosen", "response_head", "done"), "", UPGRADE),
@@ -219,8 +219,8 @@ def cases() -> Iterator[Case]:
         (LOCAL, OWN_ANSWER, POST),
     ):
         for phase in phases:
-            yield Case(HttpProxy, phase, options=options, said=said, server="http")
-            yield Case(Filter, phase, options=options, said=said, server="http")
+            yield Case(HttpProxy, phase, options=options, sent=data, server="http")
+            yield Case(Filter, phase, options=options, sent=data, server="http")
     for phase in SERVER_PHASES:
         refused = f"overrides {phase}(), which is never called: every route has an answer"
         for kind in (HttpProxy, Filter):
@@ -229,18 +229,18 @@ def cases() -> Iterator[Case]:
         refused = f"overrides {both[1]}(), which is never called: {both[0]}() has the whole body"
         for kind in (HttpProxy, Filter):
             yield Case(kind, *both, refused=f"Own {refused}")
-    yield Case(HttpProxy, *TOLD, server="http", said=GET)
-    yield Case(HttpProxy, "refuse", keys=LIMIT, server="http", said=GET)
+    yield Case(HttpProxy, *SETTINGS, server="http", sent=GET)
+    yield Case(HttpProxy, "refuse", keys=LIMIT, server="http", sent=GET)
     for kind in (HttpProxy, Filter):
-        for options, said in (("", GET), (FORWARD, ABSOLUTE), (TUNNEL, CONNECT)):
-            yield Case(kind, "error", options=options, server=None, said=said)
+        for options, data in (("", GET), (FORWARD, ABSOLUTE), (TUNNEL, CONNECT)):
+            yield Case(kind, "error", options=options, server=None, sent=data)
 
 
 CASES = list(cases())
 
 
-def answer(peer: Peer, server: str | None) -> None:
-    """What a server does with what it is sent."""
+def serve(peer: Peer, server: str | None) -> None:
+    """Script a server."""
 
     def take(data: bytes) -> None:
         if server == "answers":
@@ -254,8 +254,8 @@ def answer(peer: Peer, server: str | None) -> None:
     peer.on_end = peer.close
 
 
-def happen(proxy: ConfiguredProxy, case: Case) -> None:
-    """Clients come, and say something; a server does what it does; the proxy is asked to end."""
+def run_case(proxy: ConfiguredProxy, case: Case) -> None:
+    """Connect clients, send the case's bytes, and drain the proxy."""
     sim = proxy.sim
     back = Address.parse(f"{case.scheme}://{BACK}")
     if case.scheme == "udp":
@@ -263,8 +263,8 @@ def happen(proxy: ConfiguredProxy, case: Case) -> None:
         if case.server == "answers":
             server.on_datagram = lambda data, source: server.send(data.upper(), source)
     elif case.server is not None:
-        sim.server(back, lambda peer: answer(peer, case.server))
-        sim.server(Address.parse(f"tcp://{SHADOW}"), lambda peer: answer(peer, case.server))
+        sim.server(back, lambda peer: serve(peer, case.server))
+        sim.server(Address.parse(f"tcp://{SHADOW}"), lambda peer: serve(peer, case.server))
     feed = sim.server(Address.parse(f"tcp://{FEED}")) if case.source == "tcp" else None
     sim.elapse(0.1)
     clients: list[Any] = []
@@ -281,7 +281,7 @@ def happen(proxy: ConfiguredProxy, case: Case) -> None:
         proxy.client("own.subscribers")
     sim.elapse(0.1)
     for client in clients:
-        client.send(case.said)
+        client.send(case.sent)
     sim.elapse(40.0 if case.server == "silent" else 1.0)
     proxy.listeners.programs.status()
     proxy.listeners.signalled(Signal(15))
@@ -308,12 +308,12 @@ def test_it_is_called_or_refused(case: Case, tmp_path: Path) -> None:
     own = plugin.filters[0].cls if case.base is Filter else plugin.cls
     calls: list[str] = vars(sys.modules[own.__mro__[1].__module__])["CALLS"]
     with ConfiguredProxy(configuration) as proxy:
-        happen(proxy, case)
+        run_case(proxy, case)
     assert set(case.methods) - set(calls) == set()
 
 
-def test_none_is_left_out() -> None:
-    """The table has every public method that says that it is to be overridden, and each phase."""
+def test_the_table_is_complete() -> None:
+    """The table has each public method whose docstring says "to be overridden", and each phase."""
     known = {(case.base, method) for case in CASES for method in case.methods}
     for base in (Session, Validator, Splitter, Forwarder, Mirroring, Relay, Program, HttpProxy):
         for name, method in inspect.getmembers(base, inspect.isroutine):
@@ -326,7 +326,7 @@ def test_none_is_left_out() -> None:
         assert (HttpProxy, phase) in known
 
 
-HEARS = """\
+READS_MESSAGES = """\
 from vcproxy import api
 from vcproxy.engine.address import Address
 
@@ -338,9 +338,9 @@ class Own(api.Session):
     GONE = api.State(final=True)
 
     @HERE.on(api.Message, to=(RELAYED,))
-    def heard(self, message):
+    def received(self, message):
         if message.data != b"relay":
-            self.answer(b"heard " + message.data)
+            self.answer(b"received " + message.data)
             return None
         return self.RELAYED
 
@@ -356,26 +356,26 @@ class Own(api.Session):
 """
 
 
-def test_a_datagram_is_one_message_and_what_is_lent_begins_behind_the_last_one(
+def test_a_datagram_is_one_message_and_the_tunnel_gets_those_that_follow(
     tmp_path: Path,
 ) -> None:
     case = Case(Session, scheme="udp")
     file = case.write(tmp_path)
-    (tmp_path / "own.py").write_text(HEARS)
+    (tmp_path / "own.py").write_text(READS_MESSAGES)
     with ConfiguredProxy(load(file)) as proxy:
         server = proxy.sim.datagram_server(Address.parse(f"udp://{BACK}"))
         client = proxy.sim.datagram_client(Address.parse("udp://127.0.0.1:1"))
         for data in (b"one", b"two\nlines", b"relay", b"three", b"four"):
             client.send(data)
         proxy.sim.elapse(1)
-        assert client.received == [b"heard one", b"heard two\nlines"]
+        assert client.received == [b"received one", b"received two\nlines"]
         assert server.received == [b"three", b"four"]
 
 
 def test_a_drain_that_fails_ends_its_own_session_only(tmp_path: Path) -> None:
     case = Case(Session)
     file = case.write(tmp_path)
-    (tmp_path / "own.py").write_text(HEARS.replace("datagrams = True", ""))
+    (tmp_path / "own.py").write_text(READS_MESSAGES.replace("datagrams = True", ""))
     with ConfiguredProxy(load(file)) as proxy:
         client = proxy.client("own")
         proxy.sim.elapse(0.1)

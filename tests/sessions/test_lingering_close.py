@@ -1,4 +1,4 @@
-"""LingeringClose: the last words arrive, whatever the client still says."""
+"""LingeringClose: the last answer arrives even if the client is still sending."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from vcproxy.sessions.lingering_close import LingeringClose
 from vcproxy.testing import SimulatedProxy, check_machine
 
 
-class Curt(Session):
-    """Answers the first line, and is gone."""
+class OneAnswer(Session):
+    """Answers the first line, and ends."""
 
-    LISTENING = State(initial=True)
-    GONE = State(final=True)
+    READING = State(initial=True)
+    DONE = State(final=True)
 
-    @LISTENING.on(Message, to=GONE)
-    def heard(self, message: Message) -> None:
-        self.answer(b"no, and good-bye\n")
+    @READING.on(Message, to=DONE)
+    def received(self, message: Message) -> None:
+        self.answer(b"refused\n")
 
 
-def test_what_cannot_reach_it() -> None:
-    # its writing has been shut down, and it reads nothing while it speaks
+def test_the_events_that_cannot_reach_it() -> None:
+    # it is shut down for writing while it drains, and reads nothing while it sends
     assert check_machine(LingeringClose) == {
         "DRAINING WRITE_COMPLETE",
         "DRAINING WRITE_READY",
@@ -27,22 +27,22 @@ def test_what_cannot_reach_it() -> None:
     }
 
 
-def test_a_client_that_goes_on_talking_hears_the_answer_and_the_end() -> None:
-    proxy = SimulatedProxy(Curt)
+def test_a_client_that_is_still_sending_gets_the_answer_and_the_end() -> None:
+    proxy = SimulatedProxy(OneAnswer)
     client = proxy.client()
-    client.send(b"may I?\n" + b"please " * 10_000)
+    client.send(b"request\n" + b"more " * 10_000)
     proxy.elapse(1)
-    assert bytes(client.received) == b"no, and good-bye\n"
+    assert bytes(client.received) == b"refused\n"
     assert (client.ended, client.reset_seen) == (True, False)
     client.end()
     proxy.elapse(1)
     assert not proxy.engine.vcs
 
 
-def test_a_client_that_never_ends_is_waited_for_two_seconds() -> None:
-    proxy = SimulatedProxy(Curt)
+def test_a_client_that_does_not_close_is_closed_after_two_seconds() -> None:
+    proxy = SimulatedProxy(OneAnswer)
     client = proxy.client()
-    client.send(b"may I?\n")
+    client.send(b"request\n")
     proxy.elapse(1.5)
     assert len(proxy.engine.vcs) == 1
     proxy.elapse(1)

@@ -22,19 +22,19 @@ from vcproxy.tunnels.two_way import TwoWayTunnel
 TIMEOUT = Event.TIMEOUT
 
 
-class Greeter(Session):
-    """As DESIGN has it."""
+class FirstMessage(Session):
+    """Lends the client after its first message."""
 
     ASKING = State(initial=True, timeout="5s")
     RELAYING, DONE = State(), State(final=True)
     ASKING.goes(TIMEOUT, DONE)
 
-    asked_for: Message
+    first: Message
     done: TunnelDone
 
     @ASKING.on(Message, to=RELAYING)
-    def asked(self, message: Message) -> None:
-        self.asked_for = message
+    def message_received(self, message: Message) -> None:
+        self.first = message
         self.lend(TwoWayTunnel)
 
     @RELAYING.on(TunnelDone, to=DONE)
@@ -43,39 +43,39 @@ class Greeter(Session):
         self.log(done)
 
 
-class Parrot(Session):
-    """Says it again."""
+class EchoLines(Session):
+    """Answers each message with itself."""
 
-    TALKING = State(initial=True)
+    READING = State(initial=True)
     DONE = State(final=True)
-    TALKING.goes("never", DONE)
+    READING.goes("never", DONE)
 
     needs_upstream = False
 
-    @TALKING.on(Message)
+    @READING.on(Message)
     def repeat(self, message: Message) -> None:
         self.answer(message.data + b"\n")
 
 
-def greeter(proxy: SimulatedProxy) -> Greeter:
+def first_message(proxy: SimulatedProxy) -> FirstMessage:
     [session] = proxy.sessions
-    assert isinstance(session, Greeter)
+    assert isinstance(session, FirstMessage)
     return session
 
 
-def test_nothing_touches_a_server_before_the_first_message() -> None:
-    with SimulatedProxy(Greeter) as proxy:
+def test_no_server_is_connected_before_the_first_message() -> None:
+    with SimulatedProxy(FirstMessage) as proxy:
         client = proxy.client()
         client.send(b"hel")
         proxy.elapse(1)
         assert proxy.connections() == 0
         client.send(b"lo\n")
         proxy.server()
-        assert greeter(proxy).asked_for == Message(b"hello")
+        assert first_message(proxy).first == Message(b"hello")
 
 
-def test_what_was_read_ahead_reaches_the_server() -> None:
-    with SimulatedProxy(Greeter) as proxy:
+def test_bytes_that_were_read_ahead_reach_the_server() -> None:
+    with SimulatedProxy(FirstMessage) as proxy:
         client = proxy.client()
         client.send(b"hello\none\n\ntwo\nhalf")
         server = proxy.server()
@@ -87,10 +87,10 @@ def test_what_was_read_ahead_reaches_the_server() -> None:
         proxy.run()
         assert server.received == b"one\n\ntwo\nhalf and the rest"
         assert client.received == b"fine"
-        assert greeter(proxy).done.reason is Reason.EOS
+        assert first_message(proxy).done.reason is Reason.EOS
 
 
-SAID = {
+STREAMS = {
     "lines": (lines(), b"hello\none\n\ntw"),
     "json lines": (json_lines(), b"\n\n{}\n \n\n[1]\n"),
     "prefix": (length_prefix(2), b"\0\5hello\0\0\0\1a\0"),
@@ -100,52 +100,54 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("how", SAID)
-@pytest.mark.parametrize("heard", [1, 2])
-def test_every_byte_is_heard_or_lent_wherever_it_is_cut(how: str, heard: int) -> None:
-    framing, said = SAID[how]
-    end = next(n for n in range(1, len(said) + 1) if _count(framing, said[:n]) == heard)
-    for cut in range(1, len(said)):
-        with SimulatedProxy(_lends_after(heard, framing)) as proxy:
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("delivered", [1, 2])
+def test_every_byte_is_delivered_or_lent_wherever_the_stream_is_cut(
+    name: str, delivered: int
+) -> None:
+    framing, sent = STREAMS[name]
+    end = next(n for n in range(1, len(sent) + 1) if _count(framing, sent[:n]) == delivered)
+    for cut in range(1, len(sent)):
+        with SimulatedProxy(_lends_after(delivered, framing)) as proxy:
             client = proxy.client()
-            client.send(said[:cut])
+            client.send(sent[:cut])
             proxy.elapse(1)
-            client.send(said[cut:])
+            client.send(sent[cut:])
             client.end()
             server = proxy.server()
             server.end()
             proxy.run()
-            assert server.received == said[end:], cut
+            assert server.received == sent[end:], cut
 
 
-def _count(framing: Framing, said: bytes) -> int:
-    return len(framing.decoder().feed(said))
+def _count(framing: Framing, data: bytes) -> int:
+    return len(framing.decoder().feed(data))
 
 
-def _lends_after(heard: int, of: Framing) -> type[Session]:
-    class Patient(Session):
-        HEARING, RELAYING, DONE = State(initial=True), State(), State(final=True)
+def _lends_after(delivered: int, of: Framing) -> type[Session]:
+    class Lending(Session):
+        READING, RELAYING, DONE = State(initial=True), State(), State(final=True)
         RELAYING.goes(TunnelDone, DONE)
         framing = of
         messages = 0
 
-        @HEARING.on(Message, to=(RELAYING,))
-        def heard(self, _: Message) -> State | None:
+        @READING.on(Message, to=(RELAYING,))
+        def received(self, _: Message) -> State | None:
             self.messages += 1
-            return self.RELAYING if self.messages == heard else None
+            return self.RELAYING if self.messages == delivered else None
 
         @RELAYING.enter
         def relaying(self) -> None:
             self.lend()
 
-    return Patient
+    return Lending
 
 
 @given(st.lists(st.binary(max_size=9), min_size=1), st.integers(0, 1000))
-def test_messages_come_in_order_whatever_the_network_does(said: list[bytes], seed: int) -> None:
-    messages = [data.replace(b"\n", b"") for data in said]
+def test_messages_are_delivered_in_order_on_a_bad_network(sent: list[bytes], seed: int) -> None:
+    messages = [data.replace(b"\n", b"") for data in sent]
     faults = NetworkFaults(latency=(0.0, 0.01), short=0.3, one_byte=0.2, lock_miss=0.3)
-    with SimulatedProxy(Parrot, servers=(), seed=seed, faults=faults) as proxy:
+    with SimulatedProxy(EchoLines, servers=(), seed=seed, faults=faults) as proxy:
         client = proxy.client()
         for data in messages:
             client.send(data + b"\n")
@@ -156,13 +158,13 @@ def test_messages_come_in_order_whatever_the_network_does(said: list[bytes], see
         assert not proxy.engine.vcs
 
 
-def test_answers_come_before_what_the_server_says() -> None:
-    class Polite(Greeter):
-        def asked(self, message: Message) -> None:
+def test_answers_arrive_before_bytes_of_the_server() -> None:
+    class Answering(FirstMessage):
+        def message_received(self, message: Message) -> None:
             self.answer(b"please wait\n" * 100_000)
             self.lend()
 
-    with SimulatedProxy(Polite) as proxy:
+    with SimulatedProxy(Answering) as proxy:
         client = proxy.client()
         client.stall()
         client.send(b"hello\n")
@@ -174,8 +176,8 @@ def test_answers_come_before_what_the_server_says() -> None:
         assert client.received == b"please wait\n" * 100_000 + b"here"
 
 
-def test_a_client_that_floods_without_reading_is_read_no_further() -> None:
-    with SimulatedProxy(Parrot, servers=()) as proxy:
+def test_a_client_that_does_not_read_its_answers_is_not_read() -> None:
+    with SimulatedProxy(EchoLines, servers=()) as proxy:
         client = proxy.client()
         client.stall()
         client.send(b"x" * 999 + b"\n" + b"y\n" * 2_000_000)
@@ -187,19 +189,19 @@ def test_a_client_that_floods_without_reading_is_read_no_further() -> None:
         assert len(client.received) == 4_001_000
 
 
-def test_a_message_waits_for_a_state_that_hears() -> None:
+def test_a_message_waits_for_a_state_that_receives_it() -> None:
     class Slow(Session):
-        HEARING, THINKING = State(initial=True), State(timeout="1s")
+        READING, THINKING = State(initial=True), State(timeout="1s")
         DONE = State(final=True)
-        THINKING.goes(TIMEOUT, HEARING)
-        HEARING.goes("never", DONE)
+        THINKING.goes(TIMEOUT, READING)
+        READING.goes("never", DONE)
 
-        @HEARING.enter
-        def hearing(self) -> None:
+        @READING.enter
+        def reading(self) -> None:
             self.read_messages()
 
-        @HEARING.on(Message, to=THINKING)
-        def heard(self, message: Message) -> None:
+        @READING.on(Message, to=THINKING)
+        def received(self, message: Message) -> None:
             self.answer(b"%d:%b " % (self.engine.now, message.data))
 
     with SimulatedProxy(Slow, servers=()) as proxy:
@@ -214,8 +216,8 @@ def test_a_message_waits_for_a_state_that_hears() -> None:
 # -- ends ------------------------------------------------------------------------------------
 
 
-def test_a_client_that_leaves_ends_a_session_that_does_not_care() -> None:
-    with SimulatedProxy(Greeter) as proxy:
+def test_the_end_of_stream_ends_a_session_without_a_receiver_for_it() -> None:
+    with SimulatedProxy(FirstMessage) as proxy:
         client = proxy.client()
         client.end()
         proxy.run()
@@ -225,33 +227,33 @@ def test_a_client_that_leaves_ends_a_session_that_does_not_care() -> None:
         assert proxy.log == []
 
 
-def test_a_session_may_want_to_know() -> None:
-    class Asker(Session):
-        HEARING, DONE = State(initial=True), State(final=True)
-        HEARING.goes(Message, HEARING)
+def test_a_session_may_receive_the_end_and_a_framing_error() -> None:
+    class EndReceiver(Session):
+        READING, DONE = State(initial=True), State(final=True)
+        READING.goes(Message, READING)
 
-        @HEARING.on(Event.EOS, to=DONE)
+        @READING.on(Event.EOS, to=DONE)
         def ended(self, _: object) -> None:
-            self.answer(b"bye\n")
+            self.answer(b"end\n")
 
-        @HEARING.on(FramingError, to=DONE)
+        @READING.on(FramingError, to=DONE)
         def faulty(self, fault: FramingError) -> None:
-            self.answer(b"what? %b\n" % fault.name.encode())
+            self.answer(b"fault %b\n" % fault.name.encode())
 
-    for said, answered in ((b"a\n", b"bye\n"), (b"a\nb", b"what? TRUNCATED\n")):
-        with SimulatedProxy(Asker, servers=()) as proxy:
+    for sent, answered in ((b"a\n", b"end\n"), (b"a\nb", b"fault TRUNCATED\n")):
+        with SimulatedProxy(EndReceiver, servers=()) as proxy:
             client = proxy.client()
-            client.send(said)
+            client.send(sent)
             client.end()
             proxy.run()
             assert client.received == answered
 
 
-def test_what_cannot_be_read_is_counted_and_logged() -> None:
-    class Terse(Parrot):
+def test_a_framing_error_is_counted_and_logged() -> None:
+    class ShortLines(EchoLines):
         framing = lines(limit="4B")
 
-    with SimulatedProxy(Terse, servers=()) as proxy:
+    with SimulatedProxy(ShortLines, servers=()) as proxy:
         client = proxy.client()
         client.send(b"good\nand bad\nmore\n")
         proxy.run()
@@ -264,16 +266,16 @@ def test_what_cannot_be_read_is_counted_and_logged() -> None:
 
 
 @pytest.mark.parametrize("limit", ["inactivity_s", "active_s"])
-def test_a_client_that_says_nothing_is_left(limit: str) -> None:
-    with SimulatedProxy(Parrot, servers=(), **{limit: 3.0}) as proxy:  # type: ignore[arg-type]
+def test_a_timeout_resets_the_client(limit: str) -> None:
+    with SimulatedProxy(EchoLines, servers=(), **{limit: 3.0}) as proxy:  # type: ignore[arg-type]
         client = proxy.client()
         proxy.run()
         assert client.reset_seen
         assert proxy.sim.now == 3.0
 
 
-def test_a_client_that_breaks_is_told_of() -> None:
-    with SimulatedProxy(Parrot, servers=()) as proxy:
+def test_a_reset_client_is_logged() -> None:
+    with SimulatedProxy(EchoLines, servers=()) as proxy:
         client = proxy.client()
         client.send(b"a\n")
         proxy.elapse(1)
@@ -284,7 +286,7 @@ def test_a_client_that_breaks_is_told_of() -> None:
 
 
 class Late(Session):
-    """Hears its client after a while."""
+    """Reads its client after a while."""
 
     WAITING = State(initial=True, timeout="5s")
     ASKING = State()
@@ -296,13 +298,13 @@ class Late(Session):
         self.read_messages()
 
     @ASKING.on(Message, to=RELAYING)
-    def asked(self, message: Message) -> None:
+    def message_received(self, message: Message) -> None:
         self.lend(TwoWayTunnel)
 
     RELAYING.goes(TunnelDone, DONE)
 
 
-def test_what_a_client_that_broke_had_said_goes_on_for_as_long_as_the_server_takes_it() -> None:
+def test_bytes_before_a_reset_are_sent_as_long_as_the_server_takes_them() -> None:
     slow = NetworkFaults(latency=(0.01, 0.01), socket=(1000, 1000))
     with SimulatedProxy(Late, faults=slow) as proxy:
         client = proxy.client()
@@ -319,9 +321,9 @@ def test_what_a_client_that_broke_had_said_goes_on_for_as_long_as_the_server_tak
         assert proxy.sim.now > 40
 
 
-def test_a_mistake_shows_what_the_session_received() -> None:
-    class Fragile(Greeter):
-        def asked(self, message: Message) -> None:
+def test_an_exception_is_logged_with_the_sessions_history() -> None:
+    class Fragile(FirstMessage):
+        def message_received(self, message: Message) -> None:
             raise ValueError("my mistake")
 
     with SimulatedProxy(Fragile) as proxy:
@@ -337,20 +339,20 @@ def test_a_mistake_shows_what_the_session_received() -> None:
 # -- without a server ------------------------------------------------------------------------
 
 
-def test_without_a_server_that_answers_the_tunnel_is_done_at_once() -> None:
-    with SimulatedProxy(Greeter, ["one", "two"], refusing=["one", "two"]) as proxy:
+def test_if_no_server_can_be_reached_tunnel_done_follows() -> None:
+    with SimulatedProxy(FirstMessage, ["one", "two"], refusing=["one", "two"]) as proxy:
         client = proxy.client()
         client.send(b"hello\n")
         proxy.run()
-        done = greeter(proxy).done
+        done = first_message(proxy).done
         assert done.reason is Reason.ERROR
         assert done.error is not None
         assert client.ended
         assert not proxy.engine.vcs
 
 
-def test_the_next_server_is_tried() -> None:
-    with SimulatedProxy(Greeter, ["one", "two"], refusing=["one"]) as proxy:
+def test_the_next_server_is_tried_after_a_refusal() -> None:
+    with SimulatedProxy(FirstMessage, ["one", "two"], refusing=["one"]) as proxy:
         proxy.client().send(b"hello\nmore")
         server = proxy.server("two")
         proxy.run()
@@ -360,23 +362,23 @@ def test_the_next_server_is_tried() -> None:
 @pytest.mark.parametrize(
     ("limit", "reason"), [("inactivity_s", Reason.INACTIVITY), ("active_s", Reason.ACTIVE)]
 )
-def test_a_client_whose_time_is_up_while_a_server_is_sought(limit: str, reason: Reason) -> None:
-    with SimulatedProxy(Greeter, **{limit: 3.0}) as proxy:  # type: ignore[arg-type]
+def test_a_timeout_of_the_client_while_servers_are_tried(limit: str, reason: Reason) -> None:
+    with SimulatedProxy(FirstMessage, **{limit: 3.0}) as proxy:  # type: ignore[arg-type]
         client: Peer = proxy.client()
         client.send(b"hello\n")
         proxy.sim.run(until=lambda: bool(proxy.sessions))
         proxy.sim.network.partition(60.0)
         proxy.run()
-        assert greeter(proxy).done.reason is reason
+        assert first_message(proxy).done.reason is reason
 
 
-def test_the_machines_keep_the_law() -> None:
+def test_the_events_that_cannot_reach_the_machines() -> None:
     assert check_machine(MessageReader) == set()
     assert check_machine(TunnelStart) == set()
-    assert check_machine(Greeter) == {"ASKING TunnelDone", "RELAYING Message"}
+    assert check_machine(FirstMessage) == {"ASKING TunnelDone", "RELAYING Message"}
 
 
-def test_a_session_that_ends_amid_messages_keeps_no_memory() -> None:
+def test_a_session_that_ends_between_messages_frees_its_memory() -> None:
     with SimulatedProxy(_lends_after(2, lines()), refusing=["server"]) as proxy:
         client = proxy.client()
         client.send(b"one\ntwo\nthree\n" + b"x" * 100_000)

@@ -1,4 +1,4 @@
-"""Plugins that stop the whole proxy, or have it reload."""
+"""stop_proxy and reload_proxy, called by a session and by a filter."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from vcproxy.testing import SimulatedHttp, SimulatedProxy
 
 
 class Operated(Validator):
-    """Its clients may stop and reload the proxy."""
+    """Clients stop and reload the proxy by messages."""
 
     framing = lines()
 
     def check(self, message: bytes) -> Verdict:
-        """Do what is said."""
+        """Do what the message says."""
         if message == b"stop":
             stop_proxy(self.engine)
         elif message == b"reload":
@@ -46,7 +46,7 @@ def test_a_session_stops_and_reloads_the_proxy() -> None:
 
 
 class Admin(Filter):
-    """A page to reload by."""
+    """Each request reloads the proxy."""
 
     def request_head(self, tx: Transaction) -> None:
         """Reload."""

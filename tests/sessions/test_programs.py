@@ -1,4 +1,4 @@
-"""Programs: what a plugin that lives as long as its listener is given, and how it ends."""
+"""Programs: the events of a plugin that lives as long as its listener, and its end."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vcproxy.sessions.service import Service
 PLACE = Address.parse("tcp://proxy:1")
 
 
-class Guest(Program):
-    """Prints what it is told; keeps its clients, fails at the third."""
+class Printing(Program):
+    """Prints its events; keeps its clients; fails at the third."""
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
@@ -44,17 +44,17 @@ class Guest(Program):
         return self.clients
 
 
-class Faulty(Program):
+class FailingStart(Program):
     def start(self) -> None:
         raise RuntimeError("no")
 
 
-class Stillborn(Program):
+class FailingConstructor(Program):
     def __init__(self, *_: object) -> None:
         raise RuntimeError("no")
 
 
-class House:
+class Setup:
     """Programs on a simulated engine, and a listener for one."""
 
     def __init__(self, kind: type[Program], engines: int = 1) -> None:
@@ -65,8 +65,8 @@ class House:
         self.logged: list[str] = []
         self.lines: list[str] = []
         self.programs = Programs(self.engine, self.lines.append)
-        accept = self.programs.acceptor(kind, Service("guest"))
-        self.listener = Listener("guest", accept, self.engine)
+        accept = self.programs.acceptor(kind, Service("printing"))
+        self.listener = Listener("printing", accept, self.engine)
         drivers[0].listen(PLACE, self.listener)
 
     def _log(self, level: Level, text: str, error: Exception | None = None) -> None:
@@ -74,65 +74,65 @@ class House:
 
 
 def test_it_gets_all_clients_and_signals() -> None:
-    house = House(Guest)
-    house.sim.client(PLACE)
-    house.sim.client(PLACE)
-    house.sim.run()
-    house.programs.deliver(Signal(15, 7))
-    house.sim.run()
-    assert house.lines == ["guest starts", "client 1", "client 2", str(Signal(15, 7))]
-    assert house.programs.status() == {"guest": 2}
+    setup = Setup(Printing)
+    setup.sim.client(PLACE)
+    setup.sim.client(PLACE)
+    setup.sim.run()
+    setup.programs.deliver(Signal(15, 7))
+    setup.sim.run()
+    assert setup.lines == ["printing starts", "client 1", "client 2", str(Signal(15, 7))]
+    assert setup.programs.status() == {"printing": 2}
 
 
-def test_clients_of_several_net_threads_come_to_the_one_program() -> None:
-    house = House(Guest, engines=2)
-    house.sim.client(PLACE)
-    house.sim.client(PLACE)
-    house.sim.run()
-    assert house.lines == ["guest starts", "client 1", "client 2"]
+def test_clients_of_all_net_threads_go_to_the_one_program() -> None:
+    setup = Setup(Printing, engines=2)
+    setup.sim.client(PLACE)
+    setup.sim.client(PLACE)
+    setup.sim.run()
+    assert setup.lines == ["printing starts", "client 1", "client 2"]
 
 
 def test_clients_of_a_pinned_listener_stay_on_its_engine() -> None:
-    house = House(Guest, engines=2)
-    house.listener.pinned = True
+    setup = Setup(Printing, engines=2)
+    setup.listener.pinned = True
     for _ in range(2):
-        house.sim.client(PLACE)
-    house.sim.run()
-    assert len(house.engine.vcs) == 2
+        setup.sim.client(PLACE)
+    setup.sim.run()
+    assert len(setup.engine.vcs) == 2
 
 
-def test_a_reload_leaves_it_alone_and_it_stops_when_its_listener_goes() -> None:
-    house = House(Guest)
-    client = house.sim.client(PLACE)
-    house.sim.run()
-    assert house.programs.acceptor(Guest, Service("guest")) == house.listener.acceptor
-    house.programs.stop_others(["guest"])
-    house.sim.run()
-    assert house.lines == ["guest starts", "client 1"]
+def test_a_reload_keeps_it_and_removing_its_listener_stops_it() -> None:
+    setup = Setup(Printing)
+    client = setup.sim.client(PLACE)
+    setup.sim.run()
+    assert setup.programs.acceptor(Printing, Service("printing")) == setup.listener.acceptor
+    setup.programs.stop_others(["printing"])
+    setup.sim.run()
+    assert setup.lines == ["printing starts", "client 1"]
     assert not client.ended
-    house.programs.stop_others(["another"])
-    house.sim.run()
+    setup.programs.stop_others(["another"])
+    setup.sim.run()
     assert client.ended
-    assert "guest" not in house.programs
+    assert "printing" not in setup.programs
 
 
-def test_a_mistake_ends_it_and_its_clients() -> None:
-    house = House(Guest)
-    clients = [house.sim.client(PLACE) for _ in range(3)]
-    house.sim.run()
+def test_an_exception_ends_it_and_resets_its_clients() -> None:
+    setup = Setup(Printing)
+    clients = [setup.sim.client(PLACE) for _ in range(3)]
+    setup.sim.run()
     assert all(client.reset_seen for client in clients)
-    late = house.sim.client(PLACE)
-    house.sim.run()
+    late = setup.sim.client(PLACE)
+    setup.sim.run()
     assert late.ended
-    assert house.lines[-1] == "client 3"
-    assert not house.engine.vcs
+    assert setup.lines[-1] == "client 3"
+    assert not setup.engine.vcs
 
 
-def test_one_that_cannot_start_closes_its_clients() -> None:
-    for kind in (Faulty, Stillborn):
-        house = House(kind)
-        client = house.sim.client(PLACE)
-        house.sim.run()
+def test_clients_of_a_program_that_cannot_start_are_closed() -> None:
+    for kind in (FailingStart, FailingConstructor):
+        setup = Setup(kind)
+        client = setup.sim.client(PLACE)
+        setup.sim.run()
         assert client.ended
-        assert len(house.logged) == 1
-        assert not house.engine.vcs
+        assert len(setup.logged) == 1
+        assert not setup.engine.vcs

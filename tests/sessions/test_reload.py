@@ -1,4 +1,4 @@
-"""A reload: what is unchanged keeps its connections, what is changed gives way to the new one."""
+"""A reload: an unchanged listener keeps its connections, a changed one closes them in order."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ check = { interval = "1000s" }
 """
 
 
-class Stage:
-    """A proxy whose file is written anew, and a server that minds how many connections it has."""
+class Setup:
+    """A proxy whose configuration can be changed, and a server that counts its connections."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "own.py").write_text(OWN)
@@ -87,8 +87,8 @@ class Stage:
         self.sim.elapse(0.1)
         return client
 
-    def ask(self, client: Peer, said: bytes) -> None:
-        client.send(said)
+    def send(self, client: Peer, data: bytes) -> None:
+        client.send(data)
         self.sim.elapse(0.1)
 
     def reload(self, old: str = "", new: str = "") -> None:
@@ -98,23 +98,23 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path)
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    made = Setup(tmp_path)
     with made.proxy:
         yield made
 
 
-def test_an_unchanged_split_goes_on_with_its_connection(stage: Stage) -> None:
-    before = stage.client()
-    stage.ask(before, b"a\n")
-    stage.reload("\n[[listener]]", "\n# a comment\n[[listener]]")
-    after = stage.client()
-    stage.ask(after, b"b\n")
-    stage.ask(before, b"c\n")
+def test_an_unchanged_splitter_keeps_its_server_connection(setup: Setup) -> None:
+    before = setup.client()
+    setup.send(before, b"a\n")
+    setup.reload("\n[[listener]]", "\n# a comment\n[[listener]]")
+    after = setup.client()
+    setup.send(after, b"b\n")
+    setup.send(before, b"c\n")
     assert before.received == b"A\nC\n"
     assert after.received == b"B\n"
-    assert len(stage.server.peers) == 1
-    assert stage.proxy.engine.vcs
+    assert len(setup.server.peers) == 1
+    assert setup.proxy.engine.vcs
 
 
 CHANGES = {
@@ -126,96 +126,96 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_changed_one_closes_its_connection_before_there_is_another(
-    stage: Stage, what: str
+def test_a_changed_splitter_closes_its_server_connection_before_it_opens_another(
+    setup: Setup, what: str
 ) -> None:
-    owed, idle = stage.client(), stage.client()
-    stage.ask(idle, b"a\n")
-    [first] = stage.server.peers
+    waiting, idle = setup.client(), setup.client()
+    setup.send(idle, b"a\n")
+    [first] = setup.server.peers
     first.on_data = lambda data: None
-    stage.ask(owed, b"b\n")
+    setup.send(waiting, b"b\n")
     if what == "its code":
-        (stage.folder / "own.py").write_text(OWN.replace("pass", "pass  # another"))
-    stage.reload(*CHANGES[what])
-    stage.ask(idle, b"c\n")
-    assert not idle.ended, "nobody needs another connection yet"
-    new = stage.client()
-    stage.ask(new, b"d\n")
-    stage.sim.elapse(1)
+        (setup.folder / "own.py").write_text(OWN.replace("pass", "pass  # another"))
+    setup.reload(*CHANGES[what])
+    setup.send(idle, b"c\n")
+    assert not idle.ended, "no other connection is needed yet"
+    new = setup.client()
+    setup.send(new, b"d\n")
+    setup.sim.elapse(1)
     assert idle.ended or b"C" not in idle.received
-    assert len(stage.server.peers) == 1, "the old one is still owed something"
+    assert len(setup.server.peers) == 1, "the old connection still waits for replies"
     first.send(b"B\nC\n")
-    stage.sim.elapse(1)
-    assert owed.received == b"B\n"
+    setup.sim.elapse(1)
+    assert waiting.received == b"B\n"
     assert idle.received == b"A\nC\n"
-    assert owed.ended
+    assert waiting.ended
     assert idle.ended
     assert first.ended
     assert new.received == b"D\n"
-    assert len(stage.server.peers) == 2
-    assert stage.at_once == 1
-    assert any("the configuration has changed" in line for _, _, line in stage.sim.log)
+    assert len(setup.server.peers) == 2
+    assert setup.at_once == 1
+    assert any("the configuration has changed" in line for _, _, line in setup.sim.log)
 
 
-def test_one_whose_server_is_silent_gives_way_when_time_is_up(stage: Stage) -> None:
-    old = stage.client()
-    stage.ask(old, b"a\n")
-    stage.server.peers[0].on_data = lambda data: None
-    stage.ask(old, b"b\n")
-    stage.reload('"5s"', '"50s"')
-    new = stage.client()
+def test_a_splitter_with_a_silent_server_is_replaced_after_its_timeout(setup: Setup) -> None:
+    old = setup.client()
+    setup.send(old, b"a\n")
+    setup.server.peers[0].on_data = lambda data: None
+    setup.send(old, b"b\n")
+    setup.reload('"5s"', '"50s"')
+    new = setup.client()
     new.send(b"c\n")
-    stage.sim.elapse(6)
+    setup.sim.elapse(6)
     assert old.received == b"A\nsorry\n"
     assert new.received == b"C\n"
-    assert stage.at_once == 1
+    assert setup.at_once == 1
 
 
-def test_of_many_reloads_the_last_one_is_served_and_nothing_is_left(stage: Stage) -> None:
+def test_after_many_reloads_the_last_one_is_served_and_all_others_end(setup: Setup) -> None:
     clients = []
     for number in range(5, 15):
-        clients.append(stage.client())
-        stage.ask(clients[-1], b"a\n")
-        stage.reload(f'"{number}s"', f'"{number + 1}s"')
-    last = stage.client()
-    stage.ask(last, b"z\n")
+        clients.append(setup.client())
+        setup.send(clients[-1], b"a\n")
+        setup.reload(f'"{number}s"', f'"{number + 1}s"')
+    last = setup.client()
+    setup.send(last, b"z\n")
     assert last.received == b"Z\n"
     assert [client.received for client in clients] == [b"A\n"] * 10
     assert all(client.ended for client in clients)
-    assert stage.at_once == 1
+    assert setup.at_once == 1
     last.close()
-    stage.sim.elapse(5)
-    assert not stage.proxy.engine.vcs
-    assert not any(each for each in stage.proxy.listeners._persistent.values())
+    setup.sim.elapse(5)
+    assert not setup.proxy.engine.vcs
+    assert not any(each for each in setup.proxy.listeners._persistent.values())
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_relay_its_source_and_its_targets_go_on(stage: Stage, changed: bool) -> None:
-    source, target = stage.serve(3), stage.serve(5)
-    packets = stage.sim.datagram_server(Address("udp", "127.0.0.1", 6))
-    stage.reload(SPLIT, RELAY)
-    subscriber = stage.client("r.subscribers")
-    stage.ask(source.peers[0], b"one\n")
-    stage.reload("" if changed else "relay", "" if changed else "relay")
+def test_a_relay_keeps_its_source_and_targets(setup: Setup, changed: bool) -> None:
+    source, target = setup.serve(3), setup.serve(5)
+    packets = setup.sim.datagram_server(Address("udp", "127.0.0.1", 6))
+    setup.reload(SPLIT, RELAY)
+    subscriber = setup.client("r.subscribers")
+    setup.send(source.peers[0], b"one\n")
+    setup.reload("" if changed else "relay", "" if changed else "relay")
     if changed:
-        stage.reload('framing = "lines"', 'framing = "json-lines"')
-    stage.ask(source.peers[0], b"two\n")
+        setup.reload('framing = "lines"', 'framing = "json-lines"')
+    setup.send(source.peers[0], b"two\n")
     assert len(source.peers) == len(target.peers) == 1
     assert subscriber.received == target.peers[0].received == b"one\ntwo\n"
     assert packets.received == [b"one\n", b"two\n"]
     assert len(set(packets.sources)) == 1
 
 
-def test_checks_and_mirrors_are_not_doubled(stage: Stage) -> None:
-    mirror, server = stage.serve(8), stage.serve(9)
-    stage.reload(SPLIT, CHECKED)
-    client = stage.client("c")
-    stage.ask(client, b"one\n")
+def test_health_checks_and_mirrors_are_not_doubled(setup: Setup) -> None:
+    mirror, server = setup.serve(8), setup.serve(9)
+    setup.reload(SPLIT, CHECKED)
+    client = setup.client("c")
+    setup.send(client, b"one\n")
     seen = len(server.peers)
     assert seen == 2, "a check, and the client's"
     for _ in range(3):
-        stage.reload()
-    stage.ask(client, b"two\n")
+        setup.reload()
+    setup.send(client, b"two\n")
     assert len(mirror.peers) == 1
     assert len(server.peers) == seen
     assert mirror.peers[0].received == server.peers[1].received == b"one\ntwo\n"

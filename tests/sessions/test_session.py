@@ -1,4 +1,4 @@
-"""Session: what it owns is closed with it, whatever it does."""
+"""Session: its VCs are closed with it, in every case."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vcproxy.tunnels.two_way import TwoWayTunnel
 from vcproxy.upstream.server import Server
 
 
-class Shout:
+class UpperCase:
     """Upper case."""
 
     def feed(self, data: bytes) -> bytes:
@@ -29,7 +29,7 @@ class Shout:
 
 
 class Lender(Session):
-    """Connects, lends, and keeps what it was told; subclasses say how."""
+    """Connects, lends, and stores the TunnelDone; subclasses override the steps."""
 
     CONNECTING = State(initial=True)
     LENT = State()
@@ -62,22 +62,22 @@ def lender(proxy: SimulatedProxy) -> Lender:
     return session
 
 
-def test_it_is_named_after_its_client_and_so_are_its_lines() -> None:
-    class Talker(Session):
+def test_its_name_and_its_log_lines_begin_with_the_client() -> None:
+    class Logger(Session):
         DONE = State(initial=True, final=True)
 
         @DONE.enter
-        def talk(self) -> None:
+        def write_line(self) -> None:
             self.log("good morning")
 
-    with SimulatedProxy(Talker, servers=()) as proxy:
+    with SimulatedProxy(Logger, servers=()) as proxy:
         proxy.client()
         proxy.run()
         [line] = proxy.log
         assert line == "info: proxy 10.0.0.1:40001: good morning"
 
 
-def test_what_it_lent_comes_back_and_is_closed_in_its_final_state() -> None:
+def test_lent_connections_come_back_and_are_closed_in_the_final_state() -> None:
     with SimulatedProxy(Lender) as proxy:
         client, server = proxy.client(), proxy.server()
         client.send(b"hello")
@@ -94,11 +94,11 @@ def test_what_it_lent_comes_back_and_is_closed_in_its_final_state() -> None:
         assert not server.reset_seen
 
 
-def test_a_tunnel_takes_options() -> None:
-    class Shouter(Lender):
-        transforms = {"upward": Shout()}
+def test_lend_passes_options_to_the_tunnel() -> None:
+    class Changing(Lender):
+        transforms = {"upward": UpperCase()}
 
-    with SimulatedProxy(Shouter) as proxy:
+    with SimulatedProxy(Changing) as proxy:
         client, server = proxy.client(), proxy.server()
         client.send(b"hello")
         client.end()
@@ -107,13 +107,13 @@ def test_a_tunnel_takes_options() -> None:
         assert server.ended
 
 
-def test_what_was_said_before_lending_is_heard_before_what_the_server_says() -> None:
-    class Polite(Lender):
+def test_answers_before_lending_arrive_before_bytes_of_the_server() -> None:
+    class Answering(Lender):
         def lent(self) -> None:
             self.answer(bytes(1_000_000))
             super().lent()
 
-    with SimulatedProxy(Polite) as proxy:
+    with SimulatedProxy(Answering) as proxy:
         client, server = proxy.client(), proxy.server()
         client.stall()
         server.send(b"welcome")
@@ -138,7 +138,7 @@ def test_a_session_may_choose_its_servers() -> None:
         assert not proxy.connections("a")
 
 
-def test_sessions_share_what_the_first_of_them_makes() -> None:
+def test_sessions_share_the_object_that_the_first_creates() -> None:
     class Visitors:
         number = 0
 
@@ -155,12 +155,12 @@ def test_sessions_share_what_the_first_of_them_makes() -> None:
         assert [client.received for client in clients] == [b"1", b"2"]
 
 
-def test_a_tunnel_of_ones_own_may_be_lent_to() -> None:
-    class Mine(TwoWayTunnel):
-        """Nothing is different."""
+def test_lend_to_a_subclass_of_the_tunnel() -> None:
+    class OwnTunnel(TwoWayTunnel):
+        """Unchanged."""
 
     class Owner(Lender):
-        tunnel = Mine
+        tunnel = OwnTunnel
 
     with SimulatedProxy(Owner) as proxy:
         client, server = proxy.client(), proxy.server()
@@ -169,11 +169,11 @@ def test_a_tunnel_of_ones_own_may_be_lent_to() -> None:
         proxy.run()
         done = lender(proxy).done
         assert done is not None
-        assert isinstance(done.tunnel, Mine)
+        assert isinstance(done.tunnel, OwnTunnel)
 
 
 @pytest.mark.parametrize("half_close", [True, False])
-def test_the_service_says_whether_halves_may_go_on(half_close: bool) -> None:
+def test_half_close_is_a_setting_of_the_service(half_close: bool) -> None:
     with SimulatedProxy(Lender, half_close=half_close) as proxy:
         client, _server = proxy.client(), proxy.server()
         client.end()
@@ -181,7 +181,7 @@ def test_the_service_says_whether_halves_may_go_on(half_close: bool) -> None:
         assert client.ended is not half_close
 
 
-def test_the_services_limits_are_the_clients() -> None:
+def test_the_inactivity_timeout_of_the_service() -> None:
     with SimulatedProxy(Lender, inactivity_s=10.0) as proxy:
         proxy.client()
         proxy.server()
@@ -192,7 +192,7 @@ def test_the_services_limits_are_the_clients() -> None:
         assert proxy.sim.now == 10.0
 
 
-def test_the_services_limit_for_connecting_holds() -> None:
+def test_the_connect_timeout_of_the_service() -> None:
     with SimulatedProxy(Lender, connect_s=5.0) as proxy:
         client = proxy.client()
         proxy.sim.run(until=lambda: bool(proxy.sessions))
@@ -215,7 +215,7 @@ def test_closing_with_an_error_is_a_reset_for_both() -> None:
         assert server.reset_seen
 
 
-def test_a_mistake_ends_the_session_closed_and_no_other() -> None:
+def test_an_exception_resets_its_own_session_only() -> None:
     class Fragile(Lender):
         def lent(self) -> None:
             if len(proxy.sessions) == 2:
@@ -223,7 +223,7 @@ def test_a_mistake_ends_the_session_closed_and_no_other() -> None:
             super().lent()
 
     with SimulatedProxy(Fragile) as proxy:
-        first, its_server = proxy.client(), proxy.server()
+        first, first_server = proxy.client(), proxy.server()
         second = proxy.client()
         with pytest.raises(ValueError, match="my mistake"):
             proxy.run()
@@ -232,18 +232,18 @@ def test_a_mistake_ends_the_session_closed_and_no_other() -> None:
         assert second.received == b""
         first.send(b"still here")
         proxy.run()
-        assert its_server.received == b"still here"
+        assert first_server.received == b"still here"
         [line] = proxy.log
         assert "CONNECTING got 'CONNECTED' from" in line
 
 
-def test_a_session_that_cannot_be_made_is_closed() -> None:
-    class Unmade(Lender):
+def test_an_exception_in_the_constructor_resets_the_client() -> None:
+    class Failing(Lender):
         def __init__(self, client: NetVConnection, service: Any) -> None:
             super().__init__(client, service)
             raise ValueError("my mistake")
 
-    with SimulatedProxy(Unmade) as proxy:
+    with SimulatedProxy(Failing) as proxy:
         client = proxy.client()
         with pytest.raises(ValueError, match="my mistake"):
             proxy.run()
@@ -252,12 +252,12 @@ def test_a_session_that_cannot_be_made_is_closed() -> None:
         assert not proxy.engine.vcs
 
 
-def test_lending_without_an_upstream_says_what_to_do() -> None:
-    class Hasty(Lender):
+def test_the_error_for_lending_without_an_upstream_names_the_remedy() -> None:
+    class Lending(Lender):
         def connecting(self) -> None:
             self.lend()
 
-    with SimulatedProxy(Hasty, servers=()) as proxy:
+    with SimulatedProxy(Lending, servers=()) as proxy:
         proxy.client()
         with pytest.raises(AssertionError, match="set needs_upstream = True"):
             proxy.run()

@@ -21,7 +21,7 @@ Script = Callable[[Peer, bytes], None]
 
 
 class World:
-    """A proxy that serves one plugin, and the server behind it."""
+    """A proxy with one plugin, and the server behind it."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class World:
         self.address = driver.listen(Address.parse("tcp://front:1"), listener)
 
     def serve(self, script: Script) -> None:
-        """Have a server from now on."""
+        """Start the server."""
 
         def connected(peer: Peer) -> None:
             peer.on_data = lambda data: script(peer, data)
@@ -64,16 +64,16 @@ class World:
 
         self.back = self.sim.server(BACK, connected)
 
-    def client(self, *said: bytes) -> Peer:
-        """A client that says this at once."""
+    def client(self, *sent: bytes) -> Peer:
+        """Return a client that sends this at once."""
         peer = self.sim.client(self.address)
-        for data in said:
+        for data in sent:
             peer.send(data)
         return peer
 
     @property
     def at_server(self) -> bytes:
-        """All that servers ever got."""
+        """All bytes that the servers received."""
         assert self.back is not None
         return b"".join(bytes(peer.received) for peer in self.back.peers)
 
@@ -83,7 +83,7 @@ class World:
         return [] if self.back is None else self.back.peers
 
     def settle(self) -> None:
-        """Run until nothing is left to happen: nothing may be left of it."""
+        """Run until no event is left; check that no connection and no memory is left."""
         self.sim.run()
         self.sessions.clear()
         assert not self.engine.vcs
@@ -96,7 +96,7 @@ class World:
 
 
 def shout(peer: Peer, data: bytes) -> None:
-    """Answer in capitals."""
+    """Answer in upper case."""
     peer.send(data.upper())
 
 
