@@ -27,18 +27,18 @@ class Login(Session):
     options: Options
     needs_upstream = True
 
-    ASKING = State(initial=True, timeout="10s")
+    WAITING = State(initial=True, timeout="10s")
     CONNECTING, RELAYING = State(), State()
     CLOSED = State(final=True)
 
-    @ASKING.enter
-    def ask(self) -> None:
+    @WAITING.enter
+    def send_prompt(self) -> None:
         self.answer(b"token: ")
         buffer = self.engine.buffer()
         self.input = buffer.reader()
         self.client.do_io_read(self, None, buffer)
 
-    @ASKING.on(Event.READ_READY, to=(CONNECTING, CLOSED))
+    @WAITING.on(Event.READ_READY, to=(CONNECTING, CLOSED))
     def token_arrived(self, vio: VIO) -> State | None:
         line, newline, _ = self.input.peek(MAX_LINE).partition(b"\n")
         if not newline:
@@ -73,11 +73,11 @@ class Login(Session):
         if not done.reason.clean:
             self.close(done.error or ConnectionAbortedError(done.reason.value))
 
-    ASKING.goes(Event.TIMEOUT, CLOSED)
-    ASKING.goes(Event.EOS, CLOSED)
-    ASKING.goes(Event.ERROR, CLOSED)
+    WAITING.goes(Event.TIMEOUT, CLOSED)
+    WAITING.goes(Event.EOS, CLOSED)
+    WAITING.goes(Event.ERROR, CLOSED)
 
-    @ASKING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
+    @WAITING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     @CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def timed_out(self, vio: VIO) -> None:
         self.log("connection timed out before it was served")

@@ -94,7 +94,7 @@ def test_a_reply_is_split_among_several_sources_and_a_request_may_get_several_pa
 
     with Simulation(1) as sim:
         world = World(sim, ByKey, batch)
-        first, second = world.client(b"k1 ask\n"), world.client(b"k2 ask\n")
+        first, second = world.client(b"k1 get\n"), world.client(b"k2 get\n")
         sim.run(until=lambda: b"end" in first.received and b"end" in second.received)
         assert first.received == b"k1 one\nk1 end\n"
         assert second.received == b"k2 one\nk2 two\nk2 end\n"
@@ -138,7 +138,7 @@ def test_a_rejection_is_sent_after_earlier_answers() -> None:
 def test_orphans_are_counted_and_dropped() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, lambda peer, _: peer.send(b"7 end;1 end;8 end\n;\n"))
-        client = world.client(b"1 ask\n")
+        client = world.client(b"1 get\n")
         sim.run(until=lambda: client.received == b"1 end\n")
         assert world.service.counts["orphan"] == 3
         assert len(world.servers) == 1
@@ -150,8 +150,8 @@ def test_orphans_may_end_the_connection() -> None:
 
     with Simulation(1) as sim:
         world = World(sim, Strict, lambda peer, _: peer.send(b"7 end\n"))
-        client = world.client(b"1 ask\n")
-        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
+        client = world.client(b"1 get\n")
+        sim.run(until=lambda: client.received == b"no answer to 1 get\n")
         assert "unmatched reply part" in world.logged[-1]
 
 
@@ -266,7 +266,7 @@ def test_unsolicited_replies_never_send_an_answer_to_another_client(batch: int) 
 def test_a_source_that_leaves_loses_only_its_parts() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, silent)
-        leaving, staying = world.client(b"1 ask\n"), world.client(b"2 ask\n")
+        leaving, staying = world.client(b"1 get\n"), world.client(b"2 get\n")
         sim.run(until=lambda: len(world.at_server) == 12)
         leaving.reset()
         sim.elapse(1.0)
@@ -305,12 +305,12 @@ def test_a_silent_server_is_closed_although_clients_send_requests(
     """Otherwise all requests time out as long as any client stays connected."""
     with Simulation(1) as sim:
         world = World(sim, plugin, silent)
-        staying = world.client(b"0 ask\n")
+        staying = world.client(b"0 get\n")
         sim.elapse(0.5)
-        world.servers[0].send(b"0 ASK\n")
+        world.servers[0].send(b"0 GET\n")
         sim.elapse(0.5)
         for n in range(1, 8):
-            sender = world.client(b"%d ask\n" % n)
+            sender = world.client(b"%d get\n" % n)
             sim.elapse(0.9)
             if leave:
                 sender.reset()
@@ -318,22 +318,22 @@ def test_a_silent_server_is_closed_although_clients_send_requests(
         assert "connection: timed out: the server has sent nothing for 5.5 s; " in lost
         assert world.servers[0].ended
         assert len(world.servers) == 2
-        assert world.servers[1].received == b"7 ask\n"
-        world.servers[1].send(b"7 ASK\n")
-        staying.send(b"9 ask\n")
-        sim.run(until=lambda: world.servers[1].received.endswith(b"9 ask\n"))
-        world.servers[1].send(b"9 ASK\n")
-        sim.run(until=lambda: staying.received == b"0 ASK\n9 ASK\n")
+        assert world.servers[1].received == b"7 get\n"
+        world.servers[1].send(b"7 GET\n")
+        staying.send(b"9 get\n")
+        sim.run(until=lambda: world.servers[1].received.endswith(b"9 get\n"))
+        world.servers[1].send(b"9 GET\n")
+        sim.run(until=lambda: staying.received == b"0 GET\n9 GET\n")
 
 
 def test_a_server_that_answers_other_requests_stays_connected() -> None:
     with Simulation(1) as sim:
-        world = World(sim, Answering, lambda peer, data: peer.send(data.replace(b"1 ask\n", b"")))
-        late = world.client(b"1 ask\n")
+        world = World(sim, Answering, lambda peer, data: peer.send(data.replace(b"1 get\n", b"")))
+        late = world.client(b"1 get\n")
         for n in range(2, 12):
             world.client(b"%d end\n" % n)
             sim.elapse(1.0)
-        assert late.received == b"no answer to 1 ask\n"
+        assert late.received == b"no answer to 1 get\n"
         assert len(world.servers) == 1
         assert world.service.counts["unanswered"] == 0
 
@@ -346,14 +346,14 @@ def test_a_request_that_blocks_its_key_closes_the_server_connection() -> None:
         sim.elapse(0.1)
         other.send(b"2 end\n")
         sim.run(until=lambda: first.received == b"no answer to 1 lost\n")
-        second = world.client(b"1 behind\n")
+        second = world.client(b"1 second\n")
         sim.elapse(0.1)
         other.send(b"2 end\n")
-        sim.run(until=lambda: second.received == b"no answer to 1 behind\n")
+        sim.run(until=lambda: second.received == b"no answer to 1 second\n")
         assert "leaves requests unanswered" in world.logged[-1]
         third = world.client(b"1 END\n")
         sim.run(until=lambda: third.received == b"1 END\n")
-        assert b"1 behind" not in world.at_server
+        assert b"1 second" not in world.at_server
         assert len(world.servers) == 2
 
 
@@ -383,7 +383,7 @@ def test_the_limit_of_abandoned_requests(leave: bool, too_many: bool) -> None:
     with Simulation(1) as sim:
         world = World(sim, Wide, silent)
         staying = world.client()
-        sender = world.client(b"".join(b"%d ask\n" % n for n in range(count)))
+        sender = world.client(b"".join(b"%d get\n" % n for n in range(count)))
         sim.elapse(1.0)
         assert world.at_server.count(b"\n") == count
         world.servers[0].send(b"orphan end\n")
@@ -408,8 +408,8 @@ def test_requests_that_wait_behind_a_lost_one_do_not_block_other_keys() -> None:
         world = World(sim, Wide, silent)
         stuck = world.client(b"1 lost\n" + (b"1 " + b"x" * 900 + b"\n") * 400)
         sim.run(until=lambda: stuck.received.count(b"\n") == 401, limit=100.0)
-        other = world.client(b"2 ask\n")
-        sim.run(until=lambda: b"2 ask" in world.at_server)
+        other = world.client(b"2 get\n")
+        sim.run(until=lambda: b"2 get" in world.at_server)
         world.servers[-1].send(b"2 end\n")
         sim.run(until=lambda: other.received == b"2 end\n")
 
@@ -418,11 +418,11 @@ def test_requests_that_wait_behind_a_lost_one_do_not_block_other_keys() -> None:
 def test_when_the_server_fails_each_source_gets_an_answer(how: str) -> None:
     with Simulation(1) as sim:
         world = World(sim, Answering, silent)
-        clients = [world.client(b"%d ask\n" % n) for n in range(10)]
+        clients = [world.client(b"%d get\n" % n) for n in range(10)]
         sim.run(until=lambda: world.at_server.count(b"\n") == 10)
         getattr(world.servers[0], how)()
         sim.run(until=lambda: all(client.received for client in clients))
-        assert clients[7].received == b"no answer to 7 ask\n"
+        assert clients[7].received == b"no answer to 7 get\n"
         assert world.service.counts["unanswered"] == 10
         clients[3].send(b"3 again\n")
         sim.run(until=lambda: len(world.servers) == 2)
@@ -433,7 +433,7 @@ def test_when_the_server_fails_each_source_gets_an_answer(how: str) -> None:
 def test_when_the_server_fails_sources_without_unanswered_are_closed() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, lambda peer, _: peer.close())
-        clients = [world.client(b"%d ask\n" % n) for n in range(10)]
+        clients = [world.client(b"%d get\n" % n) for n in range(10)]
         sim.run(until=lambda: all(client.ended for client in clients))
         assert all(client.received == b"" for client in clients)
 
@@ -441,20 +441,20 @@ def test_when_the_server_fails_sources_without_unanswered_are_closed() -> None:
 def test_without_a_server_each_source_gets_an_answer_and_the_next_request_tries_again() -> None:
     with Simulation(1) as sim:
         world = World(sim, Answering)
-        client = world.client(b"1 ask\n")
-        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
+        client = world.client(b"1 get\n")
+        sim.run(until=lambda: client.received == b"no answer to 1 get\n")
         world.serve(shout)
-        client.send(b"1 ask\n")
-        sim.run(until=lambda: client.received.endswith(b"1 ASK\n"))
+        client.send(b"1 get\n")
+        sim.run(until=lambda: client.received.endswith(b"1 GET\n"))
 
 
 @pytest.mark.parametrize("sent", [b"1 crash\n", b"1 unhashable\n"])
 def test_a_key_that_fails_ends_its_source_and_no_other(sent: bytes) -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, silent)
-        other = world.client(b"2 ask\n")
+        other = world.client(b"2 get\n")
         client = world.client(sent)
-        sim.run(until=lambda: client.reset_seen and world.at_server == b"2 ask\n")
+        sim.run(until=lambda: client.reset_seen and world.at_server == b"2 get\n")
         world.servers[0].send(b"2 end\n")
         sim.run(until=lambda: other.received == b"2 end\n")
         assert len(world.mistakes) == 1
@@ -503,7 +503,7 @@ def test_a_reply_splitter_that_fails_ends_its_client() -> None:
 
     with Simulation(1) as sim:
         world = World(sim, Failing, shout)
-        client = world.client(b"1 ask\n")
+        client = world.client(b"1 get\n")
         sim.run(until=lambda: client.reset_seen)
         assert isinstance(world.mistakes[0], KeyError)
         assert len(world.mistakes) == 1
@@ -519,22 +519,22 @@ def test_a_split_that_fails_closes_the_connection_and_answers_each_source() -> N
 
     with Simulation(1) as sim:
         world = World(sim, Broken, shout)
-        first, second = world.client(b"1 ask\n"), world.client(b"2 ask\n")
-        sim.run(until=lambda: second.received == b"no answer to 2 ask\n" and bool(first.received))
+        first, second = world.client(b"1 get\n"), world.client(b"2 get\n")
+        sim.run(until=lambda: second.received == b"no answer to 2 get\n" and bool(first.received))
         assert isinstance(world.mistakes[0], KeyError)
 
 
 def test_a_shared_connection_that_fails_answers_each_source() -> None:
     with Simulation(1) as sim:
         world = World(sim, Answering, silent)
-        client = world.client(b"1 ask\n")
-        sim.run(until=lambda: world.at_server == b"1 ask\n")
+        client = world.client(b"1 get\n")
+        sim.run(until=lambda: world.at_server == b"1 get\n")
         connection = world.service.persistent[SharedConnection]
         assert isinstance(connection, SharedConnection)
         world.engine.schedule(connection, "NONSENSE", None)
-        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
-        client.send(b"2 ask\n")
-        sim.run(until=lambda: len(world.servers) == 2 and world.at_server == b"1 ask\n2 ask\n")
+        sim.run(until=lambda: client.received == b"no answer to 1 get\n")
+        client.send(b"2 get\n")
+        sim.run(until=lambda: len(world.servers) == 2 and world.at_server == b"1 get\n2 get\n")
         client.close()
         world.servers[1].close()
         sim.run(until=lambda: not world.engine.vcs)
@@ -543,8 +543,8 @@ def test_a_shared_connection_that_fails_answers_each_source() -> None:
 def test_a_reply_over_the_limit_closes_the_connection() -> None:
     with Simulation(1) as sim:
         world = World(sim, Answering, lambda peer, _: peer.send(b"1 " + b"x" * 2000))
-        client = world.client(b"1 ask\n")
-        sim.run(until=lambda: client.received == b"no answer to 1 ask\n")
+        client = world.client(b"1 get\n")
+        sim.run(until=lambda: client.received == b"no answer to 1 get\n")
         assert "over the size limit" in world.logged[-1]
 
 
@@ -554,7 +554,7 @@ def test_a_source_that_does_not_read_is_closed_and_the_others_continue() -> None
 
     with Simulation(1, NetworkFaults(socket=(4096, 4096))) as sim:
         world = World(sim, Small, silent)
-        slow, other = world.client(b"1 ask\n"), world.client(b"2 ask\n")
+        slow, other = world.client(b"1 get\n"), world.client(b"2 get\n")
         sim.run(until=lambda: len(world.at_server) == 12)
         slow.stall()
         world.servers[0].send((b"1 " + b"x" * 900 + b"\n") * 150 + b"2 end\n")
@@ -622,7 +622,7 @@ def test_each_source_gets_only_its_own_answers_with_all_network_faults(batch: in
             world = World(sim, plugin, shout, inactivity_s=60.0)
             clients = []
             for n in range(5):
-                requests = [b"%d ask%d" % (n % 3, 10 * n + i) for i in range(20)]
+                requests = [b"%d get%d" % (n % 3, 10 * n + i) for i in range(20)]
                 client = world.client(*(each + b"\n" for each in requests))
                 client.on_end = client.close
                 client.end()

@@ -18,7 +18,7 @@ def look_up(order: bytes) -> object:
     """Return what another service knows of an order; runs on another thread."""
     if order == b"broken":
         raise ConnectionError("the service is down")
-    return {b"odd": object(), b"known": True, b"asked": Accept(wait=b"asked\n")}.get(order, False)
+    return {b"odd": object(), b"known": True, b"slow": Accept(wait=b"working\n")}.get(order, False)
 
 
 def decide(message: bytes, known: object) -> Verdict:
@@ -75,7 +75,7 @@ def test_the_machine_is_sound() -> None:
         (b"rewrite hello\n", b"HELLO\n", b"hello\n"),
         (b"wait 1\n", b"working\nWAIT 1\n", b"wait 1\n"),
         (b"defer known\n", b"DEFER KNOWN\n", b"defer known\n"),
-        (b"verdict asked\n", b"asked\nVERDICT ASKED\n", b"verdict asked\n"),
+        (b"verdict slow\n", b"working\nVERDICT SLOW\n", b"verdict slow\n"),
         (b"defer new\nok 2\n", b"unknown\nOK 2\n", b"ok 2\n"),
         (b"defer known\nok 2\n", b"DEFER KNOWN\nOK 2\n", b"defer known\nok 2\n"),
         (b"huh\nok 2\n", b"what?\nOK 2\n", b"ok 2\n"),

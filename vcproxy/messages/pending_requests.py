@@ -115,8 +115,8 @@ class PendingRequests:
             assigned.to_send.append(queue[0])
 
     def abandon(self, request: SplitRequest) -> bool:
-        """Drop the answer to a request when it comes. Return whether it was not sent: then it is
-        removed. One that was sent stays until its deadline: see `failure`.
+        """Mark a request as abandoned: its answer will be dropped. Return whether it was not sent
+        yet; then it is removed. One that was sent stays until the server answers it: see `failure`.
         """
         request.source = None
         if request.sent:

@@ -262,8 +262,8 @@ class SharedConnection(Machine):
                 before = len(parts)
                 parts.extend(split(reply))
                 without_parts += len(parts) == before
-        except BaseException as mistake:
-            error = as_error(mistake)
+        except BaseException as raised:
+            error = as_error(raised)
             # Later parts can no longer be matched with requests: the connection is closed.
             history = Machine.crashed(self, error)
             self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
