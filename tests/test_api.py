@@ -1,4 +1,4 @@
-"""vcproxy.api: what authors import is what the reference lists, and costs the proxy nothing."""
+"""vcproxy.api: its names are those of the reference, and the proxy does not import it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vcproxy import api
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "api.md"
 
 
-def test_the_reference_lists_what_it_offers() -> None:
+def test_the_reference_lists_every_name() -> None:
     assert sorted(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)) == sorted(
         api.__all__
     )
 
 
-def test_it_only_imports_names_and_offers_all_of_them() -> None:
+def test_it_only_imports_names_and_exports_all_of_them() -> None:
     documentation, *body = ast.parse(inspect.getsource(api)).body
     assert isinstance(documentation, ast.Expr)
     names = {each.name for node in body if isinstance(node, ast.ImportFrom) for each in node.names}

@@ -1,4 +1,4 @@
-"""The wheel: what people install holds all that the proxy needs, and runs by itself."""
+"""The wheel: it contains everything that the proxy needs, and runs on its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCES = ("vcproxy", "tunnels", "plugins")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the wheel holds, built from a copy: building leaves traces."""
+    """A folder with the content of the wheel, built from a copy of the sources."""
     copy, wheels, installed = (tmp_path_factory.mktemp(name) for name in ("copy", "wheels", "site"))
     for folder in SOURCES:
         shutil.copytree(ROOT / folder, copy / folder, symlinks=True)
@@ -33,7 +33,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed
 
 
-def test_it_holds_every_module_and_the_marks_of_typing(installed: Path) -> None:
+def test_it_contains_every_module_and_py_typed(installed: Path) -> None:
     here = {file.relative_to(ROOT) for file in modules(ROOT / "vcproxy")}
     assert {file.relative_to(installed) for file in modules(installed / "vcproxy")} == here
     assert Path("vcproxy/tunnels/two_way.py") in here
@@ -47,15 +47,15 @@ def modules(package: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names if name.endswith(".py"))
 
 
-def test_it_holds_nothing_else(installed: Path) -> None:
+def test_it_contains_nothing_else(installed: Path) -> None:
     assert {path.name for path in installed.iterdir()} == {"vcproxy", "vcproxy-0.1.0.dist-info"}
 
 
-def test_it_runs_by_itself(installed: Path, tmp_path: Path) -> None:
+def test_it_runs_on_its_own(installed: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n')
-    for stranger in ("tunnels", "plugins", "tests"):  # of somebody else, first on the path
-        (tmp_path / f"{stranger}.py").write_text("raise SystemExit('this is not vcproxy')")
+    for other in ("tunnels", "plugins", "tests"):  # other packages, first on the path
+        (tmp_path / f"{other}.py").write_text("raise SystemExit('this is not vcproxy')")
     where = ("-c", "import vcproxy.app.cli; print(vcproxy.app.cli.__file__)")
     check = ("-m", "vcproxy.app.cli", "-t", "-c", str(file))
 
@@ -65,4 +65,4 @@ def test_it_runs_by_itself(installed: Path, tmp_path: Path) -> None:
         return subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
 
     assert python(*where).startswith(str(installed))
-    assert python(*check) == f"{file}: all is well\n"
+    assert python(*check) == f"{file}: the configuration is valid\n"

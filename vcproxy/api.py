@@ -1,7 +1,7 @@
-"""The one import of plugin authors: `from vcproxy.api import Session, State, TIMEOUT`.
+"""The public API for plugins: `from vcproxy.api import Session, State, TIMEOUT`.
 
-Names only. What they mean stands where they are defined, and in docs/reference/api.md. The proxy
-itself does not import it.
+It only imports names; they are documented where they are defined, and in docs/reference/api.md. The
+proxy itself does not import it. Tested in tests/test_api.py.
 """
 
 from vcproxy.config.schema import UpstreamTls

@@ -1,4 +1,4 @@
-"""The log: lines that nobody reads, that nobody takes, and a file that is moved away."""
+"""The log: slow and broken targets, dropped lines, and a file that is moved away."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from vcproxy.testing.running import eventually
 
 @contextmanager
 def logging_to(file: Path | None = None) -> Iterator[LineLog]:
-    """A log that is closed at the end, as that of a program is by its exit."""
+    """A log that is closed at the end."""
     log = LineLog(file)
     yield log
     log.close()
 
 
 def writer(target: int | Path) -> LineWriter:
-    """A writer whose own lines are plain, and that reports a broken target nowhere."""
+    """A writer that does not format its own lines, and reports no broken target."""
     return LineWriter(target, note=str, broken=lambda _: None)
 
 
@@ -35,43 +35,43 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def reader(fifo: Path) -> int:
-    """Open it for reading, whether or not anybody writes."""
+    """Open it for reading, also without a writer."""
     return os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
 
 
 def lines_of(fd: int) -> list[str]:
-    """All that comes until no writer is left."""
+    """Return all lines until no writer is left."""
     os.set_blocking(fd, True)
     with open(fd, encoding="utf-8") as file:
         return file.read().splitlines()
 
 
-# -- targets that do not take lines -------------------------------------------------------------
+# -- targets that do not accept lines -----------------------------------------------------------
 
 
 def dropped(line: str) -> int:
-    """How many lines are missing here; 0 for any other line."""
+    """Return how many lines are missing here; 0 for any other line."""
     found = re.search(r"(\d+) lines? (?:was|were) dropped from the log", line)
     return int(found[1]) if found else 0
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_dropped_is_counted(
+def test_a_pipe_without_a_reader_delays_nothing_and_dropped_lines_are_counted(
     blocking: bool,
 ) -> None:
     source, sink = os.pipe()
     os.set_blocking(sink, blocking)
     lines = writer(sink)
     count = 3 * QUEUE // 100
-    for number in range(count):  # it would never end if a line waited for the reader
+    for number in range(count):  # this would never end if a line waited for the reader
         lines.write(f"{number:099}")
-    lines.close(patience_s=0.0)  # nor does the end
+    lines.close(patience_s=0.0)  # closing does not wait either
     place = kept = 0  # in the log, and lines of it that were written
     with open(source, encoding="utf-8") as file:
         while place < count:
             line = file.readline().rstrip("\n")
             if missing := dropped(line):
-                assert line.endswith("they came faster than they could be written")
+                assert line.endswith("the queue was full, as the target was too slow")
                 place += missing
             else:
                 assert line == f"{place:099}"
@@ -93,7 +93,7 @@ def test_a_full_disk_puts_one_line_on_standard_error(capfd: pytest.CaptureFixtur
     )
 
 
-def test_a_target_that_takes_lines_again_gets_the_count_of_those_it_refused(fifo: Path) -> None:
+def test_a_recovered_target_gets_the_count_of_dropped_lines(fifo: Path) -> None:
     first = reader(fifo)
     lines = writer(fifo)
     lines.write("one")
@@ -112,11 +112,11 @@ def test_a_target_that_takes_lines_again_gets_the_count_of_those_it_refused(fifo
     assert "broken pipe" in got[0]
 
 
-def test_nothing_is_said_where_standard_error_itself_is_broken() -> None:
+def test_a_broken_standard_error_is_not_reported() -> None:
     source, sink = os.pipe()
     os.close(source)
     lines = writer(sink)
-    lines.write("to nobody")
+    lines.write("unread")
     lines.close()
     os.close(sink)
 
@@ -143,7 +143,7 @@ def test_it_is_reopened_at_its_path(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().count("\n") == 1
 
 
-def test_where_it_cannot_be_reopened_it_says_so_and_goes_on(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_reopened_stays_in_use(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     with logging_to(tmp_path / "logs" / "log") as log:
         (tmp_path / "logs").rename(tmp_path / "moved")
@@ -151,14 +151,14 @@ def test_where_it_cannot_be_reopened_it_says_so_and_goes_on(tmp_path: Path) -> N
         log("info", "still here")
     reopened, still = (tmp_path / "moved" / "log").read_text().splitlines()
     assert "cannot reopen the log" in reopened
-    assert "no such file or directory; the open file stays" in reopened
+    assert "no such file or directory; the open file stays in use" in reopened
     assert still.endswith("INFO still here")
 
 
 # -- an entry ------------------------------------------------------------------------------------
 
 
-def test_what_came_from_outside_forges_no_entry_not_even_in_a_traceback() -> None:
+def test_text_from_peers_forges_no_entry_even_in_a_traceback() -> None:
     try:
         raise ValueError("bad\n2026-01-01 00:00:00,000 ERROR forged\x1b[2J")
     except ValueError as error:

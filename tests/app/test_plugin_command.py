@@ -1,4 +1,4 @@
-"""vcproxy plugin: what it writes is green and clean, and what it says of a plugin is so."""
+"""vcproxy plugin: the files it writes pass tests and checks; its report is correct."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the author is."""
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_it_offers_every_kind() -> None:
+def test_every_kind_is_an_option() -> None:
     help_text = cli.parsers()["plugin new"].format_help()
     assert "{" + ",".join(KINDS) + "}" in help_text
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_it_writes_is_green_and_clean(kind: str, desk: Path) -> None:
+def test_the_files_pass_tests_and_checks(kind: str, directory: Path) -> None:
     assert cli.main(["plugin", "new", "my_own", "--kind", kind]) == 0
     assert cli.main(["plugin", "check", "my_own.py"]) == 0
     for command in (
@@ -36,18 +36,22 @@ def test_what_it_writes_is_green_and_clean(kind: str, desk: Path) -> None:
         ["ruff", "format", "--no-cache", "--check", "--config", str(ROOT / "pyproject.toml"), "."],
     ):
         done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=desk, capture_output=True, text=True, check=False
+            [sys.executable, "-m", *command],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout
 
 
-def test_it_overwrites_nothing(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (desk / "test_orders.py").write_text("mine")
+def test_nothing_is_overwritten(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "test_orders.py").write_text("mine")
     assert cli.main(["plugin", "new", "orders"]) == 1
     assert capsys.readouterr().err == (
         "test_orders.py exists: choose another name, or overwrite it with --force\n"
     )
-    assert [file.name for file in desk.iterdir()] == ["test_orders.py"]
+    assert [file.name for file in directory.iterdir()] == ["test_orders.py"]
 
 
 @pytest.mark.parametrize(
@@ -59,13 +63,13 @@ def test_it_overwrites_nothing(desk: Path, capsys: pytest.CaptureFixture[str]) -
         ("json", "would hide the module json"),
     ],
 )
-def test_a_name_that_will_not_do(name: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_name(name: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plugin", "new", name]) == 1
     assert why in capsys.readouterr().err
 
 
-def test_it_says_what_a_plugin_is(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (desk / "orders.py").write_text(
+def test_the_report_of_a_plugin(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "orders.py").write_text(
         '''\
 from dataclasses import dataclass
 from vcproxy.api import Accept, Duration, Size, Validator
@@ -84,17 +88,17 @@ class Orders(Validator):
     assert cli.main(["plugin", "check", "orders.py:Orders"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "orders.py:4: Orders, a Validator: Takes all orders.",
-        "  upstream: needed",
+        "  upstream: required",
         "  states of Orders: TALKING, READING, DEFERRED, CONNECTING, ENDED, CLOSED",
         "  options:",
         '    patience = "2500ms"',
         '    size = "64KiB"',
-        "    note: left out",
+        "    note: optional",
     ]
 
 
-def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (desk / "stamp.py").write_text(
+def test_the_report_of_a_filter(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "stamp.py").write_text(
         "from vcproxy.api import Filter\n"
         "class Stamp(Filter):\n"
         "    def response_head(self, tx): ...\n"
@@ -133,8 +137,9 @@ def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixtu
             "class Orders(Validator):\n"
             "    framing = b'\\n'\n    needs_upstream = 'yes'\n    Options = 3\n",
             [
-                "orders.py:2: Orders must say what is valid: check()",
-                "orders.py:2: Orders.framing is b'\\n', no framing: write it as lines()",
+                "orders.py:2: Orders must define check(), which validates a message",
+                "orders.py:2: Orders.framing is b'\\n', which is not a framing: "
+                "write for example lines()",
                 "orders.py:2: Orders.needs_upstream must be True, False or None",
                 "orders.py:2: Options of Orders: Options of Orders must be a dataclass or a "
                 "pydantic model",
@@ -156,29 +161,27 @@ def test_it_says_where_a_filter_steps_in(desk: Path, capsys: pytest.CaptureFixtu
         ),
         (
             "from vcproxy.api import Session\nclass Orders(Session): pass\n",
-            ["orders.py:2: Orders declares no states: it is a base for others"],
+            ["orders.py:2: Orders declares no states: declare one, or name a subclass that does"],
         ),
         (
             "from vcproxy.api import Program\nclass Orders(Program): pass\n",
-            ["orders.py:2: Orders must take events: handle_event()"],
+            ["orders.py:2: Orders must define handle_event()"],
         ),
     ],
 )
-def test_it_says_all_that_is_wrong(
-    text: str, wrong: list[str], desk: Path, capsys: pytest.CaptureFixture[str]
+def test_all_problems_are_reported(
+    text: str, wrong: list[str], directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (desk / "orders.py").write_text(text)
+    (directory / "orders.py").write_text(text)
     assert cli.main(["plugin", "check", "orders.py"]) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == len(wrong)
-    for line, beginning in zip(told, wrong, strict=True):
+    reported = capsys.readouterr().err.splitlines()
+    assert len(reported) == len(wrong)
+    for line, beginning in zip(reported, wrong, strict=True):
         assert line.startswith(beginning)
 
 
-def test_an_option_without_a_default_is_no_mistake(
-    desk: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (desk / "orders.py").write_text(
+def test_an_option_without_a_default(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "orders.py").write_text(
         "from pydantic import BaseModel\nfrom vcproxy.api import Session, State\n"
         "class Orders(Session):\n    ONLY = State(initial=True, final=True)\n"
         "    class Options(BaseModel):\n        table: str\n        rows: int = 3\n"

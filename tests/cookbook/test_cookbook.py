@@ -43,7 +43,7 @@ def test_the_docstring_holds_a_configuration(
     copied = tmp_path / "proxy.toml"
     copied.write_text(table)
     status = cli.main(["-t", "-c", str(copied)])
-    assert (status, *capsys.readouterr()) == (0, f"{copied}: all is well\n", "")
+    assert (status, *capsys.readouterr()) == (0, f"{copied}: the configuration is valid\n", "")
 
 
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)

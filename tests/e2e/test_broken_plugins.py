@@ -239,7 +239,7 @@ def test_a_plugin_that_cannot_be_loaded_starts_nothing(proxy: Starter, tmp_path:
     running = proxy(ECHO)
     running.file.write_text(broken(tmp_path, enter="pass\n    oh dear"))
     running.signal(SIGHUP)
-    running.wait_for("not reloaded, the configuration in use stays")
+    running.wait_for("not reloaded; the previous configuration stays in use")
     running.wait_for(r"proxy-0.toml:\d+:\d+: listener.*broken.py.*SyntaxError|invalid syntax")
     with running.connect("echo") as client:
         client.sendall(b"unharmed")

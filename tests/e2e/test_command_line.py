@@ -165,7 +165,7 @@ def test_every_configuration_that_is_shipped_runs(
     text = listens.sub(r'\1 = "\2:0"', file.read_text())
     checked = tmp_path / "checked.toml"
     checked.write_text(text)
-    assert vcproxy("-t", "-c", checked) == (0, f"{checked}: all is well\n", "")
+    assert vcproxy("-t", "-c", checked) == (0, f"{checked}: the configuration is valid\n", "")
     proxy(text)
 
 
@@ -203,7 +203,7 @@ def test_a_machine_is_drawn() -> None:
     ("plugin", "words"),
     [
         ("nope", 'nope: there is no bundled plugin "nope"'),
-        ("vcproxy.sessions.session:Session", "there is no machine with states to draw"),
+        ("vcproxy.sessions.session:Session", "it has no machine with states to draw"),
         ("vcproxy.tunnels.done", "vcproxy.tunnels.done defines no plugin"),
     ],
 )
@@ -221,7 +221,7 @@ def test_svg_is_drawn_by_graphviz_or_it_says_what_to_do() -> None:
     else:
         assert (status, out) == (1, "")
         assert err.startswith(
-            "SVG is drawn by `dot`, a program of Graphviz, and it is not installed"
+            "--format svg needs the program `dot` of Graphviz, which is not installed"
         )
 
 
@@ -240,10 +240,8 @@ def test_a_trace_of_what_does_not_exist_says_so(tmp_path: Path) -> None:
     file.write_text(ECHO.replace("tcp://127.0.0.1:0", "stdio:"))
     for name, why in [
         ("OneWayTunel", "did you mean OneWayTunnel?"),
-        ("Nobody", "there are: .*, Echo, .*OneWayTunnel"),
+        ("Nobody", "there are: .*Echo, .*OneWayTunnel"),
     ]:
         status, _, err = vcproxy("run", "--trace", name, "-c", file)
         assert status == 0
-        assert re.search(
-            f"WARNING --trace {name}: no machine class is named {name}; {why}", err
-        )
+        assert re.search(f"WARNING --trace {name}: no machine class is named {name}; {why}", err)

@@ -171,7 +171,7 @@ def test_new_connections_use_it_and_old_ones_live_on(proxy: Starter) -> None:
 def test_a_broken_one_is_logged_with_all_its_errors_and_changes_nothing(proxy: Starter) -> None:
     running = proxy(ECHO)
     rewrite(running, "[proxy]\nnet_thread = 1\n" + listener("x", "tcp:").replace("echo", "ecko"))
-    log = running.wait_for("not reloaded, the configuration in use stays") and running.log
+    log = running.wait_for("not reloaded; the previous configuration stays in use") and running.log
     for wrong in ("proxy.net_thread", "bind", "ecko"):
         assert re.search(rf"{re.escape(str(running.file))}:\d+:\d+: .*{wrong}", log), wrong
     running.file.unlink()
@@ -263,7 +263,7 @@ def test_new_certificates_are_shown_without_a_restart(
 def test_what_takes_a_restart_is_said(proxy: Starter) -> None:
     running = proxy(ECHO)
     rewrite(running, "[proxy]\nnet_threads = 2\n" + ECHO)
-    running.wait_for("WARNING proxy.net_threads has changed; that takes a restart")
+    running.wait_for("WARNING proxy.net_threads has changed: restart the proxy to use it")
 
 
 def test_reloads_under_load_lose_nobody(proxy: Starter, tools: Tools) -> None:

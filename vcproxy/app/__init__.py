@@ -1,1 +1,1 @@
-"""The program: command line, server, log, and files for new plugins."""
+"""The program: command line, server, log, and templates of new plugins."""

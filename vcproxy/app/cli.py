@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line. Tested in tests/e2e/test_command_line.py, tests/app/test_plugin_command.py."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from vcproxy.app import log_command as log
 from vcproxy.output import overwriting
 
 DESCRIPTION = """\
-A programmable proxy: tunnels move the traffic, small state machines in Python say who may speak.
+A programmable proxy: tunnels move the traffic, and small state machines in Python control them.
 
-  vcproxy -c conf/proxy.toml        run in the foreground; "ready" on standard error says it runs
-  vcproxy -t -c conf/proxy.toml     check a configuration: all that is wrong with it, at once
-  vcproxy -T -c conf/proxy.toml     check it and print what it comes to, defaults included
+  vcproxy -c conf/proxy.toml        run in the foreground; "ready" on standard error: it runs
+  vcproxy -t -c conf/proxy.toml     check a configuration; print every error at once
+  vcproxy -T -c conf/proxy.toml     check it and print it with all defaults
   vcproxy diagram forward           draw the state machine of a plugin
-  vcproxy plugin new orders         write a plugin of your own, and its test
+  vcproxy plugin new orders         write a new plugin and its test
 """
 
 EPILOG = """\
-signals: TERM and INT let connections end and stop (a second one stops at once), HUP reads the
-configuration anew, USR1 reopens the log. exit status: 0 ended as asked, 1 could not start or the
-configuration is wrong, 2 the command line is wrong.
+signals: TERM and INT drain connections and stop (a second one stops at once), HUP reloads the
+configuration, USR1 reopens the log. exit status: 0 stopped by a signal or done, 1 could not start,
+or an error in the configuration, 2 an error in the command line.
 """
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The whole command line under "", and its commands: the reference documents them from here."""
+    """Return the parser of the whole command line under "", and those of its commands.
+
+    The reference is generated from them.
+    """
     options = argparse.ArgumentParser(
         prog="vcproxy",
         usage="vcproxy [run] [-t | -T | --trace NAME] -c FILE\n       vcproxy COMMAND ...",
@@ -45,13 +48,13 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         "run",
         help="run in the foreground (the default)",
         description="Run a configuration in the foreground.",
-        argument_default=argparse.SUPPRESS,  # what stands before the command holds as well
+        argument_default=argparse.SUPPRESS,  # options before the command apply too
     )
     _configured(run)
     diagram = commands.add_parser(
         "diagram",
         help="draw the state machines of a plugin",
-        description="Draw the state machines of a plugin, as they are declared.",
+        description="Draw the declared state machines of a plugin.",
     )
     diagram.set_defaults(act=_diagram)
     diagram.add_argument(
@@ -67,55 +70,57 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         help="mermaid (the default), dot, or svg, for which Graphviz must be installed",
     )
     plugin = commands.add_parser(
-        "plugin", help="begin a plugin, or check one", description="Begin a plugin, or check one."
+        "plugin",
+        help="write a new plugin, or check one",
+        description="Write a new plugin, or check one.",
     )
     steps = plugin.add_subparsers(title="commands", metavar="COMMAND", required=True)
     new = steps.add_parser(
         "new",
         help="write NAME.py and its test",
-        description="Write NAME.py and test_NAME.py, which passes, here.",
+        description="Write NAME.py and its test test_NAME.py into the current directory.",
     )
     new.set_defaults(act=_plugin_new)
     overwriting(new)
-    new.add_argument("name", metavar="NAME", help="the name of the module, as order_check")
+    new.add_argument("name", metavar="NAME", help="the name of the module, for example order_check")
     new.add_argument(
         "--kind",
         choices=["session", "validator", "splitter", "filter"],
         default="session",
-        help="what it is: a session (the default), which hears its client and lends it to a "
-        "tunnel; a validator, which judges messages; a splitter, which shares a server; "
-        "a filter, which changes requests and answers of an HTTP proxy",
+        help="the kind of plugin: session (the default): reads a message and starts a tunnel; "
+        "validator: accepts or rejects messages; splitter: shares a server connection among "
+        "clients; filter: changes requests and responses of an HTTP proxy",
     )
     check = steps.add_parser(
         "check",
         help="load a plugin as the proxy would",
-        description="Load a plugin as the proxy would; print what it is, or what is wrong with it.",
+        description="Load a plugin as the proxy does; print its properties, or its errors.",
     )
     check.set_defaults(act=_plugin_check)
     check.add_argument(
-        "plugin", metavar="PLUGIN", help='"file.py", "file.py:Class", or as a listener names it'
+        "plugin", metavar="PLUGIN", help='"file.py", "file.py:Class", or a name as in a listener'
     )
     replay = commands.add_parser(
         "replay",
-        help="run again what was recorded",
-        description="Run again what --record wrote down, from the log alone, and compare: exit "
-        "status 0 only if all is as it was.",
+        help="replay a recorded run",
+        description="Replay a run that --record has recorded, from its log alone, and compare: "
+        "exit status 0 only if everything is as recorded.",
     )
     replay.set_defaults(act=_replay)
-    replay.add_argument("log", metavar="LOG", type=Path, help="what --record has written")
-    replay.add_argument("--until", metavar="STEP", type=int, default=0, help="stop after a step")
+    replay.add_argument("log", metavar="LOG", type=Path, help="the log that --record has written")
+    replay.add_argument("--until", metavar="STEP", type=int, default=0, help="stop after this step")
     replay.add_argument(
         "--trace",
         metavar="NAME",
         default="",
-        help="print what a machine receives, or a class of machines, by its name; Machine: all",
+        help="print the events of a machine, or of a class of machines, by its name; Machine: all",
     )
     replay.add_argument(
         "--break",
         dest="breaks",
         metavar="KEY",
         default="",
-        help="call the debugger before an event of this key is delivered, as READ_READY",
+        help="call the debugger before each event with this key, for example READ_READY",
     )
     replay.add_argument(
         "--record", dest="copy", metavar="COPY", type=Path, help="record the replay itself"
@@ -125,21 +130,20 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         "--plugin",
         metavar="PLUGIN",
         default="",
-        help="instead: what if this plugin had been there? play the recorded clients and servers "
-        "with it and say what they would see otherwise: exit status 0 nothing, 1 something, "
-        "2 it cannot be told",
+        help="what if: run the recorded clients and servers with this plugin instead, and print "
+        "the differences they would see: exit status 0 none, 1 some, 2 no comparison is possible",
     )
     replay.add_argument(
         "--listener",
         metavar="NAME",
         default="",
-        help="with --plugin: whose plugin it replaces; may be left out if there is only one",
+        help="with --plugin: the listener whose plugin is replaced; optional if there is only one",
     )
     replay.add_argument(
         "--conversation",
         metavar="N",
         type=int,
-        help="with --plugin: show one conversation in full, by its client's number",
+        help="with --plugin: show one conversation in full, by the number of its client",
     )
     logs = log.add_to(commands)
     return {
@@ -154,29 +158,31 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     return parsers()[""]
 
 
 def _configured(options: argparse.ArgumentParser) -> None:
-    """Add what goes with a configuration file."""
+    """Add the options for a configuration file."""
     options.add_argument(
         "-c", dest="file", metavar="FILE", type=Path, help="the configuration, a TOML file"
     )
     mode = options.add_mutually_exclusive_group()
-    mode.add_argument("-t", dest="check", action="store_true", help="check it, and run nothing")
-    mode.add_argument("-T", dest="show", action="store_true", help="check it, and print it")
+    mode.add_argument("-t", dest="check", action="store_true", help="check it only")
+    mode.add_argument(
+        "-T", dest="show", action="store_true", help="check it, and print it with all defaults"
+    )
     options.add_argument(
         "--trace",
         metavar="NAME",
-        help="log what a machine receives, or a class of machines, by its name; Machine: all",
+        help="log the events of a machine, or of a class of machines, by its name; Machine: all",
     )
     options.add_argument(
         "--record",
         metavar="LOG",
         type=Path,
-        help="write down all that comes from outside, so that `vcproxy replay LOG` can run it "
-        "again; if LOG exists, it is kept, and LOG.1, LOG.2 and so on is written",
+        help="record all input of the run, for `vcproxy replay LOG`; if LOG exists, LOG.1, "
+        "LOG.2 and so on is written",
     )
 
 
@@ -188,27 +194,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vcproxy {_version()} (Python {sys.version.split()[0]})")
         return 0
     if chosen.act is _run and chosen.file is None:
-        options.error("which configuration? name it with -c, as in: vcproxy -c conf/proxy.toml")
+        options.error(
+            "a configuration is required: name it with -c, as in: vcproxy -c conf/proxy.toml"
+        )
     try:
         status = chosen.act(chosen)
     except log.CommandFailed as error:
         print(error, file=sys.stderr)
         return 1
-    except Refusal as error:
+    except CommandError as error:
         print(error, file=sys.stderr)
         return error.status
     return 1 if status else 0
 
 
-class Refusal(Exception):
-    """What was asked for cannot be done; the text says why, for people."""
+class CommandError(Exception):
+    """A command cannot be carried out; the text is printed on standard error."""
 
     status = 1
     """The exit status."""
 
 
-class Untold(Refusal):
-    """Whether there is a difference cannot be told: as `diff` and `grep` have it."""
+class NoComparison(CommandError):
+    """Two runs cannot be compared: exit status 2, as of `diff` and `grep`."""
 
     status = 2
 
@@ -222,7 +230,7 @@ def _run(chosen: argparse.Namespace) -> None:
         else:
             _serve(chosen.file, chosen.trace, chosen.record)
     except ConfigError as error:
-        raise Refusal(error) from None
+        raise CommandError(error) from None
 
 
 def _serve(file: Path, trace: str | None, record: Path | None) -> None:
@@ -231,7 +239,7 @@ def _serve(file: Path, trace: str | None, record: Path | None) -> None:
     try:
         serve(file, trace, record)
     except StartError as error:
-        raise Refusal(error) from None
+        raise CommandError(error) from None
 
 
 def _check(file: Path, show: bool) -> None:
@@ -240,7 +248,7 @@ def _check(file: Path, show: bool) -> None:
     from vcproxy.config.notes import notes
 
     configuration = load(file)
-    print(effective(configuration) if show else f"{file}: all is well")
+    print(effective(configuration) if show else f"{file}: the configuration is valid")
     for about, note in notes(configuration):
         print(f"{file}: {about}: note: {note}", file=sys.stderr)
 
@@ -253,12 +261,12 @@ def _diagram(chosen: argparse.Namespace) -> None:
     try:
         found = PluginLoader().named(chosen.plugin)
     except PluginError as error:
-        raise Refusal(f"{chosen.plugin}: {error}") from None
+        raise CommandError(f"{chosen.plugin}: {error}") from None
     drawn: tuple[type[Machine], ...] = getattr(found, "machines", ())
     if isinstance(found, type) and issubclass(found, Machine) and found.states:
         drawn = (found,)
     if not drawn:
-        raise Refusal(f"{chosen.plugin}: there is no machine with states to draw")
+        raise CommandError(f"{chosen.plugin}: it has no machine with states to draw")
     if chosen.format == "mermaid":
         print(diagram.mermaid(*drawn), end="")
     else:
@@ -274,12 +282,12 @@ def _svg(text: str) -> str:
             ["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
-        raise Refusal(
-            "SVG is drawn by `dot`, a program of Graphviz, and it is not installed: "
-            "install graphviz, or ask for --format mermaid"
+        raise CommandError(
+            "--format svg needs the program `dot` of Graphviz, which is not installed: "
+            "install graphviz, or use --format mermaid"
         ) from None
     if done.returncode:
-        raise Refusal(f"dot failed: {done.stderr.strip()}")
+        raise CommandError(f"dot failed: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -290,8 +298,8 @@ def _plugin_new(chosen: argparse.Namespace) -> None:
     try:
         plugin, test = new(chosen.name, chosen.kind, Path(), chosen.force)
     except PluginError as error:
-        raise Refusal(error) from None
-    print(f"{plugin}, and {test} that tests it")
+        raise CommandError(error) from None
+    print(f"wrote {plugin} and its test {test}")
 
 
 def _plugin_check(chosen: argparse.Namespace) -> None:
@@ -301,18 +309,18 @@ def _plugin_check(chosen: argparse.Namespace) -> None:
     try:
         print(inspect_plugin(chosen.plugin), end="")
     except PluginError as error:
-        raise Refusal(error) from None
+        raise CommandError(error) from None
 
 
 def _replay(chosen: argparse.Namespace) -> bool:
     if chosen.plugin:
         return _what_if(chosen)
-    _replay_as_it_was(chosen)
+    _replay_recorded(chosen)
     return False
 
 
 def _what_if(chosen: argparse.Namespace) -> bool:
-    """Say what another plugin changes; return whether it changes anything."""
+    """Print what another plugin would change; return whether it changes anything."""
     from vcproxy.drivers.sim import Stuck
     from vcproxy.replay.playback.progress import ProgressBar
     from vcproxy.replay.playback.replay import LogError, RecordingLog, differences
@@ -327,7 +335,7 @@ def _what_if(chosen: argparse.Namespace) -> bool:
         with_hash_seed(log.header.hash_seed)
         compared = compare(chosen.log, chosen.plugin, chosen.listener, bar.draw)
     except (LogError, NotSubstituted, OSError, Stuck) as error:
-        raise Untold(error) from None
+        raise NoComparison(error) from None
     finally:
         bar.clear()
     for note in (*(f"{chosen.log}: {each}" for each in differences(log)), *compared.notes):
@@ -340,12 +348,12 @@ def _what_if(chosen: argparse.Namespace) -> bool:
             print(in_full(conversation))
             return conversation.differs
     numbers = ", ".join(str(each.number) for each in compared.conversations) or "none"
-    raise Untold(
-        f"{chosen.log}: there is no conversation {chosen.conversation}: there are {numbers}"
+    raise NoComparison(
+        f"{chosen.log}: it has no conversation {chosen.conversation}, only {numbers}"
     )
 
 
-def _replay_as_it_was(chosen: argparse.Namespace) -> None:
+def _replay_recorded(chosen: argparse.Namespace) -> None:
     from vcproxy.replay.playback.replay import Divergence, LogError, RecordingLog, replay
     from vcproxy.replay.record.recording import with_hash_seed
 
@@ -362,9 +370,9 @@ def _replay_as_it_was(chosen: argparse.Namespace) -> None:
             )
         )
     except LogError as error:
-        raise Refusal(error) from None
+        raise CommandError(error) from None
     except Divergence as error:
-        raise Refusal(f"{chosen.log}: {error}") from None
+        raise CommandError(f"{chosen.log}: {error}") from None
 
 
 def _version() -> str:

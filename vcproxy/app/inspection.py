@@ -1,6 +1,7 @@
-"""Inspection: what a plugin is, or all that is wrong with it, for `vcproxy plugin check`.
+"""Inspection: the properties of a plugin, or its errors, for `vcproxy plugin check`.
 
-It loads the plugin as the proxy would, and looks at the class only: nothing of it is run.
+It loads the plugin as the proxy does and inspects the class; no session is started. Tested in
+tests/app/test_plugin_command.py.
 """
 
 from __future__ import annotations
@@ -27,43 +28,42 @@ from vcproxy.sessions.program import Program
 from vcproxy.sessions.session import Session
 
 BASES = (Validator, Splitter, HttpProxy, Session, Program, Filter)
-UPSTREAM = {True: "needed", False: "none", None: "as the listener likes"}
+UPSTREAM = {True: "required", False: "none", None: "optional"}
 
 
 def inspect_plugin(spec: str) -> str:
-    """Return what the plugin of that name is, and indented below it states or phases, options,
-    defaults.
+    """Return the class of that name, and indented below it states or phases, options and defaults.
 
-    Raises PluginError, with all that is wrong, each with its place; what takes several lines is
-    indented below its first.
+    Raises PluginError with every problem, each with its file and line; the further lines of a
+    problem are indented.
     """
     try:
         plugin = _find(spec)
     except PluginError as error:
-        raise PluginError(_below(f"{spec}: {error}")) from None
+        raise PluginError(_indented(f"{spec}: {error}")) from None
     file = plugin_place(spec)
     if not file.endswith(".py"):
         file = inspect.getfile(plugin)
     place = f"{file}:{inspect.getsourcelines(plugin)[1]}"
-    problems = [_below(f"{place}: {problem}") for problem in _problems(plugin)]
+    problems = [_indented(f"{place}: {problem}") for problem in _problems(plugin)]
     if problems:
         raise PluginError("\n".join(problems))
-    return _below("\n".join(_lines(plugin, place))) + "\n"
+    return _indented("\n".join(_lines(plugin, place))) + "\n"
 
 
-def _below(text: str) -> str:
-    """Indent all lines of a text below its first."""
+def _indented(text: str) -> str:
+    """Indent all lines of a text but the first."""
     first, line_break, rest = text.partition("\n")
     return first + line_break + textwrap.indent(rest, "  ")
 
 
 def _find(spec: str) -> type:
-    shelf = PluginLoader()
+    loader = PluginLoader()
     try:
-        return shelf.find(spec)
+        return loader.find(spec)
     except NotOfKind as error:
         try:
-            return shelf.find(spec, FILTERS)
+            return loader.find(spec, FILTERS)
         except NotOfKind:
             raise error from None
 
@@ -71,17 +71,17 @@ def _find(spec: str) -> type:
 def _problems(plugin: type) -> Iterator[str]:
     name = plugin.__name__
     if issubclass(plugin, Machine) and not plugin.states:
-        yield f"{name} declares no states: it is a base for others"
+        yield f"{name} declares no states: declare one, or name a subclass that does"
     if issubclass(plugin, Validator) and plugin.check is Validator.check:
-        yield f"{name} must say what is valid: check()"
+        yield f"{name} must define check(), which validates a message"
     if issubclass(plugin, Program) and plugin.handle_event is Program.handle_event:
-        yield f"{name} must take events: handle_event()"
+        yield f"{name} must define handle_event()"
     for key in ("framing", "replies"):
         framing = getattr(plugin, key, None)
         if framing is not None and not all(
             hasattr(framing, verb) for verb in ("decoder", "encode")
         ):
-            yield f"{name}.{key} is {framing!r}, no framing: write it as lines()"
+            yield f"{name}.{key} is {framing!r}, which is not a framing: write for example lines()"
     if needs_upstream(plugin) not in UPSTREAM:
         yield f"{name}.needs_upstream must be True, False or None"
     try:
@@ -97,7 +97,7 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
     documentation = (plugin.__doc__ or "").strip().partition("\n")[0]
     yield f"{place}: {plugin.__name__}, a {kind}: {documentation}".removesuffix(": ")
     if issubclass(plugin, Phases):
-        yield f"phases: {', '.join(plugin.own_phases()) or 'none of its own'}"
+        yield f"phases: {', '.join(plugin.own_phases()) or 'none'}"
     if not issubclass(plugin, Filter):
         yield f"upstream: {UPSTREAM[needs_upstream(plugin)]}"
     machines = (plugin,) if issubclass(plugin, Machine) else getattr(plugin, "machines", ())
@@ -111,7 +111,7 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
     required = schema.get("required", [])
     try:
         defaults = read_options(plugin, {}, Path())[1]
-    except OptionsError:  # some are required, or one of several
+    except OptionsError:  # some options are required
         defaults = {}
     yield "options:"
     for key, of in schema.get("properties", {}).items():
@@ -119,6 +119,6 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         if key in required:
             yield f"  {key}: required"
         elif default is None:
-            yield f"  {key}: left out"
+            yield f"  {key}: optional"
         else:
             yield textwrap.indent(tomli_w.dumps({key: default}).rstrip(), "  ")

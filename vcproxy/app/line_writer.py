@@ -1,6 +1,7 @@
-"""Line writer: lines for a file or a descriptor, written by a thread of its own.
+"""LineWriter: writes lines to a file or a descriptor on a thread of its own.
 
-Whoever writes a line never waits for the reader of a pipe, for a disk or for a terminal.
+The caller never waits for the reader of a pipe, for a disk or for a terminal. Tested in
+tests/app/test_log.py.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from itertools import accumulate
 from pathlib import Path
 
 QUEUE = 1 << 20
-"""Bytes that wait for a slow target: some thousand lines, more than a start or a reload makes."""
+"""Maximum bytes in the queue: some thousand lines, more than a start or a reload logs."""
 
 FLUSH_S = 2.0
 """How long `close` waits for a slow target, in seconds."""
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
-"""O_NONBLOCK: opening a FIFO that nobody reads fails (ENXIO) instead of waiting for a reader."""
+"""O_NONBLOCK: opening a FIFO without a reader fails (ENXIO) instead of waiting for one."""
 
 _REOPEN = b""
-"""In the queue: here the file is opened anew. A line is never empty, it has its newline."""
+"""An entry of the queue at which the file is reopened. A line is never empty: it has a newline."""
 
 
 class LineWriter:
     """Writes lines to one target, in order. Any thread may call its methods.
 
-    A line that does not fit into the queue, and one that the target refuses, is dropped and
-    counted; where they are missing, the count and the reason are written as soon as the target
-    takes lines again. The thread is started by the first line.
+    A line that does not fit into the queue, or that the target refuses, is dropped and counted. The
+    count and the reason are written in place of the lines once the target accepts lines again. The
+    first line starts the thread.
     """
 
     def __init__(
@@ -45,9 +46,9 @@ class LineWriter:
 
         Args:
             target: the file or the descriptor.
-            note: makes a line of what the writer itself reports. Called on the writer's thread.
+            note: formats a line about dropped lines. Called on the writer's thread.
             broken: called with the reason, on the writer's thread, when the target refuses lines;
-                again only after it has taken some.
+                called again only after it has accepted some.
 
         Raises:
             OSError: the file cannot be opened.
@@ -57,40 +58,40 @@ class LineWriter:
         self._note = note
         self._broken = broken
         self.dropped = 0
-        """Lines dropped since the beginning."""
+        """Number of lines dropped so far."""
         self._changed = threading.Condition()
         self._queue: list[bytes] = []
         self._bytes = 0  # in the queue
-        self._overflow = 0  # lines dropped because it was full, since it was last taken
+        self._overflow = 0  # lines dropped because it was full, since the thread last emptied it
         self._closing = False
         self._thread: threading.Thread | None = None
-        # of the thread:
+        # used by the thread only:
         self._lost = 0  # lines dropped and not yet reported
         self._reason = ""  # why the last of them was
         self._failing = False  # the target refused the last line
-        self._torn = False  # what it took last is a part of a line
+        self._torn = False  # the target ends with a part of a line
 
     def write(self, line: str) -> None:
-        """Have a line written; its newline is added."""
+        """Queue a line; a newline is added."""
         octets = line.encode(errors="backslashreplace") + b"\n"
         with self._changed:
             full = self._queue and self._bytes + len(octets) > QUEUE
-            if self._overflow or full:  # one gap, not several, until the queue has been taken
+            if self._overflow or full:  # until the queue is empty: one gap, not several
                 self._overflow += 1
                 self.dropped += 1
             else:
                 self._append(octets)
 
     def reopen(self) -> None:
-        """Open the file anew at its path, behind all lines so far: it has been moved away.
+        """Reopen the file at its path after all lines so far, because it has been moved away.
 
-        If that fails, the file in use stays, and a line there says why.
+        If that fails, the open file stays in use, and a line in it gives the reason.
         """
         with self._changed:
             self._append(_REOPEN)
 
     def close(self, patience_s: float = FLUSH_S) -> None:
-        """Write what waits, for so many seconds at most. No line may follow."""
+        """Write the queued lines, for at most `patience_s` seconds. No line may follow."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -104,7 +105,7 @@ class LineWriter:
         self._bytes += len(octets)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, daemon=True, name="vcproxy log")
-            # Threads inherit which signals are blocked: none is for this one.
+            # The thread inherits the signal mask: block all signals for it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             self._thread.start()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -125,17 +126,17 @@ class LineWriter:
             while _REOPEN in lines:
                 here = lines.index(_REOPEN)
                 self._put(lines[:here])
-                self._open_anew()
+                self._reopen_file()
                 lines = lines[here + 1 :]
             self._put(lines)
             if overflow:
                 self._lost += overflow
                 if not self._failing:
-                    self._reason = "they came faster than they could be written"
+                    self._reason = "the queue was full, as the target was too slow"
                     self._put([])
 
     def _put(self, lines: Sequence[bytes]) -> None:
-        """Write lines, and before them how many are missing."""
+        """Write lines, and before them the number of lines dropped."""
         missing = 1 if self._lost else 0
         if missing:
             lost = "1 line was" if self._lost == 1 else f"{self._lost} lines were"
@@ -150,7 +151,7 @@ class LineWriter:
             self.dropped += refused
 
     def _write(self, lines: Sequence[bytes]) -> int:
-        """Write lines as far as the target takes them; return how many went out whole."""
+        """Write lines as far as the target accepts them; return how many were completed."""
         start = int(self._torn)
         data = memoryview(b"\n" * start + b"".join(lines))
         written = 0
@@ -177,13 +178,15 @@ class LineWriter:
         poll.register(self._fd, select.POLLOUT)
         poll.poll()
 
-    def _open_anew(self) -> None:
+    def _reopen_file(self) -> None:
         if self._path is None:
             return
         try:
             fresh = _open(self._path)
         except OSError as error:
-            text = f"cannot reopen the log {self._path}: {_reason(error)}; the open file stays"
+            text = (
+                f"cannot reopen the log {self._path}: {_reason(error)}; the open file stays in use"
+            )
             self._put([self._note(text).encode() + b"\n"])
             return
         os.close(self._fd)

@@ -1,4 +1,4 @@
-"""The log: one line for each thing that people should know, on standard error or in a file."""
+"""LineLog: the log of the program, one line for each entry, on standard error or in a file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def entry(level: Level, text: str, error: Exception | None = None) -> str:
-    """Return an entry of the log as of now. `error` comes with its traceback.
+    """Return an entry of the log with the current time, and the traceback of `error`.
 
-    What came from outside cannot forge a line or steer a terminal: control characters are shown
-    as escapes, and all lines of an entry but its first are indented.
+    Text from peers cannot forge an entry or control a terminal: control characters are escaped, and
+    all lines of an entry but the first are indented.
     """
     if error is not None:
         text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
@@ -39,7 +39,7 @@ def _warning(text: str) -> str:
 class LineLog:
     """The program's log and its standard error; an engine's `Log`.
 
-    Several threads may write, and none of them waits: see LineWriter.
+    Any thread may write, and never waits: see LineWriter.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -51,20 +51,20 @@ class LineLog:
             self._log = LineWriter(file, note=_warning, broken=self._broken)
 
     def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
-        """Write an entry. `error`, a programmer's mistake, comes with its traceback."""
+        """Write an entry. `error`: a programming error, logged with its traceback."""
         if level != "debug":
             self._log.write(entry(level, text, error))
 
     def print(self, line: str) -> None:
-        """Write a line to standard error, as it is: of what listens, and what programs print."""
+        """Write a line to standard error as it is: bound addresses, and output of programs."""
         self._standard_error.write(line)
 
     def reopen(self) -> None:
-        """Open the file anew at its path: the old one has been moved away."""
+        """Reopen the file at its path, because it has been moved away."""
         self._log.reopen()
 
     def close(self) -> None:
-        """Write what waits, as far as the targets take it within a deadline."""
+        """Write the queued lines, as far as the targets accept them within a deadline."""
         if self._log is not self._standard_error:
             self._log.close()
         self._standard_error.close()
@@ -75,4 +75,4 @@ class LineLog:
 
 
 def _ignore(reason: str) -> None:
-    """Standard error itself is broken: there is nowhere to say so."""
+    """Do nothing: standard error itself is broken, and there is no other target."""

@@ -1,4 +1,7 @@
-"""Scaffold: the files that a plugin begins with, for `vcproxy plugin new`."""
+"""Scaffold: templates of a new plugin and its test, for `vcproxy plugin new`.
+
+Tested in tests/app/test_plugin_command.py.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +14,35 @@ from vcproxy.config.plugin_loader import PluginError
 from vcproxy.output import Exists, refuse_existing, written
 
 SESSION = '''\
-"""{name}: say hello, then connect the client to a server."""
+"""{name}: reply to the first line, then connect the client to a server."""
 
 from vcproxy.api import TIMEOUT, Message, Session, State, TunnelDone
 
 
 class {Name}(Session):
-    """Hears one line before anything touches the server."""
+    """Reads one line before it connects to the server."""
 
     needs_upstream = True
 
-    ASKING = State(initial=True, timeout="5s")
+    READING = State(initial=True, timeout="5s")
     RELAYING, DONE = State(), State(final=True)
 
-    ASKING.goes(TIMEOUT, DONE)
+    READING.goes(TIMEOUT, DONE)
 
-    @ASKING.on(Message, to=RELAYING)
-    def asked(self, message: Message) -> None:
-        """What the client says behind its first line goes to the server."""
+    @READING.on(Message, to=RELAYING)
+    def line_received(self, message: Message) -> None:
+        """Reply, and relay everything after the first line."""
         self.answer(b"hello, " + message.data + b"\\n")
         self.lend()
 
     @RELAYING.on(TunnelDone, to=DONE)
     def relayed(self, done: TunnelDone) -> None:
-        """Both have said all, or one has broken."""
+        """Log how the tunnel has ended."""
         self.log(done)
 '''
 
 SESSION_TEST = '''\
-"""{name}: as its clients see it."""
+"""{name}: tests with a simulated client and server."""
 
 from vcproxy.testing import Script, SimulatedProxy, check_machine
 
@@ -59,7 +62,7 @@ def test_it_greets_and_relays() -> None:
         """).play(proxy.run, client=client, server=server)
 
 
-def test_who_says_nothing_never_touches_the_server() -> None:
+def test_a_silent_client_causes_no_connection() -> None:
     with SimulatedProxy({Name}) as proxy:
         client = proxy.client()
         proxy.elapse(6)
@@ -68,11 +71,11 @@ def test_who_says_nothing_never_touches_the_server() -> None:
 
 
 def test_its_machine() -> None:
-    assert check_machine({Name}) == {{"ASKING TunnelDone", "RELAYING Message"}}
+    assert check_machine({Name}) == {{"READING TunnelDone", "RELAYING Message"}}
 '''
 
 VALIDATOR = '''\
-"""{name}: pass only valid messages, and answer the others."""
+"""{name}: forward valid messages, and reply to invalid ones."""
 
 import json
 
@@ -80,12 +83,12 @@ from vcproxy.api import Accept, Resend, Validator, Verdict, json_lines
 
 
 class {Name}(Validator):
-    """Takes JSON objects that have an id."""
+    """Accepts JSON objects with an id."""
 
     framing = json_lines(limit="64KiB")
 
     def check(self, message: bytes) -> Verdict:
-        """Judge one message."""
+        """Validate one message."""
         try:
             valid = "id" in json.loads(message)
         except (ValueError, TypeError):
@@ -94,7 +97,7 @@ class {Name}(Validator):
 '''
 
 VALIDATOR_TEST = '''\
-"""{name}: what reaches the server, and what is answered."""
+"""{name}: which messages reach the server, and which are answered."""
 
 from vcproxy.testing import Script, SimulatedProxy, fragments
 
@@ -103,7 +106,7 @@ from {name} import {Name}
 VALID = b'{{"id": 1}}\\n'
 
 
-def test_valid_messages_pass_and_others_are_answered() -> None:
+def test_valid_messages_are_forwarded_and_others_answered() -> None:
     with SimulatedProxy({Name}) as proxy:
         client = proxy.client()
         client.send(VALID)
@@ -119,7 +122,7 @@ def test_valid_messages_pass_and_others_are_answered() -> None:
         """).play(proxy.run, client=client, server=server)
 
 
-def test_it_does_not_matter_how_a_message_is_cut() -> None:
+def test_a_message_may_arrive_in_pieces() -> None:
     for first, rest in fragments(VALID):
         with SimulatedProxy({Name}) as proxy:
             client = proxy.client()
@@ -132,7 +135,7 @@ def test_it_does_not_matter_how_a_message_is_cut() -> None:
 '''
 
 SPLITTER = '''\
-"""{name}: many clients share one server, and each gets the answers to its own requests."""
+"""{name}: clients share one server connection; each gets the replies to its requests."""
 
 import json
 from collections.abc import Iterator
@@ -141,12 +144,12 @@ from vcproxy.api import Part, Reject, Splitter, json_lines
 
 
 class {Name}(Splitter):
-    """Requests and answers are JSON objects with an id; the server answers many at once."""
+    """Requests and replies are JSON objects with an id; the server sends lists of replies."""
 
     framing = json_lines(limit="64KiB")
 
     def key(self, request: bytes) -> str | Reject:
-        """Find whose the answer will be."""
+        """Return the id that the reply will have."""
         try:
             return str(json.loads(request)["id"])
         except (ValueError, TypeError, KeyError):
@@ -154,20 +157,20 @@ class {Name}(Splitter):
 
     @classmethod
     def split(cls, reply: bytes, options: object) -> Iterator[Part]:
-        """Take a list of answers apart."""
-        for answer in json.loads(reply):
-            yield Part(str(answer["id"]), json.dumps(answer).encode())
+        """Split a list of replies."""
+        for each in json.loads(reply):
+            yield Part(str(each["id"]), json.dumps(each).encode())
 '''
 
 SPLITTER_TEST = '''\
-"""{name}: one connection to the server, and to each client its own."""
+"""{name}: one server connection, and to each client its own replies."""
 
 from vcproxy.testing import Script, SimulatedProxy
 
 from {name} import {Name}
 
 
-def test_each_client_gets_the_answers_to_its_own_requests() -> None:
+def test_each_client_gets_its_own_replies() -> None:
     with SimulatedProxy({Name}) as proxy:
         ann, bob = proxy.client(), proxy.client()
         ann.send(b'{{"id": 1}}\\n')
@@ -194,27 +197,27 @@ def test_a_request_without_an_id_is_answered_at_once() -> None:
 '''
 
 FILTER = '''\
-"""{name}: what passes through an HTTP proxy says who asked, and is not stored."""
+"""{name}: require a field in requests, and forbid caches to store responses."""
 
 from vcproxy.api import Filter, Response, Transaction
 
 
 class {Name}(Filter):
-    """Requests have the field X-Client; answers are for their client only."""
+    """Requests need the field X-Client; responses must not be stored."""
 
     def request_head(self, tx: Transaction) -> Response | None:
-        """Refuse before anything reaches a server."""
+        """Reject a request without the field before it reaches a server."""
         if "X-Client" in tx.request.fields:
             return None
-        return Response(400, {{"Content-Type": "text/plain"}}, b"who are you? say X-Client\\n")
+        return Response(400, {{"Content-Type": "text/plain"}}, b"the field X-Client is required\\n")
 
     def response_head(self, tx: Transaction) -> None:
-        """Change what a server has answered."""
+        """Change the head of a response."""
         tx.response.fields["Cache-Control"] = "private, no-store"
 '''
 
 FILTER_TEST = '''\
-"""{name}: what reaches the server, and what comes back."""
+"""{name}: which requests reach the server, and what the client gets."""
 
 from vcproxy.api import Request
 from vcproxy.testing import SimulatedHttp
@@ -222,14 +225,14 @@ from vcproxy.testing import SimulatedHttp
 from {name} import {Name}
 
 
-def test_answers_are_not_stored() -> None:
+def test_responses_are_not_stored() -> None:
     with SimulatedHttp({Name}()) as proxy:
         answer = proxy.send(Request("GET", "/", {{"X-Client": "ann"}}, host="shop.example"))
         assert answer.status == 200
         assert answer.fields["Cache-Control"] == "private, no-store"
 
 
-def test_a_request_of_nobody_never_touches_the_server() -> None:
+def test_a_request_without_the_field_causes_no_connection() -> None:
     with SimulatedHttp({Name}()) as proxy:
         assert proxy.send(Request("GET", "/", host="shop.example")).status == 400
         assert proxy.received() == []
@@ -241,19 +244,19 @@ KINDS = {
     "splitter": (SPLITTER, SPLITTER_TEST),
     "filter": (FILTER, FILTER_TEST),
 }
-"""What there is to begin with: the plugin and its test. {name} and {Name} are module and class."""
+"""The templates of a plugin and its test, by kind. {name} is the module and {Name} the class."""
 
 
 def new(name: str, kind: str, directory: Path, force: bool = False) -> tuple[Path, Path]:
-    """Write a plugin and its test, which passes; return their paths.
+    """Write a plugin and a test that passes; return their paths.
 
-    Raises PluginError for a name that is no module's, and where a file exists, unless `force`: then
-    nothing is written.
+    Raises PluginError, with nothing written, if the name is invalid, or if a file exists and
+    `force` is not given.
     """
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise PluginError(f'"{name}" cannot be the name of a module: letters, digits and _ can')
+        raise PluginError(f'"{name}" cannot be the name of a module: use letters, digits and _')
     if name in sys.stdlib_module_names or name == "vcproxy":
-        raise PluginError(f'"{name}" would hide the module {name}: name it otherwise')
+        raise PluginError(f'"{name}" would hide the module {name}: choose another name')
     files = directory / f"{name}.py", directory / f"test_{name}.py"
     title = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
     try:

@@ -1,4 +1,7 @@
-"""The program while it runs: net threads, listeners, reload and drain, from a configuration."""
+"""The running program: net threads, listeners, signals, reload and drain.
+
+Tested in tests/e2e/test_signals.py, test_command_line.py and test_status.py.
+"""
 
 from __future__ import annotations
 
@@ -29,28 +32,27 @@ from vcproxy.replay.record.recording import FLUSH_S, Recording, with_hash_seed
 from vcproxy.sessions.program import Signal
 
 DRAIN_TICK_S = 0.02
-"""How often a draining proxy looks whether its last connection has gone."""
-
+"""How often a draining proxy checks whether its last connection is closed, in seconds."""
 
 ENDS = signal.SIGTERM, signal.SIGINT
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, *ENDS)
 
 
 class StartError(Exception):
-    """The proxy cannot start; the text says why, for people."""
+    """The proxy cannot start; the text is printed on standard error."""
 
 
 class Proxy:
-    """Everything that a configuration stands for, running in this process.
+    """A proxy with a configuration, running in this process.
 
-    `run` turns the first net thread in the calling thread, which must be the main one: signals
-    come there.
+    `run` runs the first net thread on the calling thread, which must be the main thread, because
+    signal handlers run there.
     """
 
     def __init__(self, configuration: Configuration) -> None:
-        """Make the net threads and listen. Raises StartError.
+        """Make the net threads and bind the addresses. Raises StartError.
 
-        One that is never run is ended by `close`.
+        If `run` is never called, call `close`.
         """
         proxy, record = configuration.settings.proxy, configuration.settings.record
         try:
@@ -90,12 +92,12 @@ class Proxy:
         self._first = self._drivers[0]
         self._first.group = self._drivers
         for driver in self._drivers:
-            driver.on_stop = self._asked_to_stop
-            driver.on_rescan = self._asked_to_reload
+            driver.on_stop = self._stop_requested
+            driver.on_rescan = self._reload_requested
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
         self._draining = False
-        self._stopping = False  # because a plugin has asked for it
-        self._asked = 0  # how often to reload
+        self._stopping = False  # a plugin has requested it
+        self._reloads = 0  # requested so far
         recording = self._recording
         host = EpollHost(self._first)
         self._listeners = Listeners(
@@ -110,14 +112,14 @@ class Proxy:
     # -- running -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until a signal ends it."""
+        """Serve until a signal stops the proxy."""
         self._take_signals()
         for driver in self._drivers[1:]:
             thread = threading.Thread(target=driver.run, name=driver.engine.name)
             self._threads.append(thread)
             thread.start()
         self._watchdog.start()
-        self._tell_limits()
+        self._log_limits()
         if self._recording is not None:
             self._every(FLUSH_S, self._recording.writer.flush)
         self.log.print("ready")
@@ -129,13 +131,13 @@ class Proxy:
             orderly = True
         finally:
             self.close(orderly)
-            for number in SIGNALS:  # while Python ends, one would end the process by itself
+            for number in SIGNALS:  # while Python exits, a signal would kill the process
                 signal.signal(number, signal.SIG_IGN)
 
     def close(self, orderly: bool = False) -> None:
-        """End everything, whatever has run: threads, descriptors, the recording, and the log last.
+        """Stop the threads and close descriptors, the recording and, last, the log.
 
-        `orderly` says in the recording that the run ended as it was asked to.
+        `orderly`: the recording notes that the run was stopped, and did not fail.
         """
         if self._recording is not None:
             self._recording.close(orderly)
@@ -159,50 +161,53 @@ class Proxy:
         for number in ENDS:
             take(number, partial(self._end, Signal(number)))
         if self._listeners.programs:
-            # Who sends a signal is told to those who wait for it, not to handlers. Only where it
-            # matters: processes that a plugin starts inherit what is blocked.
+            # Programs get the sender of a signal, which only sigwaitinfo reports, not a handler.
+            # Not done without programs: processes that a plugin starts inherit the signal mask.
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
             threading.Thread(target=self._wait_for, args=ENDS, daemon=True).start()
 
     def _wait_for(self, *ends: signal.Signals) -> None:
         while True:
             sent = signal.sigwaitinfo(ends)
-            told = Signal(sent.si_signo, sent.si_pid)
-            self._first.engine.inbox.feed(partial(self._end, told))
+            received = Signal(sent.si_signo, sent.si_pid)
+            self._first.engine.inbox.feed(partial(self._end, received))
 
     def lags(self) -> dict[str, LoopLag]:
-        """How late each net thread was in the last second, by its name. Any thread may ask."""
+        """Return how late each net thread was in the last second, by its name. For any thread."""
         return self._watchdog.lags()
 
     def status(self, patience_s: float = 5.0) -> dict[str, object]:
-        """How each program stands, by its listener's name: of a relay, its RelayStatus.
+        """Return the status of each program by its listener's name: of a relay, its RelayStatus.
 
-        Any thread may ask but a net thread, for it waits: the first net thread answers between two
-        events. Raises what a program's `status()` does, and TimeoutError where no answer comes in
-        time, as before `run` and after it.
+        For any thread but a net thread, because it waits: the first net thread answers between two
+        events.
+
+        Raises:
+            TimeoutError: no answer within `patience_s`, as before `run` and after it.
+            Exception: that of a program's `status()`.
         """
         answer: Future[dict[str, object]] = Future()
 
-        def ask() -> None:
+        def read_status() -> None:
             try:
                 answer.set_result(self._listeners.programs.status())
-            except BaseException as mistake:  # of a plugin: who asked is told, the thread goes on
+            except BaseException as mistake:  # of a plugin: for the caller
                 answer.set_exception(as_error(mistake))
 
-        self._first.engine.inbox.feed(ask)
+        self._first.engine.inbox.feed(read_status)
         return answer.result(patience_s)
 
     # -- ending ------------------------------------------------------------------------------
 
-    def _end(self, told: Signal) -> None:
-        """A signal says so: programs hear of it first."""
+    def _end(self, received: Signal) -> None:
+        """Deliver a signal to the programs, then drain."""
         if self._recording is not None:
-            self._recording.signalled(told)
-        self._listeners.signalled(told)
-        self._first.engine.inbox.feed(self.drain)  # in the next turn: they have had their say
+            self._recording.signalled(received)
+        self._listeners.signalled(received)
+        self._first.engine.inbox.feed(self.drain)  # in the next turn, after the programs
 
-    def _asked_to_stop(self) -> None:
-        """A plugin says so, on any net thread: as if SIGTERM had come, once."""
+    def _stop_requested(self) -> None:
+        """Stop as after one SIGTERM: a plugin on any net thread has requested it."""
         self._first.engine.inbox.feed(self._stop_once)
 
     def _stop_once(self) -> None:
@@ -210,11 +215,14 @@ class Proxy:
             self._stopping = True
             self._end(Signal(signal.SIGTERM, os.getpid()))
 
-    def _asked_to_reload(self) -> None:
+    def _reload_requested(self) -> None:
         self._first.engine.inbox.feed(self.reload)
 
     def drain(self) -> None:
-        """Accept no more, let what runs end within the drain timeout, stop. Again: stop now."""
+        """Stop accepting; stop when all connections are closed, or after the drain timeout.
+
+        A second call stops at once.
+        """
         if self._draining:
             self._stop()
             return
@@ -241,7 +249,7 @@ class Proxy:
     # -- configurations ----------------------------------------------------------------------
 
     def _apply(self, configuration: Configuration) -> None:
-        """Serve by a configuration from now on. Raises OSError."""
+        """Use a configuration from now on. Raises OSError with nothing changed."""
         if self._recording is None:
             self._listeners.apply(configuration)
         else:
@@ -249,19 +257,19 @@ class Proxy:
                 self._listeners.apply(configuration)
 
     def reload(self) -> None:
-        """Read the configuration anew; new connections use it. A broken one changes nothing."""
+        """Load the configuration again, for new connections. One with errors changes nothing."""
         file = self._configuration.file
-        self._asked += 1
-        asked = self._asked
+        self._reloads += 1
+        number = self._reloads
 
         def loaded(value: object, error: Exception | None) -> None:
-            self._first.engine.inbox.feed(partial(self._reloaded, asked, value, error))
+            self._first.engine.inbox.feed(partial(self._reloaded, number, value, error))
 
         self._offload.internal.run(load, (file,), loaded)
 
-    def _reloaded(self, asked: int, value: object, error: Exception | None) -> None:
-        if asked != self._asked:
-            return  # it was asked again meanwhile: this may be what the file said before
+    def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
+        if number != self._reloads:
+            return  # another reload was requested since: this may be an older content of the file
         file = self._configuration.file
         if isinstance(value, Configuration) and not self._draining:
             try:
@@ -269,40 +277,40 @@ class Proxy:
             except OSError as reason:
                 error = reason
             else:
-                self._note_unchangeable(value)
+                self._log_restart_needed(value)
                 self._configuration = value
                 self.log("info", f"reloaded {file}: new connections use it")
         if error is not None:
             known = isinstance(error, ConfigError | OSError)
-            text = f"not reloaded, the configuration in use stays:\n{error}"
+            text = f"not reloaded; the previous configuration stays in use:\n{error}"
             self.log("error", text, None if known else error)
 
-    def _tell_limits(self) -> None:
-        """Log how many clients there may be at a time, and which limits are beyond that."""
+    def _log_limits(self) -> None:
+        """Log how many clients the descriptors allow, and each configured limit above that."""
         descriptors = self._descriptors
         most = descriptors.most_clients
         allow = (
-            f"{descriptors.limit} descriptors allow {most} clients at a time, with a server each"
+            f"{descriptors.limit} descriptors allow {most} clients at a time, each with a server"
         )
         self.log("info", allow)
         for entry in self._configuration.settings.listener:
-            asked = entry.limits.max_connections or 0
-            if asked > most:
-                place = f"listener.{entry.name}: limits.max_connections = {asked}"
+            configured = entry.limits.max_connections or 0
+            if configured > most:
+                place = f"listener.{entry.name}: limits.max_connections = {configured}"
                 self.log("warning", f"{place}, but {allow}: raise the limit (ulimit -n)")
 
-    def _note_unchangeable(self, new: Configuration) -> None:
+    def _log_restart_needed(self, new: Configuration) -> None:
         old = self._configuration.settings.proxy
         for key in ("net_threads", "memory", "splice", "slow_callback", "log"):
             if getattr(new.settings.proxy, key) != getattr(old, key):
-                self.log("warning", f"proxy.{key} has changed; that takes a restart")
+                self.log("warning", f"proxy.{key} has changed: restart the proxy to use it")
         before = {entry.name: entry for entry in self._configuration.settings.listener}
         for entry in new.settings.listener:
             if entry.name in self._listeners.programs and before.get(entry.name, entry) != entry:
-                text = f"listener.{entry.name} has changed; its plugin takes that after a restart"
+                text = f"listener.{entry.name} has changed: restart the proxy for its program"
                 self.log("warning", text)
 
-    # -- the program's own timers ------------------------------------------------------------
+    # -- timers ------------------------------------------------------------------------------
 
     def _every(self, seconds: float, call: Callable[[], None]) -> None:
         def again() -> None:
@@ -313,25 +321,28 @@ class Proxy:
 
 
 def _raise_descriptor_limit() -> None:
-    """Use all the descriptors that the system allows: the soft limit is made for programs that
-    call select(2)."""
+    """Raise the soft limit of descriptors, which is low for select(2), to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _open_standard_descriptors() -> None:
-    """Open /dev/null where standard input, output or error is closed: otherwise a connection gets
-    its number, and what is written to standard error goes to a client."""
+    """Open /dev/null in place of closed standard input, output or error.
+
+    Otherwise a connection would get that number, and the log would be sent to a client.
+    """
     while (lowest := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         pass
     os.close(lowest)
 
 
 def serve(file: Path, trace: str | None = None, record: Path | None = None) -> None:
-    """Load a configuration and run it; log a trace of the machines that `trace` names, and record
-    the run to `record`.
+    """Load a configuration and run it. Raises ConfigError, StartError.
 
-    Raises ConfigError, StartError.
+    Args:
+        file: the configuration.
+        trace: the name of machines whose events are logged.
+        record: the path of the log for a recording of the run.
     """
     _open_standard_descriptors()
     configuration = load(file)
@@ -344,6 +355,6 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> N
         from vcproxy.machine.trace import Trace, unknown_machine
 
         if wrong := unknown_machine(trace):
-            proxy.log("warning", f"--trace {trace}: {wrong}. A machine of that name may still come")
+            proxy.log("warning", f"--trace {trace}: {wrong}")
         Trace(lambda received: proxy.log("info", str(received)), trace).start()
     proxy.run()

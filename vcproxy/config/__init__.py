@@ -1,1 +1,1 @@
-"""The configuration: its schema, its loader, and where in the file each mistake stands."""
+"""The configuration: its schema, its loader, its checks, and its errors with their positions."""
