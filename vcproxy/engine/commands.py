@@ -71,13 +71,13 @@ class Close:
 class Call:
     """Run `fn(*args)` off the loop; answer `engine.called(number, value, error)`.
 
-    Calls of one `lane`, a listener's name, may wait for each other; calls of two lanes never do.
+    Calls of one `pool`, a listener's name, may wait for each other; those of two pools never do.
     """
 
     number: int
     fn: Callable[..., object]
     args: tuple[object, ...]
-    lane: str = ""
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,8 +140,8 @@ class Commands:
         def done(value: object, error: Exception | None) -> None:
             inbox.feed(partial(self._called, command.number, value, error))
 
-        pool = self._driver.offload.calls(command.lane)
-        self._calls[command.number] = command.lane, pool.run(command.fn, command.args, done)
+        pool = self._driver.offload.calls(command.pool)
+        self._calls[command.number] = command.pool, pool.run(command.fn, command.args, done)
 
     def _called(self, number: int, value: object, error: Exception | None) -> None:
         if self._calls.pop(number, None) is not None:

@@ -1,4 +1,4 @@
-"""Names and calls that hang, in the real program: a reload and everybody else go on."""
+"""Names and calls that hang, in the real program: reloads and other conversations continue."""
 
 from __future__ import annotations
 
