@@ -124,10 +124,10 @@ def test_a_connected_vc_sends_and_receives_datagrams(world: World, other: socket
     receiver.read(vc)
     receiver.send(vc, b"one", b"two", b"x" * 65_507)
     world.driver.turn(0)
-    heard = [other.recvfrom(70_000) for _ in range(3)]
-    assert [data for data, _ in heard] == [b"one", b"two", b"x" * 65_507]
+    received = [other.recvfrom(70_000) for _ in range(3)]
+    assert [data for data, _ in received] == [b"one", b"two", b"x" * 65_507]
     for data in (b"a", b"", b"b" * 65_507):
-        other.sendto(data, heard[0][1])
+        other.sendto(data, received[0][1])
     world.until(lambda: len(receiver.messages()) == 3)
     assert receiver.messages() == [b"a", b"", b"b" * 65_507]
     receiver.send(vc, b"c", EMPTY, EMPTY, b"d", b"e")

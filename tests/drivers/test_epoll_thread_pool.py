@@ -96,8 +96,8 @@ def test_the_thread_of_a_cancelled_job_is_replaced_and_ends_with_the_job(
     hung.release()
     values = sorted(str(stuck.next()[0]) for _ in range(THREADS - 1))
     assert values == [str(number) for number in range(1, THREADS)], "no result of the cancelled job"
-    pool.run(lambda: "goes on", (), results)
-    assert results.next() == ("goes on", None)
+    pool.run(lambda: "continues", (), results)
+    assert results.next() == ("continues", None)
     eventually(lambda: threads("replaced") == THREADS, "the thread of the cancelled job has ended")
 
 

@@ -26,10 +26,10 @@ class Echo(Continuation):
     def __init__(self, vc: NetVConnection) -> None:
         super().__init__(vc.engine, vc.mutex)
         self.vc = vc
-        self.heard: list[Hashable] = []
+        self.events: list[Hashable] = []
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        self.heard.append(key)
+        self.events.append(key)
         vc = self.vc
         if key is Event.ACCEPT:
             buffer = self.engine.buffer()
@@ -50,11 +50,11 @@ class Caller(Continuation):
 
     def __init__(self, driver: SimDriver) -> None:
         super().__init__(driver.engine, Mutex())
-        self.heard: list[Hashable] = []
+        self.events: list[Hashable] = []
         self.data: object = None
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        self.heard.append(key)
+        self.events.append(key)
         self.data = data
 
     def connect(self, uri: str, timeout: float = 0.0) -> NetVConnection:
@@ -124,7 +124,7 @@ def test_an_engine_connects_to_the_first_address_that_answers() -> None:
         caller = Caller(sim.driver())
         vc = caller.connect("tcp://db:5432")
         sim.run()
-        assert caller.heard == [Event.CONNECTED]
+        assert caller.events == [Event.CONNECTED]
         assert vc.peer == "10.0.0.9:5432"
         assert len(server.peers) == 1
 
@@ -140,7 +140,7 @@ def test_an_unresponsive_address_delays_a_connect_only_once() -> None:
             caller, began = Caller(driver), sim.now
             vc = caller.connect("tcp://db:5432", timeout=5.0)
             sim.run()
-            assert (caller.heard, vc.peer) == ([Event.CONNECTED], "10.0.0.9:5432")
+            assert (caller.events, vc.peer) == ([Event.CONNECTED], "10.0.0.9:5432")
             waited.append(sim.now - began)
         assert waited == [pytest.approx(0.25), pytest.approx(0.0)], (
             "the second time it is tried last"
@@ -155,9 +155,9 @@ def test_attempts_that_succeed_late_are_closed() -> None:
         for _ in range(20):
             caller = Caller(driver)
             vc = caller.connect("tcp://db:5432", timeout=5.0)
-            while not caller.heard:
+            while not caller.events:
                 sim.step()
-            assert caller.heard == [Event.CONNECTED]
+            assert caller.events == [Event.CONNECTED]
             with caller.mutex.hold(caller.engine):
                 vc.do_io_close()
             sim.run()
@@ -174,7 +174,7 @@ def test_a_failed_connect_has_the_error_of_each_address() -> None:
         caller = Caller(sim.driver())
         vc = caller.connect("tcp://db:5432")
         sim.run()
-        assert caller.heard == [Event.ERROR]
+        assert caller.events == [Event.ERROR]
         assert str(vc.error) == (
             "tcp://10.0.0.8:5432: connection refused; tcp://10.0.0.9:5432: connection refused"
         )
@@ -186,7 +186,7 @@ def test_an_unknown_name_is_an_error() -> None:
         caller = Caller(sim.driver())
         vc = caller.connect("tcp://db:5432")
         sim.run()
-        assert caller.heard == [Event.ERROR]
+        assert caller.events == [Event.ERROR]
         assert "db: name or service not known" in str(vc.error)
 
 
@@ -195,14 +195,14 @@ def test_the_connect_timeout_covers_a_slow_resolver() -> None:
         server = sim.server(ECHO)
         caller = Caller(sim.driver())
         vc = caller.connect("tcp://echo:7", timeout=2.0)
-        sim.run(until=lambda: bool(caller.heard))
+        sim.run(until=lambda: bool(caller.events))
         assert sim.now == pytest.approx(2.0)
         assert isinstance(vc.error, TimeoutError)
         with caller.mutex.hold(caller.engine):
             vc.do_io_close()
         sim.run()
         assert not server.peers
-        assert caller.heard == [Event.ERROR]
+        assert caller.events == [Event.ERROR]
         assert not caller.engine.vcs
 
 
@@ -216,7 +216,7 @@ def test_a_cancelled_attempt_is_reset_when_it_succeeds() -> None:
             vc.do_io_close()
         sim.run()
         assert server.peers[0].reset_seen
-        assert caller.heard == []
+        assert caller.events == []
 
 
 def test_connections_are_assigned_to_the_group_in_turn() -> None:
@@ -279,7 +279,7 @@ def test_a_reset_by_the_peer_is_an_error_not_an_end() -> None:
         sim.run()
         client.reset()
         sim.run()
-        assert made[0].heard == [Event.ACCEPT, Event.WRITE_READY, Event.ERROR]
+        assert made[0].events == [Event.ACCEPT, Event.WRITE_READY, Event.ERROR]
         assert not driver.engine.vcs
 
 
@@ -489,7 +489,7 @@ def test_a_run_that_takes_too_long_is_an_error() -> None:
             driver.engine.schedule_every(1.0, caller, "tick", None)
         with pytest.raises(Stuck, match=r"seed=5: the condition does not hold after 10\.0 s"):
             sim.run(limit=10.0)
-        assert caller.heard == ["tick"] * 10
+        assert caller.events == ["tick"] * 10
 
 
 def test_an_exception_of_a_callback_ends_the_run() -> None:

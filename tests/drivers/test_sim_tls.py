@@ -79,13 +79,13 @@ def test_an_engine_connects_to_a_tls_server(contexts: Contexts) -> None:
         with caller.mutex.hold(caller.engine):
             vc = caller.engine.connect(caller, SITE, tls=contexts.client)
         sim.run()
-        assert caller.heard == [Event.CONNECTED]
+        assert caller.events == [Event.CONNECTED]
         buffer = caller.engine.buffer()
         reader = buffer.reader()
         with caller.mutex.hold(caller.engine):
             vc.do_io_read(caller, None, buffer)
         sim.run()
-        assert caller.heard == [Event.CONNECTED, Event.READ_READY, Event.EOS]
+        assert caller.events == [Event.CONNECTED, Event.READ_READY, Event.EOS]
         assert reader.read() == b"hello"
 
 
@@ -98,7 +98,7 @@ def test_a_server_with_another_name_is_refused(contexts: Contexts) -> None:
                 caller, SITE, tls=contexts.client, server_name="other.example"
             )
         sim.run()
-        assert caller.heard == [Event.ERROR]
+        assert caller.events == [Event.ERROR]
         assert "certificate" in str(vc.error)
         assert isinstance(server.peers[0].error, TlsError)
 
@@ -112,7 +112,7 @@ def test_an_end_without_close_notify_is_an_error(contexts: Contexts) -> None:
         client.truncate()
         sim.run()
         assert client.received == b"hello"
-        assert made[0].heard[-1] is Event.ERROR
+        assert made[0].events[-1] is Event.ERROR
         assert "without close_notify" in str(made[0].vc.read_error)
         assert made[0].vc.error is None  # the other direction still works
 

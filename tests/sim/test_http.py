@@ -269,7 +269,7 @@ class Response:
 
 
 class Client:
-    """Asks its requests, one after the other or all at once, and leaves in its way."""
+    """Sends its requests, one after another or pipelined, and ends in a random way."""
 
     def __init__(self, scenario: Scenario, name: str) -> None:
         random = scenario.random
