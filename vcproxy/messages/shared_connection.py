@@ -14,10 +14,15 @@ so a source that fails, stalls or leaves costs the others nothing.
 
 Requests with the key None are sent at once, and answered in order. Of requests with an equal key
 only the oldest is at the server, so that equal keys of two sources cannot be confused. An abandoned
-request that was sent stays pending until its answer arrives, which is dropped. The connection is
-closed, and the next request opens another, when others wait behind abandoned requests past their
-deadline, when too many are abandoned, or when the server sends nothing from a request until its
-deadline. See ExclusiveUse for orphans = "reconnect". Tested in tests/messages/test_splitter.py.
+request that was sent stays pending until its answer arrives, which is dropped.
+
+The connection is closed, and the next request opens another, when
+- a request expires, and the server has sent nothing since it was submitted;
+- a request expires while it waits behind another one with its key;
+- there are too many abandoned requests that the server has not answered;
+- replies can no longer be matched: see `split` of Splitter, and ExclusiveUse.
+
+Tested in tests/messages/test_splitter.py.
 """
 
 from __future__ import annotations
@@ -61,20 +66,9 @@ class SharedConnection(Machine):
     """Sends the requests of its sources to one server, and each source its parts of the replies."""
 
     __slots__ = (
-        "_attempts",
-        "_connecting",
-        "_connection",
-        "_pending",
-        "_predecessor",
-        "_received_at",
-        "_service",
-        "_splitter",
-        "_submitted",
-        "_successor",
-        "_timer",
-        "_unsent_bytes",
-        "_waiting_sources",
-        "sources",
+        "_attempts", "_connecting", "_connection", "_pending", "_predecessor", "_received_at",
+        "_service", "_splitter", "_submitted", "_successor", "_timer", "_unsent_bytes",
+        "_waiting_sources", "sources",
     )  # fmt: skip
 
     ALIVE = State()
@@ -110,8 +104,11 @@ class SharedConnection(Machine):
     # -- requests ----------------------------------------------------------------------------
 
     def submit(self, request: SplitRequest) -> None:
-        """Take a request of a source on the same engine, which gets PartArrived or Unanswered.
-        The requests of one turn are handled together, by one event."""
+        """Take a request of a source on the same engine.
+
+        The source gets PartArrived for each part of the answer, or Unanswered. The requests of one
+        turn are handled together, by one event.
+        """
         if not self._submitted:
             self.engine.schedule(self, SUBMITTED, None)
         self._submitted.append(request)
