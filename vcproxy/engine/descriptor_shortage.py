@@ -80,5 +80,5 @@ class DescriptorShortage:
                 "" if self._unlogged == 1 else f" ({self._unlogged - 1} more since the last line)"
             )
             self._logged_at, self._unlogged = now, 0
-            remedy = f"no file descriptor is left: raise the limit (ulimit -n){more}"
-            self._engine.log("warning", f"{text}; {remedy}")
+            line = f"{text}; no file descriptor is left: raise the limit (ulimit -n){more}"
+            self._engine.log("warning", line)
