@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.engine.world import Ear, engine
+from tests.engine.world import EventRecorder, engine
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.resolver import Resolver
 from vcproxy.engine.address import Address
@@ -28,14 +28,16 @@ class Driven:
         self.port = port
         self.idle_watchers = len(driver._watchers)
 
-    def connect(self, name: str, timeout: float = PATIENCE_S) -> tuple[Ear, NetVConnection]:
+    def connect(
+        self, name: str, timeout: float = PATIENCE_S
+    ) -> tuple[EventRecorder, NetVConnection]:
         """Connect, and wait for the result."""
-        ear = Ear(self.driver.engine)
-        with ear.mutex.hold(self.driver.engine):
+        recorder = EventRecorder(self.driver.engine)
+        with recorder.mutex.hold(self.driver.engine):
             target = Address("tcp", name, self.port)
-            vc = self.driver.engine.connect(ear, target, timeout=timeout)
-        self.until(lambda: bool(ear.heard))
-        return ear, vc
+            vc = self.driver.engine.connect(recorder, target, timeout=timeout)
+        self.until(lambda: bool(recorder.events))
+        return recorder, vc
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Turn until a condition holds."""
@@ -44,9 +46,9 @@ class Driven:
             assert time.monotonic() < deadline
             self.driver.turn(0.01)
 
-    def close(self, ear: Ear, vc: NetVConnection) -> None:
+    def close(self, recorder: EventRecorder, vc: NetVConnection) -> None:
         """Close a connection, and check that no descriptor is left."""
-        with ear.mutex.hold(self.driver.engine):
+        with recorder.mutex.hold(self.driver.engine):
             vc.do_io_close(ConnectionError())
         self.until(lambda: not self.driver.engine.vcs)
         assert len(self.driver._watchers) == self.idle_watchers
@@ -71,11 +73,11 @@ def driven() -> Iterator[Driven]:
 
 def test_a_second_attempt_starts_beside_an_unresponsive_one(driven: Driven) -> None:
     began = time.monotonic()
-    ear, vc = driven.connect("both")
-    assert ear.heard == [Event.CONNECTED]
+    recorder, vc = driven.connect("both")
+    assert recorder.events == [Event.CONNECTED]
     assert vc.peer == f"tcp://{OPEN}:{driven.port}"
     assert 0.25 <= time.monotonic() - began < PATIENCE_S / 2
-    driven.close(ear, vc)
+    driven.close(recorder, vc)
     unresponsive = Address("tcp", UNRESPONSIVE, driven.port)
     assert (
         driven.driver.engine.address_history.ordered([unresponsive, unresponsive.with_port(1)])[-1]
@@ -90,25 +92,25 @@ def test_a_second_attempt_starts_beside_an_unresponsive_one(driven: Driven) -> N
             perform(command)
 
         driven.driver._perform[kind] = note
-    ear, vc = driven.connect("both")
-    assert ear.heard == [Event.CONNECTED]
+    recorder, vc = driven.connect("both")
+    assert recorder.events == [Event.CONNECTED]
     assert unresponsive not in tried, "the next connect tries the other address first"
-    driven.close(ear, vc)
+    driven.close(recorder, vc)
 
 
 def test_all_attempts_end_at_the_connect_timeout(driven: Driven) -> None:
-    ear, vc = driven.connect("none", timeout=0.3)
-    assert ear.heard == [Event.ERROR]
+    recorder, vc = driven.connect("none", timeout=0.3)
+    assert recorder.events == [Event.ERROR]
     assert isinstance(vc.error, TimeoutError)
-    driven.close(ear, vc)
+    driven.close(recorder, vc)
 
 
 def test_a_close_cancels_the_look_up_or_the_attempts(driven: Driven) -> None:
     for turns in range(6):
-        ear = Ear(driven.driver.engine)
-        with ear.mutex.hold(driven.driver.engine):
-            vc = driven.driver.engine.connect(ear, Address("tcp", "none", driven.port))
+        recorder = EventRecorder(driven.driver.engine)
+        with recorder.mutex.hold(driven.driver.engine):
+            vc = driven.driver.engine.connect(recorder, Address("tcp", "none", driven.port))
         for _ in range(turns):
             driven.driver.turn(0.01)
-        driven.close(ear, vc)
-        assert ear.heard == []
+        driven.close(recorder, vc)
+        assert recorder.events == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.world import Ear, engine
+from tests.engine.world import EventRecorder, engine
 from vcproxy.drivers import datagrams
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll import EpollDriver
@@ -29,7 +29,7 @@ GROUP = "239.255.77.1"
 GROUP6 = "ff12::77:1"
 
 
-class Receiver(Ear):
+class Receiver(EventRecorder):
     """Reads a VC's datagrams, and sends some."""
 
     def __init__(self, driver: EpollDriver) -> None:
@@ -78,7 +78,7 @@ class World:
         receiver = Receiver(self.driver)
         with receiver.mutex.hold(receiver.engine):
             vc = receiver.engine.subscribe(receiver, Address.parse(uri))
-        self.until(lambda: receiver.heard)
+        self.until(lambda: receiver.events)
         return receiver, vc
 
     def connect(self, uri: str) -> tuple[Receiver, NetVConnection]:
@@ -86,7 +86,7 @@ class World:
         receiver = Receiver(self.driver)
         with receiver.mutex.hold(receiver.engine):
             vc = receiver.engine.connect(receiver, Address.parse(uri))
-        self.until(lambda: receiver.heard)
+        self.until(lambda: receiver.events)
         return receiver, vc
 
 
@@ -119,7 +119,7 @@ def free_port() -> int:
 
 def test_a_connected_vc_sends_and_receives_datagrams(world: World, other: socket.socket) -> None:
     receiver, vc = world.connect(uri(other))
-    assert receiver.heard == [Event.CONNECTED]
+    assert receiver.events == [Event.CONNECTED]
     assert vc.message_oriented
     receiver.read(vc)
     receiver.send(vc, b"one", b"two", b"x" * 65_507)
@@ -139,7 +139,7 @@ def test_a_port_without_a_listener_fails_the_vc(world: World) -> None:
     receiver, vc = world.connect(f"udp://127.0.0.1:{free_port()}")
     receiver.read(vc)
     receiver.send(vc, b"hello")
-    world.until(lambda: Event.ERROR in receiver.heard)
+    world.until(lambda: Event.ERROR in receiver.events)
     assert str(vc.error) == "connection refused"
 
 
@@ -391,7 +391,7 @@ def test_all_members_of_a_group_receive(world: World, interface: str, source: st
     other_source, other_vc = world.subscribe(f"{at}&source=127.0.0.9")
     sender, to = world.connect(f"{at}&ttl=0")
     for receiver, vc in [*receivers, (other_source, other_vc)]:
-        assert receiver.heard == [Event.CONNECTED], vc.error
+        assert receiver.events == [Event.CONNECTED], vc.error
         receiver.read(vc)
     sent = [b"%d" % number for number in range(100)]
     sender.send(to, *sent)
@@ -405,7 +405,7 @@ def test_a_group_of_ipv6_is_joined(world: World, interface: str) -> None:
     at = f"udp://[{GROUP6}]:{free_port()}?interface={interface}"
     for uri in (at, f"{at}&source=2001:db8::9"):
         receiver, vc = world.subscribe(uri)
-        assert receiver.heard == [Event.CONNECTED], vc.error
+        assert receiver.events == [Event.CONNECTED], vc.error
     group = "ff120000000000000000000000770001"
     assert f"lo              {group}" in Path("/proc/net/igmp6").read_text()
     filters = Path("/proc/net/mcfilter6").read_text()
@@ -435,7 +435,7 @@ def test_a_missing_interface_is_an_error_with_its_name(
     host = f"[{group}]" if ":" in group else group
     at = f"udp://{host}:{free_port()}?interface={interface}"
     for receiver, vc in (world.subscribe(at), world.connect(at)):
-        assert receiver.heard == [Event.ERROR]
+        assert receiver.events == [Event.ERROR]
         text = str(vc.error)
         assert f"interface={interface}: {what}" in text
         assert "use one of" in text

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.engine.world import Ear
+from tests.engine.world import EventRecorder
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.stdio import StdioPort
 from vcproxy.engine.engine import Engine
@@ -92,7 +92,7 @@ def test_urgent_data_is_skipped_and_stops_nothing(driven: Driven, bridged: bool)
     source, sender = driven.connect()
     sink, receiver = driven.connect()
     engine = driven.driver.engine
-    owner = Ear(engine, source.mutex)
+    owner = EventRecorder(engine, source.mutex)
     with source.mutex.hold(engine), sink.mutex.hold(engine):
         OneWayTunnel(owner, source, sink).start()
     while bridged and (source.read_vio is None or source.read_vio.bridge is None):
@@ -107,13 +107,13 @@ def test_urgent_data_is_skipped_and_stops_nothing(driven: Driven, bridged: bool)
 def test_a_reset_is_reported_while_nothing_is_read(driven: Driven) -> None:
     vc, peer = driven.connect()
     engine = driven.driver.engine
-    ear = Ear(engine, vc.mutex)
+    recorder = EventRecorder(engine, vc.mutex)
     with vc.mutex.hold(engine):
-        vc.do_io_read(ear, 0, ear.buffer)
+        vc.do_io_read(recorder, 0, recorder.buffer)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
-    driven.until(lambda: ear.heard)
-    assert ear.heard == [Event.ERROR]
+    driven.until(lambda: recorder.events)
+    assert recorder.events == [Event.ERROR]
     assert str(vc.error) == "connection reset by peer"
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.engine.world import Ear, engine
+from tests.engine.world import EventRecorder, engine
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.engine.address import Address
@@ -48,15 +48,15 @@ def pair(
     """Return both VCs of a connection of the driver to itself: the client's and the server's."""
     accepted: list[NetVConnection] = []
     listener.acceptor = accepted.append
-    ear = Ear(driver.engine)
-    with ear.mutex.hold(driver.engine):
-        outgoing = driver.engine.outgoing(ear, "out")
+    recorder = EventRecorder(driver.engine)
+    with recorder.mutex.hold(driver.engine):
+        outgoing = driver.engine.outgoing(recorder, "out")
         outgoing.start(address, tcp=tcp, timeout=15.0)
     for _ in range(1000):
-        if accepted and ear.heard:
+        if accepted and recorder.events:
             break
         driver.turn(0.01)
-    assert ear.heard == [Event.CONNECTED]
+    assert recorder.events == [Event.CONNECTED]
     return [outgoing.vc, *accepted]
 
 
@@ -109,18 +109,18 @@ def test_keep_alive_detects_a_vanished_peer(driver: EpollDriver, keepalive: floa
                 break
             driver.turn(0.01)
         [vc] = accepted
-        ear = Ear(driver.engine, vc.mutex)
-        with ear.mutex.hold(driver.engine):
-            vc.do_io_read(ear, None, ear.buffer)
+        recorder = EventRecorder(driver.engine, vc.mutex)
+        with recorder.mutex.hold(driver.engine):
+            vc.do_io_read(recorder, None, recorder.buffer)
         try:
             peer.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         except PermissionError:
             pytest.skip("TCP_REPAIR needs root")
     for _ in range(1500 if keepalive else 200):
         driver.turn(0.01)
-        if ear.heard:
+        if recorder.events:
             break
-    assert ear.heard == ([Event.ERROR] if keepalive else [])
+    assert recorder.events == ([Event.ERROR] if keepalive else [])
 
 
 def test_data_not_acknowledged_in_time_fails_the_connection(driver: EpollDriver) -> None:
@@ -129,10 +129,10 @@ def test_data_not_acknowledged_in_time_fails_the_connection(driver: EpollDriver)
     listener = Listener("in", lambda _: None, driver.engine)
     address = driver.listen(ADDRESS, listener)
     vc, _ = pair(driver, listener, address, TcpOptions(user_timeout=0.5))
-    ear = Ear(driver.engine, vc.mutex)
-    ear.outward.write(bytes(16 << 20))
-    with ear.mutex.hold(driver.engine):
-        vc.do_io_write(ear, None, ear.outgoing)
+    recorder = EventRecorder(driver.engine, vc.mutex)
+    recorder.outward.write(bytes(16 << 20))
+    with recorder.mutex.hold(driver.engine):
+        vc.do_io_write(recorder, None, recorder.outgoing)
     for _ in range(1500):
         if vc.error is not None:
             break

@@ -13,7 +13,7 @@ from time import monotonic
 import pytest
 
 from tests.drivers.nats_server import PATIENCE_S, Peer, Server
-from tests.engine.world import Ear
+from tests.engine.world import EventRecorder
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
@@ -76,11 +76,11 @@ class Line:
 
     def __init__(self, proxy: Proxy, uri: str, subscribes: bool) -> None:
         self._proxy = proxy
-        self.ear = Ear(proxy.engine)
+        self.recorder = EventRecorder(proxy.engine)
         start = proxy.engine.subscribe if subscribes else proxy.engine.connect
-        with self.ear.mutex.hold(proxy.engine):
-            self.vc: NetVConnection = start(self.ear, Address.parse(uri), timeout=20)
-        proxy.until(lambda: self.ear.heard)
+        with self.recorder.mutex.hold(proxy.engine):
+            self.vc: NetVConnection = start(self.recorder, Address.parse(uri), timeout=20)
+        proxy.until(lambda: self.recorder.events)
 
     def close(self, error: Exception | None = None) -> None:
         """Close the VC, and wait until the engine has removed it."""
@@ -102,18 +102,18 @@ class Subscription(Line):
 
     def read(self, water_mark: int = 1 << 20) -> None:
         """Start to read."""
-        self.ear.buffer = self._proxy.engine.buffer(water_mark, message_oriented=True)
-        self.ear.incoming = self.ear.buffer.reader()
-        with self.ear.mutex.hold(self._proxy.engine):
-            self.vc.do_io_read(self.ear, None, self.ear.buffer)
+        self.recorder.buffer = self._proxy.engine.buffer(water_mark, message_oriented=True)
+        self.recorder.incoming = self.recorder.buffer.reader()
+        with self.recorder.mutex.hold(self._proxy.engine):
+            self.vc.do_io_read(self.recorder, None, self.recorder.buffer)
 
     def take(self, count: int) -> list[bytes]:
         """Wait for the next messages and return them."""
         taken: list[bytes] = []
 
         def enough() -> bool:
-            while self.ear.incoming.blocks and len(taken) < count:
-                taken.append(self.ear.incoming.read_block())
+            while self.recorder.incoming.blocks and len(taken) < count:
+                taken.append(self.recorder.incoming.read_block())
                 if self.vc.read_vio is not None:
                     self.vc.read_vio.reenable()
             return len(taken) == count
@@ -127,21 +127,21 @@ class Publication(Line):
 
     def __init__(self, proxy: Proxy, uri: str) -> None:
         super().__init__(proxy, uri, subscribes=False)
-        self.ear.outward = proxy.engine.buffer(message_oriented=True)
-        self.ear.outgoing = self.ear.outward.reader()
+        self.recorder.outward = proxy.engine.buffer(message_oriented=True)
+        self.recorder.outgoing = self.recorder.outward.reader()
 
     def send(self, *messages: bytes) -> None:
         """Write messages, and wait until all are counted as sent."""
         self.write(*messages)
-        self._proxy.until(lambda: self.vc.error or not self.ear.outgoing.avail)
+        self._proxy.until(lambda: self.vc.error or not self.recorder.outgoing.avail)
         assert self.vc.error is None
 
     def write(self, *messages: bytes) -> None:
         """Write messages."""
         for message in messages:
-            self.ear.outward.write(message)
-        with self.ear.mutex.hold(self._proxy.engine):
-            self.vc.do_io_write(self.ear, None, self.ear.outgoing)
+            self.recorder.outward.write(message)
+        with self.recorder.mutex.hold(self._proxy.engine):
+            self.vc.do_io_write(self.recorder, None, self.recorder.outgoing)
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_publishing_queues_no_more_than_the_window(proxy: Proxy, server: Server)
     proxy.driver.turn(0)
     taken = line.vc.write_vio.ndone if line.vc.write_vio else 0
     assert 0 < taken < 5_000_000
-    proxy.until(lambda: not line.ear.outgoing.avail)
+    proxy.until(lambda: not line.recorder.outgoing.avail)
 
 
 def test_a_message_that_is_too_large_is_dropped_and_the_others_are_sent(
@@ -364,18 +364,18 @@ def test_without_a_server_the_connection_is_refused(proxy: Proxy, tmp_path: Path
 
 
 def test_a_connect_may_be_cancelled(proxy: Proxy, server: Server) -> None:
-    ear = Ear(proxy.engine)
-    with ear.mutex.hold(proxy.engine):
-        vc = proxy.engine.connect(ear, Address.parse(server.uri("orders")))
+    recorder = EventRecorder(proxy.engine)
+    with recorder.mutex.hold(proxy.engine):
+        vc = proxy.engine.connect(recorder, Address.parse(server.uri("orders")))
         vc.do_io_close()
     proxy.until(lambda: vc not in proxy.engine.vcs)
-    with ear.mutex.hold(proxy.engine):
-        vc = proxy.engine.connect(ear, Address.parse(server.uri("orders")))
+    with recorder.mutex.hold(proxy.engine):
+        vc = proxy.engine.connect(recorder, Address.parse(server.uri("orders")))
     proxy.driver.turn(0)
-    with ear.mutex.hold(proxy.engine):
+    with recorder.mutex.hold(proxy.engine):
         vc.do_io_close()
     proxy.until(lambda: vc not in proxy.engine.vcs)
-    assert ear.heard == []
+    assert recorder.events == []
 
 
 def test_a_killed_server_fails_the_vc_and_lost_messages_are_counted(
@@ -418,7 +418,7 @@ def test_a_durable_source_resumes_after_the_last_message(
     line.read(water_mark=100)
     received = line.take(300)
     line.close()
-    received += line.take(line.ear.incoming.blocks)
+    received += line.take(line.recorder.incoming.blocks)
     assert received == numbered(len(received))
     line = proxy.subscribe(server.uri("orders?durable=relay"))
     line.read()
@@ -444,7 +444,7 @@ def test_a_durable_source_loses_nothing_when_the_server_is_killed(
     received = set(line.take(700))
     server.kill()
     assert line.fails() in LOST
-    received.update(line.take(line.ear.incoming.blocks))
+    received.update(line.take(line.recorder.incoming.blocks))
     line.close()
     server.start()
     line = proxy.subscribe(server.uri("orders?durable=relay"))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.running import eventually
-from tests.engine.world import Ear, engine
+from tests.engine.world import EventRecorder, engine
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.watchdog import Watchdog
 
@@ -43,13 +43,13 @@ def watched() -> Iterator[Watched]:
 
 
 def test_a_blocking_callback_is_logged_once_with_its_stack(watched: Watched) -> None:
-    ear = Ear(watched.driver.engine)
-    ear.on["hold"] = watched.gate.wait
-    watched.driver.engine.schedule(ear, "hold", None)
-    watched.logged("Ear <Ear> has blocked net-7 for 20ms", "in handle_event")
+    recorder = EventRecorder(watched.driver.engine)
+    recorder.on["hold"] = watched.gate.wait
+    watched.driver.engine.schedule(recorder, "hold", None)
+    watched.logged("EventRecorder <EventRecorder> has blocked net-7 for 20ms", "in handle_event")
     assert not any("failed" in line for line in watched.log)
     watched.gate.set()
-    watched.logged("Ear <Ear> failed", "its callback blocked net-7")
+    watched.logged("EventRecorder <EventRecorder> failed", "its callback blocked net-7")
     assert sum("has blocked" in line for line in watched.log) == 1, "it is logged once"
 
 

@@ -10,7 +10,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO, couple
 
-from .world import Ear, Wire, World, engine
+from .world import EventRecorder, Wire, World, engine
 
 
 class Direction:
@@ -19,16 +19,16 @@ class Direction:
     def __init__(self, spliceable: bool = True, bridges: bool = True) -> None:
         self.world = World()
         self.world.engine.bridges = bridges
-        self.ear = Ear(self.world.engine)
-        self.source, self.source_wire = self.world.vc(self.ear.mutex, spliceable=spliceable)
-        self.sink, self.sink_wire = self.world.vc(self.ear.mutex, spliceable=True)
-        with self.ear.mutex.hold(self.world.engine):
-            self.read = self.source.do_io_read(self.ear, None, self.ear.buffer)
-            self.write = self.sink.do_io_write(self.ear, None, self.ear.incoming)
+        self.recorder = EventRecorder(self.world.engine)
+        self.source, self.source_wire = self.world.vc(self.recorder.mutex, spliceable=spliceable)
+        self.sink, self.sink_wire = self.world.vc(self.recorder.mutex, spliceable=True)
+        with self.recorder.mutex.hold(self.world.engine):
+            self.read = self.source.do_io_read(self.recorder, None, self.recorder.buffer)
+            self.write = self.sink.do_io_write(self.recorder, None, self.recorder.incoming)
             couple(self.read, self.write)
         self.world.settle()
-        self.ear.heard.clear()
-        self.ear.data.clear()
+        self.recorder.events.clear()
+        self.recorder.data.clear()
 
     def bulk(self, reads: int = BULK_READS) -> list[Bridge]:
         """Carry bulk; return the bridges that were asked for."""
@@ -57,7 +57,7 @@ def test_bulk_between_plain_wires_is_bridged() -> None:
     direction = Direction()
     assert direction.bulk(BULK_READS - 1) == []
     assert len(direction.bulk(1)) == 1
-    assert direction.ear.heard == [], "nobody looks between coupled VIOs"
+    assert direction.recorder.events == [], "nobody looks between coupled VIOs"
 
 
 @pytest.mark.parametrize("plain", [{"spliceable": False}, {"bridges": False}])
@@ -127,51 +127,51 @@ def test_a_recall_brings_the_rest_and_then_says_so() -> None:
     bridge = direction.bridged()
     direction.sink_wire.window = 0
     move(bridge, 4, 0)
-    with direction.ear.mutex.hold(direction.world.engine):
+    with direction.recorder.mutex.hold(direction.world.engine):
         direction.read.recall()
     direction.world.settle()
     assert [end.bridge for end in direction.ends()] == [bridge]
     assert bridge.begin() == 0
     bridge.ended(b"rest")
     direction.world.settle()
-    assert direction.ear.heard == [Event.BRIDGE_ENDED]
-    assert direction.ear.incoming.peek() == b"rest"
+    assert direction.recorder.events == [Event.BRIDGE_ENDED]
+    assert direction.recorder.incoming.peek() == b"rest"
 
 
 def test_a_recall_without_a_bridge_says_so_at_once() -> None:
     direction = Direction()
-    with direction.ear.mutex.hold(direction.world.engine):
+    with direction.recorder.mutex.hold(direction.world.engine):
         direction.read.recall()
-        assert direction.ear.heard == []
+        assert direction.recorder.events == []
     direction.world.settle()
-    assert direction.ear.heard == [Event.BRIDGE_ENDED]
+    assert direction.recorder.events == [Event.BRIDGE_ENDED]
 
 
 def test_a_goal_is_kept() -> None:
     direction = Direction()
     bridge = direction.bridged()
-    with direction.ear.mutex.hold(direction.world.engine):
+    with direction.recorder.mutex.hold(direction.world.engine):
         direction.read.nbytes = direction.read.ndone + 10
     assert move(bridge, 99, 10) == 10
     assert move(bridge, 1, 1) == 0
     bridge.ended(b"")
     direction.world.settle()
-    assert direction.ear.heard == [Event.READ_COMPLETE]
+    assert direction.recorder.events == [Event.READ_COMPLETE]
 
 
 def test_a_goal_moved_to_what_has_been_done_ends_it_in_order() -> None:
     direction = Direction()
     bridge = direction.bridged()
     move(bridge, 4, 0)
-    with direction.ear.mutex.hold(direction.world.engine):
+    with direction.recorder.mutex.hold(direction.world.engine):
         direction.read.nbytes = direction.read.ndone
     direction.read.reenable()
     direction.world.settle()
-    assert direction.ear.heard == [], "the rest is still on its way"
+    assert direction.recorder.events == [], "the rest is still on its way"
     assert bridge.begin() == 0
     bridge.ended(b"rest")
     direction.world.settle()
-    assert direction.ear.heard == [Event.READ_COMPLETE]
+    assert direction.recorder.events == [Event.READ_COMPLETE]
 
 
 @pytest.mark.parametrize("end", ["source", "sink"])
@@ -179,20 +179,20 @@ def test_a_close_stops_it(end: str) -> None:
     direction = Direction()
     bridge = direction.bridged()
     vc: NetVConnection = getattr(direction, end)
-    with direction.ear.mutex.hold(direction.world.engine):
+    with direction.recorder.mutex.hold(direction.world.engine):
         vc.do_io_close()
     direction.world.settle()
     assert [stopped.bridge for stopped in direction.ends()] == [bridge]
     bridge.ended(b"rest")
     direction.world.settle()
-    assert all(isinstance(vio, VIO) and vio.vc is not vc for vio in direction.ear.data)
+    assert all(isinstance(vio, VIO) and vio.vc is not vc for vio in direction.recorder.data)
 
 
 def test_a_taken_mutex_holds_it_up_and_lists_it_again() -> None:
     direction = Direction()
     bridge = direction.bridged()
     other = engine(name="other")
-    with direction.ear.mutex.hold(other):
+    with direction.recorder.mutex.hold(other):
         assert bridge.begin() is None
     direction.world.engine.clock(0)
     assert direction.source in direction.world.engine.take_reads()
@@ -200,12 +200,12 @@ def test_a_taken_mutex_holds_it_up_and_lists_it_again() -> None:
 
 def test_only_what_shares_a_buffer_is_coupled() -> None:
     world = World()
-    ear = Ear(world.engine)
-    source, _ = world.vc(ear.mutex)
-    sink, _ = world.vc(ear.mutex)
-    with ear.mutex.hold(world.engine):
-        read: VIO = source.do_io_read(ear, None, ear.buffer)
-        write = sink.do_io_write(ear, None, ear.outgoing)
+    recorder = EventRecorder(world.engine)
+    source, _ = world.vc(recorder.mutex)
+    sink, _ = world.vc(recorder.mutex)
+    with recorder.mutex.hold(world.engine):
+        read: VIO = source.do_io_read(recorder, None, recorder.buffer)
+        write = sink.do_io_write(recorder, None, recorder.outgoing)
         with pytest.raises(AssertionError, match="share no buffer"):
             couple(read, write)
 
@@ -220,17 +220,17 @@ def test_a_wire_of_either_kind_may_be_coupled() -> None:
 
 def test_the_goal_of_a_coupled_write_is_kept() -> None:
     direction = Direction()
-    with direction.ear.mutex.hold(direction.world.engine):
+    with direction.recorder.mutex.hold(direction.world.engine):
         direction.write.nbytes = 4
     direction.source_wire.arrive(b"this and not that")
     direction.world.settle()
     assert direction.sink_wire.outgoing == b"this"
-    assert direction.ear.heard == [Event.WRITE_COMPLETE]
+    assert direction.recorder.events == [Event.WRITE_COMPLETE]
 
 
 def test_a_third_reader_of_a_coupled_direction_misses_nothing() -> None:
     direction = Direction()
-    spy = direction.ear.buffer.reader()
+    spy = direction.recorder.buffer.reader()
     direction.source_wire.arrive(b"for both")
     direction.world.settle()
     assert direction.sink_wire.outgoing == b"for both"

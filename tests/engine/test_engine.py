@@ -12,7 +12,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.pipe import pipe
 
-from .world import Ear, World
+from .world import EventRecorder, World
 
 
 @pytest.fixture
@@ -22,127 +22,129 @@ def world() -> World:
 
 class TestTurns:
     def test_a_pass_runs_only_what_was_queued_when_it_began(self, world: World) -> None:
-        ear = Ear(world.engine)
-        ear.on["again"] = lambda: world.engine.schedule(ear, "again", None)
-        world.engine.schedule(ear, "again", None)
+        recorder = EventRecorder(world.engine)
+        recorder.on["again"] = lambda: world.engine.schedule(recorder, "again", None)
+        world.engine.schedule(recorder, "again", None)
         for turns in range(1, 5):
             world.turn()
-            assert ear.heard == ["again"] * turns
+            assert recorder.events == ["again"] * turns
 
     def test_timers(self, world: World) -> None:
-        ear = Ear(world.engine)
-        world.engine.schedule_in(5, ear, "in", None)
-        world.engine.schedule_at(3, ear, "at", None)
-        tick = world.engine.schedule_every(4, ear, "every", None)
+        recorder = EventRecorder(world.engine)
+        world.engine.schedule_in(5, recorder, "in", None)
+        world.engine.schedule_at(3, recorder, "at", None)
+        tick = world.engine.schedule_every(4, recorder, "every", None)
         assert world.engine.next_deadline() == 3
         world.settle(3)
         world.settle(2)
         world.settle(5)
         tick.cancel()
         world.settle(100)
-        assert ear.heard == ["at", "every", "in", "every"]
+        assert recorder.events == ["at", "every", "in", "every"]
         assert world.engine.next_deadline() is None
 
     def test_a_cancelled_event_is_not_delivered_though_it_is_queued(self, world: World) -> None:
-        ear = Ear(world.engine)
-        world.engine.schedule(ear, "dropped", None).cancel()
+        recorder = EventRecorder(world.engine)
+        world.engine.schedule(recorder, "dropped", None).cancel()
         world.settle()
-        assert ear.heard == []
+        assert recorder.events == []
 
     def test_other_engines_go_through_the_inbox(self, world: World) -> None:
         other = World()
-        ear = Ear(world.engine)
+        recorder = EventRecorder(world.engine)
         woken: list[bool] = []
         world.engine.inbox.wake = lambda: woken.append(True)
         world.engine.inbox.sleeping = True
         other.turn()
-        world.engine.schedule(ear, "posted", None)
+        world.engine.schedule(recorder, "posted", None)
         assert woken == [True]
         assert world.engine.busy
         world.settle()
-        assert ear.heard == ["posted"]
+        assert recorder.events == ["posted"]
 
 
 class TestCalls:
     def test_the_answer_comes_back(self, world: World) -> None:
-        ear = Ear(world.engine)
-        world.engine.call(ear, max, 1, 2)
+        recorder = EventRecorder(world.engine)
+        world.engine.call(recorder, max, 1, 2)
         world.settle()
         assert world.commands == [Call(1, max, (1, 2))]
         world.engine.called(1, 2)
         world.settle()
-        assert ear.heard == [Called]
-        assert ear.data == [Called(2)]
+        assert recorder.events == [Called]
+        assert recorder.data == [Called(2)]
 
     def test_so_does_what_was_raised(self, world: World) -> None:
-        ear = Ear(world.engine)
+        recorder = EventRecorder(world.engine)
         error = LookupError("no")
-        world.engine.call(ear, max, deadline=5)
+        world.engine.call(recorder, max, deadline=5)
         world.engine.called(1, None, error)
         world.settle(100)
-        assert ear.data == [Called(None, error)]
+        assert recorder.data == [Called(None, error)]
 
     def test_an_answer_after_the_deadline_is_dropped(self, world: World) -> None:
-        ear = Ear(world.engine)
-        world.engine.call(ear, max, deadline=2)
+        recorder = EventRecorder(world.engine)
+        world.engine.call(recorder, max, deadline=2)
         world.settle(2)
         assert world.commands == [Call(1, max, ()), CancelCall(1)], "its thread is needed"
         world.engine.called(1, "late")
         world.settle()
-        (answer,) = ear.data
+        (answer,) = recorder.data
         assert isinstance(answer, Called)
         assert str(answer.error) == "timed out: no answer in 2s"
 
     def test_one_that_never_comes_leaves_nothing(self, world: World) -> None:
-        ear = Ear(world.engine)
+        recorder = EventRecorder(world.engine)
         for _ in range(3):
-            world.engine.call(ear, max, deadline=2)
+            world.engine.call(recorder, max, deadline=2)
         world.settle(2)
-        assert len(ear.data) == 3
+        assert len(recorder.data) == 3
         assert not world.engine._calls
 
     def test_those_of_a_listener_have_their_own_lane(self, world: World) -> None:
         listener = Listener("db", acceptor=lambda _: None, engine=world.engine)
         vc, _ = world.accept(listener)
-        world.engine.call(Ear(world.engine, vc.mutex), max)
+        world.engine.call(EventRecorder(world.engine, vc.mutex), max)
         world.settle()
         assert world.commands == [Call(1, max, (), "db")]
 
 
 class TestCrashes:
     def test_the_whole_conversation_ends_and_nothing_else(self, world: World) -> None:
-        ear, one, wire = world.reading()
+        recorder, one, wire = world.reading()
         bystander, other, other_wire = world.reading()
-        two, _ = world.vc(ear.mutex)
-        with ear.mutex.hold(world.engine):
+        two, _ = world.vc(recorder.mutex)
+        with recorder.mutex.hold(world.engine):
             inner, outer = pipe(world.engine)
-        with ear.mutex.hold(world.engine), inner.mutex.hold(world.engine):
-            inner.do_io_read(ear, None, ear.buffer)
-        beyond = Ear(world.engine, outer.mutex)
+        with recorder.mutex.hold(world.engine), inner.mutex.hold(world.engine):
+            inner.do_io_read(recorder, None, recorder.buffer)
+        beyond = EventRecorder(world.engine, outer.mutex)
         with beyond.mutex.hold(world.engine):
             outer.do_io_read(beyond, None, beyond.buffer)
-        ear.on[Event.READ_READY] = lambda: {}["nothing"]  # type: ignore[index]
+        recorder.on[Event.READ_READY] = lambda: {}["nothing"]  # type: ignore[index]
         wire.arrive(b"a banana skin")
         other_wire.arrive(b"all well")
-        world.engine.schedule(ear, "queued", None)
+        world.engine.schedule(recorder, "queued", None)
         world.settle()
         assert (one.closed, two.closed, inner.closed, other.closed) == (True, True, True, False)
         assert wire.ended == "reset"
-        assert ear.heard == [Event.READ_READY], "nothing is delivered after the crash"
-        assert bystander.heard == [Event.READ_READY]
-        assert beyond.heard == [Event.ERROR]
-        assert world.log == ["error: Ear <Ear> failed; its conversation is closed ('nothing')"]
+        assert recorder.events == [Event.READ_READY], "nothing is delivered after the crash"
+        assert bystander.events == [Event.READ_READY]
+        assert beyond.events == [Event.ERROR]
+        assert world.log == [
+            "error: EventRecorder <EventRecorder> failed; its conversation is closed ('nothing')"
+        ]
 
     def test_a_plugin_does_not_end_the_program(self, world: World) -> None:
-        ear, vc, wire = world.reading()
-        ear.on[Event.READ_READY] = sys.exit
+        recorder, vc, wire = world.reading()
+        recorder.on[Event.READ_READY] = sys.exit
         wire.arrive(b"quit")
         world.settle()
         assert vc.closed
         assert wire.ended == "reset"
 
     def test_what_led_to_it_is_logged(self, world: World) -> None:
-        class Storyteller(Ear):
+        class Storyteller(EventRecorder):
             def crashed(self, error: Exception) -> str:
                 return "once upon a time"
 
@@ -152,7 +154,10 @@ class TestCrashes:
         world.engine.schedule(Storyteller(world.engine), "wolf", None)
         world.settle()
         [line] = world.log
-        assert "Storyteller <Ear> failed; its conversation is closed\nonce upon a time" in line
+        assert (
+            "Storyteller <EventRecorder> failed; its conversation is closed\nonce upon a time"
+            in line
+        )
         assert line.endswith("(wolf)")
 
 
@@ -160,10 +165,10 @@ class TestBlocking:
     """The driver says so, from outside: the engine has no clock of its own."""
 
     def test_the_conversation_of_who_blocked_ends(self, world: World) -> None:
-        ear, vc, wire = world.reading()
+        recorder, vc, wire = world.reading()
         _, other, _ = world.reading()
-        ear.on[Event.READ_READY] = lambda: world.engine.inbox.post(
-            partial(world.engine.blocked, ear, (world.engine.now, 0))
+        recorder.on[Event.READ_READY] = lambda: world.engine.inbox.post(
+            partial(world.engine.blocked, recorder, (world.engine.now, 0))
         )
         wire.arrive(b"a nap")
         world.turn()
@@ -171,35 +176,35 @@ class TestBlocking:
         world.settle(0.5)
         assert (vc.closed, wire.ended, other.closed) == (True, "reset", False)
         assert world.log == [
-            "error: Ear <Ear> failed; its conversation is closed "
+            "error: EventRecorder <EventRecorder> failed; its conversation is closed "
             "(its callback blocked engine for 0.500 s)"
         ]
-        world.engine.blocked(ear, (0.0, 0))
+        world.engine.blocked(recorder, (0.0, 0))
         assert len(world.log) == 1, "it has ended already"
 
     def test_it_waits_for_the_mutex(self, world: World) -> None:
         other = World()
-        ear, vc, _ = world.reading()
-        with ear.mutex.hold(other.engine):
-            world.engine.inbox.post(partial(world.engine.blocked, ear, (0.0, 0)))
+        recorder, vc, _ = world.reading()
+        with recorder.mutex.hold(other.engine):
+            world.engine.inbox.post(partial(world.engine.blocked, recorder, (0.0, 0)))
             world.settle()
             assert not vc.closed
         world.settle()
         assert vc.closed
 
     def test_anybody_may_see_who_runs(self, world: World) -> None:
-        engine, ear = world.engine, Ear(world.engine)
+        engine, recorder = world.engine, EventRecorder(world.engine)
         seen: list[tuple[float, int]] = []
 
         def look() -> None:
-            assert engine.running is ear
+            assert engine.running is recorder
             seen.append((engine.now, engine.delivery))
 
-        ear.on["one"] = ear.on["two"] = look
+        recorder.on["one"] = recorder.on["two"] = look
         for key in ("one", "two"):
-            engine.schedule(ear, key, None)
+            engine.schedule(recorder, key, None)
         world.settle()
-        engine.schedule(ear, "one", None)
+        engine.schedule(recorder, "one", None)
         world.settle(1.0)
         assert len(set(seen)) == 3, "no two calls look alike"
         assert engine.running is None
@@ -209,28 +214,28 @@ class TestAcrossEngines:
     def test_one_conversation_on_two_engines(self, world: World) -> None:
         """Each VC is fed by its own engine, all are called back under the one mutex."""
         other = World()
-        ear, _, wire = world.reading()
-        there = Ear(other.engine, ear.mutex)
-        vc, far_wire = other.vc(ear.mutex)
-        with ear.mutex.hold(world.engine):
-            vc.do_io_write(there, None, ear.incoming)
+        recorder, _, wire = world.reading()
+        there = EventRecorder(other.engine, recorder.mutex)
+        vc, far_wire = other.vc(recorder.mutex)
+        with recorder.mutex.hold(world.engine):
+            vc.do_io_write(there, None, recorder.incoming)
         for one in (world, other):
             one.settle()
-        there.heard.clear()
+        there.events.clear()
         world.turn()
         wire.arrive(b"across")
-        ear.on[Event.READ_READY] = lambda: vc.write_vio.reenable()  # type: ignore[union-attr]
+        recorder.on[Event.READ_READY] = lambda: vc.write_vio.reenable()  # type: ignore[union-attr]
         world.settle()
         assert far_wire.outgoing == b"", "its own engine has to write it"
         other.settle()
         assert far_wire.outgoing == b"across"
-        assert there.heard == [Event.WRITE_READY]
+        assert there.events == [Event.WRITE_READY]
 
     def test_a_crash_closes_the_vcs_on_the_other_engine_too(self, world: World) -> None:
         other = World()
-        ear, _, wire = world.reading()
-        far, far_wire = other.vc(ear.mutex)
-        ear.on[Event.READ_READY] = lambda: {}["nothing"]  # type: ignore[index]
+        recorder, _, wire = world.reading()
+        far, far_wire = other.vc(recorder.mutex)
+        recorder.on[Event.READ_READY] = lambda: {}["nothing"]  # type: ignore[index]
         world.turn()
         wire.arrive(b"!")
         world.settle()
@@ -243,7 +248,7 @@ class TestAcrossEngines:
 class TestMemory:
     BUDGET = 4 * SLAB
 
-    def spent(self) -> tuple[World, Ear, Ear]:
+    def spent(self) -> tuple[World, EventRecorder, EventRecorder]:
         """Two readers that hoard: the first more than the second."""
         world = World(self.BUDGET)
         greedy, _, wire = world.reading()
@@ -274,8 +279,8 @@ class TestMemory:
         assert world.log == []
         world.settle(0.05)
         world.settle(0.05)
-        assert greedy.heard[-1] is Event.ERROR
-        assert Event.ERROR not in modest.heard
+        assert greedy.events[-1] is Event.ERROR
+        assert Event.ERROR not in modest.events
         assert world.log == [
             "warning: tcp://example:1: closed: the memory budget is used up, and it holds 768.0KiB"
         ]
@@ -284,7 +289,7 @@ class TestMemory:
         world, greedy, modest = self.spent()
         for _ in range(45):
             world.settle(0.05)
-        assert [ear.heard[-1] for ear in (greedy, modest)] == [Event.ERROR, Event.ERROR]
+        assert [recorder.events[-1] for recorder in (greedy, modest)] == [Event.ERROR, Event.ERROR]
         assert len(world.log) == 2
 
     def test_the_source_is_not_blamed_for_a_sink_that_does_not_take(self) -> None:
@@ -293,7 +298,7 @@ class TestMemory:
         source.buffer.water_mark = 1 << 30
         sinks = []
         for window in (1 << 30, 0):
-            sink = Ear(world.engine)
+            sink = EventRecorder(world.engine)
             vc, sink_wire = world.vc(sink.mutex)
             sink_wire.window = window
             with sink.mutex.hold(world.engine):
@@ -311,5 +316,5 @@ class TestMemory:
             wire.arrive(bytes(SLAB))
         for _ in range(22):
             world.settle(0.05)
-        assert Event.ERROR not in source.heard
-        assert [Event.ERROR in sink.heard for sink in sinks] == [False, True]
+        assert Event.ERROR not in source.events
+        assert [Event.ERROR in sink.events for sink in sinks] == [False, True]

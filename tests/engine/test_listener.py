@@ -12,7 +12,7 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
 
-from .world import Ear, World, engine
+from .world import EventRecorder, World, engine
 
 
 @pytest.fixture
@@ -20,56 +20,56 @@ def world() -> World:
     return World()
 
 
-def eared(ears: list[Ear], vc: NetVConnection) -> Continuation:
-    """Accept with an ear in the VC's own conversation."""
-    ears.append(Ear(vc.engine, vc.mutex))
-    return ears[-1]
+def eared(recorders: list[EventRecorder], vc: NetVConnection) -> Continuation:
+    """Accept with an recorder in the VC's own conversation."""
+    recorders.append(EventRecorder(vc.engine, vc.mutex))
+    return recorders[-1]
 
 
-def listening(world: World, **options: object) -> tuple[Listener, list[Ear]]:
-    ears: list[Ear] = []
-    return Listener("db", partial(eared, ears), world.engine, **options), ears  # type: ignore[arg-type]
+def listening(world: World, **options: object) -> tuple[Listener, list[EventRecorder]]:
+    recorders: list[EventRecorder] = []
+    return Listener("db", partial(eared, recorders), world.engine, **options), recorders  # type: ignore[arg-type]
 
 
 def test_a_connection_is_introduced(world: World) -> None:
-    listener, ears = listening(world)
+    listener, recorders = listening(world)
     vc, _ = world.accept(listener, "tcp://192.0.2.1:5")
     world.settle()
-    assert ears[0].heard == [Event.ACCEPT]
-    assert ears[0].data == [vc]
+    assert recorders[0].events == [Event.ACCEPT]
+    assert recorders[0].data == [vc]
     assert vc.name == "db tcp://192.0.2.1:5"
 
 
 def test_a_handshake_comes_first(world: World) -> None:
-    listener, ears = listening(world)
+    listener, recorders = listening(world)
     vc, _ = world.accept(listener, secure=True)
     world.settle()
-    assert ears == []
+    assert recorders == []
     vc.established("site.example", "h2", "CN=alice")
     world.settle(100)
-    assert ears[0].heard == [Event.ACCEPT]
+    assert recorders[0].events == [Event.ACCEPT]
     assert (vc.sni, vc.alpn, vc.certificate) == ("site.example", "h2", "CN=alice")
 
 
 def test_a_stalled_handshake_is_ended_and_logged(world: World) -> None:
-    listener, ears = listening(world, handshake_s=10)
+    listener, recorders = listening(world, handshake_s=10)
     vc, _ = world.accept(listener, secure=True)
     world.settle(9.9)
     assert not vc.closed
     world.settle(0.2)
     assert vc.closed
-    assert ears == []
+    assert recorders == []
     assert world.log == ["info: db peer: connection timed out in the TLS handshake"]
     assert listener.open == 0
 
 
 def test_a_failed_handshake_is_logged_and_nobody_is_made_for_it(world: World) -> None:
-    listener, ears = listening(world)
+    listener, recorders = listening(world)
     vc, _ = world.accept(listener, secure=True)
     vc.failed(ConnectionError("plaintext on a TLS port"))
     world.settle()
     assert vc.closed
-    assert ears == []
+    assert recorders == []
     assert world.log == ["info: db peer: plaintext on a TLS port"]
 
 
@@ -91,51 +91,53 @@ def test_it_admits_so_many_and_resumes_when_one_is_gone(world: World) -> None:
 
 
 def test_a_client_has_so_many_connections_and_more_are_refused(world: World) -> None:
-    listener, ears = listening(world, max_per_client=2)
+    listener, recorders = listening(world, max_per_client=2)
     refused: list[NetVConnection] = []
     listener.refuser = refused.append
     here = [world.accept(listener, f"192.0.2.1:{port}")[0] for port in (1, 2, 3, 4)]
     there, _ = world.accept(listener, "[2001:db8::1]:1")
     nowhere = [world.accept(listener, "unix")[0] for _ in range(3)]
     world.settle()
-    assert [ear.data for ear in ears] == [[vc] for vc in (*here[:2], there, *nowhere)]
+    assert [recorder.data for recorder in recorders] == [
+        [vc] for vc in (*here[:2], there, *nowhere)
+    ]
     assert refused == here[2:]
     assert world.log == ["warning: db: 192.0.2.1 has 2 connections: more are refused"]
 
 
 def test_an_ipv4_client_is_one_whatever_socket_it_came_to(world: World) -> None:
-    listener, ears = listening(world, max_per_client=1)
+    listener, recorders = listening(world, max_per_client=1)
     vc, _ = world.accept(listener, "[::ffff:192.0.2.1]:1")
     world.accept(listener, "192.0.2.1:2")
     world.settle()
     assert (vc.peer_address, vc.name) == ("192.0.2.1", "db 192.0.2.1:1")
-    assert len(ears) == 1
+    assert len(recorders) == 1
 
 
 def test_who_was_refused_takes_no_place(world: World) -> None:
-    listener, ears = listening(world, max_per_client=1)
+    listener, recorders = listening(world, max_per_client=1)
     first, _ = world.accept(listener, "192.0.2.1:1")
     second, _ = world.accept(listener, "192.0.2.1:2")
     world.settle()
     assert second.closed
-    assert len(ears) == 1
+    assert len(recorders) == 1
     with first.mutex.hold(world.engine):
         first.do_io_close()
     world.settle()
     world.accept(listener, "192.0.2.1:3")
     world.settle()
-    assert len(ears) == 2
+    assert len(recorders) == 2
     assert listener.open == 1
 
 
 def test_who_is_refused_has_no_handshake(world: World) -> None:
-    listener, ears = listening(world, max_per_client=1)
+    listener, recorders = listening(world, max_per_client=1)
     waiting, _ = world.accept(listener, "192.0.2.1:1", secure=True)
     refused, _ = world.accept(listener, "192.0.2.1:2", secure=True)
     assert (waiting.closed, refused.closed) == (False, True)
     waiting.established()
     world.settle()
-    assert [ear.data for ear in ears] == [[waiting]]
+    assert [recorder.data for recorder in recorders] == [[waiting]]
 
 
 def test_those_who_were_there_count_once_there_is_a_limit(world: World) -> None:

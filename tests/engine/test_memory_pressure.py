@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.engine.world import Ear, Wire, World
+from tests.engine.world import EventRecorder, Wire, World
 from vcproxy.engine.blocks import RESERVE
 from vcproxy.engine.event import Event
 from vcproxy.engine.held_memory import HeldMemory
@@ -21,32 +21,32 @@ class Crowd:
 
     def __init__(self) -> None:
         self.world = World(BUDGET)
-        self.ears: list[Ear] = []
+        self.recorders: list[EventRecorder] = []
         self.wires: list[Wire] = []
         for _ in range(CLIENTS):
             self.join()
 
-    def join(self, owed: int = WATER_MARK) -> tuple[Ear, NetVConnection, Wire]:
+    def join(self, owed: int = WATER_MARK) -> tuple[EventRecorder, NetVConnection, Wire]:
         """One more of them."""
-        ear, vc, wire = self.world.writing()
-        with ear.mutex.hold(self.world.engine):
-            vc.do_io_read(ear, None, ear.buffer)
+        recorder, vc, wire = self.world.writing()
+        with recorder.mutex.hold(self.world.engine):
+            vc.do_io_read(recorder, None, recorder.buffer)
         wire.window = 0
-        ear.outward.write(bytes(owed))
+        recorder.outward.write(bytes(owed))
 
         def leave() -> None:
             vc.do_io_close()
-            ear.outgoing.close()
+            recorder.outgoing.close()
 
-        ear.on[Event.ERROR] = leave
-        self.ears.append(ear)
+        recorder.on[Event.ERROR] = leave
+        self.recorders.append(recorder)
         self.wires.append(wire)
-        return ear, vc, wire
+        return recorder, vc, wire
 
     @property
     def closed(self) -> list[bool]:
         """Who of them has been."""
-        return [Event.ERROR in ear.heard for ear in self.ears]
+        return [Event.ERROR in recorder.events for recorder in self.recorders]
 
 
 def test_who_holds_next_to_nothing_reads_on_from_the_reserve() -> None:
@@ -62,7 +62,7 @@ def test_who_holds_next_to_nothing_reads_on_from_the_reserve() -> None:
     modest.incoming.read()
     crowd.wires[0].arrive(b"a request")
     world.settle()
-    assert crowd.ears[0].incoming.avail == 0, "its answers take too much already"
+    assert crowd.recorders[0].incoming.avail == 0, "its answers take too much already"
 
 
 def test_those_who_do_not_move_are_closed_at_once_and_no_more_than_it_takes() -> None:
@@ -97,7 +97,7 @@ def test_whose_end_frees_most_goes_first_whatever_it_is_that_is_held() -> None:
     keep = HeldMemory(hoarder)
     keep.hold(BUDGET // 2)  # a body for a filter
     hoarder.on[Event.ERROR] = lambda: keep.hold(0)
-    crowd.ears.append(hoarder)
+    crowd.recorders.append(hoarder)
     _, _, wire = world.reading()
     wire.arrive(b"." * (RESERVE_SHARE + 1))
     for _ in range(round(PAUSE_S / TICK_S) + 2):
@@ -113,11 +113,11 @@ def test_those_who_move_are_closed_one_at_a_time_and_later() -> None:
 
     def some_second(ticks: int) -> None:
         for _ in range(ticks):
-            for ear, wire in zip(crowd.ears, crowd.wires, strict=True):
+            for recorder, wire in zip(crowd.recorders, crowd.wires, strict=True):
                 if not any(crowd.closed):
                     wire.window += 1  # slow, but they take what they asked for
                 wire.vc.reenable(False)
-                ear.outward.write(b".")
+                recorder.outward.write(b".")
             world.settle(TICK_S)
 
     some_second(round(2 * PAUSE_S / TICK_S) - 2)
@@ -128,17 +128,17 @@ def test_those_who_move_are_closed_one_at_a_time_and_later() -> None:
 
 def test_what_is_kept_counts_and_dies_with_whoever_keeps_it() -> None:
     world = World()
-    ear = Ear(world.engine)
-    keep = HeldMemory(ear)
+    recorder = EventRecorder(world.engine)
+    keep = HeldMemory(recorder)
     keep.hold(1000)
     keep.hold(400)
-    assert (world.engine.memory.used, ear.mutex.held_bytes) == (400, 400)
+    assert (world.engine.memory.used, recorder.mutex.held_bytes) == (400, 400)
     del keep
-    assert (world.engine.memory.used, ear.mutex.held_bytes) == (0, 0)
-    keep = HeldMemory(ear)
+    assert (world.engine.memory.used, recorder.mutex.held_bytes) == (0, 0)
+    keep = HeldMemory(recorder)
     keep.hold(1000)
-    with ear.mutex.hold(world.engine):
-        world.engine.end_conversation(ear.mutex, RuntimeError())
+    with recorder.mutex.hold(world.engine):
+        world.engine.end_conversation(recorder.mutex, RuntimeError())
     assert world.engine.memory.used == 0
     keep.hold(2000)
     del keep
@@ -150,28 +150,28 @@ class Secure:
 
     def __init__(self, memory: int) -> None:
         self.world = World(memory)
-        self.ears: list[Ear] = []
+        self.recorders: list[EventRecorder] = []
         self.wires: list[Wire] = []
         self._listener = Listener("tls", self._take, self.world.engine)
 
     def _take(self, vc: NetVConnection) -> None:
-        ear = Ear(vc.engine, vc.mutex)
-        ear.on[Event.ERROR] = vc.do_io_close
-        vc.do_io_read(ear, None, ear.buffer)
-        self.ears.append(ear)
+        recorder = EventRecorder(vc.engine, vc.mutex)
+        recorder.on[Event.ERROR] = vc.do_io_close
+        vc.do_io_read(recorder, None, recorder.buffer)
+        self.recorders.append(recorder)
 
-    def join(self) -> tuple[Ear, NetVConnection, Wire]:
+    def join(self) -> tuple[EventRecorder, NetVConnection, Wire]:
         """One more of them."""
         vc, wire = self.world.accept(self._listener, secure=True)
         vc.established()
         self.world.settle()
         self.wires.append(wire)
-        return self.ears[-1], vc, wire
+        return self.recorders[-1], vc, wire
 
     @property
     def closed(self) -> list[bool]:
         """Who of them has been."""
-        return [Event.ERROR in ear.heard for ear in self.ears]
+        return [Event.ERROR in recorder.events for recorder in self.recorders]
 
 
 def wait(world: World) -> None:
@@ -182,15 +182,15 @@ def wait(world: World) -> None:
 def test_tls_counts_from_accept_to_close_and_is_no_excess() -> None:
     clients = Secure(TLS_SIZE + 2 * RESERVE_SHARE)
     world = clients.world
-    ear, vc, wire = clients.join()
+    recorder, vc, wire = clients.join()
     memory = world.engine.memory
     assert memory.used == TLS_SIZE
     memory.limit = TLS_SIZE
     wire.arrive(b"a request")
     world.settle()
-    assert ear.incoming.avail == len(b"a request"), "read from the reserve"
-    ear.incoming.read()
-    with ear.mutex.hold(world.engine):
+    assert recorder.incoming.avail == len(b"a request"), "read from the reserve"
+    recorder.incoming.read()
+    with recorder.mutex.hold(world.engine):
         vc.do_io_close()
     assert memory.used == 0
     world.settle()
@@ -215,7 +215,7 @@ def test_of_idle_clients_with_tls_alone_the_longest_idle_go_as_many_as_it_takes(
         world.settle(1.0)
     clients.wires[0].arrive(b"again")  # the first to come is not the longest idle
     world.settle()
-    clients.ears[0].incoming.read()
+    clients.recorders[0].incoming.read()
     clients.join()  # that is the limit
     wait(world)
     assert clients.closed == [False, True, True, True, *[False] * 11], "down to three quarters"
@@ -243,6 +243,6 @@ def test_an_idle_client_with_tls_stays_while_closing_laggards_is_enough() -> Non
     clients.wires[3].arrive(b"a request")
     world.settle()
     wait(world)
-    assert Event.ERROR in slow.heard
+    assert Event.ERROR in slow.events
     assert not any(clients.closed)
     assert world.engine.memory.used < world.engine.memory.resume_below

@@ -12,7 +12,7 @@ from vcproxy.engine.mutex import LockNotHeld, Mutex, current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vconnection import Shutdown
 
-from .world import TARGET, Ear, World, engine
+from .world import TARGET, EventRecorder, World, engine
 
 
 def test_its_owner_takes_it_again() -> None:
@@ -73,14 +73,16 @@ def test_hold_is_for_code_outside_a_turn() -> None:
     mutex.release(other)
 
 
-VERBS: dict[str, Callable[[NetVConnection, Ear], object]] = {
-    "do_io_read": lambda vc, ear: vc.do_io_read(ear, None, IOBuffer(ear.engine.memory)),
-    "do_io_write": lambda vc, ear: vc.do_io_write(ear, None, ear.outgoing),
-    "do_io_shutdown": lambda vc, ear: vc.do_io_shutdown(Shutdown.BOTH),
-    "do_io_close": lambda vc, ear: vc.do_io_close(),
-    "set_inactivity_timeout": lambda vc, ear: vc.set_inactivity_timeout(1),
-    "set_active_timeout": lambda vc, ear: vc.set_active_timeout(1),
-    "connect": lambda vc, ear: vc.engine.connect(Ear(vc.engine), TARGET),
+VERBS: dict[str, Callable[[NetVConnection, EventRecorder], object]] = {
+    "do_io_read": lambda vc, recorder: vc.do_io_read(
+        recorder, None, IOBuffer(recorder.engine.memory)
+    ),
+    "do_io_write": lambda vc, recorder: vc.do_io_write(recorder, None, recorder.outgoing),
+    "do_io_shutdown": lambda vc, recorder: vc.do_io_shutdown(Shutdown.BOTH),
+    "do_io_close": lambda vc, recorder: vc.do_io_close(),
+    "set_inactivity_timeout": lambda vc, recorder: vc.set_inactivity_timeout(1),
+    "set_active_timeout": lambda vc, recorder: vc.set_active_timeout(1),
+    "connect": lambda vc, recorder: vc.engine.connect(EventRecorder(vc.engine), TARGET),
 }
 
 
@@ -89,33 +91,33 @@ def test_each_verb_needs_it(verb: str) -> None:
     world = World()
     vc, _ = world.vc()
     with pytest.raises(LockNotHeld, match=rf"^{verb}\(\) needs the mutex of its conversation"):
-        VERBS[verb](vc, Ear(world.engine))
+        VERBS[verb](vc, EventRecorder(world.engine))
     assert not vc.closed
 
 
 def test_events_parked_on_a_miss_keep_their_order() -> None:
     world, other = World(), engine()
-    ear = Ear(world.engine)
+    recorder = EventRecorder(world.engine)
     for n in range(5):
-        world.engine.schedule(ear, n, None)
-    with ear.mutex.hold(other):
+        world.engine.schedule(recorder, n, None)
+    with recorder.mutex.hold(other):
         world.turn()
-    world.engine.schedule(ear, 5, None)
+    world.engine.schedule(recorder, 5, None)
     world.settle()
-    assert ear.heard == [0, 1, 2, 3, 4, 5]
+    assert recorder.events == [0, 1, 2, 3, 4, 5]
 
 
 def test_an_event_does_not_overtake_one_that_missed() -> None:
     """The mutex comes free in the middle of a turn, as other threads have it."""
     world, other = World(), engine()
-    ear, meanwhile = Ear(world.engine), Ear(world.engine)
-    meanwhile.on["let go"] = lambda: ear.mutex.release(other)
-    ear.mutex.try_acquire(other)
-    world.engine.schedule(ear, "first", None)
+    recorder, meanwhile = EventRecorder(world.engine), EventRecorder(world.engine)
+    meanwhile.on["let go"] = lambda: recorder.mutex.release(other)
+    recorder.mutex.try_acquire(other)
+    world.engine.schedule(recorder, "first", None)
     world.engine.schedule(meanwhile, "let go", None)
-    world.engine.schedule(ear, "second", None)
+    world.engine.schedule(recorder, "second", None)
     world.settle()
-    assert ear.heard == ["first", "second"]
+    assert recorder.events == ["first", "second"]
 
 
 @pytest.fixture
@@ -134,10 +136,10 @@ def test_two_threads_lose_no_event() -> None:
     inside: list[Engine] = []
     collisions: list[object] = []
 
-    class Counter(Ear):
+    class Counter(EventRecorder):
         def handle_event(self, key: object, data: object) -> None:
             inside.append(self.engine)
-            self.heard.append(data)
+            self.events.append(data)
             if inside != [self.engine]:
                 collisions.append(data)
             inside.pop()
@@ -150,7 +152,7 @@ def test_two_threads_lose_no_event() -> None:
             counter.engine.schedule(counter, "mine", n)
             other.engine.schedule(other, "theirs", -n)
             counter.engine.run()
-        while len(counter.heard) < 2 * rounds and alive():
+        while len(counter.events) < 2 * rounds and alive():
             counter.engine.clock(float(rounds))
             counter.engine.run()
         current.engine = None
@@ -174,8 +176,8 @@ def test_two_threads_lose_no_event() -> None:
     timer.join()
     assert collisions == []
     for counter in counters:
-        mine = [n for n in counter.heard if isinstance(n, int) and n > 0]
-        theirs = [n for n in counter.heard if isinstance(n, int) and n < 0]
+        mine = [n for n in counter.events if isinstance(n, int) and n > 0]
+        theirs = [n for n in counter.events if isinstance(n, int) and n < 0]
         assert mine == list(range(1, rounds))
         assert theirs == list(range(-1, -rounds, -1))
-        assert len(counter.heard) == 2 * rounds
+        assert len(counter.events) == 2 * rounds

@@ -9,7 +9,7 @@ from vcproxy.engine.iobuffer import IOBuffer
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import couple
 
-from .world import Ear, World, engine
+from .world import EventRecorder, World, engine
 
 
 @pytest.fixture
@@ -19,49 +19,49 @@ def world() -> World:
 
 class TestReading:
     def test_what_arrives_is_in_the_buffer(self, world: World) -> None:
-        ear, vc, wire = world.reading()
+        recorder, vc, wire = world.reading()
         wire.arrive(b"hello")
-        assert ear.heard == [], "nothing calls back inline"
+        assert recorder.events == [], "nothing calls back inline"
         world.settle()
-        assert ear.heard == [Event.READ_READY]
-        assert ear.data == [vc.read_vio]
-        assert ear.incoming.read() == b"hello"
+        assert recorder.events == [Event.READ_READY]
+        assert recorder.data == [vc.read_vio]
+        assert recorder.incoming.read() == b"hello"
 
     def test_ready_collapses_to_one_pending(self, world: World) -> None:
-        ear, _, wire = world.reading()
+        recorder, _, wire = world.reading()
         for _ in range(3):
             wire.arrive(b"more ")
         world.settle()
-        assert ear.heard == [Event.READ_READY]
+        assert recorder.events == [Event.READ_READY]
         wire.arrive(b"and more")
         world.settle()
-        assert ear.heard == [Event.READ_READY] * 2
-        assert ear.incoming.read() == b"more more more and more"
+        assert recorder.events == [Event.READ_READY] * 2
+        assert recorder.incoming.read() == b"more more more and more"
 
     def test_a_large_read_takes_the_slab_along_and_a_small_one_is_copied_out(
         self, world: World
     ) -> None:
-        ear, _, wire = world.reading()
+        recorder, _, wire = world.reading()
         wire.arrive(bytes(COPY_OUT))
-        assert ear.buffer.held == COPY_OUT
+        assert recorder.buffer.held == COPY_OUT
         wire.arrive(bytes(COPY_OUT + 1))
-        assert ear.buffer.held == COPY_OUT + SLAB
+        assert recorder.buffer.held == COPY_OUT + SLAB
 
     def test_complete_exactly_at_the_goal(self, world: World) -> None:
-        ear, vc, wire = world.reading(nbytes=4)
+        recorder, vc, wire = world.reading(nbytes=4)
         wire.arrive(b"head+body")
         world.settle()
-        assert ear.heard == [Event.READ_COMPLETE]
-        assert ear.incoming.read() == b"head"
+        assert recorder.events == [Event.READ_COMPLETE]
+        assert recorder.incoming.read() == b"head"
         with vc.mutex.hold(world.engine):
-            vc.do_io_read(ear, None, ear.buffer)
+            vc.do_io_read(recorder, None, recorder.buffer)
         world.settle()
-        assert ear.heard == [Event.READ_COMPLETE, Event.READ_READY]
-        assert ear.incoming.read() == b"+body"
+        assert recorder.events == [Event.READ_COMPLETE, Event.READ_READY]
+        assert recorder.incoming.read() == b"+body"
 
     @pytest.mark.parametrize("nbytes", [3, 5])
     def test_a_goal_lowered_to_what_has_come_is_complete(self, world: World, nbytes: int) -> None:
-        ear, vc, wire = world.reading(nbytes=10)
+        recorder, vc, wire = world.reading(nbytes=10)
         wire.arrive(b"short")
         world.settle()
         assert vc.read_vio is not None
@@ -69,161 +69,161 @@ class TestReading:
             vc.read_vio.nbytes = nbytes
         vc.read_vio.reenable()
         world.settle()
-        assert ear.heard == [Event.READ_READY, Event.READ_COMPLETE]
+        assert recorder.events == [Event.READ_READY, Event.READ_COMPLETE]
 
     def test_a_full_buffer_sleeps_until_it_is_reenabled(self, world: World) -> None:
-        ear, vc, wire = world.reading()
-        ear.buffer.water_mark = 4
+        recorder, vc, wire = world.reading()
+        recorder.buffer.water_mark = 4
         wire.arrive(b"12345678")
         wire.read()
         assert wire.incoming == b"5678"
         world.settle()
-        ear.incoming.read()
+        recorder.incoming.read()
         world.settle()
         assert wire.incoming == b"5678", "nobody has said that there is room"
         assert vc.read_vio is not None
         vc.read_vio.reenable()
         world.settle()
-        assert ear.incoming.read() == b"5678"
+        assert recorder.incoming.read() == b"5678"
 
     def test_eos_comes_after_all_data_and_to_each_new_reader(self, world: World) -> None:
-        ear, vc, wire = world.reading()
+        recorder, vc, wire = world.reading()
         wire.arrive(b"the last")
         vc.ended()
         world.settle()
-        assert ear.heard == [Event.READ_READY, Event.EOS]
+        assert recorder.events == [Event.READ_READY, Event.EOS]
         with vc.mutex.hold(world.engine):
-            vc.do_io_read(ear, None, ear.buffer)
+            vc.do_io_read(recorder, None, recorder.buffer)
         world.settle()
-        assert ear.heard == [Event.READ_READY, Event.EOS, Event.EOS]
+        assert recorder.events == [Event.READ_READY, Event.EOS, Event.EOS]
 
     def test_an_end_that_meets_a_taken_mutex_reaches_who_reads_by_then(self, world: World) -> None:
         """Another engine exchanges the reader while the end is on its way."""
-        ear, vc, _ = world.reading()
+        recorder, vc, _ = world.reading()
         other = engine(name="other")
-        late = Ear(world.engine, ear.mutex)
-        with ear.mutex.hold(other):
+        late = EventRecorder(world.engine, recorder.mutex)
+        with recorder.mutex.hold(other):
             world.engine.clock(0.0)
             vc.ended()
             other.clock(0.0)
             vc.do_io_read(late, None, late.buffer)
         world.settle()
-        assert ear.heard == []
-        assert late.heard == [Event.EOS]
+        assert recorder.events == []
+        assert late.events == [Event.EOS]
 
     def test_a_read_of_nothing_takes_nothing(self, world: World) -> None:
-        ear, vc, wire = world.reading(nbytes=0)
+        recorder, vc, wire = world.reading(nbytes=0)
         wire.arrive(b"later")
         with vc.mutex.hold(world.engine):
             vc.set_inactivity_timeout(1)
         world.settle(2)
-        assert ear.heard == [Event.INACTIVITY_TIMEOUT]
+        assert recorder.events == [Event.INACTIVITY_TIMEOUT]
         assert wire.incoming == b"later"
 
     def test_a_miss_lists_the_vc_again(self, world: World) -> None:
-        ear, vc, wire = world.reading()
+        recorder, vc, wire = world.reading()
         other = engine(name="other")
         wire.incoming += b"patience"
-        with ear.mutex.hold(other):
+        with recorder.mutex.hold(other):
             assert vc.begin_read() == 0
         world.settle()
-        assert ear.incoming.read() == b"patience"
+        assert recorder.incoming.read() == b"patience"
 
 
 class TestWriting:
     def test_what_is_written_goes_out(self, world: World) -> None:
-        ear, vc, wire = world.writing(b"hello", nbytes=5)
+        recorder, vc, wire = world.writing(b"hello", nbytes=5)
         world.settle()
         assert wire.outgoing == b"hello"
-        assert ear.heard == [Event.WRITE_COMPLETE]
-        assert ear.data == [vc.write_vio]
+        assert recorder.events == [Event.WRITE_COMPLETE]
+        assert recorder.data == [vc.write_vio]
 
     def test_an_empty_write_asks_once_to_be_filled(self, world: World) -> None:
-        ear, vc, wire = world.writing()
+        recorder, vc, wire = world.writing()
         world.settle()
-        assert ear.heard == [Event.WRITE_READY]
+        assert recorder.events == [Event.WRITE_READY]
         assert vc.write_vio is not None
         vc.write_vio.reenable()
         world.settle()
-        assert ear.heard == [Event.WRITE_READY], "a spurious reenable has no effect"
-        ear.outward.write(b"filled")
+        assert recorder.events == [Event.WRITE_READY], "a spurious reenable has no effect"
+        recorder.outward.write(b"filled")
         vc.write_vio.reenable()
         world.settle()
         assert wire.outgoing == b"filled"
-        assert ear.heard == [Event.WRITE_READY] * 2
+        assert recorder.events == [Event.WRITE_READY] * 2
 
     def test_complete_exactly_at_the_goal(self, world: World) -> None:
-        ear, _, wire = world.writing(b"this, not that", nbytes=5)
+        recorder, _, wire = world.writing(b"this, not that", nbytes=5)
         world.settle()
         assert wire.outgoing == b"this,"
-        assert ear.heard == [Event.WRITE_COMPLETE]
-        assert ear.outgoing.peek() == b" not that"
+        assert recorder.events == [Event.WRITE_COMPLETE]
+        assert recorder.outgoing.peek() == b" not that"
 
     def test_a_slow_peer_takes_it_piece_by_piece(self, world: World) -> None:
-        ear, _, wire = world.writing(b"abcdef", nbytes=6)
+        recorder, _, wire = world.writing(b"abcdef", nbytes=6)
         wire.piece = 2
         world.settle()
         assert wire.outgoing == b"abcdef"
-        assert ear.heard == [Event.WRITE_READY] * 2 + [Event.WRITE_COMPLETE]
+        assert recorder.events == [Event.WRITE_READY] * 2 + [Event.WRITE_COMPLETE]
 
     def test_a_peer_that_takes_nothing_hears_nothing(self, world: World) -> None:
-        ear, _, wire = world.writing(b"abcdef", nbytes=6)
+        recorder, _, wire = world.writing(b"abcdef", nbytes=6)
         wire.window = 0
         world.settle()
-        assert ear.heard == []
+        assert recorder.events == []
         wire.window = 6
         wire.write()
         world.settle()
-        assert ear.heard == [Event.WRITE_COMPLETE]
+        assert recorder.events == [Event.WRITE_COMPLETE]
 
     def test_a_goal_lowered_to_what_has_gone_is_complete(self, world: World) -> None:
-        ear, vc, _ = world.writing(b"short", nbytes=10)
+        recorder, vc, _ = world.writing(b"short", nbytes=10)
         world.settle()
         assert vc.write_vio is not None
         with vc.mutex.hold(world.engine):
             vc.write_vio.nbytes = vc.write_vio.ndone
         vc.write_vio.reenable()
         world.settle()
-        assert ear.heard == [Event.WRITE_READY, Event.WRITE_COMPLETE]
+        assert recorder.events == [Event.WRITE_READY, Event.WRITE_COMPLETE]
 
     def test_shutdown_ends_one_direction(self, world: World) -> None:
-        ear, vc, wire = world.reading()
+        recorder, vc, wire = world.reading()
         with vc.mutex.hold(world.engine):
             vc.do_io_shutdown(Shutdown.WRITE)
         wire.arrive(b"still here")
         world.settle()
         assert wire.ended == "fin "
-        assert ear.incoming.read() == b"still here"
+        assert recorder.incoming.read() == b"still here"
 
 
 class TestEnds:
     def test_a_break_is_told_to_both_directions(self, world: World) -> None:
-        ear, vc, _ = world.reading()
+        recorder, vc, _ = world.reading()
         with vc.mutex.hold(world.engine):
-            vc.do_io_write(ear, None, ear.outgoing)
+            vc.do_io_write(recorder, None, recorder.outgoing)
         world.settle()
-        ear.heard.clear()
+        recorder.events.clear()
         vc.failed(ConnectionResetError("reset by peer"))
         vc.failed(BrokenPipeError("told once"))
         world.settle()
-        assert ear.heard == [Event.ERROR, Event.ERROR]
+        assert recorder.events == [Event.ERROR, Event.ERROR]
         assert str(vc.error) == "reset by peer"
         with vc.mutex.hold(world.engine):
-            vc.do_io_read(ear, None, ear.buffer)
+            vc.do_io_read(recorder, None, recorder.buffer)
         world.settle()
-        assert ear.heard == [Event.ERROR] * 3
+        assert recorder.events == [Event.ERROR] * 3
 
     def test_a_fresh_vio_drops_the_queued_events_of_the_one_it_replaces(self, world: World) -> None:
-        ear, vc, wire = world.reading()
+        recorder, vc, wire = world.reading()
         wire.arrive(b"queued")
         with vc.mutex.hold(world.engine):
-            vc.do_io_read(ear, None, IOBuffer(world.engine.memory))
+            vc.do_io_read(recorder, None, IOBuffer(world.engine.memory))
         world.settle()
-        assert ear.heard == []
-        assert ear.incoming.read() == b"queued", "its bytes are kept"
+        assert recorder.events == []
+        assert recorder.incoming.read() == b"queued", "its bytes are kept"
 
     def test_nothing_is_heard_after_the_close(self, world: World) -> None:
-        ear, vc, wire = world.reading()
+        recorder, vc, wire = world.reading()
         with vc.mutex.hold(world.engine):
             vc.set_inactivity_timeout(1)
             vc.set_active_timeout(1)
@@ -236,7 +236,7 @@ class TestEnds:
         assert read is not None
         read.reenable()
         world.settle(10)
-        assert ear.heard == []
+        assert recorder.events == []
         assert wire.ended == "closed"
         assert not world.engine.vcs
 
@@ -253,49 +253,49 @@ class TestEnds:
 def test_a_goal_that_is_reached_by_what_goes_straight_on_is_complete(
     world: World, window: int
 ) -> None:
-    ear = Ear(world.engine)
-    source, wire = world.vc(ear.mutex)
-    sink, other = world.vc(ear.mutex)
+    recorder = EventRecorder(world.engine)
+    source, wire = world.vc(recorder.mutex)
+    sink, other = world.vc(recorder.mutex)
     other.window = window
-    with ear.mutex.hold(world.engine):
-        read = source.do_io_read(ear, 9, ear.buffer)
-        couple(read, sink.do_io_write(ear, None, ear.incoming))
+    with recorder.mutex.hold(world.engine):
+        read = source.do_io_read(recorder, 9, recorder.buffer)
+        couple(read, sink.do_io_write(recorder, None, recorder.incoming))
     world.settle()
-    ear.heard.clear()
+    recorder.events.clear()
     wire.arrive(b"all nine and more")
     assert read.over, "at once, without another look at it"
     world.settle()
-    assert ear.heard == [Event.READ_COMPLETE]
+    assert recorder.events == [Event.READ_COMPLETE]
     assert wire.incoming == b"and more"
 
 
 def test_a_goal_that_is_reached_by_what_is_spread_is_complete(world: World) -> None:
-    ear = Ear(world.engine)
-    source, _ = world.vc(ear.mutex)
-    with ear.mutex.hold(world.engine):
-        read = source.do_io_read(ear, 9, ear.buffer)
-        fan = Fan(ear, ear.buffer)
+    recorder = EventRecorder(world.engine)
+    source, _ = world.vc(recorder.mutex)
+    with recorder.mutex.hold(world.engine):
+        read = source.do_io_read(recorder, 9, recorder.buffer)
+        fan = Fan(recorder, recorder.buffer)
         fan.add_source(read)
-    ear.incoming.close()
+    recorder.incoming.close()
     assert source.begin_read() == 9
     assert source.fan is fan
     source.spread(b"all nine.", [])
     assert read.over, "at once, without another look at it"
     world.settle()
-    assert ear.heard == [Event.READ_COMPLETE]
+    assert recorder.events == [Event.READ_COMPLETE]
 
 
 def test_a_sink_that_takes_nothing_has_not_moved_whichever_way_it_was_offered(
     world: World,
 ) -> None:
-    ear = Ear(world.engine)
-    source, wire = world.vc(ear.mutex)
-    sink, closed = world.vc(ear.mutex)
+    recorder = EventRecorder(world.engine)
+    source, wire = world.vc(recorder.mutex)
+    sink, closed = world.vc(recorder.mutex)
     closed.window = 0
-    with ear.mutex.hold(world.engine):
+    with recorder.mutex.hold(world.engine):
         couple(
-            source.do_io_read(ear, None, ear.buffer),
-            sink.do_io_write(ear, None, ear.incoming),
+            source.do_io_read(recorder, None, recorder.buffer),
+            sink.do_io_write(recorder, None, recorder.incoming),
         )
     world.settle(5)
     wire.arrive(b"straight on")

@@ -8,7 +8,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Resolved
 
-from .world import TARGET, Ear, Wire, World, way
+from .world import TARGET, EventRecorder, Wire, World, way
 
 ADDRESSES = [Address.parse(f"tcp://192.0.2.{n}:1") for n in (1, 2)]
 
@@ -19,51 +19,51 @@ def world() -> World:
 
 
 def test_it_is_made(world: World) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear)
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder)
     assert world.commands == [Resolve(way(vc), TARGET)]
     way(vc).resolved(ADDRESSES)
     world.settle()
     assert world.commands[1:] == [Connect(way(vc), ADDRESSES[0])]
     world.plug(vc)
-    assert ear.heard == [Event.CONNECTED]
-    assert ear.data == [vc]
+    assert recorder.events == [Event.CONNECTED]
+    assert recorder.data == [vc]
     assert (vc.local, vc.peer, vc.open) == ("here", "there", True)
 
 
 def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(world: World) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear)
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder)
     third = Address.parse("tcp://192.0.2.3:1")
     way(vc).resolved([*ADDRESSES, third, ADDRESSES[0]])
     world.settle()
     for address, reason in zip(
         (*ADDRESSES, third), ("refused", "unreachable", "refused"), strict=True
     ):
-        assert ear.heard == []
+        assert recorder.events == []
         assert world.attempts()[-1] == str(address), "as soon as the one before has failed"
         way(vc).refused(address, ConnectionRefusedError(reason))
         world.settle()
     assert world.attempts() == [str(a) for a in (*ADDRESSES, third)], "each once"
-    assert ear.heard == [Event.ERROR]
+    assert recorder.events == [Event.ERROR]
     assert str(vc.error) == "refused; unreachable"
     assert not vc.closed, "the opener owes the close"
 
 
 @pytest.mark.parametrize("error", [OSError("no such name"), None])
 def test_a_name_without_addresses(world: World, error: OSError | None) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear)
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder)
     way(vc).resolved([], error)
     world.settle()
-    assert ear.heard == [Event.ERROR]
+    assert recorder.events == [Event.ERROR]
     assert str(vc.error) == str(error or "the name has no address")
 
 
 @pytest.mark.parametrize("timeout", [0.0, 5.0])
 def test_the_addresses_are_tried_side_by_side(world: World, timeout: float) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear, timeout=timeout)
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder, timeout=timeout)
     world.settle(3)
     way(vc).resolved(ADDRESSES)
     world.settle(0.24)
@@ -72,21 +72,21 @@ def test_the_addresses_are_tried_side_by_side(world: World, timeout: float) -> N
     assert world.attempts() == [str(address) for address in ADDRESSES]
     way(vc).refused(ADDRESSES[1], ConnectionRefusedError("refused"))
     world.settle(1.7)
-    assert ear.heard == [], "the first one may still answer"
+    assert recorder.events == [], "the first one may still answer"
     world.plug(vc, ADDRESSES[0])
     world.settle(10)
-    assert ear.heard == [Event.CONNECTED]
+    assert recorder.events == [Event.CONNECTED]
 
 
 def test_all_of_them_have_the_same_end(world: World) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear, timeout=5)
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder, timeout=5)
     way(vc).resolved(ADDRESSES)
     for passed in (0.25, 4.7):
         world.settle(passed)
-        assert ear.heard == []
+        assert recorder.events == []
     world.settle(0.1)
-    assert ear.heard == [Event.ERROR]
+    assert recorder.events == [Event.ERROR]
     late = "tcp://192.0.2.1:1: connection timed out; tcp://192.0.2.2:1: connection timed out"
     assert str(vc.error) == late
 
@@ -94,16 +94,16 @@ def test_all_of_them_have_the_same_end(world: World) -> None:
 def test_with_tls_the_handshake_has_the_rest_of_the_time_and_nobody_else_is_tried(
     world: World,
 ) -> None:
-    ear = Ear(world.engine)
-    with ear.mutex.hold(world.engine):
-        vc = world.engine.connect(ear, TARGET, tls=object(), timeout=5)
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        vc = world.engine.connect(recorder, TARGET, tls=object(), timeout=5)
     way(vc).resolved(ADDRESSES)
     world.settle(0.1)
     world.plug(vc, ADDRESSES[0])
     world.settle(4.8)
-    assert (world.attempts(), ear.heard) == ([str(ADDRESSES[0])], [])
+    assert (world.attempts(), recorder.events) == ([str(ADDRESSES[0])], [])
     world.settle(0.2)
-    assert ear.heard == [Event.ERROR]
+    assert recorder.events == [Event.ERROR]
 
 
 V4, V6 = ([f"tcp://{host}:1" for host in hosts] for hosts in (
@@ -124,11 +124,11 @@ def test_the_families_take_turns(world: World) -> None:
 
 def test_what_did_not_answer_comes_last_for_a_while(world: World) -> None:
     a, b = ADDRESSES
-    first = world.connecting(Ear(world.engine), timeout=5)
+    first = world.connecting(EventRecorder(world.engine), timeout=5)
     way(first).resolved(ADDRESSES)
     world.settle(0.25)
     world.plug(first, b)
-    second = world.connecting(Ear(world.engine), timeout=5)
+    second = world.connecting(EventRecorder(world.engine), timeout=5)
     way(second).resolved(ADDRESSES)
     world.settle()
     assert world.attempts() == [str(a), str(b), str(b)]
@@ -140,7 +140,7 @@ def test_what_did_not_answer_comes_last_for_a_while(world: World) -> None:
 @pytest.mark.parametrize("late", [0.0, 0.24, 0.25])
 def test_one_that_refuses_at_once_has_answered(world: World, late: float) -> None:
     a, b = ADDRESSES
-    vc = world.connecting(Ear(world.engine))
+    vc = world.connecting(EventRecorder(world.engine))
     way(vc).resolved([a])
     world.settle(late)
     way(vc).refused(a, ConnectionRefusedError("refused"))
@@ -161,23 +161,23 @@ def test_one_that_answers_again_is_trusted_and_there_are_not_too_many(world: Wor
 
 
 def test_a_close_in_between(world: World) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear, timeout=5)
-    with ear.mutex.hold(world.engine):
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder, timeout=5)
+    with recorder.mutex.hold(world.engine):
         vc.do_io_close()
     way(vc).resolved(ADDRESSES)
     way(vc).refused(ADDRESSES[0], ConnectionRefusedError("late"))
     way(vc).connected(ADDRESSES[1], Wire(), "", "")
     world.settle(10)
-    assert ear.heard == []
+    assert recorder.events == []
     assert world.attempts() == []
     assert not world.engine.vcs
 
 
 @pytest.mark.parametrize("connects", [True, False])
 def test_a_close_when_the_outcome_is_queued_already(world: World, connects: bool) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear)
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder)
     way(vc).resolved(ADDRESSES[:1])
     world.settle()
     if connects:
@@ -186,49 +186,49 @@ def test_a_close_when_the_outcome_is_queued_already(world: World, connects: bool
         way(vc).connected(ADDRESSES[0], wire, "", "")
     else:
         way(vc).refused(ADDRESSES[0], ConnectionRefusedError("refused"))
-    with ear.mutex.hold(world.engine):
+    with recorder.mutex.hold(world.engine):
         vc.do_io_close()
     world.settle()
-    assert ear.heard == []
+    assert recorder.events == []
 
 
 def test_what_is_asked_before_it_is_connected_waits(world: World) -> None:
-    ear = Ear(world.engine)
-    vc = world.connecting(ear)
-    ear.outward.write(b"early")
-    with ear.mutex.hold(world.engine):
-        vc.do_io_write(ear, 5, ear.outgoing)
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder)
+    recorder.outward.write(b"early")
+    with recorder.mutex.hold(world.engine):
+        vc.do_io_write(recorder, 5, recorder.outgoing)
     world.settle()
     wire = world.plug(vc)
     assert wire.outgoing == b"early"
-    assert ear.heard == [Event.CONNECTED, Event.WRITE_COMPLETE]
+    assert recorder.events == [Event.CONNECTED, Event.WRITE_COMPLETE]
 
 
 def test_a_name_alone_may_be_looked_up(world: World) -> None:
-    ear = Ear(world.engine)
-    with ear.mutex.hold(world.engine):
-        vc = world.engine.resolve(ear, TARGET, timeout=5)
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        vc = world.engine.resolve(recorder, TARGET, timeout=5)
     world.settle()
     way(vc).resolved(ADDRESSES)
     world.settle(10)
-    assert ear.heard == [Resolved]
-    assert ear.data == [Resolved(tuple(ADDRESSES))]
+    assert recorder.events == [Resolved]
+    assert recorder.data == [Resolved(tuple(ADDRESSES))]
     assert world.attempts() == []
 
 
 @pytest.mark.parametrize("fate", ["it is unknown", "there is no answer in time"])
 def test_a_look_up_that_fails_is_told_as_a_connection_is(world: World, fate: str) -> None:
-    ear = Ear(world.engine)
-    with ear.mutex.hold(world.engine):
-        vc = world.engine.resolve(ear, TARGET, timeout=5)
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        vc = world.engine.resolve(recorder, TARGET, timeout=5)
     world.settle()
     if fate == "it is unknown":
         way(vc).resolved([], OSError("no such name"))
     world.settle(5)
     way(vc).resolved(ADDRESSES)
     world.settle()
-    assert ear.heard == [Event.ERROR]
-    assert ear.data == [vc]
+    assert recorder.events == [Event.ERROR]
+    assert recorder.data == [vc]
 
 
 class Ledger:
@@ -246,9 +246,9 @@ class Ledger:
 
 @pytest.mark.parametrize("refused", [False, True])
 def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused: bool) -> None:
-    ear, ledger = Ear(world.engine), Ledger()
-    with ear.mutex.hold(world.engine):
-        outgoing = world.engine.outgoing(ear, "waiting")
+    recorder, ledger = EventRecorder(world.engine), Ledger()
+    with recorder.mutex.hold(world.engine):
+        outgoing = world.engine.outgoing(recorder, "waiting")
         outgoing.observer = ledger
     world.settle(10)
     assert world.commands == []
@@ -261,7 +261,7 @@ def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused:
         world.settle()
     else:
         world.plug(outgoing.vc)
-    with ear.mutex.hold(world.engine):
+    with recorder.mutex.hold(world.engine):
         outgoing.vc.do_io_close()
     world.settle()
     event = "ERROR" if refused else "CONNECTED"
@@ -269,9 +269,9 @@ def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused:
 
 
 def test_one_that_never_began_is_counted_out_too(world: World) -> None:
-    ear, ledger = Ear(world.engine), Ledger()
-    with ear.mutex.hold(world.engine):
-        outgoing = world.engine.outgoing(ear, "waiting")
+    recorder, ledger = EventRecorder(world.engine), Ledger()
+    with recorder.mutex.hold(world.engine):
+        outgoing = world.engine.outgoing(recorder, "waiting")
         outgoing.observer = ledger
         outgoing.vc.do_io_close()
     world.settle()

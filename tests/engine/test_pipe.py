@@ -7,7 +7,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.pipe import PipeVConnection, pipe
 
-from .world import Ear, World, engine
+from .world import EventRecorder, World, engine
 
 
 @pytest.fixture
@@ -15,14 +15,14 @@ def world() -> World:
     return World()
 
 
-def used(end: PipeVConnection, reads: bool = True) -> Ear:
-    ear = Ear(end.engine, end.mutex)
+def used(end: PipeVConnection, reads: bool = True) -> EventRecorder:
+    recorder = EventRecorder(end.engine, end.mutex)
     with end.mutex.hold(end.engine):
         if reads:
-            end.do_io_read(ear, None, ear.buffer)
+            end.do_io_read(recorder, None, recorder.buffer)
         else:
-            end.do_io_write(ear, None, ear.outgoing)
-    return ear
+            end.do_io_write(recorder, None, recorder.outgoing)
+    return recorder
 
 
 def test_slabs_go_through_by_reference(world: World) -> None:
@@ -49,14 +49,14 @@ def test_the_buffers_of_its_users_are_the_backpressure(world: World) -> None:
 
 def test_both_ends_may_share_a_conversation(world: World) -> None:
     a, b = pipe(world.engine)
-    ear = Ear(world.engine, a.mutex)
+    recorder = EventRecorder(world.engine, a.mutex)
     with a.mutex.hold(world.engine), b.mutex.hold(world.engine):
-        a.do_io_write(ear, 2, ear.outgoing)
-        b.do_io_read(ear, 2, ear.buffer)
-    ear.outward.write(b"me")
+        a.do_io_write(recorder, 2, recorder.outgoing)
+        b.do_io_read(recorder, 2, recorder.buffer)
+    recorder.outward.write(b"me")
     a.write_vio.reenable()  # type: ignore[union-attr]
     world.settle()
-    assert ear.heard == [Event.WRITE_READY, Event.WRITE_COMPLETE, Event.READ_COMPLETE]
+    assert recorder.events == [Event.WRITE_READY, Event.WRITE_COMPLETE, Event.READ_COMPLETE]
 
 
 @pytest.mark.parametrize("taken", [0, 1])
@@ -85,7 +85,7 @@ def test_a_close_leaves_its_owners_buffers_alone(world: World) -> None:
         a.do_io_close()
     world.settle()
     assert writer.outgoing.read() == b"mine again"
-    assert reader.heard == [Event.EOS]
+    assert reader.events == [Event.EOS]
 
 
 def test_a_reset_is_never_taken_for_an_orderly_end(world: World) -> None:
@@ -95,25 +95,25 @@ def test_a_reset_is_never_taken_for_an_orderly_end(world: World) -> None:
     with a.mutex.hold(world.engine):
         a.do_io_close(ValueError("bad"))
     world.settle()
-    assert reader.heard == [Event.ERROR]
+    assert reader.events == [Event.ERROR]
     assert str(b.error) == "the other end was closed: bad"
 
 
 def test_a_finished_writer_hears_no_error_of_a_close(world: World) -> None:
     a, b = pipe(world.engine)
     used(a)
-    ear = Ear(world.engine, b.mutex)
-    ear.outward.write(b"request")
+    recorder = EventRecorder(world.engine, b.mutex)
+    recorder.outward.write(b"request")
     with b.mutex.hold(world.engine):
-        b.do_io_write(ear, 7, ear.outgoing)
+        b.do_io_write(recorder, 7, recorder.outgoing)
     world.settle()
     with a.mutex.hold(world.engine):
         a.do_io_close()
     world.settle()
     with b.mutex.hold(world.engine):
-        b.do_io_read(ear, None, ear.buffer)
+        b.do_io_read(recorder, None, recorder.buffer)
     world.settle()
-    assert ear.heard == [Event.WRITE_COMPLETE, Event.EOS]
+    assert recorder.events == [Event.WRITE_COMPLETE, Event.EOS]
 
 
 def test_ends_are_under_mutexes_of_their_own(world: World) -> None:

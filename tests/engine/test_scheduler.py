@@ -6,9 +6,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from vcproxy.engine.scheduler import SWEEP_AT, Action, Scheduler
 
-from .world import Ear, engine
+from .world import EventRecorder, engine
 
-EAR = Ear(engine())
+EAR = EventRecorder(engine())
 seconds = st.integers(0, 50).map(float)
 
 

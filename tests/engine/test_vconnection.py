@@ -5,7 +5,7 @@ import pytest
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import ClosedError
 
-from .world import Ear, World
+from .world import EventRecorder, World
 
 
 @pytest.fixture
@@ -14,45 +14,45 @@ def world() -> World:
 
 
 def test_inactivity_fires_once(world: World) -> None:
-    ear, vc, _ = world.reading()
+    recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
         vc.set_inactivity_timeout(10)
     world.settle(9)
-    assert ear.heard == []
+    assert recorder.events == []
     world.settle(1)
     world.settle(100)
-    assert ear.heard == [Event.INACTIVITY_TIMEOUT]
-    assert ear.data == [vc.read_vio]
+    assert recorder.events == [Event.INACTIVITY_TIMEOUT]
+    assert recorder.data == [vc.read_vio]
 
 
 def test_inactivity_is_rearmed_when_it_fires_and_not_on_each_byte(world: World) -> None:
-    ear, vc, wire = world.reading()
+    recorder, vc, wire = world.reading()
     with vc.mutex.hold(world.engine):
         vc.set_inactivity_timeout(10)
     world.settle(6)
     wire.arrive(b".")
     assert world.engine.next_deadline() == 10
     world.settle(5)
-    assert ear.heard == [Event.READ_READY]
+    assert recorder.events == [Event.READ_READY]
     assert world.engine.next_deadline() == 16
     world.settle(5)
-    assert ear.heard == [Event.READ_READY, Event.INACTIVITY_TIMEOUT]
+    assert recorder.events == [Event.READ_READY, Event.INACTIVITY_TIMEOUT]
 
 
 def test_active_fires_whatever_moves(world: World) -> None:
-    ear, vc, wire = world.reading()
+    recorder, vc, wire = world.reading()
     with vc.mutex.hold(world.engine):
         vc.set_active_timeout(10)
     for _ in range(10):
         wire.arrive(b".")
         world.settle(1)
-    assert ear.heard[-1] == Event.ACTIVE_TIMEOUT
+    assert recorder.events[-1] == Event.ACTIVE_TIMEOUT
     world.settle(100)
-    assert ear.heard.count(Event.ACTIVE_TIMEOUT) == 1
+    assert recorder.events.count(Event.ACTIVE_TIMEOUT) == 1
 
 
 def test_zero_cancels_and_setting_again_replaces(world: World) -> None:
-    ear, vc, _ = world.reading()
+    recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
         for limit in (vc.set_inactivity_timeout, vc.set_active_timeout):
             limit(5)
@@ -60,52 +60,52 @@ def test_zero_cancels_and_setting_again_replaces(world: World) -> None:
             limit(0)
         vc.set_active_timeout(30)
     world.settle(29)
-    assert ear.heard == []
+    assert recorder.events == []
     world.settle(1)
-    assert ear.heard == [Event.ACTIVE_TIMEOUT]
+    assert recorder.events == [Event.ACTIVE_TIMEOUT]
 
 
 def test_reader_and_writer_are_told_once_each_where_they_differ(world: World) -> None:
-    ear, vc, _ = world.reading()
-    writer = Ear(world.engine, ear.mutex)
+    recorder, vc, _ = world.reading()
+    writer = EventRecorder(world.engine, recorder.mutex)
     with vc.mutex.hold(world.engine):
         vc.do_io_write(writer, None, writer.outgoing)
         vc.set_active_timeout(1)
     world.settle(1)
-    assert ear.heard == [Event.ACTIVE_TIMEOUT]
-    assert writer.heard == [Event.WRITE_READY, Event.ACTIVE_TIMEOUT]
+    assert recorder.events == [Event.ACTIVE_TIMEOUT]
+    assert writer.events == [Event.WRITE_READY, Event.ACTIVE_TIMEOUT]
 
 
 def test_one_continuation_for_both_directions_is_told_once(world: World) -> None:
-    ear, vc, _ = world.reading()
+    recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
-        vc.do_io_write(ear, None, ear.outgoing)
+        vc.do_io_write(recorder, None, recorder.outgoing)
         vc.set_active_timeout(1)
     world.settle(1)
-    assert ear.heard == [Event.WRITE_READY, Event.ACTIVE_TIMEOUT]
+    assert recorder.events == [Event.WRITE_READY, Event.ACTIVE_TIMEOUT]
 
 
 def test_the_writer_is_told_when_the_read_is_over(world: World) -> None:
-    ear, vc, _ = world.reading()
+    recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
-        vc.do_io_write(ear, None, ear.outgoing)
+        vc.do_io_write(recorder, None, recorder.outgoing)
         vc.set_active_timeout(1)
     vc.ended()
     world.settle(1)
-    assert ear.data[-1] is vc.write_vio
+    assert recorder.data[-1] is vc.write_vio
 
 
 def test_verbs_after_the_close_name_the_mistake(world: World) -> None:
-    ear, vc, _ = world.reading()
+    recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
         vc.do_io_close()
         with pytest.raises(ClosedError, match=r"do_io_read\(\) on tcp://example:1 after do_io_clo"):
-            vc.do_io_read(ear, None, ear.buffer)
+            vc.do_io_read(recorder, None, recorder.buffer)
 
 
 def test_a_vc_belongs_to_the_conversation_that_asked_last(world: World) -> None:
     _, vc, _ = world.reading()
-    old, new = vc.mutex, Ear(world.engine)
+    old, new = vc.mutex, EventRecorder(world.engine)
     with old.hold(world.engine), new.mutex.hold(world.engine):
         vc.do_io_read(new, None, new.buffer)
     assert vc.mutex is new.mutex

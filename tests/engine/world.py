@@ -1,4 +1,4 @@
-"""A world for the engine: a clock, hand-fed wires, and ears that write down what they hear."""
+"""A world for the engine: a clock, hand-fed wires, and recorders that write down what they hear."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def engine(log: list[str] | None = None, memory: int = 1 << 30, name: str = "eng
     return Engine(name, memory=memory, random=Random(0), log=write)
 
 
-class Ear(Continuation):
-    """Writes down what it hears; `on` says what it does about it."""
+class EventRecorder(Continuation):
+    """Records the events it receives; `on` has a call for each key that needs one."""
 
     def __init__(self, engine: Engine, mutex: Mutex | None = None) -> None:
         super().__init__(engine, mutex or Mutex())
-        self.heard: list[Hashable] = []
+        self.events: list[Hashable] = []
         self.data: list[object] = []
         self.on: dict[Hashable, Callable[[], object]] = {}
         self.buffer = IOBuffer(engine.memory)
@@ -44,11 +44,11 @@ class Ear(Continuation):
         self.outgoing = self.outward.reader()
 
     def __repr__(self) -> str:
-        return "<Ear>"
+        return "<EventRecorder>"
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Write it down."""
-        self.heard.append(key)
+        self.events.append(key)
         self.data.append(data)
         if key in self.on:
             self.on[key]()
@@ -176,9 +176,9 @@ class World:
         self, mutex: Mutex | None = None, *, spliceable: bool = False
     ) -> tuple[NetVConnection, Wire]:
         """A VC that is connected to a wire, in the conversation of `mutex`."""
-        ear = Ear(self.engine, mutex)
-        with ear.mutex.hold(self.engine):
-            vc = self.engine.connect(ear, TARGET)
+        recorder = EventRecorder(self.engine, mutex)
+        with recorder.mutex.hold(self.engine):
+            vc = self.engine.connect(recorder, TARGET)
         wire = self.plug(vc, spliceable=spliceable)
         self.commands.clear()
         return vc, wire
@@ -193,30 +193,30 @@ class World:
         self.settle()
         return wire
 
-    def reading(self, nbytes: int | None = None) -> tuple[Ear, NetVConnection, Wire]:
-        """A VC that an ear reads."""
-        ear = Ear(self.engine)
-        vc, wire = self.vc(ear.mutex)
-        with ear.mutex.hold(self.engine):
-            vc.do_io_read(ear, nbytes, ear.buffer)
+    def reading(self, nbytes: int | None = None) -> tuple[EventRecorder, NetVConnection, Wire]:
+        """A VC that an recorder reads."""
+        recorder = EventRecorder(self.engine)
+        vc, wire = self.vc(recorder.mutex)
+        with recorder.mutex.hold(self.engine):
+            vc.do_io_read(recorder, nbytes, recorder.buffer)
         self.settle()
-        return ear, vc, wire
+        return recorder, vc, wire
 
     def writing(
         self, data: bytes = b"", nbytes: int | None = None
-    ) -> tuple[Ear, NetVConnection, Wire]:
-        """A VC that an ear writes."""
-        ear = Ear(self.engine)
-        vc, wire = self.vc(ear.mutex)
-        ear.outward.write(data)
-        with ear.mutex.hold(self.engine):
-            vc.do_io_write(ear, nbytes, ear.outgoing)
-        return ear, vc, wire
+    ) -> tuple[EventRecorder, NetVConnection, Wire]:
+        """A VC that an recorder writes."""
+        recorder = EventRecorder(self.engine)
+        vc, wire = self.vc(recorder.mutex)
+        recorder.outward.write(data)
+        with recorder.mutex.hold(self.engine):
+            vc.do_io_write(recorder, nbytes, recorder.outgoing)
+        return recorder, vc, wire
 
-    def connecting(self, ear: Ear, timeout: float = 0.0) -> NetVConnection:
+    def connecting(self, recorder: EventRecorder, timeout: float = 0.0) -> NetVConnection:
         """A VC on its way to TARGET."""
-        with ear.mutex.hold(self.engine):
-            vc = self.engine.connect(ear, TARGET, timeout=timeout)
+        with recorder.mutex.hold(self.engine):
+            vc = self.engine.connect(recorder, TARGET, timeout=timeout)
         self.settle()
         return vc
 

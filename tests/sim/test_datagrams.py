@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.engine.world import Ear
+from tests.engine.world import EventRecorder
 from tests.sim.test_tunnels import BATCHES
 from vcproxy.drivers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, DatagramPort, batches
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Simulation
@@ -133,14 +133,14 @@ def test_a_seed_repeats_the_run() -> None:
     def run() -> list[object]:
         with Simulation(17, NetworkFaults.all(), trace=True) as sim:
             driver = sim.driver()
-            ear = Ear(driver.engine)
+            recorder = EventRecorder(driver.engine)
             server = sim.datagram_server(Address.parse("udp://server:1"))
-            with ear.mutex.hold(driver.engine):
-                vc = driver.engine.connect(ear, server.address)
+            with recorder.mutex.hold(driver.engine):
+                vc = driver.engine.connect(recorder, server.address)
                 reader = driver.engine.buffer(message_oriented=True).reader()
                 for number in range(50):
                     reader.buffer.write(b"%d" % number)
-                vc.do_io_write(ear, None, reader)
+                vc.do_io_write(recorder, None, reader)
             sim.run()
             assert sim.trace is not None
             return [*sim.trace, *server.received]
@@ -154,22 +154,22 @@ def test_members_receive_by_interface_and_source() -> None:
         engine = driver.engine
         group = "udp://239.1.1.1:5000"
 
-        def join(query: str) -> tuple[Ear, list[bytes]]:
-            ear = Ear(engine)
+        def join(query: str) -> tuple[EventRecorder, list[bytes]]:
+            recorder = EventRecorder(engine)
             received: list[bytes] = []
             inbox = engine.buffer(message_oriented=True).reader()
-            with ear.mutex.hold(engine):
-                vc = engine.subscribe(ear, Address.parse(group + query))
-                vc.do_io_read(ear, None, inbox.buffer)
-            ear.on[Event.READ_READY] = lambda: received.append(inbox.read())
-            return ear, received
+            with recorder.mutex.hold(engine):
+                vc = engine.subscribe(recorder, Address.parse(group + query))
+                vc.do_io_read(recorder, None, inbox.buffer)
+            recorder.on[Event.READ_READY] = lambda: received.append(inbox.read())
+            return recorder, received
 
         _, on_lo = join("?interface=lo")
         _, on_eth0 = join("?interface=eth0")
         _, from_source = join("?source=10.0.0.9")
         wrong, _ = join("?interface=eth9")
         sim.run()
-        assert wrong.heard == [Event.ERROR]
+        assert wrong.events == [Event.ERROR]
         sender = sim.datagram_client(Address.parse(f"{group}?interface=lo"))
         sender.send(b"hello")
         sim.run()
@@ -195,9 +195,9 @@ def test_a_failed_segmented_send_is_not_tried_again() -> None:
     with Simulation(1, NetworkFaults(no_segmentation=1.0)) as sim:
         driver = sim.driver()
         server = sim.datagram_server(Address.parse("udp://server:1"))
-        ear = Ear(driver.engine)
-        with ear.mutex.hold(driver.engine):
-            vc = driver.engine.connect(ear, server.address)
+        recorder = EventRecorder(driver.engine)
+        with recorder.mutex.hold(driver.engine):
+            vc = driver.engine.connect(recorder, server.address)
         sim.run()
         port = vc.port
         assert isinstance(port, DatagramPort)
