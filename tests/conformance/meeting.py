@@ -1,4 +1,4 @@
-"""How two VCs come to be connected: one engine connects to where another listens."""
+"""Connects two VCs: one engine to the listener of another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vcproxy.testing.conformance import Pair, Run
 
 
 class Caller(Continuation):
-    """Connects when it is told where to, on its own engine."""
+    """Connects to the address that it receives, on its own engine."""
 
     def __init__(self, engine: Engine, tls: object) -> None:
         super().__init__(engine, Mutex())
@@ -23,7 +23,7 @@ class Caller(Continuation):
         self.connected: list[NetVConnection] = []
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take an address, then what connecting ends with."""
+        """Receive an address, then the result of connecting."""
         if isinstance(data, Address):
             self.engine.connect(self, data, tls=self.tls)
         else:

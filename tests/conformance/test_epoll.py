@@ -1,4 +1,4 @@
-"""VCs over real descriptors keep the laws: TCP, TLS, Unix sockets and stdio, on two engines."""
+"""The laws on real descriptors: TCP, TLS, Unix sockets and stdio, on two engines."""
 
 import os
 import sys
@@ -24,10 +24,10 @@ from .conftest import Contexts
 from .meeting import meet
 
 PATIENCE_S = 20.0
-"""What never comes to pass in this time never will, on the busiest machine."""
+"""A condition that does not hold by then never will, also on a busy machine."""
 
 GLANCE_S = 0.001
-"""How long one driver polls while it is the other's turn."""
+"""How long each driver polls in turn."""
 
 
 class Drivers:
@@ -44,12 +44,12 @@ class Drivers:
         return EpollDriver(Engine(name, memory=1 << 30, random=Random(0), log=log))
 
     def run(self, until: Callable[[], bool]) -> None:
-        """Turn and turn about."""
+        """Run both drivers in turn until the condition holds."""
         last = time.monotonic() + PATIENCE_S
         while not until():
             self.home.turn(GLANCE_S)
             self.away.turn(GLANCE_S)
-            assert time.monotonic() < last, f"it never came to that; the engines said {self.lines}"
+            assert time.monotonic() < last, f"not reached; logged {self.lines}"
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def drivers() -> Iterator[Drivers]:
 
 @contextmanager
 def connected(address: str, server: object = None, client: object = None) -> Iterator[Pair]:
-    """Two VCs that met at an address."""
+    """Two VCs connected at an address."""
     with drivers() as both:
         yield meet(
             lambda listener: both.home.listen(Address.parse(address), listener),
@@ -84,7 +84,7 @@ def connected(address: str, server: object = None, client: object = None) -> Ite
 
 @contextmanager
 def threaded(address: str) -> Iterator[Pair]:
-    """Two VCs on two net threads that are made to switch as often as can be."""
+    """Two VCs on two net threads that switch as often as possible."""
     both = Drivers()
     never = threading.Event()
 
@@ -92,7 +92,7 @@ def threaded(address: str) -> Iterator[Pair]:
         last = time.monotonic() + PATIENCE_S
         while not until():
             never.wait(GLANCE_S)
-            assert time.monotonic() < last, f"it never came to that; the engines said {both.lines}"
+            assert time.monotonic() < last, f"not reached; logged {both.lines}"
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

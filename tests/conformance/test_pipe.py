@@ -1,4 +1,4 @@
-"""A pipe keeps the laws of a VConnection."""
+"""The laws on an in-process pipe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def piped() -> Iterator[Pair]:
                 return
             if not engine.busy:
                 now = engine.next_deadline() or now
-        raise AssertionError(f"it never came to that; the engine said {lines}")
+        raise AssertionError(f"the condition never held; the engine logged {lines}")
 
     a, b = pipe(engine)
     yield Pair(a, b, run)

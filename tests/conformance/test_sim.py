@@ -1,4 +1,4 @@
-"""Simulated VCs keep the laws, on a kind network and on a rough one."""
+"""The laws on simulated VCs, with and without network faults."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from .conftest import Contexts
 from .meeting import meet
 
 ROUGH = replace(NetworkFaults.all(), reset=0, refuse=0, accept_error=0)
-"""Everything that delays and cuts, and nothing that ends a connection."""
+"""All faults that delay and split, and none that end a connection."""
 
 
 @contextmanager

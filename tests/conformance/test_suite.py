@@ -1,4 +1,4 @@
-"""The suite itself: a kind that breaks a law is found out."""
+"""The suite itself: a kind that breaks a law fails it."""
 
 from collections.abc import Callable
 
@@ -16,18 +16,18 @@ from .test_pipe import piped
 LAWS = {str(law): law for law in laws()}
 
 
-def call_wolf(vio: VIO) -> None:
-    """READY where nothing is new."""
+def signal_without_news(vio: VIO) -> None:
+    """READY without news."""
     vio.ready()
 
 
-def tell_ends_again(vio: VIO, event: Event) -> None:
+def repeat_the_end(vio: VIO, event: Event) -> None:
     """An end that is not the last event."""
     vio.signal(event)
 
 
-def lose_a_byte(buffer: IOBuffer, reader: Reader, count: int) -> None:
-    """Count right, and carry wrong."""
+def change_a_byte(buffer: IOBuffer, reader: Reader, count: int) -> None:
+    """Count correctly, but change a byte."""
     buffer.write(reader.peek(count)[:-1] + b"?")
 
 
@@ -35,15 +35,15 @@ no_goal = property(lambda vio: None)
 
 
 def never_close(vc: VConnection, error: Exception | None = None) -> None:
-    """Go on after the close."""
+    """Do nothing on close."""
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "sabotage", "law"),
+    ("owner", "name", "fault", "law"),
     [
-        (VIO, "reenable", call_wolf, "reenable_is_always_harmless"),
-        (VIO, "end", tell_ends_again, "a_close_is_an_orderly_end"),
-        (IOBuffer, "write_from", lose_a_byte, "bytes_go_both_ways"),
+        (VIO, "reenable", signal_without_news, "reenable_is_always_harmless"),
+        (VIO, "end", repeat_the_end, "a_close_is_an_orderly_end"),
+        (IOBuffer, "write_from", change_a_byte, "bytes_go_both_ways"),
         (VIO, "ntodo", no_goal, "a_read_ends_exactly_at_its_goal"),
         (VConnection, "do_io_close", never_close, "closing_in_a_callback"),
         (PipeVConnection, "_end_writing", lambda vc: None, "shutdown_of_both_directions"),
@@ -55,14 +55,14 @@ def never_close(vc: VConnection, error: Exception | None = None) -> None:
         ),
     ],
 )
-def test_sabotage_is_found_out(
+def test_a_broken_vc_fails_a_law(
     owner: type,
     name: str,
-    sabotage: Callable[..., None] | property,
+    fault: Callable[..., None] | property,
     law: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(owner, name, sabotage)
+    monkeypatch.setattr(owner, name, fault)
     with pytest.raises(AssertionError), piped() as pair:
         LAWS[law](pair)
 

@@ -1,1 +1,1 @@
-"""The engine, held to what it promises."""
+"""Tests of the engine."""

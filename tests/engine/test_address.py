@@ -44,7 +44,7 @@ addresses = st.one_of(inet, groups, nats, unix, st.just(Address("stdio")))
 
 @given(addresses)
 @example(Address("unix", path="//run/app.sock"))
-def test_what_is_shown_is_what_is_read(address: Address) -> None:
+def test_an_address_survives_printing_and_parsing(address: Address) -> None:
     assert Address.parse(str(address)) == address
 
 
@@ -114,7 +114,7 @@ def test_spellings(uri: str, address: Address) -> None:
         ("stdio:0", "nothing after the colon"),
     ],
 )
-def test_errors_say_what_is_wrong(uri: str, why: str) -> None:
+def test_errors_name_the_fault(uri: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as caught:
         Address.parse(uri)
     assert uri in str(caught.value)
@@ -148,7 +148,7 @@ def test_only_names_have_to_be_resolved(uri: str, numeric: bool) -> None:
         ("unix:/run/*", False),
     ],
 )
-def test_a_subject_may_stand_for_many(uri: str, wildcard: bool) -> None:
+def test_wildcard_subjects(uri: str, wildcard: bool) -> None:
     assert Address.parse(uri).wildcard is wildcard
 
 
@@ -163,5 +163,5 @@ def test_a_subject_may_stand_for_many(uri: str, wildcard: bool) -> None:
         ("unix", "unix"),
     ],
 )
-def test_an_ipv4_address_that_is_mapped_into_ipv6(place: str, plain: str) -> None:
+def test_ipv4_addresses_mapped_into_ipv6(place: str, plain: str) -> None:
     assert unmapped(place) == plain

@@ -1,4 +1,4 @@
-"""Bridge: what the driver is told to move, and that nobody can tell."""
+"""Bridge: what the driver moves, and that continuations see no difference."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Direction:
         self.recorder.data.clear()
 
     def bulk(self, reads: int = BULK_READS) -> list[Bridge]:
-        """Carry bulk; return the bridges that were asked for."""
+        """Move bulk; return the bridges that were started."""
         for _ in range(reads):
             self.source_wire.arrive(bytes(BULK_READ))
             self.world.settle()
@@ -57,7 +57,7 @@ def test_bulk_between_plain_wires_is_bridged() -> None:
     direction = Direction()
     assert direction.bulk(BULK_READS - 1) == []
     assert len(direction.bulk(1)) == 1
-    assert direction.recorder.events == [], "nobody looks between coupled VIOs"
+    assert direction.recorder.events == [], "coupled VIOs deliver no READY"
 
 
 @pytest.mark.parametrize("plain", [{"spliceable": False}, {"bridges": False}])
@@ -86,14 +86,14 @@ def test_moves_are_counted_on_both_sides_and_by_the_timers() -> None:
     assert direction.source.moved_at == direction.sink.moved_at == 5
 
 
-def test_while_it_lasts_the_copying_rests() -> None:
+def test_copying_stops_while_bridged() -> None:
     direction = Direction()
     direction.bridged()
     assert direction.source.begin_read() == 0
     assert direction.sink.begin_write() is None
 
 
-def test_its_rest_is_copied_and_copying_goes_on() -> None:
+def test_the_rest_of_the_pipe_is_copied_and_copying_goes_on() -> None:
     direction = Direction()
     bridge = direction.bridged()
     direction.sink_wire.outgoing.clear()
@@ -105,7 +105,7 @@ def test_its_rest_is_copied_and_copying_goes_on() -> None:
     assert direction.read.ndone == direction.write.ndone
 
 
-def test_refused_means_copied() -> None:
+def test_a_refused_bridge_is_copied() -> None:
     direction = Direction()
     direction.bridged().refuse()
     direction.sink_wire.outgoing.clear()
@@ -114,7 +114,7 @@ def test_refused_means_copied() -> None:
     assert direction.sink_wire.outgoing == b"copied"
 
 
-def test_it_ends_when_it_is_no_longer_bulk() -> None:
+def test_small_moves_end_it() -> None:
     direction = Direction()
     bridge = direction.bridged()
     for _ in range(SMALL_MOVES):
@@ -122,7 +122,7 @@ def test_it_ends_when_it_is_no_longer_bulk() -> None:
     assert move(bridge, 10, 10) == 0
 
 
-def test_a_recall_brings_the_rest_and_then_says_so() -> None:
+def test_a_recall_delivers_the_rest_and_then_bridge_ended() -> None:
     direction = Direction()
     bridge = direction.bridged()
     direction.sink_wire.window = 0
@@ -138,7 +138,7 @@ def test_a_recall_brings_the_rest_and_then_says_so() -> None:
     assert direction.recorder.incoming.peek() == b"rest"
 
 
-def test_a_recall_without_a_bridge_says_so_at_once() -> None:
+def test_a_recall_without_a_bridge_delivers_bridge_ended_at_once() -> None:
     direction = Direction()
     with direction.recorder.mutex.hold(direction.world.engine):
         direction.read.recall()
@@ -147,7 +147,7 @@ def test_a_recall_without_a_bridge_says_so_at_once() -> None:
     assert direction.recorder.events == [Event.BRIDGE_ENDED]
 
 
-def test_a_goal_is_kept() -> None:
+def test_it_stops_at_nbytes() -> None:
     direction = Direction()
     bridge = direction.bridged()
     with direction.recorder.mutex.hold(direction.world.engine):
@@ -159,7 +159,7 @@ def test_a_goal_is_kept() -> None:
     assert direction.recorder.events == [Event.READ_COMPLETE]
 
 
-def test_a_goal_moved_to_what_has_been_done_ends_it_in_order() -> None:
+def test_nbytes_lowered_to_what_has_moved_ends_it_in_order() -> None:
     direction = Direction()
     bridge = direction.bridged()
     move(bridge, 4, 0)
@@ -188,7 +188,7 @@ def test_a_close_stops_it(end: str) -> None:
     assert all(isinstance(vio, VIO) and vio.vc is not vc for vio in direction.recorder.data)
 
 
-def test_a_taken_mutex_holds_it_up_and_lists_it_again() -> None:
+def test_a_taken_mutex_delays_it_and_lists_it_again() -> None:
     direction = Direction()
     bridge = direction.bridged()
     other = engine(name="other")
@@ -218,7 +218,7 @@ def test_a_wire_of_either_kind_may_be_coupled() -> None:
     assert direction.sink_wire.outgoing == b"through"
 
 
-def test_the_goal_of_a_coupled_write_is_kept() -> None:
+def test_a_coupled_write_stops_at_nbytes() -> None:
     direction = Direction()
     with direction.recorder.mutex.hold(direction.world.engine):
         direction.write.nbytes = 4
@@ -228,7 +228,7 @@ def test_the_goal_of_a_coupled_write_is_kept() -> None:
     assert direction.recorder.events == [Event.WRITE_COMPLETE]
 
 
-def test_a_third_reader_of_a_coupled_direction_misses_nothing() -> None:
+def test_a_third_reader_of_a_coupled_direction_gets_all_bytes() -> None:
     direction = Direction()
     spy = direction.recorder.buffer.reader()
     direction.source_wire.arrive(b"for both")

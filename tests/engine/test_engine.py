@@ -64,7 +64,7 @@ class TestTurns:
 
 
 class TestCalls:
-    def test_the_answer_comes_back(self, world: World) -> None:
+    def test_a_result_comes_back(self, world: World) -> None:
         recorder = EventRecorder(world.engine)
         world.engine.call(recorder, max, 1, 2)
         world.settle()
@@ -74,7 +74,7 @@ class TestCalls:
         assert recorder.events == [Called]
         assert recorder.data == [Called(2)]
 
-    def test_so_does_what_was_raised(self, world: World) -> None:
+    def test_an_exception_comes_back(self, world: World) -> None:
         recorder = EventRecorder(world.engine)
         error = LookupError("no")
         world.engine.call(recorder, max, deadline=5)
@@ -93,7 +93,7 @@ class TestCalls:
         assert isinstance(answer, Called)
         assert str(answer.error) == "timed out: no answer in 2s"
 
-    def test_one_that_never_comes_leaves_nothing(self, world: World) -> None:
+    def test_a_call_without_a_result_leaves_nothing(self, world: World) -> None:
         recorder = EventRecorder(world.engine)
         for _ in range(3):
             world.engine.call(recorder, max, deadline=2)
@@ -101,7 +101,7 @@ class TestCalls:
         assert len(recorder.data) == 3
         assert not world.engine._calls
 
-    def test_those_of_a_listener_have_their_own_lane(self, world: World) -> None:
+    def test_calls_of_a_listener_have_their_own_lane(self, world: World) -> None:
         listener = Listener("db", acceptor=lambda _: None, engine=world.engine)
         vc, _ = world.accept(listener)
         world.engine.call(EventRecorder(world.engine, vc.mutex), max)
@@ -110,7 +110,7 @@ class TestCalls:
 
 
 class TestCrashes:
-    def test_the_whole_conversation_ends_and_nothing_else(self, world: World) -> None:
+    def test_only_the_failed_conversation_is_closed(self, world: World) -> None:
         recorder, one, wire = world.reading()
         bystander, other, other_wire = world.reading()
         two, _ = world.vc(recorder.mutex)
@@ -143,28 +143,27 @@ class TestCrashes:
         assert vc.closed
         assert wire.ended == "reset"
 
-    def test_what_led_to_it_is_logged(self, world: World) -> None:
-        class Storyteller(EventRecorder):
+    def test_the_history_is_logged(self, world: World) -> None:
+        class Historian(EventRecorder):
             def crashed(self, error: Exception) -> str:
                 return "once upon a time"
 
             def handle_event(self, key: object, data: object) -> None:
                 raise ValueError(key)
 
-        world.engine.schedule(Storyteller(world.engine), "wolf", None)
+        world.engine.schedule(Historian(world.engine), "fail", None)
         world.settle()
         [line] = world.log
         assert (
-            "Storyteller <EventRecorder> failed; its conversation is closed\nonce upon a time"
-            in line
+            "Historian <EventRecorder> failed; its conversation is closed\nonce upon a time" in line
         )
-        assert line.endswith("(wolf)")
+        assert line.endswith("(fail)")
 
 
 class TestBlocking:
-    """The driver says so, from outside: the engine has no clock of its own."""
+    """The driver reports it: the engine has no clock of its own."""
 
-    def test_the_conversation_of_who_blocked_ends(self, world: World) -> None:
+    def test_the_conversation_of_a_blocking_callback_is_closed(self, world: World) -> None:
         recorder, vc, wire = world.reading()
         _, other, _ = world.reading()
         recorder.on[Event.READ_READY] = lambda: world.engine.inbox.post(
@@ -192,7 +191,7 @@ class TestBlocking:
         world.settle()
         assert vc.closed
 
-    def test_anybody_may_see_who_runs(self, world: World) -> None:
+    def test_other_threads_can_see_what_is_running(self, world: World) -> None:
         engine, recorder = world.engine, EventRecorder(world.engine)
         seen: list[tuple[float, int]] = []
 
@@ -212,7 +211,7 @@ class TestBlocking:
 
 class TestAcrossEngines:
     def test_one_conversation_on_two_engines(self, world: World) -> None:
-        """Each VC is fed by its own engine, all are called back under the one mutex."""
+        """Each VC is on its own engine, all are called back under one mutex."""
         other = World()
         recorder, _, wire = world.reading()
         there = EventRecorder(other.engine, recorder.mutex)
@@ -249,7 +248,7 @@ class TestMemory:
     BUDGET = 4 * SLAB
 
     def spent(self) -> tuple[World, EventRecorder, EventRecorder]:
-        """Two readers that hoard: the first more than the second."""
+        """Two readers that do not consume: the first holds more than the second."""
         world = World(self.BUDGET)
         greedy, _, wire = world.reading()
         modest, _, other_wire = world.reading()
@@ -260,7 +259,7 @@ class TestMemory:
         world.settle()
         return world, greedy, modest
 
-    def test_reading_pauses_when_the_budget_is_spent(self) -> None:
+    def test_reading_pauses_when_the_budget_is_used_up(self) -> None:
         world, greedy, _ = self.spent()
         assert world.engine.memory.used == self.BUDGET
         assert greedy.incoming.avail == 3 * SLAB
@@ -272,7 +271,7 @@ class TestMemory:
         assert greedy.incoming.avail == 2 * SLAB, "one more read than was left"
         assert world.log == []
 
-    def test_the_largest_laggard_is_closed_when_it_lasts(self) -> None:
+    def test_the_largest_connection_is_closed_when_it_lasts(self) -> None:
         world, greedy, modest = self.spent()
         for _ in range(9):
             world.settle(0.05)
@@ -285,14 +284,14 @@ class TestMemory:
             "warning: tcp://example:1: closed: the memory budget is used up, and it holds 768.0KiB"
         ]
 
-    def test_a_laggard_that_does_not_let_go_is_not_blamed_twice(self) -> None:
+    def test_a_closed_connection_is_not_closed_again(self) -> None:
         world, greedy, modest = self.spent()
         for _ in range(45):
             world.settle(0.05)
         assert [recorder.events[-1] for recorder in (greedy, modest)] == [Event.ERROR, Event.ERROR]
         assert len(world.log) == 2
 
-    def test_the_source_is_not_blamed_for_a_sink_that_does_not_take(self) -> None:
+    def test_a_sink_that_does_not_read_is_closed_not_its_source(self) -> None:
         world = World(self.BUDGET)
         source, _, wire = world.reading()
         source.buffer.water_mark = 1 << 30

@@ -1,4 +1,4 @@
-"""Failures: of which kind one is, and of which kind several are."""
+"""Failures: the kind of one, and the kind of several."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def test_one_for_several(failures: list[Exception], kind: type[OSError], text: s
 @pytest.mark.parametrize(
     "kind", [NotResolved, ResolvedTooLate, Unroutable, CertificateRefused, AlertReceived]
 )
-def test_what_was_recorded_is_of_its_kind_again(kind: type[OSError]) -> None:
+def test_a_recorded_failure_is_replayed_as_its_kind(kind: type[OSError]) -> None:
     again = FailureValue.of(kind("why")).to_exception()
     assert (type(again), str(again)) == (kind, "why")

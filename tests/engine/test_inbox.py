@@ -1,4 +1,4 @@
-"""Inbox: nothing posted is lost, and nothing is slept through."""
+"""Inbox: no post is lost or missed while sleeping."""
 
 import threading
 
@@ -28,7 +28,7 @@ def test_what_is_posted_while_draining_waits_for_the_next_turn() -> None:
     assert inbox.calls
 
 
-def test_a_sleeper_is_woken_and_a_busy_engine_costs_no_wake() -> None:
+def test_a_sleeping_engine_is_woken_and_a_busy_one_is_not() -> None:
     inbox, woken = Inbox(), list[str]()
     inbox.wake = lambda: woken.append("wake")
     inbox.post(lambda: None)
@@ -38,8 +38,8 @@ def test_a_sleeper_is_woken_and_a_busy_engine_costs_no_wake() -> None:
     assert woken == ["wake"]
 
 
-def test_no_post_is_slept_through() -> None:
-    """A driver that keeps the obligation makes all calls, though it may sleep for ever."""
+def test_no_post_is_missed_while_sleeping() -> None:
+    """A driver that follows the rules makes all calls, although it may sleep without limit."""
     inbox, bell = Inbox(), threading.Event()
     inbox.wake = bell.set
     made: list[int] = []

@@ -15,7 +15,7 @@ sizes = st.one_of(st.integers(0, 30), st.integers(0, 2 * SLAB))
 
 
 class Slabs:
-    """Distinct contents for slabs, so that a slab reused too early is seen."""
+    """Distinct contents for slabs, so that a slab reused too early is detected."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -143,7 +143,7 @@ TestModel = Model.TestCase
 TestModel.settings = settings(max_examples=100, stateful_step_count=30)
 
 
-def test_a_slab_goes_round() -> None:
+def test_a_slab_is_reused() -> None:
     memory = Memory(1 << 20)
     buffer = IOBuffer(memory)
     reader = buffer.reader()
@@ -155,7 +155,7 @@ def test_a_slab_goes_round() -> None:
     assert memory.scratch.obj is first.obj
 
 
-def test_a_shared_slab_goes_round_once_nobody_shows_it() -> None:
+def test_a_shared_slab_is_reused_when_no_block_uses_it() -> None:
     memory = Memory(1 << 20)
     one, two = IOBuffer(memory), IOBuffer(memory)
     mine, yours = one.reader(), two.reader()
@@ -171,7 +171,7 @@ def test_a_shared_slab_goes_round_once_nobody_shows_it() -> None:
     assert memory.scratch.obj is slab.obj
 
 
-def test_a_crumb_of_a_slab_is_copied() -> None:
+def test_a_small_part_of_a_slab_is_copied() -> None:
     memory = Memory(1 << 20)
     one, two = IOBuffer(memory), IOBuffer(memory)
     mine = one.reader()
@@ -181,7 +181,7 @@ def test_a_crumb_of_a_slab_is_copied() -> None:
     assert two.held == COPY_OUT
 
 
-def test_crumbs_are_merged() -> None:
+def test_small_writes_are_merged() -> None:
     buffer = IOBuffer(Memory(1 << 20))
     reader = buffer.reader()
     for n in range(3 * MERGE):
@@ -190,7 +190,7 @@ def test_crumbs_are_merged() -> None:
     assert reader.read() == bytes(n % 256 for n in range(3 * MERGE))
 
 
-def test_crumbs_are_merged_for_a_fast_reader_beside_a_slow_one() -> None:
+def test_small_writes_are_merged_for_a_fast_reader_beside_a_slow_one() -> None:
     buffer = IOBuffer(Memory(1 << 20))
     slow, fast = buffer.reader(), buffer.reader()
     for n in range(1000):
@@ -200,17 +200,17 @@ def test_crumbs_are_merged_for_a_fast_reader_beside_a_slow_one() -> None:
     assert slow.read() == bytes(n % 256 for n in range(1000))
 
 
-def test_bytes_without_a_reader_are_gone() -> None:
+def test_bytes_written_without_a_reader_are_lost() -> None:
     memory = Memory(1 << 20)
     buffer = IOBuffer(memory)
-    buffer.write(b"nobody hears")
+    buffer.write(b"no reader")
     reader = buffer.reader()
     buffer.write(b"this")
     assert reader.read() == b"this"
     assert memory.used == 0
 
 
-def test_full_is_a_matter_of_what_is_occupied() -> None:
+def test_full_depends_on_what_is_occupied() -> None:
     memory = Memory(1 << 20)
     buffer = IOBuffer(memory, water_mark=100)
     reader = buffer.reader()
@@ -224,7 +224,7 @@ def test_full_is_a_matter_of_what_is_occupied() -> None:
     assert buffer.room == 40
 
 
-def test_a_forgotten_buffer_gives_its_memory_back() -> None:
+def test_a_collected_buffer_frees_its_memory() -> None:
     memory = Memory(1 << 20)
     buffer = IOBuffer(memory)
     reader = buffer.reader()
@@ -246,7 +246,7 @@ def test_a_small_message_is_read_without_a_copy() -> None:
         assert (buffer.held, memory.used, reader.avail) == (0, 0, 0)
 
 
-def test_a_message_of_no_bytes_is_one_of_a_whole_buffer_only() -> None:
+def test_only_a_message_oriented_buffer_has_empty_messages() -> None:
     memory = Memory(1 << 20)
     whole, stream = IOBuffer(memory, message_oriented=True), IOBuffer(memory)
     reader, other = whole.reader(), stream.reader()

@@ -1,4 +1,4 @@
-"""Listener: who is let in, and what becomes of those who are."""
+"""Listener: which connections are admitted, and how they are established."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ def listening(world: World, **options: object) -> tuple[Listener, list[EventReco
     return Listener("db", partial(eared, recorders), world.engine, **options), recorders  # type: ignore[arg-type]
 
 
-def test_a_connection_is_introduced(world: World) -> None:
+def test_a_connection_is_passed_to_the_acceptor(world: World) -> None:
     listener, recorders = listening(world)
     vc, _ = world.accept(listener, "tcp://192.0.2.1:5")
     world.settle()
@@ -63,7 +63,7 @@ def test_a_stalled_handshake_is_ended_and_logged(world: World) -> None:
     assert listener.open == 0
 
 
-def test_a_failed_handshake_is_logged_and_nobody_is_made_for_it(world: World) -> None:
+def test_a_failed_handshake_is_logged_and_not_passed_to_the_acceptor(world: World) -> None:
     listener, recorders = listening(world)
     vc, _ = world.accept(listener, secure=True)
     vc.failed(ConnectionError("plaintext on a TLS port"))
@@ -73,7 +73,7 @@ def test_a_failed_handshake_is_logged_and_nobody_is_made_for_it(world: World) ->
     assert world.log == ["info: db peer: plaintext on a TLS port"]
 
 
-def test_it_admits_so_many_and_resumes_when_one_is_gone(world: World) -> None:
+def test_it_admits_max_connections_and_resumes_when_one_is_closed(world: World) -> None:
     listener, _ = listening(world, max_connections=2)
     vcs = []
     for _ in range(2):
@@ -90,7 +90,7 @@ def test_it_admits_so_many_and_resumes_when_one_is_gone(world: World) -> None:
     assert listener.admits()
 
 
-def test_a_client_has_so_many_connections_and_more_are_refused(world: World) -> None:
+def test_connections_beyond_max_per_client_are_refused(world: World) -> None:
     listener, recorders = listening(world, max_per_client=2)
     refused: list[NetVConnection] = []
     listener.refuser = refused.append
@@ -105,7 +105,7 @@ def test_a_client_has_so_many_connections_and_more_are_refused(world: World) -> 
     assert world.log == ["warning: db: 192.0.2.1 has 2 connections: more are refused"]
 
 
-def test_an_ipv4_client_is_one_whatever_socket_it_came_to(world: World) -> None:
+def test_an_ipv4_client_has_one_address_on_any_socket(world: World) -> None:
     listener, recorders = listening(world, max_per_client=1)
     vc, _ = world.accept(listener, "[::ffff:192.0.2.1]:1")
     world.accept(listener, "192.0.2.1:2")
@@ -114,7 +114,7 @@ def test_an_ipv4_client_is_one_whatever_socket_it_came_to(world: World) -> None:
     assert len(recorders) == 1
 
 
-def test_who_was_refused_takes_no_place(world: World) -> None:
+def test_a_refused_connection_is_not_counted(world: World) -> None:
     listener, recorders = listening(world, max_per_client=1)
     first, _ = world.accept(listener, "192.0.2.1:1")
     second, _ = world.accept(listener, "192.0.2.1:2")
@@ -130,7 +130,7 @@ def test_who_was_refused_takes_no_place(world: World) -> None:
     assert listener.open == 1
 
 
-def test_who_is_refused_has_no_handshake(world: World) -> None:
+def test_a_refused_connection_has_no_handshake(world: World) -> None:
     listener, recorders = listening(world, max_per_client=1)
     waiting, _ = world.accept(listener, "192.0.2.1:1", secure=True)
     refused, _ = world.accept(listener, "192.0.2.1:2", secure=True)
@@ -140,7 +140,7 @@ def test_who_is_refused_has_no_handshake(world: World) -> None:
     assert [recorder.data for recorder in recorders] == [[waiting]]
 
 
-def test_those_who_were_there_count_once_there_is_a_limit(world: World) -> None:
+def test_connections_made_before_a_limit_was_set_count(world: World) -> None:
     listener, _ = listening(world)
     world.accept(listener, "192.0.2.1:1")
     listener.max_per_client = 1
@@ -149,9 +149,9 @@ def test_those_who_were_there_count_once_there_is_a_limit(world: World) -> None:
     assert vc.closed
 
 
-def test_one_that_goes_while_they_are_counted_is_not_missed(world: World) -> None:
+def test_a_connection_that_closes_while_they_are_counted_is_not_missed(world: World) -> None:
     class Meanwhile(int):
-        """A limit; while it is compared with, another net thread's connection goes."""
+        """A limit that closes a connection of another net thread while it is compared."""
 
         def __le__(self, there: int) -> bool:
             listener.count_closed(world.engine)
@@ -195,7 +195,7 @@ def test_a_failed_accept_pauses_100_ms_and_warns_at_most_once_a_second(world: Wo
     )
 
 
-def test_an_acceptor_that_fails_costs_its_connection_only(world: World) -> None:
+def test_a_failing_acceptor_closes_its_connection_only(world: World) -> None:
     def fail(vc: NetVConnection) -> Continuation:
         raise KeyError("no such tenant")
 
@@ -211,7 +211,7 @@ def test_an_acceptor_that_fails_costs_its_connection_only(world: World) -> None:
 
 
 @pytest.mark.parametrize("free", [True, False])
-def test_an_acceptor_that_fails_after_it_joined_a_conversation_ends_that_one(
+def test_an_acceptor_that_fails_after_joining_a_conversation_closes_that_one(
     world: World, free: bool
 ) -> None:
     other, elsewhere = engine(name="elsewhere"), Mutex()
@@ -237,7 +237,7 @@ def test_an_acceptor_that_fails_after_it_joined_a_conversation_ends_that_one(
     ]
 
 
-def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
+def test_a_full_listener_is_logged_once_a_minute(world: World) -> None:
     listener, _ = listening(world, max_connections=1)
     listener.count_accepted()
     for _ in range(3):
@@ -250,7 +250,7 @@ def test_one_that_is_full_says_so_once_a_minute(world: World) -> None:
     assert world.log == said * 2
 
 
-def test_an_accept_without_a_descriptor_takes_the_place_of_an_idle_connection(
+def test_an_accept_without_a_descriptor_closes_an_idle_connection(
     world: World,
 ) -> None:
     class Idle:

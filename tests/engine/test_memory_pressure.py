@@ -1,4 +1,4 @@
-"""MemoryPressure: who is closed when memory is spent, how soon, and who is served all the while."""
+"""MemoryPressure: which connections are closed, when, and which are still served."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUDGET = CLIENTS * WATER_MARK
 
 
 class Crowd:
-    """Clients who are owed a full buffer each and take nothing: together they spend the budget."""
+    """Clients that read nothing, with a full buffer each: together they use up the budget."""
 
     def __init__(self) -> None:
         self.world = World(BUDGET)
@@ -27,7 +27,7 @@ class Crowd:
             self.join()
 
     def join(self, owed: int = WATER_MARK) -> tuple[EventRecorder, NetVConnection, Wire]:
-        """One more of them."""
+        """Add a client."""
         recorder, vc, wire = self.world.writing()
         with recorder.mutex.hold(self.world.engine):
             vc.do_io_read(recorder, None, recorder.buffer)
@@ -45,11 +45,11 @@ class Crowd:
 
     @property
     def closed(self) -> list[bool]:
-        """Who of them has been."""
+        """Which clients were closed."""
         return [Event.ERROR in recorder.events for recorder in self.recorders]
 
 
-def test_who_holds_next_to_nothing_reads_on_from_the_reserve() -> None:
+def test_small_conversations_read_from_the_reserve() -> None:
     crowd = Crowd()
     world = crowd.world
     modest, _, wire = world.reading()
@@ -65,7 +65,7 @@ def test_who_holds_next_to_nothing_reads_on_from_the_reserve() -> None:
     assert crowd.recorders[0].incoming.avail == 0, "its answers take too much already"
 
 
-def test_those_who_do_not_move_are_closed_at_once_and_no_more_than_it_takes() -> None:
+def test_connections_that_do_not_move_are_closed_at_once_as_many_as_needed() -> None:
     crowd = Crowd()
     world = crowd.world
     paused, _, wire = world.reading()
@@ -90,7 +90,7 @@ def test_those_who_do_not_move_are_closed_at_once_and_no_more_than_it_takes() ->
     )
 
 
-def test_whose_end_frees_most_goes_first_whatever_it_is_that_is_held() -> None:
+def test_the_largest_is_closed_first_whatever_it_holds() -> None:
     crowd = Crowd()
     world = crowd.world
     hoarder, _, _ = world.writing()
@@ -105,7 +105,7 @@ def test_whose_end_frees_most_goes_first_whatever_it_is_that_is_held() -> None:
     assert crowd.closed == [*[True] * 8, *[False] * (CLIENTS - 8), True]
 
 
-def test_those_who_move_are_closed_one_at_a_time_and_later() -> None:
+def test_connections_that_move_are_closed_one_at_a_time_and_later() -> None:
     crowd = Crowd()
     world = crowd.world
     _, _, wire = world.reading()
@@ -126,7 +126,7 @@ def test_those_who_move_are_closed_one_at_a_time_and_later() -> None:
     assert sum(crowd.closed) == 1
 
 
-def test_what_is_kept_counts_and_dies_with_whoever_keeps_it() -> None:
+def test_held_memory_counts_until_its_owner_is_collected() -> None:
     world = World()
     recorder = EventRecorder(world.engine)
     keep = HeldMemory(recorder)
@@ -146,7 +146,7 @@ def test_what_is_kept_counts_and_dies_with_whoever_keeps_it() -> None:
 
 
 class Secure:
-    """Clients with TLS, who are read and hold nothing else."""
+    """Clients with TLS that hold nothing else."""
 
     def __init__(self, memory: int) -> None:
         self.world = World(memory)
@@ -161,7 +161,7 @@ class Secure:
         self.recorders.append(recorder)
 
     def join(self) -> tuple[EventRecorder, NetVConnection, Wire]:
-        """One more of them."""
+        """Add a client."""
         vc, wire = self.world.accept(self._listener, secure=True)
         vc.established()
         self.world.settle()
@@ -170,7 +170,7 @@ class Secure:
 
     @property
     def closed(self) -> list[bool]:
-        """Who of them has been."""
+        """Which clients were closed."""
         return [Event.ERROR in recorder.events for recorder in self.recorders]
 
 
@@ -179,7 +179,7 @@ def wait(world: World) -> None:
         world.settle(TICK_S)
 
 
-def test_tls_counts_from_accept_to_close_and_is_no_excess() -> None:
+def test_tls_counts_from_accept_to_close_but_not_against_the_reserve() -> None:
     clients = Secure(TLS_SIZE + 2 * RESERVE_SHARE)
     world = clients.world
     recorder, vc, wire = clients.join()
@@ -197,7 +197,7 @@ def test_tls_counts_from_accept_to_close_and_is_no_excess() -> None:
     assert (memory.used, len(world.engine.vcs)) == (0, 0)
 
 
-def test_a_connection_that_is_lost_in_its_handshake_counts_no_longer() -> None:
+def test_a_connection_that_fails_in_its_handshake_is_uncounted() -> None:
     clients = Secure(1 << 20)
     world = clients.world
     vc, _ = world.accept(Listener("tls", lambda _: None, world.engine), secure=True)
@@ -207,7 +207,7 @@ def test_a_connection_that_is_lost_in_its_handshake_counts_no_longer() -> None:
     assert world.engine.memory.used == 0
 
 
-def test_of_idle_clients_with_tls_alone_the_longest_idle_go_as_many_as_it_takes() -> None:
+def test_the_longest_idle_tls_clients_are_closed_as_many_as_needed() -> None:
     clients = Secure(16 * TLS_SIZE)
     world = clients.world
     for _ in range(14):
@@ -225,7 +225,7 @@ def test_of_idle_clients_with_tls_alone_the_longest_idle_go_as_many_as_it_takes(
     )
 
 
-def test_an_idle_client_with_tls_stays_while_closing_laggards_is_enough() -> None:
+def test_idle_tls_clients_stay_while_closing_stalled_ones_is_enough() -> None:
     clients = Secure(16 * TLS_SIZE)
     world = clients.world
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""Mutex: re-entrant, only ever tried, and a miss comes back."""
+"""Mutex: re-entrant, never waited for; what finds it taken is posted at its release."""
 
 import sys
 import threading
@@ -39,7 +39,7 @@ def test_the_owner_is_the_engine_and_not_the_thread() -> None:
     assert not mutex.held
 
 
-def test_a_miss_is_parked_and_posted_on_the_last_release() -> None:
+def test_a_call_is_parked_and_posted_on_the_last_release() -> None:
     mutex, mine, other = Mutex(), engine(), engine()
     done: list[str] = []
     mutex.try_acquire(mine)
@@ -53,7 +53,7 @@ def test_a_miss_is_parked_and_posted_on_the_last_release() -> None:
     assert done == ["retried"]
 
 
-def test_a_release_between_the_miss_and_the_parking_is_noticed() -> None:
+def test_a_release_just_before_parking_is_detected() -> None:
     mutex, other = Mutex(), engine()
     mutex.park(other, lambda: None)
     assert other.inbox.calls
@@ -87,7 +87,7 @@ VERBS: dict[str, Callable[[NetVConnection, EventRecorder], object]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_needs_it(verb: str) -> None:
+def test_each_method_needs_it(verb: str) -> None:
     world = World()
     vc, _ = world.vc()
     with pytest.raises(LockNotHeld, match=rf"^{verb}\(\) needs the mutex of its conversation"):
@@ -95,7 +95,7 @@ def test_each_verb_needs_it(verb: str) -> None:
     assert not vc.closed
 
 
-def test_events_parked_on_a_miss_keep_their_order() -> None:
+def test_parked_events_keep_their_order() -> None:
     world, other = World(), engine()
     recorder = EventRecorder(world.engine)
     for n in range(5):
@@ -107,8 +107,8 @@ def test_events_parked_on_a_miss_keep_their_order() -> None:
     assert recorder.events == [0, 1, 2, 3, 4, 5]
 
 
-def test_an_event_does_not_overtake_one_that_missed() -> None:
-    """The mutex comes free in the middle of a turn, as other threads have it."""
+def test_an_event_does_not_overtake_a_parked_one() -> None:
+    """Another thread releases the mutex in the middle of a turn."""
     world, other = World(), engine()
     recorder, meanwhile = EventRecorder(world.engine), EventRecorder(world.engine)
     meanwhile.on["let go"] = lambda: recorder.mutex.release(other)
@@ -130,7 +130,7 @@ def tiny_switch_interval() -> Iterator[None]:
 
 @pytest.mark.usefixtures("tiny_switch_interval")
 def test_two_threads_lose_no_event() -> None:
-    """Two engines deliver to one conversation: each event comes once, and never two at a time."""
+    """Two engines deliver to one conversation: each event once, never two at a time."""
     rounds = 2_000
     shared = Mutex()
     inside: list[Engine] = []

@@ -1,4 +1,4 @@
-"""NetVConnection on a hand-fed wire: what a driver feeds, and what continuations hear."""
+"""NetVConnection on a simulated port: driver calls, and the events they cause."""
 
 import pytest
 
@@ -47,7 +47,7 @@ class TestReading:
         wire.arrive(bytes(COPY_OUT + 1))
         assert recorder.buffer.held == COPY_OUT + SLAB
 
-    def test_complete_exactly_at_the_goal(self, world: World) -> None:
+    def test_complete_exactly_at_nbytes(self, world: World) -> None:
         recorder, vc, wire = world.reading(nbytes=4)
         wire.arrive(b"head+body")
         world.settle()
@@ -60,7 +60,7 @@ class TestReading:
         assert recorder.incoming.read() == b"+body"
 
     @pytest.mark.parametrize("nbytes", [3, 5])
-    def test_a_goal_lowered_to_what_has_come_is_complete(self, world: World, nbytes: int) -> None:
+    def test_nbytes_lowered_to_what_was_read_completes(self, world: World, nbytes: int) -> None:
         recorder, vc, wire = world.reading(nbytes=10)
         wire.arrive(b"short")
         world.settle()
@@ -71,7 +71,7 @@ class TestReading:
         world.settle()
         assert recorder.events == [Event.READ_READY, Event.READ_COMPLETE]
 
-    def test_a_full_buffer_sleeps_until_it_is_reenabled(self, world: World) -> None:
+    def test_reading_into_a_full_buffer_pauses_until_it_is_reenabled(self, world: World) -> None:
         recorder, vc, wire = world.reading()
         recorder.buffer.water_mark = 4
         wire.arrive(b"12345678")
@@ -80,7 +80,7 @@ class TestReading:
         world.settle()
         recorder.incoming.read()
         world.settle()
-        assert wire.incoming == b"5678", "nobody has said that there is room"
+        assert wire.incoming == b"5678", "there was no reenable() yet"
         assert vc.read_vio is not None
         vc.read_vio.reenable()
         world.settle()
@@ -97,8 +97,8 @@ class TestReading:
         world.settle()
         assert recorder.events == [Event.READ_READY, Event.EOS, Event.EOS]
 
-    def test_an_end_that_meets_a_taken_mutex_reaches_who_reads_by_then(self, world: World) -> None:
-        """Another engine exchanges the reader while the end is on its way."""
+    def test_an_end_delayed_by_a_taken_mutex_goes_to_the_current_reader(self, world: World) -> None:
+        """Another engine replaces the reader before the end is delivered."""
         recorder, vc, _ = world.reading()
         other = engine(name="other")
         late = EventRecorder(world.engine, recorder.mutex)
@@ -111,7 +111,7 @@ class TestReading:
         assert recorder.events == []
         assert late.events == [Event.EOS]
 
-    def test_a_read_of_nothing_takes_nothing(self, world: World) -> None:
+    def test_a_read_of_0_bytes_reads_nothing(self, world: World) -> None:
         recorder, vc, wire = world.reading(nbytes=0)
         wire.arrive(b"later")
         with vc.mutex.hold(world.engine):
@@ -120,7 +120,7 @@ class TestReading:
         assert recorder.events == [Event.INACTIVITY_TIMEOUT]
         assert wire.incoming == b"later"
 
-    def test_a_miss_lists_the_vc_again(self, world: World) -> None:
+    def test_a_taken_mutex_lists_the_vc_again(self, world: World) -> None:
         recorder, vc, wire = world.reading()
         other = engine(name="other")
         wire.incoming += b"patience"
@@ -131,14 +131,14 @@ class TestReading:
 
 
 class TestWriting:
-    def test_what_is_written_goes_out(self, world: World) -> None:
+    def test_what_is_written_is_sent(self, world: World) -> None:
         recorder, vc, wire = world.writing(b"hello", nbytes=5)
         world.settle()
         assert wire.outgoing == b"hello"
         assert recorder.events == [Event.WRITE_COMPLETE]
         assert recorder.data == [vc.write_vio]
 
-    def test_an_empty_write_asks_once_to_be_filled(self, world: World) -> None:
+    def test_an_empty_write_delivers_write_ready_once(self, world: World) -> None:
         recorder, vc, wire = world.writing()
         world.settle()
         assert recorder.events == [Event.WRITE_READY]
@@ -152,21 +152,21 @@ class TestWriting:
         assert wire.outgoing == b"filled"
         assert recorder.events == [Event.WRITE_READY] * 2
 
-    def test_complete_exactly_at_the_goal(self, world: World) -> None:
+    def test_complete_exactly_at_nbytes(self, world: World) -> None:
         recorder, _, wire = world.writing(b"this, not that", nbytes=5)
         world.settle()
         assert wire.outgoing == b"this,"
         assert recorder.events == [Event.WRITE_COMPLETE]
         assert recorder.outgoing.peek() == b" not that"
 
-    def test_a_slow_peer_takes_it_piece_by_piece(self, world: World) -> None:
+    def test_a_slow_peer_gets_it_in_pieces(self, world: World) -> None:
         recorder, _, wire = world.writing(b"abcdef", nbytes=6)
         wire.piece = 2
         world.settle()
         assert wire.outgoing == b"abcdef"
         assert recorder.events == [Event.WRITE_READY] * 2 + [Event.WRITE_COMPLETE]
 
-    def test_a_peer_that_takes_nothing_hears_nothing(self, world: World) -> None:
+    def test_no_event_while_the_peer_reads_nothing(self, world: World) -> None:
         recorder, _, wire = world.writing(b"abcdef", nbytes=6)
         wire.window = 0
         world.settle()
@@ -176,7 +176,7 @@ class TestWriting:
         world.settle()
         assert recorder.events == [Event.WRITE_COMPLETE]
 
-    def test_a_goal_lowered_to_what_has_gone_is_complete(self, world: World) -> None:
+    def test_nbytes_lowered_to_what_was_written_completes(self, world: World) -> None:
         recorder, vc, _ = world.writing(b"short", nbytes=10)
         world.settle()
         assert vc.write_vio is not None
@@ -197,14 +197,14 @@ class TestWriting:
 
 
 class TestEnds:
-    def test_a_break_is_told_to_both_directions(self, world: World) -> None:
+    def test_a_broken_connection_is_an_error_in_both_directions(self, world: World) -> None:
         recorder, vc, _ = world.reading()
         with vc.mutex.hold(world.engine):
             vc.do_io_write(recorder, None, recorder.outgoing)
         world.settle()
         recorder.events.clear()
         vc.failed(ConnectionResetError("reset by peer"))
-        vc.failed(BrokenPipeError("told once"))
+        vc.failed(BrokenPipeError("reported once"))
         world.settle()
         assert recorder.events == [Event.ERROR, Event.ERROR]
         assert str(vc.error) == "reset by peer"
@@ -222,7 +222,7 @@ class TestEnds:
         assert recorder.events == []
         assert recorder.incoming.read() == b"queued", "its bytes are kept"
 
-    def test_nothing_is_heard_after_the_close(self, world: World) -> None:
+    def test_no_event_after_the_close(self, world: World) -> None:
         recorder, vc, wire = world.reading()
         with vc.mutex.hold(world.engine):
             vc.set_inactivity_timeout(1)
@@ -250,9 +250,7 @@ class TestEnds:
 
 
 @pytest.mark.parametrize("window", [1 << 30, 2, 0])
-def test_a_goal_that_is_reached_by_what_goes_straight_on_is_complete(
-    world: World, window: int
-) -> None:
+def test_nbytes_reached_by_a_direct_write_completes(world: World, window: int) -> None:
     recorder = EventRecorder(world.engine)
     source, wire = world.vc(recorder.mutex)
     sink, other = world.vc(recorder.mutex)
@@ -269,7 +267,7 @@ def test_a_goal_that_is_reached_by_what_goes_straight_on_is_complete(
     assert wire.incoming == b"and more"
 
 
-def test_a_goal_that_is_reached_by_what_is_spread_is_complete(world: World) -> None:
+def test_nbytes_reached_by_a_spread_completes(world: World) -> None:
     recorder = EventRecorder(world.engine)
     source, _ = world.vc(recorder.mutex)
     with recorder.mutex.hold(world.engine):
@@ -285,7 +283,7 @@ def test_a_goal_that_is_reached_by_what_is_spread_is_complete(world: World) -> N
     assert recorder.events == [Event.READ_COMPLETE]
 
 
-def test_a_sink_that_takes_nothing_has_not_moved_whichever_way_it_was_offered(
+def test_a_sink_that_takes_nothing_has_not_moved(
     world: World,
 ) -> None:
     recorder = EventRecorder(world.engine)
@@ -304,7 +302,7 @@ def test_a_sink_that_takes_nothing_has_not_moved_whichever_way_it_was_offered(
     assert (source.moved_at, sink.moved_at) == (5, 0)
 
 
-def test_nobody_is_closed_while_the_budget_is_not_spent() -> None:
+def test_no_connection_is_closed_while_the_budget_is_not_used_up() -> None:
     world = World(memory=4 * SLAB)
     keeping, kept, first = world.reading()
     taking, paused, second = world.reading()

@@ -1,4 +1,4 @@
-"""Outgoing: resolved, tried in turn, established, or not."""
+"""Outgoing: look-up, attempts, success and failure."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Resolved
 
-from .world import TARGET, EventRecorder, Wire, World, way
+from .world import TARGET, EventRecorder, Wire, World, outgoing_of
 
 ADDRESSES = [Address.parse(f"tcp://192.0.2.{n}:1") for n in (1, 2)]
 
@@ -18,13 +18,13 @@ def world() -> World:
     return World()
 
 
-def test_it_is_made(world: World) -> None:
+def test_a_connection_is_made(world: World) -> None:
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder)
-    assert world.commands == [Resolve(way(vc), TARGET)]
-    way(vc).resolved(ADDRESSES)
+    assert world.commands == [Resolve(outgoing_of(vc), TARGET)]
+    outgoing_of(vc).resolved(ADDRESSES)
     world.settle()
-    assert world.commands[1:] == [Connect(way(vc), ADDRESSES[0])]
+    assert world.commands[1:] == [Connect(outgoing_of(vc), ADDRESSES[0])]
     world.plug(vc)
     assert recorder.events == [Event.CONNECTED]
     assert recorder.data == [vc]
@@ -35,14 +35,14 @@ def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(world: World) ->
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder)
     third = Address.parse("tcp://192.0.2.3:1")
-    way(vc).resolved([*ADDRESSES, third, ADDRESSES[0]])
+    outgoing_of(vc).resolved([*ADDRESSES, third, ADDRESSES[0]])
     world.settle()
     for address, reason in zip(
         (*ADDRESSES, third), ("refused", "unreachable", "refused"), strict=True
     ):
         assert recorder.events == []
         assert world.attempts()[-1] == str(address), "as soon as the one before has failed"
-        way(vc).refused(address, ConnectionRefusedError(reason))
+        outgoing_of(vc).refused(address, ConnectionRefusedError(reason))
         world.settle()
     assert world.attempts() == [str(a) for a in (*ADDRESSES, third)], "each once"
     assert recorder.events == [Event.ERROR]
@@ -54,7 +54,7 @@ def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(world: World) ->
 def test_a_name_without_addresses(world: World, error: OSError | None) -> None:
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder)
-    way(vc).resolved([], error)
+    outgoing_of(vc).resolved([], error)
     world.settle()
     assert recorder.events == [Event.ERROR]
     assert str(vc.error) == str(error or "the name has no address")
@@ -65,12 +65,12 @@ def test_the_addresses_are_tried_side_by_side(world: World, timeout: float) -> N
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder, timeout=timeout)
     world.settle(3)
-    way(vc).resolved(ADDRESSES)
+    outgoing_of(vc).resolved(ADDRESSES)
     world.settle(0.24)
     assert world.attempts() == [str(ADDRESSES[0])]
     world.settle(0.02)
     assert world.attempts() == [str(address) for address in ADDRESSES]
-    way(vc).refused(ADDRESSES[1], ConnectionRefusedError("refused"))
+    outgoing_of(vc).refused(ADDRESSES[1], ConnectionRefusedError("refused"))
     world.settle(1.7)
     assert recorder.events == [], "the first one may still answer"
     world.plug(vc, ADDRESSES[0])
@@ -78,10 +78,10 @@ def test_the_addresses_are_tried_side_by_side(world: World, timeout: float) -> N
     assert recorder.events == [Event.CONNECTED]
 
 
-def test_all_of_them_have_the_same_end(world: World) -> None:
+def test_all_attempts_have_one_time_limit(world: World) -> None:
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder, timeout=5)
-    way(vc).resolved(ADDRESSES)
+    outgoing_of(vc).resolved(ADDRESSES)
     for passed in (0.25, 4.7):
         world.settle(passed)
         assert recorder.events == []
@@ -91,13 +91,13 @@ def test_all_of_them_have_the_same_end(world: World) -> None:
     assert str(vc.error) == late
 
 
-def test_with_tls_the_handshake_has_the_rest_of_the_time_and_nobody_else_is_tried(
+def test_the_handshake_has_the_rest_of_the_time_and_no_other_address_is_tried(
     world: World,
 ) -> None:
     recorder = EventRecorder(world.engine)
     with recorder.mutex.hold(world.engine):
         vc = world.engine.connect(recorder, TARGET, tls=object(), timeout=5)
-    way(vc).resolved(ADDRESSES)
+    outgoing_of(vc).resolved(ADDRESSES)
     world.settle(0.1)
     world.plug(vc, ADDRESSES[0])
     world.settle(4.8)
@@ -112,24 +112,24 @@ V4, V6 = ([f"tcp://{host}:1" for host in hosts] for hosts in (
 
 
 def order(world: World, *addresses: str) -> list[str]:
-    """In which order those of a name would be tried."""
+    """Return the order in which the addresses of a name are tried."""
     return list(map(str, world.engine.address_history.ordered(map(Address.parse, addresses))))
 
 
-def test_the_families_take_turns(world: World) -> None:
+def test_the_families_alternate(world: World) -> None:
     assert order(world, *V6, *V4) == [V6[0], V4[0], V6[1], V4[1], V4[2]]
     assert order(world, *V4, *V6) == [V4[0], V6[0], V4[1], V6[1], V4[2]]
     assert order(world, *V4) == V4
 
 
-def test_what_did_not_answer_comes_last_for_a_while(world: World) -> None:
+def test_a_silent_address_is_tried_last_for_a_while(world: World) -> None:
     a, b = ADDRESSES
     first = world.connecting(EventRecorder(world.engine), timeout=5)
-    way(first).resolved(ADDRESSES)
+    outgoing_of(first).resolved(ADDRESSES)
     world.settle(0.25)
     world.plug(first, b)
     second = world.connecting(EventRecorder(world.engine), timeout=5)
-    way(second).resolved(ADDRESSES)
+    outgoing_of(second).resolved(ADDRESSES)
     world.settle()
     assert world.attempts() == [str(a), str(b), str(b)]
     assert order(world, str(a), str(b)) == [str(b), str(a)]
@@ -138,17 +138,19 @@ def test_what_did_not_answer_comes_last_for_a_while(world: World) -> None:
 
 
 @pytest.mark.parametrize("late", [0.0, 0.24, 0.25])
-def test_one_that_refuses_at_once_has_answered(world: World, late: float) -> None:
+def test_a_refusal_is_an_answer(world: World, late: float) -> None:
     a, b = ADDRESSES
     vc = world.connecting(EventRecorder(world.engine))
-    way(vc).resolved([a])
+    outgoing_of(vc).resolved([a])
     world.settle(late)
-    way(vc).refused(a, ConnectionRefusedError("refused"))
+    outgoing_of(vc).refused(a, ConnectionRefusedError("refused"))
     expected = [str(b), str(a)] if late >= 0.25 else [str(a), str(b)]
     assert order(world, str(a), str(b)) == expected
 
 
-def test_one_that_answers_again_is_trusted_and_there_are_not_too_many(world: World) -> None:
+def test_an_address_that_answers_is_not_last_and_their_number_is_limited(
+    world: World,
+) -> None:
     reach = world.engine.address_history
     for number in range(2000):
         reach.silent(Address("tcp", f"192.0.2.{number}", 1))
@@ -160,14 +162,14 @@ def test_one_that_answers_again_is_trusted_and_there_are_not_too_many(world: Wor
     assert reach.ordered([last, other]) == [last, other]
 
 
-def test_a_close_in_between(world: World) -> None:
+def test_a_close_while_connecting(world: World) -> None:
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder, timeout=5)
     with recorder.mutex.hold(world.engine):
         vc.do_io_close()
-    way(vc).resolved(ADDRESSES)
-    way(vc).refused(ADDRESSES[0], ConnectionRefusedError("late"))
-    way(vc).connected(ADDRESSES[1], Wire(), "", "")
+    outgoing_of(vc).resolved(ADDRESSES)
+    outgoing_of(vc).refused(ADDRESSES[0], ConnectionRefusedError("late"))
+    outgoing_of(vc).connected(ADDRESSES[1], Wire(), "", "")
     world.settle(10)
     assert recorder.events == []
     assert world.attempts() == []
@@ -178,21 +180,21 @@ def test_a_close_in_between(world: World) -> None:
 def test_a_close_when_the_outcome_is_queued_already(world: World, connects: bool) -> None:
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder)
-    way(vc).resolved(ADDRESSES[:1])
+    outgoing_of(vc).resolved(ADDRESSES[:1])
     world.settle()
     if connects:
         wire = Wire()
         wire.vc = vc
-        way(vc).connected(ADDRESSES[0], wire, "", "")
+        outgoing_of(vc).connected(ADDRESSES[0], wire, "", "")
     else:
-        way(vc).refused(ADDRESSES[0], ConnectionRefusedError("refused"))
+        outgoing_of(vc).refused(ADDRESSES[0], ConnectionRefusedError("refused"))
     with recorder.mutex.hold(world.engine):
         vc.do_io_close()
     world.settle()
     assert recorder.events == []
 
 
-def test_what_is_asked_before_it_is_connected_waits(world: World) -> None:
+def test_operations_begun_before_it_is_connected_wait(world: World) -> None:
     recorder = EventRecorder(world.engine)
     vc = world.connecting(recorder)
     recorder.outward.write(b"early")
@@ -209,7 +211,7 @@ def test_a_name_alone_may_be_looked_up(world: World) -> None:
     with recorder.mutex.hold(world.engine):
         vc = world.engine.resolve(recorder, TARGET, timeout=5)
     world.settle()
-    way(vc).resolved(ADDRESSES)
+    outgoing_of(vc).resolved(ADDRESSES)
     world.settle(10)
     assert recorder.events == [Resolved]
     assert recorder.data == [Resolved(tuple(ADDRESSES))]
@@ -217,22 +219,22 @@ def test_a_name_alone_may_be_looked_up(world: World) -> None:
 
 
 @pytest.mark.parametrize("fate", ["it is unknown", "there is no answer in time"])
-def test_a_look_up_that_fails_is_told_as_a_connection_is(world: World, fate: str) -> None:
+def test_a_failed_look_up_is_reported_as_a_failed_connect(world: World, fate: str) -> None:
     recorder = EventRecorder(world.engine)
     with recorder.mutex.hold(world.engine):
         vc = world.engine.resolve(recorder, TARGET, timeout=5)
     world.settle()
     if fate == "it is unknown":
-        way(vc).resolved([], OSError("no such name"))
+        outgoing_of(vc).resolved([], OSError("no such name"))
     world.settle(5)
-    way(vc).resolved(ADDRESSES)
+    outgoing_of(vc).resolved(ADDRESSES)
     world.settle()
     assert recorder.events == [Event.ERROR]
     assert recorder.data == [vc]
 
 
 class Ledger:
-    """A keeper, and what it was told."""
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -245,7 +247,7 @@ class Ledger:
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused: bool) -> None:
+def test_its_observer_is_notified_of_the_result_and_the_end(world: World, refused: bool) -> None:
     recorder, ledger = EventRecorder(world.engine), Ledger()
     with recorder.mutex.hold(world.engine):
         outgoing = world.engine.outgoing(recorder, "waiting")
@@ -268,7 +270,7 @@ def test_its_keeper_hears_how_it_went_and_that_it_is_gone(world: World, refused:
     assert ledger.lines == [f"{TARGET}: {event}", f"{TARGET} went"]
 
 
-def test_one_that_never_began_is_counted_out_too(world: World) -> None:
+def test_a_vc_that_was_never_started_is_removed_too(world: World) -> None:
     recorder, ledger = EventRecorder(world.engine), Ledger()
     with recorder.mutex.hold(world.engine):
         outgoing = world.engine.outgoing(recorder, "waiting")

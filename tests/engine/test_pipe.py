@@ -1,4 +1,4 @@
-"""Pipe: what it is beyond the laws of every VConnection (tests/conformance)."""
+"""Pipe: what the laws of every VConnection (tests/conformance) do not cover."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def used(end: PipeVConnection, reads: bool = True) -> EventRecorder:
     return recorder
 
 
-def test_slabs_go_through_by_reference(world: World) -> None:
+def test_slabs_are_passed_by_reference(world: World) -> None:
     a, b = pipe(world.engine)
     writer, reader = used(a, reads=False), used(b)
     writer.outward.append_read(world.engine.memory.scratch, world.engine.memory)
@@ -60,7 +60,7 @@ def test_both_ends_may_share_a_conversation(world: World) -> None:
 
 
 @pytest.mark.parametrize("taken", [0, 1])
-def test_a_taken_mutex_at_either_end_delays_and_loses_nothing(world: World, taken: int) -> None:
+def test_a_taken_mutex_at_either_end_only_delays(world: World, taken: int) -> None:
     ends = pipe(world.engine)
     writer, reader = used(ends[0], reads=False), used(ends[1])
     other = engine(name="other")
@@ -69,13 +69,13 @@ def test_a_taken_mutex_at_either_end_delays_and_loses_nothing(world: World, take
         for _ in range(3):
             world.turn()
         assert reader.incoming.avail == 0
-        assert not world.engine.busy, "nobody spins"
+        assert not world.engine.busy, "the engine does not spin"
     world.settle()
     assert reader.incoming.read() == b"late"
 
 
-def test_a_close_leaves_its_owners_buffers_alone(world: World) -> None:
-    """A move that was on its way must not take from a reader that serves another VC by now."""
+def test_a_close_does_not_touch_its_owners_buffers(world: World) -> None:
+    """A move that was scheduled must not read from a reader that another VC uses now."""
     a, b = pipe(world.engine)
     writer, reader = used(a, reads=False), used(b)
     world.settle()
@@ -88,7 +88,7 @@ def test_a_close_leaves_its_owners_buffers_alone(world: World) -> None:
     assert reader.events == [Event.EOS]
 
 
-def test_a_reset_is_never_taken_for_an_orderly_end(world: World) -> None:
+def test_a_reset_is_not_an_orderly_end(world: World) -> None:
     a, b = pipe(world.engine)
     reader = used(b)
     b.read_vio.reenable()  # type: ignore[union-attr]
@@ -99,7 +99,7 @@ def test_a_reset_is_never_taken_for_an_orderly_end(world: World) -> None:
     assert str(b.error) == "the other end was closed: bad"
 
 
-def test_a_finished_writer_hears_no_error_of_a_close(world: World) -> None:
+def test_a_finished_writer_gets_no_error_from_a_close(world: World) -> None:
     a, b = pipe(world.engine)
     used(a)
     recorder = EventRecorder(world.engine, b.mutex)

@@ -17,7 +17,7 @@ def action(name: object, when: float = 0.0, period: float = 0.0) -> Action:
 
 
 class Model(RuleBasedStateMachine):
-    """What is due comes by time, then in the order of scheduling; what is cancelled never."""
+    """Due events come by time, then in the order of scheduling; cancelled ones never."""
 
     actions = Bundle("actions")
 
@@ -85,7 +85,7 @@ def test_the_clock_never_runs_backwards() -> None:
     assert scheduler.now == 10.0
 
 
-def test_a_late_thread_owes_no_burst_of_ticks() -> None:
+def test_a_delayed_thread_gets_no_burst_of_ticks() -> None:
     scheduler = Scheduler()
     scheduler.later(action("tick", when=1.0, period=1.0))
     scheduler.clock(100.0)
@@ -94,7 +94,7 @@ def test_a_late_thread_owes_no_burst_of_ticks() -> None:
 
 
 class Counting(Scheduler):
-    """Counts its sweeps: each looks at every timer."""
+    """Counts how often it looks at every timer."""
 
     __slots__ = ("sweeps",)
 
@@ -107,7 +107,7 @@ class Counting(Scheduler):
         super()._sweep()
 
 
-def test_cancelled_timers_are_swept() -> None:
+def test_cancelled_timers_are_removed() -> None:
     scheduler = Counting()
     kept = action("kept", when=9e9)
     scheduler.later(kept)
@@ -120,7 +120,7 @@ def test_cancelled_timers_are_swept() -> None:
     assert scheduler.next_deadline() == 9e9
 
 
-def test_timers_that_live_are_swept_each_time_they_have_doubled() -> None:
+def test_live_timers_are_checked_each_time_they_have_doubled() -> None:
     scheduler = Counting()
     for n in range(10 * SWEEP_AT):
         scheduler.later(action(n, when=float(n)))
@@ -128,7 +128,7 @@ def test_timers_that_live_are_swept_each_time_they_have_doubled() -> None:
     assert len(scheduler.timers) == 10 * SWEEP_AT
 
 
-def test_a_period_that_is_renewed_sweeps_nothing() -> None:
+def test_renewing_a_period_removes_nothing() -> None:
     """`clock` holds the list of timers while it renews them."""
     scheduler = Counting()
     ticks = [action(n, when=1.0, period=1.0) for n in range(SWEEP_AT - 1)]

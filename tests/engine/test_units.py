@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations and sizes as text."""
 
 import pytest
 from hypothesis import given
@@ -29,13 +29,13 @@ def test_anything_else_is_refused_with_the_known_units(text: str) -> None:
 
 
 @given(st.integers(0, 10**10))
-def test_a_duration_is_shown_as_it_is_read(milliseconds: int) -> None:
+def test_a_duration_survives_printing_and_parsing(milliseconds: int) -> None:
     seconds = milliseconds / 1000
     assert duration(show_duration(seconds)) == pytest.approx(seconds, rel=1e-12)
 
 
 @given(st.integers(0, 1 << 50))
-def test_a_size_is_shown_as_it_is_read(count: int) -> None:
+def test_a_size_survives_printing_and_parsing(count: int) -> None:
     assert size(show_size(count)) == count
 
 
@@ -54,5 +54,5 @@ def test_the_shortest_is_shown() -> None:
     ("count", "text"),
     [(0, "0B"), (1023, "1023B"), (1024, "1.0KiB"), (4196471, "4.0MiB"), (3 << 30, "3.0GiB")],
 )
-def test_about(count: int, text: str) -> None:
+def test_rounded_sizes(count: int, text: str) -> None:
     assert rounded_size(count) == text

@@ -1,4 +1,4 @@
-"""VConnection: timeouts, which every kind has from here."""
+"""VConnection: the timeouts of every kind."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_inactivity_is_rearmed_when_it_fires_and_not_on_each_byte(world: World) 
     assert recorder.events == [Event.READ_READY, Event.INACTIVITY_TIMEOUT]
 
 
-def test_active_fires_whatever_moves(world: World) -> None:
+def test_active_fires_whether_bytes_move_or_not(world: World) -> None:
     recorder, vc, wire = world.reading()
     with vc.mutex.hold(world.engine):
         vc.set_active_timeout(10)
@@ -65,7 +65,7 @@ def test_zero_cancels_and_setting_again_replaces(world: World) -> None:
     assert recorder.events == [Event.ACTIVE_TIMEOUT]
 
 
-def test_reader_and_writer_are_told_once_each_where_they_differ(world: World) -> None:
+def test_reader_and_writer_are_notified_once_each_where_they_differ(world: World) -> None:
     recorder, vc, _ = world.reading()
     writer = EventRecorder(world.engine, recorder.mutex)
     with vc.mutex.hold(world.engine):
@@ -76,7 +76,7 @@ def test_reader_and_writer_are_told_once_each_where_they_differ(world: World) ->
     assert writer.events == [Event.WRITE_READY, Event.ACTIVE_TIMEOUT]
 
 
-def test_one_continuation_for_both_directions_is_told_once(world: World) -> None:
+def test_one_continuation_for_both_directions_is_notified_once(world: World) -> None:
     recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
         vc.do_io_write(recorder, None, recorder.outgoing)
@@ -85,7 +85,7 @@ def test_one_continuation_for_both_directions_is_told_once(world: World) -> None
     assert recorder.events == [Event.WRITE_READY, Event.ACTIVE_TIMEOUT]
 
 
-def test_the_writer_is_told_when_the_read_is_over(world: World) -> None:
+def test_the_writer_is_notified_when_the_read_is_over(world: World) -> None:
     recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
         vc.do_io_write(recorder, None, recorder.outgoing)
@@ -95,7 +95,7 @@ def test_the_writer_is_told_when_the_read_is_over(world: World) -> None:
     assert recorder.data[-1] is vc.write_vio
 
 
-def test_verbs_after_the_close_name_the_mistake(world: World) -> None:
+def test_methods_after_the_close_raise_closed_error(world: World) -> None:
     recorder, vc, _ = world.reading()
     with vc.mutex.hold(world.engine):
         vc.do_io_close()
@@ -103,7 +103,7 @@ def test_verbs_after_the_close_name_the_mistake(world: World) -> None:
             vc.do_io_read(recorder, None, recorder.buffer)
 
 
-def test_a_vc_belongs_to_the_conversation_that_asked_last(world: World) -> None:
+def test_a_vc_belongs_to_the_conversation_of_the_last_operation(world: World) -> None:
     _, vc, _ = world.reading()
     old, new = vc.mutex, EventRecorder(world.engine)
     with old.hold(world.engine), new.mutex.hold(world.engine):

@@ -47,7 +47,7 @@ class EventRecorder(Continuation):
         return "<EventRecorder>"
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Write it down."""
+        """Record it."""
         self.events.append(key)
         self.data.append(data)
         if key in self.on:
@@ -55,7 +55,7 @@ class EventRecorder(Continuation):
 
 
 class Wire:
-    """A hand-fed port: what the peer sent, and what it has been sent."""
+    """A port without a descriptor: bytes from the peer, and bytes sent to it."""
 
     vc: NetVConnection
 
@@ -90,10 +90,10 @@ class Wire:
             self.vc.would_block()
 
     def close(self, abort: bool) -> None:
-        """The world's own Close commands say so: here nothing is left to do."""
+        """Nothing to do: the world records its Close commands."""
 
     def push(self, data: Block) -> int:
-        """Take what another wire brought."""
+        """Take what another wire has read."""
         taken = data[: min(self.window, self.piece)]
         self.outgoing += taken
         self.window -= len(taken)
@@ -115,8 +115,8 @@ class Wire:
         self.read()
 
 
-def way(vc: NetVConnection) -> Outgoing:
-    """How a VC that was asked for comes to be."""
+def outgoing_of(vc: NetVConnection) -> Outgoing:
+    """Return the Outgoing of a VC."""
     assert vc.outgoing is not None
     return vc.outgoing
 
@@ -145,7 +145,7 @@ class World:
         self.flush()
 
     def flush(self) -> None:
-        """Do what the engine asks for."""
+        """Execute what the engine has listed."""
         for vc in self.engine.take_reads():
             if vc.port is not None:
                 vc.port.read()
@@ -164,13 +164,13 @@ class World:
                 self.commands.append(command)
 
     def settle(self, passed: float = 0.0) -> None:
-        """Turns until nothing is left to do."""
+        """Run turns until the engine is idle."""
         self.turn(passed)
         for _ in range(1000):
             if not self.engine.busy:
                 return
             self.turn()
-        raise AssertionError("the engine is never done")
+        raise AssertionError("the engine is never idle")
 
     def vc(
         self, mutex: Mutex | None = None, *, spliceable: bool = False
@@ -186,15 +186,15 @@ class World:
     def plug(
         self, vc: NetVConnection, address: Address = TARGET, *, spliceable: bool = False
     ) -> Wire:
-        """A VC that was on its way is connected, by the attempt at an address."""
+        """Connect a VC, by the attempt at an address."""
         wire = Wire(spliceable)
         wire.vc = vc
-        way(vc).connected(address, wire, "here", "there")
+        outgoing_of(vc).connected(address, wire, "here", "there")
         self.settle()
         return wire
 
     def reading(self, nbytes: int | None = None) -> tuple[EventRecorder, NetVConnection, Wire]:
-        """A VC that an recorder reads."""
+        """A VC that an EventRecorder reads."""
         recorder = EventRecorder(self.engine)
         vc, wire = self.vc(recorder.mutex)
         with recorder.mutex.hold(self.engine):
@@ -205,7 +205,7 @@ class World:
     def writing(
         self, data: bytes = b"", nbytes: int | None = None
     ) -> tuple[EventRecorder, NetVConnection, Wire]:
-        """A VC that an recorder writes."""
+        """A VC that an EventRecorder writes."""
         recorder = EventRecorder(self.engine)
         vc, wire = self.vc(recorder.mutex)
         recorder.outward.write(data)
@@ -214,20 +214,20 @@ class World:
         return recorder, vc, wire
 
     def connecting(self, recorder: EventRecorder, timeout: float = 0.0) -> NetVConnection:
-        """A VC on its way to TARGET."""
+        """A VC that connects to TARGET."""
         with recorder.mutex.hold(self.engine):
             vc = self.engine.connect(recorder, TARGET, timeout=timeout)
         self.settle()
         return vc
 
     def attempts(self) -> list[str]:
-        """The addresses that the driver was told to connect to, so far."""
+        """The addresses of all Connect commands so far."""
         return [str(c.address) for c in self.commands if isinstance(c, Connect)]
 
     def accept(
         self, listener: Listener, peer: str = "peer", *, secure: bool = False
     ) -> tuple[NetVConnection, Wire]:
-        """A connection comes in."""
+        """Accept a connection."""
         listener.count_accepted()
         wire = Wire()
         wire.vc = self.engine.accepted(listener, wire, peer, secure=secure)

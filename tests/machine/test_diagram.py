@@ -1,4 +1,4 @@
-"""Diagrams: what of a declaration is drawn, and how."""
+"""Diagrams of declared machines."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_several_machines_have_a_box_each() -> None:
 
 @pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 @pytest.mark.parametrize("machines", [[Shop], EchoServer.machines])
-def test_graphviz_understands_it(machines: list[type[Machine]]) -> None:
+def test_graphviz_accepts_it(machines: list[type[Machine]]) -> None:
     drawn = subprocess.run(
         ["dot", "-Tsvg"], input=dot(*machines), capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""The law of declared graphs: each way of breaking it, and what the author is told."""
+"""The rules for state graphs: the error for each broken rule."""
 
 import re
 
@@ -10,7 +10,7 @@ from vcproxy.machine.state import ANY, State
 
 
 def refused(*words: str) -> "pytest.RaisesExc[TypeError]":
-    """A TypeError that names its place in this file and then says these words, in order."""
+    """Expect a TypeError with its place in this file and then these words, in order."""
     pattern = r"test_graph\.py:\d+: .*" + ".*".join(map(re.escape, words))
     return pytest.raises(TypeError, match=pattern)
 
@@ -125,7 +125,7 @@ def test_a_state_can_be_reached() -> None:
             AWAY.goes("back", HERE)
 
 
-def test_a_way_that_a_catch_all_covers_leads_nowhere() -> None:
+def test_a_transition_hidden_by_a_catch_all_does_not_count() -> None:
     with refused("Covered.AWAY: is unreachable"):
 
         class Covered(Machine):
@@ -158,7 +158,7 @@ def test_a_final_state_can_be_reached_from_everywhere() -> None:
             SPUN.goes("on", SPIN)
 
 
-def test_without_final_states_a_dead_end_is_still_one() -> None:
+def test_a_dead_end_is_refused_without_final_states_too() -> None:
     with refused("End.THERE: is a dead end: it has no transition"):
 
         class End(Machine):
@@ -193,7 +193,7 @@ def test_a_timeout_is_received_by_a_parent_too() -> None:
     assert Heard.HERE.seconds == 1.0
 
 
-def test_a_timeout_receiver_has_a_clock() -> None:
+def test_a_receiver_of_timeout_needs_a_timeout() -> None:
     with refused("Clockless.HERE on TIMEOUT: neither it nor a child has a timeout"):
 
         class Clockless(Machine):

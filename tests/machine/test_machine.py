@@ -29,7 +29,7 @@ class Other:
 
 
 class Logged(Machine):
-    """A base without states that writes down what its machine does."""
+    """A base without states that records what its machine does."""
 
     def __init__(self, engine: Engine, name: str = "") -> None:
         super().__init__(engine, Mutex(), name=name)
@@ -120,7 +120,7 @@ def engine() -> Iterator[Engine]:
 
 
 def wait(engine: Engine, seconds: float) -> None:
-    """Let time pass, with a turn at each deadline, as a driver does."""
+    """Advance the time, with a turn at each deadline, as a driver does."""
     end = engine.now + seconds
     while True:
         due = engine.next_deadline()
@@ -133,7 +133,7 @@ def wait(engine: Engine, seconds: float) -> None:
 
 
 def started(engine: Engine, *keys: str, name: str = "") -> Greeter:
-    """A Greeter that has been asked, and then received these keys."""
+    """A Greeter that has received a Message, and then these keys."""
     machine = Greeter(engine, name=name)
     machine.start()
     machine.handle_event(Message, Message())
@@ -206,12 +206,12 @@ def test_what_a_receiver_returns_is_a_state_or_none(engine: Engine, returned: ob
         machine.handle_event("key", None)
 
 
-def test_a_bare_transition_moves(engine: Engine) -> None:
+def test_a_transition_without_a_method_moves(engine: Engine) -> None:
     machine = started(engine, "rest")
     assert (machine.state, machine.log) == (Greeter.IDLE, [])
 
 
-def test_going_to_oneself_leaves_and_enters(engine: Engine) -> None:
+def test_a_move_to_the_same_state_leaves_and_enters_it(engine: Engine) -> None:
     machine = Greeter(engine)
     machine.start()
     machine.handle_event("again", None)
@@ -238,7 +238,7 @@ def test_leaving_runs_from_the_inside_out(engine: Engine) -> None:
     assert machine.log == ["relayed done", "-BUSY", "-RELAYING @ BUSY", "finished"]
 
 
-def test_a_childs_catch_all_beats_its_parents_receivers(engine: Engine) -> None:
+def test_a_childs_catch_all_comes_before_its_parents_receivers(engine: Engine) -> None:
     machine = started(engine, "rest")
     machine.handle_event("poke", "done")
     machine.handle_event(Event.EOS, "vio")
@@ -261,7 +261,7 @@ def test_unhandled_names_machine_state_key_and_what_is_known(engine: Engine) -> 
     )
 
 
-def test_a_timeout_is_received_when_the_state_has_lasted(engine: Engine) -> None:
+def test_a_timeout_is_received_at_its_time(engine: Engine) -> None:
     machine = Greeter(engine)
     machine.start()
     wait(engine, 4.9)
@@ -270,13 +270,13 @@ def test_a_timeout_is_received_when_the_state_has_lasted(engine: Engine) -> None
     assert (machine.state, machine.log[-1]) == (Greeter.DONE, "finished")
 
 
-def test_a_timeout_dies_with_its_state(engine: Engine) -> None:
+def test_a_timeout_is_cancelled_on_leaving_its_state(engine: Engine) -> None:
     machine = started(engine)
     wait(engine, 6)
     assert (machine.state, machine.log) == (Greeter.RELAYING, [])
 
 
-def test_a_timeout_in_the_queue_dies_too(engine: Engine) -> None:
+def test_a_queued_timeout_is_cancelled_too(engine: Engine) -> None:
     machine = Greeter(engine)
     machine.start()
     engine.clock(5.1)
@@ -296,7 +296,7 @@ def test_the_timeout_of_a_state_that_was_left_is_ignored(engine: Engine) -> None
     assert (machine.state, machine.log) == (Greeter.RELAYING, [])
 
 
-def test_each_clock_is_received_by_the_state_that_owns_it(engine: Engine) -> None:
+def test_each_timeout_is_received_by_the_state_that_declares_it(engine: Engine) -> None:
     machine = started(engine, "busy")
     wait(engine, 11)
     assert (machine.state, machine.log) == (Greeter.IDLE, ["tired of BUSY", "-BUSY"])
@@ -305,7 +305,7 @@ def test_each_clock_is_received_by_the_state_that_owns_it(engine: Engine) -> Non
     assert machine.log == ["too long in RELAYING", "-RELAYING @ IDLE", "finished"]
 
 
-def test_a_parents_clock_is_not_taken_by_a_childs_receiver(engine: Engine) -> None:
+def test_a_parents_timeout_is_not_received_by_a_child(engine: Engine) -> None:
     machine = started(engine)
     wait(engine, 55)
     machine.handle_event("poke", "busy")
@@ -328,14 +328,14 @@ def test_a_catch_all_receives_the_timeout_of_its_state(engine: Engine) -> None:
     assert machine.log[1:] == ["finished"]
 
 
-def test_a_final_state_ignores_what_still_comes(engine: Engine) -> None:
+def test_a_final_state_ignores_further_events(engine: Engine) -> None:
     machine = started(engine, "done")
     machine.handle_event(Message, Message())
     machine.handle_event(Event.EOS, None)
     assert (machine.state, machine.log) == (Greeter.DONE, [])
 
 
-def test_an_abandoned_machine_is_over_where_it_is(engine: Engine) -> None:
+def test_an_abandoned_machine_ends_in_its_state(engine: Engine) -> None:
     greeter = Greeter(engine)
     greeter.start()
     state = greeter.state
@@ -426,7 +426,7 @@ def test_history_keeps_no_data_alive(engine: Engine) -> None:
     assert [reference() for reference in references] == [None, None]
 
 
-def test_a_crash_leaves_the_history_in_the_log(engine: Engine) -> None:
+def test_an_exception_logs_the_history(engine: Engine) -> None:
     machine = started(engine, name="GREETER-1")
     engine.schedule(machine, Other, Other())
     wait(engine, 0)

@@ -1,4 +1,4 @@
-"""Staged machines: tags, the queue, lives and pools."""
+"""Staged machines: tags, the queue, handles and pools."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vcproxy.machine.table import Unhandled
 
 
 class Player(StageMachine):
-    """Throws a ball back to whoever threw it, as often as it says."""
+    """Sends a message back to its sender, as often as the message's number."""
 
     READY = Stage(initial=True)
     TIRED = Stage()
@@ -94,7 +94,7 @@ def test_machines_are_numbered_by_kind() -> None:
         ("S15", "S15"),
     ],
 )
-def test_what_the_system_brings_has_a_tag(event: object, tag: str) -> None:
+def test_events_of_the_system_have_tags(event: object, tag: str) -> None:
     class Taker(StageMachine):
         HERE = Stage(initial=True)
 
@@ -111,7 +111,7 @@ def test_what_the_system_brings_has_a_tag(event: object, tag: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["M5", "D2", Event.ACTIVE_TIMEOUT])
-def test_what_has_no_reflex_is_an_error(key: str | Event) -> None:
+def test_a_tag_without_a_reflex_is_an_error(key: str | Event) -> None:
     player = Ground().player()
     with pytest.raises(Unhandled, match=rf"^PLAYER-1 @ READY : no reflex for '{label(key)}'"):
         player.handle_event(key, None)
@@ -156,7 +156,7 @@ def test_a_machine_starts_once_and_has_stages() -> None:
 # -- the queue -----------------------------------------------------------------------------------
 
 
-def test_all_that_follows_comes_before_what_the_system_brings_next() -> None:
+def test_all_consequences_come_before_the_next_event() -> None:
     ground = Ground()
     one, two = ground.player(), ground.player()
     one.send(two, "M0", 2)
@@ -173,7 +173,7 @@ def test_all_that_follows_comes_before_what_the_system_brings_next() -> None:
     ]
 
 
-def test_an_endless_game_gives_way_to_others() -> None:
+def test_an_endless_exchange_lets_others_run() -> None:
     ground = Ground()
     one = ground.player()
     one.send(one, "M0", 3 * STRETCH)
@@ -184,7 +184,7 @@ def test_an_endless_game_gives_way_to_others() -> None:
     assert len(ground.lines) == 3 * STRETCH + 1
 
 
-def test_a_full_queue_fails_and_names_everybody() -> None:
+def test_a_full_queue_fails_and_names_sender_and_receiver() -> None:
     ground = Ground()
     one, two = ground.player(), ground.player()
     for _ in range(32):
@@ -196,7 +196,7 @@ def test_a_full_queue_fails_and_names_everybody() -> None:
 
 
 @given(st.sampled_from(["drop_newest", "drop_oldest"]), st.integers(1, 5), st.integers(0, 9))
-def test_or_it_drops(policy: str, capacity: int, sent: int) -> None:
+def test_a_full_queue_may_drop(policy: str, capacity: int, sent: int) -> None:
     ground = Ground(capacity=capacity, overflow=policy)
     players = [ground.player() for _ in range(sent)]
     for player in players:
@@ -207,7 +207,7 @@ def test_or_it_drops(policy: str, capacity: int, sent: int) -> None:
     assert ground.queue.dropped == sent - len(kept)
 
 
-def test_a_machine_that_stops_is_left() -> None:
+def test_a_stopped_machine_ignores_messages() -> None:
     ground = Ground()
     player = ground.player()
     player.handle_event("M1", None)
@@ -217,7 +217,7 @@ def test_a_machine_that_stops_is_left() -> None:
     assert player.state is Player.OUT
 
 
-def test_a_crash_tells_the_history_of_the_machine_that_failed() -> None:
+def test_an_exception_logs_the_history_of_the_machine_that_failed() -> None:
     ground = Ground()
     one, two = ground.player(), ground.player()
     one.send(two, "M9")
@@ -238,7 +238,7 @@ def test_nothing_is_delivered_once_the_conversation_has_ended() -> None:
 # -- clocks --------------------------------------------------------------------------------------
 
 
-def test_a_clock_rings_once_and_can_be_set_anew_or_stopped() -> None:
+def test_a_timer_fires_once_and_can_be_restarted_or_stopped() -> None:
     ground = Ground()
     player = ground.player()
     with ground.queue.mutex.hold(ground.engine):
@@ -261,7 +261,7 @@ def taken(pool: MachinePool) -> Handle:
     return life
 
 
-def test_the_last_one_in_is_the_first_one_out() -> None:
+def test_last_in_first_out() -> None:
     ground, pool = Ground(), MachinePool()
     players = [ground.player() for _ in range(3)]
     for player in players:
@@ -271,7 +271,7 @@ def test_the_last_one_in_is_the_first_one_out() -> None:
     assert pool.take() is None
 
 
-def test_a_message_to_a_former_life_is_dropped_and_counted() -> None:
+def test_a_message_to_a_stale_handle_is_dropped_and_counted() -> None:
     ground, pool = Ground(), MachinePool()
     one, two = ground.player(), ground.player()
     pool.put(two)
@@ -289,7 +289,7 @@ def test_a_message_to_a_former_life_is_dropped_and_counted() -> None:
     assert ground.queue.stale == 2
 
 
-def test_an_answer_finds_the_life_that_asked() -> None:
+def test_a_reply_goes_to_the_handle_that_sent_the_request() -> None:
     ground, pool = Ground(), MachinePool()
     asker, answerer = ground.player(), ground.player()
     asker.send(answerer, "M0", 1)
@@ -298,7 +298,7 @@ def test_an_answer_finds_the_life_that_asked() -> None:
     assert ground.queue.stale == 1
 
 
-def test_a_clock_does_not_outlive_its_life() -> None:
+def test_a_timer_is_stopped_when_the_handle_becomes_stale() -> None:
     ground, pool = Ground(), MachinePool()
     player = ground.player()
     with ground.queue.mutex.hold(ground.engine):
@@ -308,7 +308,7 @@ def test_a_clock_does_not_outlive_its_life() -> None:
     assert ground.lines == []
 
 
-def test_resting_twice_is_a_mistake() -> None:
+def test_putting_a_machine_back_twice_is_an_error() -> None:
     ground, pool = Ground(), MachinePool()
     player = ground.player()
     pool.put(player)

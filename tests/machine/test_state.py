@@ -1,4 +1,4 @@
-"""States as data: flattening and routes, against the naive way of looking things up."""
+"""States as data: flattening and routes, compared with a naive look-up."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +32,7 @@ def test_flattening_is_a_walk_up_the_parents(states: list[State]) -> None:
 
 
 @given(trees())
-def test_a_clock_runs_out_where_it_was_declared(states: list[State]) -> None:
+def test_a_timeout_belongs_to_the_state_that_declares_it(states: list[State]) -> None:
     for state in states:
         received = flatten(state)
         for clock in states:
@@ -53,7 +53,7 @@ def test_a_route_leaves_and_enters_what_differs(states: list[State], data: st.Da
         assert target.path[len(target.path) - len(entered) :] == entered
 
 
-def test_keys_are_labelled_the_way_traces_write_them() -> None:
+def test_keys_are_labelled_as_in_traces() -> None:
     assert [label(key) for key in (Event.EOS, State, "M0", ANY, 7)] == [
         "EOS",
         "State",

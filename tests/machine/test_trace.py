@@ -1,4 +1,4 @@
-"""Trace: who is told of, and that nothing is left of it when it is off."""
+"""Trace: which machines it covers, and that it costs nothing when it is off."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Door(Machine):
     SHUT.goes("pull", OPEN)
     SHUT.goes(Event.TIMEOUT, OPEN)
 
-    @OPEN.on("knock")
-    def knocked(self, data: object) -> None:
+    @OPEN.on("opened")
+    def opened(self, data: object) -> None:
         raise RuntimeError("it is open")
 
 
@@ -47,19 +47,19 @@ def door(engine: Engine, name: str, kind: type[Door] = Door) -> Door:
 
 def test_one_machine_a_class_or_all(engine: Engine) -> None:
     front, back, gate = door(engine, "front"), door(engine, "back"), door(engine, "gate", Gate)
-    told: dict[str, list[str]] = {
+    written: dict[str, list[str]] = {
         "one": [], "its name": [], "class": [], "its name too": [], "all": [],
     }  # fmt: skip
     with (
-        Trace(lambda received: told["its name"].append(received.machine), "front"),
-        Trace(lambda received: told["its name too"].append(received.machine), "Gate"),
-        Trace(lambda received: told["one"].append(received.machine), front),
-        Trace(lambda received: told["class"].append(received.machine), Gate),
-        Trace(lambda received: told["all"].append(received.machine)),
+        Trace(lambda received: written["its name"].append(received.machine), "front"),
+        Trace(lambda received: written["its name too"].append(received.machine), "Gate"),
+        Trace(lambda received: written["one"].append(received.machine), front),
+        Trace(lambda received: written["class"].append(received.machine), Gate),
+        Trace(lambda received: written["all"].append(received.machine)),
     ):
         for each in (front, back, gate):
             each.handle_event("push", None)
-    assert told == {
+    assert written == {
         "one": ["front"],
         "its name": ["front"],
         "class": ["gate"],
@@ -68,7 +68,7 @@ def test_one_machine_a_class_or_all(engine: Engine) -> None:
     }
 
 
-def test_it_tells_what_the_history_tells_and_before_it_is_received(engine: Engine) -> None:
+def test_it_writes_history_entries_before_they_are_received(engine: Engine) -> None:
     front = door(engine, "front")
     lines: list[str] = []
     with Trace(lambda received: lines.append(str(received))):
@@ -76,16 +76,16 @@ def test_it_tells_what_the_history_tells_and_before_it_is_received(engine: Engin
         front.handle_event(Event.TIMEOUT, Door.SHUT)
         front.handle_event(Event.TIMEOUT, Door.SHUT)  # late: it is open
         with pytest.raises(RuntimeError):
-            front.handle_event("knock", front)
+            front.handle_event("opened", front)
     assert lines == [
         "front @ OPEN got 'push' from visitor",
         "front @ SHUT got 'TIMEOUT' from OS",
-        "front @ OPEN got 'knock' from SELF",
+        "front @ OPEN got 'opened' from SELF",
     ]
     assert lines == [str(received) for received in front.history()]
 
 
-def test_off_it_is_not_there_at_all(engine: Engine) -> None:
+def test_without_a_trace_the_method_is_the_plain_one(engine: Engine) -> None:
     plain = Machine.handle_event
     first, second = Trace(print), Trace(print)
     first.start()
@@ -99,8 +99,8 @@ def test_off_it_is_not_there_at_all(engine: Engine) -> None:
 
 def test_a_trace_becomes_a_sequence_chart(engine: Engine) -> None:
     front = door(engine, "front #1")
-    told: list[HistoryEntry] = []
-    with Trace(told.append):
+    written: list[HistoryEntry] = []
+    with Trace(written.append):
         front.handle_event("push", Named("visitor"))
         front.handle_event("pull", front)
         front.handle_event("push", Named("visitor"))
@@ -115,5 +115,5 @@ sequenceDiagram
     Note over p1: OPEN
     p0->>p1: push
 """
-    assert chart(told) == drawn
-    assert chart(["ready", *map(str, told), "", "<<< 4 bytes"]) == drawn
+    assert chart(written) == drawn
+    assert chart(["ready", *map(str, written), "", "<<< 4 bytes"]) == drawn
