@@ -26,7 +26,7 @@ from vcproxy.replay.format.entries import (
 from vcproxy.replay.format.frames import VERSION
 from vcproxy.replay.format.reader import LogError, RecordingLog
 from vcproxy.replay.format.values import DataclassValue, FailureValue, NotPlain, Value, pack, unpack
-from vcproxy.replay.format.varint import BrokenOctets, Cursor, varint
+from vcproxy.replay.format.varint import LONGEST_VARINT, BrokenOctets, Cursor, varint
 from vcproxy.replay.format.writer import LONGEST, Writer
 
 SOME: list[list[Entry]] = [
@@ -53,6 +53,19 @@ def entries(path: Path) -> list[list[Entry]]:
 @given(st.integers(min_value=0, max_value=1 << 70))
 def test_a_number_is_decoded_again(number: int) -> None:
     assert Cursor(varint(number)).varint() == number
+
+
+def test_a_number_that_is_too_long_is_refused() -> None:
+    largest = (1 << 7 * LONGEST_VARINT) - 1
+    assert Cursor(varint(largest)).varint() == largest
+    assert unpack(Cursor(pack(-largest))) == -largest
+    with pytest.raises(ValueError, match="a number of 7169 bits is too large"):
+        varint(largest + 1)
+    with pytest.raises(NotPlain, match="an integer of 7169 bits is too large"):
+        pack(largest + 1)
+    for octets in (b"\xff" * LONGEST_VARINT + b"\1", b"\xff" * (64 << 20)):
+        with pytest.raises(BrokenOctets, match="a number is longer than 1024 bytes"):
+            Cursor(octets).varint()
 
 
 @given(VALUES)

@@ -13,7 +13,15 @@ from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import NamedTuple
 
-from vcproxy.replay.format.varint import BrokenOctets, Cursor, counted, double, text, varint
+from vcproxy.replay.format.varint import (
+    LONGEST_VARINT,
+    BrokenOctets,
+    Cursor,
+    counted,
+    double,
+    text,
+    varint,
+)
 
 MAX_DEPTH = 100
 """Levels of nesting: deeper data is circular or malicious."""
@@ -113,6 +121,8 @@ def _pack(value: Value, out: list[bytes], depth: int) -> None:
     if value is None or kind is bool:
         out.append(b"N" if value is None else b"T" if value else b"F")
     elif isinstance(value, int) and kind is int:
+        if value.bit_length() > 7 * LONGEST_VARINT:
+            raise NotPlain(f"an integer of {value.bit_length()} bits is too large")
         out.append((b"-" if value < 0 else b"+") + varint(abs(value)))
     elif isinstance(value, float) and kind is float:
         out.append(b"d" + double(value))

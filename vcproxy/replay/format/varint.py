@@ -13,16 +13,22 @@ _SHORT = [bytes((n,)) for n in range(128)]
 _DOUBLE = struct.Struct("<d")
 
 
+LONGEST_VARINT = 1024
+"""Bytes of an encoded number: decoding takes quadratic time, so the length must be limited."""
+
+
 class BrokenOctets(ValueError):
     """The data to decode is not what was encoded."""
 
 
 def varint(number: int) -> bytes:
-    """Encode a number. Raises ValueError if it is negative."""
+    """Encode a number. Raises ValueError if it is negative, or longer than LONGEST_VARINT."""
     if 0 <= number < 128:
         return _SHORT[number]
     if number < 0:
         raise ValueError(f"{number} is negative")
+    if number.bit_length() > 7 * LONGEST_VARINT:
+        raise ValueError(f"a number of {number.bit_length()} bits is too large")
     octets = bytearray()
     while number >= 128:
         octets.append(number & 127 | 128)
@@ -69,6 +75,8 @@ class Cursor:
             octet = self.octet()
             number |= (octet & 127) << shift
             shift += 7
+            if shift > 7 * LONGEST_VARINT:
+                raise BrokenOctets(f"a number is longer than {LONGEST_VARINT} bytes")
         return number
 
     def double(self) -> float:
