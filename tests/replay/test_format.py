@@ -210,6 +210,7 @@ def test_exceptions_are_rebuilt_even_if_their_class_is_unknown() -> None:
     strange = FailureValue("missing.module", "Odd", ("it broke",)).to_exception()
     assert (type(strange).__name__, str(strange)) == ("Odd", "it broke")
     assert FailureValue.of(strange) == FailureValue("missing.module", "Odd", ("it broke",))
+    assert type(FailureValue("vcproxy.__main__", "Odd", ()).to_exception()).__name__ == "Odd"
 
 
 def test_data_that_is_not_plain_is_refused_with_its_class() -> None:

@@ -94,7 +94,7 @@ class DataclassValue(NamedTuple):
 
 def _module(module: str) -> object:
     """Return a module that is already imported, or a module of vcproxy; None: it is neither."""
-    if module.startswith("vcproxy."):
+    if module.startswith("vcproxy.") and not module.endswith("__main__"):  # that runs the program
         with suppress(ImportError):
             return import_module(module)
     return sys.modules.get(module)
