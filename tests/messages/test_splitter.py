@@ -1,6 +1,6 @@
 """Splitters: one server connection, many sources; each gets its own answers, or is closed.
 
-This tests SharedConnection, FramedConnection, PendingRequests and ExclusiveUse too.
+This tests SharedConnection and FramedConnection too.
 """
 
 from __future__ import annotations

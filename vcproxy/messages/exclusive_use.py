@@ -3,7 +3,7 @@
 Without keys, a reply that answers no request cannot be detected: every later reply would go to the
 request before its own. With orphans = "reconnect" such a connection is therefore used by one source
 at a time. Requests of other sources wait, and are sent on a new connection.
-Tested in tests/messages/test_splitter.py.
+Tested in tests/messages/test_pending_requests.py and test_splitter.py.
 """
 
 from __future__ import annotations

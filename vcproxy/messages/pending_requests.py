@@ -1,7 +1,6 @@
 """PendingRequests: the requests on one server connection, by key and by age.
 
 It matches the parts of replies with requests, and detects a server that does not answer.
-Tested in tests/messages/test_splitter.py.
 """
 
 from __future__ import annotations
