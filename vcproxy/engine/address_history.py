@@ -1,4 +1,7 @@
-"""AddressHistory: addresses that did not answer lately are tried after all others."""
+"""AddressHistory: addresses that did not answer lately are tried after all others.
+
+Tested in tests/engine/test_outgoing.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
-    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.event_dispatcher import EventDispatcher
 
 SILENT_S = 60.0
 """How long an address that did not answer is tried last. RFC 6555 (4.2) suggests ten minutes, but
@@ -23,7 +26,7 @@ class AddressHistory:
 
     __slots__ = ("_engine", "_silent")
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EventDispatcher) -> None:
         self._engine = engine
         self._silent: dict[Address, float] = {}  # until when, the earliest first
 

@@ -1,4 +1,4 @@
-"""Commands: what an engine wants its driver to do, as values that the driver takes and executes.
+"""Commands: requests of an engine to its driver, as values that the driver takes and executes.
 
 Tested through the engine and each driver: tests/engine, tests/drivers.
 """

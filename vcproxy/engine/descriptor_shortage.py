@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.event_dispatcher import EventDispatcher
     from vcproxy.engine.net import NetVConnection
 
 IDLE_S = 1.0
@@ -36,7 +36,7 @@ class DescriptorShortage:
 
     __slots__ = ("_engine", "_logged_at", "_unlogged", "pools", "sessions")
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EventDispatcher) -> None:
         self._engine = engine
         self._logged_at: float | None = None
         self._unlogged = 0

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.event_dispatcher import EventDispatcher
 
 LOG_EVERY_S = 1.0
 """The least time between two lines of one reason: a flood of datagrams must not flood the log."""
@@ -17,7 +17,7 @@ class DropCounter:
 
     __slots__ = ("_engine", "_logged_at", "_unlogged", "counts", "name")
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: EventDispatcher, name: str) -> None:
         self._engine = engine
         self.name = name
         """It may be changed."""

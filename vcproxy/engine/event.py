@@ -1,4 +1,4 @@
-"""Events: what an engine delivers to a continuation. Tested in tests/docs/test_reference.py."""
+"""Events: what an engine delivers to a continuation. Tested in tests/docs/test_docs.py."""
 
 import enum
 

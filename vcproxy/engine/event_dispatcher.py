@@ -1,6 +1,6 @@
 """EventDispatcher: delivers events to continuations, at once or at a time, each under its mutex.
 
-It is the part of an Engine that knows no connections: the queue of events, the timers, the turn
+It is the part of an Engine without connections: the queue of events, the timers, the turn
 that delivers them, and what happens when a callback fails.
 
 Tested in tests/engine/test_engine.py, test_mutex.py and test_scheduler.py.

@@ -1,4 +1,4 @@
-"""Port: what a driver has for each VC. Implemented and tested in vcproxy.drivers."""
+"""Port: what a driver has for each VC. Implemented in vcproxy/drivers. Tested in tests/drivers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Port(Protocol):
     """Whether a bridge may move its bytes: a plain stream socket."""
 
     def read(self) -> None:
-        """Read if the descriptor is ready, by `begin_read`: the engine wants to read."""
+        """Read if the descriptor is ready, by `begin_read`: the engine has listed the VC."""
 
     def write(self) -> None:
-        """Write if the descriptor is ready, by `begin_write`: the engine wants to write."""
+        """Write if the descriptor is ready, by `begin_write`: the engine has listed the VC."""
 
     def push(self, data: Block) -> int:
         """Write at once what another port has read; return how many bytes were taken, or 0.

@@ -3,6 +3,8 @@
 A Table is for one state of one class; a Transition is a move with all its steps. All instances
 share them, and they never change. They are plain dicts and tuples, which Python reads fastest.
 
+Machine and its tables are a pair: tables are made for a class of machines, for type checking too.
+
 Tested in tests/machine/test_machine.py.
 """
 
