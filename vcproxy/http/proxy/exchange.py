@@ -117,7 +117,7 @@ class Exchange(FilteredSession):
         if isinstance(error, BadMessage):
             if party == "client":
                 return Failure(error.status, party, str(error), "http_request_error")
-            self.log(f"{self.tx!r}: {error}")  # logged only: it quotes what the server sent
+            self.log(f"invalid response to {self.tx!r}: {error}")  # not sent: it quotes the server
             why = f"response violates {error.rfc}"
             return Failure(502, party, why, "http_protocol_error")
         self.engine.log("error", f"{self.name}: filter failed at {self.tx!r}", error)
@@ -127,7 +127,7 @@ class Exchange(FilteredSession):
         """Answer what is no valid request, and close the connection behind it."""
         self._keep_alive = self._request_consumed = False
         failure = self._failure_of(problem, "client")
-        self.log(f"{failure.status}: {failure}")
+        self.log(f"{failure.status} for an invalid request: {failure}")
         self.count(str(failure.status))
         response = error_response(failure, self.options.via)
         head = self._head_for_client(response, False, len(response.content))
@@ -138,7 +138,7 @@ class Exchange(FilteredSession):
         """Answer by an error response, the proxy's own or that of a filter."""
         tx = self.tx
         tx.failure = failure
-        self._log_failure(f"{failure.status} for", failure)
+        self.log(f"{failure.status} for {tx!r}{self._at_server}: {failure}")
         self.count(str(failure.status))
         if failure.party == "server":
             self._report_server_failure(failure.why)
@@ -211,7 +211,7 @@ class Exchange(FilteredSession):
         """Reset the client's connection: only a part of the response was sent, and the client must
         not take it for complete."""
         self.tx.failure = failure
-        self._log_failure("response aborted:", failure)
+        self.log(f"response aborted: {self.tx!r}{self._at_server}: {failure}")
         if failure.party == "server":
             self._report_server_failure(failure.why)
         error = ConnectionAbortedError(str(failure))
@@ -219,11 +219,12 @@ class Exchange(FilteredSession):
         self.client.do_io_close(error)
         return self._end_transaction(keep=False)
 
-    def _log_failure(self, what: str, failure: Failure) -> None:
-        """Log a failure with the server's address, which the client is not sent."""
+    @property
+    def _at_server(self) -> str:
+        """The server or the upstream of the current request, for logs only."""
         tx = self.tx
         where = tx.server or (f"upstream {tx.upstream.name}" if tx.upstream is not None else "")
-        self.log(f"{what} {tx!r}{where and f' at {where}'}: {failure}")
+        return f" at {where}" if where else ""
 
     @property
     def _client_failure(self) -> Failure | None:
