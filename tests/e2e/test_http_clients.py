@@ -1,4 +1,4 @@
-"""HTTP between clients and servers that nobody here wrote: what one says, the other hears."""
+"""HTTP between clients and servers of other projects: what one sends, the other receives."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_connections_are_kept_on_both_sides(served: Running, behind: Origin, too
 
 @pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
 def test_connections_are_kept_behind_bodies(served: Running, behind: Origin, framing: str) -> None:
-    """A body comes after its head, and its answer as soon as its last byte has gone."""
+    """A body arrives after its head, and its response as soon as its last byte was sent."""
     head, body = b"Content-Length: 5", b"hello"
     if framing == "chunked":
         head, body = b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"

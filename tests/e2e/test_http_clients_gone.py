@@ -1,4 +1,4 @@
-"""HTTP clients that have gone while they wait: their request is given up at once, whatever it waits
+"""HTTP clients that close while they wait: their request is aborted at once, whatever it waits
 for, and neither its server nor anybody behind it has to wait for them.
 """
 
@@ -69,11 +69,11 @@ class Case:
     heard: bytes | None = b"HTTP/1.1\r\n"
     """What its server has got by then, at least; None: it is not connected to."""
     replies: bytes = b""
-    """What the server says."""
+    """What the server sends."""
     filter: str = ""
     upstream: str = ""
     message_oriented: bool = True
-    """Whether all that it said is read: else its end lies behind that, or within a body."""
+    """Whether all that the client sent is read: else its end lies behind that, or inside a body."""
 
 
 CASES = {
@@ -130,7 +130,7 @@ def rest(running: Running, clients: int = 0) -> bool:
 
 
 def given_up(running: Running, began: float) -> None:
-    """Wait until the client and all that was done for it are gone, and the log says why."""
+    """Wait until the client and all that serves it are closed, and the reason is logged."""
     eventually(lambda: rest(running), "all that was done for it is given up")
     assert time.monotonic() - began < AT_ONCE_S
     running.wait_for(r"response aborted: <[A-Z]+ [^>]*>.*: client: ")

@@ -1,4 +1,4 @@
-"""The configurations of conf/ for HTTP, at free ports: what their first lines tell one to try."""
+"""The configurations of conf/ for HTTP, at free ports: the commands of their first lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM with HTTP requests under way: they are answered, and nobody waits for more."""
+"""SIGTERM with HTTP requests in progress: they are answered, then the connections are closed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNT = 100
 
 
 def body_of(answer: bytes) -> bytes:
-    """What follows the head, which must say that the connection ends."""
+    """What follows the head, which must have Connection: close."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close" in head
@@ -26,7 +26,7 @@ def body_of(answer: bytes) -> bytes:
 
 @pytest.mark.parametrize("net_threads", [1, 2])
 def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> None:
-    """Heads, bodies and pipelines of them; clients that ask nothing are told by an end."""
+    """Heads, bodies and pipelines; idle clients get the end of the stream."""
     draining = Event()
 
     class Late(Echo):
@@ -70,7 +70,7 @@ def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> No
 
 def test_connections_to_servers_that_clients_have_named_are_not_waited_for(proxy: Starter) -> None:
     class Patient(Echo):
-        """Keeps connections for long, and says so."""
+        """Keeps connections for long, and announces it in Keep-Alive."""
 
         def end_headers(self) -> None:
             self.send_header("Keep-Alive", "timeout=60")

@@ -1,4 +1,4 @@
-"""HTTP clients and servers that fail: each costs its own request, and nobody else's."""
+"""HTTP clients and servers that fail: each failure affects its own request only."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_clients_that_break_off_leave_nothing_behind(proxy: Starter) -> None:
         eventually(lambda: running.descriptors() == running.idle_descriptors, "all is closed")
 
 
-def test_who_has_said_all_is_answered_all_the_same(proxy: Starter) -> None:
+def test_a_half_closed_client_gets_its_response_all_the_same(proxy: Starter) -> None:
     with origin() as server, ExitStack() as stack:
         running = proxy(web(server.uri))
         clients = [stack.enter_context(running.connect("in")) for _ in range(50)]
@@ -111,7 +111,7 @@ def test_who_has_said_all_is_answered_all_the_same(proxy: Starter) -> None:
 
 
 def test_silent_clients_are_closed_and_cost_nothing(proxy: Starter) -> None:
-    """Some never say anything, some nothing after an answer."""
+    """Some never send anything, some nothing after a response."""
     with origin() as server, ExitStack() as stack:
         running = proxy(web(server.uri, options='timeouts = { idle = "600ms" }'))
         clients = [stack.enter_context(running.connect("in")) for _ in range(50)]
@@ -169,8 +169,8 @@ def test_servers_that_cannot_be_had(proxy: Starter) -> None:
         assert 0.3 < time.monotonic() - began < 5
 
 
-def test_why_a_server_cannot_be_reached(proxy: Starter) -> None:
-    """The system says; 255.255.255.255 has no route for TCP, and nothing is sent there."""
+def test_reasons_why_a_server_cannot_be_reached(proxy: Starter) -> None:
+    """The system's error: 255.255.255.255 has no route for TCP, and nothing is sent there."""
     kinds = {
         "connection_refused": refusing(),
         "destination_ip_unroutable": "tcp://255.255.255.255:80",
@@ -239,7 +239,7 @@ FRAMED = {
 def test_an_answer_that_is_cut_is_seen_to_be(
     proxy: Starter, tools: Tools, tmp_path: Path, framing: str
 ) -> None:
-    """Whatever ends it: curl says so, nobody is shown an end, and nobody asks again."""
+    """Whatever ends it: curl reports an error, no end is faked, and no request is sent again."""
     with Server() as server:
         running = proxy(web(server.uri))
         for number in range(10):
@@ -273,7 +273,7 @@ def test_an_answer_that_is_cut_is_seen_to_be(
 
 
 class Forgetful(Echo):
-    """Answers once on each connection, and ends it when it is asked again."""
+    """Answers once on each connection, and ends it at the second request."""
 
     asked = False
 
@@ -354,7 +354,7 @@ def test_a_connection_that_ended_while_idle_is_not_used(proxy: Starter) -> None:
 
 
 def test_an_answer_before_all_of_the_body_has_come(proxy: Starter) -> None:
-    """The server refuses, and reads no more: the client hears why."""
+    """The server refuses and reads no more: the client gets its response."""
     with Server() as server:
         running = proxy(web(server.uri))
         with running.connect("in") as client:

@@ -1,4 +1,4 @@
-"""Filters whose author made a mistake: their request fails, closed, and all else goes on."""
+"""Filters that fail: their request fails closed, and all else goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a client is: the same for lists, limits, servers and logs, whatever it says of itself."""
+"""A client's address: the same for lists, limits, servers and logs, whatever its fields claim."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def reload(running: Running, text: str) -> None:
 def test_a_reload_under_load_loses_no_request(
     proxy: Starter, tools: Tools, tmp_path: Path, net_threads: int
 ) -> None:
-    """wrk sends its next request as soon as it has an answer, and says what it could not finish."""
+    """wrk sends its next request as soon as it has a response, and reports failed ones."""
     uri = nginx(tools, tmp_path, 'location / { return 200 "ok\\n"; }')
     threads = f"[proxy]\nnet_threads = {net_threads}\n"
     texts = cycle(threads + web(uri, options=f'via = "{via}"') for via in ("a", "b"))

@@ -21,7 +21,7 @@ from tests.e2e.web import origin, way_out, web
 
 
 def echo(connection: ServerConnection) -> None:
-    """Greet, then send each message back, until one says to end."""
+    """Send a first message, then echo each message until one asks for the end."""
     connection.send("welcome")
     for message in connection:
         if message == "end":
@@ -32,7 +32,7 @@ def echo(connection: ServerConnection) -> None:
 
 @pytest.fixture
 def sockets() -> Iterator[str]:
-    """A WebSocket server that nobody here wrote; its URI."""
+    """A WebSocket server of another project; its URI."""
     with serve(echo, "127.0.0.1", 0, max_size=None, compression=None) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -109,7 +109,7 @@ def test_a_server_that_stays_with_http_is_heard(proxy: Starter) -> None:
 
 
 def test_no_byte_is_lost_around_the_switch(proxy: Starter) -> None:
-    """Each side says something in the same breath as its head."""
+    """Each side sends data together with its head."""
     with Server() as server:
         running = proxy(web(server.uri))
         with running.connect("in") as client:

@@ -69,7 +69,7 @@ class Origin(ThreadingHTTPServer):
         return f"tcp://127.0.0.1:{self.server_port}"
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Remember who has come."""
+        """Record the connections."""
         sock, address = super().get_request()
         self.connections.append(sock)
         return sock, address

@@ -3,8 +3,8 @@ strict proxy must not refuse.
 
     python -m tests.http.corpus            run it against HAProxy and nginx; write the page
 
-The cases are data (see case.py). `play` tries one on any proxy; `objections` are what a case has
-against what came out.
+The cases are data (see case.py). `run_case` tries one on any proxy; `objections` lists how the
+result differs from what the case expects.
 """
 
 from itertools import chain

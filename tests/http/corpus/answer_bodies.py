@@ -147,4 +147,6 @@ FRAMING = (
     ),
 )
 
-THEMES = (Theme("Framing of answers", "RFC 9112 6.3: an invalid length MUST become 502", FRAMING),)
+THEMES = (
+    Theme("Framing of responses", "RFC 9112 6.3: an invalid length MUST become 502", FRAMING),
+)

@@ -204,11 +204,15 @@ EARLY = (
 )
 
 THEMES = (
-    Theme("Answers that break off", "the client must see that it does not have all", BROKEN),
+    Theme("Incomplete responses", "the client must see that the response is incomplete", BROKEN),
     Theme(
-        "Bytes behind an answer",
-        "they belong to no request: that connection is closed (RFC 9112 9.2)",
+        "Bytes behind a response",
+        "they belong to no request: the connection is closed (RFC 9112 9.2)",
         BEHIND,
     ),
-    Theme("Early answers", "the body that is still owed must not become the next request", EARLY),
+    Theme(
+        "Early responses",
+        "the rest of the request's body must not be read as the next request",
+        EARLY,
+    ),
 )

@@ -170,13 +170,13 @@ FIELDS = (
 
 THEMES = (
     Theme(
-        "Status lines of answers",
-        "a server that does not speak HTTP/1 is not believed: 502",
+        "Status lines of responses",
+        "a status line that is not HTTP/1 becomes 502",
         STATUS_LINES,
     ),
     Theme(
-        "Fields of answers",
-        "as strict as for requests: a field that clients read in another way splits the answer",
+        "Fields of responses",
+        "checked like requests: a field that clients read differently splits the response",
         FIELDS,
     ),
 )

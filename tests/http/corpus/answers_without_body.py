@@ -1,4 +1,4 @@
-"""Answers that have no body whatever they say: 1xx, 204, 304, and those to HEAD."""
+"""Responses without a body, whatever they announce: 1xx, 204, 304, and those to HEAD."""
 
 from __future__ import annotations
 
@@ -158,13 +158,13 @@ INTERIM = (
 
 THEMES = (
     Theme(
-        "Answers without a body",
-        "their bodies are never relayed, and their connections not used again",
+        "Responses without a body",
+        "their bodies are never forwarded, and their connections not reused",
         BODILESS,
     ),
     Theme(
-        "Interim answers",
-        "relayed as they come, never to HTTP/1.0; 101 only where it was asked for",
+        "Interim responses",
+        "forwarded as they arrive, never to HTTP/1.0; 101 only if it was requested",
         INTERIM,
     ),
 )

@@ -68,7 +68,7 @@ class RequestCase:
     raw: bytes
     expect: Refused | Accepted | Answered | Dropped
     end: bool = False
-    """Whether the client says behind it that no more will come."""
+    """Whether the client ends its direction after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class AnswerCase:
     early: bool = False
     """It answers as soon as it has the head of the request."""
     late: bytes = b""
-    """What it says unasked once the client has the answer."""
+    """What it sends without a request once the client has the response."""
 
 
 Case: TypeAlias = RequestCase | AnswerCase

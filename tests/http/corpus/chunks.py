@@ -14,7 +14,7 @@ def good(name: str, rfc: str, body: str, got: Got = HELLO) -> RequestCase:
 
 
 def bad(name: str, rfc: str, body: str) -> RequestCase:
-    """A body whose end the origin never sees."""
+    """A body whose end never reaches the origin."""
     return refused(name, rfc, chunked(body), streamed=True)
 
 
@@ -190,18 +190,18 @@ TRAILERS = (
 THEMES = (
     Theme(
         "Chunk sizes",
-        "hexadecimal digits, 16 at most: parsers differ on all else, and so on the end of the body",
+        "at most 16 hexadecimal digits: for all else parsers differ on the end of the body",
         SIZES,
     ),
     Theme(
         "Ends of chunks",
-        "CRLF behind each size and each chunk's data, looked at byte by byte",
+        "CRLF after each size and after each chunk's data, both bytes checked",
         ENDS,
     ),
     Theme(
         "Chunk extensions",
-        "read by their grammar and dropped: an LF or a quote hides lines from half the parsers",
+        "checked by their grammar and dropped: an LF or a quote hides lines from some parsers",
         EXTENSIONS,
     ),
-    Theme("Trailers", "as strict as fields; those that frame or route are dropped", TRAILERS),
+    Theme("Trailers", "checked like fields; those about framing or routing are dropped", TRAILERS),
 )

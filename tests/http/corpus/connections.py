@@ -133,7 +133,7 @@ NOMINATED = (
         "proxy-is-dropped", "3875 4.1.18", get("Proxy: http://evil.example"), Got(lacks=("Proxy",))
     ),
     accepted(
-        "forwarding-nominated-is-said-all-the-same",
+        "forwarding-nominated-is-sent-nevertheless",
         "9110 7.6.1",
         get("Connection: X-Forwarded-For", "X-Forwarded-For: 6.6.6.6"),
         Got(lacks=("X-Forwarded-For: 6.6.6.6",)),
@@ -282,19 +282,19 @@ FORWARDS = (
 
 THEMES = (
     Theme(
-        "Fields of one hop",
-        "what Connection nominates is removed, as RFC 9110 7.6.1 asks, but for framing and Host",
+        "Hop-by-hop fields",
+        "fields that Connection names are removed (RFC 9110 7.6.1), except framing and Host",
         NOMINATED,
     ),
     Theme(
         "Upgrade",
-        "passed on where Connection nominates it; never h2c, a tunnel past every rule here",
+        "forwarded if Connection names it; never h2c, whose requests would not be checked",
         UPGRADES,
     ),
     Theme(
         "Expect",
-        "100-continue or 417: a body nobody waited for is a request to somebody else",
+        "100-continue or 417: a body that one side does not expect is read as a request",
         EXPECTATIONS,
     ),
-    Theme("Max-Forwards", "OPTIONS is counted down, and answered here at 0", FORWARDS),
+    Theme("Max-Forwards", "decremented for OPTIONS; at 0 the proxy answers", FORWARDS),
 )

@@ -179,27 +179,27 @@ HOSTS = (
 THEMES = (
     Theme(
         "Field names",
-        "a name that is no token is dropped, cut or renamed by somebody behind us",
+        "servers drop, cut or rename a name that is no token",
         NAMES,
     ),
     Theme(
         "Field values",
-        "no control characters: they cut values short, end lines or forge logs; others pass",
+        "no control characters: they cut values, end lines or forge logs; others are forwarded",
         VALUES,
     ),
     Theme(
         "Ends of lines",
-        "a line ends in CRLF: who takes LF or CR alone for an end sees other fields",
+        "a line ends in CRLF: a server that accepts LF or CR alone sees other fields",
         ENDS,
     ),
     Theme(
         "Folded lines",
-        "obs-fold has been obsolete since 2014: who does not unfold sees other fields",
+        "obs-fold is obsolete since 2014: a server that does not unfold sees other fields",
         FOLDS,
     ),
     Theme(
         "Host",
-        "exactly one, a host and a port: it chooses the route here and the site behind us",
+        "exactly one, a host and a port: it selects the route here and the site at the server",
         HOSTS,
     ),
 )

@@ -318,13 +318,13 @@ BOTH = (
 THEMES = (
     Theme(
         "Content-Length",
-        "one line of plain digits: every other reading gives the body another end",
+        "one line of digits: all other forms are read differently, with another end of the body",
         LENGTHS,
     ),
     Theme(
         "Transfer-Encoding",
-        "exactly `chunked`, in HTTP/1.1: who does not know the coding falls back to the length",
+        "exactly `chunked`, in HTTP/1.1: a server that does not know the coding uses the length",
         CODINGS,
     ),
-    Theme("Both at once", "RFC 9112 allows the refusal: nobody sends both in good faith", BOTH),
+    Theme("Both at once", "RFC 9112 allows the refusal; regular clients never send both", BOTH),
 )

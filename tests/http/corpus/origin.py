@@ -1,4 +1,4 @@
-"""Origin: the server behind the proxy under test. It keeps all it is told, says what a case wants
+"""Origin: the server behind the proxy under test. It records all requests, sends what a case wants
 said, and answers everything else with the first line of what it heard; it carries no bytes itself.
 """
 
@@ -29,7 +29,7 @@ class Line(Protocol):
 
 
 class Origin:
-    """What it has heard since a case began, on all connections."""
+    """What it has received since the case began, on all connections."""
 
     def __init__(self) -> None:
         self.case: Case | None = None
@@ -52,7 +52,7 @@ class Origin:
         return Connection(self, line, next(self._numbers))
 
     def speak(self, line: Line, case: AnswerCase) -> None:
-        """Say what the case has the origin say."""
+        """Send what the case demands of the origin."""
         self._spoke = line
         line.send(case.raw)
         if case.then == "end":

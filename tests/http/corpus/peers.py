@@ -62,7 +62,7 @@ PEERS = {
 
 
 def proxy(peer: Peer) -> Proxy:
-    """Run it, as `run` asks for it."""
+    """Run it, as `run` needs it."""
 
     @contextmanager
     def start(server: int) -> Iterator[int]:

@@ -150,10 +150,10 @@ PIPELINES = (
 )
 
 THEMES = (
-    Theme("HTTP/1.0", "answered and closed, unless it asks to be kept", OLD),
+    Theme("HTTP/1.0", "answered and closed, unless it has keep-alive", OLD),
     Theme(
-        "Requests one behind the other",
-        "answered in order; the first one refused is the last one read",
+        "Pipelined requests",
+        "answered in order; nothing is read after the first refused one",
         PIPELINES,
     ),
 )

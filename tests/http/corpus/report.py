@@ -19,8 +19,8 @@ from tests.http.corpus.case import (
     RequestCase,
     Theme,
 )
-from tests.http.corpus.judgement import Deed, deed, objections, words
-from tests.http.corpus.play import Seen
+from tests.http.corpus.outcome import Outcome, objections, outcome, words
+from tests.http.corpus.trial import Seen
 
 PAGE = ROOT / "docs" / "design" / "http-strictness.md"
 
@@ -29,42 +29,42 @@ HEAD = """\
 
 <!-- Written by `python -m tests.http.corpus`. -->
 
-Nothing that a client sends may make a server see another message than the proxy does; nothing that
-a server sends may reach anybody but the client that asked. So what can be read in two ways is
-refused: a request with 400 and the end of the connection, an answer with 502. What is in order
-passes, however odd.
+A client must not be able to send bytes that a server reads as another message than the proxy; the
+bytes of a server must reach only the client whose request they answer. So a message that may be
+read in two ways is refused: a request by 400 and the end of the connection, a response by 502. A
+valid message is forwarded, however unusual.
 
-The rules are held by a corpus of {requests} requests and {answers} answers as raw bytes, {good} of
-them good ones. Each is tried, then a canary is sent behind it on the same connection, and another
-on a new one: both must get their own answers, and the origin must have got exactly what the case
-says. Every case passes with vcproxy, cut into two pieces anywhere, and byte by byte.
+- **desynchronises**: a canary gets no response, that of another request, or two
+them valid. Each is sent, then a second request, the canary, on the same connection, and another
+canary on a new one: both must get their own responses, and the origin must have got exactly what
+the case expects. Every case passes with vcproxy, split into two pieces anywhere, and byte by byte.
 
-## Beside others
+## Compared with HAProxy and nginx
 
-The same cases on {versions}, with an origin of ours that notes what
+The same cases on {versions}, with a test origin that records what
 it gets. Both are configured as usual: HAProxy with `http-reuse always`, nginx with `keepalive` and
 HTTP/1.1 to the origin.
 
 {counts}
 
-- **as here**: the outcome is that of vcproxy to the last detail, status and fields included
-- **passes on what is broken**: a strict reader refuses what comes out; lenient ones may differ
-- **desynchronises**: a canary gets no answer or another's, or one answer too many comes
-- **waits for more**: it does not see that the message is over, or that it is none
+- **as here**: the result is exactly that of vcproxy, status and fields included
+- **forwards malformed data**: a strict reader refuses what is forwarded; a lenient one may not
+- **desynchronises**: a canary gets no response, that of another request, or two
+- **waits for more**: it does not detect the end of the message, or that it is invalid
 
-That one differs need not be a fault: a status may be another, a limit higher, and a good server
-behind it may refuse what it lets through. vcproxy does not know the servers behind it.
+A difference need not be a fault: another status, a higher limit, or a server that refuses what the
+proxy has forwarded. vcproxy does not rely on its servers.
 
-## Where they differ, and why
+## Differences and reasons
 
-In each line: how many cases there are of the kind, and in how many each of the two ends otherwise.
+Each line has the number of cases of the kind, and for each of the two how many end differently.
 
 {kinds}
 
 ## Case by case
 
-Only those where one differs. A dash: as here. Several statuses: several answers. "kept": the
-connection stays open behind a refusal.
+Only cases in which one differs. A dash: as here. Several statuses: several responses. "kept": the
+connection stays open after a refusal.
 
 {cases}
 """
@@ -75,8 +75,8 @@ Verdicts = Mapping[str, Sequence[Seen]]
 _KINDS = {
     "good requests": (Accepted, Answered),
     "bad requests": (Refused, Dropped),
-    "good answers": (Relayed,),
-    "bad answers": (BadGateway, Cut),
+    "good responses": (Relayed,),
+    "bad responses": (BadGateway, Cut),
 }
 
 
@@ -96,7 +96,7 @@ def page(themes: Sequence[Theme], verdicts: Verdicts, versions: Sequence[str]) -
 
 
 def _counts(cases: Sequence[Case], verdicts: Verdicts) -> Iterator[str]:
-    columns = ["cases", "as here", *(each.value for each in Deed)]
+    columns = ["cases", "as here", *(each.value for each in Outcome)]
     yield _row(["", "", *columns])
     yield _row(["---", "---"] + ["---:"] * len(columns))
     for name, seen in verdicts.items():
@@ -106,14 +106,14 @@ def _counts(cases: Sequence[Case], verdicts: Verdicts) -> Iterator[str]:
                 for case, each in zip(cases, seen, strict=True)
                 if isinstance(case.expect, of_kind)
             ]
-            deeds = Counter(deed(case, each) for case, each in tried)
+            outcomes = Counter(outcome(case, each) for case, each in tried)
             same = sum(not objections(case, each) for case, each in tried)
-            numbers = [len(tried), same, *(deeds[each] for each in Deed)]
+            numbers = [len(tried), same, *(outcomes[each] for each in Outcome)]
             yield _row([name, kind, *map(str, numbers)])
 
 
 def _kinds(themes: Sequence[Theme], verdicts: Verdicts) -> Iterator[str]:
-    yield _row(["kind", "cases", *verdicts, "why it is so here"])
+    yield _row(["kind", "cases", *verdicts, "reason for vcproxy's rule"])
     yield _row(["---", "---:", *("---:" for _ in verdicts), "---"])
     for theme, seen in _by_theme(themes, verdicts):
         differing = [
@@ -158,7 +158,7 @@ def _cell(case: Case, seen: Seen) -> str:
     told = words(seen)
     if told in _expected(case):  # the statuses are the same: what differs is worth a word
         told = f"{told}; {against[0]}"
-    return f"**desynchronises**: {told}" if deed(case, seen) is Deed.SPOILED else told
+    return f"**desynchronises**: {told}" if outcome(case, seen) is Outcome.DESYNCHRONISED else told
 
 
 def _expected(case: Case) -> str:

@@ -267,26 +267,24 @@ NO_REQUESTS = (
 THEMES = (
     Theme(
         "Methods",
-        "a method is a token and nothing else; TRACE and CONNECT are not for everybody",
+        "a method is a token; TRACE is not supported, CONNECT must be allowed",
         METHODS,
     ),
     Theme(
         "Spaces and ends of the request line",
-        "one space and CRLF exactly: whatever else separates somewhere, moves the target",
+        "exactly one space and CRLF: other separators, where accepted, shift the target",
         SPACES,
     ),
     Theme(
         "Targets",
-        "no byte that logs, caches or routers read in another way; all else passes unchanged",
+        "no byte that logs, caches or routers read differently; all else is forwarded unchanged",
         TARGETS,
     ),
     Theme(
         "Absolute-form targets",
-        "the target's authority counts, and becomes Host, as RFC 9112 3.2.2 asks",
+        "the target's authority counts, and replaces Host, as RFC 9112 3.2.2 demands",
         ABSOLUTE,
     ),
-    Theme(
-        "Versions", "HTTP/1.x in its exact shape; other majors are other protocols (505)", VERSIONS
-    ),
-    Theme("What is no request", "another protocol on this port is told so at once", NO_REQUESTS),
+    Theme("Versions", "HTTP/1.x exactly; other major versions are other protocols (505)", VERSIONS),
+    Theme("Not a request", "another protocol on this port is refused at once", NO_REQUESTS),
 )

@@ -18,11 +18,11 @@ from typing import Self
 
 from tests.http.corpus.case import Case
 from tests.http.corpus.origin import Origin
-from tests.http.corpus.play import Seen, play
+from tests.http.corpus.trial import Seen, run_case
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_S = 1.5
-"""A proxy that has said nothing for so long waits for more: loopback takes a millisecond."""
+"""A proxy that has sent nothing for so long waits for more: loopback takes a millisecond."""
 PAUSE_S = 0.01
 """What was sent arrives within it, and is read before what is sent next."""
 LANES = 4
@@ -197,7 +197,7 @@ def run(
                 while not failed:
                     number = left.get_nowait()
                     case, cuts = trials[number]
-                    seen[number] = play(case, world, number, cuts)
+                    seen[number] = run_case(case, world, number, cuts)
                     step()
         except Empty:
             pass

@@ -59,7 +59,7 @@ THEMES = (
     Theme("Sizes within the limits", "ordinary large requests pass", WITHIN),
     Theme(
         "Sizes beyond the limits",
-        "the limits are ours: a line of 8 KiB, a field of 16 KiB, a head of 32 KiB, 100 fields",
+        "the default limits: a line of 8 KiB, a field of 16 KiB, a head of 32 KiB, 100 fields",
         BEYOND,
     ),
 )

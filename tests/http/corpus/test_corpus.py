@@ -1,4 +1,4 @@
-"""The corpus holds what it claims, and its runner can tell right from wrong."""
+"""The corpus has enough distinct cases, and its runner detects wrong results."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tests.http.corpus import ANSWERS, CASES, REQUESTS
 from tests.http.corpus.case import Accepted, Refused, Relayed
-from tests.http.corpus.judgement import Deed, deed, objections
-from tests.http.corpus.play import play
+from tests.http.corpus.outcome import Outcome, objections, outcome
 from tests.http.corpus.report import PAGE
 from tests.http.corpus.simulated import simulated
+from tests.http.corpus.trial import run_case
 from tests.http.corpus.wire import answers, requests
 
 
@@ -39,7 +39,7 @@ def test_each_case_names_its_rule() -> None:
 
 
 def test_the_page_is_about_these_cases() -> None:
-    said = f"{len(REQUESTS)} requests and {len(ANSWERS)} answers"
+    said = f"{len(REQUESTS)} requests and {len(ANSWERS)} responses"
     assert said in PAGE.read_text(), "write it anew: python -m tests.http.corpus"
 
 
@@ -47,7 +47,7 @@ def test_a_tunnel_that_looks_at_nothing_is_found_out(tmp_path: Path) -> None:
     unnoticed = []
     with simulated(tmp_path, "forward") as world:
         for number, case in enumerate(REQUESTS):
-            seen = play(case, world, number)
+            seen = run_case(case, world, number)
             if isinstance(case.expect, Refused) and not objections(case, seen):
                 unnoticed.append(case.name)
     assert unnoticed == []
@@ -56,8 +56,8 @@ def test_a_tunnel_that_looks_at_nothing_is_found_out(tmp_path: Path) -> None:
 def test_good_requests_pass_a_tunnel_that_looks_at_nothing(tmp_path: Path) -> None:
     plain = [case for case in REQUESTS if isinstance(case.expect, Accepted)]
     with simulated(tmp_path, "forward") as world:
-        deeds = Counter(deed(case, play(case, world, n)) for n, case in enumerate(plain))
-    assert deeds[Deed.ACCEPTED] > len(plain) // 2
+        outcomes = Counter(outcome(case, run_case(case, world, n)) for n, case in enumerate(plain))
+    assert outcomes[Outcome.ACCEPTED] > len(plain) // 2
 
 
 def test_the_second_opinion_reads_what_is_in_order() -> None:

@@ -17,7 +17,7 @@ pytest.importorskip("vcproxy.http.message.parsing")
 LONG = 600
 """Bytes beyond which a case is not cut everywhere: only the limits are there, and are met late."""
 POLICY = {403, 501}
-"""What the proxy says to requests in order."""
+"""What the proxy sends for pipelined requests."""
 
 READ_ALIKE = [
     case

@@ -1,4 +1,4 @@
-"""The corpus on real programs, over loopback: vcproxy as it says, others as the page says."""
+"""The corpus on real programs, over loopback: vcproxy as expected, others as on the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.bench.peers import PATH
 from tests.http.corpus import CASES
 from tests.http.corpus.case import Case, sent
-from tests.http.corpus.judgement import Deed, deed, objections
+from tests.http.corpus.outcome import Outcome, objections, outcome
 from tests.http.corpus.peers import PEERS, proxy
 from tests.http.corpus.runner import LOOPBACK, run
 from tests.http.corpus.simulated import CONFIGURATION
@@ -61,6 +61,6 @@ def test_others_are_told_apart(name: str) -> None:
         pytest.skip(f"{name} is not installed")
     cases = [CASE["method-get"], CASE["length-with-plus"], CASE["nominated-field-is-removed"]]
     seen = run(proxy(PEERS[name]), [(case, ()) for case in cases])
-    deeds = [deed(case, each) for case, each in zip(cases, seen, strict=True)]
-    assert deeds == [Deed.ACCEPTED, Deed.REFUSED, Deed.ACCEPTED]
-    assert objections(cases[2], seen[2]) == ["X-A is still there"]
+    outcomes = [outcome(case, each) for case, each in zip(cases, seen, strict=True)]
+    assert outcomes == [Outcome.ACCEPTED, Outcome.REFUSED, Outcome.ACCEPTED]
+    assert objections(cases[2], seen[2]) == ["X-A was not removed"]

@@ -1,4 +1,4 @@
-"""vcproxy does as every case of the corpus says, in simulation: whole, cut anywhere, in bytes."""
+"""vcproxy passes every case of the corpus in simulation: whole, split anywhere, byte by byte."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from tests.http.corpus import CASES
 from tests.http.corpus.case import Case, sent
-from tests.http.corpus.judgement import objections
-from tests.http.corpus.play import play
+from tests.http.corpus.outcome import objections
 from tests.http.corpus.simulated import SimulatedWorld, simulated
+from tests.http.corpus.trial import run_case
 
 CUTS = int(os.environ.get("VCPROXY_CUTS", "3"))
 """Places to cut each case at, a sample from a fixed seed. 0: all of them, in two minutes."""
@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> Iterator[SimulatedWorld]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_does_as_the_case_says(case: Case, world: SimulatedWorld) -> None:
-    assert objections(case, play(case, world, 0)) == []
+    assert objections(case, run_case(case, world, 0)) == []
 
 
 def places(case: Case) -> list[int]:
@@ -45,7 +45,7 @@ def test_wherever_a_case_is_cut_the_outcome_is_the_same(world: SimulatedWorld) -
     wrong = {
         (case.name, cut): against
         for number, (case, cut) in enumerate(trials)
-        if (against := objections(case, play(case, world, number, [cut])))
+        if (against := objections(case, run_case(case, world, number, [cut])))
     }
     assert wrong == {}
 
@@ -55,6 +55,6 @@ def test_byte_by_byte_the_outcome_is_the_same(world: SimulatedWorld) -> None:
         case.name: against
         for number, case in enumerate(CASES)
         if len(sent(case)) < LONG
-        and (against := objections(case, play(case, world, number, range(1, len(sent(case))))))
+        and (against := objections(case, run_case(case, world, number, range(1, len(sent(case))))))
     }
     assert wrong == {}

@@ -1,4 +1,4 @@
-"""Wire: a second opinion on what the bytes of a connection say, strict and slow.
+"""Wire: an independent parser for the bytes of a connection, strict and slow.
 
 It shares nothing with the proxy under test: what it cannot read in exactly one way is `Broken`.
 """
@@ -58,7 +58,7 @@ class Message:
 
 @dataclass(slots=True)
 class Heard:
-    """What a connection has said so far."""
+    """What a connection has sent so far."""
 
     messages: list[Message] = field(default_factory=list)
     rest: bytes = b""

@@ -117,7 +117,7 @@ _inserted = st.sampled_from(
 
 @st.composite
 def mutated(draw: st.DrawFn, messages: st.SearchStrategy[bytes]) -> bytes:
-    """A message in which a byte or two are others, or gone, or new: mostly where it matters."""
+    """A message with one or two bytes changed, removed or added, mostly in critical places."""
     message = draw(messages)
     for _ in range(draw(st.integers(0, 2))):
         joints = [at for at, byte in enumerate(message) if byte in b"\r\n:;=, "]

@@ -1,4 +1,4 @@
-"""Against h11: what we take it takes too, and we mean the same by it."""
+"""Against h11: it accepts what the parser accepts, and reads the same."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def client(method: str = "GET") -> h11.Connection:
 
 @settings(max_examples=400)
 @given(grammars.mutated(grammars.request_heads))
-def test_requests_mean_the_same(head: bytes) -> None:
+def test_requests_are_read_the_same(head: bytes) -> None:
     assume(head.endswith(b"\r\n\r\n"))
     try:
         ours = parse_request(head, LIMITS)
@@ -73,7 +73,7 @@ def test_requests_mean_the_same(head: bytes) -> None:
 
 @settings(max_examples=300)
 @given(grammars.mutated(grammars.response_heads), st.sampled_from(["GET", "HEAD"]))
-def test_responses_mean_the_same(head: bytes, method: str) -> None:
+def test_responses_are_read_the_same(head: bytes, method: str) -> None:
     assume(head.endswith(b"\r\n\r\n"))
     try:
         ours = parse_response(head, LIMITS, method)

@@ -67,7 +67,7 @@ Verdict = tuple[bool, bytes, Fields, str]
 
 
 def judged(reader: BodyReader, pieces: list[bytes]) -> tuple[bytes, Verdict]:
-    """What it gives, and what it says of the pieces: up to the first that is refused."""
+    """Return the output, and the result for each piece up to the first that is refused."""
     given = b""
     for piece in pieces:
         try:

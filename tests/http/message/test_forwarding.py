@@ -37,7 +37,7 @@ def got(answer: Response, body: Body = 0, version: int = 11, keep: bool = True) 
 # -- to the server -----------------------------------------------------------------------------
 
 
-def test_what_concerns_nobody_goes_on_as_it_is() -> None:
+def test_other_fields_are_forwarded_unchanged() -> None:
     lines = ["GET /a?b HTTP/1.1", "Host: a.example", "x-Y: 1  2", "Cookie: \xe4", "Trailer: Digest"]
     assert sent(request(*lines[2:], line=lines[0])) == lines
 
@@ -87,7 +87,7 @@ def test_so_many_names_in_connection() -> None:
         ("OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1"),
     ],
 )
-def test_servers_are_asked_in_origin_form(line: str, first: str) -> None:
+def test_requests_are_sent_in_origin_form(line: str, first: str) -> None:
     assert sent(request(line=line)) == [first, "Host: a.example"]
 
 
@@ -122,13 +122,13 @@ def test_a_request_without_host_gets_one() -> None:
         ("A: b", 7, ["A: b", "Content-Length: 7"]),
     ],
 )
-def test_framing_is_what_the_body_says(line: str, body: Body, framed: list[str]) -> None:
+def test_framing_follows_the_body(line: str, body: Body, framed: list[str]) -> None:
     asked = request(line, line="POST / HTTP/1.1")
     asked.body = body
     assert sent(asked)[2:] == framed
 
 
-def test_expectations_go_on_where_somebody_waits() -> None:
+def test_expect_is_forwarded_if_the_client_waits() -> None:
     lines = ["Content-Length: 5", "Expect: 100-continue"]
     assert sent(request(*lines, line="PUT / HTTP/1.1"))[2:] == lines
     assert sent(request(*lines, line="PUT / HTTP/1.0"))[2:] == lines[:1]
@@ -145,7 +145,7 @@ def test_an_upgrade_is_passed_on_when_allowed() -> None:
     assert sent(request(), upgrade=True)[2:] == []
 
 
-def test_who_takes_trailers_says_so_to_the_server_too() -> None:  # RFC 9110 10.1.4
+def test_te_trailers_is_forwarded() -> None:  # RFC 9110 10.1.4
     asked = request("TE: gzip;q=0.5, trailers", "Connection: TE, Upgrade", "Upgrade: websocket")
     assert sent(asked)[2:] == ["Connection: te", "TE: trailers"]
     assert sent(asked, upgrade=True)[2:] == [
@@ -169,7 +169,7 @@ def test_who_takes_trailers_says_so_to_the_server_too() -> None:  # RFC 9110 10.
         ("", False),
     ],
 )
-def test_who_has_passed_before(via: str, passed: bool) -> None:
+def test_loops_are_detected_by_via(via: str, passed: bool) -> None:
     sender = ClientFields("192.0.2.1", secure=False, mark="5f3a")
     assert sent(request(), sender)[2] == "Via: 1.1 vcproxy (5f3a)"
     assert sender.is_looping(request(f"Via: {via}")) is passed
@@ -195,7 +195,7 @@ def test_max_forwards() -> None:  # RFC 9110 7.6.2
 # -- what is told of the client ----------------------------------------------------------------
 
 
-def test_servers_are_told_of_the_client() -> None:
+def test_forwarding_fields_are_added() -> None:
     sender = ClientFields("192.0.2.1", secure=True)
     told = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.example"]
     assert sent(request(), sender)[2:] == ["Via: 1.1 vcproxy", *told]
@@ -212,7 +212,7 @@ CLAIMS = (
 )
 
 
-def test_a_stranger_is_not_believed() -> None:
+def test_forwarding_fields_of_an_untrusted_client_are_replaced() -> None:
     told = [
         "X-Forwarded-For: 192.0.2.1",
         "X-Forwarded-Proto: http",
@@ -238,11 +238,11 @@ def test_forwarded(address: str, node: str) -> None:  # RFC 7239 6
     assert sent(request(), sender)[2:] == [f'Forwarded: for={node};proto=https;host="a.example"']
 
 
-def test_nothing_is_told_where_nothing_shall_be() -> None:
+def test_style_off_adds_no_fields() -> None:
     assert sent(request(*CLAIMS), SILENT)[2:] == list(CLAIMS)
 
 
-def test_a_sender_remembers_few_hosts() -> None:
+def test_lines_are_cached_for_few_hosts() -> None:
     sender = ClientFields("192.0.2.1", False, "")
     for n in range(100):
         asked = parse_request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % n, LIMITS)

@@ -27,9 +27,9 @@ from vcproxy.http.message.keep_alive import keep_alive_s
         ("", None),
     ],
 )
-def test_what_servers_say(said: str, seconds: float | None) -> None:
+def test_values_of_keep_alive(said: str, seconds: float | None) -> None:
     assert keep_alive_s(Fields.of([("Keep-Alive", said)])) == seconds
 
 
-def test_who_says_nothing() -> None:
+def test_without_keep_alive() -> None:
     assert keep_alive_s(Fields.of([("X-Keep-Alive", "timeout=5")])) is None

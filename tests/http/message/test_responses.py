@@ -101,6 +101,6 @@ def test_framing(
     assert (answer.body, answer.bodiless, answer.persistent) == (body, bodiless, persistent)
 
 
-def test_http_1_0_closes_unless_it_says_otherwise() -> None:
+def test_http_1_0_closes_without_keep_alive() -> None:
     assert not parsed(FIVE, line="HTTP/1.0 200 OK").persistent
     assert parsed(FIVE, "Connection: Keep-Alive", line="HTTP/1.0 200 OK").persistent

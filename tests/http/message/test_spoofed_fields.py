@@ -1,4 +1,4 @@
-"""Forged: what CGI and WSGI would take for a field that only a proxy may say, no server gets."""
+"""Spoofed fields: names that CGI and WSGI take for those of proxies are not forwarded."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def variables(lines: list[str]) -> dict[str, str]:
         "PROXY: http://evil.example:3128",
     ],
 )
-def test_what_only_a_proxy_may_say(line: str, trusted: bool, style: Style) -> None:
+def test_fields_that_only_proxies_may_send(line: str, trusted: bool, style: Style) -> None:
     sender = ClientFields("192.0.2.1", secure=False, style=style, trusted=trusted)
     assert sent(line, "A: b", sender=sender) == sent("A: b", sender=sender)
 
@@ -101,7 +101,7 @@ def spellings(draw: st.DrawFn) -> str:
 
 
 @given(st.lists(spellings(), max_size=5))
-def test_an_application_believes_only_the_proxy(said: list[str]) -> None:
+def test_an_application_sees_only_the_fields_of_the_proxy(said: list[str]) -> None:
     asked = Request("GET", "/", [(name, "forged") for name in said], host="a")
     asked.fields["X-User"] = "ann"
     lines = to_server(asked, CLIENT).decode().split("\r\n")[1:-2]

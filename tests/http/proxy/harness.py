@@ -1,6 +1,6 @@
-"""A stage for HTTP: the proxy between scripted clients and servers, and what is left when they go.
+"""A harness for HTTP: the proxy between scripted clients and servers, and a check for leaks.
 
-Whoever leaves a stage without an error has shown that nothing stays behind: no connection, no byte
+Leaving it without an error asserts that nothing is left: no connection, no byte
 of buffer, no timer.
 """
 
@@ -32,7 +32,7 @@ IDLE_S = 3.0
 POOLED = UpstreamSettings(pool=PoolSettings(idle=8, idle_time=IDLE_S))
 
 PLAIN = Options(forwarded="off")
-"""Nothing is said of the client, so that transcripts stay short."""
+"""No forwarding fields, so that transcripts stay short."""
 
 
 class Http(SimulatedProxy):
@@ -70,7 +70,7 @@ class Http(SimulatedProxy):
     def upstream(
         self, name: str, script: Callable[[Peer, bytes], None] = lambda peer, data: None
     ) -> Upstream:
-        """One more upstream, with one server of the same name; `script` gets what that hears."""
+        """Add an upstream with one server of the same name; `script` gets what it receives."""
         address = Address("tcp", name, 1)
 
         def met(peer: Peer) -> None:
@@ -89,13 +89,13 @@ class Http(SimulatedProxy):
         return client
 
     def ask(self, *said: bytes) -> Peer:
-        """A client that says something as soon as something is run."""
+        """Return a client that sends this as soon as the simulation runs."""
         client = self.client()
         client.send(b"".join(said))
         return client
 
     def go(self) -> None:
-        """Let happen what happens without waiting."""
+        """Run everything that is due now."""
         self.elapse(0.001)
 
     def __exit__(
@@ -148,14 +148,14 @@ def chunks(*pieces: bytes, trailers: str = "") -> bytes:
 
 
 def heard(peer: Peer) -> str:
-    """What a peer has got since it was last asked, with plain line ends."""
+    """Return what a peer has received since the last call, with plain line ends."""
     data = bytes(peer.received)
     peer.received.clear()
     return data.decode("latin-1").replace("\r\n", "\n")
 
 
 def status(peer: Peer) -> str:
-    """The first line of what a peer has got since it was last asked."""
+    """Return the first line of what a peer has received since the last call."""
     return heard(peer).partition("\n")[0]
 
 

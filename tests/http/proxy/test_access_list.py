@@ -42,7 +42,7 @@ def allowed(allow: str, deny: str = "") -> AccessList:
         ("", "www.example", 443, False),
     ],
 )
-def test_who_may_be_reached(allow: str, host: str, port: int, permitted: bool) -> None:
+def test_allowed_destinations(allow: str, host: str, port: int, permitted: bool) -> None:
     assert allowed(allow).permits(host, port) is permitted
 
 
@@ -89,6 +89,6 @@ def test_an_entry_is_written_as_it_was_read(text: str) -> None:
         ("10.0.0.1/8:80", "has host bits set"),
     ],
 )
-def test_an_entry_that_says_nothing(text: str, said: str) -> None:
+def test_invalid_entries(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         AccessEntry.parse(text)

@@ -277,7 +277,7 @@ def test_a_server_that_answers_and_leaves_while_the_body_comes() -> None:
         assert client.ended
 
 
-def test_an_answer_before_all_that_was_said_has_gone() -> None:
+def test_a_response_before_earlier_output_was_sent() -> None:
     class Whole(Filter):
         def request_body(self, tx: Transaction, body: bytes) -> bytes:
             return body

@@ -1,4 +1,4 @@
-"""HttpProxy: clients that leave at any time, come too often, or say what is not taken."""
+"""HttpProxy: clients that close at any time, connect too often, or send what is refused."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_reset_behind_more_than_is_read_is_noticed_at_once(waits_for: str) -> 
 GONE = replace(PLAIN, abort_on_close=True)
 
 
-def test_a_client_that_ends_is_gone_where_the_options_say_so() -> None:
+def test_abort_on_close_aborts_at_the_end_of_stream() -> None:
     """Whatever its request waits for, all of it is given up at once, and the server is not blamed:
     it is the client that is logged."""
     met: set[str] = set()
@@ -138,7 +138,7 @@ def test_a_client_that_ends_is_gone_where_the_options_say_so() -> None:
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-def test_so_is_one_that_ends_during_its_answer(framing: str) -> None:
+def test_abort_on_close_aborts_during_the_response(framing: str) -> None:
     for size in (10, 900_000):
         with Http(options=GONE) as proxy:
             client = proxy.ask(GET)
@@ -155,7 +155,7 @@ def test_so_is_one_that_ends_during_its_answer(framing: str) -> None:
             assert proxy.log[-1].endswith("client: connection closed")
 
 
-def test_who_asks_and_ends_in_one_breath_is_gone_before_a_server_is_asked() -> None:
+def test_abort_on_close_with_request_and_end_at_once_contacts_no_server() -> None:
     with Http(options=GONE) as proxy:
         client = proxy.ask(GET)
         client.end()
@@ -195,7 +195,7 @@ def test_its_place_in_the_queue_is_free() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"some"])
-def test_who_leaves_while_sending_leaves_no_request_that_looks_whole(body: bytes) -> None:
+def test_a_request_cut_by_its_client_never_looks_complete(body: bytes) -> None:
     for head in (request("PUT", "/", "Content-Length: 1000"), request("PUT", "/", CHUNKED)):
         for way in ("reset", "end"):
             with Http() as proxy:
@@ -211,7 +211,7 @@ def test_who_leaves_while_sending_leaves_no_request_that_looks_whole(body: bytes
                     assert status(client) == "HTTP/1.1 400 Bad Request"
 
 
-def test_who_leaves_during_an_answer_has_the_server_stop() -> None:
+def test_a_client_reset_during_a_response_closes_the_server() -> None:
     for said in (answer(bytes(2_000_000)), b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2_000_000)):
         with Http() as proxy:
             client = proxy.ask(GET)
@@ -224,7 +224,7 @@ def test_who_leaves_during_an_answer_has_the_server_stop() -> None:
             assert server.reset_seen
 
 
-def test_who_has_said_all_is_answered() -> None:
+def test_a_half_closed_client_gets_its_response() -> None:
     with Http() as proxy:
         client = proxy.ask(GET, GET)
         client.end()
@@ -248,7 +248,7 @@ def test_a_head_that_ends_too_early() -> None:
         assert client.ended
 
 
-def test_who_comes_and_goes() -> None:
+def test_a_client_that_connects_and_closes() -> None:
     with Http() as proxy:
         for way in ("end", "close", "reset"):
             client = proxy.client()
@@ -285,7 +285,7 @@ LIMITED = replace(PLAIN, limits=HttpLimits(head=1000, line=200, field=300, field
         (request("TRACE"), 501),
     ],
 )
-def test_what_is_refused(said: bytes, code: int) -> None:
+def test_invalid_requests_are_refused(said: bytes, code: int) -> None:
     for pieces in ([said], [said[n : n + 1] for n in range(len(said))]):
         with Http(options=LIMITED) as proxy:
             client = proxy.client()
@@ -325,7 +325,7 @@ def test_options_that_may_go_no_further() -> None:
         assert "\nMax-Forwards: 0\n" in text
 
 
-def test_a_request_that_has_passed_before_goes_no_further() -> None:
+def test_a_request_loop_is_refused() -> None:
     calls: list[str] = []
 
     class Noting(HttpProxy):
@@ -381,7 +381,7 @@ def test_answers_have_a_date() -> None:
         assert heard(tunnel) == f"HTTP/1.1 200 Connection established\n{later}\n"
 
 
-def test_who_comes_too_often_is_told_so() -> None:
+def test_too_many_connections_of_an_address_get_429() -> None:
     with Http() as proxy:
         client = proxy.client()
         proxy.go()
@@ -403,7 +403,7 @@ def test_who_comes_too_often_is_told_so() -> None:
         proxy.server()
 
 
-def test_the_mistake_of_one_leaves_the_others_alone() -> None:
+def test_an_exception_closes_one_session_only() -> None:
     class Broken(HttpProxy):
         def _server_selected(self, server: object) -> None:
             if self.tx.request.path == "/broken":

@@ -1,4 +1,4 @@
-"""HttpProxy: what one client's excess costs, and that it costs nobody else."""
+"""HttpProxy: the excess of one client costs no other client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phases: in which order filters are called, with what, and what becomes of what they say."""
+"""Phases: the order in which filters are called, their arguments, and their return values."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_there_is_a_method_for_each_phase_and_no_other() -> None:
     assert public == {*FilterChain.phases(), "body_limit", "own_phases"}
 
 
-def test_a_phase_that_nobody_overrides_costs_nothing() -> None:
+def test_a_phase_that_is_not_overridden_costs_nothing() -> None:
     chain = FilterChain.of([Filter(), Filter()])
     assert not any(getattr(chain, phase) for phase in FilterChain.phases())
 
@@ -116,7 +116,7 @@ def test_filters_come_in_their_order_and_back_the_other_way_round() -> None:
 
 
 @pytest.mark.parametrize("first", [Bodies, Chunks])
-def test_who_wants_chunks_is_not_passed_over_where_another_wants_the_whole(
+def test_a_chunk_filter_is_called_where_another_buffers_the_body(
     first: type[Witness],
 ) -> None:
     second = Chunks if first is Bodies else Bodies
@@ -131,7 +131,7 @@ def test_who_wants_chunks_is_not_passed_over_where_another_wants_the_whole(
         assert told[0].content == b"HELLO?!"
 
 
-def test_the_strictest_limit_of_those_counts_who_want_the_body() -> None:
+def test_the_smallest_body_limit_counts() -> None:
     class Small(Bodies):
         body_limit = "10B"
 
@@ -210,7 +210,7 @@ def test_each_phase_may_take_time(phase: str, number: int) -> None:
 
 @pytest.mark.parametrize("phase", THERE + BACK)
 @pytest.mark.parametrize("verdict", [True, "text", Request("GET", "/", host="a"), KeyError("x")])
-def test_a_phase_that_says_nonsense_or_fails_is_500(phase: str, verdict: object) -> None:
+def test_a_phase_that_fails_or_returns_an_invalid_value_is_500(phase: str, verdict: object) -> None:
     witness = HeadCache()
     with SimulatedHttp(Says(phase, verdict), witness, answer=hello) as proxy:
         with pytest.raises((TypeError, KeyError)):
@@ -228,7 +228,7 @@ def test_a_phase_that_says_nonsense_or_fails_is_500(phase: str, verdict: object)
         (Defer(lambda: "text", deadline="2s"), "a resumed phase"),
     ],
 )
-def test_nonsense_is_told_with_who_said_it(verdict: object, who: str) -> None:
+def test_an_invalid_return_value_is_logged_with_its_phase(verdict: object, who: str) -> None:
     with (
         SimulatedHttp(Says("request_head", verdict), answer=hello) as proxy,
         pytest.raises(TypeError, match=rf"{who}>? returned 'text': it must be None, a Response"),

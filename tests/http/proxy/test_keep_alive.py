@@ -137,7 +137,7 @@ def test_a_thousand_that_no_server_sees() -> None:
         assert proxy.connections() == 0
 
 
-def test_who_does_not_read_is_not_served() -> None:
+def test_a_client_that_does_not_read_is_not_served() -> None:
     with Http() as proxy:
         client = proxy.client()
         client.stall()
@@ -263,7 +263,7 @@ def test_an_old_server() -> None:
         assert not server.ended
 
 
-def test_what_a_server_says_unasked_ends_its_connection() -> None:
+def test_unsolicited_data_of_a_server_closes_its_connection() -> None:
     with Http() as proxy:
         client = proxy.ask(GET)
         server = proxy.server()
@@ -279,7 +279,7 @@ def test_what_a_server_says_unasked_ends_its_connection() -> None:
         assert heard(client).endswith("yes")
 
 
-def test_bytes_behind_an_answer_are_nobodys() -> None:
+def test_bytes_behind_a_response_are_dropped() -> None:
     for behind in (OK + answer(b"poison"), answer(b"", status="304 Not Modified") + b"poison"):
         with Http() as proxy:
             client = proxy.ask(GET)
@@ -331,7 +331,7 @@ def retire(proxy: Http) -> None:
             session.drain()
 
 
-def test_who_has_just_been_answered_may_be_asking_again() -> None:
+def test_draining_waits_for_a_request_on_its_way() -> None:
     """Its connection is not closed under its next request, which is the last on it."""
     with Http() as proxy:
         client = proxy.ask(GET)
@@ -351,7 +351,7 @@ def test_who_has_just_been_answered_may_be_asking_again() -> None:
         assert client.ended
 
 
-def test_who_has_been_quiet_for_a_while_is_closed_at_once() -> None:
+def test_draining_closes_a_quiet_connection_at_once() -> None:
     with Http() as proxy:
         client = proxy.ask(GET)
         proxy.server().send(OK)
@@ -362,8 +362,8 @@ def test_who_has_been_quiet_for_a_while_is_closed_at_once() -> None:
         assert not client.reset_seen
 
 
-def test_an_answer_whose_head_had_gone_is_followed_by_the_end() -> None:
-    """It could not say so any more; the client may send one more request."""
+def test_draining_closes_after_a_response_in_progress() -> None:
+    """The head was sent without Connection: close; the client may send one more request."""
     for asks_again in (False, True):
         with Http() as proxy:
             client = proxy.ask(GET)
@@ -387,7 +387,7 @@ def test_an_answer_whose_head_had_gone_is_followed_by_the_end() -> None:
             assert client.ended
 
 
-def test_a_request_whose_head_is_on_its_way_is_answered() -> None:
+def test_draining_answers_a_request_whose_head_has_begun() -> None:
     with Http() as proxy:
         client = proxy.ask(GET[:10])
         proxy.go()

@@ -21,7 +21,7 @@ POST = request("POST", "/order", body=b"once")
 
 
 def served(proxy: Http, *fields: str) -> tuple[Peer, Peer]:
-    """A client and a server whose connections have served once."""
+    """A client and a server whose connections have carried one request."""
     client = proxy.ask(GET)
     server = proxy.server()
     server.send(answer(b"yes", *fields))
@@ -45,7 +45,9 @@ def served(proxy: Http, *fields: str) -> tuple[Peer, Peer]:
         (["Keep-Alive: timeout=0"], 0.0),
     ],
 )
-def test_as_long_as_the_server_says(fields: list[str], kept_s: float) -> None:
+def test_the_keep_alive_timeout_of_the_server_is_respected(
+    fields: list[str], kept_s: float
+) -> None:
     with Http(terms=KEPT) as proxy:
         _, server = served(proxy, *fields)
         if kept_s:
@@ -63,8 +65,8 @@ def test_the_word_of_a_server_does_not_reach_clients() -> None:
         assert "Keep-Alive" not in heard(client)
 
 
-def test_a_server_that_closes_early_is_asked_in_time_from_then_on() -> None:
-    """It closes after 2 s; a client asks every 2 s, and after that learns nothing of it."""
+def test_a_server_that_closes_early_shortens_the_idle_time() -> None:
+    """It closes after 2 s; a client sends a request every 2 s, and is not affected from then on."""
     with Http(terms=KEPT) as proxy:
         client, server = served(proxy)
         proxy.elapse(1.95)
@@ -83,7 +85,7 @@ def test_a_server_that_closes_early_is_asked_in_time_from_then_on() -> None:
 
 
 @pytest.mark.parametrize("end", ["end", "reset"])
-def test_a_request_that_may_have_been_taken_is_not_sent_again_and_that_is_said(end: str) -> None:
+def test_a_request_that_may_have_been_processed_is_not_sent_again(end: str) -> None:
     with Http(terms=KEPT) as proxy:
         client, server = served(proxy)
         proxy.elapse(3)
@@ -122,7 +124,7 @@ def test_it_is_learnt_from_that_end_too() -> None:
         assert fresh.ended
 
 
-def test_a_server_that_fails_at_work_says_nothing_of_how_long_it_keeps_connections() -> None:
+def test_a_failure_during_a_response_does_not_shorten_the_idle_time() -> None:
     with Http(terms=KEPT) as proxy:
         client, server = served(proxy)
         proxy.elapse(2)
@@ -184,7 +186,7 @@ def test_a_full_upstream_keeps_its_connections() -> None:
         assert proxy.connections() == 1
 
 
-def test_who_waited_has_a_connection_of_which_an_end_is_no_failure() -> None:
+def test_the_end_of_a_connection_from_the_queue_is_no_failure() -> None:
     """It has served before: what is idempotent is sent anew."""
     with Http(terms=ONE) as proxy:
         proxy.ask(GET)
@@ -219,7 +221,7 @@ def test_a_server_that_ends_it_just_then(end: str) -> None:
                 assert status(first).endswith(("200 OK", "502 Bad Gateway"))
 
 
-def test_who_leaves_while_it_waits_leaves_the_connection_to_the_next() -> None:
+def test_a_client_that_leaves_the_queue_frees_the_connection() -> None:
     for seed in range(12):
         with Http(terms=ONE, seed=seed) as proxy:
             proxy.ask(GET)

@@ -1,4 +1,4 @@
-"""What routes take for one resource filters take for one: nobody is walked around by a spelling."""
+"""Routes and filters compare the same canonical form: no spelling bypasses one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of an HTTP proxy: what they mean, and what is said of those that mean nothing."""
+"""The options of an HTTP proxy, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(**table: Any) -> Options:
 
 
 def refused(**table: Any) -> list[str]:
-    """What is said of options: each fault as "key: message"."""
+    """Return the errors of options, each as "key: message"."""
     with pytest.raises(OptionsError) as caught:
         read_options(Proxy, table, Path())
     return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in caught.value.problems]
@@ -72,7 +72,7 @@ def test_the_upstreams_that_are_named() -> None:
     }
 
 
-def test_who_may_be_reached() -> None:
+def test_allowed_destinations() -> None:
     options = read(forward={"allow": ["*:80"], "deny": ["*.internal:*"]})
     assert options.forward is not None
     assert options.forward.allow == (AccessEntry("*", 80),)
@@ -90,7 +90,7 @@ def test_who_may_be_reached() -> None:
         ("", False),
     ],
 )
-def test_who_is_believed(address: str, trusted: bool) -> None:
+def test_trusted_addresses(address: str, trusted: bool) -> None:
     assert read(trusted=["10.0.0.0/8", "::1"]).trusts(address) is trusted
     assert not read().trusts(address)
 
@@ -132,7 +132,7 @@ def test_a_filter_may_be_its_place_alone() -> None:
         ({"hots": "a"}, 'hots: unknown key; did you mean "host"?'),
     ],
 )
-def test_routes_that_mean_nothing(table: dict[str, object], said: str) -> None:
+def test_invalid_routes(table: dict[str, object], said: str) -> None:
     [fault] = refused(routes=[table])
     assert fault.removeprefix("routes.0").removeprefix(".").removeprefix(":").startswith(said)
 
@@ -150,6 +150,6 @@ def test_routes_that_mean_nothing(table: dict[str, object], said: str) -> None:
         ({"forwarded": "on"}, 'forwarded: must be "x-forwarded", "forwarded", "both" or "off"'),
     ],
 )
-def test_options_that_mean_nothing(table: dict[str, object], said: str) -> None:
+def test_invalid_options(table: dict[str, object], said: str) -> None:
     [fault] = refused(**table)
     assert fault.startswith(said)

@@ -33,7 +33,7 @@ def stepping_in(**phases: Callable[..., object]) -> type[Filter]:
 
 
 def served(proxy: Http, said: bytes, reply: bytes = OK) -> tuple[str, str]:
-    """What a server and a client hear of one request."""
+    """What a server and a client receive for one request."""
     client = proxy.ask(said)
     proxy.elapse(3)
     peers = proxy.peers()
@@ -201,7 +201,7 @@ def test_a_new_connection_that_is_of_no_use_when_a_filter_is_done_with_it(
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_whole_bodies_are_replaced(late: bool) -> None:
+def test_buffered_bodies_are_replaced(late: bool) -> None:
     own = stepping_in(
         request_body=lambda tx, body: body.upper(), response_body=lambda tx, body: body * 2
     )
@@ -232,7 +232,7 @@ def test_whole_bodies_are_replaced(late: bool) -> None:
             assert heard(server).endswith("HELLO")
 
 
-def test_chunks_are_replaced_and_the_end_is_told_once() -> None:
+def test_chunks_are_replaced_and_the_end_comes_once() -> None:
     ends: list[bytes] = []
 
     def stutter(tx: Transaction, data: bytes) -> bytes:
@@ -266,7 +266,7 @@ def test_chunks_are_replaced_and_the_end_is_told_once() -> None:
             assert len(ends) == 2
 
 
-def test_a_whole_body_that_is_too_long_to_be_seen() -> None:
+def test_a_body_over_its_buffer_limit() -> None:
     class Whole(Filter):
         body_limit = "10B"
 
@@ -359,7 +359,7 @@ def test_whatever_class_of_exception_it_is(phase: str, kind: type[BaseException]
         assert served(proxy, GET)[1].endswith("it goes on")
 
 
-def test_a_call_that_fails_is_told_with_the_type_of_its_error() -> None:
+def test_a_failed_call_is_logged_with_the_type_of_its_error() -> None:
     calling = stepping_in(request_head=lambda tx: Defer(failing, deadline="1s"))
     with Http(filters=[calling]) as proxy:
         proxy.ask(GET)
@@ -508,7 +508,7 @@ def test_an_error_while_answering_an_error() -> None:
             assert status(client) == "HTTP/1.1 502 Bad Gateway"
 
 
-def test_done_is_told_once_however_it_ends() -> None:
+def test_done_is_called_once_however_it_ends() -> None:
     done: list[Transaction] = []
     with Http(filters=[stepping_in(done=done.append)]) as proxy:
         client = proxy.ask(GET)
@@ -564,7 +564,7 @@ def test_what_has_no_host_is_copied_too() -> None:
         assert proxy.connections("copies") == 1
 
 
-def test_a_request_that_is_asked_about_does_not_announce_its_body() -> None:
+def test_a_subrequest_copy_announces_no_body() -> None:
     def asking(tx: Transaction) -> PhaseResult:
         return Subrequests(
             (tx.request,), then=lambda tx, answers: None, upstream=tx.upstreams["side"]
@@ -581,7 +581,7 @@ def test_a_request_that_is_asked_about_does_not_announce_its_body() -> None:
             assert "GET" not in asked
 
 
-def test_the_machine_that_asks() -> None:
+def test_the_machine_of_subrequests() -> None:
     assert check_machine(Subrequest) == {
         "AWAITING_RESPONSE CONNECTED",
         "CONNECTING EOS",
@@ -590,7 +590,7 @@ def test_the_machine_that_asks() -> None:
     }
 
 
-def test_what_a_filter_asks_is_answered_or_not() -> None:
+def test_subrequests_that_get_a_response_or_none() -> None:
     statuses: list[int] = []
 
     def asking(tx: Transaction) -> PhaseResult:
@@ -644,7 +644,7 @@ def test_filters_of_a_listener_are_made_once() -> None:
 
 
 @pytest.mark.parametrize(("asked", "made"), [("HEAD", "GET"), ("GET", "HEAD")])
-def test_head_stays_what_it_is_for_an_answer_has_a_body_or_not(asked: str, made: str) -> None:
+def test_a_filter_cannot_change_a_method_to_or_from_head(asked: str, made: str) -> None:
     def there(tx: Transaction) -> None:
         tx.request.method = made
 
@@ -654,7 +654,7 @@ def test_head_stays_what_it_is_for_an_answer_has_a_body_or_not(asked: str, made:
         assert heard(client).startswith("HTTP/1.1 500 Internal Server Error\n")
 
 
-def test_a_filter_may_ask_for_another_protocol() -> None:
+def test_a_filter_may_add_an_upgrade() -> None:
     def wished(tx: Transaction) -> None:
         tx.request.upgrade = f"v{len(wishes)}"
         wishes.append(tx.request.upgrade)

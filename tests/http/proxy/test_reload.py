@@ -102,7 +102,7 @@ def test_clients_are_served_by_the_new_configuration_soon(file: Path, then: str)
     assert "all as recorded" in replay(log)
 
 
-def test_nobody_who_keeps_asking_loses_a_request(file: Path) -> None:
+def test_a_reload_loses_no_request_of_a_busy_client(file: Path) -> None:
     """Clients that send the next request as soon as they have an answer, and connect anew only
     where the last answer has said so; a reload at any time."""
     a, b = load(said(file, "a")), load(said(file, "b"))

@@ -1,4 +1,4 @@
-"""What heads say of bodies that filters change: nothing that is another body's."""
+"""Fields that describe a body are removed when a filter changes it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def told(kind: type[Filter] | None, asked: bytes, reply: bytes) -> str:
 
 
 def names(head: str) -> set[str]:
-    """The fields of a head that tell of a body."""
+    """The fields of a head that describe a body."""
     lines = head.partition("\n\n")[0].split("\n")[1:]
     return {line.partition(":")[0] for line in lines} - {"X", "Via"}
 
@@ -98,13 +98,13 @@ def test_a_body_that_is_not_changed_keeps_its_description() -> None:
 
 
 @pytest.mark.parametrize("asked", [GET, HEAD])
-def test_what_a_filter_says_itself_stays(asked: bytes) -> None:
+def test_a_digest_that_a_filter_sets_stays(asked: bytes) -> None:
     text = told(Tagging, asked, answer(b"old" if asked == GET else b"", *SAID))
     assert '\nETag: "mine"\n' in text
     assert names(text) - {"Content-Length"} == {"ETag"}
 
 
-def test_a_204_says_what_it_says_of_what_was_stored() -> None:
+def test_a_204_keeps_its_etag() -> None:
     reply = b'HTTP/1.1 204 No\r\nETag: "7"\r\n\r\n'
     for kind in (Whole, Pieces):
         assert names(told(kind, request("PUT", "/", body=b"same"), reply)) == {"ETag"}

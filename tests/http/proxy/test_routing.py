@@ -19,7 +19,7 @@ def found(
     return routes.find(Request(method, target, fields, host=host, version=version))
 
 
-def test_everything_goes_one_way_where_no_route_says_otherwise() -> None:
+def test_without_routes_all_requests_go_to_one_upstream() -> None:
     routes = Routes([EVERYTHING])
     assert found(routes, "a.example") is EVERYTHING
     assert found(Routes([Route("a")]), "a", "*", "OPTIONS") is not NoRoute.NOT_FOUND
@@ -105,7 +105,7 @@ def test_the_first_that_fits_is_taken_wherever_it_stands() -> None:
     assert found(routes, "a.example", "/down") is down
 
 
-def test_the_status_says_whether_the_host_is_served() -> None:
+def test_404_or_421_depends_on_the_host() -> None:
     routes = Routes([Route("a.example", "/api")])
     assert found(routes, "a.example", "/") is NoRoute.NOT_FOUND
     assert found(routes, "b.example", "/api") is NoRoute.MISDIRECTED

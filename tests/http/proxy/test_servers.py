@@ -1,4 +1,4 @@
-"""HttpProxy: servers that refuse, vanish or talk nonsense; what is sent anew, and what never is."""
+"""HttpProxy: servers that refuse, close or send invalid data; which requests are sent again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def proxy_status(text: str) -> str:
 
 
 def idle(proxy: Http) -> tuple[Peer, Peer]:
-    """A client and a server whose connections have served once."""
+    """A client and a server whose connections have carried one request."""
     client = proxy.ask(GET)
     server = proxy.server()
     server.send(OK)
@@ -46,7 +46,7 @@ def test_a_server_that_refuses() -> None:
         assert not client.ended
 
 
-def test_the_log_says_which_servers_have_failed() -> None:
+def test_failed_servers_are_logged() -> None:
     with Http(servers=("a", "b"), refusing=["a", "b"]) as proxy:
         proxy.ask(GET)
         proxy.go()
@@ -56,7 +56,7 @@ def test_the_log_says_which_servers_have_failed() -> None:
         assert "502 for <GET a/> at tcp://b:1: server: " in last
 
 
-def test_the_log_says_which_upstream_has_no_room() -> None:
+def test_an_upstream_without_room_is_logged() -> None:
     terms = replace(POOLED, max_connections=1, queue=QueueSettings(size=0))
     with Http(terms=terms) as proxy:
         proxy.ask(GET)
@@ -66,7 +66,7 @@ def test_the_log_says_which_upstream_has_no_room() -> None:
         assert "> at upstream upstream: proxy: " in proxy.log[-1]
 
 
-def test_the_next_server_is_tried_whatever_is_asked() -> None:
+def test_the_next_server_is_tried_for_every_method() -> None:
     with Http(servers=("a", "b"), refusing=["a"]) as proxy:
         client = proxy.ask(request("POST", "/", body=b"hello"))
         server = proxy.server("b")
@@ -103,7 +103,7 @@ def test_a_server_that_has_no_room() -> None:
         (["refuses", "gone"], "502 connection_refused server"),
     ],
 )
-def test_why_a_server_cannot_be_reached(addresses: list[str], said: str) -> None:
+def test_reasons_why_a_server_cannot_be_reached(addresses: list[str], said: str) -> None:
     with Http(refusing=["server"]) as proxy:
         proxy.sim.network.names["server"] = addresses
         proxy.sim.network.unroutable.add("gone")
@@ -210,7 +210,7 @@ def test_an_idle_connection_that_does_not_outlive_a_filters_thoughts(fate: str) 
         assert not heard(server)
 
 
-def test_a_fresh_connection_that_dies_is_no_reason_to_ask_again() -> None:
+def test_a_new_connection_that_fails_is_not_retried() -> None:
     with Http() as proxy:
         client = proxy.ask(GET)
         server = proxy.server()
@@ -336,7 +336,7 @@ def test_a_complete_answer_counts_whatever_follows() -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     ],
 )
-def test_an_answer_that_is_none(said: bytes) -> None:
+def test_an_invalid_response(said: bytes) -> None:
     with Http() as proxy:
         client = proxy.ask(GET)
         server = proxy.server()
@@ -349,8 +349,8 @@ def test_an_answer_that_is_none(said: bytes) -> None:
         assert server.ended
 
 
-def test_a_server_that_answers_on_an_idle_connection_just_before_it_is_asked() -> None:
-    """Such an answer is for nobody: it must not be taken for that of the next request."""
+def test_data_on_an_idle_connection_just_before_its_next_request() -> None:
+    """Such data is no response: it must not be taken for that of the next request."""
     for seed in range(20):
         with Http(seed=seed) as proxy:
             client, server = idle(proxy)
@@ -364,7 +364,7 @@ def test_a_server_that_answers_on_an_idle_connection_just_before_it_is_asked() -
                 assert heard(client).endswith("yes")
 
 
-def test_how_servers_fare_is_told_to_their_upstream() -> None:
+def test_failures_of_servers_are_reported_to_their_upstream() -> None:
     with Http() as proxy:
         assert proxy.service.upstream is not None
         [known] = proxy.service.upstream.servers

@@ -1,4 +1,4 @@
-"""HttpProxy after a pause of its process: nobody is closed for what it did not read in time.
+"""HttpProxy after a pause of its process: input is read before a deadline closes a client.
 
 Between a SIGSTOP and the SIGCONT, or while a laptop sleeps, clients and servers go on, and all
 timers come due.

@@ -1,4 +1,4 @@
-"""HttpProxy: how long it waits, and for whom."""
+"""HttpProxy: its timeouts."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_zero_waits_for_ever() -> None:
 INVITED = request("POST", "/", "Content-Length: 5", "Expect: 100-continue")
 
 
-def test_who_waits_to_be_asked_for_the_body_in_vain_is_told_so() -> None:
+def test_a_client_that_waits_for_100_in_vain_gets_408() -> None:
     """The server is not to blame: it may ignore Expect (RFC 9110 10.1.1)."""
     with Http(options=TIMES) as proxy:
         client = proxy.ask(INVITED)
@@ -290,7 +290,7 @@ def test_a_body_in_small_chunks_that_trickles() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 60_000])
-def test_who_does_not_read_an_answer_is_not_the_server(first: int) -> None:
+def test_a_client_that_does_not_read_is_not_the_servers_failure(first: int) -> None:
     with Http(options=TIMES) as proxy:
         client = proxy.ask(GET)
         client.stall()
@@ -334,7 +334,7 @@ def blamed(proxy: Http) -> int:
     return proxy.service.upstream.servers[0].failures
 
 
-def test_once_it_is_asked_for_the_body_is_the_clients_to_send() -> None:
+def test_after_100_the_body_timeout_of_the_client_runs() -> None:
     with Http(options=TIMES) as proxy:
         client = proxy.ask(INVITED)
         proxy.elapse(3)
@@ -374,7 +374,7 @@ def test_the_defaults_end_what_has_stopped_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("head", [POST, CHUNKED])
 def test_a_server_that_takes_nothing_of_a_body(head: bytes) -> None:
-    """It is not the client who is slow: the server has all of `stalled`, and is to blame."""
+    """The server is slow, not the client: `stalled` applies, and the failure is the server's."""
     with Http(options=STALLED) as proxy:
         client = proxy.ask(head.replace(b"100000", b"9000000"))
         server = proxy.server()

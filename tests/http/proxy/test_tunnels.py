@@ -72,7 +72,7 @@ def test_a_tunnel_is_no_connection_that_has_served() -> None:
         (request("CONNECT", "elsewhere:1", host="server:1"), FORWARD, 403),
     ],
 )
-def test_where_nobody_is_let(said: bytes, options: Options, code: int) -> None:
+def test_connect_that_is_refused(said: bytes, options: Options, code: int) -> None:
     with Http(options=options) as proxy:
         client = proxy.ask(said)
         proxy.go()
@@ -81,7 +81,7 @@ def test_where_nobody_is_let(said: bytes, options: Options, code: int) -> None:
         assert proxy.connections() == 0
 
 
-def test_the_target_says_where_it_goes_whatever_host_says() -> None:
+def test_the_target_decides_not_the_host_field() -> None:
     with Http(options=FORWARD) as proxy:
         client = proxy.ask(request("GET", "http://server:1/x", host="elsewhere:1"))
         server = proxy.server()
@@ -93,7 +93,7 @@ def test_the_target_says_where_it_goes_whatever_host_says() -> None:
         assert heard(client).endswith("HTTP/1.1 200 Connection established\n\n")
 
 
-def test_a_tunnel_to_nobody() -> None:
+def test_a_tunnel_to_a_server_that_refuses() -> None:
     with Http(options=FORWARD, refusing=["server"]) as proxy:
         client = proxy.ask(connect())
         proxy.go()
@@ -184,7 +184,7 @@ def test_a_server_that_keeps_to_its_protocol() -> None:
         request("POST", "/", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
     ],
 )
-def test_nobody_asked_for_another_protocol(said: bytes) -> None:
+def test_101_without_an_upgrade_request(said: bytes) -> None:
     with Http() as proxy:
         client = proxy.ask(said)
         server = proxy.server()
@@ -227,7 +227,7 @@ def test_a_filter_sees_a_switch_of_protocols_and_may_refuse_it(later: bool) -> N
         assert server.ended
 
 
-def test_a_server_may_only_switch_to_what_was_asked_for() -> None:
+def test_a_server_may_switch_to_a_requested_protocol_only() -> None:
     with Http() as proxy:
         client = proxy.ask(request("GET", "/", "Connection: upgrade", "Upgrade: websocket"))
         proxy.server().send(

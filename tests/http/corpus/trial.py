@@ -1,4 +1,4 @@
-"""Play: try one case on a proxy, whatever carries the bytes, and keep what could be seen."""
+"""Trial: run one case on a proxy, over any kind of connection, and collect what was seen."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Client(Protocol):
         """Whether no more will come."""
 
     def send(self, data: bytes) -> None:
-        """Send; in vain where the proxy has closed it."""
+        """Send; without effect if the proxy has closed the connection."""
 
     def end(self) -> None:
-        """Say that no more will come."""
+        """End the sending direction."""
 
     def close(self) -> None:
-        """Leave."""
+        """Close."""
 
     def wait(self, until: Callable[[], bool]) -> None:
-        """Let things go on until it is so, or `over`, or hopeless."""
+        """Run until the condition holds, the connection is `over`, or time is up."""
 
 
 class World(Protocol):
@@ -51,7 +51,7 @@ class World(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What came of a case."""
+    """The result of a case."""
 
     answers: tuple[Message, ...]
     """All that the client got before the canary's answer, interim ones too."""
@@ -73,7 +73,7 @@ class Seen:
     reused: bool
     """Whether a canary came to the origin on a connection of the case."""
     strange: tuple[str, ...]
-    """Canaries that came to the origin though nobody should have passed them, or came twice."""
+    """Canaries that reached the origin although they must not, or twice."""
 
     @property
     def finals(self) -> list[Message]:
@@ -81,7 +81,7 @@ class Seen:
         return [answer for answer in self.answers if not answer.interim]
 
 
-def play(case: Case, world: World, number: int, cuts: Iterable[int] = ()) -> Seen:
+def run_case(case: Case, world: World, number: int, cuts: Iterable[int] = ()) -> Seen:
     """Send the case, cut into pieces there, then a canary behind it and another on its own.
 
     The number makes the canaries this case's.

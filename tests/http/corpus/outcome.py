@@ -1,4 +1,4 @@
-"""Judgement: what a case has against what was seen, and what a proxy did, in a few words."""
+"""Outcome: how the result of a case differs from what it expects, and what the proxy did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.http.corpus.case import (
     Relayed,
     RequestCase,
 )
-from tests.http.corpus.play import Seen
+from tests.http.corpus.trial import Seen
 from tests.http.corpus.wire import Message
 
 
@@ -33,11 +33,11 @@ def _of_canaries(seen: Seen) -> Iterator[str]:
     if seen.strange:
         yield f"the origin got {', '.join(seen.strange)}, and the client no answer to it"
     if seen.faults:
-        yield f"the origin got what is no request: {seen.faults[0]}"
+        yield f"the origin got an invalid request: {seen.faults[0]}"
     if seen.hung:
-        yield "there was no answer and no end until somebody hung up"
+        yield "neither a response nor an end until the client closed"
     if not (seen.own or seen.ended):
-        yield "the connection is neither closed nor does it answer a canary"
+        yield "the connection is neither closed nor does it answer the canary"
 
 
 def _of_case(case: Case, seen: Seen) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _of_case(case: Case, seen: Seen) -> Iterator[str]:
                 answer for answer in seen.finals if answer.complete and answer.status == status
             ]
             if whole:
-                yield f"the client cannot see that the answer is cut: {whole[0].body!r}"
+                yield f"the client cannot see that the response is incomplete: {whole[0].body!r}"
             elif _cut(seen):
                 yield from _statuses(seen, [status])
             elif seen.finals or seen.fault:
@@ -98,7 +98,7 @@ def _relayed(expect: Relayed, seen: Seen) -> Iterator[str]:
 def _statuses(seen: Seen, expected: list[int]) -> Iterator[str]:
     got = [answer.status for answer in seen.finals]
     if seen.fault:
-        yield f"the client got what is no answer: {seen.fault}"
+        yield f"the client got an invalid response: {seen.fault}"
     if got != expected:
         yield f"the client got {got}, not {expected}"
 
@@ -110,9 +110,9 @@ def _kept(seen: Seen, kept: bool) -> Iterator[str]:
 
 def _reused(seen: Seen, may: bool) -> Iterator[str]:
     if seen.reused and not may:
-        yield "the origin's connection was used again"
+        yield "the origin's connection was reused"
     if may and not seen.reused:
-        yield "the origin's connection was not used again"
+        yield "the origin's connection was not reused"
 
 
 def _requests(seen: Seen, expected: tuple[Got, ...]) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _fields(message: Message, has: tuple[str, ...], lacks: tuple[str, ...]) -> I
             yield f"{line[:40]} is missing"
     for line in lacks:
         if _has(message, line) if ":" in line else message.values(line):
-            yield f"{line} is still there"
+            yield f"{line} was not removed"
 
 
 def _has(message: Message, line: str) -> bool:
@@ -150,43 +150,43 @@ def _cut(seen: Seen) -> bool:
 # --- in a few words, for the table
 
 
-class Deed(Enum):
+class Outcome(Enum):
     """What a proxy did with a case."""
 
     REFUSED = "refuses"
     """Answers by itself, in place of the origin; of answers also: lets the client see the cut."""
     ACCEPTED = "accepts"
     """Passes on what a strict reader understands; perhaps not as it came."""
-    PASSED = "passes on what is broken"
+    PASSED = "forwards malformed data"
     """A strict reader refuses what it makes of it; a lenient one may read it in another way."""
     WAITED = "waits for more"
     """It does not see that the message is over, or that it is none."""
-    SPOILED = "desynchronises"
-    """A canary gets no answer or another's, or the origin hears one that nobody answers."""
+    DESYNCHRONISED = "desynchronises"
+    """A canary gets no response, that of another request, or two."""
 
 
-def deed(case: Case, seen: Seen) -> Deed:
+def outcome(case: Case, seen: Seen) -> Outcome:
     """What the proxy did."""
     if seen.fresh or seen.strange or _stolen(case, seen):
-        return Deed.SPOILED
+        return Outcome.DESYNCHRONISED
     if seen.faults or seen.fault:
-        return Deed.PASSED
+        return Outcome.PASSED
     if isinstance(case, RequestCase):
         if seen.hung and not seen.heard:
-            return Deed.WAITED
+            return Outcome.WAITED
         if not seen.heard or (seen.finals and seen.finals[0].status >= 400):
-            return Deed.REFUSED
-        return Deed.ACCEPTED
+            return Outcome.REFUSED
+        return Outcome.ACCEPTED
     if seen.hung:
-        return Deed.WAITED
+        return Outcome.WAITED
     broken = isinstance(case.expect, BadGateway | Cut)
     if _cut(seen) or not seen.finals or (broken and seen.finals[0].status >= 500):
-        return Deed.REFUSED
-    return Deed.ACCEPTED
+        return Outcome.REFUSED
+    return Outcome.ACCEPTED
 
 
 def _stolen(case: Case, seen: Seen) -> bool:
-    """Whether the canary was answered with what the origin had said behind the answer."""
+    """Whether the canary was answered by what the origin had sent behind the response."""
     behind = seen.finals[1:]
     return isinstance(case, AnswerCase) and any(answer.status < 400 for answer in behind)
 
@@ -194,7 +194,9 @@ def _stolen(case: Case, seen: Seen) -> bool:
 def words(seen: Seen) -> str:
     """What the client saw, or that the origin saw what it should not."""
     if seen.faults:
-        return "origin gets it broken" + (f", next client: {seen.fresh}" if seen.fresh else "")
+        return "the origin gets it malformed" + (
+            f", next client: {seen.fresh}" if seen.fresh else ""
+        )
     said = " ".join(
         [
             *(str(answer.status) + ("" if answer.complete else " cut") for answer in seen.answers),
@@ -207,7 +209,7 @@ def words(seen: Seen) -> str:
     if seen.hung:
         parts.append("waits")
     if seen.strange:
-        parts.append("canary swallowed")
+        parts.append("the canary got no response")
     if seen.fresh:
         parts.append(f"next client: {seen.fresh}")
     return ", ".join(parts)
