@@ -34,8 +34,8 @@ bytes of a server must reach only the client whose request they answer. So a mes
 read in two ways is refused: a request by 400 and the end of the connection, a response by 502. A
 valid message is forwarded, however unusual.
 
-- **desynchronises**: a canary gets no response, that of another request, or two
-them valid. Each is sent, then a second request, the canary, on the same connection, and another
+The rules are tested by a corpus of {requests} requests and {answers} responses as raw bytes,
+{good} of them valid. Each is sent, then a second request, the canary, on the same connection, and another
 canary on a new one: both must get their own responses, and the origin must have got exactly what
 the case expects. Every case passes with vcproxy, split into two pieces anywhere, and byte by byte.
 
