@@ -50,7 +50,7 @@ class VCLifecycle(VConnection):
         "peer",
         "port",
         "secure",
-        "served_by",
+        "session",
         "sni",
         "tls_size",
     )
@@ -75,7 +75,7 @@ class VCLifecycle(VConnection):
         """Bytes that its TLS counts in the memory budget at present."""
         self.excess = False
         """Whether its client had reached the listener's `max_per_client` when it connected."""
-        self.served_by: Continuation | None = None
+        self.session: Continuation | None = None
         """The session that serves this client, also while a tunnel has it; None once closed."""
         self.open = False
         """Whether it is established: connected, and its TLS handshake done."""

@@ -130,7 +130,7 @@ class NetVConnection(VCLifecycle):
         self.engine.command(ShutdownWrite(self))
 
     def _end(self, abort: bool) -> None:
-        self.served_by = None
+        self.session = None
         self.count_tls(False)
         self._stop_waiting()
         if self.outgoing is not None:

@@ -223,7 +223,7 @@ class Listeners:
 
 def _drain(engine: Engine) -> None:
     """Drain the sessions of an engine whose service is not in use any more."""
-    for session in [vc.served_by for vc in engine.vcs]:
+    for session in [vc.session for vc in engine.vcs]:
         if isinstance(session, Session) and session.service.draining:
             engine.schedule(OwnedCall(session, session.drain), Event.TIMEOUT, None)
 

@@ -43,6 +43,7 @@ class ReplyDirection(Machine):
     __slots__ = (
         "_choice",
         "_client",
+        "_ended_by",
         "_framing",
         "_incoming",
         "_mirrors",
@@ -53,7 +54,6 @@ class ReplyDirection(Machine):
         "_scheduled",
         "_stall_timer",
         "_timer",
-        "_who",
         "error",
     )
 
@@ -81,7 +81,7 @@ class ReplyDirection(Machine):
         self._timer: Action | None = None
         self._stall_timer: StallTimer | None = None
         self._scheduled = False
-        self._reason, self._who = Reason.STOPPED, self.name
+        self._reason, self._ended_by = Reason.STOPPED, self.name
         self.error: Exception | None = None
         self._incoming = InputStream(self, primary, framing)
         self._outgoing = OutputStream(self, client)
@@ -127,7 +127,7 @@ class ReplyDirection(Machine):
             return self.ENDING
         self._scheduled = False
         if self._choice.over:
-            self._reason, self._who = Reason.EOS, self._primary.name
+            self._reason, self._ended_by = Reason.EOS, self._primary.name
             return self.ENDING
         self._set_timer()
         return None
@@ -150,7 +150,7 @@ class ReplyDirection(Machine):
     def _fail(self, error: Exception) -> None:
         """Choose no more; the replies that were chosen are still sent to the client."""
         self.error = error
-        self._reason, self._who = Reason.ERROR, self.name
+        self._reason, self._ended_by = Reason.ERROR, self.name
         self._stall_timer = StallTimer(self, FLUSH_S, lambda: self._outgoing.vio.ndone)
 
     ENDING.goes(STALLED, DONE)
@@ -201,7 +201,7 @@ class ReplyDirection(Machine):
         if vio is self._incoming.vio:
             return None if self._incoming.read_rest() else self.moved(vio)
         self.error = vio.error
-        self._reason, self._who = Reason.ERROR, vio.vc.name
+        self._reason, self._ended_by = Reason.ERROR, vio.vc.name
         return self.DONE
 
     @ENDING.on(Event.ERROR, to=(DONE,))
@@ -210,26 +210,26 @@ class ReplyDirection(Machine):
         if vio is self._incoming.vio:
             return None
         self.error = self.error or vio.error
-        self._reason, self._who = Reason.ERROR, vio.vc.name
+        self._reason, self._ended_by = Reason.ERROR, vio.vc.name
         return self.DONE
 
     @CHOOSING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @ENDING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     def inactive(self, vio: VIO) -> None:
         """No byte was moved for too long."""
-        self._reason, self._who = Reason.INACTIVITY, vio.vc.name
+        self._reason, self._ended_by = Reason.INACTIVITY, vio.vc.name
 
     @CHOOSING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @ENDING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     def expired(self, vio: VIO) -> None:
         """A connection has lasted too long."""
-        self._reason, self._who = Reason.ACTIVE, vio.vc.name
+        self._reason, self._ended_by = Reason.ACTIVE, vio.vc.name
 
     @CHOOSING.on(STOP, to=DONE)
     @ENDING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
         """The owner called stop()."""
-        self._reason, self._who = Reason.STOPPED, self.name
+        self._reason, self._ended_by = Reason.STOPPED, self.name
 
     @DONE.enter
     def done(self) -> None:
@@ -241,7 +241,7 @@ class ReplyDirection(Machine):
         for way in (self._incoming, self._outgoing):
             way.vio.retire()
             way.close()
-        done = TunnelDone(self, self._reason, self._who, self.error, (flow,))
+        done = TunnelDone(self, self._reason, self._ended_by, self.error, (flow,))
         self.engine.schedule(self._owner, TunnelDone, done)
 
     # -- for owners --------------------------------------------------------------------------
@@ -249,8 +249,8 @@ class ReplyDirection(Machine):
     @property
     def flow(self) -> Flow:
         """Bytes read from the primary and sent to the client so far."""
-        taken, given = self._incoming.vio.ndone, self._outgoing.vio.ndone
-        return Flow(self._primary.name, self._client.name, taken, given)
+        received, sent = self._incoming.vio.ndone, self._outgoing.vio.ndone
+        return Flow(self._primary.name, self._client.name, received, sent)
 
     def recall(self) -> None:
         """Raises NotImplementedError: replies of several servers were read and not sent."""

@@ -148,9 +148,9 @@ class RequestDirection(Machine):
         """The primary or a mirror has received everything, or has failed."""
         mirror = self._lent.pop(done.sink)
         if mirror is None:
-            own = done.reason is Reason.EOS or self._source_failed(done)
-            who = self._client.name if own else self._server.name
-            self._report(done.reason, who, done.error, done.flow)
+            by_client = done.reason is Reason.EOS or self._source_failed(done)
+            ended_by = self._client.name if by_client else self._server.name
+            self._report(done.reason, ended_by, done.error, done.flow)
             return self.TRAILING
         self._give_back(mirror, done)
         return None
@@ -207,12 +207,12 @@ class RequestDirection(Machine):
             elif self.state is self.MOVING:
                 self._report(done.reason, done.ended_by, done.error, flow)
 
-    def _report(self, reason: Reason, who: str, error: Exception | None, flow: Flow) -> None:
+    def _report(self, reason: Reason, ended_by: str, error: Exception | None, flow: Flow) -> None:
         self._flow = replace(flow, source=self._client.name)
         if self._vio is not None:
             self._vio.retire()
             self._reader.close()
-        done = TunnelDone(self, reason, who, error, (self._flow,))
+        done = TunnelDone(self, reason, ended_by, error, (self._flow,))
         self.engine.schedule(self._owner, TunnelDone, done)
 
     @MOVING.on(Event.ERROR)
@@ -236,8 +236,8 @@ class RequestDirection(Machine):
 
     def _fail(self, reason: Reason) -> None:
         vio = self._server.write_vio
-        given = vio.ndone if vio is not None else 0
-        flow = Flow(self._client.name, self._server.name, given, given)
+        sent = vio.ndone if vio is not None else 0
+        flow = Flow(self._client.name, self._server.name, sent, sent)
         self._report(reason, self._client.name, self._client.error, flow)
         self.tunnel.stop()
 

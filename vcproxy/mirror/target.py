@@ -211,7 +211,7 @@ class MirrorTarget(Machine):
     @ALIVE.on(SinkLags)
     def lags(self, event: SinkLags) -> None:
         """It is slow, and does not get everything any more."""
-        self._log(f"lags {rounded_size(event.lag)} behind: {event.on_lag}")
+        self._log(f"lags {rounded_size(event.lag)} behind; policy {event.on_lag}")
 
     @ALIVE.on(SinkRecovered)
     def recovered(self, event: SinkRecovered) -> None:

@@ -126,7 +126,7 @@ class Session(Machine):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client.engine, client.mutex, name=client.name)
         self.client = client
-        client.served_by = self
+        client.session = self
         self.service = service
         self.options: Any = service.options
         """The plugin's options; a typed plugin declares `options: Options` in its class."""

@@ -131,8 +131,8 @@ class TunnelStart(Machine):
         """The client's active timeout expired before a server was connected."""
         self._give_up(Reason.ACTIVE, self._session.client)
 
-    def _give_up(self, reason: Reason, who: VConnection, error: Exception | None = None) -> State:
+    def _give_up(self, reason: Reason, vc: VConnection, error: Exception | None = None) -> State:
         names = self._session.client.name, "no server"
         flows = Flow(*names, 0, 0), Flow(*names[::-1], 0, 0)
-        self._fail(TunnelDone(self, reason, who.name, error, flows))
+        self._fail(TunnelDone(self, reason, vc.name, error, flows))
         return self.OVER
