@@ -20,6 +20,7 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter
 
+from tests.docs import log_lines
 from vcproxy.app import cli
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
@@ -78,8 +79,8 @@ How to use them: [look at recordings](../how-to/logs.md).
 
 ## While it runs
 
-Standard error gets one line `listening NAME URI` for each address, with its real port (for an address
-in an option of the plugin, `listening NAME.OPTION URI`), then `ready`, then the log (unless
+Standard error gets one line `listening NAME URI` for each address, with its real port (for an
+address in an option of the plugin, `listening NAME.OPTION URI`), then `ready`, then the log (unless
 `[proxy] log` names a file). If the configuration has mistakes, the proxy does not start, and prints
 all of them, each as `FILE:LINE:COLUMN: key.path: what is wrong`.
 
@@ -101,8 +102,8 @@ EVENTS = """\
 
 <!-- Written by `make docs` from vcproxy/engine/event.py. -->
 
-The arguments of a continuation's `handle_event(key, data)`, and of a machine's receivers. The key is a
-member of `vcproxy.engine.event.Event`; the data is the object that the event is about.
+The arguments of a continuation's `handle_event(key, data)`, and of a machine's receivers. The key
+is a member of `vcproxy.engine.event.Event`; the data is the object that the event is about.
 
 | key | data | meaning |
 |---|---|---|
@@ -117,7 +118,7 @@ Other keys are message classes, with an instance as data, and tags:
 | `TunnelDone` | tunnels | the tunnel has ended, and returns its VCs to its owner |
 | `SinkDone` | OneWayMultiTunnel | one sink has ended; the tunnel continues |
 | `Message` | a session's client | one message has arrived |
-| `FramingError` | a session's client | the framing is broken: a message over the limit, an incomplete last one |
+| `FramingError` | a session's client | the framing is broken: a message is too long or incomplete |
 | `Called` | `engine.call` | the result of a call on another thread, or its exception |
 """
 
@@ -259,6 +260,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs/reference/command-line.md": command_line,
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,
+    log_lines.PAGE: log_lines.page,
     ROOT / "docs/reference/plugins.md": plugins,
 } | {
     page: partial(pictured, page)

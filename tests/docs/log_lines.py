@@ -1,8 +1,8 @@
-"""The page docs/reference/log-lines.md: every line that the log can have, from the sources.
+"""The page docs/reference/log-lines.md: what the log and the error output can contain, and why.
 
-`collected()` finds the calls that log and takes their texts, with {names} for what is filled in.
-Cause and remedy of each are in log-lines.toml beside the page, by the text. `make docs` writes the
-page; a test fails for a text without cause and remedy, and for one that no code logs any more.
+docs/reference/log-lines.toml has text, level, cause and remedy of each line; `make docs` writes the
+page. `logged()` reads the sources, so that a test can find a text that is not in the table, and
+`missing()` a text of the table that no source has any more.
 """
 
 from __future__ import annotations
@@ -12,55 +12,77 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby, pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "reference" / "log-lines.toml"
 PAGE = TABLE.with_suffix(".md")
 
-FOLDERS = ("vcproxy", "tunnels", "plugins")
 LOGS = {"log", "_log", "_warn"}
 """Names of the functions that log."""
+
 LEVELS = {"debug", "info", "warning", "error"}
 
 HEAD = """\
-# Log lines
+# Log lines and errors
 
-<!-- Written by `make docs` from the sources and log-lines.toml. -->
+<!-- Written by `make docs` from log-lines.toml. -->
 
-Every line that the log of a proxy can have, by the folder that writes it; `...` stands for what is
-filled in. Most begin with the listener's or connection's name. At level `error` the history of the
-machine or a traceback may follow.
+What the log of a proxy, `vcproxy -t` and the commands can report, by the folder of the source that
+writes it, with the cause and what to do. `{names}` stand for what is filled in: search for the
+words between them. Most lines begin with the name of a listener or connection. At level `error` the
+history of a machine or a traceback may follow; `exit` is an error that ends the command.
 
-A message of a plugin of your own (`self.log`) is not listed.
+Messages of plugins of your own (`self.log`) are not listed.
 """
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Line:
-    """One text that is logged. `text` has "..." for each part that is filled in."""
+    """One text of the table. `text` has a {name} for each part that is filled in."""
 
-    folder: str
     text: str
     level: str
+    where: str
+    cause: str
+    remedy: str
+
+    @property
+    def folder(self) -> str:
+        """Return the folder of its module, as headings name it."""
+        return self.where.rpartition("/")[0]
 
 
-def collected() -> list[Line]:
-    """Return the texts of all calls that log, in order of folder and text."""
-    found = set()
-    for folder in FOLDERS:
-        for file in sorted((ROOT / folder).glob("**/*.py")):
+def table() -> list[Line]:
+    """Return the lines of the table, in its order."""
+    return [Line(**line) for line in tomllib.loads(TABLE.read_text())["line"]]
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [HEAD]
+    lines = sorted(table(), key=lambda line: (line.folder, line.text))
+    for folder, group in groupby(lines, lambda line: line.folder):
+        parts.append(f"\n## {folder}\n\n| line | level | cause | what to do |\n|---|---|---|---|\n")
+        for line in group:
+            cells = (f"`{line.text}`", line.level, line.cause, line.remedy)
+            parts.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n")
+    return "".join(parts)
+
+
+def logged() -> Iterator[tuple[str, str]]:
+    """Yield module and text of each call that logs; "..." stands for what is filled in."""
+    for folder in ("vcproxy", "tunnels", "plugins"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
             place = file.relative_to(ROOT)
-            if "testing" in place.parts or file.is_symlink():
-                continue
-            name = place.parts[1] if len(place.parts) > 2 else place.parts[0]
-            for text, level in _logged(ast.parse(file.read_text())):
-                found.add(Line(name, text, level))
-    return sorted(found)
+            if "testing" not in place.parts:
+                for text in _logged(ast.parse(file.read_text())):
+                    yield str(place), text
 
 
-def _logged(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield text and level of each call that logs a text of its own."""
+def _logged(tree: ast.Module) -> Iterator[str]:
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef):
             continue
@@ -74,15 +96,12 @@ def _logged(tree: ast.Module) -> Iterator[tuple[str, str]]:
         for call in ast.walk(function):
             if not isinstance(call, ast.Call):
                 continue
-            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-            if name not in LOGS:
+            if getattr(call.func, "attr", getattr(call.func, "id", "")) not in LOGS:
                 continue
-            given = [variables.get(getattr(each, "id", ""), each) for each in call.args]
-            texts = [text for each in given for text in _texts(each)]
-            levels = [text for text in texts if text in LEVELS]
-            for text in texts:
-                if text not in LEVELS and re.search(r"[a-z]{3}.* ", text):
-                    yield text, levels[0] if levels else "info"
+            for given in call.args:
+                for text in _texts(variables.get(getattr(given, "id", ""), given)):
+                    if text not in LEVELS and re.search(r"[a-z]{3}.* ", text):
+                        yield text
 
 
 def _texts(node: ast.expr) -> list[str]:
@@ -101,23 +120,39 @@ def _part(node: ast.expr) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else "..."
 
 
-def explained() -> dict[str, dict[str, str]]:
-    """Return cause and remedy of each text, from the table."""
-    return {line.pop("text"): line for line in tomllib.loads(TABLE.read_text())["line"]}
+def words(text: str) -> list[str]:
+    """Return what stands between the parts of a text that are filled in."""
+    parts = re.split(r"\{[^}]*\}|\.\.\.", text)
+    return [part.strip(" :;,.") for part in parts if re.search(r"[a-z]{3}", part)]
 
 
-def page() -> str:
-    """Return the page."""
-    known = explained()
-    parts = [HEAD]
-    folder = ""
-    for line in collected():
-        if line.folder != folder:
-            folder = line.folder
-            parts.append(
-                f"\n## {folder}\n\n| line | level | cause | what to do |\n|---|---|---|---|\n"
-            )
-        why = known.get(line.text, {"cause": "", "remedy": ""})
-        text = line.text.replace("|", "\\|")
-        parts.append(f"| `{text}` | {line.level} | {why['cause']} | {why['remedy']} |\n")
-    return "".join(parts)
+def unlisted() -> list[str]:
+    """Return the texts that are logged and not in the table, with their modules."""
+    known = ["\n".join(words(line.text)) for line in table()]
+    return [
+        f"{place}: {text}"
+        for place, text in logged()
+        if not any(all(part in each for part in words(text)) for each in known)
+    ]
+
+
+def missing() -> list[str]:
+    """Return the texts of the table of which the folder that it names has no two words in a row."""
+    found = []
+    for line in table():
+        pairs = [pair for part in words(line.text) for pair in pairwise(part.split())]
+        texts = _literals(line.folder)
+        if pairs and not any(" ".join(pair) in texts for pair in pairs):
+            found.append(f"{line.where}: {line.text}")
+    return found
+
+
+@cache
+def _literals(folder: str) -> str:
+    """Return all texts that the modules of a folder contain."""
+    return "\n".join(
+        each.value
+        for file in sorted((ROOT / folder).glob("*.py"))
+        for each in ast.walk(ast.parse(file.read_text()))
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    )
