@@ -1,4 +1,4 @@
-"""http_proxy: HTTP/1.1 for servers behind it, and to servers beyond it where clients ask for that.
+"""http_proxy: a reverse and forward proxy for HTTP/1.1.
 
 [[listener.options.routes]]
 path = "/api"
@@ -14,4 +14,4 @@ from vcproxy import api
 
 
 class HttpProxy(api.HttpProxy):
-    """Serves what its options say, and changes only what every proxy must."""
+    """Serves HTTP/1.1 as its options configure, and changes only what every proxy must."""

@@ -129,7 +129,7 @@ _chunk = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n").full
 
 
 plain_line = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7}+)\r\n").match
-"""A size line as almost all are. Sizes of more than 8 digits are written anew, as some readers have
+"""A size line as almost all are. Sizes of more than 8 digits are rewritten, as some readers have
 32 bits only."""
 
 

@@ -2,7 +2,7 @@
 
 The same is refused as by ChunkedReader: every size and every CRLF is checked. A run of chunks with
 plain size lines is forwarded unchanged and checked by one match. A size line with an extension or
-leading zeros is written anew.
+leading zeros is rewritten.
 """
 
 from __future__ import annotations

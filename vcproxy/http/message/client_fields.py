@@ -22,7 +22,7 @@ _HOSTS = 8
 
 @dataclass(frozen=True, eq=False)
 class ClientFields:
-    """What Via, X-Forwarded-* and Forwarded (RFC 7239) say about one client connection."""
+    """The values of Via, X-Forwarded-* and Forwarded (RFC 7239) for one client connection."""
 
     address: str
     """The client's IP address; empty if it has none."""

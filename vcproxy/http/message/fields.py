@@ -25,7 +25,7 @@ class Fields:
     """Field lines in their order, like a dictionary; names are case-insensitive.
 
     Text is latin-1, in which every byte is one character. Lines are not split in advance: a lookup
-    is a search in the bytes, and each change builds them anew.
+    is a search in the bytes, and each change builds new ones.
 
     Names must be tokens (RFC 9110 5.1). Values must not have control characters except HTAB, so no
     CR, LF or NUL, and no white space around them (RFC 9110 5.5); else ValueError is raised.

@@ -1,6 +1,6 @@
 """Forwarding: what a proxy changes in a head before it sends it on (RFC 9110 7.6, RFC 7239).
 
-Fields about one connection and spoofed fields are removed; the framing is written anew; Via,
+Fields about one connection and spoofed fields are removed; the framing is rewritten; Via,
 Forwarded and X-Forwarded-* are added. All else is forwarded byte by byte.
 """
 

@@ -11,7 +11,7 @@
 Heads are parsed and checked here. A part of a body that arrived with its head is sent with it, and
 a short rest of a response as it arrives. A longer body of known length goes through a OneWayTunnel,
 which the driver may bridge; any other body through a MessageTunnel: chunks that no filter changes
-are only checked, all else is decoded and framed anew. What the client sends behind a request stays
+are only checked, all else is decoded and framed again. What the client sends behind a request stays
 in the buffer: responses keep the order of requests, as one request is served at a time.
 
 One class and one table, so it is longer than other modules. Tested in tests/http/proxy/
@@ -296,7 +296,7 @@ class HttpProxy(Exchange):
         if self._client_wire.over and (failure := self._client_failure) is not None:
             return self._abort(failure)
         tx.attempts += 1
-        key = self._balance_key(upstream)
+        key = self._balance_key(upstream) if upstream.settings.balance == "hash" else None
         if tx.attempts == 1 and tx.request.form != "authority":
             idle = upstream.take(self, key=key, client=self.client.peer_address)
             if idle is not None:
@@ -382,14 +382,14 @@ class HttpProxy(Exchange):
         pipeline = None if self._request_consumed else self._request_pipeline()
         request.body = self._framing
         if (request.method == "HEAD") is not self._bodiless:
-            mistake = ValueError("a filter changed the method to or from HEAD")
-            return self._fail_with(mistake, "plugin")
+            error = ValueError("a filter changed the method to or from HEAD")
+            return self._fail_with(error, "plugin")
         try:
             message = self._context.heads.to_server(
                 request, self.client_fields, upgrade=request.upgrade is not None
             )
-        except ValueError as mistake:  # a filter made it invalid
-            return self._fail_with(mistake, "plugin")
+        except ValueError as error:  # a filter made it invalid
+            return self._fail_with(error, "plugin")
         server.attach(self.server)
         if not self._request_consumed:
             self._upload = up = BodyTransfer(self._client_wire, self._framing or 0, pipeline)
@@ -615,8 +615,8 @@ class HttpProxy(Exchange):
         """The filters are done with the response's head."""
         try:
             response = check_sendable(self.tx.response)
-        except (TypeError, ValueError) as mistake:
-            return self._fail_with(mistake, "plugin")
+        except (TypeError, ValueError) as error:
+            return self._fail_with(error, "plugin")
         response.body, response.bodiless, response.persistent = self._response_framing
         chain = self._chain
         if chain.response_body or chain.response_chunk:
@@ -628,8 +628,8 @@ class HttpProxy(Exchange):
         if not chain.response_body or response.bodiless:
             try:
                 return self._send_response(response)
-            except ValueError as mistake:  # a filter made it invalid
-                return self._fail_with(mistake, "plugin")
+            except ValueError as error:  # a filter made it invalid
+                return self._fail_with(error, "plugin")
         reader = body_reader(response.body, self._limits, 502)
         self._body_buffer = BodyBuffer(self, reader, self._chain.response_limit, 502)
         return self._buffer_response()
@@ -666,8 +666,8 @@ class HttpProxy(Exchange):
         keep = self._can_keep_alive
         try:
             head = self._head_for_client(response, keep, len(self._body))
-        except ValueError as mistake:
-            return self._fail_with(mistake, "plugin")
+        except ValueError as error:
+            return self._fail_with(error, "plugin")
         self._keep_alive = keep
         self._client_wire.send(head + self._body)
         return self._response_sent()
@@ -740,9 +740,7 @@ class HttpProxy(Exchange):
         up, down = self._upload, self._download
         if up is not None and done.tunnel is up.tunnel:
             failure = self._end_upload(done)
-            self._keep_alive = (
-                False  # the client was told so: the body had not gone when the answer came
-            )
+            self._keep_alive = False  # as sent: the response began before the body's end
             if failure is None or failure.party == "server":  # its response may be complete
                 return None
             return self._abort(failure)
@@ -791,7 +789,7 @@ class HttpProxy(Exchange):
         return self._run_phase(steps, self._switch_filtered, self.FILTERING_RESPONSE)
 
     def _switch_filtered(self) -> State:
-        """The head is the filters' no more. What is data after it is not theirs."""
+        """The filters are done with the 101. They do not get what follows it."""
         try:
             response = self.tx.response
             if response.status != 101:
@@ -799,8 +797,8 @@ class HttpProxy(Exchange):
                     "a filter changed the status 101; to refuse the switch, return a Response"
                 )
             head = self._head_for_client(response, keep=True, body=0)
-        except (AttributeError, TypeError, ValueError) as mistake:
-            return self._fail_with(mistake, "plugin")
+        except (AttributeError, TypeError, ValueError) as error:
+            return self._fail_with(error, "plugin")
         return self._start_tunnel(head)
 
     def _start_tunnel(self, head: bytes) -> State:

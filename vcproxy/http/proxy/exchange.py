@@ -43,7 +43,7 @@ class Exchange(FilteredSession):
 
     Options = HttpOptions
     options: HttpOptions
-    alpn_refused = frozenset({"h2"})  # it speaks HTTP/1.1 and 1.0
+    alpn_refused = frozenset({"h2"})  # only HTTP/1.1 and 1.0 are supported
 
     __slots__ = (
         "_bodiless", "_body_buffer", "_deadline", "_download", "_framing", "_head_begun",
@@ -85,9 +85,7 @@ class Exchange(FilteredSession):
         return unused
 
     def _balance_key(self, upstream: Upstream) -> str | None:
-        """Return what an upstream with `balance = "hash"` chooses the server by."""
-        if upstream.settings.balance != "hash":
-            return None
+        """Return the key by which an upstream with `balance = "hash"` chooses the server."""
         return balance_key(self.tx.request.fields, upstream.settings.hash_by)
 
     # -- the transaction -----------------------------------------------------------------------
@@ -148,8 +146,8 @@ class Exchange(FilteredSession):
         for step in self._chain.error:
             try:
                 response = check_sendable(step(tx) or response)
-            except BaseException as mistake:
-                error = as_error(mistake)
+            except BaseException as raised:
+                error = as_error(raised)
                 self.engine.log("error", f"{self.name}: filter failed in error() of {tx!r}", error)
         return self._respond(response)
 
@@ -200,8 +198,8 @@ class Exchange(FilteredSession):
         for step in self._chain.done:
             try:
                 step(self.tx)
-            except BaseException as mistake:
-                error = as_error(mistake)
+            except BaseException as raised:
+                error = as_error(raised)
                 self.engine.log(
                     "error", f"{self.name}: filter failed in done() of {self.tx!r}", error
                 )

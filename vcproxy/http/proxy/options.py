@@ -98,7 +98,7 @@ class HttpLimits(limits.MessageLimits):
 
     requests: Annotated[int, Field(ge=1)] = 1000
     """Requests on one connection of a client. Then it is closed, so that load balancers in front of
-    this proxy can spread clients anew."""
+    this proxy can distribute clients again."""
 
 
 @dataclass(frozen=True)
