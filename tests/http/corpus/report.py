@@ -35,9 +35,10 @@ read in two ways is refused: a request by 400 and the end of the connection, a r
 valid message is forwarded, however unusual.
 
 The rules are tested by a corpus of {requests} requests and {answers} responses as raw bytes,
-{good} of them valid. Each is sent, then a second request, the canary, on the same connection, and another
-canary on a new one: both must get their own responses, and the origin must have got exactly what
-the case expects. Every case passes with vcproxy, split into two pieces anywhere, and byte by byte.
+{good} of them valid. Each is sent, then a second request, the canary, on the same connection, and
+another canary on a new one: both must get their own responses, and the origin must have got exactly
+what the case expects. Every case passes with vcproxy, split into two pieces anywhere, and byte by
+byte.
 
 ## Compared with HAProxy and nginx
 
