@@ -259,7 +259,7 @@ def _redact(chosen: argparse.Namespace) -> None:
 
 
 def _to_test(chosen: argparse.Namespace) -> None:
-    from vcproxy.testing.simulated_rerun import NotRepeatable
+    from vcproxy.testing.recorded_conversation import NotRepeatable
     from vcproxy.testing.to_test import to_test
 
     with _annotated(chosen) as (annotated, progress):

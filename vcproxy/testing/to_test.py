@@ -19,14 +19,12 @@ from vcproxy.config.values import plugin_place
 from vcproxy.replay.log.annotated import AnnotatedLog
 from vcproxy.replay.log.conversations import of_one
 from vcproxy.replay.log.literal import literal, quoted
-from vcproxy.testing.simulated_rerun import (
-    TICK_S,
+from vcproxy.testing.recorded_conversation import (
     NotRepeatable,
     RecordedConversation,
-    RerunSetup,
     TranscriptLine,
-    rerun,
 )
+from vcproxy.testing.simulated_rerun import TICK_S, RerunSetup, rerun
 
 TEST = '''\
 """{plugin}: conversation {number} of {log}, written by `vcproxy log to-test`."""
