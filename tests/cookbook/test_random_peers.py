@@ -34,7 +34,7 @@ HTTP_TABLES: dict[str, dict[str, Any]] = {
     "http_mirror": {"upstream": "other"},
 }
 
-WORDS = [b"a\n", b"S", b"SH-", b'{"id": "a", "amount": 3}\n', b"[1]\n", b"\xff" * 1000]
+PIECES = [b"a\n", b"S", b"SH-", b'{"id": "a", "amount": 3}\n', b"[1]\n", b"\xff" * 1000]
 
 
 REQUESTS = [
@@ -45,21 +45,21 @@ REQUESTS = [
 ]
 
 
-def act(peer: Peer, random: Random, words: Sequence[bytes]) -> None:
+def act(peer: Peer, random: Random, pieces: Sequence[bytes]) -> None:
     """Send, end, reset or close, at random."""
     match random.choice(["send"] * 6 + ["end", "reset", "close"]):
         case "send":
-            peer.send(random.choice(words))
+            peer.send(random.choice(pieces))
         case verb:
             getattr(peer, verb)()
 
 
-def storm(proxy: SimulatedProxy, random: Random, words: Sequence[bytes]) -> None:
+def run_random_peers(proxy: SimulatedProxy, random: Random, pieces: Sequence[bytes]) -> None:
     """Have clients and servers act at random, then close all clients."""
     clients = [proxy.client() for _ in range(5)]
     for _ in range(10):
         for peer in (random.choice(clients), *proxy.peers()):
-            act(peer, random, words)
+            act(peer, random, pieces)
         proxy.elapse(random.random())
     for client in clients:
         client.close()
@@ -70,18 +70,18 @@ def storm(proxy: SimulatedProxy, random: Random, words: Sequence[bytes]) -> None
 
 @pytest.mark.parametrize("seed", list(seeds(10)))
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.stem)
-def test_a_storm(file: Path, seed: int) -> None:
+def test_a_recipe_with_random_peers(file: Path, seed: int) -> None:
     random = Random(seed)
     table, faults = TABLES.get(file.stem), NetworkFaults.all().some(random)
     with recipe(file.stem, table, seed=seed, faults=faults, inactivity_s=30.0) as proxy:
-        storm(proxy, random, WORDS)
+        run_random_peers(proxy, random, PIECES)
 
 
 @pytest.mark.parametrize("seed", list(seeds(10)))
 @pytest.mark.parametrize("file", HTTP, ids=lambda file: file.stem)
-def test_a_storm_of_requests(file: Path, seed: int) -> None:
+def test_a_filter_with_random_peers(file: Path, seed: int) -> None:
     random = Random(seed)
     table, faults = HTTP_TABLES.get(file.stem), NetworkFaults.all().some(random)
     other = {"other": lambda request: Response(200, {}, b"[]")}
     with http_recipe(file.stem, table, upstreams=other, seed=seed, faults=faults) as proxy:
-        storm(proxy, random, REQUESTS * 3 + WORDS)
+        run_random_peers(proxy, random, REQUESTS * 3 + PIECES)
