@@ -1,4 +1,4 @@
-"""Fixtures: the program, certificates, and programs that nobody here wrote."""
+"""Fixtures: the program, certificates, and other programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vcproxy.testing.running import starting
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands in this folder."""
+    """Mark the tests in this folder."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
@@ -26,13 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Starter]:
-    """Start programs; each must end the test at rest, with status 0 and no traceback."""
+    """Start programs; each must end without open descriptors, with status 0 and no traceback."""
     with starting(tmp_path) as start:
         yield start
 
 
 class Tools:
-    """Programs of the system's, ended with the test."""
+    """Programs of the system, killed at the end of the test."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -43,7 +43,7 @@ class Tools:
         _installed(program)
 
     def start(self, *command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        """Start one that serves; it is killed when the test ends."""
+        """Start a server program; it is killed when the test ends."""
         _installed(command[0])
         process = subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -52,7 +52,7 @@ class Tools:
         return process
 
     def serve(self, uri: str, *command: str) -> None:
-        """Start one that serves, and wait until it can be reached."""
+        """Start a server program, and wait until it accepts connections."""
         self.start(*command)
 
         def reached() -> bool:
@@ -65,7 +65,7 @@ class Tools:
         eventually(reached, f"{command[0]} at {uri}")
 
     def run(self, *command: str, stdin: bytes = b"", status: int | None = 0) -> bytes:
-        """Run one to its end; return what it wrote on standard output and standard error."""
+        """Run a program to its end; return its standard output and standard error."""
         _installed(command[0])
         done = subprocess.run(
             command,
@@ -79,7 +79,7 @@ class Tools:
         return done.stdout
 
     def end(self) -> None:
-        """Kill those that still run."""
+        """Kill programs that still run."""
         for process in self._running:
             process.kill()
             process.wait()
@@ -94,14 +94,14 @@ def _installed(program: str) -> None:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Iterator[Tools]:
-    """Programs that nobody here wrote."""
+    """Other programs."""
     tools = Tools(tmp_path)
     yield tools
     tools.end()
 
 
 class Certificates:
-    """An authority, and files for those it vouches for."""
+    """A certificate authority, and the files of certificates it issues."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -121,14 +121,14 @@ class Certificates:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """What everybody here trusts."""
+    """The trusted authority."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """What nobody here trusts."""
-    return Certificates(tmp_path_factory.mktemp("strangers"))
+def untrusted(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority that is not trusted."""
+    return Certificates(tmp_path_factory.mktemp("untrusted"))
 
 
 Large = tuple[Path, str]

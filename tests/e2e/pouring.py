@@ -1,4 +1,4 @@
-"""Pouring: a program that sends, keeps account of what its system takes, until it is killed.
+"""Pouring: a program that sends, and counts what its kernel accepts, until it is killed.
 
     python pouring.py ACCOUNT '{"connect": ["127.0.0.1", 80], "head": "...", ...}'
 
@@ -19,21 +19,21 @@ from typing import Any
 
 LINE = 16
 ROOM = 16
-"""Bytes of the account: how many were sent, and whether no more is taken."""
+"""Bytes of the shared count: how many were sent, and whether sending is blocked."""
 
 PIECE = 10_007
 CHUNK = 100_003
 
 
 def poured(size: int, begin: int = 0) -> bytes:
-    """What stands from here on in the numbered lines that are sent."""
+    """Return the numbered lines that are sent, from an offset on."""
     first, skipped = divmod(begin, LINE)
     count = (skipped + size) // LINE + 1
     return b"".join(b"%015d\n" % n for n in range(first, first + count))[skipped : skipped + size]
 
 
 def connected(place: dict[str, Any]) -> socket.socket:
-    """Connect, or wait for somebody who does and print where."""
+    """Connect; or listen, print the address, and accept."""
     if "connect" in place:
         sock = socket.create_connection(place["connect"])
         if "ca" in place:
@@ -51,7 +51,7 @@ def connected(place: dict[str, Any]) -> socket.socket:
 
 
 def crowd(place: dict[str, Any]) -> list[socket.socket]:
-    """Many connections, each with a half of something sent."""
+    """Open many connections, each with half of a message sent."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     begun = place["head"].encode() + poured(PIECE)
@@ -65,7 +65,7 @@ def crowd(place: dict[str, Any]) -> list[socket.socket]:
 
 
 def by_datagrams(place: dict[str, Any], shared: memoryview) -> None:
-    """Send so many datagrams, or read so many and each once in its turn, and die of the last."""
+    """Send so many datagrams, or read so many, each once and in order, and die after the last."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         if "connect" in place:
             sock.connect(tuple(place["connect"]))
@@ -83,7 +83,7 @@ def by_datagrams(place: dict[str, Any], shared: memoryview) -> None:
 
 
 def main(account: str, words: str) -> None:
-    """Do what the words say, until it is killed."""
+    """Do what the arguments say, until it is killed."""
     with open(account, "r+b") as file:
         shared = memoryview(mmap.mmap(file.fileno(), ROOM)).cast("Q")
     place = json.loads(words)

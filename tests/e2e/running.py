@@ -1,4 +1,4 @@
-"""Running: what tests of the real program share, configurations and servers they play."""
+"""Running: configurations, servers and helpers for tests of the real program."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ PIECE = b"p" * 1_000_000
 
 
 def reset(sock: socket.socket) -> None:
-    """Close it so that the peer sees a reset, not an end."""
+    """Close a socket with a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
 def all_of(sock: socket.socket) -> bytes:
-    """Receive until the orderly end. Raises ConnectionResetError for any other."""
+    """Receive until the end of the stream. Raises ConnectionResetError after a reset."""
     received = bytearray()
     while piece := sock.recv(1 << 16):
         received += piece
@@ -67,7 +67,7 @@ def exactly(sock: socket.socket, size: int) -> bytes:
 
 
 def fill(sock: socket.socket) -> int:
-    """Send until nothing more is taken; return how much was."""
+    """Send until the socket is full; return how many bytes were accepted."""
     sock.settimeout(0.2)
     sent = 0
     try:
@@ -79,7 +79,7 @@ def fill(sock: socket.socket) -> int:
 
 
 class Server(socket.socket):
-    """A server that the test plays itself, by hand: one `accept()` for each connection."""
+    """A server in the test itself: `accept()` each connection."""
 
     def __init__(self, backlog: int = 128) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Server(socket.socket):
 
     @property
     def uri(self) -> str:
-        """Where it is."""
+        """Its address."""
         return f"tcp://127.0.0.1:{self.getsockname()[1]}"
 
     def next(self) -> socket.socket:
@@ -100,14 +100,14 @@ class Server(socket.socket):
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port that is free, and that the system gives to nobody who asks for any."""
+    """A free port that the kernel does not assign for port 0."""
     while True:
-        port = random.randrange(20_000, 32_768)  # it gives those from there on
+        port = random.randrange(20_000, 32_768)  # the kernel assigns those above
         with suppress(OSError), closing(socket.socket(socket.AF_INET, kind)) as sock:
             sock.bind(("127.0.0.1", port))
             return port
 
 
 def refusing() -> str:
-    """The URI of a port at which nobody listens."""
+    """The URI of a port that refuses connections."""
     return f"tcp://127.0.0.1:{free_port()}"

@@ -1,4 +1,4 @@
-"""Connections that break in mid-transfer, from either side, and what the other side sees."""
+"""Connections that are reset during a transfer, from either side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Settings = pytest.mark.parametrize("settings", ["", "splice = false"], ids=["bri
 
 
 def pump(source: socket.socket, sink: socket.socket, times: int) -> None:
-    """Send so much that a transfer is under way, in pieces that the sink reads."""
+    """Send so much that a transfer is in progress, in pieces that the sink reads."""
     with ThreadPoolExecutor(1) as sender:
         for _ in range(times):
             sending = sender.submit(source.sendall, PIECE)
@@ -25,7 +25,7 @@ def pump(source: socket.socket, sink: socket.socket, times: int) -> None:
 
 
 def breaks(sock: socket.socket) -> bool:
-    """Whether it ends by a reset, whatever comes before that."""
+    """Whether a connection ends with a reset, after any data."""
     try:
         all_of(sock)
     except ConnectionResetError:
@@ -49,7 +49,7 @@ def test_a_reset_reaches_the_other_side_as_one(
             source.sendall(b"begun")
             exactly(sink, 5)
             pump(source, sink, times)
-            if times:  # and some more is on its way
+            if times:  # and more is in transit
                 source.sendall(b"unfinished")
                 exactly(sink, 1)
             first, other = (source, sink) if breaker == "sender" else (sink, source)
@@ -59,7 +59,7 @@ def test_a_reset_reaches_the_other_side_as_one(
 
 
 @Settings
-def test_a_reset_behind_a_full_buffer_is_met_by_who_reads_on(proxy: Starter, settings: str) -> None:
+def test_a_reset_after_a_full_buffer_reaches_a_reader(proxy: Starter, settings: str) -> None:
     with Server() as server:
         running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
         with running.connect("in") as client, server.next() as accepted:
@@ -68,7 +68,7 @@ def test_a_reset_behind_a_full_buffer_is_met_by_who_reads_on(proxy: Starter, set
             assert breaks(accepted)
 
 
-def test_a_tls_client_that_breaks_resets_the_server(
+def test_a_tls_client_that_resets_resets_the_server(
     proxy: Starter, certificates: Certificates
 ) -> None:
     certificate, key = certificates.issue("localhost")
@@ -102,10 +102,10 @@ def test_a_tls_client_that_breaks_resets_the_server(
         assert not conversation(in_order)
 
 
-def test_a_tls_client_that_breaks_while_nobody_reads_it_is_noticed(
+def test_a_tls_client_that_resets_is_detected_while_it_is_not_read(
     proxy: Starter, certificates: Certificates
 ) -> None:
-    """Its own echo is in its way: the proxy waits to send before it reads on."""
+    """The proxy waits to send the echo before it reads more."""
     certificate, key = certificates.issue("localhost")
     trusting = ssl.create_default_context(cafile=str(certificates.ca))
     running = proxy(

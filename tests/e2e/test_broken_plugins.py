@@ -1,4 +1,4 @@
-"""Plugins whose author made a mistake: their conversation ends, closed, and all else goes on."""
+"""Plugins with a programming error: their connection is closed, and all others continue."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Broken(Session):
 def broken(
     directory: Path, constructor: str = "pass", enter: str = "pass", done: str = "pass"
 ) -> str:
-    """A configuration with the plugin, beside a listener that works."""
+    """A configuration with the plugin, and a listener that works."""
     text = PLUGIN.format(constructor=constructor, enter=enter, done=done)
     (directory / "broken.py").write_text(text)
     return ECHO + (
@@ -91,14 +91,14 @@ def broken(
 
 
 def reset_by_peer(client: socket.socket) -> bool:
-    """Whether it ends by a reset, without a byte before."""
+    """Whether a connection ends with a reset and without data."""
     with pytest.raises(ConnectionResetError):
         assert client.recv(100) == b"a reset"
     return True
 
 
 def ended_by_reset(client: socket.socket) -> bool:
-    """Whether it ends by a reset."""
+    """Whether a connection ends with a reset."""
     with pytest.raises(ConnectionResetError):
         all_of(client)
     return True
@@ -125,7 +125,7 @@ def ended_by_reset(client: socket.socket) -> bool:
         "it leaves a generator",
     ],
 )
-def test_a_mistake_in_a_receiver_ends_its_conversation_only(
+def test_an_exception_in_a_receiver_closes_only_its_connection(
     proxy: Starter, tmp_path: Path, word: bytes, mistake: str
 ) -> None:
     running = proxy(broken(tmp_path))
@@ -156,7 +156,9 @@ def test_the_traceback_names_the_authors_line(proxy: Starter, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("where", ["constructor", "enter"])
-def test_a_mistake_at_birth_resets_the_client(proxy: Starter, tmp_path: Path, where: str) -> None:
+def test_an_exception_at_the_start_resets_the_client(
+    proxy: Starter, tmp_path: Path, where: str
+) -> None:
     running = proxy(broken(tmp_path, **{where: 'raise LookupError("not today")'}))
     running.expected_tracebacks = 20
     for _ in range(20):
@@ -168,7 +170,7 @@ def test_a_mistake_at_birth_resets_the_client(proxy: Starter, tmp_path: Path, wh
         assert exactly(client, 8) == b"unharmed"
 
 
-def test_a_mistake_at_the_end_closes_too(proxy: Starter, tmp_path: Path) -> None:
+def test_an_exception_at_the_end_closes_too(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(broken(tmp_path, done='raise LookupError("too late")'))
     running.expected_tracebacks = 1
     with running.connect("broken") as client:
@@ -181,7 +183,7 @@ def test_a_mistake_at_the_end_closes_too(proxy: Starter, tmp_path: Path) -> None
     running.wait_for("LookupError: too late")
 
 
-def test_who_blocks_the_thread_is_shown_and_ended_when_it_returns(
+def test_a_blocking_callback_is_logged_and_its_connection_closed(
     proxy: Starter, tmp_path: Path
 ) -> None:
     running = proxy(broken(tmp_path))
@@ -202,7 +204,7 @@ def test_who_blocks_the_thread_is_shown_and_ended_when_it_returns(
     assert running.log.count("has blocked") == 1
 
 
-def test_a_constructor_that_blocks_is_found_too(proxy: Starter, tmp_path: Path) -> None:
+def test_a_blocking_constructor_is_detected_too(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(broken(tmp_path, constructor="time.sleep(0.5)"))
     with running.connect("broken") as bad, running.connect("echo") as other:
         running.wait_for(r"<NetVConnection broken 127.0.0.1:\d+> has blocked net-0 for 250ms")
@@ -224,17 +226,17 @@ def test_the_watchdog_can_be_switched_off(proxy: Starter, tmp_path: Path) -> Non
     assert "lags" not in running.log
 
 
-def test_who_leaves_a_plugin_leaves_nothing(proxy: Starter, tmp_path: Path) -> None:
+def test_clients_of_a_broken_plugin_leave_nothing_open(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(broken(tmp_path))
     running.expected_tracebacks = 50
     for _ in range(50):
         with running.connect("broken") as client:
             client.sendall(b"1/0")
         running.connect("broken").close()
-    eventually(lambda: running.log.count("ZeroDivisionError") == 50, "all mistakes are logged")
+    eventually(lambda: running.log.count("ZeroDivisionError") == 50, "all exceptions are logged")
 
 
-def test_a_plugin_that_cannot_be_loaded_starts_nothing(proxy: Starter, tmp_path: Path) -> None:
+def test_a_plugin_that_cannot_be_loaded_prevents_the_start(proxy: Starter, tmp_path: Path) -> None:
     """And on a reload it changes nothing."""
     running = proxy(ECHO)
     running.file.write_text(broken(tmp_path, enter="pass\n    oh dear"))

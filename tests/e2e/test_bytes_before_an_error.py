@@ -1,4 +1,4 @@
-"""Whatever ends a connection, what its peer had sent before that arrives."""
+"""All data that a peer sent before the end of its connection is delivered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.e2e.conftest import Certificates, Starter
 from tests.e2e.running import PATIENCE_S, PIECE, Server, eventually, exactly, fill, forward, reset
 
 MESSAGE = os.urandom(12 << 20)
-"""More than the proxy's system holds on its way out: its end is met while the tunnel is full."""
+"""More than the kernel buffers: the connection ends while the tunnel is full."""
 
 Settings = pytest.mark.parametrize(
     "settings", ["splice = false", "splice = true"], ids=["copied", "bridged"]
@@ -27,18 +27,18 @@ Settings = pytest.mark.parametrize(
 
 
 def sent(sock: socket.socket, data: bytes) -> None:
-    """Send all of it, and wait until the other system has it: a reset discards what it has not."""
+    """Send data, and wait until the peer has received it: a reset discards the rest."""
     sock.settimeout(PATIENCE_S)
     sock.sendall(data)
 
     def taken() -> bool:
         return fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) == bytes(4)
 
-    eventually(taken, "that the other side takes what was sent")
+    eventually(taken, "the peer has received the data")
 
 
 def until_it_breaks(sock: socket.socket) -> tuple[bytes, str]:
-    """All that comes, and how it ends."""
+    """Return all data received, and how the connection ends."""
     received = bytearray()
     try:
         while piece := sock.recv(1 << 16):
@@ -49,7 +49,7 @@ def until_it_breaks(sock: socket.socket) -> tuple[bytes, str]:
 
 
 def same(got: tuple[bytes, str], wanted: bytes, end: str) -> None:
-    """Compare without a page of bytes where they differ."""
+    """Compare without printing all the bytes."""
     data, how = got
     assert len(data) == len(wanted)
     assert data == wanted
@@ -65,7 +65,7 @@ def tls(certificates: Certificates) -> tuple[str, ssl.SSLContext]:
 
 @Settings
 @pytest.mark.parametrize("size", [5, 100_000, len(MESSAGE)])
-def test_a_client_that_resets_behind_what_it_sent(proxy: Starter, settings: str, size: int) -> None:
+def test_a_client_that_resets_after_its_data(proxy: Starter, settings: str, size: int) -> None:
     message = MESSAGE[:size]
     with Server() as server, ThreadPoolExecutor() as thread:
         running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
@@ -80,7 +80,7 @@ def test_a_client_that_resets_behind_what_it_sent(proxy: Starter, settings: str,
 
 
 @Settings
-def test_a_server_that_resets_behind_its_answer(proxy: Starter, settings: str) -> None:
+def test_a_server_that_resets_after_its_reply(proxy: Starter, settings: str) -> None:
     with Server() as server, ThreadPoolExecutor() as thread:
         running = proxy(f"[proxy]\n{settings}\n" + forward(server.uri))
         with running.connect("in") as client:
@@ -146,7 +146,7 @@ def test_a_tls_client_that_closes_without_close_notify(
 
 
 @Settings
-def test_a_reset_behind_a_full_buffer_is_noticed_while_the_server_stalls(
+def test_a_reset_after_a_full_buffer_is_detected_while_the_server_stalls(
     proxy: Starter, settings: str
 ) -> None:
     with Server() as server:
@@ -163,7 +163,7 @@ def test_a_reset_behind_a_full_buffer_is_noticed_while_the_server_stalls(
 
 @pytest.mark.parametrize("end", ["fin", "reset"])
 def test_an_end_within_a_tls_record(proxy: Starter, certificates: Certificates, end: str) -> None:
-    """What stands in whole records arrives."""
+    """The data of complete records is delivered."""
     listener, trusting = tls(certificates)
     with Server() as server:
         running = proxy(forward(server.uri, bind="tls://127.0.0.1:0", listener=listener))
@@ -207,8 +207,8 @@ def test_a_signal_between_the_reset_and_the_last_byte(proxy: Starter, sign: sign
             assert running.wait() == 0
 
 
-def test_a_crowd_that_resets_at_once_while_the_server_stalls(proxy: Starter) -> None:
-    """Nobody is waited for longer than for one; `proxy` counts the descriptors at the end."""
+def test_many_clients_that_reset_at_once_while_the_server_stalls(proxy: Starter) -> None:
+    """All take no longer than one; `proxy` counts the descriptors at the end."""
     crowd = 200
     with Server(backlog=crowd) as server:
         running = proxy(forward(server.uri))
@@ -228,7 +228,7 @@ def test_a_crowd_that_resets_at_once_while_the_server_stalls(proxy: Starter) -> 
             accepted.close()
 
 
-def test_downloads_that_are_reset_are_not_read_to_be_thrown_away(proxy: Starter) -> None:
+def test_reset_downloads_are_not_read_on(proxy: Starter) -> None:
     crowd, pipe = 16, 1 << 20
     with Server(backlog=crowd) as server, ThreadPoolExecutor() as thread:
         running = proxy(forward(server.uri))
@@ -245,5 +245,5 @@ def test_downloads_that_are_reset_are_not_read_to_be_thrown_away(proxy: Starter)
 
 
 def read_by(pid: int) -> int:
-    """Bytes that a process has brought into itself by read(2); receiving does not count."""
+    """Bytes that a process has read by read(2); recv(2) does not count."""
     return int(Path(f"/proc/{pid}/io").read_text().split()[1])

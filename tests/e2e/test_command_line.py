@@ -1,4 +1,4 @@
-"""The command line: what it prints, how it exits, and what it refuses to start with."""
+"""The command line: output, exit status, and errors at the start."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_version_and_help() -> None:
     assert "vcproxy -t -c conf/proxy.toml" in out
 
 
-def test_without_a_configuration_it_asks_for_one() -> None:
+def test_a_configuration_is_required() -> None:
     status, out, err = vcproxy()
     assert (status, out) == (2, "")
     assert "name it with -c" in err
@@ -53,7 +53,7 @@ def test_a_wrong_command_line(arguments: list[str]) -> None:
     assert err.startswith("usage: vcproxy")
 
 
-def test_check_tells_all_errors_at_once(tmp_path: Path) -> None:
+def test_check_reports_all_errors_at_once(tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(
         ECHO.replace("plugin", "plugins")
@@ -78,7 +78,7 @@ def test_a_missing_and_an_empty_file(tmp_path: Path) -> None:
             assert words in err
 
 
-def test_what_it_prints_is_a_configuration_and_stays_the_same(tmp_path: Path) -> None:
+def test_the_printed_configuration_is_valid_and_prints_the_same(tmp_path: Path) -> None:
     first, second = tmp_path / "first.toml", tmp_path / "second.toml"
     first.write_text(ECHO)
     status, printed, _ = vcproxy("-T", "-c", first)
@@ -89,7 +89,7 @@ def test_what_it_prints_is_a_configuration_and_stays_the_same(tmp_path: Path) ->
     assert vcproxy("-T", "-c", second) == (0, printed, "")
 
 
-def test_a_port_in_use_is_named_and_nothing_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_prevents_the_start(tmp_path: Path) -> None:
     file = tmp_path / "proxy.toml"
     with Server() as taken:
         free = ECHO.replace("tcp://127.0.0.1:0", "unix:free.sock")
@@ -104,7 +104,7 @@ def test_a_port_in_use_is_named_and_nothing_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "free.sock").exists()
 
 
-def test_an_address_of_somebody_else(tmp_path: Path) -> None:
+def test_an_address_of_another_host(tmp_path: Path) -> None:
     file = tmp_path / "proxy.toml"
     file.write_text(ECHO.replace("127.0.0.1", "203.0.113.1"))
     status, _, err = vcproxy("-c", file)
@@ -116,7 +116,7 @@ def test_an_address_of_somebody_else(tmp_path: Path) -> None:
     assert "listener.echo: cannot listen at tcp://nobody.invalid:0: " in err
 
 
-def test_the_socket_of_a_dead_process_is_replaced_a_live_one_is_not(
+def test_the_socket_of_a_dead_process_is_replaced_and_a_live_one_is_not(
     proxy: Starter, tmp_path: Path
 ) -> None:
     path = tmp_path / "echo.sock"
@@ -136,7 +136,7 @@ def test_the_socket_of_a_dead_process_is_replaced_a_live_one_is_not(
         assert exactly(client, 4) == b"mine"
 
 
-def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_socket_is_kept(tmp_path: Path) -> None:
     (tmp_path / "echo.sock").write_text("precious")
     file = tmp_path / "proxy.toml"
     file.write_text(ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock"))
@@ -154,10 +154,10 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(CONF.glob("*.toml")), ids=lambda file: file.stem)
-def test_every_configuration_that_is_shipped_runs(
+def test_every_shipped_configuration_runs(
     proxy: Starter, certificates: Certificates, tmp_path: Path, file: Path
 ) -> None:
-    """With the certificate that it asks for, and on ports that nobody else has."""
+    """With the certificate it needs, and on free ports."""
     certificate, key = certificates.issue("localhost")
     shutil.copy(certificate, tmp_path / "server.pem")
     shutil.copy(key, tmp_path / "server.key")
@@ -179,7 +179,7 @@ def test_the_default_configuration_moves_traffic(proxy: Starter) -> None:
 
 
 def strings(tree: object, keys: tuple[str, ...]) -> list[str]:
-    """All texts that stand under some key, at any depth."""
+    """Return all texts under these keys, at any depth."""
     found: list[str] = []
     if isinstance(tree, dict):
         for key, value in tree.items():
@@ -207,13 +207,13 @@ def test_a_machine_is_drawn() -> None:
         ("vcproxy.tunnels.done", "vcproxy.tunnels.done defines no plugin"),
     ],
 )
-def test_what_cannot_be_drawn_is_told(plugin: str, words: str) -> None:
+def test_a_class_that_cannot_be_drawn(plugin: str, words: str) -> None:
     status, out, err = vcproxy("diagram", plugin)
     assert (status, out) == (1, "")
     assert words in err
 
 
-def test_svg_is_drawn_by_graphviz_or_it_says_what_to_do() -> None:
+def test_svg_needs_graphviz() -> None:
     status, out, err = vcproxy("diagram", "echo", "--format", "svg")
     if shutil.which("dot"):
         assert status == 0
@@ -235,7 +235,7 @@ def test_a_trace_is_logged(tmp_path: Path) -> None:
     assert "no machine class" not in err
 
 
-def test_a_trace_of_what_does_not_exist_says_so(tmp_path: Path) -> None:
+def test_a_trace_of_an_unknown_class_is_logged(tmp_path: Path) -> None:
     file = tmp_path / "proxy.toml"
     file.write_text(ECHO.replace("tcp://127.0.0.1:0", "stdio:"))
     for name, why in [

@@ -1,4 +1,4 @@
-"""A crowd of clients, each of whom behaves or misbehaves as its number says."""
+"""Many clients, some of which misbehave, by their number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLIENTS = 400
 
 
 @pytest.mark.parametrize("kind", ["plain", "unix", "tls"])
-def test_who_behaves_gets_every_byte_back(
+def test_well_behaved_clients_get_every_byte_back(
     proxy: Starter, certificates: Certificates, kind: str
 ) -> None:
     certificate, key = certificates.issue("localhost")
@@ -40,7 +40,7 @@ def test_who_behaves_gets_every_byte_back(
     trusting = ssl.create_default_context(cafile=str(certificates.ca))
 
     def converse(number: int) -> bool:
-        """Whether it went as it should; a client that breaks off expects nothing."""
+        """Whether the result is as expected; a client that resets expects nothing."""
         chance = random.Random(number)
         client = running.connect("in")
         said = chance.randbytes(chance.choice([0, 1, 100, 5_000, 300_000]))
@@ -71,7 +71,7 @@ def test_who_behaves_gets_every_byte_back(
 
 
 def hear(client: socket.socket, size: int) -> bytes:
-    """What comes back: until the end; as much as was said where no end can be shown (ssl)."""
+    """Return what is received: until the end, or as much as was sent where ssl shows no end."""
     if not isinstance(client, ssl.SSLSocket):
         return all_of(client)
     heard = bytearray()

@@ -1,4 +1,4 @@
-"""A process that is short of descriptors: whoever was accepted is served, the others wait."""
+"""A process with few descriptors: accepted clients are served, others wait."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNT = 60
 
 
 def allowed(running: Running) -> int:
-    """How many clients it says that there may be."""
+    """The number of clients that the log reports."""
     line = running.wait_for(f"{LIMIT} descriptors allow [0-9]+ clients at a time")
     found = re.search("allow ([0-9]+) clients", line)
     assert found is not None
@@ -43,7 +43,7 @@ def test_a_client_that_was_accepted_has_a_descriptor_for_its_server(proxy: Start
             f"in: accepting paused: all {LIMIT} descriptors are in use or reserved for servers"
         )
         assert running.descriptors() <= LIMIT
-        while len(served) < COUNT:  # each that leaves lets another in
+        while len(served) < COUNT:  # each one that leaves makes room for another
             number = next(iter(served))
             clients[number].close()
             served[number].close()
@@ -56,7 +56,7 @@ def test_a_client_that_was_accepted_has_a_descriptor_for_its_server(proxy: Start
         assert running.log.count("accepting paused") == 1
 
 
-def test_bulk_is_copied_where_pipes_would_be_too_many(proxy: Starter) -> None:
+def test_bulk_is_copied_if_there_are_no_descriptors_for_pipes(proxy: Starter) -> None:
     piece = bytes(1 << 20)
     with ExitStack() as stack, Server(backlog=COUNT) as server:
         running = proxy(forward(server.uri), wrapper=FEW)
@@ -85,7 +85,7 @@ def test_bulk_is_copied_where_pipes_would_be_too_many(proxy: Starter) -> None:
 
 
 def test_idle_connections_to_servers_make_room(proxy: Starter) -> None:
-    """Of several upstreams there may be more idle ones than there are clients."""
+    """With several upstreams there may be more idle connections than clients."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with ExitStack() as stack:
         servers = [stack.enter_context(Server()) for _ in range(4)]
@@ -111,7 +111,7 @@ servers = ["{server.uri}"]
                 for client in clients:
                     client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
                 asked = [stack.enter_context(server.next()) for _ in clients]
-                for accepted in asked:  # now: one that is answered early serves another client
+                for accepted in asked:  # only now: a free one would serve another
                     accepted.recv(1000)
                     accepted.sendall(answer)
                 for client in clients:
@@ -119,7 +119,7 @@ servers = ["{server.uri}"]
         assert "too many open files" not in running.log
 
 
-def test_sessions_of_datagrams_make_room_and_say_so_once_a_second(proxy: Starter) -> None:
+def test_datagram_sessions_make_room_and_log_it_once_a_second(proxy: Starter) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
         server.bind(("127.0.0.1", 0))
@@ -153,7 +153,7 @@ def test_sessions_of_datagrams_make_room_and_say_so_once_a_second(proxy: Starter
         assert "failed" not in running.log
 
 
-def test_a_limit_beyond_the_descriptors_is_told_at_start(proxy: Starter) -> None:
+def test_a_limit_above_the_descriptors_is_logged_at_the_start(proxy: Starter) -> None:
     running = proxy(ECHO + "limits = { max_connections = 1000 }\n", wrapper=FEW)
     most = allowed(running)
     running.wait_for(
@@ -162,7 +162,7 @@ def test_a_limit_beyond_the_descriptors_is_told_at_start(proxy: Starter) -> None
     )
 
 
-def test_two_thousand_connect_at_once_and_none_sends_its_syn_again(proxy: Starter) -> None:
+def test_two_thousand_clients_at_once_without_a_repeated_syn(proxy: Starter) -> None:
     if int(Path("/proc/sys/net/core/somaxconn").read_text()) < 4096:
         pytest.skip("the system keeps no 4096 connections for anybody")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -182,13 +182,13 @@ def test_two_thousand_connect_at_once_and_none_sends_its_syn_again(proxy: Starte
 
 
 def sent_again(sock: socket.socket) -> int:
-    """How many segments of a connection were sent more than once (linux/tcp.h: total_retrans)."""
+    """Segments of a connection that were sent again (linux/tcp.h: total_retrans)."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
     return int.from_bytes(info[100:104], sys.byteorder)
 
 
 @pytest.mark.parametrize("plugin", ["forward", "http_proxy", "echo", "validate", "split"])
-def test_a_check_that_connects_and_resets_costs_no_line(proxy: Starter, plugin: str) -> None:
+def test_a_health_check_that_connects_and_resets_is_not_logged(proxy: Starter, plugin: str) -> None:
     with Server() as server:
         text = forward(server.uri).replace('"forward"', f'"{plugin}"')
         if plugin == "echo":

@@ -1,4 +1,4 @@
-"""The echo server and the echo client, as processes, against each other."""
+"""The echo server and the echo client, as two processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client's excess stays its own: crowds that read nothing, and who asks beside them."""
+"""Clients that read nothing do not affect others."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CLIENTS = 80
 MIB = 1 << 20
 
 
-def two_doors(server: int, memory: str) -> str:
-    """Two listeners of one proxy, in front of one server."""
+def two_listeners(server: int, memory: str) -> str:
+    """A configuration with two listeners for one server."""
     text = web(f"tcp://127.0.0.1:{server}")
     other = re.sub(r"(?s).*(\[\[listener\]\].*?)\[upstream.*", r"\1", text)
     other = other.replace('name = "in"', 'name = "other"')
@@ -31,10 +31,10 @@ def two_doors(server: int, memory: str) -> str:
     [(ENDLESS, len(ENDLESS)), (SMALL * 500, MIB // 8)],
     ids=["unread", "pipelined"],
 )
-def test_a_crowd_that_reads_nothing_stops_nobody(proxy: Starter, said: bytes, most: int) -> None:
-    """It wants more than the budget: 128 KiB each, of 4 MiB."""
+def test_clients_that_do_not_read_delay_no_others(proxy: Starter, said: bytes, most: int) -> None:
+    """They need more than the budget: 128 KiB each, of 4 MiB."""
     with serving() as server, ExitStack() as stack:
-        running = proxy(two_doors(server, "4MiB"))
+        running = proxy(two_listeners(server, "4MiB"))
         port, other = running.port("in"), running.port("other")
         assert small(port) is not None
         before = running.resident()

@@ -25,7 +25,7 @@ class Silent(WSGIRequestHandler):
     """It logs nothing."""
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def mirror(environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:

@@ -20,9 +20,9 @@ from tests.e2e.web import GET, nginx, origin, web
 def reload(running: Running, text: str) -> None:
     """Give it another configuration, and wait until it is in use."""
     running.file.write_text(text)
-    said = running.log.count("reloaded")
+    count = running.log.count("reloaded")
     running.signal(signal.SIGHUP)
-    running.wait_for("reloaded", said + 1)
+    running.wait_for("reloaded", count + 1)
 
 
 @pytest.mark.parametrize("net_threads", [1, 2])

@@ -68,10 +68,10 @@ def test_a_server_that_nobody_vouches_for_is_asked_nothing(
     proxy: Starter,
     tools: Tools,
     certificates: Certificates,
-    strangers: Certificates,
+    untrusted: Certificates,
     tmp_path: Path,
 ) -> None:
-    certificate, key = strangers.issue("localhost")
+    certificate, key = untrusted.issue("localhost")
     shows = f"ssl; ssl_certificate {certificate}; ssl_certificate_key {key}"
     server = nginx(tools, tmp_path, "return 200;", shows).replace(
         "tcp://127.0.0.1", "tls://localhost"

@@ -33,14 +33,14 @@ from tests.e2e.test_udp import BIND, SHORT, client, datagrams, uri
 from tests.e2e.web import web
 
 UNDER_WAY = 3_000_000
-"""Bytes of a transfer that have arrived when its peer is killed."""
+"""Bytes of a transfer that are received before its peer is killed."""
 
 Moments = pytest.mark.parametrize("moment", ["flowing", "stuck"])
-"""Killed while the other side reads, or while nothing more is taken and it reads on afterwards."""
+"""Killed while the other side reads, or while it is blocked and reads on afterwards."""
 
 
 class Pourer:
-    """A process that sends and keeps account; see `pouring`."""
+    """A process that sends and counts; see `pouring`."""
 
     def __init__(self, account: Path, words: dict[str, Any]) -> None:
         account.write_bytes(bytes(pouring.ROOM))
@@ -57,15 +57,15 @@ class Pourer:
 
     @property
     def taken(self) -> int:
-        """Bytes that its system has taken, at least."""
+        """Bytes that its kernel has accepted, at least."""
         return self._account[0]
 
     def is_stuck(self) -> None:
-        """Wait until nothing more is taken from it, or it has sent all that it should."""
-        eventually(lambda: self._account[1] == 1, "that it cannot send on")
+        """Wait until it is blocked, or has sent everything."""
+        eventually(lambda: self._account[1] == 1, "it is blocked")
 
     def waiting(self) -> tuple[int, int]:
-        """Bytes that wait in its system: to be sent, to be read."""
+        """Bytes that wait in its kernel: to be sent, to be read."""
         mine = {os.readlink(fd)[8:-1] for fd in Path(f"/proc/{self._process.pid}/fd").iterdir()}
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
@@ -79,7 +79,7 @@ class Pourer:
         assert self._process.wait(PATIENCE_S) == -signal.SIGKILL
 
     def kill(self) -> None:
-        """See that it is dead. Twice is harmless."""
+        """Kill it, unless it is dead."""
         self._process.kill()
         self._process.wait(PATIENCE_S)
         assert self._process.stdout is not None
@@ -102,7 +102,7 @@ class Pour:
         return self._start(words)
 
     def datagrams_to(self, port: int, count: int) -> Pourer:
-        """Somebody who sends so many datagrams there, and dies."""
+        """A process that sends so many datagrams there, and dies."""
         return self._start({"connect": ["127.0.0.1", port], "sends_datagrams": count})
 
     def _start(self, words: dict[str, Any]) -> Pourer:
@@ -120,7 +120,7 @@ def pour(tmp_path: Path) -> Iterator[Pour]:
 
 
 def killed(source: Pourer, sink: socket.socket, moment: str) -> tuple[bytes, int, str]:
-    """Kill it in that moment. What has come, how much of it was taken before, and how it ends."""
+    """Kill it; return what is received, how much it had sent, and how the connection ends."""
     first = b""
     if moment == "flowing":
         first = exactly(sink, UNDER_WAY)
@@ -132,7 +132,7 @@ def killed(source: Pourer, sink: socket.socket, moment: str) -> tuple[bytes, int
 
 
 def nothing_lost(got: bytes, taken: int) -> None:
-    """It is what was sent, and all that was taken."""
+    """Check that the data is what was sent, and all of it."""
     assert len(got) >= taken
     assert got == poured(len(got))
 
@@ -166,7 +166,7 @@ def test_a_server_that_sends(proxy: Starter, pour: Pour, settings: str, moment: 
 @Settings
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_with_something_unread(proxy: Starter, pour: Pour, settings: str, who: str) -> None:
-    """Its system resets: what that had not yet sent is lost there, and nothing after it."""
+    """Its kernel resets: what it had not yet sent is lost, and nothing else."""
     with ExitStack() as stack:
         server = stack.enter_context(Server())
         sender = pour.server() if who == "server" else None
@@ -179,7 +179,7 @@ def test_with_something_unread(proxy: Starter, pour: Pour, settings: str, who: s
             sink = stack.enter_context(server.next())
         sender.is_stuck()
         sink.sendall(b"unread")
-        eventually(lambda: sender.waiting()[1] == 6, "that it has got what it does not read")
+        eventually(lambda: sender.waiting()[1] == 6, "the unread data is there")
         lost, _ = sender.waiting()
         taken = sender.taken
         sender.kill()
@@ -191,7 +191,7 @@ def test_with_something_unread(proxy: Starter, pour: Pour, settings: str, who: s
 @pytest.mark.parametrize("who", ["client", "server"])
 @Settings
 def test_one_that_is_sent_to(proxy: Starter, pour: Pour, settings: str, who: str) -> None:
-    """Who sends to it meets a reset."""
+    """The sender gets a reset."""
     with ExitStack() as stack:
         server = stack.enter_context(Server())
         reader = pour.server(size=0, reads=True) if who == "server" else None
@@ -215,7 +215,7 @@ def test_one_that_is_sent_to(proxy: Starter, pour: Pour, settings: str, who: str
 
 @Moments
 def test_a_tls_client(proxy: Starter, pour: Pour, certificates: Certificates, moment: str) -> None:
-    """What stands in whole records arrives, and an end without close_notify is a reset."""
+    """Complete records are delivered, and an end without close_notify is a reset."""
     listener, _ = tls(certificates)
     with Server() as server:
         running = proxy(forward(server.uri, bind="tls://127.0.0.1:0", listener=listener))
@@ -248,7 +248,7 @@ def framing(chunked: bool) -> str:
 
 
 def bodied(data: bytes, chunked: bool) -> bytes:
-    """What stands of a body behind its head, in whole chunks or a part of one."""
+    """Return the data of a body after its head, in complete chunks or a part of one."""
     _, _, rest = data.partition(b"\r\n\r\n")
     if not chunked:
         return rest
@@ -256,7 +256,7 @@ def bodied(data: bytes, chunked: bool) -> bytes:
     at = 0
     while (end := rest.find(b"\r\n", at)) >= 0:
         size = int(rest[at:end], 16)
-        assert size, "it is told as whole"
+        assert size, "the body looks complete"
         body += rest[end + 2 : end + 2 + size]
         at = end + 2 + size + 2
     return bytes(body)
@@ -309,7 +309,7 @@ def test_a_validated_client(proxy: Starter, pour: Pour, moment: str) -> None:
         with server.next() as accepted:
             got, taken, how = killed(client, accepted, moment)
     nothing_lost(got, taken // LINE * LINE)
-    assert len(got) % LINE == 0, "half a message has passed"
+    assert len(got) % LINE == 0, "a partial message was forwarded"
     assert how == "ended"
 
 
@@ -341,7 +341,7 @@ def split(uri: str) -> str:
 
 
 def test_a_client_of_a_split_within_a_request(proxy: Starter, pour: Pour) -> None:
-    """Those who share its connection go on with it."""
+    """Clients that share the server connection continue."""
     with Server() as server:
         running = proxy(split(server.uri))
         with running.connect("in") as other:
@@ -379,7 +379,7 @@ def test_a_server_of_a_split_within_an_answer(proxy: Starter, pour: Pour) -> Non
 @pytest.mark.parametrize("messages", ["lines", "none"])
 @Moments
 def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> None:
-    """Its subscribers stay, and go on with the next."""
+    """Its subscribers stay, and receive from the next."""
     running = proxy(relay('on_lag = "block"', framing=messages))
     with running.connect("feed.subscribers") as first, running.connect("feed.subscribers") as other:
         running.wait_for(": sink connected; 2 sinks")
@@ -390,7 +390,7 @@ def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> N
             producer.is_stuck()
         for each in go_on:
             each.start()
-        eventually(lambda: len(heard[first]) >= UNDER_WAY, "that much is heard")
+        eventually(lambda: len(heard[first]) >= UNDER_WAY, "so much is received")
         producer.kill()
         running.wait_for(": producer closed: ")
         with running.connect("feed") as following:
@@ -406,7 +406,7 @@ def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> N
 
 
 def listen(sock: socket.socket, heard: bytearray) -> None:
-    """Hear all until the last line."""
+    """Receive all until the last line."""
     while not heard.endswith(b"the last\n"):
         piece = sock.recv(1 << 16)
         if not piece:
@@ -416,7 +416,7 @@ def listen(sock: socket.socket, heard: bytearray) -> None:
 
 @Moments
 def test_a_subscriber(proxy: Starter, pour: Pour, moment: str) -> None:
-    """Nobody else notices."""
+    """Other subscribers are not affected."""
     running = proxy(relay('on_lag = "block"'))
     with running.connect("feed.subscribers") as other:
         running.wait_for(": sink connected; 1 sink$")
@@ -468,7 +468,7 @@ def test_a_mirrored_server(proxy: Starter, pour: Pour, who: str) -> None:
 # -- datagrams -----------------------------------------------------------------------------------
 
 BURST, READ = 200, 50
-"""Datagrams that are sent at once, and those of them that are read by one that dies of the last."""
+"""Datagrams that are sent at once, and how many a peer reads before it dies."""
 
 
 def burst(begin: int, end: int) -> Iterator[bytes]:
@@ -477,7 +477,7 @@ def burst(begin: int, end: int) -> Iterator[bytes]:
 
 
 def test_a_server_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
-    """What was sent before has arrived; other sessions go on; its client gets the next server."""
+    """Earlier data is delivered; other sessions continue; its client gets the next server."""
     server = pour.server(reads_datagrams=READ)
     with datagrams() as second:
         running = proxy(
@@ -508,7 +508,7 @@ def test_a_server_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> Non
 
             eventually(next_server, "the next server for the first client")
             running.wait_for("connection refused")
-        eventually(lambda: running.descriptors() <= running.idle_descriptors, "no session is left")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "sessions have ended")
 
 
 def test_a_client_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
@@ -527,11 +527,11 @@ def test_a_client_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> Non
                 server.sendto(data, session)
                 server.sendto(data, its)
                 assert other.recv(100) == data
-        eventually(lambda: running.descriptors() <= running.idle_descriptors, "no session is left")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "sessions have ended")
 
 
 def test_a_sink_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
-    """A relay's other sinks get all."""
+    """The other sinks of a relay get all data."""
     sink = pour.server(reads_datagrams=READ)
     with datagrams() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -549,7 +549,7 @@ def test_a_sink_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
 
 
 def test_a_source_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
-    """What it had sent reaches the subscribers, and they hear the next."""
+    """Its data reaches the subscribers, and they receive from the next source."""
     here = free_port(socket.SOCK_DGRAM)
     running = proxy(
         relay(f'on_lag = "block"\nsource = "udp://127.0.0.1:{here}"', framing="datagram").replace(
@@ -588,12 +588,12 @@ def test_a_server_of_a_thousand_sessions(proxy: Starter, pour: Pour) -> None:
         for number, each in enumerate(clients, 1):
             each.send(poured(LINE, (number - 1) * LINE))
             if number % 50 == 0:
-                eventually(lambda: server.taken == number, "they have come")  # noqa: B023
+                eventually(lambda: server.taken == number, "they are received")  # noqa: B023
         server.is_dead()
         assert running.descriptors() >= running.idle_descriptors + CROWD
         for each in clients:
             each.send(b"again")
-        eventually(lambda: running.descriptors() <= running.idle_descriptors, "no session is left")
+        eventually(lambda: running.descriptors() <= running.idle_descriptors, "sessions have ended")
 
 
 # -- a crowd -------------------------------------------------------------------------------------
@@ -611,7 +611,7 @@ CROWDS: dict[str, tuple[Callable[[str], str], str, str]] = {
 @pytest.mark.parametrize("plugin", CROWDS)
 @pytest.mark.usefixtures("many_descriptors")
 def test_a_thousand_clients_at_once(proxy: Starter, pour: Pour, plugin: str) -> None:
-    """Each in the middle of what it sends; `proxy` counts the descriptors at the end."""
+    """Each while it sends; `proxy` counts the descriptors at the end."""
     text, head, listener = CROWDS[plugin]
     with Server(backlog=4096) as server:
         running = proxy(text(server.uri))

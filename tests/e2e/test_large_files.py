@@ -1,4 +1,4 @@
-"""Large files both ways, by programs that nobody here wrote, compared by their checksums."""
+"""Large files in both directions, by other programs, compared by checksums."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_up_then_down_over_one_connection(
     path, checksum = large
     server = refusing()
     port = server.rpartition(":")[2]
-    # It answers only when the client has ended: its checksum, then the file itself.
+    # It replies only after the client's end: its checksum, then the file itself.
     tools.serve(
         server,
         *("socat", "-b", "262144", f"TCP-LISTEN:{port},fork,reuseaddr"),

@@ -1,4 +1,4 @@
-"""Too much of everything: connections, descriptors, bytes that nobody reads, tiny pieces."""
+"""Load: many connections, few descriptors, unread bytes, tiny pieces."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MIB = 1 << 20
 
 
 def echoes(client: socket.socket, said: bytes) -> None:
-    """Say something and hear it again."""
+    """Send data and receive it back."""
     client.sendall(said)
     assert exactly(client, len(said)) == said
 
 
 @pytest.mark.parametrize("settings", ["", "splice = false"], ids=["bridged", "copied"])
-def test_readers_that_never_read_cost_little_and_hold_nobody_up(
+def test_clients_that_never_read_cost_little_and_delay_no_others(
     proxy: Starter, settings: str
 ) -> None:
     with Server() as server, ExitStack() as stuck:
@@ -44,7 +44,7 @@ def test_readers_that_never_read_cost_little_and_hold_nobody_up(
 
 
 def test_a_spent_memory_budget_closes_the_largest_laggard(proxy: Starter) -> None:
-    """Its buffers alone would need more than there is."""
+    """Its buffers alone would need more than the budget."""
     with Server() as server, ExitStack() as stuck:
         running = proxy('[proxy]\nmemory = "256KiB"\nsplice = false\n' + forward(server.uri) + ECHO)
         for _ in range(6):
@@ -73,7 +73,7 @@ def test_one_byte_at_a_time(proxy: Starter) -> None:
 
 
 @pytest.mark.parametrize("net_threads", [1, 3])
-def test_a_flood_waits_in_the_backlog_and_is_served_in_the_end(
+def test_many_connections_wait_in_the_backlog_and_are_served(
     proxy: Starter, net_threads: int
 ) -> None:
     running = proxy(
@@ -83,13 +83,13 @@ def test_a_flood_waits_in_the_backlog_and_is_served_in_the_end(
     for number, client in enumerate(clients):
         client.sendall(b"%d" % number)
     assert running.descriptors() <= running.idle_descriptors + 10
-    for number, client in enumerate(clients):  # each that leaves lets another in
+    for number, client in enumerate(clients):  # each one that leaves makes room for another
         assert exactly(client, len(b"%d" % number)) == b"%d" % number
         client.close()
 
 
 @pytest.mark.parametrize("net_threads", [1, 3])
-def test_one_client_has_so_many_connections_and_no_more(proxy: Starter, net_threads: int) -> None:
+def test_the_limit_of_connections_per_client(proxy: Starter, net_threads: int) -> None:
     running = proxy(
         f"[proxy]\nnet_threads = {net_threads}\n" + ECHO + "limits = { max_per_client = 2 }\n"
     )
@@ -104,7 +104,7 @@ def test_one_client_has_so_many_connections_and_no_more(proxy: Starter, net_thre
         client.close()
 
     def served() -> bool:
-        """Whether the proxy has seen that they are gone."""
+        """Whether the proxy has noted that they are closed."""
         with running.connect("echo") as client:
             try:
                 client.sendall(b"again")
@@ -115,7 +115,7 @@ def test_one_client_has_so_many_connections_and_no_more(proxy: Starter, net_thre
     eventually(served, "there is room again")
 
 
-def test_without_descriptors_it_warns_and_goes_on(proxy: Starter) -> None:
+def test_without_descriptors_it_warns_and_continues(proxy: Starter) -> None:
     running = proxy(ECHO, wrapper=("prlimit", "--nofile=40:40"))
     clients = [running.connect("echo") for _ in range(60)]
     echoes(clients[0], b"served")
@@ -133,7 +133,7 @@ def test_without_descriptors_it_warns_and_goes_on(proxy: Starter) -> None:
     assert running.log.count("accepting paused") == 1, "once a minute at most"
 
 
-def test_with_hardly_any_descriptor_each_is_served_in_its_turn(proxy: Starter) -> None:
+def test_with_very_few_descriptors_each_client_is_served_in_turn(proxy: Starter) -> None:
     echo = proxy(ECHO)
     running = proxy(forward(echo.uri("echo")), wrapper=("prlimit", "--nofile=30:30"))
     clients = [running.connect("in") for _ in range(40)]

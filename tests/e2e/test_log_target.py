@@ -1,4 +1,4 @@
-"""A log that nobody takes: a pipe that is not read, a full disk, a broken pipe. Traffic goes on."""
+"""A log with a slow or broken target, as an unread pipe or a full disk: traffic continues."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DEAD = "dead" * 250
 """A listener whose name makes each line of the log longer than 1000 bytes."""
 
 CLIENTS = 1500
-"""Each makes a line: more than a pipe and the queue hold together."""
+"""Each causes a line: more than a pipe and the queue hold together."""
 
 
 def configuration(log: str = "") -> str:
-    """An echo listener, and one whose server is not there: it logs a line for each client."""
+    """An echo listener, and one whose server is missing: it logs a line for each client."""
     dead = f"""
 [[listener]]
 name = "{DEAD}"
@@ -37,7 +37,7 @@ servers = ["{refusing()}"]
 
 
 def crowd(uri: str) -> None:
-    """Connect again and again: each client is closed, and makes a line of the log."""
+    """Connect again and again: each client is closed, and a line is logged."""
     for _ in range(CLIENTS):
         with connect(uri) as client:
             try:
@@ -66,7 +66,7 @@ Start = Callable[[str], subprocess.Popen[str]]
 
 @pytest.fixture
 def unread(tmp_path: Path) -> Iterator[Start]:
-    """Start the program on a configuration; nobody reads its standard error but the test."""
+    """Start the program on a configuration; only the test reads its standard error."""
     started: list[subprocess.Popen[str]] = []
 
     def start(text: str) -> subprocess.Popen[str]:
@@ -90,14 +90,14 @@ def listening(process: subprocess.Popen[str]) -> dict[str, str]:
     assert process.stderr is not None
     found: dict[str, str] = {}
     while (line := process.stderr.readline()) != "ready\n":
-        assert line, "it has ended"
+        assert line, "the program has ended"
         if line.startswith("listening "):
             _, name, uri = line.split()
             found[name] = uri
     return found
 
 
-def test_a_standard_error_that_nobody_reads_stops_nobody(unread: Start) -> None:
+def test_an_unread_standard_error_delays_no_client(unread: Start) -> None:
     process = unread(configuration())
     uris = listening(process)
     crowd(uris[DEAD])
@@ -109,14 +109,14 @@ def test_a_standard_error_that_nobody_reads_stops_nobody(unread: Start) -> None:
     assert_accounted(lines)
 
 
-def test_nor_does_it_hold_up_the_end(unread: Start) -> None:
+def test_an_unread_standard_error_does_not_delay_the_end(unread: Start) -> None:
     process = unread(configuration())
     crowd(listening(process)[DEAD])
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
 
 
-def test_nor_a_reload_that_prints(unread: Start, tmp_path: Path) -> None:
+def test_an_unread_standard_error_does_not_delay_a_reload(unread: Start, tmp_path: Path) -> None:
     process = unread(configuration())
     crowd(listening(process)[DEAD])
     unix = tmp_path / "echo.sock"
@@ -127,7 +127,7 @@ def test_nor_a_reload_that_prints(unread: Start, tmp_path: Path) -> None:
     echoes(f"unix:{unix}")
 
 
-def test_a_log_that_is_a_fifo_nobody_reads_stops_nobody(proxy: Starter, tmp_path: Path) -> None:
+def test_a_log_in_an_unread_fifo_delays_no_client(proxy: Starter, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as reader:
@@ -142,7 +142,7 @@ def test_a_log_that_is_a_fifo_nobody_reads_stops_nobody(proxy: Starter, tmp_path
     assert running.log.splitlines()[-1] == "ready"
 
 
-def test_a_full_disk_is_said_once_on_standard_error(proxy: Starter) -> None:
+def test_a_full_disk_is_reported_once_on_standard_error(proxy: Starter) -> None:
     running = proxy(configuration("/dev/full"))
     crowd(running.uri(DEAD))
     echoes(running.uri("echo"))
@@ -151,7 +151,7 @@ def test_a_full_disk_is_said_once_on_standard_error(proxy: Starter) -> None:
     assert running.log.count("\n") == 3  # two that listen, ready, and this
 
 
-def test_a_standard_error_that_breaks_stops_nobody(unread: Start) -> None:
+def test_a_broken_standard_error_delays_no_client(unread: Start) -> None:
     process = unread(configuration())
     uris = listening(process)
     assert process.stderr is not None
@@ -162,10 +162,10 @@ def test_a_standard_error_that_breaks_stops_nobody(unread: Start) -> None:
     assert process.wait(PATIENCE_S) == 0
 
 
-def test_a_standard_error_that_is_closed_is_no_clients_connection(
+def test_a_closed_standard_error_is_not_reused_for_a_connection(
     proxy: Starter, tmp_path: Path
 ) -> None:
-    """A connection would get its number, and the log would go to a client."""
+    """Otherwise a connection would get its number, and the log would be sent to a client."""
     unix = tmp_path / "echo.sock"
     text = configuration().replace("tcp://127.0.0.1:0", f"unix:{unix}", 1)
     (tmp_path / "proxy.toml").write_text(text)
@@ -188,6 +188,6 @@ def test_a_standard_error_that_is_closed_is_no_clients_connection(
 def _answers(unix: Path) -> bool:
     try:
         echoes(f"unix:{unix}")
-    except ConnectionRefusedError:  # bound, and not yet listening
+    except ConnectionRefusedError:  # bound, but not yet listening
         return False
     return True

@@ -1,4 +1,4 @@
-"""A program with further addresses to listen at, and a server that it connects to."""
+"""A program that listens at addresses in its options, and connects to a server."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_client_gets_the_option_of_its_address_and_all_are_on_one_thread(
     running = proxy(board(f'side = ["tcp://127.0.0.1:0", "unix:{tmp_path}/side"]'))
     tcp, unix = running.uris("board.side")
     assert unix == f"unix:{tmp_path}/side"
-    for _ in range(2):  # dealt out in turn they would be on both threads
+    for _ in range(2):  # distributed in turn, they would be on both threads
         with running.connect("board") as client:
             assert exactly(client, 6) == b"front\n"
     for uri in (tcp, unix):

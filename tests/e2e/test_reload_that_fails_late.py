@@ -1,4 +1,4 @@
-"""What a reload does to who waits, and what is not what it was when the loader looked."""
+"""A reload that raises a limit, and one whose files change after they were checked."""
 
 import signal
 from pathlib import Path
@@ -11,7 +11,7 @@ from vcproxy.app.server import Proxy
 from vcproxy.config.loader import load
 
 
-def test_who_waits_outside_is_let_in_when_the_limit_is_raised(proxy: Starter) -> None:
+def test_a_waiting_client_is_accepted_when_the_limit_is_raised(proxy: Starter) -> None:
     limited = ECHO + "limits = {{ max_connections = {} }}\n"
     running = proxy(limited.format(1))
     with running.connect("echo") as first, running.connect("echo") as second:
@@ -23,7 +23,7 @@ def test_who_waits_outside_is_let_in_when_the_limit_is_raised(proxy: Starter) ->
         assert exactly(second, 1) == b"2"
 
 
-def test_a_certificate_that_has_vanished_since_it_was_checked_changes_nothing(
+def test_a_certificate_removed_after_the_check_changes_nothing(
     tmp_path: Path, certificates: Certificates, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "proxy.toml"

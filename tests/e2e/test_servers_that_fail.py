@@ -1,4 +1,4 @@
-"""Servers that refuse, reset, keep silent or do not exist: the next one, then the end."""
+"""Servers that refuse, reset, do not reply or do not exist: the next one is tried."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.e2e.conftest import Certificates, Starter
 from tests.e2e.running import Server, all_of, eventually, exactly, forward, refusing, reset
 
 WORDS = "(connection reset by peer|the peer closed the connection during the handshake)"
-"""OpenSSL may have met the reset on sending: then reading meets an end."""
+"""OpenSSL may have got the reset on sending: then reading returns the end."""
 
 
 def ended(client: socket.socket) -> bool:
-    """Whether it ends without a byte, orderly or not."""
+    """Whether a connection ends without data, by an end or a reset."""
     try:
         return all_of(client) == b""
     except ConnectionResetError:
@@ -24,14 +24,14 @@ def test_the_next_server_is_tried(proxy: Starter) -> None:
     nobody = refusing()
     with Server() as server:
         running = proxy(forward(nobody, server.uri))
-        for _ in range(4):  # each turn begins with another server
+        for _ in range(4):  # each turn starts with another server
             with running.connect("in") as client, server.next() as accepted:
                 client.sendall(b"hello")
                 assert exactly(accepted, 5) == b"hello"
     running.wait_for(f"server {nobody} failed: connection refused; trying the next", 2)
 
 
-def test_with_none_left_the_client_is_closed_and_the_log_says_why(proxy: Starter) -> None:
+def test_with_no_server_left_the_client_is_closed_and_the_reason_logged(proxy: Starter) -> None:
     one, two = refusing(), refusing()
     running = proxy(forward(one, two))
     with running.connect("in") as client:
@@ -42,9 +42,9 @@ def test_with_none_left_the_client_is_closed_and_the_log_says_why(proxy: Starter
     running.wait_for(f"{said} {two} failed: connection refused; no server is left")
 
 
-def test_a_server_that_never_accepts_is_given_up_in_time(proxy: Starter) -> None:
+def test_connecting_to_a_server_that_never_accepts_times_out(proxy: Starter) -> None:
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
-        filler.connect(full.getsockname())  # from here on the kernel drops who knocks
+        filler.connect(full.getsockname())  # from here on the kernel drops connection requests
         running = proxy(forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }'))
         with running.connect("in") as client, server.next() as accepted:
             accepted.sendall(b"welcome")
@@ -55,7 +55,7 @@ def test_a_server_that_never_accepts_is_given_up_in_time(proxy: Starter) -> None
 def test_a_server_that_never_accepts_costs_every_other_client_until_it_is_ejected(
     proxy: Starter,
 ) -> None:
-    """And from then on one, when it is tried again."""
+    """After that, it costs one client each time it is tried again."""
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
         filler.connect(full.getsockname())
         limit = 'timeouts = { connect = "200ms" }'
@@ -86,11 +86,11 @@ def test_a_server_that_resets_at_once_ends_the_client(proxy: Starter) -> None:
         running = proxy(forward(server.uri))
         with running.connect("in") as client:
             reset(server.next())
-            assert ended(client)  # it may seem to have refused, or to have broken
+            assert ended(client)  # it may look like a refusal or a reset
         running.wait_for("connection reset by peer")
 
 
-def test_a_server_that_resets_in_the_handshake_is_followed_by_the_next(
+def test_after_a_reset_in_the_handshake_the_next_server_is_tried(
     proxy: Starter, certificates: Certificates
 ) -> None:
     with Server() as one, Server() as two:
@@ -115,7 +115,7 @@ def test_a_missing_unix_socket_and_an_unknown_host_are_named(
 
 
 def test_the_client_is_not_read_before_there_is_a_server(proxy: Starter) -> None:
-    """What it says waits in the kernel, and reaches the server that is found at last."""
+    """Its data waits in the kernel, and is sent to the server that is found."""
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
         filler.connect(full.getsockname())
         running = proxy(forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }'))
@@ -128,7 +128,7 @@ def test_the_client_is_not_read_before_there_is_a_server(proxy: Starter) -> None
             assert all_of(client) == b"heard"
 
 
-def test_a_server_that_speaks_and_ends_at_once_is_heard(proxy: Starter) -> None:
+def test_data_of_a_server_that_ends_at_once_is_delivered(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri))
         for number in range(200):

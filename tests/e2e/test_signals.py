@@ -31,7 +31,7 @@ from tests.e2e.running import (
 
 
 def refuses(running: Running, name: str) -> bool:
-    """Whether a listener takes nobody any more."""
+    """Whether a listener accepts no more connections."""
     try:
         running.connect(name).close()
     except (ConnectionRefusedError, FileNotFoundError):
@@ -40,18 +40,18 @@ def refuses(running: Running, name: str) -> bool:
 
 
 def rewrite(running: Running, text: str) -> None:
-    """Give it another configuration, and wait until it says what it thinks of it."""
+    """Reload with another configuration, and wait until the result is logged."""
     running.file.write_text(text)
-    said = running.log.count("reloaded")
+    count = running.log.count("reloaded")
     running.signal(signal.SIGHUP)
-    running.wait_for("reloaded", said + 1)
+    running.wait_for("reloaded", count + 1)
 
 
 # -- the end -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_transfer_under_way_ends_and_nobody_new_comes(
+def test_a_transfer_in_progress_ends_and_no_client_is_accepted(
     proxy: Starter, number: signal.Signals
 ) -> None:
     with Server() as server:
@@ -81,12 +81,12 @@ def test_a_second_signal_stops_at_once(proxy: Starter) -> None:
             running.wait_for("draining")
             running.signal(signal.SIGTERM)
             assert running.wait() == 0
-            for sock in (client, accepted):  # cut off: not an end that could be taken for one
+            for sock in (client, accepted):  # a reset, which cannot be mistaken for an end
                 with pytest.raises(ConnectionResetError):
                     all_of(sock)
 
 
-def test_who_does_not_end_is_cut_off_after_the_drain_timeout(proxy: Starter) -> None:
+def test_a_connection_that_does_not_end_is_reset_after_the_drain_timeout(proxy: Starter) -> None:
     with Server() as server:
         running = proxy('[proxy]\ndrain_timeout = "300ms"\n' + forward(server.uri))
         with running.connect("in") as client, server.next() as accepted:
@@ -100,8 +100,8 @@ def test_who_does_not_end_is_cut_off_after_the_drain_timeout(proxy: Starter) -> 
                 all_of(client)
 
 
-def test_it_ends_with_transfers_that_are_stuck(proxy: Starter) -> None:
-    """Bridged, on several threads, with nobody reading."""
+def test_it_ends_with_blocked_transfers(proxy: Starter) -> None:
+    """Bridged, on several threads, without a reader."""
     with Server() as server:
         running = proxy('[proxy]\nnet_threads = 3\ndrain_timeout = "100ms"\n' + forward(server.uri))
         pairs = [(running.connect("in"), server.next()) for _ in range(3)]
@@ -114,23 +114,21 @@ def test_it_ends_with_transfers_that_are_stuck(proxy: Starter) -> None:
                 sock.close()
 
 
-def test_a_unix_socket_goes_with_the_program(proxy: Starter, tmp_path: Path) -> None:
+def test_a_unix_socket_is_removed_at_the_end(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock"))
     assert (tmp_path / "echo.sock").is_socket()
     running.stop()
     assert not (tmp_path / "echo.sock").exists()
 
 
-def test_a_unix_socket_that_was_removed_is_made_again_by_a_reload(
-    proxy: Starter, tmp_path: Path
-) -> None:
+def test_a_reload_binds_a_removed_unix_socket_again(proxy: Starter, tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     running = proxy(ECHO.replace("tcp://127.0.0.1:0", "unix:echo.sock"))
     with running.connect("echo") as old:
         kept = path.stat().st_ino
         running.signal(signal.SIGHUP)
         running.wait_for("reloaded")
-        assert path.stat().st_ino == kept, "it is left as it is while it is there"
+        assert path.stat().st_ino == kept, "an existing socket is kept"
         path.unlink()
         running.signal(signal.SIGHUP)
         running.wait_for("reloaded", 2)
@@ -139,11 +137,11 @@ def test_a_unix_socket_that_was_removed_is_made_again_by_a_reload(
                 client.sendall(b"still here")
                 assert exactly(client, 10) == b"still here"
         path.unlink()
-        path.write_text("somebody else's")
+        path.write_text("another file")
         running.signal(signal.SIGHUP)
         running.wait_for(f"ERROR echo: cannot listen at unix:{path} again: address already in use")
         running.wait_for("reloaded", 3)
-        assert path.read_text() == "somebody else's"
+        assert path.read_text() == "another file"
         path.unlink()
         running.signal(signal.SIGHUP)
         running.wait_for("reloaded", 4)
@@ -155,7 +153,7 @@ def test_a_unix_socket_that_was_removed_is_made_again_by_a_reload(
 # -- a new configuration -------------------------------------------------------------------------
 
 
-def test_new_connections_use_it_and_old_ones_live_on(proxy: Starter) -> None:
+def test_new_connections_use_it_and_old_ones_continue(proxy: Starter) -> None:
     with Server() as one, Server() as two:
         running = proxy(forward(one.uri))
         with running.connect("in") as old, one.next() as old_accepted:
@@ -168,7 +166,7 @@ def test_new_connections_use_it_and_old_ones_live_on(proxy: Starter) -> None:
                     assert exactly(client, 3) == b"fro"
 
 
-def test_a_broken_one_is_logged_with_all_its_errors_and_changes_nothing(proxy: Starter) -> None:
+def test_all_errors_are_logged_and_nothing_changes(proxy: Starter) -> None:
     running = proxy(ECHO)
     rewrite(running, "[proxy]\nnet_thread = 1\n" + listener("x", "tcp:").replace("echo", "ecko"))
     log = running.wait_for("not reloaded; the previous configuration stays in use") and running.log
@@ -193,7 +191,7 @@ def listener(name: str, uri: str) -> str:
     return f'[[listener]]\nname = "{name}"\nbind = "{uri}"\nplugin = "echo"\n'
 
 
-def test_listeners_come_and_go(proxy: Starter) -> None:
+def test_listeners_are_added_and_removed(proxy: Starter) -> None:
     one, two = free(), free()
     running = proxy(listener("one", one))
     with running.connect("one") as old:
@@ -210,7 +208,7 @@ def test_listeners_come_and_go(proxy: Starter) -> None:
         assert exactly(old, 3) == b"old"
 
 
-def test_a_listener_gets_another_name(proxy: Starter) -> None:
+def test_a_listener_is_renamed(proxy: Starter) -> None:
     uri = free()
     running = proxy(listener("before", uri) + listener("other", "tcp://127.0.0.1:0"))
     rewrite(running, listener("after", uri) + listener("other", "tcp://127.0.0.1:0"))
@@ -222,7 +220,7 @@ def test_a_listener_gets_another_name(proxy: Starter) -> None:
         assert exactly(client, 9) == b"same port"
 
 
-def test_an_address_that_is_taken_keeps_the_old_configuration(proxy: Starter) -> None:
+def test_an_address_in_use_keeps_the_old_configuration(proxy: Starter) -> None:
     one, two = free(), free()
     running = proxy(listener("one", one))
     with Server() as taken:
@@ -231,16 +229,16 @@ def test_an_address_that_is_taken_keeps_the_old_configuration(proxy: Starter) ->
     with running.connect("one") as client:
         client.sendall(b"here")
         assert exactly(client, 4) == b"here"
-    rewrite(running, listener("two", two))  # nothing was left listening there
+    rewrite(running, listener("two", two))  # it was not left bound
     with running.connect("two") as client:
         client.sendall(b"there")
         assert exactly(client, 5) == b"there"
 
 
-def test_new_certificates_are_shown_without_a_restart(
-    proxy: Starter, certificates: Certificates, strangers: Certificates
+def test_new_certificates_are_used_without_a_restart(
+    proxy: Starter, certificates: Certificates, untrusted: Certificates
 ) -> None:
-    def shows(authority: Certificates) -> str:
+    def certified(authority: Certificates) -> str:
         certificate, key = authority.issue("localhost")
         tls = f'tls = {{ certificate = "{certificate}", key = "{key}" }}\n'
         return listener("echo", "tls://127.0.0.1:0") + tls
@@ -254,19 +252,19 @@ def test_new_certificates_are_shown_without_a_restart(
                 return False
             return True
 
-    running = proxy(shows(strangers))
+    running = proxy(certified(untrusted))
     assert not trusted(certificates)
-    rewrite(running, shows(certificates))
+    rewrite(running, certified(certificates))
     assert trusted(certificates)
 
 
-def test_what_takes_a_restart_is_said(proxy: Starter) -> None:
+def test_a_change_that_needs_a_restart_is_logged(proxy: Starter) -> None:
     running = proxy(ECHO)
     rewrite(running, "[proxy]\nnet_threads = 2\n" + ECHO)
     running.wait_for("WARNING proxy.net_threads has changed: restart the proxy to use it")
 
 
-def test_reloads_under_load_lose_nobody(proxy: Starter, tools: Tools) -> None:
+def test_reloads_under_load_lose_no_request(proxy: Starter, tools: Tools) -> None:
     uri = refusing()
     port = uri.rpartition(":")[2]
     tools.serve(uri, "redis-server", "--port", port, "--save", "")
@@ -284,7 +282,7 @@ def test_reloads_under_load_lose_nobody(proxy: Starter, tools: Tools) -> None:
     assert "failed" not in running.log
 
 
-def test_reloads_leave_nothing(proxy: Starter) -> None:
+def test_reloads_leave_no_descriptor(proxy: Starter) -> None:
     running = proxy(ECHO)
     for number in range(30):
         rewrite(running, listener(f"name {number}", "unix:echo.sock") + ECHO)
@@ -313,7 +311,7 @@ def test_the_log_goes_to_a_file_that_is_reopened(proxy: Starter, tmp_path: Path)
     assert "reloaded" not in running.log
 
 
-def test_signals_that_come_while_it_ends_change_nothing(proxy: Starter) -> None:
+def test_signals_during_the_end_change_nothing(proxy: Starter) -> None:
     running = proxy(ECHO)
     running.signal(signal.SIGTERM)
     for number in cycle((signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGTERM)):
@@ -343,13 +341,13 @@ class Starter(Session):
 """
 
 
-def test_as_process_1_it_reloads_drains_and_takes_no_exit_status_from_a_plugin(
+def test_as_process_1_it_reloads_drains_and_leaves_child_processes_to_plugins(
     proxy: Starter, tmp_path: Path
 ) -> None:
     (tmp_path / "starter.py").write_text(STARTER)
     unshare = ["unshare", "--pid", "--fork"]
     if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
-        unshare[1:1] = ["--user", "--map-root-user"]  # whoever is not root
+        unshare[1:1] = ["--user", "--map-root-user"]  # if not root
     text = listener("a", "tcp://127.0.0.1:0").replace("echo", "starter.py")
     running = proxy(text, wrapper=tuple(unshare))
     first = int(Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text())

@@ -1,4 +1,4 @@
-"""Proxy.status(): another thread of the process asks how programs stand."""
+"""Proxy.status(): called by another thread of the process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Broken(Relay):
 
 
 @pytest.mark.parametrize("plugin", ["relay", "broken.py"])
-def test_status_is_told_by_listener_name_and_so_are_mistakes(plugin: str, tmp_path: Path) -> None:
+def test_status_by_listener_name_and_exceptions(plugin: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     file = tmp_path / "proxy.toml"
     file.write_text(f"""

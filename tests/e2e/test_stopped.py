@@ -1,4 +1,4 @@
-"""The process is stopped for a while: what came meanwhile is read before any deadline is judged."""
+"""The process is stopped for a while: data that arrived is read before deadlines are judged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def test_nobody_is_closed_for_the_sleep_of_the_proxy(proxy: Starter) -> None:
+def test_no_client_is_closed_because_the_proxy_was_stopped(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(CONFIGURATION.format(server.uri))
         asked = [running.connect("web") for _ in range(CLIENTS)]
@@ -64,7 +64,7 @@ def test_nobody_is_closed_for_the_sleep_of_the_proxy(proxy: Starter) -> None:
 
 
 def serve(server: Server, servers: list[socket.socket], requests: int) -> None:
-    """Answer so many requests, on old connections and new ones."""
+    """Reply to so many requests, on old connections and new ones."""
     with selectors.DefaultSelector() as selector:
         for sock in (server, *servers):
             selector.register(sock, selectors.EVENT_READ)
@@ -84,7 +84,7 @@ def serve(server: Server, servers: list[socket.socket], requests: int) -> None:
 
 
 def request_from(accepted: socket.socket) -> bytes:
-    """Read a request; nothing, if the proxy has closed the connection."""
+    """Read a request; empty if the proxy has closed the connection."""
     received = b""
     while not received.endswith(b"\r\n\r\n"):
         piece = accepted.recv(1 << 16)

@@ -21,7 +21,7 @@ found = socket.getaddrinfo
 
 
 def look_up(host, *rest, **keywords):
-    """Hang for names that a broken name server is asked for."""
+    """Hang for names of a broken name server."""
     if isinstance(host, str) and host.endswith(".slow"):
         never.wait()
     return found(host, *rest, **keywords)
@@ -31,7 +31,7 @@ socket.getaddrinfo = look_up
 
 
 class Hanging(Validator):
-    """Asks somebody who never answers, but about what is quick."""
+    """Calls a function that never returns, except for the message quick."""
 
     framing = lines()
 
@@ -109,7 +109,7 @@ def test_calls_that_never_return_are_replaced_at_their_deadline(
 
 
 def ends(client: socket.socket) -> bool:
-    """Whether the proxy closes a connection, in whatever way."""
+    """Whether the proxy closes a connection, in any way."""
     try:
         return all_of(client) == b""
     except ConnectionResetError:

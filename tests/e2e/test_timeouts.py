@@ -1,4 +1,4 @@
-"""Conversations that last too long, or in which nothing moves."""
+"""Connections that last too long, or are idle for too long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.running import PIECE, Server, all_of, exactly, forward
 
 
 def ends(sock: socket.socket) -> bool:
-    """Whether it has nothing more to say, and says so."""
+    """Whether a connection ends without more data."""
     try:
         return all_of(sock) == b""
     except ConnectionResetError:
@@ -20,7 +20,7 @@ def ends(sock: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("settings", ["", "splice = false"], ids=["bridged", "copied"])
-def test_silence_ends_a_conversation_and_bytes_do_not(proxy: Starter, settings: str) -> None:
+def test_an_idle_connection_ends_and_a_busy_one_does_not(proxy: Starter, settings: str) -> None:
     with Server() as server:
         running = proxy(
             f"[proxy]\n{settings}\n"
@@ -28,7 +28,7 @@ def test_silence_ends_a_conversation_and_bytes_do_not(proxy: Starter, settings: 
         )
         with running.connect("in") as client, server.next() as accepted:
             began = time.monotonic()
-            while time.monotonic() - began < 1:  # one way only, for longer than the timeout
+            while time.monotonic() - began < 1:  # one direction, longer than the timeout
                 accepted.sendall(PIECE[:100_000])
                 exactly(client, 100_000)
             began = time.monotonic()
@@ -38,7 +38,7 @@ def test_silence_ends_a_conversation_and_bytes_do_not(proxy: Starter, settings: 
     running.wait_for("connection timed out: nothing moved for too long")
 
 
-def test_a_conversation_may_not_last_longer(proxy: Starter) -> None:
+def test_the_active_timeout_ends_a_busy_connection(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri, listener='timeouts = { active = "300ms" }'))
         with running.connect("in") as client, server.next() as accepted:

@@ -1,4 +1,4 @@
-"""Servers reached over TLS: OpenSSL's own, verified unless somebody says otherwise."""
+"""Servers reached over TLS: OpenSSL's s_server, verified by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REVERSED = b"olleh\n"
 
 @pytest.fixture
 def s_server(tools: Tools, certificates: Certificates) -> str:
-    """An `openssl s_server` that answers each line with its reverse, as localhost."""
+    """An `openssl s_server` that replies to each line with its reverse, as localhost."""
     certificate, key = certificates.issue("localhost")
     uri = refusing()
     port = uri.rpartition(":")[2]
@@ -34,10 +34,10 @@ def test_a_server_that_proves_its_name_is_used(
 
 
 @pytest.mark.parametrize("authority", ["the system's", "a stranger's"])
-def test_an_unknown_authority_is_refused_and_named(
-    proxy: Starter, s_server: str, strangers: Certificates, authority: str
+def test_an_unknown_authority_is_refused_and_logged(
+    proxy: Starter, s_server: str, untrusted: Certificates, authority: str
 ) -> None:
-    mine = f'tls = {{ ca = "{strangers.ca}" }}' if authority == "a stranger's" else ""
+    mine = f'tls = {{ ca = "{untrusted.ca}" }}' if authority == "a stranger's" else ""
     running = proxy(forward(s_server, upstream=mine))
     with running.connect("in") as client:
         client.sendall(b"hello\n")
@@ -64,7 +64,7 @@ def test_verification_can_be_switched_off(proxy: Starter, s_server: str) -> None
         assert client.recv(100) == REVERSED
 
 
-def test_a_server_that_speaks_no_tls_is_named(proxy: Starter) -> None:
+def test_a_server_without_tls_is_logged(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri.replace("tcp:", "tls:")))
         with running.connect("in") as client, server.next() as accepted:

@@ -1,4 +1,4 @@
-"""TLS clients against a terminating listener: OpenSSL's, and some that only pretend."""
+"""TLS clients of a terminating listener: OpenSSL's s_client, and clients without TLS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ tls = {{ certificate = "{certificate}", key = "{key}"{more} }}
 def s_client(
     tools: Tools, running: Running, *options: str, status: int | None = 0, say: bytes = b"hello\n"
 ) -> str:
-    """What openssl s_client prints, having said something and heard it again."""
+    """Return the output of openssl s_client, after sending data and receiving it back."""
     command = "openssl", "s_client", "-connect", f"127.0.0.1:{running.port('echo')}"
     return tools.run(*command, *options, stdin=say, status=status).decode()
 
@@ -38,13 +38,13 @@ def test_each_version(
     proxy: Starter, tools: Tools, certificates: Certificates, version: str
 ) -> None:
     running = proxy(echo(certificates))
-    s_client(  # its status says that it verified what it got, in the only version it offered
+    s_client(  # its status shows that it verified the certificate, in the only version it offered
         *(tools, running, f"-tls{version.replace('.', '_')}", "-CAfile", str(certificates.ca)),
         *("-verify_return_error", "-verify_hostname", "localhost"),
     )
 
 
-def test_an_old_version_is_refused_and_the_log_says_so(
+def test_an_old_version_is_refused_and_logged(
     proxy: Starter, tools: Tools, certificates: Certificates
 ) -> None:
     running = proxy(echo(certificates))
@@ -52,7 +52,7 @@ def test_an_old_version_is_refused_and_the_log_says_so(
     running.wait_for("no TLS version in common with the peer")
 
 
-def test_the_name_asked_for_chooses_the_certificate(
+def test_the_server_name_selects_the_certificate(
     proxy: Starter, tools: Tools, certificates: Certificates
 ) -> None:
     one, wild = certificates.issue("b.example"), certificates.issue("*.c.example")
@@ -78,7 +78,7 @@ def test_the_name_asked_for_chooses_the_certificate(
     assert pem in s_client(tools, running, "-noservername")
 
 
-def test_the_server_chooses_the_protocol(proxy: Starter, certificates: Certificates) -> None:
+def test_the_server_selects_the_protocol(proxy: Starter, certificates: Certificates) -> None:
     running = proxy(echo(certificates, more=', alpn = ["http/1.1", "echo"]'))
     for offered, chosen in (
         (["echo", "http/1.1"], "http/1.1"),
@@ -96,11 +96,11 @@ def test_the_server_chooses_the_protocol(proxy: Starter, certificates: Certifica
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_client_certificates_are_demanded(
+def test_client_certificates_are_required(
     proxy: Starter,
     tools: Tools,
     certificates: Certificates,
-    strangers: Certificates,
+    untrusted: Certificates,
     version: str,
 ) -> None:
     running = proxy(
@@ -118,11 +118,11 @@ def test_client_certificates_are_demanded(
     assert "hello" in s_client(tools, running, version, *shown(certificates), "-ign_eof")
     s_client(tools, running, version, "-ign_eof", status=1)
     running.wait_for("echo 127.0.0.1:.*the peer sent no certificate, and one is required")
-    s_client(tools, running, version, *shown(strangers), "-ign_eof", status=1)
+    s_client(tools, running, version, *shown(untrusted), "-ign_eof", status=1)
     running.wait_for("the peer's certificate is refused: unknown CA")
 
 
-def test_plaintext_is_named_and_closed(proxy: Starter, certificates: Certificates) -> None:
+def test_plaintext_is_logged_and_closed(proxy: Starter, certificates: Certificates) -> None:
     running = proxy(echo(certificates))
     for said, words in (
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the peer sent plain HTTP, not TLS"),
@@ -158,7 +158,7 @@ def test_a_client_in_excess_has_no_handshake(proxy: Starter, certificates: Certi
     stalled.close()
 
 
-def test_who_leaves_during_the_handshake_leaves_nothing(
+def test_a_client_that_leaves_during_the_handshake_leaves_no_descriptor(
     proxy: Starter, certificates: Certificates
 ) -> None:
     running = proxy(echo(certificates))
@@ -171,7 +171,7 @@ def test_who_leaves_during_the_handshake_leaves_nothing(
             client.close()
 
 
-def test_an_end_without_close_notify_is_not_an_orderly_one(
+def test_an_end_without_close_notify_is_an_error(
     proxy: Starter, certificates: Certificates
 ) -> None:
     running = proxy(echo(certificates))

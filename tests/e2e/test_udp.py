@@ -51,7 +51,7 @@ def free_for_both() -> int:
 
 
 def bound(number: int) -> bool:
-    """Whether somebody listens for datagrams there."""
+    """Whether a socket is bound for datagrams there."""
     with open("/proc/net/udp") as table:
         return f":{number:04X} 00000000:0000" in table.read()
 
@@ -86,7 +86,7 @@ plugin = "echo"
         assert by_stream.recv(100) == b"stream"
 
 
-def test_a_crowd_each_hears_its_own_answers(proxy: Starter) -> None:
+def test_each_of_many_clients_gets_its_own_replies(proxy: Starter) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(datagrams())
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -117,7 +117,7 @@ def test_large_datagrams_and_empty_ones(proxy: Starter) -> None:
                 assert sock.recv(70_000) == bytes(size)
 
 
-def test_the_next_server_after_one_that_is_not_there(proxy: Starter) -> None:
+def test_the_next_server_after_a_missing_one(proxy: Starter) -> None:
     with datagrams() as server:
         nobody = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
         running = proxy(forward(nobody, uri(server), bind=BIND, listener=SHORT))
@@ -146,7 +146,7 @@ def test_over_the_limit(proxy: Starter) -> None:
         assert server.recv(10) == b"later"
 
 
-def test_a_group_is_heard_and_its_members_are_told(proxy: Starter) -> None:
+def test_multicast_groups_as_source_and_target(proxy: Starter) -> None:
     heard, told = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     on = "interface=127.0.0.1"
     running = proxy(

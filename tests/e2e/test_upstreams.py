@@ -1,4 +1,4 @@
-"""Several servers behind the real program: checked, limited, and let go when it ends."""
+"""Several servers behind the real program: health checks, limits and the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.web import GET, origin, web
 
 
 class Health(BaseHTTPRequestHandler):
-    """Answers what its server says."""
+    """Replies with the status of its class."""
 
     status = 200
 
@@ -23,10 +23,10 @@ class Health(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
-def test_a_server_is_used_as_long_as_it_says_that_it_is_well(proxy: Starter) -> None:
+def test_a_server_is_used_while_it_is_healthy(proxy: Starter) -> None:
     class Sick(Health):
         status = 200
 
@@ -56,7 +56,7 @@ def test_a_server_is_used_as_long_as_it_says_that_it_is_well(proxy: Starter) -> 
             server.server_close()
 
 
-def test_who_finds_no_room_waits_for_it(proxy: Starter) -> None:
+def test_a_client_without_room_waits(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri, upstream="max_connections = 1"))
         with running.connect("in") as first, running.connect("in") as second:
@@ -70,7 +70,7 @@ def test_who_finds_no_room_waits_for_it(proxy: Starter) -> None:
                 assert exactly(accepted, 3) == b"two"
 
 
-def test_who_may_not_wait_is_closed(proxy: Starter) -> None:
+def test_a_client_beyond_the_queue_is_closed(proxy: Starter) -> None:
     with Server() as server:
         limits = "max_connections = 1\nqueue = { size = 0 }"
         running = proxy(forward(server.uri, upstream=limits))
@@ -82,8 +82,8 @@ def test_who_may_not_wait_is_closed(proxy: Starter) -> None:
             assert exactly(accepted, 11) == b"undisturbed"
 
 
-def test_a_full_server_keeps_the_connections_that_it_has(proxy: Starter) -> None:
-    """Each goes from one who is answered to one who waits: none is closed and made anew."""
+def test_connections_of_a_full_server_are_reused(proxy: Starter) -> None:
+    """Each goes from an answered client to a waiting one; none is closed and opened again."""
     with origin() as server, ExitStack() as stack:
         running = proxy(web(server.uri, upstream="max_connections = 2"))
         clients = [stack.enter_context(running.connect("in")) for _ in range(30)]

@@ -1,4 +1,4 @@
-"""Web: what tests of the HTTP proxy share, its configurations and the servers behind it."""
+"""Web: configurations and servers for tests of the HTTP proxy."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ options = {{ forward = {{ allow = ["{forward}"] }}, connect = {{ allow = ["{conn
 
 
 class Heard(NamedTuple):
-    """A request, as it has reached a server."""
+    """A request as a server received it."""
 
     method: str
     target: str
@@ -54,7 +54,7 @@ class Heard(NamedTuple):
 
 
 class Origin(ThreadingHTTPServer):
-    """Python's own server. It answers with the body that it was sent, framed as that was."""
+    """Python's own server. It replies with the body of the request, framed in the same way."""
 
     request_queue_size = 128
 
@@ -65,7 +65,7 @@ class Origin(ThreadingHTTPServer):
 
     @property
     def uri(self) -> str:
-        """Where it is."""
+        """Its address."""
         return f"tcp://127.0.0.1:{self.server_port}"
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
@@ -75,7 +75,7 @@ class Origin(ThreadingHTTPServer):
         return sock, address
 
     def close(self) -> None:
-        """End all connections, then itself."""
+        """Close all connections, then the server."""
         self.shutdown()
         for sock in self.connections:
             with suppress(OSError):
@@ -87,11 +87,11 @@ class Echo(BaseHTTPRequestHandler):
     """One connection of an Origin."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer is one segment: no small piece waits for the acknowledgement of one
+    wbufsize = -1  # a reply is one segment: no small piece waits for an acknowledgement
     server: Origin
 
     def do_GET(self) -> None:
-        """Take any request, and answer it."""
+        """Reply to any request."""
         chunked = "Transfer-Encoding" in self.headers
         size = int(self.headers.get("Content-Length", 0))
         body = self._chunks() if chunked else self.rfile.read(size)
@@ -115,7 +115,7 @@ class Echo(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
     def handle_expect_100(self) -> bool:
-        """Ask for the body."""
+        """Request the body."""
         self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.wfile.flush()
         return True
@@ -129,12 +129,12 @@ class Echo(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def origin(handler: type[Echo] = Echo) -> Iterator[Origin]:
-    """An Origin, until it is left."""
+    """An Origin, closed at the end."""
     server = Origin(handler)
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
     try:
