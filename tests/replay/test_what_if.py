@@ -309,7 +309,7 @@ def test_what_cannot_be_compared_is_refused(orders: Path, what_if: Callable[...,
     output = what_if("forward", "--listener", "back")
     assert output == "2: there is no listener back: there are front"
     output = what_if("forward", "--conversation", "9")
-    assert output == "2: log: there is no conversation 9: there are 1, 3"
+    assert output == "2: log: it has no conversation 9, only 1, 3"
     output = what_if("forward", log=orders.parent / "proxy.toml")
     assert output == "2: proxy.toml: not a log of vcproxy --record"
     output = what_if("relay")

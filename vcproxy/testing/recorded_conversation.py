@@ -1,4 +1,4 @@
-"""RecordedConversation: the actions of the peers in a conversation of a log, and what they received.
+"""RecordedConversation: what the peers of a conversation in a log did, and what they received.
 
 Tested in tests/replay/log/test_to_test.py.
 """
@@ -19,7 +19,7 @@ LARGEST = 8 << 20
 
 
 class NotRepeatable(Exception):
-    """A conversation cannot become a test; the text says why."""
+    """A conversation cannot become a test; the text is the reason."""
 
 
 class TranscriptLine(NamedTuple):

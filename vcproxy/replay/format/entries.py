@@ -119,7 +119,7 @@ class EstablishedEntry(NamedTuple):
 
 
 class NoReadEntry(NamedTuple):
-    """`vc.begin_read()` answered 0."""
+    """`vc.begin_read()` returned 0."""
 
     vc: int
 
@@ -159,7 +159,7 @@ class SpreadReadEntry(NamedTuple):
 
 
 class NoWriteEntry(NamedTuple):
-    """`vc.begin_write()` answered None."""
+    """`vc.begin_write()` returned None."""
 
     vc: int
 

@@ -39,7 +39,7 @@ def choose(conversations: Conversations, numbers: list[int], span: Span) -> Conv
     kept.all = {
         number: every[number]
         for number in sorted(wanted)
-        if span.meets(every[number].began, every[number].last)
+        if span.overlaps(every[number].began, every[number].last)
     }
     return kept
 

@@ -42,7 +42,7 @@ def listing(conversations: Conversations, span: Span) -> Iterator[str]:
             each.end or "open",
         )
         for each in conversations.all.values()
-        if span.meets(each.began, each.last)
+        if span.overlaps(each.began, each.last)
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -16,6 +16,6 @@ class Span:
     def __contains__(self, at: float) -> bool:
         return self.begin <= at < self.end
 
-    def meets(self, began: float, last: float) -> bool:
+    def overlaps(self, began: float, last: float) -> bool:
         """Return whether something with this first and last time was open within the span."""
         return began < self.end and last >= self.begin

@@ -18,8 +18,10 @@ _EXCERPT = 60
 
 
 class Divergence(Exception):
-    """A replay differs from the recording; the text says at which step, how, and what the machines
-    of that conversation had received."""
+    """A replay differs from the recording.
+
+    The text has the step, both entries, and what the machines of the conversation had received.
+    """
 
 
 def report(step: int, entry: e.Entry, here: str, engine: ReplayEngine, redacted: bool) -> str:

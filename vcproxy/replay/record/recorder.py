@@ -270,24 +270,24 @@ class RecordingEngine(Engine):
 
 def command_text(command: Command) -> str:
     """Return the text of a command, as in digests: equal commands have equal texts."""
-    asks = type(command).__name__
+    verb = type(command).__name__
     match command:
         case Resolve(outgoing, address):
-            return f"{asks} {_vc(outgoing.vc)} {address}"
+            return f"{verb} {_vc(outgoing.vc)} {address}"
         case Connect(outgoing, address) | Subscribe(outgoing, address):
             tls = "" if outgoing.tls is None else f" tls {outgoing.server_name}"
-            return f"{asks} {_vc(outgoing.vc)} {address}{tls}"
+            return f"{verb} {_vc(outgoing.vc)} {address}{tls}"
         case ShutdownWrite(vc):
-            return f"{asks} {_vc(vc)}"
+            return f"{verb} {_vc(vc)}"
         case Close(vc, abort):
-            return f"{asks} {_vc(vc)}{' abort' if abort else ''}"
+            return f"{verb} {_vc(vc)}{' abort' if abort else ''}"
         case Call(number):
-            return f"{asks} {number} {call_text(command)}"
+            return f"{verb} {number} {call_text(command)}"
         case CancelCall(number):
-            return f"{asks} {number}"
+            return f"{verb} {number}"
         case Spread() | Rescan() | Stop():
-            return asks
-    return f"{asks} {getattr(getattr(command, 'listener', None), 'name', '')}"
+            return verb
+    return f"{verb} {getattr(getattr(command, 'listener', None), 'name', '')}"
 
 
 def call_text(call: Call) -> str:

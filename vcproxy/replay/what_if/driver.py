@@ -86,7 +86,7 @@ class WhatIfDriver(SimDriver):
                 f"{command.address}: connection refused: the recording has no connection to it"
             )
         elif not history.connected:
-            return  # the recorded attempt was never answered
+            return  # the recorded attempt got no reply
         elif outgoing.tls is not None and history.number and history.handshake is None:
             reset = any(each.action is StreamEnd.RESET for each in history.actions)
             if not reset:

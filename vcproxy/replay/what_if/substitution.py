@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NotSubstituted(Exception):
-    """A plugin cannot replace another one; the text says why and can be shown to users."""
+    """A plugin cannot replace another one; the text is the reason, for the user."""
 
 
 def recorded(header: Header) -> Configuration:
