@@ -146,7 +146,7 @@ class TestCrashes:
     def test_the_history_is_logged(self, world: World) -> None:
         class Historian(EventRecorder):
             def crashed(self, error: Exception) -> str:
-                return "once upon a time"
+                return "the history"
 
             def handle_event(self, key: object, data: object) -> None:
                 raise ValueError(key)
@@ -154,9 +154,7 @@ class TestCrashes:
         world.engine.schedule(Historian(world.engine), "fail", None)
         world.settle()
         [line] = world.log
-        assert (
-            "Historian <EventRecorder> failed; its conversation is closed\nonce upon a time" in line
-        )
+        assert "Historian <EventRecorder> failed; its conversation is closed\nthe history" in line
         assert line.endswith("(fail)")
 
 

@@ -39,27 +39,27 @@ class Logged(Machine):
         self.log.append("finished")
 
 
-class Greeter(Logged):
-    ASKING = State(initial=True, timeout="5s")
+class Relay(Logged):
+    WAITING = State(initial=True, timeout="5s")
     RELAYING, DONE = State(timeout="1m"), State(final=True)
     BUSY = State(parent=RELAYING, timeout="10s")
     IDLE = State(parent=RELAYING)
 
-    ASKING.goes(Event.TIMEOUT, DONE)
+    WAITING.goes(Event.TIMEOUT, DONE)
 
-    @ASKING.on(Message, to=RELAYING)
-    def asked(self, message: Message) -> None:
-        self.log.append(f"asked {message.text}")
+    @WAITING.on(Message, to=RELAYING)
+    def received(self, message: Message) -> None:
+        self.log.append(f"received {message.text}")
 
-    @ASKING.on("again", to=ASKING)
+    @WAITING.on("again", to=WAITING)
     def again(self, data: object) -> None:
         self.log.append("again")
 
-    @RELAYING.on(Message, "poke", to=(BUSY, DONE))
+    @RELAYING.on(Message, "choose", to=(BUSY, DONE))
     def relayed(self, data: object) -> State | None:
         text = data.text if isinstance(data, Message) else str(data)
         self.log.append(f"relayed {text}")
-        return {"busy": self.BUSY, "done": self.DONE, "ask": self.ASKING}.get(text)
+        return {"busy": self.BUSY, "done": self.DONE, "wait": self.WAITING}.get(text)
 
     @RELAYING.on(Event.TIMEOUT, to=DONE)
     def too_long(self, state: State) -> None:
@@ -69,8 +69,8 @@ class Greeter(Logged):
     RELAYING.goes("rest", IDLE)
 
     @BUSY.on(Event.TIMEOUT, to=IDLE)
-    def tired(self, state: State) -> None:
-        self.log.append(f"tired of {state.name}")
+    def expired(self, state: State) -> None:
+        self.log.append(f"expired in {state.name}")
 
     @IDLE.on(ANY)
     def idled(self, key: object, data: object) -> None:
@@ -78,20 +78,20 @@ class Greeter(Logged):
 
     IDLE.goes("work", BUSY)
 
-    @ASKING.enter
-    def asking(self) -> None:
-        self.log.append("+ASKING")
+    @WAITING.enter
+    def waiting(self) -> None:
+        self.log.append("+WAITING")
 
-    @ASKING.leave
-    def asking_no_more(self) -> None:
-        self.log.append("-ASKING")
+    @WAITING.leave
+    def waiting_left(self) -> None:
+        self.log.append("-WAITING")
 
     @RELAYING.enter
     def relaying(self) -> None:
         self.log.append(f"+RELAYING @ {self.state.name}")
 
     @RELAYING.leave
-    def relaying_no_more(self) -> None:
+    def relaying_left(self) -> None:
         self.log.append(f"-RELAYING @ {self.state.name}")
 
     @BUSY.enter
@@ -99,7 +99,7 @@ class Greeter(Logged):
         self.log.append("+BUSY")
 
     @BUSY.leave
-    def busy_no_more(self) -> None:
+    def busy_left(self) -> None:
         self.log.append("-BUSY")
 
 
@@ -132,34 +132,34 @@ def wait(engine: Engine, seconds: float) -> None:
             return
 
 
-def started(engine: Engine, *keys: str, name: str = "") -> Greeter:
-    """A Greeter that has received a Message, and then these keys."""
-    machine = Greeter(engine, name=name)
+def started(engine: Engine, *keys: str, name: str = "") -> Relay:
+    """A Relay that has received a Message, and then these keys."""
+    machine = Relay(engine, name=name)
     machine.start()
     machine.handle_event(Message, Message())
     for key in keys:
-        machine.handle_event("poke" if key in ("busy", "done", "ask") else key, key)
+        machine.handle_event("choose" if key in ("busy", "done", "wait") else key, key)
     machine.log.clear()
     return machine
 
 
 def test_starting_enters_the_initial_state_once(engine: Engine) -> None:
-    machine = Greeter(engine)
+    machine = Relay(engine)
     assert (machine.state, machine.log) == (Machine.CREATED, [])
     machine.start()
-    assert machine.state is Greeter.ASKING
-    assert machine.log == ["+ASKING"]
-    with pytest.raises(RuntimeError, match="<Greeter @ ASKING> has been started already"):
+    assert machine.state is Relay.WAITING
+    assert machine.log == ["+WAITING"]
+    with pytest.raises(RuntimeError, match="<Relay @ WAITING> has been started already"):
         machine.start()
 
 
 def test_nothing_is_received_before_the_start(engine: Engine) -> None:
-    with pytest.raises(Unhandled, match="Greeter @ CREATED: no receiver for Message"):
-        Greeter(engine).handle_event(Message, Message())
+    with pytest.raises(Unhandled, match="Relay @ CREATED: no receiver for Message"):
+        Relay(engine).handle_event(Message, Message())
 
 
 def test_a_machine_is_named_after_its_class_or_by_hand(engine: Engine) -> None:
-    assert repr(Greeter(engine)) == "<Greeter @ CREATED>"
+    assert repr(Relay(engine)) == "<Relay @ CREATED>"
     assert repr(started(engine, name="GREETER-7")) == "<GREETER-7 @ RELAYING>"
 
 
@@ -169,26 +169,26 @@ def test_a_class_without_states_is_abstract(engine: Engine) -> None:
 
 
 def test_one_target_always_moves(engine: Engine) -> None:
-    machine = Greeter(engine)
+    machine = Relay(engine)
     machine.start()
     machine.handle_event(Message, Message("hello"))
-    assert machine.log == ["+ASKING", "asked hello", "-ASKING", "+RELAYING @ RELAYING"]
-    assert machine.state is Greeter.RELAYING
+    assert machine.log == ["+WAITING", "received hello", "-WAITING", "+RELAYING @ RELAYING"]
+    assert machine.state is Relay.RELAYING
 
 
 def test_several_targets_are_chosen_from_and_none_stays(engine: Engine) -> None:
     machine = started(engine)
-    machine.handle_event("poke", "nothing")
-    assert (machine.state, machine.log) == (Greeter.RELAYING, ["relayed nothing"])
+    machine.handle_event("choose", "nothing")
+    assert (machine.state, machine.log) == (Relay.RELAYING, ["relayed nothing"])
     machine.handle_event(Message, Message("busy"))
-    assert (machine.state, machine.log[1:]) == (Greeter.BUSY, ["relayed busy", "+BUSY"])
+    assert (machine.state, machine.log[1:]) == (Relay.BUSY, ["relayed busy", "+BUSY"])
 
 
 def test_a_target_that_was_not_declared_is_an_error(engine: Engine) -> None:
     machine = started(engine)
-    with pytest.raises(ValueError, match=r"@ RELAYING.*poke returned Greeter\.ASKING.*BUSY, DONE"):
-        machine.handle_event("poke", "ask")
-    assert machine.state is Greeter.RELAYING
+    with pytest.raises(ValueError, match=r"@ RELAYING.*choose returned Relay\.WAITING.*BUSY, DONE"):
+        machine.handle_event("choose", "wait")
+    assert machine.state is Relay.RELAYING
 
 
 @pytest.mark.parametrize("returned", [True, [], "DONE"])
@@ -208,47 +208,47 @@ def test_what_a_receiver_returns_is_a_state_or_none(engine: Engine, returned: ob
 
 def test_a_transition_without_a_method_moves(engine: Engine) -> None:
     machine = started(engine, "rest")
-    assert (machine.state, machine.log) == (Greeter.IDLE, [])
+    assert (machine.state, machine.log) == (Relay.IDLE, [])
 
 
 def test_a_move_to_the_same_state_leaves_and_enters_it(engine: Engine) -> None:
-    machine = Greeter(engine)
+    machine = Relay(engine)
     machine.start()
     machine.handle_event("again", None)
-    assert machine.log == ["+ASKING", "again", "-ASKING", "+ASKING"]
+    assert machine.log == ["+WAITING", "again", "-WAITING", "+WAITING"]
 
 
 def test_moves_run_up_to_the_common_ancestor_only(engine: Engine) -> None:
     machine = started(engine, "busy")
     machine.handle_event("rest", None)
-    assert (machine.state, machine.log) == (Greeter.IDLE, ["-BUSY"])
+    assert (machine.state, machine.log) == (Relay.IDLE, ["-BUSY"])
     machine.handle_event("work", None)
-    assert (machine.state, machine.log) == (Greeter.BUSY, ["-BUSY", "+BUSY"])
+    assert (machine.state, machine.log) == (Relay.BUSY, ["-BUSY", "+BUSY"])
 
 
 def test_going_to_a_parent_leaves_the_child_only(engine: Engine) -> None:
     machine = started(engine, "busy")
     machine.handle_event("up", None)
-    assert (machine.state, machine.log) == (Greeter.RELAYING, ["-BUSY"])
+    assert (machine.state, machine.log) == (Relay.RELAYING, ["-BUSY"])
 
 
 def test_leaving_runs_from_the_inside_out(engine: Engine) -> None:
     machine = started(engine, "busy")
-    machine.handle_event("poke", "done")
+    machine.handle_event("choose", "done")
     assert machine.log == ["relayed done", "-BUSY", "-RELAYING @ BUSY", "finished"]
 
 
 def test_a_childs_catch_all_comes_before_its_parents_receivers(engine: Engine) -> None:
     machine = started(engine, "rest")
-    machine.handle_event("poke", "done")
+    machine.handle_event("choose", "done")
     machine.handle_event(Event.EOS, "vio")
-    assert machine.log == ["idled 'poke' 'done'", "idled EOS 'vio'"]
+    assert machine.log == ["idled 'choose' 'done'", "idled EOS 'vio'"]
 
 
 def test_a_child_inherits_what_it_does_not_declare(engine: Engine) -> None:
     machine = started(engine, "busy")
-    machine.handle_event("poke", "me")
-    assert (machine.state, machine.log) == (Greeter.BUSY, ["relayed me"])
+    machine.handle_event("choose", "me")
+    assert (machine.state, machine.log) == (Relay.BUSY, ["relayed me"])
 
 
 def test_unhandled_names_machine_state_key_and_what_is_known(engine: Engine) -> None:
@@ -257,49 +257,49 @@ def test_unhandled_names_machine_state_key_and_what_is_known(engine: Engine) -> 
         machine.handle_event(Other, Other())
     assert str(caught.value) == (
         "GREETER-1 @ BUSY: no receiver for Other (Other); it receives "
-        "Message, poke, TIMEOUT, up, rest: declare one for it, or a catch-all (ANY)"
+        "Message, choose, TIMEOUT, up, rest: declare one for it, or a catch-all (ANY)"
     )
 
 
 def test_a_timeout_is_received_at_its_time(engine: Engine) -> None:
-    machine = Greeter(engine)
+    machine = Relay(engine)
     machine.start()
     wait(engine, 4.9)
-    assert machine.state is Greeter.ASKING
+    assert machine.state is Relay.WAITING
     wait(engine, 0.2)
-    assert (machine.state, machine.log[-1]) == (Greeter.DONE, "finished")
+    assert (machine.state, machine.log[-1]) == (Relay.DONE, "finished")
 
 
 def test_a_timeout_is_cancelled_on_leaving_its_state(engine: Engine) -> None:
     machine = started(engine)
     wait(engine, 6)
-    assert (machine.state, machine.log) == (Greeter.RELAYING, [])
+    assert (machine.state, machine.log) == (Relay.RELAYING, [])
 
 
 def test_a_queued_timeout_is_cancelled_too(engine: Engine) -> None:
-    machine = Greeter(engine)
+    machine = Relay(engine)
     machine.start()
     engine.clock(5.1)
     machine.handle_event("again", None)
     engine.run()
-    assert machine.state is Greeter.ASKING
+    assert machine.state is Relay.WAITING
     wait(engine, 4.9)
-    assert machine.state is Greeter.ASKING
+    assert machine.state is Relay.WAITING
     wait(engine, 0.2)
-    assert machine.state is Greeter.DONE
+    assert machine.state is Relay.DONE
 
 
 def test_the_timeout_of_a_state_that_was_left_is_ignored(engine: Engine) -> None:
     machine = started(engine)
-    machine.handle_event(Event.TIMEOUT, Greeter.ASKING)
+    machine.handle_event(Event.TIMEOUT, Relay.WAITING)
     machine.handle_event(Event.TIMEOUT, None)
-    assert (machine.state, machine.log) == (Greeter.RELAYING, [])
+    assert (machine.state, machine.log) == (Relay.RELAYING, [])
 
 
 def test_each_timeout_is_received_by_the_state_that_declares_it(engine: Engine) -> None:
     machine = started(engine, "busy")
     wait(engine, 11)
-    assert (machine.state, machine.log) == (Greeter.IDLE, ["tired of BUSY", "-BUSY"])
+    assert (machine.state, machine.log) == (Relay.IDLE, ["expired in BUSY", "-BUSY"])
     machine.log.clear()
     wait(engine, 50)  # IDLE has a catch-all, and RELAYING's clock has run since it was entered
     assert machine.log == ["too long in RELAYING", "-RELAYING @ IDLE", "finished"]
@@ -308,7 +308,7 @@ def test_each_timeout_is_received_by_the_state_that_declares_it(engine: Engine) 
 def test_a_parents_timeout_is_not_received_by_a_child(engine: Engine) -> None:
     machine = started(engine)
     wait(engine, 55)
-    machine.handle_event("poke", "busy")
+    machine.handle_event("choose", "busy")
     wait(engine, 6)
     assert machine.log[-4:] == ["too long in RELAYING", "-BUSY", "-RELAYING @ BUSY", "finished"]
 
@@ -332,19 +332,19 @@ def test_a_final_state_ignores_further_events(engine: Engine) -> None:
     machine = started(engine, "done")
     machine.handle_event(Message, Message())
     machine.handle_event(Event.EOS, None)
-    assert (machine.state, machine.log) == (Greeter.DONE, [])
+    assert (machine.state, machine.log) == (Relay.DONE, [])
 
 
 def test_an_abandoned_machine_ends_in_its_state(engine: Engine) -> None:
-    greeter = Greeter(engine)
-    greeter.start()
-    state = greeter.state
-    greeter.abandon()
+    relay = Relay(engine)
+    relay.start()
+    state = relay.state
+    relay.abandon()
     assert engine.next_deadline() is None
-    greeter.handle_event(Message, Message())
-    greeter.handle_event(Event.READ_READY, None)
-    assert greeter.state is state
-    assert greeter.log[-1] == "finished"
+    relay.handle_event(Message, Message())
+    relay.handle_event(Event.READ_READY, None)
+    assert relay.state is state
+    assert relay.log[-1] == "finished"
 
 
 def test_a_final_state_may_receive(engine: Engine) -> None:
@@ -365,24 +365,24 @@ def test_a_final_state_may_receive(engine: Engine) -> None:
 
 
 def test_subclasses_override_receivers_and_hooks(engine: Engine) -> None:
-    class Polite(Greeter):
-        def asked(self, message: Message) -> None:
-            super().asked(message)
+    class Polite(Relay):
+        def received(self, message: Message) -> None:
+            super().received(message)
             self.log.append("thank you")
 
-        def asking_no_more(self) -> None:
-            self.log.append("bye ASKING")
+        def waiting_left(self) -> None:
+            self.log.append("bye WAITING")
 
     machine = Polite(engine)
     machine.start()
     machine.handle_event(Message, Message("hello"))
-    assert machine.log[1:] == ["asked hello", "thank you", "bye ASKING", "+RELAYING @ RELAYING"]
+    assert machine.log[1:] == ["received hello", "thank you", "bye WAITING", "+RELAYING @ RELAYING"]
     assert repr(machine) == "<Polite @ RELAYING>"
-    assert Polite.states == Greeter.states
+    assert Polite.states == Relay.states
 
 
 def test_history_names_state_key_and_source(engine: Engine) -> None:
-    machine = Greeter(engine, name="GREETER-1")
+    machine = Relay(engine, name="GREETER-1")
     machine.start()
     machine.handle_event(Message, Message(name="CLIENT-3"))
     machine.handle_event("rest", None)
@@ -390,14 +390,14 @@ def test_history_names_state_key_and_source(engine: Engine) -> None:
     machine.handle_event(Event.EOS, Message(name="vio"))
     wait(engine, 61)
     assert list(map(str, machine.history())) == [
-        "GREETER-1 @ ASKING got 'Message' from CLIENT-3",
+        "GREETER-1 @ WAITING got 'Message' from CLIENT-3",
         "GREETER-1 @ RELAYING got 'rest' from OS",
         "GREETER-1 @ IDLE got 'M0' from SELF",
         "GREETER-1 @ IDLE got 'EOS' from OS",
         "GREETER-1 @ IDLE got 'TIMEOUT' from OS",
     ]
     first = next(machine.history())
-    assert first == ("GREETER-1", Greeter.ASKING, Message, "CLIENT-3")
+    assert first == ("GREETER-1", Relay.WAITING, Message, "CLIENT-3")
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 63, 64, 65, 127, 128, 129, 1000])
@@ -431,8 +431,8 @@ def test_an_exception_logs_the_history(engine: Engine) -> None:
     engine.schedule(machine, Other, Other())
     wait(engine, 0)
     assert LOG == [
-        "error: Greeter <GREETER-1 @ RELAYING> failed; its conversation is closed\n"
-        "GREETER-1 @ ASKING got 'Message' from OS\n"
+        "error: Relay <GREETER-1 @ RELAYING> failed; its conversation is closed\n"
+        "GREETER-1 @ WAITING got 'Message' from OS\n"
         "GREETER-1 @ RELAYING got 'Other' from OS"
     ]
 

@@ -4,7 +4,7 @@ import enum
 
 
 class Event(enum.Enum):
-    """The key of an engine event; the data that comes with each stands beside it.
+    """The key of an engine event; its data is the first word of its description.
 
     Traffic Server's VC_EVENT codes, as names. COMPLETE, EOS and ERROR are the last event of their
     direction; READY may repeat, and at most one READY is pending for a VIO.

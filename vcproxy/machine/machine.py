@@ -1,6 +1,6 @@
 """Machine: a continuation whose behaviour is declared as states.
 
-    class Greeter(Machine):
+    class Relay(Machine):
         WAITING = State(initial=True, timeout="5s")
         RELAYING, DONE = State(), State(final=True)
         WAITING.goes(Event.TIMEOUT, DONE)
