@@ -42,9 +42,9 @@ def url(running: Running, path: str = "/") -> str:
 
 def test_requests_without_a_body(served: Running, behind: Origin, tools: Tools) -> None:
     for method, how in (("GET", "-i"), ("HEAD", "-I")):
-        said = tools.run(*CURL, how, "-H", "X-Mine: kept", url(served, "/a?b=c")).decode()
-        assert said.startswith("HTTP/1.1 200 OK\r\n")
-        assert "Via: 1.1 vcproxy\r\n" in said
+        text = tools.run(*CURL, how, "-H", "X-Mine: kept", url(served, "/a?b=c")).decode()
+        assert text.startswith("HTTP/1.1 200 OK\r\n")
+        assert "Via: 1.1 vcproxy\r\n" in text
         heard = behind.heard[-1]
         assert heard[:2] == (method, "/a?b=c")
         assert heard.fields["X-Mine"] == "kept"
@@ -67,8 +67,8 @@ def test_bodies_arrive_and_come_back(
 def test_100_continue_comes_from_the_server(served: Running, behind: Origin, tools: Tools) -> None:
     """Without it, curl would send nothing before it gives up."""
     command = *CURL, "-v", "--expect100-timeout", "60", "-H", "Expect: 100-continue"
-    said = tools.run(*command, "--data-binary", "@-", url(served), stdin=b"hello")
-    assert b"< HTTP/1.1 100 Continue" in said
+    text = tools.run(*command, "--data-binary", "@-", url(served), stdin=b"hello")
+    assert b"< HTTP/1.1 100 Continue" in text
     assert behind.heard[0].body == b"hello"
 
 
@@ -87,8 +87,8 @@ def test_a_body_that_is_refused_is_never_sent(proxy: Starter, tools: Tools) -> N
 
 
 def test_http_1_0(served: Running, behind: Origin, tools: Tools) -> None:
-    said = tools.run(*CURL, "-0", "-i", "-d", "hello", url(served))
-    assert said.endswith(b"\r\n\r\nhello")
+    text = tools.run(*CURL, "-0", "-i", "-d", "hello", url(served))
+    assert text.endswith(b"\r\n\r\nhello")
     kept = tools.run(*CURL, "-0", "-i", "-H", "Connection: keep-alive", url(served))
     assert b"Connection: keep-alive\r\n" in kept
     assert [each.body for each in behind.heard] == [b"hello", b""]
@@ -115,8 +115,8 @@ def test_a_chunked_answer_for_http_1_0_ends_with_the_connection(
 
 def test_connections_are_kept_on_both_sides(served: Running, behind: Origin, tools: Tools) -> None:
     count = 5
-    said = tools.run(*CURL, "-w", "%{num_connects}", *[url(served)] * count)
-    assert said == b"10000"
+    text = tools.run(*CURL, "-w", "%{num_connects}", *[url(served)] * count)
+    assert text == b"10000"
     tools.run(*CURL, url(served))  # another client, the same server connection
     assert len(behind.heard) == count + 1
     assert len(behind.connections) == 1
@@ -133,9 +133,9 @@ def test_connections_are_kept_behind_bodies(served: Running, behind: Origin, fra
         for _ in range(200):
             client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n")
             client.sendall(body)
-            said = b""
-            while not said.endswith(b"\r\n\r\n" + body):
-                said += exactly(client, 1)
+            text = b""
+            while not text.endswith(b"\r\n\r\n" + body):
+                text += exactly(client, 1)
     assert len(behind.connections) == 1
 
 
@@ -169,8 +169,8 @@ def test_pipelined_requests_are_answered_in_order(served: Running, behind: Origi
     )
     with served.connect("in") as client:
         client.sendall(asked + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-        said = all_of(client)
-    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in said.split(b"HTTP/1.1 200 OK")[1:]]
+        text = all_of(client)
+    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in text.split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"%03d" % number for number in range(100)] + [b""]
     assert [each.target for each in behind.heard] == [f"/{n}" for n in range(100)] + ["/"]
 
@@ -196,7 +196,7 @@ def test_connect(proxy: Starter, behind: Origin, tools: Tools) -> None:
     through = *CURL, "-p", "-x", url(running)
     target = behind.uri.replace("tcp", "http")
     assert tools.run(*through, "-d", "hello", *[f"{target}/"] * 3) == b"hello" * 3
-    assert "Via" not in behind.heard[0].fields  # a tunnel, in which nobody looks
+    assert "Via" not in behind.heard[0].fields  # a tunnel is not parsed
     assert len(behind.connections) == 1
     code = "-o", "/dev/null", "-w", "%{http_connect}\n"  # its exit status depends on its release
     refused = tools.run(*through, *code, "http://127.0.0.1:1/", status=None)
@@ -235,8 +235,8 @@ def test_a_folder_served_by_python(proxy: Starter, tools: Tools, tmp_path: Path)
         *(sys.executable, "-m", "http.server", "-b", "127.0.0.1", "-d", str(tmp_path), port),
     )
     running = proxy(web(server))
-    said = tools.run(*CURL, "-i", *[url(running, "/page.html")] * 2).decode()
-    assert said.count("<p>hello") == said.count("HTTP/1.1 200 OK") == 2
+    text = tools.run(*CURL, "-i", *[url(running, "/page.html")] * 2).decode()
+    assert text.count("<p>hello") == text.count("HTTP/1.1 200 OK") == 2
     assert tools.run(*CURL, "-I", url(running, "/none")).startswith(b"HTTP/1.1 404 ")
 
 
@@ -256,7 +256,7 @@ def test_nginx_answers_what_is_asked(proxy: Starter, tools: Tools, tmp_path: Pat
 
 def test_wrk_sees_no_error(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
     running = proxy(web(nginx(tools, tmp_path, "location / { return 200 hello; }")))
-    said = tools.run("wrk", "-t2", "-c64", "-d2s", url(running)).decode()
-    assert "Requests/sec" in said
-    assert "Socket errors" not in said, said
-    assert "Non-2xx" not in said, said
+    text = tools.run("wrk", "-t2", "-c64", "-d2s", url(running)).decode()
+    assert "Requests/sec" in text
+    assert "Socket errors" not in text, text
+    assert "Non-2xx" not in text, text

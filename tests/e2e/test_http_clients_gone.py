@@ -65,7 +65,7 @@ class Gather(Filter):
 class Case:
     """A client that waits, and for what."""
 
-    said: bytes = GET
+    data: bytes = GET
     heard: bytes | None = b"HTTP/1.1\r\n"
     """What its server has got by then, at least; None: it is not connected to."""
     replies: bytes = b""
@@ -157,7 +157,7 @@ def test_a_client_that_waits(proxy: Starter, waits_for: str, way: str) -> None:
         client = running.connect("in")
         client.settimeout(0.3)
         try:
-            client.sendall(case.said)
+            client.sendall(case.data)
         except TimeoutError:
             assert not case.message_oriented
         if case.heard is not None:
@@ -198,10 +198,10 @@ def test_the_room_at_the_server_is_free_for_the_next(proxy: Starter, way: str) -
 
 
 @pytest.mark.parametrize(
-    ("said", "way"),
+    ("data", "way"),
     [(GET, "reset"), (LARGE, "reset"), (GET, "end"), (POST % 4 + b"body", "end")],
 )
-def test_so_is_its_place_in_the_queue(proxy: Starter, said: bytes, way: str) -> None:
+def test_so_is_its_place_in_the_queue(proxy: Starter, data: bytes, way: str) -> None:
     limits = "max_connections = 1\nqueue = { size = 1 }"
     with Server() as server, ExitStack() as stack:
         running = proxy(web(server.uri, options=WAYS[way], upstream=limits))
@@ -212,9 +212,9 @@ def test_so_is_its_place_in_the_queue(proxy: Starter, said: bytes, way: str) -> 
         accepted = stack.enter_context(server.next())
         second.settimeout(0.3)
         try:
-            second.sendall(said)
+            second.sendall(data)
         except TimeoutError:
-            assert said is LARGE
+            assert data is LARGE
         taken(running)
         third.sendall(GET)
         assert third.recv(1 << 16).startswith(b"HTTP/1.1 503 ")  # the queue is full
@@ -242,14 +242,14 @@ def test_a_server_that_does_not_take_the_connection(
         if connect:
             place = hole.uri[6:]
             allowed = f'connect = {{ allow = ["{place}"] }}\n'
-            said = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode()
+            data = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode()
             text = web("tcp://127.0.0.1:1", listener=patient, options=allowed + WAYS[way])
         else:
-            said = GET
+            data = GET
             text = web(hole.uri, listener=patient, options=WAYS[way])
         running = proxy(text)
         with running.connect("in") as client:
-            client.sendall(said)
+            client.sendall(data)
             eventually(lambda: running.descriptors() == running.idle_descriptors + 2, "it connects")
             began = time.monotonic()
             ends(running, client, way)

@@ -32,14 +32,14 @@ def test_what_one_is_told_to_try(proxy: Starter, tools: Tools, name: str, shown:
 
     text = re.sub(r"(?<=127\.0\.0\.1[: ])\d+|(?<=/8:)9000", free, (CONF / name).read_text())
     running = proxy(text)
-    said = ""
+    data = ""
     for command in re.findall(r"^#     (.+)$", text.partition("\n\n")[0], re.MULTILINE):
         if match := re.fullmatch(r"python3 (-m http.server -b 127.0.0.1 (\d+))", command):
             tools.serve(f"tcp://127.0.0.1:{match[2]}", sys.executable, *match[1].split())
         elif command != f"vcproxy -c conf/{name}":
-            said += tools.run("sh", "-c", command).decode()
+            data += tools.run("sh", "-c", command).decode()
     for words in shown:
-        assert words in said
+        assert words in data
     assert len(ports) > 1
     if name == "proxy.toml":
         running.idle_descriptors += 2  # a connection that is kept: both of its ends are here

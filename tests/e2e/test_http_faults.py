@@ -249,16 +249,16 @@ def test_an_answer_that_is_cut_is_seen_to_be(
                 with server.next() as accepted:
                     head_of(accepted)
                     accepted.sendall(b"HTTP/1.1 200 OK\r\n" + FRAMED[framing])
-                    said = b""
-                    while not said.endswith((b"some of it", b"some of it\r\n")):
-                        said += client.recv(1 << 16)
+                    data = b""
+                    while not data.endswith((b"some of it", b"some of it\r\n")):
+                        data += client.recv(1 << 16)
                     if not ends:
                         reset(accepted)
                 try:
-                    said += all_of(client)
+                    data += all_of(client)
                 except ConnectionResetError:
                     pass
-            assert b"\r\n0\r\n" not in said
+            assert b"\r\n0\r\n" not in data
         got, url = tmp_path / "got", f"http://127.0.0.1:{running.port('in')}/"
         asking = tools.start("curl", "-sSN", "-o", str(got), url)
         with server.next() as accepted:
@@ -362,8 +362,8 @@ def test_an_answer_before_all_of_the_body_has_come(proxy: Starter) -> None:
             with server.next() as accepted:
                 accepted.recv(1 << 16)
                 accepted.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
-                said = b""
-                while not said.endswith(b"no"):
-                    said += client.recv(1 << 16)
-        assert said.startswith(b"HTTP/1.1 413 ")
-        assert b"\r\nConnection: close\r\n" in said
+                data = b""
+                while not data.endswith(b"no"):
+                    data += client.recv(1 << 16)
+        assert data.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nConnection: close\r\n" in data

@@ -86,8 +86,8 @@ def test_an_ipv4_client_of_an_ipv6_socket_is_ipv4_to_servers(proxy: Starter) -> 
     with application() as uri:
         running = proxy(web(uri, bind="tcp://[::]:0", options='trusted = ["127.0.0.0/8"]'))
         with through_ipv4(running.uri("in")) as client:
-            told = f"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n{LAST}"
-            client.sendall(told.encode())
+            result = f"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n{LAST}"
+            client.sendall(result.encode())
             seen = json.loads(all_of(client).partition(b"\r\n\r\n")[2])
     assert seen["HTTP_X_FORWARDED_FOR"] == "192.0.2.9, 127.0.0.1"
 

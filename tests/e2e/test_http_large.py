@@ -37,8 +37,8 @@ def test_up_and_down(
     twice = *("-T", str(path), f"{url}1"), *("-T", str(path), f"{url}2")
     tools.run(*curl, *framed, *twice)
     down = tmp_path / "down"
-    said = tools.run(*curl, "-o", str(down), f"{url}large.bin", "-o", f"{down}2", f"{url}large.bin")
-    assert said == b""
+    data = tools.run(*curl, "-o", str(down), f"{url}large.bin", "-o", f"{down}2", f"{url}large.bin")
+    assert data == b""
     for copy in (root / "1", root / "2", down, Path(f"{down}2")):
         with copy.open("rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == checksum

@@ -38,14 +38,14 @@ def test_curl_and_nginx(
     scheme = "http" if sides == "server's" else "https"
     url = f"{scheme}://localhost:{running.port('in')}/"
     # curl's own words change from release to release; what it writes out by -w does not
-    said = tools.run(
+    data = tools.run(
         *("curl", "-4", "-sS", "--cacert", str(certificates.ca), url, url),
         *("-w", "%{num_connects} connections, HTTP/%{http_version}\n"),
     ).decode()
     behind = "http" if sides == "client's" else "https"
-    assert said.count(f"{behind} {scheme}\n") == 2
-    assert "1 connections, HTTP/1.1\n" in said
-    assert "0 connections, HTTP/1.1\n" in said
+    assert data.count(f"{behind} {scheme}\n") == 2
+    assert "1 connections, HTTP/1.1\n" in data
+    assert "0 connections, HTTP/1.1\n" in data
 
 
 def test_plaintext_on_a_port_for_tls_reaches_no_server(
@@ -64,7 +64,7 @@ def test_plaintext_on_a_port_for_tls_reaches_no_server(
             server.accept()
 
 
-def test_a_server_that_nobody_vouches_for_is_asked_nothing(
+def test_an_untrusted_server_gets_no_request(
     proxy: Starter,
     tools: Tools,
     certificates: Certificates,
@@ -77,8 +77,8 @@ def test_a_server_that_nobody_vouches_for_is_asked_nothing(
         "tcp://127.0.0.1", "tls://localhost"
     )
     running = proxy(web(server, upstream=f'tls = {{ ca = "{certificates.ca}" }}'))
-    said = tools.run("curl", "-sSi", f"http://127.0.0.1:{running.port('in')}/").decode()
-    assert said.startswith("HTTP/1.1 502 ")
-    assert "Proxy-Status: vcproxy; error=tls_certificate_error; " in said
-    assert "unknown CA" not in said, "what servers are and say is not for clients"
+    data = tools.run("curl", "-sSi", f"http://127.0.0.1:{running.port('in')}/").decode()
+    assert data.startswith("HTTP/1.1 502 ")
+    assert "Proxy-Status: vcproxy; error=tls_certificate_error; " in data
+    assert "unknown CA" not in data, "what servers are and say is not for clients"
     running.wait_for("certificate is refused: unknown CA")

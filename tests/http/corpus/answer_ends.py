@@ -147,7 +147,7 @@ BEHIND = (
     ),
 )
 
-# The client owes some of the body: what it sends next belongs to it, to nobody else's request.
+# The client owes some of the body: what it sends next belongs to that body, not to another request.
 OWING = message("POST / HTTP/1.1", HOST, "Content-Length: 100000", body="b" * 1000)
 OWING_CHUNKS = message("POST / HTTP/1.1", HOST, CHUNKED, body="5\r\nhello\r\n")
 TOO_LARGE = message("HTTP/1.1 413 Too Large", "Content-Length: 0")

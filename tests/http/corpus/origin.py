@@ -125,6 +125,6 @@ class Connection:
             if isinstance(origin.case, AnswerCase):
                 origin.speak(self._line, origin.case)
                 return
-        said = re.sub(r" HTTP/1\.[01]$", "", message.start).encode()
-        body = b"" if message.method == "HEAD" else said
-        self._line.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), body))
+        text = re.sub(r" HTTP/1\.[01]$", "", message.start).encode()
+        body = b"" if message.method == "HEAD" else text
+        self._line.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), body))

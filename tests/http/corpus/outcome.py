@@ -59,9 +59,9 @@ def _of_case(case: Case, seen: Seen) -> Iterator[str]:
             yield from _kept(seen, kept and not then)
             yield from _requests(seen, requests)
             for answer, request in zip(seen.finals, requests, strict=False):
-                told = f"{request.method} {request.target}"
-                if answer.body != (b"" if request.method == "HEAD" else told.encode()):
-                    yield f"{told} was answered {answer.body!r}"
+                result = f"{request.method} {request.target}"
+                if answer.body != (b"" if request.method == "HEAD" else result.encode()):
+                    yield f"{result} was answered {answer.body!r}"
         case Relayed():
             yield from _relayed(case.expect, seen)
         case BadGateway():
@@ -197,13 +197,13 @@ def words(seen: Seen) -> str:
         return "the origin gets it malformed" + (
             f", next client: {seen.fresh}" if seen.fresh else ""
         )
-    said = " ".join(
+    data = " ".join(
         [
             *(str(answer.status) + ("" if answer.complete else " cut") for answer in seen.answers),
             *(["unreadable"] if seen.fault else []),
         ]
     )
-    parts = [said or ("closed" if seen.ended else "no answer")]
+    parts = [data or ("closed" if seen.ended else "no answer")]
     if seen.own and any(answer.status >= 400 for answer in seen.finals):
         parts.append("kept")
     if seen.hung:

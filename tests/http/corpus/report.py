@@ -156,10 +156,12 @@ def _cell(case: Case, seen: Seen) -> str:
     against = objections(case, seen)
     if not against:
         return "-"
-    told = words(seen)
-    if told in _expected(case):  # the statuses are the same: what differs is worth a word
-        told = f"{told}; {against[0]}"
-    return f"**desynchronises**: {told}" if outcome(case, seen) is Outcome.DESYNCHRONISED else told
+    result = words(seen)
+    if result in _expected(case):  # the statuses are the same: what differs is worth a word
+        result = f"{result}; {against[0]}"
+    return (
+        f"**desynchronises**: {result}" if outcome(case, seen) is Outcome.DESYNCHRONISED else result
+    )
 
 
 def _expected(case: Case) -> str:

@@ -23,8 +23,8 @@ def test_there_are_enough_cases_and_a_quarter_of_them_are_good() -> None:
 
 
 def test_each_case_has_a_name_of_its_own_and_tests_something_of_its_own() -> None:
-    said = Counter(case.name for case in CASES)
-    assert [name for name, times in said.items() if times > 1] == []
+    text = Counter(case.name for case in CASES)
+    assert [name for name, times in text.items() if times > 1] == []
     sent = Counter((case.raw, case.end) for case in REQUESTS)
     sent_back = Counter(
         (case.raw, case.request, case.then, case.early, case.late) for case in ANSWERS
@@ -39,8 +39,8 @@ def test_each_case_names_its_rule() -> None:
 
 
 def test_the_page_is_about_these_cases() -> None:
-    said = f"{len(REQUESTS)} requests and {len(ANSWERS)} responses"
-    assert said in PAGE.read_text(), "write it anew: python -m tests.http.corpus"
+    text = f"{len(REQUESTS)} requests and {len(ANSWERS)} responses"
+    assert text in PAGE.read_text(), "write it anew: python -m tests.http.corpus"
 
 
 def test_a_tunnel_that_looks_at_nothing_is_found_out(tmp_path: Path) -> None:

@@ -135,9 +135,9 @@ def run_case(case: Case, world: World, number: int, cuts: Iterable[int] = ()) ->
     fresh.send(_canary(alone))
     fresh.wait(lambda: bool(answers(fresh.received, (), fresh.over).messages))
     first = answers(fresh.received, (), fresh.over).messages[:1]
-    told = "nothing" if not first else "" if _own(first[0], alone) else first[0].start
+    result = "nothing" if not first else "" if _own(first[0], alone) else first[0].start
     fresh.close()
-    return _seen(world.origin, found, hung, ended, behind, got_own, told)
+    return _seen(world.origin, found, hung, ended, behind, got_own, result)
 
 
 def _seen(

@@ -128,8 +128,8 @@ def test_the_plain_way_goes_on_unchanged() -> None:
 @pytest.mark.parametrize("line", [b"5;a=b", b"0005", b"000000005", b"5 ;a"])
 def test_any_other_line_is_written_anew(line: bytes) -> None:
     scanner = ChunkScanner(LIMITS, 400)
-    said = b"1\r\nx\r\n" + line + b"\r\nhello\r\n1\r\nx\r\n0;z\r\n\r\n"
-    assert scanner.feed(said) == b"1\r\nx\r\n5\r\nhello\r\n1\r\nx\r\n"
+    text = b"1\r\nx\r\n" + line + b"\r\nhello\r\n1\r\nx\r\n0;z\r\n\r\n"
+    assert scanner.feed(text) == b"1\r\nx\r\n5\r\nhello\r\n1\r\nx\r\n"
     assert scanner.over
 
 

@@ -197,8 +197,12 @@ def test_max_forwards() -> None:  # RFC 9110 7.6.2
 
 def test_forwarding_fields_are_added() -> None:
     sender = ClientFields("192.0.2.1", secure=True)
-    told = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.example"]
-    assert sent(request(), sender)[2:] == ["Via: 1.1 vcproxy", *told]
+    result = [
+        "X-Forwarded-For: 192.0.2.1",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: a.example",
+    ]
+    assert sent(request(), sender)[2:] == ["Via: 1.1 vcproxy", *result]
     assert sent(request(line="GET / HTTP/1.0"), sender)[2] == "Via: 1.0 vcproxy"
     assert sent(request("Via: 1.1 x"), sender)[2:4] == ["Via: 1.1 x", "Via: 1.1 vcproxy"]
 
@@ -213,12 +217,12 @@ CLAIMS = (
 
 
 def test_forwarding_fields_of_an_untrusted_client_are_replaced() -> None:
-    told = [
+    result = [
         "X-Forwarded-For: 192.0.2.1",
         "X-Forwarded-Proto: http",
         "X-Forwarded-Host: a.example",
     ]
-    assert sent(request(*CLAIMS), ClientFields("192.0.2.1", False, ""))[2:] == told
+    assert sent(request(*CLAIMS), ClientFields("192.0.2.1", False, ""))[2:] == result
 
 
 def test_a_trusted_proxy_is_continued() -> None:

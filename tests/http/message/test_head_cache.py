@@ -68,8 +68,8 @@ def test_responses_too(heads: list[tuple[str, str]], method: str, keep: bool) ->
         response = known.response(head, method)
         for slot in plain.__slots__:
             assert getattr(response, slot) == getattr(plain, slot)
-        told = {"pseudonym": "p", "version": 11, "keep": keep, "body": plain.body}
-        assert known.to_client(response, **told) == to_client(plain, **told)  # type: ignore[arg-type]
+        result = {"pseudonym": "p", "version": 11, "keep": keep, "body": plain.body}
+        assert known.to_client(response, **result) == to_client(plain, **result)  # type: ignore[arg-type]
 
 
 def test_returned_heads_are_copies() -> None:

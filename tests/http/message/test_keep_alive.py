@@ -9,7 +9,7 @@ from vcproxy.http.message.keep_alive import keep_alive_s
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("data", "seconds"),
     [
         ("timeout=5, max=100", 5.0),
         ("timeout=5", 5.0),
@@ -27,8 +27,8 @@ from vcproxy.http.message.keep_alive import keep_alive_s
         ("", None),
     ],
 )
-def test_values_of_keep_alive(said: str, seconds: float | None) -> None:
-    assert keep_alive_s(Fields.of([("Keep-Alive", said)])) == seconds
+def test_values_of_keep_alive(data: str, seconds: float | None) -> None:
+    assert keep_alive_s(Fields.of([("Keep-Alive", data)])) == seconds
 
 
 def test_without_keep_alive() -> None:

@@ -21,8 +21,8 @@ CLIENT = ClientFields("192.0.2.1", secure=False)
 def sent(*lines: str, sender: ClientFields = CLIENT) -> list[str]:
     """The fields that a server gets besides Host and Via."""
     head = "\r\n".join(["GET / HTTP/1.1", "Host: a.example", *lines, "", ""])
-    said = to_server(parse_request(head.encode(), LIMITS), sender).decode().split("\r\n")
-    return [line for line in said[1:-2] if not line.startswith(("Host:", "Via:"))]
+    data = to_server(parse_request(head.encode(), LIMITS), sender).decode().split("\r\n")
+    return [line for line in data[1:-2] if not line.startswith(("Host:", "Via:"))]
 
 
 def variables(lines: list[str]) -> dict[str, str]:
@@ -101,8 +101,8 @@ def spellings(draw: st.DrawFn) -> str:
 
 
 @given(st.lists(spellings(), max_size=5))
-def test_an_application_sees_only_the_fields_of_the_proxy(said: list[str]) -> None:
-    asked = Request("GET", "/", [(name, "forged") for name in said], host="a")
+def test_an_application_sees_only_the_fields_of_the_proxy(data: list[str]) -> None:
+    asked = Request("GET", "/", [(name, "forged") for name in data], host="a")
     asked.fields["X-User"] = "ann"
     lines = to_server(asked, CLIENT).decode().split("\r\n")[1:-2]
     seen = variables(lines)

@@ -63,7 +63,7 @@ class Http(SimulatedProxy):
             seed=seed,
             faults=faults,
         )
-        self.sim.network.epoch = None  # nobody knows what time it is, so that heads have no Date
+        self.sim.network.epoch = None  # the time of day is not known, so heads have no Date
         self.service = replace(self.service, filters=tuple(filters))
         self._clients: list[Peer] = []
 
@@ -88,10 +88,10 @@ class Http(SimulatedProxy):
         self._clients.append(client)
         return client
 
-    def ask(self, *said: bytes) -> Peer:
+    def send(self, *data: bytes) -> Peer:
         """Return a client that sends this as soon as the simulation runs."""
         client = self.client()
-        client.send(b"".join(said))
+        client.send(b"".join(data))
         return client
 
     def go(self) -> None:
@@ -147,7 +147,7 @@ def chunks(*pieces: bytes, trailers: str = "") -> bytes:
     return b"".join([*framed, b"0\r\n", trailers.encode(), b"\r\n"])
 
 
-def heard(peer: Peer) -> str:
+def received(peer: Peer) -> str:
     """Return what a peer has received since the last call, with plain line ends."""
     data = bytes(peer.received)
     peer.received.clear()
@@ -156,7 +156,7 @@ def heard(peer: Peer) -> str:
 
 def status(peer: Peer) -> str:
     """Return the first line of what a peer has received since the last call."""
-    return heard(peer).partition("\n")[0]
+    return received(peer).partition("\n")[0]
 
 
 GET = request()

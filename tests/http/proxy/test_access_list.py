@@ -76,7 +76,7 @@ def test_an_entry_is_written_as_it_was_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "data"),
     [
         ("www.example", "has no port"),
         (":80", "has no port"),
@@ -89,6 +89,6 @@ def test_an_entry_is_written_as_it_was_read(text: str) -> None:
         ("10.0.0.1/8:80", "has host bits set"),
     ],
 )
-def test_invalid_entries(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_entries(text: str, data: str) -> None:
+    with pytest.raises(ValueError, match=data):
         AccessEntry.parse(text)

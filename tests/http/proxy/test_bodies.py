@@ -12,23 +12,23 @@ from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.options import HttpLimits
 from vcproxy.http.proxy.transaction import Transaction
 
-from .harness import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, chunks, received, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 
 
 def test_a_body_that_comes_with_its_head() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", body=b"hello"), GET)
+        client = proxy.send(request("POST", "/", body=b"hello"), GET)
         server = proxy.server()
         proxy.go()
-        assert heard(server) == (
+        assert received(server) == (
             "POST / HTTP/1.1\nHost: a\nContent-Length: 5\nVia: 1.1 vcproxy\n\nhello"
         )
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
-        assert heard(server).startswith("GET / ")
+        assert received(client).endswith("yes")
+        assert received(server).startswith("GET / ")
 
 
 @pytest.mark.parametrize("size", [1, 70_000, len(BULK)])
@@ -36,7 +36,7 @@ def test_a_body_that_comes_later(size: int) -> None:
     with Http() as proxy:
         body = BULK[:size]
         whole = request("PUT", "/", body=body)
-        client = proxy.ask(whole[:-size])
+        client = proxy.send(whole[:-size])
         server = proxy.server()
         for start in range(0, size, size // 3 + 1):
             client.send(body[start : start + size // 3 + 1])
@@ -45,10 +45,10 @@ def test_a_body_that_comes_later(size: int) -> None:
         client.send(GET)
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         assert proxy.connections() == 1
 
 
@@ -57,27 +57,27 @@ def test_a_body_in_chunks_with_trailers(late: bool) -> None:
     with Http() as proxy:
         head = request("POST", "/", CHUNKED)
         body = chunks(b"hello ", b"world", trailers="Sum: 11\r\nTransfer-Encoding: x\r\n")
-        client = proxy.ask(head) if late else proxy.ask(head, body, GET)
+        client = proxy.send(head) if late else proxy.send(head, body, GET)
         server = proxy.server()
         proxy.go()
         if late:
             for byte in body + GET:
                 client.send(bytes([byte]))
                 proxy.go()
-        text = heard(server)
+        text = received(server)
         assert text.startswith(f"POST / HTTP/1.1\nHost: a\nVia: 1.1 vcproxy\n{CHUNKED}\n\n")
         assert text.endswith("\n0\nSum: 11\n\n")
         if not late:
             assert "\n\n6\nhello \n5\nworld\n0\n" in text
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
-        assert heard(server).startswith("GET / ")
+        assert received(client).endswith("yes")
+        assert received(server).startswith("GET / ")
 
 
 def test_a_body_in_chunks_and_then_the_end_of_the_client() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", CHUNKED))
+        client = proxy.send(request("POST", "/", CHUNKED))
         server = proxy.server()
         proxy.go()
         client.send(chunks(b"all"))
@@ -85,7 +85,7 @@ def test_a_body_in_chunks_and_then_the_end_of_the_client() -> None:
         proxy.go()
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         assert client.ended
 
 
@@ -94,7 +94,7 @@ def test_a_body_in_chunks_and_then_the_end_of_the_client() -> None:
 def test_an_answer_of_any_size_and_framing(size: int, framing: str) -> None:
     body = BULK[:size]
     with Http() as proxy:
-        client = proxy.ask(GET, GET)
+        client = proxy.send(GET, GET)
         server = proxy.server()
         proxy.go()
         if framing == "length":
@@ -120,13 +120,13 @@ def test_an_answer_of_any_size_and_framing(size: int, framing: str) -> None:
         client.received.clear()
         (proxy.server() if framing == "close" else server).send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_chunks_are_undone_for_an_old_client() -> None:
     for first, more in [(b"all of it", b""), (b"all ", b"of it")]:
         with Http() as proxy:
-            client = proxy.ask(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            client = proxy.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
             server = proxy.server()
             body = chunks(first + more)
             if more:
@@ -135,7 +135,7 @@ def test_chunks_are_undone_for_an_old_client() -> None:
             proxy.go()
             server.send(chunks(more) if more else b"")
             proxy.go()
-            text = heard(client)
+            text = received(client)
             assert text.endswith("\nConnection: close\n\nall of it")
             assert CHUNKED not in text
             assert client.ended
@@ -153,32 +153,32 @@ def test_chunks_are_undone_for_an_old_client() -> None:
 )
 def test_answers_without_a_body(method: str, head: str) -> None:
     with Http() as proxy:
-        client = proxy.ask(request(method), GET)
+        client = proxy.send(request(method), GET)
         server = proxy.server()
         server.send(f"HTTP/1.1 {head}\r\n\r\n".encode())
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 " + head.partition("\r\n")[0])
         assert ("Content-Length: 5000" in text) == ("Content-Length" in head)
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_interim_answers_are_passed_on() -> None:
     early = "HTTP/1.1 103 Early Hints\nLink: </x>\n\n"
     with Http() as proxy:
-        client = proxy.ask(GET, b"GET / HTTP/1.0\r\n\r\n")
+        client = proxy.send(GET, b"GET / HTTP/1.0\r\n\r\n")
         server = proxy.server()
         server.send(early.replace("\n", "\r\n").encode())
         proxy.go()
-        assert heard(client) == early.replace("\n\n", "\nVia: 1.1 vcproxy\n\n")
+        assert received(client) == early.replace("\n\n", "\nVia: 1.1 vcproxy\n\n")
         server.send(early.replace("\n", "\r\n").encode() + OK)
         proxy.go()
-        assert heard(client).count("103 Early") == 1
+        assert received(client).count("103 Early") == 1
         server.send(early.replace("\n", "\r\n").encode() + OK)
         proxy.go()
-        assert heard(client).startswith("HTTP/1.1 200 OK")  # HTTP/1.0 knows none
+        assert received(client).startswith("HTTP/1.1 200 OK")  # HTTP/1.0 knows none
 
 
 def test_interim_answers_without_end_are_no_burden() -> None:
@@ -194,35 +194,35 @@ def test_interim_answers_without_end_are_no_burden() -> None:
         server.send(OK)
         client.resume()
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_a_client_that_waits_for_leave_to_send_its_body() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 5", "Expect: 100-continue"))
+        client = proxy.send(request("POST", "/", "Content-Length: 5", "Expect: 100-continue"))
         server = proxy.server()
         proxy.go()
-        assert "\nExpect: 100-continue\n" in heard(server)
+        assert "\nExpect: 100-continue\n" in received(server)
         server.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         proxy.go()
         assert status(client) == "HTTP/1.1 100 Continue"
         client.send(b"hello" + GET)
         proxy.go()
-        assert heard(server) == "hello"
+        assert received(server) == "hello"
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
-        assert heard(server).startswith("GET")
+        assert received(client).endswith("yes")
+        assert received(server).startswith("GET")
 
 
 def test_a_server_that_does_not_want_the_body() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 5", "Expect: 100-continue"))
+        client = proxy.send(request("POST", "/", "Content-Length: 5", "Expect: 100-continue"))
         server = proxy.server()
         proxy.go()
         server.send(answer(b"no", status="417 Expectation Failed"))
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 417")
         assert "\nConnection: close\n" in text
         assert client.ended
@@ -231,12 +231,12 @@ def test_a_server_that_does_not_want_the_body() -> None:
 
 def test_an_answer_before_all_of_the_body_has_come() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 1000"), b"some")
+        client = proxy.send(request("POST", "/", "Content-Length: 1000"), b"some")
         server = proxy.server()
         proxy.go()
         server.send(answer(bytes(100_000), status="403 Forbidden"))
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 403")
         assert "\nConnection: close\n" in text
         assert len(text) > 100_000
@@ -246,7 +246,7 @@ def test_an_answer_before_all_of_the_body_has_come() -> None:
 
 def test_an_answer_that_comes_while_the_body_does() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 10"), b"some ")
+        client = proxy.send(request("POST", "/", "Content-Length: 10"), b"some ")
         server = proxy.server()
         proxy.go()
         server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nreal ")
@@ -256,7 +256,7 @@ def test_an_answer_that_comes_while_the_body_does() -> None:
         assert server.received.endswith(b"some bytes")
         server.send(b"bytes")
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert "\nConnection: close\n" in text
         assert text.endswith("real bytes")
         assert client.ended
@@ -265,7 +265,7 @@ def test_an_answer_that_comes_while_the_body_does() -> None:
 
 def test_a_server_that_answers_and_leaves_while_the_body_comes() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 1000000"), bytes(10_000))
+        client = proxy.send(request("POST", "/", "Content-Length: 1000000"), bytes(10_000))
         server = proxy.server()
         proxy.go()
         server.send(answer(BULK[:500_000], status="413 Content Too Large"))
@@ -283,18 +283,18 @@ def test_a_response_before_earlier_output_was_sent() -> None:
             return body
 
     with Http(filters=[Whole], faults=NetworkFaults(socket=(1000, 1000))) as proxy:
-        client = proxy.ask(request("POST", "/", body=bytes(60_000)))
+        client = proxy.send(request("POST", "/", body=bytes(60_000)))
         server = proxy.server()
         server.stall()
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         client.send(GET)
         other = proxy.server()
         other.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
-        assert heard(other).startswith("GET / HTTP/1.1\n")
+        assert received(client).endswith("yes")
+        assert received(other).startswith("GET / HTTP/1.1\n")
         server.resume()
         proxy.go()
         assert server.ended
@@ -304,16 +304,16 @@ def test_a_response_before_earlier_output_was_sent() -> None:
 def test_a_body_that_is_too_long() -> None:
     options = replace(PLAIN, limits=HttpLimits(body=10))
     with Http(options=options) as proxy:
-        client = proxy.ask(request("POST", "/", body=bytes(11)), GET)
+        client = proxy.send(request("POST", "/", body=bytes(11)), GET)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 413 ")
         assert text.count("HTTP/1.1") == 1
         assert client.ended
         assert proxy.connections() == 0
     for late in (False, True):
         with Http(options=options) as proxy:
-            client = proxy.ask(request("POST", "/", CHUNKED))
+            client = proxy.send(request("POST", "/", CHUNKED))
             if late:
                 proxy.server()
                 proxy.go()
@@ -327,13 +327,13 @@ def test_a_body_that_is_too_long() -> None:
 @pytest.mark.parametrize("late", [False, True])
 def test_a_body_that_is_no_body(late: bool) -> None:
     with Http() as proxy:
-        client = proxy.ask(request("POST", "/", CHUNKED))
+        client = proxy.send(request("POST", "/", CHUNKED))
         if late:
             proxy.server()
             proxy.go()
         client.send(b"5\r\nhello\r\nG\r\n")
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 400 ")
         assert "client: " in text
         assert client.ended

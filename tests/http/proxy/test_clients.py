@@ -17,7 +17,7 @@ from vcproxy.http.proxy.options import ForwardTargets, HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import QueueSettings
 
-from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, received, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -47,7 +47,7 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
     met: set[str] = set()
     for tenths in range(60):
         with Http(options=options, filters=[Pausing], faults=slow) as proxy:
-            client = proxy.ask(request("PUT", "/", "Content-Length: 1000"))
+            client = proxy.send(request("PUT", "/", "Content-Length: 1000"))
             proxy.sim.clock.after(1.7, partial(client.send, bytes(1000)))
             for _ in range(tenths):
                 proxy.elapse(0.1)
@@ -72,7 +72,7 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
 def test_a_reset_behind_more_than_is_read_is_noticed_at_once(waits_for: str) -> None:
     """The proxy reads no further than its buffers; the end of the connection is known all the
     same, with a bridge or without, and the server is not blamed."""
-    said = request("PUT", "/", "Content-Length: 3000000") + bytes(2_000_000)
+    data = request("PUT", "/", "Content-Length: 3000000") + bytes(2_000_000)
     terms = replace(POOLED, max_connections=1, queue=QueueSettings(timeout=2.0))
     for seed in range(3):
         with Http(
@@ -82,9 +82,9 @@ def test_a_reset_behind_more_than_is_read_is_noticed_at_once(waits_for: str) -> 
             seed=seed,
         ) as proxy:
             if waits_for == "room":
-                proxy.ask(GET)
+                proxy.send(GET)
                 proxy.server()
-            client = proxy.ask(GET * 30_000 if waits_for == "an answer" else said)
+            client = proxy.send(GET * 30_000 if waits_for == "an answer" else data)
             proxy.go()
             if waits_for == "its server to read":
                 proxy.server().stall()
@@ -113,7 +113,7 @@ def test_abort_on_close_aborts_at_the_end_of_stream() -> None:
         with Http(
             options=GONE, filters=[Pausing], faults=NetworkFaults(latency=(0.1, 0.1))
         ) as proxy:
-            client = proxy.ask(request("PUT", "/", body=bytes(1000)))
+            client = proxy.send(request("PUT", "/", body=bytes(1000)))
             for _ in range(tenths):
                 proxy.elapse(0.1)
                 for server in proxy.peers():
@@ -141,7 +141,7 @@ def test_abort_on_close_aborts_at_the_end_of_stream() -> None:
 def test_abort_on_close_aborts_during_the_response(framing: str) -> None:
     for size in (10, 900_000):
         with Http(options=GONE) as proxy:
-            client = proxy.ask(GET)
+            client = proxy.send(GET)
             server = proxy.server()
             if framing == "length":
                 server.send(answer(bytes(size + 1))[:-1])
@@ -157,19 +157,19 @@ def test_abort_on_close_aborts_during_the_response(framing: str) -> None:
 
 def test_abort_on_close_with_request_and_end_at_once_contacts_no_server() -> None:
     with Http(options=GONE) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         client.end()
         proxy.go()
         assert client.reset_seen
         assert not any(b"GET" in server.received for server in proxy.peers())
     with Http(options=GONE) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(OK)
         proxy.go()
         client.end()
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         assert client.ended
         assert not proxy.log
 
@@ -178,20 +178,20 @@ def test_its_place_in_the_queue_is_free() -> None:
     terms = replace(POOLED, max_connections=1, queue=QueueSettings(size=1, timeout=2.0))
     for way in ("end", "reset"):
         with Http(options=GONE, terms=terms) as proxy:
-            proxy.ask(GET)
+            proxy.send(GET)
             server = proxy.server()
-            waiter = proxy.ask(GET)
+            waiter = proxy.send(GET)
             proxy.go()
             getattr(waiter, way)()
             proxy.go()
-            last = proxy.ask(GET)
+            last = proxy.send(GET)
             proxy.go()
             assert not last.received
             server.send(OK)
             proxy.go()
             server.send(OK)
             proxy.go()
-            assert heard(last).endswith("yes")
+            assert received(last).endswith("yes")
 
 
 @pytest.mark.parametrize("body", [b"", b"some"])
@@ -199,7 +199,7 @@ def test_a_request_cut_by_its_client_never_looks_complete(body: bytes) -> None:
     for head in (request("PUT", "/", "Content-Length: 1000"), request("PUT", "/", CHUNKED)):
         for way in ("reset", "end"):
             with Http() as proxy:
-                client = proxy.ask(head)
+                client = proxy.send(head)
                 server = proxy.server()
                 client.send(chunks(body)[:-5] if b"chunked" in head else body)
                 proxy.go()
@@ -212,12 +212,12 @@ def test_a_request_cut_by_its_client_never_looks_complete(body: bytes) -> None:
 
 
 def test_a_client_reset_during_a_response_closes_the_server() -> None:
-    for said in (answer(bytes(2_000_000)), b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2_000_000)):
+    for data in (answer(bytes(2_000_000)), b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2_000_000)):
         with Http() as proxy:
-            client = proxy.ask(GET)
+            client = proxy.send(GET)
             client.stall()
             server = proxy.server()
-            server.send(said)
+            server.send(data)
             proxy.go()
             client.reset()
             proxy.go()
@@ -226,7 +226,7 @@ def test_a_client_reset_during_a_response_closes_the_server() -> None:
 
 def test_a_half_closed_client_gets_its_response() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET, GET)
+        client = proxy.send(GET, GET)
         client.end()
         server = proxy.server()
         server.on_data = lambda _: server.send(answer(bytes(100_000)))
@@ -238,11 +238,11 @@ def test_a_half_closed_client_gets_its_response() -> None:
 
 def test_a_head_that_ends_too_early() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET, GET[:-2])
+        client = proxy.send(GET, GET[:-2])
         client.end()
         proxy.server().send(OK)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert "yes" in text
         assert "HTTP/1.1 400 Bad Request\n" in text
         assert client.ended
@@ -269,7 +269,7 @@ LIMITED = replace(PLAIN, limits=HttpLimits(head=1000, line=200, field=300, field
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("data", "code"),
     [
         (request("GET", "/" + 200 * "x"), 414),
         (b"GET /" + 300 * b"x", 414),
@@ -285,8 +285,8 @@ LIMITED = replace(PLAIN, limits=HttpLimits(head=1000, line=200, field=300, field
         (request("TRACE"), 501),
     ],
 )
-def test_invalid_requests_are_refused(said: bytes, code: int) -> None:
-    for pieces in ([said], [said[n : n + 1] for n in range(len(said))]):
+def test_invalid_requests_are_refused(data: bytes, code: int) -> None:
+    for pieces in ([data], [data[n : n + 1] for n in range(len(data))]):
         with Http(options=LIMITED) as proxy:
             client = proxy.client()
             for piece in pieces:
@@ -294,7 +294,7 @@ def test_invalid_requests_are_refused(said: bytes, code: int) -> None:
                 proxy.go()
             client.send(GET)
             proxy.go()
-            text = heard(client)
+            text = received(client)
             assert text.startswith(f"HTTP/1.1 {code} ")
             assert text.count("\nProxy-Status: ") == 1
             assert "\nProxy-Status: vcproxy; error=http_request_error; " in text
@@ -306,21 +306,21 @@ def test_invalid_requests_are_refused(said: bytes, code: int) -> None:
 
 def test_an_empty_line_before_a_request_is_nothing() -> None:
     with Http() as proxy:
-        client = proxy.ask(b"\r\n" + GET)
+        client = proxy.send(b"\r\n" + GET)
         proxy.server().send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_options_that_may_go_no_further() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("OPTIONS", "/", "Max-Forwards: 0"))
+        client = proxy.send(request("OPTIONS", "/", "Max-Forwards: 0"))
         proxy.go()
         assert status(client) == "HTTP/1.1 204 No Content"
         client.send(request("OPTIONS", "*", "Max-Forwards: 1"))
         server = proxy.server()
         proxy.go()
-        text = heard(server)
+        text = received(server)
         assert text.startswith("OPTIONS * HTTP/1.1\n")
         assert "\nMax-Forwards: 0\n" in text
 
@@ -333,10 +333,10 @@ def test_a_request_loop_is_refused() -> None:
             calls.append(tx.request.target)
 
     with Http(Noting) as proxy:
-        client = proxy.ask(request("GET", "/", "Via: 1.1 fred, 1.1 vcproxy"), GET)
+        client = proxy.send(request("GET", "/", "Via: 1.1 fred, 1.1 vcproxy"), GET)
         proxy.server().send(OK)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert "\nProxy-Status: vcproxy; error=proxy_loop_detected; " in text
         assert text.endswith("yes"), "the client is not to blame: it may go on"
@@ -346,10 +346,10 @@ def test_a_request_loop_is_refused() -> None:
 
 def test_what_proxies_of_other_names_have_passed_on() -> None:
     with Http(options=replace(PLAIN, via="edge")) as proxy:
-        proxy.ask(request("GET", "/", "Via: 1.1 vcproxy"))
+        proxy.send(request("GET", "/", "Via: 1.1 vcproxy"))
         server = proxy.server()
         proxy.go()
-        assert "\nVia: 1.1 vcproxy\nVia: 1.1 edge\n" in heard(server)
+        assert "\nVia: 1.1 vcproxy\nVia: 1.1 edge\n" in received(server)
 
 
 DATE = "Date: Thu, 01 Jan 2026 00:00:00 GMT\n"
@@ -358,27 +358,27 @@ DATE = "Date: Thu, 01 Jan 2026 00:00:00 GMT\n"
 def test_answers_have_a_date() -> None:
     with Http(filters=[Answering], options=CONNECTING) as proxy:
         proxy.sim.network.epoch = EPOCH
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(OK)
         proxy.go()
-        assert DATE in heard(client)
+        assert DATE in received(client)
         client.send(GET)
         proxy.go()
         server.send(answer(b"no", "Date: Thu, 01 Jan 1970 00:00:00 GMT"))
         proxy.go()
-        assert DATE not in heard(client)
+        assert DATE not in received(client)
         client.send(request("GET", "/own"))
         proxy.go()
-        assert DATE in heard(client)
+        assert DATE in received(client)
         proxy.elapse(1)
         client.send(request("GET", "/own") + b"nonsense\r\n\r\n")
         proxy.go()
-        assert heard(client).count(DATE.replace(":00 GMT", ":01 GMT")) == 2
-        tunnel = proxy.ask(request("CONNECT", "server:1", host="server:1"))
+        assert received(client).count(DATE.replace(":00 GMT", ":01 GMT")) == 2
+        tunnel = proxy.send(request("CONNECT", "server:1", host="server:1"))
         proxy.go()
         later = DATE.replace(":00 GMT", ":01 GMT")
-        assert heard(tunnel) == f"HTTP/1.1 200 Connection established\n{later}\n"
+        assert received(tunnel) == f"HTTP/1.1 200 Connection established\n{later}\n"
 
 
 def test_too_many_connections_of_an_address_get_429() -> None:
@@ -390,16 +390,16 @@ def test_too_many_connections_of_an_address_get_429() -> None:
         assert listener is not None
         listener.max_per_client = 1
         listener.refuser = lambda vc: HttpProxy.refuse(vc, proxy.service)
-        other = proxy.ask(GET)
+        other = proxy.send(GET)
         proxy.go()
-        text = heard(other)
+        text = received(other)
         assert text.startswith("HTTP/1.1 429 Too Many Requests\n")
         assert "\nConnection: close\n" in text
         assert other.ended
         other.close()
         client.close()
         proxy.go()
-        proxy.ask(GET)
+        proxy.send(GET)
         proxy.server()
 
 
@@ -412,15 +412,15 @@ def test_an_exception_closes_one_session_only() -> None:
 
     short = HttpTimeouts(head=1.0, first_byte=2.0, idle=2.0, active=2.0)  # its timer outlives it
     with Http(Broken, replace(PLAIN, timeouts=short)) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
-        other = proxy.ask(request(target="/broken"))
+        other = proxy.send(request(target="/broken"))
         with pytest.raises(ZeroDivisionError):
             proxy.elapse(1)
         proxy.go()
         assert other.reset_seen
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         assert proxy.service.upstream is not None
         assert [each.connections for each in proxy.service.upstream.servers] == [1]

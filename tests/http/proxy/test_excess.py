@@ -11,7 +11,7 @@ from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.http.proxy.wire import PIPELINED, UNREAD
 from vcproxy.tunnels.one_way import CHUNK
 
-from .harness import GET, OK, Http, answer, chunks, heard, request
+from .harness import GET, OK, Http, answer, chunks, received, request
 
 MIB = 1 << 20
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%b\r\n" % bytes(4096)
@@ -19,7 +19,7 @@ ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%
 
 def unread(proxy: Http, count: int) -> list[Peer]:
     """Clients that read nothing of an answer without an end."""
-    crowd = [proxy.ask(GET) for _ in range(count)]
+    crowd = [proxy.send(GET) for _ in range(count)]
     for client in crowd:
         client.stall()
     proxy.go()
@@ -42,7 +42,7 @@ def test_a_reader_of_nothing_costs_what_two_buffers_hold() -> None:
 
 def test_requests_behind_one_another_wait_for_a_client_that_reads_no_answers() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET * (MIB // len(GET)))
+        client = proxy.send(GET * (MIB // len(GET)))
         client.stall()
         server = proxy.server()
         server.on_data = lambda data: server.send(answer(bytes(1000)) * data.count(b"GET "))
@@ -51,7 +51,7 @@ def test_requests_behind_one_another_wait_for_a_client_that_reads_no_answers() -
         assert client.sent < MIB // 2, "it is read no more"
         client.resume()
         proxy.elapse(5)
-        assert heard(client).count("HTTP/1.1 200 OK") == 1000, "as many as a connection may ask"
+        assert received(client).count("HTTP/1.1 200 OK") == 1000, "as many as a connection may ask"
 
 
 def test_small_requests_of_others_are_answered_while_memory_is_spent() -> None:
@@ -60,12 +60,12 @@ def test_small_requests_of_others_are_answered_while_memory_is_spent() -> None:
         crowd = unread(proxy, 30)
         assert proxy.engine.memory.spent
         for _ in range(10):
-            other = proxy.ask(GET)
+            other = proxy.send(GET)
             proxy.go()
             proxy.peers()[-1].send(OK)
             proxy.go()
-            assert heard(other).startswith("HTTP/1.1 200 OK\n")
-            assert proxy.engine.memory.spent, "nobody had to be closed for that"
+            assert received(other).startswith("HTTP/1.1 200 OK\n")
+            assert proxy.engine.memory.spent, "no connection had to be closed"
         assert not any(client.reset_seen for client in crowd)
 
 
@@ -102,13 +102,13 @@ HALF = bytes(MIB // 2)
 def test_a_body_that_a_filter_looks_at_counts(framing: str) -> None:
     with Http(filters=[Whole]) as proxy:
         if framing == "length":
-            said = request("POST", "/", body=HALF)
+            text = request("POST", "/", body=HALF)
         else:
-            said = request("POST", "/", "Transfer-Encoding: chunked") + chunks(HALF)
-        client = proxy.ask(said[:-10])
+            text = request("POST", "/", "Transfer-Encoding: chunked") + chunks(HALF)
+        client = proxy.send(text[:-10])
         proxy.go()
         assert used(proxy) >= len(HALF) - 10, "as it comes"
-        client.send(said[-10:])
+        client.send(text[-10:])
         proxy.go()
         assert used(proxy) >= len(HALF), "while the filter takes its time"
         proxy.elapse(5)
@@ -118,13 +118,13 @@ def test_a_body_that_a_filter_looks_at_counts(framing: str) -> None:
         proxy.go()
         assert used(proxy) >= len(HALF), "the answer's too"
         proxy.elapse(5)
-        assert heard(client).endswith("\0\0")
+        assert received(client).endswith("\0\0")
         assert used(proxy) == 0
 
 
 def test_what_waits_behind_a_request_counts() -> None:
     with Http() as proxy:
-        proxy.ask(GET + GET * 100)
+        proxy.send(GET + GET * 100)
         server = proxy.server()
         proxy.go()
         assert used(proxy) >= len(GET) * 100

@@ -17,10 +17,10 @@ POST = Request("POST", "/", host="a.example", content=b"question")
 class Witness(Filter):
     """Writes down which phases it sees, and of which bytes."""
 
-    def __init__(self, name: str = "", said: list[str] | None = None) -> None:
+    def __init__(self, name: str = "", text: list[str] | None = None) -> None:
         super().__init__()
         self.name = name
-        self.said = [] if said is None else said
+        self.said = [] if text is None else text
 
     def note(self, phase: str, data: bytes | None = None) -> None:
         seen = "" if data is None else f" {data.decode()!r}"
@@ -95,21 +95,21 @@ def test_all_phases_in_their_order() -> None:
     ):
         witness = filters()
         with SimulatedHttp(witness, answer=hello) as proxy:
-            told = proxy.send(POST)
+            result = proxy.send(POST)
         seen = [phase.partition(" ")[0] for phase in witness.said]
         assert list(dict.fromkeys(seen)) == [name for name in FilterChain.phases() if name in seen]
         assert [each for each in witness.said if each.startswith("request_") and " " in each] == (
             bodies
         )
-        assert told.content == (b"HELLO!" if filters is Chunks else b"hello?")
+        assert result.content == (b"HELLO!" if filters is Chunks else b"hello?")
 
 
 def test_filters_come_in_their_order_and_back_the_other_way_round() -> None:
-    said: list[str] = []
-    with SimulatedHttp(HeadCache("a", said), HeadCache("b", said)) as proxy:
+    text: list[str] = []
+    with SimulatedHttp(HeadCache("a", text), HeadCache("b", text)) as proxy:
         proxy.send(GET)
     there, back = ["request_head", "route", "server_chosen"], ["response_head", "done 200"]
-    assert said == [
+    assert text == [
         *(f"{name} {phase}" for phase in there for name in "ab"),
         *(f"{name} {phase}" for phase in back for name in "ba"),
     ]
@@ -121,14 +121,14 @@ def test_a_chunk_filter_is_called_where_another_buffers_the_body(
 ) -> None:
     second = Chunks if first is Bodies else Bodies
     with SimulatedHttp(first(), second(), answer=hello) as proxy:
-        told = proxy.send_all(POST, GET)
+        result = proxy.send_all(POST, GET)
         asked = [each.content for each in proxy.received()]
     if first is Bodies:
         assert asked == [b"QUESTION?!", b"?!"]
-        assert told[0].content == b"HELLO!?"
+        assert result[0].content == b"HELLO!?"
     else:
         assert asked == [b"QUESTION!?", b"?"]
-        assert told[0].content == b"HELLO?!"
+        assert result[0].content == b"HELLO?!"
 
 
 def test_the_smallest_body_limit_counts() -> None:
@@ -184,8 +184,8 @@ BACK = ["response_head", "response_body"]
 def test_each_phase_may_answer(phase: str) -> None:
     witness = HeadCache()
     with SimulatedHttp(Says(phase, Response(403, {}, b"no\n")), witness, answer=hello) as proxy:
-        told = proxy.send(POST)
-        assert (told.status, told.content) == (403, b"no\n")
+        result = proxy.send(POST)
+        assert (result.status, result.content) == (403, b"no\n")
         assert len(proxy.received()) == (phase in BACK)
     assert witness.said[-1] == "done 403"
 
@@ -248,5 +248,5 @@ def test_error_may_have_another_answer() -> None:
             return Response(tx.failure.status, {}, b"sorry\n")
 
     with SimulatedHttp(Sorry(), refusing=["server"]) as proxy:
-        told = proxy.send(GET)
-        assert (told.status, told.content) == (502, b"sorry\n")
+        result = proxy.send(GET)
+        assert (result.status, result.content) == (502, b"sorry\n")

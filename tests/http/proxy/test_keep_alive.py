@@ -12,7 +12,7 @@ from vcproxy.http.proxy.options import HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.testing.machines import check_machine
 
-from .harness import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, chunks, received, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -42,13 +42,13 @@ def test_the_machine() -> None:
 
 def test_a_request_and_its_answer() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("GET", "/x?y", "Accept: a/b"))
+        client = proxy.send(request("GET", "/x?y", "Accept: a/b"))
         server = proxy.server()
         proxy.go()
-        assert heard(server) == ("GET /x?y HTTP/1.1\nHost: a\nAccept: a/b\nVia: 1.1 vcproxy\n\n")
+        assert received(server) == ("GET /x?y HTTP/1.1\nHost: a\nAccept: a/b\nVia: 1.1 vcproxy\n\n")
         server.send(answer(b"yes", "X: 1"))
         proxy.go()
-        assert heard(client) == (
+        assert received(client) == (
             "HTTP/1.1 200 OK\nContent-Length: 3\nX: 1\nVia: 1.1 vcproxy\n\nyes"
         )
         assert not client.ended
@@ -57,62 +57,64 @@ def test_a_request_and_its_answer() -> None:
 
 def test_both_connections_serve_again() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         for _ in range(3):
             server.send(OK)
             proxy.go()
-            assert heard(client).endswith("yes")
+            assert received(client).endswith("yes")
             client.send(GET)
             proxy.go()
         assert proxy.connections() == 1
-        assert heard(server).count("GET / HTTP/1.1") == 4
+        assert received(server).count("GET / HTTP/1.1") == 4
 
 
 def test_another_client_gets_the_idle_connection() -> None:
     with Http() as proxy:
-        proxy.ask(GET)
+        proxy.send(GET)
         server = proxy.server()
         server.send(OK)
         proxy.go()
-        other = proxy.ask(request(target="/other"))
+        other = proxy.send(request(target="/other"))
         proxy.go()
         server.send(answer(b"other"))
         proxy.go()
         assert proxy.connections() == 1
-        assert heard(other).endswith("other")
+        assert received(other).endswith("other")
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
     with Http() as proxy:
         paths = [f"/{n}" for n in range(5)]
-        client = proxy.ask(*(request(target=path) for path in paths))
+        client = proxy.send(*(request(target=path) for path in paths))
         server = proxy.server()
         for path in paths:
             proxy.go()
-            assert heard(server).startswith(f"GET {path} ")  # one at a time
+            assert received(server).startswith(f"GET {path} ")  # one at a time
             server.send(answer(path.encode()))
         proxy.go()
-        bodies = [text.partition("\n\n")[2] for text in heard(client).split("HTTP/1.1 200 OK")[1:]]
+        bodies = [
+            text.partition("\n\n")[2] for text in received(client).split("HTTP/1.1 200 OK")[1:]
+        ]
         assert bodies == paths
 
 
 @pytest.mark.parametrize(
-    "said",
+    "given",
     [GET, request("POST", "/", body=b"x"), request("POST", "/", CHUNKED) + chunks(b"x")],
 )
 @pytest.mark.parametrize("filters", [[], [Whole]])
 def test_what_is_pipelined_waits_where_there_is_an_end_of_room(
-    said: bytes, filters: list[type[Filter]]
+    given: bytes, filters: list[type[Filter]]
 ) -> None:
     with Http(filters=filters) as proxy:
-        client = proxy.ask(said * 40_000)
+        client = proxy.send(given * 40_000)
         server = proxy.server()
         for _ in range(50):
             proxy.go()
             server.send(OK)
         proxy.go()
-        assert heard(client).count("HTTP/1.1 200 OK") == 50
+        assert received(client).count("HTTP/1.1 200 OK") == 50
         (session,) = proxy.sessions
         assert isinstance(session, HttpProxy)
         assert len(session._client_wire.pending) < 200_000
@@ -121,19 +123,19 @@ def test_what_is_pipelined_waits_where_there_is_an_end_of_room(
 def test_a_thousand_pipelined_requests() -> None:
     options = replace(PLAIN, limits=HttpLimits(requests=2000))
     with Http(options=options) as proxy:
-        client = proxy.ask(*[GET] * 1000)
+        client = proxy.send(*[GET] * 1000)
         server = proxy.server()
         server.on_data = lambda _: server.send(OK)
         proxy.elapse(1)
-        assert heard(client).count("200 OK") == 1000
+        assert received(client).count("200 OK") == 1000
 
 
 def test_a_thousand_that_no_server_sees() -> None:
     options = replace(PLAIN, limits=HttpLimits(requests=2000))
     with Http(options=options) as proxy:
-        client = proxy.ask(*[request("OPTIONS", "*", "Max-Forwards: 0")] * 1000)
+        client = proxy.send(*[request("OPTIONS", "*", "Max-Forwards: 0")] * 1000)
         proxy.elapse(1)
-        assert heard(client).count("204 No Content") == 1000
+        assert received(client).count("204 No Content") == 1000
         assert proxy.connections() == 0
 
 
@@ -163,32 +165,32 @@ def test_a_client_that_does_not_read_is_not_served() -> None:
 
 def test_connection_close_is_for_one_side() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("GET", "/", "Connection: close"))
+        client = proxy.send(request("GET", "/", "Connection: close"))
         server = proxy.server()
         proxy.go()
-        assert "Connection" not in heard(server)
+        assert "Connection" not in received(server)
         server.send(OK)
         proxy.go()
-        assert "\nConnection: close\n" in heard(client)
+        assert "\nConnection: close\n" in received(client)
         assert client.ended
         assert not server.ended
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(answer(b"yes", "Connection: close"))
         proxy.go()
-        assert "Connection" not in heard(client)
+        assert "Connection" not in received(client)
         assert not client.ended
         assert server.ended
 
 
 def test_the_last_request_of_a_connection() -> None:
     with Http(options=replace(PLAIN, limits=HttpLimits(requests=2))) as proxy:
-        client = proxy.ask(GET, GET, GET)
+        client = proxy.send(GET, GET, GET)
         server = proxy.server()
         server.on_data = lambda _: server.send(OK)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.count("200 OK") == 2
         assert text.count("Connection: close") == 1
         assert client.ended
@@ -196,7 +198,7 @@ def test_the_last_request_of_a_connection() -> None:
 
 def test_an_idle_client_is_left_after_a_time() -> None:
     with Http(options=replace(PLAIN, timeouts=HttpTimeouts(idle=2.0))) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server().send(OK)
         proxy.elapse(1.9)
         assert not client.ended
@@ -212,12 +214,12 @@ def test_an_idle_client_is_left_after_a_time() -> None:
 def test_a_proxy_in_front_that_keeps_connections_for_a_minute_ends_them_itself() -> None:
     """If this side did so at the same time, a request would meet a connection that ends."""
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         for _ in range(3):
             server.send(OK)
             proxy.go()
-            assert heard(client).endswith("yes")
+            assert received(client).endswith("yes")
             proxy.elapse(60)
             client.send(GET)
             server = proxy.server()
@@ -230,30 +232,30 @@ def test_a_proxy_in_front_that_keeps_connections_for_a_minute_ends_them_itself()
 
 def test_an_old_client() -> None:
     with Http() as proxy:
-        client = proxy.ask(b"GET / HTTP/1.0\r\n\r\n")
+        client = proxy.send(b"GET / HTTP/1.0\r\n\r\n")
         server = proxy.server()
         proxy.go()
-        assert heard(server) == "GET / HTTP/1.1\nHost:\nVia: 1.0 vcproxy\n\n"
+        assert received(server) == "GET / HTTP/1.1\nHost:\nVia: 1.0 vcproxy\n\n"
         server.send(OK)
         proxy.go()
-        assert "\nConnection: close\n" in heard(client)
+        assert "\nConnection: close\n" in received(client)
         assert client.ended
     with Http() as proxy:
-        client = proxy.ask(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        client = proxy.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         server = proxy.server()
         server.send(OK)
         proxy.go()
-        assert "\nConnection: keep-alive\n" in heard(client)
+        assert "\nConnection: keep-alive\n" in received(client)
         assert not client.ended
 
 
 def test_an_old_server() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nyes")
         proxy.go()
-        assert heard(client).startswith("HTTP/1.1 200 OK\n")
+        assert received(client).startswith("HTTP/1.1 200 OK\n")
         assert not client.ended
         assert server.ended
         client.send(GET)
@@ -265,34 +267,34 @@ def test_an_old_server() -> None:
 
 def test_unsolicited_data_of_a_server_closes_its_connection() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(OK)
         proxy.go()
-        heard(client)
+        received(client)
         server.send(answer(b"poison"))
         proxy.go()
         assert server.ended
         client.send(GET)
         proxy.server().send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_bytes_behind_a_response_are_dropped() -> None:
     for behind in (OK + answer(b"poison"), answer(b"", status="304 Not Modified") + b"poison"):
         with Http() as proxy:
-            client = proxy.ask(GET)
+            client = proxy.send(GET)
             server = proxy.server()
             server.send(behind)
             proxy.go()
-            assert "poison" not in heard(client)
+            assert "poison" not in received(client)
             assert server.ended
 
 
 def test_nor_behind_a_long_answer_that_a_tunnel_brought() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET, GET)
+        client = proxy.send(GET, GET)
         server = proxy.server()
         server.send(answer(bytes(300_000)) + answer(b"poison"))
         proxy.go()
@@ -307,7 +309,7 @@ def test_nor_behind_a_long_answer_that_a_tunnel_brought() -> None:
 def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
     """So it is when the proxy stops, or serves by another configuration."""
     with Http() as proxy:
-        idle, busy = proxy.client(), proxy.ask(GET)
+        idle, busy = proxy.client(), proxy.send(GET)
         server = proxy.server()
         proxy.go()
         retire(proxy)
@@ -318,7 +320,7 @@ def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
         assert not busy.ended
         server.send(OK)
         proxy.go()
-        assert "\nConnection: close\n" in heard(busy)
+        assert "\nConnection: close\n" in received(busy)
         assert busy.ended
         assert not server.ended, "others may use the upstream"
 
@@ -334,18 +336,18 @@ def retire(proxy: Http) -> None:
 def test_draining_waits_for_a_request_on_its_way() -> None:
     """Its connection is not closed under its next request, which is the last on it."""
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(OK)
         proxy.elapse(0.5)
-        assert "Connection: close" not in heard(client)
+        assert "Connection: close" not in received(client)
         retire(proxy)
         proxy.elapse(0.4)
         client.send(GET)
         proxy.go()
         server.send(OK)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert "\nConnection: close\n" in text
         assert text.endswith("yes")
         assert client.ended
@@ -353,7 +355,7 @@ def test_draining_waits_for_a_request_on_its_way() -> None:
 
 def test_draining_closes_a_quiet_connection_at_once() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server().send(OK)
         proxy.elapse(5)
         retire(proxy)
@@ -366,7 +368,7 @@ def test_draining_closes_after_a_response_in_progress() -> None:
     """The head was sent without Connection: close; the client may send one more request."""
     for asks_again in (False, True):
         with Http() as proxy:
-            client = proxy.ask(GET)
+            client = proxy.send(GET)
             server = proxy.server()
             server.send(answer(bytes(1000))[:-1])
             proxy.go()
@@ -374,14 +376,14 @@ def test_draining_closes_after_a_response_in_progress() -> None:
             proxy.elapse(2)
             server.send(b"\0")
             proxy.elapse(0.9)
-            assert "Connection: close" not in heard(client)
+            assert "Connection: close" not in received(client)
             assert not client.ended
             if asks_again:
                 client.send(GET)
                 proxy.go()
                 server.send(OK)
                 proxy.go()
-                assert "\nConnection: close\n" in heard(client)
+                assert "\nConnection: close\n" in received(client)
             else:
                 proxy.elapse(0.2)
             assert client.ended
@@ -389,14 +391,14 @@ def test_draining_closes_after_a_response_in_progress() -> None:
 
 def test_draining_answers_a_request_whose_head_has_begun() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET[:10])
+        client = proxy.send(GET[:10])
         proxy.go()
         retire(proxy)
         proxy.elapse(3)
         client.send(GET[10:])
         proxy.server().send(OK)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert "\nConnection: close\n" in text
         assert text.endswith("yes")
         assert client.ended

@@ -12,7 +12,7 @@ from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import PoolSettings, QueueSettings, UpstreamSettings
 
-from .harness import GET, IDLE_S, OK, Http, answer, heard, request, status
+from .harness import GET, IDLE_S, OK, Http, answer, received, request, status
 
 KEPT = UpstreamSettings(pool=PoolSettings(idle=8))
 """With the default time."""
@@ -22,12 +22,12 @@ POST = request("POST", "/order", body=b"once")
 
 def served(proxy: Http, *fields: str) -> tuple[Peer, Peer]:
     """A client and a server whose connections have carried one request."""
-    client = proxy.ask(GET)
+    client = proxy.send(GET)
     server = proxy.server()
     server.send(answer(b"yes", *fields))
     proxy.go()
-    heard(client)
-    heard(server)
+    received(client)
+    received(server)
     return client, server
 
 
@@ -59,10 +59,10 @@ def test_the_keep_alive_timeout_of_the_server_is_respected(
 
 def test_the_word_of_a_server_does_not_reach_clients() -> None:
     with Http(terms=KEPT) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server().send(answer(b"yes", "Keep-Alive: timeout=2"))
         proxy.go()
-        assert "Keep-Alive" not in heard(client)
+        assert "Keep-Alive" not in received(client)
 
 
 def test_a_server_that_closes_early_shortens_the_idle_time() -> None:
@@ -92,7 +92,7 @@ def test_a_request_that_may_have_been_processed_is_not_sent_again(end: str) -> N
         client.send(POST)
         server.on_data = lambda _: getattr(server, end)()
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert "\nProxy-Status: vcproxy; error=connection_terminated; " in text
         assert proxy.connections() == 1
@@ -105,7 +105,7 @@ def test_a_request_that_may_have_been_processed_is_not_sent_again(end: str) -> N
         client.send(GET)
         proxy.server().send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_it_is_learnt_from_that_end_too() -> None:
@@ -117,7 +117,7 @@ def test_it_is_learnt_from_that_end_too() -> None:
         fresh = proxy.server()
         fresh.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         proxy.elapse(2.3)
         assert not fresh.ended
         proxy.elapse(0.2)
@@ -157,8 +157,8 @@ def test_what_has_never_been_sent_is_sent_again_whatever_it_is() -> None:
         fresh = proxy.server()
         fresh.send(OK)
         proxy.go()
-        assert heard(fresh).endswith("once")
-        assert heard(client).endswith("yes")
+        assert received(fresh).endswith("once")
+        assert received(client).endswith("yes")
 
 
 # -- who waits for a connection that another one uses ----------------------------------------
@@ -177,36 +177,36 @@ def reply(server: Peer) -> Callable[[bytes], None]:
 def test_a_full_upstream_keeps_its_connections() -> None:
     count, rounds = 20, 10
     with Http(terms=ONE) as proxy:
-        clients = [proxy.ask(*[GET] * rounds) for _ in range(count)]
+        clients = [proxy.send(*[GET] * rounds) for _ in range(count)]
         server = proxy.server()
         server.on_data = reply(server)
         proxy.elapse(1)
         for client in clients:
-            assert heard(client).count("HTTP/1.1 200 OK") == rounds
+            assert received(client).count("HTTP/1.1 200 OK") == rounds
         assert proxy.connections() == 1
 
 
 def test_the_end_of_a_connection_from_the_queue_is_no_failure() -> None:
     """It has served before: what is idempotent is sent anew."""
     with Http(terms=ONE) as proxy:
-        proxy.ask(GET)
+        proxy.send(GET)
         server = proxy.server()
-        waiter = proxy.ask(GET)
+        waiter = proxy.send(GET)
         proxy.go()
         server.send(OK)
         server.on_data = lambda _: server.reset()
         proxy.server().send(OK)
         proxy.go()
-        assert heard(waiter).endswith("yes")
+        assert received(waiter).endswith("yes")
 
 
 @pytest.mark.parametrize("end", ["end", "reset"])
 def test_a_server_that_ends_it_just_then(end: str) -> None:
     for seed in range(12):
         with Http(terms=ONE, seed=seed) as proxy:
-            first = proxy.ask(GET)
+            first = proxy.send(GET)
             server = proxy.server()
-            waiter = proxy.ask(GET)
+            waiter = proxy.send(GET)
             proxy.go()
             server.send(OK)
             for _ in range(seed):
@@ -224,9 +224,9 @@ def test_a_server_that_ends_it_just_then(end: str) -> None:
 def test_a_client_that_leaves_the_queue_frees_the_connection() -> None:
     for seed in range(12):
         with Http(terms=ONE, seed=seed) as proxy:
-            proxy.ask(GET)
+            proxy.send(GET)
             server = proxy.server()
-            leaver, waiter = proxy.ask(POST), proxy.ask(GET)
+            leaver, waiter = proxy.send(POST), proxy.send(GET)
             proxy.go()
             server.on_data = reply(server)
             server.send(OK)
@@ -237,4 +237,4 @@ def test_a_client_that_leaves_the_queue_frees_the_connection() -> None:
             for peer in proxy.peers()[1:]:
                 peer.send(OK)
             proxy.go()
-            assert heard(waiter).endswith("yes")
+            assert received(waiter).endswith("yes")

@@ -13,7 +13,7 @@ from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.routing import NoRoute, Route, Routes
 from vcproxy.http.proxy.transaction import Transaction
 
-from .harness import OK, Http, heard, request, status
+from .harness import OK, Http, received, request, status
 
 WAYS = [
     "/private",
@@ -36,18 +36,18 @@ def test_a_filter_is_not_walked_around(phase: str, target: str) -> None:
 
     guarded = type("Guarded", (Filter,), {phase: guard})
     with Http(filters=[guarded]) as proxy:
-        client = proxy.ask(request("GET", target))
+        client = proxy.send(request("GET", target))
         proxy.elapse(1)
         assert status(client) == "HTTP/1.1 403 Forbidden"
-        assert [heard(peer) for peer in proxy.peers()] in ([], [""])
+        assert [received(peer) for peer in proxy.peers()] in ([], [""])
 
 
 def test_what_is_passed_on_is_what_came() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("GET", "/x/../%70rivate;a=1?b"))
+        client = proxy.send(request("GET", "/x/../%70rivate;a=1?b"))
         proxy.elapse(1)
         (server,) = proxy.peers()
-        assert heard(server).startswith("GET /x/../%70rivate;a=1?b HTTP/1.1\n")
+        assert received(server).startswith("GET /x/../%70rivate;a=1?b HTTP/1.1\n")
         server.send(OK)
         proxy.elapse(1)
         assert status(client) == "HTTP/1.1 200 OK"

@@ -102,7 +102,7 @@ def test_a_filter_may_be_its_place_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "data"),
     [
         ({"host": "a:80"}, 'host: "a:80" is not a host: write a name, "*.NAME" or an IP address'),
         ({"host": "*"}, 'host: "*" is not a host'),
@@ -132,13 +132,13 @@ def test_a_filter_may_be_its_place_alone() -> None:
         ({"hots": "a"}, 'hots: unknown key; did you mean "host"?'),
     ],
 )
-def test_invalid_routes(table: dict[str, object], said: str) -> None:
+def test_invalid_routes(table: dict[str, object], data: str) -> None:
     [fault] = refused(routes=[table])
-    assert fault.removeprefix("routes.0").removeprefix(".").removeprefix(":").startswith(said)
+    assert fault.removeprefix("routes.0").removeprefix(".").removeprefix(":").startswith(data)
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "data"),
     [
         ({"forward": {}}, "forward.allow: is missing: this key is required"),
         ({"connect": {"allow": ["a"]}}, 'connect.allow.0: "a" has no port'),
@@ -150,6 +150,6 @@ def test_invalid_routes(table: dict[str, object], said: str) -> None:
         ({"forwarded": "on"}, 'forwarded: must be "x-forwarded", "forwarded", "both" or "off"'),
     ],
 )
-def test_invalid_options(table: dict[str, object], said: str) -> None:
+def test_invalid_options(table: dict[str, object], data: str) -> None:
     [fault] = refused(**table)
-    assert fault.startswith(said)
+    assert fault.startswith(data)

@@ -19,7 +19,7 @@ from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer
 from vcproxy.testing.machines import check_machine
 
-from .harness import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, chunks, received, request, status
 
 CHUNKED = "Transfer-Encoding: chunked"
 HEADS = ["request_head", "route", "server_chosen", "response_head"]
@@ -32,16 +32,16 @@ def stepping_in(**phases: Callable[..., object]) -> type[Filter]:
     return type("Stepping", (Filter,), {name: staticmethod(each) for name, each in phases.items()})
 
 
-def served(proxy: Http, said: bytes, reply: bytes = OK) -> tuple[str, str]:
+def served(proxy: Http, given: bytes, reply: bytes = OK) -> tuple[str, str]:
     """What a server and a client receive for one request."""
-    client = proxy.ask(said)
+    client = proxy.send(given)
     proxy.elapse(3)
     peers = proxy.peers()
     for server in peers[-1:]:
         server.send(reply)
     proxy.elapse(3)
-    told = "".join(heard(server) for server in peers)
-    return told, heard(client)
+    result = "".join(received(server) for server in peers)
+    return result, received(client)
 
 
 def test_the_order_of_the_phases() -> None:
@@ -75,8 +75,8 @@ def test_a_subclass_is_the_first_filter() -> None:
 
     seen = stepping_in(request_head=lambda tx: tx.request.fields.add("Seen", "listed"))
     with Http(Own, filters=[seen]) as proxy:
-        told, _ = served(proxy, GET)
-        assert "\nSeen: own\nSeen: listed\n" in told
+        result, _ = served(proxy, GET)
+        assert "\nSeen: own\nSeen: listed\n" in result
 
 
 def test_rewriting() -> None:
@@ -91,8 +91,8 @@ def test_rewriting() -> None:
         tx.response.fields["Y"] = tx.request.method
 
     with Http(filters=[stepping_in(request_head=there, response_head=back)]) as proxy:
-        told, text = served(proxy, request("GET", "/old", "Accept: a/b"))
-        assert told == "GET /new HTTP/1.1\nHost: a\nX: 1\nVia: 1.1 vcproxy\n\n"
+        result, text = served(proxy, request("GET", "/old", "Accept: a/b"))
+        assert result == "GET /new HTTP/1.1\nHost: a\nX: 1\nVia: 1.1 vcproxy\n\n"
         assert text.startswith("HTTP/1.1 201 Made\n")
         assert "\nY: GET\n" in text
 
@@ -101,17 +101,17 @@ def test_rewriting() -> None:
 def test_a_filter_that_answers(phase: str) -> None:
     own = stepping_in(**{phase: lambda *_: Response(403, {"X": "1"}, b"mine")})
     with Http(filters=[own]) as proxy:
-        told, text = served(proxy, request("POST", "/", body=b"secret"))
+        result, text = served(proxy, request("POST", "/", body=b"secret"))
         assert text.startswith("HTTP/1.1 403 Forbidden\nX: 1\n")
         assert text.endswith("\n\nmine")
-        assert ("secret" in told) == phase.startswith("response")
+        assert ("secret" in result) == phase.startswith("response")
 
 
 def test_an_answer_instead_of_a_body_that_still_comes() -> None:
     with Http(filters=[stepping_in(request_head=lambda _: Response(403))]) as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 100"), GET)
+        client = proxy.send(request("POST", "/", "Content-Length: 100"), GET)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.count("HTTP/1.1 403 ") == 1  # what follows is the body
         assert "\nConnection: close\n" in text
         assert client.ended
@@ -119,9 +119,9 @@ def test_an_answer_instead_of_a_body_that_still_comes() -> None:
 
 def test_an_answer_keeps_the_connection_if_it_can() -> None:
     with Http(filters=[stepping_in(route=lambda _: Response(403, {}, b"no"))]) as proxy:
-        client = proxy.ask(GET, request("HEAD"), GET)
+        client = proxy.send(GET, request("HEAD"), GET)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.count("HTTP/1.1 403 ") == 3
         assert text.count("Content-Length: 2\n") == 3
         assert text.count("\n\nno") == 2
@@ -134,9 +134,9 @@ def test_configured_answers() -> None:
         Route(path="/down", answer=Answer(status=503, body="soon")),
     )
     with Http(options=replace(PLAIN, routes=routes)) as proxy:
-        client = proxy.ask(request("GET", "/old"), request("GET", "/down"), GET)
+        client = proxy.send(request("GET", "/old"), request("GET", "/down"), GET)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 301 Moved Permanently\nLocation: /new\n")
         assert "\n\nsoon" in text
         assert "HTTP/1.1 404 Not Found\n" in text
@@ -170,16 +170,16 @@ def test_a_filter_that_takes_time(phase: str, kind: str) -> None:
     every = stepping_in(**dict.fromkeys((phase, *BODIES), pause))
     with Http(filters=[every, stepping_in(**{phase: pause})]) as proxy:
         proxy.upstream("side", lambda peer, data: peer.send(answer(b"zz")))
-        client = proxy.ask(request("POST", "/", "Content-Length: 5"))
+        client = proxy.send(request("POST", "/", "Content-Length: 5"))
         proxy.elapse(2.5)
         client.send(b"hello" + GET)
         proxy.elapse(2.5)
         server = proxy.server()
         proxy.elapse(2.5)
-        assert heard(server).endswith("hello")
+        assert received(server).endswith("hello")
         server.send(OK)
         proxy.elapse(4.5)
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
     assert set(values) == {"later": {5}, "ask": {4}, "wait": set()}[kind]
 
 
@@ -188,7 +188,7 @@ def test_a_new_connection_that_is_of_no_use_when_a_filter_is_done_with_it(
     end: Callable[[Peer], None],
 ) -> None:
     with Http(filters=[stepping_in(server_chosen=lambda tx: Wait("1s"))]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         end(server)
         proxy.elapse(1.5)
@@ -205,31 +205,31 @@ def test_buffered_bodies_are_replaced(late: bool) -> None:
     own = stepping_in(
         request_body=lambda tx, body: body.upper(), response_body=lambda tx, body: body * 2
     )
-    for said in (
+    for given in (
         request("POST", "/", "Expect: 100-continue", body=b"hello"),
         request("POST", "/", CHUNKED) + chunks(b"he", b"llo", trailers="Sum: 1\r\n"),
     ):
         with Http(filters=[own]) as proxy:
             client = proxy.client()
-            for piece in ([said[n : n + 1] for n in range(len(said))]) if late else [said]:
+            for piece in ([given[n : n + 1] for n in range(len(given))]) if late else [given]:
                 client.send(piece)
                 proxy.go()
             server = proxy.server()
             proxy.go()
-            told = heard(server)
-            assert "\nContent-Length: 5\n" in told
-            assert CHUNKED not in told
-            assert "Expect" not in told
-            assert told.endswith("\n\nHELLO")
+            result = received(server)
+            assert "\nContent-Length: 5\n" in result
+            assert CHUNKED not in result
+            assert "Expect" not in result
+            assert result.endswith("\n\nHELLO")
             server.send(f"HTTP/1.1 200 OK\r\n{CHUNKED}\r\n\r\n".encode() + chunks(b"y", b"es"))
             proxy.go()
-            text = heard(client)
-            assert text.startswith("HTTP/1.1 100 Continue\n\n") == (late and b"Expect" in said)
+            text = received(client)
+            assert text.startswith("HTTP/1.1 100 Continue\n\n") == (late and b"Expect" in given)
             assert "\nContent-Length: 6\n" in text
             assert text.endswith("\n\nyesyes")
-            client.send(said)
+            client.send(given)
             proxy.go()
-            assert heard(server).endswith("HELLO")
+            assert received(server).endswith("HELLO")
 
 
 def test_chunks_are_replaced_and_the_end_comes_once() -> None:
@@ -249,18 +249,18 @@ def test_chunks_are_replaced_and_the_end_comes_once() -> None:
         ends.clear()
         made = [stepping_in(request_chunk=each, response_chunk=each) for each in filters]
         with Http(filters=made) as proxy:
-            client = proxy.ask(request("POST", "/", "Content-Length: 4"), b"ab")
+            client = proxy.send(request("POST", "/", "Content-Length: 4"), b"ab")
             server = proxy.server()
             proxy.go()
             client.send(b"cd" + GET)
             proxy.go()
-            told = heard(server)
-            assert CHUNKED in told
-            body = told.partition("\n\n")[2].replace("\n", "")
+            result = received(server)
+            assert CHUNKED in result
+            body = result.partition("\n\n")[2].replace("\n", "")
             assert "ababcdcd" in body or "abcdabcd" in body
             server.send(answer(b"yes"))
             proxy.go()
-            text = heard(client)
+            text = received(client)
             assert "yesyes" in text
             assert text.endswith("\n0\n\n")
             assert len(ends) == 2
@@ -275,8 +275,8 @@ def test_a_body_over_its_buffer_limit() -> None:
         def response_body(self, tx: Transaction, body: bytes) -> None: ...
 
     with Http(filters=[Whole]) as proxy:
-        told, text = served(proxy, request("POST", "/", body=b"12345678901"))
-        assert (told, text[:12]) == ("", "HTTP/1.1 413")
+        result, text = served(proxy, request("POST", "/", body=b"12345678901"))
+        assert (result, text[:12]) == ("", "HTTP/1.1 413")
         _, text = served(proxy, GET, answer(b"12345678901"))
         assert text.startswith("HTTP/1.1 502 ")
 
@@ -301,7 +301,7 @@ def test_a_filter_that_fails_lets_nothing_through(phase: str, verdict: int) -> N
     done: list[Transaction] = []
     own = stepping_in(**{phase: BAD[verdict]}, done=done.append)
     with Http(filters=[own]) as proxy:
-        client = proxy.ask(request("POST", "/", body=b"secret"))
+        client = proxy.send(request("POST", "/", body=b"secret"))
         errors = 0
         for _ in range(10):
             try:
@@ -312,7 +312,7 @@ def test_a_filter_that_fails_lets_nothing_through(phase: str, verdict: int) -> N
             except (ZeroDivisionError, TypeError, ValueError, AttributeError):
                 errors += 1
         assert errors == (verdict != 2)  # a call may fail without anybody's mistake
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 500 Internal Server Error\n")
         assert "error=proxy_internal_error" in text
         assert "private" not in text
@@ -346,14 +346,14 @@ def test_whatever_class_of_exception_it_is(phase: str, kind: type[BaseException]
 
         setattr(Leaving, phase, once)
     with Http(filters=[Leaving]) as proxy:
-        client = proxy.ask(request("POST", "/", body=b"secret"))
+        client = proxy.send(request("POST", "/", body=b"secret"))
         for _ in range(10):
             with suppress(RuntimeError, KeyboardInterrupt, ZeroDivisionError):
                 proxy.elapse(0.2)
             for server in proxy.peers():
                 if b"secret" in server.received and not server.sent:
                     server.send(answer(b"private"))
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 200 " if phase == "done" else "HTTP/1.1 500 ")
         assert ("private" in text) == (phase == "done")
         assert served(proxy, GET)[1].endswith("it goes on")
@@ -362,7 +362,7 @@ def test_whatever_class_of_exception_it_is(phase: str, kind: type[BaseException]
 def test_a_failed_call_is_logged_with_the_type_of_its_error() -> None:
     calling = stepping_in(request_head=lambda tx: Defer(failing, deadline="1s"))
     with Http(filters=[calling]) as proxy:
-        proxy.ask(GET)
+        proxy.send(GET)
         proxy.elapse(2)
         assert "filter call failed: ZeroDivisionError: the filter's" in proxy.log[0]
 
@@ -370,7 +370,7 @@ def test_a_failed_call_is_logged_with_the_type_of_its_error() -> None:
 @pytest.mark.parametrize("late", [False, True])
 def test_a_filter_that_fails_at_a_chunk_of_a_request(late: bool) -> None:
     with Http(filters=[stepping_in(request_chunk=failing)]) as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 6"))
+        client = proxy.send(request("POST", "/", "Content-Length: 6"))
         if late:
             proxy.server()
             proxy.go()
@@ -389,7 +389,7 @@ def test_a_filter_that_fails_at_a_chunk_of_a_request(late: bool) -> None:
 @pytest.mark.parametrize("late", [False, True])
 def test_a_filter_that_fails_at_a_chunk_of_an_answer(late: bool) -> None:
     with Http(filters=[stepping_in(response_chunk=failing)]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n")
         if late:
@@ -416,7 +416,7 @@ def test_a_filter_that_fails_at_a_chunk_of_an_answer(late: bool) -> None:
 )
 def test_a_request_that_cannot_be_sent(spoil: Callable[[Transaction], None]) -> None:
     with Http(filters=[stepping_in(request_head=spoil)]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         with pytest.raises(ValueError, match="request line"):
             proxy.go()
         proxy.go()
@@ -431,7 +431,7 @@ def test_an_answer_that_cannot_be_sent(also: bool) -> None:
 
     whole = {"response_body": lambda *_: None} if also else {}
     with Http(filters=[stepping_in(response_head=spoil, **whole)]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server().send(OK)
         with pytest.raises(ValueError, match="status line"):
             proxy.go()
@@ -445,7 +445,7 @@ def test_an_answer_with_a_body_gets_no_status_that_has_none(unfit: int) -> None:
         tx.response.status = unfit
 
     with Http(filters=[stepping_in(response_head=spoil)]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server().send(OK)
         with pytest.raises(ValueError, match=f"status {unfit}|final response"):
             proxy.go()
@@ -458,16 +458,16 @@ def test_an_answer_in_place_of_another_takes_its_body_with_it() -> None:
         tx.response = Response(203, {"X-New": "1"}, b"no")
 
     with Http(filters=[stepping_in(response_head=replace_it)]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(answer(b"hello")[:-3])
         proxy.go()
-        other = proxy.ask(GET)
+        other = proxy.send(GET)
         proxy.go()
-        assert heard(server) == heard(proxy.server())  # the first is still at work
+        assert received(server) == received(proxy.server())  # the first is still at work
         server.send(b"llo")
         proxy.go()
-        assert heard(client).endswith("X-New: 1\nVia: 1.1 vcproxy\nContent-Length: 5\n\nhello")
+        assert received(client).endswith("X-New: 1\nVia: 1.1 vcproxy\nContent-Length: 5\n\nhello")
         assert not other.received
 
 
@@ -476,7 +476,7 @@ def test_a_request_in_place_of_another_takes_its_body_with_it() -> None:
         tx.request = Request("POST", "/other", host="b")
 
     with Http(filters=[stepping_in(request_head=other)]) as proxy:
-        client = proxy.ask(request("POST", "/", body=GET), request("POST", "/", body=b"x"))
+        client = proxy.send(request("POST", "/", body=GET), request("POST", "/", body=b"x"))
         server = proxy.server()
         for body in (GET, b"x"):
             proxy.go()
@@ -485,7 +485,7 @@ def test_a_request_in_place_of_another_takes_its_body_with_it() -> None:
             server.received.clear()
             server.send(OK)
         proxy.go()
-        assert heard(client).count("HTTP/1.1 200 OK") == 2
+        assert received(client).count("HTTP/1.1 200 OK") == 2
 
 
 def test_another_answer_to_an_error() -> None:
@@ -501,7 +501,7 @@ def test_another_answer_to_an_error() -> None:
 def test_an_error_while_answering_an_error() -> None:
     for phase in (failing, lambda _: "sorry"):
         with Http(filters=[stepping_in(error=phase)], refusing=["server"]) as proxy:
-            client = proxy.ask(GET)
+            client = proxy.send(GET)
             with pytest.raises((ZeroDivisionError, TypeError)):
                 proxy.go()
             proxy.go()
@@ -511,7 +511,7 @@ def test_an_error_while_answering_an_error() -> None:
 def test_done_is_called_once_however_it_ends() -> None:
     done: list[Transaction] = []
     with Http(filters=[stepping_in(done=done.append)]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(OK)
         proxy.go()
@@ -519,7 +519,7 @@ def test_done_is_called_once_however_it_ends() -> None:
         client.reset()
         proxy.go()
         assert len(done) == 1
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.go()
         client.reset()
         proxy.go()
@@ -532,10 +532,10 @@ def test_another_upstream() -> None:
 
     with Http(filters=[stepping_in(route=canary)]) as proxy:
         proxy.upstream("canary")
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server("canary").send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         assert proxy.connections() == 0
 
 
@@ -545,14 +545,14 @@ def test_a_copy_for_another_upstream() -> None:
 
     with Http(filters=[stepping_in(request_body=copied)]) as proxy:
         proxy.upstream("copies")
-        client = proxy.ask(request("POST", "/x", body=b"hello"))
+        client = proxy.send(request("POST", "/x", body=b"hello"))
         proxy.server().send(OK)
         copy = proxy.server("copies")
         proxy.go()
-        assert heard(client).endswith("yes")
-        told = heard(copy)
-        assert told.startswith("POST /x HTTP/1.1\nHost: a\n")
-        assert told.endswith("\n\nhello")
+        assert received(client).endswith("yes")
+        result = received(copy)
+        assert result.startswith("POST /x HTTP/1.1\nHost: a\n")
+        assert result.endswith("\n\nhello")
         copy.send(answer(bytes(3_000_000)))
         proxy.go()
 
@@ -573,9 +573,9 @@ def test_a_subrequest_copy_announces_no_body() -> None:
     with Http(filters=[stepping_in(route=asking)]) as proxy:
         proxy.upstream("side", lambda peer, data: peer.send(OK))
         for _ in range(2):
-            told, _ = served(proxy, request("POST", "/", "Expect: 100-continue", body=GET))
-            assert told.endswith(GET.decode().replace("\r\n", "\n"))
-            asked = heard(proxy.peers("side")[-1])
+            result, _ = served(proxy, request("POST", "/", "Expect: 100-continue", body=GET))
+            assert result.endswith(GET.decode().replace("\r\n", "\n"))
+            asked = received(proxy.peers("side")[-1])
             assert "Content-Length: 0\n" in asked
             assert "Expect" not in asked
             assert "GET" not in asked
@@ -618,14 +618,14 @@ def test_subrequests_that_get_a_response_or_none() -> None:
 
     with Http(filters=[stepping_in(route=asking)]) as proxy:
         proxy.upstream("side", reply)
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.elapse(1.9)
         assert not statuses
         proxy.elapse(0.2)
         assert statuses == [200, 502, 502, 404, 502, 504]
         proxy.server().send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_filters_of_a_listener_are_made_once() -> None:
@@ -637,8 +637,8 @@ def test_filters_of_a_listener_are_made_once() -> None:
             made.append(self)
 
     with Http(filters=[Counted]) as proxy:
-        proxy.ask(GET)
-        proxy.ask(GET)
+        proxy.send(GET)
+        proxy.send(GET)
         proxy.go()
         assert len(made) == 1
 
@@ -649,9 +649,9 @@ def test_a_filter_cannot_change_a_method_to_or_from_head(asked: str, made: str) 
         tx.request.method = made
 
     with Http(filters=[stepping_in(request_head=there)]) as proxy, suppress(ValueError):
-        client = proxy.ask(request(asked))
+        client = proxy.send(request(asked))
         proxy.go()
-        assert heard(client).startswith("HTTP/1.1 500 Internal Server Error\n")
+        assert received(client).startswith("HTTP/1.1 500 Internal Server Error\n")
 
 
 def test_a_filter_may_add_an_upgrade() -> None:
@@ -662,13 +662,13 @@ def test_a_filter_may_add_an_upgrade() -> None:
     wishes: list[str] = []
     with Http(filters=[stepping_in(request_head=wished)]) as proxy:
         for number in range(4):
-            told, _ = served(proxy, request("GET", "/", "Connection: upgrade", "Upgrade: any"))
-            assert f"\nUpgrade: v{number}\n" in told
+            result, _ = served(proxy, request("GET", "/", "Connection: upgrade", "Upgrade: any"))
+            assert f"\nUpgrade: v{number}\n" in result
 
 
 def test_a_client_that_leaves_ends_what_its_filter_waits_for() -> None:
     with Http(filters=[stepping_in(request_head=lambda tx: Wait("1h"))]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         client.reset()
         proxy.go()
         assert proxy.engine.next_deadline() is None

@@ -13,7 +13,7 @@ from vcproxy.engine.address import Address
 from vcproxy.replay.playback.replay import replay
 from vcproxy.testing.configured import ConfiguredProxy
 
-from .harness import GET, OK, heard, request
+from .harness import GET, OK, received, request
 
 SERVER = Address("tcp", "server", 80)
 
@@ -42,7 +42,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "proxy.toml"
 
 
-def said(file: Path, via: str) -> Path:
+def given(file: Path, via: str) -> Path:
     """The file, with this name in Via."""
     file.write_text(CONFIGURATION.format(via=via))
     return file
@@ -65,7 +65,7 @@ def serve(proxy: ConfiguredProxy) -> list[Peer]:
 @pytest.mark.parametrize("then", ["other", "same"])
 def test_clients_are_served_by_the_new_configuration_soon(file: Path, then: str) -> None:
     log = file.with_name("run.log")
-    with ConfiguredProxy(load(said(file, "first")), record=log) as proxy:
+    with ConfiguredProxy(load(given(file, "first")), record=log) as proxy:
         servers = serve(proxy)
         asks, idle, tunnel = proxy.client("web"), proxy.client("web"), proxy.client("plain")
         for client in (asks, idle):
@@ -73,13 +73,13 @@ def test_clients_are_served_by_the_new_configuration_soon(file: Path, then: str)
         tunnel.send(GET)
         proxy.sim.elapse(2)
         for client in (asks, idle):
-            text = heard(client)
+            text = received(client)
             assert "Via: 1.1 first" in text
             assert "Connection: close" not in text
-        proxy.reload(load(said(file, then if then == "other" else "first")))
+        proxy.reload(load(given(file, then if then == "other" else "first")))
         asks.send(GET)
         proxy.sim.elapse(0.5)
-        text = heard(asks)
+        text = received(asks)
         assert "Via: 1.1 first" in text
         assert "Connection: close" in text
         assert asks.ended
@@ -89,13 +89,13 @@ def test_clients_are_served_by_the_new_configuration_soon(file: Path, then: str)
         new = proxy.client("web")
         new.send(GET)
         proxy.sim.elapse(0.5)
-        text = heard(new)
+        text = received(new)
         assert f"Via: 1.1 {then if then == 'other' else 'first'}" in text
         assert "Connection: close" not in text
         assert len(servers) == made, "the upstream is the same, and so are its connections"
         tunnel.send(GET)
         proxy.sim.elapse(0.5)
-        assert heard(tunnel).count("200 OK") == 2, "tunnels live on"
+        assert received(tunnel).count("200 OK") == 2, "tunnels live on"
         for client in (new, tunnel):
             client.close()
         proxy.sim.run()
@@ -105,7 +105,7 @@ def test_clients_are_served_by_the_new_configuration_soon(file: Path, then: str)
 def test_a_reload_loses_no_request_of_a_busy_client(file: Path) -> None:
     """Clients that send the next request as soon as they have an answer, and connect anew only
     where the last answer has said so; a reload at any time."""
-    a, b = load(said(file, "a")), load(said(file, "b"))
+    a, b = load(given(file, "a")), load(given(file, "b"))
     for seed in range(4):
         faults = NetworkFaults(latency=(0.001, 0.02), short=0.3 * (seed % 2))
         with ConfiguredProxy(a, seed=seed, faults=faults) as proxy:

@@ -8,7 +8,7 @@ from vcproxy.drivers.sim import Peer
 from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 
-from .harness import GET, Http, answer, chunks, heard, request
+from .harness import GET, Http, answer, chunks, received, request
 
 SAID = (
     'ETag: "7"', "Content-MD5: x", "Digest: md5=x", "Content-Digest: md5=:x:",
@@ -42,14 +42,14 @@ class Observing(Filter):
     def response_body(self, tx: Transaction, body: bytes) -> None: ...
 
 
-def told(kind: type[Filter] | None, asked: bytes, reply: bytes) -> str:
+def result(kind: type[Filter] | None, asked: bytes, reply: bytes) -> str:
     """What a client gets."""
     with Http(filters=[kind] if kind else []) as proxy:
-        client = proxy.ask(asked)
+        client = proxy.send(asked)
         server = proxy.server()
         server.send(reply)
         proxy.go()
-        return heard(client)
+        return received(client)
 
 
 def names(head: str) -> set[str]:
@@ -68,7 +68,7 @@ EVERY = {line.partition(":")[0] for line in SAID} - {"X"}
 
 @pytest.mark.parametrize("kind", [Whole, Pieces])
 def test_a_body_that_is_changed_has_another_description(kind: type[Filter]) -> None:
-    text = told(kind, GET, answer(b"old", *SAID))
+    text = result(kind, GET, answer(b"old", *SAID))
     assert "new" in text
     assert "\nX: 1\n" in text
     assert names(text) <= {"Content-Length", "Transfer-Encoding"}
@@ -87,19 +87,19 @@ def test_a_body_that_is_changed_has_another_description(kind: type[Filter]) -> N
 def test_head_and_304_describe_no_other_body(
     kind: type[Filter], asked: bytes, reply: bytes
 ) -> None:
-    assert names(told(kind, asked, reply)) == set()
-    kept = names(told(None, asked, reply)) - {"Content-Length"}
+    assert names(result(kind, asked, reply)) == set()
+    kept = names(result(None, asked, reply)) - {"Content-Length"}
     assert kept == EVERY
 
 
 def test_a_body_that_is_not_changed_keeps_its_description() -> None:
     for kind in (Whole, Observing):
-        assert names(told(kind, GET, answer(b"same", *SAID))) == EVERY | {"Content-Length"}
+        assert names(result(kind, GET, answer(b"same", *SAID))) == EVERY | {"Content-Length"}
 
 
 @pytest.mark.parametrize("asked", [GET, HEAD])
 def test_a_digest_that_a_filter_sets_stays(asked: bytes) -> None:
-    text = told(Tagging, asked, answer(b"old" if asked == GET else b"", *SAID))
+    text = result(Tagging, asked, answer(b"old" if asked == GET else b"", *SAID))
     assert '\nETag: "mine"\n' in text
     assert names(text) - {"Content-Length"} == {"ETag"}
 
@@ -107,14 +107,14 @@ def test_a_digest_that_a_filter_sets_stays(asked: bytes) -> None:
 def test_a_204_keeps_its_etag() -> None:
     reply = b'HTTP/1.1 204 No\r\nETag: "7"\r\n\r\n'
     for kind in (Whole, Pieces):
-        assert names(told(kind, request("PUT", "/", body=b"same"), reply)) == {"ETag"}
+        assert names(result(kind, request("PUT", "/", body=b"same"), reply)) == {"ETag"}
 
 
 def test_trailers_that_describe_another_body() -> None:
     reply = unframed(answer(b"", "Transfer-Encoding: chunked"))
     reply += chunks(b"old", trailers="Repr-Digest: md5=:x:\r\nX-Sum: 1\r\n")
-    assert told(Pieces, GET, reply).endswith("\n3\nnew\n0\nX-Sum: 1\n\n")
-    assert "Repr-Digest" in told(None, GET, reply)
+    assert result(Pieces, GET, reply).endswith("\n3\nnew\n0\nX-Sum: 1\n\n")
+    assert "Repr-Digest" in result(None, GET, reply)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_trailers_that_describe_another_body() -> None:
 )
 def test_requests_too(kind: type[Filter] | None, body: bytes, kept: bool) -> None:
     with Http(filters=[kind] if kind else []) as proxy:
-        proxy.ask(request("POST", "/", "Content-Digest: md5=:x:", "X: 1", body=body))
+        proxy.send(request("POST", "/", "Content-Digest: md5=:x:", "X: 1", body=body))
         server: Peer = proxy.server()
         proxy.go()
-        text = heard(server)
+        text = received(server)
         assert ("Content-Digest" in text) is kept
         assert "\nX: 1\n" in text

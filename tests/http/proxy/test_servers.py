@@ -12,7 +12,7 @@ from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import QueueSettings
 
-from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, received, request, status
 
 
 def proxy_status(text: str) -> str:
@@ -24,12 +24,12 @@ def proxy_status(text: str) -> str:
 
 def idle(proxy: Http) -> tuple[Peer, Peer]:
     """A client and a server whose connections have carried one request."""
-    client = proxy.ask(GET)
+    client = proxy.send(GET)
     server = proxy.server()
     server.send(OK)
     proxy.go()
-    heard(client)
-    heard(server)
+    received(client)
+    received(server)
     return client, server
 
 
@@ -38,9 +38,9 @@ def idle(proxy: Http) -> tuple[Peer, Peer]:
 
 def test_a_server_that_refuses() -> None:
     with Http(refusing=["server"]) as proxy:
-        client = proxy.ask(GET, GET)
+        client = proxy.send(GET, GET)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert proxy_status(text) == "502 connection_refused server"
         assert text.count("HTTP/1.1 502") == 2  # it is not the client's fault: it may stay
         assert not client.ended
@@ -48,7 +48,7 @@ def test_a_server_that_refuses() -> None:
 
 def test_failed_servers_are_logged() -> None:
     with Http(servers=("a", "b"), refusing=["a", "b"]) as proxy:
-        proxy.ask(GET)
+        proxy.send(GET)
         proxy.go()
         first, last = proxy.log
         assert "server tcp://a:1 failed: " in first
@@ -59,42 +59,42 @@ def test_failed_servers_are_logged() -> None:
 def test_an_upstream_without_room_is_logged() -> None:
     terms = replace(POOLED, max_connections=1, queue=QueueSettings(size=0))
     with Http(terms=terms) as proxy:
-        proxy.ask(GET)
+        proxy.send(GET)
         proxy.server()
-        proxy.ask(GET)
+        proxy.send(GET)
         proxy.go()
         assert "> at upstream upstream: proxy: " in proxy.log[-1]
 
 
 def test_the_next_server_is_tried_for_every_method() -> None:
     with Http(servers=("a", "b"), refusing=["a"]) as proxy:
-        client = proxy.ask(request("POST", "/", body=b"hello"))
+        client = proxy.send(request("POST", "/", body=b"hello"))
         server = proxy.server("b")
         server.send(OK)
         proxy.go()
-        assert heard(server).endswith("hello")
-        assert heard(client).endswith("yes")
+        assert received(server).endswith("hello")
+        assert received(client).endswith("yes")
 
 
 def test_a_server_that_cannot_be_reached() -> None:
     with Http(connect_s=2.0, faults=NetworkFaults(latency=(3.0, 3.0))) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.elapse(20)
-        assert proxy_status(heard(client)) == "504 connection_timeout server"
+        assert proxy_status(received(client)) == "504 connection_timeout server"
 
 
 def test_a_server_that_has_no_room() -> None:
     terms = replace(POOLED, max_connections=1, queue=QueueSettings(timeout=1.0))
     with Http(terms=terms) as proxy:
-        proxy.ask(GET)
+        proxy.send(GET)
         proxy.server()
-        late = proxy.ask(GET)
+        late = proxy.send(GET)
         proxy.elapse(1.1)
-        assert proxy_status(heard(late)) == "503 connection_limit_reached proxy"
+        assert proxy_status(received(late)) == "503 connection_limit_reached proxy"
 
 
 @pytest.mark.parametrize(
-    ("addresses", "said"),
+    ("addresses", "data"),
     [
         ([], "502 dns_error server"),
         (["gone"], "502 destination_ip_unroutable server"),
@@ -103,20 +103,20 @@ def test_a_server_that_has_no_room() -> None:
         (["refuses", "gone"], "502 connection_refused server"),
     ],
 )
-def test_reasons_why_a_server_cannot_be_reached(addresses: list[str], said: str) -> None:
+def test_reasons_why_a_server_cannot_be_reached(addresses: list[str], data: str) -> None:
     with Http(refusing=["server"]) as proxy:
         proxy.sim.network.names["server"] = addresses
         proxy.sim.network.unroutable.add("gone")
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.go()
-        assert proxy_status(heard(client)) == said
+        assert proxy_status(received(client)) == data
 
 
 def test_a_name_that_is_not_found_in_time() -> None:
     with Http(connect_s=2.0, faults=NetworkFaults(resolve_s=(3.0, 3.0))) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.elapse(20)
-        assert proxy_status(heard(client)) == "504 dns_timeout server"
+        assert proxy_status(received(client)) == "504 dns_timeout server"
         assert "no address of server in time" in proxy.log[-1]
 
 
@@ -127,12 +127,12 @@ def test_a_name_that_is_not_found_in_time() -> None:
 def test_an_idle_connection_that_dies_under_a_request(method: str) -> None:
     with Http() as proxy:
         client, server = idle(proxy)
-        said = request(method, "/", body=b"hello" if method == "PUT" else b"")
-        client.send(said)
+        data = request(method, "/", body=b"hello" if method == "PUT" else b"")
+        client.send(data)
         server.on_data = lambda _: server.reset()
         fresh = proxy.server()
         proxy.go()
-        assert heard(fresh).endswith("hello" if method == "PUT" else "\n\n")
+        assert received(fresh).endswith("hello" if method == "PUT" else "\n\n")
         fresh.send(answer())
         proxy.go()
         assert status(client) == "HTTP/1.1 200 OK"
@@ -145,7 +145,7 @@ def test_a_body_in_chunks_is_sent_anew_too() -> None:
         server.on_data = lambda _: server.reset()
         fresh = proxy.server()
         proxy.go()
-        assert heard(fresh).endswith("\n\n5\nhello\n0\n\n")
+        assert received(fresh).endswith("\n\n5\nhello\n0\n\n")
 
 
 def test_what_is_not_idempotent_is_not_repeated() -> None:
@@ -154,7 +154,7 @@ def test_what_is_not_idempotent_is_not_repeated() -> None:
         client.send(request("POST", "/", body=b"once"))
         server.on_data = lambda _: server.reset()
         proxy.go()
-        assert proxy_status(heard(client)) == "502 connection_terminated server"
+        assert proxy_status(received(client)) == "502 connection_terminated server"
         assert proxy.connections() == 1
 
 
@@ -173,9 +173,9 @@ def test_nothing_is_sent_twice_whenever_the_server_leaves(way: str) -> None:
             for peer in proxy.peers()[1:]:
                 peer.send(OK)
             proxy.go()
-            said = [b"once" in peer.received for peer in proxy.peers()]
-            assert said.count(True) <= 1
-            answered = said == [False, True]
+            data = [b"once" in peer.received for peer in proxy.peers()]
+            assert data.count(True) <= 1
+            answered = data == [False, True]
             assert status(client) == f"HTTP/1.1 {'200 OK' if answered else '502 Bad Gateway'}"
             seen.add(answered)
     assert seen == {True, False}
@@ -188,13 +188,13 @@ def test_an_idle_connection_that_does_not_outlive_a_filters_thoughts(fate: str) 
             return Wait("1s")
 
     with Http(filters=[Slow]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         proxy.elapse(1)
         server.send(OK)
         proxy.go()
-        heard(client)
-        heard(server)
+        received(client)
+        received(server)
         client.send(request("POST", "/", body=b"once"))
         proxy.elapse(0.5)
         if fate == "speaks":
@@ -206,18 +206,18 @@ def test_an_idle_connection_that_does_not_outlive_a_filters_thoughts(fate: str) 
         proxy.elapse(1.6)
         proxy.server().send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
-        assert not heard(server)
+        assert received(client).endswith("yes")
+        assert not received(server)
 
 
 def test_a_new_connection_that_fails_is_not_retried() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         proxy.go()
         server.reset()
         proxy.go()
-        assert proxy_status(heard(client)) == "502 connection_terminated server"
+        assert proxy_status(received(client)) == "502 connection_terminated server"
         assert proxy.connections() == 1
 
 
@@ -230,7 +230,7 @@ def test_once_is_enough() -> None:
         proxy.go()
         fresh.reset()
         proxy.go()
-        assert proxy_status(heard(client)) == "502 connection_terminated server"
+        assert proxy_status(received(client)) == "502 connection_terminated server"
         assert proxy.connections() == 2
 
 
@@ -254,7 +254,7 @@ def test_an_answer_that_has_begun_is_the_only_one(begun: bytes) -> None:
         proxy.go()
         server.end()
         proxy.go()
-        assert "HTTP/1.1 502 Bad Gateway\n" in heard(client)
+        assert "HTTP/1.1 502 Bad Gateway\n" in received(client)
         assert proxy.connections() == 1
 
 
@@ -265,7 +265,7 @@ def test_a_body_that_streams_is_sent_once() -> None:
         proxy.go()
         server.reset()
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert proxy_status(text) == "502 connection_terminated server"
         assert "\nConnection: close\n" in text
         assert client.ended
@@ -280,7 +280,7 @@ def test_a_body_that_streams_is_sent_once() -> None:
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_an_answer_that_is_cut_looks_cut(framing: str, first: bytes, end: str) -> None:
     with Http() as proxy:
-        client = proxy.ask(GET, GET)
+        client = proxy.send(GET, GET)
         server = proxy.server()
         if framing == "length":
             server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + first)
@@ -298,7 +298,7 @@ def test_an_answer_that_is_cut_looks_cut(framing: str, first: bytes, end: str) -
 
 def test_an_answer_until_the_end_that_ends_in_a_reset() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(b"HTTP/1.1 200 OK\r\n\r\npart")
         proxy.go()
@@ -309,21 +309,21 @@ def test_an_answer_until_the_end_that_ends_in_a_reset() -> None:
 
 
 def test_a_complete_answer_counts_whatever_follows() -> None:
-    for said in (OK, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"yes")):
+    for data in (OK, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"yes")):
         for end in ("end", "close"):
             with Http() as proxy:
-                client = proxy.ask(GET)
+                client = proxy.send(GET)
                 server = proxy.server()
-                server.send(said)
+                server.send(data)
                 getattr(server, end)()
                 proxy.go()
-                assert "yes" in heard(client)
+                assert "yes" in received(client)
                 assert not client.ended
                 assert not client.reset_seen
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         b"nonsense\r\n\r\n",
         b"SSH-2.0-OpenSSH\n",
@@ -336,13 +336,13 @@ def test_a_complete_answer_counts_whatever_follows() -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     ],
 )
-def test_an_invalid_response(said: bytes) -> None:
+def test_an_invalid_response(data: bytes) -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
-        server.send(said)
+        server.send(data)
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert 'details="server: ' in text
         assert not client.ended
@@ -361,14 +361,14 @@ def test_data_on_an_idle_connection_just_before_its_next_request() -> None:
             if proxy.connections() == 2:
                 proxy.peers()[-1].send(OK)
                 proxy.go()
-                assert heard(client).endswith("yes")
+                assert received(client).endswith("yes")
 
 
 def test_failures_of_servers_are_reported_to_their_upstream() -> None:
     with Http() as proxy:
         assert proxy.service.upstream is not None
         [known] = proxy.service.upstream.servers
-        client = proxy.ask(GET, GET, GET)
+        client = proxy.send(GET, GET, GET)
         for n in range(2):
             server = proxy.server()
             proxy.go()
@@ -378,15 +378,15 @@ def test_failures_of_servers_are_reported_to_their_upstream() -> None:
         proxy.server().send(OK)
         proxy.go()
         assert known.failures == 0
-        assert heard(client).count("HTTP/1.1 502") == 2
+        assert received(client).count("HTTP/1.1 502") == 2
 
 
 def test_what_cannot_be_understood_is_not_repeated_to_a_client() -> None:
     with Http() as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server().send(b"Set-Cookie: for=another\r\n\r\n")
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert text.endswith("server: http protocol error\n")
         assert "another" not in text

@@ -21,7 +21,7 @@ TIMES = replace(PLAIN, timeouts=HttpTimeouts(head=3.0, first_byte=3.0, idle=3.0)
 @pytest.mark.parametrize("stopped_s", [3.2, 4.0, 3600.0])
 def test_idle_clients_whose_next_request_waits_in_the_socket(stopped_s: float) -> None:
     with Http(options=TIMES) as proxy:
-        clients = [proxy.ask(GET) for _ in range(CLIENTS)]
+        clients = [proxy.send(GET) for _ in range(CLIENTS)]
         for _ in clients:
             proxy.server().send(OK)
         proxy.go()
@@ -43,7 +43,7 @@ def test_idle_clients_whose_next_request_waits_in_the_socket(stopped_s: float) -
 
 def test_heads_whose_rest_waits_in_the_socket() -> None:
     with Http(options=TIMES) as proxy:
-        clients = [proxy.ask(GET[:5]) for _ in range(CLIENTS)]
+        clients = [proxy.send(GET[:5]) for _ in range(CLIENTS)]
         proxy.elapse(1)
         proxy.sim.suspend(4)
         for client in clients:
@@ -57,7 +57,7 @@ def test_heads_whose_rest_waits_in_the_socket() -> None:
 
 def test_answers_that_wait_in_the_socket() -> None:
     with Http(options=TIMES) as proxy:
-        clients = [proxy.ask(GET) for _ in range(CLIENTS)]
+        clients = [proxy.send(GET) for _ in range(CLIENTS)]
         servers = [proxy.server() for _ in clients]
         proxy.elapse(1)
         proxy.sim.suspend(4)
@@ -69,9 +69,9 @@ def test_answers_that_wait_in_the_socket() -> None:
 
 def test_deadlines_hold_for_those_who_are_silent_after_it() -> None:
     with Http(options=TIMES) as proxy:
-        idle = proxy.ask(GET)
+        idle = proxy.send(GET)
         proxy.server().send(OK)
-        late = proxy.ask(GET[:5])
+        late = proxy.send(GET[:5])
         proxy.elapse(1)
         proxy.sim.suspend(60)
         proxy.elapse(60.9)

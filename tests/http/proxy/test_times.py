@@ -10,7 +10,7 @@ from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 
-from .harness import GET, OK, PLAIN, Http, answer, chunks, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, chunks, received, request, status
 
 TIMES = replace(
     PLAIN,
@@ -44,7 +44,7 @@ def test_a_head_that_trickles() -> None:
             proxy.elapse(0.1)
         assert not client.received
         proxy.elapse(0.7)
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 408 Request Timeout\n")
         assert "\nConnection: close\n" in text
         assert client.ended
@@ -53,7 +53,7 @@ def test_a_head_that_trickles() -> None:
 
 def test_the_time_for_a_head_begins_with_it() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.server().send(OK)
         proxy.elapse(5)
         client.send(b"G")
@@ -67,7 +67,7 @@ def test_the_time_for_a_head_begins_with_it() -> None:
 @pytest.mark.parametrize("filters", [[], [Whole]])
 def test_a_body_that_stalls(head: bytes, filters: list[type[Filter]]) -> None:
     with Http(options=TIMES, filters=filters) as proxy:
-        client = proxy.ask(head, b"5\r\nhello\r\n")
+        client = proxy.send(head, b"5\r\nhello\r\n")
         proxy.elapse(3.5)
         client.send(b"5\r\nhello\r\n")
         proxy.elapse(3.5)
@@ -81,7 +81,7 @@ def test_a_body_that_stalls(head: bytes, filters: list[type[Filter]]) -> None:
 @pytest.mark.parametrize("filters", [[], [Whole]])
 def test_a_body_that_trickles(filters: list[type[Filter]]) -> None:
     with Http(options=TIMES, filters=filters) as proxy:
-        client = proxy.ask(POST)
+        client = proxy.send(POST)
         seconds = 0
         while not client.received and seconds < 100:
             client.send(bytes(90))
@@ -90,7 +90,7 @@ def test_a_body_that_trickles(filters: list[type[Filter]]) -> None:
         assert status(client) == "HTTP/1.1 408 Request Timeout"
         assert 10 <= seconds <= 12
     with Http(options=TIMES, filters=filters) as proxy:
-        client = proxy.ask(POST)
+        client = proxy.send(POST)
         for _ in range(30):
             client.send(bytes(110))
             proxy.elapse(1)
@@ -100,7 +100,7 @@ def test_a_body_that_trickles(filters: list[type[Filter]]) -> None:
 def test_a_server_that_takes_a_body_slowly_is_not_the_clients_fault() -> None:
     options = replace(TIMES, body_rate=1 << 20)
     with Http(options=options) as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 10000000"), bytes(9_000_000))
+        client = proxy.send(request("POST", "/", "Content-Length: 10000000"), bytes(9_000_000))
         server = proxy.server()
         server.stall()
         for _ in range(13):
@@ -108,13 +108,13 @@ def test_a_server_that_takes_a_body_slowly_is_not_the_clients_fault() -> None:
             server.resume()
             server.stall()
             server.received.clear()
-        text = heard(client)
+        text = received(client)
         assert "408" not in text
 
 
 def test_time_that_a_filter_took_is_not_the_clients_either() -> None:
     with Http(options=TIMES, filters=[Slow]) as proxy:
-        client = proxy.ask(POST)
+        client = proxy.send(POST)
         proxy.server()
         for _ in range(15):
             client.send(bytes(110))
@@ -124,12 +124,12 @@ def test_time_that_a_filter_took_is_not_the_clients_either() -> None:
 
 def test_a_server_that_does_not_answer() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         proxy.elapse(4.9)
         assert not client.received
         proxy.elapse(0.2)
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 504 Gateway Timeout\n")
         assert "error=connection_read_timeout" in text
         assert not client.ended
@@ -137,12 +137,12 @@ def test_a_server_that_does_not_answer() -> None:
         client.send(GET)
         proxy.server().send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 def test_its_time_begins_when_it_has_the_body() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(CHUNKED)
+        client = proxy.send(CHUNKED)
         proxy.server()
         for _ in range(5):
             client.send(b"a\r\n0123456789\r\n" * 50)
@@ -156,7 +156,7 @@ def test_its_time_begins_when_it_has_the_body() -> None:
 
 def test_an_answer_that_stalls() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(answer(bytes(1000))[:-1])
         proxy.elapse(3.9)
@@ -168,7 +168,7 @@ def test_an_answer_that_stalls() -> None:
 
 def test_a_client_that_stalls_in_its_answer() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         client.stall()
         server = proxy.server()
         server.send(answer(bytes(2_000_000)))
@@ -181,7 +181,7 @@ def test_a_client_that_stalls_in_its_answer() -> None:
 
 def test_an_answer_that_stalls_where_a_filter_wants_all_of_it() -> None:
     with Http(options=TIMES, filters=[Whole]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(answer(bytes(1000))[:-2])
         proxy.elapse(3.5)
@@ -195,18 +195,18 @@ def test_an_answer_that_stalls_where_a_filter_wants_all_of_it() -> None:
 
 def test_a_filter_may_take_as_long_as_the_request() -> None:
     with Http(options=TIMES, filters=[Slow]) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         proxy.elapse(49)
         assert not client.received
         proxy.elapse(1.1)
         proxy.server().send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
     options = replace(TIMES, timeouts=HttpTimeouts(active=20.0))
     with Http(options=options, filters=[Slow]) as proxy:
-        client = proxy.ask(GET, GET)
+        client = proxy.send(GET, GET)
         proxy.elapse(20.1)
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 504 ")
         assert "\nConnection: close\n" in text
         assert client.ended
@@ -216,7 +216,7 @@ def test_a_filter_may_take_as_long_as_the_request() -> None:
 @pytest.mark.parametrize("stage", ["the body", "the answer"])
 def test_all_of_it_has_a_limit(stage: str) -> None:
     with Http(options=replace(TIMES, timeouts=HttpTimeouts(active=20.0))) as proxy:
-        client = proxy.ask(CHUNKED if stage == "the body" else GET)
+        client = proxy.send(CHUNKED if stage == "the body" else GET)
         server = proxy.server()
         if stage == "the answer":
             server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -244,10 +244,10 @@ def test_zero_waits_for_ever() -> None:
                 proxy.elapse(2000)
                 server.send(OK[-1:])
                 proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         proxy.peers()[-1].send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
 
 
 INVITED = request("POST", "/", "Content-Length: 5", "Expect: 100-continue")
@@ -256,7 +256,7 @@ INVITED = request("POST", "/", "Content-Length: 5", "Expect: 100-continue")
 def test_a_client_that_waits_for_100_in_vain_gets_408() -> None:
     """The server is not to blame: it may ignore Expect (RFC 9110 10.1.1)."""
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(INVITED)
+        client = proxy.send(INVITED)
         proxy.elapse(5.1)
         assert status(client) == "HTTP/1.1 408 Request Timeout"
 
@@ -267,7 +267,7 @@ EXTENDED = b"1;an=extension\r\nx\r\n"
 
 def test_a_body_in_small_chunks_that_stalls() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(CHUNKED, EXTENDED)
+        client = proxy.send(CHUNKED, EXTENDED)
         server = proxy.server()
         for _ in range(10):
             client.send(EXTENDED * 10)
@@ -280,7 +280,7 @@ def test_a_body_in_small_chunks_that_stalls() -> None:
 
 def test_a_body_in_small_chunks_that_trickles() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(CHUNKED)
+        client = proxy.send(CHUNKED)
         for _ in range(10):
             assert not client.received
             client.send(EXTENDED)
@@ -292,7 +292,7 @@ def test_a_body_in_small_chunks_that_trickles() -> None:
 @pytest.mark.parametrize("first", [0, 60_000])
 def test_a_client_that_does_not_read_is_not_the_servers_failure(first: int) -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         client.stall()
         reply = answer(bytes(900_000))
         server = proxy.server()
@@ -307,7 +307,7 @@ def test_a_client_that_does_not_read_is_not_the_servers_failure(first: int) -> N
 def test_a_client_whose_time_is_up_is_not_the_servers_fault() -> None:
     with Http(options=TIMES) as proxy:
         proxy.service = replace(proxy.service, active_s=2.0)
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         server.send(answer(bytes(1000))[:500])
         proxy.elapse(2.5)
@@ -317,7 +317,7 @@ def test_a_client_whose_time_is_up_is_not_the_servers_fault() -> None:
 
 def test_a_server_that_stops_within_a_short_answer() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(GET)
+        client = proxy.send(GET)
         server = proxy.server()
         for _ in range(3):
             server.send(answer(bytes(900))[:300] if not server.sent else bytes(200))
@@ -336,7 +336,7 @@ def blamed(proxy: Http) -> int:
 
 def test_after_100_the_body_timeout_of_the_client_runs() -> None:
     with Http(options=TIMES) as proxy:
-        client = proxy.ask(INVITED)
+        client = proxy.send(INVITED)
         proxy.elapse(3)
         proxy.server().send(b"HTTP/1.1 100 Continue\r\n\r\n")
         proxy.elapse(3)
@@ -358,7 +358,7 @@ def test_the_defaults_end_what_has_stopped_and_nothing_else() -> None:
     for head, piece in radio.items():
         for seconds in (10, 290):
             with Http() as proxy:
-                client = proxy.ask(GET)
+                client = proxy.send(GET)
                 server = proxy.server()
                 server.send(head)
                 for _ in range(3600 // seconds):
@@ -376,7 +376,7 @@ def test_the_defaults_end_what_has_stopped_and_nothing_else() -> None:
 def test_a_server_that_takes_nothing_of_a_body(head: bytes) -> None:
     """The server is slow, not the client: `stalled` applies, and the failure is the server's."""
     with Http(options=STALLED) as proxy:
-        client = proxy.ask(head.replace(b"100000", b"9000000"))
+        client = proxy.send(head.replace(b"100000", b"9000000"))
         server = proxy.server()
         server.stall()
         client.send(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
@@ -390,7 +390,7 @@ def test_a_server_that_takes_nothing_of_a_body(head: bytes) -> None:
 @pytest.mark.parametrize("head", [POST, CHUNKED])
 def test_a_client_has_its_time_from_when_the_server_took_the_last_of_it(head: bytes) -> None:
     with Http(options=STALLED) as proxy:
-        client = proxy.ask(head.replace(b"100000", b"9000000"))
+        client = proxy.send(head.replace(b"100000", b"9000000"))
         server = proxy.server()
         server.stall()
         client.send(b"f4240\r\n" + bytes(1_000_000) + b"\r\n")
@@ -407,7 +407,7 @@ def test_a_short_time_for_what_is_stalled_is_the_clients_too() -> None:
     for filters in ([], [Whole]):
         options = replace(PLAIN, timeouts=HttpTimeouts(body=30.0, stalled=2.0))
         with Http(options=options, filters=filters) as proxy:
-            client = proxy.ask(POST)
+            client = proxy.send(POST)
             proxy.elapse(2.1)
             assert status(client) == "HTTP/1.1 408 Request Timeout"
 
@@ -417,7 +417,7 @@ def test_the_total_ends_the_wait_for_an_answer_too(held: bool) -> None:
     """Whatever may be left of `first_byte`; the server is not blamed for the client's time."""
     options = replace(PLAIN, timeouts=HttpTimeouts(first_byte=60.0, active=5.0))
     with Http(options=options, filters=[Whole] if held else []) as proxy:
-        client = proxy.ask(request("POST", "/", "Content-Length: 4"), b"so")
+        client = proxy.send(request("POST", "/", "Content-Length: 4"), b"so")
         proxy.elapse(3)
         client.send(b"me")
         proxy.elapse(1.9)

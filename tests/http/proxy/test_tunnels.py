@@ -13,7 +13,7 @@ from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import ForwardTargets, Options
 from vcproxy.http.proxy.transaction import Transaction
 
-from .harness import GET, OK, PLAIN, Http, answer, heard, request, status
+from .harness import GET, OK, PLAIN, Http, answer, received, request, status
 
 ANYWHERE = ForwardTargets(allow=(AccessEntry.parse("server:1"), AccessEntry.parse("*.example:1")))
 FORWARD = replace(PLAIN, forward=ANYWHERE, connect=ANYWHERE)
@@ -28,16 +28,16 @@ def connect(place: str = "server:1") -> bytes:
 
 def test_a_tunnel_to_where_it_is_allowed() -> None:
     with Http(options=FORWARD) as proxy:
-        client = proxy.ask(connect(), b"early")
+        client = proxy.send(connect(), b"early")
         server = proxy.server()
         proxy.go()
-        assert heard(client) == "HTTP/1.1 200 Connection established\n\n"
-        assert heard(server) == "early"
+        assert received(client) == "HTTP/1.1 200 Connection established\n\n"
+        assert received(server) == "early"
         server.send(b"hello")
         client.send(b"bytes")
         client.end()
         proxy.go()
-        assert (heard(client), heard(server)) == ("hello", "bytes")
+        assert (received(client), received(server)) == ("hello", "bytes")
         assert server.ended
         server.send(BULK)
         server.end()
@@ -48,11 +48,11 @@ def test_a_tunnel_to_where_it_is_allowed() -> None:
 
 def test_a_tunnel_is_no_connection_that_has_served() -> None:
     with Http(options=FORWARD) as proxy:
-        client = proxy.ask(request("GET", "http://server:1/", host="server:1"))
+        client = proxy.send(request("GET", "http://server:1/", host="server:1"))
         server = proxy.server()
         server.send(OK)
         proxy.go()
-        heard(client)
+        received(client)
         client.send(connect())
         fresh = proxy.server()
         proxy.go()
@@ -61,7 +61,7 @@ def test_a_tunnel_is_no_connection_that_has_served() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "options", "code"),
+    ("data", "options", "code"),
     [
         (connect("elsewhere:1"), FORWARD, 403),
         (connect("server:2"), FORWARD, 403),
@@ -72,9 +72,9 @@ def test_a_tunnel_is_no_connection_that_has_served() -> None:
         (request("CONNECT", "elsewhere:1", host="server:1"), FORWARD, 403),
     ],
 )
-def test_connect_that_is_refused(said: bytes, options: Options, code: int) -> None:
+def test_connect_that_is_refused(data: bytes, options: Options, code: int) -> None:
     with Http(options=options) as proxy:
-        client = proxy.ask(said)
+        client = proxy.send(data)
         proxy.go()
         assert status(client).startswith(f"HTTP/1.1 {code} ")
         assert client.ended
@@ -83,26 +83,26 @@ def test_connect_that_is_refused(said: bytes, options: Options, code: int) -> No
 
 def test_the_target_decides_not_the_host_field() -> None:
     with Http(options=FORWARD) as proxy:
-        client = proxy.ask(request("GET", "http://server:1/x", host="elsewhere:1"))
+        client = proxy.send(request("GET", "http://server:1/x", host="elsewhere:1"))
         server = proxy.server()
         proxy.go()
-        assert heard(server).startswith("GET /x HTTP/1.1\nHost: server:1\n")
+        assert received(server).startswith("GET /x HTTP/1.1\nHost: server:1\n")
         server.send(OK)
         client.send(request("CONNECT", "server:1", host="elsewhere"))
         proxy.go()
-        assert heard(client).endswith("HTTP/1.1 200 Connection established\n\n")
+        assert received(client).endswith("HTTP/1.1 200 Connection established\n\n")
 
 
 def test_a_tunnel_to_a_server_that_refuses() -> None:
     with Http(options=FORWARD, refusing=["server"]) as proxy:
-        client = proxy.ask(connect())
+        client = proxy.send(connect())
         proxy.go()
         assert status(client) == "HTTP/1.1 502 Bad Gateway"
 
 
 def test_a_tunnel_that_breaks() -> None:
     with Http(options=FORWARD) as proxy:
-        client = proxy.ask(connect())
+        client = proxy.send(connect())
         server = proxy.server()
         proxy.go()
         server.reset()
@@ -112,7 +112,7 @@ def test_a_tunnel_that_breaks() -> None:
 
 def test_a_tunnel_that_is_quiet_for_too_long() -> None:
     with Http(options=FORWARD, inactivity_s=5.0) as proxy:
-        client = proxy.ask(connect())
+        client = proxy.send(connect())
         server = proxy.server()
         for _ in range(100):
             proxy.elapse(4.0)
@@ -125,58 +125,58 @@ def test_a_tunnel_that_is_quiet_for_too_long() -> None:
 
 def test_a_request_for_a_server_that_the_client_names() -> None:
     with Http(options=FORWARD) as proxy:
-        client = proxy.ask(request("GET", "http://server:1/x?y", host="server:1"))
+        client = proxy.send(request("GET", "http://server:1/x?y", host="server:1"))
         server = proxy.server()
         proxy.go()
-        assert heard(server) == "GET /x?y HTTP/1.1\nHost: server:1\nVia: 1.1 vcproxy\n\n"
+        assert received(server) == "GET /x?y HTTP/1.1\nHost: server:1\nVia: 1.1 vcproxy\n\n"
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         client.send(request("GET", "http://server:1/z", host="server:1"))
         proxy.go()
-        assert heard(server).startswith("GET /z ")
+        assert received(server).startswith("GET /z ")
         server.end()
         proxy.go()
 
 
 def test_another_protocol_and_no_byte_of_it_lost() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("GET", "/chat", *UPGRADE), b"early")
+        client = proxy.send(request("GET", "/chat", *UPGRADE), b"early")
         server = proxy.server()
         proxy.go()
-        text = heard(server)
+        text = received(server)
         assert "\nConnection: upgrade\nUpgrade: websocket\n" in text
         assert text.endswith("\n\n")  # the early bytes wait: they may be a request yet
         server.send(SWITCHED + b"welcome")
         client.send(b" bird")
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 101 Switching Protocols\n")
         assert "\nConnection: upgrade\nUpgrade: websocket\n\nwelcome" in text
-        assert heard(server) == "early bird"
+        assert received(server) == "early bird"
         server.send(b"bye")
         server.end()
         client.end()
         proxy.go()
-        assert heard(client) == "bye"
+        assert received(client) == "bye"
         assert client.ended
 
 
 def test_a_server_that_keeps_to_its_protocol() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("GET", "/chat", *UPGRADE), GET)
+        client = proxy.send(request("GET", "/chat", *UPGRADE), GET)
         server = proxy.server()
         server.send(answer(b"no"))
         proxy.go()
-        assert heard(client).endswith("no")
+        assert received(client).endswith("no")
         server.send(OK)
         proxy.go()
-        assert heard(client).endswith("yes")
+        assert received(client).endswith("yes")
         assert proxy.connections() == 1
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         GET,
         request("GET", "/", "Connection: upgrade", "Upgrade: h2c"),
@@ -184,13 +184,13 @@ def test_a_server_that_keeps_to_its_protocol() -> None:
         request("POST", "/", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
     ],
 )
-def test_101_without_an_upgrade_request(said: bytes) -> None:
+def test_101_without_an_upgrade_request(data: bytes) -> None:
     with Http() as proxy:
-        client = proxy.ask(said)
+        client = proxy.send(data)
         server = proxy.server()
         server.send(SWITCHED + b"HTTP/1.1 200 OK\r\n\r\n")
         proxy.go()
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 502 Bad Gateway\n")
         assert "error=http_upgrade_failed" in text
         assert server.ended
@@ -207,21 +207,21 @@ def test_a_filter_sees_a_switch_of_protocols_and_may_refuse_it(later: bool) -> N
             return Wait("1s") if later else None
 
     with Http(filters=[Guard]) as proxy:
-        client = proxy.ask(request("GET", "/", *UPGRADE))
+        client = proxy.send(request("GET", "/", *UPGRADE))
         server = proxy.server()
         server.send(SWITCHED + b"early")
         proxy.elapse(0.5)
         server.send(b" bird")
         proxy.elapse(1)
-        text = heard(client)
+        text = received(client)
         assert text.startswith("HTTP/1.1 101 Switching Protocols\n")
         assert "\nX-Seen: 101\n" in text
         assert text.endswith("\n\nearly bird")
-        refused = proxy.ask(request("GET", "/no", *UPGRADE))
+        refused = proxy.send(request("GET", "/no", *UPGRADE))
         server = proxy.server()
         server.send(SWITCHED + b"secret")
         proxy.go()
-        text = heard(refused)
+        text = received(refused)
         assert text.startswith("HTTP/1.1 403 ")
         assert text.endswith("\n\nno")
         assert server.ended
@@ -229,7 +229,7 @@ def test_a_filter_sees_a_switch_of_protocols_and_may_refuse_it(later: bool) -> N
 
 def test_a_server_may_switch_to_a_requested_protocol_only() -> None:
     with Http() as proxy:
-        client = proxy.ask(request("GET", "/", "Connection: upgrade", "Upgrade: websocket"))
+        client = proxy.send(request("GET", "/", "Connection: upgrade", "Upgrade: websocket"))
         proxy.server().send(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"
         )
