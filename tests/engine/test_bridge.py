@@ -167,7 +167,7 @@ def test_nbytes_lowered_to_what_has_moved_ends_it_in_order() -> None:
         direction.read.nbytes = direction.read.ndone
     direction.read.reenable()
     direction.world.settle()
-    assert direction.recorder.events == [], "the rest is still on its way"
+    assert direction.recorder.events == [], "the rest is still in the pipe"
     assert bridge.begin() == 0
     bridge.ended(b"rest")
     direction.world.settle()

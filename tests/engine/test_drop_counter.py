@@ -7,13 +7,13 @@ from vcproxy.engine.drop_counter import DropCounter
 def test_each_reason_is_logged_at_most_once_a_second() -> None:
     log: list[str] = []
     proxy = engine(log)
-    losses = DropCounter(proxy, "in")
+    drops = DropCounter(proxy, "in")
     for tick in range(25):
         proxy.clock(tick / 10)
-        losses.drop("it is too large")
-    losses.drop("it was not read")
-    assert losses.count == 26
-    assert losses.counts == {"it is too large": 25, "it was not read": 1}
+        drops.drop("it is too large")
+    drops.drop("it was not read")
+    assert drops.count == 26
+    assert drops.counts == {"it is too large": 25, "it was not read": 1}
     assert log == [
         "warning: in: a datagram was dropped: it is too large",
         "warning: in: 10 datagrams were dropped: it is too large",

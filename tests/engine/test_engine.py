@@ -86,7 +86,7 @@ class TestCalls:
         recorder = EventRecorder(world.engine)
         world.engine.call(recorder, max, deadline=2)
         world.settle(2)
-        assert world.commands == [Call(1, max, ()), CancelCall(1)], "its thread is needed"
+        assert world.commands == [Call(1, max, ()), CancelCall(1)], "its thread is freed"
         world.engine.called(1, "late")
         world.settle()
         (answer,) = recorder.data
@@ -203,7 +203,7 @@ class TestBlocking:
         world.settle()
         engine.schedule(recorder, "one", None)
         world.settle(1.0)
-        assert len(set(seen)) == 3, "no two calls look alike"
+        assert len(set(seen)) == 3, "each call has its own number"
         assert engine.running is None
 
 
@@ -245,48 +245,48 @@ class TestAcrossEngines:
 class TestMemory:
     BUDGET = 4 * SLAB
 
-    def spent(self) -> tuple[World, EventRecorder, EventRecorder]:
+    def used_up(self) -> tuple[World, EventRecorder, EventRecorder]:
         """Two readers that do not consume: the first holds more than the second."""
         world = World(self.BUDGET)
-        greedy, _, wire = world.reading()
-        modest, _, other_wire = world.reading()
-        greedy.buffer.water_mark = modest.buffer.water_mark = 1 << 30
+        large, _, wire = world.reading()
+        small, _, other_wire = world.reading()
+        large.buffer.water_mark = small.buffer.water_mark = 1 << 30
         other_wire.arrive(bytes(SLAB))
         for _ in range(5):
             wire.arrive(bytes(SLAB))
         world.settle()
-        return world, greedy, modest
+        return world, large, small
 
     def test_reading_pauses_when_the_budget_is_used_up(self) -> None:
-        world, greedy, _ = self.spent()
+        world, large, _ = self.used_up()
         assert world.engine.memory.used == self.BUDGET
-        assert greedy.incoming.avail == 3 * SLAB
+        assert large.incoming.avail == 3 * SLAB
 
     def test_it_goes_on_when_some_is_free_again(self) -> None:
-        world, greedy, _ = self.spent()
-        greedy.incoming.consume(2 * SLAB)
+        world, large, _ = self.used_up()
+        large.incoming.consume(2 * SLAB)
         world.settle(0.05)
-        assert greedy.incoming.avail == 2 * SLAB, "one more read than was left"
+        assert large.incoming.avail == 2 * SLAB, "one more read than was left"
         assert world.log == []
 
     def test_the_largest_connection_is_closed_when_it_lasts(self) -> None:
-        world, greedy, modest = self.spent()
+        world, large, small = self.used_up()
         for _ in range(9):
             world.settle(0.05)
         assert world.log == []
         world.settle(0.05)
         world.settle(0.05)
-        assert greedy.events[-1] is Event.ERROR
-        assert Event.ERROR not in modest.events
+        assert large.events[-1] is Event.ERROR
+        assert Event.ERROR not in small.events
         assert world.log == [
             "warning: tcp://example:1: closed: the memory budget is used up, and it holds 768.0KiB"
         ]
 
     def test_a_closed_connection_is_not_closed_again(self) -> None:
-        world, greedy, modest = self.spent()
+        world, large, small = self.used_up()
         for _ in range(45):
             world.settle(0.05)
-        assert [recorder.events[-1] for recorder in (greedy, modest)] == [Event.ERROR, Event.ERROR]
+        assert [recorder.events[-1] for recorder in (large, small)] == [Event.ERROR, Event.ERROR]
         assert len(world.log) == 2
 
     def test_a_sink_that_does_not_read_is_closed_not_its_source(self) -> None:

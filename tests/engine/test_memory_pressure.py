@@ -16,7 +16,7 @@ CLIENTS = 32
 BUDGET = CLIENTS * WATER_MARK
 
 
-class Crowd:
+class SlowClients:
     """Clients that read nothing, with a full buffer each: together they use up the budget."""
 
     def __init__(self) -> None:
@@ -26,13 +26,13 @@ class Crowd:
         for _ in range(CLIENTS):
             self.join()
 
-    def join(self, owed: int = WATER_MARK) -> tuple[EventRecorder, NetVConnection, Wire]:
+    def join(self, unread: int = WATER_MARK) -> tuple[EventRecorder, NetVConnection, Wire]:
         """Add a client."""
         recorder, vc, wire = self.world.writing()
         with recorder.mutex.hold(self.world.engine):
             vc.do_io_read(recorder, None, recorder.buffer)
         wire.window = 0
-        recorder.outward.write(bytes(owed))
+        recorder.outward.write(bytes(unread))
 
         def leave() -> None:
             vc.do_io_close()
@@ -50,32 +50,32 @@ class Crowd:
 
 
 def test_small_conversations_read_from_the_reserve() -> None:
-    crowd = Crowd()
-    world = crowd.world
-    modest, _, wire = world.reading()
-    crowd.join(owed=1)
-    world.engine.memory.used -= BUDGET // RESERVE  # what the crowd has not got yet
+    slow = SlowClients()
+    world = slow.world
+    small, _, wire = world.reading()
+    slow.join(unread=1)
+    world.engine.memory.used -= BUDGET // RESERVE  # what the slow has not got yet
     assert world.engine.memory.spent
     wire.arrive(b"." * (RESERVE_SHARE + 1))
     world.settle()
-    assert modest.incoming.avail == RESERVE_SHARE, "one read of so much, and it is modest no more"
-    modest.incoming.read()
-    crowd.wires[0].arrive(b"a request")
+    assert small.incoming.avail == RESERVE_SHARE, "after one such read it may not use the reserve"
+    small.incoming.read()
+    slow.wires[0].arrive(b"a request")
     world.settle()
-    assert crowd.recorders[0].incoming.avail == 0, "its answers take too much already"
+    assert slow.recorders[0].incoming.avail == 0, "it holds too much already"
 
 
 def test_connections_that_do_not_move_are_closed_at_once_as_many_as_needed() -> None:
-    crowd = Crowd()
-    world = crowd.world
+    slow = SlowClients()
+    world = slow.world
     paused, _, wire = world.reading()
     wire.arrive(b"a request")
     for _ in range(round(PAUSE_S / TICK_S) - 1):
         world.settle(TICK_S)
-    assert not any(crowd.closed)
+    assert not any(slow.closed)
     for _ in range(3):
         world.settle(TICK_S)
-    assert sum(crowd.closed) == CLIENTS // 4, "down to three quarters, within a tick or two"
+    assert sum(slow.closed) == CLIENTS // 4, "down to three quarters, within a tick or two"
     assert paused.incoming.avail == len(b"a request")
     named = [
         line
@@ -91,39 +91,39 @@ def test_connections_that_do_not_move_are_closed_at_once_as_many_as_needed() -> 
 
 
 def test_the_largest_is_closed_first_whatever_it_holds() -> None:
-    crowd = Crowd()
-    world = crowd.world
+    slow = SlowClients()
+    world = slow.world
     hoarder, _, _ = world.writing()
     keep = HeldMemory(hoarder)
     keep.hold(BUDGET // 2)  # a body for a filter
     hoarder.on[Event.ERROR] = lambda: keep.hold(0)
-    crowd.recorders.append(hoarder)
+    slow.recorders.append(hoarder)
     _, _, wire = world.reading()
     wire.arrive(b"." * (RESERVE_SHARE + 1))
     for _ in range(round(PAUSE_S / TICK_S) + 2):
         world.settle(TICK_S)
-    assert crowd.closed == [*[True] * 8, *[False] * (CLIENTS - 8), True]
+    assert slow.closed == [*[True] * 8, *[False] * (CLIENTS - 8), True]
 
 
 def test_connections_that_move_are_closed_one_at_a_time_and_later() -> None:
-    crowd = Crowd()
-    world = crowd.world
+    slow = SlowClients()
+    world = slow.world
     _, _, wire = world.reading()
     wire.arrive(b"a request")
 
     def some_second(ticks: int) -> None:
         for _ in range(ticks):
-            for recorder, wire in zip(crowd.recorders, crowd.wires, strict=True):
-                if not any(crowd.closed):
+            for recorder, wire in zip(slow.recorders, slow.wires, strict=True):
+                if not any(slow.closed):
                     wire.window += 1  # slow, but they take what they asked for
                 wire.vc.reenable(False)
                 recorder.outward.write(b".")
             world.settle(TICK_S)
 
     some_second(round(2 * PAUSE_S / TICK_S) - 2)
-    assert not any(crowd.closed)
+    assert not any(slow.closed)
     some_second(8)
-    assert sum(crowd.closed) == 1
+    assert sum(slow.closed) == 1
 
 
 def test_held_memory_counts_until_its_owner_is_collected() -> None:

@@ -261,7 +261,7 @@ def test_nbytes_reached_by_a_direct_write_completes(world: World, window: int) -
     world.settle()
     recorder.events.clear()
     wire.arrive(b"all nine and more")
-    assert read.over, "at once, without another look at it"
+    assert read.over, "at once, without listing it again"
     world.settle()
     assert recorder.events == [Event.READ_COMPLETE]
     assert wire.incoming == b"and more"
@@ -278,7 +278,7 @@ def test_nbytes_reached_by_a_spread_completes(world: World) -> None:
     assert source.begin_read() == 9
     assert source.fan is fan
     source.spread(b"all nine.", [])
-    assert read.over, "at once, without another look at it"
+    assert read.over, "at once, without listing it again"
     world.settle()
     assert recorder.events == [Event.READ_COMPLETE]
 

@@ -41,13 +41,13 @@ def test_the_addresses_are_tried_in_turn_and_the_reasons_joined(world: World) ->
         (*ADDRESSES, third), ("refused", "unreachable", "refused"), strict=True
     ):
         assert recorder.events == []
-        assert world.attempts()[-1] == str(address), "as soon as the one before has failed"
+        assert world.attempts()[-1] == str(address), "as soon as the last attempt has failed"
         outgoing_of(vc).refused(address, ConnectionRefusedError(reason))
         world.settle()
     assert world.attempts() == [str(a) for a in (*ADDRESSES, third)], "each once"
     assert recorder.events == [Event.ERROR]
     assert str(vc.error) == "refused; unreachable"
-    assert not vc.closed, "the opener owes the close"
+    assert not vc.closed, "the opener must close it"
 
 
 @pytest.mark.parametrize("error", [OSError("no such name"), None])
