@@ -43,22 +43,22 @@ def test_well_behaved_clients_get_every_byte_back(
         """Whether the result is as expected; a client that resets expects nothing."""
         chance = random.Random(number)
         client = running.connect("in")
-        said = chance.randbytes(chance.choice([0, 1, 100, 5_000, 300_000]))
+        payload = chance.randbytes(chance.choice([0, 1, 100, 5_000, 300_000]))
         try:
             if kind == "tls":
                 client = trusting.wrap_socket(client, server_hostname="localhost")
             manner = chance.choice(["orderly", "orderly", "reset", "close", "rude"])
             if manner == "orderly":
                 with ThreadPoolExecutor(1) as hearer:
-                    hearing = hearer.submit(hear, client, len(said))
-                    client.sendall(said)
+                    hearing = hearer.submit(receive, client, len(payload))
+                    client.sendall(payload)
                     if not isinstance(client, ssl.SSLSocket):
                         client.shutdown(socket.SHUT_WR)
-                    return hearing.result() == said
-            client.sendall(said[: len(said) // 2])
+                    return hearing.result() == payload
+            client.sendall(payload[: len(payload) // 2])
             if manner == "reset":
                 reset(client)
-            elif manner == "rude" and said[1:]:
+            elif manner == "rude" and payload[1:]:
                 client.recv(1)  # and leave the rest unread
             return True
         except ConnectionError:
@@ -70,7 +70,7 @@ def test_well_behaved_clients_get_every_byte_back(
         assert all(crowd.map(converse, range(CLIENTS)))
 
 
-def hear(client: socket.socket, size: int) -> bytes:
+def receive(client: socket.socket, size: int) -> bytes:
     """Return what is received: until the end, or as much as was sent where ssl shows no end."""
     if not isinstance(client, ssl.SSLSocket):
         return all_of(client)

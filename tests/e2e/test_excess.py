@@ -27,18 +27,20 @@ def two_listeners(server: int, memory: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "most"),
+    ("payload", "most"),
     [(ENDLESS, len(ENDLESS)), (SMALL * 500, MIB // 8)],
     ids=["unread", "pipelined"],
 )
-def test_clients_that_do_not_read_delay_no_others(proxy: Starter, said: bytes, most: int) -> None:
+def test_clients_that_do_not_read_delay_no_others(
+    proxy: Starter, payload: bytes, most: int
+) -> None:
     """They need more than the budget: 128 KiB each, of 4 MiB."""
     with serving() as server, ExitStack() as stack:
         running = proxy(two_listeners(server, "4MiB"))
         port, other = running.port("in"), running.port("other")
         assert small(port) is not None
         before = running.resident()
-        crowd = Crowd(port, CLIENTS, said, most)
+        crowd = Crowd(port, CLIENTS, payload, most)
         stack.callback(crowd.leave)
         settle(crowd, running.pid)
         lost = sum(small(door) is None for door in [port, other] * 10)

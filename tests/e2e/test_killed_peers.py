@@ -164,12 +164,12 @@ def test_a_server_that_sends(proxy: Starter, pour: Pour, settings: str, moment: 
 
 
 @Settings
-@pytest.mark.parametrize("who", ["client", "server"])
-def test_with_something_unread(proxy: Starter, pour: Pour, settings: str, who: str) -> None:
+@pytest.mark.parametrize("which", ["client", "server"])
+def test_with_something_unread(proxy: Starter, pour: Pour, settings: str, which: str) -> None:
     """Its kernel resets: what it had not yet sent is lost, and nothing else."""
     with ExitStack() as stack:
         server = stack.enter_context(Server())
-        sender = pour.server() if who == "server" else None
+        sender = pour.server() if which == "server" else None
         uri = f"tcp://127.0.0.1:{sender.port}" if sender else server.uri
         running = proxy(f"[proxy]\n{settings}\n" + forward(uri))
         if sender:
@@ -188,13 +188,13 @@ def test_with_something_unread(proxy: Starter, pour: Pour, settings: str, who: s
     assert how == "reset"
 
 
-@pytest.mark.parametrize("who", ["client", "server"])
+@pytest.mark.parametrize("which", ["client", "server"])
 @Settings
-def test_one_that_is_sent_to(proxy: Starter, pour: Pour, settings: str, who: str) -> None:
+def test_one_that_is_sent_to(proxy: Starter, pour: Pour, settings: str, which: str) -> None:
     """The sender gets a reset."""
     with ExitStack() as stack:
         server = stack.enter_context(Server())
-        reader = pour.server(size=0, reads=True) if who == "server" else None
+        reader = pour.server(size=0, reads=True) if which == "server" else None
         uri = f"tcp://127.0.0.1:{reader.port}" if reader else server.uri
         running = proxy(f"[proxy]\n{settings}\n" + forward(uri))
         if reader:
@@ -447,13 +447,13 @@ def test_a_mirrored_client(proxy: Starter, pour: Pour, moment: str) -> None:
     assert how == "ended"
 
 
-@pytest.mark.parametrize("who", ["primary", "mirror"])
-def test_a_mirrored_server(proxy: Starter, pour: Pour, who: str) -> None:
+@pytest.mark.parametrize("which", ["primary", "mirror"])
+def test_a_mirrored_server(proxy: Starter, pour: Pour, which: str) -> None:
     server, second = pour.server(), pour.server()
     primary, other = (f"tcp://127.0.0.1:{each.port}" for each in (server, second))
     running = proxy(mirror(primary, other, options="compare = false"))
     with running.connect("in") as client:
-        if who == "primary":
+        if which == "primary":
             got, taken, how = killed(server, client, "flowing")
             nothing_lost(got, taken)
             assert how == "ended"

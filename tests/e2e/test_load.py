@@ -17,10 +17,10 @@ from tests.e2e.running import ECHO, PIECE, Server, all_of, eventually, exactly, 
 MIB = 1 << 20
 
 
-def echoes(client: socket.socket, said: bytes) -> None:
+def echoes(client: socket.socket, payload: bytes) -> None:
     """Send data and receive it back."""
-    client.sendall(said)
-    assert exactly(client, len(said)) == said
+    client.sendall(payload)
+    assert exactly(client, len(payload)) == payload
 
 
 @pytest.mark.parametrize("settings", ["", "splice = false"], ids=["bridged", "copied"])
@@ -57,19 +57,19 @@ def test_a_spent_memory_budget_closes_the_largest_laggard(proxy: Starter) -> Non
 
 
 def test_one_byte_at_a_time(proxy: Starter) -> None:
-    said = bytes(range(256)) * 8
+    payload = bytes(range(256)) * 8
     with Server() as server:
         running = proxy(forward(server.uri))
         with running.connect("in") as client, server.next() as accepted:
             for sock in (client, accepted):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for number in range(len(said)):
-                client.sendall(said[number : number + 1])
-                accepted.sendall(said[number : number + 1])
+            for number in range(len(payload)):
+                client.sendall(payload[number : number + 1])
+                accepted.sendall(payload[number : number + 1])
             client.shutdown(socket.SHUT_WR)
             accepted.shutdown(socket.SHUT_WR)
-            assert all_of(accepted) == said
-            assert all_of(client) == said
+            assert all_of(accepted) == payload
+            assert all_of(client) == payload
 
 
 @pytest.mark.parametrize("net_threads", [1, 3])
@@ -165,11 +165,11 @@ def test_thousands_of_idle_connections(proxy: Starter) -> None:
 
 def test_many_at_once_on_several_net_threads(proxy: Starter) -> None:
     running = proxy("[proxy]\nnet_threads = 4\n" + ECHO)
-    said = b"0123456789" * 2000
+    payload = b"0123456789" * 2000
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         for _ in range(100):
             client = stack.enter_context(running.connect("echo"))
-            client.sendall(said)
+            client.sendall(payload)
             client.shutdown(socket.SHUT_WR)
             selector.register(client, selectors.EVENT_READ, bytearray())
         while selector.get_map():
@@ -177,5 +177,5 @@ def test_many_at_once_on_several_net_threads(proxy: Starter) -> None:
                 piece = os.read(key.fd, 1 << 16)
                 key.data.extend(piece)
                 if not piece:
-                    assert key.data == said
+                    assert key.data == payload
                     selector.unregister(key.fd)

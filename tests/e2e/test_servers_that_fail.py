@@ -21,14 +21,14 @@ def ended(client: socket.socket) -> bool:
 
 
 def test_the_next_server_is_tried(proxy: Starter) -> None:
-    nobody = refusing()
+    dead = refusing()
     with Server() as server:
-        running = proxy(forward(nobody, server.uri))
+        running = proxy(forward(dead, server.uri))
         for _ in range(4):  # each turn starts with another server
             with running.connect("in") as client, server.next() as accepted:
                 client.sendall(b"hello")
                 assert exactly(accepted, 5) == b"hello"
-    running.wait_for(f"server {nobody} failed: connection refused; trying the next", 2)
+    running.wait_for(f"server {dead} failed: connection refused; trying the next", 2)
 
 
 def test_with_no_server_left_the_client_is_closed_and_the_reason_logged(proxy: Starter) -> None:
@@ -37,9 +37,9 @@ def test_with_no_server_left_the_client_is_closed_and_the_reason_logged(proxy: S
     with running.connect("in") as client:
         client.sendall(b"is anybody there?")
         assert ended(client)
-        said = f"INFO in 127.0.0.1:{client.getsockname()[1]}: server"
-    running.wait_for(f"{said} {one} failed: connection refused; trying the next")
-    running.wait_for(f"{said} {two} failed: connection refused; no server is left")
+        prefix = f"INFO in 127.0.0.1:{client.getsockname()[1]}: server"
+    running.wait_for(f"{prefix} {one} failed: connection refused; trying the next")
+    running.wait_for(f"{prefix} {two} failed: connection refused; no server is left")
 
 
 def test_connecting_to_a_server_that_never_accepts_times_out(proxy: Starter) -> None:
@@ -124,8 +124,8 @@ def test_the_client_is_not_read_before_there_is_a_server(proxy: Starter) -> None
             client.shutdown(socket.SHUT_WR)
             with server.next() as accepted:
                 assert all_of(accepted) == b"first words"
-                accepted.sendall(b"heard")
-            assert all_of(client) == b"heard"
+                accepted.sendall(b"data")
+            assert all_of(client) == b"data"
 
 
 def test_data_of_a_server_that_ends_at_once_is_delivered(proxy: Starter) -> None:

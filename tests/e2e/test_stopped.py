@@ -34,10 +34,10 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 def test_no_client_is_closed_because_the_proxy_was_stopped(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(CONFIGURATION.format(server.uri))
-        asked = [running.connect("web") for _ in range(CLIENTS)]
-        for client in asked:
+        requesters = [running.connect("web") for _ in range(CLIENTS)]
+        for client in requesters:
             client.sendall(REQUEST)
-        servers = [server.next() for _ in asked]
+        servers = [server.next() for _ in requesters]
         for accepted in servers:
             request_from(accepted)
         idle = [running.connect("web") for _ in range(CLIENTS)]
@@ -53,13 +53,13 @@ def test_no_client_is_closed_because_the_proxy_was_stopped(proxy: Starter) -> No
         for client in begun:
             client.sendall(REQUEST[10:])
         os.kill(running.pid, signal.SIGCONT)
-        assert {exactly(client, 12) for client in asked} == {b"HTTP/1.1 200"}
+        assert {exactly(client, 12) for client in requesters} == {b"HTTP/1.1 200"}
         with ThreadPoolExecutor(1) as thread:
             serving = thread.submit(serve, server, servers, 2 * CLIENTS)
             assert {exactly(client, 12) for client in (*idle, *begun)} == {b"HTTP/1.1 200"}
             serving.result()
         running.wait_for("was delayed for")
-        for sock in (*asked, *idle, *begun, *servers):
+        for sock in (*requesters, *idle, *begun, *servers):
             sock.close()
 
 

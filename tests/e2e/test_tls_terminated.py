@@ -63,7 +63,7 @@ def test_the_server_name_selects_the_certificate(
             f'"*.c.example" = {{ certificate = "{wild[0]}", key = "{wild[1]}" }} }}',
         )
     )
-    for asked, shown in (
+    for server_name, shown in (
         ("b.example", "b.example"),
         ("B.Example", "b.example"),
         ("b.example.", "b.example"),
@@ -73,7 +73,7 @@ def test_the_server_name_selects_the_certificate(
         ("unknown.example", "localhost"),
     ):
         pem = certificates.issue(shown)[0].read_text()
-        assert pem in s_client(tools, running, "-servername", asked), asked
+        assert pem in s_client(tools, running, "-servername", server_name), server_name
     pem = certificates.issue("localhost")[0].read_text()
     assert pem in s_client(tools, running, "-noservername")
 
@@ -124,12 +124,12 @@ def test_client_certificates_are_required(
 
 def test_plaintext_is_logged_and_closed(proxy: Starter, certificates: Certificates) -> None:
     running = proxy(echo(certificates))
-    for said, words in (
+    for payload, words in (
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the peer sent plain HTTP, not TLS"),
         (b"EHLO somebody.example\r\n", "the peer does not speak TLS"),
     ):
         with running.connect("echo") as client:
-            client.sendall(said)
+            client.sendall(payload)
             all_of(client)
             running.wait_for(f"INFO echo 127.0.0.1:{client.getsockname()[1]}: {words}")
 

@@ -119,8 +119,8 @@ def test_large_datagrams_and_empty_ones(proxy: Starter) -> None:
 
 def test_the_next_server_after_a_missing_one(proxy: Starter) -> None:
     with datagrams() as server:
-        nobody = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
-        running = proxy(forward(nobody, uri(server), bind=BIND, listener=SHORT))
+        missing = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        running = proxy(forward(missing, uri(server), bind=BIND, listener=SHORT))
         with client(running) as sock:
             sock.send(b"one")
             running.wait_for("connection refused")
@@ -147,26 +147,26 @@ def test_over_the_limit(proxy: Starter) -> None:
 
 
 def test_multicast_groups_as_source_and_target(proxy: Starter) -> None:
-    heard, told = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    source_port, target_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     on = "interface=127.0.0.1"
     running = proxy(
         forward(
-            f"udp://239.255.77.3:{told}?{on}&ttl=0",
-            bind=f"udp://239.255.77.2:{heard}?{on}",
+            f"udp://239.255.77.3:{target_port}?{on}&ttl=0",
+            bind=f"udp://239.255.77.2:{source_port}?{on}",
             listener=SHORT,
         )
     )
     loopback = socket.inet_aton("127.0.0.1")
     with datagrams() as sender, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as member:
-        member.bind(("239.255.77.3", told))
+        member.bind(("239.255.77.3", target_port))
         member.settimeout(PATIENCE_S)
         joined = socket.inet_aton("239.255.77.3") + loopback
         member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, loopback)
         for number in range(10):
-            sender.sendto(b"%d" % number, ("239.255.77.2", heard))
+            sender.sendto(b"%d" % number, ("239.255.77.2", source_port))
         assert [member.recv(10) for _ in range(10)] == [b"%d" % number for number in range(10)]
-    assert f"udp://239.255.77.2:{heard}" in running.uri("in")
+    assert f"udp://239.255.77.2:{source_port}" in running.uri("in")
 
 
 def test_a_reload_keeps_sessions_and_a_drain_waits_for_them(proxy: Starter) -> None:

@@ -29,7 +29,7 @@ class World:
         self.sim = sim
         self.engine = sim.driver().engine
         self.app = Server(ADDRESS, tls)
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
         self.upstream = Upstream(
             self.engine,
             "app",
@@ -42,7 +42,7 @@ class World:
 
         def connected(peer: Peer) -> None:
             def received(data: bytes) -> None:
-                self.asked.append(data)
+                self.requests.append(data)
                 if answer is not None:
                     peer.send(answer)
 
@@ -129,7 +129,7 @@ def test_a_response_is_judged_by_its_status(
     world = World(sim, CheckSettings(probe=HttpProbe("/health?deep", status=status), fall=1))
     world.serve(answer)
     sim.elapse(3.0)
-    assert world.asked == [
+    assert world.requests == [
         b"GET /health?deep HTTP/1.1\r\nHost: app\r\n"
         b"User-Agent: vcproxy\r\nConnection: close\r\n\r\n"
     ]
@@ -146,7 +146,7 @@ def test_a_request_sent_in_pieces() -> None:
         world.serve()
         sim.elapse(1.5)
         request = b"GET / HTTP/1.1\r\nHost: app\r\nUser-Agent: vcproxy\r\nConnection: close\r\n\r\n"
-        assert world.asked == [bytes([octet]) for octet in request]
+        assert world.requests == [bytes([octet]) for octet in request]
         assert world.log == []
         sim.elapse(1.0)
         [line] = world.log

@@ -1,9 +1,9 @@
 """The tables of a configuration file: every key with its type, its default and the reason for it.
 
-One class is one table and one attribute is one key. The text under an attribute is its entry in the
-generated reference (see `reference`). The types of values are in `values`. Nothing here reads files
-or loads plugins: `checks` does what goes beyond one key. Tested in tests/config/test_problems.py
-and test_loader.py.
+Over 400 lines, as it is one list: one class is one table and one attribute is one key. The text
+under an attribute is its entry in the generated reference (see `reference`). The types of values
+are in `values`. Nothing here reads files or loads plugins: `checks` does what goes beyond one key.
+Tested in tests/config/test_problems.py and test_loader.py.
 """
 
 import json
