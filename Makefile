@@ -11,7 +11,7 @@ MITMPROXY := $(VENV)/mitmproxy/bin/mitmdump
 .DEFAULT_GOAL := help
 .PHONY: help run test check coverage bench sim docs site clean
 
-help:  ## say what there is
+help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##  */make \1	/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/for-run  ## run the proxy of conf/proxy.toml
@@ -20,7 +20,7 @@ run: $(VENV)/for-run  ## run the proxy of conf/proxy.toml
 test: $(VENV)/for-dev  ## run all tests, JOBS=3 at a time
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-check: $(VENV)/for-dev  ## look at the code without running it: style, types, layers
+check: $(VENV)/for-dev  ## static checks: style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,13 +31,13 @@ coverage: $(VENV)/for-dev  ## which lines no test in this process runs; fails be
 	$(BIN)/coverage run -m pytest --ignore tests/e2e
 	$(BIN)/coverage report
 
-sim: $(VENV)/for-dev  ## SEEDS=2000 random worlds; VCPROXY_SEED=17 make sim repeats one
+sim: $(VENV)/for-dev  ## SEEDS=2000 random simulations; VCPROXY_SEED=17 make sim repeats one
 	VCPROXY_SEEDS=$(SEEDS) $(BIN)/python -m pytest --timeout 0 tests/sim
 
 bench: $(VENV)/for-bench $(MITMPROXY)  ## measure it beside other proxies
 	$(BIN)/python -m tests.bench
 
-docs: $(VENV)/for-run  ## write the generated pages of docs/reference anew
+docs: $(VENV)/for-run  ## regenerate the generated pages of docs/reference
 	$(BIN)/python -m tests.docs.generated
 
 site: $(VENV)/for-docs  ## the documentation as HTML, in build/site

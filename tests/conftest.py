@@ -1,4 +1,4 @@
-"""What holds for every test: in CI none may be skipped, for `.ci/run` installs what they need."""
+"""Settings of all tests; in CI a skipped test fails, because `.ci/run` installs all they need."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says how busy the machine is, and large ones are wanted here: neither
-# says whether the code is right.
-unjudged = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("untimed", deadline=None, suppress_health_check=unjudged)
+# The duration of an example depends on the load of the machine, and large examples are intended:
+# neither is a fault of the code.
+disabled = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("untimed", deadline=None, suppress_health_check=disabled)
 settings.load_profile("untimed")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -20,18 +20,18 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Look at a test."""
-    return _never_skipped((yield))
+    """Turn a skip of a test into a failure in CI."""
+    return _failed_if_skipped((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Look at a module."""
-    return _never_skipped((yield))
+    """Turn a skip of a module into a failure in CI."""
+    return _failed_if_skipped((yield))
 
 
-def _never_skipped(report: Report) -> Report:
+def _failed_if_skipped(report: Report) -> Report:
     if report.outcome == "skipped" and "CI" in os.environ and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped, and in CI nothing may be: {report.longrepr}"
+        report.longrepr = f"skipped, which is not allowed in CI: {report.longrepr}"
     return report

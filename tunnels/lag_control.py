@@ -109,7 +109,7 @@ class LagControl:
             self.fan.catch_up(vio)
             vio.reenable()
         if sink.level or not (sink.lags or sink.resume_at):
-            vio.pending = True  # WRITE_READY is not wanted any more
+            vio.pending = True  # WRITE_READY is no longer requested
             if sink.lags:
                 sink.lags = False
                 self._lag_changed(sink)
@@ -130,7 +130,7 @@ class LagControl:
         """Report that a sink lags, unless that was reported and it has not recovered since."""
         if not sink.lags:
             sink.lags = True
-            sink.vio.pending = False  # WRITE_READY is wanted when it takes some
+            sink.vio.pending = False  # request WRITE_READY when the sink accepts data
             self._lag_changed(sink)
             if sink.steady is None:
                 self._notify(SinkLags(self._owner, sink.vc, sink.lag, sink.policy.on_lag))

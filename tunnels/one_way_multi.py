@@ -149,7 +149,7 @@ class OneWayMultiTunnel(Machine):
 
     @RELAYING.enter
     def relaying(self) -> None:
-        """Read the source, once the sinks that were added before start() have their places."""
+        """Read the source, after the sinks added before start() are positioned in the buffer."""
         if self._source_vc is not None:
             self._read(self._source_vc)
 
@@ -266,7 +266,8 @@ class OneWayMultiTunnel(Machine):
 
     @property
     def flows(self) -> tuple[Flow, ...]:
-        """Byte counts of each sink since it was added; TunnelDone says of which sinks."""
+        """Byte counts of each sink since it was added; see TunnelDone for which sinks are
+        included."""
         return (*self._flushed, *(sink.flow(self._source_name) for sink in self._sinks.values()))
 
     def sink_statistics(self) -> Iterator[SinkStatistics]:
@@ -353,7 +354,8 @@ class OneWayMultiTunnel(Machine):
 
     @FLUSHING.on(Event.ERROR, to=(DONE,))
     def sink_failed_while_flushing(self, vio: VIO) -> State | None:
-        """A sink has failed before it had everything; or the source, whose end was seen before."""
+        """A sink failed before all data was delivered to it; or the source failed after its end was
+        read."""
         return self._remove(vio.vc, Reason.ERROR)
 
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))

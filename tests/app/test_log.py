@@ -65,7 +65,7 @@ def test_a_pipe_without_a_reader_delays_nothing_and_dropped_lines_are_counted(
     count = 3 * QUEUE // 100
     for number in range(count):  # this would never end if a line waited for the reader
         lines.write(f"{number:099}")
-    lines.close(patience_s=0.0)  # closing does not wait either
+    lines.close(timeout_s=0.0)  # closing does not wait either
     place = kept = 0  # in the log, and lines of it that were written
     with open(source, encoding="utf-8") as file:
         while place < count:

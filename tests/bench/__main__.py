@@ -18,10 +18,10 @@ from .peers import DESCRIPTORS, MOST_TUNNELS, ROOT, TUNNEL_PEERS, Failed, Peer
 from .workloads import Sample, Workload
 
 ABOUT = """\
-Measure vcproxy beside other proxies: what each spends, in CPU or memory, on a unit of work. One
-run measures them all, in alternating rounds, and reports medians: ratios travel to other
-machines, absolute figures do not. All is on loopback, and is stopped at the end. A full run
-takes about eleven minutes; leave the machine alone meanwhile."""
+Measure vcproxy beside other proxies: CPU time or memory of each per unit of work. All
+proxies of a run are measured in alternating rounds. Medians are reported. Ratios are comparable
+between machines; absolute figures are not. All is on loopback, and is stopped at the end. A full
+run takes about eleven minutes; leave the machine alone meanwhile."""
 
 EXAMPLES = """\
 examples:

@@ -44,5 +44,5 @@ def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "nats", None)
     for check in (nats.source, nats.target):
-        with pytest.raises(ValueError, match=r'"nats://h:4222/a" needs .*pip install nats-py'):
+        with pytest.raises(ValueError, match=r'"nats://h:4222/a" needs .*pip install .\.\[nats\]'):
             check(Address.parse("nats://h/a"))

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from vcproxy.drivers.epoll.closing import patience_s
+from vcproxy.drivers.epoll.closing import linger_timeout_s
 
 
 def tcp_info(retransmits: int, timer_s: float) -> bytes:
@@ -21,7 +21,7 @@ def tcp_info(retransmits: int, timer_s: float) -> bytes:
 def test_a_peer_that_dropped_segments_is_waited_for(
     retransmits: int, timer_s: float, seconds: float
 ) -> None:
-    assert patience_s(tcp_info(retransmits, timer_s)) == seconds
+    assert linger_timeout_s(tcp_info(retransmits, timer_s)) == seconds
 
 
 def test_the_kernel_answers_in_this_form() -> None:

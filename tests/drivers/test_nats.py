@@ -594,4 +594,7 @@ def test_a_missing_library_is_reported() -> None:
         [sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["nats: needs a library: pip install nats-py", "[]"]
+    assert done.stdout.splitlines() == [
+        "nats: needs a library: pip install '.[nats]' in the checkout",
+        "[]",
+    ]

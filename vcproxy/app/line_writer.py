@@ -90,15 +90,15 @@ class LineWriter:
         with self._changed:
             self._append(_REOPEN)
 
-    def close(self, patience_s: float = FLUSH_S) -> None:
-        """Write the queued lines, for at most `patience_s` seconds. No line may follow."""
+    def close(self, timeout_s: float = FLUSH_S) -> None:
+        """Write the queued lines, for at most `timeout_s` seconds. No line may follow."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._thread is None:
             self._release()
         else:
-            self._thread.join(patience_s)
+            self._thread.join(timeout_s)
 
     def _append(self, octets: bytes) -> None:
         self._queue.append(octets)

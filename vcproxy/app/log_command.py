@@ -42,10 +42,10 @@ place, 2 wrong command line.
 """
 
 SHOW = """\
-List the conversations of a log, a line for each: its number, the listener, the client's address,
-the servers it was connected to, when it began (seconds since the log began) and how long it was
-open, the bytes that the client sent and received, how it ended. With --conversation: the events of
-one conversation, a line for each, with the beginning of the data.
+List the conversations of a log, one per line, each with its number, the listener, the client's
+address, the servers it was connected to, when it began (seconds since the log began) and how long
+it was open, the bytes that the client sent and received, how it ended. With --conversation: the
+events of one conversation, one per line, with the beginning of the data.
 
   vcproxy log show LOG --from 1m --to 2m                conversations open in the second minute
   vcproxy log show LOG --conversation 7 --mermaid       a sequence diagram, for a Markdown page

@@ -176,14 +176,14 @@ class Proxy:
         """Return how late each net thread was in the last second, by its name. For any thread."""
         return self._watchdog.lags()
 
-    def status(self, patience_s: float = 5.0) -> dict[str, object]:
+    def status(self, timeout_s: float = 5.0) -> dict[str, object]:
         """Return the status of each program by its listener's name: of a relay, its RelayStatus.
 
         For any thread but a net thread, because it waits: the first net thread answers between two
         events.
 
         Raises:
-            TimeoutError: no answer within `patience_s`, as before `run` and after it.
+            TimeoutError: no answer within `timeout_s`, as before `run` and after it.
             Exception: that of a program's `status()`.
         """
         answer: Future[dict[str, object]] = Future()
@@ -195,7 +195,7 @@ class Proxy:
                 answer.set_exception(as_error(mistake))
 
         self._first.engine.inbox.feed(read_status)
-        return answer.result(patience_s)
+        return answer.result(timeout_s)
 
     # -- ending ------------------------------------------------------------------------------
 

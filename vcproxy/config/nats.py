@@ -41,4 +41,4 @@ def _require_library(address: Address) -> None:
     except ModuleNotFoundError:
         found = None
     if found is None:
-        raise ValueError(f'"{address}" needs a library: pip install nats-py')
+        raise ValueError(f"\"{address}\" needs a library: pip install '.[nats]' in the checkout")

@@ -236,7 +236,7 @@ class Engine(EventDispatcher):
         else:
             self.inbox.post(partial(self.command, command))
 
-    # -- what the driver calls ---------------------------------------------------------------
+    # -- called by the driver ----------------------------------------------------------------
 
     def time_of_day(self, seconds: int) -> None:
         """The time of day has changed, to seconds since 1970, UTC. It may run backwards.

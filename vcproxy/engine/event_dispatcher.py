@@ -131,7 +131,7 @@ class EventDispatcher:
         for vc in list(mutex.vcs):
             vc.do_io_close(error)
 
-    # -- what the driver calls ---------------------------------------------------------------
+    # -- called by the driver ----------------------------------------------------------------
 
     def clock(self, now: float) -> None:
         """Begin a turn: set the time, run the inbox."""

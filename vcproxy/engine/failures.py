@@ -1,4 +1,4 @@
-"""Failures: the exceptions that drivers report of connections, by kind.
+"""Failures: the exceptions that drivers report for connections, by kind.
 
 Python's own kinds are used where they fit: ConnectionRefusedError, ConnectionResetError,
 TimeoutError. All are OSErrors with one text for people, and a replay has the same kind as the

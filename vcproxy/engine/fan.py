@@ -169,7 +169,7 @@ class Fan:
             vio.pending = True
             vio.signal(Event.READ_READY if vio.reads else Event.WRITE_READY)
 
-    # -- what the driver calls ---------------------------------------------------------------
+    # -- called by the driver ----------------------------------------------------------------
 
     def begin(self) -> list[Block] | None:
         """Take the lock and return what to write to all in `level`; None: not now, no lock held."""

@@ -181,7 +181,7 @@ class VCLifecycle(VConnection):
                 self.engine.log("info", f"{self.name}: {error}")
             self.do_io_close()
 
-    # -- what the driver calls ---------------------------------------------------------------
+    # -- called by the driver ----------------------------------------------------------------
 
     def soon(self, call: Callable[[], object]) -> None:
         """Make a driver call about this VC in the next turn, unless `gone()` comes first.

@@ -145,7 +145,7 @@ class NetVConnection(VCLifecycle):
             self.reenable(True)
             self.reenable(False)
 
-    # -- what the driver calls ---------------------------------------------------------------
+    # -- called by the driver ----------------------------------------------------------------
 
     def again(self, reads: bool) -> None:
         """There may be more to do in a direction: list the VC for it."""

@@ -139,7 +139,7 @@ class Outgoing:
             self._try_next()
 
     def refused(self, address: Address, error: Exception) -> None:
-        """Answer Connect: this address has failed, the next one is tried. See `failures`."""
+        """Result of Connect: the address failed; try the next. See `failures`."""
         engine = self.vc.engine
         if self.vc.closed:
             return

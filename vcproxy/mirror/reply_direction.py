@@ -89,7 +89,7 @@ class ReplyDirection(Machine):
     # -- a ReplyReceiver ---------------------------------------------------------------------
 
     def has_room(self, server: int) -> bool:
-        """See ReplyReceiver. If not, `read_replies` of the mirror is called later."""
+        """See ReplyReceiver. After it returned False, `read_replies` of the mirror is called."""
         return not (self._choice.full(server) or self._outgoing.full)
 
     def add_reply(self, server: int, reply: bytes) -> None:

@@ -174,7 +174,7 @@ class MessageReader(Machine):
 
     @READING.on(STALLED, to=OVER)
     def stalled(self, _: object) -> None:
-        """The session does not take what is left."""
+        """The session does not read the rest of the data."""
         self._end(Event.ERROR, self._vio)
 
     @READING.on(Event.INACTIVITY_TIMEOUT, to=OVER)

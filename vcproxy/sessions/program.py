@@ -89,7 +89,7 @@ class Program(Continuation):
         """Start. The mutex is held."""
 
     def stop(self) -> None:
-        """Close all connections, also later ones, and take no more events. The mutex is held."""
+        """Close all current and future connections; ignore further events. The mutex is held."""
         self.mutex.ended = True
         for vc in list(self.mutex.vcs):
             vc.do_io_close()

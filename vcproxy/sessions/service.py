@@ -38,7 +38,7 @@ class Service:
     connect_tls: object = None
     """The driver's TLS context for the addresses that the options name; None if none is tls://."""
     connect_s: float = 5.0
-    """Seconds for a connection to a server, its handshake included. Here and below 0: no limit."""
+    """Seconds to connect to a server, with its handshake. 0: no limit, as for the times below."""
     inactivity_s: float = 300.0
     """Seconds without a byte either way."""
     active_s: float = 0.0

@@ -72,7 +72,7 @@ class TunnelStart(Machine):
 
     @WAITING.enter
     def waiting(self) -> None:
-        """Read nothing from the client, but get its errors."""
+        """Do not read from the client, but be notified of its errors."""
         session = self._session
         client, answers = session.client, session.answers
         client.do_io_read(self, 0, self.engine.buffer())

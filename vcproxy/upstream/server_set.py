@@ -91,7 +91,7 @@ class ServerSet:
         (self._retry_balance if again else self._balance).picked(server, servers)
 
     def connecting(self, server: Server, vc: NetVConnection) -> None:
-        """Note that a VC is about to connect to a server: it may be a trial."""
+        """Record that a VC is about to connect to a server; perhaps a trial after an ejection."""
         if self.ejection.begin_trial(server, vc):
             self._update_up()
 

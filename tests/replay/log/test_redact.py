@@ -47,7 +47,9 @@ def test_a_replay_that_differs_because_of_redaction_is_explained(
     vcproxy("log", "redact", log, "--pattern", r"\n", "-o", out)  # no line end is left
     status, _, problem = vcproxy("replay", out)
     assert status == 1
-    assert "the log is redacted: a plugin may act differently without that content" in problem
+    assert (
+        "the log is redacted: a plugin may act differently without the redacted content" in problem
+    )
 
 
 def test_a_redacted_log_can_be_cut(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:

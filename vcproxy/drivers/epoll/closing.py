@@ -84,8 +84,8 @@ class Lingering:
 class Resetting:
     """A close with a reset (RST), sent after the data before it has been acknowledged.
 
-    If the peer acknowledges nothing for `patience_s`, the reset is sent at once. A Unix socket has
-    no reset and delivers what was sent.
+    If the peer acknowledges nothing for `linger_timeout_s`, the reset is sent at once. A Unix
+    socket has no reset and delivers what was sent.
     """
 
     def __init__(self, driver: Poller, port: ClosingPort) -> None:
@@ -119,17 +119,17 @@ class Resetting:
         unsent = _unacknowledged(sock)
         self._waited = 0.0 if unsent < self._unsent else self._waited + _POLL_S
         self._unsent = unsent
-        if unsent and self._waited < patience_s(sock.getsockopt(*_TCP_INFO)):
+        if unsent and self._waited < linger_timeout_s(sock.getsockopt(*_TCP_INFO)):
             self._driver.after(_POLL_S, self._poll)
         else:
             self._port.finish()
 
 
-def patience_s(tcp_info: bytes) -> float:
-    """Return how many seconds without an acknowledgement are waited before a reset.
+def linger_timeout_s(tcp_info: bytes) -> float:
+    """Return the seconds to wait for an acknowledgement before a reset.
 
-    A peer that read nothing for a while may have dropped segments. Then its kernel gets them again
-    only when the retransmission timer fires, which doubles each time: two such times are waited.
+    A peer that read nothing for a while may have dropped segments. They are resent only when the
+    retransmission timer expires, which backs off exponentially, so wait two periods.
 
     Args:
         tcp_info: the first 12 bytes of the socket's `struct tcp_info` (tcp(7)).

@@ -16,7 +16,7 @@ try:
     import nats.js.errors
     from nats.aio.client import Client
 except ImportError as missing:
-    raise ImportError("nats: needs a library: pip install nats-py") from missing
+    raise ImportError("nats: needs a library: pip install '.[nats]' in the checkout") from missing
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext

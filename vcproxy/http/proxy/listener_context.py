@@ -41,7 +41,7 @@ class ListenerContext:
         self.heads = HeadCache(options.limits, engine)
         """The parsed and the forwarded heads."""
         self.origins = Origins(engine)
-        """The servers that clients have named."""
+        """Servers addressed by forward-proxy and CONNECT requests."""
         self.mirror = RequestMirror(engine)
         """Sends copies of requests."""
 

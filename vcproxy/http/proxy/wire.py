@@ -140,7 +140,7 @@ class Wire:
             self._kept.hold(len(self.pending))
 
     def send(self, data: bytes) -> None:
-        """Send this behind all earlier output."""
+        """Send data after all earlier output."""
         writes = self.writes
         writes.pending = True  # WRITE_READY is not needed here, and would cost a turn
         self._output.buffer.write(data)

@@ -28,7 +28,7 @@ LARGEST: Final = 1 << 28
 
 
 class BrokenFrame(ValueError):
-    """A frame differs from what was written."""
+    """A frame is damaged: it is not as it was written."""
 
 
 def frame(pieces: list[Octets], compress: bool = False) -> list[Octets]:

@@ -108,7 +108,7 @@ def _python(source: bytes, patterns: Patterns) -> bytes:
 
 
 def _strings(source: bytes) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
-    """Yield begin and end of each string and comment (row from 0, column), and its text."""
+    """Yield the begin and end, (row from 0, column), and the text of each string and comment."""
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         if token.type in _STRINGS:
             (row, begin), (last, end) = token.start, token.end

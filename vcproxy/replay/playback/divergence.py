@@ -28,7 +28,9 @@ def report(step: int, entry: e.Entry, here: str, engine: ReplayEngine, redacted:
     """Return the text of a divergence at a step. `here`: what the replay did instead."""
     lines = [f"step {step}: the replay differs from the recording"]
     if redacted:
-        lines.append("  the log is redacted: a plugin may act differently without that content")
+        lines.append(
+            "  the log is redacted: a plugin may act differently without the redacted content"
+        )
     lines.append(f"  recorded: {shown(entry)}")
     if isinstance(entry, e.CommandsEntry):
         lines += [f"            {command}" for command in entry.texts or ()]

@@ -161,7 +161,7 @@ class RecordingEngine(Engine):
         self.frames.cut()
         self.frames.flush()
 
-    # -- what the driver calls ---------------------------------------------------------------
+    # -- called by the driver ----------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """See Engine. A turn without other entries is left out."""
