@@ -16,7 +16,7 @@ from vcproxy.engine.units import rounded_size
 
 if TYPE_CHECKING:
     from vcproxy.engine.vconnection import VConnection
-    from vcproxy.tunnels.lag import OnLag
+    from vcproxy.tunnels.lag_policy import OnLag
 
 
 class Reason(enum.Enum):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.tunnels.history import History, Join
-    from vcproxy.tunnels.lag import Lag
+    from vcproxy.tunnels.lag_policy import LagPolicy
     from vcproxy.tunnels.sink import Sink
 
 STEADY = "STEADY"
@@ -69,7 +69,7 @@ class LagControl:
             return self._oldest.clone()
         return self.fan.buffer.reader()
 
-    def policy_for(self, lag: Lag, reader: Reader) -> Lag:
+    def policy_for(self, lag: LagPolicy, reader: Reader) -> LagPolicy:
         """Return the policy of a new sink: history before its place does not count as lag."""
         return replace(lag, max_lag=lag.max_lag + reader.occupied)
 

@@ -1,7 +1,7 @@
 """OneWayMultiTunnel: moves the bytes or messages of one source to any number of sinks.
 
 All sinks read one buffer. Sinks that keep up are fed together (see Fan); each of the others has a
-place of its own, as far behind as its policy allows (see Lag, LagControl). Sinks are added and
+place of its own, as far behind as its LagPolicy allows (see LagControl). Sinks are added and
 removed while it runs. (Traffic Server allows 4, and the first failure ends all.) A sink that ends
 or fails is removed alone; the rule `ends` says when that ends the tunnel.
 
@@ -42,8 +42,8 @@ from vcproxy.tunnels.done import (
     TunnelWritable,
 )
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
-from vcproxy.tunnels.lag import BLOCK, Lag
 from vcproxy.tunnels.lag_control import STEADY, LagControl
+from vcproxy.tunnels.lag_policy import BLOCK, LagPolicy
 from vcproxy.tunnels.sink import Sink, SinkStatistics
 from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer, flush_s
 
@@ -80,7 +80,7 @@ class OneWayMultiTunnel(Machine):
         message_oriented: messages are moved, not a stream of bytes. A message-oriented `source`
             implies it.
         history: what is kept for sinks that join at the "tail".
-        water_mark: bytes of buffer at which reading pauses; a sink's Lag or the history raises it.
+        water_mark: bytes of buffer at which reading pauses; a LagPolicy or the history raises it.
         stall_s: seconds without progress after which a sink that lags is removed with INACTIVITY,
             so that "block" does not wait for ever; 0: never. See StallTimer.
         abort_s: seconds without progress that a required sink is allowed after the source was reset
@@ -221,7 +221,7 @@ class OneWayMultiTunnel(Machine):
         *,
         required: bool = False,
         watch: bool = True,
-        lag: Lag = BLOCK,
+        lag: LagPolicy = BLOCK,
         join: Join = "head",
         receive_only: bool = False,
     ) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
-    from vcproxy.tunnels.lag import Lag
+    from vcproxy.tunnels.lag_policy import LagPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Sink:
     vio: VIO
     watched: VIO | None
     """The read that sees its end."""
-    policy: Lag
+    policy: LagPolicy
     required: bool
     receive_only: bool
     """Whether the sink is removed when it sends anything."""

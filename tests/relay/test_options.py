@@ -16,7 +16,7 @@ from vcproxy.engine.address import Address
 from vcproxy.plugins.relay import Relay
 from vcproxy.relay.options import RelayFraming, RelayOptions, Target
 from vcproxy.tunnels.history import History
-from vcproxy.tunnels.lag import Lag, OnLag
+from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 
 SUBSCRIBERS = {"subscribers": "tcp://127.0.0.1:7101"}
 
@@ -37,7 +37,7 @@ def refused(**table: Any) -> list[str]:
 def test_defaults() -> None:
     options = read()
     assert options.framing == "none"
-    assert options.lag == Lag(1 << 20, "disconnect")
+    assert options.lag == LagPolicy(1 << 20, "disconnect")
     assert options.kept == History()
     assert (options.ends, options.join, options.producers) == ("never", "tail", "exclusive")
 
@@ -57,8 +57,8 @@ def test_targets_are_addresses_or_tables() -> None:
     )
     a, b = options.targets
     assert a == Target(Address("tcp", "a", 1))
-    assert options.lag_of(a) == Lag(2 << 20, "disconnect")
-    assert options.lag_of(b) == Lag(1024, "drop_oldest")
+    assert options.lag_of(a) == LagPolicy(2 << 20, "disconnect")
+    assert options.lag_of(b) == LagPolicy(1024, "drop_oldest")
     assert read(targets="tcp://a:1").targets == (a,)
 
 

@@ -20,7 +20,7 @@ from vcproxy.sessions.program import Signal
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.tunnels.done import Dropped
 from vcproxy.tunnels.history import History
-from vcproxy.tunnels.lag import OnLag
+from vcproxy.tunnels.lag_policy import OnLag
 
 HERE = Address("tcp", "here", 1)
 ONE, TWO, FEED = (Address("tcp", name, 1) for name in ("one", "two", "feed"))

@@ -23,7 +23,7 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vconnection import VConnection
 from vcproxy.tunnels.done import Reason, SinkDone, TunnelDone
 from vcproxy.tunnels.history import History
-from vcproxy.tunnels.lag import Lag, OnLag
+from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 from vcproxy.tunnels.one_way_multi import Ends, OneWayMultiTunnel
 
 SEEDS = list(seeds(500))
@@ -90,7 +90,7 @@ class Publisher(Continuation):
         self.tunnel.add_sink(
             vc,
             required=consumer.required,
-            lag=Lag(MOST, consumer.policy),
+            lag=LagPolicy(MOST, consumer.policy),
             join="tail" if consumer.late else "head",
         )
 

@@ -25,7 +25,7 @@ from vcproxy.sessions.program import Signal
 from vcproxy.sessions.streams import READ_AHEAD
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.tunnels.history import History
-from vcproxy.tunnels.lag import OnLag
+from vcproxy.tunnels.lag_policy import OnLag
 from vcproxy.tunnels.one_way_multi import Ends
 
 SEEDS = list(seeds(500))

@@ -17,7 +17,7 @@ from vcproxy.tunnels.done import (
     TunnelWritable,
 )
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
-from vcproxy.tunnels.lag import Lag, OnLag
+from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
 from vcproxy.tunnels.sink import SinkStatistics
 from vcproxy.tunnels.stall_timer import FLUSH_S
@@ -45,7 +45,7 @@ class Relay:
     """A tunnel of messages, which its owner publishes."""
 
     def __init__(
-        self, harness: Harness, sinks: Iterable[Line], lag: Lag, history: History = NO_HISTORY
+        self, harness: Harness, sinks: Iterable[Line], lag: LagPolicy, history: History = NO_HISTORY
     ) -> None:
         self.harness = harness
         self.published = 0
@@ -59,7 +59,7 @@ class Relay:
         for sink in sinks:
             self.add(sink, lag)
 
-    def add(self, sink: Line, lag: Lag, join: Join = "head") -> None:
+    def add(self, sink: Line, lag: LagPolicy, join: Join = "head") -> None:
         with self.harness.held():
             self.tunnel.add_sink(sink.vc, lag=lag, join=join)
 
@@ -86,7 +86,7 @@ def test_a_sink_that_gets_published_messages_is_not_inactive() -> None:
     with harness.held():
         for line in (sink, other):
             line.vc.set_inactivity_timeout(3.0)
-    relay = Relay(harness, [sink, other], Lag(MAX_LAG, "drop_oldest"))
+    relay = Relay(harness, [sink, other], LagPolicy(MAX_LAG, "drop_oldest"))
     for _ in range(10):
         with harness.held():
             relay.tunnel.publish([message(relay.published)])
@@ -109,7 +109,7 @@ def stalled(sinks: list[Line]) -> tuple[Line, list[Line]]:
 
 def test_drop_oldest_keeps_the_latest(harness: Harness) -> None:
     slow, others = stalled(list(harness.lines(3)))
-    relay = Relay(harness, [slow, *others], Lag(MAX_LAG, "drop_oldest"))
+    relay = Relay(harness, [slow, *others], LagPolicy(MAX_LAG, "drop_oldest"))
     relay.publish(TO_FILL + 100)
     assert all(numbers(sink.peer.received) == list(range(relay.published)) for sink in others)
     [lags] = harness.owner.reports
@@ -135,7 +135,7 @@ def test_drop_oldest_keeps_the_latest(harness: Harness) -> None:
 
 def test_drop_newest_keeps_the_messages_that_waited(harness: Harness) -> None:
     slow, others = stalled(list(harness.lines(3)))
-    relay = Relay(harness, [slow, *others], Lag(MAX_LAG, "drop_newest"))
+    relay = Relay(harness, [slow, *others], LagPolicy(MAX_LAG, "drop_newest"))
     relay.publish(TO_FILL + 100)
     assert all(numbers(sink.peer.received) == list(range(relay.published)) for sink in others)
     slow.peer.resume()
@@ -151,7 +151,7 @@ def test_drop_newest_keeps_the_messages_that_waited(harness: Harness) -> None:
 
 def test_disconnect_gives_the_slow_sink_back(harness: Harness) -> None:
     slow, others = stalled(list(harness.lines(3)))
-    relay = Relay(harness, [slow, *others], Lag(MAX_LAG, "disconnect"))
+    relay = Relay(harness, [slow, *others], LagPolicy(MAX_LAG, "disconnect"))
     relay.publish(TO_FILL + 100)
     [removed] = harness.owner.removed
     assert (removed.sink, removed.reason) == (slow.vc, Reason.LAGGED)
@@ -162,7 +162,7 @@ def test_disconnect_gives_the_slow_sink_back(harness: Harness) -> None:
 
 def test_block_delays_all_and_drops_nothing(harness: Harness) -> None:
     slow, others = stalled(list(harness.lines(3)))
-    relay = Relay(harness, [slow, *others], Lag(MAX_LAG, "block"))
+    relay = Relay(harness, [slow, *others], LagPolicy(MAX_LAG, "block"))
     while not relay.tunnel.full:
         relay.publish()
     assert relay.statistics(slow).lag < SLAB + 1000  # the least that a buffer holds
@@ -180,7 +180,7 @@ def test_a_message_longer_than_max_lag_is_sent() -> None:
     for policy in policies:
         [slow] = harness.lines(1)
         slow.peer.stall()
-        relay = Relay(harness, [slow], Lag(10, policy))
+        relay = Relay(harness, [slow], LagPolicy(10, policy))
         relay.publish(TO_FILL + 10)
         slow.peer.resume()
         harness.run()
@@ -192,7 +192,7 @@ def test_a_message_longer_than_max_lag_is_sent() -> None:
 def test_a_message_longer_than_any_buffer_delays_no_other_sink() -> None:
     harness = Harness()
     slow, [quick] = stalled(list(harness.lines(2)))
-    relay = Relay(harness, [slow, quick], Lag(MAX_LAG, "drop_oldest"))
+    relay = Relay(harness, [slow, quick], LagPolicy(MAX_LAG, "drop_oldest"))
     for letter in b"abcdef":
         with harness.held():
             relay.tunnel.publish([bytes([letter]) * 2 * SLAB])
@@ -209,7 +209,7 @@ def test_a_message_longer_than_any_buffer_delays_no_other_sink() -> None:
 def test_a_burst_that_fills_the_buffer_at_once_delays_no_other_sink(policy: OnLag) -> None:
     harness = Harness()
     slow, [quick] = stalled(list(harness.lines(2)))
-    relay = Relay(harness, [slow, quick], Lag(MAX_LAG, policy))
+    relay = Relay(harness, [slow, quick], LagPolicy(MAX_LAG, policy))
     relay.publish(TO_FILL)  # the network took all of them
     with harness.held():
         while not relay.tunnel.full:
@@ -222,7 +222,7 @@ def test_a_burst_that_fills_the_buffer_at_once_delays_no_other_sink(policy: OnLa
 
 def test_a_sink_recovers_while_messages_are_published(harness: Harness) -> None:
     slow, others = stalled(list(harness.lines(3)))
-    relay = Relay(harness, [slow, *others], Lag(MAX_LAG, "drop_oldest"))
+    relay = Relay(harness, [slow, *others], LagPolicy(MAX_LAG, "drop_oldest"))
     relay.publish(TO_FILL + 30)
     slow.peer.resume()
     for _ in range(600):
@@ -236,7 +236,7 @@ def test_a_sink_recovers_while_messages_are_published(harness: Harness) -> None:
 
 def test_a_sink_that_lags_again_and_again_is_reported_once(harness: Harness) -> None:
     slow, others = stalled(list(harness.lines(3)))
-    relay = Relay(harness, [slow, *others], Lag(MAX_LAG, "drop_oldest"))
+    relay = Relay(harness, [slow, *others], LagPolicy(MAX_LAG, "drop_oldest"))
     for _ in range(5):
         slow.peer.stall()
         for _ in range(TO_FILL + 30):
@@ -253,12 +253,12 @@ def test_a_sink_that_lags_again_and_again_is_reported_once(harness: Harness) -> 
 def test_each_sink_has_its_own_policy() -> None:
     harness = Harness()
     lines = list(harness.lines(4))
-    relay = Relay(harness, [], Lag())
+    relay = Relay(harness, [], LagPolicy())
     policies: list[OnLag] = ["disconnect", "drop_oldest", "drop_newest"]
     for line, policy in zip(lines, policies, strict=False):
         line.peer.stall()
-        relay.add(line, Lag(MAX_LAG, policy))
-    relay.add(lines[3], Lag(MAX_LAG, "block"))
+        relay.add(line, LagPolicy(MAX_LAG, policy))
+    relay.add(lines[3], LagPolicy(MAX_LAG, "block"))
     relay.publish(TO_FILL + 200)
     assert [removed.sink for removed in harness.owner.removed] == [lines[0].vc]
     assert numbers(lines[3].peer.received) == list(range(relay.published))
@@ -266,7 +266,7 @@ def test_each_sink_has_its_own_policy() -> None:
 
 def test_the_end_is_flushed_to_a_sink_with_drops(harness: Harness) -> None:
     slow, others = stalled(list(harness.lines(2)))
-    relay = Relay(harness, [slow, *others], Lag(MAX_LAG, "drop_oldest"))
+    relay = Relay(harness, [slow, *others], LagPolicy(MAX_LAG, "drop_oldest"))
     relay.publish(TO_FILL + 100)
     with harness.held():
         relay.tunnel.finish()
@@ -286,17 +286,17 @@ def test_drop_policies_need_messages() -> None:
     with harness.held():
         tunnel = OneWayMultiTunnel(harness.owner, source.vc, name="relay")
         with pytest.raises(ValueError, match="drop_newest drops messages, and relay moves bytes"):
-            tunnel.add_sink(sink.vc, lag=Lag(MAX_LAG, "drop_newest"))
+            tunnel.add_sink(sink.vc, lag=LagPolicy(MAX_LAG, "drop_newest"))
 
 
 def test_memory_stays_within_max_lag() -> None:
     harness = Harness()
     lines = list(harness.lines(5))
-    relay = Relay(harness, [], Lag())
+    relay = Relay(harness, [], LagPolicy())
     for line, policy in zip(lines, ["drop_oldest", "drop_newest"] * 2, strict=False):
         line.peer.stall()
-        relay.add(line, Lag(MAX_LAG, policy))  # type: ignore[arg-type]
-    relay.add(lines[4], Lag(MAX_LAG, "disconnect"))
+        relay.add(line, LagPolicy(MAX_LAG, policy))  # type: ignore[arg-type]
+    relay.add(lines[4], LagPolicy(MAX_LAG, "disconnect"))
     most = 0
     for _ in range(TO_FILL + 300):
         relay.publish()
@@ -314,8 +314,8 @@ def test_bytes_are_not_kept_for_a_disconnected_sink() -> None:
 
     def make() -> OneWayMultiTunnel:
         tunnel = OneWayMultiTunnel(harness.owner, source.vc, name="relay")
-        tunnel.add_sink(slow.vc, lag=Lag(SLAB, "disconnect"))
-        tunnel.add_sink(quick.vc, lag=Lag(SLAB, "disconnect"))
+        tunnel.add_sink(slow.vc, lag=LagPolicy(SLAB, "disconnect"))
+        tunnel.add_sink(quick.vc, lag=LagPolicy(SLAB, "disconnect"))
         return tunnel
 
     harness.lend(make)
@@ -337,10 +337,10 @@ def test_a_late_sink_begins_with_the_history(
     harness: Harness, history: History, first: int
 ) -> None:
     early, late, later = harness.lines(3)
-    relay = Relay(harness, [early], Lag(), history)
+    relay = Relay(harness, [early], LagPolicy(), history)
     relay.publish(20)
-    relay.add(late, Lag(), join="tail")
-    relay.add(later, Lag(), join="head")
+    relay.add(late, LagPolicy(), join="tail")
+    relay.add(later, LagPolicy(), join="head")
     harness.run()
     assert numbers(late.peer.received) == list(range(first, 20))
     assert later.peer.received == b""
@@ -417,7 +417,7 @@ def test_a_lent_source_that_fails_behind_a_full_buffer_is_given_back() -> None:
 def test_data_from_a_sink_is_counted() -> None:
     harness = Harness()
     [sink] = harness.lines(1)
-    relay = Relay(harness, [sink], Lag())
+    relay = Relay(harness, [sink], LagPolicy())
     sink.peer.send(b"hello?")
     harness.run()
     assert relay.statistics(sink).received == 6
@@ -427,7 +427,7 @@ def test_data_from_a_sink_is_counted() -> None:
 def test_a_receive_only_sink_that_sends_is_given_back() -> None:
     harness = Harness()
     [sink] = harness.lines(1)
-    relay = Relay(harness, [], Lag())
+    relay = Relay(harness, [], LagPolicy())
     with harness.held():
         relay.tunnel.add_sink(sink.vc, receive_only=True)
     sink.peer.send(b"hello?")
@@ -467,7 +467,7 @@ def test_a_sink_that_takes_nothing_is_given_back_while_others_read() -> None:
 
     tunnel = harness.lend(make)
     with harness.held():
-        tunnel.add_sink(slow.vc, lag=Lag(MAX_LAG, "drop_oldest"))
+        tunnel.add_sink(slow.vc, lag=LagPolicy(MAX_LAG, "drop_oldest"))
         tunnel.add_sink(quick.vc)
     slow.peer.stall()
     for number in range(TO_FILL + 100):

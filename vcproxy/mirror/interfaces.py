@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vcproxy.mirror.choice import Choice
     from vcproxy.mirror.comparison import ReplyComparison
     from vcproxy.sessions.service import Service
-    from vcproxy.tunnels.lag import Lag
+    from vcproxy.tunnels.lag_policy import LagPolicy
 
 FINISHED, ABORTED = "FINISHED", "ABORTED"
 """Tags for a mirror: the conversation has ended in order; it has ended abnormally, or the mirror
@@ -30,7 +30,7 @@ class MirrorSettings(Protocol):
     framing: Framing
 
     @property
-    def lag(self) -> Lag:
+    def lag(self) -> LagPolicy:
         """The lag policy of a mirror."""
 
     def comparison(self) -> ReplyComparison | None:

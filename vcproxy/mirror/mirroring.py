@@ -13,7 +13,7 @@ from vcproxy.mirror import choice
 from vcproxy.mirror.comparison import MessageComparison, ReplyComparison, StreamComparison
 from vcproxy.mirror.tunnel import MirroredTunnel
 from vcproxy.sessions.forwarder import Forwarder
-from vcproxy.tunnels.lag import Lag, OnLag
+from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,9 +80,9 @@ class Mirroring(Forwarder):
     # -- settings ---------------------------------------------------------------------------
 
     @property
-    def lag(self) -> Lag:
+    def lag(self) -> LagPolicy:
         """The lag policy of each mirror."""
-        return Lag(self.max_lag, self.on_lag)
+        return LagPolicy(self.max_lag, self.on_lag)
 
     def comparison(self) -> ReplyComparison | None:
         """Return a comparison of one mirror's replies; None: they are not compared."""

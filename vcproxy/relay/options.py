@@ -25,7 +25,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.units import show_size, size
 from vcproxy.framing.options import FramingOptions
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
-from vcproxy.tunnels.lag import Lag, OnLag
+from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 from vcproxy.tunnels.one_way_multi import Ends
 
 RelayFraming = Literal[
@@ -214,7 +214,7 @@ class RelayOptions(FramingOptions):
         if target.on_lag is not None and self.framing == BYTES and self.lag_of(target).drops:
             yield ("on_lag",), self._undroppable(self.lag_of(target))
 
-    def _undroppable(self, lag: Lag) -> str:
+    def _undroppable(self, lag: LagPolicy) -> str:
         return (
             f'"{lag.on_lag}" drops messages, and framing = "none" has none: '
             'use "block" or "disconnect", or set framing'
@@ -253,13 +253,13 @@ class RelayOptions(FramingOptions):
         return self.framing not in (BYTES, DATAGRAMS)
 
     @cached_property
-    def lag(self) -> Lag:
+    def lag(self) -> LagPolicy:
         """The lag policy of subscribers, and of targets without one of their own."""
-        return Lag(self.max_lag, self.on_lag)
+        return LagPolicy(self.max_lag, self.on_lag)
 
-    def lag_of(self, target: Target) -> Lag:
+    def lag_of(self, target: Target) -> LagPolicy:
         """Return the lag policy of a target."""
-        return Lag(target.max_lag or self.max_lag, target.on_lag or self.on_lag)
+        return LagPolicy(target.max_lag or self.max_lag, target.on_lag or self.on_lag)
 
     @cached_property
     def kept(self) -> History:

@@ -1,4 +1,4 @@
-"""Lag: how far a sink may fall behind the source, and what is done when it falls further behind.
+"""LagPolicy: how far a sink may fall behind the source, and what is done when it falls further.
 
 Tested in tests/tunnels/test_lag.py.
 """
@@ -18,7 +18,7 @@ disconnect: the sink is given back to the owner with SinkDone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class LagPolicy:
     """The lag policy of one sink.
 
     Only whole messages are dropped. A message that is partly sent is finished first. A message
@@ -40,5 +40,5 @@ class Lag:
         return self.on_lag.startswith("drop")
 
 
-BLOCK = Lag()
+BLOCK = LagPolicy()
 """Nothing is dropped; the source and all other sinks wait for the slowest sink."""
