@@ -1,4 +1,4 @@
-"""ReplayEngine: a recording engine whose driver is a Replayer, and the comparison of its frames.
+"""ReplayEngine: a recording engine driven by a ReplayDriver, and the comparison of its frames.
 
 Tested in tests/e2e/test_recording.py.
 """

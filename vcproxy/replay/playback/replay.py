@@ -28,7 +28,7 @@ from vcproxy.replay.hosts import OfflineHost
 from vcproxy.replay.playback.divergence import Divergence
 from vcproxy.replay.playback.engine import FrameComparison, ReplayEngine
 from vcproxy.replay.playback.progress import LogProgress
-from vcproxy.replay.playback.replayer import Replayer
+from vcproxy.replay.playback.replay_driver import ReplayDriver
 from vcproxy.sessions.program import Signal
 
 if TYPE_CHECKING:
@@ -92,26 +92,26 @@ class Replay:
         self.engine.breaks = breaks
         self._host = ReplayHost()
         self._listeners = Listeners(self._host, [self.engine], _ignore_line)
-        self._replayer = Replayer(self.log, self.engine, frames, self)
-        self.step: Callable[[], bool] = self._replayer.step
+        self._driver = ReplayDriver(self.log, self.engine, frames, self)
+        self.step: Callable[[], bool] = self._driver.step
         """Make the next recorded call; False at the end. Raises Divergence, LogError."""
 
     @property
     def done(self) -> int:
         """The number of the last step."""
-        return self._replayer.done
+        return self._driver.done
 
     @property
     def offset(self) -> int:
         """The position of its frame in the log, in bytes."""
-        return self._replayer.offset
+        return self._driver.offset
 
     def close(self) -> None:
         """Close the recording of the replay, if there is one."""
         if self._copy is not None:
             self._copy.close()
 
-    # -- for the replayer --------------------------------------------------------------------
+    # -- for the replay driver ---------------------------------------------------------------
 
     def serve(self, entry: ServeEntry) -> ServeEntry:
         """Apply a recorded configuration; return the entry with the answers given now."""

@@ -1,4 +1,4 @@
-"""Replayer: the driver of a replay. It makes the recorded calls into an engine.
+"""ReplayDriver: the driver of a replay, which makes the recorded calls into an engine.
 
 The engine records again, and each entry that it records is compared with the log: so everything
 that the engine does is compared, and the first difference ends the replay.
@@ -38,8 +38,8 @@ class ReplayedProxy(Protocol):
         """Notify programs of a signal."""
 
 
-class Replayer:
-    """Makes the calls of a log, one at each `step`. Only the replayer calls the engine."""
+class ReplayDriver:
+    """Makes the calls of a log, one at each `step`. Nothing else calls the engine."""
 
     def __init__(
         self,
