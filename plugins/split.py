@@ -26,8 +26,8 @@ from vcproxy.api import (
     Part,
     RefusingOptions,
     Reject,
-    ReplySplitter,
     Service,
+    SplitRules,
     Splitter,
     parse_json,
 )
@@ -105,10 +105,10 @@ class Split(Splitter):
             yield part_of(answer, json.dumps(answer).encode(), options)
 
     @classmethod
-    def reply_splitter(cls, options: Options) -> ReplySplitter:
+    def split_rules(cls, options: Options) -> SplitRules:
         """See Splitter: replies are framed like requests."""
         split = partial(cls.split, options=options)
-        return ReplySplitter(options.message_framing, split, options.orphans)
+        return SplitRules(options.message_framing, split, options.orphans)
 
     def unanswered(self, request: bytes, why: str) -> bytes | None:
         """Return the message of the options."""

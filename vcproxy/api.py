@@ -41,7 +41,7 @@ from vcproxy.machine.machine import Machine
 from vcproxy.machine.pool import MachinePool
 from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
 from vcproxy.machine.state import ANY, State
-from vcproxy.messages.reply_splitter import Orphans, Part, ReplySplitter
+from vcproxy.messages.split_rules import Orphans, Part, SplitRules
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
@@ -120,7 +120,6 @@ __all__ = [
     "RelayOptions",
     "RelayStatus",
     "Reply",
-    "ReplySplitter",
     "Request",
     "Resend",
     "Response",
@@ -133,6 +132,7 @@ __all__ = [
     "SinkStatus",
     "Size",
     "SourceDone",
+    "SplitRules",
     "Splitter",
     "Stage",
     "StageMachine",

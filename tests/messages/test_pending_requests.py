@@ -12,8 +12,8 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.messages.pending_requests import MAX_ABANDONED, UNANSWERED, PendingRequests
-from vcproxy.messages.reply_splitter import Part
 from vcproxy.messages.split_request import PartArrived, Source, SplitRequest
+from vcproxy.messages.split_rules import Part
 
 
 class Client(Machine):

@@ -13,7 +13,7 @@ from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.machine.state import State
-from vcproxy.messages.reply_splitter import Part
+from vcproxy.messages.split_rules import Part
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Reject, Resend, Verdict

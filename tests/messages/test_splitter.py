@@ -18,8 +18,8 @@ from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
 from vcproxy.engine.net import NetVConnection
 from vcproxy.framing.framing import delimiter, lines
 from vcproxy.messages.pending_requests import MAX_ABANDONED
-from vcproxy.messages.reply_splitter import Part, ReplySplitter
 from vcproxy.messages.shared_connection import SharedConnection
+from vcproxy.messages.split_rules import Part, SplitRules
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.verdict import Reject, Resend
 from vcproxy.sessions.service import Service
@@ -472,12 +472,12 @@ def test_split_is_called_without_the_session_of_any_client() -> None:
 
 
 def test_replies_are_split_alike_whichever_client_joined_first() -> None:
-    made: list[ReplySplitter] = []
+    made: list[SplitRules] = []
 
     class Counted(ByKey):
         @classmethod
-        def reply_splitter(cls, options: object) -> ReplySplitter:
-            made.append(replace(super().reply_splitter(options), framing=delimiter(b"|")))
+        def split_rules(cls, options: object) -> SplitRules:
+            made.append(replace(super().split_rules(options), framing=delimiter(b"|")))
             return made[-1]
 
         def __init__(self, client: NetVConnection, service: Service) -> None:
@@ -495,11 +495,11 @@ def test_replies_are_split_alike_whichever_client_joined_first() -> None:
         assert len(made) == len(world.servers) == 1
 
 
-def test_a_reply_splitter_that_fails_ends_its_client() -> None:
+def test_failing_split_rules_end_the_client() -> None:
     class Failing(ByKey):
         @classmethod
-        def reply_splitter(cls, options: object) -> ReplySplitter:
-            raise KeyError("reply_splitter")
+        def split_rules(cls, options: object) -> SplitRules:
+            raise KeyError("split_rules")
 
     with Simulation(1) as sim:
         world = World(sim, Failing, shout)

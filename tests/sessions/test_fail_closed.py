@@ -16,7 +16,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
 from vcproxy.machine.state import State
-from vcproxy.messages.reply_splitter import Part
+from vcproxy.messages.split_rules import Part
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict

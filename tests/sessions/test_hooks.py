@@ -174,7 +174,7 @@ def cases() -> Iterator[Case]:
         for in_turn in ("in_turn = True", "replies = api.lines()"):
             yield Case(Validator, "check", "servers", body=f"\n\n#\n    {in_turn}", scheme=scheme)
         yield Case(Splitter, *SETTINGS, "key", "split", scheme=scheme)
-        yield Case(Splitter, "reply_splitter", scheme=scheme)
+        yield Case(Splitter, "split_rules", scheme=scheme)
         yield Case(Splitter, "unanswered", server="silent", scheme=scheme)
     for base in (Session, Forwarder, Validator, Splitter, Mirroring):
         yield Case(base, "refuse", keys=LIMIT)

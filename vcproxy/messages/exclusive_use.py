@@ -8,8 +8,8 @@ Tested in tests/messages/test_pending_requests.py and test_splitter.py.
 
 from __future__ import annotations
 
-from vcproxy.messages.reply_splitter import Orphans
 from vcproxy.messages.split_request import Source, SplitRequest
+from vcproxy.messages.split_rules import Orphans
 
 
 class ExclusiveUse:

@@ -10,8 +10,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
 
 from vcproxy.messages.exclusive_use import ExclusiveUse
-from vcproxy.messages.reply_splitter import Orphans, Part
 from vcproxy.messages.split_request import PartArrived, Source, SplitRequest
+from vcproxy.messages.split_rules import Orphans, Part
 
 MAX_ABANDONED = 1000
 """Requests at the server that were abandoned and not answered yet. Clients that disconnect cause

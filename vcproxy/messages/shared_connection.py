@@ -37,7 +37,6 @@ from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.messages.framed_connection import FramedConnection
 from vcproxy.messages.pending_requests import UNANSWERED, PendingRequests
-from vcproxy.messages.reply_splitter import Part, ReplySplitter
 from vcproxy.messages.split_request import (
     ConnectionRetired,
     RoomAvailable,
@@ -47,6 +46,7 @@ from vcproxy.messages.split_request import (
     Unanswered,
     WaitingForRoom,
 )
+from vcproxy.messages.split_rules import Part, SplitRules
 from vcproxy.upstream.connect_attempts import ConnectAttempts
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SharedConnection(Machine):
 
     __slots__ = (
         "_attempts", "_connecting", "_connection", "_pending", "_predecessor", "_received_at",
-        "_service", "_splitter", "_submitted", "_successor", "_timer", "_unsent_bytes",
+        "_rules", "_service", "_submitted", "_successor", "_timer", "_unsent_bytes",
         "_waiting_sources", "sources",
     )  # fmt: skip
 
@@ -77,14 +77,14 @@ class SharedConnection(Machine):
     SERVING = State(parent=ALIVE)
     CLOSED = State(final=True)
 
-    def __init__(self, engine: Engine, service: Service, splitter: ReplySplitter) -> None:
+    def __init__(self, engine: Engine, service: Service, rules: SplitRules) -> None:
         super().__init__(engine, Mutex(), name=f"{service.name} shared connection")
         self._service = service
-        self._splitter = splitter
+        self._rules = rules
         self.sources: dict[Source, None] = {}
         """A source adds itself; SourceLeft removes it."""
         self._submitted: list[SplitRequest] = []  # in this turn
-        self._pending = PendingRequests(splitter.orphans)
+        self._pending = PendingRequests(rules.orphans)
         self._received_at = 0.0  # when the server last sent anything
         self._unsent_bytes = 0
         self._waiting_sources: list[Source] = []
@@ -149,7 +149,7 @@ class SharedConnection(Machine):
         """Close the connection. Requests that waited for the next one go first on it."""
         waiting = self._pending.exclusive.waiting
         self._close()
-        self._pending = PendingRequests(self._splitter.orphans, waiting)
+        self._pending = PendingRequests(self._rules.orphans, waiting)
         for number, request in enumerate(waiting):
             if not self._submitted:
                 self.engine.schedule(self, SUBMITTED, None)
@@ -230,7 +230,7 @@ class SharedConnection(Machine):
     @CONNECTING.on(Event.CONNECTED, to=(SERVING, IDLE))
     def connected(self, server: NetVConnection) -> State:
         """Send the requests that are pending."""
-        connection = FramedConnection(self, server, self._splitter.framing)
+        connection = FramedConnection(self, server, self._rules.framing)
         self._connection, self._connecting = connection, None
         self._received_at = self.engine.now
         for key in self._pending.by_key:
@@ -248,7 +248,7 @@ class SharedConnection(Machine):
     @SERVING.on(Event.READ_READY, Event.EOS, to=(IDLE,))
     def replies_arrived(self, vio: VIO) -> State | None:
         """Split the replies, and send each source its parts."""
-        connection, split = self._connection, self._splitter.split
+        connection, split = self._connection, self._rules.split
         assert connection is not None
         received = connection.input
         self._received_at = self.engine.now
@@ -266,7 +266,7 @@ class SharedConnection(Machine):
             self.engine.log("error", f"{self.name}: split() failed\n{history}", error)
             return self._drop("split() failed")
         unmatched = self._distribute(connection, parts, without_parts)
-        if unmatched and self._splitter.orphans == "reconnect":
+        if unmatched and self._rules.orphans == "reconnect":
             return self._drop("unmatched reply part")
         if received.stopped:
             return self._drop(connection.end_reason())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from vcproxy.engine.scheduler import Action
-from vcproxy.messages.reply_splitter import Part
+from vcproxy.messages.split_rules import Part
 
 Source: TypeAlias = Action
 """One client of a shared connection, known there by the ticket of its events only: an event that is

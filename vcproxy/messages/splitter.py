@@ -20,7 +20,6 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.scheduler import Action
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.state import State
-from vcproxy.messages.reply_splitter import Orphans, Part, ReplySplitter
 from vcproxy.messages.shared_connection import SharedConnection
 from vcproxy.messages.split_request import (
     ConnectionRetired,
@@ -31,6 +30,7 @@ from vcproxy.messages.split_request import (
     Unanswered,
     WaitingForRoom,
 )
+from vcproxy.messages.split_rules import Orphans, Part, SplitRules
 from vcproxy.messages.verdict import Reject, Resend
 from vcproxy.sessions.session import Session
 from vcproxy.sessions.streams import InputStream, OutputStream
@@ -67,7 +67,7 @@ class Splitter(Session):
     """How requests are framed, and the parts of replies that go to clients."""
     replies: Framing | None = None
     """How the server's replies are framed. None: like requests. Read from the class; where it
-    depends on the options, override `reply_splitter`."""
+    depends on the options, override `split_rules`."""
     orphans: Orphans = "drop"
     """What happens to a part that no request waits for. Read from the class, like `replies`."""
     timeout_s: float = 30.0
@@ -134,12 +134,12 @@ class Splitter(Session):
         return (Part(None, reply),)
 
     @classmethod
-    def reply_splitter(cls, options: Any) -> ReplySplitter:
+    def split_rules(cls, options: Any) -> SplitRules:
         """Return how replies are framed and split, and what happens to orphans. To be overridden
         where that depends on the options; called once for each shared connection.
         """
         split = partial(cls.split, options=options)
-        return ReplySplitter(cls.replies or cls.framing, split, cls.orphans)
+        return SplitRules(cls.replies or cls.framing, split, cls.orphans)
 
     def unanswered(self, request: bytes, why: str) -> bytes | None:
         """Return the message for the client whose request is not answered. To be overridden.
@@ -161,8 +161,8 @@ class Splitter(Session):
         service = self.service
         connection = service.persistent.get(SharedConnection)
         if not isinstance(connection, SharedConnection) or not connection.serves(service):
-            splitter = self.reply_splitter(service.options)
-            connection = SharedConnection(self.engine, service, splitter)
+            rules = self.split_rules(service.options)
+            connection = SharedConnection(self.engine, service, rules)
             connection.start()
         connection.sources[self.ticket] = None
         self._connection = connection

@@ -1,4 +1,4 @@
-"""ReplySplitter: what a shared connection needs to split its server's replies into parts.
+"""SplitRules: what a shared connection needs to split its server's replies into parts.
 
 A value, made once for each shared connection from the plugin's class and options. It refers to no
 client's session. Tested in tests/messages/test_splitter.py.
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplySplitter:
+class SplitRules:
     """How the replies on one shared connection are framed and split."""
 
     framing: Framing
