@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vcproxy.app import log_command as log
-from vcproxy.output import overwriting
+from vcproxy.output_files import overwriting
 
 DESCRIPTION = """\
 A programmable proxy: tunnels move the traffic, and small state machines in Python control them.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import duration
-from vcproxy.output import Exists, overwriting, refuse_existing, written
+from vcproxy.output_files import Exists, overwriting, refuse_existing, written
 from vcproxy.replay.log.span import Span
 
 if TYPE_CHECKING:

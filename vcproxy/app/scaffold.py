@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vcproxy.config.plugin_loader import PluginError
-from vcproxy.output import Exists, refuse_existing, written
+from vcproxy.output_files import Exists, refuse_existing, written
 
 SESSION = '''\
 """{name}: reply to the first line, then connect the client to a server."""

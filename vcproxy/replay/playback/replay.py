@@ -19,7 +19,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.listeners.listeners import Listeners
 from vcproxy.machine.trace import Trace, unknown_machine
-from vcproxy.output import Exists, written
+from vcproxy.output_files import Exists, written
 from vcproxy.replay.format.entries import Listening, ServeEntry, SignalledEntry
 from vcproxy.replay.format.reader import LogError, RecordingLog
 from vcproxy.replay.format.values import FailureValue

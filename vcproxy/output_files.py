@@ -1,4 +1,4 @@
-"""Output: files that commands write, completely or not at all, and never over an existing one
+"""Output files: files that commands write, completely or not at all, and never over an existing one
 unless `--force` is given.
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.output import Exists, written
+from vcproxy.output_files import Exists, written
 
 
 def names(folder: Path) -> list[str]:
