@@ -1,4 +1,4 @@
-"""Splitters: one server connection, many sources; each gets its own answers, or is closed.
+"""Splitters: one server connection, many clients; each gets its own answers, or is closed.
 
 This tests SharedConnection and FramedConnection too.
 """
@@ -171,7 +171,7 @@ def test_without_keys_one_source_at_a_time_uses_the_connection() -> None:
         assert [peer.ended for peer in world.servers] == [True, True, False]
         first.send(b"f\n")
         sim.run(until=lambda: first.received.endswith(b"F\n"))
-        assert len(world.servers) == 3, "no other source has sent a request"
+        assert len(world.servers) == 3, "no other client has sent a request"
         first.reset()
         second.close()
         world.settle()
@@ -510,7 +510,7 @@ def test_failing_split_rules_end_the_client() -> None:
         world.settle()
 
 
-def test_a_split_that_fails_closes_the_connection_and_answers_each_source() -> None:
+def test_a_split_that_fails_closes_the_connection_and_answers_each_client() -> None:
     class Broken(Answering):
         @classmethod
         def split(cls, reply: bytes, options: object) -> Iterator[Part]:
@@ -524,7 +524,7 @@ def test_a_split_that_fails_closes_the_connection_and_answers_each_source() -> N
         assert isinstance(world.mistakes[0], KeyError)
 
 
-def test_a_shared_connection_that_fails_answers_each_source() -> None:
+def test_a_shared_connection_that_fails_answers_each_client() -> None:
     with Simulation(1) as sim:
         world = World(sim, Answering, silent)
         client = world.client(b"1 get\n")
@@ -585,7 +585,7 @@ def test_a_client_that_floods_is_bounded() -> None:
         assert client.sent < 100_000
 
 
-def test_a_server_that_does_not_read_pauses_the_sources() -> None:
+def test_a_server_that_does_not_read_pauses_the_clients() -> None:
     class Wide(InOrder):
         window = 10_000
         timeout_s = 1000.0

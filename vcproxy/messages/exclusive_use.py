@@ -1,37 +1,37 @@
-"""ExclusiveUse: one source at a time uses a connection whose replies are matched by order alone.
+"""ExclusiveUse: one requester at a time uses a connection whose replies are matched by order alone.
 
 Without keys, a reply that answers no request cannot be detected: every later reply would go to the
-request before its own. With orphans = "reconnect" such a connection is therefore used by one source
-at a time. Requests of other sources wait, and are sent on a new connection.
+request before its own. With orphans = "reconnect" such a connection is therefore used by one
+requester at a time. Requests of others wait, and are sent on a new connection.
 Tested in tests/messages/test_pending_requests.py and test_splitter.py.
 """
 
 from __future__ import annotations
 
-from vcproxy.messages.split_request import Source, SplitRequest
+from vcproxy.messages.split_request import Requester, SplitRequest
 from vcproxy.messages.split_rules import Orphans
 
 
 class ExclusiveUse:
-    """Which source uses one connection, and which requests wait for the next connection."""
+    """Which requester uses one connection, and which requests wait for the next connection."""
 
     __slots__ = ("_applies", "holder", "waiting")
 
     def __init__(self, orphans: Orphans) -> None:
         self._applies = orphans == "reconnect"
-        self.holder: Source | None = None
-        """The source that uses the connection; None: no request without a key was added yet."""
+        self.holder: Requester | None = None
+        """The requester that uses the connection; None: no request without a key was added yet."""
         self.waiting: dict[SplitRequest, None] = {}
         """Requests for the next connection, the oldest first."""
 
     def holds_back(self, request: SplitRequest) -> bool:
         """Return whether a request must wait for the next connection; it is then in `waiting`."""
-        source = request.source
+        requester = request.requester
         if not self.waiting:
-            if source is None or request.key is not None or not self._applies:
+            if requester is None or request.key is not None or not self._applies:
                 return False
-            if self.holder is None or self.holder is source:
-                self.holder = source
+            if self.holder is None or self.holder is requester:
+                self.holder = requester
                 return False
         self.waiting[request] = None
         return True

@@ -39,7 +39,7 @@ class FramedConnection:
     def queue(self, request: SplitRequest) -> None:
         """Queue a request for `flush`."""
         request.sent = True
-        self._queued.append(request.wire)
+        self._queued.append(request.encoded)
 
     def flush(self) -> int:
         """Write what is queued; return how many bytes that was."""

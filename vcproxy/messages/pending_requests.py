@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
 
 from vcproxy.messages.exclusive_use import ExclusiveUse
-from vcproxy.messages.split_request import PartArrived, Source, SplitRequest
+from vcproxy.messages.split_request import PartArrived, Requester, SplitRequest
 from vcproxy.messages.split_rules import Orphans, Part
 
 MAX_ABANDONED = 1000
@@ -26,8 +26,8 @@ class Assigned:
     __slots__ = ("events", "late", "to_send", "unmatched")
 
     def __init__(self) -> None:
-        self.events: list[tuple[Source, Hashable, object]] = []
-        """For sources, as the engine queues them."""
+        self.events: list[tuple[Requester, Hashable, object]] = []
+        """For requesters, as the engine queues them."""
         self.to_send: list[SplitRequest] = []
         """Requests that waited behind others with their keys, and are to be sent now."""
         self.late = 0
@@ -48,7 +48,7 @@ class PendingRequests:
         self.open: dict[SplitRequest, None] = dict.fromkeys(waiting)
         """Requests that are neither answered nor past their deadline, the oldest first."""
         self.abandoned = 0
-        """How many requests at the server have no source any more."""
+        """How many requests at the server have no requester any more."""
         self.exclusive = ExclusiveUse(orphans)
 
     def add(self, request: SplitRequest) -> bool:
@@ -84,11 +84,11 @@ class PendingRequests:
                 assigned.unmatched += 1
                 continue
             request = queue[0]
-            if request.source is None:
+            if request.requester is None:
                 assigned.late += 1
             else:
                 arrived = PartArrived(request, part)
-                assigned.events.append((request.source, PartArrived, arrived))
+                assigned.events.append((request.requester, PartArrived, arrived))
             if part.last:
                 self._complete(request, queue, assigned)
         return assigned
@@ -106,7 +106,7 @@ class PendingRequests:
         """Remove the oldest request of a key, which is answered."""
         queue.popleft()
         self.open.pop(request, None)
-        if request.source is None:
+        if request.requester is None:
             self.abandoned -= 1
         if not queue:
             del self.by_key[request.key]
@@ -117,7 +117,7 @@ class PendingRequests:
         """Mark a request as abandoned: its answer will be dropped. Return whether it was not sent
         yet; then it is removed. One that was sent stays until the server answers it: see `failure`.
         """
-        request.source = None
+        request.requester = None
         if request.sent:
             self.abandoned += 1
             return False
@@ -158,4 +158,4 @@ class PendingRequests:
     def unanswered(self) -> list[SplitRequest]:
         """Requests that fail if the connection is closed now."""
         waiting = self.exclusive.waiting
-        return [each for each in self.open if each.source is not None and each not in waiting]
+        return [each for each in self.open if each.requester is not None and each not in waiting]

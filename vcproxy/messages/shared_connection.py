@@ -1,20 +1,21 @@
 """SharedConnection: one server connection that carries the requests of many clients.
 
-There is one for each listener and engine. Its first source (client) makes it, and it closes after
-its last source. After a reload that changes nothing, new sources share the existing one. After any
-other reload the next source makes a new one. That one connects when the old one has answered its
-requests, closed its sources, and closed itself: a server may allow only one connection.
+There is one for each listener and engine. Its first requester (a client) makes it, and it closes
+after its last requester. After a reload that changes nothing, new requesters share the existing
+one. After any other reload the next requester makes a new one. That one connects when the old one
+has answered its requests, closed its requesters, and closed itself: a server may allow only one
+connection.
 
-Sources and the shared connection are separate conversations that only queue events for each other,
-so a source that fails, stalls or leaves costs the others nothing.
+Requesters and the shared connection are separate conversations that only queue events for each
+other, so a requester that fails, stalls or leaves costs the others nothing.
 
     IDLE --a request--> CONNECTING --CONNECTED--> SERVING
       ^---- no server ------+                        |
-      ^---- connection closed -----------------------+       the last source leaves: CLOSED
+      ^---- connection closed -----------------------+       the last requester leaves: CLOSED
 
 Requests with the key None are sent at once, and answered in order. Of requests with an equal key
-only the oldest is at the server, so that equal keys of two sources cannot be confused. An abandoned
-request that was sent stays pending until its answer arrives, which is dropped.
+only the oldest is at the server, so that equal keys of two requesters cannot be confused. An
+abandoned request that was sent stays pending until its answer arrives, which is dropped.
 
 The connection is closed, and the next request opens another, when
 - a request expires, and the server has sent nothing since it was submitted;
@@ -39,9 +40,9 @@ from vcproxy.messages.framed_connection import FramedConnection
 from vcproxy.messages.pending_requests import UNANSWERED, PendingRequests
 from vcproxy.messages.split_request import (
     ConnectionRetired,
+    Requester,
+    RequesterLeft,
     RoomAvailable,
-    Source,
-    SourceLeft,
     SplitRequest,
     Unanswered,
     WaitingForRoom,
@@ -63,12 +64,12 @@ RETIRE, PREDECESSOR_CLOSED = "RETIRE", "PREDECESSOR_CLOSED"
 
 
 class SharedConnection(Machine):
-    """Sends the requests of its sources to one server, and each source its parts of the replies."""
+    """Sends all requests to one server, and to each requester its parts of the replies."""
 
     __slots__ = (
         "_attempts", "_connecting", "_connection", "_pending", "_predecessor", "_received_at",
         "_rules", "_service", "_submitted", "_successor", "_timer", "_unsent_bytes",
-        "_waiting_sources", "sources",
+        "_waiting_requesters", "requesters",
     )  # fmt: skip
 
     ALIVE = State()
@@ -81,13 +82,13 @@ class SharedConnection(Machine):
         super().__init__(engine, Mutex(), name=f"{service.name} shared connection")
         self._service = service
         self._rules = rules
-        self.sources: dict[Source, None] = {}
-        """A source adds itself; SourceLeft removes it."""
+        self.requesters: dict[Requester, None] = {}
+        """A requester adds itself; RequesterLeft removes it."""
         self._submitted: list[SplitRequest] = []  # in this turn
         self._pending = PendingRequests(rules.orphans)
         self._received_at = 0.0  # when the server last sent anything
         self._unsent_bytes = 0
-        self._waiting_sources: list[Source] = []
+        self._waiting_requesters: list[Requester] = []
         self._timer: Action | None = None
         predecessor = service.persistent.get(SharedConnection)
         self._predecessor = predecessor if isinstance(predecessor, SharedConnection) else None
@@ -104,15 +105,15 @@ class SharedConnection(Machine):
     # -- requests ----------------------------------------------------------------------------
 
     def submit(self, request: SplitRequest) -> None:
-        """Take a request of a source on the same engine.
+        """Take a request of a requester on the same engine.
 
-        The source gets PartArrived for each part of the answer, or Unanswered. The requests of one
-        turn are handled together, by one event.
+        The requester gets PartArrived for each part of the answer, or Unanswered. The requests of
+        one turn are handled together, by one event.
         """
         if not self._submitted:
             self.engine.schedule(self, SUBMITTED, None)
         self._submitted.append(request)
-        self._unsent_bytes += len(request.wire)
+        self._unsent_bytes += len(request.encoded)
 
     @IDLE.on(SUBMITTED, to=(CONNECTING,))
     @CONNECTING.on(SUBMITTED)
@@ -122,8 +123,8 @@ class SharedConnection(Machine):
         submitted, self._submitted = self._submitted, []
         pending, connection = self._pending, self._connection
         for request in submitted:
-            # Without a source it had to wait, and was abandoned meanwhile.
-            if request.source is not None and pending.add(request) and connection is not None:
+            # Without a requester it had to wait, and was abandoned meanwhile.
+            if request.requester is not None and pending.add(request) and connection is not None:
                 connection.queue(request)
         self._flush()
         self._start_timer()
@@ -137,10 +138,10 @@ class SharedConnection(Machine):
             self._timer = self.engine.schedule_at(oldest.deadline, self, DEADLINE, None)
 
     def _yield_connection(self) -> State | None:
-        """Close the connection for sources that wait, if its user is finished or has left."""
+        """Close the connection for requesters that wait, if its user is finished or has left."""
         exclusive, in_use = self._pending.exclusive, self._pending.by_key
         waiting = exclusive.waiting and self._connection is not None
-        if not waiting or (in_use and exclusive.holder in self.sources):
+        if not waiting or (in_use and exclusive.holder in self.requesters):
             return None
         self._start_over()
         return self.IDLE
@@ -154,7 +155,7 @@ class SharedConnection(Machine):
             if not self._submitted:
                 self.engine.schedule(self, SUBMITTED, None)
             self._submitted.insert(number, request)
-            self._unsent_bytes += len(request.wire)
+            self._unsent_bytes += len(request.encoded)
 
     def _flush(self) -> None:
         if self._connection is not None:
@@ -162,20 +163,20 @@ class SharedConnection(Machine):
 
     @ALIVE.on(WaitingForRoom)
     def room_requested(self, waiting: WaitingForRoom) -> None:
-        """A source has more requests than there is room for."""
-        self._waiting_sources.append(waiting.source)
+        """A requester has more requests than there is room for."""
+        self._waiting_requesters.append(waiting.requester)
         self._notify_room()
 
     def _notify_room(self) -> None:
-        if self._waiting_sources and not self.full:
-            for source in self._waiting_sources:
-                self.engine.deliver_soon(source, RoomAvailable, RoomAvailable())
-            self._waiting_sources.clear()
+        if self._waiting_requesters and not self.full:
+            for requester in self._waiting_requesters:
+                self.engine.deliver_soon(requester, RoomAvailable, RoomAvailable())
+            self._waiting_requesters.clear()
 
     # -- reloads -----------------------------------------------------------------------------
 
     def serves(self, service: Service) -> bool:
-        """Return whether the sources of a service may share it."""
+        """Return whether the requesters of a service may share it."""
         over = self.mutex.ended or self.state is self.CLOSED or self._successor is not None
         return not over and self._service.origin == service.origin
 
@@ -190,11 +191,11 @@ class SharedConnection(Machine):
 
     @ALIVE.on(RETIRE)
     def retire(self, successor: SharedConnection) -> None:
-        """Close all sources when they are answered: a new configuration's connection waits."""
+        """Close all requesters when they are answered: a new configuration's connection waits."""
         if self._successor is None:
             self._successor = successor
-            for source in self.sources:
-                self.engine.deliver_soon(source, ConnectionRetired, ConnectionRetired())
+            for requester in self.requesters:
+                self.engine.deliver_soon(requester, ConnectionRetired, ConnectionRetired())
 
     @ALIVE.on(PREDECESSOR_CLOSED)
     def predecessor_closed_before(self, _: object) -> None:
@@ -247,7 +248,7 @@ class SharedConnection(Machine):
 
     @SERVING.on(Event.READ_READY, Event.EOS, to=(IDLE,))
     def replies_arrived(self, vio: VIO) -> State | None:
-        """Split the replies, and send each source its parts."""
+        """Split the replies, and send each requester its parts."""
         connection, split = self._connection, self._rules.split
         assert connection is not None
         received = connection.input
@@ -289,7 +290,7 @@ class SharedConnection(Machine):
         self._drop(f"{vio.name}: connection timed out")
 
     def _distribute(self, connection: FramedConnection, parts: list[Part], unmatched: int) -> int:
-        """Send each source its parts; return how many replies and parts match no request."""
+        """Send each requester its parts; return how many replies and parts match no request."""
         assigned = self._pending.assign(parts)
         self.engine.queue.extend(assigned.events)
         for request in assigned.to_send:
@@ -305,7 +306,7 @@ class SharedConnection(Machine):
 
     def _abandon(self, request: SplitRequest) -> None:
         if self._pending.abandon(request):
-            self._unsent_bytes -= len(request.wire)
+            self._unsent_bytes -= len(request.encoded)
 
     @ALIVE.on(DEADLINE, to=(IDLE,))
     def deadline_passed(self, _: object) -> State | None:
@@ -314,7 +315,7 @@ class SharedConnection(Machine):
         pending, now = self._pending, self.engine.now
         expired = pending.expired(now)
         failure = pending.failure(expired, self._received_at, now) if self._connection else ""
-        timed_out = [request for request in expired if request.source is not None]
+        timed_out = [request for request in expired if request.requester is not None]
         for request in timed_out:
             self._send_unanswered(request, "timed out: no answer")
             self._abandon(request)
@@ -327,14 +328,14 @@ class SharedConnection(Machine):
         self._notify_room()
         return self._yield_connection()
 
-    @ALIVE.on(SourceLeft, to=(IDLE, CLOSED))
-    def source_left(self, left: SourceLeft) -> State | None:
-        """Abandon the requests of a source that has ended. Close after the last source."""
-        self.sources.pop(left.source, None)
+    @ALIVE.on(RequesterLeft, to=(IDLE, CLOSED))
+    def requester_left(self, left: RequesterLeft) -> State | None:
+        """Abandon the requests of a requester that has ended. Close after the last requester."""
+        self.requesters.pop(left.requester, None)
         for request in left.requests:
             if request in self._pending.open:
                 self._abandon(request)
-        if not self.sources:
+        if not self.requesters:
             return self.CLOSED
         if self._pending.has_too_many_abandoned:
             return self._drop(UNANSWERED)
@@ -353,8 +354,8 @@ class SharedConnection(Machine):
         return self.IDLE
 
     def _send_unanswered(self, request: SplitRequest, why: str) -> None:
-        if request.source is not None:
-            self.engine.deliver_soon(request.source, Unanswered, Unanswered(request, why))
+        if request.requester is not None:
+            self.engine.deliver_soon(request.requester, Unanswered, Unanswered(request, why))
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -362,7 +363,7 @@ class SharedConnection(Machine):
         elif self._connecting is not None:
             self._connecting.do_io_close()
         self._connection = self._connecting = None
-        self._unsent_bytes = sum(len(request.wire) for request in self._submitted)
+        self._unsent_bytes = sum(len(request.encoded) for request in self._submitted)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -370,16 +371,16 @@ class SharedConnection(Machine):
     # -- ends --------------------------------------------------------------------------------
 
     def finished(self) -> None:
-        """Close; the next source makes another shared connection."""
+        """Close; the next requester makes another shared connection."""
         self._close()
         self._unregister()
 
     def crashed(self, error: Exception) -> str:
-        """Fail all requests, so that no source waits for an answer."""
+        """Fail all requests, so that no requester waits for an answer."""
         for request in (*self._pending.open, *self._submitted):
             self._send_unanswered(request, "the shared connection failed")
-        for source in self._waiting_sources:
-            self.engine.deliver_soon(source, RoomAvailable, RoomAvailable())
+        for requester in self._waiting_requesters:
+            self.engine.deliver_soon(requester, RoomAvailable, RoomAvailable())
         self._unregister()
         return super().crashed(error)
 

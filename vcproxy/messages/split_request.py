@@ -1,4 +1,4 @@
-"""SplitRequest, and the events that a source and its shared connection send each other about it.
+"""SplitRequest, and the events that a requester and its shared connection send each other about it.
 
 Values. The events sent for each request are tuples, which are cheaper to make than dataclasses.
 Tested in tests/messages/test_splitter.py.
@@ -13,22 +13,22 @@ from typing import NamedTuple, TypeAlias
 from vcproxy.engine.scheduler import Action
 from vcproxy.messages.split_rules import Part
 
-Source: TypeAlias = Action
+Requester: TypeAlias = Action
 """One client of a shared connection, known there by the ticket of its events only: an event that is
 queued with it is delivered to the client's session, and dropped when the session has ended."""
 
 
 @dataclass(slots=True, eq=False)
 class SplitRequest:
-    """One request, from its source to the last part of its answer."""
+    """One request, from its requester to the last part of its answer."""
 
-    source: Source | None
+    requester: Requester | None
     """Gets the answer. None: the request was abandoned, and its answer will be dropped."""
     key: Hashable
     """What its parts are matched by. None: by the order of requests."""
     message: bytes
     """Without its framing."""
-    wire: bytes
+    encoded: bytes
     """The bytes that are sent to the server."""
     submitted_at: float
     """Engine time in seconds, as `deadline`."""
@@ -38,14 +38,14 @@ class SplitRequest:
 
 
 class PartArrived(NamedTuple):
-    """To a source: a part of the answer to its request."""
+    """To a requester: a part of the answer to its request."""
 
     request: SplitRequest
     part: Part
 
 
 class Unanswered(NamedTuple):
-    """To a source: its request will not be answered."""
+    """To a requester: its request will not be answered."""
 
     request: SplitRequest
     why: str
@@ -54,21 +54,21 @@ class Unanswered(NamedTuple):
 class WaitingForRoom(NamedTuple):
     """To the shared connection: send RoomAvailable when more requests can be submitted."""
 
-    source: Source
+    requester: Requester
 
 
 @dataclass(frozen=True, slots=True)
 class RoomAvailable:
-    """To a source that sent WaitingForRoom."""
+    """To a requester that sent WaitingForRoom."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRetired:
-    """To a source: a shared connection of a new configuration replaces this one."""
+    """To a requester: a shared connection of a new configuration replaces this one."""
 
 
-class SourceLeft(NamedTuple):
-    """To the shared connection: a source has ended, and no longer needs these answers."""
+class RequesterLeft(NamedTuple):
+    """To the shared connection: a requester has ended, and no longer needs these answers."""
 
-    source: Source
+    requester: Requester
     requests: tuple[SplitRequest, ...]

@@ -1,7 +1,7 @@
 """Splitter: the base of plugins that share one server connection among many clients.
 
-Each client is a source: its requests go to the shared connection, which sends them together with
-those of the other sources, and returns the parts of the replies that belong to the source. A source
+Each client is a requester: its requests go to the shared connection, which sends them together with
+those of the others, and returns the parts of the replies that belong to the requester. A requester
 that has ended its direction still gets the answers to its requests. One that does not read its
 answers is closed, because the others cannot wait for it.
 
@@ -24,8 +24,8 @@ from vcproxy.messages.shared_connection import SharedConnection
 from vcproxy.messages.split_request import (
     ConnectionRetired,
     PartArrived,
+    RequesterLeft,
     RoomAvailable,
-    SourceLeft,
     SplitRequest,
     Unanswered,
     WaitingForRoom,
@@ -103,7 +103,7 @@ class Splitter(Session):
         self._waits_for_room = False  # RoomAvailable will come
         self._connection: SharedConnection | None = None
         self.ticket = Action(self, PartArrived, None, 0.0, 0.0)
-        """The source, for the shared connection: all its events are queued with this one ticket."""
+        """Identifies this requester to the shared connection: all its events are queued with it."""
 
     @classmethod
     def unused_methods(cls, options: Any) -> Mapping[str, str]:
@@ -153,7 +153,7 @@ class Splitter(Session):
 
     @READING.enter
     def start_reading(self) -> None:
-        """Join before the first request: the shared connection closes after its last source."""
+        """Join before the first request: the shared connection closes after its last requester."""
         self._join()
 
     def _join(self) -> SharedConnection:
@@ -164,7 +164,7 @@ class Splitter(Session):
             rules = self.split_rules(service.options)
             connection = SharedConnection(self.engine, service, rules)
             connection.start()
-        connection.sources[self.ticket] = None
+        connection.requesters[self.ticket] = None
         self._connection = connection
         return connection
 
@@ -201,9 +201,9 @@ class Splitter(Session):
                 self._delayed = key
                 return
             hash(key)  # an unhashable key must fail here, not in the shared connection
-        wire = self._messages.framing.encode(message) or EMPTY
+        encoded = self._messages.framing.encode(message) or EMPTY
         now = self.engine.now
-        request = SplitRequest(self.ticket, key, message, wire, now, now + self.timeout_s)
+        request = SplitRequest(self.ticket, key, message, encoded, now, now + self.timeout_s)
         self._requests[request] = None
         self.count("requests")
         connection.submit(request)
@@ -299,5 +299,5 @@ class Splitter(Session):
 
     def _leave(self) -> None:
         if self._connection is not None:
-            left = SourceLeft(self.ticket, tuple(self._requests))
-            self.engine.schedule(self._connection, SourceLeft, left)
+            left = RequesterLeft(self.ticket, tuple(self._requests))
+            self.engine.schedule(self._connection, RequesterLeft, left)
