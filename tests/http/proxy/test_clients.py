@@ -13,7 +13,7 @@ from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.access_list import AccessEntry
 from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
-from vcproxy.http.proxy.options import ForwardTargets, HttpLimits, HttpTimeouts
+from vcproxy.http.proxy.options import AllowedDestinations, HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import QueueSettings
 
@@ -264,7 +264,7 @@ class Answering(Filter):
         return Response(200) if tx.request.path == "/own" else None
 
 
-CONNECTING = replace(PLAIN, connect=ForwardTargets((AccessEntry.parse("server:1"),)))
+CONNECTING = replace(PLAIN, connect=AllowedDestinations((AccessEntry.parse("server:1"),)))
 LIMITED = replace(PLAIN, limits=HttpLimits(head=1000, line=200, field=300, fields=5))
 
 

@@ -10,12 +10,14 @@ from tests.tunnels.harness import BULK
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.access_list import AccessEntry
 from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
-from vcproxy.http.proxy.options import ForwardTargets, Options
+from vcproxy.http.proxy.options import AllowedDestinations, Options
 from vcproxy.http.proxy.transaction import Transaction
 
 from .harness import GET, OK, PLAIN, Http, answer, received, request, status
 
-ANYWHERE = ForwardTargets(allow=(AccessEntry.parse("server:1"), AccessEntry.parse("*.example:1")))
+ANYWHERE = AllowedDestinations(
+    allow=(AccessEntry.parse("server:1"), AccessEntry.parse("*.example:1"))
+)
 FORWARD = replace(PLAIN, forward=ANYWHERE, connect=ANYWHERE)
 
 UPGRADE = ("Connection: upgrade", "Upgrade: websocket")

@@ -55,7 +55,7 @@ Addresses = Annotated[
 
 
 @dataclass(frozen=True)
-class ForwardTargets(AccessList):
+class AllowedDestinations(AccessList):
     """The destinations that clients may be connected to: those that `allow` names, less `deny`."""
 
     allow: tuple[Place, ...]
@@ -142,11 +142,11 @@ class Options:
     """Which requests go where: the first route that matches is taken. If none matches: 404; or 421
     if no route is for the request's host."""
 
-    forward: ForwardTargets | None = None
+    forward: AllowedDestinations | None = None
     """The destinations of requests with an absolute URI (http://HOST/...), as clients send them to
     their configured proxy. Left out: such a request is routed like all others."""
 
-    connect: ForwardTargets | None = None
+    connect: AllowedDestinations | None = None
     """The destinations to which CONNECT opens a tunnel. Left out: CONNECT is refused (403)."""
 
     filters: Filters = ()
