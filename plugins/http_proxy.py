@@ -13,5 +13,5 @@ from __future__ import annotations
 from vcproxy import api
 
 
-class HttpProxy(api.HttpProxy):
+class HttpProxyPlugin(api.HttpProxy):
     """Serves HTTP/1.1 as its options configure, and changes only what every proxy must."""

@@ -11,5 +11,5 @@ from __future__ import annotations
 from vcproxy import api
 
 
-class Relay(api.Relay):
+class RelayPlugin(api.Relay):
     """Relays every message unchanged."""

@@ -6,7 +6,7 @@ import re
 
 from tests.docs.relay_picture import LOG, PAGE
 from vcproxy.engine.address import Address
-from vcproxy.plugins.relay import Relay
+from vcproxy.plugins.relay import RelayPlugin
 from vcproxy.relay.options import RelayOptions
 from vcproxy.sessions.program import Signal
 from vcproxy.testing.proxy import SimulatedProxy
@@ -31,7 +31,7 @@ def test_the_log_on_the_page_is_what_a_relay_says() -> None:
         max_lag=10_000,
         on_lag="drop_oldest",
     )
-    with SimulatedProxy(Relay, options=options) as proxy:
+    with SimulatedProxy(RelayPlugin, options=options) as proxy:
         slow, producer = proxy.client("subscribers"), proxy.client()
         proxy.run()
         slow.stall()

@@ -13,7 +13,7 @@ from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
 from vcproxy.engine.address import Address
-from vcproxy.plugins.relay import Relay
+from vcproxy.plugins.relay import RelayPlugin
 from vcproxy.relay.options import RelayFraming, RelayOptions, Target
 from vcproxy.tunnels.history import History
 from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
@@ -22,7 +22,7 @@ SUBSCRIBERS = {"subscribers": "tcp://127.0.0.1:7101"}
 
 
 def read(**table: Any) -> RelayOptions:
-    options, _ = read_options(Relay, SUBSCRIBERS | table, Path())
+    options, _ = read_options(RelayPlugin, SUBSCRIBERS | table, Path())
     assert isinstance(options, RelayOptions)
     return options
 
@@ -30,7 +30,7 @@ def read(**table: Any) -> RelayOptions:
 def refused(**table: Any) -> list[str]:
     """Return the faults of options, each as "key: message"."""
     with pytest.raises(OptionsError) as caught:
-        read_options(Relay, table, Path())
+        read_options(RelayPlugin, table, Path())
     return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in caught.value.problems]
 
 
@@ -189,17 +189,17 @@ def test_drop_policies_need_messages(framing: str, policy: str) -> None:
     if framing == "none" and policy.startswith("drop"):
         assert refused(**table)
     else:
-        assert read_options(Relay, table, Path())
+        assert read_options(RelayPlugin, table, Path())
 
 
 @pytest.mark.parametrize(
     ("bind", "source", "text"),
     [
-        ("", "", "listener.r.bind: is missing: Relay needs an address for clients"),
+        ("", "", "listener.r.bind: is missing: RelayPlugin needs an address for clients"),
         (
             "bind",
             "source",
-            "listener.r.bind: has no effect: with these options Relay accepts no clients",
+            "listener.r.bind: has no effect: with these options RelayPlugin accepts no clients",
         ),
         ("bind", "", ""),
         ("", "source", ""),
@@ -213,7 +213,7 @@ def test_a_bind_or_a_source_is_needed(tmp_path: Path, bind: str, source: str, te
     lines = ["[[listener]]", 'name = "r"', 'plugin = "relay"', *keys, "[listener.options]"]
     file.write_text("\n".join([*lines, *options]))
     if not text:
-        assert load(file).plugins["r"].cls.__name__ == "Relay"
+        assert load(file).plugins["r"].cls.__name__ == "RelayPlugin"
         return
     with pytest.raises(ConfigError) as caught:
         load(file)

@@ -19,7 +19,7 @@ from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD
-from vcproxy.plugins.relay import Relay
+from vcproxy.plugins.relay import RelayPlugin
 from vcproxy.relay.options import RelayOptions, Target
 from vcproxy.sessions.program import Signal
 from vcproxy.sessions.streams import READ_AHEAD
@@ -153,7 +153,7 @@ def test_a_relay_keeps_its_promises_under_all_faults(seed: int) -> None:
     options = random_options(random)
     faults = NetworkFaults.all().some(random)
     proxy = SimulatedProxy(
-        Relay, (), options=options, inactivity_s=20.0, connect_s=5.0, seed=seed, faults=faults
+        RelayPlugin, (), options=options, inactivity_s=20.0, connect_s=5.0, seed=seed, faults=faults
     )
     with proxy:
         peers = Peers(proxy, options, random)
