@@ -146,19 +146,19 @@ class Relay(Program):
         """Connect to the source and the targets."""
         service, options = self.service, self.options
 
-        def link(place: Address, hears: bool) -> ReconnectingConnection:
+        def connection_to(address: Address, subscribe: bool) -> ReconnectingConnection:
             tls, connect_s = service.connect_tls, service.connect_s
-            name = f"{service.name} {place}"
-            made = ReconnectingConnection(
-                self, place, name=name, tls=tls, subscribe=hears, connect_s=connect_s
+            name = f"{service.name} {address}"
+            connection = ReconnectingConnection(
+                self, address, name=name, tls=tls, subscribe=subscribe, connect_s=connect_s
             )
-            made.start()
-            return made
+            connection.start()
+            return connection
 
         if options.source is not None:
-            self._source = link(options.source, hears=True)
+            self._source = connection_to(options.source, subscribe=True)
         for target in options.targets:
-            self._sinks.targets[link(target.to, hears=False)] = target
+            self._sinks.targets[connection_to(target.to, subscribe=False)] = target
 
     def stop(self) -> None:
         """See Program."""
