@@ -45,7 +45,7 @@ class DatagramListener(DatagramSessions):
         self.drops.name = self.listener.name
 
 
-class _Handler(Protocol):
+class _EpollHandler(Protocol):
     def on_readable(self) -> None:
         """Handle that a datagram, or an error, can be read."""
 
@@ -56,7 +56,7 @@ class _Handler(Protocol):
 class _Watch:
     """A socket's registration with epoll, level-triggered: what is left over is reported again."""
 
-    handler: _Handler
+    handler: _EpollHandler
 
     def __init__(self, driver: AcceptDriver, sock: socket.socket) -> None:
         self._driver = driver

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 
-class _Handler(Protocol):
+class _SimHandler(Protocol):
     def on_readable(self) -> None:
         """Handle that a datagram can be read."""
 
@@ -29,7 +29,7 @@ class _Handler(Protocol):
 class SimWatch:
     """Watches one socket, as level-triggered epoll does."""
 
-    handler: _Handler
+    handler: _SimHandler
 
     def __init__(self, driver: PortDriver, sock: SimSocket) -> None:
         self._driver = driver
