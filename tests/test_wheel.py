@@ -33,7 +33,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed
 
 
-def test_it_contains_every_module_and_py_typed(installed: Path) -> None:
+def test_wheel_contains_every_module_and_py_typed(installed: Path) -> None:
     here = {file.relative_to(ROOT) for file in modules(ROOT / "vcproxy")}
     assert {file.relative_to(installed) for file in modules(installed / "vcproxy")} == here
     assert Path("vcproxy/tunnels/two_way.py") in here
@@ -47,7 +47,7 @@ def modules(package: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names if name.endswith(".py"))
 
 
-def test_it_contains_nothing_else(installed: Path) -> None:
+def test_wheel_contains_nothing_else(installed: Path) -> None:
     assert {path.name for path in installed.iterdir()} == {"vcproxy", "vcproxy-0.1.0.dist-info"}
 
 

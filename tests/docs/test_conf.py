@@ -26,7 +26,7 @@ ROWS = re.findall(r"^\| `(\w+)` \| .*? \| (?:`(.*?)`)?", reference(), re.MULTILI
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_it_loads(file: Path, tmp_path: Path) -> None:
+def test_configuration_loads(file: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(file, tmp_path))
     issued = trustme.CA().issue_cert("localhost")
     issued.private_key_pem.write_to_path(tmp_path / "server.key")

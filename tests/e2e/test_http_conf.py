@@ -22,7 +22,9 @@ CONF = Path(__file__).parents[2] / "conf"
         ("http-forward.toml", ["Directory listing", "403 Forbidden"]),
     ],
 )
-def test_what_one_is_told_to_try(proxy: Starter, tools: Tools, name: str, shown: list[str]) -> None:
+def test_commands_in_the_comments_work(
+    proxy: Starter, tools: Tools, name: str, shown: list[str]
+) -> None:
     ports: dict[str, str] = {}
 
     def free(port: re.Match[str]) -> str:

@@ -104,7 +104,7 @@ class Parts(Splitter):
         yield Part(None, reply)
 
 
-def test_replies_of_a_server() -> None:
+def test_replies_take_a_bounded_share_of_a_turn() -> None:
     def repeat(peer: Peer, data: bytes) -> None:
         peer.send(data)
 

@@ -52,7 +52,7 @@ def test_marks_follow_changes() -> None:
     assert fields.control == {b"content-length": b"5"}
 
 
-def test_made_of_pairs() -> None:
+def test_fields_from_pairs() -> None:
     fields = Fields.of([("A", "1"), ("A", "2")])
     assert fields.raw == b"A: 1\r\nA: 2\r\n"
     copy = Fields.of(fields)

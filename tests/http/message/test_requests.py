@@ -187,7 +187,9 @@ def test_a_plain_request() -> None:
         ("TRACE / HTTP/1.1", "Host: a", "origin", "/", "a"),
     ],
 )
-def test_targets(line: str, host: str, form: str, path: str, authority: str) -> None:
+def test_form_and_path_of_targets(
+    line: str, host: str, form: str, path: str, authority: str
+) -> None:
     seen = parsed(line=line, host=host)
     assert (seen.form, seen.origin_form, seen.host) == (form, path, authority)
 
