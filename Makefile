@@ -27,8 +27,11 @@ check: $(VENV)/for-dev  ## static checks: style, types, layers
 	$(BIN)/mypy docs/cookbook/*.py
 	$(BIN)/lint-imports --no-logo
 
-coverage: $(VENV)/for-dev  ## which lines no test in this process runs; fails below the floor
-	$(BIN)/coverage run -m pytest --ignore tests/e2e
+coverage: $(VENV)/for-dev  ## lines that no test in this process runs; fails below the floor
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal \
+		--ignore tests/e2e --ignore tests/sim --ignore tests/docs --ignore tests/cookbook
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 sim: $(VENV)/for-dev  ## SEEDS=2000 random simulations; VCPROXY_SEED=17 make sim repeats one
