@@ -2,7 +2,9 @@
 
 A frame is a turn of the engine, or a part of a long one; the first holds the header. In front of
 the payload stand its length, the CRC-32 of the payload, and the CRC-32 of these two. So a changed
-length can be told from a frame that was never finished. Tested in tests/replay/test_format.py.
+length can be distinguished from a frame that was never finished.
+
+Tested in tests/replay/test_format.py.
 """
 
 from __future__ import annotations
