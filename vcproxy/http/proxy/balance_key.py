@@ -1,7 +1,4 @@
-"""The key by which `balance = "hash"` chooses a server: a field or a cookie of the request.
-
-Tested in tests/http/proxy/test_servers.py.
-"""
+"""The key by which `balance = "hash"` chooses a server: a field or a cookie of the request."""
 
 from __future__ import annotations
 
