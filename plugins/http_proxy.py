@@ -6,6 +6,8 @@ upstream = "api"
 
 [listener.options.connect]
 allow = ["*.example:443"]
+
+Tested in tests/http/proxy and tests/e2e/test_http_conf.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m vcproxy` is the command `vcproxy`."""
+"""`python -m vcproxy` is the command `vcproxy`. Tested in tests/e2e/test_socat.py."""
 
 import sys
 

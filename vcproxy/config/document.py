@@ -1,4 +1,7 @@
-"""The TOML document of a configuration file: its text, its tree, and the position of each key."""
+"""The TOML document of a configuration file: its text, its tree, and the position of each key.
+
+Tested in tests/config/test_syntax.py and test_problems.py.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""VIO: one operation on one direction of a VConnection."""
+"""VIO: one operation on one direction of a VConnection.
+
+Tested in tests/engine/test_vconnection.py and tests/conformance.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The interfaces between the parts of a mirrored tunnel: so they need not import one another.
 
 Mirroring -> MirroredTunnel -> RequestDirection, ReplyDirection, MirrorTarget -> this module
+
+Tested in tests/mirror/test_mirroring.py.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ over one connection tries the server, and other connections go to other servers 
 known: a server that stays down costs one client each time, and the times double. The last server
 that is up is never ejected, because the cause may be the clients or the network: a server that
 fails often is better than none.
+
+Tested in tests/upstream/test_upstream.py.
 """
 
 from __future__ import annotations
