@@ -4,7 +4,7 @@ from vcproxy.api import OneWayTunnel, Session, State, TunnelDone
 
 
 class Echo(Session):
-    """A tunnel from the client to itself."""
+    """Echo one client: a tunnel whose source and sink are the client's connection."""
 
     needs_upstream = False
     datagrams = True
@@ -19,6 +19,6 @@ class Echo(Session):
 
     @ECHOING.on(TunnelDone, to=CLOSED)
     def echoed(self, done: TunnelDone) -> None:
-        """Log an end that is not in order."""
+        """Log an abnormal end, unless the client was a health check's probe."""
         if not (self.ended_cleanly(done) or self.was_probe):
             self.log(done)

@@ -60,7 +60,7 @@ class Terminator(StageMachine):
 
     @INIT.enter
     def begin(self) -> None:
-        """Go on at once: the program passes signals to this machine."""
+        """Send M0 at once: no setup is needed, the program delivers signals to this machine."""
         self.send(self, "M0")
 
     @IDLE.on("S0", "S1", to=DONE)
@@ -97,7 +97,7 @@ class Worker(StageMachine):
 
     @INIT.enter
     def begin(self) -> None:
-        """Go on at once: nothing has to be prepared."""
+        """Send M0 at once: no setup is needed."""
         self.send(self, "M0")
 
     @CONN.enter
@@ -127,7 +127,7 @@ class Worker(StageMachine):
 
     @SEND.enter
     def send_request(self) -> None:
-        """Let a TX send the request."""
+        """Pass the request to a TX, which sends it."""
         tx = self._program.transmitters.take()
         self._requests += 1
         if tx is None:
@@ -139,7 +139,7 @@ class Worker(StageMachine):
 
     @RECV.enter
     def receive_reply(self) -> None:
-        """Let an RX receive the reply."""
+        """Pass the connection to an RX, which receives the reply."""
         options, rx = self._program.options, self._program.receivers.take()
         if rx is None:
             self.send(self, "M2")
@@ -155,7 +155,7 @@ class Worker(StageMachine):
 
     @RECV.on("M1")
     def reply_received(self, message: StagedMessage) -> None:
-        """Print the reply, escaped: it must not forge a line of the trace or control a terminal."""
+        """Print the reply escaped, so that it cannot forge trace lines or control a terminal."""
         reply = message.data.decode("latin-1").rstrip("\n").encode("unicode_escape").decode()
         self.trace(f"reply: {reply}")
         self.send(self, "M0")

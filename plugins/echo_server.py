@@ -42,7 +42,7 @@ class Options:
 
 
 class Listener(StageMachine):
-    """Accepts clients, gives each to a WORKER, and closes those that it gives back."""
+    """Accepts clients, passes each to a WORKER, and closes it when the WORKER returns it."""
 
     INIT = Stage(initial=True)
     WORK = Stage()
@@ -56,12 +56,12 @@ class Listener(StageMachine):
 
     @INIT.enter
     def begin(self) -> None:
-        """Go on at once: the driver listens already."""
+        """Send M0 at once: the driver listens already."""
         self.send(self, "M0")
 
     @WORK.enter
     def print_ports(self) -> None:
-        """Print the ports it listens at."""
+        """Print the ports that the server listens on."""
         ports = ", ".join(str(place.port or place) for place in self._program.service.bound)
         self.trace(f"\nHello! I am '{self.name}' on port {ports}.")
 
@@ -116,7 +116,7 @@ class Worker(StageMachine):
 
     @INIT.enter
     def begin(self) -> None:
-        """Go on at once: nothing has to be prepared."""
+        """Send M0 at once: no setup is needed."""
         self.send(self, "M0")
 
     @IDLE.enter
@@ -132,7 +132,7 @@ class Worker(StageMachine):
 
     @RECV.enter
     def receive_line(self) -> None:
-        """Let an RX receive a line."""
+        """Pass the client to an RX, which receives a line."""
         options, rx = self._program.options, self._program.receivers.take()
         if rx is None:
             self.send(self, "M2")
@@ -148,7 +148,7 @@ class Worker(StageMachine):
 
     @SEND.enter
     def send_line(self) -> None:
-        """Let a TX send the line."""
+        """Pass the line to a TX, which sends it."""
         tx = self._program.transmitters.take()
         if tx is None:
             self.send(self, "M2")
@@ -162,7 +162,7 @@ class Worker(StageMachine):
 
     @FAIL.enter
     def give_back(self) -> None:
-        """Give the client back to LISTENER, which closes it."""
+        """Return the client to LISTENER, which closes it."""
         self.send(self, "M0")
         self.send(self._program.listener, "M0", self._client)
 

@@ -61,7 +61,7 @@ class FaultyPace(Pace):
         self._faults = faults
         self._random = random
         self._arrivals: deque[tuple[float, int]] = deque()  # due time, bytes; not sent yet
-        self._not_due: deque[tuple[float, int]] = deque()  # those of them that were not due yet
+        self._not_due: deque[tuple[float, int]] = deque()  # the arrivals that were not due yet
         self._delayed = 0  # bytes in _not_due
         self._last_due = self._free_at = 0.0
         self._left = faults.reset_after if faults.reset_after is not None else sys.maxsize

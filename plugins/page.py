@@ -1,6 +1,6 @@
 """page: an HTTP server with one page about this proxy: what runs here, and what to try next.
 
-Behind an `http_proxy` listener the page shows the fields by which that describes the client.
+Behind an `http_proxy` listener, the page shows the fields that the proxy added about the client.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Page(Session):
 
     @SERVING.on(Message, to=(CLOSED,))
     def request_arrived(self, message: Message) -> State | None:
-        """Answer. A request with a body is the last one, because its body is not read."""
+        """Answer the request. Close after one with a body, because the body is not read."""
         try:
             request = parse_request(message.data + HEAD_END, LIMITS)
         except BadMessage as problem:
@@ -54,7 +54,7 @@ class Page(Session):
         return self.CLOSED if last else None
 
     def reply(self, request: Request, last: bool) -> bytes:
-        """Return the whole response, as for GET; `last`: the connection is closed after it."""
+        """Return the whole response to GET; `last`: the connection is closed after it."""
         if request.method not in ("GET", "HEAD"):
             return response(405, "only GET and HEAD\n", "text/plain", "Allow: GET, HEAD", last=last)
         if request.path.partition("?")[0] != "/":

@@ -80,7 +80,7 @@ class Split(Splitter):
         super().__init__(client, service)
 
     def key(self, request: bytes) -> str | Reject | None:
-        """Return the value of the option's member."""
+        """Return the value of the member that the option `key` names."""
         if not self._key:
             return None
         try:
@@ -111,7 +111,7 @@ class Split(Splitter):
         return SplitRules(options.message_framing, split, options.orphans)
 
     def unanswered(self, request: bytes, why: str) -> bytes | None:
-        """Return the message of the options."""
+        """Return the message of the option `unanswered`."""
         return self._unanswered
 
 
@@ -122,5 +122,5 @@ def part_of(answer: object, data: bytes, options: Split.Options) -> Part:
 
 
 def key_of(value: object, member: str) -> str | None:
-    """Return a member's value as text: any JSON value may be a key, and 1 and true are two keys."""
+    """Return a JSON value as text, to use it as a key. 1 and true give different keys."""
     return repr(value[member]) if isinstance(value, dict) and member in value else None

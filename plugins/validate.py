@@ -51,7 +51,7 @@ class Validate(Validator):
 
         @cached_property
         def verdicts(self) -> tuple[Verdict, Verdict]:
-            """The verdict on a valid message, and on one that is not."""
+            """The verdict on a valid message, and the verdict on an invalid one."""
             return Accept(wait=self.encode_text(self.wait)), Reject(self.refusal, self.keep)
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
@@ -66,7 +66,7 @@ class Validate(Validator):
         super().__init__(client, service)
 
     def check(self, message: bytes) -> Verdict:
-        """Check the pattern, the JSON, and its members."""
+        """Check the message against `pattern`, parse it as JSON, and check its members."""
         try:
             return self._valid if self._is_valid(message) else self._invalid
         except ValueError:  # not UTF-8, or not JSON

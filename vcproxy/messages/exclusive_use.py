@@ -1,8 +1,8 @@
 """ExclusiveUse: one requester at a time uses a connection whose replies are matched by order alone.
 
-Without keys, a reply that answers no request cannot be detected: every later reply would go to the
-request before its own. With orphans = "reconnect" such a connection is therefore used by one
-requester at a time. Requests of others wait, and are sent on a new connection.
+Without keys, an extra reply cannot be detected: it would answer the next request, and each later
+reply would answer the request after its own. With orphans = "reconnect", only one requester at a
+time therefore uses such a connection. Requests of others wait, and are sent on a new connection.
 Tested in tests/messages/test_pending_requests.py and test_splitter.py.
 """
 
@@ -25,7 +25,7 @@ class ExclusiveUse:
         """Requests for the next connection, the oldest first."""
 
     def holds_back(self, request: SplitRequest) -> bool:
-        """Return whether a request must wait for the next connection; it is then in `waiting`."""
+        """Return whether a request must wait for the next connection; if so, store it."""
         requester = request.requester
         if not self.waiting:
             if requester is None or request.key is not None or not self._applies:

@@ -1,4 +1,4 @@
-"""FramedConnection: one server connection as requests to write and replies to read.
+"""FramedConnection: one server connection that writes requests and reads replies.
 
 Tested in tests/messages/test_splitter.py.
 """
@@ -33,7 +33,7 @@ class FramedConnection:
 
     @property
     def full(self) -> bool:
-        """Whether no more should be queued until the server has taken some: see OutputStream."""
+        """Whether to stop queueing until some output has been sent: see OutputStream."""
         return self._output.full
 
     def queue(self, request: SplitRequest) -> None:
@@ -42,7 +42,7 @@ class FramedConnection:
         self._queued.append(request.encoded)
 
     def flush(self) -> int:
-        """Write what is queued; return how many bytes that was."""
+        """Write the queued requests; return their number of bytes."""
         queued = self._queued
         if not queued:
             return 0
@@ -61,7 +61,7 @@ class FramedConnection:
         return fault.value if fault else "the server has closed the connection"
 
     def close(self) -> None:
-        """Drop what was not written and what was not read, and close the connection."""
+        """Drop unsent requests and unread replies, and close the connection."""
         self._output.close()
         self.input.close()
         self._vc.do_io_close()

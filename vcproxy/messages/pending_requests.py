@@ -21,7 +21,7 @@ UNANSWERED = "the server leaves requests unanswered"
 
 
 class Assigned:
-    """What became of some parts."""
+    """The result of `assign`: how the parts were matched."""
 
     __slots__ = ("events", "late", "to_send", "unmatched")
 
@@ -37,14 +37,15 @@ class Assigned:
 
 
 class PendingRequests:
-    """Requests that are not answered yet. An abandoned one stays until the server answers it."""
+    """Requests not answered yet. One abandoned after it was sent stays until it is answered."""
 
     __slots__ = ("abandoned", "by_key", "exclusive", "open")
 
     def __init__(self, orphans: Orphans, waiting: Iterable[SplitRequest] = ()) -> None:
         """`waiting`: requests that had to wait for this connection, the oldest first."""
         self.by_key: dict[Hashable, deque[SplitRequest]] = {}
-        """The oldest first. Of one key only the oldest is at the server; of the key None all."""
+        """Requests by key, the oldest first. Only the oldest of a key has been sent; with the key
+        None, all have."""
         self.open: dict[SplitRequest, None] = dict.fromkeys(waiting)
         """Requests that are neither answered nor past their deadline, the oldest first."""
         self.abandoned = 0
@@ -70,8 +71,8 @@ class PendingRequests:
     def assign(self, parts: Sequence[Part]) -> Assigned:
         """Match parts with requests, and remove the requests that are answered.
 
-        If only order matches them, and there are more answers than requests, no part is assigned:
-        it is not known which of them are answers. See ExclusiveUse.
+        Without keys, if there are more answers than requests, no part is assigned: it cannot be
+        determined which parts are answers. See ExclusiveUse.
         """
         assigned = Assigned()
         excess = self._excess(parts)
@@ -94,7 +95,7 @@ class PendingRequests:
         return assigned
 
     def _excess(self, parts: Sequence[Part]) -> int:
-        """Return how many answers exceed the requests, where only order matches them."""
+        """Return by how many the answers exceed the requests; 0 if requests have keys."""
         if self.exclusive.holder is None:
             return 0
         answers = sum(part.last for part in parts if part.key is None)
@@ -103,7 +104,7 @@ class PendingRequests:
     def _complete(
         self, request: SplitRequest, queue: deque[SplitRequest], assigned: Assigned
     ) -> None:
-        """Remove the oldest request of a key, which is answered."""
+        """Remove an answered request. The next with its key, if not None, is to be sent."""
         queue.popleft()
         self.open.pop(request, None)
         if request.requester is None:
@@ -114,8 +115,9 @@ class PendingRequests:
             assigned.to_send.append(queue[0])
 
     def abandon(self, request: SplitRequest) -> bool:
-        """Mark a request as abandoned: its answer will be dropped. Return whether it was not sent
-        yet; then it is removed. One that was sent stays until the server answers it: see `failure`.
+        """Mark a request as abandoned, so that its answer is dropped. Return whether it was unsent.
+
+        An unsent request is removed. A sent one stays until the server answers it: see `failure`.
         """
         request.requester = None
         if request.sent:
@@ -137,7 +139,7 @@ class PendingRequests:
         return list(takewhile(lambda request: request.deadline <= now, self.open))
 
     def failure(self, expired: Sequence[SplitRequest], received_at: float, now: float) -> str:
-        """Return why the connection must be closed, given these expired requests; "": it need not.
+        """Return why the connection must be closed for these expired requests; "": keep it open.
 
         `received_at`: when the server last sent anything.
         """
@@ -151,7 +153,7 @@ class PendingRequests:
 
     @property
     def has_too_many_abandoned(self) -> bool:
-        """Whether more than MAX_ABANDONED abandoned requests are not answered."""
+        """Whether more than MAX_ABANDONED sent requests were abandoned and are not answered."""
         return self.abandoned > MAX_ABANDONED
 
     @property

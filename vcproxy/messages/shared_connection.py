@@ -1,10 +1,10 @@
 """SharedConnection: one server connection that carries the requests of many clients.
 
-There is one for each listener and engine. Its first requester (a client) makes it, and it closes
-after its last requester. After a reload that changes nothing, new requesters share the existing
-one. After any other reload the next requester makes a new one. That one connects when the old one
-has answered its requests, closed its requesters, and closed itself: a server may allow only one
-connection.
+There is one for each listener and engine. The first requester (a client) creates it; it closes when
+the last requester has left. After a reload that changes nothing, new requesters share the
+existing one. After any other reload the next requester creates a new one. The new one connects only
+when the old one has answered its requests, closed its requesters, and closed itself, because a
+server may allow only one connection.
 
 Requesters and the shared connection are separate conversations that only queue events for each
 other, so a requester that fails, stalls or leaves costs the others nothing.
@@ -105,7 +105,7 @@ class SharedConnection(Machine):
     # -- requests ----------------------------------------------------------------------------
 
     def submit(self, request: SplitRequest) -> None:
-        """Take a request of a requester on the same engine.
+        """Accept a request of a requester on the same engine.
 
         The requester gets PartArrived for each part of the answer, or Unanswered. The requests of
         one turn are handled together, by one event.
@@ -123,7 +123,7 @@ class SharedConnection(Machine):
         submitted, self._submitted = self._submitted, []
         pending, connection = self._pending, self._connection
         for request in submitted:
-            # Without a requester it had to wait, and was abandoned meanwhile.
+            # requester is None: abandoned between submit and this event. Skip it.
             if request.requester is not None and pending.add(request) and connection is not None:
                 connection.queue(request)
         self._flush()
@@ -138,7 +138,7 @@ class SharedConnection(Machine):
             self._timer = self.engine.schedule_at(oldest.deadline, self, DEADLINE, None)
 
     def _yield_connection(self) -> State | None:
-        """Close the connection for requesters that wait, if its user is finished or has left."""
+        """Close the connection if requesters wait and its current user is finished or has left."""
         exclusive, in_use = self._pending.exclusive, self._pending.by_key
         waiting = exclusive.waiting and self._connection is not None
         if not waiting or (in_use and exclusive.holder in self.requesters):
@@ -147,7 +147,7 @@ class SharedConnection(Machine):
         return self.IDLE
 
     def _start_over(self) -> None:
-        """Close the connection. Requests that waited for the next one go first on it."""
+        """Close the connection, and resubmit the requests that waited for the next one first."""
         waiting = self._pending.exclusive.waiting
         self._close()
         self._pending = PendingRequests(self._rules.orphans, waiting)
@@ -163,7 +163,7 @@ class SharedConnection(Machine):
 
     @ALIVE.on(WaitingForRoom)
     def room_requested(self, waiting: WaitingForRoom) -> None:
-        """A requester has more requests than there is room for."""
+        """Send the requester RoomAvailable as soon as there is room for more requests."""
         self._waiting_requesters.append(waiting.requester)
         self._notify_room()
 
@@ -176,12 +176,12 @@ class SharedConnection(Machine):
     # -- reloads -----------------------------------------------------------------------------
 
     def serves(self, service: Service) -> bool:
-        """Return whether the requesters of a service may share it."""
+        """Return whether requesters of `service` may share this connection."""
         over = self.mutex.ended or self.state is self.CLOSED or self._successor is not None
         return not over and self._service.origin == service.origin
 
     def _may_connect(self) -> bool:
-        """Return whether the predecessor has closed; if it has not, have it close."""
+        """Return whether the predecessor has closed. If not, retire it."""
         predecessor = self._predecessor
         if predecessor is None or predecessor.mutex.ended or predecessor.state is self.CLOSED:
             self._predecessor = None
@@ -191,7 +191,7 @@ class SharedConnection(Machine):
 
     @ALIVE.on(RETIRE)
     def retire(self, successor: SharedConnection) -> None:
-        """Close all requesters when they are answered: a new configuration's connection waits."""
+        """Close each requester after its answers; then `successor` may connect."""
         if self._successor is None:
             self._successor = successor
             for requester in self.requesters:
@@ -199,7 +199,7 @@ class SharedConnection(Machine):
 
     @ALIVE.on(PREDECESSOR_CLOSED)
     def predecessor_closed_before(self, _: object) -> None:
-        """Ignore it: `_may_connect` has already found that."""
+        """Ignore the event: `_may_connect` has already detected that the predecessor closed."""
 
     @IDLE.on(PREDECESSOR_CLOSED, to=(CONNECTING,))
     def predecessor_closed(self, _: object) -> State | None:
@@ -243,7 +243,7 @@ class SharedConnection(Machine):
 
     @SERVING.on(Event.WRITE_READY)
     def writable(self, vio: VIO) -> None:
-        """The server has taken some requests."""
+        """Notify waiting requesters: some requests were sent, so there may be room."""
         self._notify_room()
 
     @SERVING.on(Event.READ_READY, Event.EOS, to=(IDLE,))
@@ -277,7 +277,7 @@ class SharedConnection(Machine):
 
     @SERVING.on(Event.ERROR, to=(IDLE,))
     def failed(self, vio: VIO) -> State | None:
-        """The connection has failed: what the server sent before is still read."""
+        """Read the replies that arrived before the connection failed, then drop it."""
         assert self._connection is not None
         received = self._connection.input
         if received.read_rest() or not received.vio.over:
@@ -286,7 +286,7 @@ class SharedConnection(Machine):
 
     @SERVING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=IDLE)
     def timed_out(self, vio: VIO) -> None:
-        """A time limit of the server connection has passed."""
+        """Drop the connection: one of its timeouts has passed."""
         self._drop(f"{vio.name}: connection timed out")
 
     def _distribute(self, connection: FramedConnection, parts: list[Part], unmatched: int) -> int:
@@ -371,7 +371,7 @@ class SharedConnection(Machine):
     # -- ends --------------------------------------------------------------------------------
 
     def finished(self) -> None:
-        """Close; the next requester makes another shared connection."""
+        """Close the connection and unregister: the next requester creates a new one."""
         self._close()
         self._unregister()
 

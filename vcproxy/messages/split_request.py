@@ -25,7 +25,7 @@ class SplitRequest:
     requester: Requester | None
     """Gets the answer. None: the request was abandoned, and its answer will be dropped."""
     key: Hashable
-    """What its parts are matched by. None: by the order of requests."""
+    """The key that the parts of the answer contain. None: parts are matched by request order."""
     message: bytes
     """Without its framing."""
     encoded: bytes

@@ -153,11 +153,11 @@ class Splitter(Session):
 
     @READING.enter
     def start_reading(self) -> None:
-        """Join before the first request: the shared connection closes after its last requester."""
+        """Join the shared connection before the first request, to keep it open."""
         self._join()
 
     def _join(self) -> SharedConnection:
-        """Return the shared connection of the listener; make it if there is none."""
+        """Join the listener's shared connection and return it; create it if there is none."""
         service = self.service
         connection = service.persistent.get(SharedConnection)
         if not isinstance(connection, SharedConnection) or not connection.serves(service):
@@ -170,7 +170,7 @@ class Splitter(Session):
 
     @READING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RoomAvailable, to=(ENDED, CLOSED))
     def take_requests(self, event: VIO | RoomAvailable) -> State | None:
-        """Submit what has arrived, as far as there is room for it and for its answers."""
+        """Submit the requests that have arrived, while there is room for them and their answers."""
         if type(event) is RoomAvailable:
             self._waits_for_room = False
         connection = self._connection
@@ -209,7 +209,7 @@ class Splitter(Session):
         connection.submit(request)
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
-        """Send the answer of a verdict: all earlier requests are answered."""
+        """Send the answer of a verdict, after all earlier requests have been answered."""
         self._delayed = None
         self.answers.send(verdict.answer)
         if isinstance(verdict, Resend):
@@ -224,7 +224,7 @@ class Splitter(Session):
             self.engine.schedule(connection, WaitingForRoom, WaitingForRoom(self.ticket))
 
     def _input_ended(self) -> State:
-        """Nothing more can be read from the client: it has ended its direction, or by a fault."""
+        """End reading: the client has half-closed, or its input has invalid framing."""
         fault = self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
@@ -251,7 +251,7 @@ class Splitter(Session):
 
     @TALKING.on(Unanswered, to=(ENDED, CLOSED))
     def request_failed(self, unanswered: Unanswered) -> State | None:
-        """Send what `unanswered` returns, or close."""
+        """Send the message that `unanswered` returns; if it is None, close."""
         answer = self.unanswered(unanswered.request.message, unanswered.why)
         if answer is None:
             self.log(f"closed: its request is not answered: {unanswered.why}")
@@ -279,8 +279,8 @@ class Splitter(Session):
 
     @TALKING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def failed(self, vio: VIO) -> None:
-        """The client's connection has failed or timed out. Requests that were read and not yet
-        submitted are dropped: there is no client for the answer."""
+        """Close after an error or a timeout of the client. Requests read but not yet submitted
+        are dropped, because no client is left to get the answers."""
         error = vio.error or TimeoutError("connection timed out")
         if not self.was_probe:
             self.log(f"{vio.name}: {error}")
@@ -293,7 +293,7 @@ class Splitter(Session):
         super().finished()
 
     def crashed(self, error: Exception) -> str:
-        """Leave the shared connection: pending answers are dropped."""
+        """Leave the shared connection after a crash: pending answers are dropped."""
         self._leave()
         return super().crashed(error)
 

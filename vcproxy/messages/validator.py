@@ -101,14 +101,14 @@ class Validator(Session):
 
     @READING.on(Event.READ_READY, Event.WRITE_READY, to=(DEFERRED, CONNECTING, ENDED, CLOSED))
     def take_messages(self, vio: VIO) -> State | None:
-        """Check what has arrived, as far as there is room for what it causes."""
+        """Check the messages that have arrived, while there is room for the resulting output."""
         if vio is not self._messages.vio and self.relay_replies(vio) is not None:
             return self.CLOSED
         return self._take_all()
 
     @READING.on(Event.EOS, to=(DEFERRED, CONNECTING, ENDED, CLOSED))
     def side_ended(self, vio: VIO) -> State | None:
-        """The client or the server has ended its direction."""
+        """Process the rest of the input: the client or the server has half-closed."""
         return self._take_all() if vio is self._messages.vio else self.relay_replies(vio)
 
     def _take_all(self) -> State | None:
@@ -128,14 +128,14 @@ class Validator(Session):
         return None
 
     def _client_is_full(self) -> bool:
-        """Return whether the client does not read its answers. Then WRITE_READY follows."""
+        """Return whether the client's output is full. If so, WRITE_READY follows when it drains."""
         full = self.answers.full
         if full:
             self.answers.vio.uncouple()
         return full
 
     def _input_ended(self) -> State:
-        """Nothing more can be read from the client: it has ended, failed, or broken the framing."""
+        """End reading: the client has half-closed or failed, or its input has invalid framing."""
         error = self._messages.error
         if error is not None and not self.was_probe:
             self.log(f"{self.client.name}: {error}")
@@ -191,7 +191,7 @@ class Validator(Session):
 
     @DEFERRED.on(Called, to=(READING, DEFERRED, CONNECTING, ENDED, CLOSED))
     def call_returned(self, called: Called) -> State:
-        """Apply the verdict that the call returned, or that `then` makes of its value."""
+        """Apply the verdict that the call returned, or that `then` derives from its value."""
         if called.error is not None or not (
             isinstance(called.value, Verdict) or is_plain(called.value)
         ):
@@ -210,7 +210,7 @@ class Validator(Session):
 
     @CONNECTING.enter
     def connect_server(self) -> None:
-        """The first message was accepted: connect."""
+        """Connect to the server: the first message was accepted."""
         self.connect_first()
 
     @CONNECTING.on(Event.CONNECTED, to=(READING, DEFERRED, ENDED, CLOSED))
@@ -230,7 +230,7 @@ class Validator(Session):
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
     def connect_failed(self, failed: NetVConnection | VIO) -> State | None:
-        """Try the next server. A client that failed has sent a message, and is still served."""
+        """Try the next server. If the client failed, its accepted message is still forwarded."""
         if isinstance(failed, VIO):
             self.client_failed(failed)
             return None
@@ -241,7 +241,7 @@ class Validator(Session):
 
     @TALKING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, to=(CLOSED,))
     def relay_replies(self, vio: VIO) -> State | None:
-        """Send the client what the server has sent, as far as there is room."""
+        """Send the server's replies to the client, while there is room."""
         reply_vio, answers = self._reply_vio, self.answers
         if reply_vio is None or vio is self._messages.vio:
             return None
@@ -276,13 +276,13 @@ class Validator(Session):
 
     @ENDED.enter
     def finish_forwarding(self) -> None:
-        """The client's last message was forwarded: end the direction to the server."""
+        """End the direction to the server, after the client's last message."""
         assert self._forwarded is not None
         self._forwarded.finish()
 
     @ENDED.on(Event.WRITE_COMPLETE, to=(CLOSED,))
     def all_forwarded(self, vio: VIO) -> State | None:
-        """Half-close, as replies may still come; close if the client cannot get them any more."""
+        """Half-close to the server, as replies may still arrive; close if the client has failed."""
         if self.client.error is not None:
             self.close(self.client.error)
             return self.CLOSED
@@ -293,12 +293,12 @@ class Validator(Session):
 
     @TALKING.on(Event.ERROR, to=(CLOSED,))
     def side_failed(self, failed: VIO) -> State | None:
-        """A connection has failed: what it sent before is processed first."""
+        """Process what a failed connection sent before the error, then close."""
         if failed.vc is self.client:
             return self.client_failed(failed)
         reply_vio, received = self._reply_vio, self._received
         if reply_vio is None or not reply_vio.over:
-            return None  # there is more to read from it
+            return None  # more of the server's data is to be read
         if received is not None:
             if received.read_rest():
                 self._reply_vio = received.vio
@@ -312,12 +312,12 @@ class Validator(Session):
 
     @READING.on(Event.ERROR, to=(DEFERRED, CONNECTING, ENDED, CLOSED))
     def failed_while_reading(self, failed: VIO) -> State | None:
-        """As `side_failed`; of the client there may be messages left."""
+        """Like `side_failed`; then check the messages that a failed client left unread."""
         state = self.side_failed(failed)
         return state or (self._take_all() if failed is self._messages.vio else None)
 
     def client_failed(self, failed: VIO) -> State | None:
-        """Read what the kernel still holds; after that is forwarded, the server is closed."""
+        """Read what the kernel still holds, forward it, then close the server."""
         messages, forwarded = self._messages, self._forwarded
         if self._stall_timer is None:
             self._stall_timer = StallTimer(self, flush_s(failed.error), self._forwarded_bytes)
@@ -329,7 +329,7 @@ class Validator(Session):
         return self.CLOSED
 
     def _close_after_answers(self, failed: VIO) -> State:
-        """Close; the client's connection is reset after it has got the answers."""
+        """Close, and reset the client's connection after its answers have been sent."""
         assert failed.error is not None
         self.log(f"{failed.name}: {failed.error}")
         self.reset_after_answers(failed.error)
@@ -340,9 +340,9 @@ class Validator(Session):
 
     @TALKING.on(STALLED, to=(CLOSED,))
     def server_stalled(self, _: object) -> State | None:
-        """Close if the server takes nothing more from a client that has failed."""
+        """Close if the server no longer reads the messages of a failed client."""
         forwarded = self._forwarded
-        deferred = self.state is self.DEFERRED  # it has a deadline of its own, as CONNECTING has
+        deferred = self.state is self.DEFERRED  # DEFERRED and CONNECTING have their own deadlines
         if deferred or forwarded is None or forwarded.vio.ntodo == 0:
             return None
         self.close(self._messages.vio.error)
@@ -350,13 +350,13 @@ class Validator(Session):
 
     @TALKING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def timed_out(self, vio: VIO) -> None:
-        """A time limit has passed: reset both connections."""
+        """Reset both connections after a timeout."""
         error = TimeoutError("connection timed out")
         self.log(f"{vio.name}: {error}")
         self.close(error)
 
     def finished(self) -> None:
-        """Drop what was not processed, and close."""
+        """Drop unprocessed messages, and close."""
         for stream in (self._messages, self._forwarded, self._received):
             if stream is not None:
                 stream.close()

@@ -43,7 +43,7 @@ class Resend:
 class Defer:
     """Run `fn(*args)` on another thread, and use its result for the verdict.
 
-    The conversation pauses until then. `fn` must not use anything of the conversation. It returns
+    The conversation pauses until `fn` returns. `fn` must not access the conversation. It returns
     plain data (see `is_plain`), from which `then(subject, value)` makes the verdict; `subject` is
     the message, or the Transaction of an HTTP request. Without `then` it returns the verdict.
 

@@ -5,7 +5,7 @@ by a rule:
 
     first       the one that arrives first
     every       all of them, in the order of the servers
-    majority    the one that more than half of all servers give; none, if that is impossible
+    majority    the one that more than half of all servers sent; none, if that is impossible
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def first(replies: Mapping[int, bytes], missing: int, servers: int) -> Sequence[
 
 
 def every(replies: Mapping[int, bytes], missing: int, servers: int) -> Sequence[bytes] | None:
-    """Choose all replies, when none is missing."""
+    """Choose all replies, once every server has replied."""
     return None if missing else [replies[server] for server in sorted(replies)]
 
 
@@ -42,11 +42,11 @@ def majority(replies: Mapping[int, bytes], missing: int, servers: int) -> Sequen
 
 
 class Choice(Protocol):
-    """Takes the replies of the servers, and returns those for the client."""
+    """Collects the replies of the servers, and returns those for the client."""
 
     @property
     def deadline(self) -> float | None:
-        """The time at which `take` must be called again: missing replies are late then."""
+        """The time at which `take` must be called again, because missing replies are then late."""
 
     @property
     def over(self) -> bool:
@@ -57,10 +57,10 @@ class Choice(Protocol):
         """How many times the rule chose no reply."""
 
     def add_reply(self, server: int, reply: bytes, now: float) -> None:
-        """Take a reply of a server."""
+        """Add a reply of a server."""
 
     def server_ended(self, server: int, error: Exception | None) -> None:
-        """Take the end of a server's replies, in order or by an error.
+        """Record the end of a server's replies; `error`: None for an orderly end.
 
         Raises ConnectionError if the client has received only a part of that server's replies.
         """

@@ -1,7 +1,7 @@
 """ReplyComparison: compares the replies of two servers while they arrive.
 
-What one server sends first is kept until the other has sent as much, up to a limit: beyond it the
-comparison is given up.
+Data of the server that is ahead is kept until the other has sent as much. If it exceeds a limit,
+the comparison is given up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from enum import Enum
 
 OVERHEAD = 64
-"""Approximate bytes of memory that a message costs besides its own: an empty one counts too."""
+"""Approximate bytes of memory that a message costs in addition to its length."""
 
 
 class ReplySide(Enum):
@@ -49,7 +49,7 @@ class ReplyComparison(ABC):
         self.given_up = False
 
     def feed(self, side: ReplySide, data: bytes) -> None:
-        """Take a reply: a message, or some bytes of a stream."""
+        """Compare a reply: a message, or some bytes of a stream."""
         if not self.over:
             self._take(side, data)
             if self.waiting > self._limit:
@@ -67,7 +67,7 @@ class ReplyComparison(ABC):
         return self.given_up or self.waiting > 0
 
     def end(self, side: ReplySide) -> None:
-        """Take the end of one side: all that the other sends beyond it is one difference."""
+        """End one side. Everything that the other side sends beyond it is one difference."""
         if not self.over and self._ended is None:
             self._ended = side
             if self.waiting and self._ahead is not side:
@@ -78,15 +78,15 @@ class ReplyComparison(ABC):
     @property
     @abstractmethod
     def waiting(self) -> int:
-        """Bytes of one side that have not been compared: the other has not sent as much."""
+        """Bytes of the side that is ahead, kept until the other has sent as much."""
 
     @abstractmethod
     def _take(self, side: ReplySide, data: bytes) -> None:
-        """Compare with what is kept, or keep it."""
+        """Compare data with the kept data of the other side, or keep it."""
 
     @abstractmethod
     def _forget(self) -> None:
-        """Drop what is kept."""
+        """Drop the kept data."""
 
     @abstractmethod
     def _position(self) -> str:
@@ -97,7 +97,7 @@ class ReplyComparison(ABC):
         self.differences += 1
 
     def _beyond(self, side: ReplySide) -> bool:
-        """Whether the other side has ended: then this is the one last difference."""
+        """Return whether the other side has ended. If so, count the last difference."""
         if self._ended in (None, side):
             return False
         self._differ()

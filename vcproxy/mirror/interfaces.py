@@ -1,4 +1,4 @@
-"""The interfaces between the parts of a mirrored tunnel: so they need not import one another.
+"""The interfaces between the parts of a mirrored tunnel, so that they do not import each other.
 
 Mirroring -> MirroredTunnel -> RequestDirection, ReplyDirection, MirrorTarget -> this module
 
@@ -46,13 +46,13 @@ class ReplyReceiver(Protocol):
     """What a mirror uses to pass its replies on to the client. See ReplyDirection."""
 
     def has_room(self, server: int) -> bool:
-        """Whether it takes another reply of this server now."""
+        """Whether another reply of this server can be added now."""
 
     def add_reply(self, server: int, reply: bytes) -> None:
-        """Take a reply of a mirror."""
+        """Add a reply of a mirror."""
 
     def server_ended(self, server: int, error: Exception | None) -> None:
-        """Take the end of a mirror's replies."""
+        """Record the end of a mirror's replies."""
 
 
 class MirrorConnection(Protocol):
@@ -64,10 +64,10 @@ class MirrorConnection(Protocol):
         """Connect."""
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take FINISHED, ABORTED, or an event of the tunnel: SinkDone, SinkLags, SinkRecovered."""
+        """Handle FINISHED, ABORTED, or a tunnel's event: SinkDone, SinkLags, SinkRecovered."""
 
     def read_replies(self) -> None:
-        """Read on, after `has_room` was False."""
+        """Resume reading replies, after `has_room` was False."""
 
     def add_primary_reply(self, reply: bytes) -> None:
-        """Take a reply of the primary, to compare it."""
+        """Compare a reply of the primary with the mirror's."""

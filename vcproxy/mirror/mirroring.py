@@ -119,7 +119,7 @@ class Mirroring(Forwarder):
         self.lend(MirroredTunnel, settings=self, mirrors=mirrors)
 
     def relayed(self, done: TunnelDone) -> None:
-        """Count the replies without a decision."""
+        """Count the replies for which the rule made no decision."""
         if self._choice is not None and self._choice.undecided:
             self.service.counts["unresolved"] += self._choice.undecided
         super().relayed(done)

@@ -3,9 +3,9 @@
     CHOOSING --the choice has ended--> ENDING --the client received everything--> DONE
         +---- the client failed, timeout, stop() --------------------------------^
 
-It reads the primary; mirrors pass their replies to it. The replies that are chosen are sent to the
-client. While the client does not read, or a server is too far ahead of the others, that server is
-not read. A failed primary, or a choice without a result, ends the direction with an error.
+It reads the primary; mirrors pass their replies to it. The chosen replies are sent to the client.
+While the client does not read, no server is read; a server too far ahead of the others is not read
+either. A failed primary, or a choice without a result, ends the direction with an error.
 
 Tested in tests/mirror/test_mirroring.py and tests/plugins/test_mirror.py.
 """
@@ -115,7 +115,7 @@ class ReplyDirection(Machine):
     @CHOOSING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, REPLIED, LATE, to=(ENDING, DONE))
     def moved(self, _: object) -> State | None:
         """Read replies, and send those that are chosen."""
-        self._scheduled = True  # replies that mirrors pass meanwhile are handled here
+        self._scheduled = True  # replies that mirrors add during this call are handled here
         try:
             self._read()
             while self._send():
@@ -133,7 +133,7 @@ class ReplyDirection(Machine):
         return None
 
     def _read(self) -> None:
-        """Read all servers, as far as there is room."""
+        """Read replies from all servers, while there is room."""
         incoming = self._incoming
         while self.has_room(0):
             reply = incoming.take()
@@ -148,7 +148,7 @@ class ReplyDirection(Machine):
             mirror.read_replies()
 
     def _fail(self, error: Exception) -> None:
-        """Choose no more; the replies that were chosen are still sent to the client."""
+        """Stop choosing after an error. Replies already chosen are still sent to the client."""
         self.error = error
         self._reason, self._ended_by = Reason.ERROR, self.name
         self._stall_timer = StallTimer(self, FLUSH_S, lambda: self._outgoing.vio.ndone)
@@ -182,22 +182,22 @@ class ReplyDirection(Machine):
 
     @ENDING.enter
     def ending(self) -> None:
-        """Send the rest, and no more."""
+        """Send the replies already chosen, then end."""
         self._outgoing.finish()
 
     @ENDING.on(Event.WRITE_COMPLETE, to=DONE)
     def all_sent(self, _: VIO) -> None:
-        """The client has received everything."""
+        """Half-close to the client after an orderly end: everything was sent."""
         if self._reason is Reason.EOS:
             self._client.do_io_shutdown(Shutdown.WRITE)
 
     @ENDING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, REPLIED, LATE)
     def ignored(self, _: object) -> None:
-        """No more replies are chosen."""
+        """Ignore the event: no more replies are chosen."""
 
     @CHOOSING.on(Event.ERROR, to=(ENDING, DONE))
     def failed(self, vio: VIO) -> State | None:
-        """The primary failed: what it sent before is read first. Or the client failed: end."""
+        """If the primary failed, first read what it sent before. If the client failed, end."""
         if vio is self._incoming.vio:
             return None if self._incoming.read_rest() else self.moved(vio)
         self.error = vio.error
@@ -206,7 +206,7 @@ class ReplyDirection(Machine):
 
     @ENDING.on(Event.ERROR, to=(DONE,))
     def failed_at_the_end(self, vio: VIO) -> State | None:
-        """The client failed: end. A server's error is ignored now."""
+        """If the client failed, end. Ignore an error of the primary."""
         if vio is self._incoming.vio:
             return None
         self.error = self.error or vio.error
@@ -216,24 +216,24 @@ class ReplyDirection(Machine):
     @CHOOSING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @ENDING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     def inactive(self, vio: VIO) -> None:
-        """No byte was moved for too long."""
+        """End: no byte was moved within the inactivity timeout."""
         self._reason, self._ended_by = Reason.INACTIVITY, vio.vc.name
 
     @CHOOSING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @ENDING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     def expired(self, vio: VIO) -> None:
-        """A connection has lasted too long."""
+        """End: the active timeout of a connection has passed."""
         self._reason, self._ended_by = Reason.ACTIVE, vio.vc.name
 
     @CHOOSING.on(STOP, to=DONE)
     @ENDING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
-        """The owner called stop()."""
+        """End: the owner called stop()."""
         self._reason, self._ended_by = Reason.STOPPED, self.name
 
     @DONE.enter
     def done(self) -> None:
-        """Give the VCs back."""
+        """Return the VCs to the owner (TunnelDone)."""
         flow = self.flow
         for timer in (self._timer, self._stall_timer):
             if timer is not None:
@@ -253,9 +253,9 @@ class ReplyDirection(Machine):
         return Flow(self._primary.name, self._client.name, received, sent)
 
     def recall(self) -> None:
-        """Raises NotImplementedError: replies of several servers were read and not sent."""
+        """Raise NotImplementedError: replies of several servers may be read and not sent yet."""
         raise NotImplementedError("a direction with replies of several servers cannot be recalled")
 
     def stop(self) -> None:
-        """End now: TunnelDone, STOPPED."""
+        """End now. The owner gets TunnelDone with the reason STOPPED."""
         self.engine.schedule(self, STOP, None)

@@ -1,7 +1,7 @@
 """RequestDirection: moves a client's requests to the primary and to its mirrors.
 
-    MOVING --the primary received everything, or failed--> TRAILING --so did all mirrors--> DONE
-       +------ the client failed, stop() -------------------------------------------------^
+    MOVING --the primary is done or failed--> TRAILING --all mirrors are done or failed--> DONE
+       +------ the client failed, stop() ------------------------------------------------^
 
 A OneWayMultiTunnel moves the bytes and reads the client; but if messages may be dropped, this
 machine reads the client and passes the messages to it one by one.
@@ -113,7 +113,7 @@ class RequestDirection(Machine):
 
     @MOVING.on(Event.READ_READY, Event.EOS, TunnelWritable)
     def read(self, _: object) -> None:
-        """Pass what was read to the tunnel, as far as it has room."""
+        """Pass the data read from the client to the tunnel, while it has room."""
         scanner, reader, vio = self._scanner, self._reader, self._vio
         assert scanner is not None
         assert vio is not None
@@ -135,7 +135,7 @@ class RequestDirection(Machine):
             self.tunnel.finish(vio.error)
 
     def _abort_mirrors(self, why: str) -> None:
-        """End the mirrors: the input that follows is sent to the primary only, after they left."""
+        """Abort the mirrors. After they have left, input is sent to the primary only."""
         for mirror in self._lent.values():
             if mirror is not None:
                 mirror.handle_event(ABORTED, why)
@@ -145,7 +145,7 @@ class RequestDirection(Machine):
 
     @MOVING.on(SinkDone, to=(TRAILING,))
     def sink_done(self, done: SinkDone) -> State | None:
-        """The primary or a mirror has received everything, or has failed."""
+        """Report the primary's end to the owner, or a mirror's end to the mirror."""
         mirror = self._lent.pop(done.sink)
         if mirror is None:
             by_client = done.reason is Reason.EOS or self._source_failed(done)
@@ -157,7 +157,7 @@ class RequestDirection(Machine):
 
     @staticmethod
     def _source_failed(done: SinkDone) -> bool:
-        """Whether a sink was given back because the client failed."""
+        """Whether the tunnel returned a sink because the client failed."""
         return done.reason is Reason.ERROR and done.sink.error is None
 
     def _give_back(self, mirror: MirrorConnection, done: SinkDone) -> None:
@@ -167,7 +167,7 @@ class RequestDirection(Machine):
 
     @TRAILING.on(SinkDone)
     def late_sink_done(self, done: SinkDone) -> None:
-        """A mirror is given back; or the primary, in the turn in which the client failed."""
+        """Report a mirror's end to it. Ignore the primary's, which was reported before."""
         mirror = self._lent.pop(done.sink)
         if mirror is not None:
             self._give_back(mirror, done)
@@ -175,13 +175,13 @@ class RequestDirection(Machine):
     @MOVING.on(SinkLags)
     @TRAILING.on(SinkLags)
     def lags(self, event: SinkLags) -> None:
-        """A mirror lags. (A slow primary slows the client.)"""
+        """Pass the event to the mirror that lags. (A slow primary slows down the client.)"""
         self._pass_on(SinkLags, event)
 
     @MOVING.on(SinkRecovered)
     @TRAILING.on(SinkRecovered)
     def recovered(self, event: SinkRecovered) -> None:
-        """It has caught up."""
+        """Pass the event to the mirror that has caught up."""
         self._pass_on(SinkRecovered, event)
 
     def _pass_on(self, key: Hashable, event: SinkLags | SinkRecovered) -> None:
@@ -192,7 +192,7 @@ class RequestDirection(Machine):
     @MOVING.on(TunnelDone, to=DONE)
     @TRAILING.on(TunnelDone, to=DONE)
     def tunnel_done(self, done: TunnelDone) -> None:
-        """The tunnel has ended: report it for the sinks that it still had."""
+        """Report the tunnel's end for each sink that it still had."""
         for (vc, mirror), sink in zip(
             self._lent.items(), self.tunnel.sink_statistics(), strict=True
         ):
@@ -217,7 +217,7 @@ class RequestDirection(Machine):
 
     @MOVING.on(Event.ERROR)
     def client_failed(self, vio: VIO) -> None:
-        """The client failed while this machine reads it: pass on what came before."""
+        """Pass on what the client sent before its error, then end the tunnel with that error."""
         self.tunnel.fail(vio.error)
         if vio.vc.unread:
             self._vio = self._client.do_io_read(self, None, self._reader.buffer)
@@ -226,12 +226,12 @@ class RequestDirection(Machine):
 
     @MOVING.on(Event.INACTIVITY_TIMEOUT, to=TRAILING)
     def client_inactive(self, _: VIO) -> None:
-        """The client has sent nothing for too long."""
+        """End: the client's inactivity timeout has passed."""
         self._fail(Reason.INACTIVITY)
 
     @MOVING.on(Event.ACTIVE_TIMEOUT, to=TRAILING)
     def client_expired(self, _: VIO) -> None:
-        """The client's connection has lasted too long."""
+        """End: the client's active timeout has passed."""
         self._fail(Reason.ACTIVE)
 
     def _fail(self, reason: Reason) -> None:
@@ -243,19 +243,19 @@ class RequestDirection(Machine):
 
     @TRAILING.on(TunnelWritable)
     def room_ignored(self, _: TunnelWritable) -> None:
-        """There is nothing more to send."""
+        """Ignore the event: nothing is left to send."""
 
     # -- a Direction -------------------------------------------------------------------------
 
     @property
     def flow(self) -> Flow:
-        """What the primary has received, once that is known."""
+        """Bytes that the primary has received; set when its part has ended."""
         return self._flow
 
     def recall(self) -> None:
-        """Raises NotImplementedError: mirrors have received bytes of the client already."""
+        """Raise NotImplementedError: mirrors may have received bytes of the client already."""
         raise NotImplementedError("a mirrored client cannot be recalled")
 
     def stop(self) -> None:
-        """End now: TunnelDone, STOPPED."""
+        """End now. The owner gets TunnelDone with the reason STOPPED."""
         self.tunnel.stop()

@@ -93,12 +93,12 @@ class MirrorTarget(Machine):
 
     @ALIVE.on(Event.CONNECTED)
     def connected(self, _: NetVConnection) -> None:
-        """The tunnel sends what it has buffered."""
+        """Do nothing: the tunnel now sends the buffered requests."""
 
     # -- its replies -------------------------------------------------------------------------
 
     def read_replies(self) -> None:
-        """Take its replies, as long as the reply receiver has room for them."""
+        """Read the mirror's replies, while the reply receiver has room for them."""
         receiver = self.reply_receiver
         while receiver is None or receiver.has_room(self._number):
             reply = self._incoming.take()
@@ -115,13 +115,13 @@ class MirrorTarget(Machine):
         self._compare(ReplySide.PRIMARY, reply)
 
     def stop_comparing(self) -> None:
-        """Compare no more: the replies that follow cannot be compared."""
+        """Stop comparing: later replies cannot be compared."""
         if self._comparison is not None:
             self._comparison.give_up()
 
     @property
     def comparing(self) -> bool:
-        """Whether it needs further replies of the primary."""
+        """Whether further replies of the primary are needed, to compare them."""
         return self._comparison is not None and not self._comparison.over
 
     def _compare(self, side: ReplySide, reply: bytes) -> None:
@@ -139,7 +139,7 @@ class MirrorTarget(Machine):
         self._logged_differences = comparison.differences
 
     def _end_replies(self, error: Exception | None) -> None:
-        """Its replies have ended: in order, by a framing error, or with the connection."""
+        """End the mirror's replies: in order, by a framing error, or with the connection."""
         if self._replies_ended:
             return
         self._replies_ended = True
@@ -156,12 +156,12 @@ class MirrorTarget(Machine):
 
     @ALIVE.on(Event.READ_READY)
     def readable(self, _: VIO) -> None:
-        """Replies have arrived."""
+        """Read the replies that have arrived."""
         self.read_replies()
 
     @ALIVE.on(Event.EOS, to=(CLOSED,))
     def input_ended(self, _: VIO) -> State | None:
-        """It sends no more; it may still receive."""
+        """Read the last replies: the mirror has half-closed, and may still receive requests."""
         self.read_replies()
         return self._closed_if_done()
 
@@ -169,32 +169,32 @@ class MirrorTarget(Machine):
 
     @ALIVE.on(Event.ERROR, to=(LEAVING, CLOSED))
     def failed(self, failed: NetVConnection | VIO) -> State:
-        """It cannot be reached, or its connection has failed."""
+        """Leave the tunnel: the mirror cannot be reached, or its connection has failed."""
         return self._leave(f"{Reason.ERROR.value}: {failed.error}")
 
     @ALIVE.on(ABORTED, to=(LEAVING, CLOSED))
     def aborted(self, why: str) -> State:
-        """It cannot follow any more."""
+        """Leave the tunnel: the mirror can no longer get a complete copy."""
         return self._leave(why)
 
     @ENDING.on(Event.TIMEOUT, to=(LEAVING, CLOSED))
     def expired(self, _: State) -> State:
-        """It has not ended in time: that is an error only if it has not received everything."""
+        """Leave after the timeout of ENDING: an error unless the mirror received everything."""
         return self._leave("" if self._sink_done else "timed out before it received everything")
 
     @MIRRORING.on(FINISHED, to=(ENDING, CLOSED))
     def finishing(self, _: object) -> State:
-        """Let it receive the rest, and reply, for a limited time."""
+        """Keep the connection for a limited time, for the rest of the copy and the replies."""
         return self._closed_if_done() or self.ENDING
 
     @ENDING.on(FINISHED)
     @LEAVING.on(FINISHED, ABORTED, Event.ERROR)
     def ending_already(self, _: object) -> None:
-        """It is ending."""
+        """Ignore the event: the mirror is ending already."""
 
     @ALIVE.on(SinkDone, to=(CLOSED,))
     def sink_done(self, done: SinkDone) -> State | None:
-        """The tunnel gives it back: it has received everything, or it gets no more."""
+        """Handle the connection's return from the tunnel: all was sent, or the sink failed."""
         self._sink_done = done
         flow, stopped = done.flow, done.reason is Reason.STOPPED
         if done.reason is Reason.EOS or (stopped and flow.sent == flow.received):
@@ -205,17 +205,17 @@ class MirrorTarget(Machine):
 
     @LEAVING.on(SinkDone, to=CLOSED)
     def left(self, done: SinkDone) -> None:
-        """It has left the tunnel, or had received everything in the turn in which it failed."""
+        """Store SinkDone: the connection has left the tunnel, or its copy was complete already."""
         self._sink_done = done
 
     @ALIVE.on(SinkLags)
     def lags(self, event: SinkLags) -> None:
-        """It is slow, and does not get everything any more."""
+        """Log that the mirror lags, and the policy that applies."""
         self._log(f"lags {rounded_size(event.lag)} behind; policy {event.on_lag}")
 
     @ALIVE.on(SinkRecovered)
     def recovered(self, event: SinkRecovered) -> None:
-        """It has caught up."""
+        """Log that the mirror has caught up."""
         self._log(f"recovered from its lag; so far {event.dropped}")
 
     def _leave(self, why: str) -> State:
@@ -231,7 +231,7 @@ class MirrorTarget(Machine):
         return self.CLOSED if done else None
 
     def finished(self) -> None:
-        """Close the connection, in order if it has received everything; log the result."""
+        """Close the connection, with a reset after an error; log the result."""
         done, why = self._sink_done, self._error
         assert done is not None
         error = ConnectionAbortedError(why) if why else None

@@ -90,7 +90,7 @@ class MirroredTunnel(TwoWayTunnel):
         return any(mirror.comparing for mirror in mirrors)
 
     def done(self) -> None:
-        """Give the VCs back, and end the mirrors."""
+        """Return the VCs to the owner, and end the mirrors."""
         super().done()
         outcome = self._outcome
         assert outcome is not None

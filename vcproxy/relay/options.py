@@ -85,7 +85,7 @@ HistoryOption = Annotated[
 
 @dataclass(frozen=True)
 class Target:
-    """A sink that the relay connects to, again when it is lost. A string alone sets `to`."""
+    """A sink that the relay connects to, and reconnects when lost. A string alone sets `to`."""
 
     to: Destination
     """Its address: tcp://, tls://, unix:, udp:// (one host or a group), nats://HOST/SUBJECT."""
@@ -222,7 +222,7 @@ class RelayOptions(FramingOptions):
 
     @property
     def notes(self) -> dict[str, str]:
-        """Notes of `-t`, by option: "block" cannot delay a datagram source."""
+        """The notes that `-t` prints, by option: "block" cannot delay a datagram source."""
         source = self.source
         lags = [*([self.lag] if self.subscribers else []), *map(self.lag_of, self.targets)]
         if (
@@ -244,7 +244,7 @@ class RelayOptions(FramingOptions):
 
     @property
     def exclusive(self) -> bool:
-        """Whether producers connect, and a second one is refused."""
+        """Whether producers connect to the relay, and a second one is refused."""
         return self.source is None and self.producers == "exclusive"
 
     @property

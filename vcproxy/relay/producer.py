@@ -27,20 +27,20 @@ BATCH = 256
 """Messages published before `full` is checked again: about a millisecond of work."""
 
 STOP = "STOP"
-"""Tag: give the VC back."""
+"""Tag: return the VC to the owner."""
 
 
 class Producer(Machine):
-    """Reads a VC that it is lent, and publishes its messages while the tunnel has room.
+    """Reads a lent VC, and publishes its messages while the tunnel has room.
 
-    SourceDone gives the VC back to `owner`: after its end, after a framing error (FRAMING, with a
-    ValueError), or when it is stopped. Whole messages that were read are published before that; an
-    incomplete one is dropped.
+    SourceDone returns the VC to `owner`: at its end, after a framing error (FRAMING, with a
+    ValueError), or after `stop`. Complete messages already read are published first; an incomplete
+    one is dropped.
 
     Args:
         tunnel: where messages are published; message oriented.
-        edit: returns what is published for a message, None for nothing. If it raises, the VC is
-            given back with ERROR.
+        edit: returns the message to publish in place of its argument; None: nothing. If it raises,
+            the VC is returned with ERROR.
         inactivity_s: the VC's inactivity timeout, restarted while the tunnel is blocked.
     """
 
@@ -90,7 +90,7 @@ class Producer(Machine):
 
     @READING.on(Event.READ_READY, Event.EOS, TunnelWritable, to=(DONE,))
     def readable(self, _: VIO | TunnelWritable) -> State | None:
-        """Publish what was read, while the tunnel has room."""
+        """Publish the buffered messages, while the tunnel has room."""
         while not self._tunnel.full:
             more = self._publish_batch()
             if self._reason is Reason.ERROR:
@@ -101,7 +101,7 @@ class Producer(Machine):
 
     @READING.on(Event.ERROR, to=(DONE,))
     def failed(self, vio: VIO) -> State | None:
-        """The connection has failed; what its kernel still holds is read, while there is room."""
+        """Read what the kernel still holds for the failed connection, while there is room."""
         if not self._incoming.read_rest():
             return self._input_ended()
         if self._stall_timer is None:
@@ -110,12 +110,12 @@ class Producer(Machine):
 
     @READING.on(STALLED, to=DONE)
     def stalled(self, _: object) -> None:
-        """The tunnel had no room for the rest of a failed connection for FLUSH_S."""
+        """End: the tunnel had no room for the rest of a failed connection for FLUSH_S."""
         self._reason, self._error = Reason.ERROR, self.vc.error
 
     @READING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def timed_out_inactive(self, _: VIO) -> State | None:
-        """Nothing was read for the inactivity timeout; if the tunnel is blocked, wait longer."""
+        """End after the inactivity timeout; but while the tunnel is blocked, restart it."""
         if self._tunnel.blocked:
             self.vc.set_inactivity_timeout(self._inactivity_s)
             return None
@@ -124,18 +124,18 @@ class Producer(Machine):
 
     @READING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     def timed_out_active(self, _: VIO) -> None:
-        """The active timeout of the VC has passed."""
+        """End: the active timeout of the VC has passed."""
         self._reason = Reason.ACTIVE
 
     READING.goes(STOP, DONE)
 
     def stop(self) -> None:
-        """Give the VC back: SourceDone, STOPPED."""
+        """Return the VC to the owner: SourceDone with the reason STOPPED."""
         self.engine.schedule(self, STOP, None)
 
     @DONE.enter
     def done(self) -> None:
-        """Publish all that was read, and give the VC back."""
+        """Publish the buffered messages, then return the VC to the owner (SourceDone)."""
         self._incoming.lift_turn_limit()
         while self._publish_batch():
             pass
@@ -152,7 +152,7 @@ class Producer(Machine):
     # -- inside ------------------------------------------------------------------------------
 
     def _publish_batch(self) -> bool:
-        """Publish a batch of the messages that were read; return whether there may be more."""
+        """Publish a batch of the buffered messages; return whether there may be more."""
         incoming, edit = self._incoming, self._edit
         encode = incoming.framing.encode
         messages = []
@@ -177,7 +177,7 @@ class Producer(Machine):
         return more
 
     def _input_ended(self) -> State:
-        """No further message will come: set the reason."""
+        """Set the reason of the end: no further message will arrive."""
         error = self._incoming.error
         if error is not None:
             self._reason, self._error = Reason.ERROR, error

@@ -1,10 +1,10 @@
 """Relay: sends what producers send to every sink; a slow sink does not slow down the others.
 
-There is one for a listener, on one engine. It owns all connections, lends them to a
-OneWayMultiTunnel, and decides what is done with each that comes back. Producers connect to it, or a
-ReconnectingConnection connects to the source; subscribers connect to it, or ReconnectingConnections
-connect to the targets. When the rule `ends` ends the tunnel, all connections are closed and the
-relay starts again with a new tunnel.
+There is one for each relay listener, on one engine. It owns all connections, lends them to a
+OneWayMultiTunnel, and closes or reconnects each that the tunnel returns. Producers connect to it,
+or a ReconnectingConnection connects to the source. Subscribers connect to it, and
+ReconnectingConnections connect to the targets. When the rule `ends` ends the tunnel, all
+connections are closed and the relay starts again with a new tunnel.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ class Relay(Program):
         self.counts: Counter[str] = service.counts
         self._framing = self._producer_framing(options)
         self._producers: dict[VConnection, Producer | None] = {}
-        """With None the tunnel reads the VC itself: bytes, without a framing."""
+        """The Producer of each source. None: there is no framing, and the tunnel reads the VC."""
         self._successor: NetVConnection | None = None
-        """A producer that begins when the one before it has been given back."""
+        """The producer that is added when the tunnel has returned the one before it."""
         self._began_at = 0.0
         """When the last producer began."""
         self._sinks = SinkSet()
@@ -185,7 +185,7 @@ class Relay(Program):
         return tunnel
 
     def _finish(self) -> None:
-        """The process is to end: flush what has been read to the sinks, and close everything."""
+        """Flush the buffered data to the sinks and close everything: the process will end."""
         self._ending = True
         for link in self._links:
             if not self._sinks.connected(link):
@@ -195,7 +195,7 @@ class Relay(Program):
         self.tunnel.finish()
 
     def _tunnel_ended(self, done: TunnelDone) -> None:
-        """Close all connections, and start again unless the process is to end."""
+        """Close all connections, and start a new tunnel unless the process will end."""
         self._close_all("the relay has ended")
         if not self._ending:
             cause = f"{done.reason.value} ({done.ended_by})"
@@ -231,9 +231,9 @@ class Relay(Program):
         error: Exception | None = None,
         undelivered: int = 0,
     ) -> None:
-        """Close a connection: in order, unless it failed or should have been sent more.
+        """Close a connection: with a reset if it failed or data for it was not delivered.
 
-        A link connects again, unless the relay is ending.
+        Its link, if any, reconnects unless the relay is ending.
         """
         vc.do_io_close(error or (ConnectionError(why) if undelivered else None))
         if link is not None and self._ending:
@@ -244,7 +244,7 @@ class Relay(Program):
     # -- events ------------------------------------------------------------------------------
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take new connections, and the reports of the tunnel and of producers."""
+        """Handle new connections, and the events of the tunnel and of producers."""
         match data:
             case NetVConnection():
                 self._accepted(data)
@@ -289,7 +289,7 @@ class Relay(Program):
     # -- producers ---------------------------------------------------------------------------
 
     def _admit(self, vc: NetVConnection) -> None:
-        """A producer has connected: add it, refuse it, or let it replace the present one."""
+        """Add or refuse a producer that has connected, or replace the present one by it."""
         present = next(iter(self._producers), None)
         policy = self.options.producers
         if self._source is not None:
@@ -334,7 +334,7 @@ class Relay(Program):
         self._log("info", vc.name, "producer connected")
         self._began_at = self.engine.now
         inactivity_s = self.service.inactivity_s
-        if not vc.message_oriented:  # a source of datagrams has no connection that could be dead
+        if not vc.message_oriented:  # datagrams have no connection that could be dead
             vc.set_inactivity_timeout(inactivity_s)
         if self._framing is None:
             self._producers[vc] = None
@@ -348,7 +348,7 @@ class Relay(Program):
     def _producer_done(self, done: SourceDone) -> None:
         vc = done.source
         if vc not in self._producers:
-            return  # it was closed when its tunnel ended
+            return  # closed already, when the tunnel ended
         del self._producers[vc]
         self.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"

@@ -27,7 +27,7 @@ class SinkSet:
 
     def __init__(self) -> None:
         self.targets: dict[ReconnectingConnection, Target] = {}
-        """By the link that keeps each connected; in the order of the options."""
+        """Targets by the link that keeps each connected, in the order of the options."""
         self._links: dict[VConnection, ReconnectingConnection | None] = {}
         self._earlier: dict[ReconnectingConnection, tuple[int, Dropped]] = {}
         """Bytes sent and drops of a target's lost connections."""
@@ -37,11 +37,11 @@ class SinkSet:
         return f"{count} sink{'' if count == 1 else 's'}"
 
     def add(self, vc: VConnection, link: ReconnectingConnection | None) -> None:
-        """Add a connection: of the target of `link`, or with None a subscriber."""
+        """Add a connection to the target of `link`; None: it is a subscriber."""
         self._links[vc] = link
 
     def remove(self, vc: VConnection, sent: int, dropped: Dropped) -> ReconnectingConnection | None:
-        """Remove a connection and return its link; its counts are added to its target's."""
+        """Remove a connection, add its counts to its target's, and return its link."""
         link = self._links.pop(vc)
         if link is not None:
             earlier, lost = self._earlier.get(link, NOTHING)

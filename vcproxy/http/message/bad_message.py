@@ -7,7 +7,7 @@ Tested in tests/http/message/test_requests.py and test_responses.py.
 class BadMessage(Exception):
     """A message that must not be forwarded: answer with `status`, then close the connection.
 
-    `why` is the reason, `rfc` the rule that the message breaks ("RFC 9112 6.1"). The status for a
+    `why` is the reason, `rfc` the rule that the message violates ("RFC 9112 6.1"). The status for a
     request is 400, 408, 413, 414, 417, 431, 501 or 505, for a response 502.
     """
 

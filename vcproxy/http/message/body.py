@@ -27,12 +27,12 @@ class BodyReader(Protocol):
     over: bool
     """Whether the body is complete; then nothing more may be fed."""
     rest: bytes
-    """Once `over`: the bytes that were fed behind its end."""
+    """Once `over`: the bytes fed after the end of the body."""
     trailers: Fields
     """Once `over`: the trailers of a chunked body (RFC 9110 6.5)."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return the bytes of the body that are in `data`, without their frames.
+        """Return the bytes of the body in `data`, without chunk framing.
 
         Raises BadMessage for a malformed frame.
         """
@@ -45,17 +45,17 @@ class BodyWriter(Protocol):
     """Writes one body."""
 
     def frame(self, data: bytes) -> bytes:
-        """Return a piece of the body, framed. Raises ValueError for more than announced."""
+        """Return a piece of the body, framed. Raises ValueError if the body gets too long."""
 
     def finish(self, trailers: Fields | None = None) -> bytes:
-        """Return the end of the body. Raises ValueError for less than announced.
+        """Return the end of the body. Raises ValueError if the body is too short.
 
         Only a chunked body has trailers; for others they are dropped (RFC 9110 6.5.1).
         """
 
 
 def body_reader(body: Body, limits: MessageLimits, status: int = 400) -> BodyReader:
-    """Return a reader for a body with this framing; `status`: of its BadMessage."""
+    """Return a reader for a body with this framing; `status`: that of its BadMessage."""
     if body is None:
         return ChunkedReader(limits, status)
     return UntilCloseReader() if body == UNTIL_CLOSE else LengthReader(body, status)
@@ -134,7 +134,7 @@ plain_line = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7}+)\r\n").match
 
 
 class ChunkedReader:
-    """Reads chunks, each behind its size line, and the trailer section (RFC 9112 7.1)."""
+    """Reads chunks, each after its size line, and the trailer section (RFC 9112 7.1)."""
 
     __slots__ = ("_left", "_limits", "_pending", "_status", "_trailing", "over", "rest", "trailers")
 
@@ -174,7 +174,7 @@ class ChunkedReader:
                 at, left = line.end(), int(line[1], 16) + 2
             else:
                 at, left = self._chunk(data, at)
-                if left == 2:  # the last chunk has no CRLF of its own: the trailer section has
+                if left == 2:  # the last chunk ends with the trailer section, not with a CRLF
                     self._trailing = True
                     self._feed_trailers(data[at:])
                     left = 0
@@ -192,13 +192,13 @@ class ChunkedReader:
             )
 
     def _expect_crlf(self, data: bytes, at: int, left: int) -> None:
-        """Check the next of the `left` bytes of the CRLF behind a chunk's data."""
+        """Check the byte at `at` of the CRLF after a chunk's data; `left`: its missing bytes."""
         if data[at] != CRLF[-left]:
             why = f"{excerpt(data[at : at + left])} in place of the CRLF behind a chunk"
             raise BadMessage(self._status, why, "RFC 9112 7.1")
 
     def _chunk(self, data: bytes, at: int) -> tuple[int, int]:
-        """Read a size line; return where the data begins, and its size with the CRLF behind it.
+        """Read a size line; return where the data begins, and its size plus that of its CRLF.
 
         The size is 0 while the line is not complete.
         """

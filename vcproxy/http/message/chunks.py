@@ -1,8 +1,8 @@
-"""Chunks that are forwarded with their frames: checked, but not decoded.
+"""Chunks that are checked and forwarded with their framing, without decoding.
 
-The same is refused as by ChunkedReader: every size and every CRLF is checked. A run of chunks with
-plain size lines is forwarded unchanged and checked by one match. A size line with an extension or
-leading zeros is rewritten.
+Every size and every CRLF is checked, so the same input is refused as by ChunkedReader. A run of
+small chunks with plain size lines is checked by one match and forwarded unchanged. A size line with
+an extension or leading zeros is rewritten.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def _digit(value: int) -> bytes:
 def _small_chunks() -> bytes:
     """Return a pattern for complete chunks of 1 to 255 bytes: a tree by the digits of the size.
 
-    No two branches begin alike, so it is linear: 3 ns a byte for chunks of one byte (measured).
+    No two branches begin with the same byte, so matching takes linear time: 3 ns a byte for chunks
+    of one byte (measured).
     """
     branches = []
     for high in range(1, 16):
@@ -37,12 +38,12 @@ _small = re.compile(_small_chunks()).match
 
 
 class ChunkScanner(ChunkedReader):
-    """A ChunkedReader whose `feed` returns the chunks with their frames, except the last chunk."""
+    """A ChunkedReader whose `feed` returns chunks with their framing, except the last chunk."""
 
     __slots__ = ()
 
     def feed(self, data: bytes) -> bytes:
-        """Return the chunks in `data`, or parts of them. Raises as ChunkedReader.feed does."""
+        """Return the chunks in `data`, or parts of them. Raises like ChunkedReader.feed."""
         if self._trailing:
             self._feed_trailers(data)
             return b""
@@ -62,7 +63,7 @@ class ChunkScanner(ChunkedReader):
                 start, behind = line.span()
                 if behind - start <= SMALL_LINE:
                     at = _small(data, at).end()  # type: ignore[union-attr]
-                if at == start:  # it is larger, or not complete
+                if at == start:  # the chunk is larger, or not complete
                     at, left = behind, int(line[1], 16) + 2
             else:
                 out.append(data[kept:at])
@@ -83,7 +84,7 @@ class ChunkScanner(ChunkedReader):
 
 
 class ChunkPasser:
-    """The BodyWriter for a ChunkScanner, whose output has its frames already."""
+    """The BodyWriter for a ChunkScanner, whose output is framed already."""
 
     __slots__ = ()
 

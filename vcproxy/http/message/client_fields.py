@@ -62,7 +62,7 @@ class ClientFields:
         return lines
 
     def _extended_lines(self, request: Request, removed: set[bytes]) -> bytes:
-        """Return the lines for a request of a trusted proxy: a list gets our value at its end."""
+        """Return the lines for a request of a trusted proxy: append our value to each list."""
         fields, lines = request.fields, ""
         for name, value in self._values(request.host).items():
             before = fields.get(name)
@@ -76,7 +76,7 @@ class ClientFields:
 
     def _values(self, host: str) -> dict[str, str]:
         address, proto = self.address or "unknown", "https" if self.secure else "http"
-        host = host.replace(",", "%2C")  # it may have commas (RFC 3986 3.2.2), and these are lists
+        host = host.replace(",", "%2C")  # a comma (RFC 3986 3.2.2) would split a list
         values = {}
         if self.style != "forwarded":
             values = {"X-Forwarded-For": address, "X-Forwarded-Proto": proto}
@@ -97,7 +97,7 @@ class ClientFields:
 
     @cached_property
     def _entry(self) -> bytes:
-        """The proxy's entry in Via, behind the version."""
+        """The proxy's entry in Via, after the version."""
         mark = f" ({self.mark})" if self.mark else ""
         return f"{self.pseudonym}{mark}".encode("latin-1")
 
@@ -110,5 +110,5 @@ class ClientFields:
 
     @cached_property
     def _cached(self) -> dict[str, bytes]:
-        """Lines by host."""
+        """The lines of recent hosts, by host."""
         return {}

@@ -11,14 +11,14 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 class TimeOfDay(Protocol):
-    """What has the time of day: an engine."""
+    """A source of the time of day, such as an engine."""
 
     wall: int
     """Seconds since 1970, UTC; 0: not known."""
 
 
 class NoClock:
-    """A TimeOfDay that is never known."""
+    """A TimeOfDay without a clock: the time is never known."""
 
     wall = 0
 

@@ -27,8 +27,8 @@ class Fields:
     Text is latin-1, in which every byte is one character. Lines are not split in advance: a lookup
     is a search in the bytes, and each change builds new ones.
 
-    Names must be tokens (RFC 9110 5.1). Values must not have control characters except HTAB, so no
-    CR, LF or NUL, and no white space around them (RFC 9110 5.5); else ValueError is raised.
+    Names must be tokens (RFC 9110 5.1). Values must not have control characters except HTAB (so no
+    CR, LF or NUL), and no white space around them (RFC 9110 5.5). Otherwise ValueError is raised.
     """
 
     __slots__ = ("_control", "block", "lower")
@@ -41,12 +41,12 @@ class Fields:
     _control: ControlFields | None
 
     def __init__(self, raw: bytes = b"") -> None:
-        """Take valid lines, each ending in CRLF. They are not checked here."""
+        """Store valid lines, each ending in CRLF. They are not checked here."""
         self._set_block(b"\r\n" + raw)
 
     @classmethod
     def of(cls, fields: Fields | Mapping[str, str] | Iterable[tuple[str, str]]) -> Fields:
-        """Make fields of a mapping or of pairs; copy other fields."""
+        """Return new fields from a mapping or pairs, or a copy of other fields."""
         if isinstance(fields, Fields):
             return cls(fields.raw)
         made = cls()
@@ -69,8 +69,8 @@ class Fields:
 
     @property
     def control(self) -> ControlFields:
-        """The fields that a proxy itself evaluates: about framing, the connection, the host,
-        expectations, upgrades and forwarding."""
+        """The fields that the proxy itself evaluates: those about framing, the connection, the
+        host, expectations, upgrades and forwarding."""
         if self._control is None:
             found: list[tuple[bytes, bytes]] = _find_control(self.lower)
             self._control = control = dict(found)
@@ -104,8 +104,8 @@ class Fields:
         self._control = None
 
     def discard(self, name: str) -> None:
-        """Remove all lines of this name, if there are any; and of names that differ only in "_" for
-        "-", which CGI and WSGI take for the same."""
+        """Remove all lines of this name, and of names that differ only in "_" instead of "-":
+        CGI and WSGI treat these as the same name."""
         wanted = name.lower().encode("latin-1", "replace").replace(b"_", b"-")
         spans = [
             line.span() for line in _each_line(self.lower) if line[1].replace(b"_", b"-") == wanted
@@ -179,7 +179,7 @@ class Fields:
         ]
 
     def _spans(self, key: bytes) -> list[tuple[int, int]]:
-        """Return the spans of lines, each from the CRLF before it to its own."""
+        """Return the spans of lines, each from the CRLF before the line to the line's CRLF."""
         lower, spans = self.lower, []
         at = lower.find(key)
         while at >= 0:

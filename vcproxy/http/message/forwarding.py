@@ -1,7 +1,7 @@
-"""Forwarding: what a proxy changes in a head before it sends it on (RFC 9110 7.6, RFC 7239).
+"""Forwarding: the changes to a head before it is forwarded (RFC 9110 7.6, RFC 7239).
 
-Fields about one connection and spoofed fields are removed; the framing is rewritten; Via,
-Forwarded and X-Forwarded-* are added. All else is forwarded byte by byte.
+Hop-by-hop fields and spoofed fields are removed; the framing is rewritten; Via, Forwarded and
+X-Forwarded-* are added. Everything else is forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _connection_lines(request: Request, upgrade: bool) -> bytes:
 
 
 def hop_by_hop(fields: Fields) -> set[bytes]:
-    """Return the names, in lower case, of fields about one connection (RFC 9110 7.6.1)."""
+    """Return the names, in lower case, of the hop-by-hop fields (RFC 9110 7.6.1)."""
     control = fields.control
     removed = set(HOP_BY_HOP.intersection(control))
     connection = control.get(b"connection")
@@ -145,7 +145,7 @@ def hop_by_hop(fields: Fields) -> set[bytes]:
 
 
 def max_forwards(request: Request) -> int | None:
-    """Return how often a request of OPTIONS or TRACE may still be forwarded (RFC 9110 7.6.2).
+    """Return how often an OPTIONS or TRACE request may still be forwarded (RFC 9110 7.6.2).
 
     None: no limit. At 0 the proxy answers it itself.
     """
@@ -154,8 +154,8 @@ def max_forwards(request: Request) -> int | None:
 
 
 def _framing(fields: Fields, body: Body, removed: set[bytes]) -> bytes:
-    """Return the line that announces the body, if the fields lack it; add to `removed` the names of
-    fields that announce another."""
+    """Return the field line that announces the body; empty if the fields have it already. Add to
+    `removed` the names of fields that announce a different body."""
     if body is None:
         removed.add(b"content-length")
         return b"Transfer-Encoding: chunked\r\n"

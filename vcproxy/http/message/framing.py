@@ -18,8 +18,8 @@ LONGEST = (1 << 63) - 1
 
 
 def framing(control: ControlFields, version: int, status: int) -> Body:
-    """Return the framing that Content-Length and Transfer-Encoding announce; UNTIL_CLOSE if there
-    is neither.
+    """Return the framing that Content-Length or Transfer-Encoding announces; UNTIL_CLOSE if the
+    fields have neither.
 
     Raises BadMessage with `status` for anything that another implementation may read differently
     (RFC 9112 6.3): both fields at once, either of them twice, a coding other than chunked. The

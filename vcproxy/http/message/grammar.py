@@ -62,8 +62,8 @@ _AUTHORITY = re.compile(
 def authority(text: bytes) -> tuple[bytes, bytes] | None:
     """Return host and port, which is empty if there is none; None for an invalid authority.
 
-    RFC 3986 3.2, without what is not allowed in HTTP or misleading: user information (RFC 9110
-    4.2.4), future kinds of addresses, and zones.
+    The grammar is that of RFC 3986 3.2, without parts that HTTP forbids or that mislead: user
+    information (RFC 9110 4.2.4), IPvFuture addresses, and zones.
     """
     match = _AUTHORITY(text)
     if match is None:

@@ -1,8 +1,8 @@
 """HeadCache: parsed and forwarded heads, reused for heads that are equal byte by byte.
 
-Most requests on a connection differ in their target only, and many responses are equal. The result
-for a head holds for all equal ones; the target of a request is not compared. Nothing is decided
-here: see `parsing` and `forwarding`.
+Most requests on a connection differ only in their target, and many responses are equal. The result
+for a head is reused for equal heads; the target of a request is not compared. All rules are in
+`parsing` and `forwarding`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MAX_HEADS = 512
 """Heads in each of the four tables: with MAX_SIZE, 2 MiB in all."""
 
 MAX_SIZE = 1024
-"""Bytes of the largest head that is cached: a larger one has cookies and comes from one client
-only."""
+"""Bytes of the largest head that is cached: a larger one most likely has cookies, so only one
+client sends it."""
 
 MAX_SEEN_ONCE = 4096
 """Hashes of heads that were seen once, in each table: 270 KiB (sys.getsizeof)."""
@@ -37,7 +37,7 @@ V = TypeVar("V")
 class RepeatCache(Generic[V]):
     """A cache of values for keys that were seen at least twice.
 
-    A full table is cleared: that is cheap, and frequent keys are soon back.
+    A full table is cleared: that is cheap, and frequent keys are soon stored again.
     """
 
     __slots__ = ("_once", "_twice", "get")
@@ -48,7 +48,7 @@ class RepeatCache(Generic[V]):
         self.get = self._twice.get
 
     def seen_before(self, key: Hashable) -> bool:
-        """Record that a key was seen; return whether it was seen before. If so, store its value."""
+        """Record a key; return whether it was seen before. If so, the caller stores its value."""
         once, number = self._once, hash(key)
         if number in once:
             return True
@@ -65,7 +65,7 @@ class RepeatCache(Generic[V]):
 
 
 class HeadCache:
-    """The heads of one listener. The caller may change what it returns: it is a copy."""
+    """The heads of one listener. Returned heads are copies, which the caller may change."""
 
     __slots__ = (
         "_forwarded_requests",
@@ -117,7 +117,7 @@ class HeadCache:
         self, request: Request, client_fields: ClientFields, *, upgrade: bool = False
     ) -> bytes:
         """See forwarding.to_server."""
-        if request.target[:1] != "/" or request.method == "OPTIONS":  # Max-Forwards changes it
+        if request.target[:1] != "/" or request.method == "OPTIONS":  # for Max-Forwards
             return to_server(request, client_fields, upgrade=upgrade)
         block = request.fields.block
         key = (

@@ -31,8 +31,8 @@ _SCHEMES = ("http", "https")
 class Request:
     """The head of a request.
 
-    `persistent`, `expects_continue`, `upgrade` and `host` are as they were received: later changes
-    of the fields do not change them.
+    `persistent`, `expects_continue`, `upgrade` and `host` are as received: later changes of the
+    fields do not change them.
     """
 
     __slots__ = (
@@ -83,7 +83,7 @@ class Request:
         content: bytes = b"",
         version: int = 11,
     ) -> None:
-        """Make a request; `host` is needed unless the target or a Host field names it.
+        """Create a request; `host` is required unless the target or a Host field contains it.
 
         Raises ValueError for a request that cannot be sent.
         """
@@ -139,7 +139,7 @@ class Request:
         return canonical_host(self.host)
 
     def under(self, prefix: str) -> bool:
-        """Whether the path equals `prefix` or lies below it, by whole segments, as routes compare
+        """Whether the path equals `prefix` or is below it, by whole segments, as routes compare
         it: "/api" matches "/api", "/api/" and "/api/x", not "/apis"."""
         return under(self.path, prefix)
 
@@ -176,7 +176,7 @@ class Request:
 
 
 class Response:
-    """The head of a response; one that was made here has its body in `content`."""
+    """The head of a response. If the proxy created it, `content` is its body."""
 
     __slots__ = (
         "bodiless",
@@ -207,7 +207,7 @@ class Response:
     def __init__(
         self, status: int, fields: Pairs = (), body: bytes = b"", reason: str | None = None
     ) -> None:
-        """Make a response. Content-Length is added when it is sent.
+        """Create a response. Content-Length is added when it is sent.
 
         Raises ValueError for a response that cannot be sent.
         """
@@ -258,9 +258,9 @@ def has_no_body(status: int, method: str = "GET") -> bool:
 
 
 def target_form(method: str, target: str) -> tuple[Form, str]:
-    """Return the form of a target and the authority in it, empty if none (RFC 9112 3.2).
+    """Return the form of a target, and its authority or "" (RFC 9112 3.2).
 
-    Raises ValueError for an invalid target, or one that this method must not have.
+    Raises ValueError for an invalid target, or a form that the method does not allow.
     """
     raw = target.encode()
     if not is_target(raw):

@@ -12,7 +12,7 @@ from vcproxy.http.message.fields import Fields
 def normalized(fields: Fields, status: int) -> Fields:
     """Return the same fields in canonical lines.
 
-    Raises BadMessage with `status` for fields that h11 refuses although our grammar accepts them.
+    Raises BadMessage with `status` for fields that our grammar accepts but h11 refuses.
     """
     reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=1)  # the input is complete
     reader.send(h11.Request(method="GET", target="/", headers=[("Host", "any")]))

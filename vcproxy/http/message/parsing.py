@@ -1,9 +1,9 @@
 """Parsing: from the bytes of a head to a Request or a Response, or to a BadMessage.
 
-First the whole head must match the grammar, one regular expression. Then the rules about its fields
-are applied: framing, Host, Expect. Field lines in canonical form, as almost all are, are kept as
-they are; others are read a second time by h11 and written canonically, so that only canonical lines
-are forwarded.
+First the whole head is matched with the grammar, one regular expression. Then the rules about its
+fields are applied: framing, Host, Expect. Field lines in canonical form (almost all) are kept
+unchanged. Other lines are parsed again by h11 and written in canonical form, so that only canonical
+lines are forwarded.
 
 Tested in tests/http/message/test_requests.py, test_responses.py and test_against_h11.py.
 """
@@ -41,11 +41,11 @@ _HTTP_2 = (b"h2", b"http/")
 
 
 def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 0) -> int:
-    """Return the index behind the head that begins at `start`; -1: it is not complete yet.
+    """Return the index after the head that begins at `start`; -1: it is not complete yet.
 
-    `seen` is the index up to which an earlier call has searched, so that a head that arrives byte
-    by byte costs no more than another. One empty line before a request is skipped (RFC 9112 2.2);
-    it counts as part of the head.
+    `seen` is the index up to which an earlier call has searched, so that no byte is searched twice
+    if a head arrives in pieces. One empty line before a request is skipped (RFC 9112 2.2); it
+    counts as part of the head.
 
     Raises BadMessage with the status for a request: 414 or 431 for a head that is too long already,
     400 for one with a control character. For a response, the caller answers 502 instead.
@@ -191,7 +191,7 @@ def _apply_response_rules(response: Response, control: ControlFields, method: st
 
 
 def _is_list(fields: Fields) -> bool:
-    """Whether there is more than one Host field; a single one may have commas (RFC 3986 3.2.2)."""
+    """Whether there are several Host fields; a single one may have commas (RFC 3986 3.2.2)."""
     return fields.lower.count(b"\r\nhost:") > 1
 
 

@@ -1,4 +1,4 @@
-"""HttpProbe: the request of an HTTP health check, and whether its response means healthy.
+"""HttpProbe: the request of an HTTP health check, and the evaluation of its response.
 
 Tested in tests/upstream/test_health_check.py.
 """
@@ -17,7 +17,7 @@ LIMITS = MessageLimits()
 
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
-    """A GET whose status tells whether a server is healthy. See vcproxy.upstream.settings.Probe.
+    """A GET whose status shows whether a server is healthy. See vcproxy.upstream.settings.Probe.
 
     `host` is the Host field; empty: the server's name. `status` lists the healthy statuses; empty:
     all below 400.

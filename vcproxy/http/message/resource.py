@@ -1,7 +1,7 @@
-"""Resource: the canonical form of paths and hosts, by which routes and filters compare them.
+"""Resource: the canonical form of paths and hosts, in which routes and filters compare them.
 
-A server may take many spellings for one resource. A comparison of the bytes as sent is bypassed by
-"/x/../admin", "/%61dmin", "//admin", "/%2Fadmin" or "/admin;a=1".
+A server may map many spellings to one resource. A comparison of the raw bytes with "/admin" would
+be bypassed by "/x/../admin", "/%61dmin", "//admin", "/%2Fadmin" or "/admin;a=1".
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def canonical_path(path: str) -> str:
 
 
 def under(path: str, prefix: str) -> bool:
-    """Whether a canonical path equals a prefix or lies below it, by whole segments."""
+    """Whether a canonical path equals a prefix or is below it, by whole segments."""
     if not path.startswith(prefix):
         return False
     return prefix.endswith("/") or path[len(prefix) : len(prefix) + 1] in ("", "/")
@@ -64,11 +64,11 @@ def canonical_host(authority: str) -> str:
 
 
 def as_ip(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address that a host is; None: it is a name.
+    """Return the IP address that a host stands for; None: it is a name.
 
     An IPv4-mapped IPv6 address (::ffff:10.0.0.1) becomes the IPv4 address.
     """
-    if ":" not in host and not NUMERIC.fullmatch(host):  # most hosts: faster than the exception
+    if ":" not in host and not NUMERIC.fullmatch(host):  # most hosts; avoids a slow exception
         return None
     try:
         address = ip_address(host)

@@ -1,8 +1,8 @@
-"""Fields of a request that a server could take for other ones, and that are removed therefore.
+"""Spoofed fields: those of a request that a server could confuse with others. They are removed.
 
-CGI (RFC 3875 4.1.18), and WSGI, Rack and PHP after it, make one variable of "X_Forwarded_For" and
-"X-Forwarded-For". So a field that the proxy removes, replaces or adds under the name with "-" must
-not be forwarded under the name with "_".
+CGI (RFC 3875 4.1.18), WSGI, Rack and PHP map "X_Forwarded_For" and "X-Forwarded-For" to the same
+variable. So if the proxy removes, replaces or adds the field with "-", it must not forward the one
+with "_".
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def spoofed_fields(fields: Fields) -> Collection[bytes]:
     """Return the names, in lower case, of a request's fields that must not be forwarded.
 
     These are names with "_" whose form with "-" is the name of another field of the request, or of
-    one that only proxies may send. And Proxy, which would become the variable HTTP_PROXY, by which
-    libraries choose a proxy for their own requests (CVE-2016-5385 and others).
+    a field that only proxies may send. Also Proxy: it would become the variable HTTP_PROXY, from
+    which libraries read the proxy for their own requests (CVE-2016-5385 and others).
     """
     lower = fields.lower
     removed = [b"proxy"] if b"\r\nproxy:" in lower else []
@@ -44,7 +44,7 @@ def spoofed_fields(fields: Fields) -> Collection[bytes]:
 
 def spoofed_trailers(fields: Fields, forbidden: frozenset[bytes]) -> set[bytes]:
     """Return the names, in lower case, of trailers to remove: the `forbidden` ones, those that only
-    proxies may send, and those that a server could take for one of them."""
+    proxies may send, and those that a server could confuse with one of these."""
     removed = set(forbidden)
     for name in _names(fields.lower):
         twin = name.replace(b"_", b"-")

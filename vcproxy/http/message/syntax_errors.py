@@ -1,4 +1,4 @@
-"""Why a head is refused: the reason is searched for only once the grammar did not match.
+"""The reason why a head is refused. It is determined only after the grammar did not match.
 
 Tested in tests/http/message/test_requests.py and test_responses.py.
 """
@@ -19,7 +19,7 @@ EXCERPT = 60
 
 
 def request_error(head: bytes) -> BadMessage:
-    """Return what breaks the grammar in the head of a request."""
+    """Return the error of a request's head that does not match the grammar."""
     if CONTROL_CHARACTER(head):
         return control_character_error(head)
     line, _, fields = head.partition(b"\r\n")
@@ -40,7 +40,7 @@ def request_error(head: bytes) -> BadMessage:
 
 
 def response_error(head: bytes) -> BadMessage:
-    """Return what breaks the grammar in the head of a response."""
+    """Return the error of a response's head that does not match the grammar."""
     if CONTROL_CHARACTER(head):
         return control_character_error(head, 502)
     line, _, fields = head.partition(b"\r\n")
@@ -53,7 +53,7 @@ def response_error(head: bytes) -> BadMessage:
 
 
 def fields_error(fields: bytes, status: int) -> BadMessage:
-    """Return what breaks the grammar in field lines."""
+    """Return the error of field lines that do not match the grammar."""
     if CONTROL_CHARACTER(fields):
         return control_character_error(fields, status)
     for line in fields.split(b"\r\n"):
@@ -72,7 +72,7 @@ def fields_error(fields: bytes, status: int) -> BadMessage:
 
 
 def size_error(head: bytes, limits: MessageLimits, status: int) -> BadMessage | None:
-    """Return which limit a head exceeds; None: none. `status` is that of too many fields."""
+    """Return the error if a head exceeds a limit, else None. `status`: 431 or 502."""
     if len(head) > limits.head:
         return too_long("head", limits.head, status)
     start, *lines = head.split(b"\r\n")

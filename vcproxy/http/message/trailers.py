@@ -1,4 +1,4 @@
-"""Trailers: the fields behind a chunked body, checked like those of a head (RFC 9110 6.5).
+"""Trailers: the fields after a chunked body, checked like those of a head (RFC 9110 6.5).
 
 Tested in tests/http/message/test_body.py and test_spoofed_fields.py.
 """
@@ -26,7 +26,7 @@ the fields of `spoofed_trailers`."""
 def read_trailers(section: bytes, limits: MessageLimits, status: int) -> Fields:
     """Return the fields of a trailer section, without the forbidden ones.
 
-    Raises BadMessage with `status` if the section breaks the grammar or a limit.
+    Raises BadMessage with `status` if the section violates the grammar or exceeds a limit.
     """
     if not section:
         return Fields()
