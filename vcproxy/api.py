@@ -1,7 +1,7 @@
 """The public API for plugins: `from vcproxy.api import Session, State, TIMEOUT`.
 
-It only imports names; they are documented where they are defined, and in docs/reference/api.md. The
-proxy itself does not import it. Tested in tests/test_api.py.
+This module only imports names. They are documented where they are defined, and in
+docs/reference/api.md. The proxy itself does not import this module. Tested in tests/test_api.py.
 """
 
 from vcproxy.config.schema import UpstreamTls

@@ -1,5 +1,6 @@
-"""Output files: files that commands write, completely or not at all, and never over an existing one
-unless `--force` is given.
+"""Write the output files of commands: completely or not at all.
+
+An existing file is replaced only with `--force`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from pathlib import Path
 
 
 class Exists(FileExistsError):
-    """The file exists; the text names it and the remedy."""
+    """The output file exists. The text contains its name and how to overwrite it."""
 
 
 def overwriting(parser: ArgumentParser) -> None:
-    """Add the option `--force`, which all commands that write a file have."""
+    """Add the option `--force`, common to all commands that write a file."""
     parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Raise Exists if a file would be overwritten without `force`.
+    """Raise Exists if the file exists and `force` is not given.
 
     Devices and pipes are not checked.
     """
@@ -31,15 +32,15 @@ def refuse_existing(out: Path, force: bool) -> None:
 
 @contextmanager
 def written(out: Path, force: bool) -> Iterator[Path]:
-    """Yield the path of a new file, which is renamed to `out` at the end of the block.
+    """Yield the path of a temporary file, and rename it to `out` at the end of the block.
 
-    If the block fails, the new file is removed and `out` is unchanged. Raises Exists, OSError.
+    If the block fails, the temporary file is removed and `out` unchanged. Raises Exists, OSError.
     """
     refuse_existing(out, force)
     if out.exists() and not out.is_file():
         yield out
         return
-    real = out.resolve()  # the target of a symbolic link is replaced, not the link
+    real = out.resolve()  # replace the target of a symbolic link, not the link
     new = real.with_name(f".{real.name}.{os.getpid()}")
     try:
         yield new
@@ -56,12 +57,12 @@ def written(out: Path, force: bool) -> Iterator[Path]:
 
 
 def _move(new: Path, real: Path, out: Path) -> None:
-    """Rename a file, unless another process has created `real` meanwhile."""
+    """Rename `new` to `real`. Raises Exists if another process has created `real` meanwhile."""
     try:
         os.link(new, real)
     except FileExistsError:
         refuse_existing(out, force=False)
         raise
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         refuse_existing(out, force=False)
         new.replace(real)

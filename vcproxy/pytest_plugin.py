@@ -1,4 +1,4 @@
-"""A pytest plugin: its fixture `vcproxy` runs the real program for a test.
+"""A pytest plugin with the fixture `vcproxy`, which runs the real program for a test.
 
     def test_it_greets(vcproxy):
         running = vcproxy('''
@@ -10,10 +10,10 @@
         with running.connect("front") as client:
             assert client.recv(100) == b"hello\\n"
 
-Port 0 is any free port: `running.port("front")` returns it. See vcproxy.testing.running.
+Port 0 binds any free port: `running.port("front")` returns its number. See vcproxy.testing.running.
 
-Every run of pytest loads this module where vcproxy is installed. So it imports nothing of vcproxy
-until a test uses the fixture, and it is not in vcproxy.testing, which imports much.
+If vcproxy is installed, every run of pytest loads this module. So it imports vcproxy only when a
+test uses the fixture. It is not in vcproxy.testing because that package imports many modules.
 Tested in tests/testing/test_pytest_plugin.py.
 """
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def vcproxy(tmp_path: Path) -> Iterator[Starter]:
-    """Return a function that starts the program with a configuration; a test may call it often.
+    """Return a function that starts the program with a configuration. Call it for each program.
 
-    At the end of the test each program must be without connections, end with status 0 and have no
-    traceback in its log.
+    At the end of the test each program is stopped. The test fails if a connection is still open, if
+    the exit status is not 0, or if the log contains an unexpected traceback.
     """
     from vcproxy.testing.running import starting
 

@@ -28,9 +28,9 @@ or an error in the configuration, 2 an error in the command line.
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """Return the parser of the whole command line under "", and those of its commands.
+    """Return the parsers of the commands by name; "" is the parser of the whole command line.
 
-    The reference is generated from them.
+    The reference of the command line is generated from them.
     """
     options = argparse.ArgumentParser(
         prog="vcproxy",
@@ -48,7 +48,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         "run",
         help="run in the foreground (the default)",
         description="Run a configuration in the foreground.",
-        argument_default=argparse.SUPPRESS,  # options before the command apply too
+        argument_default=argparse.SUPPRESS,  # options may also precede the command
     )
     _configured(run)
     diagram = commands.add_parser(
@@ -209,14 +209,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class CommandError(Exception):
-    """A command cannot be carried out; the text is printed on standard error."""
+    """A command failed; the text is printed on standard error."""
 
     status = 1
     """The exit status."""
 
 
 class NoComparison(CommandError):
-    """Two runs cannot be compared: exit status 2, as of `diff` and `grep`."""
+    """Two runs cannot be compared: exit status 2, as for `diff` and `grep`."""
 
     status = 2
 
@@ -320,7 +320,7 @@ def _replay(chosen: argparse.Namespace) -> bool:
 
 
 def _what_if(chosen: argparse.Namespace) -> bool:
-    """Print what another plugin would change; return whether it changes anything."""
+    """Replay a log with another plugin and print the differences; return whether there are any."""
     from vcproxy.drivers.sim import Stuck
     from vcproxy.replay.playback.progress import ProgressBar
     from vcproxy.replay.playback.replay import LogError, RecordingLog, differences

@@ -1,6 +1,6 @@
-"""Inspection: the properties of a plugin, or its errors, for `vcproxy plugin check`.
+"""Inspection: `vcproxy plugin check` prints the properties of a plugin, or its errors.
 
-It loads the plugin as the proxy does and inspects the class; no session is started. Tested in
+The plugin is loaded as in the proxy, and its class is inspected; no session is started. Tested in
 tests/app/test_plugin_command.py.
 """
 
@@ -32,10 +32,10 @@ UPSTREAM = {True: "required", False: "none", None: "optional"}
 
 
 def inspect_plugin(spec: str) -> str:
-    """Return the class of that name, and indented below it states or phases, options and defaults.
+    """Return a text about the plugin: its class, then indented its states or phases and options.
 
-    Raises PluginError with every problem, each with its file and line; the further lines of a
-    problem are indented.
+    Raises PluginError with every problem, each with its file and line. If a problem has several
+    lines, all but the first are indented.
     """
     try:
         plugin = _find(spec)
@@ -52,7 +52,7 @@ def inspect_plugin(spec: str) -> str:
 
 
 def _indented(text: str) -> str:
-    """Indent all lines of a text but the first."""
+    """Indent all lines of a text except the first."""
     first, line_break, rest = text.partition("\n")
     return first + line_break + textwrap.indent(rest, "  ")
 

@@ -1,7 +1,6 @@
-"""LineWriter: writes lines to a file or a descriptor on a thread of its own.
+"""LineWriter: writes lines to a file or a descriptor, in its own thread.
 
-The caller never waits for the reader of a pipe, for a disk or for a terminal. Tested in
-tests/app/test_log.py.
+The caller never waits for a slow pipe, disk or terminal. Tested in tests/app/test_log.py.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 
 QUEUE = 1 << 20
-"""Maximum bytes in the queue: some thousand lines, more than a start or a reload logs."""
+"""Maximum bytes in the queue: some thousand lines, more than are logged at a start or reload."""
 
 FLUSH_S = 2.0
 """How long `close` waits for a slow target, in seconds."""
@@ -24,14 +23,14 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: opening a FIFO without a reader fails (ENXIO) instead of waiting for one."""
 
 _REOPEN = b""
-"""An entry of the queue at which the file is reopened. A line is never empty: it has a newline."""
+"""A queue entry that means: reopen the file. Lines contain a newline, so none of them is empty."""
 
 
 class LineWriter:
     """Writes lines to one target, in order. Any thread may call its methods.
 
-    A line that does not fit into the queue, or that the target refuses, is dropped and counted. The
-    count and the reason are written in place of the lines once the target accepts lines again. The
+    A line is dropped and counted if the queue is full or the target does not accept it. When the
+    target accepts lines again, the number of dropped lines and the reason are written first. The
     first line starts the thread.
     """
 
@@ -42,13 +41,14 @@ class LineWriter:
         note: Callable[[str], str],
         broken: Callable[[str], None],
     ) -> None:
-        """Write to a file, which is opened for appending, or to a descriptor, which stays open.
+        """Open a file for appending, or use a descriptor, which `close` leaves open.
 
         Args:
             target: the file or the descriptor.
-            note: formats a line about dropped lines. Called on the writer's thread.
-            broken: called with the reason, on the writer's thread, when the target refuses lines;
-                called again only after it has accepted some.
+            note: formats a line of the writer itself, such as the number of dropped lines. Called
+                in the writer's thread.
+            broken: called with the reason, in the writer's thread, when a write fails; called again
+                only after a write has succeeded.
 
         Raises:
             OSError: the file cannot be opened.
@@ -61,15 +61,15 @@ class LineWriter:
         """Number of lines dropped so far."""
         self._changed = threading.Condition()
         self._queue: list[bytes] = []
-        self._bytes = 0  # in the queue
-        self._overflow = 0  # lines dropped because it was full, since the thread last emptied it
+        self._bytes = 0  # bytes in the queue
+        self._overflow = 0  # lines dropped by a full queue since it was last emptied
         self._closing = False
         self._thread: threading.Thread | None = None
-        # used by the thread only:
+        # used only in the writer's thread:
         self._lost = 0  # lines dropped and not yet reported
-        self._reason = ""  # why the last of them was
-        self._failing = False  # the target refused the last line
-        self._torn = False  # the target ends with a part of a line
+        self._reason = ""  # why the last of these lines was dropped
+        self._failing = False  # the last write failed
+        self._torn = False  # the last line in the target is incomplete
 
     def write(self, line: str) -> None:
         """Queue a line; a newline is added."""
@@ -83,15 +83,15 @@ class LineWriter:
                 self._append(octets)
 
     def reopen(self) -> None:
-        """Reopen the file at its path after all lines so far, because it has been moved away.
+        """Write the lines queued so far, then reopen the file at its path: it has been moved away.
 
-        If that fails, the open file stays in use, and a line in it gives the reason.
+        If this fails, the old file stays in use, and the reason is written to it.
         """
         with self._changed:
             self._append(_REOPEN)
 
     def close(self, timeout_s: float = FLUSH_S) -> None:
-        """Write the queued lines, for at most `timeout_s` seconds. No line may follow."""
+        """Write the queued lines, for at most `timeout_s` seconds. Do not call `write` after it."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -111,7 +111,7 @@ class LineWriter:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._changed.notify()
 
-    # -- on its thread -----------------------------------------------------------------------
+    # -- in the writer's thread --------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
@@ -136,7 +136,7 @@ class LineWriter:
                     self._put([])
 
     def _put(self, lines: Sequence[bytes]) -> None:
-        """Write lines, and before them the number of lines dropped."""
+        """Write lines; if lines were dropped before, write their number first."""
         missing = 1 if self._lost else 0
         if missing:
             lost = "1 line was" if self._lost == 1 else f"{self._lost} lines were"
@@ -151,7 +151,7 @@ class LineWriter:
             self.dropped += refused
 
     def _write(self, lines: Sequence[bytes]) -> int:
-        """Write lines as far as the target accepts them; return how many were completed."""
+        """Write lines until a write fails; return the number of lines written completely."""
         start = int(self._torn)
         data = memoryview(b"\n" * start + b"".join(lines))
         written = 0

@@ -22,8 +22,8 @@ def _escape(match: re.Match[str]) -> str:
 def entry(level: Level, text: str, error: Exception | None = None) -> str:
     """Return an entry of the log with the current time, and the traceback of `error`.
 
-    Text from peers cannot forge an entry or control a terminal: control characters are escaped, and
-    all lines of an entry but the first are indented.
+    Control characters are escaped, and all lines except the first are indented. So text from peers
+    can neither forge an entry nor control a terminal.
     """
     if error is not None:
         text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
@@ -37,9 +37,9 @@ def _warning(text: str) -> str:
 
 
 class LineLog:
-    """The program's log and its standard error; an engine's `Log`.
+    """The log of the program and its standard error. Used as the `Log` of engines.
 
-    Any thread may write, and never waits: see LineWriter.
+    Any thread may write to it, without waiting: see LineWriter.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -56,15 +56,15 @@ class LineLog:
             self._log.write(entry(level, text, error))
 
     def print(self, line: str) -> None:
-        """Write a line to standard error as it is: bound addresses, and output of programs."""
+        """Write a line unchanged to standard error: a bound address, or output of a program."""
         self._standard_error.write(line)
 
     def reopen(self) -> None:
-        """Reopen the file at its path, because it has been moved away."""
+        """Reopen the file at its path. Called after the file has been moved away."""
         self._log.reopen()
 
     def close(self) -> None:
-        """Write the queued lines, as far as the targets accept them within a deadline."""
+        """Write the queued lines, within the time limit of LineWriter.close."""
         if self._log is not self._standard_error:
             self._log.close()
         self._standard_error.close()

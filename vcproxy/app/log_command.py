@@ -1,4 +1,4 @@
-"""The commands `vcproxy log show|stat|cut|redact|to-test`: their options, and what they print.
+"""The commands `vcproxy log show|stat|cut|redact|to-test`: their options and their output.
 
 Tested in tests/replay/log.
 """
@@ -85,13 +85,13 @@ with the recorded plugin, and fails if the plugin behaves differently.
 
 
 class CommandFailed(Exception):
-    """A command has failed, or has stopped early; the text is the reason, for the user."""
+    """A command has failed or stopped early; the text gives the reason to the user."""
 
 
 def add_to(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> dict[str, argparse.ArgumentParser]:
-    """Add `log` to the command line; return its parsers by their names."""
+    """Add the command `log` to the command line; return the parsers of its commands, by name."""
     log = commands.add_parser(
         "log",
         help="look at a recording, cut it, redact it, write a test from it",
@@ -250,7 +250,7 @@ def _redact(chosen: argparse.Namespace) -> None:
         reading: LogPass = annotated
         with _bar(annotated) as progress:
             conversations = _read(annotated, progress).vcs()
-        if not annotated.sound:  # it cannot be replayed or is broken: redact what can be read
+        if not annotated.sound:  # not replayable, or broken: redact the readable part
             reading, conversations = LogPass(chosen.log), ()
         with _bar(reading) as progress, written(chosen.out, chosen.force) as out:
             count = redact(reading, chosen.pattern, conversations, out, progress)
@@ -279,7 +279,7 @@ def _to_test(chosen: argparse.Namespace) -> None:
 
 @contextmanager
 def _annotated(chosen: argparse.Namespace) -> Iterator[tuple[AnnotatedLog, Callable[[], None]]]:
-    """Open a log to be annotated; at the end report its problem, if it has one."""
+    """Open a log for annotation, with a progress bar; at the end report its problem, if any."""
     with _refusals():
         annotated = _opened(chosen)
         with _bar(annotated) as progress:
@@ -288,7 +288,7 @@ def _annotated(chosen: argparse.Namespace) -> Iterator[tuple[AnnotatedLog, Calla
 
 
 def _opened(chosen: argparse.Namespace) -> AnnotatedLog:
-    """Open a log; restart Python if its hash seed is not the recorded one. Raises Exists."""
+    """Open a log. Restart Python if its hash seed differs from the recorded one. Raises Exists."""
     from vcproxy.replay.log.annotated import AnnotatedLog
     from vcproxy.replay.record.recording import with_hash_seed
 
@@ -305,7 +305,7 @@ def _opened(chosen: argparse.Namespace) -> AnnotatedLog:
 
 @contextmanager
 def _bar(reading: LogPass) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on a terminal; yield a function to be called for each step."""
+    """Show a progress bar on a terminal; yield the function to call at each step."""
     from vcproxy.replay.playback.progress import LogProgress
 
     bar = LogProgress(reading)
@@ -324,7 +324,7 @@ def _bar(reading: LogPass) -> Iterator[Callable[[], None]]:
 
 
 def _report_problem(reading: LogPass) -> None:
-    """Report the problem of a log, if it has one. Raises CommandFailed if it is broken."""
+    """Print the problem of a log, if it has one. Raises CommandFailed if the log is not sound."""
     if not reading.sound:
         raise CommandFailed(reading.problem)
     if reading.problem:
@@ -340,7 +340,7 @@ def _refusals() -> Iterator[None]:
         yield
     except (LogError, NoConversation, Exists) as error:
         raise CommandFailed(error) from None
-    except BrokenPipeError:  # the reader of the output has ended, as `head` does
+    except BrokenPipeError:  # the reader of the output ended, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except OSError as error:

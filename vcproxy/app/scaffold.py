@@ -250,8 +250,8 @@ KINDS = {
 def new(name: str, kind: str, directory: Path, force: bool = False) -> tuple[Path, Path]:
     """Write a plugin and a test that passes; return their paths.
 
-    Raises PluginError, with nothing written, if the name is invalid, or if a file exists and
-    `force` is not given.
+    Raises PluginError if the name is invalid, or if a file exists and `force` is not given. Then
+    nothing is written.
     """
     if not name.isidentifier() or keyword.iskeyword(name):
         raise PluginError(f'"{name}" cannot be the name of a module: use letters, digits and _')

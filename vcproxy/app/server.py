@@ -32,7 +32,7 @@ from vcproxy.replay.record.recording import FLUSH_S, Recording, with_hash_seed
 from vcproxy.sessions.program import Signal
 
 DRAIN_TICK_S = 0.02
-"""How often a draining proxy checks whether its last connection is closed, in seconds."""
+"""Seconds between two checks of a draining proxy whether its last connection is closed."""
 
 ENDS = signal.SIGTERM, signal.SIGINT
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, *ENDS)
@@ -45,14 +45,13 @@ class StartError(Exception):
 class Proxy:
     """A proxy with a configuration, running in this process.
 
-    `run` runs the first net thread on the calling thread, which must be the main thread, because
-    signal handlers run there.
+    Call `run` in the main thread: it becomes the first net thread, and signal handlers run there.
     """
 
     def __init__(self, configuration: Configuration) -> None:
-        """Make the net threads and bind the addresses. Raises StartError.
+        """Create the net threads and bind the addresses. Raises StartError.
 
-        If `run` is never called, call `close`.
+        Call `close` if you do not call `run`.
         """
         proxy, record = configuration.settings.proxy, configuration.settings.record
         try:
@@ -96,8 +95,8 @@ class Proxy:
             driver.on_rescan = self._reload_requested
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
         self._draining = False
-        self._stopping = False  # a plugin has requested it
-        self._reloads = 0  # requested so far
+        self._stopping = False  # a plugin has requested the stop
+        self._reloads = 0  # number of reloads requested so far
         recording = self._recording
         host = EpollHost(self._first)
         self._listeners = Listeners(
@@ -131,13 +130,13 @@ class Proxy:
             orderly = True
         finally:
             self.close(orderly)
-            for number in SIGNALS:  # while Python exits, a signal would kill the process
+            for number in SIGNALS:  # ignored: a late signal would kill the exiting process
                 signal.signal(number, signal.SIG_IGN)
 
     def close(self, orderly: bool = False) -> None:
-        """Stop the threads and close descriptors, the recording and, last, the log.
+        """Close the recording, stop the threads, close all descriptors, and finally the log.
 
-        `orderly`: the recording notes that the run was stopped, and did not fail.
+        `orderly`: the run was stopped and did not fail; the recording contains this.
         """
         if self._recording is not None:
             self._recording.close(orderly)
@@ -161,8 +160,8 @@ class Proxy:
         for number in ENDS:
             take(number, partial(self._end, Signal(number)))
         if self._listeners.programs:
-            # Programs get the sender of a signal, which only sigwaitinfo reports, not a handler.
-            # Not done without programs: processes that a plugin starts inherit the signal mask.
+            # Programs need the sender of a signal, which only sigwaitinfo reports, not a handler.
+            # Without programs, do not block signals: child processes inherit the signal mask.
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
             threading.Thread(target=self._wait_for, args=ENDS, daemon=True).start()
 
@@ -173,25 +172,25 @@ class Proxy:
             self._first.engine.inbox.feed(partial(self._end, received))
 
     def lags(self) -> dict[str, LoopLag]:
-        """Return how late each net thread was in the last second, by its name. For any thread."""
+        """Return the loop lag in the last second, by the net thread's name. Thread-safe."""
         return self._watchdog.lags()
 
     def status(self, timeout_s: float = 5.0) -> dict[str, object]:
-        """Return the status of each program by its listener's name: of a relay, its RelayStatus.
+        """Return the status of each program, by its listener's name. For a relay: RelayStatus.
 
-        For any thread but a net thread, because it waits: the first net thread answers between two
-        events.
+        Call it in any thread except a net thread: it waits until the first net thread has collected
+        the status between two events.
 
         Raises:
-            TimeoutError: no answer within `timeout_s`, as before `run` and after it.
-            Exception: that of a program's `status()`.
+            TimeoutError: no answer within `timeout_s`, for example before or after `run`.
+            Exception: raised by `status()` of a program.
         """
         answer: Future[dict[str, object]] = Future()
 
         def read_status() -> None:
             try:
                 answer.set_result(self._listeners.programs.status())
-            except BaseException as mistake:  # of a plugin: for the caller
+            except BaseException as mistake:  # raised by a plugin: pass it to the caller
                 answer.set_exception(as_error(mistake))
 
         self._first.engine.inbox.feed(read_status)
@@ -204,10 +203,10 @@ class Proxy:
         if self._recording is not None:
             self._recording.signalled(received)
         self._listeners.signalled(received)
-        self._first.engine.inbox.feed(self.drain)  # in the next turn, after the programs
+        self._first.engine.inbox.feed(self.drain)  # after the programs got it
 
     def _stop_requested(self) -> None:
-        """Stop as after one SIGTERM: a plugin on any net thread has requested it."""
+        """Stop as after one SIGTERM. Called in any net thread, at the request of a plugin."""
         self._first.engine.inbox.feed(self._stop_once)
 
     def _stop_once(self) -> None:
@@ -219,9 +218,9 @@ class Proxy:
         self._first.engine.inbox.feed(self.reload)
 
     def drain(self) -> None:
-        """Stop accepting; stop when all connections are closed, or after the drain timeout.
+        """Stop accepting. Stop the proxy once all connections are closed, or at the drain timeout.
 
-        A second call stops at once.
+        A second call stops the proxy at once.
         """
         if self._draining:
             self._stop()
@@ -249,7 +248,7 @@ class Proxy:
     # -- configurations ----------------------------------------------------------------------
 
     def _apply(self, configuration: Configuration) -> None:
-        """Use a configuration from now on. Raises OSError with nothing changed."""
+        """Use a configuration from now on. If this raises OSError, nothing has changed."""
         if self._recording is None:
             self._listeners.apply(configuration)
         else:
@@ -257,7 +256,7 @@ class Proxy:
                 self._listeners.apply(configuration)
 
     def reload(self) -> None:
-        """Load the configuration again, for new connections. One with errors changes nothing."""
+        """Load the configuration again, for new connections. If it has errors, keep the old one."""
         file = self._configuration.file
         self._reloads += 1
         number = self._reloads
@@ -269,7 +268,7 @@ class Proxy:
 
     def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
         if number != self._reloads:
-            return  # another reload was requested since: this may be an older content of the file
+            return  # superseded by a later reload: this may be older content
         file = self._configuration.file
         if isinstance(value, Configuration) and not self._draining:
             try:
@@ -286,7 +285,7 @@ class Proxy:
             self.log("error", text, None if known else error)
 
     def _log_limits(self) -> None:
-        """Log how many clients the descriptors allow, and each configured limit above that."""
+        """Log how many clients the descriptor limit allows; warn of configured higher limits."""
         descriptors = self._descriptors
         most = descriptors.most_clients
         allow = (
@@ -321,15 +320,15 @@ class Proxy:
 
 
 def _raise_descriptor_limit() -> None:
-    """Raise the soft limit of descriptors, which is low for select(2), to the hard limit."""
+    """Raise the soft limit of descriptors, kept low by systems for select(2), to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _open_standard_descriptors() -> None:
-    """Open /dev/null in place of closed standard input, output or error.
+    """Open /dev/null for each of the descriptors 0, 1 and 2 that is closed.
 
-    Otherwise a connection would get that number, and the log would be sent to a client.
+    Otherwise a connection could get the number 2, and the log would be sent to its peer.
     """
     while (lowest := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         pass
@@ -341,8 +340,8 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> N
 
     Args:
         file: the configuration.
-        trace: the name of machines whose events are logged.
-        record: the path of the log for a recording of the run.
+        trace: the name of the machines whose events are logged.
+        record: the log to record the run to.
     """
     _open_standard_descriptors()
     configuration = load(file)

@@ -1,1 +1,1 @@
-"""The configuration: its schema, its loader, its checks, and its errors with their positions."""
+"""The configuration: schema, loader, checks, and errors with their positions in the file."""

@@ -1,6 +1,6 @@
-"""Checks beyond one key: names that refer to each other, addresses, files, certificates.
+"""Checks beyond one key: references between tables, addresses, files, certificates.
 
-Each check yields problems of settings whose types are valid. Tested in
+The checks run on settings whose types are valid; each yields the problems it finds. Tested in
 tests/config/test_problems.py and test_alpn.py.
 """
 
@@ -31,7 +31,7 @@ def check(
     Args:
         settings: the tables of the file.
         classes: the classes of the plugins that were found, by the index of their listener.
-        plugins: those of them whose options are valid.
+        plugins: the plugins whose options are valid, by the same index.
     """
     if not settings.listener:
         yield KeyProblem(
@@ -52,7 +52,7 @@ def check(
 
 
 def _upstreams(settings: Settings) -> Iterator[KeyProblem]:
-    """Keys of an upstream that have no effect on its servers, and checks that cannot be made."""
+    """Report upstream keys without effect, and health checks not possible for its servers."""
     for name, upstream in settings.upstream.items():
         path: KeyPath = ("upstream", name)
         servers, balance = (*path, "servers"), (*path, "balance")
@@ -117,7 +117,7 @@ def _references(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
 def _named(
     index: int, listener: ListenerTable, plugins: Plugins
 ) -> Iterator[tuple[KeyPath, str | None]]:
-    """Yield the upstreams that a listener and its options name; None: a name is missing."""
+    """Yield the upstreams named by a listener and its options; None: a required name is missing."""
     path: KeyPath = ("listener", index)
     if listener.upstream is not None:
         yield (*path, "upstream"), listener.upstream
@@ -128,7 +128,7 @@ def _named(
 
 
 def _unfit_upstreams(settings: Settings, classes: Mapping[int, type]) -> Iterator[KeyProblem]:
-    """Listeners without the upstream that their plugin needs, or with one that it cannot use."""
+    """Report listeners without the upstream their plugin needs, or with one it cannot use."""
     for index, cls in classes.items():
         needed, given = needs_upstream(cls), settings.listener[index].upstream is not None
         if needed is not None and needed != given:
@@ -144,7 +144,7 @@ def _unfit_upstreams(settings: Settings, classes: Mapping[int, type]) -> Iterato
 
 
 def _unused_methods(plugins: Plugins) -> Iterator[KeyProblem]:
-    """Methods of an author that are never called: they may be meant to reject traffic."""
+    """Report methods written by an author but never called: they may be meant to reject traffic."""
     for index, plugin in plugins.items():
         path: KeyPath = ("listener", index)
         owners = {(*path, "plugin"): plugin}
@@ -174,7 +174,7 @@ def _needless_binds(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem
 def _bound(
     index: int, listener: ListenerTable, plugins: Plugins
 ) -> Iterator[tuple[KeyPath, Address]]:
-    """Yield each address that a listener or its plugin's options bind, with its key."""
+    """Yield each address to bind for a listener, its options included, with the path of its key."""
     path: KeyPath = ("listener", index)
     for item, address in enumerate(listener.bind):
         yield (*path, "bind", item), address
@@ -185,14 +185,14 @@ def _bound(
 
 
 def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
-    """Addresses that are bound twice; standard input and output are one connection."""
+    """Report addresses that would be bound twice. stdio: can be used once in a process."""
     stdio: list[KeyPath] = []
     taken: dict[tuple[str, object], KeyPath] = {}
     for index, listener in enumerate(settings.listener):
         for path, address in _bound(index, listener, plugins):
             if address.scheme == "stdio":
                 stdio.append(path)
-            elif address.path or address.port:  # on port 0 each gets a port of its own
+            elif address.path or address.port:  # port 0: each gets its own port
                 first = taken.setdefault(_socket(address), path)
                 if first != path:
                     text = f"{address} is bound already: remove one, or write another address"
@@ -203,7 +203,7 @@ def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
 
 
 def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
-    """Datagrams for plugins and servers that take streams, and the other way round."""
+    """Report datagram addresses for plugins or servers that need streams, and vice versa."""
     for index, listener in enumerate(settings.listener):
         servers = [
             (("upstream", name, "servers"), server)
@@ -236,7 +236,7 @@ def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
 
 
 def _socket(address: Address) -> tuple[str, object]:
-    """Return the socket of an address, which can be bound once: tcp:// and tls:// share ports."""
+    """Return a key of the socket to bind: equal for tcp:// and tls:// on the same port."""
     if address.path:
         return "unix", address.path
     return address.scheme.replace("tls", "tcp"), (address.host, address.port)
@@ -275,7 +275,7 @@ def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProb
 
 
 def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[KeyProblem]:
-    """Offered protocols that the plugin does not support: a client that has one would use it."""
+    """Report offered ALPN protocols that the plugin does not support: clients would choose them."""
     for item, protocol in enumerate(offered):
         if protocol in alpn_refused(plugin):
             yield KeyProblem(
@@ -334,7 +334,7 @@ def _unreadable(file: Path) -> str | None:
 
 
 def _holds_certificates(file: Path) -> bool:
-    import ssl  # takes some 10 ms, which a proxy without TLS saves
+    import ssl  # takes about 10 ms: imported only if TLS is configured
 
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
@@ -344,7 +344,7 @@ def _holds_certificates(file: Path) -> bool:
 
 
 def _wrong_key(pair: KeyPair) -> str | None:
-    """Return what is wrong with the key of a readable certificate; None: nothing."""
+    """Return why the key cannot be used with its certificate, both readable; None: it can."""
     import ssl
 
     class EncryptedError(Exception):

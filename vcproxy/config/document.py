@@ -26,11 +26,11 @@ class Document:
 
     @property
     def directory(self) -> Path:
-        """The directory that relative paths in the file start from."""
+        """The directory for relative paths in the file."""
         return self.file.absolute().parent
 
     def error(self, problems: Iterable[KeyProblem]) -> ConfigError:
-        """Return the error for these problems, each with its position in the text."""
+        """Return a ConfigError with these problems, each with its position in the text."""
         where = positions(self.text)
         return ConfigError(*(self._located(each, where) for each in problems))
 
@@ -44,7 +44,7 @@ class Document:
         return Problem(self.file, line, column, self._dotted(path), problem.message)
 
     def _dotted(self, path: KeyPath) -> str:
-        """Return a path with dots, in which the name of a listener stands for its index."""
+        """Return a path as text with dots, with the name of a listener instead of its index."""
         parts = [str(part) for part in path]
         match path, self.tree:
             case ("listener", int(index), *_), {"listener": [*listeners]}:
@@ -55,15 +55,15 @@ class Document:
 
 
 def read_document(file: Path) -> Document:
-    """Read a file. Raises ConfigError if it cannot be read, or is not UTF-8, or not TOML."""
+    """Read a file. Raises ConfigError if the file is not readable, not UTF-8 or not TOML."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ConfigError(Problem(file, 0, 0, "", f"cannot read it: {error.strerror}")) from None
     try:
-        text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+        text = content.decode("utf-8-sig")  # skip a byte order mark, which some editors write
     except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode()  # without the mark, as positions are counted
+        before = error.object[: error.start].decode()  # positions do not count the mark
         place = line_and_column(before, len(before))
         message = "this is not UTF-8: save the file as UTF-8"
         raise ConfigError(Problem(file, *place, "", message)) from None

@@ -21,7 +21,7 @@ def effective(configuration: Configuration) -> str:
     tree = settings.model_dump(mode="json", exclude_none=True)
     for name, upstream in settings.upstream.items():
         if not any(address.secure for address in upstream.addresses):
-            del tree["upstream"][name]["tls"]  # no server uses TLS, and `-t` would refuse the table
+            del tree["upstream"][name]["tls"]  # no server uses TLS: `vcproxy -t` would reject it
     comments = [
         f"# {address}: the login of this address is not shown; it is in {configuration.file}\n"
         for address in dict.fromkeys(_logins(tomllib.loads(configuration.text)))
@@ -40,6 +40,6 @@ def _logins(value: object) -> Iterator[Address]:
         try:
             address = Address.parse(value)
         except ValueError:
-            return  # a text that only looks like an address
+            return  # a text that begins like an address, but is none
         if address.user:
             yield address

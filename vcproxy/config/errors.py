@@ -1,4 +1,4 @@
-"""Errors in a configuration: problems by key, and problems by their position in the file.
+"""Errors in a configuration: problems with the key, and problems with the position in the file.
 
 Tested in tests/config/test_problems.py.
 """
@@ -11,10 +11,10 @@ from vcproxy.config.positions import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
-    """Something wrong with the value of a key, or with its absence.
+    """A problem with the value of a key, or a missing key.
 
-    `because`: other keys that this depends on. If one of them is wrong itself, this problem is not
-    reported.
+    `because`: other keys that cause this problem. If one of them has a problem itself, this one is
+    not reported.
     """
 
     path: KeyPath
@@ -22,15 +22,15 @@ class KeyProblem:
     because: tuple[KeyPath, ...] = ()
 
     def below(self, path: KeyPath) -> "KeyProblem":
-        """Return it for a table inside another: all its keys begin with `path`."""
+        """Return a copy for a table inside another table: `path` is put before all its keys."""
         because = tuple((*path, *key) for key in self.because)
         return KeyProblem((*path, *self.path), self.message, because)
 
 
 class OptionsError(ValueError):
-    """The options of a plugin cannot be used. The paths of the problems begin in the options.
+    """The options of a plugin are invalid. The paths of the problems are relative to the options.
 
-    An author's own `Options` may raise it, so that each problem is shown at its key.
+    A plugin's own `Options` may raise it to report each problem at its key.
     """
 
     def __init__(self, *problems: KeyProblem) -> None:
@@ -46,7 +46,7 @@ class OptionsError(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something wrong at a position in a file.
+    """A problem at a position in a file.
 
     `line` and `column` count from 1; they are 0 if the file could not be read at all.
     """
@@ -63,7 +63,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration cannot be used. `problems` has every reason, in the order of the file."""
+    """A configuration is invalid. `problems` contains every problem, in the order of the file."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
@@ -74,10 +74,10 @@ class ConfigError(Exception):
 
 
 def did_you_mean(wrong: str, known: list[str]) -> str:
-    """Return the end of a message that suggests the known name closest to a wrong one, or ""."""
-    from difflib import get_close_matches  # only needed once something is wrong
+    """Return the end of a message: a suggestion of the closest known name, or ""."""
+    from difflib import get_close_matches  # imported only if there is an error
 
     close = get_close_matches(wrong, known, n=1)
-    if not close:  # short names: two letters exchanged, or another case
+    if not close:  # short names: transposed letters, or different case
         close = [name for name in known if sorted(name.lower()) == sorted(wrong.lower())]
     return f'; did you mean "{close[0]}"?' if close else ""

@@ -98,7 +98,7 @@ def _message(detail: ErrorDetails) -> str:
 
 
 def _keys(document: Schema, path: KeyPath) -> list[str]:
-    """Return the keys that a table may have, by the JSON schema of the whole document."""
+    """Return the keys allowed in the table at `path`. `document`: the whole JSON schema."""
 
     def resolved(schema: Schema) -> Schema:
         if "$ref" in schema:

@@ -1,6 +1,6 @@
 """Load a configuration file: its settings and its plugins, or every problem in it at once.
 
-One pass downwards; each step returns what it has read and the problems it has found:
+It runs these steps once, in order. Each returns its result and the problems found:
 
     file -> document (TOML) -> tables (schema) -> classes of plugins -> their options -> checks
 """
@@ -26,8 +26,8 @@ from vcproxy.config.schema import RecordTable, Settings, as_json
 class Configuration:
     """The content of a file: its settings, and the plugin of each listener by the listener's name.
 
-    The options in `settings` are complete, defaults included. Two configurations are equal if their
-    settings are, wherever they were read from.
+    The options in `settings` are complete, defaults included. Two configurations with equal
+    settings are equal, even if they come from different files.
     """
 
     settings: Settings
@@ -53,7 +53,7 @@ class Configuration:
 class Recorded:
     """A configuration from the log of a recorded run: its text, and the sources of its plugins.
 
-    It was checked when it was recorded, so that files and addresses are not checked again.
+    Files and addresses are not checked again: they were checked before the recording.
     """
 
     text: str
@@ -90,7 +90,7 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
 
 
 def _read_tables(document: Document) -> tuple[Settings, list[KeyProblem]]:
-    """Read a document by the schema; in one with problems, the part without them."""
+    """Read a document with the schema; if it has problems, read only its valid part."""
     try:
         return _validated(document.tree, document.directory), []
     except ValidationError as error:
@@ -108,7 +108,7 @@ def _validated(tree: dict[str, object], directory: Path) -> Settings:
 def _find_plugins(
     settings: Settings, loader: PluginLoader
 ) -> tuple[dict[int, type], list[KeyProblem]]:
-    """Find the class of each listener's plugin, by the listener's index."""
+    """Return the class of each listener's plugin, by the listener's index, and the problems."""
     classes: dict[int, type] = {}
     problems: list[KeyProblem] = []
     for index, listener in enumerate(settings.listener):
@@ -122,7 +122,7 @@ def _find_plugins(
 def _read_options(
     settings: Settings, classes: Mapping[int, type], directory: Path, loader: PluginLoader
 ) -> tuple[dict[int, Plugin], dict[int, dict[str, object]], list[KeyProblem]]:
-    """Read the options of each plugin; return the plugins and the complete tables of options."""
+    """Read the options of each plugin; return plugins, complete option tables and problems."""
     plugins: dict[int, Plugin] = {}
     tables: dict[int, dict[str, object]] = {}
     problems: list[KeyProblem] = []

@@ -1,4 +1,4 @@
-"""nats:// addresses in a file: the checks of `vcproxy -t`, made without a connection."""
+"""Checks of nats:// addresses in a file, without a connection, as for `vcproxy -t`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from vcproxy.engine.address import Address
 
 
 def source(address: Address) -> Address:
-    """Return an address to subscribe to. Raises ValueError with the reason if it cannot be one.
+    """Return the address if a relay can subscribe to it. Raises ValueError with the reason if not.
 
-    Addresses of other schemes are not checked, here and in `target`.
+    Addresses with other schemes are returned unchecked, here and in `target`.
     """
     if address.scheme == "nats":
         if address.parameter("stream") and not address.parameter("durable"):
@@ -22,7 +22,7 @@ def source(address: Address) -> Address:
 
 
 def target(address: Address) -> Address:
-    """Return an address to publish to. Raises ValueError with the reason if it cannot be one."""
+    """Return the address if a relay can publish to it. Raises ValueError with the reason if not."""
     if address.scheme == "nats":
         if address.parameter("durable"):
             raise ValueError(f'"{address}": durable= is for reading only: remove it from a target')
@@ -35,7 +35,7 @@ def target(address: Address) -> Address:
 
 
 def _require_library(address: Address) -> None:
-    # find_spec imports nothing. sys.modules has None for a module whose import is blocked
+    # find_spec does not import the module. None in sys.modules: its import is blocked
     try:
         found = importlib.util.find_spec("nats.aio")
     except ModuleNotFoundError:

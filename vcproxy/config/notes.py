@@ -1,4 +1,4 @@
-"""Notes on a valid configuration: `vcproxy -t` prints them, and they are no errors."""
+"""Notes on a valid configuration, printed by `vcproxy -t`. They are not errors."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from vcproxy.config.loader import Configuration
 
 
 def notes(configuration: Configuration) -> Iterator[tuple[str, str]]:
-    """Yield the notes: the path of the key that each is about, and its text."""
+    """Yield each note: the path of the key that it belongs to, and its text."""
     settings, plugins = configuration.settings, configuration.plugins
     for listener, plugin in plugins.items():
         for option, note in plugin.notes.items():

@@ -21,15 +21,15 @@ from vcproxy.engine.address import Address
 def read_plugin(
     cls: type, table: dict[str, object], directory: Path, loader: PluginLoader
 ) -> tuple[Plugin, dict[str, object]]:
-    """Return a plugin with its options and filters, and the complete table of its options.
+    """Read a plugin's options and filters; return the plugin and the complete table of its options.
 
     Args:
         cls: the class of the plugin.
-        table: its options as written.
-        directory: where relative paths in the options start.
-        loader: finds the classes of the filters.
+        table: its options as written in the file.
+        directory: the base of relative paths in the options.
+        loader: used to find the classes of the filters.
 
-    Raises OptionsError with every problem in the options, or with those in the filters.
+    Raises OptionsError with every problem in the options; if they have none, in the filters.
     """
     options, complete = read_options(cls, table, directory)
     plugin = _plugin(cls, options)
@@ -42,7 +42,7 @@ def read_plugin(
 def read_options(
     plugin: type, table: dict[str, object], directory: Path
 ) -> tuple[object, dict[str, object]]:
-    """Return a plugin's options, and the same as a complete table with every default.
+    """Return a plugin's options, and a table of the same options with every default.
 
     The options are None for a plugin that has no `Options`. Raises OptionsError.
     """
@@ -68,12 +68,12 @@ def read_options(
         raise OptionsError(*explain.key_problems(error, kind)) from None
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # any other exception of an author's own validators
+    except BaseException as error:  # raised by a validator of the plugin's author
         raise OptionsError(KeyProblem((), str(failed(error)))) from None
 
 
 def _plugin(cls: type, options: object) -> Plugin:
-    """Return a plugin with what its hooks declare about these options. Raises OptionsError."""
+    """Call the hooks of a plugin class with its options; return the Plugin. Raises OptionsError."""
 
     def addresses(hook: str) -> dict[str, tuple[Address, ...]]:
         declare = getattr(cls, hook, None)
@@ -100,7 +100,7 @@ def _plugin(cls: type, options: object) -> Plugin:
         )
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # any exception of an author's own hooks
+    except BaseException as error:  # raised by a hook of the plugin's author
         raise OptionsError(KeyProblem((), str(failed(error)))) from None
 
 
@@ -124,9 +124,9 @@ def _named_upstreams(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, st
 def _read_filters(
     options: object, directory: Path, loader: PluginLoader
 ) -> tuple[tuple[Plugin, ...], list[dict[str, object]]]:
-    """Return the filters that an option `filters` of the type Filters names, and their tables.
+    """Return the filters in the option `filters`, if it has the type Filters, and their tables.
 
-    Raises OptionsError with the problems of all of them.
+    Raises OptionsError with the problems of all filters.
     """
     named = getattr(options, "filters", ())
     if not (named and isinstance(named, tuple) and isinstance(named[0], FilterTable)):

@@ -1,4 +1,4 @@
-"""Plugin: a plugin's class with its options, and what the class declares about itself.
+"""Plugin: a plugin's class, its options, and the declarations of the class: addresses, upstreams.
 
 Tested in tests/config/test_loader.py.
 """
@@ -11,7 +11,7 @@ from vcproxy.config.schema import UpstreamTls
 from vcproxy.engine.address import Address
 
 AddressesByOption = Mapping[str, Sequence[Address]]
-"""Addresses, by the option that names them."""
+"""Addresses, by the option that contains them."""
 
 Upstreams = Mapping[KeyPath, str | None]
 """Names of upstreams, by the path in the options; None: the upstream of the listener is used."""
@@ -25,9 +25,9 @@ class Plugin:
     options: object
     """None for a class without `Options`."""
     binds: AddressesByOption = field(default_factory=dict)
-    """Addresses in the options that it listens on."""
+    """Addresses in the options that the plugin listens on."""
     connects: AddressesByOption = field(default_factory=dict)
-    """Addresses in the options that it connects to, besides its upstream."""
+    """Addresses in the options that the plugin connects to, in addition to its upstream."""
     needs_bind: bool | None = None
     """True: its listener must have a `bind`; False: it must have none; None: both are allowed."""
     upstreams: Upstreams = field(default_factory=dict)
@@ -37,12 +37,12 @@ class Plugin:
     code: Mapping[str, bytes] = field(default_factory=dict)
     """Its source files and those of its filters. See PluginLoader."""
     unused_methods: Mapping[str, str] = field(default_factory=dict)
-    """Methods of it and of its filters that are never called with these options, and why."""
+    """Methods of the plugin or its filters that are never called with these options, and why."""
     filters: "tuple[Plugin, ...]" = ()
     """The filters that its options name, in their order."""
 
     def with_filters(self, filters: "tuple[Plugin, ...]") -> "Plugin":
-        """Return it with these filters, and with the upstreams that their options name."""
+        """Return a copy with these filters, and with the upstreams named in their options."""
         named = {
             ("filters", index, "options", *path): name
             for index, each in enumerate(filters)
@@ -55,7 +55,7 @@ class Plugin:
 
     @property
     def tls(self) -> UpstreamTls:
-        """How servers in `connects` on tls:// are verified: the option `tls`, if there is one."""
+        """How tls:// servers in `connects` are verified: the option `tls`, or the defaults."""
         option = getattr(self.options, "tls", None)
         return option if isinstance(option, UpstreamTls) else UpstreamTls()
 
@@ -66,7 +66,7 @@ class Plugin:
 
 
 def options_type(plugin: type) -> type | None:
-    """Return a plugin's `Options`, a dataclass or pydantic model, if it has any."""
+    """Return a plugin's class `Options`, a dataclass or pydantic model; None: it has none."""
     found: type | None = getattr(plugin, "Options", None)
     return found
 
@@ -78,13 +78,13 @@ def needs_upstream(plugin: type) -> bool | None:
 
 
 def overrides(plugin: type, method: str) -> bool:
-    """Return whether a class overrides a method of one of its bases."""
+    """Whether a class overrides a method of one of its bases."""
     own = [vars(each)[method] for each in plugin.__mro__ if method in vars(each)]
     return len(own) > 1
 
 
 def takes_datagrams(plugin: type) -> bool:
-    """Return whether a plugin may listen at udp://."""
+    """Whether a plugin may listen on udp:// addresses."""
     return bool(getattr(plugin, "datagrams", False))
 
 

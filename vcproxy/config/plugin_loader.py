@@ -1,8 +1,8 @@
 """Find and load the class of a plugin: bundled, in a module, or in a file.
 
-Files are loaded by their path, under a module name that no import statement can contain: a package
-installed under the name `plugins` or `forward` is never taken for a plugin. Every load runs a
-file's code again, so that a reload uses the file as it is now.
+A file is loaded by its path, under a module name that is not valid in an import statement. So it
+never conflicts with an installed package, such as one named `plugins` or `forward`. Every load runs
+the file's code again, so that a reload uses the current content.
 """
 
 import importlib
@@ -23,21 +23,21 @@ BUNDLED = Path(vcproxy.__file__).parent / "plugins"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of plugin: the attribute that marks its classes, and the bases it requires."""
+    """A kind of plugin: the attribute that marks its classes, and the required base as text."""
 
     mark: str
     must_be: str
 
     def has(self, thing: object) -> TypeGuard[type]:
-        """Return whether an object is a class of this kind."""
+        """Whether an object is a class of this kind."""
         return isinstance(thing, type) and bool(getattr(thing, self.mark, False))
 
 
 LISTENERS = Kind("vcproxy_plugin", "a Session or a Program")
-"""Classes that serve a listener."""
+"""Classes that can serve a listener."""
 
 FILTERS = Kind("vcproxy_filter", "a Filter")
-"""Classes for the `filters` of a plugin's options."""
+"""Classes allowed in the option `filters` of a plugin."""
 
 
 class PluginError(Exception):
@@ -45,7 +45,7 @@ class PluginError(Exception):
 
 
 class NotOfKind(PluginError):
-    """The class is not of the requested kind."""
+    """A class is not of the requested kind, or a module has no class of it."""
 
 
 class PluginLoader:
@@ -58,15 +58,15 @@ class PluginLoader:
 
     def __init__(self, recorded: Mapping[str, bytes] | None = None) -> None:
         self.sources: dict[str, bytes] = {}
-        """The source files that were loaded, by the same names."""
+        """The source files loaded so far, by the plugin's name without ":Class"."""
         self._recorded = recorded
         self._files: dict[Path, ModuleType] = {}
 
     def find(self, spec: str, kind: Kind = LISTENERS) -> type:
-        """Return the class that "name", "package.module:Class" or "path/file.py:Class" names.
+        """Return the class of "name", "package.module:Class" or "path/file.py:Class".
 
-        Without ":Class", it is the only plugin that the module itself defines, not counting names
-        that begin with an underscore. Raises PluginError.
+        Without ":Class", the module itself must define exactly one plugin; names that begin with an
+        underscore are not counted. Raises PluginError.
         """
         found, place = self.named(spec, kind), plugin_place(spec)
         if not kind.has(found):
@@ -79,7 +79,10 @@ class PluginLoader:
         return found
 
     def named(self, spec: str, kind: Kind = LISTENERS) -> object:
-        """Return the object that a plugin's name stands for, of any kind. Raises PluginError."""
+        """Return the object with this name, even if it is not of this kind. Raises PluginError.
+
+        Without ":Class" in the name, return the only class of this kind in the module.
+        """
         place = plugin_place(spec)
         module = self._module(place, bundled=place == spec and "." not in place)
         if place == spec:
@@ -92,7 +95,7 @@ class PluginLoader:
         return found
 
     def code(self, spec: str) -> dict[str, bytes]:
-        """Return the source files of a plugin that was found."""
+        """Return the source files of a plugin returned by `find`."""
         place = plugin_place(spec)
         return {
             each: source
@@ -123,7 +126,7 @@ class PluginLoader:
                 ) from None
             raise failed(error) from None
         except KeyboardInterrupt:
-            raise  # from the terminal: at this time no signal has a handler yet
+            raise  # Ctrl-C: signal handlers are not installed yet
         except BaseException as error:
             raise failed(error) from None
 
@@ -139,7 +142,7 @@ class PluginLoader:
         if path not in self._files:
             self.sources[place] = source = _read(path)
             self._files[path] = module = _run(path, source)
-            for name, each in list(sys.modules.items()):  # the rest of a package
+            for name, each in list(sys.modules.items()):  # the other modules of a package
                 if name.startswith(f"{module.__name__}.") and each.__file__ is not None:
                     self.sources[f"{place}:{name}"] = _read(Path(each.__file__))
         return self._files[path]
@@ -156,7 +159,7 @@ class PluginLoader:
 
 
 def _has_a_phase(plugin: type) -> bool:
-    """Return whether a filter defines a phase, which it does not if the only one is misspelt."""
+    """Whether a filter defines a phase. It has none if the name of its only phase is misspelt."""
     own_phases = getattr(plugin, "own_phases", None)
     return not FILTERS.has(plugin) or own_phases is None or bool(own_phases())
 
@@ -192,7 +195,7 @@ def _read(path: Path) -> bytes:
 
 
 def _run(path: Path, source: bytes, name: str = "") -> ModuleType:
-    """Run a file as a module; a package, if it is the __init__.py of a folder."""
+    """Run a file as a module, or as a package if the file is an __init__.py; return the module."""
     package = [str(path.parent)] if path.name == "__init__.py" else None
     name = name or f"vcproxy plugin {path}".replace(".", "_")
     spec = spec_from_file_location(name, path, submodule_search_locations=package)
@@ -200,10 +203,10 @@ def _run(path: Path, source: bytes, name: str = "") -> ModuleType:
     module = module_from_spec(spec)
     for stale in [key for key in sys.modules if key.startswith(f"{name}.")]:
         del sys.modules[stale]
-    sys.modules[name] = module  # dataclasses look their module up here
+    sys.modules[name] = module  # needed by dataclasses
     try:
-        # Not by the loader of the spec: its cache of bytecode misses an edit of the same length
-        # within the same second.
+        # Do not use the loader of the spec: its bytecode cache is stale if an edit within the same
+        # second keeps the length of the file.
         exec(compile(source, path, "exec", dont_inherit=True), vars(module))
     except KeyboardInterrupt:
         raise
@@ -213,7 +216,7 @@ def _run(path: Path, source: bytes, name: str = "") -> ModuleType:
 
 
 def failed(error: BaseException) -> PluginError:
-    """Return a PluginError with the exception that a plugin's code raised, and its line."""
+    """Return a PluginError with the exception raised by a plugin's code, and its file and line."""
     file, line = _failing_line(error)
     return PluginError(f"{type(error).__name__} at {file}:{line}: {_message(error)}")
 
@@ -225,7 +228,7 @@ def _message(error: BaseException) -> str:
 
 
 def _failing_line(error: BaseException) -> tuple[str, int]:
-    """Return the file of the plugin that failed, and the last line in it that was executed."""
+    """Return the plugin's file in the traceback, and the last line executed in it."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno or 0
     lines: dict[str, int] = {}

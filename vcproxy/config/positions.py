@@ -1,7 +1,7 @@
-"""The position of each key in the text of a TOML document.
+"""Find the position of each key in the text of a TOML document.
 
-`tomllib` does not report positions. This scanner finds them, and runs only for a file with
-problems. It reads documents that `tomllib` has accepted, so it checks nothing itself.
+`tomllib` does not report positions. This scanner runs only for a file with problems. It reads only
+documents that `tomllib` has accepted, so it does not check the syntax.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
-"""The path of a value: keys and list indexes, from the top of a document down."""
+"""The path of a value: the keys and list indexes from the root of the document."""
 
 _TOKEN = re.compile(
     r'''
@@ -45,7 +45,7 @@ class _Scanner:
         self.tokens = list(_tokens(text))
         self.next = 0
         self.positions: dict[KeyPath, int] = {}
-        self.latest: dict[KeyPath, int] = {}  # the index that an array of tables has reached
+        self.latest: dict[KeyPath, int] = {}  # latest index, by array of tables
 
     def peek(self) -> str:
         return self.tokens[self.next].text
@@ -82,7 +82,7 @@ class _Scanner:
         return path
 
     def key(self, path: KeyPath, within_arrays: bool = False) -> tuple[KeyPath, int]:
-        """Read a dotted key; return its whole path and the offset of its last part."""
+        """Read a dotted key inside `path`; return its full path and the offset of its last part."""
         while True:
             token = self.take()
             name = token.text
@@ -98,7 +98,7 @@ class _Scanner:
 
     def pair(self, table: KeyPath) -> None:
         path, _ = self.key(table)
-        self.next += 1  # the equals sign
+        self.next += 1  # skip the equals sign
         self.value(path)
 
     def value(self, path: KeyPath) -> None:
@@ -138,8 +138,8 @@ class _Scanner:
 def positions(text: str) -> dict[KeyPath, int]:
     """Return the offset of every key, list item and table in a valid TOML document.
 
-    The offset of a key is that of its last part, of a list item that of its value, and of a table
-    in an array that of the name in its header.
+    For a key, this is the offset of its last part; for a list item, of its value; for a table in an
+    array, of the last part of the name in its header.
     """
     scanner = _Scanner(text)
     scanner.document()

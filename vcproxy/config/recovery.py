@@ -1,8 +1,8 @@
 """Recovery: the valid part of a file with invalid keys, so that all other checks can still run.
 
-Invalid fields are removed, or replaced by placeholders where a table needs them. Problems that a
-later check finds with such a field, or because of it, are not reported. Imported only for a file
-with problems. Tested in tests/config/test_problems.py.
+Invalid fields are removed, or replaced by placeholders where a table needs them. If a
+later check reports such a field, or a problem caused by it, that report is dropped. Imported only
+for a file with problems. Tested in tests/config/test_problems.py.
 """
 
 import json
@@ -21,7 +21,7 @@ _REQUIRED: dict[str, dict[str, object]] = {
 
 
 def valid_part(tree: dict[str, object], problems: list[KeyProblem]) -> dict[str, object]:
-    """Return a copy of a file's tree in which every field with a problem is valid or removed."""
+    """Return a copy of a file's tree with invalid fields removed or replaced by placeholders."""
     valid: dict[str, object] = json.loads(as_json(tree))
     for field in _fields(problems):
         *tables, key = field
@@ -37,7 +37,7 @@ def valid_part(tree: dict[str, object], problems: list[KeyProblem]) -> dict[str,
 
 
 def independent(found: list[KeyProblem], known: list[KeyProblem]) -> list[KeyProblem]:
-    """Return the found problems that do not follow from known ones."""
+    """Return the problems in `found` without those at, or caused by, a field in `known`."""
     wrong = _fields(known)
     return [
         problem
@@ -51,6 +51,6 @@ def independent(found: list[KeyProblem], known: list[KeyProblem]) -> list[KeyPro
 
 
 def _fields(problems: list[KeyProblem]) -> set[KeyPath]:
-    """Return the keys of listeners, upstreams and [proxy] that problems are about."""
+    """Return the fields that problems belong to: keys of listeners, upstreams and [proxy]."""
     paths = {path for problem in problems for path in (problem.path, *problem.because)}
     return {path[: 2 if path[0] == "proxy" else 3] for path in paths}

@@ -1,4 +1,4 @@
-"""Write the reference of the configuration from its schema: `python -m vcproxy.config.reference`.
+"""Generate the configuration reference from the schema: `python -m vcproxy.config.reference`.
 
 The text of each entry is the docstring under its attribute in `schema`. Tested in
 tests/config/test_loader.py.

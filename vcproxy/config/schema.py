@@ -1,8 +1,9 @@
 """The tables of a configuration file: every key with its type, its default and the reason for it.
 
-Over 400 lines, as it is one list: one class is one table and one attribute is one key. The text
-under an attribute is its entry in the generated reference (see `reference`). The types of values
-are in `values`. Nothing here reads files or loads plugins: `checks` does what goes beyond one key.
+The file is over 400 lines long because it is one list: one class is one table, and one attribute is
+one key. The text under an attribute is its entry in the generated reference (see `reference`). The
+types of values are in `values`. Nothing here reads files or loads plugins. Checks that involve more
+than one key are in `checks`.
 Tested in tests/config/test_problems.py and test_loader.py.
 """
 
@@ -46,7 +47,7 @@ def _as_written(server: "UpstreamServer") -> object:
 
 
 def _whole_seconds(seconds: float) -> float:
-    if seconds and not 1 <= seconds <= 32767:  # tcp(7): TCP_KEEPIDLE
+    if seconds and not 1 <= seconds <= 32767:  # maximum of TCP_KEEPIDLE, see tcp(7)
         raise ValueError('must be "0s", or between 1s and 32767s')
     return seconds
 
@@ -87,7 +88,7 @@ def _pattern(text: str) -> str:
 
 
 def _protocol_name(name: str) -> str:
-    if not name.isascii() or not 0 < len(name) < 256:  # one length byte (RFC 7301, 3.1)
+    if not name.isascii() or not 0 < len(name) < 256:  # the length is one byte (RFC 7301, 3.1)
         raise ValueError(f'"{name}" is not a protocol name: write 1 to 255 ASCII characters')
     return name
 
@@ -104,9 +105,9 @@ class ProxyTable(Table):
 
     memory: Size = 256 << 20
     """The budget for all data and connections that are held for clients and servers: 2000 slow
-    readers with 128 KiB each, or 3,840 idle connections with TLS, 64 KiB each. When it is spent,
-    reading pauses, except for small requests; then connections whose peer does not read are closed,
-    the largest first; then idle ones with TLS, the longest idle first."""
+    readers with 128 KiB each, or 3,840 idle connections with TLS, 64 KiB each. When it is used
+    up, reading pauses, except for small requests. Then connections whose peer does not read are
+    closed, the largest first; then idle ones with TLS, the longest idle first."""
 
     drain_timeout: Duration = 10.0
     """How long a stopping proxy waits for its connections to end: less than the 30 seconds that
@@ -121,7 +122,7 @@ class ProxyTable(Table):
 
     log: FilePath | None = None
     """The file for the log; it is reopened on SIGUSR1. Absent: standard error. Lines that a slow or
-    broken target does not take are dropped and counted; traffic never waits for the log."""
+    broken target does not accept are dropped and counted; traffic never waits for the log."""
 
 
 class KeyPair(Table):
@@ -152,44 +153,45 @@ class LimitsTable(Table):
     """How many connections a listener accepts."""
 
     max_connections: Annotated[int, Field(ge=1)] | None = None
-    """Client connections at a time; at udp://, client addresses. Absent: as many as the process has
-    descriptors for, with one server connection for each; the log reports this number at the start.
-    A value above that number has no further effect."""
+    """The maximum number of simultaneous client connections; at udp://, of client addresses.
+    Absent: as many as the limit of descriptors allows, with one server connection for each client;
+    this number is logged at the start. A higher value has no further effect."""
 
     max_per_client: Annotated[int, Field(ge=0)] = 0
-    """Connections at a time from one IP address. Further ones are refused, over TLS before their
-    handshake. 0: no limit, because many clients may share one address."""
+    """The maximum number of simultaneous connections from one IP address. Further ones are refused,
+    with TLS before the handshake. 0: no limit, because many clients may share one address."""
 
 
 class TimeoutsTable(Table):
     """How long a listener waits. "0s": no limit."""
 
     handshake: Duration = 10.0
-    """For a client's TLS handshake: a few round trips, even over a bad mobile link."""
+    """The limit for a client's TLS handshake: enough for a few round trips over a bad mobile
+    link."""
 
     connect: Duration = 5.0
-    """For a connection to a server: two lost SYNs are retried within 3 seconds."""
+    """The limit for connecting to a server: TCP retries two lost SYNs within 3 seconds."""
 
     inactivity: Duration = 300.0
-    """For the next byte in either direction: longer than the usual keep-alive intervals. A session
-    of datagrams ends only by this."""
+    """The limit without data in either direction: longer than the usual keep-alive intervals. A
+    datagram session ends only by this timeout."""
 
     active: Duration = 0.0
-    """For a whole connection, even a busy one: no limit, as tunnels may last for days."""
+    """The limit for a whole connection, even a busy one: none, as tunnels may last for days."""
 
 
 class TcpTable(Table):
-    """How a peer is detected that has vanished without closing, after a power or network failure.
+    """How to detect a peer that has disappeared without closing, after a power or network failure.
     For TCP and TLS."""
 
     keepalive: Annotated[Duration, AfterValidator(_whole_seconds)] = 60.0
-    """After this time without data the kernel probes the peer, and the connection fails if there is
-    no reply for the same time again. "0s": no probes."""
+    """After this time without data the kernel probes the peer. If there is no reply within the same
+    time again, the connection fails. "0s": no probes."""
 
     user_timeout: Duration = 0.0
     """How long sent data may remain unacknowledged (TCP_USER_TIMEOUT). "0s": the system's default,
     about 15 minutes. It also closes connections to a live peer that reads nothing for this time:
-    allow more than a reader may pause."""
+    choose more than the longest pause of a reader."""
 
 
 class ListenerTable(Table):
@@ -201,7 +203,7 @@ class ListenerTable(Table):
     bind: Annotated[
         tuple[Annotated[Endpoint, AfterValidator(no_subject)], ...], BeforeValidator(listed)
     ] = ()
-    """Where to listen: one address or a list. Leave it out if the plugin accepts no clients."""
+    """The addresses to listen on: one or a list. Leave it out if the plugin accepts no clients."""
 
     plugin: PluginName
     """The plugin that serves clients: a bundled name, "package.module:Class" or
@@ -223,7 +225,7 @@ class ListenerTable(Table):
     """How long this listener waits."""
 
     tcp: TcpTable = TcpTable()
-    """How vanished clients are detected."""
+    """How disappeared clients are detected."""
 
     half_close: bool = True
     """Whether one direction may end while the other continues. False: the first end closes both."""
@@ -233,7 +235,7 @@ class UpstreamTls(Table):
     """How servers on tls:// are verified."""
 
     verify: bool = True
-    """Whether a server must prove its name by a certificate. False: any server is accepted."""
+    """Whether servers need a valid certificate for their name. False: any server is accepted."""
 
     ca: FilePath | None = None
     """Trusted authorities, PEM. Absent: those of the system."""
@@ -261,24 +263,25 @@ class UpstreamQueue(Table):
     """The queue of connections that wait while every server is at its limit."""
 
     size: Annotated[int, Field(ge=0)] = 1024
-    """How many may wait, for each net thread. A further one fails at once."""
+    """How many connections may wait, for each net thread. A further one fails at once."""
 
     timeout: Duration = 5.0
-    """How long a connection may wait; the same as for connecting to a server."""
+    """How long a connection may wait: by default as long as connecting to a server may take."""
 
 
 class UpstreamPool(Table):
     """Idle connections that are kept for the next request, for plugins that reuse connections."""
 
     idle: Annotated[int, Field(ge=0)] = 64
-    """How many, for each server and net thread; 0: none. Each costs the server a descriptor."""
+    """The maximum number of idle connections for each server and net thread; 0: none. Each uses a
+    descriptor of the server."""
 
     idle_time: Annotated[Duration, AfterValidator(positive)] = 4.0
-    """How long one is kept if the server's own limit is unknown: less than the 5 seconds after
-    which uvicorn, Apache httpd and Node.js close it, because a request fails if it is sent on a
-    connection that the server is closing. After `Keep-Alive: timeout=60` from the server, a
-    connection is kept for 59 seconds (10 minutes at most); after the server has closed an idle
-    connection earlier than that, for less."""
+    """How long an idle connection is kept if the server's own limit is unknown. uvicorn, Apache
+    httpd and Node.js close it after 5 seconds; the default is less, because a request fails if it
+    is sent while the server closes the connection. After `Keep-Alive: timeout=60` from the server,
+    a connection is kept for 59 seconds (10 minutes at most). If the server closes an idle
+    connection earlier than that, later ones are kept for a shorter time."""
 
     age: Duration = 3600.0
     """The maximum age: an older connection is replaced, and the new one may go to a server that was
@@ -302,35 +305,35 @@ class UpstreamCheck(Table):
     """The status codes of a healthy server. Absent: 200 to 399."""
 
     interval: Annotated[Duration, AfterValidator(positive)] = 5.0
-    """The time from the end of one check to the next: with `fall` an outage is detected within 15
-    seconds, at little load."""
+    """The time from the end of one check to the next: with the default `fall`, an outage is
+    detected within 15 seconds, and the checks cause little load."""
 
     timeout: Annotated[Duration, AfterValidator(positive)] = 2.0
     """The limit for one check: a slower server counts as unhealthy."""
 
     rise: Annotated[int, Field(ge=1)] = 2
-    """Checks passed in a row that make an unhealthy server healthy, as in HAProxy."""
+    """How many passed checks in a row make an unhealthy server healthy, as in HAProxy."""
 
     fall: Annotated[int, Field(ge=1)] = 3
-    """Checks failed in a row that make a healthy server unhealthy, as in HAProxy."""
+    """How many failed checks in a row make a healthy server unhealthy, as in HAProxy."""
 
 
 class UpstreamEject(Table):
-    """When a server is ejected for a time, after connections or requests to it failed. The last
+    """When to eject a server for a time because connections or requests to it failed. The last
     server that is up is never ejected."""
 
     failures: Annotated[int, Field(ge=0)] = 5
-    """Failed connections, or failed requests, in a row that eject a server, as in Envoy. 0: servers
-    are never ejected."""
+    """How many failed connections, or failed requests, in a row eject a server, as in Envoy. 0:
+    servers are never ejected."""
 
     time: Annotated[Duration, AfterValidator(positive)] = 10.0
-    """How long, as in nginx. Then one connection tries the server. Each time this fails the time
-    doubles, up to 5 minutes."""
+    """How long a server is ejected, as in nginx. After that, one connection tries the server. Each
+    time it fails, the time doubles, up to 5 minutes."""
 
 
 class UpstreamTable(Table):
-    """Servers that do the same work. Each net thread balances, counts and keeps its own connections
-    to them; limits, too, are for each net thread."""
+    """Servers that do the same work. Each net thread balances, counts and pools its own connections
+    to them. So limits are per net thread, too."""
 
     servers: Annotated[tuple[ServerEntry, ...], AfterValidator(_not_empty)]
     """The servers, at least one: addresses, or tables as below."""
@@ -339,16 +342,17 @@ class UpstreamTable(Table):
         "round_robin"
     )
     """Which server gets the next connection or request. "round_robin": each in turn; "weighted": in
-    turn, as often as its weight says; "least_connections": the one with the fewest connections for
-    its weight; "random_of_two": the better of two chosen at random, for servers shared by many
-    proxies; "hash": the same server for the same key."""
+    turn, in proportion to the weights; "least_connections": the one with the fewest connections
+    relative to its weight; "random_of_two": two are chosen at random, and the one with fewer
+    connections relative to its weight is used: for servers shared by many proxies; "hash": the same
+    server for the same key."""
 
     hash_by: Annotated[str, AfterValidator(_hash_by)] = "client"
     """The key for "hash": "client", the client's address; "header:NAME" or "cookie:NAME", of a
     request, or the client's address if the request has none."""
 
     max_connections: Annotated[int, Field(ge=0)] = 0
-    """Connections to each server at a time, idle ones included; 0: no limit."""
+    """The maximum number of connections to each server, idle ones included; 0: no limit."""
 
     queue: UpstreamQueue = UpstreamQueue()
     """How connections wait while every server has `max_connections`."""
@@ -366,18 +370,19 @@ class UpstreamTable(Table):
     """When a failing server is ejected."""
 
     slow_start: Duration = 0.0
-    """How long a server that has come up takes to reach its full share: it begins with 1 % of it,
-    which then grows evenly. "0s": the full share at once."""
+    """How long a server takes to reach its full share of connections after it comes up: from 1 %
+    the share grows linearly. "0s": the full share at once."""
 
     resolve: Duration = 0.0
-    """How often names are resolved: each address of a name is then a server. "0s": at each
-    connection, and the addresses of a name are tried side by side (RFC 8305)."""
+    """How often the names of servers are resolved; each address of a name is then a server. "0s":
+    names are resolved for each connection, and their addresses are raced (Happy Eyeballs,
+    RFC 8305)."""
 
     tls: UpstreamTls = UpstreamTls()
     """How servers on tls:// are verified."""
 
     tcp: TcpTable = TcpTable()
-    """How vanished servers are detected."""
+    """How disappeared servers are detected."""
 
     @property
     def addresses(self) -> list[Address]:
@@ -396,14 +401,14 @@ class RecordTable(Table):
 
     redact: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
     """Regular expressions: each match in a piece of received data is recorded as the same number of
-    x. A redacted log can be read; its replay may diverge. A match spread over two pieces is found
+    x. A redacted log can be read; its replay may diverge. A match split over two pieces is found
     only by `vcproxy log redact`, afterwards."""
 
     outputs: Literal["digest", "full"] = "digest"
-    """What is recorded of the data that the proxy sends: a digest, for comparison, or all of it."""
+    """How data sent by the proxy is recorded: as a digest, for comparison, or in full."""
 
     compress: bool = False
-    """Whether to compress: text shrinks by half or more, for some CPU time."""
+    """Whether to compress the log: text shrinks by half or more, at the cost of some CPU time."""
 
 
 class Settings(Table):
@@ -416,15 +421,15 @@ class Settings(Table):
     """Recording. Absent: none, unless the command line asks for it."""
 
     listener: tuple[ListenerTable, ...] = ()
-    """Where clients connect, one [[listener]] for each."""
+    """The listeners, one [[listener]] for each."""
 
     upstream: dict[str, UpstreamTable] = {}
-    """Servers by the name that listeners use."""
+    """The upstreams, by the name that listeners use."""
 
 
 def as_json(tree: object) -> str:
-    """Return a tree as JSON: in this form strict types accept a list as a tuple, a text as a path.
+    """Return a tree as JSON, for validation in pydantic's strict mode.
 
-    pydantic's strict mode accepts these only from JSON.
+    Strict mode accepts a list as a tuple, or a text as a path, only if the input is JSON.
     """
     return json.dumps(tree, default=str)

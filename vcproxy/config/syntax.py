@@ -1,4 +1,4 @@
-"""Explain why a text is not TOML, and where. Imported only for a text that is not."""
+"""Explain syntax errors of TOML, with their position. Imported only if there is one."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from vcproxy.config.positions import KeyPath, line_and_column, positions
 _AT = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _REFUSED = re.compile(r"Cannot (?:declare (.*) twice|mutate immutable namespace (.*))", re.DOTALL)
 _WRITTEN = re.compile(r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*(\.|=[ \t]*[\[{])""", re.ASCII)
-"""A key and what follows it, if its value was not begun by a header."""
+"""A key followed by a dot, a list or an inline table: its value was not begun by a [header]."""
 
 
 def explain_syntax_error(text: str, error: Exception) -> tuple[tuple[int, int], str]:
@@ -24,17 +24,17 @@ def explain_syntax_error(text: str, error: Exception) -> tuple[tuple[int, int], 
 
 
 def _closed_before(text: str, line: int, keys: tuple[str, ...]) -> str | None:
-    """Return why nothing can be added to the value of these keys; None: for another reason."""
+    """Return why the value of these keys cannot be extended; None: no explanation was found."""
     before = "\n".join(text.split("\n")[: line - 1])
     try:
         value: object = tomllib.loads(before)
-    except tomllib.TOMLDecodeError:  # the statement began on an earlier line
+    except tomllib.TOMLDecodeError:  # the failing statement began on an earlier line
         return None
     path: KeyPath = ()
     named: list[str] = []
     for key in keys:
         table, within = value, path
-        if isinstance(value, list) and value:  # the table that an array of tables has reached
+        if isinstance(value, list) and value:  # the last table of an array of tables
             table, within = value[-1], (*path, len(value) - 1)
         if not isinstance(table, dict) or key not in table:
             break

@@ -62,31 +62,31 @@ def _server(address: Address) -> Address:
 
 
 def server_address(value: object, info: ValidationInfo) -> Address:
-    """Return the address of a server, read as a Target is. Raises ValueError."""
+    """Return the address of a server, read like a Target. Raises ValueError."""
     return _server(_endpoint(value, info))
 
 
 def no_subject(address: Address) -> Address:
-    """Return an address that is not nats://. Raises ValueError for one that is."""
+    """Return the address. Raises ValueError if it is nats://."""
     if address.scheme == "nats":
         raise ValueError(f'"{address}": only the source and the targets of a relay may be nats://')
     return address
 
 
 def positive(seconds: float) -> float:
-    """Return a duration that is not 0. Raises ValueError for 0."""
+    """Return the duration. Raises ValueError if it is 0."""
     if not seconds:
         raise ValueError("must be longer than 0s")
     return seconds
 
 
 def listed(value: object) -> object:
-    """Return a tuple: of a list's items, or of the one value that is written without brackets."""
+    """Return a list as a tuple, or a single value, written without brackets, as a tuple of one."""
     return tuple(value) if isinstance(value, list) else (value,)
 
 
 def plugin_place(plugin: str) -> str:
-    """Return the module or file of a plugin's name: the part before ":Class", if there is one."""
+    """Return the module or file in a plugin's name: the name without ":Class"."""
     place, colon, _ = plugin.rpartition(":")
     return place if colon and not plugin.endswith(".py") else plugin
 
@@ -102,7 +102,7 @@ def _as_filter(value: object) -> object:
 
 
 class NamedUpstream(str):
-    """A name read as an UpstreamName. The type marks it, so that it is found inside options."""
+    """A value of an UpstreamName. Its type makes it recognizable inside the options of a plugin."""
 
     __slots__ = ()
 
@@ -158,14 +158,14 @@ class Table(BaseModel):
 
 
 class FilterTable(Table):
-    """A filter in the options of another plugin: it sees and may change the traffic."""
+    """A filter in the options of another plugin: it processes the traffic and may change it."""
 
     plugin: PluginName
-    """The filter, named as the plugin of a listener is."""
+    """The class of the filter, written like `plugin` of a listener."""
 
     options: dict[str, object] = {}
     """The filter's own options."""
 
 
 Filters = tuple[Annotated[FilterTable, BeforeValidator(_as_filter)], ...]
-"""The type of a plugin's option `filters`. A filter without options may be written as its name."""
+"""The type of a plugin's option `filters`. A filter without options may be just its name."""

@@ -1,1 +1,1 @@
-"""Listeners: which addresses are bound, and which plugin serves each connection."""
+"""Listeners: bind the addresses, and give each connection to its plugin."""

@@ -1,4 +1,4 @@
-"""Host: the operations of a driver that listeners need; EpollHost: the same on real sockets.
+"""Host: the driver operations that listeners need; EpollHost: the same on real sockets.
 
 Recorded, replayed and simulated hosts are in vcproxy.replay.hosts and vcproxy.testing.configured.
 Tested in tests/e2e.
@@ -25,23 +25,23 @@ class Host(Protocol):
         """Stop accepting for a listener, at one address or at all of them."""
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
-        """Accept at an address for another listener from now on."""
+        """Accept at an address for the listener `new` instead of `old` from now on."""
 
     def renew(self, address: Address, listener: Listener) -> None:
-        """Apply a listener's changed options at an address, and bind a removed Unix socket again.
+        """Apply a listener's TCP options at an address. Bind a Unix socket whose file is gone.
 
         Errors are logged.
         """
 
     def server_tls(self, tls: schema.ListenerTls) -> object:
-        """Return the TLS context of a listener. Raises ValueError."""
+        """Return the TLS context for clients of a listener. Raises ValueError."""
 
     def client_tls(self, tls: schema.UpstreamTls) -> object:
         """Return the TLS context for connections to servers. Raises ValueError."""
 
 
 class TlsFiles:
-    """Makes TLS contexts from the files that a configuration names. See Host."""
+    """Makes TLS contexts from the files named in a configuration. See Host."""
 
     def server_tls(self, tls: schema.ListenerTls) -> object:
         """See Host."""

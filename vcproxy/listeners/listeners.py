@@ -1,4 +1,4 @@
-"""Listeners: the bound addresses and the services of a proxy, by the configuration in use."""
+"""Listeners: the bound addresses and the services of a proxy. A reload replaces them."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ class Binding:
     address: Address
     """The address in the configuration."""
     real: Address
-    """The same with its real port."""
+    """The bound address, with the real port instead of 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """The result of binding for a plan: nothing that was in use before has changed."""
+    """The result of binding the new addresses of a plan. Addresses already in use are unchanged."""
 
     listeners: dict[str, Listener]
-    """All listeners of the plan by name; those that exist already are the same objects."""
+    """All listeners of the plan by name. Existing listeners are reused."""
     new: dict[Place, Binding]
     """The addresses that were not bound before."""
 
 
 class Listeners:
-    """All listeners of a proxy, for all of its engines. The driver of the first one accepts."""
+    """All listeners of a proxy, for all its engines. The driver of the first engine accepts."""
 
     def __init__(self, host: Host, engines: Sequence[Engine], write: Callable[[str], None]) -> None:
-        """`write` takes a line for each bound address, and the lines that programs print."""
+        """`write` is called with a line for each bound address, and with the lines of programs."""
         self._host = host
         self._engines = engines
         self._first = engines[0]
@@ -65,14 +65,14 @@ class Listeners:
         self.programs = Programs(self._first, write)
         self.upstreams = Upstreams(engines)
         self._services: dict[str, dict[Engine, Service]] = {}
-        """The services for new sessions, by the names of the entries."""
+        """The services for new sessions, by the name of the [[listener]], then by engine."""
         self._persistent: dict[tuple[str, Engine], dict[object, object]] = {}
-        """The objects of each listener and engine that survive reloads: see Service."""
+        """Objects that survive reloads, by the name of the listener and the engine: see Service."""
         self._bound: dict[Place, Binding] = {}
 
     @property
     def only_stdio(self) -> bool:
-        """Whether standard input is the only client there can ever be."""
+        """Whether no client can connect, except the one on standard input."""
         schemes = [bound.address.scheme for bound in self._bound.values()]
         return not self.programs and all(scheme == "stdio" for scheme in schemes)
 
@@ -82,8 +82,8 @@ class Listeners:
             self._host.unlisten(listener)
 
     def signalled(self, signal: Signal) -> None:
-        """Prepare for the end of the proxy: programs get the signal, sessions drain, upstreams
-        close, and no idle connection is kept."""
+        """Prepare to end the proxy: deliver the signal to programs, drain sessions, close
+        upstreams and idle connections."""
         self.programs.deliver(signal)
         self.upstreams.close()
         self._retire(self._services.values())
@@ -93,13 +93,13 @@ class Listeners:
     # -- a configuration ---------------------------------------------------------------------
 
     def apply(self, configuration: Configuration) -> None:
-        """Use a configuration from now on. Raises OSError with nothing changed."""
+        """Use a configuration from now on. If this raises OSError, nothing has changed."""
         planned = plan(configuration, self._host)
         bound = self._bind(planned)
         self._commit(planned, bound)
 
     def _bind(self, planned: Plan) -> _Bound:
-        """Bind the new addresses. Raises OSError with all of them closed again."""
+        """Bind the new addresses. If one fails, close those already bound and raise OSError."""
         listeners = {
             name: self._named.get(name) or self._create(name, tcp)
             for name, tcp in planned.tcp.items()
@@ -120,7 +120,7 @@ class Listeners:
         return _Bound(listeners, new)
 
     def _commit(self, planned: Plan, bound: _Bound) -> None:
-        """Use what was planned and bound. Nothing here can fail."""
+        """Switch to the plan and its bound addresses. This cannot fail."""
         self._named = bound.listeners
         for name, tcp in planned.tcp.items():
             self._named[name].tcp = tcp
@@ -137,7 +137,7 @@ class Listeners:
         self.programs.stop_others(programs)
 
     def _rebind(self, planned: Plan, bound: _Bound) -> None:
-        """Close addresses that are not used any more; hand over those of renamed listeners."""
+        """Close addresses no longer used; give those of renamed listeners to the new listener."""
         changed = dict(bound.new)
         for place, old in list(self._bound.items()):
             if place not in planned.addresses:
@@ -158,7 +158,7 @@ class Listeners:
         return self._first.listening(name, acceptor=_reject, engine=self._first, tcp=tcp)
 
     def _equip(self, planned: PlannedListener) -> dict[Engine, Service]:
-        """Give the listeners of an entry its settings; return its services, by engine."""
+        """Apply the settings of a [[listener]] to its listeners; return its services, by engine."""
         entry, plugin, timeouts = planned.entry, planned.plugin, planned.entry.timeouts
         own = self._named[entry.name]
         services: dict[Engine, Service] = {}
@@ -199,7 +199,7 @@ class Listeners:
     def _acceptors(
         self, plugin: type, services: dict[Engine, Service]
     ) -> tuple[Acceptor, Acceptor]:
-        """Return the functions that take clients, and that refuse those above the limits."""
+        """Return two functions: one accepts a client, one refuses a client above the limits."""
         if issubclass(plugin, Program):
             return self.programs.acceptor(plugin, services[self._first]), _reject
         assert issubclass(plugin, Session)
@@ -213,7 +213,7 @@ class Listeners:
         return accept, refuse
 
     def _retire(self, replaced: Iterable[dict[Engine, Service]]) -> None:
-        """Start no more sessions with these services; have their sessions end when they may."""
+        """Mark these services as draining, and drain their sessions."""
         for services in replaced:
             for service in services.values():
                 service.draining = True
@@ -222,14 +222,14 @@ class Listeners:
 
 
 def _drain(engine: Engine) -> None:
-    """Drain the sessions of an engine whose service is not in use any more."""
+    """Drain the sessions of an engine that have a draining service."""
     for session in [vc.session for vc in engine.vcs]:
         if isinstance(session, Session) and session.service.draining:
             engine.schedule(OwnedCall(session, session.drain), Event.TIMEOUT, None)
 
 
 def _empty_pools(engine: Engine) -> None:
-    """Close all idle connections to servers, also those to servers that clients have named."""
+    """Close all idle connections to servers, including servers chosen by clients."""
     reading = [vc.read_vio.cont for vc in engine.vcs if vc.read_vio is not None]
     for cont in dict.fromkeys(reading):
         if isinstance(cont, ConnectionPool):
@@ -237,5 +237,5 @@ def _empty_pools(engine: Engine) -> None:
 
 
 def _reject(client: NetVConnection) -> None:
-    """Close a client: the acceptor of a listener that has no service yet."""
+    """Close a client: of a listener without a service yet, or a refused one of a program."""
     client.do_io_close()

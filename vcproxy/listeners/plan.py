@@ -1,4 +1,4 @@
-"""Plan: everything that a configuration needs, prepared before anything is changed for it.
+"""Plan: what a configuration needs, prepared before anything in use is changed.
 
 Tested in tests/listeners/test_listeners.py.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from vcproxy.listeners.hosts import Host
 
 Place = Address | tuple[str, Address]
-"""Identifies a bound address: itself; at port 0, where each listener gets a port of its own, with
-the name of the listener."""
+"""Identifies a bound address. With port 0 it includes the listener's name, because each
+listener gets its own port then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,17 @@ class PlannedListener:
     entry: schema.ListenerTable
     plugin: Plugin
     tls: object
-    """For its own tls:// addresses; None if it has none."""
+    """The TLS context for its own tls:// addresses; None if it has none."""
     connect_tls: object
-    """For the tls:// addresses in its options; None if there are none."""
+    """The TLS context for tls:// addresses in its options; None if there are none."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its listeners: its own, and one for each option that names addresses."""
+        """The names of its listeners: its own, and one for each option with addresses to bind."""
         return self.entry.name, *(self._part(option) for option in self.plugin.binds)
 
     def addresses(self) -> Iterator[tuple[str, Address]]:
-        """Yield each address that it binds, with the name of the listener for it."""
+        """Yield each address to bind, after the name of its listener."""
         for address in self.entry.bind:
             yield self.entry.name, address
         for option, addresses in self.plugin.binds.items():
@@ -60,7 +60,7 @@ class Plan:
     upstream_tls: Mapping[str, object]
     """The TLS context of each upstream, by name; None for one without tls://."""
     addresses: Mapping[Place, tuple[str, Address]]
-    """All addresses to bind, each with the name of its listener."""
+    """All addresses of the configuration, each with the name of its listener."""
 
     @property
     def tcp(self) -> dict[str, TcpOptions]:
@@ -91,7 +91,7 @@ def plan(configuration: Configuration, host: Host) -> Plan:
             else None
             for name, upstream in settings.upstream.items()
         }
-    except ValueError as error:  # a file has changed since the configuration was checked
+    except ValueError as error:  # a certificate file changed after the check
         raise OSError(f"{configuration.file}: {error}") from error
     addresses = {
         _place(name, address): (name, address)

@@ -1,4 +1,4 @@
-"""Upstreams: the upstreams of a proxy on all engines, by the configuration in use.
+"""Upstreams: the upstreams of a proxy on all its engines. A reload replaces changed ones.
 
 Tested in tests/upstream/test_configured.py.
 """
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 
 class Upstreams:
-    """The upstreams by name, one of each for each engine."""
+    """The upstreams by name. Each engine has its own Upstream object."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = engines
         self._named: dict[str, tuple[schema.UpstreamTable, dict[Engine, Upstream]]] = {}
-        """By name: the table it was made from, and the upstream of each engine."""
+        """By name: the table in the configuration, and the Upstream object of each engine."""
 
     def on(self, engine: Engine, name: str) -> Upstream:
-        """Return the upstream of that name on an engine."""
+        """Return the Upstream with this name of an engine."""
         return self._named[name][1][engine]
 
     def apply(
         self, tables: Mapping[str, schema.UpstreamTable], contexts: Mapping[str, object]
     ) -> None:
-        """Create the upstreams that have changed, and close those that are replaced or removed.
+        """Create new and changed upstreams; close replaced and removed ones.
 
         Unchanged ones are kept, with their connections and states; only their TLS context is
         replaced, because certificate files may have changed.
@@ -59,7 +59,7 @@ class Upstreams:
             _close(removed)
 
     def close(self) -> None:
-        """Close all of them: see Upstream.close."""
+        """Close all upstreams: see Upstream.close."""
         for _, upstreams in self._named.values():
             _close(upstreams)
 
@@ -102,7 +102,10 @@ def _settings(table: schema.UpstreamTable) -> UpstreamSettings:
 
 
 def _check_settings(table: schema.UpstreamCheck) -> CheckSettings:
-    """Return the settings of a check. "tls" adds a handshake to "tcp", and "http" a request."""
+    """Return the settings of a health check, by its kind.
+
+    "tls" is "tcp" with a TLS handshake. "http" also sends a request.
+    """
     values = dict(table)
     kind = values.pop("kind")
     probe = HttpProbe(values.pop("path"), values.pop("host"), values.pop("status"))

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class OfflineHost:
-    """The common part of hosts that have no sockets and no keys.
+    """Base of hosts without sockets and private keys.
 
-    Nothing is bound, so there is nothing to release. The TLS tables stand for TLS contexts: the
-    engine does not look into a context.
+    It binds nothing, so it releases nothing. It returns the TLS settings themselves instead of TLS
+    contexts: the engine never reads the content of a context.
     """
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
@@ -41,7 +41,7 @@ class OfflineHost:
 
 
 class RecordedHost:
-    """A host whose answers are recorded."""
+    """Wrap a host and record the result of each `listen`."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -61,6 +61,6 @@ class RecordedHost:
         return real
 
     def take_answers(self) -> tuple[Listening, ...]:
-        """Return the answers since the last call."""
+        """Return the results recorded since the last call, and forget them."""
         answers, self._answers = tuple(self._answers), []
         return answers

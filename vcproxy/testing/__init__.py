@@ -1,7 +1,8 @@
 """Test tools for authors of plugins and machines: simulated proxies, scripts, checks.
 
-The laws of VConnections are in vcproxy.testing.conformance. The pytest fixture that runs the real
-program is in vcproxy.pytest_plugin. Tests are in tests/testing, in files of the modules' names.
+The rules that every VConnection must follow are tested by vcproxy.testing.conformance. The pytest
+fixture that runs the real program is in vcproxy.pytest_plugin. Tested in tests/testing: each test
+file has the name of its module.
 """
 
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, Stuck, seeds

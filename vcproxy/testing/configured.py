@@ -7,7 +7,7 @@
         client.send(b"ping")
         proxy.sim.run()
 
-`vcproxy replay` repeats what it records, also if the run ended with an exception.
+With `record`, the run can be repeated by `vcproxy replay`, even if it ended with an exception.
 Tested in tests/replay/test_what_if.py and tests/replay/log/test_round_trip.py.
 """
 
@@ -39,7 +39,7 @@ class SimHost(TlsFiles):
         self.engine = driver.engine
         self.driver = driver
         self.places: dict[str, list[Address]] = {}
-        """The addresses of each listener, by its name."""
+        """The bound addresses, by the name of the listener."""
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
@@ -60,7 +60,7 @@ class SimHost(TlsFiles):
 
 
 class ConfiguredProxy:
-    """The proxy of a configuration, between scripted peers.
+    """A proxy with a complete configuration, between scripted peers.
 
     Args:
         configuration: as `vcproxy.config.loader.load` returns it.
@@ -95,7 +95,7 @@ class ConfiguredProxy:
     def _serve(self, configuration: Configuration, host: SimHost) -> None:
         self.engine, self.driver = host.engine, host.driver
         self.printed: list[str] = []
-        """The lines that programs have written on standard error, and the listeners' addresses."""
+        """The lines on standard error: addresses of the listeners, and output of programs."""
         recorded = host if self._recording is None else self._recording.host(host)
         self._places = host.places
         self.listeners = Listeners(recorded, [self.engine], self.printed.append)
@@ -109,9 +109,9 @@ class ConfiguredProxy:
                 self.listeners.apply(configuration)
 
     def reload(self, configuration: Configuration) -> None:
-        """Apply another configuration, as after SIGHUP, when the simulation runs next.
+        """Apply another configuration, as after SIGHUP, at the next run of the simulation.
 
-        Its listeners must have the same names.
+        The names of its listeners must be the same as before.
         """
         self.engine.inbox.feed(partial(self._apply, configuration))
 
@@ -133,5 +133,5 @@ class ConfiguredProxy:
     def client(
         self, name: str, number: int = 0, tls: ssl.SSLContext | None = None, server_name: str = ""
     ) -> Peer:
-        """Return a client of a listener, at its first address or the one with this number."""
+        """Return a client connected to a listener, at its address number `number`, from 0."""
         return self.sim.client(self._places[name][number], tls, server_name)

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from vcproxy.http.message.messages import Body
 
 OriginHandler: TypeAlias = Callable[[Request], Response | None]
-"""Returns an origin's response to a request, whose complete body is in `content`; None: none."""
+"""Returns the origin's response to a request; None: no response. The request is complete, with its
+body in `content`."""
 
 LIMITS = MessageLimits()
 
 
 def ok(request: Request) -> Response:
-    """Return the response of an origin without a handler of its own."""
+    """Return a response with status 200. The default handler of an origin."""
     return Response(200, {"Content-Type": "text/plain"}, b"ok\n")
 
 
@@ -45,12 +46,12 @@ class SimulatedHttp(SimulatedProxy):
     """An HTTP proxy with filters, one origin for each upstream, and a client for each request.
 
     Args:
-        filters: in the order of the option `filters`.
+        filters: the filters, in the order of the option `filters`.
         answer: the handler of the origin of the listener's upstream.
-        upstreams: the names of other upstreams, and the handlers of their origins.
-        plugin: a subclass of HttpProxy that has phases of its own, if it is to be tested.
-        options: those of the plugin, such as routes and limits.
-        keywords: see SimulatedProxy: `answers`, `refusing`, `seed`, `faults` ...
+        upstreams: the other upstreams: their names, and the handlers of their origins.
+        plugin: a subclass of HttpProxy, to test phases that it defines itself.
+        options: the options of the plugin, such as routes and limits.
+        keywords: other arguments of SimulatedProxy: `answers`, `refusing`, `seed`, `faults` ...
     """
 
     def __init__(
@@ -77,15 +78,15 @@ class SimulatedHttp(SimulatedProxy):
         )
 
     def send(self, request: Request, client_ip: str = "") -> Response:
-        """Send a request on a new connection; return the response, its body in `content`.
+        """Send a request on a new connection; return the response, with its body in `content`.
 
-        The client's IP address is `client_ip`, or any. Raises AssertionError if there is no
-        response, and what a filter raised.
+        `client_ip`: the client's IP address; "": any. Raises AssertionError if there is no
+        response. An exception of a filter is raised here.
         """
         return self.send_all(request, client_ip=client_ip)[0]
 
     def send_all(self, *requests: Request, client_ip: str = "") -> list[Response]:
-        """Send requests on one connection, without waiting in between; return the responses."""
+        """Send pipelined requests on one connection; return the responses."""
         client = self.client(client_ip=client_ip)
         client.send(b"".join(map(_written, requests)))
         responses: list[Response] = []
@@ -106,7 +107,7 @@ class SimulatedHttp(SimulatedProxy):
         return responses
 
     def received(self, upstream: str = "server") -> list[Request]:
-        """Return the complete requests that an origin has received, their bodies in `content`."""
+        """Return the complete requests received by an origin, with their bodies in `content`."""
         return self._received[upstream]
 
 
@@ -132,7 +133,10 @@ def _serve(peer: Peer, *, handler: OriginHandler, received: list[Request]) -> No
 
 
 def _response(data: bytes, method: str, ended: bool) -> tuple[Response | None, bytes]:
-    """Return the final response at the beginning of the data, and the data behind it."""
+    """Parse the final response, skipping 1xx ones; return it and the rest of the data.
+
+    The response is None if the data does not contain all of it.
+    """
     while (end := head_end(data, LIMITS)) >= 0:
         response = parse_response(data[:end], LIMITS, method)
         if response.status >= 200:
@@ -146,7 +150,7 @@ def _response(data: bytes, method: str, ended: bool) -> tuple[Response | None, b
 
 
 def _body(data: bytes, body: Body, ended: bool = False) -> tuple[bytes, bytes] | None:
-    """Return a body and the data behind it; None: it is not complete."""
+    """Return the body and the rest of the data; None: the body is not complete."""
     reader = body_reader(body, LIMITS, 502)
     content = reader.feed(data)
     if ended and not reader.over:

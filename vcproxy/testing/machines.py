@@ -1,6 +1,6 @@
-"""check_machine: checks any declared machine from its class alone, each state with each event key.
+"""check_machine: checks the declaration of a machine class, each state with each event key.
 
-It checks the declarations, not the receivers' code; the class is not instantiated.
+The class is not instantiated, and the code of its receivers does not run.
 Tested in tests/testing/test_machines.py.
 """
 
@@ -12,13 +12,14 @@ from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, ENTER, LEAVE, Receiver, State, flatten, label, route
 
 _STEPS = 50
-"""Steps of one random walk: the largest machine has far fewer states."""
+"""Steps of one random walk: many more than the largest machine has states."""
 
 
 def check_machine(machine: type[Machine], *, walks: int = 20, seed: int = 0) -> set[str]:
     """Check the class; return the keys that states refuse, as "STATE KEY".
 
-    A refused key ends the machine, so a machine's test lists them, and a new one is a decision:
+    A state refuses a key if it has no receiver for it; such an event ends the machine. Compare the
+    result with the expected keys, so that a new refused key makes the test fail:
     `assert check_machine(Greeter) == {"RELAYING Message"}`. Raises AssertionError if the receiver
     of a key differs from the one found by walking up the parent states, or if a random walk from
     the initial state leaves the class, or enters and leaves states in unequal numbers.
@@ -33,13 +34,13 @@ def check_machine(machine: type[Machine], *, walks: int = 20, seed: int = 0) -> 
         for key in known_keys(machine)
         if not _received(state, key)
         and not state.final
-        # Only a state with a timeout must take TIMEOUT; the Machine class checks that.
+        # Only a state with a timeout needs a receiver for TIMEOUT; the Machine class checks that.
         and key is not Event.TIMEOUT
     }
 
 
 def known_keys(machine: type[Machine]) -> set[Hashable]:
-    """Return every key that some state of the class declares a receiver for."""
+    """Return every key for which at least one state of the class declares a receiver."""
     declared = {receiver.key for state in machine.states for receiver in state.receivers}
     return declared - {ANY, ENTER, LEAVE}
 

@@ -8,8 +8,8 @@
 
 It runs the plugin only: no configuration is read, and the operating system is not involved.
 
-A program is tested in the same way. Where its options contain addresses, clients can connect there,
-`proxy.client("subscribers")`, and each address that it connects to is a scripted server:
+A program is tested in the same way. Clients connect to the addresses in its options, by the name of
+the option: `proxy.client("subscribers")`. Each address that it connects to is a scripted server:
 
     options = Relay.Options(subscribers=(HERE,), targets=(Address.parse("tcp://sink:1"),))
     with SimulatedProxy(Relay, options=options) as proxy:
@@ -54,22 +54,22 @@ class SimulatedProxy:
     Args:
         plugin: the class; each client gets a session of it, or all share one program.
         servers: the names of the upstream's servers, in order. Empty: there is no upstream.
-        upstreams: the names of other upstreams that the plugin may use, and of their servers.
+        upstreams: other upstreams that the plugin may use: their names, and those of their servers.
         filters: the filters of the plugin, in order.
         on_connect: functions by server name, called with the server's end of each connection.
         refusing: the servers that refuse connections. The name of a server from the options is
             its URI.
         upstream_settings: balancing, limits and health checks of the upstream; None: the defaults.
-        options: those of the plugin. Their tls:// addresses are connected to without TLS.
-        handshake: the result of the clients' TLS handshakes; None: no TLS. No TLS is spoken.
+        options: the options of the plugin. Connections to tls:// addresses in them are without TLS.
+        handshake: the result of the clients' TLS handshakes, only simulated; None: no TLS.
         name, token: the listener's name and the engine's token: an HTTP proxy writes both into Via.
         datagrams: whether clients and servers have udp:// addresses: see `datagram_client`.
         max_connections: the maximum of simultaneous clients.
-        answers: the results of the plugin's calls, in order; an exception is raised. None: the
-            functions are really called.
+        answers: the results of the plugin's calls, in order; if one is an exception, it is raised.
+            None: the functions are really called.
         seed, faults: see Simulation. Without faults the network is instant and loses nothing.
 
-    Timeouts are as in Service; without a value there is no limit.
+    The timeouts have the names that they have in Service; the default is no limit.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class SimulatedProxy:
         self.sessions: list[Session] = []
         """One for each accepted client, in order."""
         self.printed: list[str] = []
-        """The lines that a program has written on standard error."""
+        """The lines printed by the program on standard error."""
         self._driver = driver = self.sim.driver(NAME)
         driver.call_results = None if answers is None else iter(answers)
         self.driver = driver
@@ -139,7 +139,7 @@ class SimulatedProxy:
                 self._servers[name] = self.sim.server(address, (on_connect or {}).get(name))
         self._taken = dict.fromkeys(self._servers, 0)
         self.programs = Programs(self.engine, self.printed.append)
-        """The program, if the plugin is one: it can be sent a Signal, or stopped."""
+        """Contains the program, if any. Use it to deliver a Signal, or to stop the program."""
         front = scheme if handshake is None else "tls"
         addresses: dict[str, Sequence[Address]] = {"": [Address(front, NAME)]}
         if issubclass(plugin, Program):
@@ -170,9 +170,10 @@ class SimulatedProxy:
         return self.programs[self.service.name]
 
     def client(self, option: str = "", number: int = 0, client_ip: str = "") -> Peer:
-        """Return a client that connects as soon as the simulation runs.
+        """Return a client that connects when the simulation runs next.
 
-        `option`, `number`: connect to that address of the option; "": the listener's own address.
+        `option`, `number`: the option, and which of its addresses to connect to; "": the address of
+        the listener.
         `client_ip`: the client's IP address; "": any.
         """
         place = self._addresses[option][number]
@@ -187,7 +188,7 @@ class SimulatedProxy:
         return self._datagram_servers[name]
 
     def server(self, name: str = "server") -> Peer:
-        """Run until there is one more connection to the server; return its end. Raises Stuck."""
+        """Run until the server has a new connection; return its server end. Raises Stuck."""
         peers = self._servers[name].peers
         taken = self._taken[name]
         self.sim.run(until=lambda: len(peers) > taken and peers[taken].connected)
@@ -199,11 +200,11 @@ class SimulatedProxy:
         return len(self._servers[name].peers)
 
     def peers(self, name: str = "server") -> list[Peer]:
-        """Return the server's ends of all connections so far; `server` waits for one more."""
+        """Return the server ends of all connections so far. To wait for a new one, use `server`."""
         return self._servers[name].peers
 
     def run(self) -> None:
-        """Run until no event is left; this includes timeouts that were given."""
+        """Run until no event is left. Configured timeouts are events, too, so they expire."""
         self.sim.run()
 
     def elapse(self, seconds: float) -> None:

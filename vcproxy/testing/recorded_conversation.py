@@ -1,4 +1,4 @@
-"""RecordedConversation: what the peers of a conversation in a log did, and what they received.
+"""RecordedConversation: the actions of the peers of a recorded conversation, and the data received.
 
 Tested in tests/replay/log/test_to_test.py.
 """
@@ -15,7 +15,7 @@ from vcproxy.replay.format.values import DataclassValue
 from vcproxy.replay.log.conversations import ConversationEvent
 
 LARGEST = 8 << 20
-"""Bytes sent by the peers of a test: a larger test would not be readable."""
+"""Maximum bytes that the peers of a test send: a larger test would not be readable."""
 
 
 class NotRepeatable(Exception):
@@ -23,7 +23,7 @@ class NotRepeatable(Exception):
 
 
 class TranscriptLine(NamedTuple):
-    """A line of a transcript."""
+    """A line of a transcript: one action or observation of a peer."""
 
     peer: str
     verb: Literal[
@@ -35,25 +35,25 @@ class TranscriptLine(NamedTuple):
 
 @dataclass
 class RecordedConversation:
-    """A recorded conversation: what its peers did, and what they received."""
+    """A recorded conversation: the actions of its peers, and the data that they received."""
 
     actions: list[tuple[float, TranscriptLine | None]] = field(default_factory=list)
-    """What the peers did, and when; None: a peer received something in between."""
+    """The actions of the peers, with their times. None: a peer received something then."""
     received: dict[str, bytearray] = field(default_factory=dict)
     """The bytes that each peer received."""
     failed: set[str] = field(default_factory=set)
-    """The peers whose connection failed: they may have missed the last data sent to them."""
+    """The peers whose connection failed: the last data sent to them may not have arrived."""
     ended: dict[str, str] = field(default_factory=dict)
-    """The peers that received an end, and whether it was an end of stream or a reset."""
+    """How the stream to each peer ended: "end" or "reset". Peers with an open stream are absent."""
     targets: dict[str, str] = field(default_factory=dict)
-    """The address of each server that was connected."""
+    """The address of each server, by the peer, once it is connected."""
     refusing: dict[str, None] = field(default_factory=dict)
     calls: dict[int, object] = field(default_factory=dict)
-    """The results of calls, by their numbers."""
+    """The results of the plugin's calls, by the number of the call."""
     sent: int = 0
     """Bytes sent by all peers."""
     requested: int = 0
-    """The number of server connections."""
+    """The number of server connections requested or reused."""
     number: int = 0
     """The number of the conversation."""
     last: float = 0.0
@@ -62,20 +62,20 @@ class RecordedConversation:
     client: str = ""
     began: float = 0.0
     open: bool = False
-    """Whether it is still open at the end of the log."""
+    """Whether the conversation is still open at the end of the log."""
     handshake: Handshake | None = None
-    """That of the client, if it used TLS."""
+    """The TLS handshake of the client, if it used TLS."""
     shares: bool = False
-    """Whether a server's connection was kept, before or after: in a test each is a new one, and any
-    server may take it."""
+    """Whether a pooled server connection was reused, or one was put into the pool. In a test every
+    connection is new, and may go to any server."""
     reused: set[str] = field(default_factory=set)
-    """The servers whose connections were reused."""
+    """The servers reached over a pooled connection."""
     names: dict[str, str] = field(default_factory=dict)
-    """The peer names in the test: a server has a new one for each of its connections."""
+    """The names of the peers in the test: each connection to a server gets a new name."""
 
     @classmethod
     def of(cls, events: Iterable[ConversationEvent]) -> RecordedConversation:
-        """Collect the events of a conversation. Raises NotRepeatable."""
+        """Build it from the events of a conversation. Raises NotRepeatable."""
         recorded = cls()
         requested: dict[str, str] = {}
         for each in events:
@@ -96,8 +96,10 @@ class RecordedConversation:
         return recorded
 
     def _remove_stale(self) -> None:
-        """Remove reused connections that ended before they carried data: the request was repeated
-        on another connection, and in a test all connections are new."""
+        """Remove pooled connections that were closed before the server sent data.
+
+        The request was repeated on another connection; in a test there are no pooled connections.
+        """
         sending = {line.peer for _, line in self.actions if line and line.verb == "sends"}
         ending = {line.peer for _, line in self.actions if line and line.verb != "sends"}
         for peer in (self.reused & ending) - sending:
@@ -110,7 +112,7 @@ class RecordedConversation:
     def named(
         self, addresses: list[str], servers: tuple[str, ...], names: dict[str, str]
     ) -> tuple[str, ...]:
-        """Add the names of an upstream's servers to `names`; return those that a test needs."""
+        """Map the addresses of an upstream to servers in `names`; return the servers needed."""
         if self.shares and not self.refusing:
             names |= dict.fromkeys(addresses, servers[0])
             return servers[:1]

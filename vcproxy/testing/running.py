@@ -1,4 +1,4 @@
-"""Running: the real program in a process of its own, and what a test can observe of it.
+"""Running: the real program in its own process, observed by a test.
 
 Tested in tests/testing/test_pytest_plugin.py, and used by all of tests/e2e.
 """
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import IO, Protocol
 
 PATIENCE_S = 15.0
-"""Time limit for what takes less than a second on an idle machine: a busy one is slower."""
+"""Time limit of each wait. On an idle machine a wait takes less than a second."""
 
 VCPROXY = (sys.executable, "-m", "vcproxy")
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Poll until a condition holds. Raises AssertionError with `what` after PATIENCE_S."""
+    """Poll until a condition is true. Raises AssertionError with `what` after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"condition not reached: {what}"
@@ -36,7 +36,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
 class Running:
     """A process of `vcproxy -c FILE`, from its log line "ready" to its end.
 
-    A thread reads its standard error; `log` is all of it so far.
+    A thread reads its standard error; `log` returns everything read so far.
     """
 
     def __init__(
@@ -47,7 +47,10 @@ class Running:
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.DEVNULL,
     ) -> None:
-        """Start the process and wait until it is ready. `wrapper`: a command that runs it."""
+        """Start the process and wait until it is ready.
+
+        `wrapper`: a command to run it with, such as a tracer.
+        """
         self.file = file
         self._process = subprocess.Popen(
             [*wrapper, *VCPROXY, "-c", str(file)],
@@ -63,7 +66,7 @@ class Running:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self.expected_tracebacks: int | None = 0
-        """The number of tracebacks that the test causes in the log; None: any number."""
+        """The number of tracebacks that `stop` must find in the log; None: any number."""
         self.status: int | None = None
         try:
             self.wait_for("^ready$")
@@ -71,7 +74,7 @@ class Running:
             self.kill()
             raise
         self.idle_descriptors = self.descriptors()
-        """The number of open descriptors without connections; pooled pipes do not count."""
+        """The number of open descriptors right after the start, without pipes."""
 
     def _read(self) -> None:
         assert self._process.stderr is not None
@@ -85,12 +88,12 @@ class Running:
 
     @property
     def log(self) -> str:
-        """What the process has printed on standard error."""
+        """Everything that the process has printed on standard error."""
         with self._changed:
             return "\n".join(self._lines)
 
     def wait_for(self, pattern: str, times: int = 1) -> str:
-        """Wait until a line of the log matches, or `times` lines; return the last of them."""
+        """Wait until at least `times` lines of the log match; return the last of them."""
         found: list[str] = []
 
         def matched() -> bool:
@@ -118,7 +121,7 @@ class Running:
         return int(self.uri(name).rpartition(":")[2])
 
     def connect(self, name: str) -> socket.socket:
-        """Connect to a listener, without TLS; not for datagrams."""
+        """Connect to a listener, without TLS. Streams only."""
         return connect(self.uri(name))
 
     # -- the process -------------------------------------------------------------------------
@@ -132,7 +135,7 @@ class Running:
         return self._process.poll()
 
     def descriptors(self) -> int:
-        """Return the number of open descriptors, without pipes: bridges keep those in a pool."""
+        """Return the number of open descriptors, without pipes: bridges keep pipes in a pool."""
         return sum(not target.startswith("pipe:") for target in self._open())
 
     def pipes(self) -> int:
@@ -147,20 +150,21 @@ class Running:
                 pass
 
     def resident(self) -> int:
-        """Return its resident memory in bytes."""
+        """Return the resident memory of the process in bytes."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def wait(self) -> int:
-        """Wait until the process has ended; return its exit status."""
+        """Wait for the end of the process; return its exit status."""
         self.status = self._process.wait(PATIENCE_S)
         self._reader.join()
         return self.status
 
     def stop(self) -> None:
-        """Check that no connection is left, then end the process with SIGTERM. Twice is harmless.
+        """Check that no connection is left, then end the process with SIGTERM.
 
-        Raises AssertionError for open descriptors, an exit status other than 0 or tracebacks.
+        A second call has no effect. Raises AssertionError if descriptors are still open, if the
+        exit status is not 0, or for unexpected tracebacks in the log.
         """
         if self.status is None:
             eventually(
@@ -200,7 +204,7 @@ def connect(uri: str) -> socket.socket:
 
 
 class Starter(Protocol):
-    """Starts the program with a configuration, given as text."""
+    """A function that starts the program with the text of a configuration."""
 
     def __call__(
         self, text: str, *, wrapper: tuple[str, ...] = (), stdin: int = ..., stdout: int = ...
@@ -210,9 +214,9 @@ class Starter(Protocol):
 
 @contextmanager
 def starting(directory: Path) -> Iterator[Starter]:
-    """Start programs, with their configuration files in a folder; stop them at the end.
+    """Yield a function that starts the program; at the end, stop every program started.
 
-    Raises AssertionError as Running.stop does.
+    The configuration files are written to `folder`. Raises AssertionError: see Running.stop.
     """
     numbers = count()
     started: list[Running] = []

@@ -1,4 +1,4 @@
-r'''Script: what the peers of a simulated proxy send and receive, as one text; fragments of bytes.
+r'''Script: a text of the lines that simulated peers send and receive; fragments: splits of data.
 
     Script("""
         client > hello
@@ -9,8 +9,8 @@ r'''Script: what the peers of a simulated proxy send and receive, as one text; f
         client <.
     """).play(proxy.run, client=client, server=server)
 
-`>` makes a peer send a line; `<` is the next line that it receives. `>.` and `<.` are the end of a
-stream, `>!` and `<!` a reset. A peer that receives anything else makes the script fail.
+`>` makes a peer send a line; `<` expects that it receives this line next. `>.` and `<.` stand for
+the end of the stream, `>!` and `<!` for a reset. If a peer receives anything else, `play` fails.
 Tested in tests/testing/test_script.py.
 '''
 
@@ -29,7 +29,7 @@ _LINE = re.compile(r"(?P<peer>\w+) (?P<way>[<>])(?P<end>[.!]?)(?: (?P<text>.*))?
 
 
 class Script:
-    """A conversation: a line for each line that is sent or received; blank lines are ignored.
+    """A conversation: one line of text for each line sent or received. Blank lines are ignored.
 
     On the wire each line ends in `newline`. Received bytes that are not UTF-8 are shown as
     backslash escapes. Raises ValueError for a line of the script that is malformed.
@@ -45,9 +45,10 @@ class Script:
             self._lines.append(match)
 
     def play(self, run: Callable[[], object], **peers: Peer) -> None:
-        """Run the conversation. `run` lets the simulation proceed, as proxy.run does.
+        """Run the conversation. `run` advances the simulation, for example proxy.run.
 
-        All data that a peer has ever received counts, so each peer can be in one script only.
+        A script compares everything that a peer has received since it connected. So use each peer
+        in one script only.
 
         Raises AssertionError with a diff if the conversation differs from the script.
         """
@@ -81,7 +82,7 @@ class Script:
 
 
 def _received(name: str, peer: Peer, newline: bytes) -> Iterator[str | None]:
-    """What a peer hstreams, as lines of a script; None whenever nothing is new."""
+    """Yield what a peer receives, as lines of a script; yield None while nothing is new."""
     at = 0
     while True:
         end = peer.received.find(newline, at)
@@ -111,5 +112,8 @@ def _text(data: bytearray) -> str:
 
 
 def fragments(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return every way to cut data in two non-empty parts: the result must not depend on it."""
+    """Return every split of the data into two non-empty parts.
+
+    Use it to test that a plugin's result does not depend on how the data is split.
+    """
     return [(data[:at], data[at:]) for at in range(1, len(data))]

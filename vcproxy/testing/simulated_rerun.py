@@ -1,6 +1,6 @@
-"""A simulated rerun of a recorded conversation, from which a test can be written.
+"""Repeat a recorded conversation in simulation; the transcript of the rerun becomes a test.
 
-RerunSetup has the arguments of the SimulatedProxy; `rerun` returns the transcript.
+RerunSetup contains the arguments of the SimulatedProxy; `rerun` returns the transcript.
 Tested in tests/replay/log/test_to_test.py.
 """
 
@@ -22,24 +22,24 @@ from vcproxy.testing.recorded_conversation import (
 )
 
 TICK_S = 0.001
-"""Simulated time for data to pass the proxy: the simulated network is instant."""
+"""Simulated seconds for data to pass through the proxy; the simulated network needs no time."""
 
 
 class RerunSetup(NamedTuple):
-    """The arguments of a SimulatedProxy, beside its plugin."""
+    """The arguments of a SimulatedProxy, except the plugin."""
 
     entry: ListenerTable
     option: str
-    """The option that names the address of the client; empty: the listener's own address."""
+    """The option with the address that the client used; empty: it was the listener's address."""
     servers: tuple[str, ...]
     """Names of the upstream's servers; empty: there is no upstream."""
     upstreams: dict[str, tuple[str, ...]]
-    """Names of the servers of other upstreams, which the options name."""
+    """The other upstreams, named by the options, with the names of their servers."""
     names: dict[str, str]
-    """The name of each target."""
+    """The name of the server in the test, by its address."""
     refusing: tuple[str, ...]
     timed: bool
-    """Whether pauses are repeated."""
+    """Whether the rerun repeats the recorded pauses."""
     client_ip: str
     """The client's IP address; empty: any."""
     token: str
@@ -109,7 +109,8 @@ class RerunSetup(NamedTuple):
                 given[f"{key}_s"] = seconds
         if not self.entry.half_close:
             given["half_close"] = False
-        if self.client_ip:  # a plugin that uses the client's address may use the proxy's name, too
+        # A plugin that depends on the client's address may depend on the proxy's name, too.
+        if self.client_ip:
             given |= {"name": self.entry.name, "token": self.token}
         if self.handshake is not None:
             given["handshake"] = self.handshake
@@ -117,7 +118,7 @@ class RerunSetup(NamedTuple):
 
 
 def _first(recorded: RecordedConversation, tried: list[str]) -> str:
-    """Return the server that was tried first: refused connections precede the successful one."""
+    """Return the server tried first: if any refused, the first of them."""
     return next((target for target in recorded.refusing if target in tried), tried[0])
 
 
@@ -144,7 +145,7 @@ def rerun(
             raise
         except Stuck as error:
             raise NotRepeatable(f"the simulation does not finish: {error}") from None
-        except Exception as error:  # of the plugin
+        except Exception as error:  # raised by the plugin
             what = f"{type(error).__name__}: {error}"
             raise NotRepeatable(f"the plugin fails in simulation: {what}") from None
     _compare(recorded, run)
@@ -155,7 +156,7 @@ DIFFERS = "the simulation of it alone differs from the recording"
 
 
 class _Rerun:
-    """A conversation that is repeated in simulation."""
+    """One rerun of a conversation in simulation."""
 
     def __init__(
         self, recorded: RecordedConversation, setup: RerunSetup, proxy: SimulatedProxy
@@ -168,7 +169,7 @@ class _Rerun:
         self.ended: dict[str, str] = {}
 
     def run(self) -> Iterator[TranscriptLine]:
-        """Make the peers do what they did; yield all that happens."""
+        """Repeat the recorded actions of the peers; yield the lines of the transcript."""
         setup = self._setup
         self.peers["client"] = self._proxy.client(setup.option, client_ip=setup.client_ip)
         at = self._recorded.began
@@ -204,7 +205,7 @@ class _Rerun:
                 peer.reset()
 
     def _elapse(self, seconds: float = TICK_S) -> Iterator[TranscriptLine]:
-        """Let simulated time pass; yield what the peers receive."""
+        """Advance simulated time; yield lines for new connections, received data and ends."""
         proxy = self._proxy
         proxy.elapse(seconds)
         connected = [self._name(peer) for peer in self.peers if peer != "client"]
@@ -229,7 +230,7 @@ class _Rerun:
 
 
 def _compare(recorded: RecordedConversation, run: _Rerun) -> None:
-    """Raise NotRepeatable unless each peer received the same in simulation and recording."""
+    """Raise NotRepeatable if a peer received something else in simulation than in the recording."""
     for peer in dict.fromkeys([*recorded.received, *run.received]):
         then, now = (bytes(each.received.get(peer, b"")) for each in (recorded, run))
         may_lack = peer in recorded.failed or recorded.open

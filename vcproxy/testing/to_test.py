@@ -1,4 +1,6 @@
-"""To test: writes a recorded conversation as a test of its plugin, with a SimulatedProxy.
+"""`vcproxy log to-test`: write a recorded conversation as a test of its plugin.
+
+The test uses a SimulatedProxy.
 
 Tested in tests/replay/log/test_to_test.py.
 """
@@ -53,16 +55,17 @@ def received(peer: Peer) -> bytes:
 STEP = " " * 8
 
 WIDEST = 100
-"""Characters in a line of a script: longer data is folded, as a literal of bytes."""
+"""Maximum characters in a line of a script. Longer data becomes bytes literals on several lines."""
 
 
 def to_test(
     annotated: AnnotatedLog, number: int, out: Path | None, progress: Callable[[], None]
 ) -> str:
-    """Return the text of a test of a conversation. `out`: the file it is for.
+    """Return the text of a test of a conversation. `out`: the file that the test will be in.
 
-    The conversation is first repeated in simulation: without pauses, then with the recorded ones;
-    with a client of any address, then with the recorded one. The first test that passes is taken.
+    The conversation is repeated in simulation with up to four setups: without pauses, then with the
+    recorded ones; each with any client address, then with the recorded one. The first setup that
+    gives the recorded result is used.
     Raises NotRepeatable, NoConversation, LogError.
     """
     recorded, configuration = _recorded(annotated, number, progress)
@@ -90,7 +93,7 @@ def _client_ip(recorded: RecordedConversation) -> str:
 def _recorded(
     annotated: AnnotatedLog, number: int, progress: Callable[[], None]
 ) -> tuple[RecordedConversation, Configuration]:
-    """Return a conversation, and the configuration that it began with."""
+    """Return a conversation, and the configuration in use when it began."""
     header = annotated.log.header
     sources = Recorded(header.configuration, header.sources)
     events = of_one(annotated, number, progress)
@@ -173,7 +176,7 @@ def _written(
 
 
 def _listed(arguments: list[str]) -> str:
-    """Return the arguments on one line, or on a line each if they are long."""
+    """Return the arguments on one line; if they are too long, one argument per line."""
     line = ", ".join(arguments)
     inner = f"\n{STEP}"
     return line if len(line) <= 60 else f"{inner}{f',{inner}'.join(arguments)},\n    "
@@ -265,8 +268,7 @@ def _script(transcript: list[TranscriptLine], option: str) -> str | None:
 
 
 def _fits_script(data: bytes, newline: bytes) -> bool:
-    """Return whether a script can express the data: complete lines of text, without spaces at their
-    ends."""
+    """Whether a script can express the data: complete lines of text without trailing spaces."""
     if not data.endswith(newline):
         return False
     for line in data.removesuffix(newline).split(newline):
