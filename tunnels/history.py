@@ -1,4 +1,4 @@
-"""History: how much of what has passed is kept for sinks that are added later.
+"""History: how much past data is kept for sinks that are added later.
 
 Tested in tests/tunnels/test_lag.py.
 """
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.iobuffer import Reader
 
 Join = Literal["head", "tail"]
-"""Where a new sink begins. head: with what comes next. tail: with the oldest data kept."""
+"""Where a new sink begins. head: at the next new data. tail: at the oldest data kept."""
 
 
 @dataclass(frozen=True, slots=True)

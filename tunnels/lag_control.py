@@ -82,7 +82,7 @@ class LagControl:
             self._compacts = not self.fan.buffer.message_oriented
 
     def trim(self) -> None:
-        """Data has come that not all sinks could take at once: release what is not kept."""
+        """Release memory that is not needed, after data that not all sinks could take at once."""
         if self._compacts:
             self.fan.buffer.compact()
         if self._oldest is not None:
@@ -103,7 +103,7 @@ class LagControl:
         return False
 
     def progressed(self, sink: Sink) -> None:
-        """A sink that lags or reads a private buffer has taken some bytes."""
+        """Update a sink that lags or reads a private buffer, after it has taken some bytes."""
         vio = sink.vio
         if sink.resume():
             self.fan.catch_up(vio)
@@ -117,7 +117,7 @@ class LagControl:
                 sink.steady = schedule_in(STEADY_S, self._owner, STEADY, sink)
 
     def recovered(self, sink: Sink) -> None:
-        """A sink has kept up for STEADY_S."""
+        """Report that a sink has recovered: it has kept up for STEADY_S."""
         sink.steady = None
         self._notify(SinkRecovered(self._owner, sink.vc, sink.dropped))
 
@@ -127,7 +127,7 @@ class LagControl:
             self._oldest.close()
 
     def _lagging(self, sink: Sink) -> None:
-        """Report that a sink lags, unless that was reported and it has not recovered since."""
+        """Report that a sink lags, once until it has recovered."""
         if not sink.lags:
             sink.lags = True
             sink.vio.pending = False  # request WRITE_READY when the sink accepts data

@@ -1,6 +1,6 @@
 """LagPolicy: how far a sink may fall behind the source, and what is done when it falls further.
 
-Tested in tests/tunnels/test_lag.py.
+Applied by `lag_control`. Tested in tests/tunnels/test_lag.py.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class MessageTransform(Transform, Protocol):
     over: bool
     """Whether the message has ended: feed() is not called any more."""
     rest: bytes
-    """Bytes that were fed and lie behind the end of the message."""
+    """Bytes that were fed but come after the end of the message."""
 
 
 class MessageTunnel(OneWayTunnel):
@@ -43,7 +43,7 @@ class MessageTunnel(OneWayTunnel):
         super().__init__(owner, source, sink, transform=message, **options)
         self._message = message
         self.rest = b""
-        """After the end: bytes that were read and lie behind the message."""
+        """Bytes that were read after the end of the message. Set when the tunnel ends."""
 
     @property
     def delivered(self) -> bool:
@@ -54,7 +54,7 @@ class MessageTunnel(OneWayTunnel):
         """Leave the sink open for further messages."""
 
     def done(self) -> None:
-        """Keep the bytes behind the message, and give the VCs back."""
+        """Keep the bytes that follow the message, and give the VCs back."""
         self.rest = self._message.rest + self._input.read()
         super().done()
 

@@ -169,7 +169,7 @@ class OneWayTunnel(Machine):
 
     @RELAYING.on(Event.EOS, to=(FLUSHING, DONE))
     def source_or_sink_ended(self, vio: VIO) -> State:
-        """The source has ended, or the sink has."""
+        """Flush after the end of the source; end after the end of the sink."""
         if vio is not self.source:
             return self._end(Reason.SINK_ENDED, vio)
         if vio.ntodo:
@@ -179,19 +179,19 @@ class OneWayTunnel(Machine):
 
     @FAILING.on(Event.EOS, to=DONE)
     def sink_ended_while_failing(self, vio: VIO) -> None:
-        """The sink has ended: the rest of the source cannot be delivered."""
+        """End: the rest of the source cannot be delivered, because the sink has ended."""
 
     @RELAYING.on(Event.READ_COMPLETE, to=FLUSHING)
     @FAILING.on(Event.READ_COMPLETE, to=FLUSHING)
     def source_completed(self, vio: VIO) -> None:
-        """All of nbytes have been read."""
+        """Flush: all of `nbytes` have been read."""
         self._end(Reason.COMPLETE, vio)
 
     FAILING.goes(Event.BRIDGE_ENDED, FLUSHING)
 
     @RELAYING.on(Event.BRIDGE_ENDED, to=FLUSHING)
     def source_recalled(self, vio: VIO) -> None:
-        """Reading has stopped because the owner recalled the source."""
+        """Flush: reading has stopped, because the owner called recall()."""
         self._end(Reason.RECALLED, vio)
 
     @FLUSHING.enter
@@ -208,29 +208,29 @@ class OneWayTunnel(Machine):
     @FAILING.on(Event.WRITE_READY)
     @FLUSHING.on(Event.WRITE_READY)
     def sink_writable(self, vio: VIO) -> None:
-        """Transform more: the sink has taken some."""
+        """Transform more bytes, because the sink has taken some."""
         self._pump()
 
     @FLUSHING.on(Event.WRITE_COMPLETE, to=DONE)
     def flushed(self, vio: VIO) -> None:
-        """All bytes have reached the sink."""
+        """End: all bytes have reached the sink. After EOS, shut the sink down for writing."""
         if self._reason is Reason.EOS:
             self._sink_vc.do_io_shutdown(Shutdown.WRITE)
 
     @FLUSHING.on(Event.EOS, to=DONE)
     def sink_ended_while_flushing(self, vio: VIO) -> None:
-        """The sink ended before it had taken everything."""
+        """End: the sink has ended before it had taken everything."""
         self._end(Reason.SINK_ENDED, vio)
 
     @FLUSHING.on(Event.READ_READY)
     def ignore_read(self, vio: VIO) -> None:
-        """Data of a watched sink, or bytes that are counted already."""
+        """Ignore data of a watched sink, or bytes that are counted already."""
 
     # -- ends --------------------------------------------------------------------------------
 
     @RELAYING.on(Event.ERROR, to=(FAILING, FLUSHING, DONE))
     def source_or_sink_failed(self, vio: VIO) -> State:
-        """A connection has failed; the bytes a source sent before still reach the sink."""
+        """Deliver the bytes that a failed source sent before; end if the sink has failed."""
         self.error = vio.error
         self._end(Reason.ERROR, vio)
         if vio is not self.source or self._sink_vc.error is not None:
@@ -252,12 +252,12 @@ class OneWayTunnel(Machine):
 
     @FAILING.on(Event.ERROR, to=(FLUSHING, DONE))
     def source_drained_or_sink_failed(self, vio: VIO) -> State:
-        """The rest of the source has been read; or the sink has failed too."""
+        """Flush once the rest of the source has been read; end if the sink has failed too."""
         return self.FLUSHING if vio is self.source else self.DONE
 
     @FLUSHING.on(Event.ERROR, to=DONE)
     def sink_failed_while_flushing(self, vio: VIO) -> None:
-        """The sink has failed before it had taken everything; a source may have failed before."""
+        """End: the sink has failed. Keep the error of a source that failed before."""
         if not self._broken:
             self.error = vio.error
             self._end(Reason.ERROR, vio)
@@ -269,21 +269,21 @@ class OneWayTunnel(Machine):
     @FAILING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=DONE)
     def timed_out_inactive(self, vio: VIO) -> None:
-        """No bytes moved for the inactivity timeout of a VC."""
+        """End: no bytes moved for the inactivity timeout of a VC."""
         self._end(Reason.INACTIVITY, vio)
 
     @RELAYING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @FAILING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     @FLUSHING.on(Event.ACTIVE_TIMEOUT, to=DONE)
     def timed_out_active(self, vio: VIO) -> None:
-        """The active timeout of a VC has passed."""
+        """End: the active timeout of a VC has passed."""
         self._end(Reason.ACTIVE, vio)
 
     @RELAYING.on(STOP, to=DONE)
     @FAILING.on(STOP, to=DONE)
     @FLUSHING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
-        """The owner has called stop()."""
+        """End: the owner has called stop()."""
         self._reason, self._ended_by = Reason.STOPPED, self.name
 
     @DONE.enter
@@ -343,7 +343,7 @@ class OneWayTunnel(Machine):
         self.source.ndone = already_read
 
     def _finish(self) -> None:
-        """Let WRITE_COMPLETE come when the sink has taken what is buffered."""
+        """Request WRITE_COMPLETE for when the sink has taken all buffered bytes."""
         self.sink.nbytes = self.sink.ndone + self._output.avail
         self.sink.reenable()
 

@@ -1,9 +1,9 @@
 """OneWayMultiTunnel: moves the bytes or messages of one source to any number of sinks.
 
-All sinks read one buffer. Sinks that keep up are fed together (see Fan); each of the others has a
-place of its own, as far behind as its LagPolicy allows (see LagControl). Sinks are added and
-removed while it runs. (Traffic Server allows 4, and the first failure ends all.) A sink that ends
-or fails is removed alone; the rule `ends` says when that ends the tunnel.
+All sinks read one buffer. Sinks that keep up are written to together (see Fan). Each of the others
+has a read position of its own, as far behind as its LagPolicy allows (see LagControl). Sinks are
+added and removed while it runs. (Traffic Server allows 4, and the first failure ends all.) A sink
+that ends or fails is removed alone; the rule `ends` decides whether that ends the tunnel.
 
     RELAYING --the source ended, finish()----------------> FLUSHING --all sinks have all--> DONE
         |                                                     ^ |
@@ -156,7 +156,7 @@ class OneWayMultiTunnel(Machine):
     # -- for owners: sources -----------------------------------------------------------------
 
     def add_source(self, source: VConnection) -> None:
-        """Lend a source that another may follow: SourceDone gives it back. One at a time."""
+        """Lend a source, one at a time; SourceDone gives it back. Another may follow."""
         assert self.source is None, f"{self.name}: {self._source_vc} is the source already"
         if self.state is self.RELAYING:
             self._source_vc = source
@@ -189,7 +189,7 @@ class OneWayMultiTunnel(Machine):
     @property
     def blocked(self) -> bool:
         """Whether the buffer is full, or was until a sink was removed less than `stall_s` ago: then
-        the silence of a source is not its own fault."""
+        the source is silent because it was not read."""
         return self.buffer.full or self.engine.now - self._blocked_at < self._stall_s
 
     def reenable(self) -> None:
@@ -279,31 +279,31 @@ class OneWayMultiTunnel(Machine):
 
     @RELAYING.on(Event.READ_READY, to=(DONE,))
     def source_or_sink_readable(self, vio: VIO) -> State | None:
-        """The source was read, and not all sinks could take it at once; or a sink has sent data."""
+        """Apply lag policies after a read that not all sinks took; check a sink that sent data."""
         if vio is self.source:
             return self._check_lag()
         return self._sink_sent(vio)
 
     @RELAYING.on(PUBLISHED, to=(DONE,))
     def published(self, _: object) -> State | None:
-        """Messages were published, and not all sinks could take them at once."""
+        """Apply lag policies after published messages that not all sinks could take at once."""
         self._published = False
         return self._check_lag()
 
     @FLUSHING.on(PUBLISHED)
     def published_before_the_end(self, _: object) -> None:
-        """Those messages are flushed with the rest."""
+        """Do nothing: published messages are flushed with the rest."""
 
     @RELAYING.on(Event.WRITE_READY)
     @FLUSHING.on(Event.WRITE_READY)
     def sink_progressed(self, vio: VIO) -> None:
-        """A sink that lags or reads a private buffer has taken some bytes."""
+        """Update a sink that lags or reads a private buffer, after it has taken some bytes."""
         self._lag.progressed(self._sinks[vio.vc])
 
     @RELAYING.on(STEADY)
     @FLUSHING.on(STEADY)
     def sink_recovered(self, sink: Sink) -> None:
-        """A sink that lagged has kept up."""
+        """Report that a sink that lagged has kept up."""
         self._lag.recovered(sink)
 
     @FLUSHING.on(Event.READ_READY, to=(DONE,))
@@ -315,7 +315,7 @@ class OneWayMultiTunnel(Machine):
 
     @RELAYING.on(Event.EOS, to=(FLUSHING, DONE))
     def source_or_sink_ended(self, vio: VIO) -> State | None:
-        """The source has ended, or a sink has."""
+        """Flush or give the source back after its end; remove a sink that has ended."""
         if vio is not self.source:
             return self._remove(vio.vc, Reason.SINK_ENDED)
         if not self._own_source:
@@ -325,19 +325,19 @@ class OneWayMultiTunnel(Machine):
 
     @RELAYING.on(FAIL, to=FAILING)
     def failed_by_owner(self, error: Exception | None) -> None:
-        """The source of the published messages has failed; more messages may follow."""
+        """Record that the source of published messages has failed; more messages may follow."""
         self._reason, self._ended_by, self._error = Reason.ERROR, self.name, error
 
     @RELAYING.on(FINISH, to=(FLUSHING, DONE))
     def finished_by_owner(self, error: Exception | None) -> State:
-        """The owner publishes nothing more."""
+        """Flush: the owner publishes nothing more."""
         self._reason = Reason.EOS if error is None else Reason.ERROR
         self._ended_by, self._error = self.name, error
         return self._flush()
 
     @RELAYING.on(Event.ERROR, to=(FAILING, FLUSHING, DONE))
     def source_or_sink_failed(self, vio: VIO) -> State | None:
-        """A connection has failed; what a source's kernel still holds is read."""
+        """Read what the kernel still holds of a failed source; remove a failed sink."""
         if vio is not self.source:
             return self._remove(vio.vc, Reason.ERROR)
         if self._own_source:
@@ -354,14 +354,14 @@ class OneWayMultiTunnel(Machine):
 
     @FLUSHING.on(Event.ERROR, to=(DONE,))
     def sink_failed_while_flushing(self, vio: VIO) -> State | None:
-        """A sink failed before all data was delivered to it; or the source failed after its end was
-        read."""
+        """Remove a sink that failed before it had taken everything. The source may fail here too,
+        after its end was read."""
         return self._remove(vio.vc, Reason.ERROR)
 
     @RELAYING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     @FLUSHING.on(Event.INACTIVITY_TIMEOUT, to=(DONE,))
     def timed_out_inactive(self, vio: VIO) -> State | None:
-        """No bytes moved for the inactivity timeout; a blocked source is given more time."""
+        """End or remove a VC that moved no bytes; give a blocked source more time."""
         if vio is self.source and self.blocked and self._stall_s:
             vio.vc.set_inactivity_timeout(self._stall_s)
             return None
@@ -370,8 +370,8 @@ class OneWayMultiTunnel(Machine):
     @RELAYING.on(STALLED, to=(DONE,))
     @FLUSHING.on(STALLED, to=(DONE,))
     def stalled(self, stalled: Sink | VIO) -> State | None:
-        """No progress for the allowed time: of a sink, which is removed if anything waits for it;
-        or of a lent source that has failed, whose rest cannot be read."""
+        """Remove a sink that made no progress while data waits for it, or give back a failed lent
+        source whose rest cannot be read."""
         if isinstance(stalled, VIO):
             return self._source_done(Reason.ERROR)
         if not stalled.undelivered:
@@ -386,30 +386,30 @@ class OneWayMultiTunnel(Machine):
 
     @FLUSHING.on(Event.EOS, to=(DONE,))
     def sink_ended_while_flushing(self, vio: VIO) -> State | None:
-        """A sink ended before it had taken everything."""
+        """Remove a sink that ended before it had taken everything."""
         return self._remove(vio.vc, Reason.SINK_ENDED)
 
     @FLUSHING.on(Event.WRITE_COMPLETE, to=(DONE,))
     def sink_flushed(self, vio: VIO) -> State | None:
-        """A sink has taken everything."""
+        """Give back a sink that has taken everything."""
         return self._remove(vio.vc, self._reason)
 
     @RELAYING.on(REMOVE, to=(DONE,))
     @FLUSHING.on(REMOVE, to=(DONE,))
     def removed_by_owner(self, vc: VConnection) -> State | None:
-        """The owner has called remove()."""
+        """Give back the VC for which the owner has called remove()."""
         if self.source is not None and vc is self.source.vc:
             return self._vc_ended(self.source, Reason.STOPPED)
         return self._remove(vc, Reason.STOPPED)
 
     @FLUSHING.on(FAIL, FINISH)
     def flushing_already(self, _: object) -> None:
-        """The tunnel is ending already."""
+        """Ignore fail() and finish(): the tunnel is ending already."""
 
     @RELAYING.on(STOP, to=DONE)
     @FLUSHING.on(STOP, to=DONE)
     def stopped(self, _: object) -> None:
-        """The owner has called stop()."""
+        """End: the owner has called stop()."""
         self._reason, self._ended_by = Reason.STOPPED, self.name
 
     @DONE.enter
@@ -452,7 +452,7 @@ class OneWayMultiTunnel(Machine):
             self._source_timer = None
 
     def _check_lag(self) -> State | None:
-        """Not all sinks could take at once what came: apply the policies of those behind."""
+        """Apply the policies of the sinks that could not take the new data at once."""
         self._lag.trim()
         for vio in list(self._fan.behind):
             if self._lag.apply(self._sinks[vio.vc]):
@@ -472,14 +472,14 @@ class OneWayMultiTunnel(Machine):
         sink.limit_stall(self, seconds)
 
     def _sink_sent(self, vio: VIO) -> State | None:
-        """A sink has sent data: remove it if it may not."""
+        """Remove a sink that has sent data, if it is `receive_only`."""
         sink = self._sinks.get(vio.vc)
         if sink is None or not sink.receive_only:
             return None
         return self._remove(vio.vc, Reason.UNEXPECTED_DATA)
 
     def _flush(self) -> State:
-        """Nothing more will come: each sink leaves the Fan and takes the rest alone."""
+        """Begin to flush: each sink leaves the Fan and takes the remaining data alone."""
         if self.source is not None and not self._own_source:
             self._source_done(Reason.STOPPED)
         for sink in self._sinks.values():
@@ -499,7 +499,7 @@ class OneWayMultiTunnel(Machine):
         return self.DONE
 
     def _vc_ended(self, vio: VIO, reason: Reason) -> State | None:
-        """The tunnel's own source ends the tunnel; any other VC is given back alone."""
+        """End the tunnel if the VC is its own source; give any other VC back alone."""
         if vio is not self.source:
             return self._remove(vio.vc, reason)
         return self._end(reason, vio.vc) if self._own_source else self._source_done(reason)

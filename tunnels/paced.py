@@ -1,4 +1,4 @@
-"""PacedOneWay, PacedTwoWay: tunnels whose transform also decides when how many bytes are sent.
+"""PacedOneWay, PacedTwoWay: tunnels whose transform also schedules how many bytes are sent when.
 
 A piece is sent when the sink's connection has taken the piece before it. Waiting bytes stay in the
 buffer that they were read into; reading pauses when that is full. The buffer grows by the bytes

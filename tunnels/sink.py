@@ -60,7 +60,7 @@ class Sink:
     joined: int
     """The place in the source's bytes at which it began."""
     resume_at: Reader | None = None
-    """Its place in the shared buffer while it reads a private one."""
+    """Its position in the shared buffer while it reads a private one."""
     lags: bool = False
     steady: Action | None = None
     """The timer after which it has recovered, if it does not lag again before."""
@@ -171,7 +171,7 @@ class Sink:
         self.stall_timer = StallTimer(owner, seconds, lambda: self.sent, self) if seconds else None
 
     def finish(self) -> None:
-        """Let WRITE_COMPLETE come when it has taken all that waits for it."""
+        """Request WRITE_COMPLETE for when it has taken all that waits for it."""
         self.vio.nbytes = self.vio.ndone + self.undelivered
         self.vio.reenable()
 

@@ -1,7 +1,7 @@
 """StallTimer: ends a sink or source that makes no progress for a given time.
 
 After a source has ended or failed, the bytes it sent before still go to the sink, as long as the
-sink keeps taking them. This timer is the bound.
+sink makes progress. This timer limits the time without progress.
 
 Tested in tests/tunnels/test_one_way.py and test_one_way_multi.py.
 """
@@ -31,7 +31,7 @@ STALLED = "STALLED"
 def flush_s(error: Exception | None, abort_s: float = ABORT_S) -> float:
     """Return the allowed seconds without progress after `error` of a source.
 
-    A peer that resets its connection waits for nothing any more: `abort_s`. Any other: FLUSH_S.
+    `abort_s` if the peer reset its connection, because it waits for no data any more. Else FLUSH_S.
     """
     return abort_s if isinstance(error, ConnectionResetError) else FLUSH_S
 

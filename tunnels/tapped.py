@@ -1,4 +1,4 @@
-"""TappedOneWay: a OneWayTunnel that also passes its bytes to a callback while that wants them.
+"""TappedOneWay: a OneWayTunnel that also passes its bytes to a callback until that returns False.
 
 The sink is not delayed: it is reenabled before the callback is called. Once the callback returns
 False, source and sink are coupled again and may be bridged.
@@ -41,7 +41,7 @@ class TappedOneWay(OneWayTunnel):
         self._tap: Reader | None = self._input.clone()
 
     def relaying(self) -> None:
-        """Keep the two sides uncoupled, so that every byte passes here."""
+        """Keep the two sides uncoupled, so that this machine gets every byte."""
         super().relaying()
         self.source.uncouple()
 

@@ -123,7 +123,7 @@ class TwoWayTunnel(Machine):
 
     @BOTH.on(TunnelDone, to=(HALF, ENDING))
     def first_direction_done(self, done: TunnelDone) -> State:
-        """One direction has ended."""
+        """Wait for the other direction, or stop it unless its source has failed."""
         self._outcome = done
         if done.reason is Reason.RECALLED or (done.reason is Reason.EOS and self._half_close):
             return self.HALF
@@ -134,12 +134,12 @@ class TwoWayTunnel(Machine):
 
     @HALF.on(TunnelDone, to=DONE)
     def second_direction_done(self, done: TunnelDone) -> None:
-        """The other direction has ended too."""
+        """End: the other direction has ended too."""
         self._outcome = done
 
     @ENDING.on(TunnelDone, to=DONE)
     def other_direction_stopped(self, done: TunnelDone) -> None:
-        """The other direction has ended after it was stopped."""
+        """End: the other direction has ended, stopped or after its source failed."""
 
     @DONE.enter
     def done(self) -> None:

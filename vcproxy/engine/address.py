@@ -30,13 +30,13 @@ class Address:
     port: int = 0
     path: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
-    """See PARAMETERS: in alphabetical order."""
+    """The query parameters (see PARAMETERS), in alphabetical order."""
     user: str = ""
-    """Of nats: the credentials, "name:password" or a token. They are not shown."""
+    """The credentials for nats, "name:password" or a token. They are not shown."""
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
-        """Parse the URI of an address. Raises ValueError with what is wrong in it."""
+        """Return the Address of a URI. Raises ValueError with the reason if it is not valid."""
         scheme, colon, rest = uri.partition(":")
         if not colon or scheme not in SCHEMES:
             known = ", ".join(f"{name}:" for name in SCHEMES)
@@ -101,7 +101,7 @@ class Address:
 
     @property
     def wildcard(self) -> bool:
-        """Whether it is a subject with wildcards, which can only be received from."""
+        """Whether it is a NATS subject with wildcards: it can be subscribed to, not sent to."""
         return self.scheme == "nats" and not {"*", ">"}.isdisjoint(self.path.split("."))
 
     @property
@@ -117,7 +117,7 @@ class Address:
         return _is_address(self.host)
 
     def with_port(self, port: int) -> "Address":
-        """Return the same address with another port: the real one in place of port 0."""
+        """Return a copy with another port: the assigned port in place of port 0."""
         return replace(self, port=port)
 
     def __str__(self) -> str:
@@ -132,8 +132,8 @@ class Address:
 
 
 def unmapped(place: str) -> str:
-    """Return "host:port" with an IPv4 address for one that is mapped into IPv6 (RFC 4291 2.5.5.2),
-    as "192.0.2.1:80" for "[::ffff:192.0.2.1]:80"; any other place as it is."""
+    """Return "host:port" with an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2) replaced by its IPv4
+    address: "[::ffff:192.0.2.1]:80" becomes "192.0.2.1:80". Other text is returned unchanged."""
     if not place.startswith("[::ffff:"):
         return place
     host, _, port = place[1:].partition("]")

@@ -1,4 +1,4 @@
-"""AddressHistory: addresses that did not answer lately are tried after all others.
+"""AddressHistory: moves addresses that recently did not answer behind all others.
 
 Tested in tests/engine/test_outgoing.py.
 """
@@ -18,7 +18,7 @@ SILENT_S = 60.0
 an attempt costs no more than the attempt delay, and an address that works again should be found."""
 
 MOST = 1024
-"""Addresses that are remembered at most; then the oldest is forgotten."""
+"""The most addresses stored; one more removes the oldest."""
 
 
 class AddressHistory:
@@ -28,7 +28,7 @@ class AddressHistory:
 
     def __init__(self, engine: EventDispatcher) -> None:
         self._engine = engine
-        self._silent: dict[Address, float] = {}  # until when, the earliest first
+        self._silent: dict[Address, float] = {}  # end of its penalty, the earliest first
 
     def ordered(self, addresses: Iterable[Address]) -> list[Address]:
         """Return the addresses of a name in the order in which to try them.
@@ -50,11 +50,11 @@ class AddressHistory:
         return sorted(mixed, key=lambda address: self._silent.get(address, now) > now)
 
     def answered(self, address: Address) -> None:
-        """A connection was made."""
+        """Record that a connection to the address was made."""
         self._silent.pop(address, None)
 
     def silent(self, address: Address) -> None:
-        """There was no answer within the attempt delay."""
+        """Record that the address did not answer within the attempt delay."""
         self._silent.pop(address, None)
         self._silent[address] = self._engine.now + SILENT_S
         if len(self._silent) > MOST:

@@ -13,13 +13,13 @@ SLAB = 256 * 1024
 (measured)."""
 
 COPY_OUT = SLAB // 4
-"""Reads of at most so many bytes are copied out of the slab, so that few bytes never keep one."""
+"""Reads up to this size are copied out of the slab, so that a few bytes keep no slab in use."""
 
 RESERVE = 16
 """1/RESERVE of the memory budget is a reserve for small conversations: see MemoryPressure."""
 
 POOL = 16
-"""Free slabs that are kept: 4 MiB, enough for a few bulk transfers."""
+"""The most free slabs kept in the pool: 4 MiB, enough for a few bulk transfers."""
 
 Block = bytes | memoryview
 
@@ -32,8 +32,8 @@ class _Empty(bytes):
 
 
 EMPTY: bytes = _Empty()
-"""A message of no bytes, as a block of a message-oriented buffer. The system is given no bytes for
-it; everywhere else it counts as one byte, so that it is waited for, sent and consumed."""
+"""The block of an empty message in a message-oriented buffer. It counts as one byte, so that it is
+waited for, sent and consumed; only the system call gets no bytes for it."""
 
 
 class Slab(bytearray):
@@ -57,15 +57,15 @@ class Memory:
         self.used = 0
         self._free: list[Slab] = []
         self.scratch = self._view()
-        """A slab to read into: small reads are copied out of it, large ones take it along."""
+        """The slab for the next read. Small reads are copied out of it; a large one keeps it."""
 
     def set_budget(self, budget: int) -> None:
         """Change the budget while running."""
         self.budget = budget
         self.limit = budget - budget // RESERVE
-        """Reading pauses from here on; the rest of the budget is the reserve."""
+        """Reading pauses when `used` reaches this; the rest of the budget is the reserve."""
         self.resume_below = budget * 3 // 4
-        """Reading goes on below this: at the limit itself it would stop and go on all the time."""
+        """Reading resumes below this; at `limit` itself it would stop and resume all the time."""
 
     @property
     def spent(self) -> bool:
@@ -73,7 +73,7 @@ class Memory:
         return self.used >= self.limit
 
     def take_scratch(self) -> memoryview:
-        """Return the scratch slab, which belongs to a buffer now, and replace it."""
+        """Return the scratch slab, which the buffer then owns, and replace it by another."""
         taken = self.scratch
         self.scratch = self._view()
         return taken
@@ -93,5 +93,5 @@ class Memory:
 
 
 def capacity(block: Block) -> int:
-    """Return the bytes that a block occupies: all of its slab, where it is a view of one."""
+    """Return the bytes that a block occupies: a view of a slab occupies the whole slab."""
     return len(block.obj) if type(block) is memoryview else len(block)  # type: ignore[arg-type]

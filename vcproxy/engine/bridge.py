@@ -1,8 +1,8 @@
 """Bridge: a direction that the driver moves by itself, with splice(2), not through Python.
 
-A bridge changes nothing that the VIOs' continuations observe. Every end, error, reached `nbytes` or
-recall ends it: the bytes in its pipe are put into the buffer, and copying goes on from there and
-meets the same condition.
+The VIOs' continuations get the same events with and without a bridge. An end, an error, a reached
+`nbytes` or a recall ends it: the bytes in its pipe are put into the buffer, then copying continues
+and finds the same condition.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ BULK_READ = 32 * 1024
 """A read of this size counts as bulk: below it, splicing costs more than copying (measured)."""
 
 BULK_READS = 4
-"""So many bulk reads in a row start a bridge: one large answer is not worth a pipe."""
+"""Bulk reads in a row that start a bridge: a pipe does not pay for one large response."""
 
 SMALL_MOVES = 16
-"""So many small moves in a row end it: splicing small messages costs twice as much as copying
+"""Small moves in a row that end a bridge: splicing small messages costs twice as much as copying
 (measured)."""
 
 UNLIMITED = 1 << 30
@@ -33,14 +33,15 @@ UNLIMITED = 1 << 30
 class Bridge:
     """The driver's side of a coupled pair of VIOs, from StartBridge to `ended` or `refuse`.
 
-    The driver's obligations: move when the source is readable or the sink writable, each time
-    `begin()`. If it returns a number above 0: at most one move in and one out, then
-    `moved(taken, given)`. If 0: `ended(rest)` with what is still in the pipe, in order. If None:
-    nothing, the engine lists the source again. After an end or error found while moving:
-    `ended(rest)` too, and only then the VC's own `ended()` or `failed()`. The contents of the pipe
-    may be dropped where the bridge is `abandoned`, or its sink is broken.
+    The driver's obligations: each time the source is readable or the sink writable, call `begin()`.
+    If it returns a number above 0: make at most one move in and one out, then call
+    `moved(taken, given)`. If 0: call `ended(rest)` with the bytes still in the pipe, in order. If
+    None: do nothing; the engine lists the source again. After an end or error found while moving,
+    call `ended(rest)` first, then the VC's own `ended()` or `failed()`. The contents of the pipe
+    may be dropped if the bridge is `abandoned` or its sink is broken.
 
-    Bridge and NetVConnection refer to each other: the VC starts the bridge, which counts for it.
+    Bridge and NetVConnection refer to each other: the VC starts the bridge, and the bridge counts
+    the bytes that it moves for the VC.
     """
 
     __slots__ = ("_recalled", "_stopping", "inside", "ports", "sink", "small_moves", "source")
@@ -59,11 +60,11 @@ class Bridge:
 
     @property
     def abandoned(self) -> bool:
-        """Whether the bytes in the pipe are not needed any more: the tunnel has ended."""
+        """Whether the bytes in the pipe may be dropped, because the tunnel has ended."""
         return not self.source.buffer.readers
 
     def begin(self) -> int | None:
-        """Take the lock for a move; return how many bytes to take, 0: end it, None: not now."""
+        """Take the lock for a move. Return the bytes to take; 0: end the bridge; None: not now."""
         source = self.source
         engine = source.vc.engine
         if not source.mutex.try_acquire(engine):
@@ -90,7 +91,7 @@ class Bridge:
         source.mutex.release(engine)
 
     def ended(self, rest: bytes) -> None:
-        """The driver has stopped; `rest` was in the pipe. Copying goes on from there."""
+        """End the bridge: put `rest`, the contents of the pipe, into the buffer; resume copying."""
         source, sink = self.source, self.sink
         engine = source.vc.engine
         if not source.mutex.try_acquire(engine):
@@ -103,21 +104,21 @@ class Bridge:
             source.end(Event.BRIDGE_ENDED)
         elif source.ndone == source.nbytes:
             source.end(Event.READ_COMPLETE)
-        source.vc.reenable(True)  # also for operations that replace these two VIOs
+        source.vc.reenable(True)  # of the VC: new operations may have replaced these two VIOs
         sink.vc.reenable(False)
         source.mutex.release(engine)
 
     def refuse(self) -> None:
-        """The driver cannot bridge these two at present: copying goes on."""
+        """Report that the driver cannot bridge these two at present: copying continues."""
         self.ended(b"")
 
     def recall(self) -> None:
-        """End it, and deliver BRIDGE_ENDED to the source once the rest is in the buffer."""
+        """End the bridge; the source gets BRIDGE_ENDED once the rest is in the buffer."""
         self._recalled = True
         self.stop()
 
     def stop(self) -> None:
-        """Let the driver end it. The mutex is held."""
+        """Command the driver to end the bridge, once. The mutex is held."""
         if not self._stopping:
             self._stopping = True
             self.source.vc.engine.command(EndBridge(self))

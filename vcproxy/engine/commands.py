@@ -31,8 +31,8 @@ class Resolve:
 class Connect:
     """Connect to one numeric or Unix address; answer `outgoing.connected()` or `.refused()`.
 
-    Where the outgoing VC has `tls` the handshake follows; `vc.established()` or `vc.failed()`
-    answers that. There may be several at a time for one VC: see Outgoing.
+    If the outgoing VC has `tls`, the handshake follows, and is answered by `vc.established()` or
+    `vc.failed()`. One VC may have several Connects at a time: see Outgoing.
     """
 
     outgoing: Outgoing
@@ -42,7 +42,7 @@ class Connect:
 @dataclass(frozen=True, slots=True)
 class Subscribe:
     """Receive what is sent to one numeric udp address (join it, if it is a multicast group), or to
-    a NATS subject. Answered as Connect is.
+    a NATS subject. Answered like Connect.
     """
 
     outgoing: Outgoing
@@ -51,7 +51,7 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class ShutdownWrite:
-    """Send the end of stream, after all that `sent` has counted."""
+    """Send the end of stream, after all bytes counted by `sent()`."""
 
     vc: NetVConnection
 
@@ -60,7 +60,7 @@ class ShutdownWrite:
 class Close:
     """Close; answer `vc.gone()` when the descriptor is closed.
 
-    What `sent` has counted is still transmitted, unless `abort`: then the peer gets a reset.
+    The bytes counted by `sent()` are still transmitted. With `abort` the peer gets a reset instead.
     """
 
     vc: NetVConnection
@@ -71,7 +71,8 @@ class Close:
 class Call:
     """Run `fn(*args)` off the loop; answer `engine.called(number, value, error)`.
 
-    Calls of one `pool`, a listener's name, may wait for each other; those of two pools never do.
+    `pool` is a listener's name. Calls of one pool may wait for each other, but never for calls of
+    another pool.
     """
 
     number: int
@@ -82,14 +83,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CancelCall:
-    """Cancel a Call: it need neither be run nor answered."""
+    """Cancel a Call: the driver need not run or answer it."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class StartBridge:
-    """Move a direction with splice from now on; `bridge.refuse()` where that is impossible."""
+    """Move a direction with splice from now on; answer `bridge.refuse()` if that is impossible."""
 
     bridge: Bridge
 

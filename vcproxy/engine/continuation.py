@@ -32,12 +32,12 @@ class Continuation:
         raise NotImplementedError
 
     def crashed(self, error: Exception) -> str:
-        """Return text for the log about an exception in `handle_event`: machines return history."""
+        """Return text for the log of an exception in `handle_event`; machines return history."""
         return ""
 
 
 class OwnedCall(Continuation):
-    """A call in the conversation of `owner`: under its mutex; a failure closes the conversation.
+    """A call made under the mutex of `owner`; an exception in it closes that conversation.
 
     It is made to be passed to `engine.schedule`, with any event.
     """
@@ -62,7 +62,7 @@ class OwnedCall(Continuation):
 
 
 class OwnTimer(Continuation):
-    """A call of the engine's own, under a mutex that nothing else uses."""
+    """A call of the engine itself, under a mutex that nothing else uses."""
 
     __slots__ = ("_call",)
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
 
 IDLE_S = 1.0
-"""A session of datagrams that was silent for so long may be closed for a new one."""
+"""Seconds of silence after which a datagram session may be closed to make room for a new one."""
 
 LOOKED_AT = 32
-"""Sessions compared to find one that was silent for long: a flood of new sources must not make each
-of them look at all sessions."""
+"""The most sessions compared in a search for a silent one. In a flood of new sources, each of them
+starts a search, which must not scan all sessions."""
 
 LOG_EVERY_S = 1.0
 """The least time between two lines in the log."""
@@ -43,7 +43,7 @@ class DescriptorShortage:
         self.pools: dict[IdleConnections, None] = {}
         """The pools that keep idle connections."""
         self.sessions: dict[NetVConnection, None] = {}
-        """The sessions of datagrams; those that sent lately are further back."""
+        """The datagram sessions; those that have sent recently are nearer to the end."""
 
     def make_room(self) -> bool:
         """Close an idle connection, or the session of datagrams that was silent longest.
@@ -72,7 +72,7 @@ class DescriptorShortage:
         return True
 
     def warn(self, text: str) -> None:
-        """Log a consequence of the shortage: once a second, with the number of others."""
+        """Log an effect of the shortage, at most once a second, with the number left out."""
         now = self._engine.now
         self._unlogged += 1
         if self._logged_at is None or now - self._logged_at >= LOG_EVERY_S:

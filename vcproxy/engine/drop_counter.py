@@ -20,7 +20,7 @@ class DropCounter:
     def __init__(self, engine: EventDispatcher, name: str) -> None:
         self._engine = engine
         self.name = name
-        """It may be changed."""
+        """The beginning of its log lines; may be changed."""
         self.counts: Counter[str] = Counter()
         """Messages dropped, by reason."""
         self._logged_at: dict[str, float] = {}
@@ -32,7 +32,7 @@ class DropCounter:
         return self.counts.total()
 
     def drop(self, reason: str) -> None:
-        """Count one more. Each reason is logged at most once a second, with the number so far."""
+        """Count one more. Log each reason at most once a second, with the number so far."""
         self.counts[reason] += 1
         self._unlogged[reason] += 1
         now = self._engine.now

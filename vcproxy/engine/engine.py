@@ -90,8 +90,8 @@ class Engine(EventDispatcher):
     ) -> None:
         super().__init__(name, Memory(memory), log)
         self.token = token
-        """Text that identifies this process, and differs in each run; "": none. All engines of a
-        process have the same."""
+        """Text that identifies this process and differs in each run; "": none. All engines of a
+        process have the same text."""
         self.random = random
         self.bridges = bridges
         """Whether the driver may move bytes by itself: see Bridge."""
@@ -160,10 +160,10 @@ class Engine(EventDispatcher):
         return outgoing.vc
 
     def outgoing(self, cont: Continuation, name: str) -> Outgoing:
-        """Make a VC that is not connected yet: `start` of the result gives its target.
+        """Return an Outgoing with a VC that is not connected yet; `start()` sets the target.
 
-        `name` is the VC's until then. CONNECTED or ERROR follows as for `connect`. The VC must be
-        closed, started or not.
+        `name` is the name of the VC until then. CONNECTED or ERROR follows as for `connect`. The VC
+        must be closed, started or not.
         """
         cont.mutex.require("outgoing()")
         vc = self.connection(self, cont.mutex, name)
@@ -196,7 +196,7 @@ class Engine(EventDispatcher):
         """Pass an established VC to its listener's acceptor, under the VC's mutex."""
         mutex = vc.mutex
         with mutex.hold(self):
-            self.delivery = min(self.delivery, 0) - 1  # those of `run` count up
+            self.delivery = min(self.delivery, 0) - 1  # counts down; `run` counts up
             self.running = vc
             try:
                 cont = listener.refuser(vc) if vc.excess else listener.acceptor(vc)
@@ -230,7 +230,7 @@ class Engine(EventDispatcher):
                 vc.outgoing.observer.vc_gone(vc)
 
     def command(self, command: Command) -> None:
-        """Give the driver a command. From any thread."""
+        """Queue a command for the driver. May be called from any thread."""
         if self.is_current:
             self.commands.append(command)
         else:
@@ -239,7 +239,7 @@ class Engine(EventDispatcher):
     # -- called by the driver ----------------------------------------------------------------
 
     def time_of_day(self, seconds: int) -> None:
-        """The time of day has changed, to seconds since 1970, UTC. It may run backwards.
+        """Set the time of day, in seconds since 1970, UTC. It may run backwards.
 
         The driver calls it in the first turn of each second that has a turn, before anything else.
         """
@@ -254,7 +254,7 @@ class Engine(EventDispatcher):
         secure: bool = False,
         message_oriented: bool = False,
     ) -> NetVConnection:
-        """A connection was accepted; or, `message_oriented`, the first datagram of a client came.
+        """Return a new VC for an accepted connection or, `message_oriented`, a new datagram client.
 
         `secure`: the driver calls `vc.established(...)` or `vc.failed()` next. `peer`: "host:port",
         an IPv6 host in brackets. An IPv4 client of an IPv6 socket is IPv4 from here on, so lists,
@@ -271,7 +271,7 @@ class Engine(EventDispatcher):
         if message_oriented:
             self.shortage.sessions[vc] = None
         listener.vc_made(vc)
-        if secure and vc.excess:  # closed before a handshake, which costs more than a refusal
+        if secure and vc.excess:  # closed now: a handshake costs more than a refusal
             with vc.mutex.hold(self):
                 vc.do_io_close()
         elif secure:
@@ -282,9 +282,9 @@ class Engine(EventDispatcher):
         return vc
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
-        """An accept has failed: ResumeAccept follows in 100 ms.
+        """Handle a failed accept: send ResumeAccept after 100 ms.
 
-        It follows in 20 ms where descriptors are short and closing an idle connection frees one.
+        After 20 ms if descriptors are short and an idle connection was closed to free one.
         """
         resume = partial(self.command, ResumeAccept(listener))
         if isinstance(error, Exhausted) and self.shortage.make_room():
@@ -298,14 +298,14 @@ class Engine(EventDispatcher):
         self.schedule_in(ACCEPT_PAUSE_S, OwnTimer(self, resume), Event.TIMEOUT, None)
 
     def make_room(self) -> bool:
-        """There is no descriptor for a session of datagrams: close one that was silent for long.
+        """Close a datagram session that was silent for long, to free a descriptor for a new one.
 
         Return whether there was one.
         """
         return self.shortage.end_session()
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
-        """A Call has ended, with a value or an exception."""
+        """Deliver the result of a Call: a value or an exception."""
         self._calls.finish(number, Called(value, error))
 
     @property

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from vcproxy.engine.log_function import LogFunction
 
 LATE_S = 0.5
-"""A turn that begins so long after a timer was due was delayed: its process was stopped, its host
-suspended or overloaded. Peers could not answer meanwhile."""
+"""A turn is delayed if it begins this long after a timer was due: the process was stopped, or the
+host was suspended or overloaded. Answers of peers could not be read meanwhile."""
 
 GRACE_S = 1.0
-"""What the earliest timer has left after that: time to read all that has arrived, for a thousand
-connections on a slow machine, before any deadline is checked."""
+"""Seconds until the earliest timer after a postponement: time to read all that has arrived, for a
+thousand connections on a slow machine, before any deadline is checked."""
 
 GRACE_EVERY_S = 2 * GRACE_S
-"""The least time between two such postponements: where overload delays every turn, timers still
-fire."""
+"""The least time between two postponements, so that timers still fire if overload delays every
+turn."""
 
 
 class EventDispatcher:
@@ -69,7 +69,7 @@ class EventDispatcher:
         self.delivery = 0
         """The number of that call in its turn: with `now` it identifies the call."""
         self.next_deadline = self._scheduler.next_deadline
-        """() -> when `clock` must be called at the latest; None: there is no timer."""
+        """Return the latest time at which `clock` must be called; None: there is no timer."""
         self.now = 0.0
         """The time in seconds, as the driver set it last."""
         self.turns = 0
@@ -85,7 +85,7 @@ class EventDispatcher:
         return current.engine is self
 
     def schedule(self, cont: Continuation, key: Hashable, data: object) -> Action:
-        """Deliver an event soon: never inline, in the order of scheduling."""
+        """Queue an event. It is always deferred, and delivered in the order of scheduling."""
         action = Action(cont, key, data, self.now, 0.0)
         if self.is_current:
             self._scheduler.soon(action)
@@ -124,7 +124,7 @@ class EventDispatcher:
             self.inbox.post(partial(self.queue.append, (ticket, key, data)))
 
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
-        """Close every VC under a mutex, and deliver nothing to it any more. The mutex is held."""
+        """Close every VC under a mutex, and drop all later events under it. The mutex is held."""
         mutex.ended = True
         self.memory.used -= mutex.held_bytes
         mutex.held_bytes = 0
@@ -139,7 +139,7 @@ class EventDispatcher:
         self.tick(now)
 
     def tick(self, now: float) -> None:
-        """The same as `clock`, on a thread that has run no other engine since it called that."""
+        """Do what `clock` does, on a thread that has run no other engine since `clock()`."""
         if now > self.now:
             if now - self.now > LATE_S:
                 self._check_delay(now)
@@ -159,7 +159,7 @@ class EventDispatcher:
         self.running = None
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
-        """A callback has blocked the thread: its conversation is closed.
+        """Close the conversation of a callback that has blocked the thread.
 
         `delivery` identifies the call: the time of its turn and its number there.
         """
@@ -175,9 +175,9 @@ class EventDispatcher:
     # -- inside ------------------------------------------------------------------------------
 
     def _check_delay(self, now: float) -> None:
-        """Postpone all timers, if this thread was delayed.
+        """Postpone all timers if this turn is delayed.
 
-        So what has arrived is read before a deadline is checked.
+        Data that has arrived is then read before any deadline is checked.
         """
         deadline = self.next_deadline()
         if (
@@ -202,7 +202,7 @@ class EventDispatcher:
             return
         mutex = cont.mutex
         if self._missed and mutex in self._missed:
-            self._missed[mutex].append((ticket, key, data))  # behind those that wait already
+            self._missed[mutex].append((ticket, key, data))  # behind the events that wait already
             return
         if not mutex.try_acquire(self):
             self._missed[mutex] = [(ticket, key, data)]
@@ -219,7 +219,7 @@ class EventDispatcher:
             mutex.release(self)
 
     def _retry(self, mutex: Mutex) -> None:
-        """A mutex that was taken is free: the events that wait for it come first in this turn."""
+        """Put the events that waited for this mutex at the head of the queue: it was released."""
         self.queue.extendleft(reversed(self._missed.pop(mutex)))
 
     def _crashed(self, cont: Continuation, error: Exception) -> None:
@@ -227,7 +227,7 @@ class EventDispatcher:
         name = type(cont).__qualname__
         try:
             text = f"{name} {cont!r} failed; its conversation is closed\n{cont.crashed(error)}"
-        except BaseException as second:  # in a plugin's code too: the first must still be logged
+        except BaseException as second:  # plugin code too; the first must still be logged
             text = f"{name} failed, then its crashed() or repr() with {second!r}; it is closed"
         self.log("error", text.rstrip(), error)
         self.end_conversation(cont.mutex, error)

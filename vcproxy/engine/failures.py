@@ -1,7 +1,7 @@
 """Failures: the exceptions that drivers report for connections, by kind.
 
 Python's own kinds are used where they fit: ConnectionRefusedError, ConnectionResetError,
-TimeoutError. All are OSErrors with one text for people, and a replay has the same kind as the
+TimeoutError. All are OSErrors with one readable text. A replay raises the same kind as the
 recording.
 """
 
@@ -58,10 +58,10 @@ def kind_of(number: int | None) -> type[OSError]:
 
 
 def all_failed(failures: Sequence[Exception]) -> OSError:
-    """Return one failure for those of all addresses of a name.
+    """Return one failure that stands for the failures of all addresses of a name.
 
-    It is of the kind of the first that was routable, if any: a missing IPv6 route matters little
-    where the IPv4 address has refused the connection.
+    Its kind is that of the first routable address, if any: a missing IPv6 route matters little
+    when the IPv4 address has refused the connection.
     """
     if not failures:
         return NotResolved("the name has no address")

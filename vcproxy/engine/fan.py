@@ -1,6 +1,6 @@
 """Fan: the sinks of one buffer; those that have got all of it are written to together.
 
-A sink is level, or behind. The driver writes new data to all level sinks in one pass: they share
+A sink is level or behind. The driver writes new data to all level sinks in one pass: they share
 one reader of the buffer and cost little beside the system call. A sink that does not take all falls
 behind: it gets a reader of its own and is written to by itself, as any other VC, until it is level
 again. So a slow sink costs the others nothing.
@@ -31,23 +31,23 @@ class Source(Protocol):
     """What fills the buffer: a read VIO, or code that writes directly."""
 
     def reenable(self) -> None:
-        """There may be room again."""
+        """Continue: the buffer may have room again."""
 
     def ready(self) -> None:
-        """There is none, because of sinks that are behind: let their owner deal with them."""
+        """Handle a buffer that stays full because of sinks that are behind."""
 
 
 class Fan:
     """Writes one buffer to any number of write VIOs, all under the mutex of `owner`.
 
-    Its VIOs deliver no READY, except where the owner has set `vio.pending` to False: then once a
-    sink that is behind has taken some bytes. A source delivers READY only where readers other than
-    that of the level sinks exist.
+    A VIO delivers READY only if the owner has set its `pending` to False: a sink when it is behind
+    and has taken some bytes; a source when the buffer has other readers than that of the level
+    sinks.
 
-    The driver's obligations, for each Spread command: `begin()`. None: not now. Blocks: push them
-    to the port of each VC in `level` (joined for streams, one by one for messages), then
-    `sent(size, short)`, where `short` has those that did not take all, and how many bytes they
-    took.
+    The driver's obligations, for each Spread command: call `begin()`. If it returns None: not now.
+    If it returns blocks: push them to the port of each VC in `level` (joined for streams, one by
+    one for messages), then call `sent(size, short)`, where `short` lists the VCs that did not take
+    all, with the bytes that each took.
 
     Fan and NetVConnection refer to each other: the VC reads for the fan, the fan writes to VCs.
     """
@@ -73,15 +73,15 @@ class Fan:
         self.place = buffer.reader()
         """The reader of the level sinks."""
         self.level: dict[NetVConnection, int] = {}
-        """The level sinks, each with the bytes it had got when it became level, less `place` then.
-        Only a sink's port is used while it is level."""
+        """The level sinks. The bytes written to each are this value plus `place.position`. Only its
+        port is used while a sink is level."""
         self.moved_at = 0.0
         """When the level sinks got data last."""
         self.behind: dict[VIO, None] = {}
         """The sinks that have a reader of their own, in the order in which they fell behind."""
         self.sources: dict[Source, None] = {}
         """What fills the buffer, and is reenabled when there may be room again."""
-        self._idle: dict[VIO, None] = {}  # not level, but with nothing to write
+        self._idle: dict[VIO, None] = {}  # sinks that are not level and have nothing to write
         self._spread = Spread(self)
         self._spreading = False
 
@@ -96,14 +96,14 @@ class Fan:
         self.sources[source] = None
 
     def add_sink(self, sink: VIO) -> None:
-        """Add a write, from its reader's position on."""
+        """Add a write; it begins at its reader's position."""
         sink.fan = self
         sink.pending = True
         self.behind[sink] = None
         self.catch_up(sink)
 
     def catch_up(self, sink: VIO) -> None:
-        """Make a sink level, if it has got as much as the others and has the same driver."""
+        """Make a sink level if its reader is at `place` and it has the same driver."""
         vc, reader = sink.vc, sink.reader
         if reader.buffer is not self.buffer or sink not in self.behind:
             return
@@ -122,7 +122,7 @@ class Fan:
             self._idle[sink] = None
 
     def leave(self, vio: VIO) -> None:
-        """Remove a VIO: it works by itself from now on. May be repeated."""
+        """Remove a VIO, which moves its own bytes from now on. May be repeated."""
         if vio.fan is self:
             if vio.store is self.place:
                 self._fall_behind(vio)
@@ -144,7 +144,7 @@ class Fan:
     # -- new data ---------------------------------------------------------------------------
 
     def data_added(self) -> None:
-        """Write on: there may be new data in the buffer."""
+        """Continue writing: there may be new data in the buffer."""
         self.schedule_spread()
         for sink in [sink for sink in self._idle if sink.reader.avail]:
             del self._idle[sink]
@@ -157,7 +157,7 @@ class Fan:
             self.engine.command(self._spread)
 
     def progress(self, vio: VIO) -> None:
-        """A VIO has moved bytes. The mutex is held."""
+        """Handle the progress of a VIO that has moved bytes. The mutex is held."""
         if vio.reads:
             self.data_added()
             if len(self.buffer.readers) == 1:
@@ -172,7 +172,7 @@ class Fan:
     # -- called by the driver ----------------------------------------------------------------
 
     def begin(self) -> list[Block] | None:
-        """Take the lock and return what to write to all in `level`; None: not now, no lock held."""
+        """Take the lock and return the blocks for all in `level`; None: not now, lock not held."""
         self._spreading = False
         if not self.mutex.try_acquire(self.engine):
             self.mutex.park(self.engine, self.schedule_spread)
@@ -194,7 +194,7 @@ class Fan:
     # -- what VCs call -----------------------------------------------------------------------
 
     def spread_directly(self, data: Block, short: Sequence[tuple[NetVConnection, int]]) -> None:
-        """A source has read data that the level sinks, except those in `short`, took at once.
+        """Record data of a source that the level sinks, except those in `short`, took at once.
 
         The mutex is held, and the buffer is empty.
         """
@@ -220,7 +220,7 @@ class Fan:
             vc.reenable(False)
 
     def _advance(self, size: int) -> None:
-        """The level sinks have got `size` more bytes."""
+        """Record that the level sinks have got `size` more bytes."""
         place, full = self.place, size > 0 and self.buffer.full
         place.consume(size)
         if place.avail:
@@ -230,7 +230,7 @@ class Fan:
                 self.catch_up(sink)
         if full:
             self.wake_sources()
-            if self.buffer.full:  # because of sinks that have fallen behind just now
+            if self.buffer.full:  # sinks that have just fallen behind still need the data
                 for source in list(self.sources):
                     source.ready()
 

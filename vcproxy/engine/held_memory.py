@@ -15,7 +15,7 @@ class HeldMemory:
     """Bytes that a machine holds: an incomplete message, a body for a filter.
 
     They count in the engine's `memory.used`, and for the conversation when memory pressure selects
-    connections to close. An object that is collected holds nothing any more.
+    connections to close. Garbage collection of the object releases them.
     """
 
     __slots__ = ("_memory", "_mutex", "size")

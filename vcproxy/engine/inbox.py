@@ -35,7 +35,7 @@ class Inbox:
     def feed(self, call: Callable[[], None]) -> None:
         """Make `call` in the engine's next turn, for a driver or other code outside of engines.
 
-        It runs after all that engines have posted, so a recording holds only such calls.
+        It runs after all calls that engines have posted, so a recording contains only fed calls.
         """
         self.fed.append(call)
         if self.sleeping:

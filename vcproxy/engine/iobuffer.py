@@ -16,7 +16,7 @@ MERGE = 4096
 """Small neighbours are merged up to this size, so that single-byte writes cost no object each."""
 
 MAX_VIEWS = 64
-"""Blocks in one system call; the kernel takes 1024 (IOV_MAX), but more than 64 gain nothing."""
+"""Most blocks in one system call: the kernel takes 1024 (IOV_MAX), more than 64 gain nothing."""
 
 MESSAGE_OVERHEAD = 64
 """What a message occupies beside its bytes: an object header of 33, a list entry, and what
@@ -74,7 +74,7 @@ class IOBuffer:
 
     @property
     def full(self) -> bool:
-        """Whether nothing more should be put into it."""
+        """Whether the producer must pause."""
         return self.held >= self.water_mark
 
     def reader(self) -> Reader:
@@ -160,7 +160,7 @@ class IOBuffer:
         self.memory.used += occupied
 
     def compact(self) -> None:
-        """Copy the last block out of its slab, unless it fills it, because it is kept for long.
+        """Copy the last block out of its slab, unless it fills the slab; for data kept for long.
 
         The buffer then occupies little more than its bytes. No views of it may be in use.
         """
@@ -199,7 +199,7 @@ class IOBuffer:
         return block
 
     def _passed_first(self) -> None:
-        """One more reader has passed the first block: drop the blocks that all have passed."""
+        """Count a reader that has passed the first block; drop the blocks that all have passed."""
         self._behind -= 1
         blocks = self.blocks
         while blocks and self._behind == 0:
@@ -245,7 +245,7 @@ class Reader:
 
     @property
     def begun(self) -> int:
-        """Bytes already consumed of the next block."""
+        """Bytes of the next block that are already consumed."""
         return self._offset
 
     def clone(self) -> Reader:

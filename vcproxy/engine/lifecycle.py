@@ -141,7 +141,7 @@ class VCLifecycle(VConnection):
     # -- its end -----------------------------------------------------------------------------
 
     def expire(self) -> None:
-        """Deliver INACTIVITY_TIMEOUT now, however much of that time is left."""
+        """Deliver INACTIVITY_TIMEOUT now, before the timeout has passed."""
         mutex, engine = self.mutex, self.engine
         if not mutex.try_acquire(engine):
             mutex.park(engine, self.expire)
@@ -186,7 +186,7 @@ class VCLifecycle(VConnection):
     def soon(self, call: Callable[[], object]) -> None:
         """Make a driver call about this VC in the next turn, unless `gone()` comes first.
 
-        For what cannot be reported where it is found: under a lock, or on another thread.
+        For events that cannot be reported where they are found: under a lock, or on another thread.
         """
         self.engine.inbox.feed(partial(self._unless_gone, call))
 
@@ -197,11 +197,11 @@ class VCLifecycle(VConnection):
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
     ) -> None:
-        """The handshake is done."""
+        """Record that the TLS handshake is done."""
         self.establish(sni, alpn, certificate)
 
     def ended(self, error: Exception | None = None) -> None:
-        """The peer has ended its direction, and all its data have been read.
+        """Record that the peer has ended its direction, and that all its data have been read.
 
         `error`: why the end is not orderly, although the other direction still works.
         """
@@ -219,7 +219,7 @@ class VCLifecycle(VConnection):
         mutex.release(engine)
 
     def broke(self, error: Exception) -> None:
-        """The connection has broken, and data that came before cannot be read at present.
+        """Record that the connection has broken while earlier data cannot be read at present.
 
         The writer gets ERROR now, and so does a reader that has no room or reads nothing; any other
         reader gets it from `failed`, which the driver must call once all has been read.
@@ -240,6 +240,6 @@ class VCLifecycle(VConnection):
         mutex.release(engine)
 
     def failed(self, error: Exception) -> None:
-        """The connection has broken and all data before that have been read; or its handshake has
-        failed."""
+        """Record that the connection has broken, after all earlier data have been read, or that its
+        handshake has failed."""
         self.fail(error)

@@ -1,4 +1,4 @@
-"""Listener: what accepts a connection, and the limits of their number."""
+"""Listener: accepts connections at its addresses, and limits their number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Listener:
     The driver's obligations: call `admits()` before each accept and stop accepting when it returns
     False, until ResumeAccept (datagrams from new sources are dropped meanwhile); call
     `count_accepted()` for each accept, on the thread of `engine`, before `engine.accepted`; report
-    a failed accept by `engine.accept_failed`, and one of which no VC was made by `dropped()`.
+    a failed accept with `engine.accept_failed`, and an accepted connection without a VC with
+    `dropped()`.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Listener:
     tls: object = None
     """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
     tcp: TcpOptions = TCP
-    """Socket options of its connections. The driver must get a change, by Host.renew."""
+    """Socket options of its connections. Host.renew passes a change to the driver."""
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000
@@ -50,7 +51,7 @@ class Listener:
     """Connections of one IP address, 0 for no limit. Further ones are closed before their
     handshake, or passed to `refuser`."""
     refuser: Callable[[NetVConnection], Continuation | None] = _closed
-    """Called as the acceptor is, with each VC beyond `max_per_client`."""
+    """Called like `acceptor`, with each VC beyond `max_per_client`."""
     pinned: bool = False
     """Whether all its connections are on `engine`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
@@ -66,7 +67,7 @@ class Listener:
 
     def admits(self) -> bool:
         """Whether one more may be accepted; if not, ResumeAccept follows when one may."""
-        self._paused = True  # before the count: a connection that closes from now on sees it
+        self._paused = True  # before counting: a connection that closes meanwhile sees it
         self._paused = self.open >= self.max_connections
         return not self._paused
 
@@ -113,7 +114,7 @@ class Listener:
             self.engine.inbox.post(self.resume)
 
     def dropped(self, engine: Engine) -> None:
-        """Count a connection for that engine of which no VC could be made."""
+        """Count as closed, for that engine, a connection for which no VC could be made."""
         self.count_closed(engine)
 
     def resume(self) -> None:

@@ -30,7 +30,7 @@ PAUSE_S = 0.5
 one or two retransmissions. Of those that move, one is closed after twice that time."""
 
 RESERVE_SHARE = 16 * 1024
-"""A conversation that holds less may read from the reserve, at most so many bytes at a time."""
+"""A conversation that holds fewer bytes may read from the reserve, at most this many at a time."""
 
 ONE_CLIENT = 8
 """A conversation of more VCs than this may not use the reserve: it has many clients."""
@@ -40,7 +40,7 @@ LOGGED = 5
 
 
 class Candidate(NamedTuple):
-    """The VC that would be closed in a conversation, and the bytes that would free."""
+    """The VC to close in one conversation, and the bytes that closing it would free."""
 
     vc: NetVConnection
     moves: bool
@@ -64,7 +64,7 @@ class MemoryPressure(Continuation):
     def read_allowance(self, vc: NetVConnection, room: int) -> int:
         """Return how much of `room` a VC may read although the budget is used up.
 
-        0: nothing now; it is listed again when it may read.
+        0: not now; the VC is listed again when it may read.
         """
         memory = self.engine.memory
         if self._tick is None:
@@ -81,7 +81,7 @@ class MemoryPressure(Continuation):
         return 0
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Let reading go on, or close connections if the pause has not helped."""
+        """Resume reading, or close connections if the pause has not helped."""
         memory = self.engine.memory
         patient = self.engine.now < self._look_at
         # Not just below the limit, where it would soon stop again; but nothing is closed below it.

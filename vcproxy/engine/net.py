@@ -31,15 +31,16 @@ class NetVConnection(VCLifecycle):
 
     The driver's obligations, on the engine's own thread:
 
-    - when the port may be readable: `begin_read()`. It returns 0: not now, the engine lists the VC
-      in `engine.reads` when reading can go on. A number: read at most so many bytes, once, then
-      `received(data)`, or `would_block()` if nothing came. Where `direct_sink` is a VC, the data
-      may first be pushed to its port: then `passed(data, count)`. Where `fan` is set, the data may
-      first be pushed to its level sinks: then `spread(data, short)`. On a message-oriented VC the
-      data are one message, which may be longer than that number;
-    - when the port may be writable: `begin_write()`. None as above, with `engine.writes`. Views:
-      write them once, in order, then `sent(n)`, where n counts plaintext, 0 if nothing was written.
-      On a message-oriented VC each view is one message, and n counts whole messages;
+    - when the port may be readable, call `begin_read()`. If it returns 0: not now; the engine lists
+      the VC in `engine.reads` when reading can resume. If more: read once, at most that many bytes,
+      then call `received(data)`, or `would_block()` if nothing came. If `direct_sink` is a VC, the
+      data may be pushed to its port first: then call `passed(data, count)`. If `fan` is set, the
+      data may be pushed to its level sinks first: then call `spread(data, short)`. On a
+      message-oriented VC the data are one message, which may be longer than that number;
+    - when the port may be writable, call `begin_write()`. If it returns None: not now; the engine
+      lists the VC in `engine.writes` later. If views: write them once, in order, then call
+      `sent(n)`, where n counts plaintext bytes, 0 if nothing was written. On a message-oriented VC
+      each view is one message, and n counts whole messages;
     - the end of the peer's direction, after all its data: `ended()` if it is orderly (FIN,
       close_notify), `ended(error)` if not (FIN without the close_notify that TLS requires). A
       broken connection (reset, timed out): `failed(error)`, also after all data; where `begin_read`
@@ -63,8 +64,8 @@ class NetVConnection(VCLifecycle):
         super().__init__(engine, mutex, name)
         self.read_listed = self.write_listed = False
         self.listed_in = 0
-        """The engine's turn in which it was last listed for reading. The driver reads it at the end
-        of that turn; its answers are in a recording, the moment of its attempt is not."""
+        """The engine's turn in which it was last listed for reading. The driver reads
+        the VC at the end of that turn: a recording has its answers, not the moment of the read."""
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
         self.fan: Fan | None = None
@@ -73,7 +74,7 @@ class NetVConnection(VCLifecycle):
 
     @property
     def missed(self) -> int:
-        """See VConnection: the port counts."""
+        """See VConnection. The count is the port's."""
         return getattr(self.port, "dropped", 0)
 
     # -- verbs -------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ class NetVConnection(VCLifecycle):
     # -- called by the driver ----------------------------------------------------------------
 
     def again(self, reads: bool) -> None:
-        """There may be more to do in a direction: list the VC for it."""
+        """List the VC for a direction in which there may be more to do."""
         self.reenable(reads)
 
     def begin_read(self) -> int:
@@ -348,7 +349,7 @@ class NetVConnection(VCLifecycle):
         mutex.release(engine)
 
     def gone(self) -> None:
-        """The descriptor is closed: the driver calls nothing more for this VC."""
+        """Forget the VC: its descriptor is closed. The driver's last call for it."""
         self.port = None
         self.engine.remove(self)
 

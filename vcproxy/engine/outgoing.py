@@ -23,7 +23,7 @@ ROOM_S = 0.02
 """How long to wait for the descriptor of a connection that was closed to make room."""
 
 LEAST_WAIT_S = 0.001
-"""The shortest time to wait, where the limit is reached all but for rounding."""
+"""The shortest time to wait: rounding may leave almost nothing until the time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class ConnectObserver(Protocol):
     """Follows a VC from connect to close, also after its opener has closed it."""
 
     def connect_finished(self, vc: NetVConnection, event: Event) -> None:
-        """CONNECTED or ERROR is about to be delivered to the opener."""
+        """Called just before CONNECTED or ERROR is delivered to the opener."""
 
     def vc_gone(self, vc: NetVConnection) -> None:
-        """Its descriptor, if it had one, is closed."""
+        """Called when the descriptor of the VC, if it had one, is closed."""
 
 
 ATTEMPT_DELAY_S = 0.25
@@ -48,7 +48,7 @@ ATTEMPT_DELAY_S = 0.25
 
 
 class Outgoing:
-    """The connecting of one VC; `start` gives its target.
+    """Connects one VC; `start` sets its target.
 
     All addresses of the target's name are tried side by side, by RFC 8305: attempts begin one after
     the other, `ATTEMPT_DELAY_S` apart or as soon as one has failed; the first connection is used.
@@ -189,7 +189,7 @@ class Outgoing:
             self._opener = None
 
     def closed(self) -> None:
-        """The VC is closed: deliver nothing more, not even what is queued already."""
+        """Handle the close of the VC: deliver no more events, not even those already queued."""
         self._opener = None
         if self._notification is not None:
             self._notification.cancel()

@@ -34,7 +34,7 @@ class PipeVConnection(VConnection):
         self._scheduled = False
 
     def reenable(self, reads: bool) -> None:
-        """Move what can be moved, soon: to this end (`reads`) or from it."""
+        """Schedule a move of the available bytes, to this end (`reads`) or from it."""
         source = self._other if reads else self
         if not source._scheduled:
             source._scheduled = True
@@ -53,7 +53,7 @@ class PipeVConnection(VConnection):
             self.reenable(reads=True)
 
     def _reset(self, error: Exception | None) -> None:
-        """The other end was closed with an error: fail this one."""
+        """Fail this end, because the other end was closed with an error."""
         if not self.mutex.try_acquire(self.engine):
             self.mutex.park(self.engine, partial(self._reset, error))
             return
@@ -65,7 +65,7 @@ class PipeVConnection(VConnection):
         self.mutex.release(self.engine)
 
     def _pump(self) -> None:
-        """Move from this end to the other, under both mutexes."""
+        """Move bytes from this end to the other, under both mutexes."""
         engine, other = self.engine, self._other
         locks = (self.mutex, other.mutex)
         for n, mutex in enumerate(locks):

@@ -16,17 +16,17 @@ class Port(Protocol):
     """Whether a bridge may move its bytes: a plain stream socket."""
 
     def read(self) -> None:
-        """Read if the descriptor is ready, by `begin_read`: the engine has listed the VC."""
+        """Call `begin_read` and read, if the descriptor is ready. The VC was listed."""
 
     def write(self) -> None:
-        """Write if the descriptor is ready, by `begin_write`: the engine has listed the VC."""
+        """Call `begin_write` and write, if the descriptor is ready. The VC was listed."""
 
     def push(self, data: Block) -> int:
         """Write at once what another port has read; return how many bytes were taken, or 0.
 
         On a message-oriented VC the data are one message, which is taken whole or not at all.
 
-        It is called under the lock: it reports nothing to the engine before it has returned.
+        The lock is held: it must not report anything to the engine before it returns.
         """
 
     def close(self, abort: bool) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 SWEEP_AT = 1024
-"""The number of timers from which on cancelled ones are removed."""
+"""The number of timers at which the removal of cancelled ones begins."""
 
 
 class Ticket(Protocol):

@@ -13,7 +13,7 @@ class TcpOptions:
     """What a driver sets on each TCP socket. Times are in seconds, 0: off."""
 
     keepalive: float = 60.0
-    """A peer that was silent for so long gets keep-alive probes (RFC 9293, 3.8.4), and the
+    """A peer that was silent for this time gets keep-alive probes (RFC 9293, 3.8.4), and the
     connection fails when it has not answered them for the same time."""
     user_timeout: float = 0.0
     """The connection fails when sent data have not been acknowledged, or the peer's window was

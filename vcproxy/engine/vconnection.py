@@ -268,7 +268,7 @@ class VConnection(Continuation, ABC):
 
     @abstractmethod
     def reenable(self, reads: bool) -> None:
-        """Look at a direction again: something has changed. Any thread; no inline call back."""
+        """Check a direction again after a change. Any thread; never calls back inline."""
 
     @abstractmethod
     def _end_writing(self) -> None:

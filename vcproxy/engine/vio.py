@@ -103,10 +103,11 @@ class VIO:
         return self.store
 
     def reenable(self) -> None:
-        """Continue after a change of room, data or nbytes. Any thread, at any time, any lock.
+        """Continue after a change of room, data or `nbytes`.
 
-        The only method that may be called from another conversation's callback. It never calls back
-        inline, and has no effect where there is nothing to do.
+        May be called from any thread, at any time, with or without the mutex; it is the only method
+        that may be called from another conversation's callback. It never calls back inline, and has
+        no effect if there is nothing to do.
         """
         if self.live:
             self.vc.reenable(self.reads)
@@ -154,7 +155,7 @@ class VIO:
             self.ready()
 
     def retire(self) -> None:
-        """Deliver nothing more: it was replaced, or its VC closed."""
+        """Deliver no more events: this VIO was replaced, or its VC was closed."""
         self.live = False
         self.cont = None
         self.uncouple()

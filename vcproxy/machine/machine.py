@@ -52,7 +52,8 @@ class HistoryEntry(NamedTuple):
     state: State
     key: Hashable
     source: str
-    """OS for an engine event or a message without a name, SELF for the machine, else the sender."""
+    """OS for an engine event or a message without a name, SELF for the machine itself, else the
+    name of the sender."""
 
     def __str__(self) -> str:
         return f"{self.machine} @ {self.state.name} got '{label(self.key)}' from {self.source}"
@@ -70,7 +71,7 @@ class Machine(Continuation):
     CREATED = State()
     """The current state until start(): it receives nothing."""
     states: ClassVar[tuple[State, ...]] = ()
-    """In the order of declaration."""
+    """The states, in the order of declaration."""
     _initial_move: ClassVar[Transition]
     _created_table: ClassVar[Table] = {ANY: (unhandled, None, None, {})}
 

@@ -20,7 +20,7 @@ H = TypeVar("H", bound=Callable[[Any], None])
 
 
 class _Word(enum.Enum):
-    """Keys that no engine delivers."""
+    """Special keys, used in declarations only: no engine delivers them."""
 
     ANY = enum.auto()
     ENTER = enum.auto()
@@ -33,7 +33,8 @@ class _Word(enum.Enum):
 
 
 ANY = _Word.ANY
-"""The catch-all: all keys without a receiver in the state, called as receiver(self, key, data)."""
+"""The catch-all key. Its receiver, called as receiver(self, key, data), gets every key that has no
+receiver in the state."""
 ENTER, LEAVE = _Word.ENTER, _Word.LEAVE
 
 

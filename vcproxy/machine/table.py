@@ -34,7 +34,7 @@ events have an entry, except TIMEOUT: the key of each running timeout is its Sta
 
 
 class Unhandled(LookupError):
-    """Neither the current state nor a parent of it receives the key."""
+    """Raised when neither the current state nor a parent of it receives the key."""
 
 
 def build(machine: type[Machine]) -> dict[State, Table]:
@@ -86,11 +86,11 @@ def _method(machine: type[Machine], receiver: Receiver) -> Function:
 
 
 def _nothing(machine: Machine, *event: object) -> None:
-    """Receive for a transition without a method."""
+    """Do nothing: the receiver of a transition without a method."""
 
 
 def _ignored(machine: Machine, key: Hashable, data: object) -> None:
-    """Receive events after the end of a machine."""
+    """Ignore an event: the receiver after the end of a machine."""
 
 
 def unhandled(machine: Machine, key: Hashable, data: object) -> None:

@@ -33,7 +33,7 @@ class Backoff:
         """The next delay, before it is made random."""
 
     def next_s(self) -> float:
-        """Return the seconds to wait now: between half the delay and all of it."""
+        """Return the seconds to wait now, at random between half the delay and all of it."""
         delay_s = self.delay_s
         self.delay_s = min(2 * delay_s, self._max_s)
         return self._random.uniform(delay_s / 2, delay_s)
@@ -41,8 +41,8 @@ class Backoff:
     def lasted(self, seconds: float) -> bool:
         """Record how long a connection lasted; return whether the delays start again.
 
-        They do if it was longer than the next delay: a target that accepts connections and drops
-        them at once is tried less and less often.
+        They do if the connection lasted longer than the next delay. So a target that accepts
+        connections and drops them at once is tried less and less often.
         """
         if seconds <= self.delay_s:
             return False

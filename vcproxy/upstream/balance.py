@@ -1,4 +1,4 @@
-"""Balance: which server gets the next connection or request. Pure: numbers in, a server out.
+"""Balance: which server gets the next connection or request. No I/O and no timers.
 
 `pick` chooses among at least one server that could all be used, and may be called any number of
 times. `picked` records that this server was used. `arrange` is called first, and again whenever the
@@ -73,7 +73,7 @@ class Weighted:
 
     def __init__(self) -> None:
         self._credits: dict[Server, float] = {}
-        """The credit of each server: the sum of its shares, less what its turns have cost."""
+        """The credit of each server: the shares added so far, less the cost of its turns."""
 
     def arrange(self, servers: Sequence[Server]) -> None:
         """See Balance."""
@@ -85,7 +85,7 @@ class Weighted:
         return max(servers, key=lambda server: credit.get(server, 0) + server.share)
 
     def picked(self, server: Server, servers: Sequence[Server]) -> None:
-        """See Balance: each gets its share as credit; the server that is used pays all of it."""
+        """See Balance: add to each server its share; subtract the sum from the used server."""
         credit = self._credits
         for each in servers:
             credit[each] = credit.get(each, 0) + each.share

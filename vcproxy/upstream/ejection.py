@@ -1,5 +1,4 @@
-"""Ejection: a server whose connections or requests fail, several in a row, is not used for a time.
-
+"""Ejection: stops using a server for a time after several failed connections or requests in a row.
     up --several failures--> ejected --its time is over--> may be tried --picked--> on trial
      ^                         ^                              ^                       |
      |                         +------------ failed ----------|-----------------------+

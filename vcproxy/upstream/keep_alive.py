@@ -44,7 +44,7 @@ class KeepAlive:
             self.limit_s = self._announced_s
 
     def closed_after(self, idle_s: float, now: float) -> None:
-        """Use an observation: the server closed a connection that was idle for so long."""
+        """Use an observation: the server closed a connection after this idle time."""
         if idle_s >= MIN_S:
             observed_s = idle_s * SHARE
             announced_s = self._announced_s

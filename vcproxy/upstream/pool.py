@@ -1,9 +1,9 @@
 """ConnectionPool: idle connections to an upstream's servers, kept for the next request.
 
 The pool reads from them under a mutex of its own. A connection on which the server sends or ends
-something is closed. The last used one is reused first, so that surplus ones become old. Each is
-closed before its server would close it: see KeepAlive. Tested in tests/upstream/test_upstream.py
-and test_keep_alive.py.
+something is closed. The last used one is reused first, so that surplus ones reach the idle limit.
+Each is closed before its server would close it: see KeepAlive. Tested in
+tests/upstream/test_upstream.py and test_keep_alive.py.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ConnectionPool(Continuation):
         found = None
         oldest = engine.now - self._limit(server)
         while found is None:
-            # Not one that became ready in this turn: its server may have sent or ended something.
+            # Skip one that became ready in this turn: its server may have sent data or closed it.
             vc = next((vc for vc in reversed(idle) if vc.listed_in < engine.turns), None)
             if vc is None:
                 break

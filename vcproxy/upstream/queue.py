@@ -77,7 +77,7 @@ class Queue(Continuation):
     def first(self) -> ConnectRequest | None:
         """The oldest request."""
         for vc, request in self.waiting.items():
-            if not vc.closed:  # one that is closed is removed later, by Upstream.vc_gone
+            if not vc.closed:  # a request whose VC is closed is removed later, by Upstream.vc_gone
                 return request
         return None
 

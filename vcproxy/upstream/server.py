@@ -56,7 +56,7 @@ class Server:
         self.healthy = True
         """The result of its health checks."""
         self.ejected = False
-        """Whether it is not used for a time, because of failures."""
+        """Whether it is ejected: not used for a time, because of failures."""
         self.ejections = 0
         """Ejections in a row: above 0 no trial has succeeded since."""
         self.suspect = ""
@@ -97,9 +97,9 @@ class Server:
         )
 
     def server_of(self, vc: NetVConnection) -> Server:
-        """See Backend: itself."""
+        """Return this server. See Backend."""
         return self
 
     def has_another(self, tried: Collection[Server]) -> bool:
-        """See Backend: no."""
+        """Return False: there is no other server. See Backend."""
         return False

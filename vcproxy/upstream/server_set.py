@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vcproxy.upstream.settings import UpstreamSettings
 
 MIN_WARMTH = 0.01
-"""The fraction of its share that a server has at the start of its slow start, and at least."""
+"""The fraction of its share that a server has at the start of its slow start: the minimum."""
 
 
 class ServerSet:

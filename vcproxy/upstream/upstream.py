@@ -59,7 +59,7 @@ class Upstream:
             engine, name, servers, settings, gone=self.pool.drop, changed=self._serve_queue
         )
         self._connected_to: dict[NetVConnection, Server] = {}
-        self._reserved: dict[NetVConnection, NetVConnection] = {}  # by the VC that waited
+        self._reserved: dict[NetVConnection, NetVConnection] = {}  # keyed by the VC that waited
         self._open = True
 
     def __repr__(self) -> str:
@@ -233,7 +233,7 @@ class Upstream:
             self._failed(server, vc, server.refusals, "connections", vc.error)
 
     def vc_gone(self, vc: NetVConnection) -> None:
-        """See ConnectObserver: its room is free again."""
+        """Free the room of a closed VC for the queue. See ConnectObserver."""
         server = self._connected_to.pop(vc, None)
         if server is None:
             self.queue.remove(vc)
