@@ -28,6 +28,6 @@ def test_it_only_imports_names_and_exports_all_of_them() -> None:
     assert [type(node) for node in body if not isinstance(node, ast.ImportFrom)] == [ast.Assign] * 2
 
 
-def test_the_proxy_starts_without_it() -> None:
+def test_the_proxy_starts_without_the_api() -> None:
     script = "import sys, vcproxy.app.server; sys.exit('vcproxy.api' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

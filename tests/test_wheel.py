@@ -51,7 +51,7 @@ def test_wheel_contains_nothing_else(installed: Path) -> None:
     assert {path.name for path in installed.iterdir()} == {"vcproxy", "vcproxy-0.1.0.dist-info"}
 
 
-def test_it_runs_on_its_own(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_runs_on_its_own(installed: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n')
     for other in ("tunnels", "plugins", "tests"):  # other packages, first on the path

@@ -129,7 +129,7 @@ def test_a_fifo_without_a_reader_is_an_error_and_no_wait(fifo: Path) -> None:
 # -- a file that is moved ------------------------------------------------------------------------
 
 
-def test_it_is_reopened_at_its_path(tmp_path: Path) -> None:
+def test_the_log_is_reopened_at_its_path(tmp_path: Path) -> None:
     with logging_to(tmp_path / "log") as log:
         log("info", "before")
         log.reopen()

@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
 
 
 def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
-    """A parser of `a,b,c`, each of them known; gives them in the known order."""
+    """Return a parser of names joined by commas; it returns them in the known order."""
     names = list(known)
 
     def parse(text: str) -> list[str]:
@@ -107,7 +107,7 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
 
 
 class Progress:
-    """One line on standard error, rewritten; nothing where that is no terminal."""
+    """One line on standard error, rewritten; nothing is written if that is no terminal."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -134,7 +134,7 @@ class Progress:
 def run(
     works: list[Workload], peers: list[Peer], rounds: int
 ) -> tuple[dict[Key, list[Sample]], dict[Key, str]]:
-    """Measure. Gives the samples, and why a measurement could not be made."""
+    """Measure; return the samples, and why measurements could not be made."""
     samples: defaultdict[Key, list[Sample]] = defaultdict(list)
     failures: dict[Key, str] = {}
     plan = [(w, r, p) for w in works for r in range(rounds) for p in peers if w.suits(p)]

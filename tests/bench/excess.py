@@ -1,8 +1,8 @@
-"""What the excess of some clients costs all others: `python -m tests.bench.excess`.
+"""What clients that send or request too much cost others: `python -m tests.bench.excess`.
 
-A crowd of clients does one thing too much, and a well-behaved client asks for small answers all the
-while. Told are how many of those came and how late, what the proxy's memory grew by for each client
-of the crowd, and what CPU it spent. All is on loopback, bounded, and stopped at the end.
+A crowd of clients does one thing in excess, while a well-behaved client requests small responses.
+Reported: how many of these arrived and how late, the growth of the proxy's memory for each client
+of the crowd, and its CPU time. All runs on loopback, is bounded, and is stopped at the end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KIB_64 = 64 << 10
 
 
 async def origin(port: int) -> None:
-    """Answer until killed: a small body, chunks without an end, or a MiB in chunks of one byte."""
+    """Serve until killed: a small body, endless chunks, or a MiB in chunks of one byte."""
 
     block = (b"400\r\n%b\r\n" % bytes(1024)) * 64
 
@@ -87,7 +87,7 @@ def serving() -> Iterator[int]:
 
 
 class Crowd:
-    """Clients that ask, and read nothing."""
+    """Clients that send requests and do not read the responses."""
 
     def __init__(self, port: int, size: int, said: bytes, most: int) -> None:
         self.clients: list[socket.socket] = []
@@ -101,7 +101,7 @@ class Crowd:
         self._sent = dict.fromkeys(self.clients, 0)
 
     def ask(self) -> None:
-        """Say as much as the proxy takes of each."""
+        """Send for each client as much as the proxy accepts."""
         for client in self.clients:
             try:
                 while self._sent[client] < self._most:
@@ -111,7 +111,7 @@ class Crowd:
 
     @property
     def closed(self) -> int:
-        """How many the proxy has given up."""
+        """Return how many connections the proxy has closed."""
         gone = 0
         for client in self.clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -136,7 +136,7 @@ def cpu_s(pid: int) -> float:
 
 
 def small(port: int) -> float | None:
-    """Ask for a small answer on a connection of its own: how long it took; None: it was lost."""
+    """Request a small response on a new connection; return the time it took, None if it failed."""
     began = time.monotonic()
     try:
         with socket.create_connection((LOOPBACK, port), PATIENCE_S) as client:
@@ -155,7 +155,7 @@ def small(port: int) -> float | None:
 
 
 def settle(crowd: Crowd, pid: int) -> None:
-    """Let the crowd do its worst, until the proxy has next to nothing to do for it."""
+    """Send from the crowd until the proxy uses next to no CPU for it."""
     end = time.monotonic() + SETTLE_S
     busy = 1.0
     while busy > 0.02 and time.monotonic() < end:
@@ -167,7 +167,7 @@ def settle(crowd: Crowd, pid: int) -> None:
 
 
 def crowded(said: bytes, most: int) -> Callable[[int, int, int, float], str]:
-    """A crowd that says so much, beside somebody who asks for small answers."""
+    """Return a measurement: a crowd sends `said`, while another client requests small responses."""
 
     def measure(pid: int, port: int, clients: int, seconds: float) -> str:
         small(port)
@@ -200,7 +200,7 @@ def crowded(said: bytes, most: int) -> Callable[[int, int, int, float], str]:
 
 
 def ones(pid: int, port: int, clients: int, seconds: float) -> str:
-    """A MiB in chunks of one byte, six on the wire, to one who reads."""
+    """Measure the CPU time for a body of 1 MiB in chunks of one byte (6 MiB on the wire)."""
     costs = []
     for _ in range(3):
         spent = cpu_s(pid)

@@ -48,7 +48,7 @@ def copy_loop(listen: int, subscribers: int) -> None:
 
 
 def spread(data: memoryview, sinks: list[socket.socket]) -> None:
-    """Send it to all; what the kernel has no room for is waited for."""
+    """Send data to all sinks; wait for those whose socket buffers are full."""
     size = len(data)
     late: dict[int, tuple[socket.socket, int]] = {}
     for sink in sinks.copy():

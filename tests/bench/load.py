@@ -74,14 +74,14 @@ def echo() -> NoReturn:
 
 
 def sink() -> NoReturn:
-    """Swallow one stream after another, and answer one byte when a stream is whole."""
+    """Read one stream after another; send one byte when a stream is complete."""
     listener = listening()
     space = bytearray(CHUNK)
     while True:
         stream, _ = listener.accept()
         with stream:
             header = stream.recv(HEADER.size, socket.MSG_WAITALL)
-            if len(header) < HEADER.size:  # somebody only knocked
+            if len(header) < HEADER.size:  # a probe: it connected, and sent nothing
                 continue
             missing: int = HEADER.unpack(header)[0]
             while missing and (got := stream.recv_into(space)):
@@ -115,12 +115,12 @@ def report(
 
 
 def connect(port: int) -> int:
-    """Connect and give the bare descriptor: the loops below spend nothing on objects."""
+    """Connect and return the bare descriptor: the loops below use no objects, to save time."""
     return socket.create_connection((LOOPBACK, port)).detach()
 
 
 def echoed(fd: int, size: int = len(MESSAGE)) -> None:
-    """Take one message back, whole."""
+    """Receive one complete message back."""
     got = len(os.read(fd, CHUNK))
     if got != size:
         sys.exit(f"{got} bytes came back where {size} were sent")
@@ -218,8 +218,8 @@ def churn(port: int, tunnels: int, seconds: float) -> None:
 
 
 def idle(port: int, tunnels: int, _amount: float) -> None:
-    """Open tunnels, one round trip on each so that both ends stand, and leave them. Reports how
-    many."""
+    """Open tunnels, make one round trip on each so that both ends are connected, and keep them
+    open. Reports how many."""
 
     def stand() -> int:
         fd = connect(port)
@@ -282,12 +282,12 @@ def take_all(fds: list[int], takes: dict[int, Callable[[], int]], size: int) -> 
 
 
 def swallower(stream: socket.socket) -> Callable[[], int]:
-    """Takes what has come; the kernel drops it without a copy, so that no sink is the brake."""
+    """Return a function that discards received data in the kernel, without a copy."""
     return partial(stream.recv_into, bytearray(CHUNK), CHUNK, socket.MSG_TRUNC)
 
 
 def timer(stream: socket.socket, latencies: list[float]) -> Callable[[], int]:
-    """Takes what has come, and notes how long ago each line was written."""
+    """Return a function that receives data and records the age of each line."""
     begun = b""
 
     def take() -> int:

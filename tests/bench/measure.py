@@ -22,10 +22,10 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of the tree, with the children that ended and were waited for.
+    """Return user and system time of the tree, with ended children that were waited for.
 
-    The living are read by their CPU clocks: /proc rounds each process down to a tick, which a
-    proxy of many processes would win by.
+    Living processes are read by their CPU clocks: /proc rounds each down to a tick, which would
+    favour a proxy of many processes.
     """
     total = 0.0
     for member in tree(pid):
@@ -57,7 +57,7 @@ def resident_kib(pid: int) -> float:
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak of the process's memory begin anew, at what it holds now."""
+    """Reset the peak memory of the process to its current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5)
 
 

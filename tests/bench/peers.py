@@ -51,7 +51,7 @@ class Peer:
     """The consumers of its fan connect where the producer does."""
 
     def missing(self) -> str:
-        """Why it cannot run here; empty if it can."""
+        """Return why the peer cannot run here; empty if it can."""
         for program in (self.command[0], self.version[0]):  # a script needs what it runs
             if not shutil.which(program, path=PATH):
                 return f"{program} is not installed"
@@ -73,7 +73,7 @@ class Peer:
         return next((line for line in lines if "version" in line.lower()), "".join(lines[:1]))
 
     def described(self) -> str:
-        """Its command and its configuration, as they are."""
+        """Return its command and its configuration as text."""
         shown = " ".join("python" if word == sys.executable else word for word in self.command)
         return "\n".join((f"{self.name}: {shown}", *(f"    {x}" for x in self.config.splitlines())))
 
@@ -86,7 +86,7 @@ def importable(name: str) -> bool:
 
 
 def command_line(peer: Peer, scratch: Path, listen: int, server: int) -> list[str]:
-    """Write the configuration, and give the command that uses it."""
+    """Write the configuration; return the command that uses it."""
     config = scratch / "config"
     values: Mapping[str, object] = {
         "listen": listen,
@@ -146,13 +146,15 @@ def running(peer: Peer, server: int) -> Iterator[tuple[int, int]]:
 
 
 def last_line(said: str) -> str:
-    """What a program that gave up said in the end."""
+    """Return the last line that a failed program has written."""
     return (said.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def listens(port: int) -> bool:
-    """Look, do not knock: one tunnel more, before those measured, laid asyncio's heap out so
-    that its round trips cost a quarter."""
+    """Return whether a port is listening, without connecting to it.
+
+    One tunnel before those measured changed asyncio's heap: its round trips took a quarter.
+    """
     rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return any(row[1].endswith(f":{port:04X}") and row[3] == LISTEN for row in rows)
 

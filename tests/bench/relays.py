@@ -75,7 +75,7 @@ class End(asyncio.Protocol):
 
 
 class Accepted(asyncio.Protocol):
-    """A client, until there is somewhere to send what it says."""
+    """A client whose connection to the server is not open yet."""
 
     def __init__(self, server: int) -> None:
         self.server = server

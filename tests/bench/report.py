@@ -1,4 +1,4 @@
-"""What a run says: medians, the goals and whether they are reached, a table, JSON, a picture."""
+"""The report of a run: medians, goals and whether they are reached, a table, JSON, a picture."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Goal:
     """The other's workload, if it is not the same."""
 
     def value(self, results: Results) -> float | None:
-        """The ratio or the cost that was measured, if it was."""
+        """Return the measured ratio or cost, if there is one."""
         ours = results.get((self.workload, self.peer))
         theirs = results.get((self.as_in or self.workload, self.against))
         if ours is None or (self.against and theirs is None):
@@ -148,7 +148,7 @@ def is_ours(peer: str) -> bool:
 
 
 def figure(value: float | None) -> str:
-    """Three digits that matter, or all of a whole number."""
+    """Format with three significant digits, or all digits of a whole number."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
@@ -179,7 +179,7 @@ def write_json(
     results: Results,
     failures: Mapping[tuple[str, str], str],
 ) -> None:
-    """Everything a reader needs to judge the table, every sample included."""
+    """Write a JSON file with all that is needed to judge the table, including every sample."""
     document = {
         "machine": machine(),
         "versions": versions,

@@ -61,8 +61,8 @@ max_lag = "8MiB"
 """
 
 
-class Heard(NamedTuple):
-    """What one sink has got: when each line was written, and when it came, in nanoseconds."""
+class Received(NamedTuple):
+    """What one sink has received: when each line was written and arrived, in nanoseconds."""
 
     written: list[int]
     came: list[int]
@@ -73,7 +73,7 @@ class Heard(NamedTuple):
 
 @contextmanager
 def tree(more: str = "") -> Iterator[tuple[Server, dict[str, Running]]]:
-    """A server with a stream, and the three relays at it; `more` options for A."""
+    """Run a server with a stream and the three relays; `more`: further options of relay A."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = Server(folder / "streams")
@@ -97,7 +97,7 @@ def tree(more: str = "") -> Iterator[tuple[Server, dict[str, Running]]]:
 
 
 def run(pace: int, more: str = "", outage: bool = False) -> None:
-    """Tick for a while; say what has come, how late, and what it has cost."""
+    """Produce lines for a while; report how many arrived, how late, and the CPU time."""
     with tree(more) as (server, relays):
         pids = {"nats-server": server.pid} | {name: relay.pid for name, relay in relays.items()}
         ports = {name: relay.port(f"{name}.subscribers") for name, relay in relays.items()}
@@ -111,15 +111,15 @@ def run(pace: int, more: str = "", outage: bool = False) -> None:
             server.kill()
             time.sleep(OUTAGE_S)
             server.start()
-        heard = [Heard(*each) for each in json.loads(listener.communicate()[0])]
+        received = [Received(*each) for each in json.loads(listener.communicate()[0])]
         spent = {name: cpu_s(pid) - before[name] for name, pid in pids.items() if not outage}
         producer.communicate()
-        report(heard, spent)
+        report(received, spent)
 
 
-def report(heard: Sequence[Heard], spent: Mapping[str, float]) -> None:
+def report(received: Sequence[Received], spent: Mapping[str, float]) -> None:
     """Print the figures of a run."""
-    (direct, *others) = heard
+    (direct, *others) = received
     sent = set(direct.written)
     ages = sorted(
         (came - written) / 1e6
@@ -160,8 +160,8 @@ def tell(process: "subprocess.Popen[str]") -> None:
 
 
 def listen(*places: str) -> None:
-    """Subscribe at each PORT,NUMBER, and tell what has come at TIMED of them, once all is quiet."""
-    heard: dict[int, Heard] = {}
+    """Subscribe at each PORT,NUMBER; when no more data comes, print what TIMED of them received."""
+    received: dict[int, Received] = {}
     streams: dict[int, socket.socket] = {}
     for place in places:
         port, number = map(int, place.split(","))
@@ -169,27 +169,27 @@ def listen(*places: str) -> None:
             stream = socket.create_connection((LOOPBACK, port))
             streams[stream.fileno()] = stream
             if index < TIMED:
-                heard[stream.fileno()] = Heard([], [])
-    begun = dict.fromkeys(heard, b"")
+                received[stream.fileno()] = Received([], [])
+    begun = dict.fromkeys(received, b"")
     print("ready", flush=True)
     with select.epoll() as epoll:
         for fd in streams:
             epoll.register(fd, select.EPOLLIN)
-        while ready := epoll.poll(QUIET_S if any(h.came for h in heard.values()) else None):
+        while ready := epoll.poll(QUIET_S if any(h.came for h in received.values()) else None):
             for fd, _ in ready:
                 data = streams[fd].recv(CHUNK)
-                if fd in heard:
-                    begun[fd] = note(heard[fd], begun[fd] + data)
-    print(json.dumps(list(heard.values())))
+                if fd in received:
+                    begun[fd] = note(received[fd], begun[fd] + data)
+    print(json.dumps(list(received.values())))
 
 
-def note(heard: Heard, data: bytes) -> bytes:
-    """Note the lines in it; return the half one at its end."""
+def note(received: Received, data: bytes) -> bytes:
+    """Record the complete lines of the data; return the incomplete one at its end."""
     now = time.perf_counter_ns()
     whole = len(data) // len(LINE) * len(LINE)
     for at in range(0, whole, len(LINE)):
-        heard.written.append(int(data[at:][STAMP]))
-        heard.came.append(now)
+        received.written.append(int(data[at:][STAMP]))
+        received.came.append(now)
     return data[whole:]
 
 

@@ -30,7 +30,7 @@ class Sample:
 
 
 class Workload(Protocol):
-    """What a peer can be measured at."""
+    """A workload that peers are measured with."""
 
     @property
     def name(self) -> str: ...
@@ -42,7 +42,7 @@ class Workload(Protocol):
     def rate_unit(self) -> str: ...
 
     def suits(self, peer: Peer) -> bool:
-        """Whether the peer is made for it."""
+        """Whether the workload applies to the peer."""
 
     def measure(self, peer: Peer) -> Sample:
         """Measure once, with everything fresh. Raises Failed."""
@@ -68,7 +68,7 @@ class Traffic:
         return meant and self.tunnels_of(peer) <= peer.most_tunnels
 
     def tunnels_of(self, peer: Peer) -> int:
-        """Fewer tunnels are another work, unless each is weighed by itself."""
+        """Return how many; less than configured only if each tunnel is measured by itself."""
         return min(self.tunnels, peer.most_tunnels) if self.client == "idle" else self.tunnels
 
     def measure(self, peer: Peer) -> Sample:
@@ -96,7 +96,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Poured:
-    """What a fan did between two looks at its meters."""
+    """The figures of a fan between two readings of its meters."""
 
     bytes: float
     seconds: float
@@ -108,7 +108,7 @@ class Poured:
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """A producer, and sinks that get all it says; `size` is in bytes, and each sink's."""
+    """A producer, and sinks that receive all its data; `size` is in bytes, for each sink."""
 
     name: str
     title: str
@@ -136,7 +136,7 @@ class Fan:
 
     @contextmanager
     def poured(self, peer: Peer) -> Iterator[Callable[..., Poured]]:
-        """Run all of it. Gives what has the producer send `size`, while some sinks sleep."""
+        """Start all; yield a function that has the producer send `size` while some sinks sleep."""
         subscribers = free_port()
         with (
             running(peer, subscribers) as (pid, port),
@@ -171,8 +171,8 @@ class Fan:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """Two fans in turn, so that whatever disturbs one disturbs both: one serves all of its sinks,
-    of the other's one never reads."""
+    """Two fans in turn, so that a disturbance affects both: in one all sinks read, in the other one
+    sink never reads."""
 
     name: str
     title: str
@@ -199,7 +199,7 @@ class Stalled:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """From exec to `ready`, which only vcproxy says."""
+    """The time from exec to the line `ready`, which only vcproxy writes."""
 
     name: str = "start"
     title: str = "start to ready"
@@ -237,7 +237,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         return Fan(name, title, "us", "/s", sinks, size, LINE, 1e6, "tick", pace, "readers")
 
     def slowed(calm: Poured, stalled: Poured) -> float:
-        """How much longer the others wait for as much."""
+        """Return the ratio of the times that the other sinks need for the same data."""
         return stalled.seconds / calm.seconds
 
     def grown(calm: Poured, stalled: Poured) -> float:
@@ -288,14 +288,14 @@ def load(*role: object, module: str = "tests.bench.load") -> Iterator["subproces
 
 
 def order(process: "subprocess.Popen[str]", how: object = "go") -> None:
-    """Have the load begin."""
+    """Start the load."""
     assert process.stdin
     process.stdin.write(f"{how}\n")
     process.stdin.flush()
 
 
 def answer(process: "subprocess.Popen[str]") -> str:
-    """The next line the load says. Raises Failed if it dies or is stuck."""
+    """Return the next line of the load's output. Raises Failed if it ends or hangs."""
     assert process.stdout
     assert process.stderr
     said, _, _ = select.select([process.stdout], [], [], PATIENCE_S)

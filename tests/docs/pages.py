@@ -19,7 +19,7 @@ _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: what stands behind its fence, and what it holds."""
+    """A fenced block: its info string and its text."""
 
     info: str
     text: str
@@ -33,23 +33,23 @@ class Block:
 
 
 def name(page: Path) -> str:
-    """A page's path, for people."""
+    """Return a page's path for display."""
     return str(page.relative_to(ROOT))
 
 
 def blocks(page: Path, *infos: str) -> list[Block]:
-    """The fenced blocks of a page, or those of some kinds."""
+    """Return the fenced blocks of a page, or those of some kinds."""
     found = [Block(*match.groups()) for match in _FENCE.finditer(page.read_text())]
     return [block for block in found if not infos or block.info in infos]
 
 
 def links(page: Path) -> list[str]:
-    """Where a page points to, within the project."""
+    """Return the targets of a page's links within the project."""
     prose = _FENCE.sub("", page.read_text())
     return [to for to in _LINK.findall(prose) if not to.startswith("https://")]
 
 
 def anchors(page: Path) -> set[str]:
-    """What may stand behind the # of a link to a page."""
+    """Return the anchors of a page: what a link may have after #."""
     titles = _HEADING.findall(_FENCE.sub("", page.read_text()))
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

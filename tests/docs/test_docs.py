@@ -1,4 +1,4 @@
-"""Everything that README and docs show is so: code runs, TOML loads, commands and links exist."""
+"""README and docs are correct: code runs, TOML loads, commands and links exist."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ having_console = [page for page in PAGES if blocks(page, "console")]
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """Where a reader has put what the pages tell to make first."""
+    """A folder with the files that the pages tell a reader to make first."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     issued.private_key_pem.write_to_path(tmp_path / "server.key")
@@ -117,7 +117,7 @@ def test_the_commands_of_a_page_exist(page: Path, desk: Path) -> None:
 
 
 @pytest.mark.parametrize("page", having_console, ids=name)
-def test_a_session_at_the_terminal_goes_as_shown(page: Path, desk: Path) -> None:
+def test_a_terminal_session_has_the_output_shown(page: Path, desk: Path) -> None:
     if not shutil.which("socat"):
         pytest.skip("socat is not installed")
     file, conf = desk / "proxy.toml", running(page)
@@ -139,13 +139,13 @@ def test_a_session_at_the_terminal_goes_as_shown(page: Path, desk: Path) -> None
 
 
 def running(page: Path) -> str:
-    """The configuration that a page has its reader run: the default, unless it names another."""
+    """Return the configuration that a page's reader runs: the default, unless it names another."""
     named = re.search(r"^vcproxy -c (conf/\w+\.toml)$", page.read_text(), re.MULTILINE)
     return (ROOT / named[1] if named else CONF).read_text()
 
 
 def free_port() -> str:
-    """A port that nobody uses just now."""
+    """Return a port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
 
@@ -180,7 +180,7 @@ def test_the_filter_of_the_readme_lets_only_staff_in(desk: Path, target: str) ->
         assert [each.fields["X-Request-From"] for each in proxy.received()] == ["10.0.0.7"]
 
 
-def test_the_mistake_in_the_readme_is_told_so(desk: Path) -> None:
+def test_the_readme_mistake_is_reported(desk: Path) -> None:
     file = desk / "proxy.toml"
     file.write_text(CONF.read_text().replace("\nservers =", "\nserver =", 1))
     with pytest.raises(ConfigError) as caught:
@@ -222,7 +222,7 @@ def test_paths_in_the_text_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/design/*.md")), ids=name)
-def test_the_design_names_what_the_code_has(page: Path) -> None:
+def test_names_in_the_design_exist_in_the_code(page: Path) -> None:
     code = "".join(file.read_text() for file in SOURCES)
     shown = "".join(re.findall(r"`[^`\n]+`|->>.*|-->>.*", page.read_text()))
     for called in re.findall(r"\b([a-z_]\w*)\((?!\d)", shown):

@@ -1,4 +1,4 @@
-"""What a message or a page says to install can be installed: a library that the project names."""
+"""Hints in messages and pages to install a library name one that can be installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HINT = re.compile(r"pip install (?:-\S+ )*([\"'\\]*)([^\s`)]+?)\1(?=[\s`)\"'.]|$
 
 
 def hints(text: str) -> list[str]:
-    """What a text says to install."""
+    """Return the libraries that a text says to install."""
     return [match[2] for match in HINT.finditer(text)]
 
 
@@ -48,5 +48,5 @@ def test_hints_are_found_however_they_are_quoted() -> None:
 
 
 @pytest.mark.parametrize(("file", "hint"), HINTS, ids=str)
-def test_what_is_to_be_installed_exists(file: Path, hint: str) -> None:
+def test_the_libraries_in_hints_exist(file: Path, hint: str) -> None:
     assert hint in LIBRARIES | OF_THE_CHECKOUT, f"{file} says to install {hint}"

@@ -1,4 +1,4 @@
-"""The log that docs/how-to/relay.md shows is what a relay says, but for its figures."""
+"""The log in docs/how-to/relay.md is that of a relay, apart from its figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shape(line: str) -> str:
     return re.sub(r"[\d.:]*\d(B|KiB|MiB)?", "#", text)
 
 
-def test_the_log_on_the_page_is_what_a_relay_says() -> None:
+def test_the_log_on_the_page_is_that_of_a_relay() -> None:
     found = LOG.search(PAGE.read_text())
     assert found
     shown = found[0].removeprefix(found[1]).splitlines()

@@ -45,11 +45,11 @@ def test_requests_without_a_body(served: Running, behind: Origin, tools: Tools) 
         text = tools.run(*CURL, how, "-H", "X-Mine: kept", url(served, "/a?b=c")).decode()
         assert text.startswith("HTTP/1.1 200 OK\r\n")
         assert "Via: 1.1 vcproxy\r\n" in text
-        heard = behind.heard[-1]
-        assert heard[:2] == (method, "/a?b=c")
-        assert heard.fields["X-Mine"] == "kept"
-        assert heard.fields["X-Forwarded-For"] == "127.0.0.1"
-        assert heard.fields["Host"] == f"127.0.0.1:{served.port('in')}"
+        received = behind.received[-1]
+        assert received[:2] == (method, "/a?b=c")
+        assert received.fields["X-Mine"] == "kept"
+        assert received.fields["X-Forwarded-For"] == "127.0.0.1"
+        assert received.fields["Host"] == f"127.0.0.1:{served.port('in')}"
 
 
 @pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
@@ -61,7 +61,7 @@ def test_bodies_arrive_and_come_back(
         body = os.urandom(size)
         command = *CURL, "-H", "Expect:", *framed, "--data-binary", "@-", url(served)
         assert tools.run(*command, stdin=body) == body
-        assert behind.heard[-1][::3] == ("POST", body)
+        assert behind.received[-1][::3] == ("POST", body)
 
 
 def test_100_continue_comes_from_the_server(served: Running, behind: Origin, tools: Tools) -> None:
@@ -69,7 +69,7 @@ def test_100_continue_comes_from_the_server(served: Running, behind: Origin, too
     command = *CURL, "-v", "--expect100-timeout", "60", "-H", "Expect: 100-continue"
     text = tools.run(*command, "--data-binary", "@-", url(served), stdin=b"hello")
     assert b"< HTTP/1.1 100 Continue" in text
-    assert behind.heard[0].body == b"hello"
+    assert behind.received[0].body == b"hello"
 
 
 def test_a_body_that_is_refused_is_never_sent(proxy: Starter, tools: Tools) -> None:
@@ -91,7 +91,7 @@ def test_http_1_0(served: Running, behind: Origin, tools: Tools) -> None:
     assert text.endswith(b"\r\n\r\nhello")
     kept = tools.run(*CURL, "-0", "-i", "-H", "Connection: keep-alive", url(served))
     assert b"Connection: keep-alive\r\n" in kept
-    assert [each.body for each in behind.heard] == [b"hello", b""]
+    assert [each.body for each in behind.received] == [b"hello", b""]
 
 
 def test_a_chunked_answer_for_http_1_0_ends_with_the_connection(
@@ -118,7 +118,7 @@ def test_connections_are_kept_on_both_sides(served: Running, behind: Origin, too
     text = tools.run(*CURL, "-w", "%{num_connects}", *[url(served)] * count)
     assert text == b"10000"
     tools.run(*CURL, url(served))  # another client, the same server connection
-    assert len(behind.heard) == count + 1
+    assert len(behind.received) == count + 1
     assert len(behind.connections) == 1
 
 
@@ -156,9 +156,9 @@ def test_trailers_come_through(proxy: Starter, tools: Tools, tmp_path: Path) -> 
             client.sendall(b"3\r\nabc\r\n0\r\nX-Sum: 8\r\n\r\n")
             with server.next() as accepted:
                 whole = b"\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 8\r\n\r\n"
-                heard = b""
-                while not heard.endswith(whole):
-                    heard += exactly(accepted, 1)
+                received = b""
+                while not received.endswith(whole):
+                    received += exactly(accepted, 1)
     assert "X-Sum: 7" in fields.read_text()
 
 
@@ -172,7 +172,7 @@ def test_pipelined_requests_are_answered_in_order(served: Running, behind: Origi
         text = all_of(client)
     bodies = [answer.partition(b"\r\n\r\n")[2] for answer in text.split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"%03d" % number for number in range(100)] + [b""]
-    assert [each.target for each in behind.heard] == [f"/{n}" for n in range(100)] + ["/"]
+    assert [each.target for each in behind.received] == [f"/{n}" for n in range(100)] + ["/"]
 
 
 # -- to servers that clients name ----------------------------------------------------------------
@@ -183,10 +183,10 @@ def test_forward(proxy: Starter, behind: Origin, tools: Tools) -> None:
     through = *CURL, "-x", url(running)
     target = behind.uri.replace("tcp", "http")
     assert tools.run(*through, "-d", "hello", f"{target}/there") == b"hello"
-    (heard,) = behind.heard
-    assert heard[:2] == ("POST", "/there")
-    assert heard.fields["Host"] == target.removeprefix("http://")
-    assert "Proxy-Connection" not in heard.fields
+    (received,) = behind.received
+    assert received[:2] == ("POST", "/there")
+    assert received.fields["Host"] == target.removeprefix("http://")
+    assert "Proxy-Connection" not in received.fields
     refused = tools.run(*through, "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:1/")
     assert refused == b"403"
 
@@ -196,7 +196,7 @@ def test_connect(proxy: Starter, behind: Origin, tools: Tools) -> None:
     through = *CURL, "-p", "-x", url(running)
     target = behind.uri.replace("tcp", "http")
     assert tools.run(*through, "-d", "hello", *[f"{target}/"] * 3) == b"hello" * 3
-    assert "Via" not in behind.heard[0].fields  # a tunnel is not parsed
+    assert "Via" not in behind.received[0].fields  # a tunnel is not parsed
     assert len(behind.connections) == 1
     code = "-o", "/dev/null", "-w", "%{http_connect}\n"  # its exit status depends on its release
     refused = tools.run(*through, *code, "http://127.0.0.1:1/", status=None)
@@ -220,8 +220,8 @@ def test_a_session_of_requests(served: Running, behind: Origin) -> None:
 
         answer = session.put(url(served), data=pieces(), stream=True)
         assert b"".join(answer.iter_content(None)) == b"".join(pieces())
-    assert json.loads(behind.heard[0].body) == {"number": 0}
-    assert behind.heard[0].fields["Cookie"] == "id=7"
+    assert json.loads(behind.received[0].body) == {"number": 0}
+    assert behind.received[0].fields["Cookie"] == "id=7"
     assert len(behind.connections) == 1
 
 

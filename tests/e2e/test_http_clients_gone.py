@@ -66,7 +66,7 @@ class Case:
     """A client that waits, and for what."""
 
     data: bytes = GET
-    heard: bytes | None = b"HTTP/1.1\r\n"
+    received: bytes | None = b"HTTP/1.1\r\n"
     """What its server has got by then, at least; None: it is not connected to."""
     replies: bytes = b""
     """What the server sends."""
@@ -83,12 +83,12 @@ CASES = {
     "its server to read": Case(LARGE, POST[:6], message_oriented=False),
     "an answer before the next requests": Case(GET * 20_000, message_oriented=False),
     "an upgrade": Case(UPGRADE, b"websocket"),
-    "a look-up": Case(heard=None, filter="LaterAtHead"),
-    "a while": Case(heard=None, filter="WaitAtHead"),
+    "a look-up": Case(received=None, filter="LaterAtHead"),
+    "a while": Case(received=None, filter="WaitAtHead"),
     "a while, with a body": Case(LARGE, None, filter="WaitAtHead", message_oriented=False),
-    "an answer for a filter": Case(heard=b"/ask", filter="AskAtHead"),
+    "an answer for a filter": Case(received=b"/ask", filter="AskAtHead"),
     "who holds its body": Case(POST % 4 + b"body", None, filter="Held"),
-    "a while at its server": Case(heard=b"", filter="WaitAtServer"),
+    "a while at its server": Case(received=b"", filter="WaitAtServer"),
     "a while at the answer": Case(replies=EVENTS, filter="WaitAtAnswer"),
     "all of the answer": Case(replies=EVENTS, filter="Gather"),
     "an event": Case(replies=EVENTS),
@@ -100,14 +100,14 @@ CASES = {
 
 
 def taken(running: Running) -> None:
-    """Wait until the proxy has seen all that was sent to it so far: it looks at that first."""
+    """Wait until the proxy has read all that was sent so far: it reads that before this request."""
     with running.connect("in") as other:
         other.sendall(b"no request\r\n\r\n")
         assert all_of(other).startswith(b"HTTP/1.1 400 ")
 
 
 def ends(running: Running, client: socket.socket, way: str) -> None:
-    """Leave in this way."""
+    """Close the client's connection in this way."""
     if way == "reset":
         reset(client)
     elif way == "reset behind its end":
@@ -160,10 +160,10 @@ def test_a_client_that_waits(proxy: Starter, waits_for: str, way: str) -> None:
             client.sendall(case.data)
         except TimeoutError:
             assert not case.message_oriented
-        if case.heard is not None:
+        if case.received is not None:
             accepted = stack.enter_context(server.next())
             got = b""
-            while case.heard not in got:
+            while case.received not in got:
                 got += accepted.recv(1 << 16)
             accepted.sendall(case.replies)
         taken(running)
@@ -201,7 +201,7 @@ def test_the_room_at_the_server_is_free_for_the_next(proxy: Starter, way: str) -
     ("data", "way"),
     [(GET, "reset"), (LARGE, "reset"), (GET, "end"), (POST % 4 + b"body", "end")],
 )
-def test_so_is_its_place_in_the_queue(proxy: Starter, data: bytes, way: str) -> None:
+def test_the_place_in_the_queue_is_free_for_the_next(proxy: Starter, data: bytes, way: str) -> None:
     limits = "max_connections = 1\nqueue = { size = 1 }"
     with Server() as server, ExitStack() as stack:
         running = proxy(web(server.uri, options=WAYS[way], upstream=limits))
@@ -230,7 +230,7 @@ def test_so_is_its_place_in_the_queue(proxy: Starter, data: bytes, way: str) -> 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("connect", [False, True])
-def test_a_server_that_does_not_take_the_connection(
+def test_a_client_that_waits_for_a_server_that_does_not_accept(
     proxy: Starter, connect: bool, way: str
 ) -> None:
     with Server(backlog=0) as hole, ExitStack() as stack:

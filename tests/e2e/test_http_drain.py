@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Starter
 from tests.e2e.running import PATIENCE_S, all_of, eventually
-from tests.e2e.web import GET, Echo, Heard, origin, way_out, web
+from tests.e2e.web import GET, Echo, Received, origin, way_out, web
 
 COUNT = 100
 
@@ -32,11 +32,11 @@ def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> No
     class Late(Echo):
         """Answers POST only when the proxy drains."""
 
-        def answer(self, heard: Heard) -> None:
-            """Do so."""
-            if heard.method == "POST":
+        def answer(self, received: Received) -> None:
+            """Send the body back; for POST, only when the proxy drains."""
+            if received.method == "POST":
                 draining.wait(PATIENCE_S)
-            super().answer(heard)
+            super().answer(received)
 
     with origin(Late) as server, ExitStack() as stack:
         running = proxy(f"[proxy]\nnet_threads = {net_threads}\n" + web(server.uri))
@@ -51,7 +51,7 @@ def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> No
         half = busy[::2]  # of these, all of the body has come
         for client in half:
             client.sendall(b"more" + GET)  # it is too late for another
-        eventually(lambda: len(server.heard) == COUNT + len(half), "the server has been asked")
+        eventually(lambda: len(server.received) == COUNT + len(half), "the server has been asked")
         running.signal(signal.SIGTERM)
         running.wait_for(r"draining \d+ connections, 10s at most")
         for client in idle:

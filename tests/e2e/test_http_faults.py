@@ -26,13 +26,13 @@ from tests.e2e.running import (
     refusing,
     reset,
 )
-from tests.e2e.web import GET, Echo, Heard, origin, web
+from tests.e2e.web import GET, Echo, Received, origin, web
 
 LAST = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
 
 def status(running: Running, request: bytes = LAST) -> int:
-    """What a client of its own is answered."""
+    """Return the status of the response on a new connection."""
     with running.connect("in") as client:
         client.sendall(request)
         return int(all_of(client).split()[1])
@@ -99,7 +99,7 @@ def test_clients_that_break_off_leave_nothing_behind(proxy: Starter) -> None:
         eventually(lambda: running.descriptors() == running.idle_descriptors, "all is closed")
 
 
-def test_a_half_closed_client_gets_its_response_all_the_same(proxy: Starter) -> None:
+def test_a_half_closed_client_still_gets_its_response(proxy: Starter) -> None:
     with origin() as server, ExitStack() as stack:
         running = proxy(web(server.uri))
         clients = [stack.enter_context(running.connect("in")) for _ in range(50)]
@@ -125,7 +125,7 @@ def test_silent_clients_are_closed_and_cost_nothing(proxy: Starter) -> None:
 
 
 def cpu_s(running: Running) -> float:
-    """Seconds of a processor that it has used."""
+    """Return the CPU seconds that the program has used."""
     fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -133,8 +133,8 @@ def cpu_s(running: Running) -> float:
 # -- servers -------------------------------------------------------------------------------------
 
 
-def test_servers_that_cannot_be_had(proxy: Starter) -> None:
-    """One refuses, one does not take the connection, one takes it and is silent."""
+def test_servers_that_cannot_be_reached(proxy: Starter) -> None:
+    """One refuses, one does not accept the connection, one accepts it and is silent."""
     with origin() as good, Server(backlog=0) as hole, Server() as silent, ExitStack() as stack:
         for _ in range(2):  # its queue is full: more is dropped
             waiting = stack.enter_context(socket.socket())
@@ -203,7 +203,7 @@ def test_reasons_why_a_server_cannot_be_reached(proxy: Starter) -> None:
 UNKEPT = "pool = { idle = 0 }"
 
 
-def test_a_listener_that_is_its_own_server_is_seen_to_be(proxy: Starter) -> None:
+def test_a_listener_that_is_its_own_server_is_detected(proxy: Starter) -> None:
     here = refusing()
     running = proxy(web(here, bind=here, upstream=UNKEPT))
     with running.connect("in") as client:
@@ -224,7 +224,7 @@ def test_one_listener_behind_another_of_the_same_name_in_via_is_no_loop(proxy: S
             + web(server.uri, bind=inner).replace('"in"', '"inner"').replace("out", "origin")
         )
         assert status(running) == 200
-        via = server.heard[0].fields["Via"]
+        via = server.received[0].fields["Via"]
     assert re.fullmatch(r"1\.1 vcproxy \(\w{8}\)", via.split(", ")[0])
 
 
@@ -236,10 +236,10 @@ FRAMED = {
 
 
 @pytest.mark.parametrize("framing", FRAMED)
-def test_an_answer_that_is_cut_is_seen_to_be(
+def test_a_truncated_answer_is_detected(
     proxy: Starter, tools: Tools, tmp_path: Path, framing: str
 ) -> None:
-    """Whatever ends it: curl reports an error, no end is faked, and no request is sent again."""
+    """However it is truncated: curl reports an error, and no request is sent again."""
     with Server() as server:
         running = proxy(web(server.uri))
         for number in range(10):
@@ -277,18 +277,18 @@ class Forgetful(Echo):
 
     asked = False
 
-    def answer(self, heard: Heard) -> None:
-        """Do so."""
+    def answer(self, received: Received) -> None:
+        """Answer the first request; end the connection at the second."""
         if self.asked:
             self.close_connection = True
         else:
             self.asked = True
-            super().answer(heard)
+            super().answer(received)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_connection_that_has_gone_stale(proxy: Starter, method: str) -> None:
-    """Idempotent requests are sent anew, once; others never, as the server may have taken them."""
+    """Idempotent requests are sent again, once; others never: they may have been processed."""
     count = 200
     with origin(Forgetful) as server:
         running = proxy(web(server.uri))
@@ -300,7 +300,7 @@ def test_a_connection_that_has_gone_stale(proxy: Starter, method: str) -> None:
                 answer.read()
             statuses[answer.status] += 1
         client.close()
-    seen = Counter(heard.target for heard in server.heard)
+    seen = Counter(received.target for received in server.received)
     assert len(seen) == count
     if method == "GET":
         assert statuses == {200: count}
@@ -310,8 +310,8 @@ def test_a_connection_that_has_gone_stale(proxy: Starter, method: str) -> None:
         assert set(seen.values()) == {1}
 
 
-def test_a_stream_lives_as_long_as_it_moves(proxy: Starter) -> None:
-    """However long that is; what moves no more is ended, and the client sees that it is cut."""
+def test_a_stream_continues_as_long_as_data_moves(proxy: Starter) -> None:
+    """For any length of time. A stream that stalls is ended, and the client detects it."""
     with Server() as server:
         running = proxy(web(server.uri, options='timeouts = { stalled = "1s", body = "300ms" }'))
         with running.connect("in") as client, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Filters that fail: their request fails closed, and all else goes on."""
+"""Filters that fail: their request fails closed, and all others continue."""
 
 from __future__ import annotations
 
@@ -60,4 +60,4 @@ def test_a_filter_that_fails_costs_its_request_only(
             running.expected_tracebacks = (running.expected_tracebacks or 0) + 1
             running.wait_for("filter failed at <POST .*>", running.expected_tracebacks)
             assert tools.run(*curl, url).endswith(b"hello")
-        assert not [heard for heard in server.heard if "/request" in heard.target]
+        assert not [received for received in server.received if "/request" in received.target]

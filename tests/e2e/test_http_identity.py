@@ -22,14 +22,14 @@ COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
 
 
 class Silent(WSGIRequestHandler):
-    """It logs nothing."""
+    """A request handler that logs nothing."""
 
     def log_message(self, *args: object) -> None:
         """Log nothing."""
 
 
 def mirror(environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
-    """An application that answers with what it believes of its client."""
+    """An application that responds with the request fields that it received, as JSON."""
     start("200 OK", [("Content-Type", "application/json")])
     return [json.dumps({k: v for k, v in environ.items() if k.startswith("HTTP_")}).encode()]
 
@@ -47,7 +47,7 @@ def application() -> Iterator[str]:
             thread.join()
 
 
-def test_an_application_is_told_by_the_proxy_alone(proxy: Starter) -> None:
+def test_forged_forwarding_fields_do_not_reach_the_application(proxy: Starter) -> None:
     forged = (
         "X_Forwarded_Proto: https", "X_Forwarded_For: 127.9.9.9", "X-Forwarded_Host: evil",
         "Proxy: http://evil.example", "Proxy_Authorization: Basic eA==",

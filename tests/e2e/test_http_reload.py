@@ -50,7 +50,7 @@ def test_a_reload_under_load_loses_no_request(
     assert "Non-2xx" not in told, told
 
 
-def test_who_is_idle_is_closed_and_who_asks_is_answered_a_last_time(proxy: Starter) -> None:
+def test_a_reload_closes_idle_connections_after_one_last_request(proxy: Starter) -> None:
     with origin() as server:
         running = proxy(web(server.uri, options='via = "first"'))
         asks = HTTPConnection("127.0.0.1", running.port("in"), timeout=PATIENCE_S)

@@ -12,7 +12,7 @@ from tests.e2e.web import GET, nginx, web
 
 
 def terminating(certificates: Certificates) -> str:
-    """The key `tls` of a listener that shows it is localhost."""
+    """The key `tls` of a listener with a certificate for localhost."""
     certificate, key = certificates.issue("localhost")
     return f'tls = {{ certificate = "{certificate}", key = "{key}", alpn = ["http/1.1"] }}'
 

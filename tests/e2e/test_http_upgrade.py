@@ -71,7 +71,7 @@ def test_many_messages_both_ways_at_once(proxy: Starter, sockets: str) -> None:
         list(sending)
 
 
-def test_either_may_end_it(proxy: Starter, sockets: str) -> None:
+def test_either_side_may_end_the_connection(proxy: Starter, sockets: str) -> None:
     running = proxy(web(sockets, bind="tcp://localhost:0"))
     with conversation(running) as client:
         client.close(reason="enough")
@@ -99,13 +99,13 @@ def test_through_a_tunnel_by_connect(proxy: Starter, sockets: str) -> None:
         assert client.recv(PATIENCE_S) == "welcome"
 
 
-def test_a_server_that_stays_with_http_is_heard(proxy: Starter) -> None:
+def test_the_answer_of_a_server_that_does_not_upgrade_is_forwarded(proxy: Starter) -> None:
     with origin() as server:
         running = proxy(web(server.uri, bind="tcp://localhost:0"))
         with pytest.raises(InvalidStatus) as refused, conversation(running):
             pass
         assert refused.value.response.status_code == 200
-        assert server.heard[0].fields["Upgrade"] == "websocket"
+        assert server.received[0].fields["Upgrade"] == "websocket"
 
 
 def test_no_byte_is_lost_around_the_switch(proxy: Starter) -> None:

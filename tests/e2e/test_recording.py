@@ -84,7 +84,7 @@ def test_dates_and_loops(record: Record, log: Path) -> None:
                 client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                 received += client.recv(1 << 16)
                 time.sleep(0.1)
-            via = server.heard[0].fields["Via"]
+            via = server.received[0].fields["Via"]
             client.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nVia: {via}\r\n\r\n".encode())
             assert b"proxy_loop_detected" in client.recv(1 << 16)
     dates = [

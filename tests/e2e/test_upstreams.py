@@ -92,5 +92,5 @@ def test_connections_of_a_full_server_are_reused(proxy: Starter) -> None:
                 client.sendall(GET)
             for client in clients:
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
-        assert len(server.heard) == 300
+        assert len(server.received) == 300
         assert len(server.connections) <= 2

@@ -34,7 +34,7 @@ def web(
 
 
 def way_out(*, forward: str = "127.0.0.1:*", connect: str = "127.0.0.1:*") -> str:
-    """A configuration of a forward proxy, listener "in", that allows one place for each way."""
+    """A configuration of a forward proxy, listener "in", with one destination for each way."""
     return f"""
 [[listener]]
 name = "in"
@@ -44,7 +44,7 @@ options = {{ forward = {{ allow = ["{forward}"] }}, connect = {{ allow = ["{conn
 """
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """A request as a server received it."""
 
     method: str
@@ -60,7 +60,7 @@ class Origin(ThreadingHTTPServer):
 
     def __init__(self, handler: type[Echo]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
-        self.heard: list[Heard] = []
+        self.received: list[Received] = []
         self.connections: list[socket.socket] = []
 
     @property
@@ -95,20 +95,20 @@ class Echo(BaseHTTPRequestHandler):
         chunked = "Transfer-Encoding" in self.headers
         size = int(self.headers.get("Content-Length", 0))
         body = self._chunks() if chunked else self.rfile.read(size)
-        heard = Heard(self.command, self.path, dict(self.headers), body)
-        self.server.heard.append(heard)
-        self.answer(heard)
+        received = Received(self.command, self.path, dict(self.headers), body)
+        self.server.received.append(received)
+        self.answer(received)
 
-    def answer(self, heard: Heard) -> None:
+    def answer(self, received: Received) -> None:
         """Send the body back."""
         self.send_response(200)
-        if "Transfer-Encoding" in heard.fields:
+        if "Transfer-Encoding" in received.fields:
             self.send_header("Transfer-Encoding", "chunked")
-            chunk = b"%x\r\n%b\r\n" % (len(heard.body), heard.body) if heard.body else b""
+            chunk = b"%x\r\n%b\r\n" % (len(received.body), received.body) if received.body else b""
             body = chunk + b"0\r\n\r\n"
         else:
-            self.send_header("Content-Length", str(len(heard.body)))
-            body = heard.body
+            self.send_header("Content-Length", str(len(received.body)))
+            body = received.body
         self.end_headers()
         self.wfile.write(body)
 

@@ -61,7 +61,7 @@ def test_bulk_between_plain_wires_is_bridged() -> None:
 
 
 @pytest.mark.parametrize("plain", [{"spliceable": False}, {"bridges": False}])
-def test_what_cannot_or_may_not_be_bridged_is_copied(plain: dict[str, bool]) -> None:
+def test_bytes_are_copied_where_bridges_are_impossible_or_disabled(plain: dict[str, bool]) -> None:
     direction = Direction(**plain)
     assert direction.bulk(2 * BULK_READS) == []
     assert len(direction.sink_wire.outgoing) == 2 * BULK_READS * BULK_READ

@@ -262,14 +262,14 @@ class TestMemory:
         assert world.engine.memory.used == self.BUDGET
         assert large.incoming.avail == 3 * SLAB
 
-    def test_it_goes_on_when_some_is_free_again(self) -> None:
+    def test_reading_resumes_when_memory_is_free(self) -> None:
         world, large, _ = self.used_up()
         large.incoming.consume(2 * SLAB)
         world.settle(0.05)
         assert large.incoming.avail == 2 * SLAB, "one more read than was left"
         assert world.log == []
 
-    def test_the_largest_connection_is_closed_when_it_lasts(self) -> None:
+    def test_the_largest_connection_is_closed_if_memory_stays_used_up(self) -> None:
         world, large, small = self.used_up()
         for _ in range(9):
             world.settle(0.05)

@@ -15,7 +15,7 @@ def test_calls_are_made_in_order() -> None:
     assert not inbox.calls
 
 
-def test_what_is_posted_while_draining_waits_for_the_next_turn() -> None:
+def test_a_post_made_while_draining_waits_for_the_next_turn() -> None:
     inbox, made = Inbox(), list[str]()
 
     def again() -> None:

@@ -21,7 +21,7 @@ def world() -> World:
 
 
 def eared(recorders: list[EventRecorder], vc: NetVConnection) -> Continuation:
-    """Accept with an recorder in the VC's own conversation."""
+    """Accept with a recorder in the VC's own conversation."""
     recorders.append(EventRecorder(vc.engine, vc.mutex))
     return recorders[-1]
 

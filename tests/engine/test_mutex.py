@@ -1,4 +1,4 @@
-"""Mutex: re-entrant, never waited for; what finds it taken is posted at its release."""
+"""Mutex: re-entrant, never waited for; events that find it taken are posted at its release."""
 
 import sys
 import threading

@@ -18,7 +18,7 @@ def world() -> World:
 
 
 class TestReading:
-    def test_what_arrives_is_in_the_buffer(self, world: World) -> None:
+    def test_received_bytes_are_in_the_buffer(self, world: World) -> None:
         recorder, vc, wire = world.reading()
         wire.arrive(b"hello")
         assert recorder.events == [], "nothing calls back inline"
@@ -131,7 +131,7 @@ class TestReading:
 
 
 class TestWriting:
-    def test_what_is_written_is_sent(self, world: World) -> None:
+    def test_written_bytes_are_sent(self, world: World) -> None:
         recorder, vc, wire = world.writing(b"hello", nbytes=5)
         world.settle()
         assert wire.outgoing == b"hello"

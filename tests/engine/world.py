@@ -1,4 +1,4 @@
-"""A world for the engine: a clock, hand-fed wires, and recorders that write down what they hear."""
+"""A world for the engine: a clock, hand-fed wires, and recorders of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Producer: publishes whole messages while there is room, and gives its VC back once."""
+"""Producer: publishes whole messages while there is room, and returns its VC once."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_it_waits_for_room_and_reads_no_more_than_it_may_hold() -> None:
     assert harness.owner.done == []
 
 
-def test_what_was_read_is_published_before_it_stops() -> None:
+def test_buffered_messages_are_published_before_a_stop() -> None:
     harness = Harness()
     harness.send(b"x\n" * 1_000_000)
     assert harness.owner.tunnel.full
@@ -124,7 +124,7 @@ def test_what_was_read_is_published_before_it_stops() -> None:
     assert harness.buffer.written == done.received > before
 
 
-def test_what_was_read_is_published_after_an_error() -> None:
+def test_buffered_messages_are_published_after_an_error() -> None:
     harness = Harness()
     harness.send(b"x\n" * 1_000_000)
     before = harness.buffer.written

@@ -303,7 +303,7 @@ def test_a_log_without_one_conversation(orders: Path, what_if: Callable[..., str
     assert output == "0: 1 conversation, none of them differs"
 
 
-def test_what_cannot_be_compared_is_refused(orders: Path, what_if: Callable[..., str]) -> None:
+def test_an_invalid_comparison_is_refused(orders: Path, what_if: Callable[..., str]) -> None:
     output = what_if("forwrad")
     assert output.startswith('2: forwrad: there is no bundled plugin "forwrad"; did you mean')
     output = what_if("forward", "--listener", "back")

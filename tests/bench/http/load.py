@@ -36,7 +36,7 @@ def received(fd: int) -> bytes:
 
 
 def kept(port: int, clients: int, _seconds: float) -> None:
-    """Connect, get one answer, and leave it open. Reports how many."""
+    """Open connections, get one response on each, and keep them open. Reports how many."""
 
     def stand() -> int:
         fd = connect(port)
@@ -59,9 +59,9 @@ def kept(port: int, clients: int, _seconds: float) -> None:
 
 
 def slow(port: int, clients: int, limit: float) -> None:
-    """Begin requests that never end, a byte at a time, until the last is closed for it; brisk
-    clients are served meanwhile. Reports the answers these got and their latency, and how long
-    after the limit, in seconds, the last slow one was closed."""
+    """Send requests that never end, byte by byte, until the proxy has closed the last of them;
+    other clients are served meanwhile. Reports their responses and latency, and how many
+    seconds after the limit the last slow one was closed."""
     epoll = select.epoll()
     now = perf_counter
     answers: dict[int, bytes] = {}

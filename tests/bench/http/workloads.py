@@ -33,7 +33,7 @@ class Answered(NamedTuple):
 
 @contextmanager
 def proxied(peer: Peer) -> Iterator[tuple[int, int]]:
-    """Run the peer in front of the origin. Gives (pid, port); raises Failed."""
+    """Run the peer in front of the origin; yield (pid, port). Raises Failed."""
     with running(ORIGIN_PEER, 0) as (_, origin), running(peer, origin) as proxy:
         yield proxy
 
@@ -108,7 +108,7 @@ class Gets:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Clients that had an answer, and keep their connections open; the cost is memory."""
+    """Clients that received one response and keep their connections open; the cost is memory."""
 
     name: str
     title: str
@@ -161,7 +161,7 @@ class Slow:
 
 
 def clients(*role: object) -> AbstractContextManager["subprocess.Popen[str]"]:
-    """Run one process of the load that is not h2load."""
+    """Run one process of tests.bench.http.load."""
     return load(*role, module="tests.bench.http.load")
 
 

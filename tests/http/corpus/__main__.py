@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def progress(name: str) -> Callable[[], None]:
-    """Tell, on a terminal, how far it is."""
+    """Show the progress on a terminal."""
     done = 0
 
     def step() -> None:

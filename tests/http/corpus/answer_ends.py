@@ -1,4 +1,4 @@
-"""Ends of answers: before their time, early, and what comes behind them."""
+"""Ends of answers: truncated ones, early ones, and bytes behind them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LAST = "0\r\n\r\n"
 
 
 def chunks(name: str, rfc: str, body: str) -> AnswerCase:
-    """Chunks that are broken: the client must see that the answer is."""
+    """Invalid chunks: the client must detect that the answer is incomplete."""
     return cut(name, rfc, ok(CHUNKED, body=body))
 
 

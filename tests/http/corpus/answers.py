@@ -1,4 +1,4 @@
-"""HeadCache of answers: status lines and fields."""
+"""Heads of answers: status lines and fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LENGTH = "Content-Length: 5"
 
 
 def status(line: str) -> bytes:
-    """An answer of that status line, in order otherwise."""
+    """An answer with that status line, otherwise valid."""
     return message(line, LENGTH, body="hello")
 
 

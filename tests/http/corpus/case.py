@@ -55,7 +55,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The client left in the middle: the origin never gets a whole request of it."""
+    """The client closed within a request: the origin never gets a complete one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,15 @@ class BadGateway:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The client sees that it does not have the whole answer: it is cut, or there is none of it but
-    the end, or 502. The origin's connection is not used again."""
+    """The client detects that it does not have the complete answer: it is truncated, there is none
+    before the end, or it is 502. The origin's connection is not used again."""
 
     status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerCase:
-    """Bytes of an origin, in answer to a request in order."""
+    """Bytes of an origin, in answer to a valid request."""
 
     name: str
     rfc: str
@@ -128,7 +128,7 @@ def sent(case: Case) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Cases of one kind, and why they end as they do where others let them through."""
+    """Cases of one kind, and why they have these results where other proxies forward them."""
 
     title: str
     reason: str
@@ -144,22 +144,22 @@ def message(*lines: str, body: str = "") -> bytes:
 
 
 def get(*fields: str) -> bytes:
-    """A request in order but for the fields."""
+    """A GET request that is valid apart from the fields."""
     return message("GET / HTTP/1.1", HOST, *fields)
 
 
 def post(*fields: str, body: str = "hello") -> bytes:
-    """A request with a body; the fields are to frame it."""
+    """A POST request with a body, framed by the fields."""
     return message("POST / HTTP/1.1", HOST, *fields, body=body)
 
 
 def chunked(body: str, *fields: str) -> bytes:
-    """A request whose body is these chunks, written out."""
+    """A request whose body is these chunks, as raw bytes."""
     return post("Transfer-Encoding: chunked", *fields, body=body)
 
 
 def ok(*fields: str, body: str = "") -> bytes:
-    """An answer in order but for the fields."""
+    """An answer that is valid apart from the fields."""
     return message("HTTP/1.1 200 OK", *fields, body=body)
 
 

@@ -1,4 +1,4 @@
-"""What is for one hop only: Connection and what it nominates, Upgrade, Expect, Max-Forwards."""
+"""Hop-by-hop fields: Connection and those it nominates, Upgrade, Expect, Max-Forwards."""
 
 from __future__ import annotations
 

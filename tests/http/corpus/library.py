@@ -1,4 +1,4 @@
-"""Library: what vcproxy.http alone makes of the bytes of a client, in whatever pieces they come."""
+"""Library: how vcproxy.http alone reads the bytes of a client, in any pieces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ what is behind them, 0 where nothing does."""
 
 
 def verdict(pieces: Iterable[bytes]) -> Verdict:
-    """Read them one after the other, as a connection does."""
+    """Read the requests one after another, as a connection does."""
     limits = MessageLimits()
     requests: list[tuple[str, str, bytes]] = []
     data = b""

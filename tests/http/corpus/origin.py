@@ -1,5 +1,5 @@
-"""Origin: the server behind the proxy under test. It records all requests, sends what a case wants
-said, and answers everything else with the first line of what it heard; it carries no bytes itself.
+"""Origin: the server behind the proxy under test. It records all requests, sends what a case
+requires, and answers everything else with the first line of the request. It does no I/O itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Origin:
 
     def __init__(self) -> None:
         self.case: Case | None = None
-        self.heard: list[tuple[int, Message]] = []
+        self.received: list[tuple[int, Message]] = []
         """Each whole request, behind the number of its connection."""
         self.faults: list[str] = []
         """What was no request: the proxy has passed on what a strict server refuses."""
@@ -43,16 +43,16 @@ class Origin:
         self._spoke: Line | None = None
 
     def begin(self, case: Case) -> None:
-        """Forget the case before."""
+        """Forget the results of the previous case."""
         self.case, self._spoke = case, None
-        self.heard, self.faults, self.served = [], [], set()
+        self.received, self.faults, self.served = [], [], set()
 
     def connection(self, line: Line) -> Connection:
-        """The proxy has connected."""
+        """Return a new connection; called when the proxy has connected."""
         return Connection(self, line, next(self._numbers))
 
     def speak(self, line: Line, case: AnswerCase) -> None:
-        """Send what the case demands of the origin."""
+        """Send what the case requires of the origin."""
         self._spoke = line
         line.send(case.raw)
         if case.then == "end":
@@ -66,7 +66,7 @@ class Origin:
             self._spoke.close()
 
     def speak_late(self, data: bytes) -> None:
-        """Say something more where the case was answered."""
+        """Send more data on the connection where the case was answered."""
         if self._spoke is not None:
             self._spoke.send(data)
 
@@ -83,7 +83,7 @@ class Connection:
         self._early = False  # answered, and its end is still to come
 
     def feed(self, data: bytes) -> None:
-        """Hear, and answer what is complete."""
+        """Parse received bytes, and answer complete requests."""
         if self._done:
             return
         self._unread += data
@@ -92,18 +92,18 @@ class Connection:
             self._early = True
             self._origin.served.add(self._number)
             self._origin.speak(self._line, case)
-        heard = requests(self._unread)
-        for message in heard.messages:
+        received = requests(self._unread)
+        for message in received.messages:
             if not message.complete:
                 self._expected(message)
                 return
             if not self._early:
                 self._answer(message)
             self._continued = self._early = False
-        self._unread = heard.rest
-        if heard.fault:
+        self._unread = received.rest
+        if received.fault:
             self._done = True
-            self._origin.faults.append(heard.fault)
+            self._origin.faults.append(received.fault)
             self._line.send(b"HTTP/1.1 400 Strict\r\nContent-Length: 0\r\n\r\n")
             self._line.close()
 
@@ -119,7 +119,7 @@ class Connection:
 
     def _answer(self, message: Message) -> None:
         origin = self._origin
-        origin.heard.append((self._number, message))
+        origin.received.append((self._number, message))
         if not message.target.startswith(CANARY):
             origin.served.add(self._number)
             if isinstance(origin.case, AnswerCase):

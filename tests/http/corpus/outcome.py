@@ -23,7 +23,7 @@ from tests.http.corpus.wire import Message
 
 
 def objections(case: Case, seen: Seen) -> list[str]:
-    """What is not as the case expects; empty: all is."""
+    """Return all differences from what the case expects; empty: there is none."""
     return [*_of_canaries(seen), *_of_case(case, seen)]
 
 
@@ -116,11 +116,11 @@ def _reused(seen: Seen, may: bool) -> Iterator[str]:
 
 
 def _requests(seen: Seen, expected: tuple[Got, ...]) -> Iterator[str]:
-    got = [(message.method, message.target) for message in seen.heard]
+    got = [(message.method, message.target) for message in seen.received]
     if got != [(request.method, request.target) for request in expected]:
         yield f"the origin got {got}"
         return
-    for message, request in zip(seen.heard, expected, strict=True):
+    for message, request in zip(seen.received, expected, strict=True):
         if message.body != request.body:
             yield f"the origin got the body {message.body[:40]!r}"
         if not message.start.endswith(" HTTP/1.1"):
@@ -172,9 +172,9 @@ def outcome(case: Case, seen: Seen) -> Outcome:
     if seen.faults or seen.fault:
         return Outcome.PASSED
     if isinstance(case, RequestCase):
-        if seen.hung and not seen.heard:
+        if seen.hung and not seen.received:
             return Outcome.WAITED
-        if not seen.heard or (seen.finals and seen.finals[0].status >= 400):
+        if not seen.received or (seen.finals and seen.finals[0].status >= 400):
             return Outcome.REFUSED
         return Outcome.ACCEPTED
     if seen.hung:

@@ -1,4 +1,4 @@
-"""Report: the page about what was tried on which proxy, and what came of it."""
+"""Report: the page with the results of the cases on each proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request lines: methods, targets and versions, each in shapes that some server has taken."""
+"""Request lines: methods, targets and versions, each in forms that some server has accepted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.http.corpus.case import HOST, Got, Theme, accepted, answered, message
 
 
 def line(text: str, *fields: str) -> bytes:
-    """A request of that request line, in order otherwise."""
+    """A request with that request line, otherwise valid."""
     return message(text, HOST, *fields)
 
 

@@ -181,9 +181,9 @@ Trial = tuple[Case, tuple[int, ...]]
 def run(
     proxy: Proxy, trials: Sequence[Trial], step: Callable[[], object] = lambda: None
 ) -> list[Seen]:
-    """Play them on several lanes; what was seen, in the order of the trials.
+    """Run the trials on several lanes; return the results in the order of the trials.
 
-    `step` is told of each that is done. Raises whatever a lane has raised.
+    `step` is called after each trial. Raises any exception of a lane.
     """
     left: SimpleQueue[int] = SimpleQueue()
     for number in range(len(trials)):

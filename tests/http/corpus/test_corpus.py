@@ -22,7 +22,7 @@ def test_there_are_enough_cases_and_a_quarter_of_them_are_good() -> None:
     assert len(good) * 4 >= len(CASES)
 
 
-def test_each_case_has_a_name_of_its_own_and_tests_something_of_its_own() -> None:
+def test_each_case_has_a_unique_name_and_unique_bytes() -> None:
     text = Counter(case.name for case in CASES)
     assert [name for name, times in text.items() if times > 1] == []
     sent = Counter((case.raw, case.end) for case in REQUESTS)
@@ -43,7 +43,7 @@ def test_the_page_is_about_these_cases() -> None:
     assert text in PAGE.read_text(), "write it anew: python -m tests.http.corpus"
 
 
-def test_a_tunnel_that_looks_at_nothing_is_found_out(tmp_path: Path) -> None:
+def test_a_transparent_tunnel_fails(tmp_path: Path) -> None:
     unnoticed = []
     with simulated(tmp_path, "forward") as world:
         for number, case in enumerate(REQUESTS):
@@ -53,28 +53,28 @@ def test_a_tunnel_that_looks_at_nothing_is_found_out(tmp_path: Path) -> None:
     assert unnoticed == []
 
 
-def test_good_requests_pass_a_tunnel_that_looks_at_nothing(tmp_path: Path) -> None:
+def test_good_requests_pass_a_transparent_tunnel(tmp_path: Path) -> None:
     plain = [case for case in REQUESTS if isinstance(case.expect, Accepted)]
     with simulated(tmp_path, "forward") as world:
         outcomes = Counter(outcome(case, run_case(case, world, n)) for n, case in enumerate(plain))
     assert outcomes[Outcome.ACCEPTED] > len(plain) // 2
 
 
-def test_the_second_opinion_reads_what_is_in_order() -> None:
-    heard = requests(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET")
-    assert [(each.method, each.target, each.body) for each in heard.messages] == [
+def test_the_independent_parser_reads_valid_messages() -> None:
+    received = requests(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET")
+    assert [(each.method, each.target, each.body) for each in received.messages] == [
         ("POST", "/a", b"hi")
     ]
-    assert (heard.rest, heard.fault) == (b"GET", "")
+    assert (received.rest, received.fault) == (b"GET", "")
 
 
-def test_the_second_opinion_refuses_what_can_be_read_in_two_ways() -> None:
+def test_the_independent_parser_refuses_ambiguous_messages() -> None:
     for head in (b"GET / HTTP/1.1\nHost: a\n\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n"):
         assert requests(head).fault
     assert requests(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\n").fault
 
 
-def test_the_second_opinion_tells_a_whole_answer_from_a_cut_one() -> None:
+def test_the_independent_parser_detects_truncated_answers() -> None:
     data = b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhello"
     assert [each.complete for each in answers(data, (), ended=True).messages] == [True, True]
     assert [each.complete for each in answers(data, (), ended=False).messages] == [True, False]

@@ -38,11 +38,11 @@ def expected(case: RequestCase) -> Verdict:
 
 
 @pytest.mark.parametrize("case", READ_ALIKE, ids=lambda case: case.name)
-def test_it_is_read_as_it_should(case: RequestCase) -> None:
+def test_each_request_is_read_as_expected(case: RequestCase) -> None:
     assert verdict([case.raw]) == expected(case)
 
 
-def test_wherever_it_is_cut_it_is_read_alike() -> None:
+def test_each_request_is_read_the_same_wherever_it_is_cut() -> None:
     for case in READ_ALIKE:
         whole = verdict([case.raw])
         if len(case.raw) < LONG:
@@ -53,7 +53,7 @@ def test_wherever_it_is_cut_it_is_read_alike() -> None:
             assert verdict(case.raw[a:b] for a, b in pairwise(steps)) == whole, case.name
 
 
-def test_byte_by_byte_it_is_read_alike() -> None:
+def test_each_request_is_read_the_same_byte_by_byte() -> None:
     for case in READ_ALIKE:
         if len(case.raw) < LONG:
             pieces = [case.raw[at : at + 1] for at in range(len(case.raw))]

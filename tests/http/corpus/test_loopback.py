@@ -42,7 +42,7 @@ def vcproxy(server: int) -> Iterator[int]:
             running.kill()
 
 
-def test_vcproxy_does_as_the_cases_say_whole_and_cut() -> None:
+def test_vcproxy_passes_each_case_whole_and_cut() -> None:
     random = Random(1)
     whole = [(case, ()) for case in CASES]
     cut = [(case, (random.randrange(1, len(sent(case))),)) for case in CASES]
@@ -56,7 +56,7 @@ def test_vcproxy_does_as_the_cases_say_whole_and_cut() -> None:
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_others_are_told_apart(name: str) -> None:
+def test_outcomes_of_other_proxies_are_classified(name: str) -> None:
     if not shutil.which(PEERS[name].command[0], path=PATH):
         pytest.skip(f"{name} is not installed")
     cases = [CASE["method-get"], CASE["length-with-plus"], CASE["nominated-field-is-removed"]]

@@ -28,7 +28,7 @@ def world(tmp_path: Path) -> Iterator[SimulatedWorld]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_it_does_as_the_case_says(case: Case, world: SimulatedWorld) -> None:
+def test_each_case_has_the_expected_outcome(case: Case, world: SimulatedWorld) -> None:
     assert objections(case, run_case(case, world, 0)) == []
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tests.http.corpus.case import Accepted, AnswerCase, Case, RequestCase, sent
 from tests.http.corpus.origin import CANARY, Origin
-from tests.http.corpus.wire import Heard, Message, answers
+from tests.http.corpus.wire import Message, Received, answers
 
 
 class Client(Protocol):
@@ -66,7 +66,7 @@ class Seen:
     """Whether the canary that was sent behind got its own answer."""
     fresh: str
     """What a canary on a new connection got; empty: its own answer."""
-    heard: tuple[Message, ...]
+    received: tuple[Message, ...]
     """The origin's requests, without canaries."""
     faults: tuple[str, ...]
     """See Origin."""
@@ -91,11 +91,11 @@ def run_case(case: Case, world: World, number: int, cuts: Iterable[int] = ()) ->
     methods = _methods(case, raw)
     client = world.client()
 
-    def heard() -> Heard:
+    def received() -> Received:
         return answers(client.received, methods, client.over)
 
     def answered() -> bool:
-        found = heard()
+        found = received()
         return bool(found.fault) or any(
             answer.complete and not answer.interim for answer in found.messages
         )
@@ -120,12 +120,12 @@ def run_case(case: Case, world: World, number: int, cuts: Iterable[int] = ()) ->
     behind = f"{CANARY}{number}-behind"
 
     def own() -> bool:
-        return any(_own(answer, behind) for answer in heard().messages)
+        return any(_own(answer, behind) for answer in received().messages)
 
-    if not client.over and answered() and not heard().fault:
+    if not client.over and answered() and not received().fault:
         client.send(_canary(behind))
         client.wait(own)
-    found = heard()
+    found = received()
     got_own = own()
     ended = client.over
     client.close()
@@ -142,15 +142,15 @@ def run_case(case: Case, world: World, number: int, cuts: Iterable[int] = ()) ->
 
 def _seen(
     origin: Origin,
-    found: Heard,
+    found: Received,
     hung: bool,
     ended: bool,
     behind: str,
     own: bool,
     fresh: str,
 ) -> Seen:
-    heard = list(origin.heard)
-    canaries = [message.target for _, message in heard if message.target.startswith(CANARY)]
+    received = list(origin.received)
+    canaries = [message.target for _, message in received if message.target.startswith(CANARY)]
     messages = [message for message in found.messages if not _own(message, behind)]
     return Seen(
         answers=tuple(messages),
@@ -159,11 +159,11 @@ def _seen(
         ended=ended and not own,
         own=own,
         fresh=fresh,
-        heard=tuple(message for _, message in heard if not message.target.startswith(CANARY)),
+        received=tuple(message for _, message in received if not message.target.startswith(CANARY)),
         faults=tuple(origin.faults),
         reused=any(
             number in origin.served
-            for number, message in heard
+            for number, message in received
             if message.target.startswith(CANARY)
         ),
         strange=tuple(

@@ -57,7 +57,7 @@ class Message:
 
 
 @dataclass(slots=True)
-class Heard:
+class Received:
     """What a connection has sent so far."""
 
     messages: list[Message] = field(default_factory=list)
@@ -66,12 +66,12 @@ class Heard:
     fault: str = ""
 
 
-def requests(data: bytes) -> Heard:
+def requests(data: bytes) -> Received:
     """Read the requests that a server gets."""
     return _read(data, lambda data, _: _request(data))
 
 
-def answers(data: bytes, methods: Sequence[str], ended: bool) -> Heard:
+def answers(data: bytes, methods: Sequence[str], ended: bool) -> Received:
     """Read the answers that a client gets, to requests of these methods and then to GETs.
 
     Interim ones are in between. The last one may be incomplete.
@@ -93,17 +93,17 @@ def _read(
     data: bytes,
     one: Callable[[bytes, bool], tuple[Message, bytes] | None],
     ended: bool = False,
-) -> Heard:
-    heard = Heard(rest=data)
+) -> Received:
+    received = Received(rest=data)
     try:
-        while heard.rest and (found := one(heard.rest, ended)) is not None:
-            heard.messages.append(found[0])
+        while received.rest and (found := one(received.rest, ended)) is not None:
+            received.messages.append(found[0])
             if not found[0].complete:
                 break
-            heard.rest = found[1]
+            received.rest = found[1]
     except Broken as broken:
-        heard.fault = str(broken)
-    return heard
+        received.fault = str(broken)
+    return received
 
 
 def _head(data: bytes, shape: re.Pattern[bytes]) -> tuple[Message, bytes] | None:

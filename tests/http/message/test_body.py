@@ -1,4 +1,4 @@
-"""Bodies: where they end, whatever the pieces; and chunks that are none."""
+"""Bodies: where they end, in any pieces; and malformed chunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def chunked(data: bytes) -> Read:
-    """Read chunks in one piece, and see that no other pieces change anything."""
+    """Read chunks in one piece, and check that other pieces give the same result."""
     whole = read([HEAD + data])
     assert read([HEAD, *one_by_one(data)]).verdict == whole.verdict
     for pieces in halves(data):
@@ -81,7 +81,7 @@ def test_chunks(data: bytes, body: bytes) -> None:
         b"5\r\nhello\r\n0\r\nA: b\r\n",
     ],
 )
-def test_what_are_no_chunks(data: bytes) -> None:
+def test_malformed_or_incomplete_chunks_are_400(data: bytes) -> None:
     seen = chunked(data)
     assert seen.refused
     assert seen.refused.status == 400
@@ -119,7 +119,7 @@ def test_trailers_that_would_change_the_head_are_dropped() -> None:
         b"A: " + b"b" * 8190 + b"\r\n",
     ],
 )
-def test_what_are_no_trailers(trailers: bytes) -> None:
+def test_malformed_trailers_are_400(trailers: bytes) -> None:
     data = HEAD + b"0\r\n" + trailers + b"\r\n"
     seen = read([data])
     assert seen.refused
@@ -199,6 +199,6 @@ def test_no_more_and_no_less_than_announced_is_written() -> None:
     assert exact.frame(b"ok") + exact.finish(Fields(b"A: b\r\n")) == b"ok"
 
 
-def test_what_ends_with_the_connection_has_no_frame() -> None:
+def test_a_body_that_ends_with_the_connection_has_no_framing() -> None:
     writer = body_writer(UNTIL_CLOSE)
     assert writer.frame(b"hello") + writer.finish() == b"hello"

@@ -1,5 +1,6 @@
-"""Chunks that go on as they came: they are judged as ChunkedReader judges them, and h11 reads the
-same body in what goes on."""
+"""Chunks that are forwarded as received: they are judged as ChunkedReader judges them, and h11
+reads the same body in the output.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +91,7 @@ def taken_out(wire: bytes) -> bytes:
 @example([b"1\r\nx\r\n" * 100 + b"2\r\nxx\r", b"\n0\r\n\r\n"])
 @example([b"ff\r\n" + b"x" * 255 + b"\r\n100\r\n" + b"x" * 256 + b"\r\n", b"0\r\n\r\n"])
 @example([b"1\r\nx\r\n1\r\nxy\r\n"])
-def test_they_are_judged_as_where_they_are_taken_out(pieces: list[bytes]) -> None:
+def test_the_scanner_judges_chunks_as_the_reader_does(pieces: list[bytes]) -> None:
     body, verdict = judged(ChunkedReader(LIMITS, 400), pieces)
     passed, the_same = judged(ChunkScanner(LIMITS, 400), pieces)
     assert the_same == verdict
@@ -103,7 +104,7 @@ def test_they_are_judged_as_where_they_are_taken_out(pieces: list[bytes]) -> Non
 
 
 def theirs(sent: bytes) -> bytes:
-    """What h11 reads in it."""
+    """Return the body that h11 reads."""
     server = h11.Connection(h11.SERVER)
     server.receive_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + sent)
     body = b""
@@ -114,7 +115,7 @@ def theirs(sent: bytes) -> bytes:
     return body
 
 
-def test_the_plain_way_goes_on_unchanged() -> None:
+def test_plain_chunks_are_forwarded_unchanged() -> None:
     plain = b"".join(b"%x\r\n%b\r\n" % (size, b"x" * size) for size in range(1, 600))
     assert ChunkScanner(LIMITS, 400).feed(plain) == plain
     upper = plain.replace(b"a\r\n", b"A\r\n")
@@ -133,8 +134,8 @@ def test_any_other_line_is_written_anew(line: bytes) -> None:
     assert scanner.over
 
 
-def test_small_chunks_are_looked_at_all_at_once() -> None:
-    """At least five times as quick as one after the other; twenty times where it was measured."""
+def test_small_chunks_are_scanned_together() -> None:
+    """At least five times as fast as one by one; twenty times where it was measured."""
 
     def cost(kind: type[ChunkedReader]) -> float:
         reader, data = kind(LIMITS, 400), b"1\r\nx\r\n" * 2700

@@ -57,7 +57,7 @@ SHAPES: dict[str, Make] = {
 
 
 def letters(number: int) -> bytes:
-    """A name that no other number has."""
+    """Return a name that is unique for the number."""
     return str(number).translate(str.maketrans("0123456789", "abcdefghij")).encode()
 
 

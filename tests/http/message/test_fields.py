@@ -78,7 +78,7 @@ def test_fields_from_pairs() -> None:
         ("\u20ac", "a", "outside latin-1"),
     ],
 )
-def test_what_cannot_be_sent_is_refused(name: str, value: str, why: str) -> None:
+def test_invalid_names_and_values_are_refused(name: str, value: str, why: str) -> None:
     fields = Fields(RAW)
     for change in (fields.add, fields.__setitem__):
         with pytest.raises(ValueError, match=why) as caught:
@@ -124,10 +124,10 @@ def test_a_list_of_pairs_behaves_alike(steps: list[tuple[str, str, str]]) -> Non
     st.sets(names.map(str.lower), max_size=3),
     st.integers(0, 12),
 )
-def test_what_is_left_without_some_names(
+def test_fields_without_some_names(
     pairs: list[tuple[str, str]], without: set[str], others: int
 ) -> None:
-    """However many names there are: from nine on they are looked up line by line, for its cost."""
+    """For few names and for many: from nine on, another algorithm is used, because it is faster."""
     fields = Fields.of(pairs)
     gone = [name.encode() for name in without] + [b"other-%d" % n for n in range(others)]
     left = [(name, value) for name, value in pairs if name.lower() not in without]

@@ -1,4 +1,4 @@
-"""Forwarding: what is cut, what is made anew, and that all else goes on byte by byte."""
+"""Forwarding: what is removed, what is generated, and that all else is forwarded unchanged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_other_fields_are_forwarded_unchanged() -> None:
     assert sent(request(*lines[2:], line=lines[0])) == lines
 
 
-def test_what_concerns_one_connection_does_not() -> None:
+def test_hop_by_hop_fields_are_removed() -> None:
     asked = request(
         "Connection: keep-alive, X-One",
         "Keep-Alive: timeout=5",
@@ -72,7 +72,7 @@ def test_connection_does_not_remove_what_servers_rely_on() -> None:
     assert sent(asked) == ["PUT / HTTP/1.1", "Host: a.example", *kept]
 
 
-def test_so_many_names_in_connection() -> None:
+def test_thousands_of_names_in_connection() -> None:
     asked = request("Connection: " + ",".join(f"x{n}" for n in range(2000)), "X7: a", "X2000: b")
     assert sent(asked) == ["GET / HTTP/1.1", "Host: a.example", "X2000: b"]
     assert len(hop_by_hop(asked.fields)) == 2001
@@ -257,7 +257,7 @@ def test_lines_are_cached_for_few_hosts() -> None:
 # -- to the client -----------------------------------------------------------------------------
 
 
-def test_an_answer_goes_on_without_what_concerns_one_connection() -> None:
+def test_hop_by_hop_fields_of_an_answer_are_removed() -> None:
     answer = response(
         "Server: a",
         "Connection: keep-alive, X-One",
@@ -321,7 +321,7 @@ def test_upgraded() -> None:
     assert got(response(*lines, "Content-Length: 0", line="HTTP/1.1 426 x"))[2:] == lines
 
 
-def test_an_answer_of_ones_own() -> None:
+def test_a_generated_answer() -> None:
     answer = Response(403, {"Content-Type": "text/plain"}, b"no\n")
     assert got(answer, len(answer.content), keep=False) == [
         "HTTP/1.1 403 Forbidden",
@@ -333,14 +333,14 @@ def test_an_answer_of_ones_own() -> None:
     assert got(answer, len(answer.content))[-1] == "Content-Length: 3"
 
 
-def test_a_request_of_ones_own() -> None:
+def test_a_generated_request() -> None:
     asked = Request("POST", "/a", {"A": "b"}, host="B.example:81", body=3)
     assert sent(asked) == ["POST /a HTTP/1.1", "Host: b.example:81", "A: b", "Content-Length: 3"]
     assert sent(Request("GET", "/", {"Host": "c"})) == ["GET / HTTP/1.1", "Host: c"]
     assert sent(Request("GET", "http://d/e")) == ["GET /e HTTP/1.1", "Host: d"]
 
 
-def test_what_cannot_be_sent_cannot_be_made() -> None:
+def test_invalid_messages_cannot_be_made() -> None:
     for method, target, host in [
         ("G T", "/", "a"),
         ("GET", "/ ", "a"),

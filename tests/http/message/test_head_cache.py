@@ -55,7 +55,9 @@ def test_requests_are_read_and_sent_on_as_if_for_the_first_time(
     method=st.sampled_from(["GET", "HEAD"]),
     keep=st.booleans(),
 )
-def test_responses_too(heads: list[tuple[str, str]], method: str, keep: bool) -> None:
+def test_responses_are_sent_on_as_if_for_the_first_time(
+    heads: list[tuple[str, str]], method: str, keep: bool
+) -> None:
     known = HeadCache(LIMITS)
     for line, fields in heads:
         head = f"{line}\r\n{fields}\r\n".encode("latin-1")

@@ -1,4 +1,4 @@
-"""Requests: which are taken, what is known of them, and by which rule the others are refused."""
+"""Requests: which are accepted, their properties, and the rule by which others are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resource: whatever a client writes for it, a resource has one spelling to be compared by."""
+"""Resource: all spellings of a resource have one path, by which they are compared."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_path_and_the_query(target: str, path: str, query: str) -> None:
     assert (asked(target).path, asked(target).query) == (path, query)
 
 
-def test_what_has_no_path() -> None:
+def test_requests_without_a_path() -> None:
     assert Request("OPTIONS", "*", host="a").path == "*"
     assert Request("OPTIONS", "http://a").path == "*"
     assert Request("CONNECT", "a:443").path == ""

@@ -73,7 +73,7 @@ def test_a_twin_of_what_a_filter_sets() -> None:
     assert b"root" not in to_server(asked, CLIENT)
 
 
-def test_what_a_filter_removes_goes_with_its_twins() -> None:
+def test_twins_of_a_removed_field_are_removed() -> None:
     fields = Fields(b"x_user: 1\r\nA: 2\r\nX-User: 3\r\nX-Users: 4\r\n")
     fields.discard("X-User")
     assert fields.raw == b"A: 2\r\nX-Users: 4\r\n"

@@ -49,17 +49,17 @@ def test_allowed_destinations(allow: str, host: str, port: int, permitted: bool)
 @pytest.mark.parametrize(
     "host", ["127.1", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "1."]
 )
-def test_what_a_resolver_takes_for_an_address_is_no_name(host: str) -> None:
+def test_an_address_in_a_form_of_resolvers_is_no_name(host: str) -> None:
     assert not allowed("*:*").permits(host, 80)
 
 
 @pytest.mark.parametrize("host", ["localhost", "x.localhost"])
-def test_all_names_are_not_this_machine(host: str) -> None:
+def test_a_wildcard_does_not_include_localhost(host: str) -> None:
     assert not allowed("*:80").permits(host, 80)
     assert allowed("localhost:80 *.localhost:80").permits(host, 80)
 
 
-def test_what_is_denied_is_not_allowed() -> None:
+def test_denied_destinations_are_not_allowed() -> None:
     some = allowed("*.example:443 10.0.0.0/8:*", "*.internal.example:* 10.0.0.1:22")
     assert some.permits("www.example", 443)
     assert not some.permits("db.internal.example", 443)

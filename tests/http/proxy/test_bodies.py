@@ -1,4 +1,4 @@
-"""HttpProxy: bodies both ways, however they are framed and whatever they go through."""
+"""HttpProxy: bodies both ways, with any framing."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_interim_answers_are_passed_on() -> None:
         assert received(client).startswith("HTTP/1.1 200 OK")  # HTTP/1.0 knows none
 
 
-def test_interim_answers_without_end_are_no_burden() -> None:
+def test_endless_interim_answers_use_bounded_memory() -> None:
     with Http() as proxy:
         client = proxy.client()
         client.stall()
@@ -325,7 +325,7 @@ def test_a_body_that_is_too_long() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_body_that_is_no_body(late: bool) -> None:
+def test_a_malformed_body(late: bool) -> None:
     with Http() as proxy:
         client = proxy.send(request("POST", "/", CHUNKED))
         if late:

@@ -41,7 +41,7 @@ class Pausing(Filter):
 
 @pytest.mark.parametrize("way", ["reset", "close", "end"])
 def test_a_client_that_leaves_at_any_time(way: str) -> None:
-    """However far its request has got, nothing of it stays behind: see stage.py."""
+    """At any stage of its request (see stage.py), nothing of it remains."""
     options = replace(PLAIN, timeouts=HttpTimeouts(body=2.0, stalled=2.0, first_byte=2.0))
     slow = NetworkFaults(latency=(0.1, 0.1))
     met: set[str] = set()
@@ -174,7 +174,7 @@ def test_abort_on_close_with_request_and_end_at_once_contacts_no_server() -> Non
         assert not proxy.log
 
 
-def test_its_place_in_the_queue_is_free() -> None:
+def test_the_place_of_a_closed_client_in_the_queue_is_free() -> None:
     terms = replace(POOLED, max_connections=1, queue=QueueSettings(size=1, timeout=2.0))
     for way in ("end", "reset"):
         with Http(options=GONE, terms=terms) as proxy:
@@ -344,7 +344,7 @@ def test_a_request_loop_is_refused() -> None:
         assert calls == ["/"]
 
 
-def test_what_proxies_of_other_names_have_passed_on() -> None:
+def test_a_request_forwarded_by_a_proxy_of_another_name() -> None:
     with Http(options=replace(PLAIN, via="edge")) as proxy:
         proxy.send(request("GET", "/", "Via: 1.1 vcproxy"))
         server = proxy.server()

@@ -34,13 +34,13 @@ def used(proxy: Http) -> int:
     return proxy.engine.memory.used
 
 
-def test_a_reader_of_nothing_costs_what_two_buffers_hold() -> None:
+def test_a_client_that_does_not_read_holds_at_most_two_buffers() -> None:
     with Http() as proxy:
         unread(proxy, 1)
         assert WATER_MARK < used(proxy) <= 2 * WATER_MARK + CHUNK
 
 
-def test_requests_behind_one_another_wait_for_a_client_that_reads_no_answers() -> None:
+def test_pipelined_requests_wait_while_the_client_does_not_read() -> None:
     with Http() as proxy:
         client = proxy.send(GET * (MIB // len(GET)))
         client.stall()
@@ -69,7 +69,7 @@ def test_small_requests_of_others_are_answered_while_memory_is_spent() -> None:
         assert not any(client.reset_seen for client in crowd)
 
 
-def test_a_crowd_that_reads_nothing_is_thinned_out_in_no_time() -> None:
+def test_clients_that_do_not_read_are_closed_quickly_as_many_as_needed() -> None:
     with Http() as proxy:
         memory = proxy.engine.memory
         memory.set_budget(4 * MIB)
@@ -86,7 +86,7 @@ def test_a_crowd_that_reads_nothing_is_thinned_out_in_no_time() -> None:
 
 
 class Whole(Filter):
-    """Wants to see all of a body, and takes its time."""
+    """Buffers whole bodies, and is slow."""
 
     def request_body(self, tx: Transaction, body: bytes) -> Wait:
         return Wait("5s")
@@ -99,7 +99,7 @@ HALF = bytes(MIB // 2)
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-def test_a_body_that_a_filter_looks_at_counts(framing: str) -> None:
+def test_a_body_buffered_for_a_filter_counts(framing: str) -> None:
     with Http(filters=[Whole]) as proxy:
         if framing == "length":
             text = request("POST", "/", body=HALF)
@@ -122,7 +122,7 @@ def test_a_body_that_a_filter_looks_at_counts(framing: str) -> None:
         assert used(proxy) == 0
 
 
-def test_what_waits_behind_a_request_counts() -> None:
+def test_pipelined_requests_that_wait_count() -> None:
     with Http() as proxy:
         proxy.send(GET + GET * 100)
         server = proxy.server()

@@ -15,7 +15,7 @@ POST = Request("POST", "/", host="a.example", content=b"question")
 
 
 class Witness(Filter):
-    """Writes down which phases it sees, and of which bytes."""
+    """Records which phases are called, and with which bytes."""
 
     def __init__(self, name: str = "", text: list[str] | None = None) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Witness(Filter):
 
 
 class HeadCache(Witness):
-    """Looks at no body."""
+    """Overrides no phase of bodies."""
 
     def request_head(self, tx: Transaction) -> None:
         self.note("request_head")
@@ -51,7 +51,7 @@ class HeadCache(Witness):
 
 
 class Chunks(HeadCache):
-    """Sees bodies as they pass."""
+    """Receives bodies in pieces."""
 
     def request_chunk(self, tx: Transaction, data: bytes) -> bytes:
         self.note("request_chunk", data)
@@ -63,7 +63,7 @@ class Chunks(HeadCache):
 
 
 class Bodies(HeadCache):
-    """Sees bodies whole."""
+    """Receives whole bodies."""
 
     def request_body(self, tx: Transaction, body: bytes) -> bytes:
         self.note("request_body", body)
@@ -144,7 +144,7 @@ def test_the_smallest_body_limit_counts() -> None:
 
 
 class Says(Filter):
-    """Says what it was made with, in one phase."""
+    """Returns its argument in one phase."""
 
     def __init__(self, phase: str, verdict: object) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 class Whole(Filter):
-    """Wants to see what clients send."""
+    """Buffers the bodies of requests."""
 
     def request_body(self, tx: Transaction, body: bytes) -> None: ...
 
@@ -55,7 +55,7 @@ def test_a_request_and_its_answer() -> None:
         assert not server.ended
 
 
-def test_both_connections_serve_again() -> None:
+def test_both_connections_are_reused() -> None:
     with Http() as proxy:
         client = proxy.send(GET)
         server = proxy.server()
@@ -104,9 +104,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     [GET, request("POST", "/", body=b"x"), request("POST", "/", CHUNKED) + chunks(b"x")],
 )
 @pytest.mark.parametrize("filters", [[], [Whole]])
-def test_what_is_pipelined_waits_where_there_is_an_end_of_room(
-    given: bytes, filters: list[type[Filter]]
-) -> None:
+def test_buffered_pipelined_requests_are_bounded(given: bytes, filters: list[type[Filter]]) -> None:
     with Http(filters=filters) as proxy:
         client = proxy.send(given * 40_000)
         server = proxy.server()
@@ -130,7 +128,7 @@ def test_a_thousand_pipelined_requests() -> None:
         assert received(client).count("200 OK") == 1000
 
 
-def test_a_thousand_that_no_server_sees() -> None:
+def test_a_thousand_requests_that_the_proxy_answers() -> None:
     options = replace(PLAIN, limits=HttpLimits(requests=2000))
     with Http(options=options) as proxy:
         client = proxy.send(*[request("OPTIONS", "*", "Max-Forwards: 0")] * 1000)
@@ -196,7 +194,7 @@ def test_the_last_request_of_a_connection() -> None:
         assert client.ended
 
 
-def test_an_idle_client_is_left_after_a_time() -> None:
+def test_an_idle_client_is_closed_after_a_time() -> None:
     with Http(options=replace(PLAIN, timeouts=HttpTimeouts(idle=2.0))) as proxy:
         client = proxy.send(GET)
         proxy.server().send(OK)
@@ -212,7 +210,7 @@ def test_an_idle_client_is_left_after_a_time() -> None:
 
 
 def test_a_proxy_in_front_that_keeps_connections_for_a_minute_ends_them_itself() -> None:
-    """If this side did so at the same time, a request would meet a connection that ends."""
+    """If this proxy closed at the same time, a request could meet a connection that is closing."""
     with Http() as proxy:
         client = proxy.send(GET)
         server = proxy.server()
@@ -292,7 +290,7 @@ def test_bytes_behind_a_response_are_dropped() -> None:
             assert server.ended
 
 
-def test_nor_behind_a_long_answer_that_a_tunnel_brought() -> None:
+def test_bytes_behind_a_long_answer_are_dropped() -> None:
     with Http() as proxy:
         client = proxy.send(GET, GET)
         server = proxy.server()
@@ -307,7 +305,7 @@ def test_nor_behind_a_long_answer_that_a_tunnel_brought() -> None:
 
 
 def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
-    """So it is when the proxy stops, or serves by another configuration."""
+    """On a drain, and when another configuration is used."""
     with Http() as proxy:
         idle, busy = proxy.client(), proxy.send(GET)
         server = proxy.server()
@@ -326,7 +324,7 @@ def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
 
 
 def retire(proxy: Http) -> None:
-    """The service of the proxy is in use no more."""
+    """Mark the service as draining, and drain its sessions."""
     proxy.service.draining = True
     for session in proxy.sessions:
         with session.mutex.hold(proxy.engine):

@@ -57,7 +57,7 @@ def test_the_keep_alive_timeout_of_the_server_is_respected(
         assert server.ended
 
 
-def test_the_word_of_a_server_does_not_reach_clients() -> None:
+def test_keep_alive_of_a_server_does_not_reach_clients() -> None:
     with Http(terms=KEPT) as proxy:
         client = proxy.send(GET)
         proxy.server().send(answer(b"yes", "Keep-Alive: timeout=2"))
@@ -108,7 +108,7 @@ def test_a_request_that_may_have_been_processed_is_not_sent_again(end: str) -> N
         assert received(client).endswith("yes")
 
 
-def test_it_is_learnt_from_that_end_too() -> None:
+def test_a_reset_under_a_request_shortens_the_idle_time() -> None:
     with Http(terms=KEPT) as proxy:
         client, server = served(proxy)
         proxy.elapse(3)
@@ -141,8 +141,8 @@ def test_a_failure_during_a_response_does_not_shorten_the_idle_time() -> None:
         assert not fresh.ended
 
 
-def test_what_has_never_been_sent_is_sent_again_whatever_it_is() -> None:
-    """The server ended before a byte of it went."""
+def test_a_request_that_was_never_sent_uses_another_connection() -> None:
+    """Also a POST: the server ended before any byte of it was sent."""
 
     class Slow(Filter):
         def server_chosen(self, tx: Transaction) -> PhaseResult:
@@ -170,7 +170,7 @@ ONE = UpstreamSettings(
 
 
 def reply(server: Peer) -> Callable[[bytes], None]:
-    """Have a server answer whatever comes."""
+    """Have a server answer everything it receives."""
     return lambda _: server.send(OK)
 
 
@@ -187,7 +187,7 @@ def test_a_full_upstream_keeps_its_connections() -> None:
 
 
 def test_the_end_of_a_connection_from_the_queue_is_no_failure() -> None:
-    """It has served before: what is idempotent is sent anew."""
+    """The connection has served before: idempotent requests are sent again."""
     with Http(terms=ONE) as proxy:
         proxy.send(GET)
         server = proxy.server()
@@ -201,7 +201,7 @@ def test_the_end_of_a_connection_from_the_queue_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("end", ["end", "reset"])
-def test_a_server_that_ends_it_just_then(end: str) -> None:
+def test_a_connection_that_ends_as_it_goes_to_a_waiting_request(end: str) -> None:
     for seed in range(12):
         with Http(terms=ONE, seed=seed) as proxy:
             first = proxy.send(GET)

@@ -30,7 +30,7 @@ WAYS = [
 
 @pytest.mark.parametrize("phase", ["request_head", "route", "server_chosen"])
 @pytest.mark.parametrize("target", WAYS)
-def test_a_filter_is_not_walked_around(phase: str, target: str) -> None:
+def test_no_spelling_bypasses_a_filter(phase: str, target: str) -> None:
     def guard(self: Filter, tx: Transaction) -> Response | None:
         return Response(403) if tx.request.under("/private") else None
 
@@ -42,7 +42,7 @@ def test_a_filter_is_not_walked_around(phase: str, target: str) -> None:
         assert [received(peer) for peer in proxy.peers()] in ([], [""])
 
 
-def test_what_is_passed_on_is_what_came() -> None:
+def test_the_target_is_forwarded_unchanged() -> None:
     with Http() as proxy:
         client = proxy.send(request("GET", "/x/../%70rivate;a=1?b"))
         proxy.elapse(1)

@@ -34,7 +34,7 @@ def refused(**table: Any) -> list[str]:
     return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in caught.value.problems]
 
 
-def test_what_is_left_out() -> None:
+def test_defaults() -> None:
     options = read()
     assert options == Options()
     assert options.table.find(Request("GET", "/", host="any.example")) is EVERYTHING

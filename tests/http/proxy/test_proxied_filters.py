@@ -184,7 +184,7 @@ def test_a_filter_that_takes_time(phase: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("end", [Peer.end, Peer.close, Peer.reset, lambda peer: peer.send(OK)])
-def test_a_new_connection_that_is_of_no_use_when_a_filter_is_done_with_it(
+def test_a_new_connection_that_becomes_unusable_while_a_filter_waits(
     end: Callable[[Peer], None],
 ) -> None:
     with Http(filters=[stepping_in(server_chosen=lambda tx: Wait("1s"))]) as proxy:
@@ -325,7 +325,7 @@ def test_a_filter_that_fails_lets_nothing_through(phase: str, verdict: int) -> N
 
 @pytest.mark.parametrize("kind", [SystemExit, CancelledError, GeneratorExit, KeyboardInterrupt])
 @pytest.mark.parametrize("phase", [*HEADS, *BODIES, *CHUNKS, "error", "done", "call"])
-def test_whatever_class_of_exception_it_is(phase: str, kind: type[BaseException]) -> None:
+def test_any_class_of_exception_fails_closed(phase: str, kind: type[BaseException]) -> None:
     def leave(*_: object) -> object:
         raise kind("the filter's")
 
@@ -557,7 +557,7 @@ def test_a_copy_for_another_upstream() -> None:
         proxy.go()
 
 
-def test_what_has_no_host_is_copied_too() -> None:
+def test_a_request_without_host_is_copied_too() -> None:
     with Http(filters=[stepping_in(route=lambda tx: tx.mirror(tx.upstreams["copies"]))]) as proxy:
         proxy.upstream("copies", lambda peer, data: peer.send(OK))
         assert served(proxy, b"GET / HTTP/1.0\r\n\r\n")[1].endswith("yes")

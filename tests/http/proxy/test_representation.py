@@ -121,7 +121,9 @@ def test_trailers_that_describe_another_body() -> None:
     ("kind", "body", "kept"),
     [(Whole, b"old", False), (Whole, b"same", True), (Pieces, b"old", False), (None, b"old", True)],
 )
-def test_requests_too(kind: type[Filter] | None, body: bytes, kept: bool) -> None:
+def test_a_request_body_that_is_changed_loses_its_description(
+    kind: type[Filter] | None, body: bytes, kept: bool
+) -> None:
     with Http(filters=[kind] if kind else []) as proxy:
         proxy.send(request("POST", "/", "Content-Digest: md5=:x:", "X: 1", body=body))
         server: Peer = proxy.server()

@@ -16,7 +16,7 @@ from .harness import GET, OK, PLAIN, POOLED, Http, answer, chunks, received, req
 
 
 def proxy_status(text: str) -> str:
-    """The error that an own answer names."""
+    """Return the error that a response of the proxy names."""
     found = re.search(r'\nProxy-Status: vcproxy; error=(\w+); details="(\w+): ', text)
     assert found, text
     return f"{text[9:12]} {found[1]} {found[2]}"
@@ -148,7 +148,7 @@ def test_a_body_in_chunks_is_sent_anew_too() -> None:
         assert received(fresh).endswith("\n\n5\nhello\n0\n\n")
 
 
-def test_what_is_not_idempotent_is_not_repeated() -> None:
+def test_a_request_that_is_not_idempotent_is_not_repeated() -> None:
     with Http() as proxy:
         client, server = idle(proxy)
         client.send(request("POST", "/", body=b"once"))
@@ -182,7 +182,7 @@ def test_nothing_is_sent_twice_whenever_the_server_leaves(way: str) -> None:
 
 
 @pytest.mark.parametrize("fate", ["speaks", "ends", "breaks"])
-def test_an_idle_connection_that_does_not_outlive_a_filters_thoughts(fate: str) -> None:
+def test_an_idle_connection_that_becomes_unusable_while_a_filter_waits(fate: str) -> None:
     class Slow(Filter):
         def server_chosen(self, tx: Transaction) -> PhaseResult:
             return Wait("1s")
@@ -221,7 +221,7 @@ def test_a_new_connection_that_fails_is_not_retried() -> None:
         assert proxy.connections() == 1
 
 
-def test_once_is_enough() -> None:
+def test_a_request_is_sent_again_only_once() -> None:
     with Http() as proxy:
         client, server = idle(proxy)
         client.send(GET)
@@ -234,7 +234,7 @@ def test_once_is_enough() -> None:
         assert proxy.connections() == 2
 
 
-def test_or_not_at_all() -> None:
+def test_retries_can_be_disabled() -> None:
     with Http(options=replace(PLAIN, retries=0)) as proxy:
         client, server = idle(proxy)
         client.send(GET)
@@ -258,7 +258,7 @@ def test_an_answer_that_has_begun_is_the_only_one(begun: bytes) -> None:
         assert proxy.connections() == 1
 
 
-def test_a_body_that_streams_is_sent_once() -> None:
+def test_a_streamed_body_is_not_sent_again() -> None:
     with Http() as proxy:
         client, server = idle(proxy)
         client.send(request("PUT", "/", "Content-Length: 10") + b"some ")
@@ -278,7 +278,9 @@ def test_a_body_that_streams_is_sent_once() -> None:
 @pytest.mark.parametrize("end", ["end", "reset"])
 @pytest.mark.parametrize("first", [b"partial", bytes(100_000)])
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-def test_an_answer_that_is_cut_looks_cut(framing: str, first: bytes, end: str) -> None:
+def test_a_truncated_answer_is_truncated_for_the_client(
+    framing: str, first: bytes, end: str
+) -> None:
     with Http() as proxy:
         client = proxy.send(GET, GET)
         server = proxy.server()
@@ -381,7 +383,7 @@ def test_failures_of_servers_are_reported_to_their_upstream() -> None:
         assert received(client).count("HTTP/1.1 502") == 2
 
 
-def test_what_cannot_be_understood_is_not_repeated_to_a_client() -> None:
+def test_an_unparsable_answer_does_not_reach_the_client() -> None:
     with Http() as proxy:
         client = proxy.send(GET)
         proxy.server().send(b"Set-Cookie: for=another\r\n\r\n")

@@ -67,7 +67,7 @@ def test_answers_that_wait_in_the_socket() -> None:
         assert {status(client) for client in clients} == {"HTTP/1.1 200 OK"}
 
 
-def test_deadlines_hold_for_those_who_are_silent_after_it() -> None:
+def test_deadlines_apply_to_peers_that_stay_silent() -> None:
     with Http(options=TIMES) as proxy:
         idle = proxy.send(GET)
         proxy.server().send(OK)

@@ -22,7 +22,7 @@ CHUNKED = request("POST", "/", "Transfer-Encoding: chunked")
 
 
 class Whole(Filter):
-    """Wants to see all bodies."""
+    """Buffers all bodies."""
 
     def request_body(self, tx: Transaction, body: bytes) -> None: ...
 
@@ -30,7 +30,7 @@ class Whole(Filter):
 
 
 class Slow(Filter):
-    """Takes a long time."""
+    """Waits for a long time."""
 
     def request_head(self, tx: Transaction) -> PhaseResult:
         return Wait("50s")
@@ -112,7 +112,7 @@ def test_a_server_that_takes_a_body_slowly_is_not_the_clients_fault() -> None:
         assert "408" not in text
 
 
-def test_time_that_a_filter_took_is_not_the_clients_either() -> None:
+def test_time_that_a_filter_took_does_not_count_for_the_client() -> None:
     with Http(options=TIMES, filters=[Slow]) as proxy:
         client = proxy.send(POST)
         proxy.server()
@@ -140,7 +140,7 @@ def test_a_server_that_does_not_answer() -> None:
         assert received(client).endswith("yes")
 
 
-def test_its_time_begins_when_it_has_the_body() -> None:
+def test_the_time_of_a_server_begins_when_it_has_the_body() -> None:
     with Http(options=TIMES) as proxy:
         client = proxy.send(CHUNKED)
         proxy.server()
@@ -214,7 +214,7 @@ def test_a_filter_may_take_as_long_as_the_request() -> None:
 
 
 @pytest.mark.parametrize("stage", ["the body", "the answer"])
-def test_all_of_it_has_a_limit(stage: str) -> None:
+def test_the_active_timeout_limits_the_whole_request(stage: str) -> None:
     with Http(options=replace(TIMES, timeouts=HttpTimeouts(active=20.0))) as proxy:
         client = proxy.send(CHUNKED if stage == "the body" else GET)
         server = proxy.server()
@@ -230,7 +230,7 @@ def test_all_of_it_has_a_limit(stage: str) -> None:
         assert server.ended or server.reset_seen
 
 
-def test_zero_waits_for_ever() -> None:
+def test_zero_disables_each_timeout() -> None:
     for_ever = HttpTimeouts(head=0.0, body=0.0, stalled=0.0, first_byte=0.0, idle=0.0, active=0.0)
     with Http(options=replace(PLAIN, timeouts=for_ever, body_rate=0)) as proxy:
         client = proxy.client()
@@ -329,7 +329,7 @@ def test_a_server_that_stops_within_a_short_answer() -> None:
 
 
 def blamed(proxy: Http) -> int:
-    """How many failures are laid to the server's charge."""
+    """Return how many failures are counted against the server."""
     assert proxy.service.upstream is not None
     return proxy.service.upstream.servers[0].failures
 
@@ -388,7 +388,7 @@ def test_a_server_that_takes_nothing_of_a_body(head: bytes) -> None:
 
 
 @pytest.mark.parametrize("head", [POST, CHUNKED])
-def test_a_client_has_its_time_from_when_the_server_took_the_last_of_it(head: bytes) -> None:
+def test_the_client_timeout_restarts_when_the_server_drains_the_body(head: bytes) -> None:
     with Http(options=STALLED) as proxy:
         client = proxy.send(head.replace(b"100000", b"9000000"))
         server = proxy.server()
@@ -403,7 +403,7 @@ def test_a_client_has_its_time_from_when_the_server_took_the_last_of_it(head: by
         assert blamed(proxy) == 0
 
 
-def test_a_short_time_for_what_is_stalled_is_the_clients_too() -> None:
+def test_a_short_stalled_timeout_applies_to_the_client_too() -> None:
     for filters in ([], [Whole]):
         options = replace(PLAIN, timeouts=HttpTimeouts(body=30.0, stalled=2.0))
         with Http(options=options, filters=filters) as proxy:
@@ -413,8 +413,8 @@ def test_a_short_time_for_what_is_stalled_is_the_clients_too() -> None:
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_the_total_ends_the_wait_for_an_answer_too(held: bool) -> None:
-    """Whatever may be left of `first_byte`; the server is not blamed for the client's time."""
+def test_the_active_timeout_ends_the_wait_for_an_answer_too(held: bool) -> None:
+    """Whatever is left of `first_byte`; the server is not blamed for the client's time."""
     options = replace(PLAIN, timeouts=HttpTimeouts(first_byte=60.0, active=5.0))
     with Http(options=options, filters=[Whole] if held else []) as proxy:
         client = proxy.send(request("POST", "/", "Content-Length: 4"), b"so")

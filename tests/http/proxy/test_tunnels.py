@@ -164,7 +164,7 @@ def test_another_protocol_and_no_byte_of_it_lost() -> None:
         assert client.ended
 
 
-def test_a_server_that_keeps_to_its_protocol() -> None:
+def test_a_server_that_does_not_switch_protocols() -> None:
     with Http() as proxy:
         client = proxy.send(request("GET", "/chat", *UPGRADE), GET)
         server = proxy.server()
