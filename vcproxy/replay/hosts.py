@@ -61,6 +61,6 @@ class RecordedHost:
         return real
 
     def take_answers(self) -> tuple[Listening, ...]:
-        """Return the results recorded since the last call, and forget them."""
+        """Return the results recorded since the last call, and clear them."""
         answers, self._answers = tuple(self._answers), []
         return answers

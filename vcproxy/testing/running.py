@@ -163,7 +163,7 @@ class Running:
     def stop(self) -> None:
         """Check that no connection is left, then end the process with SIGTERM.
 
-        A second call has no effect. Raises AssertionError if descriptors are still open, if the
+        May be called twice. Raises AssertionError if descriptors are still open, if the
         exit status is not 0, or for unexpected tracebacks in the log.
         """
         if self.status is None:
