@@ -27,13 +27,13 @@ class Assigned:
 
     def __init__(self) -> None:
         self.events: list[tuple[Requester, Hashable, object]] = []
-        """For requesters, as the engine queues them."""
+        """The events for requesters, in the form of the engine's queue."""
         self.to_send: list[SplitRequest] = []
         """Requests that waited behind others with their keys, and are to be sent now."""
         self.late = 0
-        """Parts of abandoned requests."""
+        """The number of parts that answer abandoned requests."""
         self.unmatched = 0
-        """Parts that no request waits for."""
+        """The number of parts that no request waits for."""
 
 
 class PendingRequests:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 SUBMITTED, DEADLINE = "SUBMITTED", "DEADLINE"
 """Tags: requests were submitted; the deadline of the oldest request has passed."""
 RETIRE, PREDECESSOR_CLOSED = "RETIRE", "PREDECESSOR_CLOSED"
-"""Tags: a shared connection of a new configuration waits; the one of the old one has closed."""
+"""Tags: the shared connection of a new configuration waits; that of the old one has closed."""
 
 
 class SharedConnection(Machine):

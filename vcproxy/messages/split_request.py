@@ -31,7 +31,7 @@ class SplitRequest:
     encoded: bytes
     """The bytes that are sent to the server."""
     submitted_at: float
-    """Engine time in seconds, as `deadline`."""
+    """Engine time in seconds; so is `deadline`."""
     deadline: float
     sent: bool = False
     """Whether it has been written to the server connection."""

@@ -40,7 +40,7 @@ class ReplyComparison(ABC):
         self._ahead = ReplySide.PRIMARY
         self._ended: ReplySide | None = None
         self.compared = 0
-        """Bytes or messages that both have sent."""
+        """Bytes or messages that both sides have sent."""
         self.differences = 0
         self.first_difference = ""
         """The position of the first difference, for the log: "byte 7" or "message 3"."""

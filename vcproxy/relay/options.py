@@ -35,7 +35,7 @@ BYTES, DATAGRAMS = "none", "datagram"
 """Framings without a decoder: a stream of bytes; each datagram is a message."""
 
 FIRST_MESSAGE_S = 10.0
-"""Seconds. A producer connects because it has something to send; a live one has begun by then."""
+"""Seconds within which a live producer sends its first message."""
 
 
 def _reachable(address: Address) -> Address:
@@ -85,7 +85,7 @@ HistoryOption = Annotated[
 
 @dataclass(frozen=True)
 class Target:
-    """A sink that the relay connects to, and reconnects when lost. A string alone sets `to`."""
+    """A sink that the relay connects to, and reconnects to. A string alone sets `to`."""
 
     to: Destination
     """Its address: tcp://, tls://, unix:, udp:// (one host or a group), nats://HOST/SUBJECT."""

@@ -37,7 +37,7 @@ class Fields:
     """The lines with a CRLF before the first, `\\r\\nA: 1\\r\\nB: 2\\r\\n`: so each name follows a
     CRLF."""
     lower: bytes
-    """The same in lower case, for searching."""
+    """`block` in lower case, for searching."""
     _control: ControlFields | None
 
     def __init__(self, raw: bytes = b"") -> None:

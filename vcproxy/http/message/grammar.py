@@ -36,11 +36,11 @@ def _fields(line: bytes) -> bytes:
 
 REQUEST = re.compile(_REQUEST_LINE + _fields(LINE) + rb"\r\n").fullmatch
 CANONICAL_REQUEST = re.compile(_REQUEST_LINE + _fields(CANONICAL_LINE) + rb"\r\n").fullmatch
-"""Match a whole head; the groups are method, target and minor version."""
+"""Matches a whole head; the groups are method, target and minor version."""
 
 RESPONSE = re.compile(_STATUS_LINE + _fields(LINE) + rb"\r\n").fullmatch
 CANONICAL_RESPONSE = re.compile(_STATUS_LINE + _fields(CANONICAL_LINE) + rb"\r\n").fullmatch
-"""Match a whole head; the groups are minor version, status and reason."""
+"""Matches a whole head; the groups are minor version, status and reason."""
 
 FIELDS = re.compile(_fields(LINE)).fullmatch
 CANONICAL_FIELDS = re.compile(_fields(CANONICAL_LINE)).fullmatch

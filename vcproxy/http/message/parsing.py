@@ -37,7 +37,7 @@ HEAD_END = b"\r\n\r\n"
 """The end of a head: the CRLF of its last line, and an empty line."""
 
 _HTTP_2 = (b"h2", b"http/")
-"""Prefixes of protocols that are not offered in Upgrade: their requests would not be checked."""
+"""Prefixes of protocols removed from Upgrade: the proxy could not check their requests."""
 
 
 def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 0) -> int:

@@ -12,7 +12,7 @@ from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import head_end, parse_response
 
 LIMITS = MessageLimits()
-"""For the response: the default limits."""
+"""Limits of the response: the defaults."""
 
 
 @dataclass(frozen=True, slots=True)

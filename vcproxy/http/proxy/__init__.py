@@ -1,1 +1,1 @@
-"""The HTTP proxy: heads are judged here, bodies are moved by tunnels. Start at `connection`."""
+"""The HTTP proxy: it processes heads, and tunnels move bodies. Start at `connection`."""

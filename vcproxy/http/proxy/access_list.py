@@ -2,9 +2,9 @@
 
 A destination is allowed only if an entry matches it. An entry with a name matches no IP address,
 and an entry with a network matches no name: names are matched as the client sent them, before they
-are resolved. An allowed name allows the address that it resolves to, private or not. There is no
-built-in list of private networks: none is allowed unless an entry allows it. If the resolver cannot
-be trusted, allow the names that are needed, not "*".
+are resolved. If a name is allowed, so is any address that it resolves to, private or not. There is
+no built-in list of private networks: none is allowed unless an entry allows it. If the resolver
+cannot be trusted, allow the names that are needed, not "*".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EXAMPLE = 'as "www.example:443", "*.example:*" or "10.0.0.0/8:80"'
 
 
 def is_name(host: str) -> bool:
-    """Whether this is the name of a host, in lower case, and not any spelling of an IP address."""
+    """Whether this is a host name in lower case, and not any spelling of an IP address."""
     return _NAME.fullmatch(host) is not None and NUMERIC.fullmatch(host) is None
 
 
@@ -77,7 +77,7 @@ class AccessEntry:
 
 @dataclass(frozen=True)
 class AccessList:
-    """What `allow` matches is allowed, unless `deny` matches it too."""
+    """Allows the destinations that `allow` matches, except those that `deny` matches."""
 
     allow: tuple[AccessEntry, ...]
     deny: tuple[AccessEntry, ...] = ()
@@ -128,7 +128,7 @@ class _EntryTable:
 
 
 def _patterns(name: str) -> Iterator[str]:
-    """Return the hosts of entries that match a name: itself, "*.NAME" for domains above it, "*".
+    """Return the entry hosts that match a name: itself, "*.NAME" for each parent domain, "*".
 
     "*" does not match localhost and names below it: they resolve to this machine (RFC 6761, 6.3).
     """

@@ -1,4 +1,4 @@
-"""BodyBuffer: collects a whole body, for a filter that needs all of it at once.
+"""BodyBuffer: collects a whole body, for filters that need it at once.
 
 Tested in tests/http/proxy/test_proxied_filters.py.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class BodyBuffer:
-    """Holds up to `limit` bytes of a body. They count in the memory budget while it exists."""
+    """Holds up to `limit` bytes of a body, and counts them in the memory budget."""
 
     __slots__ = ("_keep", "_limit", "_pieces", "_reader", "_status")
 
     def __init__(self, owner: Continuation, reader: BodyReader, limit: int, status: int) -> None:
-        """`status`: of the BadMessage that a longer body raises."""
+        """`status`: that of the BadMessage raised for a longer body."""
         self._keep = HeldMemory(owner)
         self._reader = reader
         self._limit = limit
@@ -35,7 +35,7 @@ class BodyBuffer:
         return self._keep.size
 
     def take(self, wire: Wire) -> bytes | None:
-        """Take the input of a wire. Return the body once it is complete, None before.
+        """Read the input of a wire. Return the body once it is complete, else None.
 
         Raises BadMessage for a body that is malformed, too long, or ends too early.
         """

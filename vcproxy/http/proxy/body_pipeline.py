@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def checked_only(limits: MessageLimits, status: int) -> BodyPipeline:
-    """Return a pipeline that checks the frames of chunks and forwards them unchanged."""
+    """Return a pipeline that checks the framing of chunks and forwards them undecoded."""
     return BodyPipeline(ChunkScanner(limits, status), ChunkPasser())
 
 
 class BodyPipeline:
-    """The Transform of a MessageTunnel. Each of `steps` changes a piece; b"" is the last it gets.
+    """The Transform of a MessageTunnel. Each of `steps` changes a piece; the last piece is b"".
 
     Nothing is raised. When a body is malformed or too long, or a step raises, `fault` is set and
-    the pipeline is over; what was returned before stays sent."""
+    the pipeline is over; output returned before may already be sent."""
 
     __slots__ = ("_left", "_reader", "_steps", "_writer", "fault", "over", "rest")
 
@@ -56,7 +56,7 @@ class BodyPipeline:
             return self._broken(as_error(fault))
 
     def finish(self) -> bytes:
-        """The source has ended: see Transform."""
+        """End the input: see Transform."""
         try:
             self._reader.finish()
             return self._pass(b"", ended=True)
@@ -85,7 +85,7 @@ class BodyPipeline:
     def _framed(self, data: bytes) -> bytes:
         for step in self._steps:
             data = step(data)
-            if not data:  # the step holds it back; passed on, b"" would mean the end
+            if not data:  # held back by the step; the next one would read b"" as the end
                 return b""
         return self._writer.frame(data)
 

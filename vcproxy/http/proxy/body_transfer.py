@@ -1,4 +1,4 @@
-"""BodyTransfer: forwards a body: what has been read already, then the rest through a tunnel.
+"""BodyTransfer: forwards a body: first the part already read, then the rest through a tunnel.
 
 Tested in tests/http/proxy/test_bodies.py.
 """
@@ -26,8 +26,9 @@ buffer."""
 class BodyTransfer:
     """Forwards a body of `length` bytes unchanged; or, of any length, through a `pipeline`.
 
-    First `take` the bytes that are here. If the transfer is not `over` then: `take` the rest as it
-    arrives, if it is `short`; else `begin` a tunnel, and call `resume_reading` once it is done.
+    Usage: first `take` the bytes that have arrived. If the transfer is then not `over` but `short`,
+    `take` the rest as it arrives. Otherwise `begin` a tunnel, and call `resume_reading` when the
+    tunnel is done.
     """
 
     __slots__ = ("_left", "_pipeline", "_source", "over", "tunnel")
@@ -46,7 +47,7 @@ class BodyTransfer:
         return self._pipeline.fault if self._pipeline is not None else None
 
     def take(self) -> bytes:
-        """Take the bytes of the body that have arrived; return them as they are to be sent."""
+        """Read the bytes of the body that have arrived, and return them in the form to send."""
         source, pipeline = self._source, self._pipeline
         if pipeline is not None:
             out = pipeline.feed(source.take(1))
@@ -97,7 +98,7 @@ class BodyTransfer:
         return self.tunnel is not None and self.tunnel.delivered
 
     def resume_reading(self) -> None:
-        """Read the source by its wire again, after the tunnel."""
+        """Let the source's wire read again, after the tunnel has ended."""
         if isinstance(self.tunnel, MessageTunnel):
             self._source.pending = self.tunnel.rest
             self._source.count_pending()

@@ -1,4 +1,4 @@
-"""HttpProxy: the session of one client connection: it reads requests and answers each in turn.
+"""HttpProxy: the session of one client connection. It serves its requests one after the other.
 
     READING_HEAD --> CONNECTING --CONNECTED--> AWAITING_RESPONSE --> SENDING_RESPONSE --+
        ^  |              ^ not with an idle connection | a head            its body     |
@@ -8,13 +8,13 @@
        |  +-- CONNECT ----> TUNNELLING <------------------ Upgrade                      |
        +--------------------------------------------------------------------------------+
 
-Heads are parsed and checked here. A part of a body that arrived with its head is sent with it, and
-a short rest of a response as it arrives. A longer body of known length goes through a OneWayTunnel,
-which the driver may bridge; any other body through a MessageTunnel: chunks that no filter changes
-are only checked, all else is decoded and framed again. What the client sends behind a request stays
-in the buffer: responses keep the order of requests, as one request is served at a time.
+Heads are parsed and checked here. The part of a body that arrived with its head is sent with it; a
+short rest of a response is sent as it arrives. A longer body of known length is moved by a
+OneWayTunnel, which the driver may bridge. Any other body is moved by a MessageTunnel: chunks that
+no filter changes are only checked, everything else is decoded and framed again. Pipelined requests
+stay in the buffer: one request is served at a time, so responses keep the order of requests.
 
-One class and one table, so it is longer than other modules. Tested in tests/http/proxy/
+The module is long because the state table is one class. Tested in tests/http/proxy/
 test_clients.py, test_servers.py, test_bodies.py, test_keep_alive.py, test_kept.py, test_times.py,
 test_tunnels.py and test_proxied_filters.py.
 """
@@ -56,8 +56,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that may be sent again after a connection failure (RFC 9110, 9.2.2)."""
 
 STALE_S = 1.0
-"""Seconds. If a reused connection ends so soon after a request was sent, the server has most likely
-closed it before the request arrived."""
+"""Seconds. If a reused connection ends within this time after a request was sent, the server most
+likely closed it before the request arrived."""
 
 QUIET_S = 1.0
 """Seconds without traffic until a client's connection is closed while the service is closing: at
@@ -165,13 +165,13 @@ class HttpProxy(Exchange):
         ),
     )  # fmt: skip
     def client_ended(self, _: VIO) -> State | None:
-        """The client's connection failed; or TLS ended without close_notify: then what was sent
-        before is served."""
+        """Close if the client's connection failed. If TLS ended without close_notify, still serve
+        the request that arrived before."""
         return self.CLOSED if self.client.error is not None else self.request_readable(None)
 
     @READING_HEAD.on(DEADLINE, to=(CLOSED,))
     def head_timed_out(self, _: object) -> State | None:
-        """Time out: no request arrived, or only a part of its head."""
+        """Close if no request arrived in time; answer 408 if its head is incomplete."""
         if self._deadline.early():
             return None
         if not self._head_begun:
@@ -179,7 +179,7 @@ class HttpProxy(Exchange):
         return self._reject_request(BadMessage(408, "request head too slow", "RFC 9110 15.5.9"))
 
     def _request_head_filtered(self) -> State | None:
-        """The filters are done with the request's head."""
+        """Continue after `request_head`: buffer the body if a filter needs it, or route."""
         request = self.tx.request
         if request.method == "TRACE":
             return self._fail_as(501, "client", "TRACE is not supported", "http_request_error")
@@ -201,7 +201,7 @@ class HttpProxy(Exchange):
         to=(READING_HEAD, FILTERING_REQUEST, CONNECTING, AWAITING_RESPONSE, CLOSED),
     )  # fmt: skip
     def request_body_readable(self, _: VIO) -> State | None:
-        """A part of the body arrived; or the client's connection failed."""
+        """Buffer the part of the body that arrived, or abort if the client failed."""
         return self._client_left() if self.client.error is not None else self._buffer_request()
 
     def _buffer_request(self) -> State | None:
@@ -223,7 +223,7 @@ class HttpProxy(Exchange):
         )
 
     def _request_body_filtered(self) -> State | None:
-        """The filters are done with the request's body: forward it with its length."""
+        """Continue after `request_body`: forward the body with Content-Length."""
         self.tx.request.expects_continue = False  # the client was sent 100
         if self._body != self._representation.body:
             self._representation.withdraw(self.tx.request.fields)
@@ -232,14 +232,14 @@ class HttpProxy(Exchange):
 
     @BUFFERING_REQUEST.on(DEADLINE, to=(READING_HEAD, CLOSED))
     def request_body_timed_out(self, _: object) -> State | None:
-        """Time out: the client sends no more of the body."""
+        """Answer 408: the client stopped sending the body."""
         return None if self._deadline.early() else self._body_too_slow()
 
     def _body_too_slow(self) -> State:
         return self._fail_as(408, "client", "request body too slow", "http_request_error")
 
     def _below_rate(self, taken: int) -> bool:
-        """Whether so many bytes of the request's body are less than `body_rate` demands by now."""
+        """Whether `taken` bytes of the request's body are fewer than `body_rate` requires now."""
         lasted_s = self.engine.now - self._body_began_s
         return lasted_s >= BODY_GRACE_S and taken < self.options.body_rate * lasted_s
 
@@ -254,7 +254,7 @@ class HttpProxy(Exchange):
         to=(READING_HEAD, BUFFERING_RESPONSE, SENDING_RESPONSE, TUNNELLING, CLOSED),
     )  # fmt: skip
     def filter_resumed(self, data: Called | SubrequestsDone | None) -> State | None:
-        """The value that a filter waited for is here."""
+        """Resume the phase with the value that a filter waited for."""
         return self._resume(data)
 
     # -- a server --------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ class HttpProxy(Exchange):
         return self._connect_server()
 
     def _connect_server(self) -> State | None:
-        """Get a connection to a server: at the first attempt an idle one, except for CONNECT."""
+        """Get a connection to a server: an idle one at the first attempt, but never for CONNECT."""
         tx, upstream = self.tx, self.tx.upstream
         assert upstream is not None
         if self._client_wire.over and (failure := self._client_failure) is not None:
@@ -324,7 +324,7 @@ class HttpProxy(Exchange):
         to=(READING_HEAD, CONNECTING, FILTERING_REQUEST, AWAITING_RESPONSE, TUNNELLING, CLOSED),
     )  # fmt: skip
     def connected(self, server: NetVConnection) -> State | None:
-        """A new connection is made; or, after waiting in the queue, one has become free."""
+        """Use the new connection, or the idle one that became free while the request queued."""
         if server.open:
             return self._server_selected(server)
         upstream = self.tx.upstream
@@ -338,7 +338,7 @@ class HttpProxy(Exchange):
 
     @CONNECTING.on(Event.ERROR, to=(READING_HEAD, CONNECTING, CLOSED))
     def connect_failed(self, failed: NetVConnection | VIO) -> State | None:
-        """No connection could be made: try another server, or fail. Or the client's has failed."""
+        """Try another server, or fail the request. If the client failed, abort."""
         if isinstance(failed, VIO):
             return self._client_left()
         upstream = self.tx.upstream
@@ -364,7 +364,7 @@ class HttpProxy(Exchange):
         return self._run_phase(steps, self._server_filtered, self.FILTERING_REQUEST)
 
     def _server_filtered(self) -> State | None:
-        """The filters of `server_chosen` are done. Input that arrived meanwhile is no response."""
+        """Continue after `server_chosen`. Retry if the server sent anything before the request."""
         if not self._server_wire.idle and self.tx.request.form != "authority":
             return self._retry_or_fail(
                 "data or end of stream before the request was sent", again=True
@@ -374,7 +374,7 @@ class HttpProxy(Exchange):
     # -- the request is sent ---------------------------------------------------------------------
 
     def _send_request(self) -> State | None:
-        """Send the request with the body as far as it is here; the rest goes through a tunnel."""
+        """Send the request and the part of its body that has arrived, the rest by a tunnel."""
         request, server = self.tx.request, self._server_wire
         assert self.server is not None
         if request.form == "authority":
@@ -421,7 +421,7 @@ class HttpProxy(Exchange):
 
     @property
     def _body_idle_left_s(self) -> float:
-        """Seconds until `timeouts.body` passes if the client sends nothing; 0 or less: it has."""
+        """Seconds until `timeouts.body` passes if the client sends nothing; <= 0: it has passed."""
         assert self.server is not None
         moved_s = max(self._body_began_s, self.client.moved_at, self.server.moved_at)
         return moved_s + (self.options.timeouts.body or NEVER) - self.engine.now
@@ -459,7 +459,7 @@ class HttpProxy(Exchange):
         ),
     )  # fmt: skip
     def upload_done(self, done: TunnelDone) -> State | None:
-        """The tunnel of the request's body has ended: await the response, or fail."""
+        """Await the response, or fail: the tunnel of the request's body has ended."""
         if self._upload is None or done.tunnel is not self._upload.tunnel:
             return None
         failure = self._end_upload(done)
@@ -473,7 +473,7 @@ class HttpProxy(Exchange):
         )
 
     def _end_upload(self, done: TunnelDone) -> Failure | None:
-        """Take the connections back from the tunnel; return why the body was not sent, if so."""
+        """Take the connections back from the tunnel; return a Failure if the body was not sent."""
         up, self._upload = self._upload, None
         assert up is not None
         assert self.server is not None
@@ -490,7 +490,7 @@ class HttpProxy(Exchange):
 
     @AWAITING_RESPONSE.on(DEADLINE, to=(READING_HEAD, CLOSED))
     def response_timed_out(self, _: object) -> State | None:
-        """The deadline may have passed: the body is too slow, or no response arrived."""
+        """Fail if the body is too slow or no response arrived in time; else set the next check."""
         if self._deadline.early():
             return None
         if self._upload is None:
@@ -534,7 +534,7 @@ class HttpProxy(Exchange):
         ),
     )  # fmt: skip
     def response_readable(self, vio: VIO) -> State | None:
-        """The server sent a part of its response. (Input of the client stays in its buffer.)"""
+        """Read what the server sent of its response. (The client's input stays in its buffer.)"""
         if vio is not self._server_wire.reads or self._upload_delivered:
             return None
         if self.tx.reused and self._request_unsent:
@@ -582,7 +582,7 @@ class HttpProxy(Exchange):
 
     @AWAITING_RESPONSE.on(Event.EOS, Event.ERROR, to=(READING_HEAD, CONNECTING, CLOSED))
     def server_ended(self, vio: VIO) -> State | None:
-        """The server's connection ended before its response; or the client's failed."""
+        """Retry or fail if the server's connection ended; abort if the client's failed."""
         if vio.vc is self.server:
             return None if self._upload_delivered else self._response_missing()
         return self._client_left()
@@ -612,7 +612,7 @@ class HttpProxy(Exchange):
         return self._fail_as(502, "server", why, "connection_terminated")
 
     def _response_head_filtered(self) -> State | None:
-        """The filters are done with the response's head."""
+        """Continue after `response_head`: send the response, or buffer its body for a filter."""
         try:
             response = check_sendable(self.tx.response)
         except (TypeError, ValueError) as error:
@@ -641,7 +641,7 @@ class HttpProxy(Exchange):
         to=(READING_HEAD, FILTERING_RESPONSE, CLOSED),
     )  # fmt: skip
     def response_body_readable(self, vio: VIO) -> State | None:
-        """A part of the body arrived; or the client's connection failed."""
+        """Buffer the part of the body that arrived, or abort if the client failed."""
         return self._buffer_response() if vio.vc is self.server else self._client_left()
 
     def _buffer_response(self) -> State | None:
@@ -659,7 +659,7 @@ class HttpProxy(Exchange):
         )
 
     def _response_body_filtered(self) -> State | None:
-        """The filters are done with the response's body: send it with its length."""
+        """Continue after `response_body`: send the body with Content-Length."""
         response = self.tx.response
         if self._body != self._representation.body:
             self._representation.withdraw(response.fields)
@@ -674,7 +674,7 @@ class HttpProxy(Exchange):
 
     @BUFFERING_RESPONSE.on(DEADLINE, to=(READING_HEAD, CLOSED))
     def response_body_timed_out(self, _: object) -> State | None:
-        """Time out: the server sends no more of the body."""
+        """Answer 504: the server stopped sending the body."""
         if self._deadline.early():
             return None
         return self._fail_as(504, "server", "response body too slow", "connection_read_timeout")
@@ -682,8 +682,8 @@ class HttpProxy(Exchange):
     # -- the response is sent --------------------------------------------------------------------
 
     def _send_response(self, response: Response) -> State | None:
-        """Send the response with the body as far as it is here; a short rest as it arrives, a
-        longer one through a tunnel."""
+        """Send the response with the part of its body that has arrived. A short rest is sent as it
+        arrives, a longer one through a tunnel."""
         client, body, steps = self._client_wire, response.body, self._chain.response_chunk
         assert self.server is not None
         keep = self._can_keep_alive
@@ -716,12 +716,12 @@ class HttpProxy(Exchange):
 
     @SENDING_RESPONSE.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(READING_HEAD, CLOSED))
     def response_data_readable(self, vio: VIO) -> State | None:
-        """A part of a short response arrived, or its server's end; or the client's failed."""
+        """Send the next part of a short response; abort if the server or the client failed."""
         if vio.vc is self.client:
             return self._client_left()
         down, server = self._download, self._server_wire
         if down is None or down.tunnel is not None or vio is not server.reads:
-            return None  # its tunnel handles that
+            return None  # the tunnel handles the event
         data = down.take()
         if data:
             self._client_wire.send(data)
@@ -736,12 +736,12 @@ class HttpProxy(Exchange):
 
     @SENDING_RESPONSE.on(TunnelDone, to=(READING_HEAD, CLOSED))
     def transfer_done(self, done: TunnelDone) -> State | None:
-        """The tunnel of the response's body has ended; or that of the request's."""
+        """Finish the response or abort: the tunnel of its body, or of the request's, has ended."""
         up, down = self._upload, self._download
         if up is not None and done.tunnel is up.tunnel:
             failure = self._end_upload(done)
-            self._keep_alive = False  # as sent: the response began before the body's end
-            if failure is None or failure.party == "server":  # its response may be complete
+            self._keep_alive = False  # the response's head was sent before the upload ended
+            if failure is None or failure.party == "server":  # a response may follow
                 return None
             return self._abort(failure)
         if down is None or done.tunnel is not down.tunnel:
@@ -757,7 +757,7 @@ class HttpProxy(Exchange):
         return self._response_sent()
 
     def _response_sent(self) -> State:
-        """The response was handed over for sending: keep the server's connection, if it can be."""
+        """End the transaction after the response was queued. Keep a reusable server connection."""
         tx, server, wire = self.tx, self.server, self._server_wire
         response, upstream = tx.response, tx.upstream
         assert server is not None
@@ -775,7 +775,7 @@ class HttpProxy(Exchange):
     # -- tunnels ---------------------------------------------------------------------------------
 
     def _switch_protocols(self, response: Response) -> State | None:
-        """The server switches to another protocol: allowed if the client has requested it."""
+        """Forward a 101 if the client has requested the upgrade; else answer 502."""
         wanted = self.tx.request.upgrade
         chosen = response.fields.get("Upgrade", wanted or "").lower()
         if wanted is None or chosen not in wanted.split(", ") or not self._request_consumed:
@@ -789,7 +789,7 @@ class HttpProxy(Exchange):
         return self._run_phase(steps, self._switch_filtered, self.FILTERING_RESPONSE)
 
     def _switch_filtered(self) -> State:
-        """The filters are done with the 101. They do not get what follows it."""
+        """Continue after `response_head` of a 101. Filters do not get the bytes after it."""
         try:
             response = self.tx.response
             if response.status != 101:
@@ -802,7 +802,7 @@ class HttpProxy(Exchange):
         return self._start_tunnel(head)
 
     def _start_tunnel(self, head: bytes) -> State:
-        """Connect client and server by a tunnel, which sends first what was read already."""
+        """Start a tunnel between client and server; it first sends the bytes read already."""
         assert self.server is not None
         data = b"" if self._server_wire.vc is None else self._server_wire.take()
         client = self._client_wire
@@ -818,7 +818,7 @@ class HttpProxy(Exchange):
 
     @TUNNELLING.on(TunnelDone, to=CLOSED)
     def tunnel_done(self, done: TunnelDone) -> None:
-        """The tunnel has ended; an error is passed on to the client as a reset."""
+        """End the transaction; reset the client's connection if the tunnel failed."""
         if not done.reason.clean:
             self.log(done)
             self.close(done.error or ConnectionAbortedError(done.reason.value))
@@ -828,12 +828,12 @@ class HttpProxy(Exchange):
 
     @ALIVE.on(Event.EOS, Event.ERROR, to=(CLOSED,))
     def client_event(self, vio: VIO) -> State | None:
-        """The client's connection failed or ended. (A server's end is reported by its tunnel.)"""
+        """Abort if the client's connection failed or ended. (A tunnel reports the server's end.)"""
         return self._client_left() if vio.vc is self.client else None
 
     @SENDING_RESPONSE.on(DEADLINE, to=(CLOSED,))
     def response_deadline_passed(self, _: object) -> State | None:
-        """The deadline has passed: of the whole request, or for more of a short response."""
+        """Abort: the whole request, or the rest of a short response, took too long."""
         if self._deadline.early():
             return None
         if self._time_left_s > 0:
@@ -846,9 +846,9 @@ class HttpProxy(Exchange):
 
     @SENDING_RESPONSE.on(Event.ACTIVE_TIMEOUT, to=(CLOSED,))
     def client_active_timeout(self, _: VIO) -> State | None:
-        """The listener's `timeouts.active` has passed."""
+        """Abort: the listener's `timeouts.active` has passed."""
         if self._download is None or self._download.tunnel is not None:
-            return None  # its tunnel reports it
+            return None  # the tunnel reports the timeout
         why = Reason.ACTIVE.value
         return self._abort(Failure(0, "proxy", why, "http_response_timeout"))
 
@@ -856,7 +856,7 @@ class HttpProxy(Exchange):
 
     @ALIVE.on(DEADLINE, to=(CLOSED,))
     def request_deadline_passed(self, _: object) -> State | None:
-        """The deadline of the whole request has passed, and no response was begun."""
+        """Answer 504: the whole request took too long, and no response was begun."""
         if self._deadline.early():
             return None
         self._keep_alive = False  # the value that a filter waits for may still arrive
@@ -867,4 +867,4 @@ class HttpProxy(Exchange):
         NEXT_REQUEST, TunnelDone,
     )  # fmt: skip
     def ignored(self, _: object) -> None:
-        """Input stays in its buffer; the TunnelDone of a stopped tunnel is dropped."""
+        """Ignore the event: input stays in its buffer, TunnelDone is of a stopped tunnel."""

@@ -1,4 +1,4 @@
-"""Deadline: one timer for all the deadlines of a conversation, of which one is set at a time.
+"""Deadline: one timer for all deadlines of a conversation. Only one is set at a time.
 
 Tested in tests/http/proxy/test_times.py.
 """
@@ -16,7 +16,7 @@ NEVER = float("inf")
 
 
 class Deadline:
-    """Delivers `key` to `cont` once the deadline has passed; sometimes earlier: see `early`.
+    """Delivers `key` to `cont` when the deadline has passed; sometimes earlier: see `early`.
 
     A deadline is set for each request and rarely passes. So the timer is moved only if it would
     fire too late; one that fires too early is started again.
@@ -31,15 +31,15 @@ class Deadline:
         self._fires_s = self._deadline_s = NEVER
 
     def set(self, seconds: float) -> None:
-        """Set the deadline to so many seconds from now; 0: no deadline."""
+        """Set the deadline to `seconds` from now; 0: no deadline."""
         self._deadline_s = self._cont.engine.now + seconds if seconds else NEVER
         if self._deadline_s < self._fires_s:
             self.cancel()
             self._start_timer()
 
     def early(self) -> bool:
-        """Return whether the deadline has not passed yet. Call it when `key` is delivered: the
-        timer is started again if need be."""
+        """Return whether the deadline has not passed yet; if so, restart the timer. Call it when
+        `key` is delivered."""
         self._action, self._fires_s = None, NEVER
         if self._deadline_s <= self._cont.engine.now:
             return False

@@ -1,4 +1,4 @@
-"""Destination: where a request is to be sent, by its target and the options.
+"""Destination: where a request is sent, determined by its target and the options.
 
 Tested in tests/http/proxy/test_routing.py and test_tunnels.py.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def destination(request: Request, options: Options) -> Route | Address | Failure:
-    """Return the route of a request, the address that it names, or why it is refused."""
+    """Return the route of a request, or the address in its target, or why it is refused."""
     if request.form == "authority":
         if options.connect is None:
             return _denied("CONNECT is not enabled on this proxy")

@@ -1,7 +1,7 @@
 """Exchange: the base of HttpProxy: two wires, the current transaction, the filters, one deadline,
 and the proxy's own responses.
 
-It decides nothing about the order of a request's steps: HttpProxy does. Tested with it in
+The order of a request's steps is in HttpProxy only. Tested with it in
 tests/http/proxy/test_clients.py, test_servers.py, test_times.py and test_proxied_filters.py.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vcproxy.upstream.upstream import Upstream
 
 DEADLINE, NEXT_REQUEST = "DEADLINE", "NEXT_REQUEST"
-"""Tags: the deadline may have passed; another request may be here."""
+"""Tags: the deadline may have passed; another request may have arrived."""
 
 
 class Exchange(FilteredSession):
@@ -55,7 +55,7 @@ class Exchange(FilteredSession):
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
-        client.set_inactivity_timeout(0)  # the listener's is for tunnels; requests have their own
+        client.set_inactivity_timeout(0)  # the listener's timeout is for tunnels only
         self.requests = 0
         """Requests that this connection has carried."""
         self._keep_alive = True  # whether another request may follow
@@ -106,23 +106,23 @@ class Exchange(FilteredSession):
         return self._fail(Failure(status, party, why, error))
 
     def _fail_with(self, error: Exception, party: Party) -> State:
-        """Answer by an error response: a party broke the protocol, or a filter failed."""
+        """Send an error response: a party violated the protocol, or a filter failed."""
         return self._fail(self._failure_of(error, party))
 
     def _failure_of(self, error: Exception, party: Party) -> Failure:
-        """Log an exception and return its Failure: the party's for a BadMessage, else the
-        plugin's."""
+        """Log an exception and return its Failure: that of `party` for a BadMessage, else that of
+        the plugin."""
         if isinstance(error, BadMessage):
             if party == "client":
                 return Failure(error.status, party, str(error), "http_request_error")
-            self.log(f"invalid response to {self.tx!r}: {error}")  # not sent: it quotes the server
+            self.log(f"invalid response to {self.tx!r}: {error}")  # log only: it quotes the server
             why = f"response violates {error.rfc}"
             return Failure(502, party, why, "http_protocol_error")
         self.engine.log("error", f"{self.name}: filter failed at {self.tx!r}", error)
         return Failure(500, "plugin", type(error).__name__, "proxy_internal_error")
 
     def _reject_request(self, problem: BadMessage) -> State:
-        """Answer what is no valid request, and close the connection behind it."""
+        """Send an error response to an invalid request, and close the connection."""
         self._keep_alive = self._request_consumed = False
         failure = self._failure_of(problem, "client")
         self.log(f"{failure.status} for an invalid request: {failure}")
@@ -133,7 +133,7 @@ class Exchange(FilteredSession):
         return self.CLOSED
 
     def _fail(self, failure: Failure) -> State:
-        """Answer by an error response, the proxy's own or that of a filter."""
+        """Send an error response: the proxy's own, or that of a filter."""
         tx = self.tx
         tx.failure = failure
         self.log(f"{failure.status} for {tx!r}{self._at_server}: {failure}")
@@ -152,7 +152,7 @@ class Exchange(FilteredSession):
         return self._respond(response)
 
     def _respond(self, response: Response) -> State:
-        """Answer in place of a server, whose connection is dropped."""
+        """Send this response in place of a server's, and drop the server's connection."""
         tx = self.tx
         self._drop_server()
         tx.response = response
@@ -163,7 +163,7 @@ class Exchange(FilteredSession):
         return self._end_transaction(keep)
 
     def _head_for_client(self, response: Response, keep: bool, body: int | None) -> bytes:
-        """Return a response's head as it is sent to the client."""
+        """Return the bytes of a response's head for the client."""
         return self._context.heads.to_client(
             response, pseudonym=self.options.via, version=self._version, keep=keep, body=body
         )
@@ -186,7 +186,7 @@ class Exchange(FilteredSession):
         return self.tx.began_s + active - self.engine.now if active else NEVER
 
     def _set_deadline(self, seconds: float = 0) -> None:
-        """Set the deadline for the next step, 0: none; at the latest that of the whole request."""
+        """Set the next step's deadline (0: none), at the latest that of the whole request."""
         if self.options.timeouts.active:
             seconds = min(seconds or NEVER, max(self._time_left_s, 0.001))
         self._deadline.set(seconds)
@@ -206,8 +206,8 @@ class Exchange(FilteredSession):
         return self.READING_HEAD if keep else self.CLOSED
 
     def _abort(self, failure: Failure) -> State:
-        """Reset the client's connection: only a part of the response was sent, and the client must
-        not take it for complete."""
+        """Reset the client's connection after a part of the response was sent, so that the client
+        detects that it is incomplete."""
         self.tx.failure = failure
         self.log(f"response aborted: {self.tx!r}{self._at_server}: {failure}")
         if failure.party == "server":
@@ -226,9 +226,9 @@ class Exchange(FilteredSession):
 
     @property
     def _client_failure(self) -> Failure | None:
-        """Why the request is aborted because of the client's connection; None: it is not.
+        """The Failure if the request must be aborted because of the client, else None.
 
-        A client that has only ended its direction may wait for its response (RFC 9112, 9.6), unless
+        A client that has only half-closed may still wait for its response (RFC 9112, 9.6), unless
         `abort_on_close` is set.
         """
         if self.client.error is not None:
@@ -240,7 +240,7 @@ class Exchange(FilteredSession):
         return Failure(0, "client", why, "connection_terminated")
 
     def _client_left(self) -> State | None:
-        """The client's connection has failed or ended: abort the request, if that is due."""
+        """Abort the request if there is a `_client_failure`; a mere half-close may be ignored."""
         failure = self._client_failure
         return None if failure is None else self._abort(failure)
 
@@ -287,7 +287,7 @@ class Exchange(FilteredSession):
             self._server_wire.close()
 
     def finished(self) -> None:
-        """Release everything; the client's connection is closed once its output was sent."""
+        """Release everything. Close the client's connection when its output has been sent."""
         self._deadline.cancel()
         self._body_buffer = None
         if self._pending_wait is not None:

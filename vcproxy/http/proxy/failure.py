@@ -59,12 +59,11 @@ _CONNECT_FAILURES: tuple[tuple[type[Exception], int, Party, str], ...] = (
     (TimeoutError, 504, "server", "connection_timeout"),
     (Exception, 502, "server", "connection_refused"),
 )
-"""Exception classes, of which the first that matches counts: status, party and the error type of
-RFC 9209 2.3."""
+"""Status, party and RFC 9209 2.3 error type by exception class. The first match is used."""
 
 
 def connect_failure(error: Exception | None) -> Failure:
-    """Return the Failure for a connection to a server that could not be made."""
+    """Return the Failure for a server that could not be connected."""
     for kind, status, party, name in _CONNECT_FAILURES:
         if isinstance(error, kind):
             return Failure(status, party, str(error), name)
@@ -74,7 +73,7 @@ def connect_failure(error: Exception | None) -> Failure:
 def transfer_failure(
     done: TunnelDone, source: VConnection | None, parties: tuple[Party, Party]
 ) -> Failure:
-    """Return the Failure for a body that a tunnel did not transfer; `parties`: source and sink."""
+    """Return the Failure for an incomplete body transfer; `parties`: of source and sink."""
     flow = done.flows[0]
     sender, receiver = parties
     if done.reason is Reason.INACTIVITY:

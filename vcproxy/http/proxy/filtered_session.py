@@ -70,7 +70,7 @@ class FilteredSession(Phases, Session):
         filters = (self, *context.filters)
         self._chain = FilterChain.of(filters) if self.own_phases() else context.chain
         self._client_fields: ClientFields | None = None
-        self._body = b""  # to forward: the request's, or that of a buffered response
+        self._body = b""  # the body to forward: of the request or of a buffered response
         self._suspended: Suspended | None = None
         self._pending_wait: Action | SubrequestGroup | None = None  # cancelled at the end
 
@@ -91,8 +91,8 @@ class FilteredSession(Phases, Session):
     ) -> State | None:
         """Call the filters of a phase, one after the other, then `then`.
 
-        A filter that returns a Response is the last one. One that waits suspends the phase in
-        `pause_state`. With a `body`, bytes that a filter returns replace it.
+        After a filter that returns a Response, no other is called. A filter that waits suspends the
+        phase in `pause_state`. With a `body`, bytes that a filter returns replace it.
         """
         steps = iter(steps)
         for step in steps:
@@ -132,7 +132,7 @@ class FilteredSession(Phases, Session):
             raise TypeError(f"{phase} returned {result!r}: it must be {allowed}")
 
     def _resume(self, data: Called | SubrequestsDone | None) -> State | None:
-        """Go on with a suspended phase: the value that a filter waited for is here."""
+        """Resume a suspended phase with the value that a filter waited for."""
         suspended = self._suspended
         assert suspended is not None
         self._suspended = self._pending_wait = None
@@ -156,15 +156,15 @@ class FilteredSession(Phases, Session):
         return tuple(partial(step, self.tx) for step in steps)
 
     def _respond(self, response: Response) -> State:
-        """Answer in place of a server."""
+        """Send this response in place of a server's."""
         raise NotImplementedError
 
     def _fail_as(self, status: int, party: Party, why: str, error: str) -> State:
-        """Answer by an error response."""
+        """Send an error response."""
         raise NotImplementedError
 
     def _fail_with(self, error: Exception, party: Party) -> State:
-        """Answer by an error response for an exception."""
+        """Send an error response for an exception."""
         raise NotImplementedError
 
     def _set_deadline(self, seconds: float = 0) -> None:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from vcproxy.upstream.upstream import Upstream
 
 Then: TypeAlias = "Callable[[Transaction, Any], PhaseResult]"
-"""Called with the value that was waited for; it returns what the phase itself could return."""
+"""Called with the awaited value; its result is used as the phase's result."""
 
 
 class Wait:
-    """Delays the request by `time`, as "250ms"; then it goes on."""
+    """Delays the request by `time`, as "250ms", then continues the phase."""
 
     __slots__ = ("seconds",)
     then: ClassVar[Then | None] = None
@@ -43,8 +43,8 @@ class Subrequests:
     for each request, in their order, with the whole body in `content`, up to 1 MiB. A request that
     gets no response has one with the status 502, 503 or 504.
 
-    Each request is sent with its `content` as the body; so a copy of `tx.request` has none.
-    `upstream` is where they are sent; None: where the transaction's request goes.
+    The body of each request is its `content`, so a copy of a received `tx.request` has no body.
+    `upstream` is where they are sent; None: to the upstream of the transaction.
     """
 
     __slots__ = ("requests", "then", "timeout_s", "upstream")
@@ -195,7 +195,7 @@ class Phases:
 class Filter(Phases):
     """The base of filters. One object serves all requests of a listener and net thread.
 
-    State of a single request belongs into `tx.notes`.
+    Keep the state of a single request in `tx.notes`.
     """
 
     vcproxy_filter: ClassVar[bool] = True
@@ -208,7 +208,7 @@ class Filter(Phases):
 Step = Callable[..., Any]
 
 RESPONSE_PHASES = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
-"""Phases that are called in reverse order: the filter next to the server first."""
+"""Phases called in reverse order: the last filter of the configuration first."""
 
 SERVER_PHASES = (
     "route", "server_chosen", "request_chunk", "response_head", "response_body", "response_chunk",
@@ -218,7 +218,7 @@ SERVER_PHASES = (
 
 @dataclass(frozen=True, slots=True)
 class FilterChain:
-    """The methods to call in each phase, of the filters that override it."""
+    """The methods to call in each phase: those of the filters that override it."""
 
     request_head: tuple[Step, ...]
     request_body: tuple[Step, ...]
@@ -237,7 +237,7 @@ class FilterChain:
 
     @classmethod
     def of(cls, filters: Sequence[Phases]) -> FilterChain:
-        """Return the chain of filters, which are in the order of the configuration."""
+        """Return the chain of these filters, given in the order of the configuration."""
         own = [(each, each.own_phases()) for each in filters]
 
         def overriding(phase: str) -> list[Phases]:
@@ -269,7 +269,7 @@ class FilterChain:
 
 
 def _as_one(step: Step) -> Step:
-    """Return a chunk phase as one for whole bodies."""
+    """Return a whole-body phase that calls a chunk phase."""
 
     def body_phase(tx: Transaction, body: bytes) -> bytes:
         return b"".join((step(tx, body), step(tx, b""))) if body else body

@@ -24,7 +24,7 @@ MAX_CLIENTS = 1024
 
 
 class ListenerContext:
-    """Made by the listener's first session, and used by all that follow."""
+    """Created by the listener's first session, and shared by all later ones."""
 
     __slots__ = ("_clients", "_mark", "_options", "chain", "filters", "heads", "mirror", "origins")
 
@@ -32,7 +32,7 @@ class ListenerContext:
         options: Options = service.options  # type: ignore[assignment]
         self._options = options
         token = engine.token
-        # Two listeners of a process are two proxies: one may forward to the other.
+        # A mark for each listener: one listener may forward to another without being a loop.
         self._mark = f"{crc32(f'{token} {service.name}'.encode()):08x}" if token else ""
         self._clients: dict[tuple[str, bool], ClientFields] = {}
         self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
@@ -47,7 +47,7 @@ class ListenerContext:
 
     @classmethod
     def of(cls, service: Service, engine: Engine) -> ListenerContext:
-        """Return the context of a listener; make it at the first call."""
+        """Return the context of a listener; create it at the first call."""
         context = service.shared.get(cls)
         if not isinstance(context, ListenerContext):
             context = service.shared[cls] = cls(service, engine)

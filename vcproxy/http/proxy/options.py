@@ -1,6 +1,6 @@
 """The options of an HTTP proxy: routes, filters, limits and timeouts.
 
-A default without a reason of its own lies in the middle of those of HAProxy, nginx, Traffic Server
+A default without a stated reason is in the middle of the defaults of HAProxy, nginx, Traffic Server
 and Envoy.
 """
 
@@ -194,7 +194,7 @@ class Options:
 
     @property
     def uses_servers(self) -> bool:
-        """Whether some request may be sent to a server."""
+        """Whether any request may be sent to a server."""
         routed = not self.routes or any(route.answer is None for route in self.routes)
         return routed or self.forward is not None or self.connect is not None
 

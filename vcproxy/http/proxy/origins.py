@@ -1,4 +1,4 @@
-"""Origins: the servers that clients of a forward proxy name, each as an upstream of its own.
+"""Origins: the servers that a forward proxy's clients request, each with its own upstream.
 
 Tested in tests/http/proxy/test_routing.py and test_kept.py.
 """
@@ -23,7 +23,7 @@ ORIGIN_SETTINGS = UpstreamSettings(pool=PoolSettings(idle=8), retries=0)
 
 
 class Origins:
-    """Upstreams by address. When there are too many, the one used longest ago is closed."""
+    """Upstreams by address. If there are too many, the least recently used one is closed."""
 
     __slots__ = ("_by_address", "_engine")
 
@@ -35,7 +35,7 @@ class Origins:
         return len(self._by_address)
 
     def find(self, address: Address) -> Upstream:
-        """Return the upstream whose only server has this address; make it if there is none."""
+        """Return the upstream whose only server has this address; create it if there is none."""
         origins = self._by_address
         found = origins.pop(address, None)
         if found is None:

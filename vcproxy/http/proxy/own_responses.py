@@ -1,4 +1,4 @@
-"""Responses that the proxy makes itself: for failures and for routes; and checks of filters' ones.
+"""Responses that the proxy creates, for failures and for routes; checks of filters' responses.
 
 Tested in tests/http/proxy/test_clients.py, test_routing.py and test_proxied_filters.py.
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def error_response(failure: Failure, pseudonym: str) -> Response:
     """Return the response to the client for a failure, with a Proxy-Status field (RFC 9209).
 
-    For a failure of the client it has the reason. For other failures it has the error type only, as
-    the reason may hold servers' addresses or what they sent: that is logged.
+    For a failure of the client the field has the reason. For others it has only the error type: the
+    reason may contain servers' addresses or data, and is only logged.
     """
     phrase = HTTPStatus(failure.status).phrase
     detail = failure.why if failure.party == "client" else failure.error.replace("_", " ")
@@ -34,7 +34,7 @@ def error_response(failure: Failure, pseudonym: str) -> Response:
 
 
 def check_sendable(response: Response) -> Response:
-    """Return a filter's response. Raises TypeError if it is none, ValueError if it is interim."""
+    """Return a filter's response. Raises TypeError if it is no Response, ValueError if interim."""
     if not isinstance(response, Response):
         raise TypeError(f"a filter must return a Response, not {response!r}")
     if response.status < 200:

@@ -1,4 +1,4 @@
-"""Representation: fields that describe the bytes of a body, wrong once a filter changes them."""
+"""Representation: fields that describe a body's bytes, to be removed if a filter changes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Content-MD5: RFC 1864)."""
 
 
 class Representation:
-    """The values that a head had for these fields when it arrived."""
+    """The values of these fields in a head as it was received."""
 
     __slots__ = ("_received", "body")
 
@@ -23,15 +23,15 @@ class Representation:
         """The body as it arrived, if a filter needs all of it."""
 
     def withdraw(self, fields: Fields) -> None:
-        """Remove the fields that describe the body that arrived, as it is, or may be, changed. A
-        value that a filter has set stays."""
+        """Remove the fields that describe the received body, because a filter has changed it or may
+        change it. A value set by a filter is kept."""
         for name, values in self._received:
             if fields.get_all(name) == values:
                 del fields[name]
 
 
 def without_digests(trailers: Fields) -> Fields:
-    """Remove from trailers the fields that describe a body that was changed; return them."""
+    """Remove the digests of a changed body from trailers; return the trailers."""
     for name in DIGESTS:
         if name in trailers:
             del trailers[name]

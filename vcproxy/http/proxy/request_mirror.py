@@ -55,5 +55,5 @@ class RequestMirror(Continuation):
         return True
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """SubrequestsDone: a copy has its response, or has failed."""
+        """Handle SubrequestsDone: a copy was answered or has failed."""
         self._in_flight -= 1

@@ -1,8 +1,8 @@
-"""Routing: which route a request takes, by its host, path, method and fields.
+"""Routing: chooses the route of a request by its host, path, method and fields.
 
-The first route of the file that matches is taken: there is no rule about which of two matches
-better. Hosts and paths are compared in the canonical form of `vcproxy.http.message.resource`, which
-filters see too; the target is forwarded unchanged.
+The first matching route in the file is used: there is no "best match". Hosts and paths are compared
+in the canonical form of `vcproxy.http.message.resource`, which filters get too; the target is
+forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _value(text: str) -> str:
 
 
 def _raw(text: str) -> bytes:
-    """Encode a text; a character outside latin-1 becomes NUL, which no grammar allows."""
+    """Encode a text. A character outside latin-1 becomes NUL, which never matches a request."""
     return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
 
 
@@ -202,7 +202,7 @@ class Routes:
 
 
 def fits_host(route: Route, name: str) -> bool:
-    """Whether a route is for a name; or, if `name` is a pattern, for all of its names."""
+    """Whether a route matches a name, or all names that match `name` if that is a pattern."""
     host = route.host
     if host is None or host == name:
         return True
@@ -210,5 +210,5 @@ def fits_host(route: Route, name: str) -> bool:
 
 
 def has_headers(fields: Fields, route: Route) -> bool:
-    """Whether a request has the fields that a route demands."""
+    """Whether a request has the fields that a route requires."""
     return all(fields.get(name) == value for name, value in route.headers.items())

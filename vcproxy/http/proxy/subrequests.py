@@ -1,4 +1,4 @@
-"""Subrequests: requests that the proxy sends by itself, and their complete responses.
+"""Subrequests: requests that the proxy itself creates, and their complete responses.
 
 each: CONNECTING --CONNECTED--> AWAITING_RESPONSE --its response--> FINISHED
 
@@ -64,7 +64,7 @@ class Subrequest(Machine):
         self._group = group
         self._number = number
         request = request.copy()
-        request.body = len(request.content)  # never the client's body, which is not sent again
+        request.body = len(request.content)  # the client's body is never sent again
         request.expects_continue = False
         self._method = request.method
         self._message = to_server(request, group.client_fields) + request.content
@@ -93,12 +93,12 @@ class Subrequest(Machine):
 
     @CONNECTING.on(Event.ERROR, to=FINISHED)
     def connect_failed(self, server: NetVConnection) -> None:
-        """No server could be connected: 504 after a timeout, else 502."""
+        """End with a 504 after a connect timeout, else with a 502."""
         self._response = Response(504 if isinstance(server.error, TimeoutError) else 502)
 
     @AWAITING_RESPONSE.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(FINISHED,))
     def response_readable(self, vio: VIO) -> State | None:
-        """Read the response as far as it has arrived."""
+        """Read the part of the response that has arrived."""
         wire = self._wire
         try:
             while self._body_buffer is None:
@@ -133,12 +133,12 @@ class Subrequest(Machine):
     @CONNECTING.on(LATE, to=FINISHED)
     @AWAITING_RESPONSE.on(LATE, to=FINISHED)
     def timed_out(self, _: object) -> None:
-        """The response is a 504."""
+        """End with a 504 as the response."""
         self._response = Response(504)
 
     @AWAITING_RESPONSE.on(Event.WRITE_READY)
     def ignored(self, vio: VIO) -> None:
-        """Nothing is left to be written."""
+        """Ignore the event: nothing is left to write."""
 
     def finished(self) -> None:
         """Close what is open, and report the response to the group."""
@@ -158,7 +158,7 @@ class SubrequestGroup:
     server's, or a 502, 503 or 504.
 
     The body of each is its `content`. Raises ValueError for a request that cannot be sent.
-    Subrequest and SubrequestGroup know each other: one is a part of the other.
+    Subrequest and SubrequestGroup refer to each other: a group consists of subrequests.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class SubrequestGroup:
             self.engine.schedule(subrequest, LATE, None)
 
     def finished(self, number: int, response: Response) -> None:
-        """Take the response of one subrequest."""
+        """Store the response of one subrequest; report when all have one."""
         self._responses[number] = response
         self._report()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TransactionOwner(Protocol):
-    """What a transaction needs of the session that runs it: an Exchange."""
+    """The attributes of an Exchange that a transaction uses."""
 
     @property
     def engine(self) -> Engine:
@@ -42,7 +42,7 @@ class TransactionOwner(Protocol):
 
 
 class Transaction:
-    """One request, from its head to its end. Each phase gets it, and may change what comes later.
+    """One request and its response. Each phase gets it, and may change what is sent later.
 
     The request may be changed up to the phase `server_chosen`, the response in `response_head`. The
     framing of their bodies cannot be changed by fields: see the phases for bodies.
@@ -54,7 +54,7 @@ class Transaction:
     )  # fmt: skip
 
     response: Response
-    """The server's, from `response_head` on; in `done`, the one that the client was sent."""
+    """The server's response, from `response_head` on; in `done`, the one sent to the client."""
 
     def __init__(self, owner: TransactionOwner, request: Request) -> None:
         self._owner = owner
@@ -100,7 +100,7 @@ class Transaction:
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
-        """The listener's upstream and those that its options name, by name."""
+        """The listener's upstream and those in its options, by name."""
         return self._owner.service.upstreams
 
     def mirror(self, upstream: Upstream, body: bytes = b"") -> None:

@@ -1,4 +1,4 @@
-"""Wire: one of the two connections of an exchange: its unread input and its unsent output.
+"""Wire: one of the two connections of an exchange, with its unread input and unsent output.
 
 Tested in tests/http/proxy/test_keep_alive.py and test_excess.py.
 """
@@ -30,8 +30,8 @@ is not read."""
 class Wire:
     """Reads from and writes to one connection for `cont`, which gets all its events.
 
-    The buffers and VIOs stay with a connection when one wire releases it and another attaches it: a
-    request on a reused connection makes none.
+    When one wire releases a connection and another attaches it, the connection keeps its buffers
+    and VIOs: a request on a reused connection creates none.
     """
 
     __slots__ = (
@@ -56,8 +56,8 @@ class Wire:
         """Bytes that were taken from the buffer and not used yet: see `count_pending`."""
 
     def attach(self, vc: NetVConnection) -> None:
-        """Use this connection from now on. The buffers and VIOs of a connection that another wire
-        released are reused."""
+        """Use this connection from now on. If another wire has released it, its buffers and VIOs
+        are reused."""
         if self.vc is vc:
             return
         self.vc = vc
@@ -83,12 +83,12 @@ class Wire:
             self.send(message)
 
     def start_reading(self) -> None:
-        """Start to read, at first or after a tunnel read the connection."""
+        """Start reading, initially or after a tunnel has read from the connection."""
         assert self.vc is not None
         self.reads = self.vc.do_io_read(self._cont, None, self._input.buffer)
 
     def start_writing(self, opening: bytes = b"") -> None:
-        """Start to write, at first or after a tunnel wrote to the connection.
+        """Start writing, initially or after a tunnel has written to the connection.
 
         WRITE_READY is delivered only after `full` was found true.
         """
@@ -119,9 +119,9 @@ class Wire:
         return not (self.pending or self._input.avail or self._output.avail or self.reads.over)
 
     def take(self, enough: int | None = None) -> bytes:
-        """Return all input; or only what is `pending`, if that is at least `enough` bytes, so that
-        what follows a message stays in the bounded buffer. The caller puts back into `pending` what
-        it does not use."""
+        """Return all input. If `pending` has at least `enough` bytes, return only these: the input
+        after a message then stays in the bounded buffer. The caller puts unused bytes back into
+        `pending`."""
         reader, data = self._input, self.pending
         self.pending = b""
         self._kept = None
@@ -148,8 +148,8 @@ class Wire:
 
     @property
     def full(self) -> bool:
-        """Whether so much output is unsent that no more should be added. If true, WRITE_READY is
-        delivered once some of it was sent."""
+        """Whether too much output is unsent to add more. If true, WRITE_READY is delivered when
+        some of it has been sent."""
         if self._output.avail < UNREAD:
             return False
         self.writes.pending = False
@@ -174,8 +174,8 @@ class Wire:
     def close_gracefully(self, linger: bool) -> None:
         """Close the connection once its output was sent.
 
-        `linger`: the peer may still be sending. Its input is read and dropped for a while, so that
-        no reset destroys the last response.
+        `linger`: the peer may still be sending. Its input is read and dropped for a while, because
+        a reset could destroy the last response.
         """
         assert self.vc is not None
         self._kept = None
