@@ -1,9 +1,9 @@
 """DatagramSessions: a listening datagram socket with one VC for each address that sends to it.
 
-All sessions share the socket, so a datagram that its VC does not read now cannot stay in the
-kernel. A few of them wait here; more are dropped, as a kernel with a full socket buffer drops them.
-Their bytes count against the engine's memory budget, but the engine does not hold them: it holds
-only what a driver call has given it.
+All sessions share the socket, so a datagram cannot stay in the kernel until its VC reads. Each
+session queues a few datagrams (MAX_PENDING); further ones are dropped, as a kernel does when a
+socket buffer is full. The queued bytes use the engine's memory budget, but they are counted here
+and not in the engine: it counts only data that a driver call has passed to it.
 
 Tested in tests/drivers/test_epoll_datagram.py and tests/sim/test_datagrams.py.
 """
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 MAX_PENDING = 16 * 1024
-"""Bytes that may wait for one VC; the datagram that exceeds them is the last one kept. A session
-does not read while it connects, and a thousand sessions must not hold a kernel's buffer each."""
+"""Limit of the bytes queued for one VC; the datagram that exceeds it is still queued. A session
+does not read while it connects, and a thousand sessions must not use a full socket buffer each."""
 
 PeerAddress = tuple[str, int]
 
 
 class DatagramSessions:
-    """The VCs of one listening address, by the source of their datagrams.
+    """The sessions of one listening address: one VC for each source of datagrams.
 
-    All are on the engine whose driver listens. When a listener has `max_connections` sessions,
-    datagrams from further sources are dropped. When `has_descriptor` returns False, the session
-    that was idle longest is closed to make room.
+    All run on the engine whose driver listens. When the listener has `max_connections` sessions,
+    datagrams from new sources are dropped. When `has_descriptor` returns False, the session that
+    has been idle longest is closed to make room.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class DatagramSessions:
         self._blocked: dict[SessionPort, None] = {}
         self._closing = False
         self.pending_bytes = 0
-        """Bytes that wait here, for all VCs."""
+        """Bytes queued for all VCs."""
         set_interest(True, False)
 
     def on_readable(self) -> None:
-        """Read a batch, each datagram to the VC of its source."""
+        """Read a batch of datagrams, and deliver each to the VC of its source."""
         recvfrom, ports = self.sock.recvfrom, self.ports
         for _ in range(BATCH):
             try:
@@ -72,7 +72,7 @@ class DatagramSessions:
             except BlockingIOError:
                 return
             except OSError:
-                continue  # an error of an earlier send to one peer: read the next datagram
+                continue  # caused by an earlier send to one peer: read the next datagram
             port = ports.get(peer) or self._admit(peer)
             if port is not None:
                 port.receive(data)
@@ -102,7 +102,7 @@ class DatagramSessions:
     # -- for ports ---------------------------------------------------------------------------
 
     def wait_writable(self, port: SessionPort) -> None:
-        """Call a port's `on_writable` when the full socket has room again."""
+        """Call `port.on_writable` when the full socket can send again."""
         self._blocked[port] = None
         self._set_interest(True, True)
 
@@ -152,12 +152,12 @@ class SessionPort(DatagramPort):
         self._pending_bytes = 0
 
     def _wait(self, reads: bool, writes: bool) -> None:
-        """See SetInterest: the shared socket is always read, so only writing is waited for."""
+        """Wait for writing only: the shared socket is always read. See SetInterest."""
         if writes:
             self._sessions.wait_writable(self)
 
     def receive(self, data: bytes) -> None:
-        """Deliver a datagram to the VC; if it does not read now, queue it, or drop it."""
+        """Deliver a datagram to the VC. If the VC does not read now, queue or drop it."""
         data = data or EMPTY
         if not self._pending and self.vc.begin_read():
             self._deliver(data)

@@ -2,8 +2,8 @@
 
 Each datagram is one message of the VC, in both directions. The socket is level-triggered: a port
 sets what it waits for (SetInterest) and reads a batch each time it is readable. Each datagram is
-read with one call: with UDP_GRO a single datagram costs three times as much, and 50 that were sent
-as one cost no less (measured on the loopback interface).
+read with a call of its own: with UDP_GRO a single datagram costs three times as much, and 50
+datagrams of one segmented send cost no less (measured on the loopback interface).
 
 Tested in tests/drivers/test_datagrams.py, tests/drivers/test_epoll_datagram.py and
 tests/sim/test_datagrams.py.
@@ -29,20 +29,20 @@ LARGEST = 65_535
 """Size of a receive buffer: the largest length of a datagram (RFC 768), so none is truncated."""
 
 BATCH = 32
-"""Datagrams read in one turn: a flood must not delay other connections."""
+"""Limit of datagrams read in one turn: a flood must not delay other connections."""
 
 SOL_UDP, UDP_SEGMENT = 17, 103
 """Segmentation offload (UDP_SEGMENT, udp(7)): one send for many datagrams. Python has no constants
 for it."""
 
 MAX_SEGMENTS = 64
-"""Datagrams of one segmented send (linux/udp.h: UDP_MAX_SEGMENTS; later kernels take 128)."""
+"""Most datagrams in one segmented send (linux/udp.h: UDP_MAX_SEGMENTS; later kernels: 128)."""
 
 MAX_SEND_BYTES = 65_507
-"""Bytes of one segmented send: an IPv4 packet without its headers."""
+"""Limit of bytes in one segmented send: an IPv4 packet without its headers."""
 
 _NO_SEGMENTATION = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
-"""The kernel, the device or the path cannot segment: from then on datagrams are sent one by one."""
+"""Errors if kernel, device or path cannot segment: datagrams are then sent one by one."""
 
 _DROPPED = {
     errno.EMSGSIZE: "too large for the path",
@@ -51,7 +51,7 @@ _DROPPED = {
 """Errors that concern one datagram only, not its VC."""
 
 SetInterest: TypeAlias = Callable[[bool, bool], None]
-"""(reads, writes): set what a port waits for, from now on."""
+"""Called as `(reads, writes)`: set the directions in which a port waits for events."""
 
 
 class DatagramSocket(Protocol):
@@ -89,9 +89,9 @@ class DatagramSocket(Protocol):
 class DatagramPort:
     """A connected socket, or a bound one that only receives. See Port and NetVConnection.
 
-    A datagram with an error of its own (EMSGSIZE) is dropped, counted in `drops`, and reported as
-    sent. Other errors, such as the ICMP message that no server listens at a port, fail the VC.
-    An empty datagram is EMPTY.
+    An error that concerns one datagram (EMSGSIZE) does not fail the VC: the datagram is dropped,
+    counted in `drops`, and reported as sent. Other errors, such as ICMP port unreachable, fail the
+    VC. An empty datagram is represented by EMPTY.
     """
 
     __slots__ = ("_peer", "_reads", "_recv", "_send", "_set_interest", "_sock", "drops",
@@ -112,7 +112,7 @@ class DatagramPort:
         self.segments = _can_segment(sock)
         """Whether one send may carry several datagrams."""
         self.drops: DropCounter | None = None
-        """Datagrams dropped here; None: none yet."""
+        """The counter of dropped datagrams; None: none was dropped yet."""
         self._sock = sock
         self._set_interest = set_interest
         self._peer = peer
@@ -129,7 +129,7 @@ class DatagramPort:
             self._set_interest(True, not self.writable)
 
     def on_readable(self) -> None:
-        """Read a batch, while `begin_read` allows it; the rest stays in the socket."""
+        """Read a batch while `begin_read` allows it; other datagrams stay in the socket."""
         vc, recv = self.vc, self._recv
         begin = vc.begin_read
         for _ in range(BATCH):
@@ -151,7 +151,8 @@ class DatagramPort:
     def _deliver(self, data: bytes) -> None:
         """Deliver a datagram to the VC, after `begin_read`.
 
-        A fan sends at the end of the turn, the whole batch with one call for each sink.
+        Nothing is sent to a fan here: at the end of the turn it sends the whole batch, with one
+        call for each sink.
         """
         vc = self.vc
         sink = vc.direct_sink
@@ -192,7 +193,7 @@ class DatagramPort:
         if self.segments:
             segment = [(SOL_UDP, UDP_SEGMENT, struct.pack("H", len(batch[0])))]
             try:
-                # Joined first, 50 blocks take a sixth less time than as 50 buffers (measured).
+                # Joining 50 blocks takes a sixth less time than passing 50 buffers (measured).
                 self._sock.sendmsg([b"".join(batch)], segment, 0, self._peer)
             except OSError as error:
                 if error.errno not in _NO_SEGMENTATION:
@@ -216,13 +217,13 @@ class DatagramPort:
                 self.vc.sent(self.push_each(blocks))
 
     def on_writable(self) -> None:
-        """Write again: the socket has room."""
+        """Resume writing: the socket can send again."""
         self.writable = True
         self._set_interest(self._reads, False)
         self.write()
 
     def _send_failed(self, error: OSError, size: int) -> int:
-        """Handle a failed send; return `size` if the data is dropped, 0 if it is to be kept."""
+        """Handle a failed send; return `size` if the data was dropped, 0 if it must be kept."""
         if error.errno in _DROPPED:
             if self.drops is None:
                 self.drops = DropCounter(self.vc.engine, self.vc.name)
@@ -232,7 +233,7 @@ class DatagramPort:
         if isinstance(error, BlockingIOError):
             self._set_interest(self._reads, True)
         else:
-            # A lock may be held now: report the error after the present call has returned.
+            # The caller may hold a lock: report the error after this call has returned.
             self.vc.soon(partial(self.fail, error))
         return 0
 
@@ -258,7 +259,7 @@ class DatagramPort:
 def batches(blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
     """Divide blocks into batches for one segmented send each.
 
-    All blocks of a batch have one size, the last one may be shorter. An empty datagram is a batch
+    All blocks of a batch have the same size; the last may be shorter. An empty datagram is a batch
     of its own: the kernel makes no empty segments.
     """
     start = 0
@@ -277,7 +278,7 @@ def batches(blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
 
 
 def _can_segment(sock: DatagramSocket) -> bool:
-    """Return whether the kernel has UDP_SEGMENT; one without would send all as one datagram."""
+    """Return whether the kernel has UDP_SEGMENT: without it a batch would become one datagram."""
     try:
         sock.getsockopt(SOL_UDP, UDP_SEGMENT)
     except OSError:

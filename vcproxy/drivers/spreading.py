@@ -1,4 +1,4 @@
-"""Spreading: sends what a port has read to its sinks at once, without a further event.
+"""Spreading: sends the data that a port has read to its sinks at once, without another event.
 
 All drivers and ports use it. Tested in tests/sim/test_fan_out.py and tests/conformance.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def spread(command: Spread) -> None:
-    """Send new data of a fan to every sink that has sent all before it: one system call each."""
+    """Send new data of a fan to each sink without unsent older data: one system call each."""
     fan = command.fan
     blocks = fan.begin()
     if blocks is not None:
@@ -29,7 +29,7 @@ def spread(command: Spread) -> None:
 
 
 def deliver(vc: NetVConnection, data: Block) -> None:
-    """Deliver data to a VC, after `begin_read`; where it has a direct sink or a fan, send it on."""
+    """Deliver data to a VC, after `begin_read`; send it to the VC's direct sink or fan, if any."""
     sink = vc.direct_sink
     if sink is not None:
         vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
@@ -42,9 +42,9 @@ def deliver(vc: NetVConnection, data: Block) -> None:
 def push_all(
     fan: Fan, data: Block, blocks: Sequence[Block] = ()
 ) -> list[tuple[NetVConnection, int]]:
-    """Send data to each sink of a fan that has sent all before it.
+    """Send data to each sink of a fan that has no older data left to send.
 
-    Returns the sinks that took less than all, with the bytes taken. `blocks`: the messages in
+    Returns the sinks that did not send all of it, with the bytes sent. `blocks`: the messages in
     `data`, if there are several.
     """
     size = sum(map(len, blocks)) if blocks else len(data)
@@ -66,7 +66,7 @@ def push_all(
 
 
 def _push_to_stream(port: Port, blocks: Sequence[Block]) -> int:
-    """Send messages, some of them EMPTY, to a stream; return the size taken, 1 for EMPTY."""
+    """Send messages to a stream, without the EMPTY ones, which count as 1; return the size sent."""
     taken = 0
     for block in blocks:
         count = 1 if block is EMPTY else port.push(block)

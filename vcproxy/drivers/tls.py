@@ -1,13 +1,13 @@
 """TLS as a filter on any byte stream: ciphertext on one side, plaintext on the other.
 
-A `TlsFilter` is a value and does no I/O: its owner decides about deadlines and about when to read
-and send. The owner passes in what it has read (`feed`, `feed_eof`). After every other call it sends
-`ciphertext()` and reports `sent(n)`: a handshake step, a failure, a read and a close may all leave
-bytes to send. After a `TlsError` these are the alert with the reason; send it, then close.
+A `TlsFilter` does no I/O: its owner reads, sends and sets deadlines. The owner passes in what it
+has read (`feed`, `feed_eof`). After every other call it sends `ciphertext()` and reports `sent(n)`:
+a handshake step, a failure, a read and a close may all produce bytes to send. After a `TlsError`
+these bytes are the alert with the reason: send them, then close.
 
-**End of the stream.** Plaintext ends in order only by the peer's close_notify. A connection that
-ends without it raises `TlsError`, whatever the options of the context: OpenSSL is not informed of
-the end of the connection, so it cannot ignore it.
+**End of the stream.** The plaintext ends in order only with the peer's close_notify. A connection
+that ends without it raises `TlsError`, whatever the options of the context: OpenSSL is not informed
+of the end of the connection, so none of its options can hide it.
 
 **Half-close.** `close_notify` ends one direction; the other continues, in TLS 1.2 and 1.3.
 `SSLObject.unwrap` sends close_notify and then reads, looking for the peer's close_notify; if it
@@ -39,8 +39,8 @@ _SMALL: Final = 4 * 1024
 """Views shorter than this are joined into one record: copying them costs less than a record."""
 
 _MAX_UNSENT: Final = 3 * MARK
-"""`write` never leaves more unsent ciphertext than this. More of it are replies that the peer
-requests (KeyUpdate, RFC 8446, 4.6.3) and does not read: the connection fails."""
+"""Limit of unsent ciphertext; `write` alone never exceeds it. Beyond it there are replies that the
+peer requests (KeyUpdate, RFC 8446, 4.6.3) but does not read: the connection fails."""
 
 _NOTHING: Final = memoryview(b"")
 
@@ -50,7 +50,7 @@ class Truncated(TlsError):
 
 
 class SniObject(ssl.SSLObject):
-    """An `SSLObject` that keeps the server name (SNI) its client has sent; server side."""
+    """A server's `SSLObject` that stores the server name (SNI) that the client has sent."""
 
     sni: str | None = None
 
@@ -102,7 +102,7 @@ class TlsFilter:
         self._fin = False  # `feed_eof` was called
         self._closed = False  # our close_notify is queued
         self._end: TlsError | bool = False  # how plaintext ended; True: in order
-        self._reading = True  # until read_into has returned or raised that end
+        self._reading = True  # False once read_into has returned or raised that end
         self.established = False
         self.sni: str | None = None
         """The server name that the client has sent (server side), in lower case and without a final
@@ -149,7 +149,7 @@ class TlsFilter:
         """Whether `read_into` may return something without further `feed`.
 
         True while the filter holds plaintext, undecrypted ciphertext, or an end of the stream that
-        was not returned yet. False after `read_into` has returned None.
+        has not been returned yet. False after `read_into` has returned None.
         """
         return self._reading and bool(
             self._incoming.pending

@@ -1,9 +1,9 @@
 """SSL contexts for `TlsFilter`, made from certificate and key files.
 
-Every fault of the files is found here and raised with a plain text, so that `vcproxy -t` and a
+Every error in the files is found here and raised with a plain text, so that `vcproxy -t` and a
 start make the same calls. Nothing here opens a connection or prompts for a password.
 
-Both sides speak TLS 1.2 and 1.3, with OpenSSL's and Python's default ciphers; compression and
+Both sides use TLS 1.2 and 1.3, with OpenSSL's and Python's default ciphers; compression and
 renegotiation are off.
 """
 
@@ -70,7 +70,7 @@ def server_context(
 
     def select_certificate(tls: ssl.SSLObject, requested: str | None, _: ssl.SSLContext) -> None:
         if requested is None or not requested.isprintable() or not isinstance(tls, SniObject):
-            return  # a name with control characters is not valid, and must not get into a log
+            return  # a name with control characters is invalid, and must not be logged
         tls.sni = name = _canonical(requested)
         selected = by_name.get(name) or by_name.get("*." + name.partition(".")[2])
         if selected is not None:

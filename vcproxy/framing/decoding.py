@@ -24,10 +24,10 @@ class Decoder(Protocol):
     """Set when no more messages can be found, after those that `feed` has returned."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next piece of the stream; return the messages that it completes, in order."""
+        """Decode the next piece of the stream; return the messages that it completes, in order."""
 
     def finish(self) -> None:
-        """Take the end of the stream: an incomplete message sets the fault TRUNCATED."""
+        """End the stream: an incomplete message sets the fault TRUNCATED."""
 
 
 class PassthroughDecoder:
@@ -47,7 +47,7 @@ class PassthroughDecoder:
 
 
 class DelimiterDecoder:
-    """Splits at delimiters. It looks at each byte twice at most."""
+    """Splits a stream at delimiters. Each byte is examined at most twice."""
 
     __slots__ = ("_delimiter", "_held", "_limit", "_overlap", "_skips_blank", "fault")
 
@@ -56,7 +56,7 @@ class DelimiterDecoder:
         self._delimiter = delimiter
         self._limit = limit
         self._skips_blank = skips_blank
-        self._overlap = len(delimiter) - 1  # bytes of a delimiter that may have arrived already
+        self._overlap = len(delimiter) - 1  # most bytes of a split delimiter that are held
         self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -104,19 +104,19 @@ class DelimiterDecoder:
 
 
 Measure: TypeAlias = tuple[int, int, int] | int | FramingError
-"""A message's start and stop and the end of its frame; or the frame's length, as far as known, if
-it is incomplete; or the error."""
+"""The result of `measure`. For a complete frame: the message's start and stop, and the frame's end.
+For an incomplete frame: its length, or the part of it that is known. Else the error."""
 
 
 class MeasuredFraming(Protocol):
     """A framing in which each message begins with its length."""
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """Measure the frame that begins at `at`, without looking at bytes after it."""
+        """Measure the frame that begins at `at`. Bytes after the frame are not examined."""
 
 
 class LengthDecoder:
-    """Splits messages that begin with their length."""
+    """Splits a stream of messages that begin with their length."""
 
     __slots__ = ("_framing", "_held", "_needed", "fault")
 

@@ -1,4 +1,4 @@
-"""FrameScanner: cuts a stream into frames, messages with their framing. No byte is changed."""
+"""FrameScanner: splits a stream into frames (messages with framing) without changing a byte."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class FrameScanner:
-    """Takes one stream in pieces and returns its frames.
+    """Splits one stream, passed in as pieces of any size, into frames.
 
-    What is between two messages, as a blank line, is part of the second frame.
+    Bytes between two messages, such as a blank line, belong to the second frame.
     """
 
     __slots__ = ("_decoder", "_framing", "_rest", "fault")
@@ -26,7 +26,7 @@ class FrameScanner:
         """Set when no more frames can be found; those returned before are valid."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next piece of the stream; return the frames that it completes, in order."""
+        """Scan the next piece of the stream; return the frames that it completes, in order."""
         rest = self._rest
         rest += data
         frames: list[bytes] = []
@@ -34,7 +34,7 @@ class FrameScanner:
         for message in self._decoder.feed(data):
             frame = self._framing.encode(message)
             found = rest.find(frame, begin)
-            if found < 0:  # this framing encodes messages differently from how they arrived
+            if found < 0:  # `encode` gives other bytes than those that arrived
                 self.fault = FramingError.INVALID
                 break
             end = found + len(frame)

@@ -1,10 +1,10 @@
 """Framing: where one message of a stream ends and the next one begins.
 
-A framing is a value. Its decoder takes the bytes of one stream in pieces of any size and returns
+A framing is immutable. Its decoder takes the bytes of one stream in pieces of any size and returns
 complete messages; how the stream is cut makes no difference. It never raises: when no more messages
 can be found it has a `fault`, and returns nothing after it. `encode` is the inverse of the decoder.
 
-    lines()                    messages end in a newline; a return before it belongs to the message
+    lines()                    messages end in a newline; a CR before it is kept
     delimiter(b"\\r\\n")         messages end in these bytes
     json_lines()               lines; blank lines are ignored
     length_prefix(4)           each begins with its length in 1, 2, 4 or 8 bytes
@@ -57,8 +57,8 @@ class Framing(Protocol):
     def encode(self, message: bytes) -> bytes:
         """Return a message with its framing.
 
-        Raises ValueError for one that a decoder would not return: over the limit, or with a
-        delimiter inside, which would smuggle in a second message.
+        Raises ValueError for a message that a decoder would not return: one over the limit, or with
+        a delimiter inside, which would be decoded as two messages.
         """
 
 
@@ -77,7 +77,7 @@ class Delimited:
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         wire = message + self.delimiter
-        # Not `in message`: its last bytes and the delimiter may contain one more delimiter.
+        # Not `in message`: a delimiter may also begin in its last bytes and end in the added one.
         if wire.find(self.delimiter) == len(message) <= self.limit:
             return wire
         _check_size(message, self.limit)
@@ -196,19 +196,19 @@ UNFRAMED: Framing = Unframed()
 
 
 def lines(limit: str | int = LIMIT) -> Framing:
-    """Messages that end in a newline. A return before it belongs to the message."""
+    """Return the framing of messages that end in a newline. A CR before it is kept."""
     return Delimited(b"\n", _bytes(limit))
 
 
 def delimiter(between: bytes, limit: str | int = LIMIT) -> Framing:
-    """Messages that end in these bytes. Raises ValueError if `between` is empty."""
+    """Return the framing of messages that end in `between`. Raises ValueError if it is empty."""
     if not between:
         raise ValueError("a delimiter needs at least one byte")
     return Delimited(between, _bytes(limit))
 
 
 def json_lines(limit: str | int = LIMIT) -> Framing:
-    """JSON texts, one a line. Blank lines are ignored; the JSON is not checked."""
+    """Return the framing of one JSON text a line. Blank lines are ignored, JSON is not checked."""
     return Delimited(b"\n", _bytes(limit), skips_blank=True)
 
 
@@ -218,10 +218,10 @@ def length_prefix(
     inclusive: bool = False,
     limit: str | int = LIMIT,
 ) -> Framing:
-    """Messages after their length, an integer of `width` (1, 2, 4 or 8) bytes.
+    """Return the framing of messages after their length, in `width` (1, 2, 4 or 8) bytes.
 
-    With `inclusive` the length includes its own bytes. A limit that is larger than the largest
-    length is lowered to it. Raises ValueError for another width.
+    With `inclusive` the length includes its own bytes. A limit above the largest length that
+    `width` bytes can hold is lowered to it. Raises ValueError for another width.
     """
     if width not in (1, 2, 4, 8):
         raise ValueError(f"a length prefix of {width} bytes: it must have 1, 2, 4 or 8")
@@ -230,12 +230,12 @@ def length_prefix(
 
 
 def netstring(limit: str | int = LIMIT) -> Framing:
-    """Messages as netstrings: 5:hello, (D. J. Bernstein, https://cr.yp.to/proto/netstrings.txt)."""
+    """Return the framing of netstrings: 5:hello, (https://cr.yp.to/proto/netstrings.txt)."""
     return Netstring(_bytes(limit))
 
 
 def fixed(each: str | int) -> Framing:
-    """Messages of the same size. Raises ValueError for a size of 0."""
+    """Return the framing of messages of one size. Raises ValueError for a size of 0."""
     if not _bytes(each):
         raise ValueError("a fixed message size must be at least 1 byte")
     return Fixed(_bytes(each))

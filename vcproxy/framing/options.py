@@ -28,7 +28,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class OptionalFramingOptions:
-    """How the stream is split into messages, if it is. A plugin's `Options` may extend it.
+    """How the stream is split into messages, if at all. A plugin's `Options` may extend it.
 
     Raises ValueError for a key that the framing does not have, or if a required key is missing.
     """
@@ -101,13 +101,13 @@ class FramingOptions(OptionalFramingOptions):
 
 @dataclass(frozen=True)
 class RefusingOptions(FramingOptions):
-    """And what happens after a message that is not valid."""
+    """How the stream is split into messages, and what happens after an invalid message."""
 
     answer: str = ""
-    """The message that is sent to the client after one that is not valid; empty: none."""
+    """The message that is sent to the client after an invalid message; empty: none."""
 
     keep: bool = False
-    """Whether the client stays connected after a message that is not valid."""
+    """Whether the client stays connected after an invalid message."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

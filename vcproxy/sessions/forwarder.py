@@ -27,7 +27,7 @@ REFUSED = "REFUSED"
 
 
 class Forwarder(Session):
-    """Accept, choose a server, connect, tunnel. A subclass may refuse clients and change bytes.
+    """Tunnels each client to a server of the upstream. Subclasses can refuse clients, change bytes.
 
         class Upper(Forwarder):
             def downward(self):
@@ -45,7 +45,7 @@ class Forwarder(Session):
     # -- for authors -------------------------------------------------------------------------
 
     def refusal(self) -> bytes | None:
-        """Return the bytes for a client that is refused; None: serve it. To be overridden."""
+        """Return the bytes to refuse the client with; None: serve it. To be overridden."""
         return None
 
     def unserved(self) -> bytes:
@@ -65,7 +65,7 @@ class Forwarder(Session):
     @CONNECTING.enter
     def connecting(self) -> None:
         """Refuse the client, or connect to the first server."""
-        self.client.do_io_read(self, 0, self.engine.buffer())  # 0 bytes: to get its errors
+        self.client.do_io_read(self, 0, self.engine.buffer())  # read 0 bytes: only get its errors
         refusal = self.refusal()
         if refusal is None:
             self.connect_first()
@@ -81,7 +81,7 @@ class Forwarder(Session):
         """Try the next server, if one is left and the client has not failed."""
         if isinstance(failed, VIO):
             if self.client.unread:
-                return None  # what the client sent before is still passed to a server
+                return None  # what the client sent before its error still goes to a server
             if not self.was_probe:
                 self.log(f"client connection failed before a server answered: {failed.error}")
             return self.CLOSED
@@ -93,7 +93,7 @@ class Forwarder(Session):
 
     @CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def expired(self, _: VIO) -> None:
-        """A timeout of the client expired before a server was connected."""
+        """Close: a timeout of the client expired before a server was connected."""
         self.log("connection timed out before a server answered")
 
     # -- relaying ----------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Forwarder(Session):
 
     @RELAYING.on(TunnelDone, to=CLOSED)
     def relayed(self, done: TunnelDone) -> None:
-        """After an abnormal end reset both sides: a peer must not take it for an orderly end."""
+        """Reset both sides after an abnormal end: a peer must not mistake it for an orderly end."""
         if not self.ended_cleanly(done):
             if not self.was_probe:
                 self.log(done)

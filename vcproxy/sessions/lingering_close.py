@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LingeringClose(Machine):
-    """Owns a VC from now on: sends it what `reader` holds, then closes it.
+    """Takes over a VC: sends the bytes of `reader` to it, then closes it.
 
     With `error` the client sees a reset after these bytes: the source of its answers has failed.
     """
@@ -32,7 +32,7 @@ class LingeringClose(Machine):
     __slots__ = ("_error", "_reader", "_vc")
 
     SENDING = State(initial=True, timeout="30s")  # a full buffer at 10 KiB/s
-    DRAINING = State(timeout="2s")  # as long as Apache lingers
+    DRAINING = State(timeout="2s")  # the same as Apache's lingering close
     CLOSED = State(final=True)
 
     SENDING.goes(Event.TIMEOUT, CLOSED)
@@ -47,13 +47,13 @@ class LingeringClose(Machine):
 
     @SENDING.enter
     def sending(self) -> None:
-        """Send the bytes, and read nothing meanwhile."""
+        """Send the bytes of `reader`; read nothing meanwhile."""
         self._vc.do_io_read(self, 0, self.engine.buffer())
         self._vc.do_io_write(self, self._reader.avail, self._reader)
 
     @SENDING.on(Event.WRITE_COMPLETE, to=(DRAINING, CLOSED))
     def all_sent(self, _: VIO) -> State:
-        """Close at once if a reset follows, or if it is a datagram VC: it has no end of stream."""
+        """Close at once if a reset follows, or for datagrams: they have no end of stream."""
         return (
             self.CLOSED if self._vc.message_oriented or self._error is not None else self.DRAINING
         )
@@ -67,12 +67,12 @@ class LingeringClose(Machine):
     @SENDING.on(Event.WRITE_READY, Event.EOS)
     @DRAINING.on(Event.READ_READY)
     def moved(self, vio: VIO) -> None:
-        """Some bytes were sent or dropped, or the client ended its direction while it reads."""
+        """Do nothing: bytes were sent or dropped, or the client has ended its direction early."""
 
     @SENDING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     @DRAINING.on(Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
     def failed(self, vio: VIO) -> None:
-        """The connection failed or timed out."""
+        """Close: the connection failed or timed out."""
 
     def finished(self) -> None:
         """Close the client: in order if all was sent, else with a reset."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vcproxy.framing.framing import Framing
 
 RESUME = "RESUME"
-"""Tag: the session receives messages again."""
+"""Tag: the session can receive messages again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Message:
 
 
 class ReadingSession(Protocol):
-    """What MessageReader uses of its session. See Session and Machine."""
+    """The part of a session that MessageReader uses. See Session and Machine."""
 
     engine: Engine
     mutex: Mutex
@@ -60,10 +60,10 @@ class ReadingSession(Protocol):
 
     @property
     def reads_messages(self) -> bool:
-        """Whether it takes a Message now."""
+        """Whether the session can receive a Message now."""
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Take one event."""
+        """Handle one event."""
 
     def count(self, what: str) -> None:
         """Add one to a counter."""
@@ -87,8 +87,8 @@ class MessageReader(Machine):
     It delivers nothing while the session's state has no receiver for Message, or while the client
     does not read its answers; meanwhile it reads no more than its buffer holds. The end is EOS, a
     FramingError, or the engine's ERROR or timeout. If the session's state has no receiver for it,
-    the session ends: in order, or with a reset after an error or a timeout. ERROR follows the
-    messages that came before it, if the session takes at least one every FLUSH_S.
+    the session ends: in order, or with a reset after an error or a timeout. Messages that arrived
+    before ERROR are delivered first, as long as the session receives one at least every FLUSH_S.
     """
 
     __slots__ = ("_decoder", "_delivered", "_messages", "_raw", "_reader", "_session",
@@ -101,22 +101,22 @@ class MessageReader(Machine):
         super().__init__(session.engine, session.mutex, name=f"{session.name} reading")
         self._session = session
         self._decoder = session.framing.decoder()
-        self._messages: list[bytes] = []  # in reverse order: the next is the last
-        self._raw = bytearray()  # the decoder's input, from the beginning of a message
-        self._delivered = 0  # the number of messages at the beginning of _raw that were delivered
+        self._messages: list[bytes] = []  # in reverse order: the next one is at the end
+        self._raw = bytearray()  # the decoder's input since a message's first byte
+        self._delivered = 0  # number of delivered messages at the beginning of _raw
         self._stall_timer: StallTimer | None = None
         buffer = self.engine.buffer(READ_AHEAD, message_oriented=session.client.message_oriented)
         self._reader = buffer.reader()
         self._vio = session.client.do_io_read(self, None, buffer)
 
     def resume(self) -> None:
-        """Deliver messages again: the session receives them now. Nothing is called back inline."""
+        """Resume delivering: the session can receive messages again. Always deferred."""
         self.engine.schedule(self, RESUME, None)
 
     def give_back(self) -> Reader:
-        """Stop, and return a reader of all that was read and not delivered, in its own buffer.
+        """Stop; return a reader of the bytes that were read but not delivered, in a new buffer.
 
-        The caller starts another read of the client.
+        The caller must start its own read of the client.
         """
         self._stop_timer()
         self._drop_delivered()
@@ -132,7 +132,7 @@ class MessageReader(Machine):
 
     @READING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RESUME, to=(OVER,))
     def deliver(self, _: object) -> State | None:
-        """Deliver what was read. At each message the session may lend or close the client."""
+        """Deliver the buffered messages. At each one the session may lend or close the client."""
         session, vio = self._session, self._vio
         left = TURN_LIMIT
         while vio.live and session.reads_messages:
@@ -159,10 +159,10 @@ class MessageReader(Machine):
 
     @READING.on(Event.ERROR, to=(OVER,))
     def failed(self, failed: VIO) -> State | None:
-        """The client has failed: first deliver what it sent before, if the session takes it."""
+        """Handle a failed client: first deliver what it sent before, if the session receives it."""
         vio = self._vio
         if failed is not vio:
-            return None  # the write; the read gets ERROR too
+            return None  # failed is the write; the read gets ERROR too
         if vio.vc.unread:
             self._vio = vio.vc.do_io_read(self, None, vio.buffer)
         elif not (self._messages or self._reader.avail):
@@ -174,21 +174,21 @@ class MessageReader(Machine):
 
     @READING.on(STALLED, to=OVER)
     def stalled(self, _: object) -> None:
-        """The session does not read the rest of the data."""
+        """Deliver ERROR: the session has not received the remaining messages in time."""
         self._end(Event.ERROR, self._vio)
 
     @READING.on(Event.INACTIVITY_TIMEOUT, to=OVER)
     def inactive(self, vio: VIO) -> None:
-        """No byte was moved for too long."""
+        """Deliver INACTIVITY_TIMEOUT: no byte was moved for too long."""
         self._end(Event.INACTIVITY_TIMEOUT, vio)
 
     @READING.on(Event.ACTIVE_TIMEOUT, to=OVER)
     def expired(self, vio: VIO) -> None:
-        """The connection has lasted too long."""
+        """Deliver ACTIVE_TIMEOUT: the connection has lasted too long."""
         self._end(Event.ACTIVE_TIMEOUT, vio)
 
     def _take(self) -> bytes | None:
-        """Return the next message; None: there is none yet, or there will be none."""
+        """Return the next message; None: none is complete yet, or the input has ended."""
         if not self._messages:
             reader = self._reader
             if not reader.avail:
@@ -211,7 +211,8 @@ class MessageReader(Machine):
         """Drop the bytes of delivered messages from `_raw`.
 
         A decoder does not report where a message ends, but it finds the same messages however its
-        input is cut: n messages end at the shortest input in which a new decoder finds n.
+        input is cut. So message n ends where the shortest input ends in which a new decoder finds n
+        messages.
         """
         raw, decoder = self._raw, self._session.framing.decoder
         del raw[
@@ -240,7 +241,7 @@ class MessageReader(Machine):
         session.abandon()
 
     def crashed(self, error: Exception) -> str:
-        """Return the session's history: the mistake was made in one of its receivers."""
+        """Return the session's history: one of its receivers has raised the exception."""
         return self._session.crashed(error)
 
     def finished(self) -> None:
@@ -249,7 +250,7 @@ class MessageReader(Machine):
         self._reader.close()
 
     def _position(self) -> tuple[int, int]:
-        """How far the input has been delivered."""
+        """The position up to which the input has been delivered."""
         return self._reader.position, -len(self._messages)
 
     def _stop_timer(self) -> None:

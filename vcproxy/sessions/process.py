@@ -1,5 +1,5 @@
-"""stop_proxy and reload_proxy: what plugins may do to the whole proxy. The driver does it after the
-current turn."""
+"""stop_proxy and reload_proxy: plugins can stop or reload the whole proxy. The driver does it after
+the current turn."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def stop_proxy(engine: Engine) -> None:
 def reload_proxy(engine: Engine) -> None:
     """Read the configuration and the plugins again, as SIGHUP does.
 
-    The files are read off the loop. Errors in them are logged, and then nothing is changed.
+    The files are read on another thread. If they have errors, these are logged and nothing changes.
     """
     engine.command(Rescan())

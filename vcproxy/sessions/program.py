@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """The process got a signal to end. Programs get it before connections are drained."""
+    """A signal to end the process. Programs get it before connections are drained."""
 
     number: int
     """The operating system's number: 2 is INT, 15 is TERM."""
@@ -31,13 +31,13 @@ class Signal:
 
 
 class Program(Continuation):
-    """One continuation for all clients of a listener, under one mutex; without `bind` for none.
+    """One continuation for all clients of a listener, under one mutex. Without `bind`: no clients.
 
     It is created and started once, when its listener starts to listen, on the first net thread. Its
-    clients stay on that thread, and a reload does not restart it. `handle_event` gets ACCEPT with
-    each client, whose mutex is then the program's, and Signal. An exception ends it and closes all
-    its connections; later clients are closed. It is stopped when its listener is removed from the
-    configuration.
+    clients stay on that thread, and a reload does not restart it. `handle_event` gets Signal,
+    and ACCEPT with each client, which then uses the program's mutex. An exception ends it and
+    closes all its connections; later clients are closed. It is stopped when its listener is removed
+    from the configuration.
     """
 
     vcproxy_plugin: ClassVar[bool] = True
@@ -59,8 +59,8 @@ class Program(Continuation):
     def binds(cls, options: Any) -> Mapping[str, Sequence[Address]]:
         """Return further addresses to listen at, by the option that names them.
 
-        Those of the option `subscribers` become a listener "NAME.subscribers" with the TLS and the
-        limits of the program's own. To be overridden.
+        For example, addresses under `subscribers` become the listener "NAME.subscribers", with the
+        TLS settings and limits of the program's own listener. To be overridden.
         """
         return {}
 
@@ -80,7 +80,7 @@ class Program(Continuation):
         return {}
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
-        """`write` prints a line on standard error unchanged, without a time before it."""
+        """`write` prints a line on standard error unchanged, without a timestamp."""
         super().__init__(engine, Mutex())
         self.service = service
         self.write = write
@@ -99,7 +99,7 @@ class Program(Continuation):
         return None
 
     def accept(self, client: NetVConnection) -> Continuation | None:
-        """Take over a client: this is the listener's acceptor. The client's mutex is held."""
+        """Accept a client; called by its listener. The client's mutex is held."""
         if self.mutex.ended:
             client.do_io_close()
             return None
@@ -107,6 +107,6 @@ class Program(Continuation):
         return self
 
     def bind_option(self, client: NetVConnection) -> str:
-        """Return the option of `binds` at whose address a client connected; empty: `bind`."""
+        """Return the option (see `binds`) with the address a client connected to; empty: `bind`."""
         assert client.listener is not None
         return client.listener.name.removeprefix(self.service.name).removeprefix(".")

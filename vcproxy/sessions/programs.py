@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Programs:
-    """All of them run on one engine. `write` prints their lines."""
+    """The running programs, all on one engine. `write` prints their lines."""
 
     def __init__(self, engine: Engine, write: Callable[[str], None]) -> None:
         self._engine = engine
@@ -40,7 +40,7 @@ class Programs:
     def acceptor(
         self, kind: type[Program], service: Service
     ) -> Callable[[NetVConnection], Continuation | None]:
-        """Return the acceptor of a listener's clients: its program's, which is started if new."""
+        """Return `accept` of the listener's program; start the program if it is not running."""
         program = self._running.get(service.name)
         if program is None:
             try:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Service:
-    """Given to every session. A reload creates a new one for new connections.
+    """Passed to every session of a listener. A reload creates a new one for new connections.
 
     Only its counters, its shared objects and `draining` change.
     """
@@ -53,8 +53,8 @@ class Service:
     shared: dict[object, object] = field(default_factory=dict, compare=False)
     """Objects that its sessions share."""
     persistent: dict[object, object] = field(default_factory=dict, compare=False)
-    """Objects that are also shared with the listener's services before and after a reload: what
-    must exist only once, as the one connection to a server."""
+    """Objects that are kept by a reload: all services of the listener share them. For objects
+    that must exist only once, such as a single connection to a server."""
     origin: object = None
     """The configuration it was made from. Two services of a listener with equal origins behave
     the same."""

@@ -35,9 +35,9 @@ class Session(Machine):
     An exception ends the session and closes its VCs.
 
     A session that declares a receiver for Message reads its client: it gets each message that
-    `framing` finds while its state has such a receiver. Entering a state that has one again, call
-    `read_messages`. See MessageReader for how the input ends. `lend` passes all bytes that were
-    read but not delivered to the tunnel.
+    `framing` finds while its state has such a receiver. When it enters such a state again, it must
+    call `read_messages`. See MessageReader for how the input ends. `lend` passes the tunnel all
+    bytes that were read but not delivered.
     """
 
     vcproxy_plugin: ClassVar[bool] = True
@@ -49,8 +49,8 @@ class Session(Machine):
     """ALPN names of application protocols that it does not support: its listener may not offer
     them. Empty for a plugin that passes bytes on unchanged."""
     framing: Framing = lines()
-    """How the client's bytes are split into messages, where it receives Message. A message must be
-    found without knowledge of those before it: the bytes that are lent are decoded again."""
+    """How the client's bytes are split into messages, where it receives Message. Decoding
+    must not depend on earlier messages: bytes that are lent to a tunnel are decoded again."""
     _message_states: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
 
     __slots__ = (
@@ -151,14 +151,14 @@ class Session(Machine):
     def connect(self, place: Backend, *, notify: Continuation | None = None) -> None:
         """Connect to a server; for an upstream, to the server that its balancing chooses.
 
-        CONNECTED or ERROR follows, with the VC, for `notify`, a continuation under the same mutex;
-        by default for the session.
+        `notify` (default: the session), a continuation under the same mutex, gets CONNECTED or
+        ERROR with the VC.
         """
         self._connect((place,), notify)
 
     def servers(self) -> Sequence[Backend]:
-        """Return the places to try, in order, at least one: by default the upstream, which has
-        several servers. To be overridden.
+        """Return the backends to try, in order, at least one. By default this is the upstream,
+        which has several servers. To be overridden.
         """
         assert self.service.upstream is not None, "there is no upstream: set needs_upstream = True"
         return (self.service.upstream,)
@@ -168,7 +168,7 @@ class Session(Machine):
         self._connect(self.servers(), notify)
 
     def connect_next(self, *, notify: Continuation | None = None) -> bool:
-        """Close the server, which has failed, and connect to the next. False: none is left."""
+        """Close the failed server and connect to the next one. False: none is left."""
         failed, attempts = self.server, self._attempts
         assert failed is not None, "no server has failed: call connect_first() before"
         assert attempts is not None
@@ -191,7 +191,7 @@ class Session(Machine):
         self.server = attempts.connect(notify or self)
 
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
-        """Lend client and server to a tunnel: TunnelDone gives them back.
+        """Lend client and server to a tunnel, until TunnelDone.
 
         Without a server it connects to one first; if no server can be reached, TunnelDone reports
         that. The tunnel starts after the client has received all answers, and begins with the bytes
@@ -223,20 +223,20 @@ class Session(Machine):
         return self.client.peer_address
 
     def answer(self, data: bytes) -> None:
-        """Send bytes to the client, unchanged; not while a tunnel has the client."""
+        """Send bytes to the client, unchanged. Not to be called while the client is lent."""
         if self.answers is not None:
             self.answers.send(data)
         elif data:
             self.answers = OutputStream(self._message_reader or self, self.client, data)
 
     def read_messages(self) -> None:
-        """Continue to read messages, in a state that receives Message, after one that did not."""
+        """Resume reading messages, in a state that receives Message after one that did not."""
         if self._message_reader is not None:
             self._message_reader.resume()
 
     @property
     def reads_messages(self) -> bool:
-        """Whether it takes a Message now: its state receives it, and the client reads answers."""
+        """Whether it can receive a Message now: its state does, and the client reads answers."""
         answers = self.answers
         return self.state in self._message_states and not (answers is not None and answers.full)
 
@@ -279,11 +279,11 @@ class Session(Machine):
             self.server.do_io_close(error)
 
     def reset_after_answers(self, error: Exception) -> None:
-        """Close with a reset, not in order, in the final state, after all answers were sent."""
+        """Make the final state close with a reset, after all answers were sent."""
         self._final_error = error
 
     def finished(self) -> None:
-        """Close all that is open, after the answers."""
+        """Close both VCs, the client after its answers are sent."""
         self._message_reader = None
         if self.answers is not None and not self.client.closed:
             LingeringClose(self.client, self.answers.reader, self._final_error).start()

@@ -23,15 +23,15 @@ INTERRUPT: Final = 2
 class StagedProgram(Program, ABC):
     """Creates machines, starts them, and passes the program's events to the last of them.
 
-    That one gets a client as D0, an interrupt as S0 and any other signal as S1. The trace of all
-    machines is printed with `write`.
+    The last machine gets a client as D0, an interrupt as S0 and any other signal as S1. The trace
+    of all machines is printed with `write`.
     """
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
         self.queue = MessageQueue(engine, self.mutex, write=write)
         self._machines = list(self.make())
-        # Each may send itself a message at its start, before any of them is delivered.
+        # Each machine may send itself a message when it starts; delivery begins after all starts.
         self.queue.capacity = max(CAPACITY, len(self._machines))
 
     @abstractmethod

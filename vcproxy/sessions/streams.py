@@ -1,6 +1,6 @@
 """InputStream and OutputStream: the two directions of a VC, as messages in and bytes out.
 
-They make no decisions. Both are bounded: in what is read ahead and in what waits to be sent.
+Both limit the memory that they use: InputStream by READ_AHEAD, OutputStream by `full`.
 Tested in tests/messages/ (test_shares.py, test_validator.py) and tests/sessions/.
 """
 
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from vcproxy.framing.framing import Framing, FramingError
 
 READ_AHEAD = 64 * 1024
-"""Bytes that are read before they are taken as messages: some hundred messages, which is enough
-for full speed."""
+"""Limit of bytes read ahead of the messages taken: some hundred messages, enough for full speed."""
 
 
 TURN_LIMIT = 128
-"""Messages that are taken from one connection in a turn of the engine: some milliseconds of work
-for most plugins. The rest follows after all other connections have had their turn."""
+"""Limit of messages taken from one connection in a turn of the engine: some milliseconds of work
+for most plugins. The rest follows after all other connections were served."""
 
 
 NO_LIMIT = 1 << 60
@@ -36,8 +35,8 @@ class InputStream:
 
     Args:
         cont: gets the VIO's events. After EOS there may still be messages to take.
-        turn_limit: messages that are taken in one turn of the engine at most. After that `take`
-            returns None, and READ_READY follows for the rest.
+        turn_limit: limit of messages taken in one turn of the engine. After that `take` returns
+            None, and READ_READY follows for the rest.
     """
 
     __slots__ = (
@@ -65,13 +64,13 @@ class InputStream:
         self._reader = buffer.reader()
         self.framing = UNFRAMED if vc.message_oriented else framing
         self._decoder = self.framing.decoder()
-        self._messages: list[bytes] = []  # in reverse order: the next is the last
-        self._partial = False  # whether the decoder holds a part of a message and no whole one
+        self._messages: list[bytes] = []  # in reverse order: the next one is at the end
+        self._partial = False  # only a part of a message was read so far
         self._held_memory = HeldMemory(cont)
         self.vio = vc.do_io_read(cont, None, buffer)
 
     def take(self) -> bytes | None:
-        """Return the next message; None: there is none yet, in this turn, or any more."""
+        """Return the next message; None: none yet, turn limit reached, or end of input."""
         turn = self._engine.turns
         if turn != self._turn:
             self._turn = turn
@@ -100,7 +99,7 @@ class InputStream:
         return self._messages.pop()
 
     def lift_turn_limit(self) -> None:
-        """Let all remaining messages be taken in one turn: the VC has ended, no more will come."""
+        """Remove the turn limit. To be called when the VC has ended: no more data follows."""
         self._left = self._turn_limit = NO_LIMIT
 
     @property
@@ -109,14 +108,14 @@ class InputStream:
         return self._left <= 0 and bool(self._messages or self._reader.avail)
 
     def _count(self, size: int) -> None:
-        """Count the memory of `size` more bytes, unless they are one message, taken at once."""
+        """Count the memory of `size` more bytes, unless they are one message, taken now."""
         memory = self._held_memory
         self._partial = not self._messages
         memory.hold(memory.size + size if self._partial else size * (len(self._messages) > 1))
 
     @property
     def stopped(self) -> bool:
-        """Whether there are no more messages, after `take` returned None: see `fault`, `error`."""
+        """Whether the input has ended, after `take` returned None. See `fault` and `error`."""
         if self._turn_is_over:
             return False
         return self._decoder.fault is not None or (self.vio.over and not self.vio.vc.unread)
@@ -128,7 +127,7 @@ class InputStream:
         return self.vio.vc.error if self.vio.over else None
 
     def read_rest(self) -> bool:
-        """After ERROR: read what arrived before the connection failed. False: there is nothing."""
+        """After ERROR: read data that arrived before the failure. False: there is none."""
         vio = self.vio
         cont = vio.cont
         if cont is None or not vio.vc.unread:
@@ -145,7 +144,7 @@ class InputStream:
         return self._decoder.fault
 
     def close(self) -> None:
-        """Free what has not been taken."""
+        """Free the messages and bytes that were not taken."""
         self._reader.close()
         self._messages.clear()
         self._held_memory.hold(0)
@@ -154,8 +153,8 @@ class InputStream:
 class OutputStream:
     """Writes bytes to a VC.
 
-    `cont` gets WRITE_READY when some have been sent after `full` was True; and at the beginning,
-    unless there is `data` to begin with.
+    `cont` gets WRITE_READY when bytes have been sent after `full` was True; and once at the
+    beginning, unless there is `data`.
     """
 
     __slots__ = ("buffer", "reader", "vio")
@@ -171,7 +170,7 @@ class OutputStream:
         """Send `data` after all that was sent before. b"" sends nothing, not even an empty
         datagram: see EMPTY. Raises TypeError if it is not bytes."""
         vio = self.vio
-        if len(data) and not vio.over:  # after an error nothing is kept
+        if len(data) and not vio.over:  # after an error the data is dropped
             vio.pending = True  # no caller waits for room: a WRITE_READY would cost a turn
             self.buffer.write(data)
             vio.reenable()
@@ -180,17 +179,17 @@ class OutputStream:
 
     @property
     def full(self) -> bool:
-        """Whether so much waits to be sent that the caller should send no more for now."""
+        """Whether the caller should stop sending until WRITE_READY: too much data waits."""
         if self.buffer.written - self.reader.position < WATER_MARK or self.vio.over:
             return False
         self.vio.pending = False
         return True
 
     def finish(self) -> None:
-        """Send no more: WRITE_COMPLETE follows when all has been sent."""
+        """End the output: WRITE_COMPLETE follows when all data has been sent."""
         self.vio.nbytes = self.vio.ndone + self.reader.avail
         self.vio.reenable()
 
     def close(self) -> None:
-        """Free what has not been sent."""
+        """Free the data that was not sent."""
         self.reader.close()

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from vcproxy.machine.pool import MachinePool
 
 READ_TIMEOUT_S: Final = 1.0
-"""Time limit of a Receive without its own: the original program's."""
+"""Default time limit of a Receive, as in the original program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receive:
     """Task: read until `enough` returns True for all that has been read.
 
-    At most `limit` bytes are read; if so many are not enough, the task fails at once.
+    At most `limit` bytes are read. If `enough` is still False then, the task fails at once.
     """
 
     vc: VConnection
@@ -57,7 +57,7 @@ class PooledTransfer(StageMachine):
         self.task: Any = None
 
     def begin(self) -> None:
-        """Go on at once: nothing has to be prepared."""
+        """Send M0 at once: no setup is needed."""
         self.send(self, "M0")
 
     def rest(self) -> None:
@@ -70,7 +70,7 @@ class PooledTransfer(StageMachine):
         self.send(self, "M0")
 
     def complete(self, tag: str, data: bytes = b"") -> None:
-        """Go back to the pool, and send the result to the requester."""
+        """Return to the pool, and send the result to the requester."""
         assert self._requester is not None
         self.send(self, "M0")
         self.send(self._requester, tag, data)
@@ -104,7 +104,7 @@ class Rx(PooledTransfer):
 
     @WORK.on("D0")
     def received(self, message: StagedMessage) -> None:
-        """Check all that has been read."""
+        """Complete the task if the bytes read are enough; fail it if they reach the limit."""
         data = self._reader.peek()
         if self.task.enough(data):
             self.complete("M1", data)
@@ -113,12 +113,12 @@ class Rx(PooledTransfer):
 
     @WORK.on("D2", "T0")
     def failed(self, message: StagedMessage) -> None:
-        """End of stream, error or timeout before there was enough."""
+        """Fail the task: end of stream, error or timeout before enough was read."""
         self.complete("M2")
 
     @WORK.leave
     def release(self) -> None:
-        """Stop reading: the VC belongs to the requester again."""
+        """Stop reading; the VC belongs to the requester again."""
         self.disarm("T0")
         self._vio.retire()
         self._reader.close()
@@ -153,18 +153,18 @@ class Tx(PooledTransfer):
 
     @WORK.on("D1")
     def transmitted(self, message: StagedMessage) -> None:
-        """Some bytes were sent, or the connection is established."""
+        """Complete the task if all bytes are sent, or the connection is established."""
         if self._vio is None or not self._vio.ntodo:
             self.complete("M1")
 
     @WORK.on("D2")
     def failed(self, message: StagedMessage) -> None:
-        """The connection failed, or could not be established."""
+        """Fail the task: the connection failed, or could not be established."""
         self.complete("M2")
 
     @WORK.leave
     def release(self) -> None:
-        """Stop writing: the VC belongs to the requester again."""
+        """Stop writing; the VC belongs to the requester again."""
         if self._vio is not None:
             self._vio.retire()
             self._vio.reader.close()

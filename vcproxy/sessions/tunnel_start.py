@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class LendingSession(Protocol):
-    """What TunnelStart uses of its session. See Session."""
+    """The part of a session that TunnelStart uses. See Session."""
 
     engine: Engine
     mutex: Mutex
@@ -45,11 +45,11 @@ class LendingSession(Protocol):
 
 
 class TunnelStart(Machine):
-    """Gets what is missing and starts the tunnel, or reports in its place that there is none.
+    """Connects to a server, sends the remaining answers, then starts the tunnel.
 
     Args:
-        start: starts the tunnel to this server.
-        fail: takes the TunnelDone of a tunnel that could not be started.
+        start: called with the server, to start the tunnel.
+        fail: called instead with a TunnelDone, if the tunnel cannot be started.
     """
 
     __slots__ = ("_fail", "_server", "_session", "_start", "_writing")
@@ -72,7 +72,7 @@ class TunnelStart(Machine):
 
     @WAITING.enter
     def waiting(self) -> None:
-        """Do not read from the client, but be notified of its errors."""
+        """Send the answers, and connect to a server. From the client, get only errors."""
         session = self._session
         client, answers = session.client, session.answers
         client.do_io_read(self, 0, self.engine.buffer())
@@ -85,17 +85,17 @@ class TunnelStart(Machine):
 
     @WAITING.on(Event.CONNECTED, to=(OVER,))
     def connected(self, server: NetVConnection) -> State | None:
-        """The server is connected."""
+        """Start the tunnel if all answers have been sent."""
         self._server = server
         return self._start_if_ready()
 
     @WAITING.on(Event.WRITE_READY)
     def written(self, _: VIO) -> None:
-        """Some of the answers have been sent."""
+        """Do nothing: some of the answers have been sent."""
 
     @WAITING.on(Event.WRITE_COMPLETE, to=(OVER,))
     def all_written(self, _: VIO) -> State | None:
-        """All answers have been sent."""
+        """Start the tunnel if a server is connected."""
         return self._start_if_ready()
 
     def _start_if_ready(self) -> State | None:
@@ -114,7 +114,7 @@ class TunnelStart(Machine):
         client, server = self._session.client, self._session.server
         if isinstance(failed, VIO):
             if client.unread and self._writing is None:
-                return None  # what the client sent before is still passed to the server
+                return None  # what it sent before its error still goes to the server
             return self._give_up(Reason.ERROR, client, client.error)
         assert server is not None
         if self._session.connect_next(notify=self):
@@ -123,12 +123,12 @@ class TunnelStart(Machine):
 
     @WAITING.on(Event.INACTIVITY_TIMEOUT, to=OVER)
     def inactive(self, _: VIO) -> None:
-        """The client's inactivity timeout expired before a server was connected."""
+        """Report that the client's inactivity timeout expired before a server was connected."""
         self._give_up(Reason.INACTIVITY, self._session.client)
 
     @WAITING.on(Event.ACTIVE_TIMEOUT, to=OVER)
     def expired(self, _: VIO) -> None:
-        """The client's active timeout expired before a server was connected."""
+        """Report that the client's active timeout expired before a server was connected."""
         self._give_up(Reason.ACTIVE, self._session.client)
 
     def _give_up(self, reason: Reason, vc: VConnection, error: Exception | None = None) -> State:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 BACKLOG = 4096
-"""Connections that may wait in the kernel to be accepted, up to net.core.somaxconn: in a burst of
-that many no client has to send its SYN again, a second later."""
+"""Limit of connections that wait in the kernel to be accepted, at most net.core.somaxconn. In a
+burst of this size no client has to retransmit its SYN, which would take a second."""
 
 BATCH = 32
-"""Accepts in one turn: a flood of new connections must not delay the open ones."""
+"""Limit of accepts in one turn: a flood of new connections must not delay the open ones."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -66,7 +66,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     probe = socket.socket(socket.AF_UNIX)
-    probe.setblocking(False)  # else a live server with a full backlog would block us
+    probe.setblocking(False)  # a blocking connect would wait while a live server's backlog is full
     with probe:
         try:
             probe.connect(path)
@@ -85,7 +85,7 @@ def show(sockaddr: object) -> str:
 
 
 class AcceptDriver(Poller, Protocol):
-    """What listening ports use of the driver."""
+    """The methods of the driver that listening ports use."""
 
     engine: Engine
     descriptors: Descriptors
@@ -94,7 +94,7 @@ class AcceptDriver(Poller, Protocol):
         """Log that a listener has no descriptors for more clients; call `retry` after a pause."""
 
     def assign(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
-        """Give an accepted socket to the next driver of the group."""
+        """Assign an accepted socket to the next driver of the group."""
 
 
 class AcceptPort:
@@ -112,7 +112,7 @@ class AcceptPort:
         self.resume()
 
     def renew(self) -> None:
-        """Apply the TCP options of the listener; bind a Unix socket again whose file was removed.
+        """Apply the listener's TCP options; bind a Unix socket again if its file was removed.
 
         Raises OSError.
         """
@@ -120,7 +120,7 @@ class AcceptPort:
             set_tcp(self._sock, self.listener.tcp)
         elif not self._file_is_ours():
             sock = bind(self.address)
-            self.ready(select.EPOLLIN)  # accept what waits at the old socket
+            self.ready(select.EPOLLIN)  # accept the connections in the old socket's backlog
             self._pause()
             self._sock.close()
             self._sock, self._inode = sock, os.stat(self.address.path).st_ino
@@ -133,7 +133,7 @@ class AcceptPort:
             return False
 
     def resume(self) -> None:
-        """Accept again."""
+        """Resume accepting."""
         if self._sock.fileno() >= 0:
             self._driver.watch(self._sock.fileno(), self, select.EPOLLIN)
 
@@ -159,7 +159,7 @@ class AcceptPort:
                 return
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
-                    continue  # an error of that connection alone (accept(2))
+                    continue  # an error of this one connection (accept(2))
                 self._pause()
                 failure = kind_of(error.errno)(str(error.strerror).lower())
                 self._driver.engine.accept_failed(listener, failure)
@@ -170,7 +170,7 @@ class AcceptPort:
             self._driver.assign(listener, sock, show(peer), tls)
 
     def close(self) -> None:
-        """Close the socket; remove a Unix socket's file, unless it is another process's by now."""
+        """Close the socket; remove a Unix socket's file, unless another process has replaced it."""
         self._pause()
         self._sock.close()
         if not self._inet and self._file_is_ours():

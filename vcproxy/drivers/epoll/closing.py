@@ -1,7 +1,7 @@
-"""Closing a stream socket so that the data sent before still arrives.
+"""Closes a stream socket in such a way that data sent before still arrives.
 
 close(2) with unread input makes the kernel send a reset, and a reset discards the data in the
-queues of both kernels. So a port whose VC is closed keeps its descriptor for a while.
+queues of both kernels. So the descriptor of a closed VC stays open for a limited time.
 
 Tested in tests/conformance/test_epoll.py and tests/drivers/test_epoll_stream.py.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 * 1024
-"""Time and bytes that a close grants a peer that still sends (RFC 9112, 9.6)."""
+"""Limits of an orderly close while the peer still sends: seconds, bytes (RFC 9112, 9.6)."""
 
 _POLL_S = 0.01
-"""Interval of reading the size of the send queue: there is no event for an empty one."""
+"""Interval of polling the size of the send queue: epoll has no event for an empty one."""
 
 MOST_S = 30.0
 """The longest wait for retransmissions before a reset: as long as a tunnel waits for a sink."""
@@ -34,7 +34,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
 class ClosingPort(Protocol):
-    """What a close uses of a port."""
+    """The methods of a port that a close uses."""
 
     fd: int
     sock: socket.socket | None
@@ -55,8 +55,8 @@ class Lingering:
         self._left = LINGER_BYTES
 
     def begin(self) -> None:
-        """Start: the descriptor is closed at the peer's end of stream, at the latest after
-        LINGER_S."""
+        """Start the close. The descriptor is closed when the peer closes too, after LINGER_S at the
+        latest."""
         port = self._port
         self.ready(select.EPOLLIN)
         if port.sock is not None:
@@ -64,7 +64,7 @@ class Lingering:
             self._driver.after(LINGER_S, port.force_close)
 
     def ready(self, mask: int) -> None:
-        """Discard input; close at its end, on an error, or after LINGER_BYTES."""
+        """Discard input; close at end of stream, on an error, or after LINGER_BYTES."""
         sock = self._port.sock
         if sock is None:
             return
@@ -82,9 +82,9 @@ class Lingering:
 
 
 class Resetting:
-    """A close with a reset (RST), sent after the data before it has been acknowledged.
+    """A close with a reset (RST). The reset is sent when all data before it is acknowledged.
 
-    If the peer acknowledges nothing for `linger_timeout_s`, the reset is sent at once. A Unix
+    If the peer acknowledges nothing for `linger_timeout_s`, the reset is sent anyway. A Unix
     socket has no reset and delivers what was sent.
     """
 
@@ -95,7 +95,7 @@ class Resetting:
         self._waited = 0.0
 
     def begin(self, broken: bool) -> None:
-        """Start; without unacknowledged data, or if the connection is `broken`, reset at once."""
+        """Start the close. Without unacknowledged data, or if `broken`, reset at once."""
         sock = self._port.sock
         if sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

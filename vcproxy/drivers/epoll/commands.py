@@ -1,4 +1,4 @@
-"""Commands: what the epoll driver does for each command of its engine.
+"""Commands: performs the commands of an engine with the epoll driver.
 
 Tested in tests/drivers/test_epoll_connecting.py and tests/conformance/test_epoll.py.
 """
@@ -45,7 +45,7 @@ class Commands:
 
     def __init__(self, driver: EpollDriver) -> None:
         self._driver = driver
-        self._calls: dict[int, tuple[str, Job]] = {}  # by number: the pool's name, and the job
+        self._calls: dict[int, tuple[str, Job]] = {}  # call number: (name of the pool, job)
         self._nats: AsyncioThread | None = None
         self.pipes = PipePool(driver.descriptors)
         self.perform: dict[type[Command], Callable[..., None]] = {
@@ -107,7 +107,7 @@ class Commands:
             command.outgoing.refused(command.address, connect_error(command, error))
 
     def _open_datagram(self, command: Connect | Subscribe, sock: socket.socket) -> None:
-        """Make a datagram socket a VC's port. It is connected at once: UDP has no handshake."""
+        """Open a datagram socket as a VC's port. It is connected at once: UDP has no handshake."""
         outgoing = command.outgoing
         port = datagram.port(self._driver, sock)
         port.vc = outgoing.vc

@@ -1,4 +1,4 @@
-"""Connecting: ports of VCs that have no connection yet: name look-ups and connect attempts."""
+"""Connecting: the ports of VCs that are not connected yet, for look-ups and connect attempts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Unconnected:
         """Do nothing."""
 
     def push(self, data: Block) -> int:
-        """Take nothing."""
+        """Write nothing."""
         return 0
 
 
@@ -70,8 +70,8 @@ class Resolving(_Unconnected):
 
 
 def connect_error(command: Connect | Subscribe, error: OSError) -> OSError:
-    """Return an attempt's error with the system's text; with the address tried, if a name stands
-    for several."""
+    """Return the error of a failed attempt, with the system's text; and with the address, if that
+    is not the target itself but one of its host name's addresses."""
     why = os.strerror(error.errno).lower() if error.errno else str(error)
     where = "" if command.address == command.outgoing.target else f"{command.address}: "
     return kind_of(error.errno)(f"{where}{why}")
@@ -87,7 +87,7 @@ class Connecting(_Unconnected):
         vc.port = self
 
     def start(self, command: Connect) -> None:
-        """Try one more address. Raises OSError if that fails at once."""
+        """Start an attempt at one more address. Raises OSError if it fails at once."""
         self._attempts.append(Attempt(self._driver, self, command))
 
     def remove(self, attempt: Attempt) -> None:
@@ -161,7 +161,7 @@ class Attempt:
         self._driver.watch(port.fd, port)
         address = self._command.address
         outgoing.connected(address, port, show(self._sock.getsockname()), str(address))
-        port.ready(mask)  # data or an end may have come with this edge; there is no second one
+        port.ready(mask)  # the same edge may report data or an end; no other edge follows
 
     def close(self) -> None:
         """Close the socket."""

@@ -21,7 +21,7 @@ thread serves other connections."""
 
 
 class DatagramListener(DatagramSessions):
-    """A listening datagram socket: a new session for each new source, as AcceptPort for streams."""
+    """A listening datagram socket. It opens a session for each new source of datagrams."""
 
     def __init__(self, driver: AcceptDriver, listener: Listener, address: Address) -> None:
         sock = bound(address)
@@ -40,21 +40,21 @@ class DatagramListener(DatagramSessions):
         )
 
     def resume(self) -> None:
-        """Log under the name of the present listener. It never pauses: at the limit of sessions
-        further datagrams are dropped."""
+        """Use the current listener's name in logs. There is nothing to resume: at the limit of
+        sessions, datagrams from new sources are dropped without a pause."""
         self.drops.name = self.listener.name
 
 
 class _EpollHandler(Protocol):
     def on_readable(self) -> None:
-        """Handle that a datagram, or an error, can be read."""
+        """Read: a datagram or an error has arrived."""
 
     def on_writable(self) -> None:
-        """Handle that the socket can be written to again."""
+        """Resume writing: the socket can send again."""
 
 
 class _Watch:
-    """A socket's registration with epoll, level-triggered: what is left over is reported again."""
+    """A socket's registration with epoll. It is level-triggered: unread data is reported again."""
 
     handler: _EpollHandler
 
@@ -100,7 +100,7 @@ def port(driver: AcceptDriver, sock: socket.socket) -> DatagramPort:
 
 
 def bound(address: Address) -> socket.socket:
-    """Return a socket that receives what is sent to an address; it joins a multicast group.
+    """Return a socket bound to an address; for a multicast address it joins the group.
 
     Raises OSError.
     """

@@ -19,15 +19,15 @@ limit. Fifteen are open before the first client."""
 
 ACCEPTS_PER_COUNT = 8
 """Clients that may be accepted before the open connections are counted again. Pipes and sessions
-opened meanwhile take descriptors of RESERVED."""
+opened meanwhile use descriptors of RESERVED."""
 
 
 class Descriptors:
     """Divides the descriptors so that every accepted client can also get a server connection.
 
     A client takes two descriptors: its own, and one for its server. A datagram session takes one;
-    all sessions take at most half of the descriptors. Pipes take at most a quarter of them, from
-    what clients and sessions leave.
+    all sessions take at most half of the descriptors. Pipes take at most a quarter, and only
+    descriptors that clients and sessions do not use.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -37,11 +37,11 @@ class Descriptors:
         )
         self.pools: list[PipePool] = []
         self._accepts_left = 0
-        self._listeners: dict[Listener, bool] = {}  # whether it still accepts
+        self._listeners: dict[Listener, bool] = {}  # value: whether it still accepts
         self._datagram_sockets: dict[DatagramSessions, None] = {}
 
     def add_address(self, listener: Listener, sessions: DatagramSessions | None) -> None:
-        """Count one more address of a listener; with `sessions`, a datagram address."""
+        """Count one more address of a listener. `sessions` is None for a stream address."""
         self._listeners = {each: on for each, on in self._listeners.items() if on or each.open}
         self._listeners[listener] = True
         self._datagram_sockets = dict.fromkeys(
@@ -51,7 +51,7 @@ class Descriptors:
             self._datagram_sockets[sessions] = None
 
     def remove_listener(self, listener: Listener) -> None:
-        """Note that a listener has no address left. Its open connections still count."""
+        """Remove a listener without addresses. Its open connections still count."""
         if listener in self._listeners:
             self._listeners[listener] = False
 

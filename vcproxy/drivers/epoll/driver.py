@@ -1,4 +1,4 @@
-"""EpollDriver: drives one engine with real sockets, from one thread, by Linux's epoll.
+"""EpollDriver: drives one engine with real sockets, in one thread, with Linux's epoll.
 
 Tested in tests/drivers/test_epoll_*.py and tests/conformance/test_epoll.py.
 """
@@ -57,7 +57,7 @@ class EpollDriver:
     ) -> None:
         self.engine = engine
         self.group: list[EpollDriver] = [self]
-        """The drivers that accepted connections are assigned to, in turn."""
+        """The drivers that share accepted connections (round-robin)."""
         self.ciphertext = memoryview(bytearray(CIPHERTEXT))
         """The buffer that TLS ports read into. A TLS filter copies it at once."""
         self.offload = offload or Offload()
@@ -68,11 +68,11 @@ class EpollDriver:
         self._poll = self._epoll.poll
         self._watchers: dict[int, Watcher] = {}
         self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
-        self._assigned = 0  # connections, to the drivers of the group
+        self._assigned = 0  # number of connections assigned to drivers of the group
         self._shortage_logged_at = float("-inf")
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_order = 0
-        self._next_second = 0.0  # of the time of day, on the scale of `monotonic`
+        self._next_second = 0.0  # when the next second of the time of day starts (`monotonic`)
         self._stopping = False
         self.thread = 0
         """The identifier of the thread that runs it; 0 before `run`."""
@@ -175,7 +175,7 @@ class EpollDriver:
         for vc in list(self.engine.vcs):
             port = vc.port
             if isinstance(port, StreamPort):
-                if not vc.closed:  # a reset: the peer must not take it for an orderly end
+                if not vc.closed:  # a reset: the peer must not mistake it for an orderly end
                     port.close(abort=True)
                 port.force_close()
             elif isinstance(port, DatagramPort):
@@ -191,7 +191,7 @@ class EpollDriver:
     # -- for ports ---------------------------------------------------------------------------
 
     def watch(self, fd: int, watcher: Watcher, mask: int = EDGES) -> None:
-        """Call a watcher for epoll's events of a descriptor; it replaces an earlier watcher."""
+        """Register the watcher of a descriptor's epoll events. It replaces an earlier one."""
         if fd not in self._watchers:
             self._epoll.register(fd, mask)
         self._watchers[fd] = watcher
@@ -206,7 +206,7 @@ class EpollDriver:
             self._epoll.unregister(fd)
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call a function after a time. The engine does not see this timer."""
+        """Call a function after a time. This is a timer of the driver, not of the engine."""
         self._timer_order += 1
         heapq.heappush(self._timers, (monotonic() + seconds, self._timer_order, call))
 
@@ -218,10 +218,10 @@ class EpollDriver:
     # -- listening ---------------------------------------------------------------------------
 
     def listen(self, address: Address, listener: Listener) -> Address:
-        """Accept at an address for a listener; return the address with its real port.
+        """Listen at an address for a listener; return the address with its actual port.
 
-        A listener may have several addresses. Its `tls`, an ssl.SSLContext, is used at the tls://
-        ones. Raises OSError.
+        A listener may have several addresses. `listener.tls`, an ssl.SSLContext, is used at its
+        tls:// addresses. Raises OSError.
         """
         port: AcceptPort | DatagramListener | Stdio
         if address.scheme == "stdio":
@@ -236,7 +236,7 @@ class EpollDriver:
         return port.address
 
     def unlisten(self, listener: Listener, address: Address | None = None) -> None:
-        """Stop accepting for a listener, at one address or at all. Open connections stay open."""
+        """Stop listening at one address of a listener, or at all. Open connections stay open."""
         ports = self._listening.get(listener, [])
         for port in list(ports):
             if address is None or port.requested == address:
@@ -245,7 +245,7 @@ class EpollDriver:
         self._forget_if_unbound(listener)
 
     def hand_over(self, address: Address, old: Listener, new: Listener) -> None:
-        """Accept at an address for another listener from now on.
+        """Move a listening address from one listener to another.
 
         The socket stays open: connections in its backlog are accepted for the new listener.
         """
@@ -279,7 +279,7 @@ class EpollDriver:
                     )
 
     def resume_accept(self, listener: Listener) -> None:
-        """Accept again at all addresses of a listener."""
+        """Resume accepting at all addresses of a listener."""
         for port in self._listening.get(listener, ()):
             port.resume()
 
@@ -298,7 +298,7 @@ class EpollDriver:
         self.after(ACCEPT_PAUSE_S, retry)
 
     def assign(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
-        """Give an accepted socket to the next driver of the group; one of a pinned listener stays.
+        """Assign an accepted socket to the next driver of the group, or to this one if pinned.
 
         `tls` is None for a plain connection.
         """
@@ -332,8 +332,8 @@ def _nothing() -> None:
 class _Wakeup:
     """An eventfd by which other threads end a poll.
 
-    Other threads and signal handlers may be inside `wake` at any time, so it is closed with its
-    last reference and not before: its number could already belong to a new connection.
+    Other threads and signal handlers may be inside `wake` at any time. So the descriptor is closed
+    only with the last reference: otherwise they could write to a new connection with its number.
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ def join(sock: socket.socket, address: Address) -> None:
 
 
 def send_on(sock: socket.socket, address: Address) -> None:
-    """Set the interface and the time to live of an address's parameters. Raises OSError."""
+    """Set a socket's outgoing interface and TTL from an address's parameters. Raises OSError."""
     interface, ttl = address.parameter("interface"), int(address.parameter("ttl") or 1)
     try:
         if sock.family == socket.AF_INET6:
@@ -76,8 +76,8 @@ def send_on(sock: socket.socket, address: Address) -> None:
 
 
 def _ipv4(sock: socket.socket, interface: str) -> bytes:
-    """Return an interface's IPv4 address; four zeros (the system chooses by its routes) if none is
-    given."""
+    """Return an interface's IPv4 address. Without an interface: four zeros, for which the system
+    chooses by its routes."""
     if not interface or _numeric(interface):
         return socket.inet_aton(interface or "0.0.0.0")
     request = struct.pack("256s", interface.encode())

@@ -1,7 +1,8 @@
 """Offload: the thread pools of a process, one for each kind of blocking work.
 
 Name look-ups, the calls of each listener's plugin, and the proxy's own work (a reload) mostly wait
-for other systems and use little CPU. With a pool each, work that hangs delays only its own kind.
+for other systems and use little CPU. Each kind has its own pool, so that work that hangs delays
+only work of the same kind.
 
 Tested in tests/drivers/test_epoll_thread_pool.py.
 """

@@ -43,8 +43,8 @@ class PipePool:
         descriptors.pools.append(self)
 
     def borrow(self) -> Pipe | None:
-        """Return an empty pipe; None if descriptors are short, or if the system refuses one of
-        PIPE_SIZE. The caller then copies.
+        """Return an empty pipe; None if descriptors are short, or if the system refuses a pipe of
+        PIPE_SIZE. Without a pipe, the caller copies.
         """
         if self._free:
             return self._free.pop()
@@ -64,7 +64,7 @@ class PipePool:
         return Pipe(out, into, size)
 
     def give_back(self, pipe: Pipe) -> None:
-        """Take an empty pipe back."""
+        """Return an empty pipe to the pool."""
         if len(self._free) < POOL_SIZE:
             self._free.append(pipe)
         else:

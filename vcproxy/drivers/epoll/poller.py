@@ -1,4 +1,4 @@
-"""Poller and Watcher: what the ports of the epoll driver and the driver use of each other.
+"""Poller and Watcher: the interfaces between the epoll driver and its ports.
 
 Tested with the driver, in tests/drivers/test_epoll_*.py.
 """
@@ -23,7 +23,7 @@ class Poller(Protocol):
     """The buffer that TLS ports read into. A TLS filter copies it at once."""
 
     def watch(self, fd: int, watcher: Watcher, mask: int = ...) -> None:
-        """Call a watcher for epoll's events of a descriptor; it replaces an earlier watcher.
+        """Register the watcher of a descriptor's epoll events. It replaces an earlier one.
 
         Raises OSError at the system's limit of watched descriptors (epoll_ctl(2), ENOSPC).
         """
@@ -35,4 +35,4 @@ class Poller(Protocol):
         """Stop watching a descriptor. To be called before it is closed."""
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call a function after a time. The engine does not see this timer."""
+        """Call a function after a time. This is a timer of the driver, not of the engine."""

@@ -1,4 +1,4 @@
-"""Resolver: host names to addresses, on threads, by the system's resolver."""
+"""Resolver: resolves host names to addresses on threads, with the system's resolver."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
 
 THREADS = 32
-"""More than for other work: each name may be served by another name server, and a name server that
-does not answer holds its thread for long."""
+"""More than for other work: different names may need different name servers, and a name server that
+does not reply blocks its thread for a long time."""
 
 
 def resolve(host: str) -> list[str]:
@@ -85,7 +85,7 @@ class Resolver:
         return lookup
 
     def cancel(self, lookup: Lookup) -> None:
-        """Do not call a request's `done`. With the last request its look-up is cancelled too."""
+        """Cancel a request: `done` is not called. The look-up ends with its last request."""
         host = lookup.address.host
         with self._lock:
             pending = self._pending.get(host)

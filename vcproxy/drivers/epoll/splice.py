@@ -67,7 +67,7 @@ class Splice:
                 return
         bridge.moved(moved_in, moved_out)
         if source_ended:
-            # Copying reads an orderly end again; an error was cleared from the socket by splice.
+            # Copying reads an orderly end again, but splice has cleared an error from the socket.
             self.stop()
             if end is not None:
                 source.fail(end)
@@ -77,8 +77,8 @@ class Splice:
     def stop(self, *, discard: bool = False) -> None:
         """End the bridge: move the pipe's bytes into the engine's buffer and return the pipe.
 
-        With `discard`, or where the tunnel has ended, the bytes are discarded: their sink is
-        broken.
+        The bytes are discarded instead with `discard` (the sink is broken), or if the tunnel has
+        ended.
         """
         if self._source.bridged_out is not self:
             return

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
 
 
-_INPUT = select.EPOLLIN | select.EPOLLRDHUP  # RDHUP: it may be a socket, as socat's EXEC gives
+_INPUT = select.EPOLLIN | select.EPOLLRDHUP  # RDHUP: input may be a socket (socat EXEC)
 
 
 class StdioPort(StreamPort):
     """Reads one descriptor and writes another: pipes, terminals, sockets or files.
 
-    Both are duplicates; the originals are replaced by /dev/null. So a close reaches the process at
-    the other end, and output of the program itself does not enter the stream.
+    Both are duplicates, and /dev/null replaces the originals. So closing them is visible to the
+    process at the other end, and the proxy's own output does not enter the stream.
     """
 
     __slots__ = ("_blocking", "_out")
@@ -56,10 +56,10 @@ class StdioPort(StreamPort):
         _watched(driver, self._out, _Out(self), select.EPOLLOUT)
 
     def shutdown_write(self) -> None:
-        """Close the output: its reader reads the end of the stream."""
+        """Close the output: its reader gets end of stream."""
         self.writable = False
         if self._out >= 0 and stat.S_ISSOCK(os.fstat(self._out).st_mode):
-            # It may be the input too (inetd, socat): then closing this descriptor sends no FIN.
+            # The input may be the same socket (inetd, socat): closing only the output sends no FIN.
             with socket.socket(fileno=os.dup(self._out)) as sock, suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
             return
@@ -68,11 +68,11 @@ class StdioPort(StreamPort):
         os.set_blocking(self.fd, False)  # on a terminal both descriptors share one open file
 
     def connection_lost(self, error: OSError) -> None:
-        """Fail at once when the output is broken: the input is another file and does not end."""
+        """Fail at once: only the output is broken, the input is another file and stays open."""
         self.fail(error)
 
     def close(self, abort: bool) -> None:
-        """Close both descriptors: what was written stays readable at the other end."""
+        """Close both descriptors: data already written stays readable at the other end."""
         self.finish()
 
     def finish(self) -> None:
@@ -122,7 +122,7 @@ class Stdio:
                 listener.count_accepted()
                 port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
 
-        # In the next turn, like other connections: the listener may not be set up completely yet.
+        # Deferred to the next turn: the listener may not be set up completely yet.
         driver.engine.inbox.feed(accept)
 
     def resume(self) -> None:

@@ -38,8 +38,8 @@ _DATA = select.EPOLLIN | select.EPOLLOUT
 _INPUT = select.EPOLLIN | ENDS
 
 SMALL = 4096
-"""After a read shorter than this the next one is likely to be short too: it returns new `bytes`,
-which saves copying them out of a slab (a sixth of the cost of a small read, measured)."""
+"""A read shorter than this is likely to be followed by another short one. That one returns new
+`bytes`, to save a copy out of a slab (a sixth of the cost of a small read, measured)."""
 
 
 class StreamPort:
@@ -47,7 +47,7 @@ class StreamPort:
 
     `readable` and `writable` are set by epoll's events and cleared by a call that would block.
     Epoll is edge-triggered and reports a change once: a short read clears `readable`, unless an
-    end was reported too, for then there will be no further event.
+    end was reported as well, because no further event follows an end.
     """
 
     __slots__ = (
@@ -85,7 +85,7 @@ class StreamPort:
         """The bridge that moves this port's output."""
         self._ending = False  # epoll has reported an end: there will be no further event
         self._eof = False  # the end has been read
-        self._lost: OSError | None = None  # the error that broke it, until all has been read
+        self._lost: OSError | None = None  # the error that broke it; input may be unread
         self._small = True
         self._recv: Callable[[int], bytes] = sock.recv
         self._recv_into: Callable[[memoryview], int] = sock.recv_into
@@ -112,7 +112,7 @@ class StreamPort:
             self.check_error()
 
     def read(self) -> None:
-        """Read once, at most `begin_read()` bytes."""
+        """Read once from the socket, at most `begin_read()` bytes."""
         if not self.readable:
             return
         if self.bridged_out is not None:
@@ -166,7 +166,7 @@ class StreamPort:
             self.readable = False
 
     def push(self, data: Block) -> int:
-        """Write what another port has just read; return the bytes taken."""
+        """Write data that another port has just read; return the number of bytes written."""
         if not self.writable:
             return 0
         try:
@@ -182,7 +182,7 @@ class StreamPort:
         return count
 
     def write(self) -> None:
-        """Write once: what `begin_write()` returns."""
+        """Write the data that `begin_write()` returns, with one system call."""
         if not self.writable:
             return
         if self.bridged_in is not None:
@@ -218,7 +218,7 @@ class StreamPort:
                 self.connection_lost(OSError(number, ""))
 
     def connection_lost(self, error: OSError) -> None:
-        """Handle a broken connection: read first what the peer sent before, it may be a reply."""
+        """Handle a broken connection: first read earlier data of the peer, it may be a reply."""
         if self._lost is not None or self.vc.closed:
             return
         self.writable = False
@@ -232,7 +232,7 @@ class StreamPort:
         self.read()
 
     def report_lost(self) -> None:
-        """Report the error to an engine that does not read now, and whether there is input left."""
+        """Report the error while the engine does not read, and whether unread input is left."""
         assert self._lost is not None
         if self.unread:
             self.vc.broke(self._lost)
@@ -289,7 +289,7 @@ class StreamPort:
             self.finish()
 
     def _disable_splice(self) -> None:
-        """End bridging: splice(2) stops for ever at urgent data, which a read skips."""
+        """Stop using splice(2): it makes no progress at urgent data, which a read skips."""
         self.spliceable = False
         if self.bridged_out is not None:
             self.bridged_out.stop()

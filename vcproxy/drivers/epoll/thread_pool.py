@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vcproxy.engine.plugin_error import as_error
 
 THREADS = 8
-"""Threads of a pool, if not given: more of them would only queue at the service they call."""
+"""Default number of threads of a pool: more would only queue at the service they call."""
 
 MAX_REPLACED = 24
 """Threads of a pool that may hang and be replaced at the same time. When as many hang, further work
@@ -115,5 +115,5 @@ class ThreadPool:
 def _result(job: Job) -> tuple[object, Exception | None]:
     try:
         return job.fn(*job.args), None
-    except BaseException as mistake:  # else it would end the thread, and its queue would wait
+    except BaseException as mistake:  # uncaught, it would end the thread
         return None, as_error(mistake)

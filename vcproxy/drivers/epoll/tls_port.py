@@ -51,7 +51,7 @@ class TlsPort(StreamPort):
                 self.check_error()
 
     def continue_handshake(self) -> None:
-        """Continue the handshake with what the socket has."""
+        """Continue the handshake with the data that the socket has."""
         tls = self._filter
         try:
             while not tls.handshake():
@@ -69,7 +69,7 @@ class TlsPort(StreamPort):
         self.vc.established(tls.sni, tls.alpn, tls.peer)
 
     def read(self) -> None:
-        """Read once: first plaintext that the filter has, then from the socket."""
+        """Read once: plaintext in the filter first, else from the socket."""
         tls = self._filter
         if not (self.readable or tls.pending):
             return
@@ -125,7 +125,7 @@ class TlsPort(StreamPort):
                 return
 
     def push(self, data: Block) -> int:
-        """Encrypt and send what another port has just read; return the bytes taken."""
+        """Encrypt and send data that another port has just read; return its bytes encrypted."""
         tls = self._filter
         taken = 0
         try:
@@ -136,12 +136,12 @@ class TlsPort(StreamPort):
                 if not count:
                     break
         except TlsError:
-            pass  # the next write meets it again, without the reader's lock
+            pass  # the next write raises it again, without the reader's lock
         return taken
 
     @property
     def unread(self) -> bool:
-        """Whether there is input that was not read; also a record without content."""
+        """Whether there is unread input, including a record without content."""
         return self._filter.pending or super().unread
 
     def fail(self, error: OSError) -> None:
@@ -207,6 +207,6 @@ class TlsPort(StreamPort):
             if self._lost is None:
                 self._lost = plain(error)
                 self.readable = self._ending = True
-                self.vc.again(True)  # read first what came before, it may be an alert
+                self.vc.again(True)  # read earlier input first: it may hold an alert
             return True
         return True

@@ -24,14 +24,14 @@ from vcproxy.engine.log_function import LogFunction
 from vcproxy.engine.units import show_duration
 
 CHECKS = 4
-"""Checks in the time that a callback may take: it is found at most a quarter of that time late."""
+"""Checks within a callback's time limit: it is found at most a quarter of the limit late."""
 
 MIN_PERIOD_S, MAX_PERIOD_S = 0.01, 0.25
 """Limits of the time between two checks: twice CPython's switch interval; four checks a second."""
 
 
 class LoopLag(NamedTuple):
-    """How late a thread has run what was due, in the last full second."""
+    """How late a thread has handled its events, in the last full second."""
 
     average_s: float = 0.0
     longest_s: float = 0.0
@@ -111,14 +111,14 @@ class _NetThread:
         self.driver = driver
         self.name = driver.engine.name
         self.lag = LoopLag()
-        # Only numbers: the event itself must be freed on its own thread.
+        # Numbers only, no reference to the event: it must be freed on its own thread.
         self._delivery: tuple[float, int] | None = None
         self._repeats = 0
         self._probe_sent: float | None = None
         self._waits: list[float] = []
 
     def check(self) -> int:
-        """Look at the running callback; return how many checks before this one found the same."""
+        """Check the running callback; return how many checks before this one found the same one."""
         if self.unchanged():
             self._repeats += 1
         else:
@@ -145,7 +145,7 @@ class _NetThread:
             self.driver.engine.inbox.feed(self._probe_done)
 
     def _probe_done(self) -> None:
-        """Note how long the probe waited; called on the net thread."""
+        """Record how long the probe waited; called on the net thread."""
         sent = self._probe_sent
         if sent is not None:
             self._waits.append(monotonic() - sent)

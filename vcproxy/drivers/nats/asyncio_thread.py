@@ -20,7 +20,7 @@ class AsyncioThread:
     """An asyncio event loop on a daemon thread of its own."""
 
     def __init__(self, on_error: Callable[[str], None]) -> None:
-        """`on_error(text)` is called, on that thread, for exceptions that nothing handles."""
+        """`on_error(text)` is called on that thread for unhandled exceptions."""
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(
             lambda _, context: on_error(f"{context['message']}: {context.get('exception')!r}")

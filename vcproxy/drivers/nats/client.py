@@ -1,4 +1,4 @@
-"""Opens and closes connections by the client library, and translates its errors to plain texts.
+"""Opens and closes connections with the client library; translates its errors to plain texts.
 
 Tested in tests/drivers/test_nats.py.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
 
 REPLY_S = 10
-"""Time in which a server must reply, while connecting and later; then the connection fails."""
+"""Time limit of a server's reply, while connecting and later; then the connection fails."""
 
 PING_S = 10
 """Interval of pings on an idle connection; it fails after the third ping without a reply."""
@@ -83,7 +83,7 @@ async def flush(client: Client) -> None:
 
 
 async def close(client: Client) -> None:
-    """Close a connection, in whatever state it is."""
+    """Close a connection in any state."""
     try:
         await asyncio.wait_for(client.close(), CLOSE_S)
     except Exception:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from vcproxy.engine.outgoing import Outgoing
 
 ACK_WAIT_S = 6.0
-"""A message that is not acknowledged for this long is sent again: messages that an ended proxy held
-wait no longer. An existing consumer keeps its own setting."""
+"""A message that is not acknowledged for this long is sent again. So messages of a proxy that has
+ended wait no longer than this. An existing consumer keeps its own setting."""
 
 BATCH = 256
 """Messages of one pull request: it shares the request's cost, and limits what is sent again."""
@@ -35,8 +35,8 @@ REQUEST_S = 30
 _REQUEST_AGAIN = (
     "404",  # no messages now
     "408",  # the request has expired
-    "409 Message Size Exceeds MaxBytes",  # the next message is for the next request
-    "409 Leadership Change",  # another server has the consumer now
+    "409 Message Size Exceeds MaxBytes",  # the next message does not fit into this request
+    "409 Leadership Change",  # another server leads the consumer now
     "409 Server Shutdown",
 )
 """Statuses that end a pull request before its batch is complete."""
@@ -47,16 +47,17 @@ an end: servers from 2.10 on also send 409 Batch Completed after a complete batc
 
 
 _IGNORED = ("100", "409")
-"""An idle heartbeat, and all other 409. If one of them, unknown here, ends a request, it is sent
-again when it expires: sending it at once could become a busy loop."""
+"""An idle heartbeat, and all other 409. If an unknown 409 ends a request, the next request is sent
+when this one expires: sending it at once could become a busy loop."""
 
 
 class DurableSubscriber(Subscriber):
     """A durable pull consumer of JetStream: the server sends only what was requested.
 
-    A message is acknowledged when the engine has taken it; until then the server is informed that
-    it is in progress. When the connection breaks, the message is sent again, possibly after later
-    ones: at least once. A missing consumer is created, and starts with the oldest message.
+    A message is acknowledged when the engine has taken it; until then it is reported to the server
+    as in progress. Delivery is at least once: when the connection breaks, unacknowledged messages
+    are sent again, possibly after later ones. A missing consumer is created, and starts with the
+    oldest message.
     """
 
     def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
@@ -65,11 +66,11 @@ class DurableSubscriber(Subscriber):
         self._subscription: Subscription | None = None
         self._next = ""  # the subject of pull requests
         self._ack_wait = ACK_WAIT_S
-        self._requested = 0  # messages that the last request may still bring
+        self._requested = 0  # messages of the last request that may still come
         self._request_ended = asyncio.Event()
         self._unacknowledged: deque[Msg] = deque()
         self._acknowledge = asyncio.Event()
-        self._ack_notified = False  # the loop has been called to acknowledge
+        self._ack_notified = False  # a call to acknowledge is pending in the loop
 
     # -- in the engine's thread --------------------------------------------------------------
 
@@ -137,10 +138,10 @@ class DurableSubscriber(Subscriber):
                 async with asyncio.timeout(REQUEST_S + 1):
                     await self._request_ended.wait()
             except TimeoutError:
-                pass  # the server has ended; another one has the consumer now: request again
+                pass  # the server has ended, and another one leads the consumer: request again
 
     async def _on_message(self, message: Msg) -> None:
-        """Queue a message; one without a reply subject is a status of the server."""
+        """Queue a message, or handle a status of the server (it has no reply subject)."""
         if not message.reply:
             header = message.headers or {}
             status = f"{header.get('Status', '')} {header.get('Description', '')}".strip()
@@ -163,8 +164,8 @@ class DurableSubscriber(Subscriber):
                 await self._unacknowledged.popleft().ack()
 
     async def _report_progress(self) -> None:
-        """Report messages that wait for a slow engine as in progress, so that they are not sent
-        again."""
+        """Report messages that wait for a slow engine as in progress: they are not sent again
+        then."""
         while True:
             await asyncio.sleep(self._ack_wait / 3)
             for message in self._arrived.copy():
@@ -185,7 +186,7 @@ class DurableSubscriber(Subscriber):
 
 
 def _require(found: ConsumerConfig, name: str, subject: str) -> None:
-    """Refuse an existing consumer with settings that do not fit."""
+    """Raise ConnectionError if the settings of an existing consumer do not fit."""
     if found.deliver_subject:
         raise ConnectionError(f"consumer {name} is a push consumer; use a pull consumer")
     if found.ack_policy != "explicit":

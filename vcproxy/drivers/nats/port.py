@@ -49,8 +49,8 @@ class NatsPort(ABC):
         self._address = outgoing.target
         self._task: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
-        self._drops: dict[str, int] = {}  # by reason: those not logged yet
-        self._up = False  # there is a connection, and we have not closed it
+        self._drops: dict[str, int] = {}  # drops not logged yet, by reason
+        self._up = False  # the connection is open, and we have not closed it
         self._stopped = False
         self._is_connected = self._closing = self._over = False
 
@@ -83,7 +83,7 @@ class NatsPort(ABC):
 
     @abstractmethod
     def _lost(self) -> str:
-        """Return which messages are lost with the connection, as text; empty: none."""
+        """Return a text about the messages lost with the connection; empty: none."""
 
     def _connected(self) -> None:
         self._is_connected = True
@@ -136,11 +136,11 @@ class NatsPort(ABC):
         """Move messages, until the port is closed."""
 
     async def _on_error(self, error: Exception) -> None:
-        """Fail the connection: the library's callback for errors."""
+        """The library's callback for errors: fail the connection."""
         self._fail(error)
 
     async def _on_close(self) -> None:
-        """Fail the connection: the library's callback for a closed connection."""
+        """The library's callback for a closed connection: fail the connection."""
         self._fail(ConnectionError("the server has closed the connection"))
 
     def _watch(self, client: Client) -> None:
@@ -173,7 +173,7 @@ class NatsPort(ABC):
         task.cancel()
 
     def _check_cancelled(self) -> None:
-        """Raise CancelledError again if `wait_for` has swallowed it, as before Python 3.12."""
+        """Raise CancelledError again: `wait_for` may swallow it before Python 3.12."""
         if self._stopped:
             raise asyncio.CancelledError
 

@@ -29,25 +29,25 @@ TOO_LARGE = 10054
 """JetStream's error code for a message larger than the stream allows."""
 
 NO_STREAM = {"err_code": 0, "description": "no stream holds the subject any more"}
-"""The error of an empty reply: the server's status that no stream received the message."""
+"""The error for an empty reply: the server sends one if no stream received the message."""
 
 
 class Publisher(NatsPort):
-    """Each block is a message. `sent` counts queued messages, as a kernel's socket does.
+    """Publishes each block as a message. `sent` counts queued messages, as for a kernel socket.
 
     A message is confirmed when the server has replied to a ping sent after it; in a stream, when
-    the stream has reported it as stored. Unconfirmed messages may be lost with the connection, and
-    are counted then.
+    the stream has reported it as stored. Unconfirmed messages may be lost with the connection; the
+    VC's error then has their number.
     """
 
     def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._unconfirmed = 0
-        """Messages."""
-        self._weight = 0  # of the unconfirmed messages
+        """Number of unconfirmed messages."""
+        self._weight = 0  # memory of the unconfirmed messages
         self._queue: deque[bytes] = deque()
         self._work = asyncio.Event()
-        self._notified = False  # the loop has been called for queued messages
+        self._notified = False  # a call for queued messages is pending in the loop
         self._draining = False
         self._stream = outgoing.target.parameter("stream")
         self._inbox = ""  # the subject of the stream's replies
@@ -154,7 +154,7 @@ class Publisher(NatsPort):
                 await self._all_replied.wait()
 
     async def _on_reply(self, message: Msg) -> None:
-        """Handle the stream's reply to one message: stored, or an error. In any order."""
+        """Handle the stream's reply to one message: stored, or an error. They come in any order."""
         error = json.loads(message.data).get("error") if message.data else NO_STREAM
         if error is not None and error["err_code"] == TOO_LARGE:
             self._drop(f"larger than stream {self._stream} allows")

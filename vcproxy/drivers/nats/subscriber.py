@@ -34,7 +34,7 @@ a NATS server disconnects a client that does not read."""
 
 
 class Subscriber(NatsPort):
-    """Each message is one read, in the server's order. An empty message is EMPTY.
+    """Delivers each message as one read, in the server's order; an empty message as EMPTY.
 
     It is a core NATS subscription: messages that are not read in time are dropped, counted and
     logged.
@@ -43,9 +43,9 @@ class Subscriber(NatsPort):
     def __init__(self, loop: AsyncioThread, outgoing: Outgoing) -> None:
         super().__init__(loop, outgoing)
         self._arrived: deque[Msg] = deque()
-        self._queued = 0  # bytes so far, with overhead; written by the loop
-        self._taken = 0  # bytes so far; written by the engine's thread
-        self._notified = False  # the engine has been called for queued messages
+        self._queued = 0  # bytes queued so far, with overhead; written by the loop
+        self._taken = 0  # bytes of it taken so far; written by the engine's thread
+        self._notified = False  # a call for queued messages is pending in the engine
         self._room = asyncio.Event()
         self._stalled = False  # the loop waits for room
 
@@ -72,7 +72,7 @@ class Subscriber(NatsPort):
         """Do nothing: a subscription cannot be written to."""
 
     def push(self, data: Block) -> int:
-        """Take nothing: a subscription cannot be written to."""
+        """Write nothing: a subscription cannot be written to."""
         return 0
 
     @property
@@ -80,7 +80,7 @@ class Subscriber(NatsPort):
         return self._queued - self._taken
 
     def _on_taken(self, taken: Sequence[Msg]) -> None:
-        """Handle that the engine has taken these messages."""
+        """Called when the engine has taken these messages."""
 
     def _deliver(self) -> None:
         self._notified = False
@@ -104,7 +104,7 @@ class Subscriber(NatsPort):
         await flush(client)  # the server reports a refused subscription before its reply
 
     async def _serve(self, client: Client) -> None:
-        await asyncio.get_running_loop().create_future()  # the library calls _on_message
+        await asyncio.get_running_loop().create_future()  # messages come by _on_message
 
     async def _on_message(self, message: Msg) -> None:
         """Queue a message; while the queue is full, the library keeps further ones."""
@@ -123,7 +123,7 @@ class Subscriber(NatsPort):
         """Wait until the engine has taken more than half of the queue."""
         while self._waiting >= QUEUE:
             self._room.clear()
-            self._stalled = True  # set before the second check: the engine reads it after taking
+            self._stalled = True  # before the second check: the engine reads it last
             if self._waiting >= QUEUE:
                 await self._room.wait()
 

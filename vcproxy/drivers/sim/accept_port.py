@@ -35,7 +35,7 @@ class SimAcceptPort:
         return self._acceptor.address
 
     def resume(self) -> None:
-        """Accept again."""
+        """Resume accepting."""
         self._paused = False
         self._accept()
 

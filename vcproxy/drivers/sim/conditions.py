@@ -17,7 +17,7 @@ FIRST_FREE_PORT = 40_000
 
 
 class Conditions:
-    """What links and sockets of a simulated network share."""
+    """The clock, randomness and faults that all links and sockets of a network share."""
 
     def __init__(self, clock: VirtualClock, random: Random, faults: NetworkFaults) -> None:
         self.clock = clock

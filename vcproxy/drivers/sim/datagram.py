@@ -1,4 +1,4 @@
-"""Datagrams in the simulated driver: the ports of real sockets, on simulated ones.
+"""Datagrams in the simulated driver: it uses the ports of real sockets on simulated sockets.
 
 Tested in tests/sim/test_datagrams.py.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 class _SimHandler(Protocol):
     def on_readable(self) -> None:
-        """Handle that a datagram can be read."""
+        """Read: a datagram has arrived."""
 
     def on_writable(self) -> None:
-        """Handle that the socket can be written to again."""
+        """Resume writing: the socket can send again."""
 
 
 class SimWatch:

@@ -1,4 +1,4 @@
-"""DatagramNetwork: datagrams in memory, and their sockets, which behave as a kernel's do.
+"""DatagramNetwork: datagrams in memory, and sockets that behave like those of a kernel.
 
 SimSocket has the methods of DatagramSocket, so that the same ports use it
 (`vcproxy.drivers.datagrams`).
@@ -75,7 +75,7 @@ class DatagramNetwork:
         return sock
 
     def close(self, sock: SimSocket) -> None:
-        """Deliver nothing to a socket any more."""
+        """Remove a closed socket: no more datagrams are delivered to it."""
         if sock in self._members.get(sock.local, ()):
             self._members[sock.local].remove(sock)
         else:
@@ -214,8 +214,8 @@ class SimSocket:
         return self.peer is None or self.peer == source
 
     def accepts_multicast(self, sender: SimSocket) -> bool:
-        """Return whether this member of a group receives from a sender: same interface, and the
-        source it has joined for, if any."""
+        """Return whether this group member receives from a sender: they use the same interface,
+        and the sender is the source it has joined for, if any."""
         mine, other = self._interface, sender._interface
         same = not mine or not other or mine == other
         return same and self._only in ("", sender.local[0])
@@ -228,7 +228,7 @@ class SimSocket:
             self.on_edge()
 
     def refuse(self) -> None:
-        """Fail the next call: no socket at the destination (ICMP port unreachable)."""
+        """Make the next call fail: no socket at the destination (ICMP port unreachable)."""
         if self._open:
             self._error = ConnectionRefusedError(
                 errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)

@@ -67,19 +67,19 @@ class SimDriver:
     ) -> None:
         self.engine = engine
         self.group: list[SimDriver] = [self]
-        """The drivers that accepted connections are assigned to, in turn."""
+        """The drivers that share accepted connections (round-robin)."""
         self.accept_errors: deque[OSError] = deque()
         """The errors of the next accepts."""
         self.connect_errors: deque[OSError] = deque()
         """The errors of the next connects; they fail at once."""
         self.max_sessions: int | None = None
-        """The most datagram sessions of an address, as if by its descriptors; None: any number."""
+        """Limit of datagram sessions at an address, as if by its descriptors; None: no limit."""
         self.ready_ports: dict[EdgeHandler, None] = {}
         """Ports and sockets with an edge since the last turn."""
         self.suspended_until = 0.0
-        """It takes no turn before this time. See `Simulation.suspend`."""
+        """No turn runs before this time. See `Simulation.suspend`."""
         self.call_results: Iterator[object] | None = None
-        """The results of the next calls (exceptions are raised); None: the calls are made."""
+        """Results to use for the next Calls (exceptions are raised); None: run the functions."""
         self.rescans = 0
         """How many Rescan commands its engine has issued."""
         self.stopped = False
@@ -90,7 +90,7 @@ class SimDriver:
         self._trace = trace
         self._listening: dict[Listener, list[SimAcceptPort | SimDatagramListener]] = {}
         self._attempts: dict[NetVConnection, list[Connect]] = {}
-        self._cancelled: set[int] = set()  # numbers of calls
+        self._cancelled: set[int] = set()  # call numbers
         self._completions: deque[Callable[[], object]] = deque()
         self._assigned = 0
         self._perform: dict[type[Command], Callable[..., None]] = {
@@ -155,7 +155,7 @@ class SimDriver:
         return self.network.time_of_day()
 
     def maybe_hold(self, vc: NetVConnection) -> None:
-        """By the fault `lock_miss`, let another thread hold a VC's mutex."""
+        """With the probability `lock_miss`, let another thread hold a VC's mutex."""
         self._contention.maybe_hold(vc)
 
     def trace_call(self, call: str, vc: NetVConnection, *detail: object) -> None:
@@ -165,15 +165,15 @@ class SimDriver:
             self._trace.append((self._clock.now, self.engine.name, call, vc.name, detail))
 
     def complete_after(self, span: Span, call: Callable[[], object]) -> None:
-        """Make a call in a turn, after a random time within `span`."""
+        """Run `call` in a turn, after a random time within `span`."""
         self._clock.after(self.network.span(span), partial(self._completions.append, call))
 
     # -- listening ---------------------------------------------------------------------------
 
     def listen(self, address: Address, listener: Listener) -> Address:
-        """Accept at an address for a listener; return the address with its real port.
+        """Listen at an address for a listener; return the address with its actual port.
 
-        The listener's `tls`, an ssl.SSLContext, is used at a tls:// address. Raises OSError.
+        `listener.tls`, an ssl.SSLContext, is used at a tls:// address. Raises OSError.
         """
         accepting: SimAcceptPort | SimDatagramListener
         if address.scheme == "udp":
@@ -184,7 +184,7 @@ class SimDriver:
         return accepting.address
 
     def unlisten(self, listener: Listener) -> None:
-        """Stop accepting for a listener. Open connections stay open."""
+        """Stop listening for a listener. Open connections stay open."""
         for accepting in self._listening.pop(listener, ()):
             accepting.close()
 
@@ -217,7 +217,7 @@ class SimDriver:
             self.trace_call("resolved", vc, *addresses)
             command.outgoing.resolved(addresses, error)
 
-        # As from another thread: it is posted also if the VC has been closed meanwhile.
+        # Posted as from another thread: even if the VC was closed meanwhile.
         post = partial(vc.soon, resolved)
         self._clock.after(self.network.span(self.network.faults.resolve_s), post)
 
@@ -241,11 +241,11 @@ class SimDriver:
         self.network.connect(command.address, done)
 
     def start_attempt(self, command: Connect) -> None:
-        """Note that an attempt is pending, until it has a result or is cancelled."""
+        """Record a pending attempt, until it has a result or is cancelled."""
         self._attempts.setdefault(command.outgoing.vc, []).append(command)
 
     def _end_attempt(self, command: Connect) -> bool:
-        """Note that an attempt has a result; return False if it was cancelled before."""
+        """Remove an attempt that has a result; return False if it was cancelled before."""
         pending = self._attempts.get(command.outgoing.vc, [])
         if not any(each is command for each in pending):
             return False
@@ -260,7 +260,7 @@ class SimDriver:
     def _open_datagram(
         self, command: Connect | Subscribe, make: Callable[[Address], SimSocket]
     ) -> None:
-        """Make a datagram socket a VC's port. It is connected at once: UDP has no handshake."""
+        """Open a datagram socket as a VC's port. It is connected at once: UDP has no handshake."""
         outgoing = command.outgoing
         if outgoing.vc.closed:
             return

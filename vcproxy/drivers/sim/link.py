@@ -1,4 +1,4 @@
-"""Links and endpoints: a stream connection in memory that behaves as a kernel's.
+"""Links and endpoints: a stream connection in memory that behaves like that of a kernel.
 
 An endpoint is a non-blocking stream socket. Bytes written to it are in flight at once and arrive in
 order; received bytes wait in it to be read. The sum of both is bounded: that is the backpressure.
@@ -30,7 +30,7 @@ def do_nothing() -> None:
 
 
 class HandshakeResult(Protocol):
-    """The results of a TLS handshake; TlsFilter has them."""
+    """The results of a TLS handshake, as attributes; for example a TlsFilter."""
 
     @property
     def sni(self) -> str | None:
@@ -46,7 +46,7 @@ class HandshakeResult(Protocol):
 
 
 class Stream(Protocol):
-    """What ports and peers read and write: an Endpoint, or TLS on one."""
+    """A stream that ports and peers read and write: an Endpoint, or TLS on one."""
 
     spliceable: bool
     """Whether a bridge may move its bytes."""
@@ -172,7 +172,7 @@ class Link:
         self._in_flight = deque(entry for entry in self._in_flight if entry[1] is TcpFlag.RESET)
 
     def _apply_faults(self) -> None:
-        """Apply the faults that a segment meets."""
+        """Apply faults at random, for one segment."""
         network, faults = self._network, self._network.faults
         if network.happens(faults.stall):
             self.held_until = network.clock.now + network.span(faults.stall_s)

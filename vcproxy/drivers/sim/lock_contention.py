@@ -29,7 +29,7 @@ class LockContention:
         self._held: list[Mutex] = []
 
     def maybe_hold(self, vc: NetVConnection) -> None:
-        """By the chance `lock_miss`, hold a VC's mutex for a time within `lock_s`."""
+        """With the probability `lock_miss`, hold a VC's mutex for a time within `lock_s`."""
         network = self._network
         # No other engine can refer to a VC that is not open.
         if not vc.open or not network.happens(network.faults.lock_miss):

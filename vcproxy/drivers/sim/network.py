@@ -54,7 +54,7 @@ class Network(Conditions):
     def __init__(self, clock: VirtualClock, random: Random, faults: NetworkFaults) -> None:
         super().__init__(clock, random, faults)
         self.names: dict[str, list[str]] = {}
-        """The hosts of a name, in order. A name without an entry stands for itself."""
+        """The hosts of a name, in order. A name without an entry is its own host."""
         self.unroutable: set[str] = set()
         """Hosts without a route: a connect fails with "network is unreachable"."""
         self.unresponsive: set[str] = set()

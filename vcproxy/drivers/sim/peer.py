@@ -24,8 +24,8 @@ def _ignore(data: bytes) -> None:
 class Peer:
     """Sends data for a test script, and keeps what it receives.
 
-    The methods may be called at any time: data sent before there is a connection is sent as soon
-    as there is one.
+    The methods may be called at any time: data sent before the connection is established is sent
+    as soon as it is.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Peer:
         self.ended = False
         """Whether the other end has ended its direction in order (FIN or close_notify)."""
         self.error: Exception | None = None
-        """The error that broke the connection, or that prevented it."""
+        """The error that broke the connection, or that the connect failed with."""
         self.on_data: Callable[[bytes], None] = _ignore
         """Called with the bytes of each read."""
         self.on_end: Callable[[], None] = do_nothing
@@ -94,7 +94,7 @@ class Peer:
         self._pull()
 
     def attach(self, stream: Stream | None, error: Exception | None = None) -> None:
-        """Start on a connection; or with the error that prevented it, if `stream` is None."""
+        """Start on a new connection. If `stream` is None, the connect has failed with the error."""
         self.error = error
         if stream is None:
             return

@@ -54,7 +54,7 @@ class SimPort:
         """The bridge that moves this port's input."""
         self.bridged_in: SimPipe | None = None
         """The bridge that moves this port's output."""
-        self._lost: Exception | None = None  # the error that broke it, until all has been read
+        self._lost: Exception | None = None  # the error that broke it; input may be unread
         self._failed = False
         stream.on_edge = self._edge
 
@@ -89,7 +89,7 @@ class SimPort:
                 vc.established(tls.sni, tls.alpn, tls.peer)
 
     def read(self) -> None:
-        """Read once, at most `begin_read()` bytes."""
+        """Read once from the stream, at most `begin_read()` bytes."""
         self._read()
 
     def _read(self) -> bool:
@@ -132,8 +132,8 @@ class SimPort:
         return False
 
     def _deliver(self, data: bytes) -> None:
-        """Deliver data to the VC, large data in the engine's scratch buffer; with a direct sink or
-        a fan, send it on."""
+        """Deliver data to the VC, large data in the engine's scratch buffer. Send it to the VC's
+        direct sink or fan, if any."""
         vc = self.vc
         block: Block = data
         if len(data) > COPY_OUT:
@@ -152,7 +152,7 @@ class SimPort:
             vc.passed(block, count)
 
     def push(self, data: Block) -> int:
-        """Write what another port has just read; return the bytes taken."""
+        """Write data that another port has just read; return the number of bytes written."""
         if not self.writable or not self.established:
             return 0
         try:
@@ -160,14 +160,14 @@ class SimPort:
         except ConnectionError as error:
             self.vc.soon(
                 partial(self._fail, error)
-            )  # after the present call: the reader's lock is held now
+            )  # after this call: the reader's lock is held now
             return 0
         if count is None:
             self.writable = False
         return count or 0
 
     def write(self) -> None:
-        """Write once: what `begin_write()` returns."""
+        """Write once the data that `begin_write()` returns."""
         if not self.writable or not self.established:
             return
         if self.bridged_in is not None:
@@ -190,7 +190,7 @@ class SimPort:
         vc.sent(count or 0)
 
     def _connection_lost(self, error: Exception) -> None:
-        """Handle a broken connection: read first what came before."""
+        """Handle a broken connection: first read what arrived before the error."""
         self.writable = False
         if self._failed or self._lost is not None:
             return
@@ -277,8 +277,8 @@ class SimPipe:
         return moved_in > 0
 
     def stop(self, *, discard: bool = False) -> None:
-        """End the bridge: move its bytes into the engine's buffer. With `discard`, or where the
-        tunnel has ended, they are discarded."""
+        """End the bridge: move its bytes into the engine's buffer. They are discarded instead with
+        `discard`, or if the tunnel has ended."""
         if self._source.bridged_out is self:
             self._source.bridged_out = self._sink.bridged_in = None
             if discard or self._bridge.abandoned:

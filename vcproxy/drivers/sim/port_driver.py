@@ -1,4 +1,4 @@
-"""PortDriver: what the ports of the simulated driver use of it.
+"""PortDriver: the part of the simulated driver that its ports use.
 
 Tested with the driver, in tests/drivers/test_sim.py.
 """
@@ -29,7 +29,7 @@ class PortDriver(Protocol):
     """The most datagram sessions of an address; None: any number."""
 
     def maybe_hold(self, vc: NetVConnection) -> None:
-        """By the fault `lock_miss`, let another thread hold a VC's mutex."""
+        """With the probability `lock_miss`, let another thread hold a VC's mutex."""
 
     def trace_call(self, call: str, vc: NetVConnection, *detail: object) -> None:
         """Add a driver call to the trace, if there is one. To be called before the call is made."""

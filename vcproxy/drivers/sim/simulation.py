@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
 
 MAX_STEPS = 200_000
-"""Steps at one virtual time; more of them are taken for an endless loop."""
+"""Limit of steps at one virtual time: more are treated as an endless loop."""
 
 
 class Stuck(AssertionError):
@@ -74,7 +74,7 @@ class Simulation:
         self.trace: list[TraceEntry] | None = [] if trace else None
         """Every driver call, with `trace`."""
         self._errors: list[Exception] = []
-        self._steps = 0  # at the present virtual time
+        self._steps = 0  # number of steps at the present virtual time
         self._contention = LockContention(self.network)
 
     def __enter__(self) -> Simulation:

@@ -1,4 +1,4 @@
-"""TlsStream: TLS on an endpoint, by the same TlsFilter as on a real socket.
+"""TlsStream: TLS on an endpoint, with the same TlsFilter as on a real socket.
 
 Tested in tests/drivers/test_sim_tls.py.
 """

@@ -22,12 +22,12 @@ class VirtualClock:
         self._order = 0
 
     def at(self, when: float, call: Callable[[], object]) -> None:
-        """Schedule a call at a time; if that has passed, at the present time. Never made inline."""
+        """Run `call` at virtual time `when`, or now if that is past. Always deferred."""
         self._order += 1
         heapq.heappush(self._heap, (max(when, self.now), self._order, call))
 
     def after(self, seconds: float, call: Callable[[], object]) -> None:
-        """Schedule a call after a number of seconds. Never made inline."""
+        """Run `call` after a number of seconds. Always deferred."""
         self.at(self.now + seconds, call)
 
     def next_time(self) -> float | None:
@@ -35,6 +35,6 @@ class VirtualClock:
         return self._heap[0][0] if self._heap else None
 
     def step(self) -> None:
-        """Set the time to that of the next call, and make it."""
+        """Set the time to that of the next call, and run it."""
         self.now, _, call = heapq.heappop(self._heap)
         call()
