@@ -27,7 +27,7 @@ class Witness(Filter):
         self.said.append(f"{self.name} {phase}{seen}".strip())
 
 
-class HeadCache(Witness):
+class HeadRecorder(Witness):
     """Overrides no phase of bodies."""
 
     def request_head(self, tx: Transaction) -> None:
@@ -50,7 +50,7 @@ class HeadCache(Witness):
         self.note(f"done {tx.status}")
 
 
-class Chunks(HeadCache):
+class Chunks(HeadRecorder):
     """Receives bodies in pieces."""
 
     def request_chunk(self, tx: Transaction, data: bytes) -> bytes:
@@ -62,7 +62,7 @@ class Chunks(HeadCache):
         return data.upper() or b"!"
 
 
-class Bodies(HeadCache):
+class Bodies(HeadRecorder):
     """Receives whole bodies."""
 
     def request_body(self, tx: Transaction, body: bytes) -> bytes:
@@ -106,7 +106,7 @@ def test_all_phases_in_their_order() -> None:
 
 def test_filters_come_in_their_order_and_back_the_other_way_round() -> None:
     text: list[str] = []
-    with SimulatedHttp(HeadCache("a", text), HeadCache("b", text)) as proxy:
+    with SimulatedHttp(HeadRecorder("a", text), HeadRecorder("b", text)) as proxy:
         proxy.send(GET)
     there, back = ["request_head", "route", "server_chosen"], ["response_head", "done 200"]
     assert text == [
@@ -135,7 +135,7 @@ def test_the_smallest_body_limit_counts() -> None:
     class Small(Bodies):
         body_limit = "10B"
 
-    class Tiny(HeadCache):
+    class Tiny(HeadRecorder):
         body_limit = "1B"
 
     chain = FilterChain.of([Bodies(), Small(), Tiny()])
@@ -182,7 +182,7 @@ BACK = ["response_head", "response_body"]
 
 @pytest.mark.parametrize("phase", THERE + BACK)
 def test_each_phase_may_answer(phase: str) -> None:
-    witness = HeadCache()
+    witness = HeadRecorder()
     with SimulatedHttp(Says(phase, Response(403, {}, b"no\n")), witness, answer=hello) as proxy:
         result = proxy.send(POST)
         assert (result.status, result.content) == (403, b"no\n")
@@ -211,7 +211,7 @@ def test_each_phase_may_take_time(phase: str, number: int) -> None:
 @pytest.mark.parametrize("phase", THERE + BACK)
 @pytest.mark.parametrize("verdict", [True, "text", Request("GET", "/", host="a"), KeyError("x")])
 def test_a_phase_that_fails_or_returns_an_invalid_value_is_500(phase: str, verdict: object) -> None:
-    witness = HeadCache()
+    witness = HeadRecorder()
     with SimulatedHttp(Says(phase, verdict), witness, answer=hello) as proxy:
         with pytest.raises((TypeError, KeyError)):
             proxy.send(POST)
