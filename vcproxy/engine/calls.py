@@ -39,7 +39,7 @@ class PendingCalls:
         self._engine = engine
         self.last = 0
         """The number of the last call."""
-        self._pending: dict[int, tuple[Action, Action | None]] = {}  # the result, the deadline
+        self._pending: dict[int, tuple[Action, Action | None]] = {}  # by number: result, deadline
 
     def __len__(self) -> int:
         return len(self._pending)

@@ -101,7 +101,7 @@ class IOBuffer:
             and type(blocks[-1]) is bytes
             and not self.message_oriented
         ):
-            # Never the first block: readers that have passed it are no longer counted behind it.
+            # Never grow the first block: readers past it were already counted as done with it.
             end = self._first + len(blocks)
             for reader in self.readers:
                 if reader._block == end:  # it has passed the block that grows now

@@ -176,8 +176,8 @@ class VCLifecycle(VConnection):
         if self.outgoing is not None:
             self.outgoing.notify(Event.ERROR)
         else:
-            # Closed in order, not by a reset: a TLS alert with the reason is still being sent.
-            if not isinstance(error, ConnectionResetError):  # most often a health check
+            # An orderly close, not a reset: a TLS alert with the reason is still being sent.
+            if not isinstance(error, ConnectionResetError):  # resets are mostly health checks
                 self.engine.log("info", f"{self.name}: {error}")
             self.do_io_close()
 

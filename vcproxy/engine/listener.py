@@ -43,7 +43,7 @@ class Listener:
     tls: object = None
     """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
     tcp: TcpOptions = TCP
-    """Socket options of its connections. Host.renew passes a change to the driver."""
+    """Socket options of its connections. After a change call Host.renew: the driver needs it."""
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000

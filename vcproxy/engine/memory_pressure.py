@@ -130,10 +130,10 @@ class MemoryPressure(Continuation):
             if unsent and write is not None:
                 held.setdefault(mutex, {})[write.buffer] = None
             received = 0
-            if read is not None and read.buffer not in drained:  # no VC writes it
+            if read is not None and read.buffer not in drained:  # no VC empties it
                 held.setdefault(mutex, {})[read.buffer] = None
                 received = read.buffer.held
-            # A VC that does not take its data comes before the one that they were read from.
+            # A VC that does not take its data is closed before the VC they were read from.
             rank = unsent > 0, unsent or received
             if mutex not in worst or rank > worst[mutex][:2]:
                 worst[mutex] = *rank, vc

@@ -186,7 +186,7 @@ class NetVConnection(VCLifecycle):
                     if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
                         direct_sink = None
                     elif vio.bulk > BULK_READS and vio.nbytes is None and room == WATER_MARK:
-                        room = SLAB  # bulk that no bridge moves, and the sink keeps up
+                        room = SLAB  # bulk data without a bridge; the sink keeps up
                 self.direct_sink = direct_sink
                 fan = vio.fan
                 if fan is not None:

@@ -40,7 +40,7 @@ CAPACITY: Final = 32
 far less, so a longer queue would only hide an endless loop of messages."""
 
 STRETCH: Final = 1024
-"""Messages delivered in one go; then other conversations run."""
+"""Messages delivered without a pause; then other conversations run."""
 
 _TAG = re.compile(r"[MDSTF](\d|1[0-5])")
 _TAGS: Final[dict[Hashable, str]] = {

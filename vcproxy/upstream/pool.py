@@ -189,12 +189,12 @@ class ConnectionPool(Continuation):
     def _close(self, vc: NetVConnection) -> None:
         server = self.servers.pop(vc, None)
         if server is not None:
-            server.idle.pop(vc, None)  # a reserved one is not there
+            server.idle.pop(vc, None)  # a reserved connection is not in `idle`
             _close(vc)
 
 
 def _unchanged(vc: NetVConnection) -> bool:
-    """Return whether the server has sent and ended nothing since the connection became idle."""
+    """Return whether the connection has got no data and no end since it became idle."""
     vio = vc.read_vio
     return vio is not None and not (vio.over or vio.pending or vio.buffer.held)
 
