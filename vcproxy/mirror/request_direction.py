@@ -1,7 +1,7 @@
 """RequestDirection: moves a client's requests to the primary and to its mirrors.
 
     MOVING --the primary is done or failed--> TRAILING --all mirrors are done or failed--> DONE
-       +------ the client failed, stop() ------------------------------------------------^
+       +------ the client failed, stop() ---------------------------------------------------^
 
 A OneWayMultiTunnel moves the bytes and reads the client; but if messages may be dropped, this
 machine reads the client and passes the messages to it one by one.
