@@ -1,9 +1,9 @@
-"""Entries: one for each call of a driver into an engine, with its answer.
+"""Entries: one for each call of a driver into an engine, with its result.
 
 This module is longer than others because it is one table: a NamedTuple for each call. The fields
 are encoded one after another as their types require. Only `shared` has no byte of its own: it is
-the high bit of the opcode, because in an entry of a small message each byte counts. The opcode of a
-kind is its place in KINDS: new kinds go to the end; at most 128 are possible.
+the high bit of the opcode, to keep entries of small messages short. The opcode of a kind is its
+index in KINDS: append new kinds at the end; at most 128 are possible.
 
 Tested in tests/replay/test_format.py.
 """
@@ -37,7 +37,7 @@ class ClockEntry(NamedTuple):
 
 
 class RunEntry(NamedTuple):
-    """`engine.run()`, with events in the queue."""
+    """`engine.run()`. Recorded only if there are events in the queue."""
 
 
 class TimeOfDayEntry(NamedTuple):
@@ -47,7 +47,7 @@ class TimeOfDayEntry(NamedTuple):
 
 
 class CommandsEntry(NamedTuple):
-    """`engine.take_commands()`, if it returned any."""
+    """`engine.take_commands()`. Recorded only if it returned commands."""
 
     digest: int
     """CRC-32 of their texts, each followed by a newline. See `recorder.command_text`."""
@@ -59,14 +59,14 @@ class CommandsEntry(NamedTuple):
 
 
 class ServeEntry(NamedTuple):
-    """A configuration is applied: that of the header, or another one after a reload."""
+    """A configuration was applied: that of the header, or after a reload a new one."""
 
     configuration: str | None
-    """Its text; None: the header has it."""
+    """The text of the configuration; None: it is the one in the header."""
     sources: dict[str, bytes] | None
     """The sources of the plugins. See Header.sources."""
     listening: tuple[Listening, ...]
-    """The driver's answers, one for each address that it was not listening at before."""
+    """The results of listening, one for each address that the driver did not listen on before."""
 
 
 class AdmitsEntry(NamedTuple):
@@ -227,7 +227,7 @@ class MovedEntry(NamedTuple):
     """After `engine.run()`: server connections have moved to other conversations."""
 
     moves: Short
-    """Each VC and the client whose conversation it is in now; 0: in none, it is kept for reuse."""
+    """Each VC, and the client of its new conversation; 0: no client, it is kept for reuse."""
 
 
 class RefusedEntry(NamedTuple):
@@ -251,9 +251,9 @@ class ConnectedEntry(NamedTuple):
 
 
 class SpreadEntry(NamedTuple):
-    """`fan.begin()`, then `sent(size, short)`; size None: `begin()` returned None.
+    """`fan.begin()`, then `sent(size, short)`. If `begin()` returned None, `size` is None.
 
-    The fan is that of the next Spread among the commands taken last.
+    The fan belongs to the next Spread command of the last `take_commands()`.
     """
 
     size: int | None
@@ -276,20 +276,20 @@ class BlockedEntry(NamedTuple):
     """`engine.blocked(...)`: a callback has blocked the thread."""
 
     since: float
-    """The time of its turn, the present one or the one before."""
+    """The time of the turn of the delivery: the current turn or the previous one."""
     delivery: Value
-    """Its number in that turn, an int."""
+    """The number of the delivery in that turn, an int."""
 
 
 class SignalledEntry(NamedTuple):
-    """The process received a signal to end; programs are notified."""
+    """The process received a termination signal. Programs were notified of it."""
 
     number: int
     pid: int
 
 
 class StoppedEntry(NamedTuple):
-    """The run has ended in order: the last entry."""
+    """The run ended without an error. This is the last entry."""
 
 
 class MakeRoomEntry(NamedTuple):
@@ -396,9 +396,9 @@ def decode(cursor: Cursor) -> Entry:
 
 
 def decode_passed(cursor: Cursor) -> PassedEntry:
-    """Decode a PassedEntry that is not shared, behind its opcode.
+    """Decode the fields of a PassedEntry that is not `shared`. The opcode is already read.
 
-    Most entries of a log are of this kind. Decoding it by hand takes half the time.
+    Most entries of a log are of this kind. This special decoder takes half the time.
     """
     octets, place = cursor.data, cursor.place
     try:
@@ -418,16 +418,16 @@ def decode_passed(cursor: Cursor) -> PassedEntry:
 
 
 def call_name(entry: Entry) -> str:
-    """Return the name of the driver call that an entry stands for, as logs and errors show it."""
+    """Return the name of the recorded driver call, as shown in logs and errors."""
     return type(entry).__name__.removesuffix("Entry")
 
 
 def vc_of(entry: Entry) -> int | None:
-    """Return the number of the VC that an entry is about; None: it is about no VC."""
+    """Return the number of the VC of an entry, or None if the entry has no VC."""
     number: int | None = getattr(entry, "vc", None)
     return number
 
 
 def failure(error: Exception | None) -> FailureValue | None:
-    """Return an exception as entries hold it; None stays None."""
+    """Return an exception as a FailureValue, or None for None."""
     return None if error is None else FailureValue.of(error)

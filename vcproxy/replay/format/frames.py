@@ -1,8 +1,8 @@
 """Frames: a log file is a magic number followed by frames, each with its own checksums.
 
-A frame is a turn of the engine, or a part of a long one; the first holds the header. In front of
-the payload stand its length, the CRC-32 of the payload, and the CRC-32 of these two. So a changed
-length can be distinguished from a frame that was never finished.
+A frame contains a turn of the engine, or a part of a long turn; the first frame contains the
+header. The payload is preceded by its length, its CRC-32, and the CRC-32 of these two fields. With
+the second CRC, a corrupted length can be distinguished from an incomplete frame.
 
 Tested in tests/replay/test_format.py.
 """
@@ -30,11 +30,11 @@ LARGEST: Final = 1 << 28
 
 
 class BrokenFrame(ValueError):
-    """A frame is damaged: it is not as it was written."""
+    """A frame is damaged."""
 
 
 def frame(pieces: list[Octets], compress: bool = False) -> list[Octets]:
-    """Return the pieces of a frame, ready to be written, for a payload in one or more pieces."""
+    """Return a frame as pieces to write. The payload is given in one or more pieces."""
     flag = 0
     if compress:
         whole = b"".join(pieces)
@@ -48,7 +48,7 @@ def frame(pieces: list[Octets], compress: bool = False) -> list[Octets]:
 
 
 def small_frame(content: bytearray) -> Octets:
-    """Return the frame of a payload in one piece, uncompressed: the usual case."""
+    """Return an uncompressed frame for a payload in one piece. This is the usual case."""
     return _head(len(content), zlib.crc32(content)) + content
 
 
@@ -58,7 +58,7 @@ def _head(size: int, check: int) -> bytes:
 
 
 def length(head: bytes) -> int:
-    """Return the length of the payload behind a frame head. Raises BrokenFrame."""
+    """Return the payload length from a frame head. Raises BrokenFrame."""
     size, _, check = HEAD.unpack(head)
     size &= ~_COMPRESSED
     if check != zlib.crc32(head[:8]) or size > LARGEST:

@@ -1,4 +1,4 @@
-"""Header: what a replay needs beside the driver's calls. Tested in tests/replay/test_format.py."""
+"""Header: what a replay needs besides the driver's calls. Tested in tests/replay/test_format.py."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """PeerHistory and RunHistory: what each peer of a recorded run did, and after how many bytes.
 
-A peer is the other end of a VC: a client, or a connection of a server. A server's connection that
-was kept and reused counts as several peers: one for each conversation that used it, and one for
-each time that it was kept. Tested in tests/replay/test_what_if.py.
+A peer is the other end of a VC: a client, or a connection of a server. A server connection that was
+kept and reused counts as several peers: one for each conversation that used it, and one for each
+idle period between them. Tested in tests/replay/test_what_if.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PeerAction(NamedTuple):
     at: float
     """When it reached the proxy, in seconds since the recording began."""
     received: int
-    """Bytes that the peer had been sent by then."""
+    """Bytes that the proxy had sent to the peer by then."""
     action: bytes | StreamEnd
 
 
@@ -71,20 +71,20 @@ class PeerHistory:
     peer: str = ""
     actions: list[PeerAction] = field(default_factory=list)
     received: list[tuple[int, int]] = field(default_factory=list)
-    """Sizes and CRC-32 of what it was sent, one after another."""
+    """The size and CRC-32 of each block that the proxy sent to it, in order."""
     total: int = 0
     """The sum of these sizes."""
     requester: str = ""
     """The class that requested a server's connection. See ResolvedEntry."""
 
     def add_received(self, size: int, digest: int) -> None:
-        """Add data that the peer was sent."""
+        """Add data that the proxy sent to the peer."""
         self.received.append((size, digest))
         self.total += size
 
 
 class RunHistory:
-    """The histories of all peers of a recorded run, and all other input. It is held in memory."""
+    """The histories of all peers of a recorded run, and all other input, in memory."""
 
     def __init__(self, log: RecordingLog) -> None:
         """Read a log. Raises LogError."""
@@ -94,7 +94,7 @@ class RunHistory:
         self.reloads = 0
         self.peers: dict[int, PeerHistory] = {}
         """By their numbers."""
-        self._current: dict[int, PeerHistory] = {}  # the present history of each VC
+        self._current: dict[int, PeerHistory] = {}  # the current history of each VC
         self.names: dict[str, list[str]] = {}
         """The hosts that each name resolved to; empty: unknown name."""
         self.answers: dict[str, deque[e.CalledEntry]] = {}
@@ -121,7 +121,7 @@ class RunHistory:
         return {number: name for number, name, _, _ in listening}
 
     def conversations(self) -> dict[int, list[PeerHistory]]:
-        """Return the peers by their clients' numbers; those without a client are under 0."""
+        """Return the peers, grouped by the number of their client; 0: without a client."""
         found: dict[int, list[PeerHistory]] = {}
         for peer in self.peers.values():
             found.setdefault(peer.client if peer.client in self.peers else 0, []).append(peer)
@@ -169,7 +169,7 @@ class RunHistory:
                     self._add_to(known, entry)
 
     def _move(self, vc: int, client: int) -> None:
-        """Begin a new history for a server's connection that another conversation uses now."""
+        """Begin a new history for a server connection that has moved to another conversation."""
         peer = self._current[vc] = replace(
             self._current[vc],
             number=-1 - len(self.peers),

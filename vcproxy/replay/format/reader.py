@@ -16,7 +16,7 @@ from vcproxy.replay.format.varint import BrokenOctets, Cursor
 
 
 class LogError(Exception):
-    """A log cannot be read; the text names the file, the place and what is wrong."""
+    """A log cannot be read. The text contains the file, the position and the reason."""
 
 
 class Frame(NamedTuple):
@@ -32,9 +32,9 @@ class Frame(NamedTuple):
 
 
 class RecordingLog:
-    """The log in a file. It can be iterated over repeatedly; only one frame is in memory.
+    """A log file. It can be iterated over repeatedly; only one frame is in memory at a time.
 
-    A last frame that was never finished (the process was killed) is ignored.
+    An incomplete last frame (the process was killed) is ignored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -133,7 +133,7 @@ class RecordingLog:
         return tuple(entries)
 
     def broken(self, offset: int, step: int, why: Exception) -> LogError:
-        """Return the error for a place in the log."""
+        """Return the error for a position in the log."""
         where = f"step {step}" if step else "header"
         return LogError(
             f"{self.path}: {where}, at byte {offset}: {why}; the log is readable up to there"

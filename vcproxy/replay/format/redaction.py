@@ -1,4 +1,4 @@
-"""Redaction: replaces all that matches patterns by as many x.
+"""Redaction: replaces each byte of all matches of the patterns with x.
 
 Tested in tests/replay/log/test_redact.py.
 """
@@ -70,14 +70,14 @@ class Search:
     def __init__(self, pattern: re.Pattern[bytes], window: int = WINDOW) -> None:
         self._pattern = pattern
         self._window = window
-        self._seen = bytearray()  # what is still searched, with BEHIND bytes before it
+        self._seen = bytearray()  # data to search, after up to BEHIND bytes of context
         self._base = 0  # where in the stream _seen begins
         self._at = 0  # where in _seen the next match may begin
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Add data; yield begin and end of the matches that further data cannot change."""
+        """Add data; yield the begin and end of each match that is final."""
         self._seen += data
-        # Not for each piece: a search covers the whole window again.
+        # Not for each piece: each search scans the whole window again.
         if len(self._seen) - self._at >= 2 * self._window:
             yield from self._search(len(self._seen) - self._window)
 
@@ -86,7 +86,7 @@ class Search:
         yield from self._search(len(self._seen) + 1)
 
     def _search(self, before: int) -> Iterator[tuple[int, int]]:
-        """Yield the matches that begin before a place, and discard the data before it."""
+        """Yield the matches that begin before this index of _seen, then discard searched data."""
         for match in self._pattern.finditer(self._seen, self._at):
             if match.start() >= before:
                 break

@@ -31,7 +31,7 @@ Value = object
 
 
 class NotPlain(TypeError):
-    """An object is not plain data; the text names its class."""
+    """An object is not plain data. The text contains its class."""
 
 
 class FailureValue(NamedTuple):
@@ -43,7 +43,7 @@ class FailureValue(NamedTuple):
 
     @classmethod
     def of(cls, error: Exception) -> FailureValue:
-        """Convert an exception. Arguments that are not plain data become their text."""
+        """Convert an exception. Arguments that are not plain data are converted to text."""
         kind = type(error)
         arguments: tuple[Value, ...] = error.args
         try:
@@ -53,7 +53,7 @@ class FailureValue(NamedTuple):
         return cls(kind.__module__, kind.__qualname__, arguments)
 
     def to_exception(self) -> Exception:
-        """Return the exception. A class that cannot be found is replaced by one of its name."""
+        """Return the exception. If its class is not found, a new one of the same name is used."""
         found = getattr(_module(self.module), self.name, None)
         kind: type[Exception] = (
             found
@@ -93,15 +93,15 @@ class DataclassValue(NamedTuple):
 
 
 def _module(module: str) -> object:
-    """Return a module that is already imported, or a module of vcproxy; None: it is neither."""
-    if module.startswith("vcproxy.") and not module.endswith("__main__"):  # that runs the program
+    """Return a module that is already imported or belongs to vcproxy; otherwise None."""
+    if module.startswith("vcproxy.") and not module.endswith("__main__"):  # that runs vcproxy
         with suppress(ImportError):
             return import_module(module)
     return sys.modules.get(module)
 
 
 def plain(value: object) -> Value:
-    """Return a value as it is encoded: a dataclass instance as DataclassValue."""
+    """Return a value, converted to a DataclassValue if it is a dataclass instance."""
     return (
         DataclassValue.of(value) if is_dataclass(value) and not isinstance(value, type) else value
     )

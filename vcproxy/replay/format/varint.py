@@ -18,7 +18,7 @@ LONGEST_VARINT = 1024
 
 
 class BrokenOctets(ValueError):
-    """The data to decode is not what was encoded."""
+    """The data cannot be decoded: it is damaged or too short."""
 
 
 def varint(number: int) -> bytes:
@@ -92,11 +92,11 @@ class Cursor:
         return self.data[begin : self.place]
 
     def counted(self) -> bytes:
-        """Read bytes that follow their count."""
+        """Read a count, then that many bytes."""
         return self.take(self.varint())
 
     def text(self) -> str:
-        """Read text that follows its count of bytes."""
+        """Read a count of bytes, then text of that length."""
         try:
             return self.counted().decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:

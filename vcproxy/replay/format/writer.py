@@ -12,7 +12,7 @@ from vcproxy.replay.format.frames import MAGIC, START, VERSION, Octets, frame, s
 from vcproxy.replay.format.header import Header
 
 BUFFER = 64 * 1024
-"""Bytes collected for one system call: copying them costs more than the call then."""
+"""Bytes collected for one system call. Above this size, copying costs more than a call."""
 
 LONGEST = 64 * 1024
 """Bytes of a payload that are collected; a longer turn becomes several frames. This bounds the
@@ -27,7 +27,7 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Writer:
-    """Writes a log. Only its owner may read the file, because it holds the clients' data.
+    """Writes a log. Only the file owner may read it, because it contains the clients' data.
 
     When a write fails, or the file has reached `most` bytes, the writer closes the file, calls
     `ended` with the reason, sets `open` to False and ignores further entries. Without `ended`
@@ -44,11 +44,11 @@ class Writer:
     ) -> None:
         """Create a log. `most` 0: no limit.
 
-        Raises OSError: FileExistsError if the path exists and is no device or pipe.
+        Raises OSError: FileExistsError if the path exists and is not a device or pipe.
         """
         self.path = path
         self.out = bytearray()
-        """The payload of the present frame: encoded entries are appended."""
+        """The payload of the current frame: encoded entries are appended."""
         self.open = True
         self._compress = header.compress
         self._most = most or inf
@@ -61,7 +61,7 @@ class Writer:
         self.flush()
 
     def add(self, entry: Entry) -> None:
-        """Append an entry to the present frame; a frame that has become long is ended."""
+        """Append an entry to the current frame. End the frame if it has become long."""
         self.out += encode(entry)
         if len(self.out) > LONGEST:
             self.cut()

@@ -1,4 +1,4 @@
-"""AnnotatedLog: the entries of a log, with their conversations and with the proxy's output in full.
+"""AnnotatedLog: the entries of a log, with their conversations and the full output of the proxy.
 
 Tested in tests/replay/log/test_show.py.
 """
@@ -35,17 +35,17 @@ class AnnotatedEntry(NamedTuple):
     at: float
     """Seconds since the log began."""
     entry: e.Entry
-    """With the output in full, where it is known."""
+    """The entry, with the full output if it is known."""
     vc: int
-    """The VC that it is about; 0: none."""
+    """The VC of the entry; 0: none."""
     conversation: int
     """Its conversation; 0: none."""
     spread: tuple[tuple[int, bytes], ...] = ()
-    """What several VCs were sent at once, where it is known: each VC, and its bytes."""
+    """Data sent to several VCs at once, if known: each VC and its bytes."""
 
 
 class AnnotatingVC(RecordedVC):
-    """A VC that stores in its engine what was sent."""
+    """A VC that stores the sent data in its engine."""
 
     __slots__ = ()
 
@@ -65,7 +65,7 @@ class AnnotatingVC(RecordedVC):
 
 
 class AnnotatingFan:
-    """A fan that stores in its engine what was sent."""
+    """A fan that stores the sent data in its engine."""
 
     def __init__(self, fan: Fan, engine: AnnotatingEngine) -> None:
         self._fan = fan
@@ -190,7 +190,7 @@ class LogPass:
                 yield AnnotatedEntry(step, number, 0.0, entry, 0, 0)
 
     def end(self, problem: str) -> None:
-        """Note that the log cannot be read further."""
+        """Record that the log cannot be read further."""
         self.problem, self.sound = problem, False
 
 
@@ -200,7 +200,7 @@ class AnnotatedLog(LogPass):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.conversation_of: dict[int, int] = {}
-        """The present conversation of each VC: the number of its first VC; 0: none, as for a server
+        """The current conversation of each VC: the number of its first VC; 0: none, as for a server
         connection that is kept for further requests."""
         self._replay: AnnotatingReplay | None = None
         self._calls: dict[int, int] = {}
@@ -291,7 +291,7 @@ class AnnotatedLog(LogPass):
         return verb, int(number) if about else 0, rest
 
     def with_number(self, text: str, number: int) -> str:
-        """Return a command's text with another VC."""
+        """Return a command's text with the VC number replaced."""
         verb, vc, rest = self.of_command(text)
         return f"{verb} {number} {rest}".rstrip() if vc else text
 

@@ -127,7 +127,7 @@ class Conversations:
                 yield self._receives(source, vc, data, len(data))
 
     def vcs(self) -> tuple[tuple[int, ...], ...]:
-        """Return the VCs created in each, as in Header.conversations: the client's or 0 first."""
+        """Return the VCs created in each conversation. See Header.conversations."""
         return tuple(
             tuple(each.opened) if "client" in each.peers.values() else (0, *each.opened)
             for each in self.all.values()
@@ -168,7 +168,7 @@ class Conversations:
         self.opened[vc] = conversation.number
 
     def _move(self, source: AnnotatedEntry, vc: int, client: int) -> Iterator[ConversationEvent]:
-        """A server's connection moves to another conversation, or is kept."""
+        """Move a server connection to another conversation, or mark it as kept."""
         target = self._targets.get(vc, "")
         before = self.all.get(self.annotated.conversation_of.get(vc, 0))
         if before is not None and vc in before.peers:
@@ -263,11 +263,11 @@ def of_one(
 
 
 class NoConversation(Exception):
-    """There is no conversation of that number; the text lists those that exist."""
+    """There is no conversation with that number. The text describes those that exist."""
 
 
 def chosen(conversations: Conversations, numbers: list[int]) -> list[int]:
-    """Return the conversations of VCs, by any of their numbers, after the log has been read.
+    """Return the numbers of the conversations that contain these VCs. Read the log before.
 
     Raises NoConversation.
     """

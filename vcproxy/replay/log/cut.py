@@ -1,8 +1,8 @@
-"""Cut: writes some conversations of a log to a log of their own.
+"""Cut: writes some conversations of a log to a new log.
 
-A server's connection that served several clients is in each of their conversations: in a cut log
-it is a connection of its own, which begins when the client gets it, and contains that client's
-bytes only. Tested in tests/replay/log/test_cut.py.
+A server connection that was used for several clients is part of each of their conversations. In a
+cut log, it becomes a separate connection for each client: it begins when the client's conversation
+gets it, and contains only the bytes of that client. Tested in tests/replay/log/test_cut.py.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def choose(conversations: Conversations, numbers: list[int], span: Span) -> Conv
 
 
 def cut(kept: Conversations, out: Path, progress: Progress) -> None:
-    """Write a log of the selected conversations, complete, with what was sent to them in full.
+    """Write a log of the selected conversations, with full outputs.
 
     The log is read again. Raises OSError.
     """
@@ -126,7 +126,7 @@ class ConversationFilter:
         elif type(entry) in RUN_WIDE or (
             isinstance(entry, e.CalledEntry) and not source.conversation
         ):
-            yield entry  # a log that was cut before does not contain whose call it was
+            yield entry  # a log that was already cut has no owner for the call
         for vc, data in source.spread:
             numbers = self._numbers.get(self._annotated.conversation_of.get(vc, 0))
             if numbers is not None:
@@ -168,7 +168,7 @@ class ConversationFilter:
                 yield from self._beginning(number, client, self._connections[vc])
 
     def _beginning(self, number: int, client: int, was: Connection) -> Iterator[e.Entry]:
-        """Yield entries that begin a kept connection for a client like a new one."""
+        """Yield the entries that present a reused connection as a new one of this client."""
         resolved, connected, established = was.resolved, was.connected, was.established
         yield e.CommandsEntry(0, (f"Resolve {number} {resolved.target}",))
         yield resolved._replace(vc=number, client=client, requester="")

@@ -40,7 +40,7 @@ def quoted(value: object) -> str:
 
 
 def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield parts of the data, each with the number of its repetitions."""
+    """Yield parts of the data, each with its number of repetitions."""
     at = 0
     for match in _REPEATED.finditer(data, 0, SEARCHED):
         unit = match[1]

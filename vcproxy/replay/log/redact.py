@@ -25,7 +25,7 @@ Way: TypeAlias = tuple[int, bool]
 
 
 class Piece(NamedTuple):
-    """Bytes of an entry that are the next ones of a stream."""
+    """The next bytes of a stream, from one entry."""
 
     way: Way
     size: int
@@ -87,7 +87,7 @@ def redact(
 def _search(
     reading: LogPass, patterns: Patterns, full: bool, progress: Progress
 ) -> Iterator[tuple[Way, tuple[int, int]]]:
-    """Yield the matches, in each stream in order for each pattern."""
+    """Yield the matches. For each stream and pattern, they are in order."""
     searches: dict[Way, list[Search]] = defaultdict(lambda: [Search(each) for each in patterns])
 
     def close(*ways: Way) -> Iterator[tuple[Way, tuple[int, int]]]:
@@ -119,7 +119,7 @@ def _pieces(entry: e.Entry, full: bool) -> Iterator[Piece]:
 
 
 def _mask(data: bytearray, size: int, place: int, found: deque[tuple[int, int]]) -> None:
-    """Mask the matches in `size` bytes that begin at a place in the stream."""
+    """Mask the matches in `size` bytes of a stream, beginning at offset `place`."""
     for begin, end in found:
         if begin >= place + size:
             break
@@ -130,7 +130,7 @@ def _mask(data: bytearray, size: int, place: int, found: deque[tuple[int, int]])
 
 
 def _redacted(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
-    """Return the entry with this data, and with its other text and bytes redacted."""
+    """Return the entry with `data` as its content and its other text and bytes redacted."""
     match entry:
         case e.ReceivedEntry() | e.PassedEntry() | e.SpreadReadEntry():
             return entry._replace(data=data)
@@ -146,6 +146,6 @@ def _redacted(entry: e.Entry, data: bytes, patterns: Patterns) -> e.Entry:
 
 
 def _command(text: str, patterns: Patterns) -> str:
-    """Return a command's text, redacted but for its verb and number, which tools need."""
+    """Return a command's text, redacted except for the verb and number, which tools need."""
     verb, *number, rest = text.split(" ", 2) if text.count(" ") > 1 else (text, "")
     return " ".join([verb, *number, str(redacted_value(patterns, rest))]).rstrip()

@@ -1,7 +1,7 @@
 """Sources: redacts the configuration and the plugins of a log.
 
-They must still load, because a log is replayed with them. So only strings and comments are
-redacted, not the syntax around them. Tested in tests/replay/log/test_redact.py.
+The result must still load, because a replay uses it. So only strings and comments are redacted,
+not the syntax around them. Tested in tests/replay/log/test_redact.py.
 """
 
 from __future__ import annotations
@@ -61,20 +61,20 @@ def _loads(file: Path, text: str, sources: Sources) -> ConfigError | None:
 
 
 def _configuration(text: str, patterns: Patterns) -> str:
-    """Return the configuration, redacted; if something matches, it loses its comments."""
+    """Return the configuration, redacted. If there is a match, comments are removed."""
     if not any(pattern.search(text.encode()) for pattern in patterns):
         return text
     import tomli_w
 
     try:
         tree = tomllib.loads(text)
-    except ValueError:  # not TOML: it never loaded
+    except ValueError:  # not TOML: it could not be loaded before either
         return str(redacted_value(patterns, text))
     return tomli_w.dumps({key: _values(value, patterns) for key, value in tree.items()})
 
 
 def _values(value: object, patterns: Patterns) -> object:
-    """Redact the strings in a value, but no keys: these are names that the schema needs."""
+    """Redact the strings in a value, but not the keys: the schema needs their names."""
     if isinstance(value, dict):
         return {key: _values(each, patterns) for key, each in value.items()}
     if isinstance(value, list):

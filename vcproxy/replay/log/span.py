@@ -17,5 +17,5 @@ class Span:
         return self.begin <= at < self.end
 
     def overlaps(self, began: float, last: float) -> bool:
-        """Return whether something with this first and last time was open within the span."""
+        """Whether something with this first and last time was open within the span."""
         return began < self.end and last >= self.begin

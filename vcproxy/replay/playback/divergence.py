@@ -20,12 +20,12 @@ _EXCERPT = 60
 class Divergence(Exception):
     """A replay differs from the recording.
 
-    The text has the step, both entries, and what the machines of the conversation had received.
+    The text contains the step, both entries, and what the machines of the conversation received.
     """
 
 
 def report(step: int, entry: e.Entry, here: str, engine: ReplayEngine, redacted: bool) -> str:
-    """Return the text of a divergence at a step. `here`: what the replay did instead."""
+    """Return the text for a divergence at a step. `here`: what the replay did instead."""
     lines = [f"step {step}: the replay differs from the recording"]
     if redacted:
         lines.append(

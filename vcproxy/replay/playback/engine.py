@@ -74,7 +74,7 @@ class ReplayEngine(RecordingEngine):
     def __init__(self, name: str, frames: FrameComparison, **keywords: Any) -> None:
         self._running: Continuation | None = None
         self.deliveries: list[Callback] = []
-        """The callbacks of the present turn and of the one before."""
+        """The callbacks of the current turn and of the previous one."""
         self.numbered_vcs: dict[int, RecordedVC] = {}
         """Its VCs, by number."""
         self.numbered_listeners: dict[int, RecordedListener] = {}
@@ -111,7 +111,7 @@ class ReplayEngine(RecordingEngine):
         return number
 
     def record_moves(self) -> None:
-        """See RecordingEngine. In a replay the recorded entry triggers this."""
+        """See RecordingEngine. In a replay, the recorded entry triggers it instead."""
 
     def tick(self, now: float) -> None:
         """See Engine."""
@@ -134,6 +134,6 @@ class ReplayEngine(RecordingEngine):
     def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
         if self.breaks and self.breaks in (label(key), str(key)):
             # Not pdb.set_trace(): from Python 3.14 on, its `q` asks for confirmation and ends the
-            # process. `key` and `data` are what is delivered next.
+            # process. `key` and `data` are the next delivery.
             pdb.Pdb().set_trace()
         super()._deliver(ticket, key, data)

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, where that is a terminal.
+"""Progress bars on standard error, if it is a terminal.
 
 Tested in tests/replay/test_what_if.py.
 """

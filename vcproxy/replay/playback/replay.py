@@ -103,7 +103,7 @@ class Replay:
 
     @property
     def offset(self) -> int:
-        """The position of its frame in the log, in bytes."""
+        """The offset in the log of the frame of the last step, in bytes."""
         return self._driver.offset
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Replay:
 
 
 def differences(log: RecordingLog) -> list[str]:
-    """Return as text which versions differ from those of the recording: a replay may differ."""
+    """Return as text which versions differ from the recording. The replay may then differ."""
     header = log.header
     now = {
         "Python": (header.python, platform.python_version()),

@@ -1,7 +1,7 @@
 """ReplayDriver: the driver of a replay, which makes the recorded calls into an engine.
 
-The engine records again, and each entry that it records is compared with the log: so everything
-that the engine does is compared, and the first difference ends the replay.
+The engine records again, and each of these entries is compared with the log. So everything that
+the engine does is compared, and the first difference ends the replay.
 Tested in tests/e2e/test_recording.py.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ReplayedProxy(Protocol):
-    """The proxy around the engine, which is replayed as well."""
+    """The parts of the proxy outside the engine, which are replayed as well."""
 
     def serve(self, entry: e.ServeEntry) -> e.ServeEntry:
         """Apply a configuration; return the entry with the host's answers."""
@@ -58,7 +58,7 @@ class ReplayDriver:
         self._redacted = "redacted" in log.header.marks
         self._log = log
         self._frames = log.payloads(lambda: self.done + 1)
-        self._cursor = Cursor(b"")  # in the present frame
+        self._cursor = Cursor(b"")  # in the current frame
         self._act: dict[type[e.Entry], Callable[[Any], object]] = {
             e.ClockEntry: lambda entry: engine.clock(entry.now),
             e.TimeOfDayEntry: lambda entry: engine.time_of_day(entry.seconds),
@@ -110,7 +110,7 @@ class ReplayDriver:
         entry: e.Entry
         try:
             if content[place] == _PASSED:
-                # By far the most frequent entry: compared before it is recorded, in half the time.
+                # Fast path for by far the most frequent entry. It takes half the time.
                 cursor.place += 1
                 entry = passed = e.decode_passed(cursor)
                 vc = self.engine.numbered_vcs.get(passed.vc)
@@ -146,7 +146,7 @@ class ReplayDriver:
         return True
 
     def _next_frame(self) -> bool:
-        """Go on to the next frame; return False at the end of the log."""
+        """Advance to the next frame. Return False at the end of the log."""
         self._comparison.cut()
         frame = next(self._frames, None)
         if frame is None:
@@ -201,7 +201,7 @@ class ReplayDriver:
         return vc
 
     def _data(self, entry: e.ReceivedEntry | e.PassedEntry | e.SpreadReadEntry) -> Block:
-        """Return the data that was read, in the shared read buffer if it was there."""
+        """Return the recorded data. If it was in the shared read buffer, it is put there again."""
         if not entry.shared:
             return entry.data or EMPTY
         view = self.engine.memory.scratch[: len(entry.data)]
@@ -274,7 +274,7 @@ _would_block = NetVConnection.would_block
 
 
 class _NoPort:
-    """Stands for the port of a recorded connection."""
+    """Placeholder for the port of a recorded connection."""
 
     spliceable = False
 

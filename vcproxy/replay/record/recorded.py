@@ -2,7 +2,7 @@
 
 Each method records its entry, then does what its base class does. The entries of reads and writes
 are encoded by hand, in the form that `entries` declares, because they are on the hot path.
-RecordingEngine creates these objects and they write to it: the two modules belong together.
+RecordingEngine creates these objects, and they write to it.
 Tested in tests/e2e/test_recording.py.
 """
 

@@ -1,4 +1,4 @@
-"""RecordingEngine: an engine that records each call of its driver before it executes it.
+"""RecordingEngine: an engine that records each driver call before executing it.
 
 Otherwise it is an ordinary engine. Its VCs, its listeners and the objects in its commands record
 the driver's calls as well: see `recorded`. Tested in tests/e2e/test_recording.py.
@@ -69,10 +69,10 @@ _CLOCK, _RUN = OPCODES[ClockEntry], OPCODES[RunEntry]
 
 
 class FrameSink(Protocol):
-    """Takes encoded entries: a Writer, or a FrameComparison of a replay."""
+    """The destination of encoded entries: a Writer, or a FrameComparison in a replay."""
 
     out: bytearray
-    """The present frame: encoded entries are appended. It stays the same object."""
+    """The current frame: encoded entries are appended. It is always the same object."""
 
     def cut(self, tail: Octets = b"") -> None:
         """End the frame. `tail`: its last bytes, which are not in `out`."""
@@ -147,7 +147,7 @@ class RecordingEngine(Engine):
         return self.listener_count
 
     def record_moves(self) -> None:
-        """Record the present conversations of connections that have moved."""
+        """Record the new conversations of connections that have moved."""
         moves = tuple((vc.number, client_of(vc)) for vc in self.moved)
         self.moved.clear()
         self.record(MovedEntry(moves))
@@ -157,14 +157,14 @@ class RecordingEngine(Engine):
         self.out += encode(entry)
 
     def write_ahead(self) -> None:
-        """Write all entries to the file: the code of a plugin runs next and may end the process."""
+        """Write all entries to the file. Plugin code runs next and may end the process."""
         self.frames.cut()
         self.frames.flush()
 
     # -- called by the driver ----------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """See Engine. A turn without other entries is left out."""
+        """See Engine. A turn without other entries is not recorded."""
         if self.moved:
             self.record_moves()
         out = self.out
@@ -246,7 +246,7 @@ class RecordingEngine(Engine):
         return entry._make(redacted_value(self._patterns, value) for value in entry)
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
-        """See Engine. A report from before the last turn is too late, and ignored."""
+        """See Engine. A report about a delivery before the previous turn is ignored."""
         if delivery[0] in (self.now, self._last):
             self.record(BlockedEntry(*delivery))
             self.write_ahead()
@@ -269,7 +269,7 @@ class RecordingEngine(Engine):
 
 
 def command_text(command: Command) -> str:
-    """Return the text of a command, as in digests: equal commands have equal texts."""
+    """Return the text of a command, as used in digests. Equal commands have equal texts."""
     verb = type(command).__name__
     match command:
         case Resolve(outgoing, address):
@@ -301,7 +301,7 @@ def _vc(vc: NetVConnection) -> str:
 
 
 def _arguments(args: tuple[object, ...]) -> str:
-    """Return arguments as text; of an object only its class, as its repr may hold its address."""
+    """Return arguments as text. Objects: class only, because a repr may contain an address."""
     kinds = (str, bytes, int, float, bool, type(None))
     return " ".join(repr(arg) if isinstance(arg, kinds) else type(arg).__name__ for arg in args)
 
@@ -312,7 +312,7 @@ def _number(listener: Listener) -> int:
 
 
 def _recorded(command: Command) -> Command:
-    """Return the command with recorded objects in place of those that the driver answers to."""
+    """Return the command with its Outgoing or Fan replaced by the recording variant."""
     match command:
         case Resolve(outgoing, address):
             return Resolve(_recorded_outgoing(outgoing), address)

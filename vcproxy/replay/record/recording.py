@@ -38,9 +38,9 @@ HASH_SEED = "PYTHONHASHSEED"
 
 
 def with_hash_seed(seed: str | None = None) -> None:
-    """Make Python use a hash seed for strings (None: any seed that is known).
+    """Make Python use this hash seed for strings (None: any fixed seed).
 
-    The seed is fixed when Python starts: if the present one differs, the program starts again.
+    Python sets the seed at startup: if it must change, the program is executed again.
     """
     now = os.environ.get(HASH_SEED, "random")
     if seed != now and (seed is not None or now == "random"):
@@ -98,7 +98,7 @@ class Recording:
         self._first: Configuration | None = configuration
 
     def host(self, host: Host) -> RecordedHost:
-        """Return a host that records the answers of the driver's host."""
+        """Return a host that records the results of the driver's host."""
         self._host = RecordedHost(host)
         return self._host
 
@@ -127,7 +127,7 @@ class Recording:
 
 
 def _fresh(record: RecordTable, header: Header, ended: Callable[[str], None]) -> Writer:
-    """Create a log with a free name: a restart keeps the recording of the run before."""
+    """Create a log with a free name, so that a restart keeps the recording of the previous run."""
     for number in count():
         path = record.file.with_name(f"{record.file.name}.{number}") if number else record.file
         with suppress(FileExistsError):

@@ -1,9 +1,9 @@
 """RunComparison: what each peer of a recorded run would receive with another plugin.
 
 The run is simulated twice, with the recorded plugin and with the new one. So effects of the
-simulation are the same on both sides, and the full content is known even where a log has digests
-only. The first run is also compared with these digests, to mark conversations that the simulation
-does not repeat exactly. Tested in tests/replay/test_what_if.py.
+simulation are the same on both sides, and the full content is available even if the log contains
+only digests. The first run is also compared with these digests, to mark conversations that the
+simulation does not repeat exactly. Tested in tests/replay/test_what_if.py.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PeerComparison:
 
 @dataclass(slots=True)
 class ComparedConversation:
-    """A client, and its server connections, then and now. Number 0: no client's."""
+    """A client and its server connections, then and now. Number 0: without a client."""
 
     number: int
     name: str = "no client's"
@@ -85,7 +85,7 @@ def compare(
     listener: str = "",
     progress: Callable[[float], None] = lambda part: None,
 ) -> RunComparison:
-    """Simulate a recorded run with another plugin. `progress` gets the finished part, 0 to 1.
+    """Simulate a recorded run with another plugin. `progress` gets the finished fraction, 0 to 1.
 
     Raises LogError, NotSubstituted, Stuck, and OSError if the new plugin cannot listen.
     """
@@ -147,7 +147,7 @@ def _add(
 def _extras(
     then: WhatIfRun, now: WhatIfRun
 ) -> Iterator[tuple[PeerHistory, PeerOutcome, PeerOutcome]]:
-    """Yield the connections that are not in the log, in pairs: the first then, the first now."""
+    """Yield the connections that are not in the log, paired in order: then and now."""
     both: dict[tuple[int, str, str], tuple[list[ReplayedPeer], list[ReplayedPeer]]] = {}
     for side, run in enumerate((then, now)):
         for extra in run.extras:
@@ -175,7 +175,7 @@ def _new_errors(then: WhatIfRun, now: WhatIfRun) -> Iterator[LoggedError]:
 
 def _as_recorded(history: PeerHistory, peer: ReplayedPeer) -> bool:
     received = memoryview(peer.outcome.received)
-    # A connection without a client may send by itself, and longer than the recording.
+    # A connection without a client may receive data after the end of the recording.
     if len(received) < history.total or (history.client and len(received) > history.total):
         return False
     for size, digest in history.received:

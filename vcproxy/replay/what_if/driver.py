@@ -1,7 +1,7 @@
 """WhatIfDriver, WhatIfEngine and WhatIfHost: the simulated driver, engine and host of a WhatIfRun.
 
-The driver and the run know each other: the run is a driver's source of servers, results of calls
-and times of day. Tested in tests/replay/test_what_if.py.
+The driver and the run refer to each other: the driver gets servers, results of calls and times of
+day from the run. Tested in tests/replay/test_what_if.py.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class WhatIfDriver(SimDriver):
 
 
 class WhatIfHost(OfflineHost):
-    """Listens at the recorded addresses. See Host. TLS is left out, as in the recording."""
+    """Listens on the recorded addresses. See Host. TLS is omitted, as in the recording."""
 
     def __init__(self, driver: SimDriver, recorded: RunHistory) -> None:
         self._driver = driver
@@ -123,7 +123,7 @@ class WhatIfHost(OfflineHost):
         self._addresses: dict[str, list[Address]] = {}
 
     def address_for(self, client: PeerHistory) -> Address | None:
-        """Return the address that a client connects to; None: no listener has one."""
+        """Return the address that a client connects to, or None if there is no such listener."""
         addresses = self._addresses.get(self._names.get(client.listener, ""), [])
         kind = (client.message_oriented, client.secure)
         return next(

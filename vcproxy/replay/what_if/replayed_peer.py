@@ -1,9 +1,9 @@
 """ReplayedPeer: a simulated peer that repeats what a peer of a recorded run did.
 
-It repeats each action with the same bytes and not before its recorded time, and not before it has
-received as many bytes as it had then: a slower proxy must not reverse cause and effect. If these
-bytes do not come, it acts at the latest PATIENCE_S after that time, and after the last data or
-action. Tested in tests/replay/test_what_if.py.
+Each action is repeated with the same bytes, but not before its recorded time, and not before the
+peer has received as many bytes as in the recording: a slower proxy must not reverse cause and
+effect. If these bytes do not arrive, the peer acts PATIENCE_S after the latest of: that time, the
+last data received, the last action. Tested in tests/replay/test_what_if.py.
 """
 
 from __future__ import annotations

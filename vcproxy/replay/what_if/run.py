@@ -1,9 +1,9 @@
 """WhatIfRun: a proxy in simulation, connected to the replayed peers of a recorded run.
 
 The network is instant and loses nothing. A server's connection is identified by the conversation
-that requested it and by its address; when it is reused, by the conversation that uses it then.
-Health checks get their recorded answers; the last answer holds for further checks. WhatIfDriver
-calls this class for servers, results and times. Tested in tests/replay/test_what_if.py.
+that requested it and by its address; after reuse, by the conversation that uses it at that time.
+Health checks get their recorded answers; further checks get the last answer again. WhatIfDriver
+gets servers, results and times from this class. Tested in tests/replay/test_what_if.py.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class WhatIfRun:
         }
         """By the numbers of their histories."""
         self.extras: list[ReplayedPeer] = []
-        """Server connections that are not in the recording. They send nothing, but to checks."""
+        """Server connections that are not in the recording. They only answer health checks."""
         self._recorded = recorded
         self._free = [peer for peer in self.peers.values() if not peer.history.listener]
         self._clients: dict[NetVConnection, ReplayedPeer] = {}
@@ -127,7 +127,7 @@ class WhatIfRun:
         return times[at - 1][1] if at else 0
 
     def on_accepted(self, vc: NetVConnection, endpoint: Endpoint) -> None:
-        """Note the VC of a client that has connected."""
+        """Store the VC of a client that has connected."""
         peer = self._connecting.pop(endpoint, None)
         if peer is not None:
             self._clients[vc] = peer
@@ -154,7 +154,7 @@ class WhatIfRun:
         return sock
 
     def result_of(self, call: Call) -> tuple[object, Exception | None]:
-        """Return the recorded result of a call. The last result holds for further calls."""
+        """Return the recorded result of a call. Further calls get the last result again."""
         text = call_text(call)
         answers = self._answers.get(text)
         if not answers:
@@ -194,7 +194,7 @@ class WhatIfRun:
     # -- servers -----------------------------------------------------------------------------
 
     def _on_moved(self, vc: NetVConnection) -> None:
-        """Replace the server's peer at the end of the turn: the VC may move again before."""
+        """Replace the server's peer after this turn, because the VC may move again before."""
         if vc in self._servers:
             self.sim.clock.after(0.0, partial(self._hand_over, vc))
 
@@ -209,10 +209,10 @@ class WhatIfRun:
         self._servers[vc] = after
 
     def _new_connection(self, client: int, target: str, requester: str) -> ReplayedPeer:
-        """Take a free peer of this conversation, or of none where the conversation is unknown.
+        """Take a free peer of this conversation, or one without a conversation.
 
-        Peers of health checks are for health checks only. Histories of connections while they were
-        kept (below 0, without a client) are not used for new connections.
+        Peers of health checks are used only for health checks. Histories of kept connections
+        (number below 0, no client) are not used for new connections.
         """
         check = requester == HEALTH_CHECK
         matching = [
@@ -249,7 +249,7 @@ class WhatIfRun:
         return self._extra(PeerHistory(0, client, target, connected=True))
 
     def _matches(self, history: PeerHistory, target: str) -> bool:
-        """Return whether a history is that of a server, or of another one of its upstream."""
+        """Whether a history belongs to this server, or to another server of its upstream."""
         return history.address == target or history.address in self._same_upstream.get(target, ())
 
     def _extra(self, history: PeerHistory) -> ReplayedPeer:
@@ -283,7 +283,7 @@ class WhatIfRun:
 
 
 def _without_checks(configuration: Configuration) -> Configuration:
-    """Return the configuration without health checks: a log that was cut has no answers to them."""
+    """Return the configuration without health checks: a cut log has no answers to them."""
     settings = configuration.settings
     upstreams = {
         name: upstream.model_copy(update={"check": None})
@@ -293,7 +293,7 @@ def _without_checks(configuration: Configuration) -> Configuration:
 
 
 def _moved_to(history: PeerHistory, now: float) -> PeerHistory:
-    """Return a copy of a history that begins now, as a peer that is not in the recording."""
+    """Return a copy of a history that begins now, for a peer that is not in the recording."""
     actions = [each._replace(at=each.at - history.began + now) for each in history.actions]
     return replace(history, number=0, began=now, actions=actions)
 
@@ -308,7 +308,7 @@ def _with_place(error: Exception) -> str:
 
 
 def _do_nothing() -> None:
-    """Only let the simulated time pass."""
+    """Do nothing. Only the simulated time passes."""
 
 
 def _ignore_line(line: str) -> None:

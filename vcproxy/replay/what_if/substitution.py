@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NotSubstituted(Exception):
-    """A plugin cannot replace another one; the text is the reason, for the user."""
+    """A plugin cannot replace another one. The text is the reason, for the user."""
 
 
 def recorded(header: Header) -> Configuration:
@@ -39,8 +39,8 @@ def substituted(
 ) -> tuple[Configuration, str]:
     """Return the configuration with this plugin, and a note for the user, perhaps empty.
 
-    `plugin` is written as in a listener's table. It replaces the listener's plugin and gets its
-    options and filters. If it is a filter, it replaces the filter of the same class name.
+    `plugin` is written as in the table of a listener. It replaces the listener's plugin and gets
+    its options and filters. If it is a filter, it replaces the filter of the same class name.
     `listener`: its name; empty: there is only one. Raises NotSubstituted.
     """
     names = list(configuration.plugins)
