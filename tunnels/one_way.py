@@ -60,7 +60,7 @@ class OneWayTunnel(Machine):
             other direction reads it.)
         water_mark: bytes of buffer at which reading pauses.
         abort_s: seconds without progress of the sink that are allowed after the source was reset by
-            its peer. After any other failure FLUSH_S is allowed.
+            its peer. After any other failure, or an end before `nbytes`, FLUSH_S is allowed.
     """
 
     __slots__ = (
@@ -169,12 +169,15 @@ class OneWayTunnel(Machine):
 
     @RELAYING.on(Event.EOS, to=(FLUSHING, DONE))
     def source_or_sink_ended(self, vio: VIO) -> State:
-        """Flush after the end of the source; end after the end of the sink."""
+        """Flush after the end of the source, also if it came before `nbytes`; end after the end of
+        the sink."""
         if vio is not self.source:
             return self._end(Reason.SINK_ENDED, vio)
         if vio.ntodo:
-            return self._end(Reason.TRUNCATED, vio)
-        self._end(Reason.EOS, vio)
+            self._end(Reason.TRUNCATED, vio)
+            self._limit_flush(FLUSH_S)
+        else:
+            self._end(Reason.EOS, vio)
         return self.FLUSHING
 
     @FAILING.on(Event.EOS, to=DONE)
@@ -235,8 +238,7 @@ class OneWayTunnel(Machine):
         self._end(Reason.ERROR, vio)
         if vio is not self.source or self._sink_vc.error is not None:
             return self.DONE
-        seconds = flush_s(self.error, self._abort_s)
-        self._stall_timer = StallTimer(self, seconds, lambda: self.sink.ndone)
+        self._limit_flush(flush_s(self.error, self._abort_s))
         if not self._source_vc.unread:
             return self.FLUSHING
         self._read(vio.nbytes, vio.buffer, vio.ndone)
@@ -329,9 +331,12 @@ class OneWayTunnel(Machine):
 
     @property
     def _broken(self) -> bool:
-        """Whether the source has failed: then the transform's finish() is not called, because that
-        would make an incomplete stream look complete."""
-        return self._reason is Reason.ERROR
+        """Whether the source has failed, or ended before `nbytes`.
+
+        Then the transform's finish() is not called, because it would make an incomplete stream look
+        complete.
+        """
+        return self._reason in (Reason.ERROR, Reason.TRUNCATED)
 
     def _end(self, reason: Reason, vio: VIO) -> State:
         self._reason = reason
@@ -341,6 +346,10 @@ class OneWayTunnel(Machine):
     def _read(self, nbytes: int | None, buffer: IOBuffer, already_read: int) -> None:
         self.source = self._source_vc.do_io_read(self, nbytes, buffer)
         self.source.ndone = already_read
+
+    def _limit_flush(self, seconds: float) -> None:
+        """Deliver STALLED once the sink has taken nothing for this time."""
+        self._stall_timer = StallTimer(self, seconds, lambda: self.sink.ndone)
 
     def _finish(self) -> None:
         """Request WRITE_COMPLETE for when the sink has taken all buffered bytes."""

@@ -15,6 +15,7 @@ from vcproxy.engine.mutex import LockNotHeld, Mutex
 from vcproxy.testing.machines import check_machine
 from vcproxy.tunnels.done import Flow, Reason, TunnelDone
 from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.stall_timer import FLUSH_S
 
 from .harness import BACKLOG, BUFFER, BULK, NETWORK, Harness, Line, Owner
 
@@ -216,6 +217,36 @@ def test_a_source_that_ends_before_nbytes_is_truncated(harness: Harness) -> None
     assert harness.done.reason is Reason.TRUNCATED
     assert harness.done.ended_by == source.name
     assert not sink.peer.ended, "the sink must not take it for the end"
+    assert sink.peer.received == BULK
+
+
+@pytest.mark.parametrize("bridges", [False, True])
+def test_the_bytes_of_a_truncated_source_reach_a_slow_sink(bridges: bool) -> None:
+    harness = Harness(bridges=bridges)
+    source, sink = harness.lines()
+    sink.peer.stall()
+    harness.lend(lambda: OneWayTunnel(harness.owner, source.vc, sink.vc, nbytes=len(BULK)))
+    source.peer.send(BACKLOG)
+    source.peer.end()
+    harness.sim.elapse(FLUSH_S - 1)
+    assert not harness.owner.done, "some of it is still buffered"
+    sink.peer.resume()
+    harness.run()
+    assert sink.peer.received == BACKLOG
+    assert harness.done.reason is Reason.TRUNCATED
+    assert harness.done.flows == (Flow(source.name, sink.name, len(BACKLOG), len(BACKLOG)),)
+    assert not sink.peer.ended
+
+
+def test_a_sink_that_reads_nothing_of_a_truncated_source_has_a_deadline(harness: Harness) -> None:
+    source, sink = harness.lines()
+    sink.peer.stall()
+    harness.lend(lambda: OneWayTunnel(harness.owner, source.vc, sink.vc, nbytes=len(BULK)))
+    source.peer.send(BACKLOG)
+    source.peer.end()
+    harness.sim.elapse(2 * FLUSH_S + 1)
+    assert harness.done.reason is Reason.TRUNCATED
+    assert harness.done.ended_by == source.name
 
 
 # -- a buffer that was read into already -----------------------------------------------------
