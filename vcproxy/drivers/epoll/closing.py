@@ -25,11 +25,6 @@ LINGER_BYTES = 64 * 1024
 _POLL_S = 0.01
 """Interval of polling the size of the send queue: epoll has no event for an empty one."""
 
-MOST_S = 30.0
-"""The longest wait for retransmissions before a reset: as long as a tunnel waits for a sink."""
-
-_TCP_INFO = (socket.IPPROTO_TCP, socket.TCP_INFO, 12)
-
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
@@ -84,8 +79,8 @@ class Lingering:
 class Resetting:
     """A close with a reset (RST). The reset is sent when all data before it is acknowledged.
 
-    If the peer acknowledges nothing for `linger_timeout_s`, the reset is sent anyway. A Unix
-    socket has no reset and delivers what was sent.
+    If the peer acknowledges nothing for LINGER_S, the reset is sent anyway. A Unix socket has no
+    reset and delivers what was sent.
     """
 
     def __init__(self, driver: Poller, port: ClosingPort) -> None:
@@ -119,23 +114,10 @@ class Resetting:
         unsent = _unacknowledged(sock)
         self._waited = 0.0 if unsent < self._unsent else self._waited + _POLL_S
         self._unsent = unsent
-        if unsent and self._waited < linger_timeout_s(sock.getsockopt(*_TCP_INFO)):
+        if unsent and self._waited < LINGER_S:
             self._driver.after(_POLL_S, self._poll)
         else:
             self._port.finish()
-
-
-def linger_timeout_s(tcp_info: bytes) -> float:
-    """Return the seconds to wait for an acknowledgement before a reset.
-
-    A peer that read nothing for a while may have dropped segments. They are resent only when the
-    retransmission timer expires, which backs off exponentially, so wait two periods.
-
-    Args:
-        tcp_info: the first 12 bytes of the socket's `struct tcp_info` (tcp(7)).
-    """
-    _, _, retransmits, timer_us = struct.unpack("BBB5xI", tcp_info)
-    return min(max(LINGER_S, 2 * timer_us / 1e6), MOST_S) if retransmits else LINGER_S
 
 
 def _unacknowledged(sock: socket.socket) -> int:
