@@ -6,30 +6,37 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import report
+from . import calls, report
 from . import workloads as tunnels
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
-from .peers import DESCRIPTORS, MOST_TUNNELS, ROOT, TUNNEL_PEERS, Failed, Peer
+from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS, Failed, Peer
+from .revision import BEFORE, ROOT
 from .workloads import Sample, Workload
 
 ABOUT = """\
 Measure vcproxy beside other proxies: CPU time or memory of each per unit of work. All
 proxies of a run are measured in alternating rounds. Medians are reported. Ratios are comparable
-between machines; absolute figures are not. All is on loopback, and is stopped at the end. A full
-run takes about eleven minutes; leave the machine alone meanwhile."""
+between machines; absolute figures are not. The peers `before` are vcproxy itself at an earlier
+revision. Workloads `calls-` count calls of Python functions, which do not vary between runs;
+`python -m tests.bench.calls` lists them. All is on loopback, and is stopped at the end. A full run
+takes about fifteen minutes; leave the machine alone meanwhile."""
 
 EXAMPLES = """\
 examples:
   python -m tests.bench --quick                       two minutes, rough figures
   python -m tests.bench -w bulk -p vcproxy,haproxy    one workload, two peers
+  python -m tests.bench -w http --before HEAD~1       what the last commit changed
+  python -m tests.bench -w calls                      all workloads with names calls-...
   python -m tests.bench --out figures                 keep the JSON and the picture elsewhere
 
 workloads: {workloads}
+groups of workloads: {groups}
 peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
@@ -40,9 +47,18 @@ Key = tuple[str, str]
 """(workload, peer)"""
 
 
+def groups(known: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of workloads by the name of a group of them."""
+    return {"calls": [name for name in known if name.startswith("calls-")]}
+
+
 def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
     """Every workload by name, in the sizes given."""
-    return tunnels.workloads(bulk_gib, seconds, idle) | http.workloads(seconds, idle)
+    every: dict[str, Workload] = {}
+    every |= tunnels.workloads(bulk_gib, seconds, idle)
+    every |= http.workloads(seconds, idle)
+    every |= calls.workloads()
+    return every
 
 
 def arguments() -> argparse.Namespace:
@@ -50,16 +66,30 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m tests.bench",
         description=ABOUT,
-        epilog=EXAMPLES.format(workloads=", ".join(known), peers=", ".join(PEERS)),
+        epilog=EXAMPLES.format(
+            workloads=", ".join(known), groups=", ".join(groups(known)), peers=", ".join(PEERS)
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     option = parser.add_argument
-    option("-w", "--workloads", type=some_of(known), metavar="A,B", help="only these (all)")
+    option(
+        "-w",
+        "--workloads",
+        type=some_of(known, groups(known)),
+        metavar="A,B",
+        help="only these, or groups of them (all)",
+    )
     option("-p", "--peers", type=some_of(PEERS), metavar="A,B", help="only these (all)")
     option("-r", "--rounds", type=positive(int), help="samples of each figure (3)")
     option("--bulk", type=positive(float), metavar="GiB", help="size of the bulk stream (1)")
     option("--seconds", type=positive(float), help="length of the other loads (1)")
     option("--idle", type=positive(int), metavar="N", help="idle tunnels and clients (4000)")
+    option(
+        "--before",
+        default=BEFORE,
+        metavar="REVISION",
+        help=f"what the peers called `before` are: any revision in this clone ({BEFORE[:7]})",
+    )
     option("--quick", action="store_true", help="1 round, small sizes")
     option(
         "--out",
@@ -80,12 +110,14 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+def some_of(
+    known: Iterable[str], groups: Mapping[str, list[str]] | None = None
+) -> Callable[[str], list[str]]:
     """Return a parser of names joined by commas; it returns them in the known order."""
     names = list(known)
 
     def parse(text: str) -> list[str]:
-        chosen = text.split(",")
+        chosen = [name for word in text.split(",") for name in (groups or {}).get(word, [word])]
         if strange := [name for name in chosen if name not in names]:
             raise argparse.ArgumentTypeError(
                 f"{', '.join(strange)}: not known; choose from {', '.join(names)}"
@@ -137,7 +169,13 @@ def run(
     """Measure; return the samples, and why measurements could not be made."""
     samples: defaultdict[Key, list[Sample]] = defaultdict(list)
     failures: dict[Key, str] = {}
-    plan = [(w, r, p) for w in works for r in range(rounds) for p in peers if w.suits(p)]
+    plan = [
+        (work, turn, peer)
+        for work in works
+        for turn in range(1 if isinstance(work, calls.Counted) else rounds)
+        for peer in peers
+        if work.suits(peer)
+    ]
     progress = Progress(len(plan) or 1)
     try:
         for work, turn, peer in plan:
@@ -168,10 +206,13 @@ def main() -> int:
     peers: list[Peer] = []
     print("Peers")
     for name in chosen.peers:
-        if why := PEERS[name].missing():
+        peer = PEERS[name]
+        if peer.revision:
+            peer = replace(peer, revision=chosen.before)
+        if why := peer.missing():
             print(f"  {name}: skipped, {why}")
         else:
-            peers.append(PEERS[name])
+            peers.append(peer)
     versions = {peer.name: peer.told_version() for peer in peers}
     for peer in peers:
         print(f"\n{versions[peer.name]}\n{peer.described()}")
@@ -184,7 +225,7 @@ def main() -> int:
     samples, failures = run(works, peers, int(chosen.rounds))
     results = {key: report.medians(every) for key, every in samples.items() if every}
     print(*report.table(works, peers, results, failures), sep="\n")
-    print(*report.goals(works, results), sep="\n")
+    print(*report.goals(works, peers, results), sep="\n")
     if chosen.out:
         report.write_json(chosen.out / "results.json", works, versions, samples, results, failures)
         print(f"\nwritten: {chosen.out / 'results.json'}")

@@ -19,7 +19,8 @@ from contextlib import ExitStack, contextmanager
 from statistics import median
 
 from .http.peers import HTTP_PEERS
-from .peers import LOOPBACK, ROOT, Failed, free_port, listens, running
+from .peers import LOOPBACK, Failed, free_port, listens, running
+from .revision import ROOT
 
 PATIENCE_S = 2.0
 """A small answer that comes later counts as lost."""

@@ -1,7 +1,8 @@
 """The proxies under comparison: how each is configured, started and stopped.
 
 A peer is data. `$listen` and `$server` are ports (the consumers of a fan connect to the second),
-`$config` the file its configuration is written to, `$scratch` a directory of its own.
+`$config` the file its configuration is written to, `$scratch` a directory of its own, `$cli` the
+module of vcproxy's command line in the peer's revision.
 """
 
 import importlib.util
@@ -21,7 +22,8 @@ from pathlib import Path
 from string import Template
 from threading import Timer
 
-ROOT = Path(__file__).resolve().parents[2]
+from .revision import BEFORE, command_module, tree
+
 LOOPBACK = "127.0.0.1"
 START_S = 10.0
 LISTEN = "0A"  # the state as /proc/net/tcp writes it
@@ -49,9 +51,15 @@ class Peer:
     most_tunnels: int = sys.maxsize
     one_port: bool = False
     """The consumers of its fan connect where the producer does."""
+    revision: str = ""
+    """The revision of this repository that it is run from; empty: this tree."""
 
     def missing(self) -> str:
         """Return why the peer cannot run here; empty if it can."""
+        try:
+            tree(self.revision)
+        except LookupError as error:
+            return str(error)
         for program in (self.command[0], self.version[0]):  # a script needs what it runs
             if not shutil.which(program, path=PATH):
                 return f"{program} is not installed"
@@ -60,20 +68,24 @@ class Peer:
         return ""
 
     def told_version(self) -> str:
+        folder = tree(self.revision)
         told = subprocess.run(
-            self.version,
+            [word.replace("$cli", command_module(folder)) for word in self.version],
             capture_output=True,
             text=True,
             timeout=START_S,
             check=False,
-            cwd=ROOT,
+            cwd=folder,
             env={**os.environ, "PATH": PATH},
         )
         lines = (told.stdout + told.stderr).splitlines()
-        return next((line for line in lines if "version" in line.lower()), "".join(lines[:1]))
+        version = next((line for line in lines if "version" in line.lower()), "".join(lines[:1]))
+        return f"{version} at {self.revision}" if self.revision else version
 
     def described(self) -> str:
         """Return its command and its configuration as text."""
+        if self.revision:
+            return f"{self.name}: as vcproxy's"
         shown = " ".join("python" if word == sys.executable else word for word in self.command)
         return "\n".join((f"{self.name}: {shown}", *(f"    {x}" for x in self.config.splitlines())))
 
@@ -93,6 +105,7 @@ def command_line(peer: Peer, scratch: Path, listen: int, server: int) -> list[st
         "server": server,
         "config": config,
         "scratch": scratch,
+        "cli": command_module(tree(peer.revision)),
     }
     config.write_text(Template(peer.config).substitute(values))
     return [Template(word).substitute(values) for word in peer.command]
@@ -131,7 +144,7 @@ def running(peer: Peer, server: int) -> Iterator[tuple[int, int]]:
                 stderr=stream,
                 process_group=0,
                 text=True,
-                cwd=ROOT,
+                cwd=tree(peer.revision),
                 env={**os.environ, "PATH": PATH},
             )
         try:
@@ -165,7 +178,11 @@ def start_s(peer: Peer) -> float:
         command = command_line(peer, Path(name), free_port(), free_port())
         begin = time.perf_counter()
         process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, process_group=0, text=True, cwd=ROOT
+            command,
+            stderr=subprocess.PIPE,
+            process_group=0,
+            text=True,
+            cwd=tree(peer.revision),
         )
         patience = Timer(START_S, process.kill)
         try:
@@ -331,18 +348,25 @@ def relay(library: str, style: str) -> Peer:
 def vcproxy(name: str, splice: str, only: tuple[str, ...] = ()) -> Peer:
     return Peer(
         name,
-        (sys.executable, "-m", "vcproxy.app.cli", "-c", "$config"),
+        (sys.executable, "-m", "$cli", "-c", "$config"),
         VCPROXY.replace("{splice}", splice),
-        version=(sys.executable, "-m", "vcproxy.app.cli", "--version"),
+        version=(sys.executable, "-m", "$cli", "--version"),
         needs="vcproxy.app.cli",
         only=only,
     )
+
+
+def before(peer: Peer) -> Peer:
+    """Return the same peer as it was at the revision that goals compare with."""
+    name = peer.name.replace("vcproxy", "before")
+    return replace(peer, name=name, revision=BEFORE)
 
 
 TUNNEL_PEERS = {
     peer.name: peer
     for peer in (
         vcproxy("vcproxy", "true"),
+        before(vcproxy("vcproxy", "true")),
         vcproxy("vcproxy-copy", "false", RECORDED),
         vcproxy_recording("vcproxy-recording", RECORDED),
         haproxy("haproxy"),

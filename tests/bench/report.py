@@ -52,29 +52,31 @@ class Goal:
         return f"  {verdict:<8} {subject:<48} {said:>12}   (at most {self.limit:g}{measure})"
 
 
-# From the issue that ordered the core; ratios of the proxy's CPU in one run.
+# Ratios of the proxy's CPU in one run.
 GOALS = (
     Goal("bulk", 0.4, "haproxy"),
     Goal("bulk", 0.8, "haproxy-256k"),
     Goal("bulk", 0.7, "nginx"),
     Goal("bulk", 1.1, "asyncio-protocol", peer="vcproxy-copy"),
-    Goal("trips-50", 1.3, "haproxy"),
-    Goal("trips-50", 0.8, "uvloop-streams"),
+    Goal("trips-50", 0.9, "before"),
+    Goal("trips-50", 1.1, "haproxy"),
+    Goal("trips-50", 0.7, "uvloop-streams"),
     Goal("trips-1000", 1.3, "vcproxy", as_in="trips-50"),
-    Goal("idle", 12),
-    Goal("start", 400),
-    # From the issue that ordered the business machines.
+    Goal("churn", 0.62, "before"),
+    Goal("churn", 2.2, "haproxy"),
+    Goal("churn", 0.9, "uvloop-streams"),
+    Goal("idle", 5),
+    Goal("start", 150),
     Goal("validate", 0.6, "streams-validate", peer="vcproxy-validate"),
     Goal("split", 0.6, "streams-split", peer="vcproxy-split"),
-    # From the issue that ordered the fan-out.
     *(
         Goal(f"fan-{sinks}", limit, against, peer="vcproxy-relay")
         for sinks in (8, 100)
         for limit, against in ((1.1, "copy-loop"), (1, "ncat"), (1, "socat-tee"))
     ),
-    # From the issue that ordered recordings: beside the same without one, and unbridged.
-    Goal("trips-50", 1.5, "vcproxy-copy", peer="vcproxy-recording"),
-    Goal("bulk", 2, "vcproxy-copy", peer="vcproxy-recording"),
+    # Beside the same without a recording, and unbridged.
+    Goal("trips-50", 1.4, "vcproxy-copy", peer="vcproxy-recording"),
+    Goal("bulk", 2.5, "vcproxy-copy", peer="vcproxy-recording"),
     Goal("lines-1000", 1.3, "vcproxy-lines", peer="vcproxy-lines", as_in="lines-10"),
     # The others keep their rate within 5 %; the stalled one holds no more than its max_lag.
     *(
@@ -82,20 +84,24 @@ GOALS = (
         for peer in ("vcproxy-drop-oldest", "vcproxy-disconnect")
         for goal in (Goal("stalled", 1.05, peer=peer), Goal("stalled-memory", 1024, peer=peer))
     ),
-    # From the issue that ordered HTTP/1.1.
+    Goal("http", 0.5, "before-http", peer="vcproxy-http"),
     *(
         Goal("http", limit, against, peer="vcproxy-http")
         for limit, against in (
-            (1, "trafficserver"),
-            (2, "nginx-http"),
+            (0.75, "trafficserver"),
+            (1.4, "haproxy-http"),
+            (1.4, "nginx-http"),
             (0.125, "twisted"),
             (0.033, "mitmproxy"),
         )
     ),
-    Goal("http", 1.4, "vcproxy-http", peer="vcproxy-heads"),
+    Goal("http", 0.8, "before-heads", peer="vcproxy-heads"),
+    Goal("http-unlike", 0.55, "before-http", peer="vcproxy-http"),
+    Goal("http-unlike", 1.8, "haproxy-http", peer="vcproxy-http"),
     Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),
-    Goal("http-tls", 1.8, "haproxy-tls", peer="vcproxy-tls"),
-    Goal("http-idle", 8, peer="vcproxy-http"),
+    Goal("http-tls", 0.6, "before-tls", peer="vcproxy-tls"),
+    Goal("http-tls", 1.5, "haproxy-tls", peer="vcproxy-tls"),
+    Goal("http-idle", 4, peer="vcproxy-http"),
     Goal("http-slow", 500, peer="vcproxy-http"),
 )
 
@@ -154,12 +160,20 @@ def figure(value: float | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def goals(workloads: Sequence[Workload], results: Results) -> Iterator[str]:
+def goals(workloads: Sequence[Workload], peers: Sequence[Peer], results: Results) -> Iterator[str]:
+    """The goals that the workloads and the peers chosen allow to judge."""
     units = {workload.name: workload.cost_unit for workload in workloads}
-    yield "\nMust reach"
-    for goal in GOALS:
-        if goal.workload in units:
-            yield goal.judged(results, units[goal.workload])
+    chosen = {"", *(peer.name for peer in peers)}
+    shown = [
+        goal
+        for goal in GOALS
+        if {goal.workload, goal.as_in or goal.workload} <= set(units)
+        and {goal.peer, goal.against} <= chosen
+    ]
+    if shown:
+        yield "\nMust reach"
+    for goal in shown:
+        yield goal.judged(results, units[goal.workload])
 
 
 def machine() -> dict[str, object]:

@@ -11,7 +11,8 @@ from statistics import median
 from typing import Protocol
 
 from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
-from .peers import ROOT, Failed, Peer, free_port, last_line, running, start_s, stop
+from .peers import Failed, Peer, free_port, last_line, running, start_s, stop
+from .revision import ROOT
 
 PATIENCE_S = 60.0  # a load that says nothing for so long is stuck
 STARTS = 10
@@ -207,7 +208,7 @@ class Start:
     rate_unit: str = ""
 
     def suits(self, peer: Peer) -> bool:
-        return peer.name == "vcproxy"
+        return peer.name in ("vcproxy", "before")
 
     def measure(self, peer: Peer) -> Sample:
         """Start it many times, for the median. Raises Failed."""

@@ -7,7 +7,7 @@ clients are slow, a head has HEAD_S seconds.
 import sys
 from pathlib import Path
 
-from tests.bench.peers import MOST_TUNNELS, Peer
+from tests.bench.peers import MOST_TUNNELS, Peer, before
 
 HEAD_S = 2
 SMALL = 1024
@@ -175,12 +175,12 @@ def vcproxy(name: str, only: tuple[str, ...], tls: bool = False, filters: str = 
     pair = 'tls = { certificate = "$scratch/tls.pem", key = "$scratch/tls.pem" }\n'
     config = config.replace("{tls}\n", pair if tls else "")
     config = config.replace("{filters}", f"filters = [{filters}]\n" if filters else "")
-    command = (sys.executable, "-m", "vcproxy.app.cli", "-c", "$config")
+    command = (sys.executable, "-m", "$cli", "-c", "$config")
     return Peer(
         name,
         certified(" ".join(command)) if tls else command,
         config,
-        version=(sys.executable, "-m", "vcproxy.app.cli", "--version"),
+        version=(sys.executable, "-m", "$cli", "--version"),
         needs="vcproxy.plugins.http_proxy",
         only=only,
     )
@@ -198,12 +198,17 @@ def twisted(name: str, style: str) -> Peer:
 
 ORIGIN_PEER = Peer("origin", ("sh", "$config"), ORIGIN, ("nginx", "-v"), one_port=True)
 
+OURS = (
+    vcproxy("vcproxy-http", GUARDED),
+    vcproxy("vcproxy-heads", ("http",), filters=f'"{Path(__file__).parent}/heads.py:Heads"'),
+    vcproxy("vcproxy-tls", TLS, tls=True),
+)
+
 HTTP_PEERS = {
     peer.name: peer
     for peer in (
-        vcproxy("vcproxy-http", GUARDED),
-        vcproxy("vcproxy-heads", ("http",), filters=f'"{Path(__file__).parent}/heads.py:Heads"'),
-        vcproxy("vcproxy-tls", TLS, tls=True),
+        *OURS,
+        *map(before, OURS),
         Peer(
             "haproxy-http",
             ("haproxy", "-db", "-f", "$config"),

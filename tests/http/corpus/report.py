@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from tests.bench.peers import ROOT
+from tests.bench.revision import ROOT
 from tests.http.corpus.case import (
     Accepted,
     Answered,
