@@ -16,6 +16,7 @@ from . import workloads as tunnels
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
 from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS, Failed, Peer
+from .replayed import Replayed
 from .revision import BEFORE, ROOT
 from .workloads import Sample, Workload
 
@@ -58,6 +59,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= tunnels.workloads(bulk_gib, seconds, idle)
     every |= http.workloads(seconds, idle)
     every |= calls.workloads()
+    every["replay"] = Replayed(seconds)
     return every
 
 

@@ -282,7 +282,8 @@ file = "$scratch/log"
 max_size = "0B"
 """
 
-RECORDED = ("bulk", "trips-50")
+UNRECORDED = ("bulk", "trips-50")
+RECORDED = (*UNRECORDED, "replay")
 FANS = ("fan-8", "fan-100")
 LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
 STALLS = ("stalled", "stalled-memory")
@@ -367,8 +368,9 @@ TUNNEL_PEERS = {
     for peer in (
         vcproxy("vcproxy", "true"),
         before(vcproxy("vcproxy", "true")),
-        vcproxy("vcproxy-copy", "false", RECORDED),
+        vcproxy("vcproxy-copy", "false", UNRECORDED),
         vcproxy_recording("vcproxy-recording", RECORDED),
+        before(vcproxy_recording("vcproxy-recording", RECORDED)),
         haproxy("haproxy"),
         haproxy("haproxy-256k", "tune.bufsize 262144", only=("bulk", "idle")),
         Peer("nginx", ("nginx", "-p", "$scratch", "-c", "$config"), NGINX, ("nginx", "-v")),

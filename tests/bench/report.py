@@ -49,7 +49,7 @@ class Goal:
         else:
             verdict = "reached" if value <= self.limit else "MISSED"
             said = f"{value:.{2 if ratio else 1}f}{measure}"
-        return f"  {verdict:<8} {subject:<48} {said:>12}   (at most {self.limit:g}{measure})"
+        return f"  {verdict:<8} {subject:<48} {said:>12}   (at most {self.limit:.3g}{measure})"
 
 
 # Ratios of the proxy's CPU in one run.
@@ -67,6 +67,7 @@ GOALS = (
     Goal("churn", 0.9, "uvloop-streams"),
     Goal("idle", 5),
     Goal("start", 150),
+    Goal("start-http", 200, peer="vcproxy-http"),
     Goal("validate", 0.6, "streams-validate", peer="vcproxy-validate"),
     Goal("split", 0.6, "streams-split", peer="vcproxy-split"),
     *(
@@ -77,6 +78,7 @@ GOALS = (
     # Beside the same without a recording, and unbridged.
     Goal("trips-50", 1.4, "vcproxy-copy", peer="vcproxy-recording"),
     Goal("bulk", 2.5, "vcproxy-copy", peer="vcproxy-recording"),
+    Goal("replay", 1 / 3, peer="vcproxy-recording"),
     Goal("lines-1000", 1.3, "vcproxy-lines", peer="vcproxy-lines", as_in="lines-10"),
     # The others keep their rate within 5 %; the stalled one holds no more than its max_lag.
     *(
@@ -101,6 +103,9 @@ GOALS = (
     Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),
     Goal("http-tls", 0.6, "before-tls", peer="vcproxy-tls"),
     Goal("http-tls", 1.5, "haproxy-tls", peer="vcproxy-tls"),
+    Goal("tls-resumed", 0.5, "vcproxy-tls", peer="vcproxy-tls", as_in="tls-full"),
+    Goal("tls-resumed", 0.5, "before-tls", peer="vcproxy-tls", as_in="tls-full"),
+    Goal("tls-resumed", 1.5, "haproxy-tls", peer="vcproxy-tls"),
     Goal("http-idle", 4, peer="vcproxy-http"),
     Goal("http-slow", 500, peer="vcproxy-http"),
 )

@@ -202,13 +202,14 @@ class Stalled:
 class Start:
     """The time from exec to the line `ready`, which only vcproxy writes."""
 
-    name: str = "start"
-    title: str = "start to ready"
+    name: str
+    title: str
+    peers: tuple[str, ...]
     cost_unit: str = "ms"
     rate_unit: str = ""
 
     def suits(self, peer: Peer) -> bool:
-        return peer.name in ("vcproxy", "before")
+        return peer.name in self.peers
 
     def measure(self, peer: Peer) -> Sample:
         """Start it many times, for the median. Raises Failed."""
@@ -257,7 +258,8 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         Traffic(
             "idle", "idle tunnel", "KiB", "opened/s", "echo", "idle", idle, 0, resident_kib, scale=1
         ),
-        Start(),
+        Start("start", "start to ready", ("vcproxy", "before")),
+        Start("start-http", "start to ready: HTTP", ("vcproxy-http", "before-http")),
         fan(8),
         fan(100),
         ticks("lines-10", 10, 1000),

@@ -1,15 +1,18 @@
-"""The clients that h2load cannot play: `python -m tests.bench.http.load kept|slow PORT N SECONDS`.
+"""The clients that h2load cannot play: `python -m tests.bench.http.load ROLE PORT N SECONDS`.
 
 They say what those of `tests.bench.load` say, and keep to the same order of things.
 """
 
 import os
 import select
+import socket
+import ssl
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
-from tests.bench.load import CHUNK, connect, ready, report
+from tests.bench.load import CHUNK, LOOPBACK, WARM_S, connect, ready, report
 
 GET = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
 BEGUN = b"GET /small HTTP/1.1\r\nHost: bench\r\nX-Slow: "
@@ -129,7 +132,52 @@ def slow(port: int, clients: int, limit: float) -> None:
     report(len(latencies), now() - begin, latencies, late_s=last - limit)
 
 
-CLIENTS: dict[str, Callable[[int, int, float], None]] = {"kept": kept, "slow": slow}
+def handshakes(port: int, clients: int, seconds: float, resumed: bool = False) -> None:
+    """Connect with TLS, get one response, close; `clients` at a time, a thread for each. Reports
+    connections and their latency. All are resumed but the first of each client, or none is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    def connections(seconds: float) -> list[float]:
+        latencies: list[float] = []
+        session: ssl.SSLSession | None = None
+        end = perf_counter() + seconds
+        while (begin := perf_counter()) < end:
+            plain = socket.create_connection((LOOPBACK, port))
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with context.wrap_socket(plain, session=session) as stream:
+                stream.sendall(GET)
+                answer = stream.recv(CHUNK)
+                while not whole(answer):
+                    answer += stream.recv(CHUNK) or sys.exit("a client was closed")
+                if session and not stream.session_reused:
+                    sys.exit("a session was not resumed")
+                if resumed:  # the ticket has come before the response
+                    session = stream.session
+            latencies.append(perf_counter() - begin)
+        return latencies
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(connections, [WARM_S] * clients))
+        ready()
+        begin = perf_counter()
+        latencies = [one for each in pool.map(connections, [seconds] * clients) for one in each]
+        spent = perf_counter() - begin
+    report(len(latencies), spent, latencies)
+
+
+def resumptions(port: int, clients: int, seconds: float) -> None:
+    """Connect as `handshakes` does, with the session of the connection before."""
+    handshakes(port, clients, seconds, resumed=True)
+
+
+CLIENTS: dict[str, Callable[[int, int, float], None]] = {
+    "kept": kept,
+    "slow": slow,
+    "handshakes": handshakes,
+    "resumptions": resumptions,
+}
 
 if __name__ == "__main__":
     role, port, clients, seconds = sys.argv[1:]

@@ -133,6 +133,39 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Handshakes:
+    """Connections with TLS and one GET each; the cost is the proxy's CPU for each connection."""
+
+    name: str
+    title: str
+    role: str
+    seconds: float
+    clients: int = 4
+    cost_unit: str = "us"
+    rate_unit: str = "/s"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with (
+            proxied(peer) as (pid, port),
+            clients(self.role, port, self.clients, self.seconds) as load,
+        ):
+            answer(load)
+            settle(pid)
+            before = cpu_s(pid)
+            order(load)
+            figures = json.loads(answer(load))
+            settle(pid)
+            cost = (cpu_s(pid) - before) * 1e6 / figures["done"]
+        return Sample(
+            cost, figures["done"] / figures["seconds"], figures["p50_us"], figures["p99_us"]
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Slow:
     """Clients whose requests never end, and others that are served meanwhile; the cost is how long
     after the limit the last of the slow ones was closed."""
@@ -176,6 +209,8 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
         Gets("http-unlike", "no two alike", 64, "small", SMALL, seconds, unlike=UNLIKE),
         gets("http-tls", "the same behind TLS", "https"),
         Gets("http-1m", "GET of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),
+        Handshakes("tls-full", "new TLS connection, one GET", "handshakes", seconds),
+        Handshakes("tls-resumed", "the same, resumed", "resumptions", seconds),
         Kept("http-idle", "idle kept client", idle),
         Slow("http-slow", "1000 slow heads: the last closed", 1000),
     )
