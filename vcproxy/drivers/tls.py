@@ -83,6 +83,7 @@ class TlsFilter:
         "alpn",
         "established",
         "peer",
+        "pending",
         "sni",
     )
 
@@ -102,7 +103,10 @@ class TlsFilter:
         self._fin = False  # `feed_eof` was called
         self._closed = False  # our close_notify is queued
         self._end: TlsError | bool = False  # how plaintext ended; True: in order
-        self._reading = True  # False once read_into has returned or raised that end
+        self._reading = True  # False once that end was returned or raised
+        self.pending = False
+        """Whether a read may return something without further `feed`: the filter holds plaintext,
+        undecrypted ciphertext, or an end of the stream that has not been returned yet."""
         self.established = False
         self.sni: str | None = None
         """The server name that the client has sent (server side), in lower case and without a final
@@ -121,12 +125,14 @@ class TlsFilter:
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
+            self.pending = False
             if self._fin:
                 raise TlsError("the peer closed the connection during the handshake") from None
             return False
         except ssl.SSLError as error:
             raise _failure(error) from error
         self.established = True
+        self._update_pending()
         self.sni = getattr(self._object, "sni", None)
         self.alpn = self._object.selected_alpn_protocol()
         certificate = self._object.getpeercert()
@@ -139,38 +145,52 @@ class TlsFilter:
         OpenSSL's buffer keeps the size of the largest piece ever fed, until the connection ends.
         """
         self._incoming.write(ciphertext)
+        self.pending = self._reading
 
     def feed_eof(self) -> None:
         """Pass in the end of the connection, after all that was fed."""
         self._fin = True
+        self.pending = self._reading
 
-    @property
-    def pending(self) -> bool:
-        """Whether `read_into` may return something without further `feed`.
+    def read(self, size: int) -> bytes | None:
+        """Return at most `size` bytes of plaintext, of one record.
 
-        True while the filter holds plaintext, undecrypted ciphertext, or an end of the stream that
-        has not been returned yet. False after `read_into` has returned None.
-        """
-        return self._reading and bool(
-            self._incoming.pending
-            or self._object.pending()
-            or self._kept
-            or self._fin
-            or self._end is not False
-        )
-
-    def read_into(self, view: memoryview) -> int | None:
-        """Fill `view` with plaintext, from as many records as fit.
-
-        Only after the handshake; `view` must not be empty. Errors are raised only after all bytes
+        Only after the handshake; `size` must not be 0. Errors are raised only after all bytes
         before them have been returned.
 
         Returns:
-            The number of bytes; None: more ciphertext is needed; 0: the orderly end.
+            The bytes; None: more ciphertext is needed; b"": the orderly end.
 
         Raises:
             Truncated: the connection ended without close_notify.
             TlsError: the stream was damaged, or the peer reported an error.
+        """
+        data = b""
+        if self._kept:
+            data, self._kept = self._kept[:size], self._kept[size:]
+        elif self._end is False:
+            try:
+                data = self._object.read(size)
+            except ssl.SSLError as error:
+                self._stop(error)
+            else:
+                self._end = not data
+            if self._outgoing.pending:
+                self._limit_replies()
+        if not data:
+            return b"" if self._returned_end() else None
+        if len(data) < size and not self._kept and self._end is False:
+            # the record was read to its end: OpenSSL holds no more of it
+            self.pending = self._fin or self._incoming.pending > 0
+        else:
+            self._update_pending()
+        return data
+
+    def read_into(self, view: memoryview) -> int | None:
+        """Fill `view` with plaintext, from as many records as fit; otherwise as `read`.
+
+        Returns:
+            The number of bytes; None: more ciphertext is needed; 0: the orderly end.
         """
         size = len(view)
         taken = 0
@@ -184,27 +204,49 @@ class TlsFilter:
                 break  # another read would raise SSLWantReadError, which costs as much as a read
             try:
                 got = read(size - taken, view[taken:])
-            except ssl.SSLWantReadError:
-                if not self._fin:
-                    break
-                self._end = Truncated("the stream was truncated: it ended without close_notify")
-            except ssl.SSLZeroReturnError:
-                self._end = True
             except ssl.SSLError as error:
-                self._end = _failure(error)
-                self._end.__cause__ = error
-            else:
-                taken += got  # type: ignore[operator]
-                self._end = not got
+                self._stop(error)
+                break
+            taken += got  # type: ignore[operator]
+            self._end = not got
+        self._limit_replies()
+        if taken:
+            self._update_pending()
+            return taken
+        return 0 if self._returned_end() else None
+
+    def _stop(self, error: ssl.SSLError) -> None:
+        """Store why OpenSSL returned no plaintext, if no more will follow."""
+        if isinstance(error, ssl.SSLWantReadError):
+            if self._fin:
+                self._end = Truncated("the stream was truncated: it ended without close_notify")
+        elif isinstance(error, ssl.SSLZeroReturnError):
+            self._end = True
+        else:
+            self._end = _failure(error)
+            self._end.__cause__ = error
+
+    def _limit_replies(self) -> None:
         if self._end is False and len(self._wire) + self._outgoing.pending > _MAX_UNSENT:
             self._end = TlsError("the peer requests TLS replies and does not read them")
-        if taken:
-            return taken
+
+    def _update_pending(self) -> None:
+        self.pending = self._reading and bool(
+            self._incoming.pending
+            or self._object.pending()
+            or self._kept
+            or self._fin
+            or self._end is not False
+        )
+
+    def _returned_end(self) -> bool:
+        """Return whether the stream has ended in order, or raise its error; False: it goes on."""
+        self.pending = False
         if self._end is False:
-            return None
+            return False
         self._reading = False
         if self._end is True:
-            return 0
+            return True
         raise self._end
 
     def write(self, views: Sequence[Octets]) -> int:
@@ -228,6 +270,24 @@ class TlsFilter:
         except ssl.SSLError as error:
             raise _failure(error) from error
         return taken
+
+    def encrypt(self, data: Octets) -> bytes:
+        """Encrypt at most RECORD bytes, where nothing is unsent; return the ciphertext to send.
+
+        `keep` then takes what could not be sent. The same as `write` and `ciphertext`, in one step.
+
+        Raises:
+            TlsError: the connection has already failed.
+        """
+        try:
+            self._object.write(data)
+        except ssl.SSLError as error:
+            raise _failure(error) from error
+        return self._outgoing.read()
+
+    def keep(self, ciphertext: bytes) -> None:
+        """Keep the end of what `encrypt` returned: it could not be sent."""
+        self._wire = memoryview(ciphertext)
 
     def close_notify(self) -> None:
         """Queue close_notify after all that was written; reading continues.

@@ -1,6 +1,6 @@
 """TlsPort: a stream port with a TLS filter between the socket and the engine.
 
-Tested in tests/conformance/test_epoll.py.
+Tested in tests/conformance/test_epoll.py and tests/drivers/test_epoll_tls.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import socket
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.closing import LINGER_S
-from vcproxy.drivers.epoll.stream import ENDS, StreamPort, plain
+from vcproxy.drivers.epoll.stream import ENDS, SMALL, StreamPort, plain
 from vcproxy.drivers.spreading import deliver
-from vcproxy.drivers.tls import TlsFilter, Truncated
+from vcproxy.drivers.tls import RECORD, TlsFilter, Truncated
 from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
@@ -37,14 +37,15 @@ class TlsPort(StreamPort):
             self.readable = True
         if mask & ENDS:
             self._ending = True
-        if mask & select.EPOLLOUT:
+        unblocked = not self.writable and bool(mask & select.EPOLLOUT)
+        if unblocked:
             self.writable = True
         if self._closing:
             self._finish_closing()
         elif not self._filter.established:
             self.continue_handshake()
         else:
-            if self.writable:
+            if unblocked:
                 self.write()
             self.read()
             if mask & select.EPOLLERR:
@@ -79,41 +80,50 @@ class TlsPort(StreamPort):
             if self._lost is not None:
                 self.report_lost()
             return
-        view = vc.engine.memory.scratch[:room]
         error: OSError | None = None
-        count = None
+        data: Block | None = None
         try:
-            if tls.pending:
-                count = tls.read_into(view)
-            while count is None and self._receive():
-                count = tls.read_into(view)
+            while data is None and (tls.pending or self._receive()):
+                if self._small:
+                    data = tls.read(RECORD if room > RECORD else room)
+                else:
+                    view = vc.engine.memory.scratch[:room]
+                    count = tls.read_into(view)
+                    data = None if count is None else view[:count]
         except OSError as reason:
             error = reason
-        if count:
-            deliver(vc, view[:count])
+        if data:
+            self._small = len(data) < SMALL and not tls.pending
+            deliver(vc, data)
             if self.readable or tls.pending:
                 vc.again(True)
         else:
             vc.would_block()
-            if error is None:
-                if count == 0:
-                    vc.ended()
+            if data is not None:
+                vc.ended()
             elif isinstance(error, Truncated) and self._lost is None:
                 vc.ended(error)  # FIN without close_notify: the other direction still works
-            else:
+            elif error is not None:
                 self._flush()
                 self.fail(self._lost or error)
-        self._flush()
+        if tls.has_ciphertext:
+            self._flush()
 
     def write(self) -> None:
         """Encrypt and send as much as the socket takes now."""
         vc, tls = self.vc, self._filter
-        self._flush()
+        if tls.has_ciphertext:
+            self._flush()
         while self.writable and tls.established:
             views = vc.begin_write()
             if views is None:
                 return
             try:
+                size = len(views[0]) if len(views) == 1 else sum(map(len, views))
+                if size <= RECORD:
+                    self._send_record(views[0] if len(views) == 1 else b"".join(views))
+                    vc.sent(size)
+                    return
                 count = tls.write(views)
             except TlsError as error:
                 vc.sent(0)
@@ -127,9 +137,13 @@ class TlsPort(StreamPort):
     def push(self, data: Block) -> int:
         """Encrypt and send data that another port has just read; return its bytes encrypted."""
         tls = self._filter
+        if not (self.writable and tls.established):
+            return 0
         taken = 0
         try:
-            while self.writable and tls.established and taken < len(data):
+            if len(data) <= RECORD and not tls.has_ciphertext:
+                return self._send_record(data)
+            while self.writable and taken < len(data):
                 count = tls.write([memoryview(data)[taken:] if taken else data])
                 taken += count
                 self._flush()
@@ -138,6 +152,24 @@ class TlsPort(StreamPort):
         except TlsError:
             pass  # the next write raises it again, without the reader's lock
         return taken
+
+    def _send_record(self, data: Block) -> int:
+        """Encrypt at most RECORD bytes and send them, where nothing is unsent; return their number.
+
+        Raises TlsError.
+        """
+        wire = self._filter.encrypt(data)
+        try:
+            count = self._send(wire)
+        except BlockingIOError:
+            count = 0
+        except OSError as error:
+            self._broken(error)
+            return len(data)
+        if count < len(wire):
+            self._filter.keep(wire[count:])
+            self.writable = False
+        return len(data)
 
     @property
     def unread(self) -> bool:
@@ -203,10 +235,13 @@ class TlsPort(StreamPort):
             self.writable = False
             return False
         except OSError as error:
-            self.writable = False
-            if self._lost is None:
-                self._lost = plain(error)
-                self.readable = self._ending = True
-                self.vc.again(True)  # read earlier input first: it may hold an alert
-            return True
+            self._broken(error)
         return True
+
+    def _broken(self, error: OSError) -> None:
+        """Store the error of a send; it is reported after earlier input, such as an alert."""
+        self.writable = False
+        if self._lost is None:
+            self._lost = plain(error)
+            self.readable = self._ending = True
+            self.vc.again(True)

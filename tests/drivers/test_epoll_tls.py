@@ -1,0 +1,155 @@
+"""TLS ports under epoll: what one message costs in system calls."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from trustme import CA
+
+from tests.engine.world import EventRecorder
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.tls_port import TlsPort
+from vcproxy.drivers.tls import RECORD, TlsFilter
+from vcproxy.drivers.tls_context import client_context, server_context
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.log_function import Level
+from vcproxy.engine.net import NetVConnection
+from vcproxy.tunnels.one_way import OneWayTunnel
+
+TURNS = 2000
+"""Limit of turns, of 10 ms each, for a condition to hold."""
+
+
+def quiet(level: Level, text: str, error: Exception | None = None) -> None:
+    """Discard a log line."""
+
+
+class Client:
+    """The client's end of a TLS connection."""
+
+    def __init__(self, sock: socket.socket, tls: TlsFilter) -> None:
+        self.sock = sock
+        self.tls = tls
+        self.received = b""
+
+    def step(self) -> None:
+        """Continue the handshake, or read what has come."""
+        try:
+            self.tls.feed(self.sock.recv(1 << 16))
+        except BlockingIOError:
+            pass
+        if not self.tls.established:
+            self.tls.handshake()
+        while self.tls.established and (data := self.tls.read(RECORD)):
+            self.received += data
+        self.flush()
+
+    def has(self, size: int) -> bool:
+        """Return whether that many bytes have been received."""
+        return len(self.received) == size
+
+    def flush(self) -> None:
+        """Send all ciphertext."""
+        while wire := self.tls.ciphertext():
+            self.tls.sent(self.sock.send(wire))
+
+    def send(self, data: bytes) -> None:
+        """Send data in one record."""
+        assert self.tls.write([data]) == len(data)
+        self.flush()
+
+
+class End(NamedTuple):
+    """A VC of the driver, and the client that it serves."""
+
+    vc: NetVConnection
+    client: Client
+    calls: list[str]
+    """The system calls of the VC's port, since the handshake."""
+
+
+class Driven:
+    """A driver with TLS clients."""
+
+    def __init__(self, folder: Path) -> None:
+        ca = CA()
+        ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+        pem = folder / "site.pem"
+        ca.issue_cert("site.example").private_key_and_cert_chain_pem.write_to_path(str(pem))
+        self.server, self.client = server_context(pem, pem), client_context(ca=folder / "ca.pem")
+        self.driver = EpollDriver(Engine("net", memory=1 << 30, random=Random(0), log=quiet))
+        self._vcs: list[NetVConnection] = []
+        self._listener = Listener("in", self._vcs.append, self.driver.engine)
+        self._peers: list[socket.socket] = []
+
+    def connect(self) -> End:
+        """Return a VC over TLS and its client, after the handshake."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            peer = socket.create_connection(listening.getsockname())
+            sock, _ = listening.accept()
+        sock.setblocking(False)
+        peer.setblocking(False)
+        self._peers.append(peer)
+        tls = TlsFilter(self.client, server_side=False, server_hostname="site.example")
+        client = Client(peer, tls)
+        number = len(self._vcs)
+        self._listener.count_accepted()
+        self.driver.adopt(self._listener, sock, "peer", self.server)
+        self.until(client, lambda: len(self._vcs) > number)
+        vc = self._vcs[number]
+        calls: list[str] = []
+        port = vc.port
+        assert isinstance(port, TlsPort)
+        port._send = partial(_called, calls, "send", port._send)
+        port._recv_into = partial(_called, calls, "recv", port._recv_into)
+        return End(vc, client, calls)
+
+    def until(self, client: Client, condition: Callable[[], bool]) -> None:
+        """Turn, and step the client, until a condition holds."""
+        for _ in range(TURNS):
+            client.step()
+            if condition():
+                return
+            self.driver.turn(0.01)
+        raise AssertionError("the condition does not hold")
+
+    def end(self) -> None:
+        """Close the driver and the clients."""
+        self.driver.close()
+        for peer in self._peers:
+            peer.close()
+
+
+def _called(calls: list[str], name: str, call: Callable[..., int], data: object) -> int:
+    calls.append(name)
+    return call(data)
+
+
+@pytest.fixture
+def driven(tmp_path: Path) -> Iterator[Driven]:
+    driven = Driven(tmp_path)
+    yield driven
+    driven.end()
+
+
+@pytest.mark.parametrize("size", [1, 5000, RECORD])
+def test_a_message_costs_one_receive_and_one_send(driven: Driven, size: int) -> None:
+    source, sink = driven.connect(), driven.connect()
+    engine = driven.driver.engine
+    owner = EventRecorder(engine, source.vc.mutex)
+    with source.vc.mutex.hold(engine), sink.vc.mutex.hold(engine):
+        OneWayTunnel(owner, source.vc, sink.vc).start()
+    driven.driver.turn(0)
+    del source.calls[:]
+    for number in range(1, 4):
+        source.client.send(bytes(size))
+        driven.until(sink.client, partial(sink.client.has, number * size))
+    assert sink.calls == ["send"] * 3
+    assert source.calls == ["recv"] * 3
