@@ -1,4 +1,4 @@
-"""The benchmark: vcproxy beside its peers, in one run, by the CPU each spends on a unit of work.
+"""The benchmark: vcproxy and its peers in one run, compared by CPU time per unit of work.
 
-`make bench` runs it. It is not a test: it judges ratios, and a busy machine may fail it.
+`make bench` runs it. It is not a test: it checks ratios, and may fail on a busy machine.
 """

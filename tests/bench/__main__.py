@@ -1,4 +1,4 @@
-"""The command: `python -m tests.bench`. Choose, run in alternating rounds, report."""
+"""The command `python -m tests.bench`: measures peers in alternating rounds, and reports."""
 
 import argparse
 import resource
@@ -136,12 +136,12 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(f"{text} is not above 0")
         return value
 
-    parse.__name__ = "number"  # argparse names the type by it
+    parse.__name__ = "number"  # argparse prints it in errors
     return parse
 
 
 class Progress:
-    """One line on standard error, rewritten; nothing is written if that is no terminal."""
+    """A line on standard error that is rewritten; nothing is written if it is not a terminal."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -168,7 +168,7 @@ class Progress:
 def run(
     works: list[Workload], peers: list[Peer], rounds: int
 ) -> tuple[dict[Key, list[Sample]], dict[Key, str]]:
-    """Measure; return the samples, and why measurements could not be made."""
+    """Measure; return the samples, and the reasons of failed measurements."""
     samples: defaultdict[Key, list[Sample]] = defaultdict(list)
     failures: dict[Key, str] = {}
     plan = [
@@ -200,7 +200,7 @@ def terminated(*_: object) -> NoReturn:
 
 def main() -> int:
     chosen = arguments()
-    signal.signal(signal.SIGTERM, terminated)  # so that everything started is stopped
+    signal.signal(signal.SIGTERM, terminated)  # so that all started processes are stopped
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))  # for every child
     idle = min(int(chosen.idle), MOST_TUNNELS)
     known = workloads(chosen.bulk, chosen.seconds, idle)

@@ -1,8 +1,9 @@
 """What clients that send or request too much cost others: `python -m tests.bench.excess`.
 
 A crowd of clients does one thing in excess, while a well-behaved client requests small responses.
-Reported: how many of these arrived and how late, the growth of the proxy's memory for each client
-of the crowd, and its CPU time. All runs on loopback, is bounded, and is stopped at the end.
+Reported: how many of the small responses arrived and how late, the growth of the proxy's memory per
+client of the crowd, and the proxy's CPU time. Everything runs on loopback, and is stopped at the
+end.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from .peers import LOOPBACK, Failed, free_port, listens, running
 from .revision import ROOT
 
 PATIENCE_S = 2.0
-"""A small answer that comes later counts as lost."""
+"""A small response that takes longer counts as lost."""
 
 SETTLE_S = 20.0
-"""The crowd is given so long at most to do its worst: until the proxy has nothing to do for it."""
+"""Maximum time in which the crowd sends before the measurement; see `settle`."""
 
 SMALL = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
 ENDLESS = b"GET /endless HTTP/1.1\r\nHost: bench\r\n\r\n"

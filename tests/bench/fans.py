@@ -1,9 +1,10 @@
-"""Two fan-outs as an able person writes them: a bare copy loop, and asyncio streams.
+"""Two fan-outs as an experienced developer writes them: a plain copy loop, and asyncio streams.
 
     python -m tests.bench.fans copy-loop|streams-fan LISTEN_PORT SUBSCRIBERS_PORT
 
-What a producer says goes to every subscriber, at the pace of the slowest: no framing, no policies.
-They are peers to measure against: the shortest that lose nothing, and no tricks.
+All data of a producer goes to every subscriber, at the pace of the slowest: without framing and lag
+policies. The benchmark compares vcproxy with them: the shortest programs that lose no data, without
+special optimisations.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ CHUNK = 256 * 1024
 
 
 def copy_loop(listen: int, subscribers: int) -> None:
-    """One thread, one buffer, one read, and a send to each."""
+    """One thread and one buffer: a read, then a send to each subscriber."""
     producers = socket.create_server((LOOPBACK, listen))
     joining = socket.create_server((LOOPBACK, subscribers), backlog=BACKLOG)
     sinks: list[socket.socket] = []

@@ -1,14 +1,15 @@
-"""The load: servers and clients, each a process of its own, bare so that two cores suffice.
+"""The load: servers and clients, each a process of its own, minimal so that two cores suffice.
 
     python -m tests.bench.load echo | sink
     python -m tests.bench.load bulk | trips | lines | churn | idle  PORT TUNNELS AMOUNT
     python -m tests.bench.load sinks | readers                      PORT SINKS BYTES
     python -m tests.bench.load pour | tick                          PORT LINES_A_SECOND BYTES
 
-A server prints its port. A client prepares, prints `ready`, waits for a line, works, prints its
-figures as JSON, and keeps what it opened until its standard input ends: the caller reads the
-proxy's meters at both points. The consumers and the producers of a fan do so once for every line;
-producers have no figures. This module must not know what is measured, nor which proxy.
+A server prints its port. A client prepares, prints `ready`, waits for a line on standard input,
+works, prints its figures as JSON, and keeps its connections open until standard input ends: the
+caller reads CPU time and memory of the proxy after `ready` and after the figures. The consumers and
+producers of a fan work once for each line; producers print no figures. Nothing here depends on the
+proxy or on what is measured.
 """
 
 import json
@@ -27,13 +28,13 @@ LOOPBACK = "127.0.0.1"
 MESSAGE = bytes(64)
 LINE = b'{"id": 1, "op": "put", "text": "%s"}\n' % bytes(165).replace(b"\0", b"x")  # 200 bytes
 CHUNK = 256 * 1024
-HEADER = struct.Struct("!Q")  # a bulk stream begins with its length, so no proxy need half-close
-STAMPED = b'{"at": %020d, "text": "%s"}\n'  # nanoseconds, where every reader finds them
+HEADER = struct.Struct("!Q")  # the length of a bulk stream: no half-close is needed
+STAMPED = b'{"at": %020d, "text": "%s"}\n'  # the time in nanoseconds, always at STAMP
 STAMP = slice(7, 27)
-TIMED = 10  # readers whose latencies are kept: enough to tell, too few to slow the others
-WRITE = (b"x" * 4095 + b"\n") * 16  # 64 KiB; lines, for those who look
-QUIET_S = 3.0  # a fan that is silent for so long has lost something
-WARM_S = 0.2  # enough for every path to have run a few thousand times
+TIMED = 10  # readers whose latencies are recorded: more would slow down the other readers
+WRITE = (b"x" * 4095 + b"\n") * 16  # 64 KiB of lines, for proxies that split the stream into lines
+QUIET_S = 3.0  # if no data arrives for this time, data was lost
+WARM_S = 0.2  # every code path has run a few thousand times by then
 
 
 # --- servers
@@ -81,7 +82,7 @@ def sink() -> NoReturn:
         stream, _ = listener.accept()
         with stream:
             header = stream.recv(HEADER.size, socket.MSG_WAITALL)
-            if len(header) < HEADER.size:  # a probe: it connected, and sent nothing
+            if len(header) < HEADER.size:  # a probe: a connection without data
                 continue
             missing: int = HEADER.unpack(header)[0]
             while missing and (got := stream.recv_into(space)):
@@ -115,7 +116,7 @@ def report(
 
 
 def connect(port: int) -> int:
-    """Connect and return the bare descriptor: the loops below use no objects, to save time."""
+    """Connect and return the descriptor: the loops below use no socket objects, to save time."""
     return socket.create_connection((LOOPBACK, port)).detach()
 
 
@@ -142,7 +143,8 @@ def bulk(port: int, _tunnels: int, size: float) -> None:
 
 
 def trips(port: int, tunnels: int, seconds: float, message: bytes = MESSAGE) -> None:
-    """Bounce one message at a time on every tunnel. Reports round trips and their latency."""
+    """Send a message on every tunnel and wait for its echo. Reports round trips and their
+    latency."""
     fds = [connect(port) for _ in range(tunnels)]
     epoll = select.epoll()
     for fd in fds:
@@ -178,12 +180,12 @@ def trips(port: int, tunnels: int, seconds: float, message: bytes = MESSAGE) -> 
 
 
 def lines(port: int, tunnels: int, seconds: float) -> None:
-    """Bounce JSON lines. Reports what `trips` does."""
+    """Send JSON lines and wait for their echo. Reports the same as `trips`."""
     trips(port, tunnels, seconds, LINE)
 
 
 def churn(port: int, tunnels: int, seconds: float) -> None:
-    """Connect, one round trip, close; `tunnels` at a time. Reports connections."""
+    """Connect, make one round trip, close; `tunnels` at a time. Reports connections."""
     epoll = select.epoll()
     poll, close, take, now = epoll.poll, os.close, echoed, perf_counter
     began: dict[int, float] = {}
@@ -227,7 +229,7 @@ def idle(port: int, tunnels: int, _amount: float) -> None:
         echoed(fd)
         return fd
 
-    os.close(stand())  # whatever the first tunnel alone costs is not the price of the others
+    os.close(stand())  # the first tunnel has costs that the others do not have
     ready()
     begin = perf_counter()
     for _ in range(tunnels):
@@ -239,8 +241,8 @@ def idle(port: int, tunnels: int, _amount: float) -> None:
 
 
 def sinks(port: int, number: int, size: float, timed: int = 0) -> None:
-    """Take `size` bytes at every sink but those that sleep: each order says how many. Reports
-    bytes, and the latencies of stamped lines at the `timed` sinks."""
+    """Receive `size` bytes at every sink except the first N, which do not read; N is the line on
+    standard input. Reports bytes, and the latencies of stamped lines at the `timed` sinks."""
     streams = [socket.create_connection((LOOPBACK, port)) for _ in range(number)]
     latencies: list[float] = []
     takes = {stream.fileno(): swallower(stream) for stream in streams}
@@ -313,7 +315,7 @@ def producing(port: int) -> Iterator[socket.socket]:
 
 
 def pour(port: int, _pace: int, size: float) -> None:
-    """Write `size` bytes as fast as they are taken, 64 KiB at a time."""
+    """Write `size` bytes as fast as the proxy accepts them, 64 KiB at a time."""
     with producing(port) as stream:
         for _ in sys.stdin:
             for _ in range(int(size) // len(WRITE)):

@@ -1,17 +1,17 @@
-"""What a process and all its children have spent, and what they hold, as the kernel counts it."""
+"""CPU time and memory of a process and all its children, as counted by the kernel."""
 
 import os
 import time
 from pathlib import Path
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-QUIET = 0.02  # a share of one core that only timers take
+QUIET = 0.02  # share of one core; an idle process with timers stays below it
 
 
 def tree(pid: int) -> list[int]:
     """The process and its living descendants, itself first."""
     pids = [pid]
-    for parent in pids:  # grows while it is walked
+    for parent in pids:  # the loop appends to the list
         try:
             for thread in os.listdir(f"/proc/{parent}/task"):
                 children = Path(f"/proc/{parent}/task/{thread}/children").read_text()
@@ -68,7 +68,7 @@ def peak_kib(pid: int) -> float:
 
 
 def settle(pid: int, quiet_s: float = 0.05, patience_s: float = 2.0) -> None:
-    """Wait until the tree spends no more CPU: what is left to do belongs to the reading."""
+    """Wait until the tree uses no more CPU: work in progress belongs to the measurement."""
     deadline = time.monotonic() + patience_s
     before = -1.0
     while abs((now := cpu_s(pid)) - before) > QUIET * quiet_s and time.monotonic() < deadline:

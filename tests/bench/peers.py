@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 START_S = 10.0
 LISTEN = "0A"  # the state as /proc/net/tcp writes it
 DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-# HAProxy asks for two descriptors and half another for each, spliced or not; 200 for the rest.
+# HAProxy reserves 2.5 descriptors for each tunnel, even without splicing; 200 are for the rest.
 MOST_TUNNELS = min(8000, (DESCRIPTORS - 200) * 2 // 5)
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
 
@@ -43,11 +43,11 @@ class Peer:
     command: tuple[str, ...]
     config: str = ""
     version: tuple[str, ...] = ()
-    """The command that tells its version."""
+    """The command that prints its version."""
     needs: str = ""
-    """The Python module it cannot do without."""
+    """The Python module that it requires."""
     only: tuple[str, ...] = ()
-    """The workloads it is made for; empty: all but those that are a plugin's work."""
+    """The workloads that it is measured with; empty: all except those of single plugins."""
     most_tunnels: int = sys.maxsize
     one_port: bool = False
     """The consumers of its fan connect where the producer does."""
@@ -166,7 +166,8 @@ def last_line(said: str) -> str:
 def listens(port: int) -> bool:
     """Return whether a port is listening, without connecting to it.
 
-    One tunnel before those measured changed asyncio's heap: its round trips took a quarter.
+    Connecting would open one more tunnel: that changed asyncio's heap, and its round trips took a
+    quarter of the usual time.
     """
     rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return any(row[1].endswith(f":{port:04X}") and row[3] == LISTEN for row in rows)
@@ -216,7 +217,7 @@ listen bench
     server peer 127.0.0.1:$server
 """
 
-# Debian ships the stream module apart; where it is built in there is nothing to load.
+# Debian packages the stream module separately; if it is built in, nothing must be loaded.
 STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 NGINX = f"""\
@@ -267,7 +268,7 @@ max_lag = "1MiB"
 on_lag = "{on_lag}"
 """
 
-# A socat for each sink moves what its FIFO says into the socket it was given; tee feeds them all.
+# One socat for each sink copies its FIFO to the sink's socket; tee writes to all FIFOs.
 SOCAT_TEE = """\
 cd $scratch
 socat TCP-LISTEN:$server,bind=127.0.0.1,fork,backlog=1024 \\
@@ -290,7 +291,7 @@ STALLS = ("stalled", "stalled-memory")
 
 
 def service(plugin: str, options: str) -> tuple[Peer, Peer]:
-    """A bundled plugin, and the program that somebody might write instead."""
+    """A bundled plugin, and a program that does the same without vcproxy."""
     tell = "import sys; print('Python', sys.version.split()[0])"
     ours = vcproxy(f"vcproxy-{plugin}", "true", only=(plugin,))
     return (

@@ -1,9 +1,9 @@
-"""Four relays as an able person writes them: asyncio or uvloop, streams or Protocol.
+"""Four relays as an experienced developer writes them: asyncio or uvloop, streams or Protocol.
 
     python -m tests.bench.relays asyncio|uvloop streams|protocol LISTEN_PORT SERVER_PORT
 
-They are peers to measure against. They must stay idiomatic: backpressure and half-close, no
-tricks.
+The benchmark compares vcproxy with them. They must stay idiomatic: with backpressure and
+half-close, without special optimisations.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Accepted(asyncio.Protocol):
 
     def __init__(self, server: int) -> None:
         self.server = server
-        self.early: list[bytes] = []  # uvloop may read once before a pause holds
+        self.early: list[bytes] = []  # uvloop may read once more after pause_reading()
         self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -18,7 +18,8 @@ Results = Mapping[tuple[str, str], Sample]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What vcproxy must reach: a limit on its cost, or on its cost against another's."""
+    """What vcproxy must reach: a limit on its cost, or on the ratio of its cost to another
+    peer's."""
 
     workload: str
     limit: float
@@ -80,7 +81,7 @@ GOALS = (
     Goal("bulk", 2.5, "vcproxy-copy", peer="vcproxy-recording"),
     Goal("replay", 1 / 3, peer="vcproxy-recording"),
     Goal("lines-1000", 1.3, "vcproxy-lines", peer="vcproxy-lines", as_in="lines-10"),
-    # The others keep their rate within 5 %; the stalled one holds no more than its max_lag.
+    # the rate of the other sinks drops by 5 % at most; a stalled sink holds at most its max_lag
     *(
         goal
         for peer in ("vcproxy-drop-oldest", "vcproxy-disconnect")
@@ -128,7 +129,7 @@ def table(
     results: Results,
     failures: Mapping[tuple[str, str], str],
 ) -> Iterator[str]:
-    """One block for each workload: every peer's cost, and vcproxy's against it."""
+    """One block for each workload: every peer's cost, and the ratio of vcproxy's cost to it."""
     for workload in workloads:
         names = filter(is_ours, measured(workload, peers, results))
         ours = next((results[workload.name, name] for name in names), None)
@@ -236,7 +237,7 @@ def draw(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    # A work that one peer does, or only vcproxy, has nothing to compare.
+    # A workload of one peer, or of vcproxy only, has no comparison to show.
     done = {workload: measured(workload, peers, results) for workload in workloads}
     shown = [w for w, names in done.items() if len(names) > 1 and not all(map(is_ours, names))]
     if not shown:
@@ -247,7 +248,7 @@ def draw(
         panel.set_visible(False)
     for panel, workload in zip(panels.flat, shown, strict=False):
         costs = {name: results[workload.name, name].cost for name in done[workload]}
-        # A peer that forks is many times dearer: its bar is cut, its value stands.
+        # The cost of a peer that forks is many times higher: its bar is cut, its value is printed.
         second, dearest = sorted(costs.values())[-2:]
         reach = dearest if dearest <= 2 * second else 1.3 * second
         colours = ["#c2410c" if is_ours(name) else "#94a3b8" for name in costs]

@@ -1,9 +1,10 @@
-"""Two services as an able person writes them with asyncio streams, in their shortest honest form.
+"""Two services as an experienced developer writes them with asyncio streams, as short as possible.
 
     python -m tests.bench.services validate|split LISTEN_PORT SERVER_PORT
 
-validate passes lines that are JSON objects with an id; split shares one server connection among all
-clients, which answers in order. They are peers to measure against: bounded, and no tricks.
+validate forwards lines that are JSON objects with an id; split shares one connection, to a server
+that answers in order, among all clients. The benchmark compares vcproxy with them: memory is
+bounded, and there are no special optimisations.
 """
 
 import asyncio

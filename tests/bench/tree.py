@@ -2,9 +2,9 @@
 
     producer -> relay A -> stream of a NATS server -> relays B and C -> SINKS subscribers each
 
-Lines carry the time at which they were written, so a sink knows how old each is, and one that
-subscribes at relay A itself which of them there were. Then the same again with a server that is
-killed on the way and started two seconds later. It needs nats-server, and nats-py.
+Each line contains the time at which it was written: sinks compute its age, and a sink of relay A
+records which lines were published. A second run kills the NATS server and restarts it two seconds
+later. Requires nats-server and nats-py.
 """
 
 import json
@@ -28,12 +28,12 @@ from .measure import cpu_s
 SINKS = 50
 """Subscribers of B, and of C."""
 TIMED = 2
-"""Of those of each, whose lines are looked at one by one."""
+"""Subscribers of each relay whose lines are parsed one by one."""
 PACES = 1000, 4000
 """Lines of 200 bytes a second."""
 LASTS_S = 10.0
 OUTAGE_S = 2.0
-QUIET_S = 3.0  # nothing has come for so long: nothing will
+QUIET_S = 3.0  # after this time without data a sink has received everything
 
 A = """
 [[listener]]
@@ -73,7 +73,7 @@ class Received(NamedTuple):
 
 @contextmanager
 def tree(more: str = "") -> Iterator[tuple[Server, dict[str, Running]]]:
-    """Run a server with a stream and the three relays; `more`: further options of relay A."""
+    """Run a NATS server with a stream, and the three relays; `more`: further options of relay A."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = Server(folder / "streams")
@@ -160,7 +160,8 @@ def tell(process: "subprocess.Popen[str]") -> None:
 
 
 def listen(*places: str) -> None:
-    """Subscribe at each PORT,NUMBER; when no more data comes, print what TIMED of them received."""
+    """Subscribe NUMBER times at PORT; when no more data comes, print what TIMED of them
+    received."""
     received: dict[int, Received] = {}
     streams: dict[int, socket.socket] = {}
     for place in places:

@@ -1,4 +1,4 @@
-"""The work that is measured, and one measurement of one peer at one work."""
+"""The workloads that are measured, and how one peer is measured with one of them."""
 
 import json
 import select
@@ -14,7 +14,7 @@ from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
 from .peers import Failed, Peer, free_port, last_line, running, start_s, stop
 from .revision import ROOT
 
-PATIENCE_S = 60.0  # a load that says nothing for so long is stuck
+PATIENCE_S = 60.0  # if a load prints nothing for this time, it hangs
 STARTS = 10
 WRITE = 64 * 1024
 LINE = 200
@@ -69,7 +69,7 @@ class Traffic:
         return meant and self.tunnels_of(peer) <= peer.most_tunnels
 
     def tunnels_of(self, peer: Peer) -> int:
-        """Return how many; less than configured only if each tunnel is measured by itself."""
+        """Return the number of tunnels; fewer than configured only if the cost is per tunnel."""
         return min(self.tunnels, peer.most_tunnels) if self.client == "idle" else self.tunnels
 
     def measure(self, peer: Peer) -> Sample:
@@ -97,7 +97,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Poured:
-    """The figures of a fan between two readings of its meters."""
+    """The figures of one transfer through a fan."""
 
     bytes: float
     seconds: float
@@ -180,7 +180,7 @@ class Stalled:
     cost_unit: str
     fan: Fan
     judge: Callable[[Poured, Poured], float]
-    """(nobody stalled, one stalled) -> the cost."""
+    """(figures with no stalled sink, figures with one) -> the cost."""
     turns: int
     rate_unit: str = "GiB/s"
 
@@ -190,7 +190,7 @@ class Stalled:
     def measure(self, peer: Peer) -> Sample:
         """Measure once, with everything fresh. Raises Failed."""
         with self.fan.poured(peer) as pour, self.fan.poured(peer) as pour_past_one:
-            pour(), pour_past_one()  # all read: what is dear only once is paid
+            pour(), pour_past_one()  # warm-up: all sinks read
             pairs = [(pour(), pour_past_one(asleep=1)) for _ in range(self.turns)]
         return Sample(
             median(self.judge(*pair) for pair in pairs),
@@ -200,7 +200,7 @@ class Stalled:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The time from exec to the line `ready`, which only vcproxy writes."""
+    """The time from exec to the line `ready`, which only vcproxy prints."""
 
     name: str
     title: str
@@ -212,7 +212,7 @@ class Start:
         return peer.name in self.peers
 
     def measure(self, peer: Peer) -> Sample:
-        """Start it many times, for the median. Raises Failed."""
+        """Start the proxy STARTS times; return the median time. Raises Failed."""
         times = sorted(start_s(peer) for _ in range(STARTS))
         return Sample(times[STARTS // 2] * 1e3)
 
@@ -245,7 +245,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     def grown(calm: Poured, stalled: Poured) -> float:
         return stalled.peak_kib - calm.peak_kib
 
-    # To each far more than the kernel and max_lag take for one that never reads.
+    # each sink gets far more than the kernel and max_lag hold for one that never reads
     short = fan(100, max(1, 2 * bulk_gib))
     every: tuple[Workload, ...] = (
         Traffic("bulk", "bulk", "ms/GiB", "GiB/s", "sink", "bulk", 1, bulk_gib * 2**30, scale=1e3),
@@ -264,7 +264,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         fan(100),
         ticks("lines-10", 10, 1000),
         ticks("lines-100", 100, 1000),
-        ticks("lines-1000", 1000, 100),  # at more, lines share a send, and each seems cheaper
+        ticks("lines-1000", 1000, 100),  # at higher rates one send has several lines
         ticks("lines-million", 1000, 1000),
         Stalled("stalled", "1 of 100 sinks stalled: time", "x", short, slowed, 7),
         Stalled("stalled-memory", "1 of 100 sinks stalled: memory", "KiB", short, grown, 1),

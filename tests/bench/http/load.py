@@ -1,6 +1,6 @@
 """The clients that h2load cannot play: `python -m tests.bench.http.load ROLE PORT N SECONDS`.
 
-They say what those of `tests.bench.load` say, and keep to the same order of things.
+Each prints the same lines in the same order as a client of `tests.bench.load`.
 """
 
 import os
@@ -18,9 +18,10 @@ GET = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
 BEGUN = b"GET /small HTTP/1.1\r\nHost: bench\r\nX-Slow: "
 SMALL = 1024
 BRISK = 16
-"""Clients that are served while the slow ones are waited for."""
+"""Clients that send complete requests while the slow ones are still open."""
 DRIP_S = 0.25
-EARLY_S, LATE_S = 0.1, 5.0  # how far from the limit a slow client may be closed at all
+EARLY_S, LATE_S = 0.1, 5.0
+"""How much before or after the limit a slow client may be closed, at most."""
 
 
 def whole(answer: bytes) -> bool:
@@ -49,7 +50,7 @@ def kept(port: int, clients: int, _seconds: float) -> None:
             answer += received(fd)
         return fd
 
-    os.close(stand())  # what the first costs alone is not the price of the others
+    os.close(stand())  # the first connection has costs that the others do not have
     ready()
     begin = perf_counter()
     standing = select.poll()
@@ -62,9 +63,9 @@ def kept(port: int, clients: int, _seconds: float) -> None:
 
 
 def slow(port: int, clients: int, limit: float) -> None:
-    """Send requests that never end, byte by byte, until the proxy has closed the last of them;
-    other clients are served meanwhile. Reports their responses and latency, and how many
-    seconds after the limit the last slow one was closed."""
+    """Send endless requests byte by byte until the proxy has closed all of them. Other clients send
+    complete requests meanwhile. Reports the responses and latency of the others, and how many
+    seconds after the limit the last slow client was closed."""
     epoll = select.epoll()
     now = perf_counter
     answers: dict[int, bytes] = {}
@@ -90,7 +91,7 @@ def slow(port: int, clients: int, limit: float) -> None:
     def refused(fd: int) -> None:
         nonlocal last
         try:
-            if os.read(fd, CHUNK):  # the answer that says why
+            if os.read(fd, CHUNK):  # an error response comes before the end
                 return
         except ConnectionError:
             pass
@@ -104,7 +105,7 @@ def slow(port: int, clients: int, limit: float) -> None:
         for fd in born:
             try:
                 os.write(fd, b"x")
-            except ConnectionError:  # what it has to read says the rest
+            except ConnectionError:  # the proxy has closed it: `refused` reads the end
                 pass
 
     brisk = [connect(port) for _ in range(BRISK)]

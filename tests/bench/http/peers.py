@@ -1,7 +1,7 @@
 """The reverse proxies, and the server behind them.
 
-All run on one core, log nothing, cache nothing, and keep their connections on both sides. Where
-clients are slow, a head has HEAD_S seconds.
+Each runs on one core, writes no access log, has no cache, and keeps its connections to clients and
+to the server open. In the workload with slow clients the time limit for a head is HEAD_S seconds.
 """
 
 import sys
@@ -18,8 +18,8 @@ KEPT = ("http", "http-unlike", "http-1m", "http-idle")
 GUARDED = (*KEPT, "http-slow")
 TLS = ("http-tls", "tls-full", "tls-resumed")
 
-# What both nginx, server and peer, have in common. The scratch directory is nobody else's: workers
-# that stay who they are can use it.
+# The common part of the configuration of nginx, as the server and as a peer. `user root`: the
+# scratch directory is accessible only to the user that runs the benchmark.
 NGINX_BEGUN = """\
 user root;
 daemon off;
@@ -38,7 +38,7 @@ http {
     keepalive_timeout 5m;
 """
 
-# Files of zeros, which the kernel sends.
+# The server sends files of zeros by sendfile.
 ORIGIN = f"""\
 cd $scratch
 head -c {SMALL} /dev/zero >small
@@ -98,7 +98,7 @@ NGINX = f"""\
 }}
 """
 
-# Its files have names and places of their own. `#-1`: it stays who it is, root included.
+# Traffic Server needs a directory tree of its own. `#-1`: it does not change its user, even root.
 TRAFFIC_SERVER = """\
 cd $scratch
 cat >runroot.yaml <<end
@@ -162,7 +162,7 @@ CERTIFICATE = (
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=bench "
     "-keyout $scratch/tls.pem -out $scratch/tls.pem 2>/dev/null && exec "
 )
-MITMDUMP = str(Path(sys.prefix, "mitmproxy", "bin", "mitmdump"))  # where `make bench` has put it
+MITMDUMP = str(Path(sys.prefix, "mitmproxy", "bin", "mitmdump"))  # installed there by `make bench`
 PYTHON_VERSION = (sys.executable, "-c", "import sys; print('Python', sys.version.split()[0])")
 
 

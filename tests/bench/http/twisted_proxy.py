@@ -1,8 +1,8 @@
 """Twisted's reverse proxy: `python -m tests.bench.http.twisted_proxy shipped|kept LISTEN SERVER`.
 
-It opens a connection to the server for each request, and has the server close it. `shipped` is the
-proxy as it comes: it passes the server's `Connection: close` on, so that clients connect for each
-request too. `kept` drops that field, and keeps its clients.
+For each request it opens a connection to the server, with `Connection: close`. `shipped` is the
+proxy without changes: it forwards the server's `Connection: close`, so clients must reconnect for
+each request too. `kept` removes that field, so that connections of clients stay open.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The work of a reverse proxy, and one measurement of one peer at one work."""
+"""The workloads for reverse proxies, and how one peer is measured with one of them."""
 
 import json
 import re
@@ -17,9 +17,9 @@ from tests.bench.workloads import PATIENCE_S, Sample, Workload, answer, load, or
 from .peers import HEAD_S, LARGE, ORIGIN_PEER, SMALL
 
 WARM = 10
-"""Requests of each client before any is counted: both sides of the proxy stand then."""
+"""Requests of each client before the measurement: afterwards all connections are open."""
 UNLIKE = 5000
-"""Different requests, asked in turn: more than any proxy here remembers of heads."""
+"""Number of different requests, sent in turn: more than any of these proxies caches."""
 SAID = re.compile(r" (\d+) 2xx, .*\((\d+)\) data", re.DOTALL)
 
 
@@ -50,7 +50,7 @@ class Gets:
     seconds: float
     scheme: str = "http"
     unlike: int = 0
-    """So many different requests, each with an answer like no other; 0: all are the same."""
+    """Number of different requests, each with a different response; 0: all requests are equal."""
     cost_unit: str = "us"
     rate_unit: str = "/s"
 
@@ -63,7 +63,7 @@ class Gets:
             warm = self.asked(port, WARM)
             settle(pid)
             before = cpu_s(pid)
-            # As many as it can in the time, and every one of them to its end.
+            # as many requests as fit into the time, at the rate of the warm-up
             each = max(WARM, round(warm.rate * self.seconds / self.clients))
             answered = self.asked(port, each)
             settle(pid)
@@ -71,7 +71,7 @@ class Gets:
         return Sample(cost, *answered)
 
     def asked(self, port: int, each: int) -> Answered:
-        """Have every client make `each` requests; all must be answered, in full. Raises Failed."""
+        """Send `each` requests from every client; all must be answered in full. Raises Failed."""
         number = each * self.clients
         url = f"{self.scheme}://127.0.0.1:{port}/{self.path}"
         with (
@@ -167,8 +167,8 @@ class Handshakes:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Clients whose requests never end, and others that are served meanwhile; the cost is how long
-    after the limit the last of the slow ones was closed."""
+    """Clients with endless requests, while others send complete ones. The cost is how long after
+    the limit the last slow client was closed."""
 
     name: str
     title: str
