@@ -1,10 +1,10 @@
-"""The adversarial corpus: requests and answers that other proxies got wrong, and good ones that a
-strict proxy must not refuse.
+"""The adversarial corpus: requests and answers that other proxies handle wrongly, and valid ones
+that a strict proxy must not refuse.
 
     python -m tests.http.corpus            run it against HAProxy and nginx; write the page
 
-The cases are data (see case.py). `run_case` tries one on any proxy; `objections` lists how the
-result differs from what the case expects.
+The cases are data (see case.py). `run_case` runs a case on any proxy; `objections` lists the
+differences from the expected result.
 """
 
 from itertools import chain

@@ -1,4 +1,5 @@
-"""The command: `python -m tests.http.corpus`. Try the cases on other proxies; write the page."""
+"""The command `python -m tests.http.corpus`: runs the cases on other proxies, and writes the
+page."""
 
 from __future__ import annotations
 

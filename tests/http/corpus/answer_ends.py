@@ -1,4 +1,4 @@
-"""Ends of answers: truncated ones, early ones, and bytes behind them."""
+"""Ends of answers: truncated answers, early answers, and bytes after an answer."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ BEHIND = (
     ),
 )
 
-# The client owes some of the body: what it sends next belongs to that body, not to another request.
+# The client has not sent all of the body: its next bytes belong to the body, not to a new request.
 OWING = message("POST / HTTP/1.1", HOST, "Content-Length: 100000", body="b" * 1000)
 OWING_CHUNKS = message("POST / HTTP/1.1", HOST, CHUNKED, body="5\r\nhello\r\n")
 TOO_LARGE = message("HTTP/1.1 413 Too Large", "Content-Length: 0")

@@ -1,4 +1,5 @@
-"""Responses without a body, whatever they announce: 1xx, 204, 304, and those to HEAD."""
+"""Responses without a body, whatever their fields announce: 1xx, 204, 304, and responses to
+HEAD."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Case: one message as raw bytes, the rule it tests, and what a strict proxy makes of it.
+"""Case: one message as raw bytes, the rule it tests, and the result that a strict proxy must give.
 
-The modules beside this one hold the cases by theme. Text in them is bytes: each character is the
-byte of its number (latin-1), so that "\\x00" and "\\xff" say what they are.
+The other modules of this folder have the cases, by theme. Text in them stands for bytes: each
+character is one byte (latin-1), so "\\x00" and "\\xff" can be written as they are.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Answered with the status and closed. The origin gets nothing of it."""
+    """The proxy sends an answer with the status and closes. The origin gets nothing."""
 
     status: int = 400
     streamed: bool = False
-    """The fault lies in the body: the origin may have got the beginning, never the end."""
+    """Whether the fault is in the body: then the origin may get the beginning, but never the
+    end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +42,26 @@ class Accepted:
 
     requests: tuple[Got, ...]
     kept: bool = True
-    """Whether the client's connection stays open behind them."""
+    """Whether the client's connection stays open after the requests."""
     then: int = 0
-    """The status that refuses, and closes, what follows them; 0: nothing does."""
+    """The status with which the bytes after the requests are refused; 0: no such bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The proxy answers by itself with the status; the origin gets nothing of it."""
+    """The proxy itself answers with the status; the origin gets nothing."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The client closed within a request: the origin never gets a complete one."""
+    """The client closes inside a request: the origin never gets it complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestCase:
-    """Bytes of a client."""
+    """Bytes that a client sends, and the expected result."""
 
     name: str
     rfc: str
@@ -68,21 +69,21 @@ class RequestCase:
     raw: bytes
     expect: Refused | Accepted | Answered | Dropped
     end: bool = False
-    """Whether the client ends its direction after it."""
+    """Whether the client ends its direction after `raw`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """The client gets the answer, well framed."""
+    """The client gets the answer, correctly framed."""
 
     status: int = 200
     body: bytes = b"hello"
     reused: bool = True
-    """Whether the origin's connection may serve another request; if not it must not."""
+    """Whether the origin's connection may be used for another request; False: it must not be."""
     kept: bool = True
     """Whether the client's connection stays open."""
     interim: tuple[int, ...] = ()
-    """The 1xx answers that the client gets before it."""
+    """The statuses of the 1xx answers that the client gets first."""
     has: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     """As in Got."""
@@ -90,13 +91,13 @@ class Relayed:
 
 @dataclass(frozen=True, slots=True)
 class BadGateway:
-    """The client gets 502 in its place; the origin's connection is not used again."""
+    """The client gets 502 instead of the answer; the origin's connection is not used again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The client detects that it does not have the complete answer: it is truncated, there is none
-    before the end, or it is 502. The origin's connection is not used again."""
+    """The client can detect that the answer is incomplete: it is truncated or 502, or the connection
+    ends without one. The origin's connection is not used again."""
 
     status: int = 200
 
@@ -111,11 +112,11 @@ class AnswerCase:
     expect: Relayed | BadGateway | Cut
     request: bytes = PLAIN
     then: Literal["stay", "end", "reset"] = "stay"
-    """What the origin does behind it."""
+    """What the origin does after `raw`."""
     early: bool = False
-    """It answers as soon as it has the head of the request."""
+    """Whether the origin answers as soon as it has the head of the request."""
     late: bytes = b""
-    """What it sends without a request once the client has the response."""
+    """What the origin sends, without a request, after the client has the answer."""
 
 
 Case: TypeAlias = RequestCase | AnswerCase
@@ -128,7 +129,8 @@ def sent(case: Case) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Cases of one kind, and why they have these results where other proxies forward them."""
+    """Cases of one kind, and the reason why they are refused although other proxies forward
+    them."""
 
     title: str
     reason: str
@@ -139,7 +141,7 @@ class Theme:
 
 
 def message(*lines: str, body: str = "") -> bytes:
-    """The lines, a CRLF behind each, the empty line, and the body."""
+    """The lines, each with CRLF, the empty line, and the body."""
     return ("".join(f"{line}\r\n" for line in lines) + "\r\n" + body).encode("latin-1")
 
 
@@ -154,7 +156,7 @@ def post(*fields: str, body: str = "hello") -> bytes:
 
 
 def chunked(body: str, *fields: str) -> bytes:
-    """A request whose body is these chunks, as raw bytes."""
+    """A request with these raw bytes as its chunked body."""
     return post("Transfer-Encoding: chunked", *fields, body=body)
 
 
@@ -173,7 +175,7 @@ def refused(
 def accepted(
     name: str, rfc: str, raw: bytes, *requests: Got, kept: bool = True, then: int = 0
 ) -> RequestCase:
-    """See Accepted. Without requests it is the one of `get`."""
+    """See Accepted. `requests` is by default the one that `get` makes."""
     return RequestCase(name, rfc, raw, Accepted(requests or (Got(),), kept, then))
 
 

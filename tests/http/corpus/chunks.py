@@ -1,4 +1,4 @@
-"""Chunked bodies of requests: sizes, extensions, ends of data, trailers."""
+"""Chunked request bodies: chunk sizes, extensions, line ends after the data, trailers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Library: how vcproxy.http alone reads the bytes of a client, in any pieces."""
+"""Library: reads the bytes of a client with vcproxy.http.message alone, in any pieces."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.parsing import head_end, parse_request
 
 Verdict: TypeAlias = tuple[list[tuple[str, str, bytes]], int]
-"""Method, target as the server is asked, and body of each whole request; the status that refuses
-what is behind them, 0 where nothing does."""
+"""(method, target in origin form, body) of each complete request; then the status with which the
+bytes after the requests are refused, or 0."""
 
 
 def verdict(pieces: Iterable[bytes]) -> Verdict:

@@ -12,7 +12,7 @@ from tests.http.corpus.case import AnswerCase, Case
 from tests.http.corpus.wire import Message, requests
 
 CANARY = "/canary/"
-"""Where the targets of canaries begin."""
+"""The prefix of the targets of canaries; see `run_case`."""
 
 
 class Line(Protocol):
@@ -22,23 +22,24 @@ class Line(Protocol):
         """Send."""
 
     def close(self) -> None:
-        """End it in order."""
+        """Close the connection, with a FIN."""
 
     def reset(self) -> None:
-        """Break it."""
+        """Reset the connection."""
 
 
 class Origin:
-    """What it has received since the case began, on all connections."""
+    """Records what it has received on all connections since the case began."""
 
     def __init__(self) -> None:
         self.case: Case | None = None
         self.received: list[tuple[int, Message]] = []
-        """Each whole request, behind the number of its connection."""
+        """The number of the connection and the message, for each complete request."""
         self.faults: list[str] = []
-        """What was no request: the proxy has passed on what a strict server refuses."""
+        """Why received bytes are not a request: the proxy forwarded what a strict server
+        refuses."""
         self.served: set[int] = set()
-        """The numbers of the connections that the case was answered on."""
+        """The numbers of the connections on which the case was answered."""
         self._numbers = count(1)
         self._spoke: Line | None = None
 
@@ -61,18 +62,18 @@ class Origin:
             line.reset()
 
     def hang_up(self) -> None:
-        """End the connection where the case was answered: the proxy waits for more there."""
+        """Close the connection on which the case was answered: the proxy waits for more data."""
         if self._spoke is not None:
             self._spoke.close()
 
     def speak_late(self, data: bytes) -> None:
-        """Send more data on the connection where the case was answered."""
+        """Send more data on the connection on which the case was answered."""
         if self._spoke is not None:
             self._spoke.send(data)
 
 
 class Connection:
-    """One of the origin's connections: `feed` it what comes."""
+    """One of the origin's connections; `feed` gets the received bytes."""
 
     def __init__(self, origin: Origin, line: Line, number: int) -> None:
         self._origin = origin
@@ -80,7 +81,7 @@ class Connection:
         self._number = number
         self._unread = b""
         self._continued = self._done = False
-        self._early = False  # answered, and its end is still to come
+        self._early = False  # the request was answered before its end
 
     def feed(self, data: bytes) -> None:
         """Parse received bytes, and answer complete requests."""

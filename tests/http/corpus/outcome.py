@@ -154,13 +154,14 @@ class Outcome(Enum):
     """What a proxy did with a case."""
 
     REFUSED = "refuses"
-    """Answers by itself, in place of the origin; of answers also: lets the client see the cut."""
+    """The proxy itself answers; or, for an origin's answer, the client can detect it is
+    incomplete."""
     ACCEPTED = "accepts"
-    """Passes on what a strict reader understands; perhaps not as it came."""
+    """The proxy forwards valid data, possibly changed."""
     PASSED = "forwards malformed data"
-    """A strict reader refuses what it makes of it; a lenient one may read it in another way."""
+    """A strict reader refuses what the proxy forwards; a lenient one may misread it."""
     WAITED = "waits for more"
-    """It does not see that the message is over, or that it is none."""
+    """The proxy does not detect that the message is complete, or that it is invalid."""
     DESYNCHRONISED = "desynchronises"
     """A canary gets no response, that of another request, or two."""
 
@@ -186,13 +187,14 @@ def outcome(case: Case, seen: Seen) -> Outcome:
 
 
 def _stolen(case: Case, seen: Seen) -> bool:
-    """Whether the canary was answered by what the origin had sent behind the response."""
+    """Whether the client got, as the canary's answer, bytes that the origin sent after its
+    answer."""
     behind = seen.finals[1:]
     return isinstance(case, AnswerCase) and any(answer.status < 400 for answer in behind)
 
 
 def words(seen: Seen) -> str:
-    """What the client saw, or that the origin saw what it should not."""
+    """Describe what the client received, or that the origin received invalid data."""
     if seen.faults:
         return "the origin gets it malformed" + (
             f", next client: {seen.fresh}" if seen.fresh else ""

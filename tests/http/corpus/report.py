@@ -71,7 +71,7 @@ connection stays open after a refusal.
 """
 
 Verdicts = Mapping[str, Sequence[Seen]]
-"""By the name of the proxy, in the order of the cases."""
+"""The results of each proxy, by its name, in the order of the cases."""
 
 _KINDS = {
     "good requests": (Accepted, Answered),
@@ -157,7 +157,7 @@ def _cell(case: Case, seen: Seen) -> str:
     if not against:
         return "-"
     result = words(seen)
-    if result in _expected(case):  # the statuses are the same: what differs is worth a word
+    if result in _expected(case):  # with equal statuses, describe the difference
         result = f"{result}; {against[0]}"
     return (
         f"**desynchronises**: {result}" if outcome(case, seen) is Outcome.DESYNCHRONISED else result

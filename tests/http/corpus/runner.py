@@ -1,7 +1,7 @@
-"""Runner: the corpus on a real proxy, over loopback, with an origin of ours behind it.
+"""Runner: runs the corpus on a real proxy, over loopback, with an Origin as its server.
 
-A lane is a proxy of its own and an origin of its own, so that all that comes to the origin during
-a case is of that case. Several lanes run at a time.
+A lane is one proxy with one origin, and runs one case at a time: everything that the origin
+receives belongs to that case. Several lanes run in parallel.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tests.http.corpus.trial import Seen, run_case
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_S = 1.5
-"""A proxy that has sent nothing for so long waits for more: loopback takes a millisecond."""
+"""A proxy that sends nothing for this time waits for more data: loopback takes a millisecond."""
 PAUSE_S = 0.01
-"""What was sent arrives within it, and is read before what is sent next."""
+"""Pause between two pieces: the first is received and read before the next is sent."""
 LANES = 4
 
 Proxy = Callable[[int], AbstractContextManager[int]]
-"""Runs a proxy in front of the origin at a port, and gives its own."""
+"""Runs a proxy whose server is at the given port; yields the proxy's port."""
 
 
 class Server:
@@ -98,7 +98,7 @@ class _Line:
             pass
 
     def reset(self) -> None:
-        # What was said must be read first: a reset takes it away.
+        # The proxy must read the data before the reset, which discards unread data.
         time.sleep(PAUSE_S)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
@@ -123,7 +123,7 @@ class SocketClient:
         try:
             self._socket.sendall(data)
         except OSError:
-            pass  # what it said before is still to be read
+            pass  # closed by the proxy: its last data can still be read
 
     def end(self) -> None:
         """See Client."""
@@ -169,7 +169,7 @@ class Loopback:
 
 @contextmanager
 def loopback(proxy: Proxy) -> Iterator[Loopback]:
-    """A proxy that runs, and an origin behind it."""
+    """A running proxy, and its origin."""
     with Server() as server, proxy(server.port) as port:
         yield Loopback(server.origin, port)
 

@@ -1,4 +1,4 @@
-"""Simulated: the corpus on vcproxy itself, in memory and in virtual time."""
+"""Simulated: runs the corpus on vcproxy, in memory and in virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ upstream = "origin"
 [upstream.origin]
 servers = ["tcp://{server}"]
 """
-"""What the corpus is run against, in simulation and for real."""
+"""The configuration of the tested proxy, simulated or real."""
 
 
 class SimulatedClient:
@@ -44,7 +44,8 @@ class SimulatedClient:
         return self._peer.ended or self._peer.error is not None
 
     def wait(self, until: Callable[[], bool]) -> None:
-        """See Client. Where nothing else happens time passes, and the proxy's limits with it."""
+        """See Client. If nothing else happens, virtual time passes until the proxy's time
+        limits."""
         try:
             self._sim.run(until=lambda: self.over or until())
         except Stuck:
@@ -68,13 +69,13 @@ class SimulatedWorld:
         return SimulatedClient(self._proxy.sim, self._proxy.client("corpus"))
 
     def pause(self) -> None:
-        """See World. A millisecond is long where nothing takes time."""
+        """See World. A millisecond suffices: the simulated network has no delay."""
         self._proxy.sim.elapse(0.001)
 
 
 @contextmanager
 def simulated(directory: Path, plugin: str = "http_proxy") -> Iterator[SimulatedWorld]:
-    """A simulated proxy, and an origin behind it; its configuration is written to the folder."""
+    """A simulated proxy and its origin; the configuration is written to the folder."""
     bind, server = "10.0.0.1:80", "10.0.0.2:80"
     file = directory / "corpus.toml"
     file.write_text(CONFIGURATION.format(bind=bind, plugin=plugin, server=server))

@@ -1,4 +1,4 @@
-"""vcproxy.http alone reads every request of the corpus as it should, however it is cut."""
+"""vcproxy.http.message alone reads every request of the corpus as expected, in any pieces."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ pytest.importorskip("vcproxy.http.message.parsing")
 
 
 LONG = 600
-"""Bytes beyond which a case is not cut everywhere: only the limits are there, and are met late."""
+"""A case of more bytes, which tests a size limit, is cut at ten places only."""
 POLICY = {403, 501}
-"""What the proxy sends for pipelined requests."""
+"""Statuses that come from the proxy, not from the parser."""
 
 READ_ALIKE = [
     case

@@ -1,4 +1,5 @@
-"""The corpus on real programs, over loopback: vcproxy as expected, others as on the page."""
+"""The corpus on real programs, over loopback: vcproxy gives the expected results, others those of
+the page."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ CASE = {case.name: case for case in CASES}
 
 @contextmanager
 def vcproxy(server: int) -> Iterator[int]:
-    """The real program, in front of that port."""
+    """Run the real program, with the server at that port."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "corpus.toml"
         file.write_text(

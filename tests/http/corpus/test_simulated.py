@@ -1,4 +1,5 @@
-"""vcproxy passes every case of the corpus in simulation: whole, split anywhere, byte by byte."""
+"""vcproxy gives the expected result for every case, in simulation: whole, split anywhere, byte by
+byte."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.http.corpus.trial import run_case
 CUTS = int(os.environ.get("VCPROXY_CUTS", "3"))
 """Places to cut each case at, a sample from a fixed seed. 0: all of them, in two minutes."""
 LONG = 2000
-"""Bytes beyond which a case is not cut everywhere: it is long for the sake of a limit."""
+"""A case of more bytes is not cut everywhere: it is long only to exceed a limit."""
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ class Client(Protocol):
 
     @property
     def received(self) -> bytes:
-        """All that came."""
+        """All received bytes."""
 
     @property
     def over(self) -> bool:
-        """Whether no more will come."""
+        """Whether nothing more can be received."""
 
     def send(self, data: bytes) -> None:
         """Send; without effect if the proxy has closed the connection."""
@@ -54,26 +54,26 @@ class Seen:
     """The result of a case."""
 
     answers: tuple[Message, ...]
-    """All that the client got before the canary's answer, interim ones too."""
+    """All answers that the client got before the canary's, interim ones too."""
     fault: str
-    """Why the client cannot read them."""
+    """Why the client cannot parse the answers; empty: it can."""
     hung: bool
-    """Whether nothing happened any more before there was an answer; an origin hangs up then."""
+    """Whether the proxy waited for more data and sent no answer; the origin closes then."""
     ended: bool
-    """Whether the proxy closed the client's connection, or broke it, with no answer to the canary
-    that was sent behind."""
+    """Whether the proxy closed or reset the client's connection, without an answer to the canary
+    that was sent after the case."""
     own: bool
-    """Whether the canary that was sent behind got its own answer."""
+    """Whether the canary that was sent after the case got its own answer."""
     fresh: str
-    """What a canary on a new connection got; empty: its own answer."""
+    """The status line that a canary on a new connection got; empty: its own answer."""
     received: tuple[Message, ...]
     """The origin's requests, without canaries."""
     faults: tuple[str, ...]
     """See Origin."""
     reused: bool
-    """Whether a canary came to the origin on a connection of the case."""
+    """Whether the origin got a canary on a connection that it had answered the case on."""
     strange: tuple[str, ...]
-    """Canaries that reached the origin although they must not, or twice."""
+    """Canaries that the origin got although it must not, or got twice."""
 
     @property
     def finals(self) -> list[Message]:
@@ -82,9 +82,8 @@ class Seen:
 
 
 def run_case(case: Case, world: World, number: int, cuts: Iterable[int] = ()) -> Seen:
-    """Send the case, cut into pieces there, then a canary behind it and another on its own.
-
-    The number makes the canaries this case's.
+    """Send the case in pieces, cut at `cuts`; then one canary on the same connection and one on a new
+    connection. A canary is a valid request whose target contains `number`.
     """
     world.origin.begin(case)
     raw = sent(case)

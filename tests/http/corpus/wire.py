@@ -1,6 +1,6 @@
 """Wire: an independent parser for the bytes of a connection, strict and slow.
 
-It shares nothing with the proxy under test: what it cannot read in exactly one way is `Broken`.
+It shares no code with the proxy under test. Data with more than one reading raises `Broken`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _REQUEST = re.compile(rb"(%s [\x21-\x7e]+ HTTP/1\.[01])\r\n%s" % (_TOKEN, _LINES
 _ANSWER = re.compile(rb"(HTTP/1\.[01] [1-9]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?)\r\n%s" % _LINES)
 _FIELD = re.compile(_LINE)
 _END = re.compile(rb"\r?\n\r?\n")
-"""The end of a head by any reading: a lenient one must not find it where a strict one does not."""
+"""All ends of heads that a lenient reader accepts: they must be those of the strict reader."""
 _VALUE = rb'(?:%s|"(?:[\t !\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*")' % _TOKEN
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;%s(?:=%s)?)*\r\n" % (_TOKEN, _VALUE))
 _TRAILERS = re.compile(_LINES)
@@ -28,7 +28,7 @@ class Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request or an answer; of an incomplete one, what is there of its body."""
+    """A request or an answer; if incomplete, `body` is the part that was received."""
 
     start: str
     fields: tuple[tuple[str, str], ...]
@@ -62,7 +62,7 @@ class Received:
 
     messages: list[Message] = field(default_factory=list)
     rest: bytes = b""
-    """Behind the last whole message: the beginning of another one, or what is Broken."""
+    """Bytes after the last complete message: the beginning of another one, or invalid."""
     fault: str = ""
 
 
@@ -72,9 +72,9 @@ def requests(data: bytes) -> Received:
 
 
 def answers(data: bytes, methods: Sequence[str], ended: bool) -> Received:
-    """Read the answers that a client gets, to requests of these methods and then to GETs.
+    """Parse the answers that a client got, first to requests with `methods`, then to GET requests.
 
-    Interim ones are in between. The last one may be incomplete.
+    Interim answers are included. The last answer may be incomplete.
     """
     final = 0
 
