@@ -96,8 +96,8 @@ class BadGateway:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The client can detect that the answer is incomplete: it is truncated or 502, or the connection
-    ends without one. The origin's connection is not used again."""
+    """The client can detect that the answer is incomplete: it is truncated, or is 502, or the
+    connection ends without one. The origin's connection is not used again."""
 
     status: int = 200
 

@@ -82,8 +82,8 @@ class Seen:
 
 
 def run_case(case: Case, world: World, number: int, cuts: Iterable[int] = ()) -> Seen:
-    """Send the case in pieces, cut at `cuts`; then one canary on the same connection and one on a new
-    connection. A canary is a valid request whose target contains `number`.
+    """Send the case, cut into pieces at `cuts`; then a canary on the same connection, and one on a
+    new connection. A canary is a valid request whose target contains `number`.
     """
     world.origin.begin(case)
     raw = sent(case)

@@ -1,4 +1,4 @@
-"""Messages for hypothesis: mostly good ones, of all shapes, and what one byte makes of them."""
+"""Strategies of hypothesis for messages: mostly valid ones of all shapes, and mutations of them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ rests = st.sampled_from([b"", b"GET / HTTP/1.1\r\n", b"\r\n"])
 
 
 def _messages(heads: st.SearchStrategy[bytes], start: bytes) -> st.SearchStrategy[bytes]:
-    """Messages of any kind, half of them with a head that announces the chunks behind it."""
+    """Messages of any kind; half of them have a chunked body and a head that announces it."""
     announced = st.just(start + b"Transfer-Encoding: chunked\r\n\r\n")
     return st.one_of(
         st.builds(lambda *parts: b"".join(parts), announced, chunked, rests),
@@ -128,7 +128,7 @@ def mutated(draw: st.DrawFn, messages: st.SearchStrategy[bytes]) -> bytes:
 
 @st.composite
 def pieces(draw: st.DrawFn, messages: st.SearchStrategy[bytes]) -> list[bytes]:
-    """A message in pieces, of which the last may be missing."""
+    """A message in pieces, sometimes without its end."""
     message = draw(messages)
     if draw(st.integers(0, 3)) == 0:
         message = message[: draw(st.integers(0, len(message)))]

@@ -1,4 +1,4 @@
-"""Reads messages as a machine does: a head, then a body, from whatever pieces they come in."""
+"""Reads messages in the way of a machine: a head, then a body, received in any pieces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMITS = MessageLimits()
 
 @dataclass
 class Read:
-    """What was read of one message, at last."""
+    """What was read of one message after all pieces."""
 
     head: Request | Response | None = None
     body: bytes = b""
@@ -28,7 +28,7 @@ class Read:
 
     @property
     def verdict(self) -> object:
-        """All that must not depend on the pieces."""
+        """The part of the result that must not depend on the pieces."""
         if self.refused is not None:
             return self.refused.status
         head = self.head and {name: getattr(self.head, name) for name in self.head.__slots__}
@@ -41,7 +41,7 @@ def read(
     limits: MessageLimits = LIMITS,
     ended: bool = True,
 ) -> Read:
-    """Read a request, or the response that `answers` a request of this method."""
+    """Read a request; or, if `answers` is a method, the response to a request with it."""
     message, reader = Read(), None
     data, seen = b"", 0
     status = 400 if answers is None else 502

@@ -1,4 +1,4 @@
-"""Against h11: it accepts what the parser accepts, and reads the same."""
+"""Comparison with h11: it accepts all messages that the parser accepts, and reads the same."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from vcproxy.http.message.trailers import FORBIDDEN
 Fields = list[tuple[bytes, bytes]]
 
 BAD_WHITE_SPACE = re.compile(rb"[\t ];")
-"""What may stand before a chunk extension (RFC 9112 7.1.1); h11 has it only behind the last."""
+"""White space before a chunk extension (RFC 9112 7.1.1), which h11 accepts only after the last."""
 
 
 def meaning(message: Request | Response) -> Fields:
-    """Fields as h11 shows them: it lower-cases a coding, and writes a length without zeros.
+    """Return fields in the form of h11: lower-case codings, and lengths without leading zeros.
 
-    Of a request whose target names the host there is no Host: that is the target's (see parsing).
+    Host is omitted if the target of the request contains the host: then the target's host counts.
     """
     named = isinstance(message, Request) and message.form in ("absolute", "authority")
     return [
@@ -61,7 +61,7 @@ def test_requests_are_read_the_same(head: bytes) -> None:
         return
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(head.removeprefix(b"\r\n"))
-    event = connection.next_event()  # raises if it would not take it
+    event = connection.next_event()  # raises if h11 refuses the head
     assert isinstance(event, h11.Request)
     assert (event.method.decode(), event.target.decode()) == (ours.method, ours.target)
     assert (event.http_version == b"1.0") == (ours.version == 10)
@@ -99,7 +99,7 @@ Body = tuple[bytes, bool, Fields]
 
 
 def their_body(connection: h11.Connection, pieces: list[bytes], ended: bool) -> Body | None:
-    """The body that h11 reads, whether it is over, and its trailers; None where it refuses it."""
+    """The body that h11 reads, whether it is complete, and its trailers; None if h11 refuses it."""
     body = b""
     try:
         for piece in [*(piece for piece in pieces if piece), *([b""] if ended else [])]:
@@ -131,7 +131,7 @@ def same_body(ours: Read, theirs: Body | None) -> None:
 @given(grammars.pieces(grammars.mutated(grammars.requests)))
 def test_bodies_of_requests_are_the_same(pieces: list[bytes]) -> None:
     assume(not BAD_WHITE_SPACE.search(b"".join(pieces)))
-    # Behind CONNECT all belongs to the tunnel, and h11 takes no empty line before a request.
+    # All data after CONNECT belongs to the tunnel; h11 accepts no empty line before a request.
     assume(not b"".join(pieces).startswith((b"CONNECT", b"\r\n")))
     same_body(read(pieces), their_body(h11.Connection(h11.SERVER), pieces, ended=False))
 

@@ -1,4 +1,4 @@
-"""Bodies: where they end, in any pieces; and malformed chunks."""
+"""Bodies: where they end, received in any pieces; and malformed chunks."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_trailers_that_never_end_are_refused_at_the_limit() -> None:
     for limit in (len(line), len(line) + 1):
         reader = body_reader(None, MessageLimits(trailers=limit), 400)
         reader.feed(b"0\r\n" + line + b"B"[: limit - len(line)])
-        reader.feed(b"\r")  # the empty line behind as much as is allowed
+        reader.feed(b"\r")  # the empty line after trailers of the maximum size
         with pytest.raises(BadMessage, match=f"longer than {limit} bytes"):
             reader.feed(b"C")
 

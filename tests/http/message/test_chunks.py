@@ -1,5 +1,5 @@
-"""Chunks that are forwarded as received: they are judged as ChunkedReader judges them, and h11
-reads the same body in the output.
+"""Chunks that are forwarded as received: ChunkScanner accepts the same ones as ChunkedReader, and
+h11 reads the same body in the output.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _hex(size: int, upper: bool) -> bytes:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A body, often with a byte taken away, changed or put in."""
+    """A body, often with one byte removed, changed or inserted."""
     data = bytearray(draw(bodies))
     if data and draw(st.booleans()):
         at = draw(st.integers(0, len(data) - 1))
@@ -82,7 +82,7 @@ def judged(reader: BodyReader, pieces: list[bytes]) -> tuple[bytes, Verdict]:
 
 
 def taken_out(wire: bytes) -> bytes:
-    """The data of chunks, the last of which may not be whole."""
+    """The data of chunks, of which the last may be incomplete."""
     return ChunkedReader(LIMITS, 400).feed(wire)
 
 
@@ -135,7 +135,7 @@ def test_any_other_line_is_written_anew(line: bytes) -> None:
 
 
 def test_small_chunks_are_scanned_together() -> None:
-    """At least five times as fast as one by one; twenty times where it was measured."""
+    """At least five times as fast as chunk by chunk; twenty times was measured."""
 
     def cost(kind: type[ChunkedReader]) -> float:
         reader, data = kind(LIMITS, 400), b"1\r\nx\r\n" * 2700

@@ -1,4 +1,4 @@
-"""Complexity: twice as much of anything costs about twice as much, whatever the pieces."""
+"""Complexity: the time is proportional to the size of a message, received in any pieces."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def letters(number: int) -> bytes:
 
 
 def cost(pieces: list[bytes]) -> float:
-    """CPU seconds to read the message and to send its head on: the least of a few tries."""
+    """CPU seconds to read the message and to serialize its head: the minimum of three tries."""
     tries = []
     for _ in range(3):
         before = process_time()
@@ -77,7 +77,7 @@ def cost(pieces: list[bytes]) -> float:
 def test_cost_is_linear(shape: str) -> None:
     make = SHAPES[shape]
     small, large = (cost(make(size)) for size in (2000, 16000))
-    # 8 for what is linear, 64 for what is square; a noisy machine and start-up lie between.
+    # linear: 8 times, quadratic: 64 times; the limit allows for noise and a constant part
     assert large < 24 * max(small, 100e-6), f"{small:.6f} s and, for 8 times as much, {large:.6f} s"
 
 
@@ -85,4 +85,4 @@ def test_cost_is_linear(shape: str) -> None:
 def test_32_kib_of_anything_cost_little(shape: str) -> None:
     size = sum(map(len, SHAPES[shape](2000))) / 2000
     pieces = SHAPES[shape](int((32 << 10) / size))
-    assert cost(pieces) < 0.1  # 20 ms and less, with room for a busy machine
+    assert cost(pieces) < 0.1  # measured: at most 20 ms; more on a busy machine

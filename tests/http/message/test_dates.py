@@ -1,4 +1,4 @@
-"""Dates: as HTTP writes them, and one for each second."""
+"""Dates in the format of HTTP, and their cache of one second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields: a dictionary to look at, the lines as they came underneath."""
+"""Fields: they work as a dictionary, and keep the lines as received."""
 
 from __future__ import annotations
 
@@ -127,7 +127,8 @@ def test_a_list_of_pairs_behaves_alike(steps: list[tuple[str, str, str]]) -> Non
 def test_fields_without_some_names(
     pairs: list[tuple[str, str]], without: set[str], others: int
 ) -> None:
-    """For few names and for many: from nine on, another algorithm is used, because it is faster."""
+    """For few names and for many: for nine and more a different algorithm is used, which is
+    faster."""
     fields = Fields.of(pairs)
     gone = [name.encode() for name in without] + [b"other-%d" % n for n in range(others)]
     left = [(name, value) for name, value in pairs if name.lower() not in without]

@@ -1,4 +1,4 @@
-"""Forwarding: what is removed, what is generated, and that all else is forwarded unchanged."""
+"""Forwarding: which fields are removed or generated; all others are forwarded unchanged."""
 
 from __future__ import annotations
 
@@ -329,7 +329,7 @@ def test_a_generated_answer() -> None:
         "Content-Length: 3",
         "Connection: close",
     ]
-    answer.bodiless = True  # it answers HEAD
+    answer.bodiless = True  # the response to a HEAD request
     assert got(answer, len(answer.content))[-1] == "Content-Length: 3"
 
 

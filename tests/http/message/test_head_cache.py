@@ -1,4 +1,4 @@
-"""HeadCache: cached results equal those that are computed anew."""
+"""HeadCache: cached results are equal to computed ones."""
 
 from __future__ import annotations
 

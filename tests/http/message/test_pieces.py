@@ -1,5 +1,5 @@
-"""Pieces: however a message is cut, it is the same message, or refused alike; and what is read,
-sent on and read again does not change any more."""
+"""Pieces: the result of reading a message does not depend on where it is cut; and a forwarded
+message, read and forwarded again, does not change."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SEEDS = [
 
 
 def sent_on(data: bytes) -> bytes | None:
-    """The message as the next one gets it; None where it is refused or not all there."""
+    """The message as it is forwarded; None if it is refused or incomplete."""
     seen = read([data], "GET" if data.startswith(b"HTTP") else None)
     head = seen.head
     if (

@@ -1,4 +1,4 @@
-"""Requests: which are accepted, their properties, and the rule by which others are refused."""
+"""Requests: which ones are accepted, their properties, and the rule that refuses the others."""
 
 from __future__ import annotations
 

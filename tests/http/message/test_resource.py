@@ -1,4 +1,4 @@
-"""Resource: all spellings of a resource have one path, by which they are compared."""
+"""Resource: all spellings of a path have the same canonical form, which is used to compare them."""
 
 from __future__ import annotations
 

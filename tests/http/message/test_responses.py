@@ -1,4 +1,4 @@
-"""Responses: how their bodies are framed, and by which rule an answer becomes a 502."""
+"""Responses: how their bodies are framed, and which rule turns an invalid one into a 502."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ FIVE = "Content-Length: 5"
         (101, "GET", ["Upgrade: a"], 0, True, True),
         (204, "GET", [], 0, True, True),
         (204, "GET", ["Content-Length: 0"], 0, True, True),
-        (204, "GET", [FIVE], 0, True, False),  # a body may well follow
+        (204, "GET", [FIVE], 0, True, False),  # the server sends a body although it must not
         (204, "GET", [CHUNKED], 0, True, False),
         (304, "GET", [FIVE], 0, True, True),
         (500, "GET", [FIVE, "Connection: close"], 5, False, False),

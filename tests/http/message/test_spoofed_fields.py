@@ -1,4 +1,4 @@
-"""Spoofed fields: names that CGI and WSGI take for those of proxies are not forwarded."""
+"""Spoofed fields: names that CGI and WSGI confuse with fields of proxies are not forwarded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sent(*lines: str, sender: ClientFields = CLIENT) -> list[str]:
 
 
 def variables(lines: list[str]) -> dict[str, str]:
-    """What an application sees (PEP 3333): names in one spelling, values joined."""
+    """The fields as a WSGI application gets them (PEP 3333): names normalised, values joined."""
     seen: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(": ")

@@ -1,7 +1,6 @@
 """A harness for HTTP: the proxy between scripted clients and servers, and a check for leaks.
 
-Leaving it without an error asserts that nothing is left: no connection, no byte
-of buffer, no timer.
+Its end asserts that no connection, no buffer memory and no timer is left.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim import NetworkFaults, Peer
 
 IDLE_S = 3.0
-"""How long a server's connection is kept: longer than a client is waited for at its end."""
+"""How long idle server connections are kept: longer than a lingering close of a client takes."""
 
 POOLED = UpstreamSettings(pool=PoolSettings(idle=8, idle_time=IDLE_S))
 
@@ -36,7 +35,7 @@ PLAIN = Options(forwarded="off")
 
 
 class Http(SimulatedProxy):
-    """An HttpProxy with a pool of server connections; time goes on in `go` by a millisecond."""
+    """An HttpProxy with a pool of server connections; `go` advances the time by a millisecond."""
 
     def __init__(
         self,
@@ -70,7 +69,8 @@ class Http(SimulatedProxy):
     def upstream(
         self, name: str, script: Callable[[Peer, bytes], None] = lambda peer, data: None
     ) -> Upstream:
-        """Add an upstream with one server of the same name; `script` gets what it receives."""
+        """Add an upstream with one server of the same name; `script` gets the data that it
+        receives."""
         address = Address("tcp", name, 1)
 
         def met(peer: Peer) -> None:
@@ -89,7 +89,7 @@ class Http(SimulatedProxy):
         return client
 
     def send(self, *data: bytes) -> Peer:
-        """Return a client that sends this as soon as the simulation runs."""
+        """Return a client that sends `data` as soon as the simulation runs."""
         client = self.client()
         client.send(b"".join(data))
         return client

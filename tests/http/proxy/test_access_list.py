@@ -1,4 +1,4 @@
-"""Allowed: only what an entry names may be reached."""
+"""AccessList: only destinations that match an entry are allowed."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def test_interim_answers_are_passed_on() -> None:
         assert received(client).count("103 Early") == 1
         server.send(early.replace("\n", "\r\n").encode() + OK)
         proxy.go()
-        assert received(client).startswith("HTTP/1.1 200 OK")  # HTTP/1.0 knows none
+        assert received(client).startswith("HTTP/1.1 200 OK")  # HTTP/1.0 has no 100 Continue
 
 
 def test_endless_interim_answers_use_bounded_memory() -> None:
@@ -226,7 +226,7 @@ def test_a_server_that_does_not_want_the_body() -> None:
         assert text.startswith("HTTP/1.1 417")
         assert "\nConnection: close\n" in text
         assert client.ended
-        assert server.ended  # it still waits for five bytes
+        assert server.ended  # the server was still waiting for five bytes
 
 
 def test_an_answer_before_all_of_the_body_has_come() -> None:

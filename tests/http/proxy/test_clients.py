@@ -1,4 +1,4 @@
-"""HttpProxy: clients that close at any time, connect too often, or send what is refused."""
+"""HttpProxy: clients that close at any time, connect too often, or send invalid requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 class Pausing(Filter):
-    """Takes a second on each way, and a look at all bodies."""
+    """Waits a second in each phase of heads, and buffers all bodies."""
 
     def request_head(self, tx: Transaction) -> PhaseResult:
         return Wait("1s")
@@ -41,7 +41,7 @@ class Pausing(Filter):
 
 @pytest.mark.parametrize("way", ["reset", "close", "end"])
 def test_a_client_that_leaves_at_any_time(way: str) -> None:
-    """At any stage of its request (see stage.py), nothing of it remains."""
+    """In every state that a request may be in: no connection, memory or timer is left."""
     options = replace(PLAIN, timeouts=HttpTimeouts(body=2.0, stalled=2.0, first_byte=2.0))
     slow = NetworkFaults(latency=(0.1, 0.1))
     met: set[str] = set()
@@ -56,7 +56,8 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
                         server.send(answer(bytes(100_000))[:50_000])
             met.update(session.state.name for session in proxy.sessions)
             getattr(client, way)()
-            proxy.elapse(8.0 if way == "close" else 0.2)  # a half-closed one is answered
+            # a half-closed client still gets its answer
+            proxy.elapse(8.0 if way == "close" else 0.2)
     asked = {
         "FILTERING_REQUEST",
         "BUFFERING_REQUEST",
@@ -70,8 +71,8 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
 
 @pytest.mark.parametrize("waits_for", ["an answer", "its server to read", "room", "a filter"])
 def test_a_reset_behind_more_than_is_read_is_noticed_at_once(waits_for: str) -> None:
-    """The proxy reads no further than its buffers; the end of the connection is known all the
-    same, with a bridge or without, and the server is not blamed."""
+    """The proxy stops reading when its buffers are full, but still notices a reset, with or without
+    a bridge. It is not counted as a failure of the server."""
     data = request("PUT", "/", "Content-Length: 3000000") + bytes(2_000_000)
     terms = replace(POOLED, max_connections=1, queue=QueueSettings(timeout=2.0))
     for seed in range(3):
@@ -106,8 +107,8 @@ GONE = replace(PLAIN, abort_on_close=True)
 
 
 def test_abort_on_close_aborts_at_the_end_of_stream() -> None:
-    """Whatever its request waits for, all of it is given up at once, and the server is not blamed:
-    it is the client that is logged."""
+    """In every state the request is aborted at once. The log names the client; no failure is
+    counted against the server."""
     met: set[str] = set()
     for tenths in range(3, 55):
         with Http(
@@ -122,7 +123,9 @@ def test_abort_on_close_aborts_at_the_end_of_stream() -> None:
             [session] = proxy.sessions
             met.add(session.state.name)
             client.end()
-            proxy.elapse(0.5)  # there, and to the server; its connection may just be on its way
+            # until the FIN is at the proxy and its close at the server, which may still be
+            # connecting
+            proxy.elapse(0.5)
             assert all(server.ended or server.reset_seen for server in proxy.peers())
             assert client.reset_seen
             assert proxy.service.upstream is not None
@@ -410,7 +413,8 @@ def test_an_exception_closes_one_session_only() -> None:
                 raise ZeroDivisionError
             return super()._server_selected(server)  # type: ignore[arg-type, return-value]
 
-    short = HttpTimeouts(head=1.0, first_byte=2.0, idle=2.0, active=2.0)  # its timer outlives it
+    # the timer is due after the connection's end
+    short = HttpTimeouts(head=1.0, first_byte=2.0, idle=2.0, active=2.0)
     with Http(Broken, replace(PLAIN, timeouts=short)) as proxy:
         client = proxy.send(GET)
         server = proxy.server()

@@ -18,7 +18,7 @@ ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%
 
 
 def unread(proxy: Http, count: int) -> list[Peer]:
-    """Clients that read nothing of an answer without an end."""
+    """Clients that request an endless response and do not read it."""
     crowd = [proxy.send(GET) for _ in range(count)]
     for client in crowd:
         client.stall()

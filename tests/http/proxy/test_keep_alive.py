@@ -1,4 +1,4 @@
-"""HttpProxy: many requests on a connection, in order, and server connections that serve again."""
+"""HttpProxy: several requests on a connection, answered in order; server connections are reused."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         server = proxy.server()
         for path in paths:
             proxy.go()
-            assert received(server).startswith(f"GET {path} ")  # one at a time
+            # the next request only after the answer
+            assert received(server).startswith(f"GET {path} ")
             server.send(answer(path.encode()))
         proxy.go()
         bodies = [
@@ -153,7 +154,7 @@ def test_a_client_that_does_not_read_is_not_served() -> None:
         server.on_data = answered
         proxy.elapse(1)
         before = len(asked)
-        assert before < 20  # the network holds five answers, the proxy as many
+        assert before < 20  # the network holds five answers, and so does the proxy
         assert proxy.engine.memory.used < 500_000
         client.resume()
         proxy.elapse(1)
@@ -305,7 +306,7 @@ def test_bytes_behind_a_long_answer_are_dropped() -> None:
 
 
 def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
-    """On a drain, and when another configuration is used."""
+    """On a drain, and on a reload with a changed configuration."""
     with Http() as proxy:
         idle, busy = proxy.client(), proxy.send(GET)
         server = proxy.server()
@@ -332,7 +333,8 @@ def retire(proxy: Http) -> None:
 
 
 def test_draining_waits_for_a_request_on_its_way() -> None:
-    """Its connection is not closed under its next request, which is the last on it."""
+    """A request that arrives shortly after the drain began is answered; then the connection
+    closes."""
     with Http() as proxy:
         client = proxy.send(GET)
         server = proxy.server()

@@ -1,5 +1,5 @@
-"""HttpProxy: how long servers' connections are kept, and what becomes of a request that meets the
-end of one."""
+"""HttpProxy: how long server connections are kept, and requests on a connection that the server
+closes at that moment."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_keep_alive_of_a_server_does_not_reach_clients() -> None:
 
 
 def test_a_server_that_closes_early_shortens_the_idle_time() -> None:
-    """It closes after 2 s; a client sends a request every 2 s, and is not affected from then on."""
+    """The server closes after 2 s. From then on, requests every 2 s never use a closed
+    connection."""
     with Http(terms=KEPT) as proxy:
         client, server = served(proxy)
         proxy.elapse(1.95)

@@ -1,4 +1,4 @@
-"""HttpProxy: filters in every phase, and what becomes of a request when one of them fails."""
+"""HttpProxy: filters in every phase, and how a request ends when a filter fails."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CHUNKS = ["request_chunk", "response_chunk"]
 
 
 def stepping_in(**phases: Callable[..., object]) -> type[Filter]:
-    """A filter with these phases: called without `self`."""
+    """Return a filter class with these phases, as functions without `self`."""
     return type("Stepping", (Filter,), {name: staticmethod(each) for name, each in phases.items()})
 
 
 def served(proxy: Http, given: bytes, reply: bytes = OK) -> tuple[str, str]:
-    """What a server and a client receive for one request."""
+    """Send a request; return what the server and the client receive."""
     client = proxy.send(given)
     proxy.elapse(3)
     peers = proxy.peers()
@@ -112,7 +112,7 @@ def test_an_answer_instead_of_a_body_that_still_comes() -> None:
         client = proxy.send(request("POST", "/", "Content-Length: 100"), GET)
         proxy.go()
         text = received(client)
-        assert text.count("HTTP/1.1 403 ") == 1  # what follows is the body
+        assert text.count("HTTP/1.1 403 ") == 1  # the bytes after the head are the body
         assert "\nConnection: close\n" in text
         assert client.ended
 
@@ -144,7 +144,7 @@ def test_configured_answers() -> None:
 
 
 def pausing(kind: str, values: list[int]) -> Callable[..., object]:
-    """A phase that takes its time, and notes what came back."""
+    """Return a phase that waits, and appends the results to `values`."""
 
     def phase(tx: Transaction, *_: bytes) -> object:
         if kind == "wait":
@@ -152,7 +152,8 @@ def pausing(kind: str, values: list[int]) -> Callable[..., object]:
         if kind == "later":
             return Defer(lambda: 5, deadline="1s", then=lambda tx, value: note(tx, value))
         asked = [Request("GET", "/side", host="b"), Request("GET", "/side", host="b")]
-        then = lambda tx, answers: note(tx, len(answers[0].content + answers[1].content))  # noqa: E731
+        # noqa: E731
+        then = lambda tx, answers: note(tx, len(answers[0].content + answers[1].content))
         return Subrequests(asked, then=then, upstream=tx.upstreams["side"])
 
     def note(tx: Transaction, value: int) -> None:
@@ -164,7 +165,7 @@ def pausing(kind: str, values: list[int]) -> Callable[..., object]:
 @pytest.mark.parametrize("kind", ["wait", "later", "ask"])
 @pytest.mark.parametrize("phase", [*HEADS, *BODIES])
 def test_a_filter_that_takes_time(phase: str, kind: str) -> None:
-    """And the next one in the same phase does too, and then the one of the next phase."""
+    """Two filters wait one after the other in the same phase, then again in the next phase."""
     values: list[int] = []
     pause = pausing(kind, values)
     every = stepping_in(**dict.fromkeys((phase, *BODIES), pause))
@@ -311,7 +312,7 @@ def test_a_filter_that_fails_lets_nothing_through(phase: str, verdict: int) -> N
                         server.send(answer(b"private"))
             except (ZeroDivisionError, TypeError, ValueError, AttributeError):
                 errors += 1
-        assert errors == (verdict != 2)  # a call may fail without anybody's mistake
+        assert errors == (verdict != 2)  # a failed call is not logged as a programming error
         text = received(client)
         assert text.startswith("HTTP/1.1 500 Internal Server Error\n")
         assert "error=proxy_internal_error" in text
@@ -464,7 +465,7 @@ def test_an_answer_in_place_of_another_takes_its_body_with_it() -> None:
         proxy.go()
         other = proxy.send(GET)
         proxy.go()
-        assert received(server) == received(proxy.server())  # the first is still at work
+        assert received(server) == received(proxy.server())  # the first filter still waits
         server.send(b"llo")
         proxy.go()
         assert received(client).endswith("X-New: 1\nVia: 1.1 vcproxy\nContent-Length: 5\n\nhello")

@@ -1,4 +1,4 @@
-"""A reload reaches HTTP connections that are kept: the next answer on them is the last."""
+"""A reload also affects idle HTTP connections: their next answer is the last."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def test_clients_are_served_by_the_new_configuration_soon(file: Path, then: str)
 
 
 def test_a_reload_loses_no_request_of_a_busy_client(file: Path) -> None:
-    """Clients that send the next request as soon as they have an answer, and connect anew only
-    where the last answer has said so; a reload at any time."""
+    """Each client sends its next request as soon as it has an answer, and reconnects only after
+    `Connection: close`; the reload comes at any time."""
     a, b = load(given(file, "a")), load(given(file, "b"))
     for seed in range(4):
         faults = NetworkFaults(latency=(0.001, 0.02), short=0.3 * (seed % 2))

@@ -1,4 +1,4 @@
-"""Routing: the first route of the file that fits, found fast."""
+"""Routing: the first matching route of the file is used, and found fast."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ tables = st.lists(
 
 
 def serves(route: Route, name: str) -> bool:
-    """Whether a route is for a name, by its labels."""
+    """Whether a route's host matches a name, compared label by label."""
     if route.host is None or not route.host.startswith("*."):
         return route.host in (None, name)
     below, own = route.host.split(".")[1:], name.split(".")
@@ -138,7 +138,7 @@ def serves(route: Route, name: str) -> bool:
 
 
 def begins(path: str, prefix: str) -> bool:
-    """Whether a path begins with a prefix, by its segments."""
+    """Whether a path begins with a prefix, compared segment by segment."""
     own, wanted = re.sub("/+", "/", path).split("/"), prefix.split("/")
     if wanted[-1] == "":
         wanted.pop()

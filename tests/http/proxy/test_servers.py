@@ -42,7 +42,8 @@ def test_a_server_that_refuses() -> None:
         proxy.go()
         text = received(client)
         assert proxy_status(text) == "502 connection_refused server"
-        assert text.count("HTTP/1.1 502") == 2  # it is not the client's fault: it may stay
+        # a server's fault: the client's connection stays open
+        assert text.count("HTTP/1.1 502") == 2
         assert not client.ended
 
 
@@ -352,7 +353,7 @@ def test_an_invalid_response(data: bytes) -> None:
 
 
 def test_data_on_an_idle_connection_just_before_its_next_request() -> None:
-    """Such data is no response: it must not be taken for that of the next request."""
+    """Data of a server without a request must not be sent as the response to the next request."""
     for seed in range(20):
         with Http(seed=seed) as proxy:
             client, server = idle(proxy)

@@ -1,7 +1,7 @@
 """HttpProxy after a pause of its process: input is read before a deadline closes a client.
 
-Between a SIGSTOP and the SIGCONT, or while a laptop sleeps, clients and servers go on, and all
-timers come due.
+While a process is stopped by SIGSTOP, or a laptop sleeps, clients and servers continue, and timers
+become due.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ INVITED = request("POST", "/", "Content-Length: 5", "Expect: 100-continue")
 
 
 def test_a_client_that_waits_for_100_in_vain_gets_408() -> None:
-    """The server is not to blame: it may ignore Expect (RFC 9110 10.1.1)."""
+    """It is not the server's fault: it may ignore Expect (RFC 9110 10.1.1)."""
     with Http(options=TIMES) as proxy:
         client = proxy.send(INVITED)
         proxy.elapse(5.1)
@@ -262,7 +262,7 @@ def test_a_client_that_waits_for_100_in_vain_gets_408() -> None:
 
 
 EXTENDED = b"1;an=extension\r\nx\r\n"
-"""A chunk that is shorter when we send it."""
+"""A chunk that is forwarded in fewer bytes: without its extension."""
 
 
 def test_a_body_in_small_chunks_that_stalls() -> None:
@@ -351,7 +351,7 @@ STALLED = replace(PLAIN, timeouts=HttpTimeouts(body=3.0, stalled=8.0))
 
 
 def test_the_defaults_end_what_has_stopped_and_nothing_else() -> None:
-    """An hour of radio in each framing, and one of an event stream that is nearly silent."""
+    """For an hour a server sends every 10 s (a radio), or every 290 s (an event stream)."""
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     long = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
     radio = {chunked: chunks(b"a" * 1000)[:-5], long: bytes(1000), b"HTTP/1.1 200 OK\r\n\r\n": b"a"}
@@ -414,7 +414,7 @@ def test_a_short_stalled_timeout_applies_to_the_client_too() -> None:
 
 @pytest.mark.parametrize("held", [False, True])
 def test_the_active_timeout_ends_the_wait_for_an_answer_too(held: bool) -> None:
-    """Whatever is left of `first_byte`; the server is not blamed for the client's time."""
+    """Even if `first_byte` has not expired. It is not counted as a failure of the server."""
     options = replace(PLAIN, timeouts=HttpTimeouts(first_byte=60.0, active=5.0))
     with Http(options=options, filters=[Whole] if held else []) as proxy:
         client = proxy.send(request("POST", "/", "Content-Length: 4"), b"so")
