@@ -1,8 +1,8 @@
-"""Pouring: a program that sends, and counts what its kernel accepts, until it is killed.
+"""Pouring: a program that sends, and counts the bytes that its kernel accepts, until it is killed.
 
     python pouring.py ACCOUNT '{"connect": ["127.0.0.1", 80], "head": "...", ...}'
 
-What it sends is numbered, so that any part of it is known by its place: see `poured`.
+Its data are numbered lines, so that the receiver can check any part of them: see `poured`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 LINE = 16
 ROOM = 16
-"""Bytes of the shared count: how many were sent, and whether sending is blocked."""
+"""Size of the shared memory: the number of sent bytes, and whether sending is blocked."""
 
 PIECE = 10_007
 CHUNK = 100_003
@@ -51,7 +51,7 @@ def connected(place: dict[str, Any]) -> socket.socket:
 
 
 def crowd(place: dict[str, Any]) -> list[socket.socket]:
-    """Open many connections, each with half of a message sent."""
+    """Open many connections, and send half a message on each."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     begun = place["head"].encode() + poured(PIECE)
@@ -65,7 +65,8 @@ def crowd(place: dict[str, Any]) -> list[socket.socket]:
 
 
 def by_datagrams(place: dict[str, Any], shared: memoryview) -> None:
-    """Send so many datagrams, or read so many, each once and in order, and die after the last."""
+    """Send the given number of datagrams, or receive them and check their order; then kill
+    itself."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         if "connect" in place:
             sock.connect(tuple(place["connect"]))
@@ -83,7 +84,7 @@ def by_datagrams(place: dict[str, Any], shared: memoryview) -> None:
 
 
 def main(account: str, words: str) -> None:
-    """Do what the arguments say, until it is killed."""
+    """Send as `words`, a JSON object, describes, until the process is killed."""
     with open(account, "r+b") as file:
         shared = memoryview(mmap.mmap(file.fileno(), ROOM)).cast("Q")
     place = json.loads(words)

@@ -15,7 +15,8 @@ __all__ = ["PATIENCE_S", "VCPROXY", "Running", "connect", "eventually"]
 def forward(
     *servers: str, bind: str = "tcp://127.0.0.1:0", listener: str = "", upstream: str = ""
 ) -> str:
-    """A configuration that forwards listener "in" to servers; more lines for either table."""
+    """A configuration that forwards from listener "in" to servers. `listener` and `upstream` are
+    further lines of their tables."""
     quoted = ", ".join(f'"{server}"' for server in servers)
     return f"""
 [[listener]]

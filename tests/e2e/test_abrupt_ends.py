@@ -16,7 +16,7 @@ Settings = pytest.mark.parametrize("settings", ["", "splice = false"], ids=["bri
 
 
 def pump(source: socket.socket, sink: socket.socket, times: int) -> None:
-    """Send so much that a transfer is in progress, in pieces that the sink reads."""
+    """Send enough that the transfer is still in progress, in pieces that the sink reads."""
     with ThreadPoolExecutor(1) as sender:
         for _ in range(times):
             sending = sender.submit(source.sendall, PIECE)
@@ -25,7 +25,7 @@ def pump(source: socket.socket, sink: socket.socket, times: int) -> None:
 
 
 def breaks(sock: socket.socket) -> bool:
-    """Whether a connection ends with a reset, after any data."""
+    """Whether a connection ends with a reset, with or without data before it."""
     try:
         all_of(sock)
     except ConnectionResetError:
@@ -97,7 +97,7 @@ def test_a_tls_client_that_resets_resets_the_server(
             client.unwrap().close()
 
         assert conversation(lambda client, _: reset(client))
-        assert conversation(lambda client, _: client.close())  # cut off: no close_notify
+        assert conversation(lambda client, _: client.close())  # a FIN without close_notify
         running.wait_for("truncated: it ended without close_notify")
         assert not conversation(in_order)
 
@@ -137,7 +137,7 @@ def test_both_ends_at_the_same_time(proxy: Starter) -> None:
 
 
 def test_thousands_of_abrupt_ends_leave_nothing(proxy: Starter) -> None:
-    """Each kind of end in turn; `proxy` counts the descriptors when the test is over."""
+    """Each kind of end in turn; the fixture `proxy` checks the open descriptors after the test."""
     with Server() as server:
         running = proxy(forward(server.uri) + ECHO)
         for number in range(1000):

@@ -157,7 +157,7 @@ def test_a_reset_after_a_full_buffer_is_detected_while_the_server_stalls(
             reset(client)
             began = monotonic()
             running.wait_for("a connection failed .*connection reset by peer")
-            assert monotonic() - began < 2.0  # one, on a quiet machine
+            assert monotonic() - began < 2.0  # one second on an idle machine
             until_it_breaks(accepted)
 
 
@@ -208,7 +208,7 @@ def test_a_signal_between_the_reset_and_the_last_byte(proxy: Starter, sign: sign
 
 
 def test_many_clients_that_reset_at_once_while_the_server_stalls(proxy: Starter) -> None:
-    """All take no longer than one; `proxy` counts the descriptors at the end."""
+    """Their ends are detected at the same time, not one after the other."""
     crowd = 200
     with Server(backlog=crowd) as server:
         running = proxy(forward(server.uri))
@@ -223,7 +223,7 @@ def test_many_clients_that_reset_at_once_while_the_server_stalls(proxy: Starter)
         for client in clients:
             reset(client)
         running.wait_for("a connection failed .*connection reset by peer", crowd)
-        assert monotonic() - began < 10.0  # two, on a quiet machine
+        assert monotonic() - began < 10.0  # two seconds on an idle machine
         for accepted in servers:
             accepted.close()
 
@@ -245,5 +245,5 @@ def test_reset_downloads_are_not_read_on(proxy: Starter) -> None:
 
 
 def read_by(pid: int) -> int:
-    """Bytes that a process has read by read(2); recv(2) does not count."""
+    """Bytes that a process has read by read(2), thus from pipes; recv(2) does not count."""
     return int(Path(f"/proc/{pid}/io").read_text().split()[1])

@@ -18,7 +18,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def vcproxy(*arguments: str | Path) -> tuple[int, str, str]:
-    """Run it to its end: exit status, standard output, standard error."""
+    """Run vcproxy to its end; return exit status, standard output and standard error."""
     done = subprocess.run(
         [*VCPROXY, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -157,7 +157,7 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 def test_every_shipped_configuration_runs(
     proxy: Starter, certificates: Certificates, tmp_path: Path, file: Path
 ) -> None:
-    """With the certificate it needs, and on free ports."""
+    """The test adds the certificates that they need, and free ports."""
     certificate, key = certificates.issue("localhost")
     shutil.copy(certificate, tmp_path / "server.pem")
     shutil.copy(key, tmp_path / "server.key")

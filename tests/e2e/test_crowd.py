@@ -1,4 +1,4 @@
-"""Many clients, some of which misbehave, by their number."""
+"""Many clients; each behaves well or badly, chosen at random from its number as the seed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_well_behaved_clients_get_every_byte_back(
             if manner == "reset":
                 reset(client)
             elif manner == "rude" and payload[1:]:
-                client.recv(1)  # and leave the rest unread
+                client.recv(1)  # the rest stays unread
             return True
         except ConnectionError:
             return manner != "orderly"
@@ -71,7 +71,7 @@ def test_well_behaved_clients_get_every_byte_back(
 
 
 def receive(client: socket.socket, size: int) -> bytes:
-    """Return what is received: until the end, or as much as was sent where ssl shows no end."""
+    """Return the received data: until the end of the stream, or `size` bytes with TLS."""
     if not isinstance(client, ssl.SSLSocket):
         return all_of(client)
     heard = bytearray()

@@ -21,7 +21,7 @@ COUNT = 60
 
 
 def allowed(running: Running) -> int:
-    """The number of clients that the log reports."""
+    """Return the number of clients that the proxy accepts, as its log reports."""
     line = running.wait_for(f"{LIMIT} descriptors allow [0-9]+ clients at a time")
     found = re.search("allow ([0-9]+) clients", line)
     assert found is not None
@@ -43,7 +43,7 @@ def test_a_client_that_was_accepted_has_a_descriptor_for_its_server(proxy: Start
             f"in: accepting paused: all {LIMIT} descriptors are in use or reserved for servers"
         )
         assert running.descriptors() <= LIMIT
-        while len(served) < COUNT:  # each one that leaves makes room for another
+        while len(served) < COUNT:  # each closed client makes room for another
             number = next(iter(served))
             clients[number].close()
             served[number].close()
@@ -85,7 +85,7 @@ def test_bulk_is_copied_if_there_are_no_descriptors_for_pipes(proxy: Starter) ->
 
 
 def test_idle_connections_to_servers_make_room(proxy: Starter) -> None:
-    """With several upstreams there may be more idle connections than clients."""
+    """With several upstreams there may be more idle server connections than clients."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with ExitStack() as stack:
         servers = [stack.enter_context(Server()) for _ in range(4)]
@@ -111,7 +111,7 @@ servers = ["{server.uri}"]
                 for client in clients:
                     client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
                 asked = [stack.enter_context(server.next()) for _ in clients]
-                for accepted in asked:  # only now: a free one would serve another
+                for accepted in asked:  # only now: a connection that is free would be reused
                     accepted.recv(1000)
                     accepted.sendall(answer)
                 for client in clients:

@@ -34,7 +34,7 @@ def two_listeners(server: int, memory: str) -> str:
 def test_clients_that_do_not_read_delay_no_others(
     proxy: Starter, payload: bytes, most: int
 ) -> None:
-    """They need more than the budget: 128 KiB each, of 4 MiB."""
+    """80 clients, each with 128 KiB in buffers, exceed the memory budget of 4 MiB."""
     with serving() as server, ExitStack() as stack:
         running = proxy(two_listeners(server, "4MiB"))
         port, other = running.port("in"), running.port("other")

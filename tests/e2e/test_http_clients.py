@@ -1,4 +1,4 @@
-"""HTTP between clients and servers of other projects: what one sends, the other receives."""
+"""HTTP between clients and servers of other projects: data arrives as sent."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_connections_are_kept_on_both_sides(served: Running, behind: Origin, too
 
 @pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
 def test_connections_are_kept_behind_bodies(served: Running, behind: Origin, framing: str) -> None:
-    """A body arrives after its head, and its response as soon as its last byte was sent."""
+    """The connection stays open after a body that was sent separately from its head."""
     head, body = b"Content-Length: 5", b"hello"
     if framing == "chunked":
         head, body = b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"
@@ -198,7 +198,7 @@ def test_connect(proxy: Starter, behind: Origin, tools: Tools) -> None:
     assert tools.run(*through, "-d", "hello", *[f"{target}/"] * 3) == b"hello" * 3
     assert "Via" not in behind.received[0].fields  # a tunnel is not parsed
     assert len(behind.connections) == 1
-    code = "-o", "/dev/null", "-w", "%{http_connect}\n"  # its exit status depends on its release
+    code = "-o", "/dev/null", "-w", "%{http_connect}\n"  # curl's exit status depends on its version
     refused = tools.run(*through, *code, "http://127.0.0.1:1/", status=None)
     assert b"403" in refused.splitlines()
 
@@ -226,7 +226,7 @@ def test_a_session_of_requests(served: Running, behind: Origin) -> None:
 
 
 def test_a_folder_served_by_python(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
-    """A server of HTTP/1.0: each answer ends its connection."""
+    """A server with HTTP/1.0: it closes the connection after each response."""
     (tmp_path / "page.html").write_text("<p>hello")
     server = refusing()
     port = server.rpartition(":")[2]

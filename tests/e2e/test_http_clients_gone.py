@@ -1,5 +1,5 @@
-"""HTTP clients that close while they wait: their request is aborted at once, whatever it waits
-for, and neither its server nor anybody behind it has to wait for them.
+"""HTTP clients that close while they wait: in every state the request is aborted at once, so that
+its server and the requests in the queue need not wait.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.e2e.running import Running, Server, all_of, eventually, reset
 from tests.e2e.web import GET, web
 
 AT_ONCE_S = 5.0
-"""Far less than any of the proxy's own times, and far more than a busy machine needs."""
+"""Shorter than each timeout of the proxy in these tests, and long enough for a busy machine."""
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 LARGE = POST % 9_000_000 + bytes(9_000_000)
@@ -63,17 +63,17 @@ class Gather(Filter):
 
 @dataclass(frozen=True)
 class Case:
-    """A client that waits, and for what."""
+    """The state of the client's request when the client closes."""
 
     data: bytes = GET
     received: bytes | None = b"HTTP/1.1\r\n"
-    """What its server has got by then, at least; None: it is not connected to."""
+    """Bytes that the server must have received by then; None: there is no server connection."""
     replies: bytes = b""
     """What the server sends."""
     filter: str = ""
     upstream: str = ""
     message_oriented: bool = True
-    """Whether all that the client sent is read: else its end lies behind that, or inside a body."""
+    """Whether the proxy has read all the client's data; if not, it cannot read the FIN yet."""
 
 
 CASES = {
@@ -100,14 +100,14 @@ CASES = {
 
 
 def taken(running: Running) -> None:
-    """Wait until the proxy has read all that was sent so far: it reads that before this request."""
+    """Wait until the proxy has read all data sent so far, which it reads before this request."""
     with running.connect("in") as other:
         other.sendall(b"no request\r\n\r\n")
         assert all_of(other).startswith(b"HTTP/1.1 400 ")
 
 
 def ends(running: Running, client: socket.socket, way: str) -> None:
-    """Close the client's connection in this way."""
+    """End the client's connection: by a reset, a FIN, or a FIN and then a reset."""
     if way == "reset":
         reset(client)
     elif way == "reset behind its end":
@@ -125,12 +125,13 @@ def filters(tmp_path: Path) -> None:
 
 
 def rest(running: Running, clients: int = 0) -> bool:
-    """Whether no descriptor is left but those of so many clients."""
+    """Whether the proxy has no open descriptors except those of so many clients."""
     return running.descriptors() <= running.idle_descriptors + clients
 
 
 def given_up(running: Running, began: float) -> None:
-    """Wait until the client and all that serves it are closed, and the reason is logged."""
+    """Wait until the connections of the client and its server are closed, and the reason is
+    logged."""
     eventually(lambda: rest(running), "all that was done for it is given up")
     assert time.monotonic() - began < AT_ONCE_S
     running.wait_for(r"response aborted: <[A-Z]+ [^>]*>.*: client: ")
@@ -194,7 +195,7 @@ def test_the_room_at_the_server_is_free_for_the_next(proxy: Starter, way: str) -
                     again.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                     assert second.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
                 with pytest.raises(ConnectionResetError):
-                    all_of(accepted)  # its request, then no orderly end
+                    all_of(accepted)  # the request, then a reset instead of a FIN
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_a_client_that_waits_for_a_server_that_does_not_accept(
     proxy: Starter, connect: bool, way: str
 ) -> None:
     with Server(backlog=0) as hole, ExitStack() as stack:
-        for _ in range(2):  # its queue is full: more is dropped
+        for _ in range(2):  # its backlog is full: the kernel drops further SYNs
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(hole.getsockname())
@@ -261,7 +262,7 @@ def test_a_client_that_waits_for_a_server_that_does_not_accept(
 def test_a_client_with_tls(
     proxy: Starter, certificates: Certificates, way: str, abort: bool
 ) -> None:
-    """A FIN is an end, with close_notify before it or not, as many libraries close."""
+    """A FIN is treated alike with and without close_notify, which many libraries do not send."""
     certificate, key = certificates.issue("localhost")
     with Server() as server:
         running = proxy(
@@ -309,8 +310,7 @@ def test_a_client_with_tls(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_thousand_at_once_leave_no_descriptor(proxy: Starter, way: str) -> None:
-    """In the queue, at the server and in the middle of a body; while the proxy reads its
-    configuration anew."""
+    """Requests in the queue, at the server and inside a body, during a reload."""
     limits = 'max_connections = 300\nqueue = { size = 2000, timeout = "60s" }'
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Server(backlog=1024) as server, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The configurations of conf/ for HTTP, at free ports: the commands of their first lines."""
+"""The configurations of conf/ for HTTP, on free ports: the commands in their first lines work."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ def test_commands_in_the_comments_work(
         assert words in data
     assert len(ports) > 1
     if name == "proxy.toml":
-        running.idle_descriptors += 2  # a connection that is kept: both of its ends are here
+        running.idle_descriptors += 2  # an idle connection of the proxy to itself: two descriptors

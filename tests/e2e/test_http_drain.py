@@ -17,7 +17,7 @@ COUNT = 100
 
 
 def body_of(answer: bytes) -> bytes:
-    """What follows the head, which must have Connection: close."""
+    """Return the body of a response; its head must have Connection: close."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close" in head
@@ -48,9 +48,9 @@ def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> No
         idle, busy = clients[: COUNT // 4], clients[COUNT // 4 :]
         for client in busy:
             client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nsome")
-        half = busy[::2]  # of these, all of the body has come
+        half = busy[::2]  # the proxy has their complete bodies
         for client in half:
-            client.sendall(b"more" + GET)  # it is too late for another
+            client.sendall(b"more" + GET)  # the second request comes too late to be answered
         eventually(lambda: len(server.received) == COUNT + len(half), "the server has been asked")
         running.signal(signal.SIGTERM)
         running.wait_for(r"draining \d+ connections, 10s at most")

@@ -60,7 +60,7 @@ def test_slow_heads_are_closed_at_the_limit_while_others_are_served(proxy: Start
         waiting, answers = set(slow), Counter[bytes]()
         while waiting:
             assert time.monotonic() - began < 5
-            assert status(running) == 200  # this paces the others, too
+            assert status(running) == 200  # also limits how fast the other clients connect
             for client in waiting:
                 client.sendall(b"G")
             for client in select.select(list(waiting), [], [], 0)[0]:
@@ -71,7 +71,7 @@ def test_slow_heads_are_closed_at_the_limit_while_others_are_served(proxy: Start
 
 
 def test_clients_that_break_off_leave_nothing_behind(proxy: Starter) -> None:
-    """Half of them in the middle of a request's body, the others in that of its answer."""
+    """Half of them reset inside a request body, the others inside a response body."""
     with Server() as server:
         running = proxy(web(server.uri))
         for number in range(40):
@@ -111,7 +111,7 @@ def test_a_half_closed_client_still_gets_its_response(proxy: Starter) -> None:
 
 
 def test_silent_clients_are_closed_and_cost_nothing(proxy: Starter) -> None:
-    """Some never send anything, some nothing after a response."""
+    """Half of them never send anything, the others send nothing after a response."""
     with origin() as server, ExitStack() as stack:
         running = proxy(web(server.uri, options='timeouts = { idle = "600ms" }'))
         clients = [stack.enter_context(running.connect("in")) for _ in range(50)]
@@ -136,7 +136,7 @@ def cpu_s(running: Running) -> float:
 def test_servers_that_cannot_be_reached(proxy: Starter) -> None:
     """One refuses, one does not accept the connection, one accepts it and is silent."""
     with origin() as good, Server(backlog=0) as hole, Server() as silent, ExitStack() as stack:
-        for _ in range(2):  # its queue is full: more is dropped
+        for _ in range(2):  # its backlog is full: the kernel drops further SYNs
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(hole.getsockname())
@@ -170,7 +170,7 @@ def test_servers_that_cannot_be_reached(proxy: Starter) -> None:
 
 
 def test_reasons_why_a_server_cannot_be_reached(proxy: Starter) -> None:
-    """The system's error: 255.255.255.255 has no route for TCP, and nothing is sent there."""
+    """The log has the system's error: TCP has no route to 255.255.255.255, so no packet is sent."""
     kinds = {
         "connection_refused": refusing(),
         "destination_ip_unroutable": "tcp://255.255.255.255:80",
@@ -239,7 +239,7 @@ FRAMED = {
 def test_a_truncated_answer_is_detected(
     proxy: Starter, tools: Tools, tmp_path: Path, framing: str
 ) -> None:
-    """However it is truncated: curl reports an error, and no request is sent again."""
+    """In each framing: curl reports an error, and the proxy does not send the request again."""
     with Server() as server:
         running = proxy(web(server.uri))
         for number in range(10):
@@ -266,7 +266,7 @@ def test_a_truncated_answer_is_detected(
             accepted.sendall(b"HTTP/1.1 200 OK\r\n" + FRAMED[framing])
             eventually(got.exists, "some of it has come")
             reset(accepted)
-        assert asking.wait(PATIENCE_S) in (18, 56)  # a partial file, or a failed receive
+        assert asking.wait(PATIENCE_S) in (18, 56)  # curl: partial file, or failure in receiving
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()
@@ -311,7 +311,8 @@ def test_a_connection_that_has_gone_stale(proxy: Starter, method: str) -> None:
 
 
 def test_a_stream_continues_as_long_as_data_moves(proxy: Starter) -> None:
-    """For any length of time. A stream that stalls is ended, and the client detects it."""
+    """There is no limit for the whole stream. One that stalls is closed, and the client detects
+    it."""
     with Server() as server:
         running = proxy(web(server.uri, options='timeouts = { stalled = "1s", body = "300ms" }'))
         with running.connect("in") as client, ExitStack() as stack:

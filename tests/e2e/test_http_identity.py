@@ -1,4 +1,5 @@
-"""A client's address: the same for lists, limits, servers and logs, whatever its fields claim."""
+"""A client's address is the same for access lists, limits, servers and logs, whatever its fields
+contain."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ MIB = 1 << 20
 def test_up_and_down(
     proxy: Starter, tools: Tools, large: Large, tmp_path: Path, framing: str, bridged: bool
 ) -> None:
-    """Each way twice over one connection: what is behind a body is the next head."""
+    """Two uploads and two downloads over one connection: after a body comes the next head."""
     path, checksum = large
     root = tmp_path / "root"
     root.mkdir(mode=0o777)
     (root / "large.bin").symlink_to(path)
-    # A filter makes nginx forget the length of what it sends.
+    # A filter makes nginx send the file chunked, without its length.
     chunked = "sub_filter_types *; sub_filter found-nowhere x;" if framing == "chunked" else ""
     running = proxy(
         web(nginx(tools, tmp_path, f"root {root}; dav_methods PUT; sendfile off; {chunked}"))
@@ -42,5 +42,5 @@ def test_up_and_down(
     for copy in (root / "1", root / "2", down, Path(f"{down}2")):
         with copy.open("rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == checksum
-    assert (running.pipes() > 1) == bridged  # one is its standard error
+    assert (running.pipes() > 1) == bridged  # one pipe is the standard error of the proxy
     assert running.resident() - before < 8 * MIB

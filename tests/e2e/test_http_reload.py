@@ -1,4 +1,4 @@
-"""SIGHUP with HTTP connections that are kept: none of them stays, and no request is lost."""
+"""SIGHUP with idle HTTP connections: all of them are closed, and no request is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.web import GET, nginx, origin, web
 
 
 def reload(running: Running, text: str) -> None:
-    """Give it another configuration, and wait until it is in use."""
+    """Reload with another configuration, and wait until it is in use."""
     running.file.write_text(text)
     count = running.log.count("reloaded")
     running.signal(signal.SIGHUP)
@@ -64,13 +64,13 @@ def test_a_reload_closes_idle_connections_after_one_last_request(proxy: Starter)
             answer = asks.getresponse()
             assert (answer.read(), answer.headers["Via"]) == (b"once", "1.1 first")
             assert answer.headers["Connection"] == "close"
-            asks.request("GET", "/")  # on a connection of its own
+            asks.request("GET", "/")  # on a new connection
             answer = asks.getresponse()
             assert (answer.read(), answer.headers["Via"]) == (b"", "1.1 second")
             began = time.monotonic()
             assert all_of(idle) == all_of(silent) == b""
             assert time.monotonic() - began < 10
-            asks.request("GET", "/")  # and that one is kept
+            asks.request("GET", "/")  # on the same connection, which stays open
             answer = asks.getresponse()
             assert (answer.read(), answer.headers["Connection"]) == (b"", None)
         asks.close()

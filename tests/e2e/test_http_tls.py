@@ -37,7 +37,7 @@ def test_curl_and_nginx(
     )
     scheme = "http" if sides == "server's" else "https"
     url = f"{scheme}://localhost:{running.port('in')}/"
-    # curl's own words change from release to release; what it writes out by -w does not
+    # curl's error texts depend on its version; the output of -w does not
     data = tools.run(
         *("curl", "-4", "-sS", "--cacert", str(certificates.ca), url, url),
         *("-w", "%{num_connects} connections, HTTP/%{http_version}\n"),

@@ -1,4 +1,4 @@
-"""WebSocket through the proxy: after the answer 101, everything passes as it is."""
+"""WebSocket through the proxy: after the response 101, all data is forwarded unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def echo(connection: ServerConnection) -> None:
 
 @pytest.fixture
 def sockets() -> Iterator[str]:
-    """A WebSocket server of another project; its URI."""
+    """Run a WebSocket server of another project; yield its URI."""
     with serve(echo, "127.0.0.1", 0, max_size=None, compression=None) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -45,7 +45,7 @@ def sockets() -> Iterator[str]:
 def conversation(
     running: Running, secured: ssl.SSLContext | None = None
 ) -> Iterator[ClientConnection]:
-    """A client, connected through the proxy and greeted."""
+    """A client that is connected through the proxy and has received a first message."""
     scheme = "ws" if secured is None else "wss"
     uri = f"{scheme}://localhost:{running.port('in')}/chat"
     with connect(uri, ssl=secured, proxy=None, max_size=None, compression=None) as client:

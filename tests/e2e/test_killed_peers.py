@@ -1,6 +1,6 @@
-"""Peers that are killed (SIGKILL) while bytes are on their way: in the middle of a transfer, of
-a TLS record, of a chunk, of a message. What their systems had taken arrives, the end is passed on,
-and `proxy` counts the descriptors at the end.
+"""Peers that are killed (SIGKILL) during a transfer, inside a TLS record, a chunk or a message. The
+bytes that their kernel had accepted arrive, and the end is forwarded. The fixture `proxy` checks
+the open descriptors after each test.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNDER_WAY = 3_000_000
 """Bytes of a transfer that are received before its peer is killed."""
 
 Moments = pytest.mark.parametrize("moment", ["flowing", "stuck"])
-"""Killed while the other side reads, or while it is blocked and reads on afterwards."""
+"""The peer is killed while the other side reads; or while the other side does not, until later."""
 
 
 class Pourer:
@@ -57,15 +57,15 @@ class Pourer:
 
     @property
     def taken(self) -> int:
-        """Bytes that its kernel has accepted, at least."""
+        """Minimum number of bytes that its kernel has accepted."""
         return self._account[0]
 
     def is_stuck(self) -> None:
-        """Wait until it is blocked, or has sent everything."""
+        """Wait until its sending blocks, or everything is sent."""
         eventually(lambda: self._account[1] == 1, "it is blocked")
 
     def waiting(self) -> tuple[int, int]:
-        """Bytes that wait in its kernel: to be sent, to be read."""
+        """Return the number of bytes in its kernel that are unsent, and that are unread."""
         mine = {os.readlink(fd)[8:-1] for fd in Path(f"/proc/{self._process.pid}/fd").iterdir()}
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
@@ -102,7 +102,7 @@ class Pour:
         return self._start(words)
 
     def datagrams_to(self, port: int, count: int) -> Pourer:
-        """A process that sends so many datagrams there, and dies."""
+        """A process that sends `count` datagrams to the port, and kills itself."""
         return self._start({"connect": ["127.0.0.1", port], "sends_datagrams": count})
 
     def _start(self, words: dict[str, Any]) -> Pourer:
@@ -120,7 +120,8 @@ def pour(tmp_path: Path) -> Iterator[Pour]:
 
 
 def killed(source: Pourer, sink: socket.socket, moment: str) -> tuple[bytes, int, str]:
-    """Kill it; return what is received, how much it had sent, and how the connection ends."""
+    """Kill the source; return the received data, the bytes it had sent, and the connection's
+    end."""
     first = b""
     if moment == "flowing":
         first = exactly(sink, UNDER_WAY)
@@ -132,7 +133,7 @@ def killed(source: Pourer, sink: socket.socket, moment: str) -> tuple[bytes, int
 
 
 def nothing_lost(got: bytes, taken: int) -> None:
-    """Check that the data is what was sent, and all of it."""
+    """Check that the received data is equal to the sent data, and complete."""
     assert len(got) >= taken
     assert got == poured(len(got))
 
@@ -166,7 +167,7 @@ def test_a_server_that_sends(proxy: Starter, pour: Pour, settings: str, moment: 
 @Settings
 @pytest.mark.parametrize("which", ["client", "server"])
 def test_with_something_unread(proxy: Starter, pour: Pour, settings: str, which: str) -> None:
-    """Its kernel resets: what it had not yet sent is lost, and nothing else."""
+    """The kernel of the killed peer resets: only its unsent data is lost."""
     with ExitStack() as stack:
         server = stack.enter_context(Server())
         sender = pour.server() if which == "server" else None
@@ -379,7 +380,7 @@ def test_a_server_of_a_split_within_an_answer(proxy: Starter, pour: Pour) -> Non
 @pytest.mark.parametrize("messages", ["lines", "none"])
 @Moments
 def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> None:
-    """Its subscribers stay, and receive from the next."""
+    """Its subscribers stay connected, and receive from the next producer."""
     running = proxy(relay('on_lag = "block"', framing=messages))
     with running.connect("feed.subscribers") as first, running.connect("feed.subscribers") as other:
         running.wait_for(": sink connected; 2 sinks")
@@ -435,7 +436,7 @@ def test_a_subscriber(proxy: Starter, pour: Pour, moment: str) -> None:
 
 @Moments
 def test_a_mirrored_client(proxy: Starter, pour: Pour, moment: str) -> None:
-    """Its mirror reads all the time, the primary does not while it is stuck."""
+    """The mirror reads all the time; in the case "stuck" the primary reads only after the kill."""
     with Server() as server, Server() as second, ThreadPoolExecutor() as thread:
         running = proxy(mirror(server.uri, second.uri, options='max_lag = "32MiB"'))
         client = pour.to(running)
@@ -468,7 +469,7 @@ def test_a_mirrored_server(proxy: Starter, pour: Pour, which: str) -> None:
 # -- datagrams -----------------------------------------------------------------------------------
 
 BURST, READ = 200, 50
-"""Datagrams that are sent at once, and how many a peer reads before it dies."""
+"""The number of datagrams in a burst, and how many a peer reads before it is killed."""
 
 
 def burst(begin: int, end: int) -> Iterator[bytes]:
@@ -477,7 +478,7 @@ def burst(begin: int, end: int) -> Iterator[bytes]:
 
 
 def test_a_server_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
-    """Earlier data is delivered; other sessions continue; its client gets the next server."""
+    """Earlier data is delivered, other sessions continue, and the client gets the next server."""
     server = pour.server(reads_datagrams=READ)
     with datagrams() as second:
         running = proxy(
@@ -549,7 +550,7 @@ def test_a_sink_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
 
 
 def test_a_source_of_datagrams_within_a_burst(proxy: Starter, pour: Pour) -> None:
-    """Its data reaches the subscribers, and they receive from the next source."""
+    """Subscribers receive all its data, and then the data of the next source."""
     here = free_port(socket.SOCK_DGRAM)
     running = proxy(
         relay(f'on_lag = "block"\nsource = "udp://127.0.0.1:{here}"', framing="datagram").replace(
@@ -611,7 +612,8 @@ CROWDS: dict[str, tuple[Callable[[str], str], str, str]] = {
 @pytest.mark.parametrize("plugin", CROWDS)
 @pytest.mark.usefixtures("many_descriptors")
 def test_a_thousand_clients_at_once(proxy: Starter, pour: Pour, plugin: str) -> None:
-    """Each while it sends; `proxy` counts the descriptors at the end."""
+    """All are killed while they send; the fixture `proxy` checks the open descriptors
+    afterwards."""
     text, head, listener = CROWDS[plugin]
     with Server(backlog=4096) as server:
         running = proxy(text(server.uri))

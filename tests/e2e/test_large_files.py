@@ -23,7 +23,7 @@ def test_up_then_down_over_one_connection(
     path, checksum = large
     server = refusing()
     port = server.rpartition(":")[2]
-    # It replies only after the client's end: its checksum, then the file itself.
+    # The server replies after the client's end: first the checksum, then the file.
     tools.serve(
         server,
         *("socat", "-b", "262144", f"TCP-LISTEN:{port},fork,reuseaddr"),
@@ -38,7 +38,7 @@ def test_up_then_down_over_one_connection(
     with back.open("rb") as file:
         assert file.readline().split()[0].decode() == checksum
         assert hashlib.sha256(file.read()).hexdigest() == checksum
-    assert (running.pipes() > 1) == bridged  # one is its standard error
+    assert (running.pipes() > 1) == bridged  # one pipe is the standard error of the proxy
 
 
 def test_both_ways_at_once(proxy: Starter, tools: Tools, large: Large, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_clients_that_never_read_cost_little_and_delay_no_others(
 
 
 def test_a_spent_memory_budget_closes_the_largest_laggard(proxy: Starter) -> None:
-    """Its buffers alone would need more than the budget."""
+    """The buffers of one tunnel alone would exceed the budget."""
     with Server() as server, ExitStack() as stuck:
         running = proxy('[proxy]\nmemory = "256KiB"\nsplice = false\n' + forward(server.uri) + ECHO)
         for _ in range(6):
@@ -83,7 +83,7 @@ def test_many_connections_wait_in_the_backlog_and_are_served(
     for number, client in enumerate(clients):
         client.sendall(b"%d" % number)
     assert running.descriptors() <= running.idle_descriptors + 10
-    for number, client in enumerate(clients):  # each one that leaves makes room for another
+    for number, client in enumerate(clients):  # each closed client makes room for another
         assert exactly(client, len(b"%d" % number)) == b"%d" % number
         client.close()
 
@@ -104,7 +104,7 @@ def test_the_limit_of_connections_per_client(proxy: Starter, net_threads: int) -
         client.close()
 
     def served() -> bool:
-        """Whether the proxy has noted that they are closed."""
+        """Whether the proxy has noticed that the clients are closed, and accepts another."""
         with running.connect("echo") as client:
             try:
                 client.sendall(b"again")

@@ -18,7 +18,7 @@ DEAD = "dead" * 250
 """A listener whose name makes each line of the log longer than 1000 bytes."""
 
 CLIENTS = 1500
-"""Each causes a line: more than a pipe and the queue hold together."""
+"""Each causes a line of the log: together more than a pipe and the queue hold."""
 
 
 def configuration(log: str = "") -> str:
@@ -37,7 +37,7 @@ servers = ["{refusing()}"]
 
 
 def crowd(uri: str) -> None:
-    """Connect again and again: each client is closed, and a line is logged."""
+    """Connect CLIENTS times: the proxy closes each client and logs a line."""
     for _ in range(CLIENTS):
         with connect(uri) as client:
             try:
@@ -53,7 +53,7 @@ def echoes(uri: str) -> None:
 
 
 def assert_accounted(lines: list[str]) -> None:
-    """Each client has its line in the log, or is counted as dropped."""
+    """Check that for each client a line is in the log, or is counted as dropped."""
     text = "\n".join(lines)
     counts = re.findall(r"(\d+) lines? w\w+ dropped from the log: the queue was full", text)
     told = sum("no server is left" in line for line in lines) + sum(map(int, counts))
@@ -86,7 +86,7 @@ def unread(tmp_path: Path) -> Iterator[Start]:
 
 
 def listening(process: subprocess.Popen[str]) -> dict[str, str]:
-    """Read its standard error until it is ready; return the address of each listener."""
+    """Read standard error until the program is ready; return the address of each listener."""
     assert process.stderr is not None
     found: dict[str, str] = {}
     while (line := process.stderr.readline()) != "ready\n":
@@ -148,7 +148,7 @@ def test_a_full_disk_is_reported_once_on_standard_error(proxy: Starter) -> None:
     echoes(running.uri("echo"))
     running.stop()
     assert "cannot write the log to /dev/full: no space left on device" in running.log
-    assert running.log.count("\n") == 3  # two that listen, ready, and this
+    assert running.log.count("\n") == 3  # two lines of listeners, "ready", and this
 
 
 def test_a_broken_standard_error_delays_no_client(unread: Start) -> None:

@@ -69,7 +69,8 @@ def test_two_clients_on_one_connection(proxy: Starter) -> None:
 
 
 def test_a_reload_opens_no_second_connection_to_a_server(proxy: Starter) -> None:
-    """Unchanged, all clients use the first; changed, it is closed before another is opened."""
+    """If the listener is unchanged, all clients use the first connection; if it is changed, the
+    first connection is closed before another is opened."""
     with Server() as server:
         running = proxy(on_free_ports("split.toml", server.uri))
         text = running.file.read_text()

@@ -92,7 +92,7 @@ def test_a_client_gets_the_option_of_its_address_and_all_are_on_one_thread(
     running = proxy(board(f'side = ["tcp://127.0.0.1:0", "unix:{tmp_path}/side"]'))
     tcp, unix = running.uris("board.side")
     assert unix == f"unix:{tmp_path}/side"
-    for _ in range(2):  # distributed in turn, they would be on both threads
+    for _ in range(2):  # if clients were distributed in turn, both threads would have one
         with running.connect("board") as client:
             assert exactly(client, 6) == b"front\n"
     for uri in (tcp, unix):
@@ -117,7 +117,8 @@ def test_a_further_address_has_the_tls_and_the_limits_of_the_listener(
         assert client.recv(100) == b"side\n"
         with running.connect("board.side") as second:
             second.settimeout(0.1)
-            with pytest.raises(TimeoutError):  # connected by the kernel, not accepted
+            # connected by the kernel, but not accepted by the proxy
+            with pytest.raises(TimeoutError):
                 trust.wrap_socket(second, server_hostname="localhost")
 
 

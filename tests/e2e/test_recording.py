@@ -72,7 +72,7 @@ def own_ports(name: str) -> str:
 
 
 def test_dates_and_loops(record: Record, log: Path) -> None:
-    """The time of day and the random token in Via are repeated."""
+    """A replay repeats the time of day and the random token in Via."""
     with origin() as server:
         running = record(web(server.uri, options='routes = [{ path = "/own", answer = {} }, {}]'))
         with running.connect("in") as client:
@@ -475,7 +475,7 @@ def test_clients_that_reset_while_the_response_is_sent(record: Record, log: Path
                 accepted.recv(1000)
                 accepted.sendall(head)
                 client.recv(1)
-                running.signal(signal.SIGSTOP)  # it gets both events in one turn
+                running.signal(signal.SIGSTOP)  # the proxy gets both events in one turn
                 eventually(lambda: stopped(running), "the process is stopped")
                 if number % 2:
                     client.close()
@@ -595,7 +595,7 @@ def test_a_full_log_stops_and_the_proxy_continues(proxy: Starter, log: Path) -> 
 
 
 def test_a_restart_keeps_the_recording_of_the_run_before(record: Record, log: Path) -> None:
-    """A service manager may restart a proxy that has crashed."""
+    """A service manager may restart a crashed proxy with the same command."""
     before: list[bytes] = []
     for number in range(3):
         running = a_run(record)

@@ -54,7 +54,7 @@ class Subscriber:
         return self._file.read_bytes()
 
     def has_received(self, data: bytes) -> None:
-        """Wait until it has received this, and nothing else."""
+        """Wait until the subscriber has received this data, and no more."""
         eventually(lambda: len(self.received) >= len(data), f"{len(data)} bytes received")
         assert self.received == data
 
@@ -67,7 +67,7 @@ def socat(running: Running, tools: Tools, file: Path, uri: str = "") -> Subscrib
     """A subscriber over TCP or a Unix socket."""
     uri = uri or running.uri("feed.subscribers")
     place = uri if uri.startswith("unix:") else "tcp:" + uri.partition("//")[2]
-    # Up to 8 KiB wait in socat: whole lines of what comes would not otherwise be in the file.
+    # socat holds back up to 8 KiB, so only the last line in the file may be incomplete.
     return Subscriber(running, tools, file, "socat", "-u", place, "-")
 
 

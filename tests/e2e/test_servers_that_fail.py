@@ -9,7 +9,7 @@ from tests.e2e.conftest import Certificates, Starter
 from tests.e2e.running import Server, all_of, eventually, exactly, forward, refusing, reset
 
 WORDS = "(connection reset by peer|the peer closed the connection during the handshake)"
-"""OpenSSL may have got the reset on sending: then reading returns the end."""
+"""If OpenSSL got the reset on sending, reading returns the end of the stream."""
 
 
 def ended(client: socket.socket) -> bool:
@@ -44,7 +44,7 @@ def test_with_no_server_left_the_client_is_closed_and_the_reason_logged(proxy: S
 
 def test_connecting_to_a_server_that_never_accepts_times_out(proxy: Starter) -> None:
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
-        filler.connect(full.getsockname())  # from here on the kernel drops connection requests
+        filler.connect(full.getsockname())  # the backlog is full: the kernel drops further SYNs
         running = proxy(forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }'))
         with running.connect("in") as client, server.next() as accepted:
             accepted.sendall(b"welcome")
@@ -55,7 +55,7 @@ def test_connecting_to_a_server_that_never_accepts_times_out(proxy: Starter) -> 
 def test_a_server_that_never_accepts_costs_every_other_client_until_it_is_ejected(
     proxy: Starter,
 ) -> None:
-    """After that, it costs one client each time it is tried again."""
+    """After its ejection, one client has to wait each time the server is tried again."""
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
         filler.connect(full.getsockname())
         limit = 'timeouts = { connect = "200ms" }'
@@ -86,7 +86,7 @@ def test_a_server_that_resets_at_once_ends_the_client(proxy: Starter) -> None:
         running = proxy(forward(server.uri))
         with running.connect("in") as client:
             reset(server.next())
-            assert ended(client)  # it may look like a refusal or a reset
+            assert ended(client)  # by an end or a reset
         running.wait_for("connection reset by peer")
 
 
@@ -115,7 +115,7 @@ def test_a_missing_unix_socket_and_an_unknown_host_are_named(
 
 
 def test_the_client_is_not_read_before_there_is_a_server(proxy: Starter) -> None:
-    """Its data waits in the kernel, and is sent to the server that is found."""
+    """The client's data stays in the kernel until a server is connected."""
     with Server(backlog=0) as full, Server() as server, socket.socket() as filler:
         filler.connect(full.getsockname())
         running = proxy(forward(full.uri, server.uri, listener='timeouts = { connect = "200ms" }'))

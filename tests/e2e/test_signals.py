@@ -81,7 +81,7 @@ def test_a_second_signal_stops_at_once(proxy: Starter) -> None:
             running.wait_for("draining")
             running.signal(signal.SIGTERM)
             assert running.wait() == 0
-            for sock in (client, accepted):  # a reset, which cannot be mistaken for an end
+            for sock in (client, accepted):  # a reset, not a FIN
                 with pytest.raises(ConnectionResetError):
                     all_of(sock)
 
@@ -101,7 +101,7 @@ def test_a_connection_that_does_not_end_is_reset_after_the_drain_timeout(proxy: 
 
 
 def test_it_ends_with_blocked_transfers(proxy: Starter) -> None:
-    """Bridged, on several threads, without a reader."""
+    """Transfers through bridges on several threads, whose receivers do not read."""
     with Server() as server:
         running = proxy('[proxy]\nnet_threads = 3\ndrain_timeout = "100ms"\n' + forward(server.uri))
         pairs = [(running.connect("in"), server.next()) for _ in range(3)]
@@ -181,7 +181,7 @@ def test_all_errors_are_logged_and_nothing_changes(proxy: Starter) -> None:
 
 
 def free() -> str:
-    """An address that is free, and stays the same when it is reloaded."""
+    """A fixed address that no process uses: it is the same before and after a reload."""
     with Server() as server:
         return server.uri
 
@@ -229,7 +229,7 @@ def test_an_address_in_use_keeps_the_old_configuration(proxy: Starter) -> None:
     with running.connect("one") as client:
         client.sendall(b"here")
         assert exactly(client, 4) == b"here"
-    rewrite(running, listener("two", two))  # it was not left bound
+    rewrite(running, listener("two", two))  # the address is not bound any more
     with running.connect("two") as client:
         client.sendall(b"there")
         assert exactly(client, 5) == b"there"

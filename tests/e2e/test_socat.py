@@ -70,7 +70,7 @@ def test_standard_input_and_output(proxy: Starter, tools: Tools, size: int) -> N
     running.stdin.write(b"z" * size)
     running.stdin.close()
     assert running.stdout.read() == b"%d\n" % size
-    assert running.wait() == 0  # its only connection has ended
+    assert running.wait() == 0  # the program ends with its only connection
 
 
 def test_as_a_command_of_socat(tools: Tools, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""The process is stopped for a while: data that arrived is read before deadlines are judged."""
+"""The process is stopped for a while: data that arrived meanwhile is read before timers are
+handled."""
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ def test_no_client_is_closed_because_the_proxy_was_stopped(proxy: Starter) -> No
 
 
 def serve(server: Server, servers: list[socket.socket], requests: int) -> None:
-    """Reply to so many requests, on old connections and new ones."""
+    """Reply to the given number of requests, on old and new connections."""
     with selectors.DefaultSelector() as selector:
         for sock in (server, *servers):
             selector.register(sock, selectors.EVENT_READ)

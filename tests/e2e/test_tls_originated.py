@@ -1,4 +1,4 @@
-"""Servers reached over TLS: OpenSSL's s_server, verified by default."""
+"""Servers over TLS: OpenSSL's s_server, whose certificate is verified by default."""
 
 from __future__ import annotations
 

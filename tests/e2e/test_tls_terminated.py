@@ -38,7 +38,7 @@ def test_each_version(
     proxy: Starter, tools: Tools, certificates: Certificates, version: str
 ) -> None:
     running = proxy(echo(certificates))
-    s_client(  # its status shows that it verified the certificate, in the only version it offered
+    s_client(  # prints that the certificate was verified, and the TLS version
         *(tools, running, f"-tls{version.replace('.', '_')}", "-CAfile", str(certificates.ca)),
         *("-verify_return_error", "-verify_hostname", "localhost"),
     )

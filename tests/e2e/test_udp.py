@@ -51,7 +51,7 @@ def free_for_both() -> int:
 
 
 def bound(number: int) -> bool:
-    """Whether a socket is bound for datagrams there."""
+    """Whether a UDP socket is bound to the port."""
     with open("/proc/net/udp") as table:
         return f":{number:04X} 00000000:0000" in table.read()
 

@@ -83,7 +83,7 @@ def test_a_client_beyond_the_queue_is_closed(proxy: Starter) -> None:
 
 
 def test_connections_of_a_full_server_are_reused(proxy: Starter) -> None:
-    """Each goes from an answered client to a waiting one; none is closed and opened again."""
+    """After a response a server connection is used for the next waiting request, not closed."""
     with origin() as server, ExitStack() as stack:
         running = proxy(web(server.uri, upstream="max_connections = 2"))
         clients = [stack.enter_context(running.connect("in")) for _ in range(30)]

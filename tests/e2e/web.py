@@ -23,7 +23,7 @@ def web(
     options: str = "",
     upstream: str = "",
 ) -> str:
-    """A configuration of http_proxy, listener "in"; more lines for each table."""
+    """A configuration of http_proxy with listener "in", and further lines for its tables."""
     text = forward(
         *servers,
         bind=bind,
@@ -34,7 +34,8 @@ def web(
 
 
 def way_out(*, forward: str = "127.0.0.1:*", connect: str = "127.0.0.1:*") -> str:
-    """A configuration of a forward proxy, listener "in", with one destination for each way."""
+    """A configuration of a forward proxy with listener "in"; `forward` and `connect` are the
+    destinations that clients may request in absolute form and by CONNECT."""
     return f"""
 [[listener]]
 name = "in"
@@ -87,7 +88,7 @@ class Echo(BaseHTTPRequestHandler):
     """One connection of an Origin."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # a reply is one segment: no small piece waits for an acknowledgement
+    wbufsize = -1  # write a reply as one segment: no small segment waits for an acknowledgement
     server: Origin
 
     def do_GET(self) -> None:
@@ -144,7 +145,8 @@ def origin(handler: type[Echo] = Echo) -> Iterator[Origin]:
 
 
 def nginx(tools: Tools, directory: Path, serves: str, listen: str = "") -> str:
-    """Start nginx with the lines of its one server; return its URI. `listen`: more of that line."""
+    """Start nginx with these lines in its `server` block; return its URI. `listen` has further
+    parameters of the directive `listen`."""
     uri = refusing()
     (directory / "nginx.conf").write_text(f"""
         daemon off; master_process off; pid {directory}/nginx.pid;

@@ -152,8 +152,7 @@ def pausing(kind: str, values: list[int]) -> Callable[..., object]:
         if kind == "later":
             return Defer(lambda: 5, deadline="1s", then=lambda tx, value: note(tx, value))
         asked = [Request("GET", "/side", host="b"), Request("GET", "/side", host="b")]
-        # noqa: E731
-        then = lambda tx, answers: note(tx, len(answers[0].content + answers[1].content))
+        then = lambda tx, answers: note(tx, len(answers[0].content + answers[1].content))  # noqa: E731
         return Subrequests(asked, then=then, upstream=tx.upstreams["side"])
 
     def note(tx: Transaction, value: int) -> None:
