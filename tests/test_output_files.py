@@ -1,4 +1,5 @@
-"""Files that commands write: whole or not at all, and never in place of another by accident."""
+"""Output files of commands: written completely or not at all; existing files are replaced only by
+--force."""
 
 from __future__ import annotations
 

@@ -35,12 +35,12 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def reader(fifo: Path) -> int:
-    """Open it for reading, also without a writer."""
+    """Open a FIFO for reading, even if it has no writer."""
     return os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
 
 
 def lines_of(fd: int) -> list[str]:
-    """Return all lines until no writer is left."""
+    """Return all lines, until the last writer has closed."""
     os.set_blocking(fd, True)
     with open(fd, encoding="utf-8") as file:
         return file.read().splitlines()
@@ -50,7 +50,7 @@ def lines_of(fd: int) -> list[str]:
 
 
 def dropped(line: str) -> int:
-    """Return how many lines are missing here; 0 for any other line."""
+    """Return the number of dropped lines that a line reports; 0 for all other lines."""
     found = re.search(r"(\d+) lines? (?:was|were) dropped from the log", line)
     return int(found[1]) if found else 0
 
@@ -63,10 +63,10 @@ def test_a_pipe_without_a_reader_delays_nothing_and_dropped_lines_are_counted(
     os.set_blocking(sink, blocking)
     lines = writer(sink)
     count = 3 * QUEUE // 100
-    for number in range(count):  # this would never end if a line waited for the reader
+    for number in range(count):  # the loop would never end if `write` waited for the reader
         lines.write(f"{number:099}")
     lines.close(timeout_s=0.0)  # closing does not wait either
-    place = kept = 0  # in the log, and lines of it that were written
+    place = kept = 0  # index in the log; number of lines that were written
     with open(source, encoding="utf-8") as file:
         while place < count:
             line = file.readline().rstrip("\n")

@@ -1,4 +1,4 @@
-"""A folder with a configuration in it, and everything that its files may name."""
+"""A folder with a configuration, and all files that the configuration may refer to."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -138,7 +138,7 @@ def complaints(folder: Path) -> Complain:
 
 @pytest.fixture
 def accepted(folder: Path) -> Accept:
-    """Load a file that has nothing wrong with it."""
+    """Load a file that has no mistakes."""
 
     def accepted(text: str) -> Configuration:
         file = folder / "proxy.toml"

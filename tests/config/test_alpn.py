@@ -1,4 +1,4 @@
-"""No protocol may be offered to clients that the plugin does not support."""
+"""A listener must not offer a protocol by ALPN that its plugin does not support."""
 
 from collections.abc import Callable
 from pathlib import Path

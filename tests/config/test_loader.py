@@ -1,4 +1,5 @@
-"""How a valid file is loaded; the effective configuration loads as the same settings."""
+"""How a valid file is loaded; its effective configuration, loaded again, gives the same
+settings."""
 
 import dataclasses
 import subprocess

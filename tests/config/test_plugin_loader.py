@@ -14,7 +14,7 @@ ONE = SESSION + "class One(_Session):\n    pass\n"
 
 @pytest.fixture
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that stands in for the distribution's plugins."""
+    """Return a folder that is used instead of that of the bundled plugins."""
     folder = tmp_path / "bundled"
     folder.mkdir()
     monkeypatch.setattr(plugin_loader, "BUNDLED", folder)
@@ -85,7 +85,8 @@ def test_a_file_runs_once_for_all_its_listeners_and_again_for_each_load(tmp_path
     plugins = PluginLoader()
     first = plugins.find(f"{file}:One")
     assert plugins.find(f"{file}") is first
-    file.write_text(ONE.replace("One", "Two"))  # of the same length, within the same second
+    # the new text has the same length, and the file the same time stamp
+    file.write_text(ONE.replace("One", "Two"))
     assert PluginLoader().find(f"{file}").__name__ == "Two"
 
 

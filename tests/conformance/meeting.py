@@ -23,7 +23,7 @@ class Caller(Continuation):
         self.connected: list[NetVConnection] = []
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Receive an address, then the result of connecting."""
+        """Handle an address to connect to, then the result of connecting."""
         if isinstance(data, Address):
             self.engine.connect(self, data, tls=self.tls)
         else:

@@ -24,7 +24,7 @@ from .conftest import Contexts
 from .meeting import meet
 
 PATIENCE_S = 20.0
-"""A condition that does not hold by then never will, also on a busy machine."""
+"""Time limit for a condition to hold, sufficient for a busy machine."""
 
 GLANCE_S = 0.001
 """How long each driver polls in turn."""
@@ -101,7 +101,7 @@ def threaded(address: str) -> Iterator[Pair]:
 
     def listens(listener: Listener) -> Address:
         real = both.home.listen(Address.parse(address), listener)
-        current.engine = None  # the engines are those of the threads from now on
+        current.engine = None  # from now on the engines belong to their threads
         for thread in threads:
             thread.start()
         return real
@@ -132,7 +132,7 @@ def test_tcp(law: Law) -> None:
 
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_tcp_on_a_slow_machine(law: Law, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shortest wait is over before the next turn begins, as on a machine that is busy."""
+    """Every wait has expired before the next turn begins, as on a busy machine."""
     monkeypatch.setattr(end, "MOMENT_S", 1e-6)
     with connected("tcp://127.0.0.1:0") as pair:
         law(pair)
@@ -163,7 +163,7 @@ def test_the_accepted_end_of_tls(law: Law, contexts: Contexts) -> None:
 
 
 def on_descriptors(driver: EpollDriver, source: int, sink: int, run: Run) -> NetVConnection:
-    """A VC on two descriptors, as on standard input and output."""
+    """A VC with separate descriptors for reading and writing, as standard input and output."""
     came: list[NetVConnection] = []
     listener = Listener("stdio", came.append, driver.engine)
     listener.count_accepted()

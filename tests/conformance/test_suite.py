@@ -1,4 +1,4 @@
-"""The suite itself: a kind that breaks a law fails it."""
+"""The suite itself: a kind of VConnection that breaks a law does not pass."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,5 @@
-"""The cookbook as a whole: recipes load as documented, are sound, and as short as listed."""
+"""The cookbook as a whole: recipes load as documented, their machines are valid, and their lengths
+are those listed."""
 
 from __future__ import annotations
 

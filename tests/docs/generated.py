@@ -1,7 +1,8 @@
 """Generate pages from the code: `python -m tests.docs.generated`.
 
-These are most of docs/reference; on any page the diagrams of machines: a block of Mermaid below the
-command that draws it, as `<!-- vcproxy diagram forward -->`; and the phases of a request.
+Generated are most pages of docs/reference; the table of phases; and, on any page, the diagrams of
+machines: a Mermaid block below a comment with its command, such as `<!-- vcproxy diagram forward
+-->`.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ def _default(of: dict[str, object], default: object) -> str:
 
 
 def _toml(value: object) -> str:
-    """Return a value as TOML, a table on one line."""
+    """Return a value as TOML; tables are inline."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + " }"
     return tomli_w.dumps({"_": value})[4:].strip()

@@ -121,7 +121,7 @@ def _part(node: ast.expr) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return what stands between the parts of a text that are filled in."""
+    """Return the fixed parts of a text, without those that are filled in."""
     parts = re.split(r"\{[^}]*\}|\.\.\.", text)
     return [part.strip(" :;,.") for part in parts if re.search(r"[a-z]{3}", part)]
 
@@ -137,7 +137,10 @@ def unlisted() -> list[str]:
 
 
 def missing() -> list[str]:
-    """Return the texts of the table of which the folder that it names has no two words in a row."""
+    """Return the texts of the table that are not found in the sources of the folder that it names.
+
+    A text is found if two of its words stand there in a row.
+    """
     found = []
     for line in table():
         pairs = [pair for part in words(line.text) for pair in pairwise(part.split())]

@@ -32,7 +32,7 @@ POLICIES = "drop_oldest", "disconnect"
 HERE, SLOW = "127.0.0.1", "127.0.0.2"  # the slow subscriber has an address of its own
 
 MIB = 1 << 20
-RATE = 16 * MIB  # bytes a second: visible, and well below what two cores can do
+RATE = 16 * MIB  # bytes a second: visible in the picture, and far below the maximum of two cores
 WRITE = (b"x" * 4095 + b"\n") * 16
 MAX_LAG = 4 * MIB
 STALLS_S = 3.0, 6.0

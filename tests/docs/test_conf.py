@@ -1,4 +1,4 @@
-"""The configurations of conf/: they load as they are, and the default explains every key."""
+"""The configurations of conf/: they load without changes, and proxy.toml explains every key."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ CONF = ROOT / "conf" / "proxy.toml"
 SOURCES = [file for top in ("vcproxy", "tunnels") for file in (ROOT / top).glob("**/*.py")]
 ECHO = '\n[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
 
-# By its entry point it would be a plugin only once it is installed, and then a second time.
+# The entry point exists only after an installation, and would load the plugin a second time.
 WITH_OURS = ("-p", "no:cacheprovider", "-p", "no:vcproxy", "-p", "vcproxy.pytest_plugin")
 
 having_python = [page for page in PAGES if blocks(page, "python")]

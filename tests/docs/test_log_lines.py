@@ -1,4 +1,5 @@
-"""The page of log lines lists what the sources log, with cause and remedy, and nothing else."""
+"""The page of log lines lists all texts that the sources log, each with cause and remedy, and no
+others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The site: Sphinx builds it from docs/, and finds every link and every page's place."""
+"""The site: Sphinx builds it from docs/ without a warning about a link or a page missing in the
+contents."""
 
 from __future__ import annotations
 

@@ -401,7 +401,7 @@ def test_all_members_of_a_group_receive(world: World, interface: str, source: st
 
 @pytest.mark.parametrize("interface", ["::1", "lo"])
 def test_a_group_of_ipv6_is_joined(world: World, interface: str) -> None:
-    """Only joined: the loopback interface has no route for it and carries no such datagrams."""
+    """The test only joins: the loopback interface has no route for IPv6 multicast datagrams."""
     at = f"udp://[{GROUP6}]:{free_port()}?interface={interface}"
     for uri in (at, f"{at}&source=2001:db8::9"):
         receiver, vc = world.subscribe(uri)

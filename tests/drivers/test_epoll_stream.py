@@ -1,4 +1,4 @@
-"""Plain descriptors under epoll: errors and ends that are reported once, urgent data, stdio."""
+"""Plain descriptors under epoll: errors and ends, which epoll reports once; urgent data; stdio."""
 
 from __future__ import annotations
 

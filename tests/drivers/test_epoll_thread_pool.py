@@ -1,4 +1,4 @@
-"""Thread pools: work that hangs delays its own pool only, and its thread is replaced."""
+"""Thread pools: a job that hangs delays only its own pool, and its thread is replaced."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Publication(Line):
         self.recorder.outgoing = self.recorder.outward.reader()
 
     def send(self, *messages: bytes) -> None:
-        """Write messages, and wait until all are counted as sent."""
+        """Write messages, and wait until the VIO has counted all of them as sent."""
         self.write(*messages)
         self._proxy.until(lambda: self.vc.error or not self.recorder.outgoing.avail)
         assert self.vc.error is None
@@ -302,7 +302,7 @@ def test_messages_dropped_for_a_slow_reader_are_counted(
 def test_the_status_of_a_relay_counts_messages_missed_because_of_a_blocking_sink(
     proxy: Proxy, server: Server, peer: Peer
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as sink:  # it reads nothing
+    with socket.create_server(("127.0.0.1", 0)) as sink:  # a server that reads nothing
         to = Address.parse(f"tcp://127.0.0.1:{sink.getsockname()[1]}")
         source = Address.parse(server.uri("orders"))
         options = RelayOptions(source=source, targets=(Target(to, on_lag="block"),))

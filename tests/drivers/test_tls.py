@@ -388,7 +388,7 @@ def lengths(stream: bytes) -> list[int]:
     found = []
     while stream:
         size = int.from_bytes(stream[3:5])
-        found.append(size - 17)  # its type, and a tag of 16 bytes
+        found.append(size - 17)  # minus 1 byte of content type and 16 bytes of tag
         stream = stream[5 + size :]
     return found
 
@@ -404,7 +404,8 @@ def test_a_record_is_as_long_as_tls_allows(files: Files) -> None:
 def test_the_mark_is_one_record_with_the_largest_overhead(
     middle: int, taken: int, files: Files
 ) -> None:
-    """Two records add 44 bytes: 16,384 + 212 become 16,640, which does not exceed the mark."""
+    """16,384 + 212 bytes become 16,640 in two records, each with 22 bytes of overhead: this does
+    not exceed the mark, so a third record is written."""
     client, _ = connected(client_context(ca=files.ca), server_context(*files.site))
     assert client.write([bytes(16_384), bytes(middle), bytes(4096)]) == taken
 
@@ -645,7 +646,7 @@ def test_a_peer_without_tls(files: Files, server_side: bool, sent: bytes, text: 
 
 
 def test_key_updates_without_reading_the_replies_fail_the_connection(files: Files) -> None:
-    """Each requests a reply (RFC 8446, 4.6.3); OpenSSL queues them all without a limit."""
+    """Each key update requests a reply (RFC 8446, 4.6.3), and OpenSSL queues any number of them."""
     keys = files.ca.with_name("keys.log")
     client = client_context(ca=files.ca)
     client.keylog_filename = str(keys)

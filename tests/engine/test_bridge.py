@@ -1,4 +1,5 @@
-"""Bridge: what the driver moves, and that continuations see no difference."""
+"""Bridge: which bytes the driver moves, and that continuations get the same events as without
+it."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class TestCrashes:
 
 
 class TestBlocking:
-    """The driver reports it: the engine has no clock of its own."""
+    """The driver reports a blocked callback: the engine has no clock of its own."""
 
     def test_the_conversation_of_a_blocking_callback_is_closed(self, world: World) -> None:
         recorder, vc, wire = world.reading()

@@ -1,4 +1,4 @@
-"""Failures: the kind of one, and the kind of several."""
+"""Failures: the kind of a single error, and the kind of several errors together."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ sizes = st.one_of(st.integers(0, 30), st.integers(0, 2 * SLAB))
 
 
 class Slabs:
-    """Distinct contents for slabs, so that a slab reused too early is detected."""
+    """Fills each slab with different bytes, so that a slab that is reused too early is detected."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -29,7 +29,7 @@ class Slabs:
 
 
 class Model(RuleBasedStateMachine):
-    """Two buffers on one memory, any number of readers; what each should see is plain bytes."""
+    """Two buffers of one Memory with any number of readers, compared with bytes objects."""
 
     readers = Bundle("readers")
 
@@ -186,7 +186,7 @@ def test_small_writes_are_merged() -> None:
     reader = buffer.reader()
     for n in range(3 * MERGE):
         buffer.write(bytes([n % 256]))
-    assert len(buffer.blocks) == 4  # the first stays alone
+    assert len(buffer.blocks) == 4  # the first write has a block of its own
     assert reader.read() == bytes(n % 256 for n in range(3 * MERGE))
 
 

@@ -54,7 +54,7 @@ def test_small_conversations_read_from_the_reserve() -> None:
     world = slow.world
     small, _, wire = world.reading()
     slow.join(unread=1)
-    world.engine.memory.used -= BUDGET // RESERVE  # what the slow has not got yet
+    world.engine.memory.used -= BUDGET // RESERVE  # not used yet by the slow client
     assert world.engine.memory.spent
     wire.arrive(b"." * (RESERVE_SHARE + 1))
     world.settle()
@@ -115,7 +115,7 @@ def test_connections_that_move_are_closed_one_at_a_time_and_later() -> None:
         for _ in range(ticks):
             for recorder, wire in zip(slow.recorders, slow.wires, strict=True):
                 if not any(slow.closed):
-                    wire.window += 1  # slow, but they take what they asked for
+                    wire.window += 1  # slow, but each reads one byte at a time
                 wire.vc.reenable(False)
                 recorder.outward.write(b".")
             world.settle(TICK_S)
@@ -213,7 +213,7 @@ def test_the_longest_idle_tls_clients_are_closed_as_many_as_needed() -> None:
     for _ in range(14):
         clients.join()
         world.settle(1.0)
-    clients.wires[0].arrive(b"again")  # the first to come is not the longest idle
+    clients.wires[0].arrive(b"again")  # the first client is no longer the longest idle one
     world.settle()
     clients.recorders[0].incoming.read()
     clients.join()  # that is the limit
@@ -231,7 +231,7 @@ def test_idle_tls_clients_stay_while_closing_stalled_ones_is_enough() -> None:
     for _ in range(10):
         clients.join()
     world.settle(10.0)
-    slow, vc, wire = world.writing()  # it came last
+    slow, vc, wire = world.writing()  # the most recent client
     wire.window = 0
     slow.outward.write(bytes(5 * TLS_SIZE))
 

@@ -1,4 +1,4 @@
-"""Pipe: what the laws of every VConnection (tests/conformance) do not cover."""
+"""Pipe: behaviour that the conformance suite (tests/conformance) does not cover."""
 
 import pytest
 
@@ -75,7 +75,7 @@ def test_a_taken_mutex_at_either_end_only_delays(world: World, taken: int) -> No
 
 
 def test_a_close_does_not_touch_its_owners_buffers(world: World) -> None:
-    """A move that was scheduled must not read from a reader that another VC uses now."""
+    """A scheduled move must not read from a reader that now belongs to another VC."""
     a, b = pipe(world.engine)
     writer, reader = used(a, reads=False), used(b)
     world.settle()

@@ -31,7 +31,7 @@ def engine(log: list[str] | None = None, memory: int = 1 << 30, name: str = "eng
 
 
 class EventRecorder(Continuation):
-    """Records the events it receives; `on` has a call for each key that needs one."""
+    """Records the events it receives; then calls `on[key]`, if there is one."""
 
     def __init__(self, engine: Engine, mutex: Mutex | None = None) -> None:
         super().__init__(engine, mutex or Mutex())
@@ -64,9 +64,9 @@ class Wire:
         self.incoming = bytearray()
         self.outgoing = bytearray()
         self.window = 1 << 30
-        """Bytes that the peer still takes."""
+        """Number of bytes that the peer still accepts."""
         self.piece = 1 << 30
-        """Bytes that one system call moves at most."""
+        """Maximum number of bytes that one system call moves."""
         self.ended: str = ""
 
     def read(self) -> None:
@@ -93,7 +93,7 @@ class Wire:
         """Nothing to do: the world records its Close commands."""
 
     def push(self, data: Block) -> int:
-        """Take what another wire has read."""
+        """Send data that another wire has read; return how many bytes were accepted."""
         taken = data[: min(self.window, self.piece)]
         self.outgoing += taken
         self.window -= len(taken)
@@ -132,7 +132,8 @@ class World:
         self.engine.clock(0.0)
 
     def turn(self, passed: float = 0.0) -> None:
-        """One turn: clock, events, flush. Closes and shutdowns are done, the rest is kept.
+        """Run one turn: clock, events, flush. Closes and shutdowns are executed, other commands
+        stored.
 
         A driver sleeps until the next deadline, so there is a turn for each that lies between.
         """

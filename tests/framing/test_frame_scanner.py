@@ -1,4 +1,4 @@
-"""FrameScanner: the frames, joined, are the stream."""
+"""FrameScanner: the frames, joined, are equal to the stream."""
 
 from __future__ import annotations
 

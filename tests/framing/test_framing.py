@@ -1,4 +1,4 @@
-"""Framings: the same messages however the stream is cut; invalid streams set a fault."""
+"""Framings: the messages do not depend on where the stream is cut; invalid streams set a fault."""
 
 from __future__ import annotations
 

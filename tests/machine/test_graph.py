@@ -10,7 +10,7 @@ from vcproxy.machine.state import ANY, State
 
 
 def refused(*words: str) -> "pytest.RaisesExc[TypeError]":
-    """Expect a TypeError with its place in this file and then these words, in order."""
+    """Expect a TypeError whose text has the line of the declaration, then these words in order."""
     pattern = r"test_graph\.py:\d+: .*" + ".*".join(map(re.escape, words))
     return pytest.raises(TypeError, match=pattern)
 

@@ -462,5 +462,5 @@ def test_a_dispatch_costs_a_few_plain_calls(engine: Engine) -> None:
         timer = timeit.Timer("call(key, None)", globals={"call": call, "key": Event.READ_READY})
         return min(timer.repeat(repeat=20, number=2000))
 
-    # The goal is 4, measured 3.7 to 4.2; twice that can only be a mistake.
+    # The goal is 4, and 3.7 to 4.2 was measured; twice that can only be a mistake.
     assert cost(machine.handle_event) / cost(machine.plain) < 8

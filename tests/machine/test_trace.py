@@ -74,7 +74,8 @@ def test_it_writes_history_entries_before_they_are_received(engine: Engine) -> N
     with Trace(lambda received: lines.append(str(received))):
         front.handle_event("push", Named("visitor"))
         front.handle_event(Event.TIMEOUT, Door.SHUT)
-        front.handle_event(Event.TIMEOUT, Door.SHUT)  # late: it is open
+        # a timeout that is delivered late, when the door is open
+        front.handle_event(Event.TIMEOUT, Door.SHUT)
         with pytest.raises(RuntimeError):
             front.handle_event("opened", front)
     assert lines == [

@@ -1,4 +1,5 @@
-"""PendingRequests: matching parts with requests, what is sent next, and failed servers."""
+"""PendingRequests: matching of parts with requests, the next requests to send, and failed
+servers."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def request(requester: Requester, key: Hashable = None, submitted_at: float = 0.
 
 
 def send(pending: PendingRequests, *requests: SplitRequest) -> list[bool]:
-    """Add requests, and mark as sent what is to be sent."""
+    """Add requests; mark those as sent for which `add` returns True."""
     for each in requests:
         each.sent = pending.add(each)
     return [each.sent for each in requests]

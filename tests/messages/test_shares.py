@@ -1,5 +1,5 @@
-"""Shares: of one connection a limited number of messages is processed in one turn of the engine, so
-that other connections get their share. No message is lost, and the end comes after the last one."""
+"""Shares: in one turn an engine processes a limited number of messages of each connection, so that
+other connections get their share. No message is lost, and the end comes after the last one."""
 
 from __future__ import annotations
 

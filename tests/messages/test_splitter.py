@@ -49,7 +49,7 @@ class ByKey(Splitter):
 
 
 class Answering(ByKey):
-    """Answers requests that are not answered by the server."""
+    """Answers a request itself if the server does not."""
 
     def unanswered(self, request: bytes, why: str) -> bytes:
         return b"no answer to " + request
@@ -302,7 +302,7 @@ def test_a_request_times_out_and_its_late_answer_is_dropped() -> None:
 def test_a_silent_server_is_closed_although_clients_send_requests(
     plugin: type[Splitter], leave: bool
 ) -> None:
-    """Otherwise all requests time out as long as any client stays connected."""
+    """If it stayed open, all requests would time out as long as any client stays connected."""
     with Simulation(1) as sim:
         world = World(sim, plugin, silent)
         staying = world.client(b"0 get\n")
@@ -374,7 +374,7 @@ def test_many_abandoned_requests_close_the_server_connection() -> None:
 @pytest.mark.parametrize("leave", [False, True])
 @pytest.mark.parametrize("too_many", [False, True])
 def test_the_limit_of_abandoned_requests(leave: bool, too_many: bool) -> None:
-    """The server sends something else, so that it is not silent."""
+    """The server sends other data, so that it does not count as silent."""
 
     class Wide(Answering):
         window = 2000
@@ -482,7 +482,7 @@ def test_replies_are_split_alike_whichever_client_joined_first() -> None:
 
         def __init__(self, client: NetVConnection, service: Service) -> None:
             super().__init__(client, service)
-            self.replies = lines()  # of a session: not used
+            self.replies = lines()  # set on a session, thus not used
 
     with Simulation(1) as sim:
         world = World(sim, Counted, lambda peer, data: peer.send(data.upper().replace(b"\n", b"|")))

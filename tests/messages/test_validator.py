@@ -1,4 +1,5 @@
-"""Validators: only accepted messages reach a server; each is answered, or its client closed."""
+"""Validators: only accepted messages reach a server; for any other the client gets an answer or is
+closed."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from vcproxy.testing.machines import check_machine
 
 
 def look_up(order: bytes) -> object:
-    """Return what another service knows of an order; runs on another thread."""
+    """Look an order up in another service; runs on another thread."""
     if order == b"broken":
         raise ConnectionError("the service is down")
     return {b"odd": object(), b"known": True, b"slow": Accept(wait=b"working\n")}.get(order, False)
@@ -200,7 +201,7 @@ def test_a_client_is_not_read_while_its_message_is_deferred() -> None:
         world = World(sim, Orders, shout)
         client = world.client(b"defer known\n", b"ok 2\n" * 120_000)
         sim.elapse(0.9)
-        assert client.sent < 600_000  # a socket buffer, and what is read ahead
+        assert client.sent < 600_000  # a socket buffer, and data that is read ahead
         assert world.servers == []
         sim.run(until=lambda: len(client.received) == 12 + 5 * 120_000)
         assert world.at_server.startswith(b"defer known\nok 2\n")

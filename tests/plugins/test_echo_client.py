@@ -1,4 +1,4 @@
-"""echo_client: its trace is exactly the original's; with scripted servers and with echo_server."""
+"""echo_client: its trace is equal to the original's, with scripted servers and with echo_server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""echo_server: its trace is exactly the original's; and where it behaves better."""
+"""echo_server: its trace is equal to the original's; and tests of the cases in which it behaves
+better."""
 
 from __future__ import annotations
 

@@ -205,8 +205,8 @@ def test_conversations_do_not_affect_each_other() -> None:
 
 def test_every_state_handles_the_events_that_can_reach_it() -> None:
     assert check_machine(Forward) == {
-        "CONNECTING TunnelDone",  # there is no tunnel yet
-        "RELAYING REFUSED",  # it is not refused
+        "CONNECTING TunnelDone",  # there is no tunnel before RELAYING
+        "RELAYING REFUSED",  # the connection was not refused
         # The tunnel has the VCs: it gets their events.
         "RELAYING ERROR", "RELAYING CONNECTED",
         "RELAYING INACTIVITY_TIMEOUT", "RELAYING ACTIVE_TIMEOUT",

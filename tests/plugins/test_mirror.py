@@ -440,7 +440,7 @@ def test_all_in_the_order_of_the_servers() -> None:
         primary.send(b"a1\na2\n")
         proxy.elapse(0.1)
         assert client.received == b"a1\nb1\nc1\n"
-        one.reset()  # it is left out from now on
+        one.reset()  # from now on it gets no copies
         proxy.elapse(0.1)
         assert client.received == b"a1\nb1\nc1\na2\nc2\n"
 

@@ -47,7 +47,7 @@ class Owner(Continuation):
 
 
 class Harness:
-    """A producer whose sink is a reader of the tunnel's buffer, which reads when the test does."""
+    """A producer, whose only sink is a reader of the tunnel's buffer that the test reads from."""
 
     def __init__(self) -> None:
         self.sim = Simulation(seed=1)

@@ -41,7 +41,7 @@ def line(number: int) -> bytes:
 
 
 def numbers(peer: Peer) -> list[int]:
-    """Return the numbers of the lines it received; fail unless all are whole."""
+    """Return the numbers of the lines that a peer received; fail if one is incomplete."""
     lines = bytes(peer.received).split(b"\n")
     assert lines.pop() == b"", "incomplete line"
     assert all(len(each) == 99 for each in lines), "not whole lines"
@@ -99,7 +99,7 @@ class RelayProxy(SimulatedProxy):
         self.elapse(0.001)
 
     def end(self) -> None:
-        """End the process: it takes no time, and nothing is left."""
+        """End the process; check that no time passes, and that nothing is left open."""
         self.programs.deliver(Signal(15))
         before = self.sim.now
         self.run()
@@ -329,7 +329,8 @@ def test_an_inactive_producer_is_closed() -> None:
 
 @pytest.mark.parametrize("framing", ["lines", "none"])
 def test_a_producer_that_resets_behind_a_full_buffer_is_closed_soon(framing: str) -> None:
-    """A dead producer must not keep others away for the inactivity timeout of a slow sink."""
+    """Other producers must not wait for a closed one until the inactivity timeout of a slow
+    sink."""
     with relay(framing=framing, on_lag="block", max_lag=MAX_LAG, inactivity_s=600.0) as proxy:
         [slow] = proxy.subscribe()
         slow.stall()
@@ -629,7 +630,7 @@ def test_a_stalled_sink_that_blocks_is_closed_and_not_the_producer() -> None:
         proxy.lines(producer, range(5000))
         proxy.elapse(50)
         slow.resume()
-        proxy.settle()  # it takes some, and stalls again
+        proxy.settle()  # the sink reads some data, and stalls again
         slow.stall()
         proxy.lines(producer, range(5000, 10000))
         proxy.elapse(59)
@@ -647,7 +648,7 @@ def test_a_blocked_producer_is_not_inactive() -> None:
         slow.stall()
         producer = proxy.produce()
         proxy.lines(producer, range(8000))
-        for _ in range(5):  # as much as the network holds, now and then
+        for _ in range(5):  # every 40 s the sink reads as much as the network holds
             proxy.elapse(40)
             slow.resume()
             slow.stall()
@@ -705,7 +706,7 @@ def test_a_target_that_closes_at_once_is_tried_with_growing_delays() -> None:
     with relay(**target(), refusing=[str(ONE)]) as proxy:
         server = proxy.sim.server(ONE, on_connect=Peer.close)
         proxy.elapse(3600)
-        assert 100 < len(server.peers) < 250  # from 15 s to 30 s between two
+        assert 100 < len(server.peers) < 250  # at intervals of 15 s to 30 s
         assert sum("trying again" in text for text in proxy.log) < 15
 
 
@@ -782,7 +783,8 @@ def test_ends_any_required_closes_all_and_starts_again(framing: str) -> None:
 @pytest.mark.parametrize("framing", ["lines", "none"])
 def test_a_waiting_producer_is_closed_with_the_tunnel(framing: str) -> None:
     met = 0
-    for seed in range(40):  # the seed decides what comes first: producers or the subscriber's end
+    # the seed decides which comes first: the producers, or the end of the subscriber
+    for seed in range(40):
         with relay(framing=framing, producers="replace", ends="last", seed=seed) as proxy:
             producers = [proxy.produce()]
             [subscriber] = proxy.subscribe()
@@ -889,7 +891,7 @@ def test_a_slow_sink_is_flushed() -> None:
         proxy.settle()
         got = numbers(slow)
         assert got == numbers(other) == list(range(len(got)))
-        assert COST * len(got) > 320_000  # what the buffer held, and what was read ahead
+        assert COST * len(got) > 320_000  # data in the buffer, and data that was read ahead
         assert slow.ended
         proxy.at_rest()
 

@@ -1,4 +1,4 @@
-"""The log format: what is written can be read again, and changes are detected."""
+"""The log format: written data can be read again, and changed files are detected."""
 
 from __future__ import annotations
 

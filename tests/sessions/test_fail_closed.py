@@ -35,7 +35,7 @@ UNUSUAL: dict[bytes, type[BaseException]] = {
     b"interrupt": KeyboardInterrupt,
     b"generator": GeneratorExit,
 }
-"""Exceptions that are no Exception: they end a conversation in the same way."""
+"""Exceptions that are not subclasses of Exception: they end a conversation in the same way."""
 
 
 def raise_unusual(word: bytes) -> Any:
@@ -87,7 +87,7 @@ def other_conversation(world: World) -> Peer:
 
 
 def check_other(world: World, good: Peer, server_received: bytes = b"ok 1\n") -> None:
-    """Check that it continues, and that only valid messages have reached a server."""
+    """Check that the other client continues, and that only valid messages have reached a server."""
     assert world.at_server == server_received
     good.send(b"ok 2\n")
     world.sim.run(until=lambda: good.received.endswith(b"OK 2\n"))
@@ -315,7 +315,7 @@ def test_a_mistake_in_key(how: str) -> None:
 
 @pytest.mark.parametrize("how", ["raise", *map(bytes.decode, UNUSUAL), "none", "text", "data"])
 def test_a_mistake_in_split(how: str) -> None:
-    """Replies have no known owner any more: all waiting clients are closed without one."""
+    """The clients of later replies are unknown then: all waiting clients are closed, unanswered."""
     with Simulation(1) as sim:
         world = World(sim, Careless, shout)
         good, bad = other_conversation(world), world.client(b"split %s\n" % how.encode())

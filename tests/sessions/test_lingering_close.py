@@ -19,7 +19,7 @@ class OneAnswer(Session):
 
 
 def test_the_events_that_cannot_reach_it() -> None:
-    # it is shut down for writing while it drains, and reads nothing while it sends
+    # a VC is shut down for writing in DRAINING, and does not read in SENDING
     assert check_machine(LingeringClose) == {
         "DRAINING WRITE_COMPLETE",
         "DRAINING WRITE_READY",

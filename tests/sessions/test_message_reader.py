@@ -1,4 +1,4 @@
-"""MessageReader: a session reads its client by message; what it has not read goes to a tunnel."""
+"""MessageReader: a session reads messages of its client; unread bytes go to a tunnel."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ PLACE = Address.parse("tcp://proxy:1")
 
 
 class Printing(Program):
-    """Prints its events; keeps its clients; fails at the third."""
+    """Prints its events, keeps its clients open, and fails at the third client."""
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)

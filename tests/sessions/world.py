@@ -17,7 +17,7 @@ from vcproxy.upstream.upstream import Upstream
 BACK = Address.parse("tcp://back:1")
 
 Script = Callable[[Peer, bytes], None]
-"""What a server does with each piece that comes."""
+"""Called for a server, with each piece of data that it receives."""
 
 
 class World:
@@ -65,7 +65,7 @@ class World:
         self.back = self.sim.server(BACK, connected)
 
     def client(self, *sent: bytes) -> Peer:
-        """Return a client that sends this at once."""
+        """Return a client that sends these pieces at once."""
         peer = self.sim.client(self.address)
         for data in sent:
             peer.send(data)

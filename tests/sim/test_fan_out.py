@@ -1,8 +1,8 @@
 """OneWayMultiTunnel under all faults, with all lag policies, from seeds.
 
 Each sink receives complete messages, each once, in order. A sink with the policy `block` that stays
-connected receives all messages from its joining on. The tunnel ends as its setting `ends` requires,
-and not before. No buffer memory is left.
+connected receives all messages that are published after it joined. The tunnel ends as its setting
+`ends` requires, and not before. No buffer memory is left.
 """
 
 from __future__ import annotations

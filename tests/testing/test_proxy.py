@@ -93,7 +93,7 @@ class Places:
 
 
 class Postman(Program):
-    """Sends each client the option it connected at; keeps a connection and reports it."""
+    """Sends each client the option of its address; opens a connection and reports it."""
 
     @classmethod
     def binds(cls, options: Places) -> dict[str, tuple[Address, ...]]:

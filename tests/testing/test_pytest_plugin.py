@@ -40,7 +40,7 @@ def test_nothing_unused_is_imported():
 def run(test: str, directory: Path) -> None:
     """Run a test in a separate process, with the pytest plugin loaded."""
     (directory / "test_mine.py").write_text(test)
-    # Without the entry point: that exists only where vcproxy is installed, and would load it twice.
+    # Entry points are disabled: they exist only after an installation, and would load it twice.
     plugins = ("-p", "no:vcproxy", "-p", "vcproxy.pytest_plugin", "-p", "no:cacheprovider")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugins],

@@ -1,4 +1,5 @@
-"""The fixture `harness`: a tunnel's owner sees the same copied, bridged or between two engines."""
+"""The fixture `harness`: a tunnel's owner gets the same events if bytes are copied, bridged, or
+moved between two engines."""
 
 from __future__ import annotations
 

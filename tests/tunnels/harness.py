@@ -37,7 +37,7 @@ BUFFER = 2 * SLAB
 
 
 class Owner(Continuation):
-    """Records its events, and calls the callables that are scheduled for it."""
+    """Records its events; an event that is a callable is called."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, Mutex())
@@ -76,7 +76,7 @@ class Line:
 
 
 class Harness:
-    """One engine, or two that accept connections in turn, and an owner on the first."""
+    """One engine, or two that accept connections alternately, and an owner on the first."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Harness:
             return line.vc.do_io_read(self.owner, nbytes, buffer), reader
 
     def read_all(self, line: Line) -> bytes:
-        """Return what the owner reads from a connection until nothing more comes."""
+        """Read a connection as the owner, until no more data arrives; return the data."""
         vio, reader = self.read(line)
         data = b""
         self.run()

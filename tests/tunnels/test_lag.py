@@ -98,7 +98,7 @@ def test_a_sink_that_gets_published_messages_is_not_inactive() -> None:
 
 
 TO_FILL = NETWORK // 1000
-"""This many messages fill the network before a sink that does not read."""
+"""Number of messages that fill the network between the proxy and a sink that does not read."""
 
 
 def stalled(sinks: list[Line]) -> tuple[Line, list[Line]]:
@@ -141,7 +141,7 @@ def test_drop_newest_keeps_the_messages_that_waited(harness: Harness) -> None:
     slow.peer.resume()
     harness.run()
     got = numbers(slow.peer.received)
-    assert got == list(range(len(got)))  # from the first on, without a gap
+    assert got == list(range(len(got)))  # the first messages, without a gap
     assert TO_FILL + 9 <= len(got) <= TO_FILL + 12
     lost = relay.published - len(got)
     assert relay.statistics(slow).dropped == Dropped(lost, lost * 1000)
@@ -196,7 +196,7 @@ def test_a_message_longer_than_any_buffer_delays_no_other_sink() -> None:
     for letter in b"abcdef":
         with harness.held():
             relay.tunnel.publish([bytes([letter]) * 2 * SLAB])
-            assert relay.tunnel.full  # so TunnelWritable is wanted
+            assert relay.tunnel.full  # this requests TunnelWritable
         harness.run()
         assert not relay.tunnel.full
     slow.peer.resume()
@@ -210,7 +210,7 @@ def test_a_burst_that_fills_the_buffer_at_once_delays_no_other_sink(policy: OnLa
     harness = Harness()
     slow, [quick] = stalled(list(harness.lines(2)))
     relay = Relay(harness, [slow, quick], LagPolicy(MAX_LAG, policy))
-    relay.publish(TO_FILL)  # the network took all of them
+    relay.publish(TO_FILL)  # the network holds all of them
     with harness.held():
         while not relay.tunnel.full:
             relay.tunnel.publish([message(relay.published)])
@@ -393,7 +393,7 @@ def test_one_source_follows_another() -> None:
 
 
 def test_a_lent_source_that_fails_behind_a_full_buffer_is_given_back() -> None:
-    """Also without `stall_s`: what its kernel still holds has FLUSH_S to be read."""
+    """Even without `stall_s`: data in its kernel is read for at most FLUSH_S seconds."""
     harness = Harness()
     source, slow = harness.lines(2)
     tunnel = harness.lend(lambda: OneWayMultiTunnel(harness.owner, ends="never", name="relay"))

@@ -1,4 +1,4 @@
-"""MessageTunnel: one message of many on a connection; and openings.
+"""MessageTunnel: ends after one message, while its source continues; `opening` is sent first.
 
 A test that takes `harness` runs on one engine, bridges allowed or not, and between two.
 """

@@ -120,7 +120,7 @@ def test_after_the_end_the_owner_has_both_vcs_open(harness: Harness) -> None:
     source.peer.end()
     harness.run()
     sink.peer.send(b"answer")
-    harness.run()  # it waits in the network: nothing reads it
+    harness.run()  # the data stays in the network
     _, reader = harness.read(sink)
     harness.write(source, b"reply")
     harness.run()
@@ -258,7 +258,7 @@ def test_bytes_in_a_buffer_that_was_read_are_sent_first(harness: Harness) -> Non
     _, reader = harness.read(source)
     harness.run()
     assert reader.read(9) == b"LOGIN me\n"
-    source.peer.send(BULK)  # some of it comes into the old buffer, the rest into the tunnel's
+    source.peer.send(BULK)  # some of the data goes into the old buffer, the rest into the tunnel's
     harness.lend(lambda: OneWayTunnel(harness.owner, source.vc, sink.vc, reader=reader))
     source.peer.end()
     harness.run()
@@ -637,7 +637,7 @@ def test_every_state_receives_every_event_that_may_come() -> None:
         # The write has no nbytes before FLUSHING.
         "RELAYING WRITE_COMPLETE", "FAILING WRITE_COMPLETE",
         "RELAYING STALLED",  # the stall timer starts when the source fails
-        # FLUSHING follows the source's last event; the other read has no nbytes.
+        # FLUSHING is entered by the source's last event; other reads have no nbytes.
         "FLUSHING READ_COMPLETE", "FLUSHING BRIDGE_ENDED",
     }  # fmt: skip
 

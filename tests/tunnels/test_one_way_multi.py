@@ -115,7 +115,7 @@ def test_a_removed_sink_is_given_back_open(harness: Harness) -> None:
     assert second.peer.received == b"one two"
     harness.write(first, b"so long")
     first.peer.send(b"and thanks")
-    harness.run()  # it waits in the network: nothing reads it
+    harness.run()  # the data stays in the network
     assert harness.read_all(first) == b"and thanks"
     assert first.peer.received == b"one so long"
 

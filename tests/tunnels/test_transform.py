@@ -216,7 +216,8 @@ def test_a_truncated_source_gets_no_tail(harness: Harness) -> None:
 
 
 def test_a_failed_source_gets_no_tail(harness: Harness) -> None:
-    for part in range(1, 20):  # the error comes before the sink's WRITE_READY, and after it
+    # so that the error comes before the sink's WRITE_READY in some cases, and after it in others
+    for part in range(1, 20):
         source, sink = harness.lines()
         lend(harness, source, sink, Sealed())
         source.peer.send(BULK)

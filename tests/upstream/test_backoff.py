@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_delays(seed: int, tries: int) -> None:
 
 @given(SEEDS, st.lists(st.floats(0, 1), min_size=1, max_size=60))
 def test_a_flapping_target_is_tried_less_and_less_often(seed: int, lives: list[float]) -> None:
-    """Each connection lasts for a part of the delay that comes next."""
+    """Each connection lasts for a part of the next delay."""
     backoff = Backoff(Random(seed), initial_s=0.1, max_s=30)
     waited = 0.0
     for part in lives:

@@ -32,7 +32,7 @@ def servers(names: str, weights: Sequence[int] | None = None) -> list[Server]:
 
 
 def turns(balance: Balance, among: Sequence[Server], count: int) -> str:
-    """Return the servers of so many connections, none of which ends."""
+    """Return the servers of `count` connections, which all stay open."""
     picked = []
     for number in range(count):
         server = balance.pick(among, f"client {number}")

@@ -1,4 +1,4 @@
-"""ConnectAttempts: each server once, then the next backend."""
+"""ConnectAttempts: tries each server once, then the next backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .test_upstream import Requester, World
 
 
 def backends_tried(world: World, *backends: Backend) -> list[str]:
-    """Return the names of the connections, until one succeeds or none is left."""
+    """Return the names of the tried connections, until one succeeds or none is left."""
     requester, attempts = (
         Requester(world),
         ConnectAttempts(backends, client="192.0.2.1", timeout=5.0),

@@ -1,4 +1,5 @@
-"""HealthCheck: by TCP, TLS and HTTP, and after how many results a server changes."""
+"""HealthCheck: checks by TCP, TLS and HTTP, and the number of results that change a server's
+state."""
 
 from __future__ import annotations
 

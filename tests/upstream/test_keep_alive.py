@@ -101,7 +101,8 @@ def test_after_an_early_close_other_connections_are_kept_for_less(
     world.settle(1.5)
     second.give()
     world.settle(0.5)
-    getattr(world.servers["a"].peers[0], way)()  # after 2 s: others are kept for 1.6
+    # after 2 s: from now on connections are kept for 1.6 s
+    getattr(world.servers["a"].peers[0], way)()
     world.settle()
     third.give()
     world.settle(1.0)

@@ -1,4 +1,4 @@
-"""NameLookup: each address of a name is a server, as long as the name has it."""
+"""NameLookup: each address of a name is a server, as long as the name resolves to it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Maximum(Random):
 
 
 class Owner(Continuation):
-    """Reads from each connection, and gives it back when it ends."""
+    """Reads from each connection, and calls `lost` when it ends."""
 
     def __init__(self, sim: Simulation, *, connect_s: float = 0.0, tls: object = None) -> None:
         self.sim = sim
@@ -68,7 +68,7 @@ class Owner(Continuation):
 
     @property
     def log(self) -> list[str]:
-        """What was logged, without the name before it."""
+        """The logged texts, without the name at their beginning."""
         return [text.removeprefix("tcp://sink:1: ") for _, _, text in self.sim.log]
 
 
@@ -171,7 +171,7 @@ def test_a_flapping_target_is_tried_seldom_and_does_not_fill_the_log() -> None:
         server = sim.server(SINK, on_connect=end)
         owner = Owner(sim)
         sim.elapse(3600)
-        assert len(server.peers) < 130  # 9 of them while the delays grow, then one in 30 s
+        assert len(server.peers) < 130  # 9 while the delays grow, then one every 30 s
         assert len(owner.log) == 10
         owner.stop()
 
@@ -204,7 +204,7 @@ def test_stop_while_connected_is_queued() -> None:
     with Simulation(seed=1) as sim:
         sim.server(SINK)
         owner = Owner(sim)
-        # The driver has reported it, and the engine has not delivered the event yet.
+        # The driver has reported the end, but the engine has not delivered the event yet.
         sim.run(until=lambda: any(vc.open for vc in owner.engine.vcs))
         owner.stop()
         assert owner.ups == []

@@ -399,7 +399,7 @@ def test_a_connection_that_may_have_unread_data_is_not_taken_in_the_same_turn(
     world = World(sim, "a", settings=POOLED)
     requester, taker = world.connected(), Requester(world)
     assert requester.vc is not None
-    with taker.mutex.hold(world.engine), requester.acting():  # all of it in one turn
+    with taker.mutex.hold(world.engine), requester.acting():  # all calls in one turn
         requester.vc.do_io_read(requester, 1, world.engine.buffer())
         world.upstream.give(requester.vc)
         assert world.upstream.take(taker) is None, "it was read as far as was wanted"

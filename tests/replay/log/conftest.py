@@ -14,7 +14,7 @@ from vcproxy.app import cli
 from vcproxy.testing.running import Running
 
 HASH_SEED = "0"
-"""The hash seed of recording and commands: with another one each command would start again."""
+"""PYTHONHASHSEED of the recording and the commands: a command restarts itself if they differ."""
 
 GATE = '''
 import os

@@ -1,4 +1,4 @@
-"""vcproxy log redact: no match stays in a log, also if it spans several reads."""
+"""vcproxy log redact: no match stays in a log, even if it spans several reads."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_replay_that_differs_because_of_redaction_is_explained(
     vcproxy: Vcproxy, log: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.log"
-    vcproxy("log", "redact", log, "--pattern", r"\n", "-o", out)  # no line end is left
+    vcproxy("log", "redact", log, "--pattern", r"\n", "-o", out)  # all line ends are redacted
     status, _, problem = vcproxy("replay", out)
     assert status == 1
     assert (

@@ -48,7 +48,7 @@ class Run:
     """Plugins beside the configuration."""
     tls: bool = False
     tested: bool = True
-    """Whether a conversation can become a test: it depends on no others."""
+    """Whether `to-test` works: no conversation depends on another."""
     others: tuple[str, ...] = ()
     """Other listeners that get a client."""
     alone: bool = True
@@ -96,7 +96,7 @@ def pages(proxy: ConfiguredProxy, peer: Peer) -> None:
 
 
 def slow_pages(proxy: ConfiguredProxy, peer: Peer) -> None:
-    """An HTTP server so slow that several clients wait at a time; it ends each connection."""
+    """An HTTP server so slow that several clients wait at a time; it closes after each response."""
     pages(proxy, peer)
     reply = peer.on_data
     peer.on_data = lambda data: proxy.sim.clock.after(0.1, partial(reply, data))

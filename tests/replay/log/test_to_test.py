@@ -86,7 +86,7 @@ def test_calls_return_the_recorded_results(vcproxy: Vcproxy, log: Path) -> None:
     gated = nth(vcproxy, log, GATED)
     _, text, _ = vcproxy("log", "to-test", log, "--conversation", gated)
     assert "ANSWERS = [Accept(" in text
-    assert "client < reply to ann" in text  # a real call would reject it here
+    assert "client < reply to ann" in text  # a real call would have rejected it
 
 
 def test_a_changed_plugin_fails_it(vcproxy: Vcproxy, desk: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_changed_plugin_fails_it(vcproxy: Vcproxy, desk: Path) -> None:
     late = nth(vcproxy, log, LATE)
     test = desk / "test_late.py"
     assert vcproxy("log", "to-test", log, "--conversation", late, "-o", test)[0] == 0
-    # The log contains the path of the recorded plugin; this is a copy.
+    # The path in the log is that of the recorded plugin; the test changes a copy.
     test.write_text(re.sub(r"find\(.*\)", f'find("{plugin}")', test.read_text()))
     assert passes(test)
     plugin.write_text(plugin.read_text().replace("too late", "too soon"))
