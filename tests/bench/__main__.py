@@ -54,7 +54,7 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
 
 
 def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
-    """Every workload by name, in the sizes given."""
+    """Return all workloads by name, with the sizes of the arguments."""
     every: dict[str, Workload] = {}
     every |= tunnels.workloads(bulk_gib, seconds, idle)
     every |= http.workloads(seconds, idle)
@@ -115,7 +115,7 @@ def arguments() -> argparse.Namespace:
 def some_of(
     known: Iterable[str], groups: Mapping[str, list[str]] | None = None
 ) -> Callable[[str], list[str]]:
-    """Return a parser of names joined by commas; it returns them in the known order."""
+    """Return a parser of names separated by commas; it returns them in the order of `known`."""
     names = list(known)
 
     def parse(text: str) -> list[str]:

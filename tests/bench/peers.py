@@ -1,8 +1,8 @@
 """The proxies under comparison: how each is configured, started and stopped.
 
-A peer is data. `$listen` and `$server` are ports (the consumers of a fan connect to the second),
-`$config` the file its configuration is written to, `$scratch` a directory of its own, `$cli` the
-module of vcproxy's command line in the peer's revision.
+A peer is data. In its texts `$listen` and `$server` are ports (consumers of a fan connect to
+`$server`), `$config` is the file with its configuration, `$scratch` a directory of its own, and
+`$cli` the module of vcproxy's command line in the peer's revision.
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ class Peer:
     """The workloads that it is measured with; empty: all except those of single plugins."""
     most_tunnels: int = sys.maxsize
     one_port: bool = False
-    """The consumers of its fan connect where the producer does."""
+    """Whether the consumers of its fan connect to the same port as the producer."""
     revision: str = ""
     """The revision of this repository that it is run from; empty: this tree."""
 
@@ -60,7 +60,8 @@ class Peer:
             tree(self.revision)
         except LookupError as error:
             return str(error)
-        for program in (self.command[0], self.version[0]):  # a script needs what it runs
+        # a script needs the program whose version it prints
+        for program in (self.command[0], self.version[0]):
             if not shutil.which(program, path=PATH):
                 return f"{program} is not installed"
         if self.needs and not importable(self.needs):
