@@ -234,14 +234,14 @@ class Whole(Machine):
 
 
 def test_a_subclass_adds_no_states() -> None:
-    with refused("More.THERE: Whole has its states, and a subclass adds none"):
+    with refused("More.THERE: a subclass of Whole cannot add states"):
 
         class More(Whole):
             THERE = State()
 
 
 def test_a_subclass_declares_nothing_on_inherited_states() -> None:
-    with refused("Whole.HERE is complete and cannot receive late as well"):
+    with refused("Whole.HERE: its class is complete, so no receiver of late can be added"):
 
         class Defer(Whole):
             @Whole.HERE.on("late")

@@ -43,7 +43,7 @@ class Address:
             raise ValueError(f'"{uri}" is not an address: it must begin with one of {known}')
         if scheme == "stdio":
             if rest.strip("/"):
-                raise ValueError(f'"{uri}": stdio: takes nothing after the colon')
+                raise ValueError(f'"{uri}": nothing may follow stdio:')
             return cls("stdio")
         if scheme == "unix":
             path = rest[2:] if rest.startswith("//") else rest
@@ -65,7 +65,7 @@ class Address:
             raise ValueError(f'"{uri}": {error}, {example}') from None
         user, at, _ = parts.netloc.rpartition("@")
         if parts.fragment or (not nats and (parts.path not in ("", "/") or at)):
-            raise ValueError(f'"{uri}": only host and port may stand after {scheme}://, {example}')
+            raise ValueError(f'"{uri}": only host and port may follow {scheme}://, {example}')
         if not host:
             raise ValueError(f'"{uri}" names no host, {example}')
         if port is None and not nats:
@@ -75,7 +75,7 @@ class Address:
             raise ValueError(f'"{uri}" names no subject, {example}')
         tokens = path.split(".") if nats else []
         if not all(tokens) or ">" in tokens[:-1]:
-            raise ValueError(f'"{uri}": "{path}" is no subject, {example}')
+            raise ValueError(f'"{uri}": "{path}" is not a subject, {example}')
         return cls(
             scheme,
             host=host,
@@ -159,15 +159,15 @@ def _parameters(uri: str, scheme: str, host: str, query: str) -> tuple[tuple[str
         pairs = [(query, "")]
     for name, value in pairs:
         if name not in known:
-            names = ", ".join(known) or "nothing"
-            raise ValueError(f'"{uri}": {names} may stand behind the "?" of {scheme}://')
+            names = ", ".join(known) or "none"
+            raise ValueError(f'"{uri}": unknown parameter {name}: {scheme}:// has {names}')
         if not value or (name == "ttl" and not (value.isdecimal() and int(value) < 256)):
             meant = "a number of hops from 0 to 255" if name == "ttl" else "a value"
             raise ValueError(f'"{uri}": {name} must have {meant}')
         if name == "source" and not _is_address(value):
             raise ValueError(f'"{uri}": source must be an IP address')
     if pairs and scheme == "udp" and not _is_group(host):
-        raise ValueError(f'"{uri}": {pairs[0][0]} is for multicast groups, and {host} is none')
+        raise ValueError(f'"{uri}": {pairs[0][0]} is for multicast groups, and {host} is not one')
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError(f'"{uri}": each parameter may be given once')
     return tuple(sorted(pairs))

@@ -167,7 +167,7 @@ class Fixed:
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         if len(message) != self.size:
-            raise ValueError(f"a message of {len(message)} bytes: all must have {self.size}")
+            raise ValueError(f"a message has {len(message)} bytes: it must have {self.size}")
         return message
 
     def measure(self, data: bytes, at: int) -> Measure:

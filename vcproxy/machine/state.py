@@ -127,8 +127,8 @@ class State:
     def _declare(self, receiver: Receiver) -> None:
         if self.machine:
             raise TypeError(
-                f"{receiver.place}: {self!r} is complete and cannot receive {label(receiver.key)} "
-                "as well: a subclass overrides methods, it declares nothing"
+                f"{receiver.place}: {self!r}: its class is complete, so no receiver of "
+                f"{label(receiver.key)} can be added: a subclass may only override methods"
             )
         self.receivers.append(receiver)
 

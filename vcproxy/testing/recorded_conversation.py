@@ -92,7 +92,7 @@ class RecordedConversation:
             recorded.open = not conversation.end
         recorded._remove_stale()
         if not recorded.client and not recorded.listener:
-            raise NotRepeatable("it has no client: a program of the proxy began it")
+            raise NotRepeatable("it has no client: it was started by a program of the proxy")
         return recorded
 
     def _remove_stale(self) -> None:

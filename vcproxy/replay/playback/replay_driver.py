@@ -172,7 +172,7 @@ class ReplayDriver:
     def _outgoing(self, entry: Any) -> RecordedOutgoing:
         vc = self._vc(entry)
         if vc.outgoing is None:
-            raise LookupError(f"VC {entry.vc} is no connection to a server")
+            raise LookupError(f"VC {entry.vc} is not a connection to a server")
         return RecordedOutgoing(vc.outgoing)
 
     # -- calls -------------------------------------------------------------------------------
