@@ -93,7 +93,7 @@ def test_spellings(uri: str, address: Address) -> None:
         ("localhost:80", "must begin with one of tcp:, tls:, unix:, stdio:"),
         ("udp://127.0.0.1:53?ttl=1", "ttl is for multicast groups, and 127.0.0.1 is not one"),
         ("udp://239.1.1.1:53?ttl=256", "ttl must have a number of hops from 0 to 255"),
-        ("udp://239.1.1.1:53?iface=lo", "unknown parameter iface: udp:// has interface, source, ttl"),
+        ("udp://239.1.1.1:53?iface=lo", "iface: udp:// has interface, source, ttl"),
         ("udp://239.1.1.1:53?source=lo", "source must be an IP address"),
         ("udp://239.1.1.1:53?ttl=1&ttl=2", "each parameter may be given once"),
         ("tcp://127.0.0.1:53?ttl=1", "unknown parameter ttl: tcp:// has none"),

@@ -96,7 +96,7 @@ class VCLifecycle(VConnection):
         self.tls_size = size
 
     def wait_at_most(self, seconds: float) -> None:
-        """Fail unless it is established within that time; 0 waits without limit."""
+        """Fail the VC if it is not established within this time, in seconds; 0: no limit."""
         self.wait_until(self.engine.now + seconds if seconds else 0.0)
 
     def wait_until(self, when: float) -> None:

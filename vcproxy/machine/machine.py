@@ -80,8 +80,8 @@ class Machine(Continuation):
         declared = tuple(value for value in vars(cls).values() if isinstance(value, State))
         if declared and cls.states:
             raise TypeError(
-                f"{declared[0].place}: {declared[0]!r}: a subclass of {cls.states[0].machine} cannot "
-                "add states: it may only override methods"
+                f"{declared[0].place}: {declared[0]!r}: a subclass of {cls.states[0].machine} "
+                "cannot add states: it may only override methods"
             )
         if declared:
             graph.check(cls.__qualname__, vars(cls))
@@ -100,9 +100,7 @@ class Machine(Continuation):
 
     def __init__(self, engine: Engine, mutex: Mutex, *, name: str = "") -> None:
         if not self.states:
-            raise TypeError(
-                f"{type(self).__qualname__} declares no states: it is a base class"
-            )
+            raise TypeError(f"{type(self).__qualname__} declares no states: it is a base class")
         super().__init__(engine, mutex)
         self.name = name or type(self).__name__
         self._state = Machine.CREATED

@@ -90,7 +90,7 @@ def _nothing(machine: Machine, *event: object) -> None:
 
 
 def _ignored(machine: Machine, key: Hashable, data: object) -> None:
-    """Ignore an event: the receiver after the end of a machine."""
+    """Ignore an event. The receiver of all events after a machine has ended."""
 
 
 def unhandled(machine: Machine, key: Hashable, data: object) -> None:

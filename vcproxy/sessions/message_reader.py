@@ -162,7 +162,7 @@ class MessageReader(Machine):
         """Handle a failed client: first deliver what it sent before, if the session receives it."""
         vio = self._vio
         if failed is not vio:
-            return None  # failed is the write; the read gets ERROR too
+            return None  # the write has failed; the read gets ERROR too
         if vio.vc.unread:
             self._vio = vio.vc.do_io_read(self, None, vio.buffer)
         elif not (self._messages or self._reader.avail):

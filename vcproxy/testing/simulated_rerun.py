@@ -109,7 +109,8 @@ class RerunSetup(NamedTuple):
                 given[f"{key}_s"] = seconds
         if not self.entry.half_close:
             given["half_close"] = False
-        # A plugin that depends on the client's address may depend on the proxy's name, too.
+        # A plugin that uses the client's address may also use the proxy's name: give the recorded
+        # ones.
         if self.client_ip:
             given |= {"name": self.entry.name, "token": self.token}
         if self.handshake is not None:

@@ -67,7 +67,8 @@ class ServerSet:
         self.ejection = Ejection(engine, settings.eject, self._state_changed, self._refresh)
         self._checks: dict[Server, HealthCheck] = {}
         self._lookups: list[NameLookup] = []
-        self._resolved_to = {server: [server] for server in servers}  # by the configured server
+        # keyed by the configured server
+        self._resolved_to = {server: [server] for server in servers}
         self._warming: dict[Server, None] = {}  # servers in their slow start
         self._open = True
         self._arrange()

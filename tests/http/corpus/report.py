@@ -29,10 +29,10 @@ HEAD = """\
 
 <!-- Written by `python -m tests.http.corpus`. -->
 
-A client must not be able to send bytes that a server reads as another message than the proxy; the
-bytes of a server must reach only the client whose request they answer. So a message that may be
-read in two ways is refused: a request by 400 and the end of the connection, a response by 502. A
-valid message is forwarded, however unusual.
+A client must not be able to send bytes that a server and the proxy read as different messages; the
+bytes of a server must reach only the client whose request they answer. So a message that can be
+read in two ways is refused: for a request the client gets 400 and is closed, for a response it gets
+502. A valid message is forwarded, however unusual.
 
 The rules are tested by a corpus of {requests} requests and {answers} responses as raw bytes,
 {good} of them valid. Each is sent, then a second request, the canary, on the same connection, and
@@ -53,19 +53,20 @@ HTTP/1.1 to the origin.
 - **desynchronises**: a canary gets no response, that of another request, or two
 - **waits for more**: it does not detect the end of the message, or that it is invalid
 
-A difference need not be a fault: another status, a higher limit, or a server that refuses what the
+A difference is not always a fault: another status, a higher limit, or a server that refuses what the
 proxy has forwarded. vcproxy does not rely on its servers.
 
 ## Differences and reasons
 
-Each line has the number of cases of the kind, and for each of the two how many end differently.
+Each line has the number of cases of the kind and, for each of the two proxies, how many have a
+different result.
 
 {kinds}
 
 ## Case by case
 
-Only cases in which one differs. A dash: as here. Several statuses: several responses. "kept": the
-connection stays open after a refusal.
+Only cases in which HAProxy or nginx differs. A dash: the result is that of vcproxy. Several
+statuses: several responses. "kept": the connection stays open after a refusal.
 
 {cases}
 """

@@ -119,7 +119,7 @@ class Writer:
     def _end(self, reason: str) -> None:
         if self.open:
             self.open = False
-            self.flush()  # fails again on a full disk, without harm
+            self.flush()  # on a full disk this fails again, and nothing changes
             os.close(self._fd)
             if self._ended is None:
                 raise OSError(0, reason, str(self.path))
