@@ -1,4 +1,4 @@
-"""The clients that h2load cannot play: `python -m tests.bench.http.load ROLE PORT N SECONDS`.
+"""HTTP clients that h2load lacks: `python -m tests.bench.http.load ROLE PORT N SECONDS`.
 
 Each prints the same lines in the same order as a client of `tests.bench.load`.
 """

@@ -53,7 +53,7 @@ HTTP/1.1 to the origin.
 - **desynchronises**: a canary gets no response, that of another request, or two
 - **waits for more**: it does not detect the end of the message, or that it is invalid
 
-A difference is not always a fault: another status, a higher limit, or a server that refuses what the
+A difference may be no fault: another status, a higher limit, or a server that refuses what the
 proxy has forwarded. vcproxy does not rely on its servers.
 
 ## Differences and reasons
