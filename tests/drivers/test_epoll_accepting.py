@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,24 @@ def test_a_live_unix_socket_with_a_full_backlog_is_in_use(tmp_path: Path) -> Non
         with pytest.raises(OSError, match="in use") as refused:
             bind(Address.parse(f"unix:{path}"))
         assert refused.value.errno == errno.EADDRINUSE
+
+
+def test_a_batch_doubles_while_more_clients_are_waiting() -> None:
+    driver = EpollDriver(engine())
+    accepted: list[str] = []
+    listener = Listener("in", lambda vc: accepted.append(vc.peer), driver.engine)
+    real = driver.listen(Address.parse("tcp://127.0.0.1:0"), listener)
+    with ExitStack() as open_sockets:
+        for _ in range(12):
+            client = socket.create_connection((real.host, real.port))
+            open_sockets.enter_context(client)
+        found = []
+        while len(accepted) < 12:
+            before = len(accepted)
+            driver.turn(1.0)
+            found.append(len(accepted) - before)
+    assert found == [1, 2, 4, 5]
+    driver.close()
 
 
 def test_a_socket_whose_folder_was_replaced_by_a_file_is_closed(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ class World:
         """Connect a VC, by the attempt at an address."""
         wire = Wire(spliceable)
         wire.vc = vc
-        outgoing_of(vc).connected(address, wire, "here", "there")
+        outgoing_of(vc).connected(address, wire, lambda: "here", "there")
         self.settle()
         return wire
 

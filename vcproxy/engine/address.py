@@ -1,6 +1,6 @@
 """Addresses as URIs: tcp, tls and udp://host:port, unix:path, stdio:, nats://host:port/subject."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -33,6 +33,11 @@ class Address:
     """The query parameters (see PARAMETERS), in alphabetical order."""
     user: str = ""
     """The credentials for nats, "name:password" or a token. They are not shown."""
+    text: str = field(init=False, repr=False, compare=False)
+    """It as a URI, which is also hashed in its place: both are needed for each connection."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self._uri())
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
@@ -121,6 +126,12 @@ class Address:
         return replace(self, port=port)
 
     def __str__(self) -> str:
+        return self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def _uri(self) -> str:
         if self.scheme == "stdio":
             return "stdio:"
         if self.scheme == "unix":

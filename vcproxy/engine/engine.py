@@ -61,6 +61,8 @@ class Engine(EventDispatcher):
     """The class of its connections."""
     listening: ClassVar[type[Listener]] = Listener
     """The class of the listeners that it accepts for."""
+    resolves_all: ClassVar[bool] = False
+    """Whether the driver must resolve numeric hosts too."""
 
     __slots__ = (
         "_accept_warned",

@@ -44,7 +44,6 @@ class VCLifecycle(VConnection):
         "certificate",
         "excess",
         "listener",
-        "local",
         "open",
         "outgoing",
         "peer",
@@ -63,7 +62,6 @@ class VCLifecycle(VConnection):
         """The listener that accepted it; None for a connection to a server (see `outgoing`)."""
         self.outgoing: Outgoing | None = None
         """How it is or was connected; None for one that was accepted."""
-        self.local = ""
         self.peer = ""
         self.sni: str | None = None
         self.alpn: str | None = None

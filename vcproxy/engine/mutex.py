@@ -8,8 +8,7 @@ posted when the mutex is released, so no thread blocks or spins.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -98,15 +97,30 @@ class Mutex:
                 return
             engine.inbox.post(retry)
 
-    @contextmanager
-    def hold(self, engine: EventDispatcher) -> Iterator[None]:
-        """Hold it in code outside of an engine's turn: start-up and tests. It must be free."""
-        before, current.engine = current.engine, engine
-        if not self.try_acquire(engine):
-            current.engine = before
+    def hold(self, engine: EventDispatcher) -> Hold:
+        """Hold it in a `with` block, outside of a delivery: new connections, start-up and tests.
+
+        It must be free.
+        """
+        return Hold(self, engine)
+
+
+class Hold:
+    """The context manager of `Mutex.hold`. Written out because it runs for each connection."""
+
+    __slots__ = ("_before", "_engine", "_mutex")
+
+    def __init__(self, mutex: Mutex, engine: EventDispatcher) -> None:
+        self._mutex = mutex
+        self._engine = engine
+        self._before: EventDispatcher | None = None
+
+    def __enter__(self) -> None:
+        self._before, current.engine = current.engine, self._engine
+        if not self._mutex.try_acquire(self._engine):
+            current.engine = self._before
             raise LockNotHeld("hold() found the mutex taken by another engine")
-        try:
-            yield
-        finally:
-            self.release(engine)
-            current.engine = before
+
+    def __exit__(self, *error: object) -> None:
+        self._mutex.release(self._engine)
+        current.engine = self._before

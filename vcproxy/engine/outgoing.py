@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -120,10 +120,13 @@ class Outgoing:
         self.server_name = server_name or target.host
         self._attempt = attempt
         self._until = vc.engine.now + timeout if timeout else 0.0
-        vc.name = str(target)
+        vc.name = target.text
         vc.message_oriented = target.message_oriented
         vc.wait_at_most(timeout)
-        vc.engine.command(Resolve(self, target))
+        if target.numeric and not vc.engine.resolves_all:
+            self.resolved((target,))
+        else:
+            vc.engine.command(Resolve(self, target))
 
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
         """Answer Resolve: the addresses to try in this order, or the reason why there are none."""
@@ -154,11 +157,14 @@ class Outgoing:
         self._failures.append(error)
         self._try_next()
 
-    def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
-        """Answer Connect: there is a connection. With TLS the handshake follows."""
+    def connected(self, address: Address, port: Port, local: Callable[[], str], peer: str) -> None:
+        """Answer Connect: there is a connection. With TLS the handshake follows.
+
+        `local` returns the local address as text. Only a recording needs it.
+        """
         vc = self.vc
         vc.port = port
-        vc.local, vc.peer = local, peer
+        vc.peer = peer
         self._end_attempts(address)
         if self.tls is None:
             vc.establish()

@@ -32,7 +32,7 @@ class ClosingPort(Protocol):
     """The methods of a port that a close uses."""
 
     fd: int
-    sock: socket.socket | None
+    sock: socket.SocketType | None
 
     def finish(self) -> None:
         """Close the descriptor now."""
@@ -120,6 +120,6 @@ class Resetting:
             self._port.finish()
 
 
-def _unacknowledged(sock: socket.socket) -> int:
+def _unacknowledged(sock: socket.SocketType) -> int:
     """Return the bytes sent that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7))."""
     return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), "little")

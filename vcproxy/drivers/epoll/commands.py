@@ -112,7 +112,7 @@ class Commands:
         port = datagram.port(self._driver, sock)
         port.vc = outgoing.vc
         address = command.address
-        outgoing.connected(address, port, show(sock.getsockname()), str(address))
+        outgoing.connected(address, port, lambda: show(sock.getsockname()), address.text)
 
     def _open_nats(self, command: Connect | Subscribe) -> None:
         from vcproxy.drivers import nats  # imports asyncio, 15 ms that only NATS users should pay
@@ -122,8 +122,11 @@ class Commands:
         nats.open_port(self._nats, command)
 
     def _shutdown_write(self, command: ShutdownWrite) -> None:
-        if isinstance(command.vc.port, StreamPort):
-            command.vc.port.shutdown_write()
+        vc = command.vc
+        if vc.closed and vc.error is None:
+            return  # the close that follows sends the end of stream
+        if isinstance(vc.port, StreamPort):
+            vc.port.shutdown_write()
 
     def _close(self, command: Close) -> None:
         vc = command.vc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -120,17 +121,15 @@ class Attempt:
         else:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             where = (address.host, address.port)
-        self._sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._sock = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         if family != socket.AF_UNIX:
             set_tcp(self._sock, command.outgoing.tcp, fresh=True)
         try:
             driver.watch(self._sock.fileno(), self)
-            self._sock.connect(where)  # type: ignore[arg-type]
-        except BlockingIOError:
-            # EINPROGRESS; on a Unix socket EAGAIN: the server's backlog is full (connect(2))
-            if address.scheme == "unix":
-                self.close()
-                raise
+            number = self._sock.connect_ex(where)  # type: ignore[arg-type]
+            # EAGAIN of a Unix socket: the server's backlog is full (connect(2))
+            if number not in (0, errno.EINPROGRESS):
+                raise OSError(number, os.strerror(number))
         except OSError:
             self.close()
             raise
@@ -140,7 +139,9 @@ class Attempt:
         if not mask & (select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP):
             return
         sock, command = self._sock, self._command
-        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        number = 0
+        if mask & (select.EPOLLERR | select.EPOLLHUP):
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._connecting.remove(self)
         if number:
             self.close()
@@ -160,8 +161,11 @@ class Attempt:
         port.vc = outgoing.vc
         self._driver.watch(port.fd, port)
         address = self._command.address
-        outgoing.connected(address, port, show(self._sock.getsockname()), str(address))
+        outgoing.connected(address, port, self._local, address.text)
         port.ready(mask)  # the same edge may report data or an end; no other edge follows
+
+    def _local(self) -> str:
+        return show(self._sock.getsockname())
 
     def close(self) -> None:
         """Close the socket."""

@@ -69,7 +69,7 @@ class _Watch:
         if mask == self._mask:
             return
         if not mask:
-            self._driver.forget(self._fd)
+            self._driver.unwatch(self._fd)
         elif not self._mask:
             self._driver.watch(self._fd, self, mask)
         else:

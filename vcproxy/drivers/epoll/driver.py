@@ -200,10 +200,19 @@ class EpollDriver:
         """Change the events for which a descriptor's watcher is called."""
         self._epoll.modify(fd, mask)
 
-    def forget(self, fd: int) -> None:
-        """Stop watching a descriptor. To be called before it is closed."""
+    def unwatch(self, fd: int) -> None:
+        """Stop watching a descriptor that stays open."""
         if self._watchers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+
+    def forget(self, fd: int) -> None:
+        """Drop the watcher of a descriptor that is about to be closed: close(2) ends the watch.
+
+        That is so while no other descriptor refers to the same socket (epoll(7)). A child process
+        has such copies until it is executed; an event that they cause meanwhile is of a descriptor
+        without a watcher, or makes the next connection with its number read once more.
+        """
+        self._watchers.pop(fd, None)
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Call a function after a time. This is a timer of the driver, not of the engine."""
@@ -297,7 +306,7 @@ class EpollDriver:
             )
         self.after(ACCEPT_PAUSE_S, retry)
 
-    def assign(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
+    def assign(self, listener: Listener, sock: socket.SocketType, peer: str, tls: object) -> None:
         """Assign an accepted socket to the next driver of the group, or to this one if pinned.
 
         `tls` is None for a plain connection.
@@ -309,7 +318,7 @@ class EpollDriver:
         else:
             driver.engine.inbox.feed(partial(driver.adopt, listener, sock, peer, tls))
 
-    def adopt(self, listener: Listener, sock: socket.socket, peer: str, tls: object) -> None:
+    def adopt(self, listener: Listener, sock: socket.SocketType, peer: str, tls: object) -> None:
         """Make an accepted socket a VC of this engine. `tls` is None for a plain connection."""
         if isinstance(tls, ssl.SSLContext):
             port: StreamPort = TlsPort(self, sock, TlsFilter(tls, server_side=True))

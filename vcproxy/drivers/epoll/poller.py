@@ -31,8 +31,11 @@ class Poller(Protocol):
     def rewatch(self, fd: int, mask: int) -> None:
         """Change the events for which a descriptor's watcher is called."""
 
+    def unwatch(self, fd: int) -> None:
+        """Stop watching a descriptor that stays open."""
+
     def forget(self, fd: int) -> None:
-        """Stop watching a descriptor. To be called before it is closed."""
+        """Drop the watcher of a descriptor that is about to be closed: close(2) ends the watch."""
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Call a function after a time. This is a timer of the driver, not of the engine."""

@@ -91,7 +91,7 @@ class StdioPort(StreamPort):
 
     def _close(self, fd: int) -> None:
         if fd >= 0:
-            self._driver.forget(fd)
+            self._driver.unwatch(fd)  # other processes have copies of it
             if fd in self._blocking:
                 os.set_blocking(fd, True)
             os.close(fd)

@@ -72,9 +72,9 @@ class StreamPort:
 
     vc: NetVConnection
 
-    def __init__(self, driver: Poller, sock: socket.socket) -> None:
+    def __init__(self, driver: Poller, sock: socket.SocketType) -> None:
         self._driver = driver
-        self.sock: socket.socket | None = sock
+        self.sock: socket.SocketType | None = sock
         self.fd = sock.fileno()
         self.readable = False
         self.writable = True

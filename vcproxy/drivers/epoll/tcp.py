@@ -13,7 +13,7 @@ PROBES = 6
 """Keep-alive probes without a reply before the connection fails: a single one may be lost."""
 
 
-def set_tcp(sock: socket.socket, tcp: TcpOptions, *, fresh: bool = False) -> None:
+def set_tcp(sock: socket.SocketType, tcp: TcpOptions, *, fresh: bool = False) -> None:
     """Set a socket's TCP options. On Linux accepted sockets inherit those of the listening socket.
 
     `fresh`: a new socket, where options with the value 0 need not be set.

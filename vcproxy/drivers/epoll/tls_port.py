@@ -25,7 +25,7 @@ class TlsPort(StreamPort):
 
     __slots__ = ("_closing", "_filter")
 
-    def __init__(self, driver: Poller, sock: socket.socket, tls: TlsFilter) -> None:
+    def __init__(self, driver: Poller, sock: socket.SocketType, tls: TlsFilter) -> None:
         super().__init__(driver, sock)
         self.spliceable = False
         self._filter = tls

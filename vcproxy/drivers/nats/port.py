@@ -88,7 +88,7 @@ class NatsPort(ABC):
     def _connected(self) -> None:
         self._is_connected = True
         if not self._closing:
-            self._outgoing.connected(self._address, self, "", str(self._address))
+            self._outgoing.connected(self._address, self, str, str(self._address))
 
     def _ended(self, reason: str) -> None:
         """Handle the end of the connection; called once."""

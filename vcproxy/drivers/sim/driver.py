@@ -276,7 +276,7 @@ class SimDriver:
         port.vc = outgoing.vc
         self.trace_call("connected", outgoing.vc)
         local, peer = Address("udp", *sock.local), command.address
-        outgoing.connected(command.address, port, str(local), str(peer))
+        outgoing.connected(command.address, port, lambda: str(local), str(peer))
 
     def _connected(
         self, command: Connect, endpoint: Endpoint | None, error: OSError | None
@@ -297,7 +297,7 @@ class SimDriver:
         port = SimPort(self, stream)
         port.vc = vc
         self.trace_call("connected", vc)
-        command.outgoing.connected(command.address, port, endpoint.local, endpoint.peer)
+        command.outgoing.connected(command.address, port, lambda: endpoint.local, endpoint.peer)
         port.continue_handshake()
         self.ready_ports[port] = None
 

@@ -241,7 +241,7 @@ class ReplayDriver:
 
     def _connected(self, entry: e.ConnectedEntry) -> None:
         address = Address.parse(entry.address)
-        self._outgoing(entry).connected(address, _PORT, entry.local, entry.peer)
+        self._outgoing(entry).connected(address, _PORT, lambda: entry.local, entry.peer)
 
     def _spread(self, entry: e.SpreadEntry) -> None:
         command = next(self.engine.spreads, None)

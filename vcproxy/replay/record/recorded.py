@@ -8,7 +8,7 @@ Tested in tests/e2e/test_recording.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
@@ -261,9 +261,9 @@ class RecordedOutgoing:
         self._recorder.record(RefusedEntry(self.vc.number, str(address), FailureValue.of(error)))
         self._outgoing.refused(address, error)
 
-    def connected(self, address: Address, port: Port, local: str, peer: str) -> None:
+    def connected(self, address: Address, port: Port, local: Callable[[], str], peer: str) -> None:
         """See Outgoing."""
-        self._recorder.record(ConnectedEntry(self.vc.number, str(address), local, peer))
+        self._recorder.record(ConnectedEntry(self.vc.number, str(address), local(), peer))
         self._outgoing.connected(address, port, local, peer)
 
 

@@ -86,6 +86,7 @@ class RecordingEngine(Engine):
 
     connection: ClassVar[type[NetVConnection]] = RecordedVC
     listening: ClassVar[type[Listener]] = RecordedListener
+    resolves_all: ClassVar[bool] = True  # ResolvedEntry has who connects, and to what
 
     __slots__ = (
         "_begin",
