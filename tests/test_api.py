@@ -7,11 +7,18 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 from vcproxy import api
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "api.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reference" / "api.md"
+PROJECT = ROOT / "pyproject.toml"
+MODULE_OF: dict[str, str] = vars(api)["_MODULE_OF"]
 
 
 def test_the_reference_lists_every_name() -> None:
@@ -20,12 +27,51 @@ def test_the_reference_lists_every_name() -> None:
     )
 
 
-def test_it_only_imports_names_and_exports_all_of_them() -> None:
-    documentation, *body = ast.parse(inspect.getsource(api)).body
-    assert isinstance(documentation, ast.Expr)
-    names = {each.name for node in body if isinstance(node, ast.ImportFrom) for each in node.names}
-    assert names | {"TIMEOUT"} == set(api.__all__)
-    assert [type(node) for node in body if not isinstance(node, ast.ImportFrom)] == [ast.Assign] * 2
+def test_the_imports_for_type_checkers_are_those_that_run() -> None:
+    seen_by_checkers = {
+        name.name: node.module
+        for node in ast.walk(ast.parse(inspect.getsource(api)))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("vcproxy.")
+        for name in node.names
+    }
+    assert seen_by_checkers.pop("Event") == api.Event.__module__
+    assert seen_by_checkers == MODULE_OF
+    assert {*MODULE_OF, "Event", "TIMEOUT"} == set(api.__all__)
+
+
+@pytest.mark.parametrize("name", api.__all__)
+def test_each_name_is_that_of_its_module(name: str) -> None:
+    found = getattr(api, name)
+    if name in MODULE_OF:
+        assert found is getattr(import_module(MODULE_OF[name]), name)
+    assert name in vars(api)  # the next use costs no call
+
+
+def test_its_names_are_listed_before_they_are_loaded() -> None:
+    script = (
+        "import sys; from vcproxy import api; assert dir(api) == sorted(api.__all__); "
+        "sys.exit('vcproxy.http.proxy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_an_unknown_name_is_refused_as_in_any_module() -> None:
+    with pytest.raises(AttributeError, match=r"module 'vcproxy\.api' has no attribute 'Sesion'"):
+        api.Sesion  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(ImportError, match=r"cannot import name 'Sesion' from 'vcproxy\.api'"):
+        exec("from vcproxy.api import Sesion")
+
+
+def test_it_loads_only_what_the_lint_contracts_check() -> None:
+    """import-linter does not see imports for type checkers only: it does not pass through here."""
+    contracts = tomllib.loads(PROJECT.read_text())["tool"]["importlinter"]["contracts"]
+    layers = [set(re.findall(r"vcproxy[\w.]*", each)) for each in contracts[0]["layers"]]
+    below = set().union(*layers[layers.index({"vcproxy.api"}) + 1 :])
+    deterministic = next(each for each in contracts if "deterministic" in each["name"])
+    for module in MODULE_OF.values():
+        package = ".".join(module.split(".")[:2])
+        assert package in below, f"{module} is not below vcproxy.api"
+        assert {package, module} & set(deterministic["source_modules"]), module
 
 
 def test_the_proxy_starts_without_the_api() -> None:

@@ -1,71 +1,173 @@
 """The public API for plugins: `from vcproxy.api import Session, State, TIMEOUT`.
 
-This module only imports names. They are documented where they are defined, and in
-docs/reference/api.md. The proxy itself does not import this module. Tested in tests/test_api.py.
+This module holds names only. They are documented where they are defined, and in
+docs/reference/api.md. A name's module is imported when the name is first used (PEP 562): a plugin
+that forwards bytes does not load the HTTP proxy, which takes longer than the rest of its start.
+Type checkers and editors see the imports below. The proxy itself does not import this module.
+Tested in tests/test_api.py.
 """
 
-from vcproxy.config.schema import UpstreamTls
-from vcproxy.config.values import Duration, Endpoint, FilePath, Size, Target, UpstreamName
-from vcproxy.engine.address import Address
-from vcproxy.engine.calls import Called
+from typing import TYPE_CHECKING
+
 from vcproxy.engine.event import Event
-from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.vio import VIO
-from vcproxy.framing.framing import (
-    Decoder,
-    Framing,
-    FramingError,
-    delimiter,
-    fixed,
-    json_lines,
-    length_prefix,
-    lines,
-    netstring,
-)
-from vcproxy.framing.options import (
-    FramingOptions,
-    OptionalFramingOptions,
-    RefusingOptions,
-    parse_json,
-)
-from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.limits import MessageLimits
-from vcproxy.http.message.messages import Request, Response
-from vcproxy.http.message.parsing import HEAD_END, parse_request
-from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.failure import Failure
-from vcproxy.http.proxy.filters import Filter, Subrequests, Wait
-from vcproxy.http.proxy.transaction import Transaction
-from vcproxy.machine.machine import Machine
-from vcproxy.machine.pool import MachinePool
-from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
-from vcproxy.machine.state import ANY, State
-from vcproxy.messages.split_rules import Orphans, Part, SplitRules
-from vcproxy.messages.splitter import Splitter
-from vcproxy.messages.validator import Validator
-from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
-from vcproxy.mirror.mirroring import Mirroring, Reply
-from vcproxy.relay.options import RelayOptions
-from vcproxy.relay.relay import Relay
-from vcproxy.relay.status import RelayStatus, SinkStatus
-from vcproxy.sessions.forwarder import Forwarder
-from vcproxy.sessions.message_reader import Message
-from vcproxy.sessions.process import reload_proxy, stop_proxy
-from vcproxy.sessions.program import Program, Signal
-from vcproxy.sessions.service import Service
-from vcproxy.sessions.session import Session
-from vcproxy.sessions.staged_program import StagedProgram
-from vcproxy.sessions.transfer import Receive, Rx, Transmit, Tx
-from vcproxy.tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
-from vcproxy.tunnels.one_way import OneWayTunnel
-from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
-from vcproxy.tunnels.paced import Pace, PacedTwoWay
-from vcproxy.tunnels.transform import Transform
-from vcproxy.tunnels.two_way import TwoWayTunnel
-from vcproxy.upstream.connect_attempts import Backend
-from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
-from vcproxy.upstream.server import Server
+
+if TYPE_CHECKING:
+    from vcproxy.config.schema import UpstreamTls
+    from vcproxy.config.values import Duration, Endpoint, FilePath, Size, Target, UpstreamName
+    from vcproxy.engine.address import Address
+    from vcproxy.engine.calls import Called
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.vio import VIO
+    from vcproxy.framing.framing import (
+        Decoder,
+        Framing,
+        FramingError,
+        delimiter,
+        fixed,
+        json_lines,
+        length_prefix,
+        lines,
+        netstring,
+    )
+    from vcproxy.framing.options import (
+        FramingOptions,
+        OptionalFramingOptions,
+        RefusingOptions,
+        parse_json,
+    )
+    from vcproxy.http.message.bad_message import BadMessage
+    from vcproxy.http.message.fields import Fields
+    from vcproxy.http.message.limits import MessageLimits
+    from vcproxy.http.message.messages import Request, Response
+    from vcproxy.http.message.parsing import HEAD_END, parse_request
+    from vcproxy.http.proxy.connection import HttpProxy
+    from vcproxy.http.proxy.failure import Failure
+    from vcproxy.http.proxy.filters import Filter, Subrequests, Wait
+    from vcproxy.http.proxy.transaction import Transaction
+    from vcproxy.machine.machine import Machine
+    from vcproxy.machine.pool import MachinePool
+    from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
+    from vcproxy.machine.state import ANY, State
+    from vcproxy.messages.split_rules import Orphans, Part, SplitRules
+    from vcproxy.messages.splitter import Splitter
+    from vcproxy.messages.validator import Validator
+    from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
+    from vcproxy.mirror.mirroring import Mirroring, Reply
+    from vcproxy.relay.options import RelayOptions
+    from vcproxy.relay.relay import Relay
+    from vcproxy.relay.status import RelayStatus, SinkStatus
+    from vcproxy.sessions.forwarder import Forwarder
+    from vcproxy.sessions.message_reader import Message
+    from vcproxy.sessions.process import reload_proxy, stop_proxy
+    from vcproxy.sessions.program import Program, Signal
+    from vcproxy.sessions.service import Service
+    from vcproxy.sessions.session import Session
+    from vcproxy.sessions.staged_program import StagedProgram
+    from vcproxy.sessions.transfer import Receive, Rx, Transmit, Tx
+    from vcproxy.tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
+    from vcproxy.tunnels.one_way import OneWayTunnel
+    from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
+    from vcproxy.tunnels.paced import Pace, PacedTwoWay
+    from vcproxy.tunnels.transform import Transform
+    from vcproxy.tunnels.two_way import TwoWayTunnel
+    from vcproxy.upstream.connect_attempts import Backend
+    from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
+    from vcproxy.upstream.server import Server
+else:
+    from importlib import import_module
+
+    _MODULES = {
+        "vcproxy.config.schema": ("UpstreamTls",),
+        "vcproxy.config.values": (
+            "Duration",
+            "Endpoint",
+            "FilePath",
+            "Size",
+            "Target",
+            "UpstreamName",
+        ),
+        "vcproxy.engine.address": ("Address",),
+        "vcproxy.engine.calls": ("Called",),
+        "vcproxy.engine.net": ("NetVConnection",),
+        "vcproxy.engine.vio": ("VIO",),
+        "vcproxy.framing.framing": (
+            "Decoder",
+            "Framing",
+            "FramingError",
+            "delimiter",
+            "fixed",
+            "json_lines",
+            "length_prefix",
+            "lines",
+            "netstring",
+        ),
+        "vcproxy.framing.options": (
+            "FramingOptions",
+            "OptionalFramingOptions",
+            "RefusingOptions",
+            "parse_json",
+        ),
+        "vcproxy.http.message.bad_message": ("BadMessage",),
+        "vcproxy.http.message.fields": ("Fields",),
+        "vcproxy.http.message.limits": ("MessageLimits",),
+        "vcproxy.http.message.messages": ("Request", "Response"),
+        "vcproxy.http.message.parsing": ("HEAD_END", "parse_request"),
+        "vcproxy.http.proxy.connection": ("HttpProxy",),
+        "vcproxy.http.proxy.failure": ("Failure",),
+        "vcproxy.http.proxy.filters": ("Filter", "Subrequests", "Wait"),
+        "vcproxy.http.proxy.transaction": ("Transaction",),
+        "vcproxy.machine.machine": ("Machine",),
+        "vcproxy.machine.pool": ("MachinePool",),
+        "vcproxy.machine.staged": ("MessageQueue", "Stage", "StagedMessage", "StageMachine"),
+        "vcproxy.machine.state": ("ANY", "State"),
+        "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
+        "vcproxy.messages.splitter": ("Splitter",),
+        "vcproxy.messages.validator": ("Validator",),
+        "vcproxy.messages.verdict": ("Accept", "Defer", "Reject", "Resend", "Verdict"),
+        "vcproxy.mirror.mirroring": ("Mirroring", "Reply"),
+        "vcproxy.relay.options": ("RelayOptions",),
+        "vcproxy.relay.relay": ("Relay",),
+        "vcproxy.relay.status": ("RelayStatus", "SinkStatus"),
+        "vcproxy.sessions.forwarder": ("Forwarder",),
+        "vcproxy.sessions.message_reader": ("Message",),
+        "vcproxy.sessions.process": ("reload_proxy", "stop_proxy"),
+        "vcproxy.sessions.program": ("Program", "Signal"),
+        "vcproxy.sessions.service": ("Service",),
+        "vcproxy.sessions.session": ("Session",),
+        "vcproxy.sessions.staged_program": ("StagedProgram",),
+        "vcproxy.sessions.transfer": ("Receive", "Rx", "Transmit", "Tx"),
+        "vcproxy.tunnels.done": (
+            "Dropped",
+            "Flow",
+            "Reason",
+            "SinkDone",
+            "SourceDone",
+            "TunnelDone",
+        ),
+        "vcproxy.tunnels.one_way": ("OneWayTunnel",),
+        "vcproxy.tunnels.one_way_multi": ("OneWayMultiTunnel",),
+        "vcproxy.tunnels.paced": ("Pace", "PacedTwoWay"),
+        "vcproxy.tunnels.transform": ("Transform",),
+        "vcproxy.tunnels.two_way": ("TwoWayTunnel",),
+        "vcproxy.upstream.connect_attempts": ("Backend",),
+        "vcproxy.upstream.reconnecting": ("Reconnected", "ReconnectingConnection"),
+        "vcproxy.upstream.server": ("Server",),
+    }
+    """The names by their module: the same as the imports above, which do not run."""
+
+    _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        """Import a name from its module, once."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        """Return the public names, loaded or not."""
+        return __all__
+
 
 TIMEOUT = Event.TIMEOUT
 
