@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import duration
 from vcproxy.output_files import Exists, overwriting, refuse_existing, written
-from vcproxy.replay.log.span import Span
 
 if TYPE_CHECKING:
     from vcproxy.replay.log.annotated import AnnotatedLog, LogPass
@@ -191,6 +189,7 @@ def _pattern(text: str) -> re.Pattern[bytes]:
 def _show(chosen: argparse.Namespace) -> None:
     from vcproxy.replay.log.conversations import of_one
     from vcproxy.replay.log.show import listing, mermaid, timeline
+    from vcproxy.replay.log.span import Span
 
     span = Span(chosen.begin, chosen.end)
     number: int | None = chosen.conversation
@@ -222,6 +221,7 @@ def _stat(chosen: argparse.Namespace) -> None:
 
 def _cut(chosen: argparse.Namespace) -> None:
     from vcproxy.replay.log.cut import choose, cut
+    from vcproxy.replay.log.span import Span
 
     span = Span(chosen.begin, chosen.end)
     if not chosen.conversation and span == Span():
@@ -233,6 +233,8 @@ def _cut(chosen: argparse.Namespace) -> None:
             raise CommandFailed(f"{chosen.log}: no such conversation was open at that time")
         count = f"{len(kept.all)} of {len(every.all)} conversations"
         if annotated.sound and len(kept.all) == len(every.all):
+            import shutil
+
             shutil.copyfile(chosen.log, out)
             out.chmod(0o600)
             print(f"{chosen.out}: {count}: the log is copied unchanged")

@@ -11,10 +11,10 @@ import resource
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from vcproxy.app.log import STANDARD_ERROR, LineLog
 from vcproxy.config.errors import ConfigError
@@ -28,8 +28,10 @@ from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.units import show_duration
 from vcproxy.listeners.hosts import EpollHost
 from vcproxy.listeners.listeners import Listeners
-from vcproxy.replay.record.recording import FLUSH_S, Recording, with_hash_seed
 from vcproxy.sessions.program import Signal
+
+if TYPE_CHECKING:
+    from vcproxy.replay.record.recording import Recording
 
 DRAIN_TICK_S = 0.02
 """Seconds between two checks of a draining proxy whether its last connection is closed."""
@@ -77,6 +79,8 @@ class Proxy:
                 for number in range(proxy.net_threads)
             ]
         else:
+            from vcproxy.replay.record.recording import Recording
+
             try:
                 self._recording = Recording(configuration, record, self.log)
             except OSError as error:
@@ -120,6 +124,8 @@ class Proxy:
         self._watchdog.start()
         self._log_limits()
         if self._recording is not None:
+            from vcproxy.replay.record.recording import FLUSH_S
+
             self._every(FLUSH_S, self._recording.writer.flush)
         self.log.print("ready")
         if self._listeners.only_stdio:
@@ -185,6 +191,8 @@ class Proxy:
             TimeoutError: no answer within `timeout_s`, for example before or after `run`.
             Exception: raised by `status()` of a program.
         """
+        from concurrent.futures import Future
+
         answer: Future[dict[str, object]] = Future()
 
         def read_status() -> None:
@@ -348,6 +356,8 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> N
     if record is not None:
         configuration = configuration.recorded_to(record)
     if configuration.settings.record is not None:
+        from vcproxy.replay.record.recording import with_hash_seed
+
         with_hash_seed()
     proxy = Proxy(configuration)
     if trace is not None:

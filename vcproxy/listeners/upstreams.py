@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.tcp import TcpOptions
-from vcproxy.http.message.probe import HttpProbe
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import (
     CheckSettings,
@@ -107,6 +106,9 @@ def _check_settings(table: schema.UpstreamCheck) -> CheckSettings:
     "tls" is "tcp" with a TLS handshake. "http" also sends a request.
     """
     values = dict(table)
-    kind = values.pop("kind")
-    probe = HttpProbe(values.pop("path"), values.pop("host"), values.pop("status"))
-    return CheckSettings(handshake=kind != "tcp", probe=probe if kind == "http" else None, **values)
+    kind, request = values.pop("kind"), [values.pop(key) for key in ("path", "host", "status")]
+    if kind == "http":
+        from vcproxy.http.message.probe import HttpProbe
+
+        return CheckSettings(handshake=True, probe=HttpProbe(*request), **values)
+    return CheckSettings(handshake=kind != "tcp", probe=None, **values)
