@@ -298,10 +298,12 @@ class OneWayTunnel(Machine):
             self._watched.retire()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
+            self._stall_timer = None
         self._input.close()
         self._output.close()
         done = TunnelDone(self, self._reason, self._ended_by, self.error, (flow,))
         self.engine.schedule(self._owner, TunnelDone, done)
+        del self._owner  # it may refer to this tunnel, and a cycle would outlive the connection
 
     # -- for owners --------------------------------------------------------------------------
 

@@ -149,6 +149,7 @@ class TwoWayTunnel(Machine):
         flows = self.up.flow, self.down.flow
         done = TunnelDone(self, outcome.reason, outcome.ended_by, outcome.error, flows)
         self.engine.schedule(self._owner, TunnelDone, done)
+        del self._owner  # it may refer to this tunnel, and a cycle would outlive the connection
 
     def recall(self) -> None:
         """Stop reading both sides. What was read is still sent; then TunnelDone, RECALLED."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vcproxy.app import garbage
 from vcproxy.app import log_command as log
 from vcproxy.output_files import overwriting
 
@@ -222,6 +223,7 @@ class NoComparison(CommandError):
 
 
 def _run(chosen: argparse.Namespace) -> None:
+    garbage.postpone()
     from vcproxy.config.errors import ConfigError
 
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from vcproxy.app import garbage
 from vcproxy.app.log import STANDARD_ERROR, LineLog
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
@@ -128,6 +129,7 @@ class Proxy:
 
             self._every(FLUSH_S, self._recording.writer.flush)
         self.log.print("ready")
+        garbage.settle()
         if self._listeners.only_stdio:
             self._every(DRAIN_TICK_S, self._stop_when_idle)
         orderly = False
@@ -287,6 +289,7 @@ class Proxy:
                 self._log_restart_needed(value)
                 self._configuration = value
                 self.log("info", f"reloaded {file}: new connections use it")
+                garbage.settle()
         if error is not None:
             known = isinstance(error, ConfigError | OSError)
             text = f"not reloaded; the previous configuration stays in use:\n{error}"

@@ -165,7 +165,9 @@ class VCLifecycle(VConnection):
 
     def _break(self, error: Exception) -> None:
         """Mark the connection as broken: nothing is written any more. The mutex is held."""
-        self.error = self.error or error
+        self.error = self.error or error.with_traceback(
+            None
+        )  # its frames refer to this VC: a cycle
         self._stop_waiting()
         if self.open and self.write_vio is not None:
             self.write_vio.end(Event.ERROR)
@@ -210,7 +212,7 @@ class VCLifecycle(VConnection):
         if not mutex.try_acquire(engine):
             mutex.park(engine, partial(self._end_reading, error))
             return
-        self.read_error = error
+        self.read_error = error and error.with_traceback(None)
         self._end_event = Event.EOS if error is None else Event.ERROR
         if self.read_vio is not None:
             self.read_vio.end(self._end_event)

@@ -131,7 +131,7 @@ class NetVConnection(VCLifecycle):
         self.engine.command(ShutdownWrite(self))
 
     def _end(self, abort: bool) -> None:
-        self.session = None
+        self.session = self.direct_sink = None
         self.count_tls(False)
         self._stop_waiting()
         if self.outgoing is not None:
@@ -352,6 +352,7 @@ class NetVConnection(VCLifecycle):
         """Forget the VC: its descriptor is closed. The driver's last call for it."""
         self.port = None
         self.engine.remove(self)
+        self.outgoing = None
 
     def _bridge(self, source: VIO, sink: VIO) -> None:
         """Let the driver move the direction by itself, where that is possible."""

@@ -162,7 +162,9 @@ class VConnection(Continuation, ABC):
         self.error = self.error or error
         for vio in (self.read_vio, self.write_vio):
             if vio is not None:
+                self._moved += vio.ndone
                 vio.retire()
+        self.read_vio = self.write_vio = None  # a cycle would keep the buffers until a collection
         for timer in (self._inactivity, self._active):
             if timer is not None:
                 timer.cancel()
