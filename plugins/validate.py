@@ -25,7 +25,7 @@ from vcproxy.api import (
 
 
 class Validate(Validator):
-    """Checks each message by itself. It connects to the server after the first valid one."""
+    """Checks each message separately. It connects to the server after the first valid one."""
 
     @dataclass(frozen=True)
     class Options(RefusingOptions):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Reason(enum.Enum):
-    """Why a tunnel ended, or why it gave one VC back."""
+    """Why a tunnel ended, or gave one VC back to its owner."""
 
     EOS = "the source ended"
     COMPLETE = "all of nbytes were transferred"
@@ -54,8 +54,8 @@ class Flow:
     sent: int
     """Bytes written to the sink."""
     buffered: int = field(default=0, compare=False)
-    """Bytes read and not yet taken by the sink. With a transform or an opening, `received` and
-    `sent` differ by more than that."""
+    """Bytes that were read and are not yet taken by the sink. With a transform or an opening, the
+    difference between `received` and `sent` is another number."""
 
     def __str__(self) -> str:
         return f"{self.source} -> {self.sink}: {self.sent} bytes"

@@ -17,7 +17,7 @@ Join = Literal["head", "tail"]
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Limits of the history: bytes, and messages unless that is 0."""
+    """Limits of the history, in bytes and in messages. `messages` 0: no limit of messages."""
 
     bytes: int = 0
     messages: int = 0

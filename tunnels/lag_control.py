@@ -56,7 +56,7 @@ class LagControl:
         self._history = history
         self._notify, self._lag_changed = notify, lag_changed
         self._compacts = False
-        """Whether memory that is occupied but not used counts, so that slabs must be filled."""
+        """Whether partly filled slabs are copied, so that the data occupies less memory."""
         self._oldest: Reader | None = None
         if history.bytes:
             self._oldest = fan.buffer.reader()
@@ -74,7 +74,7 @@ class LagControl:
         return replace(lag, max_lag=lag.max_lag + reader.occupied)
 
     def added(self, sink: Sink) -> None:
-        """Let the buffer hold as much as the policy of a new sink allows."""
+        """Raise the limit of the buffer, if the policy of a new sink needs more."""
         if sink.policy.on_lag == "block":
             self._reserve(sink.policy.max_lag)
         else:

@@ -2,8 +2,8 @@
 
 Both sides share one buffer. When it is full, the source is not read until the sink has taken some;
 when it is empty, the sink waits for the source. Without a transform the two VIOs are coupled: they
-reenable each other without an event to this machine, and a driver may bridge them. With a transform
-there is one buffer before it and one behind it.
+reenable each other without an event to this machine, and a driver may bridge them. A transform has
+one buffer for its input and one for its output.
 
     RELAYING --EOS, READ_COMPLETE, BRIDGE_ENDED--> FLUSHING --WRITE_COMPLETE--> DONE
         |                                            ^ |
@@ -322,11 +322,12 @@ class OneWayTunnel(Machine):
         return self.source.ntodo == 0 and not self._output.avail
 
     def recall(self) -> None:
-        """Stop reading. What was read still reaches the sink; then TunnelDone, RECALLED."""
+        """Stop reading. Bytes that were read still reach the sink; then TunnelDone (RECALLED)
+        follows."""
         self.source.recall()
 
     def stop(self) -> None:
-        """End at once, flushed or not: TunnelDone, STOPPED."""
+        """End at once, even if bytes are unsent. TunnelDone (STOPPED) follows."""
         self.engine.schedule(self, STOP, None)
 
     # -- inside ------------------------------------------------------------------------------
@@ -350,7 +351,7 @@ class OneWayTunnel(Machine):
         self.source.ndone = already_read
 
     def _limit_flush(self, seconds: float) -> None:
-        """Deliver STALLED once the sink has taken nothing for this time."""
+        """Deliver STALLED when the sink has taken nothing for this time."""
         self._stall_timer = StallTimer(self, seconds, lambda: self.sink.ndone)
 
     def _finish(self) -> None:

@@ -65,12 +65,12 @@ REMOVE, FAIL, FINISH, STOP = "REMOVE", "FAIL", "FINISH", "STOP"
 
 
 class OneWayMultiTunnel(Machine):
-    """Moves what comes to every sink, and sends `owner` one TunnelDone.
+    """Moves the data of its sources to every sink, and sends `owner` one TunnelDone.
 
     There are three kinds of source. A tunnel made with a `source` ends with it: its end is flushed
     to all sinks. Without one, the owner lends sources one after another (`add_source`), or writes
     messages itself (`publish`); then `finish` ends the tunnel. With `ends` "never" it also runs
-    without any sink: what comes is dropped.
+    without any sink, and drops the data.
 
     A sink that is removed earlier, or has everything at the end, is given back with SinkDone. The
     owner also receives SinkLags, SinkRecovered, SourceDone and TunnelWritable. The VCs are lent:
@@ -79,7 +79,7 @@ class OneWayMultiTunnel(Machine):
     Args:
         message_oriented: messages are moved, not a stream of bytes. A message-oriented `source`
             implies it.
-        history: what is kept for sinks that join at the "tail".
+        history: how much data is kept for sinks that join at the "tail".
         water_mark: bytes of buffer at which reading pauses; a LagPolicy or the history raises it.
         stall_s: seconds without progress after which a sink that lags is removed with INACTIVITY,
             so that "block" does not wait for ever; 0: never. See StallTimer.
@@ -210,7 +210,8 @@ class OneWayMultiTunnel(Machine):
         self.engine.schedule(self, FAIL, error)
 
     def finish(self, error: Exception | None = None) -> None:
-        """Nothing more will come: flush every sink, then TunnelDone, EOS; with `error` ERROR."""
+        """Flush every sink, as no more messages follow; then TunnelDone (EOS; with `error`:
+        ERROR)."""
         self.engine.schedule(self, FINISH, error)
 
     # -- for owners: sinks -------------------------------------------------------------------
@@ -225,12 +226,12 @@ class OneWayMultiTunnel(Machine):
         join: Join = "head",
         receive_only: bool = False,
     ) -> None:
-        """Lend a sink. It gets what comes from now on; SinkDone gives it back.
+        """Lend a sink. It gets all data from now on; SinkDone gives it back.
 
         With `join` "tail" it gets the history first, which does not count as lag. After the end of
-        the source it gets nothing more and is given back soon. With `watch` it is read, only to see
-        it end; its data is dropped and counted, or with `receive_only` it is given back,
-        UNEXPECTED_DATA. Raises ValueError for a policy that drops messages in a tunnel of bytes.
+        the source it gets nothing more and is given back soon. With `watch` it is read, only to
+        detect its end; its data is dropped and counted, or with `receive_only` it is given back
+        (UNEXPECTED_DATA). Raises ValueError for a policy that drops messages in a tunnel of bytes.
         """
         if lag.drops and not self.buffer.message_oriented:
             raise ValueError(f"{lag.on_lag} drops messages, and {self.name} moves bytes")
@@ -254,14 +255,14 @@ class OneWayMultiTunnel(Machine):
         self._set_stall_timer(added)
 
     def remove(self, vc: VConnection) -> None:
-        """Take a sink or a source back, flushed or not: SinkDone or SourceDone, STOPPED.
+        """Take a sink or a source back, even if bytes are unsent: SinkDone or SourceDone (STOPPED).
 
         The rule `ends` applies to such a sink too.
         """
         self.engine.schedule(self, REMOVE, vc)
 
     def stop(self) -> None:
-        """End at once, flushed or not: TunnelDone, STOPPED."""
+        """End at once, even if bytes are unsent. TunnelDone (STOPPED) follows."""
         self.engine.schedule(self, STOP, None)
 
     @property

@@ -28,14 +28,14 @@ class SinkStatistics:
 
     sink: VConnection
     lag: int
-    """Buffer bytes that the data waiting for it occupies."""
+    """Buffer bytes that the data waiting for the sink occupies."""
     undelivered: int
     """Bytes that it has not taken yet."""
     sent: int
-    """Bytes that it has taken since it was added."""
+    """Bytes that the sink has taken since it was added."""
     dropped: Dropped
     received: int
-    """Bytes that it sent to us; they were dropped."""
+    """Bytes that the sink sent to us; they were dropped."""
     required: bool
 
 
@@ -43,10 +43,10 @@ class SinkStatistics:
 class Sink:
     """A VC, the write that feeds it, its lag policy and its counts.
 
-    What waits for it is what the write's reader has not read of the shared buffer. A sink for which
-    messages are dropped may read a private buffer first, with the rest of a partly sent message,
-    and then continue at `resume_at` in the shared buffer. So it finishes that message without
-    holding the messages behind it.
+    The bytes of the shared buffer that the write's reader has not read wait for the sink. If
+    messages are dropped for a sink, it may first read a private buffer, with the rest of a partly
+    sent message, and then continue at `resume_at` in the shared buffer. So it finishes that message
+    although later ones are dropped.
     """
 
     vc: VConnection
@@ -58,37 +58,38 @@ class Sink:
     receive_only: bool
     """Whether the sink is removed when it sends anything."""
     joined: int
-    """The place in the source's bytes at which it began."""
+    """The place in the source's bytes at which the sink began."""
     resume_at: Reader | None = None
-    """Its position in the shared buffer while it reads a private one."""
+    """Where the sink continues in the shared buffer, while it reads a private one."""
     lags: bool = False
     steady: Action | None = None
-    """The timer after which it has recovered, if it does not lag again before."""
+    """The timer after which the sink has recovered, if it does not lag again before."""
     stall_timer: StallTimer | None = None
-    """Runs while it lags, and while the tunnel flushes."""
+    """Runs while the sink lags, and while the tunnel flushes."""
     dropped_messages: int = 0
     dropped_bytes: int = 0
 
     @property
     def lag(self) -> int:
-        """Buffer bytes that the data waiting for it occupies."""
+        """Buffer bytes that the data waiting for the sink occupies."""
         shared = self.resume_at.occupied if self.resume_at is not None else 0
         return self.vio.reader.occupied + shared
 
     @property
     def level(self) -> bool:
-        """Whether nothing waits for it, or only what the level sinks of the Fan get next."""
+        """Whether no data waits for the sink, or only data that the level sinks of the Fan get
+        next."""
         fan = self.vio.fan
         return self.lag == 0 or (fan is not None and self.vio.store is fan.place)
 
     @property
     def undelivered(self) -> int:
-        """Bytes that it has not taken yet; once it is retired, bytes that it did not take."""
+        """Bytes that the sink has not taken yet; once it is retired: that it did not take."""
         return self._offered - self.sent - self.dropped_bytes
 
     @property
     def _offered(self) -> int:
-        """Bytes that have come since it was added."""
+        """Bytes that the source has delivered since the sink was added."""
         return (self.resume_at or self.vio.reader).buffer.written - self.joined
 
     @property
@@ -99,14 +100,14 @@ class Sink:
 
     @property
     def excessive(self) -> bool:
-        """Whether more waits for it than its policy allows."""
+        """Whether more data waits for the sink than its policy allows."""
         if self.resume_at is not None and self.policy.on_lag == "drop_newest":
             return self.resume_at.avail > 0
         return self.lag > self.policy.max_lag
 
     @property
     def dropped(self) -> Dropped:
-        """What was dropped for it since it was added."""
+        """The messages that were dropped for the sink since it was added."""
         return Dropped(self.dropped_messages, self.dropped_bytes)
 
     @property
@@ -118,7 +119,8 @@ class Sink:
         )
 
     def flow(self, source: str) -> Flow:
-        """Return what has come since it was added, and what it has taken of that."""
+        """Return the bytes that were delivered since the sink was added, and those that it has
+        taken."""
         return Flow(source, self.vc.name, self._offered, self.sent)
 
     # -- dropping ----------------------------------------------------------------------------
@@ -137,8 +139,8 @@ class Sink:
         self.dropped_bytes += before - reader.avail
 
     def _use_private_buffer(self, oldest: bool) -> None:
-        """Put what is not dropped into a private buffer: the rest of a partly sent message; with
-        drop_newest all that its policy allows."""
+        """Copy data that must not be dropped to a private buffer: the rest of a partly sent
+        message; with drop_newest, all the data that the policy allows."""
         reader = self.vio.reader
         if oldest and not reader.begun:
             return
@@ -171,12 +173,12 @@ class Sink:
         self.stall_timer = StallTimer(owner, seconds, lambda: self.sent, self) if seconds else None
 
     def finish(self) -> None:
-        """Request WRITE_COMPLETE for when it has taken all that waits for it."""
+        """Request WRITE_COMPLETE for when the sink has taken all waiting data."""
         self.vio.nbytes = self.vio.ndone + self.undelivered
         self.vio.reenable()
 
     def retire(self) -> None:
-        """Cancel its VIOs and timers, and close its readers."""
+        """Cancel the VIOs and timers of the sink, and close its readers."""
         for vio in (self.vio, self.watched):
             if vio is not None:
                 vio.retire()

@@ -29,9 +29,9 @@ STALLED = "STALLED"
 
 
 def flush_s(error: Exception | None, abort_s: float = ABORT_S) -> float:
-    """Return the allowed seconds without progress after `error` of a source.
+    """Return the seconds without progress that are allowed after a source failed with `error`.
 
-    `abort_s` if the peer reset its connection, because it waits for no data any more. Else FLUSH_S.
+    `abort_s` if the peer has reset its connection, because it expects no more data; else FLUSH_S.
     """
     return abort_s if isinstance(error, ConnectionResetError) else FLUSH_S
 

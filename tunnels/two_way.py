@@ -152,11 +152,12 @@ class TwoWayTunnel(Machine):
         del self._owner  # it may refer to this tunnel, and a cycle would outlive the connection
 
     def recall(self) -> None:
-        """Stop reading both sides. What was read is still sent; then TunnelDone, RECALLED."""
+        """Stop reading both sides. Bytes that were read are still sent; then TunnelDone
+        (RECALLED)."""
         self.up.recall()
         self.down.recall()
 
     def stop(self) -> None:
-        """End both directions at once: TunnelDone, STOPPED."""
+        """End both directions at once. TunnelDone (STOPPED) follows."""
         self.up.stop()
         self.down.stop()

@@ -101,22 +101,22 @@ class Address:
 
     @property
     def message_oriented(self) -> bool:
-        """Whether it carries messages, not a stream of bytes."""
+        """Whether connections to the address carry messages, not a stream of bytes."""
         return self.scheme in ("udp", "nats")
 
     @property
     def wildcard(self) -> bool:
-        """Whether it is a NATS subject with wildcards: it can be subscribed to, not sent to."""
+        """Whether the address is a NATS subject with wildcards, which can only be subscribed to."""
         return self.scheme == "nats" and not {"*", ">"}.isdisjoint(self.path.split("."))
 
     @property
     def multicast(self) -> bool:
-        """Whether it is a multicast group (RFC 1112, RFC 4291)."""
+        """Whether the address is a multicast group (RFC 1112, RFC 4291)."""
         return self.scheme == "udp" and _is_group(self.host)
 
     @property
     def numeric(self) -> bool:
-        """Whether it can be connected to without a look-up."""
+        """Whether the address can be connected to without a look-up."""
         if self.scheme in ("unix", "nats"):  # the NATS client library does its own look-up
             return True
         return _is_address(self.host)

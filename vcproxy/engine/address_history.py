@@ -1,4 +1,4 @@
-"""AddressHistory: moves addresses that recently did not answer behind all others.
+"""AddressHistory: moves addresses that recently did not answer to the end of the list.
 
 Tested in tests/engine/test_outgoing.py.
 """

@@ -1,4 +1,4 @@
-"""Bridge: a direction that the driver moves by itself, with splice(2), not through Python.
+"""Bridge: a direction that the driver moves with splice(2), not through Python.
 
 The VIOs' continuations get the same events with and without a bridge. An end, an error, a reached
 `nbytes` or a recall ends it: the bytes in its pipe are put into the buffer, then copying continues

@@ -96,7 +96,7 @@ class Engine(EventDispatcher):
         process have the same text."""
         self.random = random
         self.bridges = bridges
-        """Whether the driver may move bytes by itself: see Bridge."""
+        """Whether the driver may move bytes inside the kernel: see Bridge."""
         self.address_history = AddressHistory(self)
         self.shortage = DescriptorShortage(self)
         self.vcs: dict[NetVConnection, None] = {}
@@ -317,14 +317,14 @@ class Engine(EventDispatcher):
         return bool(self.queue or self.reads or self.writes or self.commands or waiting)
 
     def take_reads(self) -> list[NetVConnection]:
-        """Take the VCs that want to read, each once."""
+        """Return and remove the VCs that are listed for reading, each once."""
         taken, self.reads = self.reads, []
         for vc in taken:
             vc.read_listed = False
         return taken
 
     def take_writes(self) -> list[NetVConnection]:
-        """Take the VCs that want to write, each once."""
+        """Return and remove the VCs that are listed for writing, each once."""
         taken, self.writes = self.writes, []
         for vc in taken:
             vc.write_listed = False

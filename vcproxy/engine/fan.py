@@ -1,9 +1,9 @@
-"""Fan: the sinks of one buffer; those that have got all of it are written to together.
+"""Fan: the sinks of one buffer; sinks that have received all of it are written to together.
 
-A sink is level or behind. The driver writes new data to all level sinks in one pass: they share
-one reader of the buffer and cost little beside the system call. A sink that does not take all falls
-behind: it gets a reader of its own and is written to by itself, as any other VC, until it is level
-again. So a slow sink costs the others nothing.
+A sink is level or behind. The driver writes new data to all level sinks in one pass: they share one
+reader of the buffer and cost little beside the system call. A sink that does not take all falls
+behind: it gets a reader of its own and is written to separately, as any other VC, until it is level
+again. So a slow sink does not slow down the others.
 
 Tested in tests/tunnels/test_one_way_multi.py and tests/engine/test_net.py.
 """

@@ -19,8 +19,9 @@ MAX_VIEWS = 64
 """Most blocks in one system call: the kernel takes 1024 (IOV_MAX), more than 64 gain nothing."""
 
 MESSAGE_OVERHEAD = 64
-"""What a message occupies beside its bytes: an object header of 33, a list entry, and what
-allocators round up. Without it the smallest messages would cost fifty times what is counted."""
+"""Memory of a message in addition to its bytes: an object header of 33 bytes, a list entry, and
+rounding by allocators. Without it the smallest messages would cost fifty times the counted
+memory."""
 
 
 class IOBuffer:
@@ -52,7 +53,7 @@ class IOBuffer:
         self.memory = memory
         self.message_oriented = message_oriented
         self.block_overhead = MESSAGE_OVERHEAD if message_oriented else 0
-        """Bytes that each block occupies beside its contents."""
+        """Bytes that each block occupies in addition to its contents."""
         self.water_mark = water_mark
         self.blocks: list[Block] = []
         self.held = 0
@@ -69,7 +70,7 @@ class IOBuffer:
 
     @property
     def room(self) -> int:
-        """How many bytes may be read into it before it is full; 0 when it is."""
+        """How many bytes may be read into the buffer before it is full; 0: it is full."""
         return max(self.water_mark - self.held, 0)
 
     @property
@@ -78,7 +79,7 @@ class IOBuffer:
         return self.held >= self.water_mark
 
     def reader(self) -> Reader:
-        """Return a new reader at the end: it gets what is written from now on."""
+        """Return a new reader at the end: it gets the bytes that are written from now on."""
         return self._join(Reader(self, self._first + len(self.blocks), 0, self.written))
 
     def write(self, data: bytes) -> None:

@@ -61,7 +61,7 @@ class VCLifecycle(VConnection):
         self.listener: Listener | None = None
         """The listener that accepted it; None for a connection to a server (see `outgoing`)."""
         self.outgoing: Outgoing | None = None
-        """How it is or was connected; None for one that was accepted."""
+        """How the VC is or was connected; None for an accepted one."""
         self.peer = ""
         self.sni: str | None = None
         self.alpn: str | None = None
@@ -70,25 +70,25 @@ class VCLifecycle(VConnection):
         self.secure = False
         """Whether it was accepted with TLS."""
         self.tls_size = 0
-        """Bytes that its TLS counts in the memory budget at present."""
+        """Bytes that the TLS of the VC counts in the memory budget at present."""
         self.excess = False
-        """Whether its client had reached the listener's `max_per_client` when it connected."""
+        """Whether the client had already `max_per_client` connections when it connected."""
         self.session: Continuation | None = None
         """The session that serves this client, also while a tunnel has it; None once closed."""
         self.open = False
-        """Whether it is established: connected, and its TLS handshake done."""
+        """Whether the VC is established: connected, and its TLS handshake done."""
         self._end_event: Event | None = None  # how reading has ended, if it has
         self._deadline: Action | None = None
 
     @property
     def peer_address(self) -> str:
-        """The peer's IP address; "" where it has none, as on a Unix socket."""
+        """The peer's IP address; "" if there is none, as on a Unix socket."""
         return self.peer.rpartition(":")[0].strip("[]")
 
     # -- until it is established -------------------------------------------------------------
 
     def count_tls(self, held: bool) -> None:
-        """Begin or stop to count its TLS in the memory budget."""
+        """Begin or stop to count the TLS of the VC in the memory budget."""
         size = TLS_SIZE if held else 0
         self.engine.memory.used += size - self.tls_size
         self.tls_size = size
@@ -98,7 +98,7 @@ class VCLifecycle(VConnection):
         self.wait_until(self.engine.now + seconds if seconds else 0.0)
 
     def wait_until(self, when: float) -> None:
-        """Fail unless it is established by then, in the engine's time; 0 waits without limit."""
+        """Fail the VC if it is not established by `when`, in the engine's time; 0: no limit."""
         if self._deadline is not None and self._deadline.when == when:
             return
         self._stop_waiting()
@@ -108,7 +108,7 @@ class VCLifecycle(VConnection):
     def establish(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
     ) -> None:
-        """Deliver ACCEPT or CONNECTED: it can be used from now on."""
+        """Deliver ACCEPT or CONNECTED: the VC can be used from now on."""
         if self.closed:
             return
         self.sni, self.alpn, self.certificate = sni, alpn, certificate

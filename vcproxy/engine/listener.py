@@ -41,7 +41,8 @@ class Listener:
     engine: Engine
     """The engine whose driver accepts."""
     tls: object = None
-    """What the driver needs for handshakes on its tls addresses. It may be exchanged too."""
+    """The driver's TLS context for the tls:// addresses of the listener. It may be exchanged
+    too."""
     tcp: TcpOptions = TCP
     """Socket options of its connections. After a change call Host.renew: the driver needs it."""
     handshake_s: float = 10.0
@@ -53,7 +54,7 @@ class Listener:
     refuser: Callable[[NetVConnection], Continuation | None] = _closed
     """Called like `acceptor`, with each VC beyond `max_per_client`."""
     pinned: bool = False
-    """Whether all its connections are on `engine`."""
+    """Whether all connections of the listener are on `engine`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
     _accepted: int = 0
     _closed: dict[Engine, int] = field(default_factory=dict)

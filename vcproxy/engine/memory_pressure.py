@@ -1,9 +1,10 @@
 """MemoryPressure: what happens when the memory budget is used up.
 
-Reading pauses. Conversations that hold little still read, from a reserve: clients that read their
-answers are served whatever others hold. If pausing does not help soon, connections are closed:
-first those that move nothing, the largest first, as many as needed; then those that hold only the
-memory of TLS and are idle, the longest idle first; then those that move, one at a time.
+Reading pauses. Conversations that hold little still read, from a reserve: so clients that read
+their answers are served even if others use up the budget. If pausing does not help soon,
+connections are closed: first those that move nothing, the largest first, as many as needed; then
+those that hold only the memory of TLS and are idle, the longest idle first; then those that move,
+one at a time.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Candidate(NamedTuple):
     moves: bool
     size: int
     idle_since: float | None
-    """When its conversation moved last, if it holds only the memory of TLS; else None."""
+    """When the conversation last moved bytes, if it holds only the memory of TLS; else None."""
 
 
 class MemoryPressure(Continuation):
@@ -173,7 +174,7 @@ def _order(candidate: Candidate) -> tuple[bool, float]:
 
 
 def _held_for(vc: NetVConnection) -> int:
-    """Return the bytes held for a VC's conversation: in its VCs' buffers, and beside them.
+    """Return the bytes held for a VC's conversation: in its VCs' buffers, and outside of them.
 
     The memory of TLS is not included: it does not show that a client is slow.
     """

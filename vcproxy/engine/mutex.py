@@ -44,7 +44,7 @@ class Mutex:
         self.owner: EventDispatcher | None = None
         self.ended = False
         self.held_bytes = 0
-        """Bytes held for the conversation beside the buffers of its VCs: see HeldMemory."""
+        """Bytes held for the conversation outside the buffers of its VCs: see HeldMemory."""
         self.vcs: dict[VConnection, None] = {}
         """The open VCs of the conversation, of any kind and engine, in the order they joined."""
 

@@ -355,7 +355,7 @@ class NetVConnection(VCLifecycle):
         self.outgoing = None
 
     def _bridge(self, source: VIO, sink: VIO) -> None:
-        """Let the driver move the direction by itself, where that is possible."""
+        """Start a bridge for the direction, if that is possible."""
         if (
             source.direct_sink is None
             or source.buffer.held

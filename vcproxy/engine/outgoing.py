@@ -44,7 +44,7 @@ class ConnectObserver(Protocol):
 
 
 ATTEMPT_DELAY_S = 0.25
-"""How long an attempt is alone before the next one begins beside it (RFC 8305, 5)."""
+"""Seconds after which a second attempt begins, while the first continues (RFC 8305, 5)."""
 
 
 class Outgoing:

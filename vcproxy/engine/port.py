@@ -13,7 +13,7 @@ class Port(Protocol):
     """What a driver keeps for a VC: the descriptor, its readiness, its TLS filter."""
 
     spliceable: bool
-    """Whether a bridge may move its bytes: a plain stream socket."""
+    """Whether a bridge may move the bytes of the port: it is a plain stream socket."""
 
     def read(self) -> None:
         """Call `begin_read` and read, if the descriptor is ready. The VC was listed."""

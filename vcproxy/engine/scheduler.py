@@ -65,7 +65,7 @@ class Scheduler:
         self._sweep_at = SWEEP_AT
 
     def soon(self, action: Action) -> None:
-        """Queue an event behind those already queued."""
+        """Queue an event after those already queued."""
         self.queue.append((action, action.key, action.data))
 
     def later(self, action: Action) -> None:

@@ -16,8 +16,8 @@ class TcpOptions:
     """A peer that was silent for this time gets keep-alive probes (RFC 9293, 3.8.4), and the
     connection fails when it has not answered them for the same time."""
     user_timeout: float = 0.0
-    """The connection fails when sent data have not been acknowledged, or the peer's window was
-    closed, for so long (RFC 5482)."""
+    """The connection fails if sent data have not been acknowledged, or the peer's window was
+    closed, for this time (RFC 5482)."""
 
 
 TCP = TcpOptions()

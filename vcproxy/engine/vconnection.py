@@ -80,7 +80,8 @@ class VConnection(Continuation, ABC):
         self.name = name
         """The name of this VC in logs and histories."""
         self.message_oriented = False
-        """Whether it moves messages (datagrams), each as one block of such a buffer."""
+        """Whether the VC moves messages (datagrams), each as one block of a message-oriented
+        buffer."""
         self.closed = False
         self.error: Exception | None = None
         """Why the connection is broken, in both directions."""
@@ -100,7 +101,7 @@ class VConnection(Continuation, ABC):
 
     @property
     def missed(self) -> int:
-        """Messages that were dropped before they were read, as far as that is known."""
+        """Number of messages that were dropped before they were read, as far as it is known."""
         return 0
 
     def __repr__(self) -> str:

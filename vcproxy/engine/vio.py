@@ -62,7 +62,8 @@ class VIO:
         self.ndone = 0
         self.store = store
         self.reads = reads
-        """Whether it reads (and its store is the IOBuffer to fill) or writes (from a Reader)."""
+        """Whether the VIO reads (its store is the IOBuffer to fill) or writes (its store is a
+        Reader)."""
         self.live = True
         self.over = False
         self.pending = False

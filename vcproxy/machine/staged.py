@@ -121,7 +121,7 @@ class MessageQueue(Continuation):
         return len(self._waiting)
 
     def put(self, to: Handle, tag: str, message: StagedMessage) -> None:
-        """Queue a message behind the others. Raises MessageQueueFull."""
+        """Queue a message after the others. Raises MessageQueueFull."""
         waiting = self._waiting
         if len(waiting) >= self.capacity:
             if self.overflow == "fail":

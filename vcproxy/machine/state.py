@@ -48,7 +48,7 @@ class Receiver:
     targets: tuple[State, ...]
     """The states that it may move to."""
     always: bool
-    """Whether it always moves to its only target; if not, it returns a target or None."""
+    """Whether the receiver always moves to its only target; if not, it returns a target or None."""
     place: str
     """FILE:LINE of the declaration."""
 
@@ -79,7 +79,7 @@ class State:
         self.final = final
         self.seconds = None if timeout is None else duration(timeout)
         self.receivers: list[Receiver] = []
-        """In the order of declaration, those of ENTER and LEAVE among them."""
+        """All receivers, in the order of declaration, including those of ENTER and LEAVE."""
         self.path: tuple[State, ...] = (self,) if parent is None else (*parent.path, self)
         """From the root down to this state."""
         self.place = _caller()

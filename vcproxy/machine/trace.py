@@ -99,7 +99,7 @@ def _subclasses(kind: type[Machine]) -> Iterator[type[Machine]]:
 def chart(trace: Iterable[object]) -> str:
     """Return a trace (HistoryEntry objects or lines of text) as a Mermaid sequence diagram.
 
-    A note marks each change of a machine's state; lines that are no trace lines are ignored.
+    A note marks each change of a machine's state; lines that are not trace lines are ignored.
     """
     lines = ["sequenceDiagram"]
     aliases: dict[str, str] = {}

@@ -29,7 +29,7 @@ class Assigned:
         self.events: list[tuple[Requester, Hashable, object]] = []
         """The events for requesters, in the form of the engine's queue."""
         self.to_send: list[SplitRequest] = []
-        """Requests that waited behind others with their keys, and are to be sent now."""
+        """Requests that waited for others with the same key, and are to be sent now."""
         self.late = 0
         """The number of parts that answer abandoned requests."""
         self.unmatched = 0

@@ -19,7 +19,7 @@ abandoned request that was sent stays pending until its answer arrives, which is
 
 The connection is closed, and the next request opens another, when
 - a request expires, and the server has sent nothing since it was submitted;
-- a request expires while it waits behind another one with its key;
+- a request expires while it waits for another one with the same key;
 - there are too many abandoned requests that the server has not answered;
 - replies can no longer be matched: see `split` of Splitter, and ExclusiveUse.
 

@@ -34,7 +34,7 @@ class SplitRequest:
     """Engine time in seconds; so is `deadline`."""
     deadline: float
     sent: bool = False
-    """Whether it has been written to the server connection."""
+    """Whether the request has been written to the server connection."""
 
 
 class PartArrived(NamedTuple):

@@ -26,7 +26,7 @@ class Part(NamedTuple):
     data: bytes
     """A message without its framing; it is framed when it is sent to the client."""
     last: bool = True
-    """Whether it is the last part of the answer to the request."""
+    """Whether this is the last part of the answer to the request."""
 
 
 @dataclass(frozen=True, slots=True)

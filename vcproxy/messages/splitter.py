@@ -1,9 +1,10 @@
 """Splitter: the base of plugins that share one server connection among many clients.
 
 Each client is a requester: its requests go to the shared connection, which sends them together with
-those of the others, and returns the parts of the replies that belong to the requester. A requester
-that has ended its direction still gets the answers to its requests. One that does not read its
-answers is closed, because the others cannot wait for it.
+those of the others, splits the replies (SharedConnection.replies_arrived calls `split`), and
+returns the parts that belong to the requester. A requester that has ended its direction still gets
+the answers to its requests. One that does not read its answers is closed, because the others cannot
+wait for it.
 
     READING --the client has ended--> ENDED --all requests are answered--> CLOSED
 """

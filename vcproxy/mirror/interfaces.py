@@ -43,7 +43,7 @@ class MirrorSettings(Protocol):
 
 
 class ReplyReceiver(Protocol):
-    """What a mirror uses to pass its replies on to the client. See ReplyDirection."""
+    """The methods by which a mirror passes its replies on to the client. See ReplyDirection."""
 
     def has_room(self, server: int) -> bool:
         """Whether another reply of this server can be added now."""

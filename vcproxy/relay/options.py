@@ -142,8 +142,8 @@ class RelayOptions(FramingOptions):
     """Sinks that the relay connects to: addresses, or tables with a lag policy of their own."""
 
     max_lag: Annotated[Size, Field(ge=1)] = 1 << 20
-    """How far a sink may fall behind: so many bytes are kept for it. 1 MiB is one second of
-    8 Mbit/s."""
+    """How far a sink may fall behind, in bytes that are kept for it. 1 MiB is one second of 8
+    Mbit/s."""
 
     on_lag: OnLag = "disconnect"
     """What is done with a sink that is further behind. "block": the source and all other sinks wait

@@ -23,9 +23,9 @@ class SinkStatus:
     """Bytes sent to it."""
     dropped: Dropped
     lag: int = 0
-    """Buffer bytes that the data waiting for it occupies."""
+    """Buffer bytes that the data waiting for the sink occupies."""
     received: int = 0
-    """Bytes that it sent to the relay; they were dropped."""
+    """Bytes that the sink sent to the relay; they were dropped."""
     reconnects: int = 0
     """How often a target was connected again."""
     required: bool = False

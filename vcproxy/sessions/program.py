@@ -48,7 +48,7 @@ class Program(Continuation):
     alpn_refused: ClassVar[frozenset[str]] = frozenset()
     """See Session."""
     machines: ClassVar[tuple[type[Machine], ...]] = ()
-    """The machines it consists of: `vcproxy diagram` draws them."""
+    """The machines that the program consists of: `vcproxy diagram` draws them."""
 
     @classmethod
     def needs_bind(cls, options: Any) -> bool | None:
@@ -95,7 +95,7 @@ class Program(Continuation):
             vc.do_io_close()
 
     def status(self) -> object:
-        """Return its status as a plain value, for Proxy.status(). To be overridden."""
+        """Return the program's status as a plain value, for Proxy.status(). To be overridden."""
         return None
 
     def accept(self, client: NetVConnection) -> Continuation | None:

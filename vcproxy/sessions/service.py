@@ -26,7 +26,7 @@ class Service:
     name: str
     """The listener's name."""
     bound: tuple[Address, ...] = ()
-    """The addresses it listens at, with the real ports."""
+    """The addresses that the listener listens at, with the real ports."""
     options: object = None
     """The plugin's `Options`, or None if it has none."""
     upstream: Upstream | None = None
@@ -56,8 +56,8 @@ class Service:
     """Objects that are kept by a reload: all services of the listener share them. For objects
     that must exist only once, such as a single connection to a server."""
     origin: object = None
-    """The configuration it was made from. Two services of a listener with equal origins behave
-    the same."""
+    """The configuration that the service was made from. Two services of a listener with equal
+    origins behave the same."""
 
     def share(self, kind: type[T]) -> T:
         """Return the one object of a class that all sessions share; the first call creates it.

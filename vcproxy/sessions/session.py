@@ -44,10 +44,10 @@ class Session(Machine):
     needs_upstream: ClassVar[bool | None] = None
     """True: a listener must name an upstream; False: it must not; None: it may."""
     datagrams: ClassVar[bool] = False
-    """Whether it may listen at udp://: True if it handles one datagram at a time correctly."""
+    """Whether the plugin may listen at udp://: True if it handles single datagrams correctly."""
     alpn_refused: ClassVar[frozenset[str]] = frozenset()
-    """ALPN names of application protocols that it does not support: its listener may not offer
-    them. Empty for a plugin that passes bytes on unchanged."""
+    """ALPN names of application protocols that the plugin does not support: its listener may not
+    offer them. Empty for a plugin that forwards bytes unchanged."""
     framing: Framing = lines()
     """How the client's bytes are split into messages, where it receives Message. Decoding
     must not depend on earlier messages: bytes that are lent to a tunnel are decoded again."""
@@ -236,7 +236,8 @@ class Session(Machine):
 
     @property
     def reads_messages(self) -> bool:
-        """Whether it can receive a Message now: its state does, and the client reads answers."""
+        """Whether the session can receive a Message now: its state does, and the client reads
+        answers."""
         answers = self.answers
         return self.state in self._message_states and not (answers is not None and answers.full)
 

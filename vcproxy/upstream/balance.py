@@ -67,7 +67,7 @@ class RoundRobin:
 
 
 class Weighted:
-    """Each server in turn, as often as its share says, evenly spread (nginx's algorithm)."""
+    """Each server in turn, in proportion to its share, evenly spread (nginx's algorithm)."""
 
     uses_share: ClassVar[bool] = True
 
@@ -93,7 +93,7 @@ class Weighted:
 
 
 class LeastConnections:
-    """The server with the fewest connections for its share; among equal ones, each in turn."""
+    """The server with the fewest connections relative to its share; equal ones in turn."""
 
     uses_share: ClassVar[bool] = False
 

@@ -1,9 +1,9 @@
 """KeepAlive: how long a server keeps idle connections open, as announced by it or observed.
 
 A request that is sent while the server closes the connection is lost, and one that is not
-idempotent must not be sent again (RFC 9110, 9.2.2). So the proxy closes idle connections before the
-server does, and needs to know when. Of twelve servers that were tried seven close within 10
-seconds; uvicorn, Apache httpd and Node.js after 5: no default fits all.
+idempotent must not be sent again (RFC 9110, 9.2.2). So the proxy must close idle connections before
+the server does. Of twelve servers that were tried seven close within 10 seconds; uvicorn, Apache
+httpd and Node.js after 5: no default fits all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class KeepAlive:
 
     def __init__(self) -> None:
         self.limit_s: float | None = None
-        """How long a connection to it may be idle; None: nothing is known."""
+        """How long a connection to the server may be idle, in seconds; None: unknown."""
         self._announced_s: float | None = None
         self._observed_until = 0.0
 

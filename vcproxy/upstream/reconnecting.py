@@ -78,7 +78,7 @@ class ReconnectingConnection(Machine):
         super().__init__(owner.engine, owner.mutex, name=name or str(target))
         self.target = target
         self.reconnects = 0
-        """How many times it has been up again after a loss."""
+        """How many times the connection has been up again after a loss."""
         self._owner = owner
         self._tls = tls if target.secure else None
         self._subscribe = subscribe

@@ -44,23 +44,24 @@ class Server:
         self.name = str(address) if self.host == address.host else f"{host} at {address}"
         """Its name in logs."""
         self.position = 0
-        """Its index among the servers of its upstream; below 0: it has been removed from it."""
+        """The index of the server in its upstream; below 0: it has been removed."""
         self.connections = 0
         """Connections that are being made, in use or idle."""
         self.idle: dict[NetVConnection, float] = {}
-        """Its connections in the pool, the longest idle first, with the time each became idle."""
+        """The server's connections in the pool, the longest idle first, with the time each became
+        idle."""
         self.keep_alive = KeepAlive()
         """How long the server itself keeps idle connections open."""
         self.share: float = weight
-        """Its share of the connections: its weight, or less during its slow start."""
+        """The server's share of the connections: its weight, or less during its slow start."""
         self.healthy = True
         """The result of its health checks."""
         self.ejected = False
-        """Whether it is ejected: not used for a time, because of failures."""
+        """Whether the server is ejected: not used for a time, because of failures."""
         self.ejections = 0
         """Ejections in a row: above 0 no trial has succeeded since."""
         self.suspect = ""
-        """What failed: "connections" or "requests"."""
+        """What failed before the ejection: "connections" or "requests"."""
         self.trial: NetVConnection | None = None
         """The connection that tries it again, until the outcome is known."""
         self.refusals = 0
@@ -68,7 +69,7 @@ class Server:
         self.failures = 0
         """Requests in a row that failed."""
         self.up_since = float("-inf")
-        """When it last came up; minus infinity: it was up from the beginning."""
+        """When the server last came up; minus infinity: it was up from the beginning."""
 
     def __repr__(self) -> str:
         return f"<Server {self.name}>"

@@ -1,4 +1,4 @@
-"""StreamPort: one plain stream descriptor of the epoll driver.
+"""StreamPort: reads and sends the bytes of one TCP or Unix stream socket, in the epoll driver.
 
 When a connection breaks, the bytes that the peer sent before can still be read, in order (Linux
 returns ECONNRESET after the receive queue). But the kernel reports the error only once: to the

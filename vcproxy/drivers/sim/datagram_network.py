@@ -210,7 +210,7 @@ class SimSocket:
     # -- for the network ---------------------------------------------------------------------
 
     def accepts_from(self, source: HostPort) -> bool:
-        """Return whether it receives from a source: a connected socket only from its peer."""
+        """Return whether the socket receives from a source: a connected one only from its peer."""
         return self.peer is None or self.peer == source
 
     def accepts_multicast(self, sender: SimSocket) -> bool:

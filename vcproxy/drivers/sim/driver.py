@@ -81,9 +81,9 @@ class SimDriver:
         self.call_results: Iterator[object] | None = None
         """Results to use for the next Calls (exceptions are raised); None: run the functions."""
         self.rescans = 0
-        """How many Rescan commands its engine has issued."""
+        """How many Rescan commands the engine has issued."""
         self.stopped = False
-        """Whether its engine has issued Stop. The simulation continues."""
+        """Whether the engine has issued Stop. The simulation continues."""
         self.network = network
         self._contention = contention
         self._clock = network.clock

@@ -248,7 +248,7 @@ class Endpoint:
         self.spliceable = True
         self.secure: HandshakeResult | None = None
         self.closed = False
-        """Whether it was closed: data that arrives is answered by a reset."""
+        """Whether the endpoint was closed: then arriving data is answered by a reset."""
         self._shut = False
         self._error: ConnectionError | None = None
 

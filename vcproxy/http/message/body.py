@@ -142,7 +142,7 @@ class ChunkedReader:
         self._limits = limits
         self._status = status
         self._left = 0
-        """Bytes of the current chunk that are missing, with the CRLF behind it."""
+        """Bytes of the current chunk that are missing, including the CRLF after it."""
         self._pending = bytearray()
         """A part of a size line, or of the trailer section."""
         self._trailing = False

@@ -24,7 +24,7 @@ LINE = TOKEN + rb"++:" + TEXT + rb"*+\r\n"
 """A field line with any white space around its value."""
 
 CANONICAL_LINE = TOKEN + rb"++:(?: [!-~\x80-\xff]" + TEXT + rb"*+(?<![\t ]))?+\r\n"
-"""A field line in canonical form: one space before the value and no white space behind it."""
+"""A field line in canonical form: one space before the value and no white space after it."""
 
 _REQUEST_LINE = rb"(" + TOKEN + rb"++) (" + TARGET + rb"++) HTTP/1\.([0-9])\r\n"
 _STATUS_LINE = rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: (" + TEXT + rb"*+))?+\r\n"
@@ -44,7 +44,7 @@ CANONICAL_RESPONSE = re.compile(_STATUS_LINE + _fields(CANONICAL_LINE) + rb"\r\n
 
 FIELDS = re.compile(_fields(LINE)).fullmatch
 CANONICAL_FIELDS = re.compile(_fields(CANONICAL_LINE)).fullmatch
-"""Match field lines without the empty line behind them."""
+"""Match field lines without the empty line after them."""
 
 is_token = re.compile(TOKEN + rb"++").fullmatch
 is_text = re.compile(TEXT + rb"*+").fullmatch

@@ -65,7 +65,7 @@ class Request:
     request without Host. To compare it, see `hostname`."""
     form: Form
     persistent: bool
-    """Whether the client keeps the connection open after it (RFC 9112 9.3)."""
+    """Whether the client keeps the connection open after the request (RFC 9112 9.3)."""
     expects_continue: bool
     """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1)."""
     upgrade: str | None
@@ -200,7 +200,7 @@ class Response:
     """Whether no body follows, whatever the fields announce: 1xx, 204, 304, the response to HEAD,
     and 2xx to CONNECT (RFC 9112 6.3). Its Content-Length is that of another response."""
     persistent: bool
-    """Whether the server keeps the connection open after it (RFC 9112 9.3)."""
+    """Whether the server keeps the connection open after the response (RFC 9112 9.3)."""
     content: bytes
     """The whole body of a response that was made here, or of a subrequest; else empty."""
 

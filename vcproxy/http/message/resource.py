@@ -10,8 +10,8 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 NUMERIC = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)", re.DOTALL)
-"""Matches what a resolver may take for an IPv4 address, as 127.1 or 0x7f000001: this is no name
-(the rule "ends in a number" of the WHATWG URL Standard)."""
+"""Matches text that a resolver may read as an IPv4 address, as 127.1 or 0x7f000001: it is not a
+name (the rule "ends in a number" of the WHATWG URL Standard)."""
 
 _UNRESERVED = "%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])"
 _unescape_host = re.compile(_UNRESERVED).sub

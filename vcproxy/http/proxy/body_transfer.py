@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 SHORT = READ_AHEAD
-"""Bytes up to which a tunnel, 30 us of CPU, costs more than it saves: the size of a wire's input
-buffer."""
+"""A rest of at most this many bytes is sent without a tunnel, whose start costs 30 us of CPU: the
+size of a wire's input buffer."""
 
 
 class BodyTransfer:

@@ -127,8 +127,8 @@ class HttpTimeouts:
 
     active: Duration = 0.0
     """For a whole request and its response, even while data is transferred. None by default, as
-    downloads, radio and event streams may last for hours; `stalled` ends transfers that stand
-    still. Not for tunnels."""
+    downloads, radio and event streams may last for hours; `stalled` ends transfers without
+    progress. Not for tunnels."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ class Options:
 
     forwarded: Literal["x-forwarded", "forwarded", "both", "off"] = "x-forwarded"
     """The fields with the client's address that are sent to servers: X-Forwarded-For, -Proto and
-    -Host, which all servers know, or Forwarded (RFC 7239), or both. "off": the client's own fields
-    are forwarded unchanged."""
+    -Host, which all servers support, or Forwarded (RFC 7239), or both. "off": the client's own
+    fields are forwarded unchanged."""
 
     trusted: tuple[Addresses, ...] = ()
     """Networks of clients that are proxies themselves: their Forwarded and X-Forwarded-* fields are

@@ -34,7 +34,8 @@ def error_response(failure: Failure, pseudonym: str) -> Response:
 
 
 def check_sendable(response: Response) -> Response:
-    """Return a filter's response. Raises TypeError if it is no Response, ValueError if interim."""
+    """Return a filter's response. Raises TypeError if it is not a Response, ValueError if
+    interim."""
     if not isinstance(response, Response):
         raise TypeError(f"a filter must return a Response, not {response!r}")
     if response.status < 200:

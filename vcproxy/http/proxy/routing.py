@@ -83,7 +83,7 @@ Value = Annotated[str, AfterValidator(_value)]
 
 @dataclass(frozen=True)
 class Answer:
-    """A response that the proxy sends by itself."""
+    """A response that the proxy itself sends."""
 
     status: Annotated[int, Field(ge=200, le=599)] = 200
     """The status code."""
@@ -115,7 +115,7 @@ class Route:
     """The first segments of the path: "/api" matches /api and /api/x, not /apis."""
 
     methods: tuple[Method, ...] = ()
-    """Methods, in upper case. HEAD must be listed beside GET."""
+    """Methods, in upper case. HEAD must be listed in addition to GET."""
 
     headers: dict[Token, Value] = field(default_factory=dict)
     """Fields that the request must have, with exactly these values."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 PIPELINED = 16 * 1024
-"""Bytes that are read from a client behind its current request: about a hundred small requests. As
+"""Bytes that are read from a client after its current request: about a hundred small requests. As
 many more may be `pending`."""
 
 UNREAD = 32 * 1024

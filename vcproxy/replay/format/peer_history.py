@@ -32,7 +32,7 @@ class PeerAction(NamedTuple):
     """Data that a peer sent, or the end of its stream."""
 
     at: float
-    """When it reached the proxy, in seconds since the recording began."""
+    """When the data reached the proxy, in seconds since the recording began."""
     received: int
     """Bytes that the proxy had sent to the peer by then."""
     action: bytes | StreamEnd
@@ -60,7 +60,7 @@ class PeerHistory:
     """The listener that accepted a client."""
     began: float = 0.0
     message_oriented: bool = False
-    """Whether it sends datagrams, not a stream."""
+    """Whether the peer sends datagrams, not a stream."""
     secure: bool = False
     handshake: Handshake | None = None
     refusals: list[FailureValue] = field(default_factory=list)

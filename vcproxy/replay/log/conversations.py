@@ -64,9 +64,9 @@ class Conversation:
     last: float = 0.0
     """The time of the last event."""
     end: str = ""
-    """How it ended; empty if it is open at the end of the log."""
+    """How the conversation ended; empty if it is open at the end of the log."""
     peers: dict[int, str] = field(default_factory=dict)
-    """The peer name of each VC that is or was in it."""
+    """The peer name of each VC that is or was in the conversation."""
     opened: list[int] = field(default_factory=list)
     """The VCs that were created in it."""
     kept: set[str] = field(default_factory=set)

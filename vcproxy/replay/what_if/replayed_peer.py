@@ -73,7 +73,7 @@ class ReplayedPeer:
 
     @property
     def busy(self) -> bool:
-        """Whether it has pending actions and can still act."""
+        """Whether the peer has pending actions and can still act."""
         usable = self.peer is None or self.peer.error is None
         return bool(self._pending) and self._send is not None and usable
 
