@@ -245,12 +245,16 @@ def _serve(file: Path, trace: str | None, record: Path | None) -> None:
 
 
 def _check(file: Path, show: bool) -> None:
-    from vcproxy.config.effective import effective
     from vcproxy.config.loader import load
     from vcproxy.config.notes import notes
 
     configuration = load(file)
-    print(effective(configuration) if show else f"{file}: the configuration is valid")
+    if show:
+        from vcproxy.config.effective import effective
+
+        print(effective(configuration))
+    else:
+        print(f"{file}: the configuration is valid")
     for about, note in notes(configuration):
         print(f"{file}: {about}: note: {note}", file=sys.stderr)
 
