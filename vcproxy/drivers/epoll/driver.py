@@ -9,7 +9,6 @@ import heapq
 import os
 import select
 import socket
-import ssl
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
@@ -25,8 +24,6 @@ from vcproxy.drivers.epoll.offload import Offload
 from vcproxy.drivers.epoll.poller import Watcher
 from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
-from vcproxy.drivers.epoll.tls_port import TlsPort
-from vcproxy.drivers.tls import TlsFilter
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
@@ -320,10 +317,12 @@ class EpollDriver:
 
     def adopt(self, listener: Listener, sock: socket.SocketType, peer: str, tls: object) -> None:
         """Make an accepted socket a VC of this engine. `tls` is None for a plain connection."""
-        if isinstance(tls, ssl.SSLContext):
-            port: StreamPort = TlsPort(self, sock, TlsFilter(tls, server_side=True))
-        else:
+        if tls is None:
             port = StreamPort(self, sock)
+        else:
+            from vcproxy.drivers.epoll.tls_port import tls_port  # takes 8 ms
+
+            port = tls_port(self, sock, tls, server_side=True)
         try:
             self.watch(port.fd, port)
         except OSError as error:  # ENOSPC: the limit of watched descriptors (epoll_ctl(2))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll.closing import LINGER_S
@@ -18,6 +19,20 @@ from vcproxy.engine.failures import TlsError
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.poller import Poller
     from vcproxy.engine.blocks import Block
+
+
+def tls_port(
+    driver: Poller,
+    sock: socket.SocketType,
+    context: object,
+    server_side: bool,
+    server_hostname: str | None = None,
+) -> TlsPort:
+    """Return a port for a socket, with a TLS filter of this ssl.SSLContext. See TlsFilter."""
+    assert isinstance(context, ssl.SSLContext)
+    return TlsPort(
+        driver, sock, TlsFilter(context, server_side=server_side, server_hostname=server_hostname)
+    )
 
 
 class TlsPort(StreamPort):
