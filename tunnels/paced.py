@@ -94,7 +94,7 @@ class PacedOneWay(OneWayTunnel):
             pace.arrived(self.engine.now, written - self._arrived)
             self._arrived = written
             if pace.delayed(self.engine.now):
-                self._input.buffer.compact()  # it is kept for some time
+                self._input.buffer.compact()  # the data is kept for some time
         if self.state is self.FLUSHING and not self._end_reported:
             self._end_reported = True
             pace.arrived(self.engine.now, 0)
@@ -114,7 +114,7 @@ class PacedOneWay(OneWayTunnel):
             writer.write(pace.feed(self._input.read(pace.take(self.engine.now))))
         most = self.engine.memory.budget // MOST_SHARE
         room = self._least + min(pace.delayed(self.engine.now), most)
-        # It never shrinks: otherwise a slow sink would get nothing for a whole delay.
+        # The mark is never lowered: otherwise a slow sink would get nothing for a whole delay.
         self._input.buffer.water_mark = max(self._input.buffer.water_mark, room)
         self.source.reenable()
         self.sink.reenable()

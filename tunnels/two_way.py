@@ -139,7 +139,7 @@ class TwoWayTunnel(Machine):
 
     @ENDING.on(TunnelDone, to=DONE)
     def other_direction_stopped(self, done: TunnelDone) -> None:
-        """End: the other direction has ended, stopped or after its source failed."""
+        """End: the other direction was stopped, or has sent the rest of its failed source."""
 
     @DONE.enter
     def done(self) -> None:

@@ -213,7 +213,7 @@ class Proxy:
         if self._recording is not None:
             self._recording.signalled(received)
         self._listeners.signalled(received)
-        self._first.engine.inbox.feed(self.drain)  # after the programs got it
+        self._first.engine.inbox.feed(self.drain)  # after the programs have received the signal
 
     def _stop_requested(self) -> None:
         """Stop as after one SIGTERM. Called in any net thread, at the request of a plugin."""

@@ -40,6 +40,6 @@ def _logins(value: object) -> Iterator[Address]:
         try:
             address = Address.parse(value)
         except ValueError:
-            return  # a text that begins like an address, but is none
+            return  # a text that begins like an address, but is not one
         if address.user:
             yield address

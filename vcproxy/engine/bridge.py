@@ -104,7 +104,7 @@ class Bridge:
             source.end(Event.BRIDGE_ENDED)
         elif source.ndone == source.nbytes:
             source.end(Event.READ_COMPLETE)
-        source.vc.reenable(True)  # of the VC: new operations may have replaced these two VIOs
+        source.vc.reenable(True)  # by the VC, as its VIO may have been replaced
         sink.vc.reenable(False)
         source.mutex.release(engine)
 

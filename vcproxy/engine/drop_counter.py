@@ -32,7 +32,8 @@ class DropCounter:
         return self.counts.total()
 
     def drop(self, reason: str) -> None:
-        """Count one more. Log each reason at most once a second, with the number so far."""
+        """Count a dropped message. Log each reason at most once a second, with the number so
+        far."""
         self.counts[reason] += 1
         self._unlogged[reason] += 1
         now = self._engine.now

@@ -202,7 +202,7 @@ class EventDispatcher:
             return
         mutex = cont.mutex
         if self._missed and mutex in self._missed:
-            self._missed[mutex].append((ticket, key, data))  # behind the events that wait already
+            self._missed[mutex].append((ticket, key, data))  # after the events that wait already
             return
         if not mutex.try_acquire(self):
             self._missed[mutex] = [(ticket, key, data)]
@@ -227,7 +227,7 @@ class EventDispatcher:
         name = type(cont).__qualname__
         try:
             text = f"{name} {cont!r} failed; its conversation is closed\n{cont.crashed(error)}"
-        except BaseException as second:  # plugin code too; the first must still be logged
+        except BaseException as second:  # also plugin code; the first error must still be logged
             text = f"{name} failed, then its crashed() or repr() with {second!r}; it is closed"
         self.log("error", text.rstrip(), error)
         self.end_conversation(cont.mutex, error)

@@ -105,7 +105,7 @@ class IOBuffer:
             # Never grow the first block: readers past it were already counted as done with it.
             end = self._first + len(blocks)
             for reader in self.readers:
-                if reader._block == end:  # it has passed the block that grows now
+                if reader._block == end:  # the reader has passed the block that grows
                     reader._block -= 1
                     reader._offset = len(blocks[-1])
             blocks[-1] += data

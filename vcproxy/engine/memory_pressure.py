@@ -85,7 +85,7 @@ class MemoryPressure(Continuation):
         """Resume reading, or close connections if the pause has not helped."""
         memory = self.engine.memory
         patient = self.engine.now < self._look_at
-        # Not just below the limit, where it would soon stop again; but nothing is closed below it.
+        # Just below the limit, reading would soon pause again. But there nothing is closed.
         if memory.used < memory.resume_below or not (patient or memory.spent):
             self._resume()
         elif not patient:

@@ -64,8 +64,8 @@ class NetVConnection(VCLifecycle):
         super().__init__(engine, mutex, name)
         self.read_listed = self.write_listed = False
         self.listed_in = 0
-        """The engine's turn in which it was last listed for reading. The driver reads
-        the VC at the end of that turn: a recording has its answers, not the moment of the read."""
+        """The engine's turn in which the VC was last listed for reading. The driver reads it at the
+        end of that turn, because a recording does not contain the moment of a read."""
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
         self.fan: Fan | None = None

@@ -91,7 +91,7 @@ class Outgoing:
         self._notification: Action | None = None
         self._attempt: type[Connect | Subscribe] | None = None
         self._candidates: list[Address] = []
-        self._trying: dict[Address, float] = {}  # since when
+        self._trying: dict[Address, float] = {}  # when each attempt began
         self._failures: list[Exception] = []
         self._resolved = False
         self._until = 0.0

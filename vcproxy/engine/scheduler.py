@@ -85,8 +85,8 @@ class Scheduler:
             if action.live:
                 self.soon(action)
                 if action.period:
-                    # From now, not from when it was due (Traffic Server's rule): no burst of missed
-                    # ticks after a delay.
+                    # The period starts now, not when the timer was due (Traffic Server's rule): so
+                    # there is no burst of missed ticks after a delay.
                     action.when = self.now + action.period
                     self.later(action)  # no sweep: the number of timers is unchanged
         return self.now

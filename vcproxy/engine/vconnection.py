@@ -94,7 +94,7 @@ class VConnection(Continuation, ABC):
         self.write_vio: VIO | None = None
         self.moved_at = engine.now
         """When bytes moved last: the start of the inactivity timeout."""
-        self._moved = 0  # bytes, by operations that were replaced
+        self._moved = 0  # bytes moved by operations that were replaced
         self._inactivity_s = 0.0
         self._inactivity: Action | None = None
         self._active: Action | None = None

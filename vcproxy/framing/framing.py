@@ -77,7 +77,8 @@ class Delimited:
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         wire = message + self.delimiter
-        # Not `in message`: a delimiter may also begin in its last bytes and end in the added one.
+        # `in message` would not suffice: a delimiter may begin in the last bytes of the message and
+        # end in the added delimiter.
         if wire.find(self.delimiter) == len(message) <= self.limit:
             return wire
         _check_size(message, self.limit)

@@ -30,7 +30,7 @@ class Upstreams:
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = engines
         self._named: dict[str, tuple[schema.UpstreamTable, dict[Engine, Upstream]]] = {}
-        """By name: the table in the configuration, and the Upstream object of each engine."""
+        """The table in the configuration, and the Upstream object of each engine; by name."""
 
     def on(self, engine: Engine, name: str) -> Upstream:
         """Return the Upstream with this name of an engine."""

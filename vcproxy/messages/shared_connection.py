@@ -84,7 +84,7 @@ class SharedConnection(Machine):
         self._rules = rules
         self.requesters: dict[Requester, None] = {}
         """A requester adds itself; RequesterLeft removes it."""
-        self._submitted: list[SplitRequest] = []  # in this turn
+        self._submitted: list[SplitRequest] = []  # requests submitted in this turn
         self._pending = PendingRequests(rules.orphans)
         self._received_at = 0.0  # when the server last sent anything
         self._unsent_bytes = 0
@@ -147,7 +147,7 @@ class SharedConnection(Machine):
         return self.IDLE
 
     def _start_over(self) -> None:
-        """Close the connection, and resubmit the requests that waited for the next one first."""
+        """Close the connection. The requests that waited for the next one are sent on it first."""
         waiting = self._pending.exclusive.waiting
         self._close()
         self._pending = PendingRequests(self._rules.orphans, waiting)

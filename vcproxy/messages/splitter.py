@@ -100,8 +100,8 @@ class Splitter(Session):
         self.answers = OutputStream(self, client)
         self._messages = InputStream(self, client, self.framing)
         self._requests: dict[SplitRequest, None] = {}  # not answered yet, the oldest first
-        self._delayed: Reject | Resend | None = None  # until all requests are answered
-        self._waits_for_room = False  # RoomAvailable will come
+        self._delayed: Reject | Resend | None = None  # sent after all requests are answered
+        self._waits_for_room = False  # RoomAvailable was requested
         self._connection: SharedConnection | None = None
         self.ticket = Action(self, PartArrived, None, 0.0, 0.0)
         """Identifies this requester to the shared connection: all its events are queued with it."""

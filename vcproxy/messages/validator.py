@@ -79,12 +79,12 @@ class Validator(Session):
         super().__init__(client, service)
         self.answers = OutputStream(self, client)
         self._messages = InputStream(self, client, self.framing)
-        self._forwarded: OutputStream | None = None  # to the server
+        self._forwarded: OutputStream | None = None  # the output to the server
         self._reply_vio: VIO | None = None  # the read from the server
         self._received: InputStream | None = None  # the server's replies, if they are framed
         self._held = b""  # the message that is deferred, or waits for the server
         self._deferred: Defer | None = None
-        self._delayed: Reject | Resend | None = None  # until earlier replies have arrived
+        self._delayed: Reject | Resend | None = None  # sent after earlier replies
         self._pending_replies = 0
         self._stall_timer: StallTimer | None = None  # of the server, after the client has failed
 

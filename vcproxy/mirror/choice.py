@@ -144,8 +144,8 @@ class MessageChoice:
         self.undecided = 0
         self._pending: deque[ReplySet] = deque()
         self._decided = 0  # reply sets that have been decided
-        self._received = [0] * servers  # replies
-        self._waiting = [0] * servers  # bytes in _pending
+        self._received = [0] * servers  # number of replies, by server
+        self._waiting = [0] * servers  # bytes in _pending, by server
         self._ended = [False] * servers
 
     @property

@@ -31,7 +31,7 @@ class LingeringClose(Machine):
 
     __slots__ = ("_error", "_reader", "_vc")
 
-    SENDING = State(initial=True, timeout="30s")  # a full buffer at 10 KiB/s
+    SENDING = State(initial=True, timeout="30s")  # enough for a full buffer at 10 KiB/s
     DRAINING = State(timeout="2s")  # the same as Apache's lingering close
     CLOSED = State(final=True)
 

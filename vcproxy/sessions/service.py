@@ -32,7 +32,7 @@ class Service:
     upstream: Upstream | None = None
     """The listener's upstream."""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
-    """By name: the listener's upstream, and those that the options name."""
+    """The listener's upstream, and those that the options name, by name."""
     filters: tuple[Callable[[], Any], ...] = ()
     """Factories of the filters that the options name, in their order."""
     connect_tls: object = None

@@ -39,7 +39,7 @@ class Balance(Protocol):
         """Return the server for the next connection. `key`: equal keys belong to one server."""
 
     def picked(self, server: Server, servers: Sequence[Server]) -> None:
-        """Record that a server was picked among these and is used."""
+        """Record that `pick` has returned a server of `among`, and that it is used."""
 
 
 class RoundRobin:

@@ -160,7 +160,7 @@ class SimPort:
         except ConnectionError as error:
             self.vc.soon(
                 partial(self._fail, error)
-            )  # after this call: the reader's lock is held now
+            )  # in a later call: now the lock of the reader is held
             return 0
         if count is None:
             self.writable = False

@@ -118,7 +118,7 @@ class HttpProxy(Exchange):
             return None
         pending = client.pending
         seen = len(pending) if self._head_begun else 0
-        # If `pending` holds a complete head, the input behind it stays in the bounded buffer.
+        # If `pending` holds a complete head, the input after it stays in the bounded buffer.
         data = client.take(1 if pending and HEAD_END in pending[2:] else self._limits.head + 3)
         try:
             end = head_end(data, self._limits, seen=seen)

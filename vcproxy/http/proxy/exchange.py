@@ -63,7 +63,7 @@ class Exchange(FilteredSession):
         self._bodiless = False  # whether the client expects no body: HEAD
         self._head_begun = False  # whether a part of the next head was read
         self._version = 11  # the client's
-        self._framing: Body = 0  # of the request's body
+        self._framing: Body = 0  # the framing of the request's body
         self._body_buffer: BodyBuffer | None = None
         self._upload: BodyTransfer | None = None
         self._download: BodyTransfer | None = None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vcproxy.upstream.upstream import Upstream
 
 BODY_LIMIT = 1 << 20
-"""Bytes of a response's body, else the response is a 502: as `Phases.body_limit`."""
+"""Maximum bytes of a response's body; a larger one becomes a 502: as `Phases.body_limit`."""
 
 LATE = "LATE"
 """Tag: the time for the response has passed, or the group was cancelled."""

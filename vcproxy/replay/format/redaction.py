@@ -77,7 +77,7 @@ class Search:
     def feed(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Add data; yield the begin and end of each match that is final."""
         self._seen += data
-        # Not for each piece: each search scans the whole window again.
+        # Pieces are collected before a search, because each search scans the whole window again.
         if len(self._seen) - self._at >= 2 * self._window:
             yield from self._search(len(self._seen) - self._window)
 

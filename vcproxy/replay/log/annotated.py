@@ -212,7 +212,7 @@ class AnnotatedLog(LogPass):
         try:
             self._begin()
             yield from self._entries()
-        except LogError as error:  # of the replay
+        except LogError as error:  # the replay failed
             self.end(str(error))
         except Divergence as error:
             self.end(

@@ -105,7 +105,7 @@ class Conversations:
         self.opened: dict[int, int] = {}
         """The conversation that each VC was created in."""
         self._listeners: dict[int, str] = {}
-        self._targets: dict[int, str] = {}  # of server connections
+        self._targets: dict[int, str] = {}  # the targets of server connections
         self._serving: e.ServeEntry | None = None
 
     def events(self) -> Iterator[ConversationEvent]:

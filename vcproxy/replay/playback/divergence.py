@@ -49,7 +49,7 @@ def report(step: int, entry: e.Entry, here: str, engine: ReplayEngine, redacted:
             lines.append(f"  machine: {cont!r}")
             history = cont.crashed(RuntimeError("the replay differs from the recording"))
             lines += [f"    {line}" for line in history.splitlines()]
-            cont = getattr(cont, "_owner", None)  # of a tunnel
+            cont = getattr(cont, "_owner", None)  # the owner of a tunnel
     return "\n".join(lines)
 
 

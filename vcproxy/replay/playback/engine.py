@@ -133,7 +133,7 @@ class ReplayEngine(RecordingEngine):
 
     def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
         if self.breaks and self.breaks in (label(key), str(key)):
-            # Not pdb.set_trace(): from Python 3.14 on, its `q` asks for confirmation and ends the
-            # process. `key` and `data` are the next delivery.
+            # pdb.set_trace() is not used: from Python 3.14 on, its `q` asks for confirmation and
+            # ends the process. `key` and `data` are the next delivery.
             pdb.Pdb().set_trace()
         super()._deliver(ticket, key, data)
