@@ -1,4 +1,4 @@
-"""The log in docs/how-to/relay.md is that of a relay, apart from its figures."""
+"""The log lines quoted in docs/how-to/relay.md are those that a relay logs, except the figures."""
 
 from __future__ import annotations
 
