@@ -19,8 +19,10 @@ from vcproxy.replay.format.entries import (
     EndedEntry,
     Entry,
     NoReadEntry,
+    PassedEntry,
     ReceivedEntry,
     decode,
+    decode_passed,
     encode,
 )
 from vcproxy.replay.format.frames import VERSION
@@ -53,6 +55,22 @@ def entries(path: Path) -> list[list[Entry]]:
 @given(st.integers(min_value=0, max_value=1 << 70))
 def test_a_number_is_decoded_again(number: int) -> None:
     assert Cursor(varint(number)).varint() == number
+
+
+@given(
+    st.builds(
+        PassedEntry,
+        *[st.integers(min_value=0, max_value=1 << 20)] * 3,
+        shared=st.booleans(),
+        data=st.binary(max_size=300),
+    )
+)
+def test_the_special_decoder_gives_what_the_general_one_gives(entry: PassedEntry) -> None:
+    encoded = encode(entry)
+    cursor = Cursor(encoded)
+    cursor.place = 1
+    assert decode_passed(cursor, entry.shared) == decode(Cursor(encoded)) == entry
+    assert cursor.left == 0
 
 
 def test_a_number_that_is_too_long_is_refused() -> None:

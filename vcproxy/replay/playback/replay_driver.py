@@ -103,6 +103,7 @@ class ReplayDriver:
         content = cursor.data
         place = cursor.place
         if place == len(content):
+            del cursor, content  # so that a large frame takes the memory of this one
             if not self._next_frame():
                 return False
             cursor = self._cursor
@@ -122,6 +123,9 @@ class ReplayDriver:
                         _pass(vc, passed.data or EMPTY, passed.taken)
                         return True
                     _would_block(vc)
+            elif content[place] == _PASSED_SHARED:
+                cursor.place += 1
+                entry = e.decode_passed(cursor, shared=True)
             else:
                 entry = e.decode(cursor)
         except BrokenOctets as error:
@@ -148,6 +152,8 @@ class ReplayDriver:
     def _next_frame(self) -> bool:
         """Advance to the next frame. Return False at the end of the log."""
         self._comparison.cut()
+        self._comparison.expected = b""
+        self._cursor = Cursor(b"")
         frame = next(self._frames, None)
         if frame is None:
             return False
@@ -265,10 +271,12 @@ class ReplayDriver:
         raise LookupError("no callback was running then")
 
     def _report(self, entry: e.Entry, here: str) -> str:
+        if isinstance(entry, e.PassedEntry):
+            entry = entry._replace(data=bytes(entry.data))  # it may be a view
         return report(self.done, entry, here, self.engine, self._redacted)
 
 
-_PASSED = e.PASSED
+_PASSED, _PASSED_SHARED = e.PASSED, e.PASSED | e.SHARED
 _begin_read, _pass = NetVConnection.begin_read, NetVConnection.passed
 _would_block = NetVConnection.would_block
 
