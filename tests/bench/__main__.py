@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import calls, report
+from . import calls, replayed, report
 from . import workloads as tunnels
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
 from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS, Failed, Peer
-from .replayed import Replayed
 from .revision import BEFORE, ROOT
 from .workloads import Sample, Workload
 
@@ -59,7 +58,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= tunnels.workloads(bulk_gib, seconds, idle)
     every |= http.workloads(seconds, idle)
     every |= calls.workloads()
-    every["replay"] = Replayed(seconds)
+    every |= replayed.workloads(bulk_gib, seconds)
     return every
 
 

@@ -285,7 +285,7 @@ max_size = "0B"
 """
 
 UNRECORDED = ("bulk", "trips-50")
-RECORDED = (*UNRECORDED, "replay")
+RECORDED = (*UNRECORDED, "replay", "replay-bulk")
 FANS = ("fan-8", "fan-100")
 LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
 STALLS = ("stalled", "stalled-memory")

@@ -19,15 +19,17 @@ from .workloads import PATIENCE_S, Sample, answer, load, order
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Round trips, recorded and replayed. The cost is the replay's CPU time over the recording's,
-    both without their starts; the rate is round trips for each second of the replay's CPU."""
+    """A load, recorded and replayed. The cost is the replay's CPU time over the recording's, both
+    without their starts; the rate is units of work for each second of the replay's CPU."""
 
-    seconds: float
-    name: str = "replay"
-    title: str = "replay of 64-byte round trips"
+    name: str
+    title: str
+    rate_unit: str
+    server: str
+    client: str
+    tunnels: int
+    amount: float
     cost_unit: str = "x"
-    rate_unit: str = "/s"
-    tunnels: int = 50
 
     def suits(self, peer: Peer) -> bool:
         return self.name in peer.only
@@ -37,17 +39,17 @@ class Replayed:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             log = str(Path(scratch, "log"))
             elsewhere = replace(peer, config=peer.config.replace("$scratch/log", log))
-            trips, recording_s = self.recorded(elsewhere)
+            done, recording_s = self.recorded(elsewhere)
             replay_s = replayed_s(peer, log) - replayed_s(peer, log, "--until", "1")
-        return Sample(replay_s / recording_s, trips / replay_s)
+        return Sample(replay_s / recording_s, done / replay_s)
 
     def recorded(self, peer: Peer) -> tuple[float, float]:
-        """Record a run; return its round trips and the CPU time for them. Raises Failed."""
-        with load("echo") as server, running(peer, int(answer(server))) as (pid, port):
-            with load("trips", port, self.tunnels, self.seconds) as client:
+        """Record a run; return its units of work and its CPU time. Raises Failed."""
+        with load(self.server) as server, running(peer, int(answer(server))) as (pid, port):
+            settle(pid)
+            before = cpu_s(pid)
+            with load(self.client, port, self.tunnels, self.amount) as client:
                 answer(client)
-                settle(pid)
-                before = cpu_s(pid)
                 order(client)
                 figures = json.loads(answer(client))
                 settle(pid)
@@ -78,3 +80,10 @@ def replayed_s(peer: Peer, log: str, *options: str) -> float:
     if done.returncode:
         raise Failed(f"the replay: {last_line(done.stderr + done.stdout)}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def workloads(bulk_gib: float, seconds: float) -> dict[str, Replayed]:
+    """Every workload by name, in the sizes given."""
+    trips = Replayed("replay", "replay of 64-byte round trips", "/s", "echo", "trips", 50, seconds)
+    bulk = Replayed("replay-bulk", "replay of bulk", "GiB/s", "sink", "bulk", 1, bulk_gib * 2**30)
+    return {workload.name: workload for workload in (trips, bulk)}
