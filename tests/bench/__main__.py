@@ -32,7 +32,7 @@ examples:
   python -m tests.bench --quick                       two minutes, rough figures
   python -m tests.bench -w bulk -p vcproxy,haproxy    one workload, two peers
   python -m tests.bench -w http --before HEAD~1       what the last commit changed
-  python -m tests.bench -w calls                      all workloads with names calls-...
+  python -m tests.bench -w speed,calls                requests, connections, bytes; no fans
   python -m tests.bench --out figures                 keep the JSON and the picture elsewhere
 
 workloads: {workloads}
@@ -47,9 +47,19 @@ Key = tuple[str, str]
 """(workload, peer)"""
 
 
+SPEED = (
+    *("http", "http-unlike", "http-tls", "http-idle", "workers", "tls-full", "tls-resumed"),
+    *("churn", "trips-50", "bulk", "idle", "replay", "replay-bulk", "start", "start-http"),
+)
+"""What requests, connections and bytes cost, without fans and plugins."""
+
+
 def groups(known: Iterable[str]) -> dict[str, list[str]]:
     """Return the names of workloads by the name of a group of them."""
-    return {"calls": [name for name in known if name.startswith("calls-")]}
+    return {
+        "speed": [name for name in known if name in SPEED],
+        "calls": [name for name in known if name.startswith("calls-")],
+    }
 
 
 def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]:
@@ -96,8 +106,8 @@ def arguments() -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="DIR",
-        help="where results.json and costs.png go (docs/bench for a full run; a run that is "
-        "quick or chooses workloads or peers keeps nothing)",
+        help="where results.json, costs.png and ratios.png go (docs/bench for a full run; a run "
+        "that is quick or chooses workloads or peers keeps nothing)",
     )
     chosen = parser.parse_args()
     whole = not (chosen.quick or chosen.workloads or chosen.peers)
@@ -232,7 +242,8 @@ def main() -> int:
         print(f"\nwritten: {chosen.out / 'results.json'}")
         try:
             report.draw(chosen.out / "costs.png", works, peers, results)
-            print(f"drawn:   {chosen.out / 'costs.png'}")
+            report.draw_ratios(chosen.out / "ratios.png", results)
+            print(f"drawn:   {chosen.out / 'costs.png'}, {chosen.out / 'ratios.png'}")
         except ImportError:
             print("not drawn: matplotlib is not installed (pip install matplotlib)")
     return 1 if failures else 0

@@ -56,6 +56,15 @@ def resident_kib(pid: int) -> float:
     return total
 
 
+def sockets(pid: int) -> list[int]:
+    """Return how many sockets each process of the tree has open, the most first."""
+    held = []
+    for member in tree(pid):
+        links = Path(f"/proc/{member}/fd").iterdir()
+        held.append(sum(os.readlink(link).startswith("socket:") for link in links))
+    return sorted(held, reverse=True)
+
+
 def forget_peak(pid: int) -> None:
     """Reset the peak memory of the process to its current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5)

@@ -1,8 +1,12 @@
-"""The report of a run: medians, goals and whether they are reached, a table, JSON, a picture."""
+"""The report of a run: medians, goals and whether they are reached, a table, JSON, pictures.
+
+`python -m tests.bench.report docs/bench/results.json` writes the tables of the documentation.
+"""
 
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -37,14 +41,19 @@ class Goal:
             return None
         return ours.cost / theirs.cost if theirs else ours.cost
 
-    def judged(self, results: Results, unit: str) -> str:
-        value = self.value(results)
-        ratio = self.against or unit == "x"
-        measure = "x" if ratio else f" {unit}"
+    def subject(self) -> str:
+        """Return what is compared with what."""
         subject = f"{self.workload}: {self.peer}"
         if self.against:
             subject += f" / {'itself' if self.against == self.peer else self.against}"
             subject += f" at {self.as_in}" if self.as_in else ""
+        return subject
+
+    def judged(self, results: Results, unit: str) -> str:
+        value = self.value(results)
+        ratio = self.against or unit == "x"
+        measure = "x" if ratio else f" {unit}"
+        subject = self.subject()
         if value is None:
             verdict, said = "-", "not measured"
         else:
@@ -99,6 +108,8 @@ GOALS = (
         )
     ),
     Goal("http", 0.8, "before-heads", peer="vcproxy-heads"),
+    Goal("http", 1.15, "vcproxy-http", peer="vcproxy-workers"),
+    Goal("workers", 60, peer="vcproxy-workers"),
     Goal("http-unlike", 0.55, "before-http", peer="vcproxy-http"),
     Goal("http-unlike", 1.8, "haproxy-http", peer="vcproxy-http"),
     Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),
@@ -267,3 +278,59 @@ def draw(
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path, dpi=130)
     pyplot.close(picture)
+
+
+def draw_ratios(path: Path, results: Results) -> None:
+    """One bar for each goal that is a ratio: what was measured, and a mark at the limit.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    bars = [(g, v) for g in GOALS if g.against and (v := g.value(results)) is not None]
+    if not bars:
+        return
+    picture, panel = pyplot.subplots(figsize=(10, 1 + 0.28 * len(bars)))
+    reach = 1.2 * max(2.5, *(goal.limit for goal, _ in bars))  # a longer bar is cut
+    for row, (goal, value) in enumerate(bars):
+        colour = "#4d7c0f" if value <= goal.limit else "#c2410c"
+        panel.barh(row, min(value, reach), color=colour)
+        panel.plot([goal.limit] * 2, [row - 0.4, row + 0.4], color="black", linewidth=2)
+        label = f" {value:.2f}" + (" »" if value > reach else "")
+        panel.text(max(min(value, reach), goal.limit), row, label, va="center", fontsize=8)
+    panel.set_yticks(range(len(bars)), [goal.subject() for goal, _ in bars], fontsize=8)
+    panel.set_xlim(0, 1.1 * reach)
+    panel.axvline(1, color="#94a3b8", linewidth=1, zorder=0)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.invert_yaxis()
+    panel.set_title("Cost beside another; the mark is the goal, shorter is better", fontsize=9)
+    picture.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.savefig(path, dpi=130)
+    pyplot.close(picture)
+
+
+def page(results: Path) -> Iterator[str]:
+    """Return the tables of the documentation from a results.json, in Markdown."""
+    document = json.loads(results.read_text())
+    for name, work in document["workloads"].items():
+        yield f"\n| {work['title']} (`{name}`) | {work['cost_unit']} |\n|---|---:|"
+        for peer, sample in work["medians"].items():
+            yield f"| {peer} | {figure(sample['cost'])} |"
+    yield "\n| goal | at most | measured |\n|---|---:|---:|"
+    for told in document["goals"]:
+        value = told.pop("value")
+        goal = Goal(**told)
+        if value is not None:
+            work = document["workloads"][goal.workload]
+            unit = "x" if goal.against or work["cost_unit"] == "x" else f" {work['cost_unit']}"
+            missed = "" if value <= goal.limit else " (missed)"
+            yield f"| {goal.subject()} | {goal.limit:.3g}{unit} | {value:.2f}{unit}{missed} |"
+
+
+if __name__ == "__main__":
+    print(*page(Path(sys.argv[1])), sep="\n")

@@ -205,7 +205,9 @@ def draw(runs: Mapping[str, tuple[list[Sample], list[tuple[float, str]]]]) -> No
         for panel in (rate, lag, dropped):
             panel.axvspan(*STALLS_S, color=GREY, alpha=0.12, lw=0)
             panel.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
-        rate.text(sum(STALLS_S) / 2, 44, "slow sink reads nothing", ha="center", va="top", color=GREY)
+        rate.text(
+            sum(STALLS_S) / 2, 44, "slow sink reads nothing", ha="center", va="top", color=GREY
+        )
         if policy == "disconnect":
             lag.text(sum(STALLS_S) / 2 + 0.25, 1.9, "disconnected", ha="center", color=GREY)
         dropped.set_xlabel("seconds")

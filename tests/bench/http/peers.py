@@ -205,10 +205,17 @@ OURS = (
     vcproxy("vcproxy-tls", TLS, tls=True),
 )
 
+WORKERS = replace(
+    vcproxy("vcproxy-workers", ("http", "workers")),
+    config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
+    needs="vcproxy.supervise",
+)
+
 HTTP_PEERS = {
     peer.name: peer
     for peer in (
         *OURS,
+        WORKERS,
         *(
             # Sessions of revision 1fe49d4 cannot be resumed.
             before(replace(peer, only=tuple(work for work in peer.only if work != "tls-resumed")))

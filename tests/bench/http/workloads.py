@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import NamedTuple
 
-from tests.bench.measure import cpu_s, resident_kib, settle
+from tests.bench.measure import cpu_s, resident_kib, settle, sockets
 from tests.bench.peers import Failed, Peer, last_line, running
 from tests.bench.workloads import PATIENCE_S, Sample, Workload, answer, load, order
 
@@ -133,6 +133,29 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Clients that stay connected; the cost is the share of the process that has most of them."""
+
+    name: str
+    title: str
+    clients: int
+    cost_unit: str = "%"
+    rate_unit: str = "opened/s"
+
+    def suits(self, peer: Peer) -> bool:
+        return self.name in peer.only
+
+    def measure(self, peer: Peer) -> Sample:
+        """Measure once, with everything fresh. Raises Failed."""
+        with proxied(peer) as (pid, port), clients("kept", port, self.clients, 0) as kept:
+            answer(kept)
+            order(kept)
+            figures = json.loads(answer(kept))
+            cost = 100 * sockets(pid)[0] / self.clients  # a server's connection for each worker
+        return Sample(cost, figures["done"] / figures["seconds"])
+
+
+@dataclass(frozen=True, slots=True)
 class Handshakes:
     """Connections with TLS and one GET each; the cost is the proxy's CPU for each connection."""
 
@@ -212,6 +235,7 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
         Handshakes("tls-full", "new TLS connection, one GET", "handshakes", seconds),
         Handshakes("tls-resumed", "the same, resumed", "resumptions", seconds),
         Kept("http-idle", "idle kept client", idle),
+        Share("workers", "connections of the busier of 2 workers", 1000),
         Slow("http-slow", "1000 slow heads: the last closed", 1000),
     )
     return {workload.name: workload for workload in every}
