@@ -15,7 +15,8 @@ from . import calls, replayed, report
 from . import workloads as tunnels
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
-from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS, Failed, Peer
+from .peer import Failed, Peer
+from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS
 from .revision import BEFORE, ROOT
 from .workloads import Sample, Workload
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from .http.peers import HTTP_PEERS
 from .measure import settle
-from .peers import LOOPBACK, TUNNEL_PEERS, Failed, Peer, running
+from .peer import LOOPBACK, Failed, Peer, running
+from .peers import TUNNEL_PEERS
 from .workloads import Sample
 
 COUNTED = str(Path(__file__).with_name("counted.py"))

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from statistics import median
 
 from .http.peers import HTTP_PEERS
-from .peers import LOOPBACK, Failed, free_port, listens, running
+from .peer import LOOPBACK, Failed, free_port, listens, running
 from .revision import ROOT
 
 PATIENCE_S = 2.0

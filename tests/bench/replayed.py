@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .measure import cpu_s, settle
-from .peers import Failed, Peer, last_line, running
+from .peer import Failed, Peer, last_line, running
 from .revision import command_module, tree
 from .workloads import PATIENCE_S, Sample, answer, load, order
 

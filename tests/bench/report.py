@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
-from .peers import Peer
+from .peer import Peer
 from .workloads import Sample, Workload
 
 Results = Mapping[tuple[str, str], Sample]

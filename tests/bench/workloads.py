@@ -11,7 +11,7 @@ from statistics import median
 from typing import Protocol
 
 from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
-from .peers import Failed, Peer, free_port, last_line, running, start_s, stop
+from .peer import Failed, Peer, free_port, last_line, running, start_s, stop
 from .revision import ROOT
 
 PATIENCE_S = 60.0  # if a load prints nothing for this time, it hangs

@@ -8,7 +8,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench.peers import MOST_TUNNELS, Peer, before
+from tests.bench.peer import Peer
+from tests.bench.peers import MOST_TUNNELS, before
 
 HEAD_S = 2
 SMALL = 1024

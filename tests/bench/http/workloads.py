@@ -11,7 +11,7 @@ from statistics import quantiles
 from typing import NamedTuple
 
 from tests.bench.measure import cpu_s, resident_kib, settle, sockets
-from tests.bench.peers import Failed, Peer, last_line, running
+from tests.bench.peer import Failed, Peer, last_line, running
 from tests.bench.workloads import PATIENCE_S, Sample, Workload, answer, load, order
 
 from .peers import HEAD_S, LARGE, ORIGIN_PEER, SMALL

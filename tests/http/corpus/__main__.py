@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.peers import Failed
+from tests.bench.peer import Failed
 from tests.bench.revision import ROOT
 from tests.http.corpus import CASES, THEMES
 from tests.http.corpus.peers import PEERS, proxy, version

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.bench.peers import Peer, running
+from tests.bench.peer import Peer, running
 from tests.http.corpus.runner import Proxy
 
 HAPROXY = """\

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.bench.peers import PATH
+from tests.bench.peer import PATH
 from tests.http.corpus import CASES
 from tests.http.corpus.case import Case, sent
 from tests.http.corpus.outcome import Outcome, objections, outcome
