@@ -213,10 +213,7 @@ class Splitter(Session):
         """Send the answer of a verdict, after all earlier requests have been answered."""
         self._delayed = None
         self.answers.send(verdict.answer)
-        if isinstance(verdict, Resend):
-            self.count("resent")
-            return None
-        self.count("rejected")
+        self.count(verdict.counter)
         return None if verdict.keep else self.CLOSED
 
     def _wait_for_room(self, connection: SharedConnection) -> None:

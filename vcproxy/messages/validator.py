@@ -183,10 +183,7 @@ class Validator(Session):
     def _refuse(self, verdict: Reject | Resend) -> State | None:
         self._delayed = None
         self.answers.send(verdict.answer)
-        if isinstance(verdict, Resend):
-            self.count("resent")
-            return None
-        self.count("rejected")
+        self.count(verdict.counter)
         return None if verdict.keep else self._after_last()
 
     @DEFERRED.on(Called, to=(READING, DEFERRED, CONNECTING, ENDED, CLOSED))

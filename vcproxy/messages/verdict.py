@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from vcproxy.engine.units import duration
 
@@ -30,6 +30,8 @@ class Reject:
     """Bytes to send to the client, unchanged."""
     keep: bool = False
     """Whether the client may send more messages."""
+    counter: ClassVar[str] = "rejected"
+    """The counter of a session to which the verdict is added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Resend:
 
     answer: bytes
     """Bytes to send to the client, unchanged."""
+    keep: ClassVar[bool] = True
+    counter: ClassVar[str] = "resent"
 
 
 class Defer:
