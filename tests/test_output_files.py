@@ -51,8 +51,8 @@ def write(out: Path, text: str, force: bool = False) -> None:
 def test_an_existing_file_is_overwritten_by_force_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(out, "before")
-    said = "out exists: choose another name, or overwrite it with --force"
-    with pytest.raises(Exists, match=said):
+    problem = "out exists: choose another name, or overwrite it with --force"
+    with pytest.raises(Exists, match=problem):
         write(out, "after")
     assert out.read_text() == "before"
     write(out, "after", force=True)

@@ -91,9 +91,9 @@ def serving() -> Iterator[int]:
 class Crowd:
     """Clients that send requests and do not read the responses."""
 
-    def __init__(self, port: int, size: int, said: bytes, most: int) -> None:
+    def __init__(self, port: int, size: int, payload: bytes, most: int) -> None:
         self.clients: list[socket.socket] = []
-        self._said, self._most = said, most
+        self._payload, self._most = payload, most
         for _ in range(size):
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -107,7 +107,7 @@ class Crowd:
         for client in self.clients:
             try:
                 while self._sent[client] < self._most:
-                    self._sent[client] += client.send(self._said)
+                    self._sent[client] += client.send(self._payload)
             except OSError:
                 pass
 
@@ -168,13 +168,13 @@ def settle(crowd: Crowd, pid: int) -> None:
         busy = cpu_s(pid) - spent
 
 
-def crowded(said: bytes, most: int) -> Callable[[int, int, int, float], str]:
-    """Return a measurement: a crowd sends `said`, while another client requests small responses."""
+def crowded(payload: bytes, most: int) -> Callable[[int, int, int, float], str]:
+    """Return a measurement: a crowd sends `payload`; another client requests small responses."""
 
     def measure(pid: int, port: int, clients: int, seconds: float) -> str:
         small(port)
         before, spent = resident_kib(pid), cpu_s(pid)
-        crowd = Crowd(port, clients, said, most)
+        crowd = Crowd(port, clients, payload, most)
         took: list[float | None] = []
         try:
             settle(crowd, pid)
@@ -242,8 +242,8 @@ def main() -> None:
             with ExitStack() as stack:
                 server = stack.enter_context(serving())
                 pid, port = stack.enter_context(running(HTTP_PEERS[name], server))
-                told = SCENES[scene](pid, port, chosen.clients, chosen.seconds)
-            print(f"{scene:10} {name:14} {told}", flush=True)
+                result = SCENES[scene](pid, port, chosen.clients, chosen.seconds)
+            print(f"{scene:10} {name:14} {result}", flush=True)
 
 
 if __name__ == "__main__":

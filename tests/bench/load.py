@@ -99,7 +99,9 @@ def ready() -> None:
     sys.stdin.readline()
 
 
-def tell(done: float, seconds: float, latencies: list[float] | None = None, **more: float) -> None:
+def print_figures(
+    done: float, seconds: float, latencies: list[float] | None = None, **more: float
+) -> None:
     figures = {"done": done, "seconds": seconds, **more}
     if latencies:
         ordered = sorted(latencies)
@@ -111,7 +113,7 @@ def tell(done: float, seconds: float, latencies: list[float] | None = None, **mo
 def report(
     done: float, seconds: float, latencies: list[float] | None = None, **more: float
 ) -> None:
-    tell(done, seconds, latencies, **more)
+    print_figures(done, seconds, latencies, **more)
     sys.stdin.read()
 
 
@@ -253,7 +255,7 @@ def sinks(port: int, number: int, size: float, timed: int = 0) -> None:
         awake = streams[int(order) :]
         begin = perf_counter()
         take_all([stream.fileno() for stream in awake], takes, int(size))
-        tell(len(awake) * size, perf_counter() - begin, latencies)
+        print_figures(len(awake) * size, perf_counter() - begin, latencies)
         latencies.clear()
 
 

@@ -102,14 +102,14 @@ STALLS = ("stalled", "stalled-memory")
 
 def service(plugin: str, options: str) -> tuple[Peer, Peer]:
     """A bundled plugin, and a program that does the same without vcproxy."""
-    tell = "import sys; print('Python', sys.version.split()[0])"
+    code = "import sys; print('Python', sys.version.split()[0])"
     ours = vcproxy(f"vcproxy-{plugin}", "true", only=(plugin,))
     return (
         replace(ours, config=ours.config.replace('"forward"', f'"{plugin}"\noptions = {options}')),
         Peer(
             f"streams-{plugin}",
             (sys.executable, "-m", "tests.bench.services", plugin, "$listen", "$server"),
-            version=(sys.executable, "-c", tell),
+            version=(sys.executable, "-c", code),
             only=(plugin,),
         ),
     )
@@ -126,11 +126,11 @@ def vcproxy_relay(name: str, framing: str, on_lag: str, only: tuple[str, ...]) -
 
 
 def fan(name: str) -> Peer:
-    tell = "import sys; print('Python', sys.version.split()[0])"
+    code = "import sys; print('Python', sys.version.split()[0])"
     return Peer(
         name,
         (sys.executable, "-m", "tests.bench.fans", name, "$listen", "$server"),
-        version=(sys.executable, "-c", tell),
+        version=(sys.executable, "-c", code),
         only=(*FANS, *LINES),
     )
 
@@ -146,13 +146,13 @@ def haproxy(name: str, tuning: str = "", only: tuple[str, ...] = ()) -> Peer:
 
 
 def relay(library: str, style: str) -> Peer:
-    tell = "import sys; print('Python', sys.version.split()[0])"
+    code = "import sys; print('Python', sys.version.split()[0])"
     if library == "uvloop":
-        tell = "import uvloop; print('uvloop', uvloop.__version__)"
+        code = "import uvloop; print('uvloop', uvloop.__version__)"
     return Peer(
         f"{library}-{style}",
         (sys.executable, "-m", "tests.bench.relays", library, style, "$listen", "$server"),
-        version=(sys.executable, "-c", tell),
+        version=(sys.executable, "-c", code),
         needs=library,
     )
 

@@ -55,11 +55,11 @@ class Goal:
         measure = "x" if ratio else f" {unit}"
         subject = self.subject()
         if value is None:
-            verdict, said = "-", "not measured"
+            verdict, text = "-", "not measured"
         else:
             verdict = "reached" if value <= self.limit else "MISSED"
-            said = f"{value:.{2 if ratio else 1}f}{measure}"
-        return f"  {verdict:<8} {subject:<48} {said:>12}   (at most {self.limit:.3g}{measure})"
+            text = f"{value:.{2 if ratio else 1}f}{measure}"
+        return f"  {verdict:<8} {subject:<48} {text:>12}   (at most {self.limit:.3g}{measure})"
 
 
 # Ratios of the proxy's CPU in one run.
@@ -155,8 +155,8 @@ def table(
                 ratio = f"{ours.cost / sample.cost:.2f}" if ours and sample.cost else "-"
                 figures = (sample.rate, sample.p50_us, sample.p99_us)
                 widths = (11, 10, 10)
-                told = (f"{figure(x):>{w}}" for x, w in zip(figures, widths, strict=True))
-                yield f"  {peer.name:<32}{figure(sample.cost):>10}{''.join(told)}{ratio:>14}"
+                cells = (f"{figure(x):>{w}}" for x, w in zip(figures, widths, strict=True))
+                yield f"  {peer.name:<32}{figure(sample.cost):>10}{''.join(cells)}{ratio:>14}"
             if key in failures:
                 yield f"  {peer.name:<32}FAILED: {failures[key]}"
 

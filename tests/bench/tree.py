@@ -105,7 +105,7 @@ def run(pace: int, more: str = "", outage: bool = False) -> None:
         listener = play("listen", *sinks, module=__spec__.name)
         producer = play("tick", relays["a"].port("a"), pace, pace * LASTS_S * len(LINE))
         before = {name: cpu_s(pid) for name, pid in pids.items()}
-        tell(producer)
+        begin(producer)
         if outage:
             time.sleep(LASTS_S / 3)
             server.kill()
@@ -151,7 +151,7 @@ def play(role: str, *words: object, module: str = "tests.bench.load") -> "subpro
     return process
 
 
-def tell(process: "subprocess.Popen[str]") -> None:
+def begin(process: "subprocess.Popen[str]") -> None:
     assert process.stdin is not None
     process.stdin.write("0\n")
 

@@ -301,8 +301,8 @@ def answer(process: "subprocess.Popen[str]") -> str:
     """Return the next line of the load's output. Raises Failed if it ends or hangs."""
     assert process.stdout
     assert process.stderr
-    said, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
-    if not said:
+    readable, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
+    if not readable:
         raise Failed(f"the load got no further within {PATIENCE_S:.0f} s")
     if line := process.stdout.readline():
         return line

@@ -86,8 +86,8 @@ def test_the_toml_of_a_page_loads(page: Path, desk: Path) -> None:
         if block.info == "toml":
             whole = "[[listener]]" in block.text
             file.write_text(block.text if whole else block.text + ECHO)
-            told = [about for about, _ in notes(load(file)) if about.startswith("upstream.")]
-            assert not (whole and told), "it has an upstream that nobody names"
+            unused = [about for about, _ in notes(load(file)) if about.startswith("upstream.")]
+            assert not (whole and unused), "it has an upstream that nobody names"
         elif block.info == "toml wrong":
             file.write_text(block.text)
             with pytest.raises(ConfigError) as caught:

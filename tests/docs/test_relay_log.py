@@ -41,7 +41,7 @@ def test_the_log_on_the_page_is_that_of_a_relay() -> None:
         proxy.run()
         proxy.programs.deliver(Signal(15))
         proxy.run()
-        said = {shape(line) for line in proxy.log}
+        logged = {shape(line) for line in proxy.log}
     assert len(shown) > 5
     for line in shown:
-        assert shape(line) in said
+        assert shape(line) in logged

@@ -49,12 +49,12 @@ def test_well_behaved_clients_get_every_byte_back(
                 client = trusting.wrap_socket(client, server_hostname="localhost")
             manner = chance.choice(["orderly", "orderly", "reset", "close", "rude"])
             if manner == "orderly":
-                with ThreadPoolExecutor(1) as hearer:
-                    hearing = hearer.submit(receive, client, len(payload))
+                with ThreadPoolExecutor(1) as pool:
+                    reading = pool.submit(receive, client, len(payload))
                     client.sendall(payload)
                     if not isinstance(client, ssl.SSLSocket):
                         client.shutdown(socket.SHUT_WR)
-                    return hearing.result() == payload
+                    return reading.result() == payload
             client.sendall(payload[: len(payload) // 2])
             if manner == "reset":
                 reset(client)
@@ -74,7 +74,7 @@ def receive(client: socket.socket, size: int) -> bytes:
     """Return the received data: until the end of the stream, or `size` bytes with TLS."""
     if not isinstance(client, ssl.SSLSocket):
         return all_of(client)
-    heard = bytearray()
-    while len(heard) < size:
-        heard += client.recv(1 << 16)
-    return bytes(heard)
+    data = bytearray()
+    while len(data) < size:
+        data += client.recv(1 << 16)
+    return bytes(data)

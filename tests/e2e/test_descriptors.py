@@ -110,8 +110,8 @@ servers = ["{server.uri}"]
                 ]
                 for client in clients:
                     client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
-                asked = [stack.enter_context(server.next()) for _ in clients]
-                for accepted in asked:  # only now: a connection that is free would be reused
+                connections = [stack.enter_context(server.next()) for _ in clients]
+                for accepted in connections:  # only now: a connection that is free would be reused
                     accepted.recv(1000)
                     accepted.sendall(answer)
                 for client in clients:

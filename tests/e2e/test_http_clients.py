@@ -163,12 +163,12 @@ def test_trailers_come_through(proxy: Starter, tools: Tools, tmp_path: Path) -> 
 
 
 def test_pipelined_requests_are_answered_in_order(served: Running, behind: Origin) -> None:
-    asked = b"".join(
+    requests = b"".join(
         b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n%03d" % (number, number)
         for number in range(100)
     )
     with served.connect("in") as client:
-        client.sendall(asked + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        client.sendall(requests + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         text = all_of(client)
     bodies = [answer.partition(b"\r\n\r\n")[2] for answer in text.split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"%03d" % number for number in range(100)] + [b""]

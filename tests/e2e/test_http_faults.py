@@ -275,14 +275,14 @@ def test_a_truncated_answer_is_detected(
 class Forgetful(Echo):
     """Answers once on each connection, and ends it at the second request."""
 
-    asked = False
+    answered = False
 
     def answer(self, received: Received) -> None:
         """Answer the first request; end the connection at the second."""
-        if self.asked:
+        if self.answered:
             self.close_connection = True
         else:
-            self.asked = True
+            self.answered = True
             super().answer(received)
 
 

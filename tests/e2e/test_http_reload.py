@@ -41,13 +41,13 @@ def test_a_reload_under_load_loses_no_request(
         while not wrk.done():
             reload(running, next(texts))
             reloads += 1
-        told = wrk.result().decode()
+        output = wrk.result().decode()
     assert reloads > 3
-    requests = re.search(r"(\d+) requests in", told)
-    assert requests, told
+    requests = re.search(r"(\d+) requests in", output)
+    assert requests, output
     assert int(requests[1]) > 100
-    assert "Socket errors" not in told, told
-    assert "Non-2xx" not in told, told
+    assert "Socket errors" not in output, output
+    assert "Non-2xx" not in output, output
 
 
 def test_a_reload_closes_idle_connections_after_one_last_request(proxy: Starter) -> None:

@@ -385,13 +385,13 @@ def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> N
     with running.connect("feed.subscribers") as first, running.connect("feed.subscribers") as other:
         running.wait_for(": sink connected; 2 sinks")
         producer = pour.to(running, "feed")
-        heard: dict[socket.socket, bytearray] = {first: bytearray(), other: bytearray()}
-        go_on = [Thread(target=listen, args=(sock, data)) for sock, data in heard.items()]
+        received: dict[socket.socket, bytearray] = {first: bytearray(), other: bytearray()}
+        go_on = [Thread(target=listen, args=(sock, data)) for sock, data in received.items()]
         if moment == "stuck":
             producer.is_stuck()
         for each in go_on:
             each.start()
-        eventually(lambda: len(heard[first]) >= UNDER_WAY, "so much is received")
+        eventually(lambda: len(received[first]) >= UNDER_WAY, "so much is received")
         producer.kill()
         running.wait_for(": producer closed: ")
         with running.connect("feed") as following:
@@ -399,20 +399,20 @@ def test_a_producer(proxy: Starter, pour: Pour, messages: str, moment: str) -> N
             for each in go_on:
                 each.join(PATIENCE_S)
     whole = LINE if messages == "lines" else 1
-    for data in heard.values():
+    for data in received.values():
         assert data.endswith(b"the last\n")
         del data[-9:]
         nothing_lost(bytes(data), producer.taken // whole * whole)
         assert len(data) % whole == 0
 
 
-def listen(sock: socket.socket, heard: bytearray) -> None:
+def listen(sock: socket.socket, received: bytearray) -> None:
     """Receive all until the last line."""
-    while not heard.endswith(b"the last\n"):
+    while not received.endswith(b"the last\n"):
         piece = sock.recv(1 << 16)
         if not piece:
             return
-        heard += piece
+        received += piece
 
 
 @Moments

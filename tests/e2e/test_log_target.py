@@ -56,9 +56,9 @@ def assert_accounted(lines: list[str]) -> None:
     """Check that for each client a line is in the log, or is counted as dropped."""
     text = "\n".join(lines)
     counts = re.findall(r"(\d+) lines? w\w+ dropped from the log: the queue was full", text)
-    told = sum("no server is left" in line for line in lines) + sum(map(int, counts))
+    accounted = sum("no server is left" in line for line in lines) + sum(map(int, counts))
     assert counts
-    assert told in (CLIENTS, CLIENTS + 1)  # "draining" may be dropped, too
+    assert accounted in (CLIENTS, CLIENTS + 1)  # "draining" may be dropped, too
 
 
 Start = Callable[[str], subprocess.Popen[str]]

@@ -334,7 +334,7 @@ class Starter(Session):
     ASKING, CLOSED = State(initial=True), State(final=True)
 
     @ASKING.on(Message, to=(CLOSED,))
-    def asked(self, message):
+    def requested(self, message):
         status = subprocess.run(["sh", "-c", "sleep 0.01 & exit 7"]).returncode
         self.answer(b"%d %d" % (os.getpid(), status))
         return self.CLOSED

@@ -27,9 +27,9 @@ def status():
 
 def ask():
     for _ in range(2):
-        while "sinks=()" in (said := status()):  # the relay has not started yet
+        while "sinks=()" in (text := status()):  # the relay has not started yet
             pass
-        print(said)
+        print(text)
     os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=ask).start()

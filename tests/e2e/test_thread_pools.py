@@ -37,7 +37,7 @@ class Hanging(Validator):
 
     def check(self, message: bytes) -> Verdict:
         if message == b"quick":
-            return Defer(str, deadline="60s", then=lambda asked, value: Accept())
+            return Defer(str, deadline="60s", then=lambda message, value: Accept())
         return Defer(never.wait, deadline=f"{message.decode()}s")
 '''
 

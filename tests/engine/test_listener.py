@@ -243,11 +243,11 @@ def test_a_full_listener_is_logged_once_a_minute(world: World) -> None:
     for _ in range(3):
         listener.warn_full()
         world.settle(1)
-    said = ["warning: db: 1 connections are open: more wait until some have closed"]
-    assert world.log == said
+    lines = ["warning: db: 1 connections are open: more wait until some have closed"]
+    assert world.log == lines
     world.settle(60)
     listener.warn_full()
-    assert world.log == said * 2
+    assert world.log == lines * 2
 
 
 def test_an_accept_without_a_descriptor_closes_an_idle_connection(

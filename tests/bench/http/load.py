@@ -69,20 +69,20 @@ def slow(port: int, clients: int, limit: float) -> None:
     epoll = select.epoll()
     now = perf_counter
     answers: dict[int, bytes] = {}
-    asked: dict[int, float] = {}
+    sent_at: dict[int, float] = {}
     born: dict[int, float] = {}
     latencies: list[float] = []
     last = 0.0
 
     def ask(fd: int) -> None:
         answers[fd] = b""
-        asked[fd] = now()
+        sent_at[fd] = now()
         os.write(fd, GET)
 
     def served(fd: int) -> None:
         answers[fd] += received(fd)
         if whole(answers[fd]):
-            latencies.append(now() - asked[fd])
+            latencies.append(now() - sent_at[fd])
             if born:
                 ask(fd)
             else:

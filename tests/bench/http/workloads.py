@@ -20,7 +20,7 @@ WARM = 10
 """Requests of each client before the measurement: afterwards all connections are open."""
 UNLIKE = 5000
 """Number of different requests, sent in turn: more than any of these proxies caches."""
-SAID = re.compile(r" (\d+) 2xx, .*\((\d+)\) data", re.DOTALL)
+REPORT = re.compile(r" (\d+) 2xx, .*\((\d+)\) data", re.DOTALL)
 
 
 class Answered(NamedTuple):
@@ -60,17 +60,17 @@ class Gets:
     def measure(self, peer: Peer) -> Sample:
         """Measure once, with everything fresh. Raises Failed."""
         with proxied(peer) as (pid, port):
-            warm = self.asked(port, WARM)
+            warm = self.run_requests(port, WARM)
             settle(pid)
             before = cpu_s(pid)
             # as many requests as fit into the time, at the rate of the warm-up
             each = max(WARM, round(warm.rate * self.seconds / self.clients))
-            answered = self.asked(port, each)
+            answered = self.run_requests(port, each)
             settle(pid)
             cost = (cpu_s(pid) - before) * 1e6 / (each * self.clients)
         return Sample(cost, *answered)
 
-    def asked(self, port: int, each: int) -> Answered:
+    def run_requests(self, port: int, each: int) -> Answered:
         """Send `each` requests from every client; all must be answered in full. Raises Failed."""
         number = each * self.clients
         url = f"{self.scheme}://127.0.0.1:{port}/{self.path}"
@@ -81,10 +81,10 @@ class Gets:
             command = ("h2load", "--h1", "-n", str(number), "-c", str(self.clients))
             urls.writelines(f"{url}?unlike={each + 1}\n" for each in range(self.unlike))
             urls.flush()
-            asked = f"--input-file={urls.name}" if self.unlike else url
+            target = f"--input-file={urls.name}" if self.unlike else url
             try:
                 done = subprocess.run(
-                    (*command, f"--log-file={log.name}", asked),
+                    (*command, f"--log-file={log.name}", target),
                     capture_output=True,
                     text=True,
                     timeout=PATIENCE_S,
@@ -94,10 +94,10 @@ class Gets:
                 raise Failed("h2load is not installed: nghttp2-client has it") from None
             except subprocess.TimeoutExpired:
                 raise Failed(f"h2load was not done within {PATIENCE_S:.0f} s") from None
-            said = SAID.search(done.stdout)
-            if not said:
+            match = REPORT.search(done.stdout)
+            if not match:
                 raise Failed(f"h2load: {last_line(done.stderr)}")
-            right, data = map(int, said.groups())
+            right, data = map(int, match.groups())
             if (right, data) != (number, number * self.size):
                 raise Failed(f"of {number} answers {right} were right; {data} bytes came in all")
             rows = [tuple(map(int, row.split())) for row in log]

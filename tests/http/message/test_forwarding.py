@@ -23,9 +23,9 @@ def response(*lines: str, line: str = "HTTP/1.1 200 OK", method: str = "GET") ->
     return parse_response(head.encode("latin-1"), LIMITS, method)
 
 
-def sent(asked: Request, sender: ClientFields = SILENT, upgrade: bool = False) -> list[str]:
+def sent(incoming: Request, sender: ClientFields = SILENT, upgrade: bool = False) -> list[str]:
     """The lines that a server gets."""
-    return to_server(asked, sender, upgrade=upgrade).decode("latin-1").split("\r\n")[:-2]
+    return to_server(incoming, sender, upgrade=upgrade).decode("latin-1").split("\r\n")[:-2]
 
 
 def got(answer: Response, body: Body = 0, version: int = 11, keep: bool = True) -> list[str]:
@@ -43,7 +43,7 @@ def test_other_fields_are_forwarded_unchanged() -> None:
 
 
 def test_hop_by_hop_fields_are_removed() -> None:
-    asked = request(
+    incoming = request(
         "Connection: keep-alive, X-One",
         "Keep-Alive: timeout=5",
         "A: b",
@@ -56,7 +56,7 @@ def test_hop_by_hop_fields_are_removed() -> None:
         "Connection: X-Two",
         "X-Two: 3",
     )
-    assert sent(asked) == ["GET / HTTP/1.1", "Host: a.example", "A: b"]
+    assert sent(incoming) == ["GET / HTTP/1.1", "Host: a.example", "A: b"]
 
 
 def test_connection_does_not_remove_what_servers_rely_on() -> None:
@@ -68,14 +68,14 @@ def test_connection_does_not_remove_what_servers_rely_on() -> None:
         "Forwarded: for=x",
         "Via: 1.1 y",
     ]
-    asked = request(f"Connection: {named}", *kept, "A: b", line="PUT / HTTP/1.1")
-    assert sent(asked) == ["PUT / HTTP/1.1", "Host: a.example", *kept]
+    incoming = request(f"Connection: {named}", *kept, "A: b", line="PUT / HTTP/1.1")
+    assert sent(incoming) == ["PUT / HTTP/1.1", "Host: a.example", *kept]
 
 
 def test_thousands_of_names_in_connection() -> None:
-    asked = request("Connection: " + ",".join(f"x{n}" for n in range(2000)), "X7: a", "X2000: b")
-    assert sent(asked) == ["GET / HTTP/1.1", "Host: a.example", "X2000: b"]
-    assert len(hop_by_hop(asked.fields)) == 2001
+    incoming = request("Connection: " + ",".join(f"x{n}" for n in range(2000)), "X7: a", "X2000: b")
+    assert sent(incoming) == ["GET / HTTP/1.1", "Host: a.example", "X2000: b"]
+    assert len(hop_by_hop(incoming.fields)) == 2001
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,19 @@ def test_requests_are_sent_in_origin_form(line: str, first: str) -> None:
 
 
 def test_another_target() -> None:
-    asked = request(line="GET http://a.example/b HTTP/1.1")
-    assert to_server(asked, SILENT, target="/c").startswith(b"GET /c HTTP/1.1\r\n")
-    asked.target = "/d"
-    assert sent(asked)[0] == "GET /d HTTP/1.1"
-    for asked.target in ("/d HTTP/1.1\r\nX: y", "/\xe4", "/\u20ac"):
+    incoming = request(line="GET http://a.example/b HTTP/1.1")
+    assert to_server(incoming, SILENT, target="/c").startswith(b"GET /c HTTP/1.1\r\n")
+    incoming.target = "/d"
+    assert sent(incoming)[0] == "GET /d HTTP/1.1"
+    for incoming.target in ("/d HTTP/1.1\r\nX: y", "/\xe4", "/\u20ac"):
         with pytest.raises(ValueError, match="without white space"):
-            to_server(asked, SILENT)
+            to_server(incoming, SILENT)
 
 
 def test_a_request_without_host_gets_one() -> None:
     for line, host in (("GET / HTTP/1.0", "Host:"), ("GET http://B/ HTTP/1.0", "Host: b")):
-        asked = parse_request(line.encode() + b"\r\nA: b\r\n\r\n", LIMITS)
-        assert sent(asked) == ["GET / HTTP/1.1", host, "A: b"]
+        incoming = parse_request(line.encode() + b"\r\nA: b\r\n\r\n", LIMITS)
+        assert sent(incoming) == ["GET / HTTP/1.1", host, "A: b"]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_a_request_without_host_gets_one() -> None:
     ],
 )
 def test_framing_follows_the_body(line: str, body: Body, framed: list[str]) -> None:
-    asked = request(line, line="POST / HTTP/1.1")
-    asked.body = body
-    assert sent(asked)[2:] == framed
+    incoming = request(line, line="POST / HTTP/1.1")
+    incoming.body = body
+    assert sent(incoming)[2:] == framed
 
 
 def test_expect_is_forwarded_if_the_client_waits() -> None:
@@ -135,9 +135,9 @@ def test_expect_is_forwarded_if_the_client_waits() -> None:
 
 
 def test_an_upgrade_is_passed_on_when_allowed() -> None:
-    asked = request("Connection: Upgrade", "Upgrade: websocket, h2c", "Sec-WebSocket-Key: x")
-    assert sent(asked)[2:] == ["Sec-WebSocket-Key: x"]
-    assert sent(asked, upgrade=True)[2:] == [
+    incoming = request("Connection: Upgrade", "Upgrade: websocket, h2c", "Sec-WebSocket-Key: x")
+    assert sent(incoming)[2:] == ["Sec-WebSocket-Key: x"]
+    assert sent(incoming, upgrade=True)[2:] == [
         "Sec-WebSocket-Key: x",
         "Connection: upgrade",
         "Upgrade: websocket",
@@ -146,9 +146,9 @@ def test_an_upgrade_is_passed_on_when_allowed() -> None:
 
 
 def test_te_trailers_is_forwarded() -> None:  # RFC 9110 10.1.4
-    asked = request("TE: gzip;q=0.5, trailers", "Connection: TE, Upgrade", "Upgrade: websocket")
-    assert sent(asked)[2:] == ["Connection: te", "TE: trailers"]
-    assert sent(asked, upgrade=True)[2:] == [
+    incoming = request("TE: gzip;q=0.5, trailers", "Connection: TE, Upgrade", "Upgrade: websocket")
+    assert sent(incoming)[2:] == ["Connection: te", "TE: trailers"]
+    assert sent(incoming, upgrade=True)[2:] == [
         "Connection: te, upgrade",
         "TE: trailers",
         "Upgrade: websocket",
@@ -178,10 +178,10 @@ def test_loops_are_detected_by_via(via: str, passed: bool) -> None:
 
 
 def test_a_host_with_a_comma_is_no_list() -> None:
-    asked = parse_request(b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", LIMITS)
+    incoming = parse_request(b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", LIMITS)
     sender = ClientFields("192.0.2.1", secure=False, style="both")
-    assert "X-Forwarded-Host: a%2Cb" in sent(asked, sender)
-    assert sent(asked)[1] == "Host: a,b"
+    assert "X-Forwarded-Host: a%2Cb" in sent(incoming, sender)
+    assert sent(incoming)[1] == "Host: a,b"
 
 
 def test_max_forwards() -> None:  # RFC 9110 7.6.2
@@ -249,8 +249,8 @@ def test_style_off_adds_no_fields() -> None:
 def test_lines_are_cached_for_few_hosts() -> None:
     sender = ClientFields("192.0.2.1", False, "")
     for n in range(100):
-        asked = parse_request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % n, LIMITS)
-        assert sent(asked, sender)[-1] == f"X-Forwarded-Host: h{n}"
+        incoming = parse_request(b"GET / HTTP/1.1\r\nHost: h%d\r\n\r\n" % n, LIMITS)
+        assert sent(incoming, sender)[-1] == f"X-Forwarded-Host: h{n}"
     assert len(sender._cached) <= 8
 
 
@@ -334,8 +334,8 @@ def test_a_generated_answer() -> None:
 
 
 def test_a_generated_request() -> None:
-    asked = Request("POST", "/a", {"A": "b"}, host="B.example:81", body=3)
-    assert sent(asked) == ["POST /a HTTP/1.1", "Host: b.example:81", "A: b", "Content-Length: 3"]
+    incoming = Request("POST", "/a", {"A": "b"}, host="B.example:81", body=3)
+    assert sent(incoming) == ["POST /a HTTP/1.1", "Host: b.example:81", "A: b", "Content-Length: 3"]
     assert sent(Request("GET", "/", {"Host": "c"})) == ["GET / HTTP/1.1", "Host: c"]
     assert sent(Request("GET", "http://d/e")) == ["GET /e HTTP/1.1", "Host: d"]
 

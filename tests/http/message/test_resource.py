@@ -14,7 +14,7 @@ from vcproxy.http.message.parsing import parse_request
 from vcproxy.http.message.resource import canonical_host, canonical_path, under
 
 
-def asked(target: str, host: str = "a") -> Request:
+def request_for(target: str, host: str = "a") -> Request:
     return parse_request(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), MessageLimits())
 
 
@@ -36,7 +36,7 @@ def asked(target: str, host: str = "a") -> Request:
     ],
 )
 def test_one_resource_has_one_path(target: str) -> None:
-    request = asked(target)
+    request = request_for(target)
     assert request.path == "/private"
     assert request.target == target
     assert request.under("/private")
@@ -44,7 +44,7 @@ def test_one_resource_has_one_path(target: str) -> None:
 
 @pytest.mark.parametrize("target", ["/privates", "/x?/private", "/%2570rivate", "/Private"])
 def test_another_resource_is_another(target: str) -> None:
-    assert not asked(target).under("/private")
+    assert not request_for(target).under("/private")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_another_resource_is_another(target: str) -> None:
     ],
 )
 def test_the_path_and_the_query(target: str, path: str, query: str) -> None:
-    assert (asked(target).path, asked(target).query) == (path, query)
+    assert (request_for(target).path, request_for(target).query) == (path, query)
 
 
 def test_requests_without_a_path() -> None:
@@ -70,7 +70,7 @@ def test_requests_without_a_path() -> None:
 
 
 def test_a_target_that_a_filter_has_changed() -> None:
-    request = asked("/a?b")
+    request = request_for("/a?b")
     request.target = "/%63?d"
     assert (request.path, request.query) == ("/c", "d")
 
@@ -84,7 +84,7 @@ def test_a_path_is_understood_as_a_file_system_would(parts: list[str]) -> None:
     for part in path.replace("%2e", ".").replace("%41", "A").replace("%2F", "/").split("/"):
         walked = walked.parent if part == ".." else walked / part
     assert plain.rstrip("/") == str(walked).rstrip("/")
-    assert asked(f"{path}?{path}").path == plain
+    assert request_for(f"{path}?{path}").path == plain
 
 
 @pytest.mark.parametrize(

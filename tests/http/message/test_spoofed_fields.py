@@ -68,9 +68,9 @@ def test_a_twin_of_another_field_of_the_request() -> None:
 
 
 def test_a_twin_of_what_a_filter_sets() -> None:
-    asked = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nX_User: root\r\n\r\n", LIMITS)
-    asked.fields["X-User"] = "ann"
-    assert b"root" not in to_server(asked, CLIENT)
+    incoming = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nX_User: root\r\n\r\n", LIMITS)
+    incoming.fields["X-User"] = "ann"
+    assert b"root" not in to_server(incoming, CLIENT)
 
 
 def test_twins_of_a_removed_field_are_removed() -> None:
@@ -102,9 +102,9 @@ def spellings(draw: st.DrawFn) -> str:
 
 @given(st.lists(spellings(), max_size=5))
 def test_an_application_sees_only_the_fields_of_the_proxy(data: list[str]) -> None:
-    asked = Request("GET", "/", [(name, "forged") for name in data], host="a")
-    asked.fields["X-User"] = "ann"
-    lines = to_server(asked, CLIENT).decode().split("\r\n")[1:-2]
+    incoming = Request("GET", "/", [(name, "forged") for name in data], host="a")
+    incoming.fields["X-User"] = "ann"
+    lines = to_server(incoming, CLIENT).decode().split("\r\n")[1:-2]
     seen = variables(lines)
     assert seen["HTTP_X_FORWARDED_FOR"] == "192.0.2.1"
     assert seen["HTTP_X_FORWARDED_PROTO"] == "http"

@@ -58,7 +58,7 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
             getattr(client, way)()
             # a half-closed client still gets its answer
             proxy.elapse(8.0 if way == "close" else 0.2)
-    asked = {
+    states = {
         "FILTERING_REQUEST",
         "BUFFERING_REQUEST",
         "CONNECTING",
@@ -66,7 +66,7 @@ def test_a_client_that_leaves_at_any_time(way: str) -> None:
         "FILTERING_RESPONSE",
         "BUFFERING_RESPONSE",
     }
-    assert met == {"READING_HEAD", *asked}
+    assert met == {"READING_HEAD", *states}
 
 
 @pytest.mark.parametrize("waits_for", ["an answer", "its server to read", "room", "a filter"])

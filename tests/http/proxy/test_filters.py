@@ -20,11 +20,11 @@ class Witness(Filter):
     def __init__(self, name: str = "", text: list[str] | None = None) -> None:
         super().__init__()
         self.name = name
-        self.said = [] if text is None else text
+        self.calls = [] if text is None else text
 
     def note(self, phase: str, data: bytes | None = None) -> None:
         seen = "" if data is None else f" {data.decode()!r}"
-        self.said.append(f"{self.name} {phase}{seen}".strip())
+        self.calls.append(f"{self.name} {phase}{seen}".strip())
 
 
 class HeadRecorder(Witness):
@@ -96,9 +96,9 @@ def test_all_phases_in_their_order() -> None:
         witness = filters()
         with SimulatedHttp(witness, answer=hello) as proxy:
             result = proxy.send(POST)
-        seen = [phase.partition(" ")[0] for phase in witness.said]
+        seen = [phase.partition(" ")[0] for phase in witness.calls]
         assert list(dict.fromkeys(seen)) == [name for name in FilterChain.phases() if name in seen]
-        assert [each for each in witness.said if each.startswith("request_") and " " in each] == (
+        assert [each for each in witness.calls if each.startswith("request_") and " " in each] == (
             bodies
         )
         assert result.content == (b"HELLO!" if filters is Chunks else b"hello?")
@@ -122,12 +122,12 @@ def test_a_chunk_filter_is_called_where_another_buffers_the_body(
     second = Chunks if first is Bodies else Bodies
     with SimulatedHttp(first(), second(), answer=hello) as proxy:
         result = proxy.send_all(POST, GET)
-        asked = [each.content for each in proxy.received()]
+        contents = [each.content for each in proxy.received()]
     if first is Bodies:
-        assert asked == [b"QUESTION?!", b"?!"]
+        assert contents == [b"QUESTION?!", b"?!"]
         assert result[0].content == b"HELLO!?"
     else:
-        assert asked == [b"QUESTION!?", b"?"]
+        assert contents == [b"QUESTION!?", b"?"]
         assert result[0].content == b"HELLO?!"
 
 
@@ -187,7 +187,7 @@ def test_each_phase_may_answer(phase: str) -> None:
         result = proxy.send(POST)
         assert (result.status, result.content) == (403, b"no\n")
         assert len(proxy.received()) == (phase in BACK)
-    assert witness.said[-1] == "done 403"
+    assert witness.calls[-1] == "done 403"
 
 
 def waits() -> list[object]:
@@ -217,7 +217,7 @@ def test_a_phase_that_fails_or_returns_an_invalid_value_is_500(phase: str, verdi
             proxy.send(POST)
         proxy.run()
         assert len(proxy.received()) == (phase in BACK)
-        assert witness.said[-2:] == ["error 500", "done 500"]
+        assert witness.calls[-2:] == ["error 500", "done 500"]
 
 
 @pytest.mark.parametrize(

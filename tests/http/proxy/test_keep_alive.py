@@ -145,20 +145,20 @@ def test_a_client_that_does_not_read_is_not_served() -> None:
         client.send(GET * 200)
         server = proxy.server()
         body = bytes(50_000)
-        asked = []
+        seen = []
 
         def answered(data: bytes) -> None:
-            asked.append(data)
+            seen.append(data)
             server.send(answer(body))
 
         server.on_data = answered
         proxy.elapse(1)
-        before = len(asked)
+        before = len(seen)
         assert before < 20  # the network holds five answers, and so does the proxy
         assert proxy.engine.memory.used < 500_000
         client.resume()
         proxy.elapse(1)
-        assert len(asked) == 200
+        assert len(seen) == 200
         assert client.received.count(b"200 OK") == 200
 
 

@@ -78,9 +78,9 @@ def resources(draw: st.DrawFn) -> tuple[str, str]:
 @given(resources(), st.lists(words, max_size=3).map("/".join).map("/{}".format))
 def test_filters_and_routes_agree(resource: tuple[str, str], prefix: str) -> None:
     path, target = resource
-    asked = parse_request(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode(), MessageLimits())
-    assert asked.path == path
-    taken = Routes([Route(path=prefix)]).find(asked) is not NoRoute.NOT_FOUND
-    assert asked.under(prefix) is taken
+    incoming = parse_request(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode(), MessageLimits())
+    assert incoming.path == path
+    taken = Routes([Route(path=prefix)]).find(incoming) is not NoRoute.NOT_FOUND
+    assert incoming.under(prefix) is taken
     names, wanted = path.split("/"), prefix.rstrip("/").split("/")
     assert taken is (names[: len(wanted)] == wanted)

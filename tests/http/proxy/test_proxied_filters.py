@@ -151,9 +151,9 @@ def pausing(kind: str, values: list[int]) -> Callable[..., object]:
             return Wait("1s")
         if kind == "later":
             return Defer(lambda: 5, deadline="1s", then=lambda tx, value: note(tx, value))
-        asked = [Request("GET", "/side", host="b"), Request("GET", "/side", host="b")]
+        subrequests = [Request("GET", "/side", host="b"), Request("GET", "/side", host="b")]
         then = lambda tx, answers: note(tx, len(answers[0].content + answers[1].content))  # noqa: E731
-        return Subrequests(asked, then=then, upstream=tx.upstreams["side"])
+        return Subrequests(subrequests, then=then, upstream=tx.upstreams["side"])
 
     def note(tx: Transaction, value: int) -> None:
         values.append(value)
@@ -575,10 +575,10 @@ def test_a_subrequest_copy_announces_no_body() -> None:
         for _ in range(2):
             result, _ = served(proxy, request("POST", "/", "Expect: 100-continue", body=GET))
             assert result.endswith(GET.decode().replace("\r\n", "\n"))
-            asked = received(proxy.peers("side")[-1])
-            assert "Content-Length: 0\n" in asked
-            assert "Expect" not in asked
-            assert "GET" not in asked
+            text = received(proxy.peers("side")[-1])
+            assert "Content-Length: 0\n" in text
+            assert "Expect" not in text
+            assert "GET" not in text
 
 
 def test_the_machine_of_subrequests() -> None:
@@ -594,12 +594,12 @@ def test_subrequests_that_get_a_response_or_none() -> None:
     statuses: list[int] = []
 
     def asking(tx: Transaction) -> PhaseResult:
-        asked = [Request("GET", f"/{n}", host="b") for n in range(6)]
+        subrequests = [Request("GET", f"/{n}", host="b") for n in range(6)]
 
         def then(tx: Transaction, answers: list[Response]) -> None:
             statuses.extend(each.status for each in answers)
 
-        return Subrequests(asked, then=then, upstream=tx.upstreams["side"], timeout="2s")
+        return Subrequests(subrequests, then=then, upstream=tx.upstreams["side"], timeout="2s")
 
     def reply(peer: Peer, data: bytes) -> None:
         number = data.split(b" ")[1]
@@ -643,13 +643,13 @@ def test_filters_of_a_listener_are_made_once() -> None:
         assert len(made) == 1
 
 
-@pytest.mark.parametrize(("asked", "made"), [("HEAD", "GET"), ("GET", "HEAD")])
-def test_a_filter_cannot_change_a_method_to_or_from_head(asked: str, made: str) -> None:
+@pytest.mark.parametrize(("method", "made"), [("HEAD", "GET"), ("GET", "HEAD")])
+def test_a_filter_cannot_change_a_method_to_or_from_head(method: str, made: str) -> None:
     def there(tx: Transaction) -> None:
         tx.request.method = made
 
     with Http(filters=[stepping_in(request_head=there)]) as proxy, suppress(ValueError):
-        client = proxy.send(request(asked))
+        client = proxy.send(request(method))
         proxy.go()
         assert received(client).startswith("HTTP/1.1 500 Internal Server Error\n")
 

@@ -42,10 +42,10 @@ class Observing(Filter):
     def response_body(self, tx: Transaction, body: bytes) -> None: ...
 
 
-def result(kind: type[Filter] | None, asked: bytes, reply: bytes) -> str:
+def result(kind: type[Filter] | None, sent: bytes, reply: bytes) -> str:
     """What a client gets."""
     with Http(filters=[kind] if kind else []) as proxy:
-        client = proxy.send(asked)
+        client = proxy.send(sent)
         server = proxy.server()
         server.send(reply)
         proxy.go()
@@ -76,7 +76,7 @@ def test_a_body_that_is_changed_has_another_description(kind: type[Filter]) -> N
 
 @pytest.mark.parametrize("kind", [Whole, Pieces])
 @pytest.mark.parametrize(
-    ("asked", "reply"),
+    ("sent", "reply"),
     [
         (HEAD, answer(b"", *SAID).replace(b"Length: 0", b"Length: 3")),
         (GET, b"\r\n".join([b"HTTP/1.1 304 No", *[each.encode() for each in SAID], b"", b""])),
@@ -84,11 +84,9 @@ def test_a_body_that_is_changed_has_another_description(kind: type[Filter]) -> N
         (HEAD, unframed(answer(b"", *SAID, "Transfer-Encoding: chunked"))),
     ],
 )
-def test_head_and_304_describe_no_other_body(
-    kind: type[Filter], asked: bytes, reply: bytes
-) -> None:
-    assert names(result(kind, asked, reply)) == set()
-    kept = names(result(None, asked, reply)) - {"Content-Length"}
+def test_head_and_304_describe_no_other_body(kind: type[Filter], sent: bytes, reply: bytes) -> None:
+    assert names(result(kind, sent, reply)) == set()
+    kept = names(result(None, sent, reply)) - {"Content-Length"}
     assert kept == EVERY
 
 
@@ -97,9 +95,9 @@ def test_a_body_that_is_not_changed_keeps_its_description() -> None:
         assert names(result(kind, GET, answer(b"same", *SAID))) == EVERY | {"Content-Length"}
 
 
-@pytest.mark.parametrize("asked", [GET, HEAD])
-def test_a_digest_that_a_filter_sets_stays(asked: bytes) -> None:
-    text = result(Tagging, asked, answer(b"old" if asked == GET else b"", *SAID))
+@pytest.mark.parametrize("sent", [GET, HEAD])
+def test_a_digest_that_a_filter_sets_stays(sent: bytes) -> None:
+    text = result(Tagging, sent, answer(b"old" if sent == GET else b"", *SAID))
     assert '\nETag: "mine"\n' in text
     assert names(text) - {"Content-Length"} == {"ETag"}
 

@@ -33,9 +33,9 @@ def test_idle_clients_whose_next_request_waits_in_the_socket(stopped_s: float) -
         for server in proxy.peers():
             server.received.clear()
         proxy.elapse(stopped_s + 0.5)
-        asked = [server for server in proxy.peers() if server.received]
-        assert len(asked) == CLIENTS
-        for server in asked:
+        busy = [server for server in proxy.peers() if server.received]
+        assert len(busy) == CLIENTS
+        for server in busy:
             server.send(OK)
         proxy.go()
         assert {status(client) for client in clients} == {"HTTP/1.1 200 OK"}
