@@ -57,8 +57,9 @@ class Mirror(Mirroring):
         """How many bytes a mirror may be behind with requests, or ahead or behind with replies."""
 
         on_lag: Literal["disconnect", "drop_oldest", "drop_newest"] = "disconnect"
-        """What happens to a mirror that is further behind with requests: "disconnect"; or, with a
-        framing, "drop_oldest" or "drop_newest": it stays connected and misses whole messages."""
+        """What happens to a mirror that is more than `max_lag` behind with requests: "disconnect";
+        or, with a framing, "drop_oldest" or "drop_newest": it stays connected and misses whole
+        messages."""
 
         timeout: Duration = 5.0
         """How long a reply waits for those of the other servers, with reply = "all" or

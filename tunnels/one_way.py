@@ -52,7 +52,7 @@ class OneWayTunnel(Machine):
     Args:
         reader: of a buffer that the source has already been read into. The tunnel sends its unread
             bytes first and continues with that buffer. Those bytes count as received, also for
-            `nbytes`, and may not be more than that.
+            `nbytes`, which they must not exceed.
         opening: bytes sent to the sink first; not counted as received.
         transform: changes the bytes. Between message-oriented VCs it is fed one message at a time,
             and its output for one message is one message.

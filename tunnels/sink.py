@@ -84,7 +84,7 @@ class Sink:
 
     @property
     def undelivered(self) -> int:
-        """Bytes that the sink has not taken yet; once it is retired: that it did not take."""
+        """Bytes that the sink has not taken; after `retire`, those that it will never take."""
         return self._offered - self.sent - self.dropped_bytes
 
     @property

@@ -66,7 +66,7 @@ class Peer:
 
     def told_version(self) -> str:
         folder = tree(self.revision)
-        told = subprocess.run(
+        done = subprocess.run(
             [word.replace("$cli", command_module(folder)) for word in self.version],
             capture_output=True,
             text=True,
@@ -75,7 +75,7 @@ class Peer:
             cwd=folder,
             env={**os.environ, "PATH": PATH},
         )
-        lines = (told.stdout + told.stderr).splitlines()
+        lines = (done.stdout + done.stderr).splitlines()
         version = next((line for line in lines if "version" in line.lower()), "".join(lines[:1]))
         return f"{version} at {self.revision}" if self.revision else version
 
@@ -155,9 +155,9 @@ def running(peer: Peer, server: int) -> Iterator[tuple[int, int]]:
             stop(process)
 
 
-def last_line(said: str) -> str:
+def last_line(output: str) -> str:
     """Return the last line that a failed program has written."""
-    return (said.strip().splitlines() or ["it said nothing"])[-1]
+    return (output.strip().splitlines() or ["no output"])[-1]
 
 
 def listens(port: int) -> bool:
@@ -186,12 +186,12 @@ def start_s(peer: Peer) -> float:
         try:
             patience.start()
             assert process.stderr
-            said: list[str] = []
+            output: list[str] = []
             for line in process.stderr:
                 if line.strip() == "ready":
                     return time.perf_counter() - begin
-                said.append(line)
-            raise Failed(f"does not start: {last_line(''.join(said))}")
+                output.append(line)
+            raise Failed(f"does not start: {last_line(''.join(output))}")
         finally:
             patience.cancel()
             stop(process)

@@ -322,9 +322,9 @@ def page(results: Path) -> Iterator[str]:
         for peer, sample in work["medians"].items():
             yield f"| {peer} | {figure(sample['cost'])} |"
     yield "\n| goal | at most | measured |\n|---|---:|---:|"
-    for told in document["goals"]:
-        value = told.pop("value")
-        goal = Goal(**told)
+    for cells in document["goals"]:
+        value = cells.pop("value")
+        goal = Goal(**cells)
         if value is not None:
             work = document["workloads"][goal.workload]
             unit = "x" if goal.against or work["cost_unit"] == "x" else f" {work['cost_unit']}"

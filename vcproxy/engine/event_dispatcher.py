@@ -67,7 +67,7 @@ class EventDispatcher:
         self.running: Continuation | None = None
         """The continuation that is being called, or None. Any thread may read it."""
         self.delivery = 0
-        """The number of that call in its turn: with `now` it identifies the call."""
+        """The number of the running call in its turn; with `now` it identifies the call."""
         self.next_deadline = self._scheduler.next_deadline
         """Return the latest time at which `clock` must be called; None: there is no timer."""
         self.now = 0.0

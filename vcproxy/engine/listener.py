@@ -109,13 +109,13 @@ class Listener:
         self.count_closed(vc.engine)
 
     def count_closed(self, engine: Engine) -> None:
-        """Count a closed connection of that engine. Each engine has a count of its own."""
+        """Count a closed connection of an engine. Each engine has a count of its own."""
         self._closed[engine] = self._closed.get(engine, 0) + 1
         if self._paused:
             self.engine.inbox.post(self.resume)
 
     def dropped(self, engine: Engine) -> None:
-        """Count as closed, for that engine, a connection for which no VC could be made."""
+        """Count a connection of an engine as closed, because no VC could be made for it."""
         self.count_closed(engine)
 
     def resume(self) -> None:

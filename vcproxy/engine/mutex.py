@@ -62,7 +62,7 @@ class Mutex:
             )
 
     def try_acquire(self, engine: EventDispatcher) -> bool:
-        """Take it if it is free or the engine has it already; never wait."""
+        """Take the mutex if it is free or the engine has it already; never wait."""
         if self.owner is engine:
             self.depth += 1
             return True

@@ -50,8 +50,8 @@ class Mirroring(Forwarder):
     """Bytes that a mirror may be behind the client, and its replies ahead of or behind the
     primary's while they are compared."""
     on_lag: OnLag = "disconnect"
-    """What happens to a mirror that is further behind. Dropping messages needs a framing; with
-    "block" the primary waits."""
+    """What happens to a mirror that is more than `max_lag` behind. Dropping messages needs a
+    framing; with "block" the primary waits."""
     compares: bool = True
     """Whether mirrors' replies are compared with the primary's."""
     timeout_s: float = 5.0

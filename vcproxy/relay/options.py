@@ -146,9 +146,9 @@ class RelayOptions(FramingOptions):
     Mbit/s."""
 
     on_lag: OnLag = "disconnect"
-    """What is done with a sink that is further behind. "block": the source and all other sinks wait
-    for it. "drop_oldest": its messages that have waited longest are dropped. "drop_newest": new
-    messages are dropped for it. "disconnect": it is closed."""
+    """What is done with a sink that is more than `max_lag` behind. "block": the source and all
+    other sinks wait for it. "drop_oldest": its messages that have waited longest are dropped.
+    "drop_newest": new messages are dropped for it. "disconnect": it is closed."""
 
     history: HistoryOption = NO_HISTORY
     """What is kept for sinks that join later: a size such as "64KiB", or a number of messages."""

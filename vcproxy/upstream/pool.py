@@ -140,7 +140,8 @@ class ConnectionPool(Continuation):
         """Close connections that have changed or have been idle for too long."""
         if isinstance(data, VIO):
             assert isinstance(data.vc, NetVConnection)
-            # An event may have been queued for the last user, and concern only what it has read.
+            # An event for the last user may still be queued. It concerns only data that the user
+            # has read.
             stale = key in (Event.READ_READY, Event.WRITE_READY) and _unchanged(data.vc)
             if not stale:
                 server = self.servers.get(data.vc)

@@ -106,7 +106,7 @@ class AcceptPort:
         self._driver = driver
         self.listener = listener
         self._batch = 1  # accepts in this turn
-        self._turn = 0  # the engine's turn in which all of them were found
+        self._turn = 0  # the engine's turn in which a whole batch was accepted
         self._sock = sock = bind(address)
         self._inet = address.scheme != "unix"
         self._family = int(sock.family)

@@ -118,7 +118,8 @@ class _NetThread:
         self._waits: list[float] = []
 
     def check(self) -> int:
-        """Check the running callback; return how many checks before this one found the same one."""
+        """Check the running callback; return how many earlier checks in a row have found the same
+        one."""
         if self.unchanged():
             self._repeats += 1
         else:

@@ -35,7 +35,7 @@ class ClientFields:
     style: Style = "x-forwarded"
     """Which fields are added; "off": none, and the client's own are forwarded unchanged."""
     trusted: bool = False
-    """Whether such fields of the client are kept and extended. If not, they are removed."""
+    """Whether forwarding fields of the client are kept and extended. If not, they are removed."""
 
     def lines_for(self, request: Request, removed: set[bytes]) -> bytes:
         """Return the lines that are added to a request; add to `removed` the names of the fields
@@ -52,7 +52,7 @@ class ClientFields:
         return via + self._extended_lines(request, removed)
 
     def _new_lines(self, host: str) -> bytes:
-        """Return the lines for a request without such fields."""
+        """Return the lines for a request whose own forwarding fields are not kept."""
         lines = self._cached.get(host)
         if lines is None:
             made = [f"{name}: {value}\r\n" for name, value in self._values(host).items()]

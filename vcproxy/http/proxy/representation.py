@@ -13,7 +13,7 @@ Content-MD5: RFC 1864)."""
 
 
 class Representation:
-    """The values of these fields in a head as it was received."""
+    """The values of the fields DIGESTS in a head as it was received."""
 
     __slots__ = ("_received", "body")
 

@@ -104,7 +104,7 @@ class Transaction:
         return self._owner.service.upstreams
 
     def mirror(self, upstream: Upstream, body: bytes = b"") -> None:
-        """Send a copy of the request there, with this body. Its response is dropped.
+        """Send a copy of the request to `upstream`, with `body`. Its response is dropped.
 
         While too many copies are in flight, the copy is dropped and counted as `unmirrored`.
         """
