@@ -61,6 +61,7 @@ class OneWayTunnel(Machine):
         water_mark: bytes of buffer at which reading pauses.
         abort_s: seconds without progress of the sink that are allowed after the source was reset by
             its peer. After any other failure, or an end before `nbytes`, FLUSH_S is allowed.
+        running: the coupled read and write of another continuation, which the tunnel takes over.
     """
 
     __slots__ = (
@@ -104,6 +105,7 @@ class OneWayTunnel(Machine):
         watch: bool = True,
         water_mark: int | None = None,
         abort_s: float = FLUSH_S,
+        running: tuple[VIO, VIO] | None = None,
         name: str = "",
     ) -> None:
         super().__init__(owner.engine, owner.mutex, name=name)
@@ -117,6 +119,11 @@ class OneWayTunnel(Machine):
         self._reason = Reason.STOPPED
         self._ended_by = self.name
         self.error: Exception | None = None
+        self._writer: IOBuffer | None = None
+        if running is not None:
+            self._opened = 0
+            self._take_over(*running)
+            return
         message_oriented = source.message_oriented
         buffer: IOBuffer = (
             reader.buffer
@@ -124,7 +131,6 @@ class OneWayTunnel(Machine):
             else self.engine.buffer(water_mark, message_oriented=message_oriented)
         )
         self._input: Reader = reader or buffer.reader()
-        self._writer: IOBuffer | None = None
         self._output = self._input
         self._opened = len(opening)
         source.mutex.require("a tunnel")
@@ -144,6 +150,12 @@ class OneWayTunnel(Machine):
         )
         self._read(nbytes, buffer, already_read)
         self.sink = sink.do_io_write(self, None, self._output)
+
+    def _take_over(self, source: VIO, sink: VIO) -> None:
+        """Continue two coupled operations: from now on this machine gets their events."""
+        self.source, self.sink = source, sink
+        source.cont = sink.cont = self
+        self._input = self._output = sink.reader
 
     @RELAYING.enter
     def relaying(self) -> None:

@@ -12,13 +12,12 @@ from random import Random
 
 import pytest
 
-import tunnels.two_way
 from vcproxy.drivers.sim import NetworkFaults, Peer, Simulation, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.blocks import SLAB
 from vcproxy.tunnels.done import Reason
 
-from .world import Proxy, WatchedTunnel
+from .world import Proxy
 
 SEEDS = list(seeds(500))
 BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
@@ -41,11 +40,6 @@ LOSSLESS = NetworkFaults(
     socket=(1000, 256 * 1024),
 )
 """Faults that delay and divide data, but lose nothing."""
-
-
-@pytest.fixture(autouse=True)
-def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tunnels.two_way, "OneWayTunnel", WatchedTunnel)
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,13 @@ class Conversation:
     """A client and a server, with a tunnel between them."""
 
     def __init__(
-        self, sim: Simulation, scenario: Scenario, client: Behaviour, server: Behaviour
+        self,
+        sim: Simulation,
+        scenario: Scenario,
+        client: Behaviour,
+        server: Behaviour,
+        *,
+        machines: bool,
     ) -> None:
         self.client_script, self.server_script = client, server
         self._server = sim.server(
@@ -114,6 +114,7 @@ class Conversation:
             nbytes=scenario.nbytes,
             water_mark=scenario.water_mark,
             inactivity_s=scenario.inactivity_s,
+            machines=machines,
         )
         self.client = sim.client(self.proxy.address)
         client.script(self.client, sim, server)
@@ -191,12 +192,14 @@ class Scenario:
             for _ in range(random.choice([1, 3]))
         ]
 
-    def run(self, *, bridges: bool = True) -> list[Conversation]:
+    def run(self, *, bridges: bool = True, machines: bool = False) -> list[Conversation]:
         """Run to the end, and check the invariants."""
         with Simulation(self.seed, self.faults) as sim:
             for n in range(self.engines):
                 sim.driver(f"engine {n}", memory=self.memory, bridges=bridges)
-            conversations = [Conversation(sim, self, *scripts) for scripts in self.scripts]
+            conversations = [
+                Conversation(sim, self, *scripts, machines=machines) for scripts in self.scripts
+            ]
 
             bound = self.memory + 2 * len(conversations) * SLAB  # a slab for each active read
             while sim.step():
@@ -212,19 +215,24 @@ class Scenario:
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}-{batch[-1]}")
 def test_bytes_are_conserved_and_a_tunnel_ends_once(batch: list[int]) -> None:
     for seed in batch:
-        Scenario(seed, lossless=False).run()
+        scenario = Scenario(seed, lossless=False)
+        scenario.run(machines=False)
+        if scenario.two_way:
+            scenario.run(machines=True)
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}-{batch[-1]}")
-def test_without_loss_everything_arrives_bridged_or_not(batch: list[int]) -> None:
+def test_without_loss_everything_arrives_by_any_way(batch: list[int]) -> None:
     for seed in batch[::2]:
         scenario = Scenario(seed, lossless=True)
         bridged = scenario.run(bridges=True)
         copied = scenario.run(bridges=False)
-        for conversation, other in zip(bridged, copied, strict=True):
-            outcome, copying = conversation.outcome(), other.outcome()
-            if Reason.SINK_ENDED not in (outcome.reason, copying.reason):  # else it is a race
-                assert outcome == copying, f"seed={seed}"
+        machines = scenario.run(bridges=True, machines=True) if scenario.two_way else bridged
+        for conversation, *others in zip(bridged, copied, machines, strict=True):
+            outcome = conversation.outcome()
+            for other in (each.outcome() for each in others):
+                if Reason.SINK_ENDED not in (outcome.reason, other.reason):  # else it is a race
+                    assert outcome == other, f"seed={seed}"
             if scenario.two_way:
                 assert outcome.at_server == conversation.client_script.data, f"seed={seed}"
                 assert outcome.at_client == conversation.server_script.data, f"seed={seed}"

@@ -54,7 +54,8 @@ class Session(Continuation):
     def _lend(self) -> Tunnel:
         proxy = self._proxy
         if proxy.two_way:
-            return TwoWayTunnel(
+            tunnel = WithMachines if proxy.machines else TwoWayTunnel
+            return tunnel(
                 self,
                 self._client,
                 self._server,
@@ -81,6 +82,12 @@ class WatchedTunnel(OneWayTunnel):
         super().handle_event(key, data)
 
 
+class WithMachines(TwoWayTunnel):
+    """A two-way tunnel whose directions have machines, watched ones, from the beginning."""
+
+    one_way = WatchedTunnel
+
+
 class Proxy:
     """Listens on one engine, and connects from the same or another engine."""
 
@@ -95,6 +102,7 @@ class Proxy:
         nbytes: int | None = None,
         water_mark: int | None = None,
         inactivity_s: float = 0.0,
+        machines: bool = False,
     ) -> None:
         self.outward: Engine = outward.engine
         self.server = server
@@ -103,6 +111,7 @@ class Proxy:
         self.nbytes = nbytes
         self.water_mark = water_mark
         self.inactivity_s = inactivity_s
+        self.machines = machines
         self.sessions: list[Session] = []
         listener = Listener("proxy", self._accept, inward.engine)
         self.address = inward.listen(Address("tcp", "proxy"), listener)

@@ -19,6 +19,7 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO
 from vcproxy.machine.machine import Machine
 from vcproxy.tunnels.done import SinkDone, TunnelDone
+from vcproxy.tunnels.two_way import TwoWayTunnel
 
 M = TypeVar("M", bound=Machine)
 
@@ -77,6 +78,9 @@ class Line:
 
 class Harness:
     """One engine, or two that accept connections alternately, and an owner on the first."""
+
+    two_way: type[TwoWayTunnel] = TwoWayTunnel
+    """The class of two-way tunnels that the tests use."""
 
     def __init__(
         self,

@@ -1,22 +1,35 @@
 """TwoWayTunnel: bytes move both ways, and the owner receives one TunnelDone.
 
-A test that takes `harness` runs copied, bridged and between two engines.
+A test that takes `harness` runs copied, bridged and between two engines, and each of these with
+plain directions and with machines from the beginning.
 """
 
 from __future__ import annotations
 
 import pytest
 
+from vcproxy.engine.event import Event
 from vcproxy.testing.machines import check_machine
 from vcproxy.tunnels.done import Flow, Reason
+from vcproxy.tunnels.one_way import OneWayTunnel
+from vcproxy.tunnels.plain_direction import PlainDirection
 from vcproxy.tunnels.two_way import TwoWayTunnel
 
 from .harness import BACKLOG, BUFFER, BULK, NETWORK, Harness, Line
 
 
+class WithMachines(TwoWayTunnel):
+    """A subclass: each direction has a machine from the beginning."""
+
+
+@pytest.fixture(autouse=True, params=[TwoWayTunnel, WithMachines])
+def _two_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Harness, "two_way", request.param)
+
+
 def lend(harness: Harness, client: Line, server: Line, *, half_close: bool = True) -> TwoWayTunnel:
     return harness.lend(
-        lambda: TwoWayTunnel(
+        lambda: harness.two_way(
             harness.owner, client.vc, server.vc, half_close=half_close, name="call"
         )
     )
@@ -38,10 +51,58 @@ def test_each_opening_is_sent_first_to_its_side(harness: Harness) -> None:
     client.peer.send(b"sent early")
     server.peer.send(b"answered early")
     openings = b"to the server: ", b"to the client: "
-    harness.lend(lambda: TwoWayTunnel(harness.owner, client.vc, server.vc, openings=openings))
+    harness.lend(lambda: harness.two_way(harness.owner, client.vc, server.vc, openings=openings))
     harness.run()
     assert server.peer.received == b"to the server: sent early"
     assert client.peer.received == b"to the client: answered early"
+
+
+# -- plain directions ------------------------------------------------------------------------
+
+
+def test_an_orderly_conversation_needs_no_machines() -> None:
+    harness = Harness()
+    harness.two_way = TwoWayTunnel
+    client, server = harness.lines()
+    tunnel = lend(harness, client, server)
+    client.peer.send(b"a question")
+    client.peer.end()
+    harness.run()
+    server.peer.send(b"an answer")
+    server.peer.end()
+    harness.run()
+    assert harness.done.reason is Reason.EOS
+    assert [type(each) for each in (tunnel.up, tunnel.down)] == [PlainDirection] * 2
+
+
+@pytest.mark.parametrize("event", ["error", "timeout", "stalled sink", "recall", "stop"])
+def test_machines_take_over_at_any_other_event(event: str) -> None:
+    harness = Harness()
+    harness.two_way = TwoWayTunnel
+    client, server = harness.lines()
+    tunnel = lend(harness, client, server)
+    client.peer.send(b"a question")
+    client.peer.end()
+    harness.run()
+    if event == "error":
+        server.peer.reset()
+    elif event == "timeout":
+        with harness.held():
+            server.vc.set_inactivity_timeout(1.0)
+    elif event == "stalled sink":
+        client.peer.stall()
+        server.peer.send(BACKLOG)
+        server.peer.end()
+    else:
+        with harness.held():
+            getattr(tunnel, event)()
+    harness.run()
+    assert isinstance(tunnel.up, PlainDirection), "it has ended before"
+    assert isinstance(tunnel.down, OneWayTunnel)
+    client.peer.resume()
+    harness.run()
+    assert harness.done.flows[0] == Flow(client.name, server.name, 10, 10)
+    assert len(client.peer.received) == harness.done.flows[1].sent
 
 
 # -- ends in order ---------------------------------------------------------------------------
@@ -242,7 +303,7 @@ def test_a_request_that_was_read_already_is_sent_first(harness: Harness) -> None
     harness.run()
     assert request.read(15) == b"CONNECT server\n"
     client.peer.send(BULK)
-    harness.lend(lambda: TwoWayTunnel(harness.owner, client.vc, server.vc, request=request))
+    harness.lend(lambda: harness.two_way(harness.owner, client.vc, server.vc, request=request))
     server.peer.send(b"welcome")
     harness.run()
     assert server.peer.received == b"hello " + BULK
@@ -263,7 +324,7 @@ def test_an_owner_may_recall_and_lend_again(harness: Harness) -> None:
     assert reader.read(7) == b"SWITCH\n"
     harness.write(client, b"switched\n")
     harness.run(until=lambda: client.peer.received == b"switched\n")
-    harness.lend(lambda: TwoWayTunnel(harness.owner, client.vc, server.vc, request=reader))
+    harness.lend(lambda: harness.two_way(harness.owner, client.vc, server.vc, request=reader))
     server.peer.send(b"hello")
     harness.run()
     assert server.peer.received == BULK + BULK
@@ -289,4 +350,7 @@ def test_a_stalled_server_delays_only_the_direction_to_it(harness: Harness) -> N
 
 
 def test_every_state_receives_every_event_that_may_come() -> None:
-    assert check_machine(TwoWayTunnel) == set()
+    assert check_machine(TwoWayTunnel) == {
+        f"ENDING {event!r}"  # in ENDING both directions have machines, which get these
+        for event in (Event.EOS, Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT)
+    }

@@ -71,6 +71,7 @@ class Engine(EventDispatcher):
         "address_history",
         "bridges",
         "commands",
+        "no_buffer",
         "random",
         "reads",
         "shortage",
@@ -106,6 +107,8 @@ class Engine(EventDispatcher):
         self.commands: list[Command] = []
         self.wall = 0
         """The time of day: seconds since 1970, UTC, as the driver set it last; 0: not set yet."""
+        self.no_buffer = IOBuffer(self.memory, 0)
+        """The buffer of all operations that read 0 bytes."""
         self._memory_pressure = MemoryPressure(self)
         self._accept_warned: dict[Listener, float] = {}
         self._calls = PendingCalls(self)

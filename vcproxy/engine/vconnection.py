@@ -15,7 +15,7 @@ from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import IOBuffer, Reader
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.vio import VIO
+from vcproxy.engine.vio import VIO, join
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -124,13 +124,24 @@ class VConnection(Continuation, ABC):
         self._require_open("do_io_read()")
         return self._begin(VIO(self, cont, nbytes, buffer, reads=True))
 
-    def do_io_write(self, cont: Continuation, nbytes: int | None, reader: Reader) -> VIO:
+    def do_io_write(
+        self,
+        cont: Continuation,
+        nbytes: int | None,
+        reader: Reader,
+        *,
+        source: VIO | None = None,
+    ) -> VIO:
         """Write `nbytes` (None: without end) of what `reader` has to read.
 
+        `source` reads into that buffer: the two are coupled from the beginning, see `couple`.
         Raises LockNotHeld, ClosedError.
         """
         self._require_open("do_io_write()")
-        return self._begin(VIO(self, cont, nbytes, reader, reads=False))
+        vio = VIO(self, cont, nbytes, reader, reads=False)
+        if source is not None:
+            join(source, vio)
+        return self._begin(vio)
 
     def do_io_shutdown(self, how: Shutdown) -> None:
         """End directions in order; nothing more is delivered to their VIOs.

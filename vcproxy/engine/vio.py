@@ -178,8 +178,13 @@ def couple(source: VIO, sink: VIO) -> None:
     READY is not delivered for either any more; COMPLETE, EOS, ERROR and timeouts are. Only coupled
     VIOs are ever bridged. Both must share one buffer and one mutex.
     """
-    assert source.buffer is sink.buffer, f"{source} and {sink} share no buffer"
     source.mutex.require("couple()")
+    join(source, sink)
+    sink.reenable()
+
+
+def join(source: VIO, sink: VIO) -> None:
+    """Couple a read to a write that is about to begin: see `couple`."""
+    assert source.buffer is sink.buffer, f"{source} and {sink} share no buffer"
     source.partner, sink.partner = sink, source
     source.direct_sink = sink.vc.as_direct_sink(source.vc)
-    sink.reenable()

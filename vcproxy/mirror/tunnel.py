@@ -92,9 +92,7 @@ class MirroredTunnel(TwoWayTunnel):
     def done(self) -> None:
         """Return the VCs to the owner, and end the mirrors."""
         super().done()
-        outcome = self._outcome
-        assert outcome is not None
-        tag = FINISHED if outcome.reason.clean else ABORTED
-        why = f"conversation ended abnormally: {outcome.reason.value}"
+        tag = FINISHED if self._reason.clean else ABORTED
+        why = f"conversation ended abnormally: {self._reason.value}"
         for mirror in self._mirrors:
             self.engine.schedule(mirror, tag, why)

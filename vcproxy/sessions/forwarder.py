@@ -65,7 +65,7 @@ class Forwarder(Session):
     @CONNECTING.enter
     def connecting(self) -> None:
         """Refuse the client, or connect to the first server."""
-        self.client.do_io_read(self, 0, self.engine.buffer())  # read 0 bytes: only get its errors
+        self.client.do_io_read(self, 0, self.engine.no_buffer)  # read 0 bytes: only get its errors
         refusal = self.refusal()
         if refusal is None:
             self.connect_first()

@@ -48,7 +48,7 @@ class LingeringClose(Machine):
     @SENDING.enter
     def sending(self) -> None:
         """Send the bytes of `reader`; read nothing meanwhile."""
-        self._vc.do_io_read(self, 0, self.engine.buffer())
+        self._vc.do_io_read(self, 0, self.engine.no_buffer)
         self._vc.do_io_write(self, self._reader.avail, self._reader)
 
     @SENDING.on(Event.WRITE_COMPLETE, to=(DRAINING, CLOSED))

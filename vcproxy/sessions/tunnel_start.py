@@ -75,7 +75,7 @@ class TunnelStart(Machine):
         """Send the answers, and connect to a server. From the client, get only errors."""
         session = self._session
         client, answers = session.client, session.answers
-        client.do_io_read(self, 0, self.engine.buffer())
+        client.do_io_read(self, 0, self.engine.no_buffer)
         if answers is not None:
             self._writing = client.do_io_write(self, answers.reader.avail, answers.reader)
         if session.server is None:
