@@ -35,7 +35,7 @@ from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.iobuffer import WATER_MARK, IOBuffer
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.memory_pressure import MemoryPressure
-from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import ROOM_S, Outgoing
 from vcproxy.engine.plugin_error import as_error
@@ -226,7 +226,8 @@ class Engine(EventDispatcher):
         """Forget a VC whose descriptor is closed."""
         if vc in self.vcs:
             del self.vcs[vc]
-            vc.count_tls(False)
+            if vc.tls_size:
+                vc.count_tls(False)
             if vc.listener is not None:
                 vc.listener.vc_gone(vc)
                 if vc.message_oriented:
@@ -236,7 +237,7 @@ class Engine(EventDispatcher):
 
     def command(self, command: Command) -> None:
         """Queue a command for the driver. May be called from any thread."""
-        if self.is_current:
+        if current.engine is self:  # is_current, inlined for speed
             self.commands.append(command)
         else:
             self.inbox.post(partial(self.command, command))

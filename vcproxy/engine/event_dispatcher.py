@@ -87,7 +87,7 @@ class EventDispatcher:
     def schedule(self, cont: Continuation, key: Hashable, data: object) -> Action:
         """Queue an event. It is always deferred, and delivered in the order of scheduling."""
         action = Action(cont, key, data, self.now, 0.0)
-        if self.is_current:
+        if current.engine is self:  # is_current, inlined for speed
             self._scheduler.soon(action)
         else:
             self.inbox.post(partial(self._scheduler.soon, action))
@@ -98,7 +98,7 @@ class EventDispatcher:
     ) -> Action:
         """Deliver an event at `when` in the engine's time, then every `period` seconds if not 0."""
         action = Action(cont, key, data, when, period)
-        if self.is_current:
+        if current.engine is self:  # is_current, inlined for speed
             self._scheduler.later(action)
         else:
             self.inbox.post(partial(self._scheduler.later, action))
@@ -118,7 +118,7 @@ class EventDispatcher:
 
     def deliver_soon(self, ticket: Ticket, key: Hashable, data: object) -> None:
         """Queue an event that is dropped if its ticket is no longer live."""
-        if self.is_current:
+        if current.engine is self:  # is_current, inlined for speed
             self.queue.append((ticket, key, data))
         else:
             self.inbox.post(partial(self.queue.append, (ticket, key, data)))

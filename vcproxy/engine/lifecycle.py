@@ -101,7 +101,8 @@ class VCLifecycle(VConnection):
         """Fail the VC if it is not established by `when`, in the engine's time; 0: no limit."""
         if self._deadline is not None and self._deadline.when == when:
             return
-        self._stop_waiting()
+        if self._deadline is not None:
+            self._stop_waiting()
         if when:
             self._deadline = self.engine.schedule_at(when, self, Event.TIMEOUT, None)
 
@@ -113,7 +114,8 @@ class VCLifecycle(VConnection):
             return
         self.sni, self.alpn, self.certificate = sni, alpn, certificate
         self.open = True
-        self._stop_waiting()
+        if self._deadline is not None:
+            self._stop_waiting()
         self._notify_established()
 
     @abstractmethod

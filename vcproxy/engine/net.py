@@ -16,6 +16,7 @@ from vcproxy.engine.commands import Close, ShutdownWrite
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import WATER_MARK, IOBuffer, Reader
 from vcproxy.engine.lifecycle import VCLifecycle
+from vcproxy.engine.mutex import current
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -82,7 +83,7 @@ class NetVConnection(VCLifecycle):
     def reenable(self, reads: bool) -> None:
         """List the VC for reading or writing, on its own engine. See VConnection."""
         engine = self.engine
-        if not engine.is_current:
+        if current.engine is not engine:
             engine.inbox.post(partial(self.reenable, reads))
             return
         vio = self.read_vio if reads else self.write_vio
@@ -132,8 +133,10 @@ class NetVConnection(VCLifecycle):
 
     def _end(self, abort: bool) -> None:
         self.session = self.direct_sink = None
-        self.count_tls(False)
-        self._stop_waiting()
+        if self.tls_size:
+            self.count_tls(False)
+        if self._deadline is not None:
+            self._stop_waiting()
         if self.outgoing is not None:
             self.outgoing.closed()
         self.engine.command(Close(self, abort))
@@ -143,8 +146,10 @@ class NetVConnection(VCLifecycle):
             self.engine.notify_acceptor(self, self.listener)
         elif self.outgoing is not None:
             self.outgoing.notify(Event.CONNECTED)
-            self.reenable(True)
-            self.reenable(False)
+            if self.read_vio is not None:
+                self.reenable(True)
+            if self.write_vio is not None:
+                self.reenable(False)
 
     # -- called by the driver ----------------------------------------------------------------
 

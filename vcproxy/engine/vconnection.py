@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import IOBuffer, Reader
-from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.vio import VIO, join
 
 if TYPE_CHECKING:
@@ -110,8 +110,12 @@ class VConnection(Continuation, ABC):
     @property
     def moved(self) -> int:
         """Bytes moved in both directions so far."""
-        current = (self.read_vio, self.write_vio)
-        return self._moved + sum(vio.ndone for vio in current if vio is not None)
+        moved = self._moved
+        if self.read_vio is not None:
+            moved += self.read_vio.ndone
+        if self.write_vio is not None:
+            moved += self.write_vio.ndone
+        return moved
 
     # -- methods -----------------------------------------------------------------------------
 
@@ -246,7 +250,9 @@ class VConnection(Continuation, ABC):
     # -- for subclasses ----------------------------------------------------------------------
 
     def _require_open(self, verb: str) -> None:
-        self.mutex.require(verb)
+        mutex = self.mutex
+        if mutex.owner is not current.engine or mutex.owner is None:
+            mutex.require(verb)
         if self.closed:
             raise ClosedError(f"{verb} on {self.name} after do_io_close()")
 
@@ -266,10 +272,13 @@ class VConnection(Continuation, ABC):
             self.read_vio = vio
         else:
             self.write_vio = vio
-        self.join(vio.mutex)
+        if vio.mutex is not self.mutex:
+            self.join(vio.mutex)
         if self.error is not None and not (vio.reads and self.unread):
             vio.end(Event.ERROR)
         elif not vio.reads and vio.nbytes != 0 and not vio.reader.avail:
+            if vio.partner is not None:
+                return vio  # what its partner reads reenables it
             vio.ready()
         self.reenable(vio.reads)
         return vio

@@ -159,7 +159,8 @@ class VIO:
         """Deliver no more events: this VIO was replaced, or its VC was closed."""
         self.live = False
         self.cont = None
-        self.uncouple()
+        if self.partner is not None or self.bridge is not None:
+            self.uncouple()
         if self.fan is not None:
             self.fan.leave(self)
 
