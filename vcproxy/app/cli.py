@@ -270,7 +270,7 @@ def _diagram(chosen: argparse.Namespace) -> None:
         raise CommandError(f"{chosen.plugin}: {error}") from None
     drawn: tuple[type[Machine], ...] = getattr(found, "machines", ())
     if isinstance(found, type) and issubclass(found, Machine) and found.states:
-        drawn = (found,)
+        drawn = (found, *found.parts)
     if not drawn:
         raise CommandError(f"{chosen.plugin}: it has no machine with states to draw")
     if chosen.format == "mermaid":

@@ -100,7 +100,9 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         yield f"phases: {', '.join(plugin.own_phases()) or 'none'}"
     if not issubclass(plugin, Filter):
         yield f"upstream: {UPSTREAM[needs_upstream(plugin)]}"
-    machines = (plugin,) if issubclass(plugin, Machine) else getattr(plugin, "machines", ())
+    machines = getattr(plugin, "machines", ())
+    if issubclass(plugin, Machine):
+        machines = (plugin, *plugin.parts)
     for machine in machines:
         yield f"states of {machine.__name__}: {', '.join(state.name for state in machine.states)}"
     kind_of_options = options_type(plugin)

@@ -72,6 +72,8 @@ class Machine(Continuation):
     """The current state until start(): it receives nothing."""
     states: ClassVar[tuple[State, ...]] = ()
     """The states, in the order of declaration."""
+    parts: ClassVar[tuple[type[Machine], ...]] = ()
+    """The machines that it passes its events on to: `vcproxy diagram` draws them with it."""
     _initial_move: ClassVar[Transition]
     _created_table: ClassVar[Table] = {ANY: (unhandled, None, None, {})}
 
@@ -106,7 +108,7 @@ class Machine(Continuation):
         self._state = Machine.CREATED
         self._table = self._created_table
         self._timers: list[Action] = []
-        self._ring: list[Record | None] = []
+        self._ring: list[Record | None] = [None] * _FIRST_SLOTS
         self._next = 0
 
     @property
@@ -121,7 +123,12 @@ class Machine(Continuation):
         """Enter the initial state. Raises RuntimeError when called again."""
         if self._state is not Machine.CREATED:
             raise RuntimeError(f"{self!r} has been started already: a machine starts once")
-        self._move(self._initial_move)
+        _, entering, initial, table = self._initial_move
+        if entering or initial.final:
+            self._move(self._initial_move)
+        else:
+            self._state = initial
+            self._table = table
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Call the receiver that is declared for the key in the current state.
@@ -217,8 +224,8 @@ class Machine(Continuation):
         """Store the record past the ring's end: in a longer ring, or at its beginning."""
         ring = self._ring
         latest = len(ring) % REMEMBERED
-        if latest == len(ring):
-            ring.extend([None] * (latest or _FIRST_SLOTS))
+        if latest:
+            ring.extend([None] * latest)
         ring[latest] = record
         return latest
 

@@ -24,6 +24,7 @@ from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim import NetworkFaults, Peer
+    from vcproxy.sessions.session import Session
 
 IDLE_S = 3.0
 """How long idle server connections are kept: longer than a lingering close of a client takes."""
@@ -157,6 +158,12 @@ def received(peer: Peer) -> str:
 def status(peer: Peer) -> str:
     """Return the first line of what a peer has received since the last call."""
     return received(peer).partition("\n")[0]
+
+
+def stage(session: Session) -> str:
+    """Return the name of the state: that of the request being served, else of the connection."""
+    assert isinstance(session, HttpProxy)
+    return (session if session.exchange is None else session.exchange).state.name
 
 
 GET = request()

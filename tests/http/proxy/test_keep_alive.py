@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.exchange import Exchange
 from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.options import HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
@@ -23,15 +24,26 @@ class Whole(Filter):
     def request_body(self, tx: Transaction, body: bytes) -> None: ...
 
 
-def test_the_machine() -> None:
-    holes = check_machine(HttpProxy)
+def test_the_machine_of_a_connection() -> None:
+    assert check_machine(HttpProxy) == {
+        "BETWEEN_REQUESTS DEADLINE",  # its children receive it
+        "BETWEEN_REQUESTS SentRequest",
+        "INSIDE_HEAD SentRequest",
+    }
+
+
+def test_the_machine_of_an_exchange() -> None:
+    holes = check_machine(Exchange)
     assert {hole.split()[1] for hole in holes} == {
         "CONNECTED",
         "Called",
         "SubrequestsDone",
         "RESUMED",
+        "Request",
+        "SentRequest",
     }
     taken = {
+        "RECEIVED Request",
         "CONNECTING CONNECTED",
         "FILTERING_REQUEST Called",
         "FILTERING_REQUEST SubrequestsDone",
@@ -116,7 +128,7 @@ def test_buffered_pipelined_requests_are_bounded(given: bytes, filters: list[typ
         assert received(client).count("HTTP/1.1 200 OK") == 50
         (session,) = proxy.sessions
         assert isinstance(session, HttpProxy)
-        assert len(session._client_wire.pending) < 200_000
+        assert len(session.side.wire.pending) < 200_000
 
 
 def test_a_thousand_pipelined_requests() -> None:

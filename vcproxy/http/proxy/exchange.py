@@ -1,300 +1,398 @@
-"""Exchange: the base of HttpProxy: two wires, the current transaction, the filters, one deadline,
-and the proxy's own responses.
+"""Exchange: one request and its response.
 
-The order of a request's steps is in HttpProxy only. Tested with it in
-tests/http/proxy/test_clients.py, test_servers.py, test_times.py and test_proxied_filters.py.
+    RECEIVED --> CONNECTING --CONNECTED--> AWAITING_RESPONSE --a head--> SENDING_RESPONSE --> KEPT
+       |             ^ not with an idle       |  while its body            |  while a tunnel
+       |             | connection             |  is sent:                  |  sends the body:
+       |             |                        |  SENDING_REQUEST           |  STREAMING_RESPONSE
+       +-- BUFFERING_REQUEST,                 +-- FILTERING_RESPONSE,      +--> CLOSED, ABORTED
+       |   FILTERING_REQUEST:                 |   BUFFERING_RESPONSE:
+       |   a filter needs the                 |   likewise
+       |   whole body, or waits               |
+       +-- CONNECT ----> TUNNELLING <---------+ Upgrade
+
+The machine of its connection, HttpProxy, passes on all events that it gets. The final state is the
+result: KEPT, the connection may carry another request; CLOSED, it is closed after the response;
+ABORTED, it was reset.
+
+A longer body of known length is moved by a OneWayTunnel, which the driver may bridge. Any other is
+moved by a MessageTunnel: chunks that no filter changes are only checked, everything else is decoded
+and framed again. Tested in tests/http/proxy, most in test_keep_alive.py, test_servers.py,
+test_bodies.py, test_times.py and test_exchange.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from vcproxy.engine.plugin_error import as_error
-from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.messages import Body, Request, Response
-from vcproxy.http.proxy.balance_key import balance_key
-from vcproxy.http.proxy.deadline import NEVER, Deadline
-from vcproxy.http.proxy.failure import Failure, Party
-from vcproxy.http.proxy.filtered_session import FilteredSession
-from vcproxy.http.proxy.filters import SERVER_PHASES
-from vcproxy.http.proxy.listener_context import ListenerContext
-from vcproxy.http.proxy.options import Options as HttpOptions
-from vcproxy.http.proxy.own_responses import check_sendable, error_response
+from vcproxy.engine.calls import Called
+from vcproxy.engine.event import Event
+from vcproxy.engine.vio import VIO
+from vcproxy.http.message.messages import Body, Request
+from vcproxy.http.proxy import answering, requesting
+from vcproxy.http.proxy.client_side import DEADLINE, ClientSide
+from vcproxy.http.proxy.deadline import NEVER
+from vcproxy.http.proxy.download import Download
+from vcproxy.http.proxy.ending import abort, client_left, end, fail, fail_as, failure_of
+from vcproxy.http.proxy.failure import Failure, connect_failure, transfer_failure
+from vcproxy.http.proxy.filtering import RESUMED, SuspendedPhase, resume
+from vcproxy.http.proxy.sent_request import SentRequest
+from vcproxy.http.proxy.server_side import ServerSide
+from vcproxy.http.proxy.subrequests import SubrequestsDone
 from vcproxy.http.proxy.transaction import Transaction
+from vcproxy.http.proxy.upload import TOO_SLOW, Upload
+from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.sessions.lingering_close import LingeringClose
+from vcproxy.tunnels.done import Reason, TunnelDone
 
 if TYPE_CHECKING:
-    from vcproxy.config.positions import KeyPath
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.http.proxy.body_buffer import BodyBuffer
-    from vcproxy.http.proxy.body_transfer import BodyTransfer
-    from vcproxy.sessions.service import Service
-    from vcproxy.upstream.server import Server
-    from vcproxy.upstream.upstream import Upstream
 
-DEADLINE, NEXT_REQUEST = "DEADLINE", "NEXT_REQUEST"
-"""Tags: the deadline may have passed; another request may have arrived."""
+NO_TIME_LEFT = Failure(504, "proxy", Reason.ACTIVE.value, "http_response_timeout")
+CUT_OFF = Failure(0, "proxy", Reason.ACTIVE.value, "http_response_timeout")
 
 
-class Exchange(FilteredSession):
-    """The base of HttpProxy: see there."""
-
-    Options = HttpOptions
-    options: HttpOptions
-    alpn_refused = frozenset({"h2"})  # only HTTP/1.1 and 1.0 are supported
+class Exchange(Machine):
+    """Serves one request of a client. Start it, then pass it a Request or a SentRequest, and after
+    that the events of its connection, until its state is final."""
 
     __slots__ = (
-        "_bodiless", "_body_buffer", "_deadline", "_download", "_framing", "_head_begun",
-        "_keep_alive", "_request_consumed", "_tried", "_upload", "_version", "requests",
+        "bodiless", "body", "client", "download", "keep_alive", "received", "result", "server",
+        "suspended", "tx", "upload", "version",
     )  # fmt: skip
 
-    READING_HEAD: ClassVar[State]
-    CLOSED: ClassVar[State]
+    ALIVE = State()
+    RECEIVED = State(parent=ALIVE, initial=True)
+    BUFFERING_REQUEST = State(parent=ALIVE)
+    FILTERING_REQUEST = State(parent=ALIVE)
+    CONNECTING = State(parent=ALIVE)
+    AWAITING_RESPONSE = State(parent=ALIVE)
+    SENDING_REQUEST = State(parent=AWAITING_RESPONSE)
+    BUFFERING_RESPONSE = State(parent=ALIVE)
+    FILTERING_RESPONSE = State(parent=ALIVE)
+    SENDING_RESPONSE = State(parent=ALIVE)
+    STREAMING_RESPONSE = State(parent=SENDING_RESPONSE)
+    TUNNELLING = State(parent=ALIVE)
+    KEPT = State(final=True)
+    CLOSED = State(final=True)
+    ABORTED = State(final=True)
 
-    def __init__(self, client: NetVConnection, service: Service) -> None:
-        super().__init__(client, service)
-        client.set_inactivity_timeout(0)  # the listener's timeout is for tunnels only
-        self.requests = 0
-        """Requests that this connection has carried."""
-        self._keep_alive = True  # whether another request may follow
-        self._request_consumed = True  # whether the whole request was read from the client
-        self._bodiless = False  # whether the client expects no body: HEAD
-        self._head_begun = False  # whether a part of the next head was read
-        self._version = 11  # the client's
-        self._framing: Body = 0  # the framing of the request's body
-        self._body_buffer: BodyBuffer | None = None
-        self._upload: BodyTransfer | None = None
-        self._download: BodyTransfer | None = None
-        self._tried: list[Server] = []
-        self._deadline = Deadline(self, DEADLINE)
+    ENDED = (KEPT, CLOSED, ABORTED)
+    SENT = (*ENDED, CONNECTING, AWAITING_RESPONSE, SENDING_REQUEST)
+    """Where it goes on when the request may be sent."""
+    ANSWERED = (
+        *ENDED, FILTERING_RESPONSE, BUFFERING_RESPONSE, SENDING_RESPONSE, STREAMING_RESPONSE,
+        TUNNELLING,
+    )  # fmt: skip
+    """Where it goes on when there is a response."""
 
-    @classmethod
-    def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
-        """See Session."""
-        return options.upstreams
+    received: tuple[Body, bool, bool]
+    """The `body`, `bodiless` and `persistent` of the response as it was received."""
 
-    @classmethod
-    def unused_methods(cls, options: HttpOptions) -> Mapping[str, str]:
-        """See Session."""
-        unused = {"servers": "the upstream is chosen by routes: override route()"}
-        if not options.uses_servers:
-            why = "every route has an answer of its own, so no request is sent to a server"
-            unused |= dict.fromkeys(SERVER_PHASES, why)
-        return unused
+    def __init__(self, client: ClientSide, request: Request, began_s: float, keep: bool) -> None:
+        """`began_s`: the time at which the head was complete; `keep`: whether the connection may
+        carry another request after this one."""
+        super().__init__(client.cont.engine, client.cont.mutex, name=client.vc.name)
+        self.client = client
+        self.tx = Transaction(client.context, request, began_s)
+        self.server = ServerSide(client, self.tx)
+        self.upload: Upload | None = None
+        """The body of the request, if it has one or a filter may give it one."""
+        self.download: Download | None = None
+        """The body of the response, unless it is sent with its head."""
+        self.suspended: SuspendedPhase | None = None
+        """The phase in which a filter waits."""
+        self.body = b""
+        """The body as the filters of a phase for bodies have returned it."""
+        self.bodiless = request.method == "HEAD"
+        """Whether the client expects no body."""
+        self.version = request.version
+        """The client's version of HTTP: 10 or 11."""
+        self.keep_alive = keep
+        """Whether the connection may carry another request, as far as is known."""
+        self.result: State | None = None
+        """The final state; None: it has not ended."""
 
-    def _balance_key(self, upstream: Upstream) -> str | None:
-        """Return the key by which an upstream with `balance = "hash"` chooses the server."""
-        return balance_key(self.tx.request.fields, upstream.settings.hash_by)
+    # -- the request -------------------------------------------------------------------------
 
-    # -- the transaction -----------------------------------------------------------------------
+    @RECEIVED.on(Request, to=(*SENT, BUFFERING_REQUEST, FILTERING_REQUEST))
+    def begin(self, _: Request) -> State | None:
+        """Call the first filters, and go on as far as possible."""
+        return requesting.begin(self)
 
-    def _begin_transaction(self, request: Request) -> None:
-        self.requests += 1
-        self._keep_alive = request.persistent and self.requests < self.options.limits.requests
-        self._version = request.version
-        self._framing = request.body
-        self._bodiless = request.method == "HEAD"
-        self._request_consumed = request.body == 0
-        self._head_begun = False
-        self._body = b""
-        self._tried.clear()
-        self.tx = Transaction(self, request)
+    @RECEIVED.on(SentRequest, to=AWAITING_RESPONSE)
+    def resume_sent(self, sent: SentRequest) -> None:
+        """Go on with a request that was sent on the direct path."""
+        tx, wire = self.tx, self.server.wire
+        tx.route = sent.route
+        tx.upstream = sent.upstream
+        self.server.resume(sent.server, sent.idle_s, sent.before)
+        wire.pending = sent.arrived
+        if sent.unsent:
+            wire.send(sent.unsent)
+        first_byte_s = self.client.options.timeouts.first_byte
+        left_s = sent.began_s + first_byte_s - self.engine.now
+        self.set_deadline(max(left_s, 0.001) if first_byte_s else 0)
+        if wire.has_news:
+            wire.reads.signal(Event.READ_READY)
 
-    def _fail_as(self, status: int, party: Party, why: str, error: str) -> State:
-        return self._fail(Failure(status, party, why, error))
+    @BUFFERING_REQUEST.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(*SENT, FILTERING_REQUEST))
+    def request_body_readable(self, _: VIO) -> State | None:
+        """Read the part of the body that arrived, or abort if the client failed."""
+        if self.client.vc.error is not None:
+            return client_left(self)
+        return requesting.collect_request(self)
 
-    def _fail_with(self, error: Exception, party: Party) -> State:
-        """Send an error response: a party violated the protocol, or a filter failed."""
-        return self._fail(self._failure_of(error, party))
+    @BUFFERING_REQUEST.on(DEADLINE, to=ENDED)
+    def request_body_timed_out(self, _: object) -> State | None:
+        """Answer 408: the client stopped sending the body."""
+        return None if self.client.deadline.early() else fail(self, TOO_SLOW)
 
-    def _failure_of(self, error: Exception, party: Party) -> Failure:
-        """Log an exception and return its Failure: that of `party` for a BadMessage, else that of
-        the plugin."""
-        if isinstance(error, BadMessage):
-            if party == "client":
-                return Failure(error.status, party, str(error), "http_request_error")
-            self.log(f"invalid response to {self.tx!r}: {error}")  # log only: it quotes the server
-            why = f"response violates {error.rfc}"
-            return Failure(502, party, why, "http_protocol_error")
-        self.engine.log("error", f"{self.name}: filter failed at {self.tx!r}", error)
-        return Failure(500, "plugin", type(error).__name__, "proxy_internal_error")
+    @FILTERING_REQUEST.on(
+        Called, SubrequestsDone, RESUMED, to=(*SENT, BUFFERING_REQUEST, TUNNELLING)
+    )
+    @FILTERING_RESPONSE.on(Called, SubrequestsDone, RESUMED, to=ANSWERED)
+    def filter_resumed(self, data: Called | SubrequestsDone | None) -> State | None:
+        """Go on with the phase, with the value that a filter waited for."""
+        return resume(self, data)
 
-    def _reject_request(self, problem: BadMessage) -> State:
-        """Send an error response to an invalid request, and close the connection."""
-        self._keep_alive = self._request_consumed = False
-        failure = self._failure_of(problem, "client")
-        self.log(f"{failure.status} for an invalid request: {failure}")
-        self.count(str(failure.status))
-        response = error_response(failure, self.options.via)
-        head = self._head_for_client(response, False, len(response.content))
-        self._client_wire.send(head + response.content)
-        return self.CLOSED
+    @CONNECTING.on(Event.CONNECTED, to=(*SENT, FILTERING_REQUEST, TUNNELLING))
+    def connected(self, vc: NetVConnection) -> State | None:
+        """Use the new connection, or the idle one that became free while the request queued."""
+        if vc.open or self.server.claim(vc):
+            return requesting.server_selected(self)
+        return requesting.connect_server(self)
 
-    def _fail(self, failure: Failure) -> State:
-        """Send an error response: the proxy's own, or that of a filter."""
-        tx = self.tx
-        tx.failure = failure
-        self.log(f"{failure.status} for {tx!r}{self._at_server}: {failure}")
-        self.count(str(failure.status))
-        if failure.party == "server":
-            self._report_server_failure(failure.why)
-        if failure.party == "client" and failure.status != 404:
-            self._keep_alive = False
-        response = error_response(failure, self.options.via)
-        for step in self._chain.error:
-            try:
-                response = check_sendable(step(tx) or response)
-            except BaseException as raised:
-                error = as_error(raised)
-                self.engine.log("error", f"{self.name}: filter failed in error() of {tx!r}", error)
-        return self._respond(response)
+    @CONNECTING.on(Event.ERROR, to=(*ENDED, CONNECTING))
+    def connect_failed(self, failed: NetVConnection | VIO) -> State | None:
+        """Try another server, or fail the request. If the client failed, abort."""
+        if isinstance(failed, VIO):
+            return client_left(self)
+        if self.server.another_after(failed):
+            self.log(f"server {failed.name} failed: {failed.error}; trying the next")
+            self.drop_server()
+            return requesting.connect_server(self)
+        return fail(self, connect_failure(failed.error))
 
-    def _respond(self, response: Response) -> State:
-        """Send this response in place of a server's, and drop the server's connection."""
-        tx = self.tx
-        self._drop_server()
-        tx.response = response
-        keep = self._can_keep_alive
-        content = response.content
-        head = self._head_for_client(response, keep, len(content))
-        self._client_wire.send(head if self._bodiless else head + content)
-        return self._end_transaction(keep)
+    # -- its body is sent --------------------------------------------------------------------
 
-    def _head_for_client(self, response: Response, keep: bool, body: int | None) -> bytes:
-        """Return the bytes of a response's head for the client."""
-        return self._context.heads.to_client(
-            response, pseudonym=self.options.via, version=self._version, keep=keep, body=body
-        )
+    @SENDING_REQUEST.on(TunnelDone, to=(*ANSWERED, CONNECTING, AWAITING_RESPONSE))
+    def upload_done(self, done: TunnelDone) -> State | None:
+        """Await the response, or fail: the tunnel of the request's body has ended."""
+        failure = self._finish_upload(done)
+        if failure is not None:
+            return fail(self, failure) if self.client.vc.error is None else abort(self, failure)
+        self.set_deadline(self.client.options.timeouts.first_byte)
+        if not self.server.wire.has_news:
+            return self.AWAITING_RESPONSE
+        return answering.read_response_head(self) or self.AWAITING_RESPONSE
 
-    @property
-    def _can_keep_alive(self) -> bool:
-        """Whether the client's connection may carry another request after the response."""
-        return self._keep_alive and self._request_consumed and not self.service.draining
-
-    @property
-    def _body_limit(self) -> int:
-        """The largest body of the current request, in bytes; 0: no limit."""
-        route = self.tx.route
-        return self.options.limits.body if route is None else self.options.max_body(route)
-
-    @property
-    def _time_left_s(self) -> float:
-        """Seconds until `timeouts.active` of the current request has passed."""
-        active = self.options.timeouts.active
-        return self.tx.began_s + active - self.engine.now if active else NEVER
-
-    def _set_deadline(self, seconds: float = 0) -> None:
-        """Set the next step's deadline (0: none), at the latest that of the whole request."""
-        if self.options.timeouts.active:
-            seconds = min(seconds or NEVER, max(self._time_left_s, 0.001))
-        self._deadline.set(seconds)
-
-    def _end_transaction(self, keep: bool) -> State:
-        """End the transaction: call `done`. `keep`: read the next request."""
-        self._body_buffer = None
-        self._body = b""
-        for step in self._chain.done:
-            try:
-                step(self.tx)
-            except BaseException as raised:
-                error = as_error(raised)
-                self.engine.log(
-                    "error", f"{self.name}: filter failed in done() of {self.tx!r}", error
-                )
-        return self.READING_HEAD if keep else self.CLOSED
-
-    def _abort(self, failure: Failure) -> State:
-        """Reset the client's connection after a part of the response was sent, so that the client
-        detects that it is incomplete."""
-        self.tx.failure = failure
-        self.log(f"response aborted: {self.tx!r}{self._at_server}: {failure}")
-        if failure.party == "server":
-            self._report_server_failure(failure.why)
-        error = ConnectionAbortedError(str(failure))
-        self._drop_server(error)
-        self.client.do_io_close(error)
-        return self._end_transaction(keep=False)
-
-    @property
-    def _at_server(self) -> str:
-        """The server or the upstream of the current request, for logs only."""
-        tx = self.tx
-        where = tx.server or (f"upstream {tx.upstream.name}" if tx.upstream is not None else "")
-        return f" at {where}" if where else ""
-
-    @property
-    def _client_failure(self) -> Failure | None:
-        """The Failure if the request must be aborted because of the client, else None.
-
-        A client that has only half-closed may still wait for its response (RFC 9112, 9.6), unless
-        `abort_on_close` is set.
-        """
-        if self.client.error is not None:
-            why = str(self.client.error)
-        elif self.options.abort_on_close and self._client_wire.over:
-            why = "connection closed"
-        else:
+    @SENDING_REQUEST.on(DEADLINE, to=ENDED)
+    def upload_checked(self, _: object) -> State | None:
+        """Fail if the body is too slow; else set the next check."""
+        if self.client.deadline.early():
             return None
-        return Failure(0, "client", why, "connection_terminated")
+        assert self.upload is not None
+        pace = self.upload.pace()
+        if isinstance(pace, Failure):
+            return fail(self, pace)
+        if self.time_left_s <= 0:
+            why = "request body not complete within timeouts.active"
+            return fail_as(self, 408, "client", why, "http_request_error")
+        self.set_deadline(pace)
+        return None
 
-    def _client_left(self) -> State | None:
-        """Abort the request if there is a `_client_failure`; a mere half-close may be ignored."""
-        failure = self._client_failure
-        return None if failure is None else self._abort(failure)
+    @SENDING_REQUEST.on(Event.READ_READY, to=(*ANSWERED, CONNECTING))
+    def readable_before_the_end(self, vio: VIO) -> State | None:
+        """Read what the server sent before it got all of the request."""
+        assert self.upload is not None
+        if vio is not self.server.wire.reads or self.upload.delivered:  # see upload_done
+            return None
+        if self.tx.reused and self.upload.nothing_sent:
+            return requesting.retry_or_fail(self, "data before the request was sent", again=False)
+        return answering.read_response_head(self)
 
-    def mirror(self, upstream: Upstream, body: bytes) -> None:
-        """See Transaction.mirror."""
-        if not self._context.mirror.send(
-            upstream, self.tx.request, body, self._limits, self.client_fields
-        ):
-            self.count("unmirrored")
+    def _finish_upload(self, done: TunnelDone) -> Failure | None:
+        assert self.upload is not None
+        why = self.upload.finish(done, self.server)
+        return failure_of(self, why, "client") if isinstance(why, Exception) else why
 
-    def drain(self) -> None:
-        """See Session: close the connection if no request is in progress."""
-        self.engine.schedule(self, NEXT_REQUEST, None)
+    # -- the response ------------------------------------------------------------------------
 
-    @classmethod
-    def refuse(cls, client: NetVConnection, service: Service) -> None:
-        """See Session: answer 429 and close."""
-        why = "too many connections from this address"
-        failure = Failure(429, "client", why, "http_request_denied")
-        service.counts["429"] += 1
-        via = service.options.via  # type: ignore[attr-defined]
-        response = error_response(failure, via)
-        buffer = client.engine.buffer()
-        reader = buffer.reader()
-        head = ListenerContext.of(service, client.engine).heads.to_client(
-            response, pseudonym=via, version=11, keep=False, body=len(response.content)
-        )
-        buffer.write(head + response.content)
-        LingeringClose(client, reader).start()
+    @AWAITING_RESPONSE.on(Event.READ_READY, to=(*ANSWERED, CONNECTING))
+    def response_readable(self, vio: VIO) -> State | None:
+        """Read what the server sent of its response. (The client's input stays in its buffer.)"""
+        server = self.server
+        if vio is not server.wire.reads:
+            return None
+        if self.tx.reused and server.repeatable and server.wire.nothing_sent:
+            return requesting.retry_or_fail(self, "data before the request was sent", again=True)
+        return answering.read_response_head(self)
 
-    def _report_server_failure(self, why: str) -> None:
-        """Report a failed request to the upstream. (It detects connect failures itself.)"""
-        if self.tx.upstream is not None and self.server is not None and self.server.open:
-            self.tx.upstream.failed(self.server, why)
+    @AWAITING_RESPONSE.on(Event.EOS, Event.ERROR, to=(*ENDED, CONNECTING))
+    def server_ended(self, vio: VIO) -> State | None:
+        """Retry or fail if the server's connection ended; abort if the client's failed."""
+        if vio.vc is not self.server.vc:
+            return client_left(self)
+        if self.upload is not None and self.upload.delivered:  # see upload_done
+            return None
+        return requesting.retry_or_fail(self, *self.server.unanswered())
 
-    def _drop_server(self, error: Exception | None = None) -> None:
-        for transfer in (self._upload, self._download):
-            if transfer is not None:
-                transfer.stop()
-        self._upload = self._download = None
-        if self.server is not None:
-            self.server.do_io_close(error)
-            self.server = None
-            self._server_wire.close()
+    @AWAITING_RESPONSE.on(DEADLINE, to=ENDED)
+    def response_timed_out(self, _: object) -> State | None:
+        """Answer 504: no response arrived in time."""
+        if self.client.deadline.early():
+            return None
+        if self.time_left_s <= 0:
+            return fail(self, NO_TIME_LEFT)
+        why = "connection timed out: no response"
+        return fail_as(self, 504, "server", why, "connection_read_timeout")
+
+    @BUFFERING_RESPONSE.on(
+        Event.READ_READY, Event.EOS, Event.ERROR, to=(*ENDED, FILTERING_RESPONSE)
+    )
+    def response_body_readable(self, vio: VIO) -> State | None:
+        """Read the part of the body that arrived, or abort if the client failed."""
+        of_server = vio.vc is self.server.vc
+        return answering.collect_response(self) if of_server else client_left(self)
+
+    @BUFFERING_RESPONSE.on(DEADLINE, to=ENDED)
+    def response_body_timed_out(self, _: object) -> State | None:
+        """Answer 504: the server stopped sending the body."""
+        if self.client.deadline.early():
+            return None
+        return fail_as(self, 504, "server", "response body too slow", "connection_read_timeout")
+
+    # -- it is sent --------------------------------------------------------------------------
+
+    @SENDING_RESPONSE.on(Event.READ_READY, Event.EOS, Event.ERROR, to=ENDED)
+    def response_data_readable(self, vio: VIO) -> State | None:
+        """Send the next part of a short response; abort if the server or the client failed."""
+        if vio.vc is self.client.vc:
+            return client_left(self)
+        return answering.send_rest(self, vio) if vio is self.server.wire.reads else None
+
+    @STREAMING_RESPONSE.on(Event.READ_READY, Event.EOS, Event.ERROR, to=ENDED)
+    @ALIVE.on(Event.EOS, Event.ERROR, to=ENDED)
+    def client_event(self, vio: VIO) -> State | None:
+        """Abort if the client's connection failed or ended. (A tunnel reports the server's end.)"""
+        return client_left(self) if vio.vc is self.client.vc else None
+
+    @SENDING_RESPONSE.on(TunnelDone, to=ENDED)
+    def transfer_done(self, done: TunnelDone) -> State | None:
+        """Finish the response or abort: the tunnel of its body, or of the request's, has ended."""
+        if self.upload is not None and self.upload.is_from(done):
+            failure = self._finish_upload(done)
+            self.keep_alive = False  # the response's head was sent before the upload ended
+            if failure is None or failure.party == "server":  # a response may follow
+                return None
+            return abort(self, failure)
+        download = self.download
+        if download is None or not download.is_from(done):
+            return None
+        self.client.vc.set_inactivity_timeout(0)
+        if download.transfer.fault is not None:
+            return abort(self, failure_of(self, download.transfer.fault, "server"))
+        if done.reason not in (Reason.COMPLETE, Reason.EOS):
+            return abort(self, transfer_failure(done, self.server.vc, ("server", "client")))
+        download.resume()
+        return answering.response_sent(self)
+
+    @SENDING_RESPONSE.on(DEADLINE, to=ENDED)
+    def response_deadline_passed(self, _: object) -> State | None:
+        """Abort: the whole request, or the rest of a short response, took too long."""
+        if self.client.deadline.early():
+            return None
+        if self.time_left_s <= 0:
+            return abort(self, CUT_OFF)
+        why = "connection timed out inside the body"
+        return abort(self, Failure(0, "server", why, "connection_read_timeout"))
+
+    @SENDING_RESPONSE.on(Event.ACTIVE_TIMEOUT, to=ENDED)
+    def client_active_timeout(self, _: VIO) -> State | None:
+        """Abort: the listener's `timeouts.active` has passed."""
+        return abort(self, CUT_OFF)
+
+    @TUNNELLING.on(TunnelDone, to=CLOSED)
+    def tunnel_done(self, done: TunnelDone) -> None:
+        """End the transaction; reset the client's connection if the tunnel failed."""
+        if not done.reason.clean:
+            self.log(done)
+            error = done.error or ConnectionAbortedError(done.reason.value)
+            self.client.vc.do_io_close(error)
+            self.server.drop(error)
+        end(self, keep=False)
+
+    # -- in every state ----------------------------------------------------------------------
+
+    @ALIVE.on(DEADLINE, to=ENDED)
+    def request_deadline_passed(self, _: object) -> State | None:
+        """Answer 504: the whole request took too long, and no response was begun."""
+        if self.client.deadline.early():
+            return None
+        self.keep_alive = False  # the value that a filter waits for may still arrive
+        return fail(self, NO_TIME_LEFT)
+
+    @STREAMING_RESPONSE.on(Event.ACTIVE_TIMEOUT)
+    @ALIVE.on(
+        Event.READ_READY, Event.WRITE_READY, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT,
+        TunnelDone,
+    )  # fmt: skip
+    def ignored(self, _: object) -> None:
+        """Ignore the event: input stays in its buffer, TunnelDone is of a stopped tunnel; a tunnel
+        reports its timeout."""
 
     def finished(self) -> None:
-        """Release everything. Close the client's connection when its output has been sent."""
-        self._deadline.cancel()
-        self._body_buffer = None
-        if self._pending_wait is not None:
-            self._pending_wait.cancel()
-        self._drop_server()
-        self._server_wire.close()
-        if self.client.closed:
-            self._client_wire.close()
-        else:
-            self._client_wire.close_gracefully(linger=not self._keep_alive)
+        """Release what is left; a reusable server connection was given back before."""
+        self.result = self.state
+        if self.suspended is not None:
+            self.suspended.cancel()
+        if self.server.vc is not None:
+            self.drop_server()
+        if self.upload is not None:
+            self.upload.close()
+        if self.download is not None:
+            self.download.close()
+
+    # -- for the steps of an exchange --------------------------------------------------------
+
+    def at(self, state: State) -> State | None:
+        """Return the state, or None if it is the current one."""
+        return None if self.state is state else state
+
+    def log(self, text: object) -> None:
+        """Log a line that begins with the client's name."""
+        self.engine.log("info", f"{self.name}: {text}")
+
+    @property
+    def request_consumed(self) -> bool:
+        """Whether the whole request was read from the client."""
+        return self.upload is None or self.upload.consumed
+
+    @property
+    def can_keep_alive(self) -> bool:
+        """Whether the client's connection may carry another request after the response."""
+        return self.keep_alive and self.request_consumed and not self.client.service.draining
+
+    @property
+    def time_left_s(self) -> float:
+        """Seconds until `timeouts.active` of the request has passed."""
+        active = self.client.options.timeouts.active
+        return self.tx.began_s + active - self.engine.now if active else NEVER
+
+    def set_deadline(self, seconds: float = 0) -> None:
+        """Set the next step's deadline (0: none), at the latest that of the whole request."""
+        if self.client.options.timeouts.active:
+            seconds = min(seconds or NEVER, max(self.time_left_s, 0.001))
+        self.client.deadline.set(seconds)
+
+    def stop_transfers(self) -> None:
+        """Stop the tunnels of both bodies."""
+        if self.upload is not None:
+            self.upload.stop()
+        if self.download is not None:
+            self.download.stop()
+
+    def drop_server(self, error: Exception | None = None) -> None:
+        """Stop the transfers and close the server's connection; with an error by a reset."""
+        self.stop_transfers()
+        self.server.drop(error)

@@ -22,6 +22,7 @@ from vcproxy.upstream.upstream import NoServer
 
 if TYPE_CHECKING:
     from vcproxy.engine.vconnection import VConnection
+    from vcproxy.http.message.bad_message import BadMessage
     from vcproxy.tunnels.done import TunnelDone
 
 Party = Literal["client", "server", "proxy", "plugin"]
@@ -60,6 +61,11 @@ _CONNECT_FAILURES: tuple[tuple[type[Exception], int, Party, str], ...] = (
     (Exception, 502, "server", "connection_refused"),
 )
 """Status, party and RFC 9209 2.3 error type by exception class. The first match is used."""
+
+
+def invalid_request(problem: BadMessage) -> Failure:
+    """Return the Failure for a request that violates the protocol."""
+    return Failure(problem.status, "client", str(problem), "http_request_error")
 
 
 def connect_failure(error: Exception | None) -> Failure:

@@ -13,6 +13,7 @@ from vcproxy.http.message.head_cache import HeadCache
 from vcproxy.http.proxy.filters import FilterChain, Phases
 from vcproxy.http.proxy.origins import Origins
 from vcproxy.http.proxy.request_mirror import RequestMirror
+from vcproxy.http.proxy.transaction import TransactionContext
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from vcproxy.sessions.service import Service
 
 MAX_CLIENTS = 1024
-"""Clients whose ClientFields are kept."""
+"""Clients whose TransactionContext is kept."""
 
 
 class ListenerContext:
     """Created by the listener's first session, and shared by all later ones."""
 
-    __slots__ = ("_clients", "_mark", "_options", "chain", "filters", "heads", "mirror", "origins")
+    __slots__ = (
+        "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "filters", "heads",
+        "mirror", "origins",
+    )  # fmt: skip
 
     def __init__(self, service: Service, engine: Engine) -> None:
         options: Options = service.options  # type: ignore[assignment]
@@ -34,7 +38,9 @@ class ListenerContext:
         token = engine.token
         # A mark for each listener: one listener may forward to another without being a loop.
         self._mark = f"{crc32(f'{token} {service.name}'.encode()):08x}" if token else ""
-        self._clients: dict[tuple[str, bool], ClientFields] = {}
+        self._engine = engine
+        self._upstreams = service.upstreams
+        self._clients: dict[tuple[str, bool], TransactionContext] = {}
         self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
         self.chain = FilterChain.of(self.filters)
         """The phases that the filters override."""
@@ -42,7 +48,7 @@ class ListenerContext:
         """The parsed and the forwarded heads."""
         self.origins = Origins(engine)
         """Servers addressed by forward-proxy and CONNECT requests."""
-        self.mirror = RequestMirror(engine)
+        self.mirror = RequestMirror(engine, options.limits, service.counts)
         """Sends copies of requests."""
 
     @classmethod
@@ -53,10 +59,10 @@ class ListenerContext:
             context = service.shared[cls] = cls(service, engine)
         return context
 
-    def client_fields(self, address: str, secure: bool) -> ClientFields:
-        """Return the fields that are added to a client's requests."""
-        fields = self._clients.get((address, secure))
-        if fields is None:
+    def client(self, address: str, secure: bool) -> TransactionContext:
+        """Return what the transactions of a client share."""
+        known = self._clients.get((address, secure))
+        if known is None:
             options = self._options
             fields = ClientFields(
                 address,
@@ -66,7 +72,10 @@ class ListenerContext:
                 style=options.forwarded,
                 trusted=options.trusts(address),
             )
+            known = TransactionContext(
+                self._engine, address, secure, self._upstreams, self.mirror, fields
+            )
             if len(self._clients) >= MAX_CLIENTS:
                 self._clients.clear()
-            self._clients[address, secure] = fields
-        return fields
+            self._clients[address, secure] = known
+        return known

@@ -5,6 +5,7 @@ Tested in tests/http/proxy/test_proxied_filters.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
@@ -29,30 +30,30 @@ COPY_TIMEOUT_S = 30.0
 class RequestMirror(Continuation):
     """One for each listener and net thread."""
 
-    __slots__ = ("_in_flight",)
+    __slots__ = ("_counts", "_in_flight", "_limits")
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: MessageLimits, counts: Counter[str]) -> None:
+        """`counts`: the listener's counters; a copy that is dropped is counted as `unmirrored`."""
         super().__init__(engine, Mutex())
+        self._limits = limits
+        self._counts = counts
         self._in_flight = 0
 
     def send(
-        self,
-        upstream: Upstream,
-        request: Request,
-        body: bytes,
-        limits: MessageLimits,
-        client_fields: ClientFields,
-    ) -> bool:
-        """Send a copy of a request; return False if MAX_COPIES are in flight, and send nothing."""
+        self, upstream: Upstream, request: Request, body: bytes, client_fields: ClientFields
+    ) -> None:
+        """Send a copy of a request. While MAX_COPIES are in flight, it is dropped and counted."""
         if self._in_flight >= MAX_COPIES:
-            return False
+            self._counts["unmirrored"] += 1
+            return
         copy = request.copy()
         copy.content = body
-        group = SubrequestGroup(self, upstream, (copy,), limits, client_fields, COPY_TIMEOUT_S)
+        group = SubrequestGroup(
+            self, upstream, (copy,), self._limits, client_fields, COPY_TIMEOUT_S
+        )
         self._in_flight += 1
         with self.mutex.hold(self.engine):
             group.start()
-        return True
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle SubrequestsDone: a copy was answered or has failed."""

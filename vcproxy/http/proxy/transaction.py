@@ -6,39 +6,28 @@ Tested in tests/http/proxy/test_proxied_filters.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.message.client_fields import ClientFields
     from vcproxy.http.message.messages import Request, Response
     from vcproxy.http.proxy.failure import Failure
+    from vcproxy.http.proxy.request_mirror import RequestMirror
     from vcproxy.http.proxy.routing import Route
-    from vcproxy.sessions.service import Service
     from vcproxy.upstream.upstream import Upstream
 
 
-class TransactionOwner(Protocol):
-    """The attributes of an Exchange that a transaction uses."""
+class TransactionContext(NamedTuple):
+    """What all transactions of one client share: see the properties of Transaction."""
 
-    @property
-    def engine(self) -> Engine:
-        """The engine that the session runs on."""
-
-    @property
-    def client(self) -> NetVConnection:
-        """The client's connection."""
-
-    @property
-    def client_address(self) -> str:
-        """The client's IP address; empty if it has none."""
-
-    @property
-    def service(self) -> Service:
-        """The listener's configuration."""
-
-    def mirror(self, upstream: Upstream, body: bytes) -> None:
-        """See Transaction.mirror."""
+    engine: Engine
+    client: str
+    secure: bool
+    upstreams: Mapping[str, Upstream]
+    mirror: RequestMirror
+    fields: ClientFields
+    """The fields that are added to the client's requests."""
 
 
 class Transaction:
@@ -49,17 +38,18 @@ class Transaction:
     """
 
     __slots__ = (
-        "_owner", "attempts", "began_s", "failure", "notes", "request", "response", "reused",
+        "_context", "_notes", "attempts", "began_s", "failure", "request", "response", "reused",
         "route", "server", "upstream",
     )  # fmt: skip
 
     response: Response
     """The server's response, from `response_head` on; in `done`, the one sent to the client."""
 
-    def __init__(self, owner: TransactionOwner, request: Request) -> None:
-        self._owner = owner
+    def __init__(self, context: TransactionContext, request: Request, began_s: float) -> None:
+        self._context = context
+        self._notes: dict[str, object] | None = None
         self.request = request
-        self.began_s = owner.engine.now
+        self.began_s = began_s
         """The engine's time at which the head was complete, in seconds."""
         self.route: Route | None = None
         """The configured route, from the phase `route` on; None: the client named a server."""
@@ -75,13 +65,18 @@ class Transaction:
         """How many connections to servers were tried."""
         self.failure: Failure | None = None
         """In `error` and `done`: why the client did not get a server's complete response."""
-        self.notes: dict[str, object] = {}
+
+    @property
+    def notes(self) -> dict[str, object]:
         """For filters: values that they keep for later phases of this request."""
+        if self._notes is None:
+            self._notes = {}
+        return self._notes
 
     @property
     def engine(self) -> Engine:
         """The engine that it runs on: for `stop_proxy` and `reload_proxy`."""
-        return self._owner.engine
+        return self._context.engine
 
     @property
     def status(self) -> int:
@@ -91,24 +86,24 @@ class Transaction:
     @property
     def client(self) -> str:
         """The client's IP address; empty if it has none."""
-        return self._owner.client_address
+        return self._context.client
 
     @property
     def secure(self) -> bool:
         """Whether the client is connected by TLS."""
-        return self._owner.client.secure
+        return self._context.secure
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
         """The listener's upstream and those in its options, by name."""
-        return self._owner.service.upstreams
+        return self._context.upstreams
 
     def mirror(self, upstream: Upstream, body: bytes = b"") -> None:
         """Send a copy of the request to `upstream`, with `body`. Its response is dropped.
 
         While too many copies are in flight, the copy is dropped and counted as `unmirrored`.
         """
-        self._owner.mirror(upstream, body)
+        self._context.mirror.send(upstream, self.request, body, self._context.fields)
 
     def __repr__(self) -> str:
         request = self.request

@@ -55,9 +55,9 @@ class Wire:
         self.pending = b""
         """Bytes that were taken from the buffer and not used yet: see `count_pending`."""
 
-    def attach(self, vc: NetVConnection) -> None:
+    def attach(self, vc: NetVConnection, before: int | None = None) -> None:
         """Use this connection from now on. If another wire has released it, its buffers and VIOs
-        are reused."""
+        are reused. `before`: how many bytes others had written to it; left out: all until now."""
         if self.vc is vc:
             return
         self.vc = vc
@@ -69,7 +69,7 @@ class Wire:
             self._output = vc.engine.buffer().reader()
             self.start_reading()
         else:
-            self._before = writes.ndone
+            self._before = writes.ndone if before is None else before
             self.reads, self.writes = reads, writes
             self._input = next(iter(reads.buffer.readers))
             self._output = writes.reader
@@ -108,15 +108,22 @@ class Wire:
         return self.reads.over
 
     @property
-    def has_input(self) -> bool:
-        """Whether there is input that was not used yet."""
-        return bool(self.pending or self._input.avail)
+    def has_news(self) -> bool:
+        """Whether there is input that was not used yet, or the peer sends no more."""
+        unread = self._input
+        return unread.buffer.written > unread.position or bool(self.pending) or self.reads.over
 
     @property
     def idle(self) -> bool:
         """Whether all input was used, all output was sent, and the peer has not ended the stream:
         the connection can be reused."""
-        return not (self.pending or self._input.avail or self._output.avail or self.reads.over)
+        unread, unsent = self._input, self._output
+        return (
+            unread.buffer.written == unread.position
+            and unsent.buffer.written == unsent.position
+            and not self.pending
+            and not self.reads.over
+        )
 
     def take(self, enough: int | None = None) -> bytes:
         """Return all input. If `pending` has at least `enough` bytes, return only these: the input
@@ -125,9 +132,10 @@ class Wire:
         reader, data = self._input, self.pending
         self.pending = b""
         self._kept = None
-        if reader.buffer.written == reader.position or (enough is not None and len(data) >= enough):
+        buffer = reader.buffer
+        if buffer.written == reader.position or (enough is not None and len(data) >= enough):
             return data
-        full = reader.buffer.full
+        full = buffer.held >= buffer.water_mark
         data = data + reader.read() if data else reader.read()
         if full:
             self.reads.reenable()
@@ -150,7 +158,8 @@ class Wire:
     def full(self) -> bool:
         """Whether too much output is unsent to add more. If true, WRITE_READY is delivered when
         some of it has been sent."""
-        if self._output.avail < UNREAD:
+        unsent = self._output
+        if unsent.buffer.written - unsent.position < UNREAD:
             return False
         self.writes.pending = False
         return True

@@ -1,0 +1,116 @@
+"""How an exchange ends without a server's complete response: own responses, failures, resets.
+
+Each function returns the final state of the exchange. Tested in tests/http/proxy/test_clients.py,
+test_servers.py and test_proxied_filters.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.plugin_error import as_error
+from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.proxy.failure import Failure, invalid_request
+from vcproxy.http.proxy.own_responses import check_sendable, error_response
+
+if TYPE_CHECKING:
+    from vcproxy.http.message.messages import Response
+    from vcproxy.http.proxy.exchange import Exchange
+    from vcproxy.http.proxy.failure import Party
+    from vcproxy.machine.state import State
+
+
+def respond(exchange: Exchange, response: Response) -> State:
+    """Send this response in place of a server's, and drop the server's connection."""
+    client = exchange.client
+    exchange.drop_server()
+    exchange.tx.response = response
+    keep = exchange.can_keep_alive
+    content = response.content
+    head = client.head(response, exchange.version, keep, len(content))
+    client.wire.send(head if exchange.bodiless else head + content)
+    return end(exchange, keep)
+
+
+def fail_as(exchange: Exchange, status: int, party: Party, why: str, error: str) -> State:
+    """Send an error response: see Failure."""
+    return fail(exchange, Failure(status, party, why, error))
+
+
+def fail_with(exchange: Exchange, error: Exception, party: Party) -> State:
+    """Send an error response: a party violated the protocol, or a filter failed."""
+    return fail(exchange, failure_of(exchange, error, party))
+
+
+def fail(exchange: Exchange, failure: Failure) -> State:
+    """Send an error response: the proxy's own, or that of a filter."""
+    tx, client = exchange.tx, exchange.client
+    tx.failure = failure
+    exchange.log(f"{failure.status} for {tx!r}{_at_server(exchange)}: {failure}")
+    client.service.counts[str(failure.status)] += 1
+    if failure.party == "server":
+        exchange.server.report_failure(failure.why)
+    if failure.party == "client" and failure.status != 404:
+        exchange.keep_alive = False
+    response = error_response(failure, client.options.via)
+    for step in client.chain.error:
+        try:
+            response = check_sendable(step(tx) or response)
+        except BaseException as raised:
+            _log_filter(exchange, "in error() of", as_error(raised))
+    return respond(exchange, response)
+
+
+def failure_of(exchange: Exchange, error: Exception, party: Party) -> Failure:
+    """Log an exception and return its Failure: that of `party` for a BadMessage, else that of the
+    plugin."""
+    if isinstance(error, BadMessage):
+        if party == "client":
+            return invalid_request(error)
+        # It is only logged: it quotes the server.
+        exchange.log(f"invalid response to {exchange.tx!r}: {error}")
+        return Failure(502, party, f"response violates {error.rfc}", "http_protocol_error")
+    _log_filter(exchange, "at", error)
+    return Failure(500, "plugin", type(error).__name__, "proxy_internal_error")
+
+
+def client_left(exchange: Exchange) -> State | None:
+    """Abort if the client has failed; a mere half-close may be ignored: see ClientSide.failure."""
+    failure = exchange.client.failure
+    return None if failure is None else abort(exchange, failure)
+
+
+def abort(exchange: Exchange, failure: Failure) -> State:
+    """Reset the client's connection after a part of the response was sent, so that the client
+    detects that it is incomplete."""
+    exchange.tx.failure = failure
+    exchange.log(f"response aborted: {exchange.tx!r}{_at_server(exchange)}: {failure}")
+    if failure.party == "server":
+        exchange.server.report_failure(failure.why)
+    error = ConnectionAbortedError(str(failure))
+    exchange.drop_server(error)
+    exchange.client.vc.do_io_close(error)
+    end(exchange, keep=False)
+    return exchange.ABORTED
+
+
+def end(exchange: Exchange, keep: bool) -> State:
+    """End the transaction: call `done`. `keep`: the connection may carry another request."""
+    for step in exchange.client.chain.done:
+        try:
+            step(exchange.tx)
+        except BaseException as raised:
+            _log_filter(exchange, "in done() of", as_error(raised))
+    return exchange.KEPT if keep else exchange.CLOSED
+
+
+def _log_filter(exchange: Exchange, where: str, error: Exception) -> None:
+    text = f"{exchange.name}: filter failed {where} {exchange.tx!r}"
+    exchange.engine.log("error", text, error)
+
+
+def _at_server(exchange: Exchange) -> str:
+    """The server or the upstream of the request, for logs only."""
+    tx = exchange.tx
+    where = tx.server or (f"upstream {tx.upstream.name}" if tx.upstream is not None else "")
+    return f" at {where}" if where else ""
