@@ -1,4 +1,4 @@
-"""What a closed connection leaves behind: nothing that Python's garbage collector must look for.
+"""A closed connection leaves no objects for Python's garbage collector.
 
 The real program runs with the collector switched off, so that only reference counts free memory.
 """

@@ -52,11 +52,11 @@ SPEED = (
     *("http", "http-unlike", "http-tls", "http-idle", "workers", "tls-full", "tls-resumed"),
     *("churn", "trips-50", "bulk", "idle", "replay", "replay-bulk", "start", "start-http"),
 )
-"""What requests, connections and bytes cost, without fans and plugins."""
+"""The workloads of requests, connections and bytes, without fans and plugins."""
 
 
 def groups(known: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of workloads by the name of a group of them."""
+    """Return the groups: the names of their workloads, by the name of the group."""
     return {
         "speed": [name for name in known if name in SPEED],
         "calls": [name for name in known if name.startswith("calls-")],

@@ -33,7 +33,7 @@ REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 UNLIKE = b"HTTP/1.1 200 OK\r\nX-Request-Id: %%d\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 WARM = 30
-"""Units before any is counted: what is done once only is done, what is remembered is filled."""
+"""Units before the count: afterwards one-time work is done, and caches are filled."""
 UNITS = 100
 PATIENCE_S = 20.0
 
@@ -41,7 +41,7 @@ Unit = Callable[[int], None]
 """One unit of work, by its number."""
 
 Load = Callable[[int], AbstractContextManager[Unit]]
-"""Connects to the proxy's port; gives what does one unit of work."""
+"""Connects to the proxy's port; yields the function that does one unit of work."""
 
 Calls = Mapping[str, float]
 """Function -> calls for each unit of work."""

@@ -1,7 +1,8 @@
 """Run a module with all its calls counted: `python counted.py SOCKET MODULE ARGUMENT...`.
 
 A connection to SOCKET, a path, receives the counts so far as JSON: function -> calls, builtin
-functions by their names alone. It imports nothing from here: another revision's tree is run too.
+functions by their names alone. It imports nothing of this repository, because it also runs other
+revisions.
 """
 
 import json
@@ -41,7 +42,8 @@ if __name__ == "__main__":
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
-    threading.Thread(target=answer, args=(listener,), daemon=True).start()  # it is not counted
+    # calls of this thread are not counted
+    threading.Thread(target=answer, args=(listener,), daemon=True).start()
     sys.argv = [module, *arguments]
     sys.path[0] = ""  # as `python -m` has it
     threading.setprofile(count)

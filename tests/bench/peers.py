@@ -1,4 +1,4 @@
-"""The proxies under comparison. In their texts, names with `$` are those of `peer`."""
+"""The proxies under comparison. Names with `$` in their texts are explained in `peer`."""
 
 import resource
 import sys

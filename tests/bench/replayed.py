@@ -1,4 +1,4 @@
-"""What a replay costs beside the run that was recorded."""
+"""The cost of a replay, compared with that of the recorded run."""
 
 import json
 import os

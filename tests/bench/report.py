@@ -85,7 +85,7 @@ GOALS = (
         for sinks in (8, 100)
         for limit, against in ((1.1, "copy-loop"), (1, "ncat"), (1, "socat-tee"))
     ),
-    # Beside the same without a recording, and unbridged.
+    # compared with the same proxy without recording and without bridges
     Goal("trips-50", 1.4, "vcproxy-copy", peer="vcproxy-recording"),
     Goal("bulk", 2.5, "vcproxy-copy", peer="vcproxy-recording"),
     Goal("replay", 1 / 3, peer="vcproxy-recording"),
@@ -178,7 +178,7 @@ def figure(value: float | None) -> str:
 
 
 def goals(workloads: Sequence[Workload], peers: Sequence[Peer], results: Results) -> Iterator[str]:
-    """The goals that the workloads and the peers chosen allow to judge."""
+    """Return the goals that can be checked with the chosen workloads and peers."""
     units = {workload.name: workload.cost_unit for workload in workloads}
     chosen = {"", *(peer.name for peer in peers)}
     shown = [

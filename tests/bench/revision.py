@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "revisions"
 BEFORE = "1fe49d4899a5c552b4eb462d70b2edaf8111e1c9"
-"""The revision that goals "of before" refer to."""
+"""The revision that the peers `before` run."""
 
 
 def tree(revision: str) -> Path:

@@ -40,7 +40,7 @@ class Client:
         self.received = b""
 
     def step(self) -> None:
-        """Continue the handshake, or read what has come."""
+        """Continue the handshake, or read received data."""
         try:
             self.tls.feed(self.sock.recv(1 << 16))
         except BlockingIOError:
@@ -112,7 +112,7 @@ class Driven:
         return End(vc, client, calls)
 
     def until(self, client: Client, condition: Callable[[], bool]) -> None:
-        """Turn, and step the client, until a condition holds."""
+        """Run turns of the driver, and step the client, until a condition holds."""
         for _ in range(TURNS):
             client.step()
             if condition():

@@ -1,23 +1,24 @@
 """Garbage collection: when Python looks for unreachable cycles of objects.
 
 What belongs to a connection or a request is freed by its reference counts as soon as it is closed:
-none of it is in a cycle (tests/app/test_garbage.py counts). What is left for the collector is what
-the start and reloads leave behind, and what plugins make. So it runs seldom, and it never visits
-the modules, classes and configuration, which stay for the whole run. Tested in
-tests/app/test_garbage.py.
+none of it is in a cycle (tests/app/test_garbage.py counts). Only the start, reloads and plugins
+leave cycles for the collector. So it runs seldom, and it never visits the modules, classes and
+configuration, which stay for the whole run. Tested in tests/app/test_garbage.py.
 """
 
 import gc
 
 YOUNG = 10_000
-"""New objects until the youngest are visited: those of about 250 tunnels. Python's own 700 cost 5 %
-of a short connection while cycles were left, and as much while many connections were opened."""
+"""Number of new objects after which the youngest ones are visited: those of about 250 tunnels.
+Python's own 700 cost 5 % of a short connection while cycles were left, and as much while many
+connections were opened."""
 
 
 def postpone() -> None:
-    """Collect nothing until `settle`: of what imports make, little is garbage.
+    """Switch collection off until `settle` is called.
 
-    Visiting it all again and again takes a tenth of the start.
+    Imports create little garbage, and visiting all their objects repeatedly takes a tenth of the
+    start.
     """
     gc.disable()
 

@@ -274,7 +274,8 @@ class TlsFilter:
     def encrypt(self, data: Octets) -> bytes:
         """Encrypt at most RECORD bytes, where nothing is unsent; return the ciphertext to send.
 
-        `keep` then takes what could not be sent. The same as `write` and `ciphertext`, in one step.
+        `keep` must get the part that could not be sent. The same as `write` and `ciphertext`, in
+        one step.
 
         Raises:
             TlsError: the connection has already failed.

@@ -34,7 +34,7 @@ class Address:
     user: str = ""
     """The credentials for nats, "name:password" or a token. They are not shown."""
     text: str = field(init=False, repr=False, compare=False)
-    """It as a URI, which is also hashed in its place: both are needed for each connection."""
+    """The address as a URI; its hash is that of the address. Each connection needs both."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", self._uri())

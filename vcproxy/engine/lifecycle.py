@@ -169,7 +169,7 @@ class VCLifecycle(VConnection):
         """Mark the connection as broken: nothing is written any more. The mutex is held."""
         self.error = self.error or error.with_traceback(
             None
-        )  # its frames refer to this VC: a cycle
+        )  # the frames of its traceback refer to this VC: a cycle
         self._stop_waiting()
         if self.open and self.write_vio is not None:
             self.write_vio.end(Event.ERROR)

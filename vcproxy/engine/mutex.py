@@ -98,9 +98,8 @@ class Mutex:
             engine.inbox.post(retry)
 
     def hold(self, engine: EventDispatcher) -> Hold:
-        """Hold it in a `with` block, outside of a delivery: new connections, start-up and tests.
-
-        It must be free.
+        """Hold the mutex in a `with` block, outside of a delivery: new connections, start-up,
+        tests. It must be free.
         """
         return Hold(self, engine)
 

@@ -135,7 +135,8 @@ def slow(port: int, clients: int, limit: float) -> None:
 
 def handshakes(port: int, clients: int, seconds: float, resumed: bool = False) -> None:
     """Connect with TLS, get one response, close; `clients` at a time, a thread for each. Reports
-    connections and their latency. All are resumed but the first of each client, or none is."""
+    connections and their latency. Either all are resumed except the first of each client, or
+    none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

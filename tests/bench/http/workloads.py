@@ -151,7 +151,7 @@ class Share:
             answer(kept)
             order(kept)
             figures = json.loads(answer(kept))
-            cost = 100 * sockets(pid)[0] / self.clients  # a server's connection for each worker
+            cost = 100 * sockets(pid)[0] / self.clients  # each worker also has one to the server
         return Sample(cost, figures["done"] / figures["seconds"])
 
 

@@ -27,9 +27,9 @@ BACKLOG = 4096
 burst of this size no client has to retransmit its SYN, which would take a second."""
 
 BATCH = 32
-"""Limit of accepts in one turn: a flood of new connections must not delay the open ones. It is one
-at first, and doubles with each further turn in a row: to find none waiting costs as much as to
-accept one (measured)."""
+"""Limit of accepts in one turn: a flood of new connections must not delay the open ones. The number
+begins at one and doubles in each consecutive turn: an accept that finds no connection costs as much
+as a successful one (measured)."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 

@@ -205,9 +205,9 @@ class EpollDriver:
     def forget(self, fd: int) -> None:
         """Drop the watcher of a descriptor that is about to be closed: close(2) ends the watch.
 
-        That is so while no other descriptor refers to the same socket (epoll(7)). A child process
-        has such copies until it is executed; an event that they cause meanwhile is of a descriptor
-        without a watcher, or makes the next connection with its number read once more.
+        It does so only if no other descriptor refers to the same socket (epoll(7)). A forked child
+        process has copies until exec(2). Events of such a copy have no watcher and are ignored, or
+        cause one needless read of a new connection with the same descriptor number.
         """
         self._watchers.pop(fd, None)
 

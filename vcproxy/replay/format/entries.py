@@ -401,7 +401,7 @@ def decode_passed(cursor: Cursor, shared: bool = False) -> PassedEntry:
     """Decode the fields of a PassedEntry, whose opcode is already read.
 
     Most entries of a log are of this kind. This special decoder takes half the time. The data of a
-    `shared` one are a view of the cursor's bytes, because a copy of so much takes longer than all
+    `shared` entry is a view of the cursor's bytes, because a copy would take longer than everything
     else.
     """
     octets, place = cursor.data, cursor.place

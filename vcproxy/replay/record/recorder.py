@@ -86,7 +86,7 @@ class RecordingEngine(Engine):
 
     connection: ClassVar[type[NetVConnection]] = RecordedVC
     listening: ClassVar[type[Listener]] = RecordedListener
-    resolves_all: ClassVar[bool] = True  # ResolvedEntry has who connects, and to what
+    resolves_all: ClassVar[bool] = True  # ResolvedEntry records the opener and the target
 
     __slots__ = (
         "_begin",
