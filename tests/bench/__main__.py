@@ -108,7 +108,7 @@ def arguments() -> argparse.Namespace:
         type=Path,
         metavar="DIR",
         help="where results.json, costs.png and ratios.png go (docs/bench for a full run; a run "
-        "that is quick or chooses workloads or peers keeps nothing)",
+        "that is quick or chooses workloads or peers keeps nothing). The others there stay",
     )
     chosen = parser.parse_args()
     whole = not (chosen.quick or chosen.workloads or chosen.peers)
@@ -239,11 +239,13 @@ def main() -> int:
     print(*report.table(works, peers, results, failures), sep="\n")
     print(*report.goals(works, peers, results), sep="\n")
     if chosen.out:
-        report.write_json(chosen.out / "results.json", works, versions, samples, results, failures)
+        kept = report.write_json(
+            chosen.out / "results.json", works, versions, samples, results, failures
+        )
         print(f"\nwritten: {chosen.out / 'results.json'}")
         try:
-            report.draw(chosen.out / "costs.png", works, peers, results)
-            report.draw_ratios(chosen.out / "ratios.png", results)
+            report.draw(chosen.out / "costs.png", list(known.values()), list(PEERS.values()), kept)
+            report.draw_ratios(chosen.out / "ratios.png", kept)
             print(f"drawn:   {chosen.out / 'costs.png'}, {chosen.out / 'ratios.png'}")
         except ImportError:
             print("not drawn: matplotlib is not installed (pip install matplotlib)")

@@ -59,7 +59,8 @@ class Goal:
         else:
             verdict = "reached" if value <= self.limit else "MISSED"
             text = f"{value:.{2 if ratio else 1}f}{measure}"
-        return f"  {verdict:<8} {subject:<48} {text:>12}   (at most {self.limit:.3g}{measure})"
+        most = f"(at most {round(self.limit, 3):g}{measure})"
+        return f"  {verdict:<8} {subject:<48} {text:>12}   {most}"
 
 
 # Ratios of the proxy's CPU in one run.
@@ -209,30 +210,39 @@ def write_json(
     samples: Mapping[tuple[str, str], Sequence[Sample]],
     results: Results,
     failures: Mapping[tuple[str, str], str],
-) -> None:
-    """Write a JSON file with all that is needed to judge the table, including every sample."""
-    document = {
-        "machine": machine(),
-        "versions": versions,
-        "workloads": {
-            workload.name: {
-                "title": workload.title,
-                "cost_unit": workload.cost_unit,
-                "rate_unit": workload.rate_unit,
-                "medians": {p: asdict(s) for (w, p), s in results.items() if w == workload.name},
-                "costs": {
-                    p: [sample.cost for sample in every]
-                    for (w, p), every in samples.items()
-                    if w == workload.name
-                },
-            }
-            for workload in workloads
-        },
-        "goals": [{**asdict(goal), "value": goal.value(results)} for goal in GOALS],
-        "failures": {f"{w} {p}": why for (w, p), why in failures.items()},
+) -> Results:
+    """Write a JSON file with all that is needed to judge the table, including every sample.
+
+    Of an existing file, other workloads are kept. Return the medians of all that it contains.
+    """
+    document = json.loads(path.read_text()) if path.exists() else {"versions": {}, "workloads": {}}
+    document["machine"] = machine()
+    document["versions"] |= versions
+    document["workloads"] |= {
+        workload.name: {
+            "title": workload.title,
+            "date": time.strftime("%Y-%m-%d"),
+            "cost_unit": workload.cost_unit,
+            "rate_unit": workload.rate_unit,
+            "medians": {p: asdict(s) for (w, p), s in results.items() if w == workload.name},
+            "costs": {
+                p: [sample.cost for sample in every]
+                for (w, p), every in samples.items()
+                if w == workload.name
+            },
+        }
+        for workload in workloads
     }
+    kept = {
+        (name, peer): Sample(**medians)
+        for name, workload in document["workloads"].items()
+        for peer, medians in workload["medians"].items()
+    }
+    document["goals"] = [{**asdict(goal), "value": goal.value(kept)} for goal in GOALS]
+    document["failures"] = {f"{w} {p}": why for (w, p), why in failures.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
+    return kept
 
 
 def draw(
@@ -317,10 +327,10 @@ def draw_ratios(path: Path, results: Results) -> None:
 def page(results: Path) -> Iterator[str]:
     """Return the tables of the documentation from a results.json, in Markdown."""
     document = json.loads(results.read_text())
+    yield "| work | unit | cost |\n|---|---|---|"
     for name, work in document["workloads"].items():
-        yield f"\n| {work['title']} (`{name}`) | {work['cost_unit']} |\n|---|---:|"
-        for peer, sample in work["medians"].items():
-            yield f"| {peer} | {figure(sample['cost'])} |"
+        costs = ", ".join(f"{p} {figure(m['cost'])}" for p, m in work["medians"].items())
+        yield f"| {work['title']} (`{name}`) | {work['cost_unit']} | {costs} |"
     yield "\n| goal | at most | measured |\n|---|---:|---:|"
     for cells in document["goals"]:
         value = cells.pop("value")
@@ -329,7 +339,8 @@ def page(results: Path) -> Iterator[str]:
             work = document["workloads"][goal.workload]
             unit = "x" if goal.against or work["cost_unit"] == "x" else f" {work['cost_unit']}"
             missed = "" if value <= goal.limit else " (missed)"
-            yield f"| {goal.subject()} | {goal.limit:.3g}{unit} | {value:.2f}{unit}{missed} |"
+            most = f"{round(goal.limit, 3):g}{unit}"
+            yield f"| {goal.subject()} | {most} | {value:.2f}{unit}{missed} |"
 
 
 if __name__ == "__main__":
