@@ -13,6 +13,7 @@ import pytest
 
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.stdio import StdioPort
+from vcproxy.drivers.tls_sessions import ClientTls
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
@@ -152,13 +153,13 @@ def test_unix(law: Law, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_tls(law: Law, contexts: Contexts) -> None:
-    with connected("tls://127.0.0.1:0", contexts.server, contexts.client) as pair:
+    with connected("tls://127.0.0.1:0", contexts.server, ClientTls(contexts.client)) as pair:
         law(pair)
 
 
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_the_accepted_end_of_tls(law: Law, contexts: Contexts) -> None:
-    with connected("tls://127.0.0.1:0", contexts.server, contexts.client) as pair:
+    with connected("tls://127.0.0.1:0", contexts.server, ClientTls(contexts.client)) as pair:
         law(Pair(pair.b, pair.a, pair.run))
 
 

@@ -51,6 +51,12 @@ class Client:
             self.received += data
         self.flush()
 
+    @property
+    def has_ticket(self) -> bool:
+        """Whether a session ticket has been received."""
+        session = self.tls._object.session
+        return session is not None and session.has_ticket
+
     def has(self, size: int) -> bool:
         """Return whether that many bytes have been received."""
         return len(self.received) == size
@@ -111,6 +117,15 @@ class Driven:
         port._recv_into = partial(_called, calls, "recv", port._recv_into)
         return End(vc, client, calls)
 
+    def tunnel(self, source: End, sink: End) -> None:
+        """Pass on what one client sends to another."""
+        engine = self.driver.engine
+        owner = EventRecorder(engine, source.vc.mutex)
+        with source.vc.mutex.hold(engine), sink.vc.mutex.hold(engine):
+            OneWayTunnel(owner, source.vc, sink.vc).start()
+        self.driver.turn(0)
+        del source.calls[:]
+
     def until(self, client: Client, condition: Callable[[], bool]) -> None:
         """Run turns of the driver, and step the client, until a condition holds."""
         for _ in range(TURNS):
@@ -142,14 +157,20 @@ def driven(tmp_path: Path) -> Iterator[Driven]:
 @pytest.mark.parametrize("size", [1, 5000, RECORD])
 def test_a_message_costs_one_receive_and_one_send(driven: Driven, size: int) -> None:
     source, sink = driven.connect(), driven.connect()
-    engine = driven.driver.engine
-    owner = EventRecorder(engine, source.vc.mutex)
-    with source.vc.mutex.hold(engine), sink.vc.mutex.hold(engine):
-        OneWayTunnel(owner, source.vc, sink.vc).start()
-    driven.driver.turn(0)
-    del source.calls[:]
+    driven.tunnel(source, sink)
     for number in range(1, 4):
         source.client.send(bytes(size))
         driven.until(sink.client, partial(sink.client.has, number * size))
     assert sink.calls == ["send"] * 3
     assert source.calls == ["recv"] * 3
+
+
+def test_a_client_that_only_uploads_is_sent_nothing(driven: Driven) -> None:
+    """Session tickets that it does not read would make its close a reset."""
+    source, sink = driven.connect(), driven.connect()
+    driven.tunnel(source, sink)
+    source.client.send(b"uploaded")
+    driven.until(sink.client, lambda: sink.client.has(8))
+    source.client.step()
+    assert not source.client.has_ticket
+    assert sink.client.has_ticket

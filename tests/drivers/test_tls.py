@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trustme import CA, KeyType, LeafCert
 
-from vcproxy.drivers.tls import MARK, RECORD, TlsFilter, _failure
+from vcproxy.drivers.tls import MARK, RECORD, TlsFilter
 from vcproxy.drivers.tls_context import Identity, client_context, server_context
+from vcproxy.drivers.tls_errors import failure_of
 from vcproxy.engine.failures import TlsError
 
 OVERHEAD = 256  # header, tag and padding of one record in any cipher (RFC 5246, 6.2.3)
@@ -360,7 +361,7 @@ def test_damage_is_an_error_after_the_data_and_sends_an_alert(contexts: Contexts
     ],
 )
 def test_a_reason_without_a_name_in_this_python(text: str, message: str) -> None:
-    assert str(_failure(ssl.SSLError(1, text))).startswith(message)
+    assert str(failure_of(ssl.SSLError(1, text))).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,7 @@ def test_verify_codes_of_an_unknown_ca(code: int, unknown: bool) -> None:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code, error.verify_message = code, "why"
     reason = "unknown CA (why)" if unknown else "why"
-    assert str(_failure(error)) == f"the peer's certificate is refused: {reason}"
+    assert str(failure_of(error)) == f"the peer's certificate is refused: {reason}"
 
 
 def test_no_group_in_common(files: Files) -> None:

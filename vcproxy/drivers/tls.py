@@ -15,16 +15,27 @@ reads application data instead, it fails the connection and loses that data. So 
 when OpenSSL has nothing to read: decrypted bytes and unread ciphertext are taken out before, and
 put back after. A TLS 1.2 peer must reply with close_notify (RFC 5246, 7.2.1); TLS 1.3 does not
 require it.
+
+**Session tickets.** In TLS 1.3 a server sends them after the handshake. A client that never reads,
+because it only uploads, would have them unread when it closes; its close would become a reset,
+which discards its data in flight. So they wait for the first bytes that the server sends, and are
+sent with these.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeAlias, final
+from time import time
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
-from vcproxy.engine.failures import AlertReceived, CertificateRefused, TlsError
+from vcproxy.drivers.tls_errors import failure_of
+from vcproxy.engine.failures import CertificateRefused, TlsError
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.tls_sessions import LastSession
 
 Octets: TypeAlias = bytes | bytearray | memoryview
 
@@ -65,6 +76,8 @@ class TlsFilter:
         server_hostname: client side: the DNS name or IP address that the server's certificate must
             contain; a DNS name is also sent as SNI. A final dot is removed (RFC 6066 section 3):
             certificates do not have it either.
+        last: client side: the last session with this server. It is resumed if possible, and
+            replaced after a full handshake. None: every handshake is a full one.
 
     Raises:
         ValueError: `server_hostname` is not a name, or is missing where the context verifies.
@@ -76,14 +89,17 @@ class TlsFilter:
         "_fin",
         "_incoming",
         "_kept",
+        "_last",
         "_object",
         "_outgoing",
         "_reading",
+        "_tickets",
         "_wire",
         "alpn",
         "established",
         "peer",
         "pending",
+        "resumed",
         "sni",
     )
 
@@ -93,21 +109,28 @@ class TlsFilter:
         *,
         server_side: bool,
         server_hostname: str | None = None,
+        last: LastSession | None = None,
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         name = server_hostname and server_hostname.removesuffix(".")
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
+        session = last.get() if last is not None else None
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, name, session)
+        self._last = last  # None once a session has been offered to it
+        self._tickets = 0  # bytes of the outgoing ciphertext that wait for others
         self._wire = _NOTHING  # ciphertext to send, already taken from OpenSSL
         self._kept = b""  # plaintext taken from OpenSSL before a half-close
         self._fin = False  # `feed_eof` was called
         self._closed = False  # our close_notify is queued
         self._end: TlsError | bool = False  # how plaintext ended; True: in order
         self._reading = True  # False once that end was returned or raised
-        self.pending = False
-        """Whether a read may return something without further `feed`: the filter holds plaintext,
-        undecrypted ciphertext, or an end of the stream that has not been returned yet."""
+        self.pending = not server_side
+        """Whether the handshake, or a read, may make progress without further `feed`: the filter
+        holds plaintext, undecrypted ciphertext, or an end of the stream that has not been returned
+        yet. A client begins the handshake."""
         self.established = False
+        self.resumed = False
+        """Whether the handshake has resumed a session, once established."""
         self.sni: str | None = None
         """The server name that the client has sent (server side), in lower case and without a final
         dot, once established."""
@@ -122,20 +145,28 @@ class TlsFilter:
         Raises:
             TlsError: the handshake failed, or the connection ended during it.
         """
+        tls = self._object
         try:
-            self._object.do_handshake()
+            tls.do_handshake()
         except ssl.SSLWantReadError:
             self.pending = False
             if self._fin:
                 raise TlsError("the peer closed the connection during the handshake") from None
             return False
         except ssl.SSLError as error:
-            raise _failure(error) from error
+            if self._last is not None:
+                self._last.forget()
+            raise failure_of(error) from error
+        certificate = tls.getpeercert()
+        self.resumed = bool(tls.session_reused)
+        if self.resumed and certificate and _expiry(certificate) <= time():
+            raise CertificateRefused("the peer's certificate is refused: certificate has expired")
         self.established = True
         self._update_pending()
-        self.sni = getattr(self._object, "sni", None)
-        self.alpn = self._object.selected_alpn_protocol()
-        certificate = self._object.getpeercert()
+        if tls.server_side and tls.version() == "TLSv1.3":
+            self._tickets = self._outgoing.pending
+        self.sni = getattr(tls, "sni", None)
+        self.alpn = tls.selected_alpn_protocol()
         self.peer = _subject(certificate["subject"]) if certificate else None  # type: ignore[arg-type]
         return True
 
@@ -179,6 +210,8 @@ class TlsFilter:
                 self._limit_replies()
         if not data:
             return b"" if self._returned_end() else None
+        if self._last is not None:
+            self._keep_session(self._last)
         if len(data) < size and not self._kept and self._end is False:
             # the record was read to its end: OpenSSL holds no more of it
             self.pending = self._fin or self._incoming.pending > 0
@@ -211,9 +244,21 @@ class TlsFilter:
             self._end = not got
         self._limit_replies()
         if taken:
+            if self._last is not None:
+                self._keep_session(self._last)
             self._update_pending()
             return taken
         return 0 if self._returned_end() else None
+
+    def _keep_session(self, last: LastSession) -> None:
+        """Keep the session of a full handshake, when the first data are read: in TLS 1.3 its ticket
+        comes after the handshake."""
+        self._last = None  # once for each connection: Python's copy of a session takes 0.1 ms
+        tls = self._object
+        session = None if self.resumed else tls.session
+        if session is not None and (session.has_ticket or tls.version() != "TLSv1.3"):
+            certificate = tls.getpeercert()
+            last.keep(session, _expiry(certificate) if certificate else math.inf)
 
     def _stop(self, error: ssl.SSLError) -> None:
         """Store why OpenSSL returned no plaintext, if no more will follow."""
@@ -223,7 +268,7 @@ class TlsFilter:
         elif isinstance(error, ssl.SSLZeroReturnError):
             self._end = True
         else:
-            self._end = _failure(error)
+            self._end = failure_of(error)
             self._end.__cause__ = error
 
     def _limit_replies(self) -> None:
@@ -268,7 +313,7 @@ class TlsFilter:
                     break
                 taken += write(record)
         except ssl.SSLError as error:
-            raise _failure(error) from error
+            raise failure_of(error) from error
         return taken
 
     def encrypt(self, data: Octets) -> bytes:
@@ -283,7 +328,8 @@ class TlsFilter:
         try:
             self._object.write(data)
         except ssl.SSLError as error:
-            raise _failure(error) from error
+            raise failure_of(error) from error
+        self._tickets = 0
         return self._outgoing.read()
 
     def keep(self, ciphertext: bytes) -> None:
@@ -314,14 +360,15 @@ class TlsFilter:
 
     def ciphertext(self) -> memoryview:
         """Return the next bytes to send, empty if there are none; more may follow them."""
-        if not self._wire:
+        if not self._wire and self._outgoing.pending > self._tickets:
+            self._tickets = 0
             self._wire = memoryview(self._outgoing.read())
         return self._wire
 
     @property
     def has_ciphertext(self) -> bool:
         """Whether there is ciphertext to send."""
-        return bool(self._wire or self._outgoing.pending)
+        return bool(self._wire) or self._outgoing.pending > self._tickets
 
     def sent(self, count: int) -> None:
         """Report that the first `count` bytes of `ciphertext()` were sent."""
@@ -369,77 +416,10 @@ def _subject(names: tuple[tuple[tuple[str, str], ...], ...]) -> str:
     )
 
 
+def _expiry(certificate: dict[str, Any]) -> float:
+    """Return when a certificate expires, in seconds since 1970."""
+    return ssl.cert_time_to_seconds(certificate["notAfter"])
+
+
 def _escaped(value: str) -> str:
     return re.sub(r'[,+"\\<>;=\x00-\x1f\x7f]', lambda m: f"\\{ord(m[0]):02X}", value)
-
-
-_MESSAGES: Final = {
-    "HTTP_REQUEST": "the peer sent plain HTTP, not TLS",
-    "HTTPS_PROXY_REQUEST": "the peer sent plain HTTP (CONNECT), not TLS",
-    "WRONG_VERSION_NUMBER": "the peer does not speak TLS",
-    "UNEXPECTED_MESSAGE": "the peer does not speak TLS, or violates its protocol",
-    "UNSUPPORTED_PROTOCOL": "no TLS version in common with the peer",
-    "VERSION_TOO_LOW": "no TLS version in common with the peer",
-    "WRONG_SSL_VERSION": "no TLS version in common with the peer",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "no TLS version in common (reported by the peer)",
-    "CALLBACK_FAILED": "the peer sent a server name that is not ASCII",
-    "UNSUPPORTED_SSL_VERSION": "no TLS version in common with the peer",
-    "BAD_PROTOCOL_VERSION_NUMBER": "the peer does not speak TLS",
-    "BAD_RECORD_TYPE": "the peer does not speak TLS, or violates its protocol",
-    "PACKET_LENGTH_TOO_LONG": "the peer does not speak TLS, or violates its protocol",
-    "NO_SHARED_CIPHER": "no cipher in common with the peer",
-    "NO_SUITABLE_KEY_SHARE": "no group for the key exchange in common with the peer",
-    "NO_SUITABLE_GROUPS": "no group for the key exchange in common with the peer",
-    "NO_SHARED_GROUPS": "no group for the key exchange in common with the peer",
-    "NO_SHARED_SIGNATURE_ALGORITHMS": "no signature algorithm in common with the peer",
-    "NO_SUITABLE_SIGNATURE_ALGORITHM": "no signature algorithm in common with the peer",
-    "NO_APPLICATION_PROTOCOL": "no application protocol in common with the peer",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": (
-        "no cipher, group or certificate type in common (reported by the peer)"
-    ),
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer sent no certificate, and one is required",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the peer requires our certificate, and we have none",
-    "TLSV1_ALERT_UNKNOWN_CA": "the peer refused our certificate: unknown CA",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the peer refused our certificate: expired",
-    "SSLV3_ALERT_CERTIFICATE_REVOKED": "the peer refused our certificate: revoked",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the peer refused our certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer refused our certificate: not valid",
-    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "the peer refused our certificate: unsupported type",
-    "TLSV1_UNRECOGNIZED_NAME": "the peer has no certificate for the requested server name",
-    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": (
-        "no application protocol in common (reported by the peer)"
-    ),
-    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "the stream was damaged or forged in transit",
-    "RECORD_LAYER_FAILURE": "the stream was damaged or forged in transit",  # from OpenSSL 3.5 on
-    "SSLV3_ALERT_BAD_RECORD_MAC": (
-        "the stream was damaged or forged in transit (reported by the peer)"
-    ),
-}
-
-_UNKNOWN_CA: Final = frozenset({2, 18, 19, 20, 21})
-"""OpenSSL's verify codes (x509_vfy.h) for a chain that does not end at a trusted CA."""
-
-
-def _failure(error: ssl.SSLError) -> TlsError:
-    """Return OpenSSL's error as a TlsError with a plain text."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.verify_message
-        if error.verify_code in _UNKNOWN_CA:
-            reason = f"unknown CA ({reason})"
-        return CertificateRefused(f"the peer's certificate is refused: {reason}")
-    reason = _reason(error)
-    text = _MESSAGES.get(reason, f"TLS failed: {reason or error}")
-    return (AlertReceived if "ALERT" in reason else TlsError)(text)
-
-
-def _reason(error: ssl.SSLError) -> str:
-    """Return OpenSSL's name of an error's reason.
-
-    A Python built for an older OpenSSL lacks the names of new reasons; they are in the text then:
-    "[SSL] record layer failure (_ssl.c:2580)".
-    """
-    known: str | None = getattr(error, "reason", None)
-    if known is not None:
-        return known
-    found = re.fullmatch(r"\[SSL\] (.+) \(_ssl\.c:\d+\)", error.strerror or "")
-    return found[1].upper().replace(" ", "_") if found else ""

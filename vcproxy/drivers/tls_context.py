@@ -5,6 +5,11 @@ start make the same calls. Nothing here opens a connection or prompts for a pass
 
 Both sides use TLS 1.2 and 1.3, with OpenSSL's and Python's default ciphers; compression and
 renegotiation are off.
+
+Clients may resume their sessions by tickets. The keys of the tickets are random, belong to the
+context and cannot be read or set (Python's ssl): a session is resumed only by the listener and the
+process that made it, and not after a reload. Python sets the session id context without which
+OpenSSL refuses to resume where clients are verified.
 """
 
 from __future__ import annotations
@@ -55,11 +60,6 @@ def server_context(
         # contexts need the same settings.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _harden(context, alpn)
-        # No TLS 1.3 tickets: they come after the handshake, and a client that only uploads never
-        # reads them: its close then becomes a reset, which discards its data in flight. Their
-        # length also varies, and worker processes could not share them. Every connection makes a
-        # full handshake instead.
-        context.num_tickets = 0
         _load_identity(context, identity)
         if client_ca is not None:
             _load_ca(context, client_ca)

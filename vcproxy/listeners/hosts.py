@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import ssl
+
     from vcproxy.config import schema
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.address import Address
@@ -53,7 +55,10 @@ class TlsFiles:
         )
 
     def client_tls(self, tls: schema.UpstreamTls) -> object:
-        """See Host."""
+        """See Host. Every handshake is a full one."""
+        return self._client_context(tls)
+
+    def _client_context(self, tls: schema.UpstreamTls) -> ssl.SSLContext:
         from vcproxy.drivers.tls_context import client_context
 
         return client_context(ca=tls.ca, verify=tls.verify)
@@ -71,3 +76,9 @@ class EpollHost(TlsFiles):
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
         return self._driver.listen(address, listener)
+
+    def client_tls(self, tls: schema.UpstreamTls) -> object:
+        """See Host. Connections resume the last TLS session with their server."""
+        from vcproxy.drivers.tls_sessions import ClientTls
+
+        return ClientTls(self._client_context(tls))

@@ -149,16 +149,17 @@ class Attempt:
 
     def _connected(self, mask: int) -> None:
         outgoing = self._command.outgoing
+        address = self._command.address
         if outgoing.tls is None:
             port = StreamPort(self._driver, self._sock)
         else:
-            from vcproxy.drivers.epoll.tls_port import tls_port  # takes 8 ms
+            from vcproxy.drivers.epoll.tls_port import connected_port  # takes 8 ms
 
-            name = outgoing.server_name or None
-            port = tls_port(self._driver, self._sock, outgoing.tls, False, name)
+            port = connected_port(
+                self._driver, self._sock, outgoing.tls, address, outgoing.server_name
+            )
         port.vc = outgoing.vc
         self._driver.watch(port.fd, port)
-        address = self._command.address
         outgoing.connected(address, port, self._local, address.text)
         port.ready(mask)  # the same edge may report data or an end; no other edge follows
 

@@ -320,9 +320,9 @@ class EpollDriver:
         if tls is None:
             port = StreamPort(self, sock)
         else:
-            from vcproxy.drivers.epoll.tls_port import tls_port  # takes 8 ms
+            from vcproxy.drivers.epoll.tls_port import accepted_port  # takes 8 ms
 
-            port = tls_port(self, sock, tls, server_side=True)
+            port = accepted_port(self, sock, tls)
         try:
             self.watch(port.fd, port)
         except OSError as error:  # ENOSPC: the limit of watched descriptors (epoll_ctl(2))

@@ -14,25 +14,27 @@ from vcproxy.drivers.epoll.closing import LINGER_S
 from vcproxy.drivers.epoll.stream import ENDS, SMALL, StreamPort, plain
 from vcproxy.drivers.spreading import deliver
 from vcproxy.drivers.tls import RECORD, TlsFilter, Truncated
+from vcproxy.drivers.tls_sessions import ClientTls
 from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.poller import Poller
+    from vcproxy.engine.address import Address
     from vcproxy.engine.blocks import Block
 
 
-def tls_port(
-    driver: Poller,
-    sock: socket.SocketType,
-    context: object,
-    server_side: bool,
-    server_hostname: str | None = None,
-) -> TlsPort:
-    """Return a port for a socket, with a TLS filter of this ssl.SSLContext. See TlsFilter."""
+def accepted_port(driver: Poller, sock: socket.SocketType, context: object) -> TlsPort:
+    """Return a port for a client's socket. `context` must be an ssl.SSLContext."""
     assert isinstance(context, ssl.SSLContext)
-    return TlsPort(
-        driver, sock, TlsFilter(context, server_side=server_side, server_hostname=server_hostname)
-    )
+    return TlsPort(driver, sock, TlsFilter(context, server_side=True))
+
+
+def connected_port(
+    driver: Poller, sock: socket.SocketType, tls: object, address: Address, server_name: str
+) -> TlsPort:
+    """Return a port for a socket connected to a server. `tls` must be a ClientTls: see there."""
+    assert isinstance(tls, ClientTls)
+    return TlsPort(driver, sock, tls.connection(address, server_name))
 
 
 class TlsPort(StreamPort):
@@ -70,10 +72,13 @@ class TlsPort(StreamPort):
         """Continue the handshake with the data that the socket has."""
         tls = self._filter
         try:
-            while not tls.handshake():
+            while tls.pending or self._receive():
+                done = tls.handshake()
                 self._flush()
-                if not self._receive():
-                    return
+                if done:
+                    break
+            else:
+                return
         except TlsError as error:
             self._flush()  # the alert
             self.vc.failed(error)
@@ -81,7 +86,6 @@ class TlsPort(StreamPort):
         except OSError as error:
             self.fail(error)
             return
-        self._flush()
         self.vc.established(tls.sni, tls.alpn, tls.peer)
 
     def read(self) -> None:

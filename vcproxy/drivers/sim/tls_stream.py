@@ -31,6 +31,8 @@ def wrap_tls(
     """
     if not isinstance(tls, ssl.SSLContext):
         return endpoint
+    if server_side:
+        tls.num_tickets = 0  # the length of a ticket varies by chance, a simulation must repeat
     hostname = None if server_side else name
     return TlsStream(
         endpoint, TlsFilter(tls, server_side=server_side, server_hostname=hostname), clock
