@@ -1,4 +1,4 @@
-"""PlainDirection: one direction of a TwoWayTunnel for which nothing has to be decided yet.
+"""PlainDirection: one direction of a TwoWayTunnel without a machine, while both connections work.
 
 Tested in tests/tunnels/test_two_way.py and tests/sim/test_tunnels.py.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class PlainDirection:
     """A coupled read and write, whose events go to `cont`.
 
-    While both connections work this is all that a direction needs: it has no machine of its own.
+    No further code runs for the direction until one of the connections ends or fails.
     """
 
     __slots__ = ("sink", "source")

@@ -180,7 +180,8 @@ class TwoWayTunnel(Machine):
         self._pass_on(Event.ACTIVE_TIMEOUT, vio)
 
     def _finish(self, vio: VIO) -> bool:
-        """End the direction of this source if its sink has all bytes, else let a machine do it."""
+        """End the direction of this source if its sink has all bytes, else start a machine for
+        it."""
         direction = self.up if vio.vc is self._client else self.down
         assert isinstance(direction, PlainDirection)
         if not direction.can_finish:

@@ -108,7 +108,7 @@ class Client:
     lines: list[bytes]
 
     def check(self) -> None:
-        """Check that it has received the replies to its own lines, from the first on."""
+        """Check that the client has received only replies to its own lines, in order."""
         received = bytes(self.peer.received)
         if self.name == "relay.subscribers":
             self.check_relayed(received)

@@ -83,7 +83,7 @@ class WatchedTunnel(OneWayTunnel):
 
 
 class WithMachines(TwoWayTunnel):
-    """A two-way tunnel whose directions have machines, watched ones, from the beginning."""
+    """A two-way tunnel whose directions have watched machines from the beginning."""
 
     one_way = WatchedTunnel
 

@@ -278,7 +278,7 @@ class VConnection(Continuation, ABC):
             vio.end(Event.ERROR)
         elif not vio.reads and vio.nbytes != 0 and not vio.reader.avail:
             if vio.partner is not None:
-                return vio  # what its partner reads reenables it
+                return vio  # reads of the partner reenable it
             vio.ready()
         self.reenable(vio.reads)
         return vio

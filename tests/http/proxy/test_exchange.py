@@ -1,4 +1,4 @@
-"""Exchange: a request that was sent directly, and goes on as an ordinary one."""
+"""Exchange: a request that was sent on the direct path, continued as an ordinary one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def idle_connection(proxy: Http) -> tuple[Peer, Peer]:
 
 
 def resume(proxy: Http, sent: int, arrived: bytes = b"") -> HttpProxy:
-    """Hand a request over of which so many bytes were written to the server's connection."""
+    """Hand over a request of which `sent` bytes were written to the server's connection."""
     [session] = proxy.sessions
     assert isinstance(session, HttpProxy)
     upstream = proxy.service.upstream

@@ -80,7 +80,7 @@ class HttpProxy(Phases, Session):
         """The request that is being served."""
         self.requests = 0
         """Requests that this connection has carried."""
-        self._version = 11  # of HTTP, in the last request
+        self._version = 11  # the version of HTTP in the last request
         self._lingers = False  # whether the client may still be sending as the connection is closed
 
     @classmethod
@@ -204,7 +204,8 @@ class HttpProxy(Phases, Session):
 
     @SERVING.on(ANY, to=(READING_HEAD, CLOSED))
     def pass_on(self, key: Hashable, data: object) -> State | None:
-        """Let the exchange receive the event; go on to the next request, or close, if it ends."""
+        """Pass the event to the exchange. When the exchange ends, read the next request or
+        close."""
         exchange = self.exchange
         assert exchange is not None
         exchange.handle_event(key, data)
@@ -212,7 +213,7 @@ class HttpProxy(Phases, Session):
 
     @SERVING.on(Event.READ_READY, to=(READING_HEAD, CLOSED))
     def readable(self, vio: VIO) -> State | None:
-        """See `pass_on`: this is the event of most exchanges, and a call less."""
+        """See `pass_on`. A method of its own saves a call for the most frequent event."""
         exchange = self.exchange
         assert exchange is not None
         exchange.handle_event(Event.READ_READY, vio)

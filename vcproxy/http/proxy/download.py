@@ -64,15 +64,14 @@ class Download:
         return body
 
     def replace(self, content: bytes) -> None:
-        """Note the content that the filters return in place of the collected body."""
+        """Store the content that the filters returned instead of the collected body."""
         if content != self._content:
             self.withdraw(self._tx.response)
 
     # -- the transfer ------------------------------------------------------------------------
 
     def prepare(self, response: Response, version: int) -> Body:
-        """Decide how the body is transferred to a client with this HTTP version; return its framing
-        there."""
+        """Decide how the body is sent to a client with this HTTP version; return its framing."""
         body, steps, limits = response.body, self._client.chain.response_chunk, self._client.limits
         pipeline = None
         if body is None and not steps and version > 10:

@@ -78,12 +78,12 @@ class Exchange(Machine):
 
     ENDED = (KEPT, CLOSED, ABORTED)
     SENT = (*ENDED, CONNECTING, AWAITING_RESPONSE, SENDING_REQUEST)
-    """Where it goes on when the request may be sent."""
+    """The states that may follow when the request may be sent."""
     ANSWERED = (
         *ENDED, FILTERING_RESPONSE, BUFFERING_RESPONSE, SENDING_RESPONSE, STREAMING_RESPONSE,
         TUNNELLING,
     )  # fmt: skip
-    """Where it goes on when there is a response."""
+    """The states that may follow when there is a response."""
 
     received: tuple[Body, bool, bool]
     """The `body`, `bodiless` and `persistent` of the response as it was received."""

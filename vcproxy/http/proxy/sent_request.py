@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SentRequest(NamedTuple):
-    """A request without a body, and how far it has got.
+    """A request without a body, and its progress.
 
     `handle_event(SentRequest, sent)` makes an HttpProxy that is READING_HEAD await its response.
     """

@@ -39,7 +39,7 @@ class ServerSide:
         self.vc: NetVConnection | None = None
         """The connection, or the attempt to connect."""
         self.wire = Wire(client.cont)
-        """Its input and output, once a request is sent or a filter waits."""
+        """The input and output of the connection, once a request is sent or a filter waits."""
         self.repeatable = False
         """Whether the request may be sent again: all of it is held, and no response has begun."""
 
@@ -79,8 +79,8 @@ class ServerSide:
         return False
 
     def claim(self, waited: NetVConnection) -> bool:
-        """Take the idle connection that is reserved for one that waited in the queue; False: it
-        was closed since, and no attempt was made."""
+        """Take the idle connection that was reserved for this request in the queue; False: it has
+        been closed since, and no attempt was made."""
         kept = self.upstream.claim(self._client.cont, waited)
         self.drop()
         if kept is None:

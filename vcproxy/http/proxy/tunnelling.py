@@ -27,7 +27,7 @@ def switches(request: Request, response: Response) -> bool:
 
 
 def start_tunnel(client: ClientSide, server: ServerSide, head: bytes, name: str) -> None:
-    """Start a tunnel that first sends what was read already, the client `head` before it.
+    """Start a tunnel. It first sends the bytes that were read already; `head` to the client before.
     TunnelDone is delivered to the client's continuation."""
     assert server.vc is not None
     service = client.service

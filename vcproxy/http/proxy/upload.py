@@ -91,7 +91,7 @@ class Upload:
         return self._below_rate(self._buffer.held)
 
     def replace(self, content: bytes) -> None:
-        """Forward this content, the collected body as the filters return it."""
+        """Forward this content, which the filters returned, instead of the collected body."""
         if content != self.content:
             self._withdraw()
         self.content = content
@@ -101,7 +101,7 @@ class Upload:
 
     @property
     def too_long(self) -> bool:
-        """Whether its announced length is above the limit."""
+        """Whether the announced length of the body is above the limit."""
         limit = self._limit
         return bool(limit) and self.framing is not None and self.framing > limit
 
