@@ -132,7 +132,7 @@ class HeadCache:
             return head
         line = f"{request.method} {request.target} HTTP/1.1\r\n".encode("latin-1", "replace")
         if _LINE.fullmatch(line) is None:
-            return to_server(request, client_fields, upgrade=upgrade)  # raises the ValueError
+            return to_server(request, client_fields, upgrade=upgrade)  # raises ValueError
         return line[:-2] + rest
 
     def to_client(
