@@ -67,7 +67,6 @@ def socat(running: Running, tools: Tools, file: Path, uri: str = "") -> Subscrib
     """A subscriber over TCP or a Unix socket."""
     uri = uri or running.uri("feed.subscribers")
     place = uri if uri.startswith("unix:") else "tcp:" + uri.partition("//")[2]
-    # socat holds back up to 8 KiB, so only the last line in the file may be incomplete.
     return Subscriber(running, tools, file, "socat", "-u", place, "-")
 
 

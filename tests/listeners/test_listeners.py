@@ -19,7 +19,7 @@ A, B, C = (Address("tcp", "127.0.0.1", port) for port in (1, 2, 3))
 
 
 class Host(SimHost):
-    """A host that fails at some addresses, and records what it is called for."""
+    """A host that fails at some addresses, and records the calls of its methods."""
 
     def __init__(self, sim: Simulation) -> None:
         super().__init__(sim.driver())

@@ -54,7 +54,7 @@ def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 
         start += 2
     end = data.find(HEAD_END, max(start, seen - 3))
     size = (len(data) if end < 0 else end + 4) - start
-    longest = limits.line + 2  # with its end
+    longest = limits.line + 2  # with CRLF
     if size >= longest and data.find(b"\r\n", start, start + longest) < 0:
         raise too_long("first line", limits.line, 414)
     if size > limits.head:
