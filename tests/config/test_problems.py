@@ -60,7 +60,7 @@ log = []
 """
         + SOUND,
         "proxy.toml:2:1: proxy.net_threads: must be a whole number, not text",
-        "proxy.toml:3:1: proxy.workers: must be a whole number, not a fraction",
+        'proxy.toml:3:1: proxy.workers: must be a whole number above 0, or "auto"',
         'proxy.toml:4:1: proxy.memory: must be a size in quotes, as "64KiB"',
         'proxy.toml:5:1: proxy.drain_timeout: "5 parsecs" is not a duration: write a number and '
         'a unit (us, ms, s, m, h, d), as "5s"',
@@ -68,10 +68,9 @@ log = []
         'proxy.toml:7:1: proxy.log: must be the path of a file in quotes, as "conf/file.pem"',
     ),
     "numbers out of range": (
-        "proxy = { net_threads = 0, workers = 2 }\n" + SOUND,
+        "proxy = { net_threads = 0, workers = 0 }\n" + SOUND,
         "proxy.toml:1:11: proxy.net_threads: must be 1 or more, not 0",
-        "proxy.toml:1:28: proxy.workers: must be 1: more are not supported yet; for more "
-        "cores, start a second vcproxy on other addresses",
+        'proxy.toml:1:28: proxy.workers: must be a whole number above 0, or "auto"',
     ),
     "values in place of tables": (
         "proxy = 1\nlistener = [2]\nupstream.db = []\n",

@@ -165,7 +165,9 @@ def test_every_shipped_configuration_runs(
     text = listens.sub(r'\1 = "\2:0"', file.read_text())
     checked = tmp_path / "checked.toml"
     checked.write_text(text)
-    assert vcproxy("-t", "-c", checked) == (0, f"{checked}: the configuration is valid\n", "")
+    status, out, notes = vcproxy("-t", "-c", checked)
+    assert (status, out) == (0, f"{checked}: the configuration is valid\n")
+    assert all("worker" in note for note in notes.splitlines()), "what is divided among workers"
     proxy(text)
 
 

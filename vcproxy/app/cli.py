@@ -24,7 +24,7 @@ A programmable proxy: tunnels move the traffic, and small state machines in Pyth
 EPILOG = """\
 signals: TERM and INT drain connections and stop (a second one stops at once), HUP reloads the
 configuration, USR1 reopens the log. exit status: 0 stopped by a signal or done, 1 could not start,
-or an error in the configuration, 2 an error in the command line.
+or an error in the configuration, 2 an error in the command line, 3 workers died again and again.
 """
 
 
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.status
-    return 1 if status else 0
+    return int(status or 0)
 
 
 class CommandError(Exception):
@@ -222,24 +222,25 @@ class NoComparison(CommandError):
     status = 2
 
 
-def _run(chosen: argparse.Namespace) -> None:
+def _run(chosen: argparse.Namespace) -> int:
     garbage.postpone()
     from vcproxy.config.errors import ConfigError
 
     try:
         if chosen.check or chosen.show:
             _check(chosen.file, chosen.show)
-        else:
-            _serve(chosen.file, chosen.trace, chosen.record)
+            return 0
+        return _serve(chosen.file, chosen.trace, chosen.record)
     except ConfigError as error:
         raise CommandError(error) from None
 
 
-def _serve(file: Path, trace: str | None, record: Path | None) -> None:
-    from vcproxy.app.server import StartError, serve
+def _serve(file: Path, trace: str | None, record: Path | None) -> int:
+    from vcproxy.app.serve import serve
+    from vcproxy.app.server import StartError
 
     try:
-        serve(file, trace, record)
+        return serve(file, trace, record)
     except StartError as error:
         raise CommandError(error) from None
 

@@ -32,28 +32,28 @@ def entry(level: Level, text: str, error: Exception | None = None) -> str:
     return f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03d} {level.upper()} {safe}"
 
 
-def _warning(text: str) -> str:
-    return entry("warning", text)
-
-
 class LineLog:
     """The log of the program and its standard error. Used as the `Log` of engines.
 
     Any thread may write to it, without waiting: see LineWriter.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
-        """Log to a file, or to standard error. Raises OSError."""
-        self._standard_error = LineWriter(STANDARD_ERROR, note=_warning, broken=_ignore)
+    def __init__(self, file: Path | None = None, prefix: str = "") -> None:
+        """Log to a file, or to standard error. Raises OSError.
+
+        `prefix`: what the text of each entry begins with, to tell processes with one log apart.
+        """
+        self._prefix = prefix
+        self._standard_error = LineWriter(STANDARD_ERROR, note=self._warning, broken=_ignore)
         self._file = file
         self._log = self._standard_error
         if file is not None:
-            self._log = LineWriter(file, note=_warning, broken=self._broken)
+            self._log = LineWriter(file, note=self._warning, broken=self._broken)
 
     def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
         """Write an entry. `error`: a programming error, logged with its traceback."""
         if level != "debug":
-            self._log.write(entry(level, text, error))
+            self._log.write(entry(level, self._prefix + text, error))
 
     def print(self, line: str) -> None:
         """Write a line unchanged to standard error: a bound address, or output of a program."""
@@ -71,7 +71,10 @@ class LineLog:
 
     def _broken(self, reason: str) -> None:
         text = f"cannot write the log to {self._file}: {reason}; its lines are dropped and counted"
-        self.print(entry("error", text))
+        self.print(entry("error", self._prefix + text))
+
+    def _warning(self, text: str) -> str:
+        return entry("warning", self._prefix + text)
 
 
 def _ignore(reason: str) -> None:

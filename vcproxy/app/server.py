@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import os
 import random
-import resource
+import select
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage
-from vcproxy.app.log import STANDARD_ERROR, LineLog
+from vcproxy.app.log import LineLog
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
-from vcproxy.drivers.epoll.descriptors import Descriptors
+from vcproxy.drivers.epoll.descriptors import Descriptors, raise_limit
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.drivers.epoll.offload import Offload
+from vcproxy.drivers.epoll.poller import Watcher
 from vcproxy.drivers.epoll.watchdog import LoopLag, Watchdog
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.units import show_duration
 from vcproxy.listeners.hosts import EpollHost
 from vcproxy.listeners.listeners import Listeners
+from vcproxy.listeners.plan import Place, Plan
+from vcproxy.listeners.restart import restart_needed
 from vcproxy.sessions.program import Signal
 
 if TYPE_CHECKING:
@@ -51,17 +54,27 @@ class Proxy:
     Call `run` in the main thread: it becomes the first net thread, and signal handlers run there.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        worker: int = 0,
+        inherited: dict[Place, socket.socket] | None = None,
+    ) -> None:
         """Create the net threads and bind the addresses. Raises StartError.
 
         Call `close` if you do not call `run`.
+
+        Args:
+            configuration: what to run. `proxy.workers` is ignored.
+            worker: the number of this process among those of one proxy. Its master handles the
+                signals, and prints the addresses and `ready`. 0: it is the only one.
+            inherited: listening sockets to use instead of new ones, now and in a reload.
         """
         proxy, record = configuration.settings.proxy, configuration.settings.record
-        try:
-            self.log = LineLog(proxy.log)
-        except OSError as error:
-            raise StartError(f"{configuration.file}: proxy.log: {error}") from None
-        _raise_descriptor_limit()
+        self._worker = worker
+        self.log = open_log(configuration, f"worker {worker}: " if worker else "")
+        raise_limit()
         self._configuration = configuration
         self._offload = Offload()
         self._recording: Recording | None = None
@@ -99,13 +112,20 @@ class Proxy:
             driver.on_stop = self._stop_requested
             driver.on_rescan = self._reload_requested
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
+        self.on_stop: Callable[[], None] = self._end_self
+        """Called once, when a plugin requests the stop or standard input is used up."""
+        self.on_reload: Callable[[], None] = self.reload
+        """Called when a plugin requests a reload."""
         self._draining = False
         self._stopping = False  # a plugin has requested the stop
         self._reloads = 0  # number of reloads requested so far
         recording = self._recording
-        host = EpollHost(self._first)
+        host = EpollHost(self._first, {} if inherited is None else inherited)
         self._listeners = Listeners(
-            host if recording is None else recording.host(host), engines, self.log.print
+            host if recording is None else recording.host(host),
+            engines,
+            self.log.print,
+            announce=not worker,
         )
         try:
             self._apply(configuration)
@@ -116,8 +136,11 @@ class Proxy:
     # -- running -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until a signal stops the proxy."""
-        self._take_signals()
+        """Serve until a signal, or the master of a worker, stops the proxy."""
+        if self._worker:
+            self._ignore_signals()
+        else:
+            self._take_signals()
         for driver in self._drivers[1:]:
             thread = threading.Thread(target=driver.run, name=driver.engine.name)
             self._threads.append(thread)
@@ -128,10 +151,11 @@ class Proxy:
             from vcproxy.replay.record.recording import FLUSH_S
 
             self._every(FLUSH_S, self._recording.writer.flush)
-        self.log.print("ready")
+        if not self._worker:
+            self.log.print("ready")
         garbage.settle()
-        if self._listeners.only_stdio:
-            self._every(DRAIN_TICK_S, self._stop_when_idle)
+        if self._listeners.only_stdio and self._worker < 2:
+            self._every(DRAIN_TICK_S, self._request_stop_when_idle)
         orderly = False
         try:
             self._first.run()
@@ -149,7 +173,7 @@ class Proxy:
         if self._recording is not None:
             self._recording.close(orderly)
         self._watchdog.stop()
-        self._stop()
+        self.stop()
         for thread in self._threads:
             thread.join()
         for driver in self._drivers:
@@ -166,7 +190,7 @@ class Proxy:
         take(signal.SIGHUP, self.reload)
         take(signal.SIGUSR1, self.log.reopen)
         for number in ENDS:
-            take(number, partial(self._end, Signal(number)))
+            take(number, partial(self.end, Signal(number)))
         if self._listeners.programs:
             # Programs need the sender of a signal, which only sigwaitinfo reports, not a handler.
             # Without programs, do not block signals: child processes inherit the signal mask.
@@ -177,7 +201,16 @@ class Proxy:
         while True:
             sent = signal.sigwaitinfo(ends)
             received = Signal(sent.si_signo, sent.si_pid)
-            self._first.engine.inbox.feed(partial(self._end, received))
+            self._first.engine.inbox.feed(partial(self.end, received))
+
+    def _ignore_signals(self) -> None:
+        """Ignore the signals that a terminal or a service manager sends to the workers, too.
+
+        Handlers that do nothing, not SIG_IGN, which child processes would inherit.
+        """
+        for number in SIGNALS:
+            signal.signal(number, lambda _, __: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def lags(self) -> dict[str, LoopLag]:
         """Return the loop lag in the last second, by the net thread's name. Thread-safe."""
@@ -208,7 +241,7 @@ class Proxy:
 
     # -- ending ------------------------------------------------------------------------------
 
-    def _end(self, received: Signal) -> None:
+    def end(self, received: Signal) -> None:
         """Deliver a signal to the programs, then drain."""
         if self._recording is not None:
             self._recording.signalled(received)
@@ -222,10 +255,13 @@ class Proxy:
     def _stop_once(self) -> None:
         if not self._stopping:
             self._stopping = True
-            self._end(Signal(signal.SIGTERM, os.getpid()))
+            self.on_stop()
+
+    def _end_self(self) -> None:
+        self.end(Signal(signal.SIGTERM, os.getpid()))
 
     def _reload_requested(self) -> None:
-        self._first.engine.inbox.feed(self.reload)
+        self._first.engine.inbox.feed(self.on_reload)
 
     def drain(self) -> None:
         """Stop accepting. Stop the proxy once all connections are closed, or at the drain timeout.
@@ -233,7 +269,7 @@ class Proxy:
         A second call stops the proxy at once.
         """
         if self._draining:
-            self._stop()
+            self.stop()
             return
         self._draining = True
         self._listeners.close()
@@ -241,7 +277,7 @@ class Proxy:
         if self._open:
             self.log("info", f"draining {self._open} connections, {show_duration(limit)} at most")
         self._every(DRAIN_TICK_S, self._stop_when_idle)
-        self._first.after(limit, self._stop)
+        self._first.after(limit, self.stop)
 
     @property
     def _open(self) -> int:
@@ -249,9 +285,14 @@ class Proxy:
 
     def _stop_when_idle(self) -> None:
         if not self._open:
-            self._stop()
+            self.stop()
 
-    def _stop(self) -> None:
+    def _request_stop_when_idle(self) -> None:
+        if not self._open:
+            self._stop_once()
+
+    def stop(self) -> None:
+        """Stop at once: all connections are closed."""
         for driver in self._drivers:
             driver.stop()
 
@@ -265,16 +306,33 @@ class Proxy:
             with self._recording.serving(configuration):
                 self._listeners.apply(configuration)
 
-    def reload(self) -> None:
-        """Load the configuration again, for new connections. If it has errors, keep the old one."""
-        file = self._configuration.file
-        self._reloads += 1
-        number = self._reloads
+    def prepare(self, configuration: Configuration) -> Plan:
+        """Return the plan for another configuration; nothing is changed. Raises OSError."""
+        return self._listeners.prepare(configuration)
+
+    def use(self, planned: Plan) -> None:
+        """Use a plan from now on. If this raises OSError, nothing has changed."""
+        self._listeners.use(planned)
+        self._configuration = planned.configuration
+        garbage.settle()
+
+    def load(
+        self,
+        call: Callable[..., object],
+        argument: object,
+        then: Callable[[object, Exception | None], None],
+    ) -> None:
+        """Call a function in another thread; then pass on its value or error in the first one."""
 
         def loaded(value: object, error: Exception | None) -> None:
-            self._first.engine.inbox.feed(partial(self._reloaded, number, value, error))
+            self._first.engine.inbox.feed(partial(then, value, error))
 
-        self._offload.internal.run(load, (file,), loaded)
+        self._offload.internal.run(call, (argument,), loaded)
+
+    def reload(self) -> None:
+        """Load the configuration again, for new connections. If it has errors, keep the old one."""
+        self._reloads += 1
+        self.load(load, self._configuration.file, partial(self._reloaded, self._reloads))
 
     def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
         if number != self._reloads:
@@ -286,7 +344,8 @@ class Proxy:
             except OSError as reason:
                 error = reason
             else:
-                self._log_restart_needed(value)
+                for text in restart_needed(self._configuration, value):
+                    self.log("warning", text)
                 self._configuration = value
                 self.log("info", f"reloaded {file}: new connections use it")
                 garbage.settle()
@@ -309,18 +368,19 @@ class Proxy:
                 place = f"listener.{entry.name}: limits.max_connections = {configured}"
                 self.log("warning", f"{place}, but {allow}: raise the limit (ulimit -n)")
 
-    def _log_restart_needed(self, new: Configuration) -> None:
-        old = self._configuration.settings.proxy
-        for key in ("net_threads", "memory", "splice", "slow_callback", "log"):
-            if getattr(new.settings.proxy, key) != getattr(old, key):
-                self.log("warning", f"proxy.{key} has changed: restart the proxy to use it")
-        before = {entry.name: entry for entry in self._configuration.settings.listener}
-        for entry in new.settings.listener:
-            if entry.name in self._listeners.programs and before.get(entry.name, entry) != entry:
-                text = f"listener.{entry.name} has changed: restart the proxy for its program"
-                self.log("warning", text)
+    # -- timers and descriptors --------------------------------------------------------------
 
-    # -- timers ------------------------------------------------------------------------------
+    def watch(self, fd: int, watcher: Watcher) -> None:
+        """Call `watcher.ready`, in the first net thread, while a descriptor is readable."""
+        self._first.watch(fd, watcher, select.EPOLLIN)
+
+    def forget(self, fd: int) -> None:
+        """Stop watching a descriptor."""
+        self._first.forget(fd)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call a function in the first net thread. Any thread may call it."""
+        self._first.engine.inbox.feed(call)
 
     def _every(self, seconds: float, call: Callable[[], None]) -> None:
         def again() -> None:
@@ -330,43 +390,9 @@ class Proxy:
         self._first.after(seconds, again)
 
 
-def _raise_descriptor_limit() -> None:
-    """Raise the soft limit of descriptors, kept low by systems for select(2), to the hard limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _open_standard_descriptors() -> None:
-    """Open /dev/null for each of the descriptors 0, 1 and 2 that is closed.
-
-    Otherwise a connection could get the number 2, and the log would be sent to its peer.
-    """
-    while (lowest := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
-        pass
-    os.close(lowest)
-
-
-def serve(file: Path, trace: str | None = None, record: Path | None = None) -> None:
-    """Load a configuration and run it. Raises ConfigError, StartError.
-
-    Args:
-        file: the configuration.
-        trace: the name of the machines whose events are logged.
-        record: the log to record the run to.
-    """
-    _open_standard_descriptors()
-    configuration = load(file)
-    if record is not None:
-        configuration = configuration.recorded_to(record)
-    if configuration.settings.record is not None:
-        from vcproxy.replay.record.recording import with_hash_seed
-
-        with_hash_seed()
-    proxy = Proxy(configuration)
-    if trace is not None:
-        from vcproxy.machine.trace import Trace, unknown_machine
-
-        if wrong := unknown_machine(trace):
-            proxy.log("warning", f"--trace {trace}: {wrong}")
-        Trace(lambda received: proxy.log("info", str(received)), trace).start()
-    proxy.run()
+def open_log(configuration: Configuration, prefix: str = "") -> LineLog:
+    """Return the log of a configuration. `prefix`: see LineLog. Raises StartError."""
+    try:
+        return LineLog(configuration.settings.proxy.log, prefix)
+    except OSError as error:
+        raise StartError(f"{configuration.file}: proxy.log: {error}") from None

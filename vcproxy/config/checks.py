@@ -7,6 +7,7 @@ tests/config/test_problems.py and test_alpn.py.
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from vcproxy.config import workers
 from vcproxy.config.errors import KeyProblem, did_you_mean
 from vcproxy.config.plugin import (
     Plugin,
@@ -49,6 +50,7 @@ def check(
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
     yield from _files(settings, plugins)
+    yield from workers.problems(settings, plugins)
 
 
 def _upstreams(settings: Settings) -> Iterator[KeyProblem]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from vcproxy.config import workers
 from vcproxy.config.loader import Configuration
 
 
@@ -20,3 +21,4 @@ def notes(configuration: Configuration) -> Iterator[tuple[str, str]]:
                 f"upstream.{name}",
                 f'not used by any listener: write upstream = "{name}" in one, or remove it',
             )
+    yield from workers.notes(configuration)

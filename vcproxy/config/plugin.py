@@ -88,6 +88,11 @@ def takes_datagrams(plugin: type) -> bool:
     return bool(getattr(plugin, "datagrams", False))
 
 
+def one_worker(plugin: type) -> str:
+    """Return why one process must serve all clients of a plugin; empty: several may."""
+    return str(getattr(plugin, "one_worker", ""))
+
+
 def alpn_refused(plugin: type) -> frozenset[str]:
     """Return the application protocols that a plugin does not support, by their ALPN names."""
     return frozenset(getattr(plugin, "alpn_refused", ()))

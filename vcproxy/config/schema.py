@@ -11,7 +11,15 @@ import json
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from vcproxy.config.values import (
     Duration,
@@ -70,13 +78,10 @@ def _hash_by(text: str) -> str:
     return text
 
 
-def _workers(count: int) -> int:
-    if count > 1:
-        raise ValueError(
-            "must be 1: more are not supported yet; for more cores, start a second vcproxy "
-            "on other addresses"
-        )
-    return count
+def _worker_count(value: object) -> object:
+    if value == "auto" or (type(value) is int and value > 0):
+        return value
+    raise ValueError('must be a whole number above 0, or "auto"')
 
 
 def _pattern(text: str) -> str:
@@ -100,8 +105,12 @@ class ProxyTable(Table):
     """Threads that move traffic. More of them isolate listeners from each other; they add speed
     only on a Python without the global lock."""
 
-    workers: Annotated[int, Field(ge=1), AfterValidator(_workers)] = 1
-    """Worker processes. Only 1 for now."""
+    workers: Annotated[
+        int | Literal["auto"], PlainValidator(_worker_count), WithJsonSchema({"type": "integer"})
+    ] = 1
+    """Processes that serve clients, so that as many processors are used. "auto": as many as there
+    are processors that this process may use. With more than 1, a master process starts and replaces
+    them, and `memory` and all limits are divided among them: see the page on several cores."""
 
     memory: Size = 256 << 20
     """The budget for all data and connections that are held for clients and servers: 2000 slow

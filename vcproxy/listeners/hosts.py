@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from vcproxy.listeners.plan import place_of
+
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from vcproxy.config import schema
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
+    from vcproxy.listeners.plan import Place
 
 
 class Host(Protocol):
@@ -65,20 +69,30 @@ class TlsFiles:
 
 
 class EpollHost(TlsFiles):
-    """A host on real sockets. See Host."""
+    """A host on real sockets. See Host.
 
-    def __init__(self, driver: EpollDriver) -> None:
+    An inherited socket, from `inherited`, is used instead of a new one; each is used once.
+    """
+
+    def __init__(self, driver: EpollDriver, inherited: dict[Place, socket.socket]) -> None:
         self._driver = driver
+        self._inherited = inherited
         self.unlisten = driver.unlisten
         self.hand_over = driver.hand_over
-        self.renew = driver.renew
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
-        return self._driver.listen(address, listener)
+        return self._driver.listen(address, listener, self._take(address, listener))
+
+    def renew(self, address: Address, listener: Listener) -> None:
+        """See Host."""
+        self._driver.renew(address, listener, self._take(address, listener))
 
     def client_tls(self, tls: schema.UpstreamTls) -> object:
         """See Host. Connections resume the last TLS session with their server."""
         from vcproxy.drivers.tls_sessions import ClientTls
 
         return ClientTls(self._client_context(tls))
+
+    def _take(self, address: Address, listener: Listener) -> socket.socket | None:
+        return self._inherited.pop(place_of(listener.name, address), None)

@@ -55,12 +55,21 @@ class _Bound:
 class Listeners:
     """All listeners of a proxy, for all its engines. The driver of the first engine accepts."""
 
-    def __init__(self, host: Host, engines: Sequence[Engine], write: Callable[[str], None]) -> None:
-        """`write` is called with a line for each bound address, and with the lines of programs."""
+    def __init__(
+        self,
+        host: Host,
+        engines: Sequence[Engine],
+        write: Callable[[str], None],
+        *,
+        announce: bool = True,
+    ) -> None:
+        """`write` is called with the lines of programs and, if `announce`, with one line for each
+        bound address."""
         self._host = host
         self._engines = engines
         self._first = engines[0]
         self._write = write
+        self._announce = announce
         self._named: dict[str, Listener] = {}
         self.programs = Programs(self._first, write)
         self.upstreams = Upstreams(engines)
@@ -94,7 +103,14 @@ class Listeners:
 
     def apply(self, configuration: Configuration) -> None:
         """Use a configuration from now on. If this raises OSError, nothing has changed."""
-        planned = plan(configuration, self._host)
+        self.use(self.prepare(configuration))
+
+    def prepare(self, configuration: Configuration) -> Plan:
+        """Return the plan for a configuration; nothing is changed. Raises OSError."""
+        return plan(configuration, self._host)
+
+    def use(self, planned: Plan) -> None:
+        """Use a plan from now on. If this raises OSError, nothing has changed."""
         bound = self._bind(planned)
         self._commit(planned, bound)
 
@@ -151,8 +167,9 @@ class Listeners:
         self._bound.update(changed)
         for each in self._bound.values():
             self._host.renew(each.address, each.listener)
-        for each in changed.values():
-            self._write(f"listening {each.listener.name} {each.real}")
+        if self._announce:
+            for each in changed.values():
+                self._write(f"listening {each.listener.name} {each.real}")
 
     def _create(self, name: str, tcp: TcpOptions) -> Listener:
         return self._first.listening(name, acceptor=_reject, engine=self._first, tcp=tcp)

@@ -37,18 +37,7 @@ class PlannedListener:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its listeners: its own, and one for each option with addresses to bind."""
-        return self.entry.name, *(self._part(option) for option in self.plugin.binds)
-
-    def addresses(self) -> Iterator[tuple[str, Address]]:
-        """Yield each address to bind, after the name of its listener."""
-        for address in self.entry.bind:
-            yield self.entry.name, address
-        for option, addresses in self.plugin.binds.items():
-            for address in addresses:
-                yield self._part(option), address
-
-    def _part(self, option: str) -> str:
-        return f"{self.entry.name}.{option}"
+        return self.entry.name, *(_part(self.entry, option) for option in self.plugin.binds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +83,26 @@ def plan(configuration: Configuration, host: Host) -> Plan:
     except ValueError as error:  # a certificate file changed after the check
         raise OSError(f"{configuration.file}: {error}") from error
     addresses = {
-        _place(name, address): (name, address)
+        place_of(name, address): (name, address)
         for planned in listeners
-        for name, address in planned.addresses()
+        for name, address in addresses_of(planned.entry, planned.plugin)
     }
     return Plan(configuration, listeners, upstream_tls, addresses)
 
 
-def _place(name: str, address: Address) -> Place:
+def addresses_of(entry: schema.ListenerTable, plugin: Plugin) -> Iterator[tuple[str, Address]]:
+    """Yield each address to bind for a [[listener]], after the name of its listener."""
+    for address in entry.bind:
+        yield entry.name, address
+    for option, addresses in plugin.binds.items():
+        for address in addresses:
+            yield _part(entry, option), address
+
+
+def _part(entry: schema.ListenerTable, option: str) -> str:
+    return f"{entry.name}.{option}"
+
+
+def place_of(name: str, address: Address) -> Place:
+    """Return the place of an address of the listener `name`."""
     return address if address.port or address.path else (name, address)

@@ -63,6 +63,7 @@ class Splitter(Session):
 
     needs_upstream = True
     alpn_refused = frozenset({"h2"})  # a framing of messages cannot read its streams
+    one_worker = "its clients share one connection to the server"
 
     framing: Framing = lines()
     """How requests are framed, and the parts of replies that go to clients."""

@@ -47,6 +47,8 @@ class Program(Continuation):
     """See Session."""
     alpn_refused: ClassVar[frozenset[str]] = frozenset()
     """See Session."""
+    one_worker: ClassVar[str] = "a program gets all connections of its listener"
+    """See Session."""
     machines: ClassVar[tuple[type[Machine], ...]] = ()
     """The machines that the program consists of: `vcproxy diagram` draws them."""
 

@@ -48,6 +48,9 @@ class Session(Machine):
     alpn_refused: ClassVar[frozenset[str]] = frozenset()
     """ALPN names of application protocols that the plugin does not support: its listener may not
     offer them. Empty for a plugin that forwards bytes unchanged."""
+    one_worker: ClassVar[str] = ""
+    """Why one process must serve all its clients: with several workers, worker 1 does. Empty: each
+    worker serves the clients that it accepts."""
     framing: Framing = lines()
     """How the client's bytes are split into messages, where it receives Message. Decoding
     must not depend on earlier messages: bytes that are lent to a tunnel are decoded again."""

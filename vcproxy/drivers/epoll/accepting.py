@@ -8,7 +8,7 @@ import select
 import socket
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from vcproxy.drivers.epoll.poller import Poller
 from vcproxy.drivers.epoll.tcp import set_tcp
@@ -31,13 +31,18 @@ BATCH = 32
 begins at one and doubles in each consecutive turn: an accept that finds no connection costs as much
 as a successful one (measured)."""
 
+Divided = Literal["first", "further"] | None
+"""Whether a socket is one of several at its address, among which the kernel divides the clients:
+the first, which needs the address to be free, or a further one. None: it is the only one."""
+
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-def bind(address: Address) -> socket.socket:
+def bind(address: Address, divided: Divided = None) -> socket.socket:
     """Return a listening socket. Raises OSError.
 
     A Unix socket file whose process has ended is replaced; one that accepts connections is not.
+    `divided`: see Divided; not for Unix sockets.
     """
     if address.scheme == "unix":
         sock = socket.socket(socket.AF_UNIX)
@@ -53,12 +58,26 @@ def bind(address: Address) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.setblocking(False)
-        sock.bind(where)  # type: ignore[arg-type]
+        bind_divided(sock, where, divided)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def bind_divided(sock: socket.socket, where: object, divided: Divided) -> None:
+    """Bind a socket, alone or as one of several at the same address. Raises OSError.
+
+    The first of several is bound without SO_REUSEPORT: so it fails if another process uses the
+    address, even one that allows further sockets. Linux checks the current options of the sockets
+    that are bound already, so it is enough to set the option before the second one is bound.
+    """
+    if divided == "further":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(where)  # type: ignore[arg-type]
+    if divided == "first":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def _remove_stale(path: str) -> None:
@@ -102,35 +121,53 @@ class AcceptDriver(Poller, Protocol):
 class AcceptPort:
     """A listening socket. It is level-triggered: to pause it, the driver stops watching it."""
 
-    def __init__(self, driver: AcceptDriver, listener: Listener, address: Address) -> None:
+    def __init__(
+        self,
+        driver: AcceptDriver,
+        listener: Listener,
+        address: Address,
+        inherited: socket.socket | None = None,
+    ) -> None:
+        """Listen with an inherited socket, or bind one. Raises OSError.
+
+        The file of an inherited Unix socket is neither bound again nor removed here: it belongs to
+        the process that made the socket.
+        """
         self._driver = driver
         self.listener = listener
         self._batch = 1  # accepts in this turn
         self._turn = 0  # the engine's turn in which a whole batch was accepted
-        self._sock = sock = bind(address)
+        self._inherited = inherited is not None
+        self._sock = sock = bind(address) if inherited is None else inherited
         self._inet = address.scheme != "unix"
         self._family = int(sock.family)
         self.requested = address
         self.address = address.with_port(sock.getsockname()[1]) if self._inet else address
-        self._inode = 0 if self._inet else os.stat(address.path).st_ino
+        owns_file = not (self._inet or self._inherited)
+        self._inode = os.stat(address.path).st_ino if owns_file else 0
         self.renew()
         self.resume()
 
-    def renew(self) -> None:
+    def renew(self, inherited: socket.socket | None = None) -> None:
         """Apply the listener's TCP options; bind a Unix socket again if its file was removed.
 
-        Raises OSError.
+        `inherited`: a Unix socket that is bound again already. Raises OSError.
         """
         if self._inet:
             set_tcp(self._sock, self.listener.tcp)
-        elif not self._file_is_ours():
-            sock = bind(self.address)
-            for _ in range(BACKLOG):  # accept the connections in the old socket's backlog
-                self.ready(select.EPOLLIN)
-            self._pause()
-            self._sock.close()
-            self._sock, self._inode = sock, os.stat(self.address.path).st_ino
-            self.resume()
+        elif inherited is not None:
+            self._replace(inherited)
+        elif not (self._inherited or self._file_is_ours()):
+            self._replace(bind(self.address))
+            self._inode = os.stat(self.address.path).st_ino
+
+    def _replace(self, sock: socket.socket) -> None:
+        for _ in range(BACKLOG):  # accept the connections in the old socket's backlog
+            self.ready(select.EPOLLIN)
+        self._pause()
+        self._sock.close()
+        self._sock = sock
+        self.resume()
 
     def _file_is_ours(self) -> bool:
         try:
@@ -184,6 +221,6 @@ class AcceptPort:
         """Close the socket; remove a Unix socket's file, unless another process has replaced it."""
         self._pause()
         self._sock.close()
-        if not self._inet and self._file_is_ours():
+        if not (self._inet or self._inherited) and self._file_is_ours():
             with suppress(OSError):  # already removed
                 os.unlink(self.address.path)

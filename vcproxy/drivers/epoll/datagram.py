@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagram_sessions import DatagramSessions
 from vcproxy.drivers.datagrams import DatagramPort
-from vcproxy.drivers.epoll.accepting import AcceptDriver, show
+from vcproxy.drivers.epoll.accepting import AcceptDriver, Divided, bind_divided, show
 from vcproxy.drivers.epoll.multicast import interface_index, join, send_on
 
 if TYPE_CHECKING:
@@ -23,8 +23,15 @@ thread serves other connections."""
 class DatagramListener(DatagramSessions):
     """A listening datagram socket. It opens a session for each new source of datagrams."""
 
-    def __init__(self, driver: AcceptDriver, listener: Listener, address: Address) -> None:
-        sock = bound(address)
+    def __init__(
+        self,
+        driver: AcceptDriver,
+        listener: Listener,
+        address: Address,
+        inherited: socket.socket | None = None,
+    ) -> None:
+        """Receive from an inherited socket, or bind one. Raises OSError."""
+        sock = bound(address) if inherited is None else inherited
         self.requested = address
         self.address = address.with_port(sock.getsockname()[1])
         watch = _Watch(driver, sock)
@@ -99,10 +106,10 @@ def port(driver: AcceptDriver, sock: socket.socket) -> DatagramPort:
 # -- sockets ---------------------------------------------------------------------------------
 
 
-def bound(address: Address) -> socket.socket:
+def bound(address: Address, divided: Divided = None) -> socket.socket:
     """Return a socket bound to an address; for a multicast address it joins the group.
 
-    Raises OSError.
+    `divided`: see Divided; not for multicast. Raises OSError.
     """
     family, _, _, _, where = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
@@ -115,7 +122,7 @@ def bound(address: Address) -> socket.socket:
             )  # several sockets may bind to one group
             join(sock, address)
             where = _group(address)
-        sock.bind(where)
+        bind_divided(sock, where, divided)
     except OSError:
         sock.close()
         raise

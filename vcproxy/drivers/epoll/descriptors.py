@@ -22,6 +22,12 @@ ACCEPTS_PER_COUNT = 8
 opened meanwhile use descriptors of RESERVED."""
 
 
+def raise_limit() -> None:
+    """Raise the soft limit of descriptors, kept low by systems for select(2), to the hard limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 class Descriptors:
     """Divides the descriptors so that every accepted client can also get a server connection.
 

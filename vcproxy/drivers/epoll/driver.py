@@ -223,19 +223,21 @@ class EpollDriver:
 
     # -- listening ---------------------------------------------------------------------------
 
-    def listen(self, address: Address, listener: Listener) -> Address:
+    def listen(
+        self, address: Address, listener: Listener, inherited: socket.socket | None = None
+    ) -> Address:
         """Listen at an address for a listener; return the address with its actual port.
 
         A listener may have several addresses. `listener.tls`, an ssl.SSLContext, is used at its
-        tls:// addresses. Raises OSError.
+        tls:// addresses. `inherited`: a socket that listens at the address already. Raises OSError.
         """
         port: AcceptPort | DatagramListener | Stdio
         if address.scheme == "stdio":
             port = Stdio(self, listener)
         elif address.scheme == "udp":
-            port = DatagramListener(self, listener, address)
+            port = DatagramListener(self, listener, address, inherited)
         else:
-            port = AcceptPort(self, listener, address)
+            port = AcceptPort(self, listener, address, inherited)
         self._listening.setdefault(listener, []).append(port)
         sessions = port if isinstance(port, DatagramListener) else None
         self.descriptors.add_address(listener, sessions)
@@ -272,12 +274,17 @@ class EpollDriver:
             self._listening.pop(listener, None)
             self.descriptors.remove_listener(listener)
 
-    def renew(self, address: Address, listener: Listener) -> None:
-        """Apply a listener's TCP options at an address; bind a removed Unix socket file again."""
+    def renew(
+        self, address: Address, listener: Listener, inherited: socket.socket | None = None
+    ) -> None:
+        """Apply a listener's TCP options at an address; bind a removed Unix socket file again.
+
+        `inherited`: a Unix socket that is bound again already.
+        """
         for port in self._listening.get(listener, []):
             if port.requested == address and isinstance(port, AcceptPort):
                 try:
-                    port.renew()
+                    port.renew(inherited)
                 except OSError as error:
                     why = (error.strerror or str(error)).lower()
                     self.engine.log(

@@ -1,0 +1,101 @@
+"""Workers that are killed: what it costs, and who takes over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from tests.e2e.conftest import Starter
+from tests.e2e.running import all_of, eventually, exactly
+from tests.e2e.several import is_replaced, replaced, served_by, two_workers, who, workers
+
+
+def test_a_killed_worker_costs_only_its_own_connections(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(two_workers(tmp_path))
+    first, second = workers(running)
+    with served_by(running, first) as lost, served_by(running, second) as kept:
+        os.kill(first, signal.SIGKILL)
+        assert all_of(lost) == b""
+        running.wait_for(
+            "ERROR worker 1 was killed by SIGKILL: its connections are lost; it is started again"
+        )
+        assert who(kept) == second
+        replaced(running, first)
+        assert who(kept) == second
+    assert workers(running)[1] == second
+
+
+def test_queued_connections_are_served_by_the_replacement(proxy: Starter, tmp_path: Path) -> None:
+    """The master keeps the socket, with the connections in its backlog."""
+    running = proxy(two_workers(tmp_path))
+    first, second = workers(running)
+    os.kill(first, signal.SIGSTOP)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(running.connect("who")) for _ in range(40)]
+        for client in clients:
+            client.sendall(b"?\n")
+        os.kill(first, signal.SIGKILL)
+        served = Counter(int(exactly(client, 9)) for client in clients)
+        new = workers(running)[0]
+        assert set(served) == {new, second}
+        assert first != new
+
+
+def more_than(results: Counter[str], count: int) -> bool:
+    """Whether more clients were served."""
+    return results["served"] > count
+
+
+def test_workers_killed_at_any_moment_under_load(proxy: Starter, tmp_path: Path) -> None:
+    """Four kills: no client is refused, and only connections of the killed ones are reset."""
+    running = proxy(two_workers(tmp_path))
+    stop, results = threading.Event(), Counter[str]()
+
+    def load() -> None:
+        while not stop.is_set():
+            try:
+                with running.connect("who") as client:
+                    who(client)
+                    results["served"] += 1
+            except ConnectionResetError:
+                results["reset"] += 1
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in (0, 1, 0, 1):
+            served = partial(more_than, results, results["served"] + 50)
+            eventually(served, "clients are served")
+            victim = workers(running)[number]
+            os.kill(victim, signal.SIGKILL)
+            eventually(partial(is_replaced, running, victim), "the worker is replaced")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert results["reset"] <= 4 * len(threads), "at most one for each client and kill"
+    assert results["served"] > 200
+    assert set(results) <= {"served", "reset"}
+
+
+def test_five_deaths_end_the_proxy_with_a_status(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(two_workers(tmp_path))
+    plugin = tmp_path / "who.py"
+    kept = plugin.read_text()
+    plugin.write_text("this is not Python")  # not read: workers get what the master has read
+    for death in range(1, 6):
+        count = death
+        os.kill(workers(running)[0], signal.SIGKILL)
+        running.wait_for("worker 1 was killed by SIGKILL", count)
+        if death < 5:
+            eventually(lambda: len(workers(running)) == 2, "a new process")
+    running.wait_for("ERROR 5 workers have ended within 10s: the proxy ends")
+    assert running.wait() == 3
+    assert kept != plugin.read_text()
+    running.status = 0  # expected

@@ -1,0 +1,53 @@
+"""The master of a proxy with several workers, as the command line starts it.
+
+Tested in tests/e2e/test_workers.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from vcproxy.app import garbage
+from vcproxy.app.server import StartError, open_log
+from vcproxy.config.loader import Configuration
+from vcproxy.config.workers import count
+from vcproxy.drivers.epoll.descriptors import raise_limit
+from vcproxy.supervise.master_process import MasterProcess
+
+
+def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
+    """Run the master and its workers; return the exit status. Raises StartError."""
+    of = count(configuration.settings)
+
+    def command(number: int, channel: int) -> list[str]:
+        """Return the command line of a worker. A list of processes shows it."""
+        options = {"number": number, "of": of, "channel": channel, "trace": trace}
+        given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        return [*_python(), "-m", "vcproxy.app.worker", str(configuration.file), *given]
+
+    raise_limit()
+    log = open_log(configuration)
+    try:
+        master = MasterProcess(configuration, of, command, log)
+        garbage.settle()
+        ended = master.run()
+    except OSError as error:
+        raise StartError(str(error)) from None
+    finally:
+        log.close()
+    if ended.reason:
+        raise StartError(ended.reason)
+    return ended.status
+
+
+def _python() -> list[str]:
+    """Return the command line of an interpreter like this one.
+
+    Without -P it would search the working directory for modules first, which this one does only if
+    it was started with -m itself.
+    """
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    started_with_m = sys.path[:1] == [os.getcwd()]
+    return [sys.executable, *flags, *([] if started_with_m or "-P" in flags else ["-P"])]

@@ -1,0 +1,199 @@
+"""A worker process: a Proxy that does what its master asks. Started by the master only.
+
+    python -m vcproxy.app.worker FILE --number=2 --of=4 --channel=7
+
+Tested in tests/e2e/test_workers.py.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from vcproxy.app import garbage
+from vcproxy.app.serve import start_trace
+from vcproxy.app.server import Proxy, StartError
+from vcproxy.config.errors import ConfigError
+from vcproxy.config.loader import Configuration
+from vcproxy.config.workers import share
+from vcproxy.engine.address import Address
+from vcproxy.listeners.plan import Place, Plan
+from vcproxy.sessions.program import Signal
+from vcproxy.supervise.channel import Channel, close_all
+from vcproxy.supervise.content import unpacked
+from vcproxy.supervise.master import SIGTERM
+from vcproxy.supervise.messages import Message, Verb
+
+SHORTAGE = "there are not enough descriptors for its sockets: raise the limit (ulimit -n)"
+
+
+class Worker:
+    """The worker's end of the channel."""
+
+    def __init__(self, channel: Channel, number: int, of: int) -> None:
+        self._channel = channel
+        self._number = number
+        self._of = of
+        self._inherited: dict[Place, socket.socket] = {}
+        self._shortage = False  # a socket is missing that the master has sent
+        self._generation = 0
+        self._plan: Plan | None = None
+        """What COMMIT will use; None: nothing is prepared."""
+        self._proxy: Proxy
+        self.status = 0
+        """The exit status."""
+
+    # -- the start ---------------------------------------------------------------------------
+
+    def run(self, trace: str | None = None) -> None:
+        """Serve from COMMIT on, until the master ends the worker, or has ended itself."""
+        if not self._started():
+            return
+        proxy = self._proxy
+        if trace is not None:
+            start_trace(proxy, trace)
+        proxy.on_stop = partial(self._send, Verb.STOP_REQUESTED)
+        proxy.on_reload = partial(self._send, Verb.RELOAD_REQUESTED)
+        proxy.watch(self._channel.fileno(), self)
+        proxy.soon(partial(self._send, Verb.SERVING))
+        proxy.run()
+
+    def _started(self) -> bool:
+        """Wait for a configuration and for COMMIT; return whether both have come."""
+        while (received := self._channel.receive()) is not None:
+            message, descriptors = received
+            if message.verb is Verb.SOCKETS:
+                self._inherit(message, descriptors)
+            elif message.verb is Verb.PREPARE:
+                self._generation = message.generation
+                if reason := self._create(descriptors):
+                    self._send(Verb.REFUSED, reason)
+                    break
+                self._send(Verb.PREPARED)
+            elif message.verb is Verb.COMMIT:
+                return True
+            elif message.verb in (Verb.DRAIN, Verb.STOP):
+                return False
+        self.status = 1
+        return False
+
+    def _create(self, descriptors: Sequence[int]) -> str:
+        """Create the proxy; return why that is not possible."""
+        if self._shortage or not descriptors:
+            return SHORTAGE
+        try:
+            configuration = self._share(descriptors[0])
+            self._proxy = Proxy(configuration, worker=self._number, inherited=self._inherited)
+        except (ConfigError, StartError) as error:
+            return str(error)
+        return ""
+
+    def _share(self, descriptor: int) -> Configuration:
+        try:
+            return share(unpacked(descriptor), self._number, self._of)
+        finally:
+            os.close(descriptor)
+
+    # -- messages ----------------------------------------------------------------------------
+
+    def ready(self, mask: int) -> None:
+        """Carry out the messages that have arrived."""
+        for message, descriptors in self._channel.receive_all():
+            self._receive(message, descriptors)
+        if self._channel.ended:
+            self._proxy.forget(self._channel.fileno())
+            self._proxy.log("error", "the master process has ended: this worker drains and ends")
+            self.status = 1
+            self._proxy.end(Signal(SIGTERM))
+
+    def _receive(self, message: Message, descriptors: list[int]) -> None:
+        proxy = self._proxy
+        match message.verb:
+            case Verb.SOCKETS:
+                self._inherit(message, descriptors)
+            case Verb.PREPARE:
+                self._generation = message.generation
+                self._prepare(descriptors)
+            case Verb.COMMIT:
+                self._commit()
+            case Verb.ROLL_BACK:
+                self._generation = 0
+                self._forget_prepared()
+            case Verb.DRAIN:
+                proxy.end(Signal(message.signal, message.pid))
+            case Verb.STOP:
+                proxy.stop()
+            case Verb.REOPEN:
+                proxy.log.reopen()
+
+    def _inherit(self, message: Message, descriptors: list[int]) -> None:
+        if len(descriptors) < len(message.places):
+            self._shortage = True
+            close_all(descriptors)
+            return
+        for (name, uri), descriptor in zip(message.places, descriptors, strict=True):
+            address = Address.parse(uri)
+            place = (name, address) if name else address
+            self._inherited[place] = socket.socket(fileno=descriptor)
+
+    def _prepare(self, descriptors: list[int]) -> None:
+        if self._shortage or not descriptors:
+            self._send(Verb.REFUSED, SHORTAGE)
+        else:
+            then = partial(self._loaded, self._generation)
+            self._proxy.load(self._share, descriptors[0], then)
+
+    def _loaded(self, generation: int, value: object, error: Exception | None) -> None:
+        if generation != self._generation:
+            return  # rolled back
+        if isinstance(value, Configuration):
+            try:
+                self._plan = self._proxy.prepare(value)
+            except OSError as reason:
+                error = reason
+        if error is None:
+            self._send(Verb.PREPARED)
+        else:
+            self._send(Verb.REFUSED, str(error))
+
+    def _commit(self) -> None:
+        assert self._plan is not None
+        try:
+            self._proxy.use(self._plan)
+        except OSError as error:  # for example at epoll's limit: the others use it already
+            self._proxy.log("error", f"cannot use the new configuration, and ends: {error}")
+            self.status = 1
+            self._proxy.stop()
+            return
+        self._forget_prepared()
+        self._send(Verb.SERVING)
+
+    def _forget_prepared(self) -> None:
+        self._plan = None
+        self._shortage = False
+        while self._inherited:
+            self._inherited.popitem()[1].close()
+
+    def _send(self, verb: Verb, text: str = "") -> None:
+        self._channel.send(Message(verb, self._generation, text, pid=os.getpid()))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a worker; return its exit status."""
+    garbage.postpone()
+    options = dict(each.removeprefix("--").split("=", 1) for each in arguments[1:])
+    channel = Channel(socket.socket(fileno=int(options["channel"])))
+    os.set_inheritable(channel.fileno(), False)
+    worker = Worker(channel, int(options["number"]), int(options["of"]))
+    try:
+        worker.run(options.get("trace"))
+    finally:
+        channel.close()
+    return worker.status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""What a reload cannot change: it needs a restart, and the log reports it.
+
+Tested in tests/e2e/test_signals.py and test_programs.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from vcproxy.sessions.program import Program
+
+if TYPE_CHECKING:
+    from vcproxy.config.loader import Configuration
+
+KEYS = ("net_threads", "workers", "memory", "splice", "slow_callback", "log")
+"""The keys of [proxy] that belong to the process."""
+
+
+def restart_needed(old: Configuration, new: Configuration) -> Iterator[str]:
+    """Yield a text for each change that a running proxy ignores."""
+    for key in KEYS:
+        if getattr(new.settings.proxy, key) != getattr(old.settings.proxy, key):
+            yield f"proxy.{key} has changed: restart the proxy to use it"
+    before = {entry.name: entry for entry in old.settings.listener}
+    for entry in new.settings.listener:
+        if before.get(entry.name, entry) == entry:
+            continue
+        if all(issubclass(each.plugins[entry.name].cls, Program) for each in (old, new)):
+            yield f"listener.{entry.name} has changed: restart the proxy for its program"

@@ -1,0 +1,111 @@
+"""What Master asks of the process that it runs in. MasterProcess carries it out.
+
+A *candidate* is the configuration of a reload, from Load until Adopt or Drop. Tested in
+tests/supervise/test_master.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vcproxy.engine.log_function import Level
+from vcproxy.supervise.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start a worker process, with the configuration in use: send its sockets and PREPARE."""
+
+    worker: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Send a worker the candidate: its new sockets and PREPARE."""
+
+    worker: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to a worker."""
+
+    worker: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End a worker process with SIGKILL."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read the configuration file again and bind the new addresses; then call `loaded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Make the candidate the configuration in use. Close the sockets that it does not need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Forget the candidate, if there is one, and close its new sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Print the addresses and `ready`: all workers serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Print the new addresses and log the reload: all workers use the new configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisten:
+    """Close all listening sockets of streams: no client may wait for a proxy that ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Reopen the log file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Write a line to the log."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the master process. `reason`: what to print on standard error; empty: nothing."""
+
+    status: int
+    reason: str = ""
+
+
+Action = (
+    Spawn
+    | Offer
+    | Send
+    | Kill
+    | Load
+    | Adopt
+    | Drop
+    | Ready
+    | Reloaded
+    | Unlisten
+    | Reopen
+    | Log
+    | Exit
+)

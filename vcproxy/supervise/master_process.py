@@ -1,0 +1,314 @@
+"""MasterProcess: the process in which Master runs: its workers, their channels, signals, files.
+
+It carries out what Master decides, and decides nothing itself. Tested in
+tests/e2e/test_workers.py and the other tests of that name there.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Protocol
+
+from vcproxy.config.errors import ConfigError
+from vcproxy.config.loader import Configuration, load
+from vcproxy.config.workers import only_in_worker_1
+from vcproxy.engine.log_function import Level
+from vcproxy.listeners.restart import restart_needed
+from vcproxy.supervise import actions as do
+from vcproxy.supervise.channel import MAX_DESCRIPTORS, Channel
+from vcproxy.supervise.content import packed
+from vcproxy.supervise.master import EXITED_0, Master
+from vcproxy.supervise.messages import Message, Verb
+from vcproxy.supervise.sockets import Change, HandedOn, ListeningSockets, new_sockets
+
+SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+"""The signals that the master waits for. Workers ignore them: a terminal sends SIGINT to both, and
+a service manager SIGTERM."""
+
+
+class MasterLog(Protocol):
+    """The log of the master process."""
+
+    def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
+        """See LogFunction."""
+
+    def print(self, line: str) -> None:
+        """Write a line unchanged to standard error."""
+
+    def reopen(self) -> None:
+        """Reopen the log file."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A worker process."""
+
+    process: subprocess.Popen[bytes]
+    channel: Channel
+    pidfd: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A configuration, the change of the sockets that it needs, and its content for workers."""
+
+    configuration: Configuration
+    change: Change
+    content: int
+    """See `packed`."""
+
+
+class MasterProcess:
+    """The master of a proxy with several workers."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        workers: int,
+        command: Callable[[int, int], Sequence[str]],
+        log: MasterLog,
+    ) -> None:
+        """Bind the addresses. Raises OSError, with the listener in its text.
+
+        `command` returns the command line of a worker, from its number and the descriptor of its
+        channel.
+        """
+        self._workers = workers
+        self._command = command
+        self._log = log
+        self._sockets = ListeningSockets(workers)
+        change = self._sockets.prepare(configuration)
+        self._announced = self._sockets.adopt(change)
+        self._current = _Loaded(configuration, change, packed(configuration))
+        self._candidate: _Loaded | None = None
+        self._replaced: Configuration | None = None  # by a reload that is not logged yet
+        self._running: dict[int, _Worker] = {}
+        self._master = Master(workers, configuration.settings.proxy.drain_timeout)
+        self._inbox: deque[Callable[[], Sequence[do.Action]]] = deque()
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._watch(self._wakeup, self._woken)
+        self._exit: do.Exit | None = None
+
+    def run(self) -> do.Exit:
+        """Serve until a signal ends the proxy, or too many deaths. Blocks SIGNALS."""
+        # They stay pending for the workers until these have handlers of their own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        threading.Thread(target=self._wait_for_signals, daemon=True).start()
+        single = only_in_worker_1(self._current.configuration)
+        for name, reason in single.items():
+            self._log("info", f"{name}: runs in worker 1 only: {reason}")
+        self._perform(self._master.start())
+        try:
+            while self._exit is None:
+                deadline = self._master.deadline
+                wait = None if deadline is None else max(deadline - monotonic(), 0.0) * 1000
+                for fd, _ in self._poll.poll(wait):
+                    call = self._watched.get(fd)
+                    if call is not None:
+                        call()
+                self._perform(self._master.elapsed(monotonic()))
+            return self._exit
+        finally:
+            for worker in self._running.values():
+                worker.process.kill()
+                worker.process.wait()
+            self._sockets.close()
+
+    # -- events ------------------------------------------------------------------------------
+
+    def _post(self, event: Callable[[], Sequence[do.Action]]) -> None:
+        """Call an event of Master in the main thread. Any thread may call it."""
+        self._inbox.append(event)
+        os.eventfd_write(self._wakeup, 1)
+
+    def _woken(self) -> None:
+        os.eventfd_read(self._wakeup)
+        while self._inbox:
+            self._perform(self._inbox.popleft()())
+
+    def _wait_for_signals(self) -> None:
+        master = self._master
+        while True:
+            sent = signal.sigwaitinfo(SIGNALS)
+            if sent.si_signo == signal.SIGHUP:
+                self._post(lambda: master.reload(monotonic()))
+            elif sent.si_signo == signal.SIGUSR1:
+                self._post(master.reopen)
+            else:
+                self._post(partial(self._signalled, sent.si_signo, sent.si_pid))
+
+    def _signalled(self, number: int, pid: int) -> Sequence[do.Action]:
+        return self._master.end(number, pid, monotonic())
+
+    def _read(self, number: int, worker: _Worker) -> None:
+        for message, _ in worker.channel.receive_all():
+            self._perform(self._master.received(number, message, monotonic()))
+        if worker.channel.ended:
+            self._forget(worker.channel.fileno())  # the end of the process is to come
+
+    def _ended(self, number: int, worker: _Worker) -> None:
+        self._read(number, worker)  # why it ends, if it has sent that
+        how = _in_words(worker.process.wait())
+        self._forget(worker.channel.fileno())
+        self._forget(worker.pidfd)
+        worker.channel.close()
+        os.close(worker.pidfd)
+        del self._running[number]
+        self._perform(self._master.ended(number, how, monotonic()))
+
+    def _watch(self, fd: int, call: Callable[[], None]) -> None:
+        self._watched[fd] = call
+        self._poll.register(fd, select.POLLIN)
+
+    def _forget(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    # -- actions -----------------------------------------------------------------------------
+
+    def _perform(self, actions: Sequence[do.Action]) -> None:
+        for action in actions:
+            if self._exit is None:
+                self._carry_out(action)
+
+    def _carry_out(self, action: do.Action) -> None:
+        match action:
+            case do.Spawn(number, generation):
+                self._spawn(number, generation)
+            case do.Offer(number, generation):
+                assert self._candidate is not None
+                offered = new_sockets(self._candidate.change, number)
+                self._prepare(number, generation, self._candidate, offered)
+            case do.Send(number, message):
+                self._send(number, message)
+            case do.Kill(number):
+                self._running[number].process.kill()
+            case do.Load():
+                threading.Thread(target=self._load, daemon=True).start()
+            case do.Adopt():
+                self._adopt()
+            case do.Drop():
+                self._drop()
+            case do.Ready():
+                self._announce()
+                pids = ", ".join(str(each.process.pid) for each in self._running.values())
+                self._log("info", f"{self._workers} workers, processes {pids}")
+                self._log.print("ready")
+            case do.Reloaded():
+                self._reloaded()
+            case do.Unlisten():
+                self._sockets.close_streams()
+            case do.Reopen():
+                self._log.reopen()
+            case do.Log(level, text):
+                self._log(level, text)
+            case do.Exit():
+                self._exit = action
+
+    def _spawn(self, number: int, generation: int) -> None:
+        ours, theirs = Channel.pair()
+        try:
+            process = subprocess.Popen(
+                self._command(number, theirs.fileno()),
+                stdin=None if number == 1 else subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+            pidfd = os.pidfd_open(process.pid)
+        except OSError as error:
+            ours.close()
+            why = f"could not be started: {(error.strerror or str(error)).lower()}"
+            self._post(lambda: self._master.ended(number, why, monotonic()))
+            return
+        finally:
+            theirs.close()
+        worker = self._running[number] = _Worker(process, ours, pidfd)
+        self._watch(ours.fileno(), partial(self._read, number, worker))
+        self._watch(pidfd, partial(self._ended, number, worker))
+        self._prepare(number, generation, self._current, self._sockets.of(number))
+
+    def _prepare(
+        self, number: int, generation: int, loaded: _Loaded, sockets: Sequence[HandedOn]
+    ) -> None:
+        """Send a worker sockets and a configuration."""
+        for first in range(0, len(sockets), MAX_DESCRIPTORS):
+            some = sockets[first : first + MAX_DESCRIPTORS]
+            places = tuple((name, str(address)) for name, address, _ in some)
+            message = Message(Verb.SOCKETS, generation, places=places)
+            self._send(number, message, [sock.fileno() for _, _, sock in some])
+        self._send(number, Message(Verb.PREPARE, generation), [loaded.content])
+
+    def _send(self, number: int, message: Message, descriptors: Sequence[int] = ()) -> None:
+        worker = self._running.get(number)
+        if worker is not None and not worker.channel.send(message, descriptors):
+            # It has ended, which will be noticed, or it hangs and never reads.
+            worker.process.kill()
+
+    def _load(self) -> None:
+        """Read the configuration again, in a thread of its own: it may take long."""
+        file = self._current.configuration.file
+        try:
+            configuration = load(file)
+            change = self._sockets.prepare(configuration)
+            content = packed(configuration)
+        except Exception as error:
+            reason = str(error)
+            if not isinstance(error, ConfigError | OSError):
+                self._log("error", "the configuration cannot be loaded", error)
+            self._post(lambda: self._master.loaded(monotonic(), error=reason))
+            return
+        self._post(partial(self._have, _Loaded(configuration, change, content)))
+
+    def _have(self, loaded: _Loaded) -> Sequence[do.Action]:
+        self._candidate = loaded
+        drain_s = loaded.configuration.settings.proxy.drain_timeout
+        return self._master.loaded(monotonic(), drain_s)
+
+    def _adopt(self) -> None:
+        assert self._candidate is not None
+        os.close(self._current.content)
+        self._replaced = self._current.configuration
+        self._current, self._candidate = self._candidate, None
+        self._announced += self._sockets.adopt(self._current.change)
+
+    def _drop(self) -> None:
+        if self._candidate is not None:
+            self._sockets.drop(self._candidate.change)
+            os.close(self._candidate.content)
+            self._candidate = None
+
+    def _announce(self) -> None:
+        for name, address in self._announced:
+            self._log.print(f"listening {name} {address}")
+        self._announced.clear()
+
+    def _reloaded(self) -> None:
+        new = self._current.configuration
+        for warning in self._current.change.warnings:
+            self._log("error", warning)
+        self._announce()
+        assert self._replaced is not None
+        for text in restart_needed(self._replaced, new):
+            self._log("warning", text)
+        self._log("info", f"reloaded {new.file}: new connections use it")
+
+
+def _in_words(status: int) -> str:
+    if status == 0:
+        return EXITED_0
+    if status > 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

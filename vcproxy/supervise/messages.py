@@ -1,0 +1,67 @@
+"""The messages between the master and a worker.
+
+A worker follows PREPARE with PREPARED or REFUSED, COMMIT with SERVING. `generation` numbers the
+configurations: an answer about an earlier one is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Verb(StrEnum):
+    """What a message asks for or reports."""
+
+    SOCKETS = "sockets"
+    """To a worker: listening sockets for the configuration that follows, one for each of `places`;
+    their descriptors come with the message."""
+    PREPARE = "prepare"
+    """To a worker: load the configuration in the descriptor that comes with the message, and get
+    everything ready that can fail."""
+    COMMIT = "commit"
+    """To a worker: use the prepared configuration."""
+    ROLL_BACK = "roll back"
+    """To a worker: forget the prepared configuration."""
+    DRAIN = "drain"
+    """To a worker: end as after the signal `signal`, sent by the process `pid`."""
+    STOP = "stop"
+    """To a worker: end at once."""
+    REOPEN = "reopen"
+    """To a worker: reopen the log file."""
+
+    PREPARED = "prepared"
+    """From a worker: the configuration can be used."""
+    REFUSED = "refused"
+    """From a worker: the configuration cannot be used, because of `text`."""
+    SERVING = "serving"
+    """From a worker: it uses the configuration."""
+    STOP_REQUESTED = "stop requested"
+    """From a worker: a plugin has requested that the proxy stops."""
+    RELOAD_REQUESTED = "reload requested"
+    """From a worker: a plugin has requested a reload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. Which fields it uses depends on its verb."""
+
+    verb: Verb
+    generation: int = 0
+    text: str = ""
+    signal: int = 0
+    pid: int = 0
+    places: tuple[tuple[str, str], ...] = ()
+    """The name of a listener, or "" if its address is enough, and the address."""
+
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Message:
+        """Return an encoded message. Raises ValueError."""
+        fields = json.loads(data)
+        places = tuple((name, address) for name, address in fields.pop("places"))
+        return cls(Verb(fields.pop("verb")), places=places, **fields)
