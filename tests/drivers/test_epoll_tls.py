@@ -166,7 +166,7 @@ def test_a_message_costs_one_receive_and_one_send(driven: Driven, size: int) -> 
 
 
 def test_a_client_that_only_uploads_is_sent_nothing(driven: Driven) -> None:
-    """Session tickets that it does not read would make its close a reset."""
+    """Session tickets that the client does not read would turn its close into a reset."""
     source, sink = driven.connect(), driven.connect()
     driven.tunnel(source, sink)
     source.client.send(b"uploaded")

@@ -39,7 +39,7 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 
 
 def trusting(files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
-    """A context of clients that speak one version only."""
+    """A context of clients that support one version of TLS only."""
     context = client_context(ca=files.ca, certificate=files.alice.certificate, key=files.alice.key)
     context.minimum_version = context.maximum_version = version
     return context
@@ -100,7 +100,7 @@ def test_a_session_belongs_to_one_context_name_and_address(
 def test_another_context_of_the_server_makes_a_full_handshake(
     files: Files, version: ssl.TLSVersion
 ) -> None:
-    """As after a reload: the authorities for clients may be others."""
+    """As after a reload, when the authorities for clients may have changed."""
     client = ClientTls(trusting(files, version))
     talk(client, server_context(*files.site))
     later = server_context(*files.site)

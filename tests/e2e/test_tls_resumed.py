@@ -18,7 +18,7 @@ VERSIONS = ["1.2", "1.3"]
 
 
 def s_client(tools: Tools, running: Running, version: str, *options: str) -> str:
-    """Return what openssl s_client prints, from a connection that stays until data have come."""
+    """Return the output of openssl s_client, whose connection stays open until data has arrived."""
     command = "openssl", "s_client", "-connect", f"127.0.0.1:{running.port('echo')}"
     flag = f"-tls{version.replace('.', '_')}"
     return tools.run(*command, flag, *options, stdin=b"hello\n").decode()
@@ -78,7 +78,7 @@ def test_python_resumes_until_a_reload(
 
 
 def haproxy(tools: Tools, directory: Path, certificate: Path, key: Path, version: str) -> str:
-    """Start HAProxy with one version of TLS; it replies whether a session was resumed."""
+    """Start HAProxy with one version of TLS; its response shows whether a session was resumed."""
     uri = refusing()
     only = f"ssl-min-ver TLSv{version} ssl-max-ver TLSv{version}"
     pem = directory / "both.pem"

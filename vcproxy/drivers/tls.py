@@ -117,7 +117,7 @@ class TlsFilter:
         session = last.get() if last is not None else None
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, name, session)
         self._last = last  # None once a session has been offered to it
-        self._tickets = 0  # bytes of the outgoing ciphertext that wait for others
+        self._tickets = 0  # bytes of tickets in the outgoing ciphertext, which wait for other data
         self._wire = _NOTHING  # ciphertext to send, already taken from OpenSSL
         self._kept = b""  # plaintext taken from OpenSSL before a half-close
         self._fin = False  # `feed_eof` was called

@@ -16,8 +16,8 @@ from typing import Final, final
 from vcproxy.drivers.tls import TlsFilter
 
 MOST_SERVERS: Final = 256
-"""Limit of sessions of one context; beyond it the longest unused is forgotten. Each takes about
-5 to 12 KiB (measured with OpenSSL 3.0), more with a long chain of certificates."""
+"""Limit of sessions of one context; beyond it the longest unused one is dropped. Each takes about 5
+to 12 KiB (measured with OpenSSL 3.0), more with a long chain of certificates."""
 
 
 @final
@@ -76,7 +76,7 @@ class ClientTls:
         key = address, server_name
         with self._lock:
             last = self._last.pop(key, None) or LastSession()
-            self._last[key] = last  # it is the last one to be forgotten
+            self._last[key] = last  # moved to the end: the longest unused is first
             if len(self._last) > MOST_SERVERS:
                 del self._last[next(iter(self._last))]
         return TlsFilter(
