@@ -27,7 +27,17 @@ from vcproxy.replay.format.entries import (
 )
 from vcproxy.replay.format.frames import VERSION
 from vcproxy.replay.format.reader import LogError, RecordingLog
-from vcproxy.replay.format.values import DataclassValue, FailureValue, NotPlain, Value, pack, unpack
+from vcproxy.replay.format.values import (
+    DataclassValue,
+    FailureValue,
+    NotPlain,
+    Pairs,
+    Value,
+    pack,
+    pack_pairs,
+    unpack,
+    unpack_pairs,
+)
 from vcproxy.replay.format.varint import LONGEST_VARINT, BrokenOctets, Cursor, varint
 from vcproxy.replay.format.writer import LONGEST, Writer
 
@@ -71,6 +81,21 @@ def test_the_special_decoder_gives_what_the_general_one_gives(entry: PassedEntry
     cursor.place = 1
     assert decode_passed(cursor, entry.shared) == decode(Cursor(encoded)) == entry
     assert cursor.left == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 1 << 20))).map(tuple))
+def test_pairs_are_encoded_as_all_values_are(pairs: Pairs) -> None:
+    encoded = pack_pairs(pairs)
+    assert encoded == pack(pairs)
+    assert unpack_pairs(Cursor(encoded)) == pairs
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"l\0", b"t\1", b"t\1t\3+\1+\1", b"t\1t\2+\1d", b"t\2t\2+\1+\1"]
+)
+def test_what_is_not_pairs_is_refused(octets: bytes) -> None:
+    with pytest.raises(BrokenOctets):
+        unpack_pairs(Cursor(octets))
 
 
 def test_a_number_that_is_too_long_is_refused() -> None:

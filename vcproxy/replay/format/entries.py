@@ -13,11 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias, get_type_hints
 
-from vcproxy.replay.format.values import FailureValue, Value, pack, unpack
+from vcproxy.replay.format.values import (
+    FailureValue,
+    Pairs,
+    Value,
+    pack,
+    pack_pairs,
+    unpack,
+    unpack_pairs,
+)
 from vcproxy.replay.format.varint import BrokenOctets, Cursor, counted, double, text, varint
 
-Short: TypeAlias = tuple[tuple[int, int], ...]
-"""Pairs of numbers. Of a fan: each VC that did not take all bytes, and how many it took."""
+Short: TypeAlias = Pairs
+"""Of a fan: each VC that did not take all bytes, and how many it took."""
 
 HEALTH_CHECK = "Check"
 """ResolvedEntry.requester of a health check."""
@@ -343,6 +351,7 @@ _FORMS: dict[object, tuple[_Write, _Read]] = {
     float: (double, Cursor.double),
     str: (text, Cursor.text),
     bytes: (counted, Cursor.counted),
+    Pairs: (pack_pairs, unpack_pairs),
 }
 _OTHERS: tuple[_Write, _Read] = (pack, unpack)
 
