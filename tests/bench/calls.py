@@ -187,7 +187,8 @@ def origin(stream: socket.socket) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Calls of Python functions for each unit of work. The rate is calls of builtin functions."""
+    """Calls of Python functions for each unit of work. The rate is calls of builtin functions.
+    See `usual`."""
 
     name: str
     title: str
@@ -203,7 +204,7 @@ class Counted:
     def measure(self, peer: Peer) -> Sample:
         """Count once, with everything fresh. Raises Failed."""
         functions, builtins = self.counts(peer)
-        return Sample(sum(functions.values()), sum(builtins.values()))
+        return Sample(usual(functions), usual(builtins))
 
     def counts(self, peer: Peer) -> tuple[Calls, Calls]:
         """Return calls of Python functions and of builtin ones. Raises Failed."""
@@ -226,6 +227,15 @@ class Counted:
             for a, b in zip(after, before, strict=True)
         )
         return functions, builtins
+
+
+def usual(calls: Calls) -> int:
+    """Return how many calls a unit of work usually takes: those of each function, rounded.
+
+    So what is done now and then does not count, as a timer's work that a slow machine does more
+    often for as many units.
+    """
+    return sum(map(round, calls.values()))
 
 
 def counting(peer: Peer, place: str) -> Peer:
