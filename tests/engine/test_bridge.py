@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, SMALL_MOVES, UNLIMITED, Bridge
 from vcproxy.engine.commands import EndBridge, StartBridge
 from vcproxy.engine.event import Event
+from vcproxy.engine.iobuffer import WATER_MARK
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.vio import VIO, couple
 
@@ -66,6 +68,22 @@ def test_bytes_are_copied_where_bridges_are_impossible_or_disabled(plain: dict[s
     direction = Direction(**plain)
     assert direction.bulk(2 * BULK_READS) == []
     assert len(direction.sink_wire.outgoing) == 2 * BULK_READS * BULK_READ
+
+
+@pytest.mark.parametrize("nbytes", [None, 1 << 20], ids=["until the end", "of a known length"])
+def test_bulk_that_is_copied_is_read_in_slabs(nbytes: int | None) -> None:
+    direction = Direction(spliceable=False)
+    direction.recorder.buffer.water_mark = WATER_MARK
+    direction.read.nbytes = nbytes
+    direction.bulk(BULK_READS + 1)
+    moved = direction.read.ndone
+    direction.source_wire.arrive(bytes(2 * SLAB))
+    assert direction.read.ndone == moved + SLAB
+    if nbytes is not None:
+        direction.world.settle()
+        direction.read.nbytes = direction.read.ndone + WATER_MARK + 1
+        direction.source_wire.read()
+        assert direction.read.ndone == direction.read.nbytes
 
 
 def test_small_reads_are_copied() -> None:

@@ -190,8 +190,9 @@ class NetVConnection(VCLifecycle):
                     sink: VIO = vio.partner  # type: ignore[assignment]
                     if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
                         direct_sink = None
-                    elif vio.bulk > BULK_READS and vio.nbytes is None and room == WATER_MARK:
-                        room = SLAB  # bulk data without a bridge; the sink keeps up
+                    elif vio.bulk > BULK_READS and room == WATER_MARK:
+                        # bulk data without a bridge; the sink keeps up
+                        room = SLAB if vio.nbytes is None else vio.nbytes - vio.ndone
                 self.direct_sink = direct_sink
                 fan = vio.fan
                 if fan is not None:
