@@ -1,4 +1,4 @@
-"""Several: a proxy with two workers, and which of them serves a client."""
+"""A proxy with two workers, and helpers that find which worker serves a client."""
 
 from __future__ import annotations
 

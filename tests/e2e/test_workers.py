@@ -1,4 +1,4 @@
-"""Several workers: start, signals, the end, what they share."""
+"""Several workers: their start, signals, end, and what they share."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ def test_a_second_instance_gets_address_in_use(proxy: Starter, tmp_path: Path) -
 
 
 def test_a_worker_that_cannot_start_ends_the_start_with_its_reason(tmp_path: Path) -> None:
-    """Its plugin works in the master, which checks the configuration, and in worker 1 only."""
+    """The plugin of `split` works in the master, which checks the configuration, and in worker 1
+    only."""
     file, plugin = tmp_path / "proxy.toml", tmp_path / "who.py"
     file.write_text(two_workers(tmp_path, listener(bind="unix:who.sock")))
     plugin.write_text(
@@ -190,7 +191,7 @@ def test_a_second_signal_stops_all_at_once(proxy: Starter, tmp_path: Path) -> No
 
 
 def test_a_signal_for_the_whole_group_counts_once(proxy: Starter, tmp_path: Path) -> None:
-    """As Ctrl-C in a terminal, or a service manager that signals every process."""
+    """Ctrl-C in a terminal signals every process, and so do some service managers."""
     running = proxy(two_workers(tmp_path), wrapper=("setsid",))
     with running.connect("who") as client:
         pid = who(client)

@@ -1,4 +1,4 @@
-"""Workers that are killed: what it costs, and who takes over."""
+"""Workers that are killed: which connections are lost, and which process takes over."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def rewrite(running: Running, text: str) -> None:
 
 
 def free() -> str:
-    """An address that is free, and stays the same when it is reloaded."""
+    """A free address, which stays the same in all configurations of a test."""
     return f"tcp://127.0.0.1:{free_port()}"
 
 
@@ -99,7 +99,7 @@ def test_what_one_worker_cannot_load_is_used_by_none(proxy: Starter, tmp_path: P
     assert marks(running) == {b"a"}
     assert workers(running) == pids
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", port))  # it was not left bound
+        sock.bind(("127.0.0.1", port))  # the refused reload has not left the port bound
     plugin.write_text(good)
     rewrite(running, text)
     assert marks(running) == {b"b"}
@@ -173,7 +173,7 @@ def test_a_removed_unix_socket_is_bound_again(proxy: Starter, tmp_path: Path) ->
 
 
 def test_a_replacement_uses_the_configuration_in_use(proxy: Starter, tmp_path: Path) -> None:
-    """Not the one in the file, which may be half edited."""
+    """A new worker does not read the file, which may be half edited."""
     text = two_workers(tmp_path)
     marked(tmp_path, "a")
     running = proxy(text)

@@ -88,7 +88,7 @@ def test_at_the_limit_of_descriptors_some_are_missing(pair: Pair) -> None:
 def test_the_end_of_the_peer_is_noticed_after_its_messages(pair: Pair) -> None:
     one, other = pair
     one.send(Message(Verb.REFUSED))
-    other.send(Message(Verb.STOP))  # not read by its end
+    other.send(Message(Verb.STOP))  # never received
     one.close()
     assert [message.verb for message, _ in other.receive_all()] == [Verb.REFUSED]
     assert other.ended

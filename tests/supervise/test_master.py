@@ -205,7 +205,7 @@ def test_a_configuration_that_one_worker_refuses_is_used_by_none() -> None:
         Send(2, back),
         Drop(),
     ]
-    assert script(1, Verb.PREPARED) == []  # it was on its way
+    assert script(1, Verb.PREPARED) == []  # too late: the reload has failed
 
 
 def test_a_worker_that_dies_while_it_loads_rolls_back_the_others() -> None:
@@ -237,7 +237,7 @@ def test_a_worker_that_never_answers_rolls_back_the_others() -> None:
         Drop(),
     ]
     assert script.master.deadline is None
-    assert script(2, Verb.PREPARED) == []  # late
+    assert script(2, Verb.PREPARED) == []  # too late: the reload has failed
 
 
 def test_a_worker_that_dies_after_the_decision_starts_with_the_new_configuration() -> None:

@@ -41,7 +41,8 @@ class LineLog:
     def __init__(self, file: Path | None = None, prefix: str = "") -> None:
         """Log to a file, or to standard error. Raises OSError.
 
-        `prefix`: what the text of each entry begins with, to tell processes with one log apart.
+        `prefix`: what the text of each entry begins with. It shows which of several processes wrote
+        an entry.
         """
         self._prefix = prefix
         self._standard_error = LineWriter(STANDARD_ERROR, note=self._warning, broken=_ignore)

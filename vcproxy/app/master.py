@@ -22,7 +22,7 @@ def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
     of = count(configuration.settings)
 
     def command(number: int, channel: int) -> list[str]:
-        """Return the command line of a worker. A list of processes shows it."""
+        """Return the command line of a worker. `ps` shows it."""
         options = {"number": number, "of": of, "channel": channel, "trace": trace}
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
         return [*_python(), "-m", "vcproxy.app.worker", str(configuration.file), *given]
@@ -45,8 +45,8 @@ def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
 def _python() -> list[str]:
     """Return the command line of an interpreter like this one.
 
-    Without -P it would search the working directory for modules first, which this one does only if
-    it was started with -m itself.
+    Without -P the new interpreter would search the working directory for modules first. This one
+    does that only if it was started with -m itself.
     """
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     started_with_m = sys.path[:1] == [os.getcwd()]

@@ -49,7 +49,7 @@ class Worker:
     # -- the start ---------------------------------------------------------------------------
 
     def run(self, trace: str | None = None) -> None:
-        """Serve from COMMIT on, until the master ends the worker, or has ended itself."""
+        """Serve from COMMIT on, until the master asks to end or has itself ended."""
         if not self._started():
             return
         proxy = self._proxy
@@ -163,7 +163,8 @@ class Worker:
         assert self._plan is not None
         try:
             self._proxy.use(self._plan)
-        except OSError as error:  # for example at epoll's limit: the others use it already
+        except OSError as error:
+            # For example the limit of epoll. Other workers may already use the plan: this one ends.
             self._proxy.log("error", f"cannot use the new configuration, and ends: {error}")
             self.status = 1
             self._proxy.stop()

@@ -1,8 +1,8 @@
 """Workers: how many processes a configuration asks for, and the share that each of them gets.
 
-The memory and all limits are divided, so that all workers together keep what the file says. A
-listener that needs one process for all its clients belongs to worker 1, with its whole limits, and
-so does an upstream that only such listeners use.
+The memory and all limits are divided, so that all workers together stay within the values of the
+file. A listener that needs one process for all its clients belongs to worker 1, with its whole
+limits, and so does an upstream that only such listeners use.
 """
 
 import os

@@ -44,7 +44,7 @@ class Channel:
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> bool:
         """Send a message, and copies of descriptors with it; return whether it was sent.
 
-        It is not if the peer has ended, or has not read for so long that the buffer is full.
+        It was not sent if the peer has ended, or has not read for so long that the buffer is full.
         """
         try:
             self._sock.sendmsg([message.encode()], _ancillary(descriptors), socket.MSG_DONTWAIT)
@@ -55,7 +55,7 @@ class Channel:
     def receive(self) -> tuple[Message, list[int]] | None:
         """Wait for the next message; return it with its descriptors. None: the other end is closed.
 
-        There are fewer descriptors than were sent if the limit of this process is reached.
+        If this process reaches its limit of descriptors, fewer are returned than were sent.
         """
         return self._receive(0)
 

@@ -12,9 +12,10 @@ The phases of the master, and what all workers have reached when one ends:
     any --SIGTERM--> DRAINING --SIGTERM--> STOPPING
     DRAINING, STOPPING --all ENDED--> Exit
 
-So a configuration is used by all workers or by none. A worker that ends unasked is started again at
-once, in any phase, with the configuration in use; if it ends while the proxy starts, the proxy does
-not start. Too many such ends (see Deaths) drain the rest and end the master with DEATHS_STATUS.
+So a configuration is used by all workers or by none. A worker that ends although it should serve is
+started again at once, in any phase, with the configuration in use; if it ends while the proxy
+starts, the proxy does not start. Too many such ends (see Deaths) drain the rest and end the master
+with DEATHS_STATUS.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ PREPARE_S = 30.0
 machine that is out of memory, or behind a plugin that blocks."""
 
 GRACE_S = 5.0
-"""How much longer than it should a worker may take to end: then it hangs, in a plugin."""
+"""How long a worker may take to end after the time for its end. One that takes longer hangs in a
+plugin."""
 
 SIGTERM = 15
 """The number of the signal, the same on every Linux."""
@@ -72,7 +74,8 @@ class State(Enum):
     """What a worker has reached."""
 
     PREPARING = auto()
-    """It loads the configuration of its generation; one that has just been started, too."""
+    """The worker loads the configuration of its generation, for a reload or because it was just
+    started."""
     PREPARED = auto()
     COMMITTING = auto()
     SERVING = auto()
@@ -92,7 +95,7 @@ class Master:
         self._generation = 1
         self._drain_s = drain_s
         self._candidate_drain_s = drain_s
-        self._loaded = False  # there is a candidate
+        self._loaded = False  # a new configuration has been loaded and is not in use yet
         self._reload = False  # a reload was requested and has not begun
         self._deaths = Deaths()
         self._status = 0
@@ -148,8 +151,8 @@ class Master:
         return actions
 
     def loaded(self, now: float, drain_s: float = 0.0, error: str = "") -> list[Action]:
-        """Handle the end of Load. `error`: why there is no candidate; empty: there is one, with
-        which the workers may drain for `drain_s`."""
+        """Handle the end of Load. `error`: why there is no candidate; empty: there is a candidate,
+        which lets the workers drain for `drain_s`."""
         if self._ending:
             return [Drop()]
         if error:
@@ -170,7 +173,8 @@ class Master:
         return [Reopen(), *self._send_all(Message(Verb.REOPEN))]
 
     def end(self, signal: int, pid: int, now: float) -> list[Action]:
-        """Handle a signal that ends the proxy, from the process `pid`. A second one: at once."""
+        """Handle a signal that ends the proxy, from the process `pid`. The second signal ends it at
+        once."""
         if self.phase is Phase.STOPPING:
             return []
         if self.phase is Phase.DRAINING:
@@ -246,7 +250,7 @@ class Master:
         message = Message(Verb.ROLL_BACK, self._generation)
         self.phase = Phase.SERVING
         self.deadline = None
-        self._generation += 1  # the answers that are still to come are out of date
+        self._generation += 1  # so answers about the candidate that arrive later are ignored
         self._loaded = False
         actions: list[Action] = [_not_reloaded(reason)]
         for worker, state in self._states.items():
@@ -278,7 +282,7 @@ class Master:
 
 
 EXITED_0 = "exited with status 0"
-"""How a worker ends that was asked to."""
+"""How a worker ends when it was asked to end."""
 
 
 def _not_reloaded(reason: str) -> Log:

@@ -1,7 +1,8 @@
-"""MasterProcess: the process in which Master runs: its workers, their channels, signals, files.
+"""MasterProcess: the process in which Master runs. It has the worker processes, their channels, the
+signals and the files.
 
 It carries out what Master decides, and decides nothing itself. Tested in
-tests/e2e/test_workers.py and the other tests of that name there.
+tests/e2e/test_workers*.py.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class MasterProcess:
         self._exit: do.Exit | None = None
 
     def run(self) -> do.Exit:
-        """Serve until a signal ends the proxy, or too many deaths. Blocks SIGNALS."""
-        # They stay pending for the workers until these have handlers of their own.
+        """Serve until a signal or too many deaths of workers end the proxy. Blocks SIGNALS."""
+        # A worker inherits this: signals stay pending for it until it has its own handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         single = only_in_worker_1(self._current.configuration)
@@ -155,10 +156,10 @@ class MasterProcess:
         for message, _ in worker.channel.receive_all():
             self._perform(self._master.received(number, message, monotonic()))
         if worker.channel.ended:
-            self._forget(worker.channel.fileno())  # the end of the process is to come
+            self._forget(worker.channel.fileno())  # the worker is forgotten when its process ends
 
     def _ended(self, number: int, worker: _Worker) -> None:
-        self._read(number, worker)  # why it ends, if it has sent that
+        self._read(number, worker)  # the worker may have sent why it ends
         how = _in_words(worker.process.wait())
         self._forget(worker.channel.fileno())
         self._forget(worker.pidfd)
@@ -251,11 +252,11 @@ class MasterProcess:
     def _send(self, number: int, message: Message, descriptors: Sequence[int] = ()) -> None:
         worker = self._running.get(number)
         if worker is not None and not worker.channel.send(message, descriptors):
-            # It has ended, which will be noticed, or it hangs and never reads.
+            # The worker has ended, which its pidfd will report, or it hangs and never reads.
             worker.process.kill()
 
     def _load(self) -> None:
-        """Read the configuration again, in a thread of its own: it may take long."""
+        """Read the configuration again, in a thread of its own, because that may take long."""
         file = self._current.configuration.file
         try:
             configuration = load(file)

@@ -18,8 +18,8 @@ class Verb(StrEnum):
     """To a worker: listening sockets for the configuration that follows, one for each of `places`;
     their descriptors come with the message."""
     PREPARE = "prepare"
-    """To a worker: load the configuration in the descriptor that comes with the message, and get
-    everything ready that can fail."""
+    """To a worker: load the configuration from the descriptor that comes with the message, and do
+    all steps that can fail."""
     COMMIT = "commit"
     """To a worker: use the prepared configuration."""
     ROLL_BACK = "roll back"

@@ -2,8 +2,8 @@
 
 A TCP or UDP address has one socket for each worker, among which the kernel divides the clients
 (SO_REUSEPORT). All workers share the socket of a Unix address: AF_UNIX has no such option. An
-address of a listener that runs in worker 1 only has one socket. Because the master keeps them, the
-connections that wait in the socket of a worker that dies are served by its successor.
+address of a listener that runs in worker 1 only has one socket. The master keeps all sockets open.
+So if a worker dies, the connections that wait in its socket are served by its successor.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ListeningSockets:
         return change
 
     def _make(self, place: Place, wanted: Wanted) -> Group | None:
-        """Return new sockets for the workers that have none; None: there is nothing to make."""
+        """Return new sockets for the workers that have none; None: every worker has one."""
         address, group = wanted.address, self._groups.get(place)
         if group is not None and group.inode and not _is_file_of(group):
             group = None
@@ -152,8 +152,8 @@ class ListeningSockets:
     def close_streams(self) -> None:
         """Close the sockets of streams: further clients are refused.
 
-        Those of datagrams stay open: without one of them, the kernel would divide the clients of
-        the others anew.
+        The sockets of datagrams stay open: if one were closed, the kernel would send datagrams of
+        other workers' clients to another worker.
         """
         for place, group in list(self._groups.items()):
             if not group.real.message_oriented:
