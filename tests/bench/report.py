@@ -3,9 +3,11 @@
 `python -m tests.bench.report docs/bench/results.json` writes the tables of the documentation.
 """
 
+import contextlib
 import json
 import os
 import platform
+import ssl
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -200,7 +202,19 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "kernel_tls": kernel_tls(),
     }
+
+
+def kernel_tls() -> bool:
+    """Return whether the kernel can encrypt in the socket: its module `tls` is loaded.
+
+    No proxy of the benchmark uses it: none is configured to.
+    """
+    with contextlib.suppress(OSError):  # a kernel without such modules
+        return "tls" in Path("/proc/sys/net/ipv4/tcp_available_ulp").read_text().split()
+    return False
 
 
 def write_json(
