@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,3 +168,32 @@ def test_text_from_peers_forges_no_entry_even_in_a_traceback() -> None:
     assert others[0] == "    b\\x0dc"
     assert all(line.startswith("    ") for line in others)
     assert others[-1] == "    2026-01-01 00:00:00,000 ERROR forged\\x1b[2J"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_the_lines_of_several_processes_are_not_mixed(kind: str, tmp_path: Path) -> None:
+    """Here of several writers, which write as independently as several processes."""
+    file = tmp_path / "log"
+    reads, writes = os.pipe()
+    targets: list[Path | int] = [file if kind == "file" else writes] * 3
+    writers = [LineWriter(target, note=str, broken=str) for target in targets]
+    lines = {f"{number} {'x' * (index % 300)}" for number in range(3) for index in range(2000)}
+    received = bytearray()
+
+    def read() -> None:
+        while data := os.read(reads, 1 << 16):
+            received.extend(data)
+
+    for number, writer in enumerate(writers):
+        for index in range(2000):
+            writer.write(f"{number} {'x' * (index % 300)}")
+    reader = threading.Thread(target=read)  # only now, when each writer has much to write at once
+    reader.start()
+    for writer in writers:
+        writer.close(15)
+    os.close(writes)
+    reader.join()
+    os.close(reads)
+    written = file.read_text() if kind == "file" else received.decode()
+    assert set(written.splitlines()) == lines
+    assert written.count("\n") == 6000

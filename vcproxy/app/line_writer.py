@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -154,11 +155,12 @@ class LineWriter:
         """Write lines until a write fails; return the number of lines written completely."""
         start = int(self._torn)
         data = memoryview(b"\n" * start + b"".join(lines))
+        _, *ends = accumulate(map(len, lines), initial=start)
         written = 0
         try:
             while written < len(data):
                 try:
-                    written += os.write(self._fd, data[written:])
+                    written += os.write(self._fd, data[written : _whole_lines(ends, written)])
                 except BlockingIOError:
                     self._wait_for_room()
         except OSError as error:
@@ -170,7 +172,6 @@ class LineWriter:
             self._failing = False
         if written:
             self._torn = data[written - 1] != ord("\n")
-        _, *ends = accumulate(map(len, lines), initial=start)
         return sum(end <= written for end in ends)
 
     def _wait_for_room(self) -> None:
@@ -196,6 +197,16 @@ class LineWriter:
     def _release(self) -> None:
         if self._path is not None:
             os.close(self._fd)
+
+
+def _whole_lines(ends: Sequence[int], written: int) -> int:
+    """Return up to where to write next: as many lines as are sure to stay together.
+
+    Several processes may write to one pipe or socket: only PIPE_BUF bytes at a time are not mixed
+    with those of others (pipe(7)). A longer line is written alone. `ends`: where each line ends.
+    """
+    together = bisect_right(ends, written + select.PIPE_BUF) - 1
+    return ends[max(together, bisect_right(ends, written))]
 
 
 def _open(path: Path) -> int:
