@@ -175,8 +175,7 @@ def test_the_lines_of_several_processes_are_not_mixed(kind: str, tmp_path: Path)
     """Here of several writers, which write as independently as several processes."""
     file = tmp_path / "log"
     reads, writes = os.pipe()
-    targets: list[Path | int] = [file if kind == "file" else writes] * 3
-    writers = [LineWriter(target, note=str, broken=str) for target in targets]
+    writers = [writer(file if kind == "file" else writes) for _ in range(3)]
     lines = {f"{number} {'x' * (index % 300)}" for number in range(3) for index in range(2000)}
     received = bytearray()
 
@@ -184,13 +183,13 @@ def test_the_lines_of_several_processes_are_not_mixed(kind: str, tmp_path: Path)
         while data := os.read(reads, 1 << 16):
             received.extend(data)
 
-    for number, writer in enumerate(writers):
+    for number, each in enumerate(writers):
         for index in range(2000):
-            writer.write(f"{number} {'x' * (index % 300)}")
+            each.write(f"{number} {'x' * (index % 300)}")
     reader = threading.Thread(target=read)  # only now, when each writer has much to write at once
     reader.start()
-    for writer in writers:
-        writer.close(15)
+    for each in writers:
+        each.close(15)
     os.close(writes)
     reader.join()
     os.close(reads)

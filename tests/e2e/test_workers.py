@@ -345,6 +345,33 @@ def test_standard_input_belongs_to_worker_1_and_its_end_ends_the_proxy(proxy: St
     assert running.wait() == 0
 
 
+def test_the_end_of_standard_output_is_noticed(proxy: Starter, tmp_path: Path) -> None:
+    text = two_workers(tmp_path, listener()) + ECHO.replace("tcp://127.0.0.1:0", "stdio:")
+    running = proxy(text, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert running.stdin is not None
+    assert running.stdout is not None
+    running.stdin.write(b"hello")
+    running.stdin.close()
+    assert running.stdout.read() == b"hello"
+    with running.connect("who") as client:
+        assert who(client) in workers(running)
+
+
+def test_a_restart_at_once_finds_the_address_free(proxy: Starter, tmp_path: Path) -> None:
+    """Connections of the run before are still in TIME_WAIT."""
+    text = two_workers(tmp_path, listener(bind=f"tcp://127.0.0.1:{free_port()}"))
+    for _ in range(2):
+        running = proxy(text)
+        clients = [running.connect("who") for _ in range(4)]
+        for client in clients:
+            who(client)
+        running.signal(signal.SIGTERM)
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        for client in clients:
+            client.close()
+
+
 def test_the_log_file_is_shared_and_reopened_by_all(proxy: Starter, tmp_path: Path) -> None:
     text = two_workers(tmp_path).replace("[proxy]\n", '[proxy]\nlog = "proxy.log"\n')
     running = proxy(text)

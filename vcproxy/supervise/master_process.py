@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -91,6 +91,8 @@ class MasterProcess:
         self._announced = self._sockets.adopt(change)
         self._current = _Loaded(configuration, change, packed(configuration))
         self._candidate: _Loaded | None = None
+        bound = (address for entry in configuration.settings.listener for address in entry.bind)
+        self._uses_stdio = any(address.scheme == "stdio" for address in bound)
         self._replaced: Configuration | None = None  # by a reload that is not logged yet
         self._running: dict[int, _Worker] = {}
         self._master = Master(workers, configuration.settings.proxy.drain_timeout)
@@ -106,9 +108,7 @@ class MasterProcess:
         # A worker inherits this: signals stay pending for it until it has its own handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
-        single = only_in_worker_1(self._current.configuration)
-        for name, reason in single.items():
-            self._log("info", f"{name}: runs in worker 1 only: {reason}")
+        self._log_single({})
         self._perform(self._master.start())
         try:
             while self._exit is None:
@@ -194,7 +194,8 @@ class MasterProcess:
             case do.Send(number, message):
                 self._send(number, message)
             case do.Kill(number):
-                self._running[number].process.kill()
+                if number in self._running:
+                    self._running[number].process.kill()
             case do.Load():
                 threading.Thread(target=self._load, daemon=True).start()
             case do.Adopt():
@@ -220,12 +221,7 @@ class MasterProcess:
     def _spawn(self, number: int, generation: int) -> None:
         ours, theirs = Channel.pair()
         try:
-            process = subprocess.Popen(
-                self._command(number, theirs.fileno()),
-                stdin=None if number == 1 else subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
-            pidfd = os.pidfd_open(process.pid)
+            process, pidfd = self._start(number, theirs)
         except OSError as error:
             ours.close()
             why = f"could not be started: {(error.strerror or str(error)).lower()}"
@@ -237,6 +233,31 @@ class MasterProcess:
         self._watch(ours.fileno(), partial(self._read, number, worker))
         self._watch(pidfd, partial(self._ended, number, worker))
         self._prepare(number, generation, self._current, self._sockets.of(number))
+
+    def _start(self, number: int, channel: Channel) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a process; return it with its pidfd. Raises OSError.
+
+        A stdio listener runs in worker 1. It gets standard input and output for itself, so that
+        the process at their other end notices when it closes them.
+        """
+        elsewhere = self._uses_stdio and number != 1
+        process = subprocess.Popen(
+            self._command(number, channel.fileno()),
+            stdin=subprocess.DEVNULL if number != 1 else None,
+            stdout=subprocess.DEVNULL if elsewhere else None,
+            pass_fds=[channel.fileno()],
+        )
+        if self._uses_stdio and number == 1:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, 0)
+            os.dup2(null, 1)
+            os.close(null)
+        try:
+            return process, os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()
+            process.wait()
+            raise
 
     def _prepare(
         self, number: int, generation: int, loaded: _Loaded, sockets: Sequence[HandedOn]
@@ -299,9 +320,16 @@ class MasterProcess:
             self._log("error", warning)
         self._announce()
         assert self._replaced is not None
+        self._log_single(only_in_worker_1(self._replaced))
         for text in restart_needed(self._replaced, new):
             self._log("warning", text)
         self._log("info", f"reloaded {new.file}: new connections use it")
+
+    def _log_single(self, logged: Mapping[str, str]) -> None:
+        """Log which listeners run in worker 1 only, except those that were logged already."""
+        for name, reason in only_in_worker_1(self._current.configuration).items():
+            if name not in logged:
+                self._log("info", f"{name}: runs in worker 1 only: {reason}")
 
 
 def _in_words(status: int) -> str:
