@@ -206,6 +206,37 @@ def test_a_listener_moves_between_worker_1_and_all(
     assert [len(sockets.of(worker)) for worker in (1, 2, 3)] == [2, 0, 0]
 
 
+def test_all_workers_share_a_socket_of_a_service_manager(configuration: Configure) -> None:
+    given = socket.create_server(("127.0.0.1", 0))
+    uri = f"tcp://127.0.0.1:{given.getsockname()[1]}"
+    sockets = ListeningSockets(WORKERS, {Address.parse(uri): given})
+    assert use(sockets, configuration(f"a relay {uri}")) != []
+    assert [len(sockets.of(worker)) for worker in (1, 2, 3)] == [2, 0, 0]
+    use(sockets, configuration(f"a echo {uri}"))
+    listening = [sockets.of(worker)[0][2] for worker in (1, 2, 3)]
+    with socket.create_connection(given_address(uri)):
+        assert select.select(listening, [], [], 0)[0] == listening
+        listening[2].accept()[0].close()
+        assert select.select(listening, [], [], 0)[0] == []
+    sockets.close()
+
+
+def given_address(uri: str) -> tuple[str, int]:
+    """Return host and port of a URI."""
+    host, _, port = uri.removeprefix("tcp://").rpartition(":")
+    return host, int(port)
+
+
+def test_workers_cannot_share_a_socket_of_datagrams(configuration: Configure) -> None:
+    given = socket.socket(type=socket.SOCK_DGRAM)
+    given.bind(("127.0.0.1", 0))
+    uri = f"udp://127.0.0.1:{given.getsockname()[1]}"
+    sockets = ListeningSockets(WORKERS, {Address.parse(uri): given})
+    with pytest.raises(OSError, match="workers cannot share an inherited socket of datagrams"):
+        sockets.prepare(configuration(f"a echo {uri}"))
+    assert given.fileno() == -1
+
+
 def test_draining_closes_streams_and_keeps_the_groups_of_datagrams(
     sockets: ListeningSockets, configuration: Configure
 ) -> None:

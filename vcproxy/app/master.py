@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 from vcproxy.app import garbage
 from vcproxy.app.server import StartError, open_log
 from vcproxy.config.loader import Configuration
 from vcproxy.config.workers import count
 from vcproxy.drivers.epoll.descriptors import raise_limit
+from vcproxy.listeners.activation import activated
 from vcproxy.supervise.master_process import MasterProcess
 
 
@@ -30,7 +32,8 @@ def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
     raise_limit()
     log = open_log(configuration)
     try:
-        master = MasterProcess(configuration, of, command, log)
+        sockets = activated(configuration, partial(log, "warning"))
+        master = MasterProcess(configuration, of, command, log, sockets)
         garbage.settle()
         ended = master.run()
     except OSError as error:

@@ -12,6 +12,7 @@ from vcproxy.app.log import STANDARD_ERROR
 from vcproxy.app.server import Proxy, StartError
 from vcproxy.config.loader import load
 from vcproxy.config.workers import count
+from vcproxy.listeners.activation import activated
 
 
 def _open_standard_descriptors() -> None:
@@ -55,7 +56,10 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> i
         from vcproxy.replay.record.recording import with_hash_seed
 
         with_hash_seed()
-    proxy = Proxy(configuration)
+    unused: list[str] = []
+    proxy = Proxy(configuration, inherited=activated(configuration, unused.append))
+    for text in unused:
+        proxy.log("warning", text)
     if trace is not None:
         start_trace(proxy, trace)
     proxy.run()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import threading
 from collections import deque
@@ -23,6 +24,7 @@ from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.workers import only_in_worker_1
 from vcproxy.engine.log_function import Level
+from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
 from vcproxy.supervise import actions as do
 from vcproxy.supervise.channel import MAX_DESCRIPTORS, Channel
@@ -77,16 +79,17 @@ class MasterProcess:
         workers: int,
         command: Callable[[int, int], Sequence[str]],
         log: MasterLog,
+        activated: Mapping[Place, socket.socket],
     ) -> None:
         """Bind the addresses. Raises OSError, with the listener in its text.
 
         `command` returns the command line of a worker, from its number and the descriptor of its
-        channel.
+        channel. `activated`: sockets that are bound already.
         """
         self._workers = workers
         self._command = command
         self._log = log
-        self._sockets = ListeningSockets(workers)
+        self._sockets = ListeningSockets(workers, activated)
         change = self._sockets.prepare(configuration)
         self._announced = self._sockets.adopt(change)
         self._current = _Loaded(configuration, change, packed(configuration))

@@ -4,13 +4,14 @@ A TCP or UDP address has one socket for each worker, among which the kernel divi
 (SO_REUSEPORT). All workers share the socket of a Unix address: AF_UNIX has no such option. An
 address of a listener that runs in worker 1 only has one socket. The master keeps all sockets open.
 So if a worker dies, the connections that wait in its socket are served by its successor.
+All workers share a socket that a service manager has bound.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,7 +49,9 @@ class Group:
     """The bound address, with the real port instead of 0."""
     sockets: dict[int, socket.socket]
     inode: int = 0
-    """Of the file of a Unix socket."""
+    """Of the file of a Unix socket that was bound here."""
+    shared: bool = False
+    """Whether all of them are descriptors of one socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,12 @@ class Change:
 class ListeningSockets:
     """The listening sockets of a master process."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(
+        self, workers: int, activated: Mapping[Place, socket.socket] | None = None
+    ) -> None:
+        """`activated`: sockets that are bound already. All workers share each of them."""
         self._workers = workers
+        self._activated = dict(activated or {})
         self._groups: dict[Place, Group] = {}
 
     def prepare(self, configuration: Configuration) -> Change:
@@ -100,8 +107,17 @@ class ListeningSockets:
         missing = [worker for worker in wanted.workers if worker not in present]
         if not missing:
             return None
+        given = self._activated.pop(place, None)
+        if given is not None:
+            with given:
+                return _activated(wanted, missing, given)
+        if group is not None and group.shared:
+            return _shared(wanted, missing, next(iter(present.values())))
         if address.scheme == "unix":
-            return _shared(wanted, missing, next(iter(present.values()), None))
+            with bind(address) as sock:
+                made = _shared(wanted, missing, sock)
+            made.inode = os.stat(address.path).st_ino
+            return made
         made = Group(wanted.name, address if group is None else group.real, {})
         try:
             for worker in missing:
@@ -189,14 +205,17 @@ def _wanted(configuration: Configuration, workers: int) -> Iterator[tuple[Place,
                 yield place_of(name, address), Wanted(name, address, numbers)
 
 
-def _shared(wanted: Wanted, workers: list[int], present: socket.socket | None) -> Group:
-    """Return descriptors of one Unix socket for some workers; bind it if there is none yet."""
-    sock = bind(wanted.address) if present is None else present
-    group = Group(wanted.name, wanted.address, {worker: sock.dup() for worker in workers})
-    if present is None:
-        sock.close()
-        group.inode = os.stat(wanted.address.path).st_ino
-    return group
+def _shared(wanted: Wanted, workers: list[int], sock: socket.socket) -> Group:
+    """Return descriptors of one socket for some workers."""
+    sockets = {worker: sock.dup() for worker in workers}
+    return Group(wanted.name, wanted.address, sockets, shared=True)
+
+
+def _activated(wanted: Wanted, workers: list[int], sock: socket.socket) -> Group:
+    """Return descriptors of an activated socket for some workers. Raises OSError."""
+    if wanted.address.message_oriented and len(workers) > 1:
+        raise OSError("workers cannot share an inherited socket of datagrams: use one worker")
+    return _shared(wanted, workers, sock)
 
 
 def _open(address: Address, first: bool) -> socket.socket:
