@@ -257,7 +257,7 @@ def read(place: str) -> list[dict[str, int]]:
 
 def workloads() -> dict[str, Counted]:
     """Every workload by name."""
-    tunnels = ("vcproxy", "before", "asyncio-streams", "uvloop-streams")
+    tunnels = ("vcproxy", "before")
     http = ("vcproxy-http", "before-http", "vcproxy-heads", "before-heads")
     tls = ("vcproxy-tls", "before-tls")
 

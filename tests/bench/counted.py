@@ -1,4 +1,6 @@
-"""Run a module with all its calls counted: `python counted.py SOCKET MODULE ARGUMENT...`.
+"""Run a module with its calls counted: `python counted.py SOCKET MODULE ARGUMENT...`.
+
+Those of the main thread are not: it imports, then waits, and would start three times as slowly.
 
 A connection to SOCKET, a path, receives the counts so far as JSON: function -> calls, builtin
 functions by their names alone. It imports nothing of this repository, because it also runs other
@@ -47,5 +49,4 @@ if __name__ == "__main__":
     sys.argv = [module, *arguments]
     sys.path[0] = ""  # as `python -m` has it
     threading.setprofile(count)
-    sys.setprofile(count)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
