@@ -29,9 +29,19 @@ def spread(command: Spread) -> None:
 
 
 def deliver(vc: NetVConnection, data: Block) -> None:
-    """Deliver data to a VC, after `begin_read`; send it to the VC's direct sink or fan, if any."""
+    """Deliver data to a VC, after `begin_read`; send it to the VC's direct sink or fan, if any.
+
+    A direct path gets it first.
+    """
+    direct = vc.read_vio.direct  # type: ignore[union-attr]
     sink = vc.direct_sink
-    if sink is not None:
+    if direct is not None:
+        if (message := direct.accept(data)) is None:
+            vc.received(data)
+        else:
+            port = direct.sink.port
+            direct.pushed(message, 0 if port is None else port.push(message))
+    elif sink is not None:
         vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
     elif vc.fan is None:
         vc.received(data)

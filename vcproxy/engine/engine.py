@@ -71,9 +71,11 @@ class Engine(EventDispatcher):
         "address_history",
         "bridges",
         "commands",
+        "direct",
         "no_buffer",
         "random",
         "reads",
+        "reported",
         "shortage",
         "token",
         "vcs",
@@ -89,6 +91,7 @@ class Engine(EventDispatcher):
         random: Random,
         log: LogFunction,
         bridges: bool = True,
+        direct: bool = True,
         token: str = "",
     ) -> None:
         super().__init__(name, Memory(memory), log)
@@ -98,6 +101,11 @@ class Engine(EventDispatcher):
         self.random = random
         self.bridges = bridges
         """Whether the driver may move bytes inside the kernel: see Bridge."""
+        self.direct = direct
+        """Whether reads may be passed on without an event: see DirectPath."""
+        self.reported: Callable[[NetVConnection], bool] = _nothing_reported
+        """Return whether the driver has an event of this VC in this turn, handled or not. Set by
+        drivers: what they have not read yet may concern what is about to be sent."""
         self.address_history = AddressHistory(self)
         self.shortage = DescriptorShortage(self)
         self.vcs: dict[NetVConnection, None] = {}
@@ -338,3 +346,8 @@ class Engine(EventDispatcher):
         """Take the commands for the driver."""
         taken, self.commands = self.commands, []
         return taken
+
+
+def _nothing_reported(vc: NetVConnection) -> bool:
+    """Return False: a driver without events."""
+    return False

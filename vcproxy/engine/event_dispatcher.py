@@ -169,7 +169,7 @@ class EventDispatcher:
             return
         if not mutex.ended:
             took = f"its callback blocked {self.name} for {self.now - delivery[0]:.3f} s"
-            self._crashed(cont, TimeoutError(took))
+            self.crashed(cont, TimeoutError(took))
         mutex.release(self)
 
     # -- inside ------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class EventDispatcher:
                 self.running = cont
                 cont.handle_event(key, data)
         except BaseException as mistake:
-            self._crashed(cont, as_error(mistake))
+            self.crashed(cont, as_error(mistake))
         finally:
             mutex.release(self)
 
@@ -222,7 +222,7 @@ class EventDispatcher:
         """Put the events that waited for this mutex at the head of the queue: it was released."""
         self.queue.extendleft(reversed(self._missed.pop(mutex)))
 
-    def _crashed(self, cont: Continuation, error: Exception) -> None:
+    def crashed(self, cont: Continuation, error: Exception) -> None:
         """Log an exception in a callback and close its conversation; all others go on."""
         name = type(cont).__qualname__
         try:

@@ -36,8 +36,9 @@ class NetVConnection(VCLifecycle):
       the VC in `engine.reads` when reading can resume. If more: read once, at most that many bytes,
       then call `received(data)`, or `would_block()` if nothing came. If `direct_sink` is a VC, the
       data may be pushed to its port first: then call `passed(data, count)`. If `fan` is set, the
-      data may be pushed to its level sinks first: then call `spread(data, short)`. On a
-      message-oriented VC the data are one message, which may be longer than that number;
+      data may be pushed to its level sinks first: then call `spread(data, short)`. If the read VIO
+      has a `direct`, offer it the data first: see DirectPath. On a message-oriented VC the data are
+      one message, which may be longer than that number;
     - when the port may be writable, call `begin_write()`. If it returns None: not now; the engine
       lists the VC in `engine.writes` later. If views: write them once, in order, then call
       `sent(n)`, where n counts plaintext bytes, 0 if nothing was written. On a message-oriented VC
@@ -53,6 +54,7 @@ class NetVConnection(VCLifecycle):
     """
 
     __slots__ = (
+        "answered_in",
         "direct_sink",
         "fan",
         "full",
@@ -67,6 +69,8 @@ class NetVConnection(VCLifecycle):
         self.listed_in = 0
         """The engine's turn in which the VC was last listed for reading. The driver reads it at the
         end of that turn, because a recording does not contain the moment of a read."""
+        self.answered_in = -1
+        """The engine's turn in which it was last read directly, and given back to its pool."""
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
         self.fan: Fan | None = None

@@ -13,6 +13,7 @@ from vcproxy.engine.iobuffer import IOBuffer, Reader
 if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.direct_path import DirectPath
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
@@ -33,6 +34,7 @@ class VIO:
         "bridge",
         "bulk",
         "cont",
+        "direct",
         "direct_sink",
         "fan",
         "live",
@@ -69,6 +71,8 @@ class VIO:
         self.pending = False
         self.partner: VIO | None = None
         self.direct_sink: NetVConnection | None = None
+        self.direct: DirectPath | None = None
+        """Of a read: what may take its data at once. `hand_over` clears it."""
         self.bulk = 0
         self.bridge: Bridge | None = None
         self.fan: Fan | None = None

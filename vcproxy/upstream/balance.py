@@ -31,6 +31,8 @@ class Balance(Protocol):
 
     uses_share: ClassVar[bool]
     """Whether each server gets exactly its `share`."""
+    repeatable: ClassVar[bool]
+    """Whether `pick` returns the same until `picked` is called, and changes nothing."""
 
     def arrange(self, servers: Sequence[Server]) -> None:
         """Prepare for these servers: all of the upstream, up or not."""
@@ -46,6 +48,7 @@ class RoundRobin:
     """Each server in turn."""
 
     uses_share: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._turn = 0
@@ -70,6 +73,7 @@ class Weighted:
     """Each server in turn, in proportion to its share, evenly spread (nginx's algorithm)."""
 
     uses_share: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._credits: dict[Server, float] = {}
@@ -96,6 +100,7 @@ class LeastConnections:
     """The server with the fewest connections relative to its share; equal ones in turn."""
 
     uses_share: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._turns = RoundRobin()
@@ -120,6 +125,7 @@ class RandomOfTwo:
     own connections, then do not all choose the same server (Mitzenmacher, 2001)."""
 
     uses_share: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -142,6 +148,7 @@ class ConsistentHash:
     belongs to the next server on it. When a server leaves, only its keys move to others."""
 
     uses_share: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._points: list[int] = []

@@ -84,6 +84,68 @@ class ConnectionPool(Continuation):
         mutex.release(engine)
         return found
 
+    def take_at_once(self, server: Server, cont: Continuation) -> NetVConnection | None:
+        """Return the connection that `take` would return, if it is the last used one.
+
+        None: `take` must decide; nothing has changed. The server must have an idle connection.
+        """
+        mutex, engine, idle = self.mutex, self.engine, server.idle
+        vc = next(reversed(idle))
+        reads, writes = vc.read_vio, vc.write_vio
+        limit = server.keep_alive.limit_s
+        if (
+            mutex.owner is not None
+            or vc.listed_in >= engine.turns
+            or idle[vc] <= engine.now - (self._settings.idle_time if limit is None else limit)
+            or reads is None
+            or reads.over
+            or reads.pending
+            or reads.store.held  # type: ignore[union-attr]
+            or writes is None
+            or writes.over
+            or (vc.answered_in != engine.turns and engine.reported(vc))
+        ):
+            return None
+        del self.servers[vc], idle[vc]
+        # hand_over() inlined. Only this engine uses the pool, so its mutex need not be taken.
+        reads.cont = writes.cont = cont
+        del mutex.vcs[vc]
+        mutex = cont.mutex
+        reads.mutex = writes.mutex = vc.mutex = mutex
+        mutex.vcs[vc] = None
+        return vc
+
+    def give_at_once(self, server: Server, vc: NetVConnection) -> bool:
+        """Keep a connection, the same as `give`; False: `give` must decide.
+
+        The caller holds its mutex. The connection has its operations in progress.
+        """
+        settings, engine, idle = self._settings, self.engine, server.idle
+        reads, writes = vc.read_vio, vc.write_vio
+        now, age = engine.now, settings.age
+        if (
+            len(idle) >= settings.idle
+            or vc.error is not None
+            or vc.closed
+            or (age and now - vc.outgoing.created_at >= age)  # type: ignore[union-attr]
+            or reads is None
+            or writes is None
+        ):
+            return False
+        reads.cont = writes.cont = self  # hand_over() inlined
+        del vc.mutex.vcs[vc]
+        mutex = self.mutex
+        reads.mutex = writes.mutex = vc.mutex = mutex
+        mutex.vcs[vc] = None
+        vc.answered_in = engine.turns
+        idle[vc] = now  # _add() inlined
+        self.servers[vc] = server
+        limit = server.keep_alive.limit_s
+        until = now + (settings.idle_time if limit is None else limit)
+        if until < self._sweep_at:
+            self._schedule_sweep(until)
+        return True
+
     def reserve(self, vc: NetVConnection) -> None:
         """Reserve an idle connection: only `claim` returns it."""
         del self.servers[vc].idle[vc]

@@ -40,7 +40,8 @@ class ServerSet:
 
     __slots__ = (
         "_balance", "_changed", "_checks", "_engine", "_gone", "_lookups", "_name", "_open",
-        "_resolved_to", "_retry_balance", "_settings", "_warming", "all", "ejection", "up",
+        "_resolved_to", "_retry_balance", "_settings", "all", "ejection", "repeatable", "up",
+        "warming",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +70,10 @@ class ServerSet:
         self._lookups: list[NameLookup] = []
         # keyed by the configured server
         self._resolved_to = {server: [server] for server in servers}
-        self._warming: dict[Server, None] = {}  # servers in their slow start
+        self.warming: dict[Server, None] = {}
+        """The servers in their slow start."""
+        self.repeatable = self._balance.repeatable
+        """Whether `pick` changes nothing: see Balance."""
         self._open = True
         self._arrange()
         if settings.check or settings.resolve:
@@ -83,7 +87,7 @@ class ServerSet:
         `again`: another server has failed before. Retries are balanced separately: a retry that
         used up a turn would lead the next client to the failing server again.
         """
-        if self._warming:
+        if self.warming:
             servers = self._warm_up(servers)
         return (self._retry_balance if again else self._balance).pick(servers, key)
 
@@ -103,18 +107,18 @@ class ServerSet:
         """
         now, span = self._engine.now, self._settings.slow_start
         random = self._engine.random.random
-        for server in list(self._warming):
+        for server in list(self.warming):
             warmth = (now - server.up_since) / span
             server.share = server.weight * min(max(warmth, MIN_WARMTH), 1)
             if warmth >= 1:
                 server.share = server.weight
-                del self._warming[server]
+                del self.warming[server]
         if self._balance.uses_share:
             return servers
         warm = [
             server
             for server in servers
-            if server not in self._warming or random() * server.weight < server.share
+            if server not in self.warming or random() * server.weight < server.share
         ]
         return warm or servers
 
@@ -135,7 +139,7 @@ class ServerSet:
     def _start_warming(self, server: Server) -> None:
         server.up_since = self._engine.now
         if self._settings.slow_start:
-            self._warming[server] = None
+            self.warming[server] = None
 
     def _refresh(self) -> None:
         self._update_up()
@@ -217,7 +221,7 @@ class ServerSet:
         self._arrange()
         for server in before.values():
             server.position = -1
-            self._warming.pop(server, None)
+            self.warming.pop(server, None)
             self._gone(server)
         self._update_checks()
         hosts = ", ".join(server.address.host for server in found)

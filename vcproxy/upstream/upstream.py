@@ -137,6 +137,45 @@ class Upstream:
             self._servers.picked(server, servers, again=again)
         return vc
 
+    def take_at_once(self, cont: Continuation, key: str) -> NetVConnection | None:
+        """Return the connection that `take` would return, if nothing else is to be done for it.
+
+        None: `take` must decide; nothing has changed. `key`: as `key or client` of `take`.
+        """
+        servers = self._servers
+        up = servers.up
+        only = len(up) == 1
+        if servers.warming or not (up and (only or servers.repeatable)):
+            return None
+        most = self.settings.max_connections
+        if most and not only:
+            up = [each for each in up if each.idle or each.connections < most]
+            if not up:
+                return None
+        server = up[0] if only else servers.pick(up, key, again=False)
+        if not server.idle or server.ejections:
+            return None
+        vc = self.pool.take_at_once(server, cont)
+        if vc is not None and len(servers.all) > 1:  # with one server no policy records anything
+            servers.picked(server, up, again=False)
+        return vc
+
+    def answered(self, vc: NetVConnection) -> None:
+        """Record that a request was answered, and give its connection back: the same as
+        `succeeded(vc)` and `give(vc)`. The caller holds its mutex."""
+        server = self._connected_to.get(vc)
+        if (
+            server is not None
+            and self._open
+            and server.position >= 0
+            and not (server.ejections or server.trial or self.queue.waiting)
+            and self.pool.give_at_once(server, vc)
+        ):
+            server.failures = 0
+            return
+        self.succeeded(vc)
+        self.give(vc)
+
     def claim(self, cont: Continuation, waited: NetVConnection) -> NetVConnection | None:
         """Return the idle connection that is reserved for a VC that waited: see `connect`.
 

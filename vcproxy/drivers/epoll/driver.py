@@ -28,6 +28,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
 
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
@@ -63,6 +64,9 @@ class EpollDriver:
         """How many descriptors clients, sessions and pipes may use."""
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
+        self._events: list[tuple[int, int]] = []  # of the current turn
+        self._reported: set[int] = set()  # their descriptors, if they were asked for in that turn
+        self._reported_in = -1
         self._watchers: dict[int, Watcher] = {}
         self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
         self._assigned = 0  # number of connections assigned to drivers of the group
@@ -76,6 +80,7 @@ class EpollDriver:
         wakeup = _Wakeup()
         self.watch(wakeup.fd, wakeup, select.EPOLLIN)
         engine.inbox.wake = wakeup.wake
+        engine.reported = self._has_event
         self._commands = Commands(self)
         self._perform = self._commands.perform
         self.on_stop: Callable[[], None] = self._stop
@@ -116,6 +121,7 @@ class EpollDriver:
         posted = inbox.calls or inbox.fed
         busy = engine.queue or engine.reads or engine.writes or engine.commands or posted
         events = self._poll(0.0 if busy else self._poll_timeout(timeout), MAX_EVENTS)
+        self._events = events
         inbox.sleeping = False
         now = monotonic()
         begin(now)
@@ -142,6 +148,15 @@ class EpollDriver:
                 self._perform[type(command)](command)
         if self._timers:
             self._run_timers()
+
+    def _has_event(self, vc: NetVConnection) -> bool:
+        """Return whether this turn has an event of a VC. See `Engine.reported`."""
+        turn = self.engine.turns
+        if self._reported_in != turn:
+            self._reported_in = turn
+            self._reported = {fd for fd, _ in self._events}
+        port = vc.port
+        return isinstance(port, StreamPort) and port.fd in self._reported
 
     def _update_time_of_day(self, now: float) -> None:
         wall = time()

@@ -152,8 +152,16 @@ class StreamPort:
             if self._lost is not None:
                 self.fail(self._lost)
             return
+        direct = vc.read_vio.direct  # type: ignore[union-attr]
         sink = vc.direct_sink  # deliver(), inlined for speed
-        if sink is not None:
+        if direct is not None:
+            message = direct.accept(data)
+            if message is None:
+                vc.received(data)
+            else:
+                port = direct.sink.port
+                direct.pushed(message, 0 if port is None else port.push(message))
+        elif sink is not None:
             vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
         elif vc.fan is None:
             vc.received(data)

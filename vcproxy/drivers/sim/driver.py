@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.sim.accept_port import SimAcceptPort
@@ -76,6 +76,8 @@ class SimDriver:
         """Limit of datagram sessions at an address, as if by its descriptors; None: no limit."""
         self.ready_ports: dict[EdgeHandler, None] = {}
         """Ports and sockets with an edge since the last turn."""
+        self._reported: list[EdgeHandler] = []  # those with an event in this turn
+        engine.reported = self._has_event
         self.suspended_until = 0.0
         """No turn runs before this time. See `Simulation.suspend`."""
         self.call_results: Iterator[object] | None = None
@@ -136,6 +138,7 @@ class SimDriver:
             ready = list(self.ready_ports)
             self.ready_ports.clear()
             self.network.random.shuffle(ready)  # a kernel reports events in no particular order
+            self._reported = ready
             for port in ready:
                 port.ready()
             engine.run()
@@ -148,7 +151,12 @@ class SimDriver:
             for command in engine.take_commands():
                 self._perform[type(command)](command)
         finally:
+            self._reported = []
             current.engine = None  # between turns, posts must go through the inbox
+
+    def _has_event(self, vc: NetVConnection) -> bool:
+        """Return whether this turn has an event of a VC. See `Engine.reported`."""
+        return any(port is cast("object", vc.port) for port in self._reported)
 
     def time_of_day(self) -> int:
         """Return the seconds since 1970, UTC; 0: unknown."""

@@ -139,8 +139,17 @@ class SimPort:
         if len(data) > COPY_OUT:
             block = vc.engine.memory.scratch[: len(data)]
             block[:] = data
+        direct = vc.read_vio.direct  # type: ignore[union-attr]
         sink = vc.direct_sink
-        if vc.fan is not None and sink is None:
+        if direct is not None:
+            if (message := direct.accept(block)) is None:
+                vc.received(block)
+            else:
+                port = direct.sink.port
+                count = 0 if port is None else port.push(message)
+                self._driver.trace_call("direct", direct.sink, count)
+                direct.pushed(message, count)
+        elif vc.fan is not None and sink is None:
             short = push_all(vc.fan, block)
             self._driver.trace_call("spread", vc, *(count for _, count in short))
             vc.spread(block, short)

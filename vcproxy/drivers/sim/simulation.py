@@ -97,11 +97,17 @@ class Simulation:
         *,
         memory: int = 64 << 20,
         bridges: bool = True,
+        direct: bool = True,
         log: LogFunction | None = None,
     ) -> SimDriver:
         """Return the driver of a new engine. Without `log`, `run` raises callbacks' exceptions."""
         engine = Engine(
-            name, memory=memory, random=self.random, log=log or self.record_log, bridges=bridges
+            name,
+            memory=memory,
+            random=self.random,
+            log=log or self.record_log,
+            bridges=bridges,
+            direct=direct,
         )
         return self.attach(engine)
 

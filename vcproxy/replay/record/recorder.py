@@ -82,7 +82,7 @@ class FrameSink(Protocol):
 
 
 class RecordingEngine(Engine):
-    """Records each call of its driver. It never bridges connections."""
+    """Records each call of its driver. It never bridges connections and has no direct paths."""
 
     connection: ClassVar[type[NetVConnection]] = RecordedVC
     listening: ClassVar[type[Listener]] = RecordedListener
@@ -116,7 +116,13 @@ class RecordingEngine(Engine):
         token: str = "",
     ) -> None:
         super().__init__(
-            name, memory=memory, random=Random(seed), log=log, bridges=False, token=token
+            name,
+            memory=memory,
+            random=Random(seed),
+            log=log,
+            bridges=False,
+            direct=False,
+            token=token,
         )
         self.frames = frames
         self.out = frames.out

@@ -93,6 +93,7 @@ class WhatIfRun:
             random=Random(recorded.header.seed),
             log=self._log,
             bridges=False,
+            direct=False,
             token=recorded.header.token,
         )
         self.engine.on_moved = self._on_moved
