@@ -51,6 +51,11 @@ class ClientFields:
             return via + self._new_lines(request.host)
         return via + self._extended_lines(request, removed)
 
+    def lines_of(self, host: str) -> bytes:
+        """Return the lines that are added to a request of HTTP/1.1 that has no such fields."""
+        via = self._via[1]
+        return via if self.style == "off" else via + self._new_lines(host)
+
     def _new_lines(self, host: str) -> bytes:
         """Return the lines for a request whose own forwarding fields are not kept."""
         lines = self._cached.get(host)
