@@ -88,6 +88,7 @@ class Proxy:
                     random=random.Random(),
                     log=self.log,
                     bridges=proxy.splice,
+                    direct=configuration.settings.http.direct,
                     token=token,
                 )
                 for number in range(proxy.net_threads)
@@ -302,6 +303,8 @@ class Proxy:
         """Use a configuration from now on. If this raises OSError, nothing has changed."""
         if self._recording is None:
             self._listeners.apply(configuration)
+            for driver in self._drivers:
+                driver.engine.direct = configuration.settings.http.direct
         else:
             with self._recording.serving(configuration):
                 self._listeners.apply(configuration)

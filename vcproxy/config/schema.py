@@ -134,6 +134,15 @@ class ProxyTable(Table):
     broken target does not accept are dropped and counted; traffic never waits for the log."""
 
 
+class HttpTable(Table):
+    """HTTP as a whole, for all listeners."""
+
+    direct: bool = True
+    """Whether requests that need no decision are passed on directly: a GET for which a server's
+    connection is idle, while no filter, recording or trace needs it. What is sent, logged and
+    counted does not depend on it, only the CPU time: about half."""
+
+
 class KeyPair(Table):
     """A certificate and its private key, both PEM."""
 
@@ -425,6 +434,9 @@ class Settings(Table):
 
     proxy: ProxyTable = ProxyTable()
     """The process as a whole."""
+
+    http: HttpTable = HttpTable()
+    """HTTP as a whole."""
 
     record: RecordTable | None = None
     """Recording. Absent: none, unless the command line asks for it."""

@@ -27,7 +27,7 @@ class Trace:
     lines read `WORKER-4 @ RECV got 'M1' from RX-4`. Any number of traces may be on.
     """
 
-    _on: list[Trace] = []
+    running: list[Trace] = []
 
     def __init__(
         self, write: Callable[[HistoryEntry], object], of: Machine | type[Machine] | str = Machine
@@ -51,13 +51,13 @@ class Trace:
 
     def start(self) -> None:
         """Begin to write."""
-        Trace._on = [*Trace._on, self]
+        Trace.running = [*Trace.running, self]
         Machine.handle_event = _traced  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """Stop. May be repeated."""
-        Trace._on = [trace for trace in Trace._on if trace is not self]
-        if not Trace._on:
+        Trace.running = [trace for trace in Trace.running if trace is not self]
+        if not Trace.running:
             Machine.handle_event = _untraced  # type: ignore[method-assign]
 
     def _covers(self, machine: Machine) -> bool:
@@ -73,7 +73,7 @@ _untraced = Machine.handle_event
 def _traced(self: Machine, key: Hashable, data: object) -> None:
     received = self.receiving(key, data)
     if received is not None:
-        for trace in Trace._on:
+        for trace in Trace.running:
             if trace._covers(self):
                 trace.written = True
                 trace._write(received)

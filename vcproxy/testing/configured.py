@@ -82,13 +82,15 @@ class ConfiguredProxy:
         self._recording: Recording | None = None
         if record is None:
             self.sim = Simulation(seed, faults)
-            memory = configuration.settings.proxy.memory
-            self._serve(configuration, SimHost(self.sim.driver("net-0", memory=memory)))
+            settings = configuration.settings
+            memory, direct = settings.proxy.memory, settings.http.direct
+            driver = self.sim.driver("net-0", memory=memory, direct=direct)
+            self._serve(configuration, SimHost(driver))
             return
         self.sim = Simulation(seed, replace(faults, lock_miss=0.0))
-        settings = configuration.recorded_to(record).settings.record
-        assert settings is not None
-        self._recording = Recording(configuration, settings, self.sim.record_log, seed)
+        recorded = configuration.recorded_to(record).settings.record
+        assert recorded is not None
+        self._recording = Recording(configuration, recorded, self.sim.record_log, seed)
         self._path = self._recording.writer.path
         self._serve(configuration, SimHost(self.sim.attach(self._recording.engine)))
 

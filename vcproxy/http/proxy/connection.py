@@ -20,6 +20,7 @@ from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.messages import Request
 from vcproxy.http.message.parsing import HEAD_END, head_end
 from vcproxy.http.proxy.client_side import DEADLINE, ClientSide
+from vcproxy.http.proxy.direct_path import DirectPath
 from vcproxy.http.proxy.exchange import Exchange
 from vcproxy.http.proxy.failure import Failure, invalid_request
 from vcproxy.http.proxy.filters import SERVER_PHASES, FilterChain, Phases
@@ -59,7 +60,7 @@ class HttpProxy(Phases, Session):
 
     parts = (Exchange,)
 
-    __slots__ = ("_lingers", "_version", "exchange", "requests", "side")
+    __slots__ = ("_lingers", "_version", "direct", "exchange", "requests", "side")
 
     BETWEEN_REQUESTS = State()
     READING_HEAD = State(parent=BETWEEN_REQUESTS, initial=True)
@@ -81,6 +82,10 @@ class HttpProxy(Phases, Session):
         self.requests = 0
         """Requests that this connection has carried."""
         self._version = 11  # the version of HTTP in the last request
+        self.direct: DirectPath | None = None
+        """What passes requests on without an exchange; None: nothing does."""
+        if self.engine.direct and not self.side.chain.used:
+            self.direct = DirectPath(self)
         self._lingers = False  # whether the client may still be sending as the connection is closed
 
     @classmethod
@@ -97,6 +102,13 @@ class HttpProxy(Phases, Session):
             unused |= dict.fromkeys(SERVER_PHASES, why)
         return unused
 
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """See Machine. Any event ends the direct path of a request that is in flight there."""
+        direct = self.direct
+        if direct is not None and direct.response.server is not None:
+            direct.response.leave()
+        super().handle_event(key, data)
+
     # -- the next request --------------------------------------------------------------------
 
     @READING_HEAD.enter
@@ -109,6 +121,8 @@ class HttpProxy(Phases, Session):
         self.side.deadline.set(QUIET_S if self.service.draining else idle_s)
         if wire.has_news:
             self.engine.schedule(self, NEXT_REQUEST, None)
+        elif self.direct is not None:
+            self.direct.arm()
 
     @BETWEEN_REQUESTS.on(
         Event.READ_READY, Event.WRITE_READY, Event.EOS, NEXT_REQUEST,

@@ -22,28 +22,35 @@ class Deadline:
     fire too late; one that fires too early is started again.
     """
 
-    __slots__ = ("_action", "_cont", "_deadline_s", "_fires_s", "_key")
+    __slots__ = ("_action", "_cont", "_key", "fires_s", "when_s")
 
     def __init__(self, cont: Continuation, key: Hashable) -> None:
         self._cont = cont
         self._key = key
         self._action: Action | None = None
-        self._fires_s = self._deadline_s = NEVER
+        self.when_s = NEVER
+        """When it passes, in the engine's time. It may be set to a time not before `fires_s`."""
+        self.fires_s = NEVER
+        """When the timer fires."""
 
     def set(self, seconds: float) -> None:
         """Set the deadline to `seconds` from now; 0: no deadline."""
-        self._deadline_s = self._cont.engine.now + seconds if seconds else NEVER
-        if self._deadline_s < self._fires_s:
+        self.set_at(self._cont.engine.now + seconds if seconds else NEVER)
+
+    def set_at(self, when_s: float) -> None:
+        """Set the deadline to a time; NEVER: no deadline."""
+        self.when_s = when_s
+        if when_s < self.fires_s:
             self.cancel()
             self._start_timer()
 
     def early(self) -> bool:
         """Return whether the deadline has not passed yet; if so, restart the timer. Call it when
         `key` is delivered."""
-        self._action, self._fires_s = None, NEVER
-        if self._deadline_s <= self._cont.engine.now:
+        self._action, self.fires_s = None, NEVER
+        if self.when_s <= self._cont.engine.now:
             return False
-        if self._deadline_s < NEVER:
+        if self.when_s < NEVER:
             self._start_timer()
         return True
 
@@ -53,5 +60,5 @@ class Deadline:
             self._action.cancel()
 
     def _start_timer(self) -> None:
-        self._fires_s = self._deadline_s
-        self._action = self._cont.engine.schedule_at(self._fires_s, self._cont, self._key, None)
+        self.fires_s = self.when_s
+        self._action = self._cont.engine.schedule_at(self.fires_s, self._cont, self._key, None)

@@ -129,9 +129,9 @@ class Exchange(Machine):
         wire.pending = sent.arrived
         if sent.unsent:
             wire.send(sent.unsent)
-        first_byte_s = self.client.options.timeouts.first_byte
-        left_s = sent.began_s + first_byte_s - self.engine.now
-        self.set_deadline(max(left_s, 0.001) if first_byte_s else 0)
+        times = self.client.options.timeouts
+        longest_s = min(times.first_byte or NEVER, times.active or NEVER)
+        self.client.deadline.set_at(sent.began_s + longest_s)
         if wire.has_news:
             wire.reads.signal(Event.READ_READY)
 

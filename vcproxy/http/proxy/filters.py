@@ -262,6 +262,11 @@ class FilterChain:
             response_limit=limit("response_body"),
         )
 
+    @property
+    def used(self) -> bool:
+        """Whether any filter overrides a phase."""
+        return any(getattr(self, name) for name in self.phases())
+
     @classmethod
     def phases(cls) -> list[str]:
         """Return the names of all phases, in their order."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from vcproxy.http.message.client_fields import ClientFields
+from vcproxy.http.message.direct_heads import DirectHeads
 from vcproxy.http.message.head_cache import HeadCache
+from vcproxy.http.proxy.direct_requests import DirectRequests
 from vcproxy.http.proxy.filters import FilterChain, Phases
 from vcproxy.http.proxy.origins import Origins
 from vcproxy.http.proxy.request_mirror import RequestMirror
@@ -28,8 +30,8 @@ class ListenerContext:
     """Created by the listener's first session, and shared by all later ones."""
 
     __slots__ = (
-        "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "filters", "heads",
-        "mirror", "origins",
+        "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "direct_heads",
+        "direct_requests", "filters", "heads", "mirror", "origins",
     )  # fmt: skip
 
     def __init__(self, service: Service, engine: Engine) -> None:
@@ -46,6 +48,10 @@ class ListenerContext:
         """The phases that the filters override."""
         self.heads = HeadCache(options.limits, engine)
         """The parsed and the forwarded heads."""
+        self.direct_heads = DirectHeads(options.limits, options.via)
+        """The heads that may be passed on directly."""
+        self.direct_requests = DirectRequests(service, self.direct_heads, self.heads)
+        """The requests that may be passed on directly, and where they go."""
         self.origins = Origins(engine)
         """Servers addressed by forward-proxy and CONNECT requests."""
         self.mirror = RequestMirror(engine, options.limits, service.counts)

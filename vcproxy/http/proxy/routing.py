@@ -185,6 +185,14 @@ class Routes:
             return route
         return NoRoute.NOT_FOUND
 
+    def only(self, host: str) -> Route | None:
+        """Return the route of all requests for a host; None: it depends on more than the host."""
+        routes = self._for(host)
+        first = routes[0] if routes else None
+        if first is None or first.path != "/" or first.methods or first.headers:
+            return None
+        return first
+
     def _for(self, host: str) -> tuple[Route, ...]:
         """Return the routes for a host, in the order of the file."""
         if not self._at and not self._below:

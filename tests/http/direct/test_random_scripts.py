@@ -1,0 +1,92 @@
+"""Random scripts of several clients and servers do the same on both paths.
+
+VCPROXY_SEEDS sets the number of seeds, VCPROXY_SEED repeats one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from tests.http.direct.test_differences import (
+    GET,
+    IN_FLIGHT,
+    LISTENERS,
+    REQUESTS,
+    RESPONSES,
+    answer_all,
+    connect,
+    elapse,
+    of_client,
+    of_server,
+    reply,
+    send,
+    together,
+)  # fmt: skip
+from tests.http.direct.twins import SETTINGS, Step, World, both
+from tests.http.proxy.harness import answer, request
+from vcproxy.drivers.sim import seeds
+from vcproxy.upstream.settings import QueueSettings
+
+SEEDS = list(seeds(300))
+BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
+
+
+def one(random: Random, client: int, connections: int) -> Step:
+    """A random step, most often of a plain conversation of this client."""
+    connection = random.randrange(connections)
+    number = random.randrange(5)
+    steps: list[Step] = [
+        send(GET, client),
+        send(request("GET", f"/{number}", f"Cookie: {random.random()}"), client),
+        send(random.choice(list(REQUESTS.values())), client),
+        reply(random.choice(list(RESPONSES.values())), connection),
+        reply(answer(b"%d" % number * number, f"ETag: {number}", "Date: x"), connection),
+        of_client(random.choice(["end", "reset", "stall", "resume"]), client),
+        of_server(random.choice(["end", "reset"]), connection),
+        elapse(random.choice([0.1, 1.0, 4.9, 61.0])),
+        random.choice(list(IN_FLIGHT.values())),
+    ]
+    return random.choices(steps, [40, 20, 4, 3, 4, 1, 1, 2, 1])[0]
+
+
+def script(seed: int) -> tuple[list[Step], World]:
+    random = Random(seed)
+    clients = random.choice([1, 1, 2, 3])
+    settings = replace(
+        SETTINGS,
+        balance=random.choice(["round_robin", "weighted", "least_connections", "hash"]),
+        max_connections=random.choice([0, 0, 1, 2]),
+        queue=QueueSettings(timeout=5.0),
+        pool=replace(SETTINGS.pool, age=random.choice([0.0, 0.0, 7.0])),
+    )
+    world = World(
+        replace(random.choice(list(LISTENERS.values())), retries=random.choice([0, 1, 2])),
+        settings,
+        ("alpha", "beta")[: random.choice([1, 2])],
+        turned=random.random() < 0.5,
+    )
+    steps: list[Step] = [connect] * clients
+    for _ in range(30):
+        client = random.randrange(clients)
+        step = one(random, client, 4)
+        if random.random() < 0.1:
+            step = together(step, one(random, client, 4))
+        steps.append(step)
+        if random.random() < 0.7:
+            steps.append(answer_all)
+    return steps, world
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"{batch[0]}..")
+def test_scripts(batch: list[int]) -> None:
+    directly = 0
+    for seed in batch:
+        try:
+            directly += both(*script(seed))
+        except BaseException as error:
+            error.add_note(f"VCPROXY_SEED={seed} repeats it")
+            raise
+    assert directly or len(batch) < 5

@@ -1,0 +1,171 @@
+"""Twins: one script played twice, on the direct path and on the ordinary one, and all that can be
+seen of both.
+
+A step is a function of a Play. After each step the play runs until nothing is left to do, and notes
+what clients, servers, log, counts, connections, pools and timers have come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeAlias
+
+from tests.http.proxy.harness import PLAIN, Http
+from vcproxy.drivers.sim import Peer
+from vcproxy.drivers.sim.driver import TraceEntry
+from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.options import Options
+from vcproxy.upstream.balance import RoundRobin
+from vcproxy.upstream.server import Server
+from vcproxy.upstream.settings import EjectSettings, PoolSettings, UpstreamSettings
+from vcproxy.upstream.upstream import Upstream
+
+SERVERS = ("alpha", "beta")
+SETTINGS = UpstreamSettings(
+    pool=PoolSettings(idle=2, idle_time=5.0), eject=EjectSettings(failures=3, time=10.0)
+)
+
+
+LONGEST_S = 700.0
+"""Seconds after which no timer of the proxy runs any more: ejections last longest."""
+
+
+class InOrder(Random):
+    """A source of randomness in which events of one moment keep their order, or are reversed."""
+
+    turned = False
+
+    def shuffle(self, x: list[object]) -> None:  # type: ignore[override]
+        """Keep the order, or reverse it."""
+        if self.turned:
+            x.reverse()
+
+
+@dataclass
+class World:
+    """What a script is played in."""
+
+    options: Options = PLAIN
+    settings: UpstreamSettings = SETTINGS
+    servers: Sequence[str] = SERVERS
+    turned: bool = False
+    """Whether events of one moment are reported in reverse order."""
+
+
+@dataclass
+class Play:
+    """One of the twins."""
+
+    proxy: Http
+    clients: list[Peer] = field(default_factory=list)
+
+    @property
+    def upstream(self) -> Upstream:
+        """The listener's upstream."""
+        assert self.proxy.service.upstream is not None
+        return self.proxy.service.upstream
+
+    @property
+    def connections(self) -> list[Peer]:
+        """The servers' ends of all connections so far, by server."""
+        return [peer for name in self.proxy._servers for peer in self.proxy.peers(name)]
+
+
+Step: TypeAlias = Callable[[Play], object]
+
+
+def play(steps: Sequence[Step], world: World, *, direct: bool) -> tuple[list[object], int]:
+    """Play a script; return what was seen after each step, and how often the direct path served."""
+    made = Http(options=world.options, terms=world.settings, servers=world.servers)
+    made.engine.direct = direct
+    trace: list[TraceEntry] = []
+    made.driver._trace = trace
+    order = InOrder(0)
+    order.turned = world.turned
+    made.sim.network.random = order
+    seen: list[object] = []
+    with made as proxy:
+        this = Play(proxy)
+        for step in steps:
+            step(this)
+            proxy.go()
+            seen.append(state(this))
+        for client in this.clients:
+            client.reset()
+        proxy.elapse(LONGEST_S)
+        names = {session.client.name for session in proxy.sessions}
+        directly = sum(entry[2] == "direct" and entry[3] in names for entry in trace)
+    return seen, directly
+
+
+def both(steps: Sequence[Step], world: World | None = None) -> int:
+    """Assert that both paths do the same; return how many responses the direct path passed back."""
+    world = world or World()
+    ordinary, none = play(steps, world, direct=False)
+    direct, count = play(steps, world, direct=True)
+    assert none == 0
+    for number, (seen, wanted) in enumerate(zip(direct, ordinary, strict=True)):
+        assert seen == wanted, f"after step {number} of {len(steps)}"
+    return count
+
+
+def state(this: Play) -> object:
+    """All that can be seen, as a value."""
+    proxy, upstream = this.proxy, this.upstream
+    now = proxy.engine.now
+    idle = [vc.name for vc in upstream.pool.servers]
+    return {
+        "clients": [_peer(peer) for peer in this.clients],
+        "servers": [_peer(peer) for peer in this.connections],
+        "log": proxy.log,
+        "counts": dict(proxy.service.counts),
+        "sessions": [_session(each) for each in proxy.sessions if isinstance(each, HttpProxy)],
+        "connections": [
+            (vc.name, vc.moved, vc.moved_at, vc.closed, len(vc.mutex.vcs))
+            for vc in proxy.engine.vcs
+        ],
+        "pool": idle,
+        "upstream": [
+            (
+                server.connections,
+                list(server.idle.values()),
+                server.failures,
+                server.refusals,
+                server.ejections,
+                server.up,
+                server.keep_alive.limit_s,
+            )
+            for server in upstream.servers
+        ],
+        "balance": _plain(vars(upstream._servers._balance)),
+        "queue": upstream.queue.waiting,
+        "memory": proxy.engine.memory.used,
+        "now": now,
+    }
+
+
+def _plain(value: object) -> object:
+    """A value in which servers are named."""
+    if isinstance(value, Server):
+        return value.name
+    if isinstance(value, dict):
+        return [(_plain(key), _plain(each)) for key, each in value.items()]
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return _plain(vars(value)) if isinstance(value, RoundRobin) else value
+
+
+def _peer(peer: Peer) -> object:
+    return bytes(peer.received), peer.ended, str(peer.error)
+
+
+def _session(session: HttpProxy) -> object:
+    in_flight = session.direct is not None and session.direct.response.server is not None
+    return (
+        HttpProxy.SERVING if in_flight else session.state,
+        session.requests + in_flight,
+        session.client.closed,
+        session.side.deadline.when_s,
+    )

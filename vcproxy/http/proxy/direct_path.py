@@ -1,0 +1,131 @@
+"""DirectPath: passes a client's request on to an idle connection of a server, in the driver's read:
+without an event, a machine or a buffer. DirectResponse passes the response back.
+
+It serves a client that has nothing pending, with a GET whose head needs no decision. What is sent,
+counted and recorded is the same as on the ordinary path, which remains the reference. Whatever does
+not fit goes on there: a request that was not sent yet is received as usual; a request that was sent
+becomes a SentRequest.
+
+    client's read --accept--> server's port --pushed--> in flight: see DirectResponse
+
+Tested in tests/http/direct.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.plugin_error import as_error
+from vcproxy.http.proxy.deadline import NEVER
+from vcproxy.http.proxy.direct_response import DirectResponse
+from vcproxy.machine.trace import Trace
+
+if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
+    from vcproxy.engine.iobuffer import Reader
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.vio import VIO
+    from vcproxy.http.proxy.connection import HttpProxy
+
+
+class DirectPath:
+    """The direct path of one client's connection. Drivers call it as the engine's DirectPath."""
+
+    __slots__ = (
+        "_address", "_client", "_connection", "_deadline", "_engine", "_first_byte_s", "_host",
+        "_host_lines", "_limit", "_mutex", "_output", "_reads", "_ready", "_requests", "response",
+        "sink",
+    )  # fmt: skip
+
+    sink: NetVConnection
+    _reads: VIO
+    _output: Reader
+
+    def __init__(self, connection: HttpProxy) -> None:
+        client, options = connection.client, connection.options
+        self._connection = connection
+        self._client = client
+        self._engine = connection.engine
+        self._mutex = connection.mutex
+        self._deadline = connection.side.deadline
+        self._requests = connection.side.listener.direct_requests
+        times = options.timeouts
+        self._first_byte_s = min(times.first_byte or NEVER, times.active or NEVER)
+        self._limit = options.limits.requests - 1  # after the last one the connection is closed
+        self._address = client.peer_address
+        self._host = ""  # of the last request
+        self._host_lines = b""  # the lines added to it, and the empty line
+        self._ready = False  # the client has nothing pending
+        self.response = DirectResponse(connection, self)
+        """The request in flight, if there is one."""
+
+    def arm(self) -> None:
+        """Accept the client's next request. Nothing of it has arrived, and the connection waits."""
+        reads, writes = self._client.read_vio, self._client.write_vio
+        if reads is not None and writes is not None:
+            self._reads = reads
+            self._output = writes.reader
+            self.response.reads, self.response.writes = reads, writes
+            self.resume()
+
+    def resume(self) -> None:
+        """Accept the next request after one whose response has been passed on."""
+        self._ready = True
+        self._reads.direct = self
+
+    def accept(self, data: Block) -> bytes | None:
+        """Take a connection for a request; return what is sent on it. See the engine's DirectPath.
+
+        None: the request takes the ordinary path, and so does all until `arm` is called.
+        """
+        ready, self._ready = self._ready, False
+        output = self._output
+        if not ready or output.position != output.buffer.written or Trace.running:
+            return None
+        head = data if type(data) is bytes else bytes(data)
+        connection, requests = self._connection, self._requests
+        try:
+            found = requests.known(head) or requests.find(head)
+            if found is None or connection.requests >= self._limit:
+                return None
+            start, host, upstream, key = found
+            if host != self._host:
+                self._host = host
+                self._host_lines = connection.side.context.fields.lines_of(host) + b"\r\n"
+            assert upstream is not None
+            server = upstream.take_at_once(connection, key or self._address)
+        except BaseException as mistake:
+            self._engine.crashed(connection, as_error(mistake))
+            return None
+        if server is None:
+            return None
+        response = self.response
+        response.request = head
+        response.upstream = upstream
+        response.server = self.sink = server
+        return start + self._host_lines
+
+    def pushed(self, message: bytes, count: int) -> None:
+        """Record what was sent; the response is awaited. See the engine's DirectPath."""
+        response, reads, now = self.response, self._reads, self._engine.now
+        reads.ndone += len(response.request)
+        reads.direct = None  # until the response has been passed on
+        self._client.moved_at = now
+        deadline, first_byte_s = self._deadline, self._first_byte_s
+        if now + first_byte_s < deadline.fires_s:
+            deadline.set(first_byte_s)
+        else:  # set() inlined
+            deadline.when_s = now + first_byte_s
+        try:
+            response.begin(self.sink, message, count)
+        except BaseException as mistake:
+            self._engine.crashed(self._connection, as_error(mistake))
+        mutex = self._mutex
+        if mutex.depth == 1:  # release() inlined
+            mutex.depth = 0
+            mutex.owner = None
+            mutex.lock.release()
+            if mutex.parked:
+                mutex.post_parked()
+        else:
+            mutex.release(self._engine)

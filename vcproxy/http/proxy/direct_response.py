@@ -1,0 +1,170 @@
+"""DirectResponse: a request that was passed on directly, whose response is passed back directly.
+
+A response is passed back if it arrives whole in one read while nothing else has happened. Anything
+else makes the request a SentRequest, and the ordinary path goes on with it: another response, any
+event of the client or the server, a deadline, or a request that the server's port has not taken
+whole.
+
+Tested in tests/http/direct.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.plugin_error import as_error
+from vcproxy.http.proxy.deadline import NEVER
+from vcproxy.http.proxy.destination import destination
+from vcproxy.http.proxy.routing import Route
+from vcproxy.http.proxy.sent_request import SentRequest
+
+if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.vio import VIO
+    from vcproxy.http.message.direct_heads import AnswerExtra
+    from vcproxy.http.proxy.connection import HttpProxy
+    from vcproxy.http.proxy.direct_path import DirectPath
+    from vcproxy.upstream.upstream import Upstream
+
+
+class DirectResponse:
+    """The response to a client's direct request. Drivers call it as the engine's DirectPath."""
+
+    __slots__ = (
+        "_began_s", "_connection", "_deadline", "_engine", "_idle_s", "_listener", "_mutex",
+        "_path", "_sent", "_server_idle_s", "_service", "_size", "reads", "request", "server",
+        "sink", "upstream", "writes",
+    )  # fmt: skip
+
+    reads: VIO
+    """The client's."""
+    writes: VIO
+    """The client's."""
+    upstream: Upstream
+
+    def __init__(self, connection: HttpProxy, path: DirectPath) -> None:
+        self._connection = connection
+        self._listener = connection.side.listener
+        self._service = connection.service
+        self._engine = connection.engine
+        self._mutex = connection.mutex
+        self._deadline = connection.side.deadline
+        self._idle_s = connection.options.timeouts.idle or NEVER
+        self._path = path
+        self.sink = connection.client
+        self.server: NetVConnection | None = None
+        """The connection on which the request is in flight; None: none is."""
+        self.request = b""
+        """The head of that request, as it was received."""
+
+    def begin(self, server: NetVConnection, message: bytes, count: int) -> None:
+        """Await the response: the server's port has taken `count` bytes of the request."""
+        reads, writes, now = server.read_vio, server.write_vio, self._engine.now
+        assert reads is not None
+        assert writes is not None
+        self._began_s = now
+        self._server_idle_s = now - server.moved_at
+        self._sent = count
+        reads.direct = self
+        writes.ndone += count
+        if count:
+            server.moved_at = now
+        if count < len(message):
+            self.leave(message[count:])
+
+    def accept(self, data: Block) -> bytes | None:
+        """Return what is sent to the client for a whole response. See the engine's DirectPath.
+
+        None: the response takes the ordinary path.
+        """
+        data = data if type(data) is bytes else bytes(data)
+        heads, reads = self._listener.direct_heads, self.reads
+        try:
+            end = heads.last_size
+            answer = heads.answers(data[:end])
+            if answer is None:
+                end = data.find(b"\r\n\r\n") + 4
+                head = data[:end]
+                answer = heads.answers(head) or heads.answer(head)
+                heads.last_size = end
+            head, length, extra = answer
+            self._size = size = len(data)
+            if size - end == length and not (reads.pending or reads.over or self._service.draining):
+                if extra is not None:
+                    head = self._complete(head, extra)
+                return head + data[end:]
+            self.leave()
+        except BaseException as mistake:
+            self._engine.crashed(self._connection, as_error(mistake))
+        return None
+
+    def pushed(self, message: bytes, count: int) -> None:
+        """Record what was sent, and give the connection back. See the engine's DirectPath."""
+        server, connection, now = self.server, self._connection, self._engine.now
+        assert server is not None
+        self.server = None
+        self.request = b""
+        reads = server.read_vio
+        assert reads is not None
+        reads.ndone += self._size
+        reads.direct = None
+        server.moved_at = now
+        connection.requests += 1
+        deadline, idle_s = self._deadline, self._idle_s
+        if now + idle_s < deadline.fires_s:
+            deadline.set(idle_s)
+        else:  # set() inlined
+            deadline.when_s = now + idle_s
+        try:
+            self.upstream.answered(server)
+            if count:
+                self.sink.moved_at = now
+                self.writes.ndone += count
+            if count < len(message):
+                connection.side.wire.send(message[count:])
+            self._path.resume()
+        except BaseException as mistake:
+            self._engine.crashed(connection, as_error(mistake))
+        mutex = self._mutex
+        if mutex.depth == 1:  # release() inlined
+            mutex.depth = 0
+            mutex.owner = None
+            mutex.lock.release()
+            if mutex.parked:
+                mutex.post_parked()
+        else:
+            mutex.release(self._engine)
+
+    def leave(self, unsent: bytes = b"") -> None:
+        """Let the ordinary path receive the response.
+
+        `unsent`: the part of the request that was not sent yet.
+        """
+        server, self.server = self.server, None
+        head, self.request = self.request, b""
+        assert server is not None
+        assert server.read_vio is not None
+        assert server.write_vio is not None
+        server.read_vio.direct = None
+        request = self._listener.heads.request(head)
+        route = destination(request, self._connection.options)
+        assert isinstance(route, Route)
+        sent = SentRequest(
+            request,
+            route,
+            self.upstream,
+            server,
+            began_s=self._began_s,
+            idle_s=self._server_idle_s,
+            before=server.write_vio.ndone - self._sent,
+            unsent=unsent,
+        )
+        self._connection.handle_event(SentRequest, sent)
+
+    def _complete(self, head: bytes, extra: AnswerExtra) -> bytes:
+        """Return the head of a response with the Date; record the server's keep-alive time."""
+        if extra.kept_s is not None:
+            assert self.server is not None
+            self.upstream.keep_alive_announced(self.server, extra.kept_s)
+        return b"%b%b\r\n" % (head, self._listener.heads.dates.line()) if extra.undated else head
