@@ -115,9 +115,9 @@ class BadNetwork(Forwarder):
         """The faults of each direction, and which connections have them."""
 
         up: FaultInjector = field(default_factory=FaultInjector)
-        """From the client to the server."""
+        """The faults of data from the client to the server."""
         down: FaultInjector = field(default_factory=FaultInjector)
-        """From the server to the client."""
+        """The faults of data from the server to the client."""
         share: Probability = 1.0
         """The share of connections, 0 to 1, that have these faults; the others have none."""
         refuse: Probability = 0.0

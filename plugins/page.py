@@ -34,7 +34,7 @@ class Page(Session):
     """Answers GET and HEAD requests for "/" with the page, one request after the other."""
 
     needs_upstream = False
-    alpn_refused = frozenset({"h2"})  # it supports HTTP/1.1 and 1.0
+    alpn_refused = frozenset({"h2"})  # the page supports HTTP/1.1 and 1.0
     framing = delimiter(HEAD_END, LIMITS.head)
 
     SERVING = State(initial=True)

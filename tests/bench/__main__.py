@@ -225,7 +225,7 @@ def main() -> int:
             print(f"  {name}: skipped, {why}")
         else:
             peers.append(peer)
-    versions = {peer.name: peer.told_version() for peer in peers}
+    versions = {peer.name: peer.version_line() for peer in peers}
     for peer in peers:
         print(f"\n{versions[peer.name]}\n{peer.described()}")
     print(

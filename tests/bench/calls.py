@@ -232,8 +232,8 @@ class Counted:
 def usual(calls: Calls) -> int:
     """Return how many calls a unit of work usually takes: those of each function, rounded.
 
-    So what is done now and then does not count, as a timer's work that a slow machine does more
-    often for as many units.
+    Work that is done only now and then is not counted: for example a timer's, which runs more often
+    on a slow machine for the same number of units.
     """
     return sum(map(round, calls.values()))
 

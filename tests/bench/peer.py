@@ -64,7 +64,7 @@ class Peer:
             return f"the Python module {self.needs} is not installed"
         return ""
 
-    def told_version(self) -> str:
+    def version_line(self) -> str:
         folder = tree(self.revision)
         done = subprocess.run(
             [word.replace("$cli", command_module(folder)) for word in self.version],
@@ -80,7 +80,7 @@ class Peer:
         return f"{version} at {self.revision}" if self.revision else version
 
     def described(self) -> str:
-        """Return its command and its configuration as text."""
+        """Return the command and the configuration of this proxy as text."""
         if self.revision:
             return f"{self.name}: as vcproxy's"
         shown = " ".join("python" if word == sys.executable else word for word in self.command)

@@ -100,7 +100,7 @@ def test_a_session_belongs_to_one_context_name_and_address(
 def test_another_context_of_the_server_makes_a_full_handshake(
     files: Files, version: ssl.TLSVersion
 ) -> None:
-    """As after a reload, when the authorities for clients may have changed."""
+    """A reload creates another context, because the authorities for clients may have changed."""
     client = ClientTls(trusting(files, version))
     talk(client, server_context(*files.site))
     later = server_context(*files.site)

@@ -237,7 +237,7 @@ def test_clients_of_a_broken_plugin_leave_nothing_open(proxy: Starter, tmp_path:
 
 
 def test_a_plugin_that_cannot_be_loaded_prevents_the_start(proxy: Starter, tmp_path: Path) -> None:
-    """And on a reload it changes nothing."""
+    """A reload with such a plugin changes nothing."""
     running = proxy(ECHO)
     running.file.write_text(broken(tmp_path, enter="pass\n    oh dear"))
     running.signal(SIGHUP)

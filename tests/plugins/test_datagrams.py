@@ -27,7 +27,7 @@ class Same(Transform):
 
 
 class WithTransforms(Forwarder):
-    """With a transform each way that changes nothing."""
+    """A forwarder with a transform in each direction that changes nothing."""
 
     datagrams = True
 

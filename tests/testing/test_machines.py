@@ -33,7 +33,7 @@ def test_a_walk_finds_a_state_of_another_machine() -> None:
         HERE = State(initial=True)
         HERE.goes("on", HERE)
 
-    Tampered.states[0].machine = ""  # as before the end of the class statement
+    Tampered.states[0].machine = ""  # the state belongs to no machine yet
     Tampered.HERE.goes("away", Order.LOST)
     with pytest.raises(AssertionError, match=r"Order\.LOST is not a state of .*Tampered"):
         check_machine(Tampered)

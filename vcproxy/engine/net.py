@@ -195,7 +195,7 @@ class NetVConnection(VCLifecycle):
                     if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
                         direct_sink = None
                     elif vio.bulk > BULK_READS and room == WATER_MARK:
-                        # bulk data without a bridge; the sink keeps up
+                        # Bulk data without a bridge, and the sink is as fast as the source.
                         room = SLAB if vio.nbytes is None else vio.nbytes - vio.ndone
                 self.direct_sink = direct_sink
                 fan = vio.fan

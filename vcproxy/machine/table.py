@@ -29,8 +29,9 @@ Entry: TypeAlias = tuple[Function, Record | None, Transition | None, dict[State,
 """The receiver; the history's record of an engine event, None for messages, whose senders differ;
 the move when the receiver returns None; the moves by the targets that it may return."""
 Table: TypeAlias = dict[Hashable, Entry]
-"""By key. A key without an entry uses that of ANY, whose function also takes the key. All engine
-events have an entry, except TIMEOUT: the key of each running timeout is its State."""
+"""The entries of a state, by key. A key without an entry uses the entry of ANY, whose function also
+takes the key. All engine events have an entry, except TIMEOUT: the key of each running timeout is
+its State."""
 
 
 class Unhandled(LookupError):

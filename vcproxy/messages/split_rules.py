@@ -34,7 +34,7 @@ class SplitRules:
     """How the replies on one shared connection are framed and split."""
 
     framing: Framing
-    """Of the server's replies."""
+    """The framing of the server's replies."""
     split: Callable[[bytes], Iterable[Part]]
     """Splits one reply, without its framing, into parts."""
     orphans: Orphans = "drop"

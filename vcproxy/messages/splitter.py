@@ -176,7 +176,7 @@ class Splitter(Session):
         if type(event) is RoomAvailable:
             self._waits_for_room = False
         connection = self._connection
-        if connection is None or connection.mutex.ended:  # it has failed, and all its requests
+        if connection is None or connection.mutex.ended:  # failed, with its requests
             connection = self._join()
         messages, requests = self._messages, self._requests
         while len(requests) < self.window and not self.answers.full:

@@ -49,9 +49,9 @@ class Group:
     """The bound address, with the real port instead of 0."""
     sockets: dict[int, socket.socket]
     inode: int = 0
-    """Of the file of a Unix socket that was bound here."""
+    """The inode of the file of a Unix socket that was bound here; 0: no socket file was made."""
     shared: bool = False
-    """Whether all of them are descriptors of one socket."""
+    """Whether all sockets are descriptors of one socket."""
 
 
 @dataclass(frozen=True, slots=True)

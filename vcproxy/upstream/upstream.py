@@ -321,7 +321,7 @@ class Upstream:
         self._offer(server, vc)
         if not self._open or server.position < 0:
             self.pool.drop(server)
-        elif vc in server.idle and self.queue.first is not None:  # it needs a new connection
+        elif vc in server.idle and self.queue.first is not None:  # waits for a new connection
             self.pool.drop(server, 1)
 
     def _serve_queue(self) -> None:

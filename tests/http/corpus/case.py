@@ -86,7 +86,7 @@ class Relayed:
     """The statuses of the 1xx answers that the client gets first."""
     has: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
-    """As in Got."""
+    """See `Got` for `has` and `lacks`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,5 +74,5 @@ def proxy(peer: Peer) -> Proxy:
 
 def version(name: str) -> str:
     """The proxy and the number of its version."""
-    found = re.search(r"\d+\.\d+\.\d+", PEERS[name].told_version())
+    found = re.search(r"\d+\.\d+\.\d+", PEERS[name].version_line())
     return f"{name} {found[0]}" if found else name

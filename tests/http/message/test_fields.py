@@ -127,7 +127,7 @@ def test_a_list_of_pairs_behaves_alike(steps: list[tuple[str, str, str]]) -> Non
 def test_fields_without_some_names(
     pairs: list[tuple[str, str]], without: set[str], others: int
 ) -> None:
-    """For few names and for many: for nine and more a different algorithm is used, which is
+    """The number of names is small or large: nine or more names use another algorithm, which is
     faster."""
     fields = Fields.of(pairs)
     gone = [name.encode() for name in without] + [b"other-%d" % n for n in range(others)]

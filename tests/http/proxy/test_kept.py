@@ -15,7 +15,7 @@ from vcproxy.upstream.settings import PoolSettings, QueueSettings, UpstreamSetti
 from .harness import GET, IDLE_S, OK, Http, answer, received, request, status
 
 KEPT = UpstreamSettings(pool=PoolSettings(idle=8))
-"""With the default time."""
+"""Keeps idle connections for the default time."""
 
 POST = request("POST", "/order", body=b"once")
 
@@ -143,7 +143,7 @@ def test_a_failure_during_a_response_does_not_shorten_the_idle_time() -> None:
 
 
 def test_a_request_that_was_never_sent_uses_another_connection() -> None:
-    """Also a POST: the server ended before any byte of it was sent."""
+    """This holds for a POST too: the server ended before any byte of the request was sent."""
 
     class Slow(Filter):
         def server_chosen(self, tx: Transaction) -> PhaseResult:

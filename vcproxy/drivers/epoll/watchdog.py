@@ -91,7 +91,7 @@ class Watchdog:
         cont, delivery = engine.running, (engine.now, engine.delivery)
         stack = thread.stack()
         if cont is None or not thread.unchanged():
-            return  # it has returned meanwhile
+            return  # the callback has returned meanwhile
         try:
             callback = f"{type(cont).__qualname__} {cont!r}"
         except BaseException:  # a faulty __repr__ must not end this thread

@@ -25,7 +25,7 @@ from vcproxy.replay.format.values import (
 from vcproxy.replay.format.varint import BrokenOctets, Cursor, counted, double, text, varint
 
 Short: TypeAlias = Pairs
-"""Of a fan: each VC that did not take all bytes, and how many it took."""
+"""The VCs of a fan that did not take all bytes, each with the number of bytes that it took."""
 
 HEALTH_CHECK = "Check"
 """ResolvedEntry.requester of a health check."""

@@ -64,7 +64,7 @@ class PeerHistory:
     secure: bool = False
     handshake: Handshake | None = None
     refusals: list[FailureValue] = field(default_factory=list)
-    """Of a server: why connection attempts failed, in order."""
+    """Why attempts to connect to this server failed, in order."""
     connected: bool = False
     """Whether there was a connection."""
     local: str = ""
@@ -93,7 +93,7 @@ class RunHistory:
         """The first configuration; those of reloads are ignored."""
         self.reloads = 0
         self.peers: dict[int, PeerHistory] = {}
-        """By their numbers."""
+        """The peers by number."""
         self._current: dict[int, PeerHistory] = {}  # the current history of each VC
         self.names: dict[str, list[str]] = {}
         """The hosts that each name resolved to; empty: unknown name."""

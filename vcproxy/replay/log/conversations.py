@@ -101,7 +101,7 @@ class Conversations:
     def __init__(self, annotated: AnnotatedLog) -> None:
         self.annotated = annotated
         self.all: dict[int, Conversation] = {}
-        """By number, in the order of their beginnings."""
+        """The conversations by number, in the order in which they began."""
         self.opened: dict[int, int] = {}
         """The conversation that each VC was created in."""
         self._listeners: dict[int, str] = {}

@@ -126,7 +126,7 @@ class ConversationFilter:
         elif type(entry) in RUN_WIDE or (
             isinstance(entry, e.CalledEntry) and not source.conversation
         ):
-            yield entry  # a log that was already cut has no owner for the call
+            yield entry  # no conversation is known for the call if the log was cut before
         for vc, data in source.spread:
             numbers = self._numbers.get(self._annotated.conversation_of.get(vc, 0))
             if numbers is not None:

@@ -64,7 +64,7 @@ class WhatIfRun:
         self.peers = {
             number: ReplayedPeer(history, self.sim) for number, history in recorded.peers.items()
         }
-        """By the numbers of their histories."""
+        """The replayed peers, by the number of their history."""
         self.extras: list[ReplayedPeer] = []
         """Server connections that are not in the recording. They only answer health checks."""
         self._recorded = recorded
@@ -77,8 +77,8 @@ class WhatIfRun:
         self._datagram_sockets: dict[HostPort, DatagramPeer] = {}
         self._datagram_servers: dict[HostPort, ReplayedPeer] = {}
         self._same_upstream: dict[str, set[str]] = {}
-        """In a log that was cut, the servers of the same upstream: which of them was chosen depends
-        on conversations that are missing."""
+        """The servers of the upstream of each server, if the log was cut: the choice among them
+        depended on conversations that are missing."""
         if "cut" in recorded.header.marks:
             configuration = _without_checks(configuration)
             for upstream in configuration.settings.upstream.values():
