@@ -6,4 +6,6 @@ from vcproxy.api import Forwarder
 class Forward(Forwarder):
     """A Forwarder with its defaults: all clients are served, and no byte is changed."""
 
+    __slots__ = ()
+
     datagrams = True

@@ -17,3 +17,5 @@ from vcproxy import api
 
 class HttpProxyPlugin(api.HttpProxy):
     """Serves HTTP/1.1 as its options configure, and changes only what every proxy must."""
+
+    __slots__ = ()

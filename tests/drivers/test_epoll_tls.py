@@ -14,9 +14,11 @@ from trustme import CA
 
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.stream import ByteStream
 from vcproxy.drivers.epoll.tls_port import TlsPort
 from vcproxy.drivers.tls import RECORD, TlsFilter
 from vcproxy.drivers.tls_context import client_context, server_context
+from vcproxy.engine.blocks import Block
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.log_function import Level
@@ -113,8 +115,7 @@ class Driven:
         calls: list[str] = []
         port = vc.port
         assert isinstance(port, TlsPort)
-        port._send = partial(_called, calls, "send", port._send)
-        port._recv_into = partial(_called, calls, "recv", port._recv_into)
+        port._io = Counted(port._io, calls)
         return End(vc, client, calls)
 
     def tunnel(self, source: End, sink: End) -> None:
@@ -142,9 +143,20 @@ class Driven:
             peer.close()
 
 
-def _called(calls: list[str], name: str, call: Callable[..., int], data: object) -> int:
-    calls.append(name)
-    return call(data)
+class Counted:
+    """A ByteStream that notes its calls."""
+
+    def __init__(self, stream: ByteStream, calls: list[str]) -> None:
+        self.recv, self.sendmsg = stream.recv, stream.sendmsg
+        self._stream, self._calls = stream, calls
+
+    def recv_into(self, view: memoryview) -> int:
+        self._calls.append("recv")
+        return self._stream.recv_into(view)
+
+    def send(self, data: Block) -> int:
+        self._calls.append("send")
+        return self._stream.send(data)
 
 
 @pytest.fixture

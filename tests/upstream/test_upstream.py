@@ -17,6 +17,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.failures import Exhausted
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vio import VIO
 from vcproxy.upstream.queue import QueueFull, QueueTimeout
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import EjectSettings, PoolSettings, QueueSettings, UpstreamSettings
@@ -40,8 +41,10 @@ class Requester(Continuation):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         assert isinstance(key, Event)
-        assert data is self.vc
         assert self.vc is not None
+        if isinstance(data, VIO):  # of a taken connection, which the pool has read 0 bytes from
+            data = data.vc
+        assert data is self.vc
         self.events.append(key)
         if key is Event.CONNECTED and not self.vc.open and not self.vc.closed:
             waited, self.vc = self.vc, self.world.upstream.claim(self, self.vc)

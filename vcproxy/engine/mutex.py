@@ -28,6 +28,9 @@ class _Current(threading.local):
 
 current = _Current()
 
+_FIRST_PARKED = threading.Lock()
+"""Held to make a mutex's list of parked events: two threads may park the first one at once."""
+
 
 class Mutex:
     """A re-entrant try-lock, owned by an engine.
@@ -40,12 +43,12 @@ class Mutex:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.depth = 0
-        self.parked: list[tuple[EventDispatcher, Callable[[], None]]] = []
+        self.parked: list[tuple[EventDispatcher, Callable[[], None]]] | None = None
         self.owner: EventDispatcher | None = None
         self.ended = False
         self.held_bytes = 0
         """Bytes held for the conversation outside the buffers of its VCs: see HeldMemory."""
-        self.vcs: dict[VConnection, None] = {}
+        self.vcs: list[VConnection] = []
         """The open VCs of the conversation, of any kind and engine, in the order they joined."""
 
     @property
@@ -83,6 +86,10 @@ class Mutex:
 
     def park(self, engine: EventDispatcher, retry: Callable[[], None]) -> None:
         """Post `retry` to the engine's inbox when the mutex is released."""
+        if self.parked is None:
+            with _FIRST_PARKED:
+                if self.parked is None:
+                    self.parked = []
         self.parked.append((engine, retry))
         # The owner may have released it before the line above, and not seen the entry.
         if self.try_acquire(engine):

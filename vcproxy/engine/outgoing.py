@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,6 +42,8 @@ class ConnectObserver(Protocol):
     def vc_gone(self, vc: NetVConnection) -> None:
         """Called when the descriptor of the VC, if it had one, is closed."""
 
+
+_NONE: Mapping[Address, float] = {}  # shared: most connections are idle, and try nothing
 
 ATTEMPT_DELAY_S = 0.25
 """Seconds after which a second attempt begins, while the first continues (RFC 8305, 5)."""
@@ -90,9 +92,9 @@ class Outgoing:
         self._opener: Continuation | None = opener
         self._notification: Action | None = None
         self._attempt: type[Connect | Subscribe] | None = None
-        self._candidates: list[Address] = []
-        self._trying: dict[Address, float] = {}  # when each attempt began
-        self._failures: list[Exception] = []
+        self._candidates: Sequence[Address] = ()
+        self._trying: Mapping[Address, float] = _NONE  # when each attempt began
+        self._failures: tuple[Exception, ...] = ()
         self._resolved = False
         self._until = 0.0
         vc.outgoing = self
@@ -146,15 +148,16 @@ class Outgoing:
         engine = self.vc.engine
         if self.vc.closed:
             return
+        late = self._late(address)
+        trying = self._trying.items()
+        self._trying = {each: since for each, since in trying if each != address}
         if isinstance(error, Exhausted) and engine.shortage.make_room():
-            self._candidates.insert(0, address)
-            self._trying.pop(address, None)
+            self._candidates = [address, *self._candidates]
             self.vc.wait_at_most(ROOM_S)
             return
-        if self._late(address):
+        if late:
             engine.address_history.silent(address)
-        self._trying.pop(address, None)
-        self._failures.append(error)
+        self._failures += (error,)
         self._try_next()
 
     def connected(self, address: Address, port: Port, local: Callable[[], str], peer: str) -> None:
@@ -210,8 +213,8 @@ class Outgoing:
     def _try_next(self) -> None:
         if self._candidates:
             assert self._attempt is not None
-            address = self._candidates.pop(0)
-            self._trying[address] = self.vc.engine.now
+            address, *self._candidates = self._candidates
+            self._trying = {**self._trying, address: self.vc.engine.now}
             self.vc.engine.command(self._attempt(self, address))
         if self._trying:
             self._wait()
@@ -235,8 +238,8 @@ class Outgoing:
                 reach.answered(each)
             elif self._late(each):
                 reach.silent(each)
-        self._trying = {}
-        self._candidates = []
+        self._trying = _NONE
+        self._candidates = ()
 
     def _late(self, address: Address) -> bool:
         """Whether an attempt has taken longer than ATTEMPT_DELAY_S."""

@@ -76,7 +76,7 @@ class VConnection(Continuation, ABC):
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
         super().__init__(engine, mutex)
-        mutex.vcs[self] = None
+        mutex.vcs.append(self)
         self.name = name
         """The name of this VC in logs and histories."""
         self.message_oriented = False
@@ -174,7 +174,7 @@ class VConnection(Continuation, ABC):
             return
         self.mutex.require("do_io_close()")
         self.closed = True
-        del self.mutex.vcs[self]
+        self.mutex.vcs.remove(self)
         self.error = self.error or error
         for vio in (self.read_vio, self.write_vio):
             if vio is not None:
@@ -260,9 +260,9 @@ class VConnection(Continuation, ABC):
     def join(self, mutex: Mutex) -> None:
         """Move to another conversation. The old mutex is held, or nothing else has the VC yet."""
         if mutex is not self.mutex:
-            del self.mutex.vcs[self]
+            self.mutex.vcs.remove(self)
             self.mutex = mutex
-            mutex.vcs[self] = None
+            mutex.vcs.append(self)
 
     def _begin(self, vio: VIO) -> VIO:
         last = self.read_vio if vio.reads else self.write_vio

@@ -107,7 +107,7 @@ class Machine(Continuation):
         self.name = name or type(self).__name__
         self._state = Machine.CREATED
         self._table = self._created_table
-        self._timers: list[Action] = []
+        self._timers: tuple[Action, ...] = ()
         self._ring: list[Record | None] = [None] * _FIRST_SLOTS
         self._next = 0
 
@@ -190,8 +190,9 @@ class Machine(Continuation):
 
     def abandon(self) -> None:
         """End the machine in its current state; it receives nothing more."""
-        while self._timers:
-            self._timers.pop().cancel()
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = ()
         self._table = ABANDONED
         self.finished()
 
@@ -203,18 +204,19 @@ class Machine(Continuation):
 
     def _move(self, move: Transition) -> None:
         leaving, entering, target, table = move
-        timers = self._timers
         for state, hook in leaving:
             if state.seconds is not None:
-                timers.pop().cancel()
+                # Inner states are left before outer ones, so their timers are a stack.
+                self._timers[-1].cancel()
+                self._timers = self._timers[:-1]
             if hook is not None:
                 hook(self)
         self._state = target
         self._table = table
         for state, hook in entering:
             if state.seconds is not None:
-                # Inner states are left before outer ones, so their timers are a stack.
-                timers.append(self.engine.schedule_in(state.seconds, self, _TIMEOUT, state))
+                timer = self.engine.schedule_in(state.seconds, self, _TIMEOUT, state)
+                self._timers += (timer,)
             if hook is not None:
                 hook(self)
         if target.final:

@@ -36,6 +36,8 @@ class Forwarder(Session):
     By default all clients are served and no byte is changed.
     """
 
+    __slots__ = ()
+
     needs_upstream = True
 
     CONNECTING = State(initial=True)

@@ -203,6 +203,7 @@ class Session(Machine):
         options.setdefault("half_close", self.service.half_close)
         reader, self._message_reader = self._message_reader, None
         if reader is None and self.answers is None and self.server is not None:
+            self._attempts = None  # no other server is tried after this one
             tunnel(self, self.client, self.server, **options).start()
             return
         unread = None if reader is None else reader.give_back()

@@ -266,6 +266,6 @@ def _close(vc: NetVConnection, error: Exception | None = None) -> None:
     """Close a connection, and drop the data that its last user has left in its buffers."""
     for vio in (vc.read_vio, vc.write_vio):
         if vio is not None:
-            for reader in list(vio.buffer.readers):
+            for reader in vio.buffer.readers:
                 reader.close()
     vc.do_io_close(error)

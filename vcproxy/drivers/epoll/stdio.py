@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,10 +48,7 @@ class StdioPort(StreamPort):
         self._eof = False
         self._lost = None
         self._small = True
-        self._recv = partial(os.read, self.fd)
-        self._recv_into = lambda view: os.readv(self.fd, [view])
-        self._send = partial(os.write, self._out)
-        self._sendmsg = partial(os.writev, self._out)
+        self._io = _Descriptors(self.fd, self._out)
         # A regular file cannot be polled (EPERM): it is always ready.
         self._ending = self.readable = not _watched(driver, self.fd, self, _INPUT)
         _watched(driver, self._out, _Out(self), select.EPOLLOUT)
@@ -95,6 +93,16 @@ class StdioPort(StreamPort):
             if fd in self._blocking:
                 os.set_blocking(fd, True)
             os.close(fd)
+
+
+class _Descriptors:
+    """Two descriptors with the methods of a socket. See ByteStream."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self.recv = partial(os.read, source)
+        self.recv_into: Callable[[memoryview], int] = lambda view: os.readv(source, [view])
+        self.send = partial(os.write, sink)
+        self.sendmsg = partial(os.writev, sink)
 
 
 class _Out:

@@ -14,9 +14,9 @@ import os
 import select
 import socket
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.epoll.closing import Lingering, Resetting
 from vcproxy.drivers.spreading import push_all
@@ -42,6 +42,22 @@ SMALL = 4096
 `bytes`, to save a copy out of a slab (a sixth of the cost of a small read, measured)."""
 
 
+class ByteStream(Protocol):
+    """What reads and writes for a port: its socket, or the two descriptors of `stdio:`."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Read at most that many bytes; b"" at the end."""
+
+    def recv_into(self, view: memoryview, /) -> int:
+        """Read into a view; return how many bytes."""
+
+    def send(self, data: Block, /) -> int:
+        """Write; return how many bytes were taken."""
+
+    def sendmsg(self, pieces: Sequence[Block], /) -> int:
+        """Write pieces in order; return how many bytes were taken."""
+
+
 class StreamPort:
     """A connected TCP or Unix stream socket.
 
@@ -54,11 +70,8 @@ class StreamPort:
         "_driver",
         "_ending",
         "_eof",
+        "_io",
         "_lost",
-        "_recv",
-        "_recv_into",
-        "_send",
-        "_sendmsg",
         "_small",
         "bridged_in",
         "bridged_out",
@@ -87,10 +100,7 @@ class StreamPort:
         self._eof = False  # the end has been read
         self._lost: OSError | None = None  # the error that broke it; input may be unread
         self._small = True
-        self._recv: Callable[[int], bytes] = sock.recv
-        self._recv_into: Callable[[memoryview], int] = sock.recv_into
-        self._send: Callable[[Block], int] = sock.send
-        self._sendmsg: Callable[[Sequence[Block]], int] = sock.sendmsg
+        self._io: ByteStream = sock
 
     def ready(self, mask: int) -> None:
         """Handle an event of epoll."""
@@ -128,11 +138,11 @@ class StreamPort:
         try:
             if self._small:
                 size = SMALL if room > SMALL else room
-                data = self._recv(size)
+                data = self._io.recv(size)
             else:
                 size = room
                 view = vc.engine.memory.scratch[:size]
-                data = view[: self._recv_into(view)]
+                data = view[: self._io.recv_into(view)]
         except BlockingIOError:
             self.readable = False
             vc.would_block()
@@ -178,7 +188,7 @@ class StreamPort:
         if not self.writable:
             return 0
         try:
-            count = self._send(data)
+            count = self._io.send(data)
         except BlockingIOError:
             count = 0
         except OSError as error:
@@ -203,10 +213,10 @@ class StreamPort:
         try:
             if len(views) == 1:
                 size = len(views[0])
-                count = self._send(views[0])
+                count = self._io.send(views[0])
             else:
                 size = sum(map(len, views))
-                count = self._sendmsg(views)
+                count = self._io.sendmsg(views)
         except BlockingIOError:
             self.writable = False
             vc.sent(0)

@@ -179,7 +179,7 @@ class TlsPort(StreamPort):
         """
         wire = self._filter.encrypt(data)
         try:
-            count = self._send(wire)
+            count = self._io.send(wire)
         except BlockingIOError:
             count = 0
         except OSError as error:
@@ -229,7 +229,7 @@ class TlsPort(StreamPort):
             return False
         scratch = self._driver.ciphertext
         try:
-            count = self._recv_into(scratch)
+            count = self._io.recv_into(scratch)
         except BlockingIOError:
             self.readable = False
             return False
@@ -249,7 +249,7 @@ class TlsPort(StreamPort):
         tls = self._filter
         try:
             while tls.has_ciphertext:
-                tls.sent(self._send(tls.ciphertext()))
+                tls.sent(self._io.send(tls.ciphertext()))
         except BlockingIOError:
             self.writable = False
             return False

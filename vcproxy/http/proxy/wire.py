@@ -71,7 +71,7 @@ class Wire:
         else:
             self._before = writes.ndone if before is None else before
             self.reads, self.writes = reads, writes
-            self._input = next(iter(reads.buffer.readers))
+            self._input = reads.buffer.readers[0]
             self._output = writes.reader
 
     def send_first(self, message: bytes) -> None:
