@@ -109,10 +109,10 @@ class ConnectionPool(Continuation):
         del self.servers[vc], idle[vc]
         # hand_over() inlined. Only this engine uses the pool, so its mutex need not be taken.
         reads.cont = writes.cont = cont
-        del mutex.vcs[vc]
+        mutex.vcs.remove(vc)
         mutex = cont.mutex
         reads.mutex = writes.mutex = vc.mutex = mutex
-        mutex.vcs[vc] = None
+        mutex.vcs.append(vc)
         return vc
 
     def give_at_once(self, server: Server, vc: NetVConnection) -> bool:
@@ -133,10 +133,10 @@ class ConnectionPool(Continuation):
         ):
             return False
         reads.cont = writes.cont = self  # hand_over() inlined
-        del vc.mutex.vcs[vc]
+        vc.mutex.vcs.remove(vc)
         mutex = self.mutex
         reads.mutex = writes.mutex = vc.mutex = mutex
-        mutex.vcs[vc] = None
+        mutex.vcs.append(vc)
         vc.answered_in = engine.turns
         idle[vc] = now  # _add() inlined
         self.servers[vc] = server
