@@ -172,7 +172,8 @@ def test_text_from_peers_forges_no_entry_even_in_a_traceback() -> None:
 
 @pytest.mark.parametrize("kind", ["pipe", "file"])
 def test_the_lines_of_several_processes_are_not_mixed(kind: str, tmp_path: Path) -> None:
-    """Here of several writers, which write as independently as several processes."""
+    """The test uses several writers in one process; they are as independent as several
+    processes."""
     file = tmp_path / "log"
     reads, writes = os.pipe()
     writers = [writer(file if kind == "file" else writes) for _ in range(3)]
@@ -186,7 +187,7 @@ def test_the_lines_of_several_processes_are_not_mixed(kind: str, tmp_path: Path)
     for number, each in enumerate(writers):
         for index in range(2000):
             each.write(f"{number} {'x' * (index % 300)}")
-    reader = threading.Thread(target=read)  # only now, when each writer has much to write at once
+    reader = threading.Thread(target=read)  # started late, so that each writer has much to write
     reader.start()
     for each in writers:
         each.close(15)

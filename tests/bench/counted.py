@@ -1,10 +1,11 @@
 """Run a module with its calls counted: `python counted.py SOCKET MODULE ARGUMENT...`.
 
-Those of the main thread are not: it imports, then waits, and would start three times as slowly.
+The calls of the main thread are not counted: it only imports modules and waits, and counting would
+make its start three times as slow.
 
 A connection to SOCKET, a path, receives the counts so far as JSON: function -> calls, builtin
-functions by their names alone. It imports nothing of this repository, because it also runs other
-revisions.
+functions by their names alone. This module imports nothing of this repository, because it also runs
+other revisions.
 """
 
 import json

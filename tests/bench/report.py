@@ -210,7 +210,7 @@ def machine() -> dict[str, object]:
 def kernel_tls() -> bool:
     """Return whether the kernel can encrypt in the socket: its module `tls` is loaded.
 
-    No proxy of the benchmark uses it: none is configured to.
+    No proxy of the benchmark is configured to use it.
     """
     with contextlib.suppress(OSError):  # a kernel without such modules
         return "tls" in Path("/proc/sys/net/ipv4/tcp_available_ulp").read_text().split()

@@ -23,7 +23,7 @@ for number, descriptor in enumerate(kept, 3):
 os.environ.update(LISTEN_FDS="2", LISTEN_PID=str(os.getpid()))
 os.execv(sys.argv[3], sys.argv[3:])
 """
-"""Bind a port and a path, and run a command with both sockets, as systemd does."""
+"""A program that binds a port and a path, and runs a command with both sockets, as systemd does."""
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -358,7 +358,7 @@ def test_the_end_of_standard_output_is_noticed(proxy: Starter, tmp_path: Path) -
 
 
 def test_a_restart_at_once_finds_the_address_free(proxy: Starter, tmp_path: Path) -> None:
-    """Connections of the run before are still in TIME_WAIT."""
+    """Connections of the previous run are still in TIME_WAIT."""
     text = two_workers(tmp_path, listener(bind=f"tcp://127.0.0.1:{free_port()}"))
     for _ in range(2):
         running = proxy(text)

@@ -26,7 +26,8 @@ def configured(folder: Path, *addresses: str) -> Configuration:
 
 
 def passed(*sockets: socket.socket) -> tuple[dict[str, str], int]:
-    """Put sockets at descriptors in a row; return the environment, and the first descriptor."""
+    """Give the sockets consecutive descriptors; return the environment, and the first
+    descriptor."""
     first = 200
     for number, sock in enumerate(sockets):
         os.dup2(sock.fileno(), first + number)

@@ -200,10 +200,11 @@ class LineWriter:
 
 
 def _whole_lines(ends: Sequence[int], written: int) -> int:
-    """Return up to where to write next: as many lines as are sure to stay together.
+    """Return the end of the next lines to write: as many lines as are sure to stay together.
 
-    Several processes may write to one pipe or socket: only PIPE_BUF bytes at a time are not mixed
-    with those of others (pipe(7)). A longer line is written alone. `ends`: where each line ends.
+    Several processes may write to one pipe or socket. A write of more than PIPE_BUF bytes may be
+    mixed with those of others (pipe(7)). A longer line is written alone. `ends`: where each line
+    ends.
     """
     together = bisect_right(ends, written + select.PIPE_BUF) - 1
     return ends[max(together, bisect_right(ends, written))]

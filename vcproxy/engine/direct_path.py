@@ -1,7 +1,8 @@
-"""DirectPath: takes what a driver has read in place of an event, and returns what to send at once.
+"""DirectPath: gets the data that a driver has read, without an event, and returns what to send at
+once.
 
-It is for a conversation whose next step needs no plugin and no machine: see
-vcproxy/http/proxy/direct_path.py, which implements it and is tested in tests/http/direct.
+It is for a conversation whose next step needs no plugin and no machine.
+vcproxy/http/proxy/direct_path.py implements it; the tests are in tests/http/direct.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ class DirectPath(Protocol):
 
     @property
     def sink(self) -> NetVConnection:
-        """Where the message goes that `accept` has returned."""
+        """The VC to which the message of `accept` is sent."""
 
     def accept(self, data: Block) -> bytes | None:
         """Return a message to push to the port of `sink`; `pushed` must be called next.
 
-        None: the data are not accepted; `received` must be called with them.
+        None: the data is not accepted; `received` must be called with it.
         """
 
     def pushed(self, message: bytes, count: int) -> None:

@@ -105,7 +105,8 @@ class Engine(EventDispatcher):
         """Whether reads may be passed on without an event: see DirectPath."""
         self.reported: Callable[[NetVConnection], bool] = _nothing_reported
         """Return whether the driver has an event of this VC in this turn, handled or not. Set by
-        drivers: what they have not read yet may concern what is about to be sent."""
+        drivers. A VC with an event may have unread data, which may concern what is about to be
+        sent."""
         self.address_history = AddressHistory(self)
         self.shortage = DescriptorShortage(self)
         self.vcs: dict[NetVConnection, None] = {}

@@ -70,7 +70,8 @@ class NetVConnection(VCLifecycle):
         """The engine's turn in which the VC was last listed for reading. The driver reads it at the
         end of that turn, because a recording does not contain the moment of a read."""
         self.answered_in = -1
-        """The engine's turn in which it was last read directly, and given back to its pool."""
+        """The engine's turn in which the VC was last read by a direct path and given back to its
+        pool."""
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
         self.fan: Fan | None = None

@@ -72,7 +72,7 @@ class VIO:
         self.partner: VIO | None = None
         self.direct_sink: NetVConnection | None = None
         self.direct: DirectPath | None = None
-        """Of a read: what may take its data at once. `hand_over` clears it."""
+        """For a read: the direct path that is offered the data first. `hand_over` clears it."""
         self.bulk = 0
         self.bridge: Bridge | None = None
         self.fan: Fan | None = None

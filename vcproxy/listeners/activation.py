@@ -1,6 +1,6 @@
 """Socket activation: listening sockets that a service manager has bound (sd_listen_fds(3)).
 
-A socket is used for the address of the configuration that it is bound to. Tested in
+Each socket is used for the address of the configuration at which it is bound. Tested in
 tests/listeners/test_activation.py and tests/e2e/test_activation.py.
 """
 
@@ -69,12 +69,12 @@ def _bound_to(address: Address) -> Iterator[tuple[int, object]]:
         try:
             found = socket.getaddrinfo(address.host, address.port, type=kind)
         except OSError:
-            return  # it is reported when the address is bound
+            return  # binding the address will report the error
         for *_, sockaddr in found:
             yield kind, sockaddr[:2]
 
 
 def _key(sock: socket.socket) -> object:
-    """Return a key of what a socket is bound to: path, or host and port."""
+    """Return the path of a socket, or its host and port, as a key."""
     where = sock.getsockname()
     return where[:2] if isinstance(where, tuple) else where

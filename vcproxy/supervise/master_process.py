@@ -240,8 +240,8 @@ class MasterProcess:
     def _start(self, number: int, channel: Channel) -> tuple[subprocess.Popen[bytes], int]:
         """Start a process; return it with its pidfd. Raises OSError.
 
-        A stdio listener runs in worker 1. It gets standard input and output for itself, so that
-        the process at their other end notices when it closes them.
+        A stdio listener runs in worker 1. Only this worker has standard input and output open, so
+        that the process at their other end notices when the worker closes them.
         """
         elsewhere = self._uses_stdio and number != 1
         process = subprocess.Popen(

@@ -71,7 +71,7 @@ class ListeningSockets:
     def __init__(
         self, workers: int, activated: Mapping[Place, socket.socket] | None = None
     ) -> None:
-        """`activated`: sockets that are bound already. All workers share each of them."""
+        """`activated`: sockets that a service manager has bound. All workers share each of them."""
         self._workers = workers
         self._activated = dict(activated or {})
         self._groups: dict[Place, Group] = {}

@@ -85,7 +85,7 @@ class ConnectionPool(Continuation):
         return found
 
     def take_at_once(self, server: Server, cont: Continuation) -> NetVConnection | None:
-        """Return the connection that `take` would return, if it is the last used one.
+        """Return the connection that `take` would return, if that is the most recently used one.
 
         None: `take` must decide; nothing has changed. The server must have an idle connection.
         """
@@ -116,7 +116,7 @@ class ConnectionPool(Continuation):
         return vc
 
     def give_at_once(self, server: Server, vc: NetVConnection) -> bool:
-        """Keep a connection, the same as `give`; False: `give` must decide.
+        """Keep a connection as `give` does; False: `give` must decide.
 
         The caller holds its mutex. The connection has its operations in progress.
         """

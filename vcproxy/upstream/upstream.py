@@ -138,9 +138,9 @@ class Upstream:
         return vc
 
     def take_at_once(self, cont: Continuation, key: str) -> NetVConnection | None:
-        """Return the connection that `take` would return, if nothing else is to be done for it.
+        """Return the connection that `take` would return, if `take` has nothing else to do.
 
-        None: `take` must decide; nothing has changed. `key`: as `key or client` of `take`.
+        None: `take` must decide; nothing has changed. `key`: the `key` of `take`, or its `client`.
         """
         servers = self._servers
         up = servers.up
@@ -156,7 +156,7 @@ class Upstream:
         if not server.idle or server.ejections:
             return None
         vc = self.pool.take_at_once(server, cont)
-        if vc is not None and len(servers.all) > 1:  # with one server no policy records anything
+        if vc is not None and len(servers.all) > 1:  # a policy records nothing for one server
             servers.picked(server, up, again=False)
         return vc
 

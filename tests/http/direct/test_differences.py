@@ -107,9 +107,10 @@ def test_two_servers(balance: str) -> None:
 
 
 def answer_all(play: Play) -> None:
-    """Each server answers what it has been asked and has not answered yet, one after the other.
+    """Each server sends the responses that it still owes, one after the other.
 
-    At one moment, conversations on the ordinary path would be served after those on the direct one.
+    If all were sent at one moment, requests on the ordinary path would be served after those on the
+    direct path.
     """
     for peer in play.connections:
         asked = bytes(peer.received).count(b"\r\n\r\n")

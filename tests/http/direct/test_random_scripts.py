@@ -35,7 +35,7 @@ BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
 
 
 def one(random: Random, client: int, connections: int) -> Step:
-    """A random step, most often of a plain conversation of this client."""
+    """Return a random step, most often a plain request of this client."""
     connection = random.randrange(connections)
     number = random.randrange(5)
     steps: list[Step] = [

@@ -1,8 +1,8 @@
-"""Twins: one script played twice, on the direct path and on the ordinary one, and all that can be
-seen of both.
+"""Twins: one script is played twice, on the direct path and on the ordinary path, and everything
+that can be seen is compared.
 
-A step is a function of a Play. After each step the play runs until nothing is left to do, and notes
-what clients, servers, log, counts, connections, pools and timers have come to.
+A step is a function of a Play. After each step the proxy runs until nothing is left to do. Then the
+state of clients, servers, log, counts, connections, pools and timers is noted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LONGEST_S = 700.0
 
 
 class InOrder(Random):
-    """A source of randomness in which events of one moment keep their order, or are reversed."""
+    """A source of randomness that keeps the order of the events of one moment, or reverses it."""
 
     turned = False
 
@@ -45,7 +45,7 @@ class InOrder(Random):
 
 @dataclass
 class World:
-    """What a script is played in."""
+    """The configuration in which a script is played."""
 
     options: Options = PLAIN
     settings: UpstreamSettings = SETTINGS
@@ -56,7 +56,7 @@ class World:
 
 @dataclass
 class Play:
-    """One of the twins."""
+    """One of the two runs of a script."""
 
     proxy: Http
     clients: list[Peer] = field(default_factory=list)
@@ -112,7 +112,7 @@ def both(steps: Sequence[Step], world: World | None = None) -> int:
 
 
 def state(this: Play) -> object:
-    """All that can be seen, as a value."""
+    """Return everything that can be seen, as a value."""
     proxy, upstream = this.proxy, this.upstream
     now = proxy.engine.now
     idle = [vc.name for vc in upstream.pool.servers]

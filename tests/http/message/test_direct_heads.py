@@ -1,4 +1,4 @@
-"""DirectHeads: what it finds for a head is what parsing and forwarding make of the same head."""
+"""DirectHeads returns for a head what parsing and forwarding would make of the same head."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def found(heads: DirectHeads, data: bytes) -> RequestFields | None:
 
 
 def as_forwarded(data: bytes) -> bytes | None:
-    """The request as it is forwarded, if it takes nothing else and is the whole of the data."""
+    """Return the forwarded request, if it is the whole of the data and needs nothing besides."""
     try:
         if head_end(data, LIMITS) != len(data):
             return None
@@ -95,7 +95,7 @@ def test_a_request_is_forwarded_as_by_the_ordinary_path(data: bytes) -> None:
 @given(RESPONSES, st.sampled_from(["vcproxy", ""]))
 def test_a_response_is_forwarded_as_by_the_ordinary_path(data: bytes, pseudonym: str) -> None:
     heads = DirectHeads(LIMITS, pseudonym)
-    for _ in range(2):  # by the regular expression, or parsed the second time
+    for _ in range(2):  # the second time it may be parsed
         answer = heads.answer(data)
         if answer is ORDINARY:
             continue

@@ -65,7 +65,7 @@ class EpollDriver:
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._events: list[tuple[int, int]] = []  # of the current turn
-        self._reported: set[int] = set()  # their descriptors, if they were asked for in that turn
+        self._reported: set[int] = set()  # the descriptors of _events, made when first needed
         self._reported_in = -1
         self._watchers: dict[int, Watcher] = {}
         self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}

@@ -76,7 +76,7 @@ class SimDriver:
         """Limit of datagram sessions at an address, as if by its descriptors; None: no limit."""
         self.ready_ports: dict[EdgeHandler, None] = {}
         """Ports and sockets with an edge since the last turn."""
-        self._reported: list[EdgeHandler] = []  # those with an event in this turn
+        self._reported: list[EdgeHandler] = []  # handlers with an event in this turn
         engine.reported = self._has_event
         self.suspended_until = 0.0
         """No turn runs before this time. See `Simulation.suspend`."""

@@ -52,7 +52,8 @@ class ClientFields:
         return via + self._extended_lines(request, removed)
 
     def lines_of(self, host: str) -> bytes:
-        """Return the lines that are added to a request of HTTP/1.1 that has no such fields."""
+        """Return the lines that are added to a request of HTTP/1.1 without fields of other
+        proxies."""
         via = self._via[1]
         return via if self.style == "off" else via + self._new_lines(host)
 

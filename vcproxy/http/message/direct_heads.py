@@ -1,9 +1,9 @@
 """Direct heads: what is forwarded for a head that needs no decision, found by one look-up or one
 regular expression.
 
-The rules are those of `parsing` and `forwarding`: a head that the regular expressions do not cover
-is parsed and forwarded once by these modules, and the result is reused for equal heads. Heads whose
-treatment depends on more than their bytes are not found: they take the ordinary path.
+The rules are those of `parsing` and `forwarding`. If the regular expressions do not cover a head,
+these modules parse and forward it once, and the result is reused for equal heads. A head whose
+treatment depends on more than its bytes is not found: it takes the ordinary path.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _NAME = rb"[!#$%&'*+.^`|~0-9A-Za-z-]"
 
 
 def _lines(special: bytes) -> bytes:
-    """Return a pattern of canonical lines except those whose names match `special`, and of one line
-    `Connection: keep-alive`, a group, which is not forwarded."""
+    """Return a pattern of canonical lines whose names do not match `special`. One line
+    `Connection: keep-alive` may be among them; it is a group, because it is not forwarded."""
     line = rb"(?:(?!%b)%b++:(?: [!-~\x80-\xff]%b*+(?<![\t ]))?+\r\n)*+" % (special, _NAME, TEXT)
     return rb"%b((?i:connection: keep-alive)\r\n)?+%b" % (line, line)
 
 
-# The first letter decides for most lines: a class is compared faster than without regard to case.
+# A class for the first letter rules out most lines, and is faster than a match that ignores case.
 _REQUEST_LINES = _lines(
     rb"[CcEeFfHhKkPpTtUuVvXx](?i:onnection|ontent-l|xpect|orwarded|ost:|eep-alive|roxy|e:|ransfer-e"
     rb"|pgrade|ia:|-forwarded)"
@@ -82,7 +82,7 @@ class AnswerExtra(NamedTuple):
 
 
 ORDINARY: Final = Answer(b"", -1, None)
-"""Stands for a response that takes the ordinary path: no body has its length."""
+"""Stands for a response that takes the ordinary path. No body has the length -1."""
 
 
 class DirectHeads:
@@ -101,15 +101,16 @@ class DirectHeads:
         self._answers = RepeatCache[Answer]()
         self._hosts: dict[bytes, str] = {}
         self.last_size = 0
-        """Bytes of the head of the last response: many are equally long, and a look-up for that
-        size is faster than searching the end of the head."""
+        """Bytes of the head of the last response. Many heads are equally long, and a look-up with
+        this size is faster than a search for the end of the head."""
         self.answers = self._answers.get
-        """Return the Answer for the head of a response; None: it is not known, see `answer`."""
+        """Return the Answer for the head of a response; None: unknown, so call `answer`."""
 
     def request_line(self, head: bytes) -> int | None:
-        """Return the index after the line of a request that may be passed on; None: it may not be.
+        """Return the index after the request line; None: the request may not be passed on.
 
-        It must be a GET, which may be sent again if the server's connection turns out to be closed.
+        Only a GET is passed on: it may be sent again if the server's connection turns out to be
+        closed.
         """
         line = _request_line(head)
         return line.end() if line is not None and self._within_limits(head) else None
@@ -124,7 +125,7 @@ class DirectHeads:
         return None if match is None or host is None else RequestFields(_forwarded(match), host)
 
     def parsed_request(self, head: bytes) -> RequestFields | None:
-        """Return the same for a whole head that is parsed; None: it takes the ordinary path."""
+        """Parse a head; return the fields to pass on. None: it takes the ordinary path."""
         try:
             request = parse_request(head, self._limits)
         except BadMessage:
@@ -152,12 +153,12 @@ class DirectHeads:
         return answer
 
     def _within_limits(self, head: bytes) -> bool:
-        """Whether a head is within all limits; False also for some longer ones that are."""
+        """Whether a head is surely within all limits. False for some long heads that are."""
         size = len(head)
         if size > self._longest:
             return False
         most = self._limits.fields
-        # The shortest line has four bytes: most heads have too few bytes for too many lines.
+        # The shortest line has four bytes, so most heads are too short to have too many lines.
         return size <= 4 * most or head.count(b"\n") <= most + 2
 
     def _host(self, raw: bytes) -> str | None:
@@ -191,7 +192,7 @@ class DirectHeads:
 
 
 def _forwarded(match: re.Match[bytes]) -> bytes:
-    """Return what was matched, without its last CRLF and the lines `Connection: keep-alive`."""
+    """Return the matched head without its last CRLF and without `Connection: keep-alive`."""
     whole = match.string
     begin, end = match.span(1)
     other, behind = match.span(3)
@@ -203,4 +204,4 @@ def _forwarded(match: re.Match[bytes]) -> bytes:
 
 
 _HOSTS = 64
-"""Hosts whose check is remembered: more than a proxy usually serves at a time."""
+"""How many checked hosts are remembered: more than a proxy usually serves at a time."""

@@ -83,7 +83,7 @@ class HttpProxy(Phases, Session):
         """Requests that this connection has carried."""
         self._version = 11  # the version of HTTP in the last request
         self.direct: DirectPath | None = None
-        """What passes requests on without an exchange; None: nothing does."""
+        """Passes requests on without an exchange; None: all requests take the ordinary path."""
         if self.engine.direct and not self.side.chain.used:
             self.direct = DirectPath(self)
         self._lingers = False  # whether the client may still be sending as the connection is closed

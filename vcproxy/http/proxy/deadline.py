@@ -29,7 +29,8 @@ class Deadline:
         self._key = key
         self._action: Action | None = None
         self.when_s = NEVER
-        """When it passes, in the engine's time. It may be set to a time not before `fires_s`."""
+        """When the deadline passes, in the engine's time. Others may set it, to a time not before
+        `fires_s`."""
         self.fires_s = NEVER
         """When the timer fires."""
 

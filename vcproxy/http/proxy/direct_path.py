@@ -1,10 +1,10 @@
-"""DirectPath: passes a client's request on to an idle connection of a server, in the driver's read:
-without an event, a machine or a buffer. DirectResponse passes the response back.
+"""DirectPath: passes a client's request on to an idle connection of a server while the driver reads
+it, without an event, a machine or a buffer. DirectResponse passes the response back.
 
-It serves a client that has nothing pending, with a GET whose head needs no decision. What is sent,
-counted and recorded is the same as on the ordinary path, which remains the reference. Whatever does
-not fit goes on there: a request that was not sent yet is received as usual; a request that was sent
-becomes a SentRequest.
+It serves a client that has nothing pending and sends a GET whose head needs no decision. What is
+sent, counted and recorded is the same as on the ordinary path, which remains the reference. All
+other requests take the ordinary path: a request that was not sent yet is received as usual; a
+request that was sent becomes a SentRequest.
 
     client's read --accept--> server's port --pushed--> in flight: see DirectResponse
 
@@ -54,13 +54,14 @@ class DirectPath:
         self._limit = options.limits.requests - 1  # after the last one the connection is closed
         self._address = client.peer_address
         self._host = ""  # of the last request
-        self._host_lines = b""  # the lines added to it, and the empty line
+        self._host_lines = b""  # the lines added to requests for this host
         self._ready = False  # the client has nothing pending
         self.response = DirectResponse(connection, self)
         """The request in flight, if there is one."""
 
     def arm(self) -> None:
-        """Accept the client's next request. Nothing of it has arrived, and the connection waits."""
+        """Accept the client's next request from now on. To be called while the connection waits,
+        before any byte of that request."""
         reads, writes = self._client.read_vio, self._client.write_vio
         if reads is not None and writes is not None:
             self._reads = reads
@@ -69,14 +70,14 @@ class DirectPath:
             self.resume()
 
     def resume(self) -> None:
-        """Accept the next request after one whose response has been passed on."""
+        """Accept the next request, because the response to the last one has been passed on."""
         self._ready = True
         self._reads.direct = self
 
     def accept(self, data: Block) -> bytes | None:
         """Take a connection for a request; return what is sent on it. See the engine's DirectPath.
 
-        None: the request takes the ordinary path, and so does all until `arm` is called.
+        None: this request and all further ones take the ordinary path, until `arm` is called.
         """
         ready, self._ready = self._ready, False
         output = self._output
@@ -106,7 +107,7 @@ class DirectPath:
         return start + self._host_lines
 
     def pushed(self, message: bytes, count: int) -> None:
-        """Record what was sent; the response is awaited. See the engine's DirectPath."""
+        """Record what was sent, and wait for the response. See the engine's DirectPath."""
         response, reads, now = self.response, self._reads, self._engine.now
         reads.ndone += len(response.request)
         reads.direct = None  # until the response has been passed on

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 
 class DirectRequest(NamedTuple):
-    """A request that may be passed on, or what such requests have in common: all but the line."""
+    """A request that may be passed on; or, without a request line, what several such requests have
+    in common."""
 
     head: bytes
     """The head that is forwarded, up to the lines that are added for the client."""
     host: str
     """See Request."""
     upstream: Upstream | None
-    """Where it goes; None: that depends on the target."""
+    """The upstream of the request; None: it depends on the target."""
     key: str | None
-    """See Upstream.connect; None: the client's address."""
+    """The key for balancing, see Upstream.connect; None: the client's address."""
 
 
 _ORDINARY: Final = DirectRequest(b"", "", None, None)
@@ -50,10 +51,10 @@ class DirectRequests:
         self._by_head = RepeatCache[DirectRequest]()
         self._by_fields = RepeatCache[DirectRequest]()
         self.known = self._by_head.get
-        """Return the DirectRequest for a head; None: it is not known, see `find`."""
+        """Return the DirectRequest for a head; None: unknown, so call `find`."""
 
     def find(self, head: bytes) -> DirectRequest | None:
-        """Return the DirectRequest for a head; None: it takes the ordinary path."""
+        """Return the DirectRequest for a head; None: the request takes the ordinary path."""
         line = self._heads.request_line(head)
         if line is None:
             return None
@@ -94,8 +95,8 @@ class DirectRequests:
         return common
 
     def _place(self, request: Request) -> tuple[Upstream | None, str | None]:
-        """Return the upstream for a request, and the key for balancing. No upstream: it takes the
-        ordinary path."""
+        """Return the upstream for a request, and the key for balancing. Without an upstream the
+        request takes the ordinary path."""
         route = destination(request, self._options)
         if not isinstance(route, Route) or route.answer is not None:
             return None, None

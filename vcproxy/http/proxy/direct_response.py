@@ -1,9 +1,9 @@
-"""DirectResponse: a request that was passed on directly, whose response is passed back directly.
+"""DirectResponse: passes the response to a direct request back to the client.
 
-A response is passed back if it arrives whole in one read while nothing else has happened. Anything
-else makes the request a SentRequest, and the ordinary path goes on with it: another response, any
-event of the client or the server, a deadline, or a request that the server's port has not taken
-whole.
+A response is passed back if it arrives whole in one read while nothing else has happened. Otherwise
+the request becomes a SentRequest, and the ordinary path goes on with it: after another kind of
+response, any event of the client or the server, or a deadline, or if the server's port has not
+taken the whole request.
 
 Tested in tests/http/direct.
 """
@@ -38,9 +38,9 @@ class DirectResponse:
     )  # fmt: skip
 
     reads: VIO
-    """The client's."""
+    """The client's read VIO."""
     writes: VIO
-    """The client's."""
+    """The client's write VIO."""
     upstream: Upstream
 
     def __init__(self, connection: HttpProxy, path: DirectPath) -> None:
@@ -54,12 +54,12 @@ class DirectResponse:
         self._path = path
         self.sink = connection.client
         self.server: NetVConnection | None = None
-        """The connection on which the request is in flight; None: none is."""
+        """The connection on which the request is in flight; None: no request is in flight."""
         self.request = b""
         """The head of that request, as it was received."""
 
     def begin(self, server: NetVConnection, message: bytes, count: int) -> None:
-        """Await the response: the server's port has taken `count` bytes of the request."""
+        """Wait for the response: the server's port has taken `count` bytes of the request."""
         reads, writes, now = server.read_vio, server.write_vio, self._engine.now
         assert reads is not None
         assert writes is not None

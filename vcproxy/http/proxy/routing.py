@@ -186,7 +186,8 @@ class Routes:
         return NoRoute.NOT_FOUND
 
     def only(self, host: str) -> Route | None:
-        """Return the route of all requests for a host; None: it depends on more than the host."""
+        """Return the route of all requests for a host; None: the route depends on more than the
+        host."""
         routes = self._for(host)
         first = routes[0] if routes else None
         if first is None or first.path != "/" or first.methods or first.headers:
