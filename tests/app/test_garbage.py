@@ -28,8 +28,9 @@ port, request, ending = int(sys.argv[2]), sys.argv[3].encode(), sys.argv[4]
 
 def converse():
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-        client.sendall(request)
-        assert client.recv(1)
+        for _ in range(3):
+            client.sendall(request)
+            assert client.recv(1 << 16)
         if ending == "end":
             client.shutdown(socket.SHUT_WR)
             while client.recv(1 << 16):
@@ -64,25 +65,33 @@ plugin = "{plugin}"
 upstream = "out"
 
 [[listener]]
-name = "echo"
-bind = "unix:echo.sock"
-plugin = "echo"
+name = "server"
+bind = "unix:server.sock"
+plugin = "{server}"
 
 [upstream.out]
-servers = ["unix:echo.sock"]
+servers = ["unix:server.sock"]
 """
 
 
 @pytest.mark.parametrize("ending", ["end", "reset"])
-@pytest.mark.parametrize("plugin", ["forward"])
+@pytest.mark.parametrize(
+    ("plugin", "server", "request_"),
+    [
+        ("forward", "echo", "a line\n"),
+        ("http_proxy", "page", "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+        ("http_proxy", "echo", "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+    ],
+    ids=["forward", "http", "http-502"],
+)
 def test_a_closed_connection_is_freed_by_its_reference_counts(
-    plugin: str, ending: str, tmp_path: Path
+    plugin: str, server: str, request_: str, ending: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "proxy.toml"
     port = free_port()
-    file.write_text(CONFIGURATION.format(port=port, plugin=plugin))
+    file.write_text(CONFIGURATION.format(port=port, plugin=plugin, server=server))
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(file), str(port), "a line\n", ending],
+        [sys.executable, "-c", PROGRAM, str(file), str(port), request_, ending],
         capture_output=True,
         text=True,
         timeout=60,

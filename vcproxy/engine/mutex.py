@@ -48,7 +48,7 @@ class Mutex:
         self.ended = False
         self.held_bytes = 0
         """Bytes held for the conversation outside the buffers of its VCs: see HeldMemory."""
-        self.vcs: list[VConnection] = []
+        self.vcs: dict[VConnection, None] = {}
         """The open VCs of the conversation, of any kind and engine, in the order they joined."""
 
     @property

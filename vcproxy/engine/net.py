@@ -363,7 +363,9 @@ class NetVConnection(VCLifecycle):
         """Forget the VC: its descriptor is closed. The driver's last call for it."""
         self.port = None
         self.engine.remove(self)
-        self.outgoing = None
+        # They refer to the VC, and a cycle would keep the buffers until a garbage collection.
+        self._moved = self.moved
+        self.read_vio = self.write_vio = self.outgoing = None
 
     def _bridge(self, source: VIO, sink: VIO) -> None:
         """Start a bridge for the direction, if that is possible."""

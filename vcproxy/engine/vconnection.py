@@ -76,7 +76,7 @@ class VConnection(Continuation, ABC):
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
         super().__init__(engine, mutex)
-        mutex.vcs.append(self)
+        mutex.vcs[self] = None
         self.name = name
         """The name of this VC in logs and histories."""
         self.message_oriented = False
@@ -174,13 +174,11 @@ class VConnection(Continuation, ABC):
             return
         self.mutex.require("do_io_close()")
         self.closed = True
-        self.mutex.vcs.remove(self)
+        del self.mutex.vcs[self]
         self.error = self.error or error
         for vio in (self.read_vio, self.write_vio):
             if vio is not None:
-                self._moved += vio.ndone
                 vio.retire()
-        self.read_vio = self.write_vio = None  # a cycle would keep the buffers until a collection
         for timer in (self._inactivity, self._active):
             if timer is not None:
                 timer.cancel()
@@ -260,9 +258,9 @@ class VConnection(Continuation, ABC):
     def join(self, mutex: Mutex) -> None:
         """Move to another conversation. The old mutex is held, or nothing else has the VC yet."""
         if mutex is not self.mutex:
-            self.mutex.vcs.remove(self)
+            del self.mutex.vcs[self]
             self.mutex = mutex
-            mutex.vcs.append(self)
+            mutex.vcs[self] = None
 
     def _begin(self, vio: VIO) -> VIO:
         last = self.read_vio if vio.reads else self.write_vio

@@ -162,7 +162,7 @@ class VIO:
     def retire(self) -> None:
         """Deliver no more events: this VIO was replaced, or its VC was closed."""
         self.live = False
-        self.cont = None
+        self.cont = self.direct = None
         if self.partner is not None or self.bridge is not None:
             self.uncouple()
         if self.fan is not None:

@@ -74,6 +74,10 @@ class DirectPath:
         self._ready = True
         self._reads.direct = self
 
+    def close(self) -> None:
+        """End with the connection. It and its response refer to each other."""
+        del self.response
+
     def accept(self, data: Block) -> bytes | None:
         """Take a connection for a request; return what is sent on it. See the engine's DirectPath.
 
