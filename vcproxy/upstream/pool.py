@@ -109,10 +109,10 @@ class ConnectionPool(Continuation):
         del self.servers[vc], idle[vc]
         # hand_over() inlined. Only this engine uses the pool, so its mutex need not be taken.
         reads.cont = writes.cont = cont
-        mutex.vcs.remove(vc)
+        del mutex.vcs[vc]
         mutex = cont.mutex
         reads.mutex = writes.mutex = vc.mutex = mutex
-        mutex.vcs.append(vc)
+        mutex.vcs[vc] = None
         return vc
 
     def give_at_once(self, server: Server, vc: NetVConnection) -> bool:
@@ -133,10 +133,10 @@ class ConnectionPool(Continuation):
         ):
             return False
         reads.cont = writes.cont = self  # hand_over() inlined
-        vc.mutex.vcs.remove(vc)
+        del vc.mutex.vcs[vc]
         mutex = self.mutex
         reads.mutex = writes.mutex = vc.mutex = mutex
-        mutex.vcs.append(vc)
+        mutex.vcs[vc] = None
         vc.answered_in = engine.turns
         idle[vc] = now  # _add() inlined
         self.servers[vc] = server

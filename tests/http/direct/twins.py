@@ -167,5 +167,5 @@ def _session(session: HttpProxy) -> object:
         HttpProxy.SERVING if in_flight else session.state,
         session.requests + in_flight,
         session.client.closed,
-        session.side.deadline.when_s,
+        None if session.state is HttpProxy.CLOSED else session.side.deadline.when_s,
     )
