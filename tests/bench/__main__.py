@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import calls, replayed, report
+from . import calls, instructions, replayed, report
 from . import workloads as tunnels
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
@@ -24,9 +24,10 @@ ABOUT = """\
 Measure vcproxy beside other proxies: CPU time or memory of each per unit of work. All
 proxies of a run are measured in alternating rounds. Medians are reported. Ratios are comparable
 between machines; absolute figures are not. The peers `before` are vcproxy itself at an earlier
-revision. Workloads `calls-` count calls of Python functions, which do not vary between runs;
-`python -m tests.bench.calls` lists them. All is on loopback, and is stopped at the end. A full run
-takes about fifteen minutes; leave the machine alone meanwhile."""
+revision. Workloads `calls-` and `instructions-` count calls of Python functions, and
+instructions by callgrind: they hardly vary between runs, also on a busy machine.
+`python -m tests.bench.calls` lists the functions. All is on loopback, and is stopped at the end. A
+full run takes about half an hour; leave the machine alone meanwhile."""
 
 EXAMPLES = """\
 examples:
@@ -59,7 +60,10 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
     """Return the groups: the names of their workloads, by the name of the group."""
     return {
         "speed": [name for name in known if name in SPEED],
-        "calls": [name for name in known if name.startswith("calls-")],
+        **{
+            kind: [name for name in known if name.startswith(f"{kind}-")]
+            for kind in ("calls", "instructions")
+        },
     }
 
 
@@ -69,6 +73,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= tunnels.workloads(bulk_gib, seconds, idle)
     every |= http.workloads(seconds, idle)
     every |= calls.workloads()
+    every |= instructions.workloads()
     every |= replayed.workloads(bulk_gib, seconds)
     return every
 
@@ -184,7 +189,9 @@ def run(
     plan = [
         (work, turn, peer)
         for work in works
-        for turn in range(1 if isinstance(work, calls.Counted) else rounds)
+        for turn in range(
+            1 if isinstance(work, calls.Counted | instructions.Instructions) else rounds
+        )
         for peer in peers
         if work.suits(peer)
     ]
