@@ -33,7 +33,7 @@ class Goal:
     """The other peer; empty: the limit is absolute, in the workload's unit."""
     peer: str = "vcproxy"
     as_in: str = ""
-    """The other's workload, if it is not the same."""
+    """The workload of the other peer; empty: the same workload."""
 
     def value(self, results: Results) -> float | None:
         """Return the measured ratio or cost, if there is one."""

@@ -110,7 +110,7 @@ def test_what_needs_one_process_is_whole_in_worker_1(loaded: Configuration) -> N
 
 
 def test_an_upstream_that_every_worker_uses_is_divided(tmp_path: Path) -> None:
-    """Even if a listener of worker 1 uses it too."""
+    """The upstream is divided even if a listener of worker 1 uses it too."""
     text = SITE.replace('upstream = "device"', 'upstream = "app"').partition("[upstream.device]")[0]
     shares = [workers.share(load(written(tmp_path, text)), number, 3) for number in (1, 2, 3)]
     assert [each.settings.upstream["app"].max_connections for each in shares] == [4, 3, 3]

@@ -51,7 +51,7 @@ def test_clients_that_do_not_read_delay_no_others(
 def test_tls_counts_in_the_budget_and_the_longest_idle_makes_room(
     proxy: Starter, certificates: Certificates
 ) -> None:
-    """A MiB has room for 15 connections with TLS."""
+    """The budget of 1 MiB has room for 15 connections with TLS."""
     certificate, key = certificates.issue("localhost")
     running = proxy(f"""
 [proxy]

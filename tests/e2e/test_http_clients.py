@@ -65,7 +65,7 @@ def test_bodies_arrive_and_come_back(
 
 
 def test_100_continue_comes_from_the_server(served: Running, behind: Origin, tools: Tools) -> None:
-    """Without it, curl would send nothing before it gives up."""
+    """Without 100 Continue, curl would send nothing before it gives up."""
     command = *CURL, "-v", "--expect100-timeout", "60", "-H", "Expect: 100-continue"
     text = tools.run(*command, "--data-binary", "@-", url(served), stdin=b"hello")
     assert b"< HTTP/1.1 100 Continue" in text

@@ -72,20 +72,20 @@ class Case:
     """What the server sends."""
     filter: str = ""
     upstream: str = ""
-    message_oriented: bool = True
+    all_read: bool = True
     """Whether the proxy has read all the client's data; if not, it cannot read the FIN yet."""
 
 
 CASES = {
     "an answer": Case(),
     "an answer to a whole body": Case(POST % 4 + b"body", b"body"),
-    "its server to ask for more": Case(POST % 9 + b"body", b"body", message_oriented=False),
-    "its server to read": Case(LARGE, POST[:6], message_oriented=False),
-    "an answer before the next requests": Case(GET * 20_000, message_oriented=False),
+    "its server to ask for more": Case(POST % 9 + b"body", b"body", all_read=False),
+    "its server to read": Case(LARGE, POST[:6], all_read=False),
+    "an answer before the next requests": Case(GET * 20_000, all_read=False),
     "an upgrade": Case(UPGRADE, b"websocket"),
     "a look-up": Case(received=None, filter="LaterAtHead"),
     "a while": Case(received=None, filter="WaitAtHead"),
-    "a while, with a body": Case(LARGE, None, filter="WaitAtHead", message_oriented=False),
+    "a while, with a body": Case(LARGE, None, filter="WaitAtHead", all_read=False),
     "an answer for a filter": Case(received=b"/ask", filter="AskAtHead"),
     "who holds its body": Case(POST % 4 + b"body", None, filter="Held"),
     "a while at its server": Case(received=b"", filter="WaitAtServer"),
@@ -145,7 +145,7 @@ def given_up(running: Running, began: float) -> None:
         (name, way)
         for name, case in CASES.items()
         for way in ("reset behind its end", "end")
-        if case.message_oriented
+        if case.all_read
     ],
 )
 @pytest.mark.usefixtures("filters")
@@ -160,7 +160,7 @@ def test_a_client_that_waits(proxy: Starter, waits_for: str, way: str) -> None:
         try:
             client.sendall(case.data)
         except TimeoutError:
-            assert not case.message_oriented
+            assert not case.all_read
         if case.received is not None:
             accepted = stack.enter_context(server.next())
             got = b""

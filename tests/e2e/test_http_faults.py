@@ -239,7 +239,7 @@ FRAMED = {
 def test_a_truncated_answer_is_detected(
     proxy: Starter, tools: Tools, tmp_path: Path, framing: str
 ) -> None:
-    """In each framing: curl reports an error, and the proxy does not send the request again."""
+    """With each framing, curl reports an error, and the proxy does not send the request again."""
     with Server() as server:
         running = proxy(web(server.uri))
         for number in range(10):

@@ -187,7 +187,7 @@ class World:
     def plug(
         self, vc: NetVConnection, address: Address = TARGET, *, spliceable: bool = False
     ) -> Wire:
-        """Connect a VC, by the attempt at an address."""
+        """Let the attempt at an address succeed, so that the VC is connected; return its wire."""
         wire = Wire(spliceable)
         wire.vc = vc
         outgoing_of(vc).connected(address, wire, lambda: "here", "there")

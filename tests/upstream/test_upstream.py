@@ -42,7 +42,7 @@ class Requester(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         assert isinstance(key, Event)
         assert self.vc is not None
-        if isinstance(data, VIO):  # of a taken connection, which the pool has read 0 bytes from
+        if isinstance(data, VIO):  # the connection was taken from the pool
             data = data.vc
         assert data is self.vc
         self.events.append(key)

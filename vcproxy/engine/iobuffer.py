@@ -57,11 +57,12 @@ class IOBuffer:
         self.water_mark = water_mark
         self.blocks: list[Block] = []
         self.held = 0
-        """Bytes that its blocks occupy."""
+        """Bytes that the blocks of this buffer occupy."""
         self.written = 0
         """Bytes ever written."""
-        self.readers: tuple[Reader, ...] = ()  # nearly always one; a dict of one takes 224 bytes
-        """Its readers. Read-only for others."""
+        # nearly always one; a dict with one entry takes 224 bytes
+        self.readers: tuple[Reader, ...] = ()
+        """The readers of this buffer. Other objects must not change this."""
         self._first = 0  # the number of blocks[0] in the sequence of all blocks
         self._behind = 0  # how many readers have not passed blocks[0]
 

@@ -29,7 +29,8 @@ class _Current(threading.local):
 current = _Current()
 
 _FIRST_PARKED = threading.Lock()
-"""Held to make a mutex's list of parked events: two threads may park the first one at once."""
+"""Held to create a mutex's list of parked events, because two threads may park the first event at
+the same time."""
 
 
 class Mutex:

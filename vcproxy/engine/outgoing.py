@@ -43,7 +43,7 @@ class ConnectObserver(Protocol):
         """Called when the descriptor of the VC, if it had one, is closed."""
 
 
-_NONE: Mapping[Address, float] = {}  # shared: most connections are idle, and try nothing
+_NONE: Mapping[Address, float] = {}  # shared by all connections that are not being opened
 
 ATTEMPT_DELAY_S = 0.25
 """Seconds after which a second attempt begins, while the first continues (RFC 8305, 5)."""

@@ -168,7 +168,7 @@ PYTHON_VERSION = (sys.executable, "-c", "import sys; print('Python', sys.version
 
 
 def certified(command: str) -> tuple[str, ...]:
-    """The command, once it has a certificate and a key in `$scratch/tls.pem`."""
+    """Return a command that first makes `$scratch/tls.pem`, a certificate and its key."""
     return ("sh", "-c", CERTIFICATE + command)
 
 

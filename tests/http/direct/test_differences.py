@@ -1,4 +1,4 @@
-"""The direct path and the ordinary one do the same, byte for byte and count for count."""
+"""The direct path and the ordinary path do the same, byte for byte and count for count."""
 
 from __future__ import annotations
 

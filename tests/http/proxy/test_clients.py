@@ -43,7 +43,7 @@ class Pausing(Filter):
 
 @pytest.mark.parametrize("way", ["reset", "close", "end"])
 def test_a_client_that_leaves_at_any_time(way: str) -> None:
-    """In every state that a request may be in: no connection, memory or timer is left."""
+    """The client leaves in each state of a request: then no connection, memory or timer is left."""
     options = replace(PLAIN, timeouts=HttpTimeouts(body=2.0, stalled=2.0, first_byte=2.0))
     slow = NetworkFaults(latency=(0.1, 0.1))
     met: set[str] = set()
@@ -109,7 +109,7 @@ GONE = replace(PLAIN, abort_on_close=True)
 
 
 def test_abort_on_close_aborts_at_the_end_of_stream() -> None:
-    """In every state the request is aborted at once. The log names the client; no failure is
+    """The request is aborted at once in every state. The log names the client; no failure is
     counted against the server."""
     met: set[str] = set()
     for tenths in range(3, 55):

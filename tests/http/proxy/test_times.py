@@ -254,7 +254,7 @@ INVITED = request("POST", "/", "Content-Length: 5", "Expect: 100-continue")
 
 
 def test_a_client_that_waits_for_100_in_vain_gets_408() -> None:
-    """It is not the server's fault: it may ignore Expect (RFC 9110 10.1.1)."""
+    """The server is not at fault: it may ignore Expect (RFC 9110 10.1.1)."""
     with Http(options=TIMES) as proxy:
         client = proxy.send(INVITED)
         proxy.elapse(5.1)
@@ -414,7 +414,8 @@ def test_a_short_stalled_timeout_applies_to_the_client_too() -> None:
 
 @pytest.mark.parametrize("held", [False, True])
 def test_the_active_timeout_ends_the_wait_for_an_answer_too(held: bool) -> None:
-    """Even if `first_byte` has not expired. It is not counted as a failure of the server."""
+    """The wait ends even if `first_byte` has not expired. This does not count as a failure of the
+    server."""
     options = replace(PLAIN, timeouts=HttpTimeouts(first_byte=60.0, active=5.0))
     with Http(options=options, filters=[Whole] if held else []) as proxy:
         client = proxy.send(request("POST", "/", "Content-Length: 4"), b"so")

@@ -38,24 +38,26 @@ _DATA = select.EPOLLIN | select.EPOLLOUT
 _INPUT = select.EPOLLIN | ENDS
 
 SMALL = 4096
-"""A read shorter than this is likely to be followed by another short one. That one returns new
-`bytes`, to save a copy out of a slab (a sixth of the cost of a small read, measured)."""
+"""A read shorter than this is likely to be followed by another short one. The next read then
+returns new `bytes`, to save a copy out of a slab (a sixth of the cost of a small read,
+measured)."""
 
 
 class ByteStream(Protocol):
-    """What reads and writes for a port: its socket, or the two descriptors of `stdio:`."""
+    """The object by which a port reads and writes: its socket, or the two descriptors of
+    `stdio:`."""
 
     def recv(self, size: int, /) -> bytes:
-        """Read at most that many bytes; b"" at the end."""
+        """Read at most `size` bytes; b"" at the end of the stream."""
 
     def recv_into(self, view: memoryview, /) -> int:
-        """Read into a view; return how many bytes."""
+        """Read into a view; return how many bytes were read."""
 
     def send(self, data: Block, /) -> int:
-        """Write; return how many bytes were taken."""
+        """Write data; return how many bytes the kernel has taken."""
 
     def sendmsg(self, pieces: Sequence[Block], /) -> int:
-        """Write pieces in order; return how many bytes were taken."""
+        """Write pieces in order; return how many bytes the kernel has taken."""
 
 
 class StreamPort:

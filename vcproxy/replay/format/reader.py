@@ -23,11 +23,11 @@ class Frame(NamedTuple):
     """A turn of the engine, or a part of a long one."""
 
     step: int
-    """The number of its first entry in the log, from 1."""
+    """The number of the frame's first entry in the log, from 1."""
     offset: int
-    """Where it begins in the file."""
+    """Where the frame begins in the file."""
     size: int
-    """Bytes in the file."""
+    """Bytes of the frame in the file."""
     entries: tuple[Entry, ...]
 
 
