@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -103,6 +104,25 @@ def test_what_one_worker_cannot_load_is_used_by_none(proxy: Starter, tmp_path: P
     plugin.write_text(good)
     rewrite(running, text)
     assert marks(running) == {b"b"}
+
+
+def test_a_worker_without_descriptors_for_new_sockets_rolls_back_the_others(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    text = two_workers(tmp_path)
+    running = proxy(text)
+    second = workers(running)[1]
+    limits = resource.prlimit(second, resource.RLIMIT_NOFILE)
+    highest = max(int(fd.name) for fd in Path(f"/proc/{second}/fd").iterdir())
+    resource.prlimit(second, resource.RLIMIT_NOFILE, (highest + 2, limits[1]))
+    more = "".join(listener(f"more-{number}") for number in range(20))
+    rewrite(running, text + more)
+    running.wait_for("worker 2: there are not enough descriptors for its sockets: raise the limit")
+    resource.prlimit(second, resource.RLIMIT_NOFILE, limits)
+    rewrite(running, text + more)
+    running.wait_for("INFO reloaded")
+    served_by(running, second, "more-19").close()
+    rewrite(running, text)
 
 
 def test_a_worker_that_dies_of_the_new_configuration_changes_nothing(

@@ -83,6 +83,7 @@ class Worker:
     def _create(self, descriptors: Sequence[int]) -> str:
         """Create the proxy; return why that is not possible."""
         if self._shortage or not descriptors:
+            close_all(descriptors)
             return SHORTAGE
         try:
             configuration = self._share(descriptors[0])
@@ -141,6 +142,7 @@ class Worker:
 
     def _prepare(self, descriptors: list[int]) -> None:
         if self._shortage or not descriptors:
+            close_all(descriptors)
             self._send(Verb.REFUSED, SHORTAGE)
         else:
             then = partial(self._loaded, self._generation)
