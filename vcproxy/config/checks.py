@@ -194,7 +194,7 @@ def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
         for path, address in _bound(index, listener, plugins):
             if address.scheme == "stdio":
                 stdio.append(path)
-            elif address.path or address.port:  # port 0: each gets its own port
+            elif address.path or address.port:  # with port 0 each listener gets its own port
                 first = taken.setdefault(_socket(address), path)
                 if first != path:
                     text = f"{address} is bound already: remove one, or write another address"

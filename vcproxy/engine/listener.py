@@ -67,8 +67,9 @@ class Listener:
         return self._accepted - sum(list(self._closed.values()))
 
     def admits(self) -> bool:
-        """Whether one more may be accepted; if not, ResumeAccept follows when one may."""
-        self._paused = True  # before counting: a connection that closes meanwhile sees it
+        """Whether one more connection may be accepted; if not, ResumeAccept follows when one
+        may."""
+        self._paused = True  # set before counting, for connections that close meanwhile
         self._paused = self.open >= self.max_connections
         return not self._paused
 

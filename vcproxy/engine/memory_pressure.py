@@ -85,7 +85,7 @@ class MemoryPressure(Continuation):
         """Resume reading, or close connections if the pause has not helped."""
         memory = self.engine.memory
         patient = self.engine.now < self._look_at
-        # Just below the limit, reading would soon pause again. But there nothing is closed.
+        # If memory is just below the limit, reading does not resume, and nothing is closed.
         if memory.used < memory.resume_below or not (patient or memory.spent):
             self._resume()
         elif not patient:
@@ -131,10 +131,10 @@ class MemoryPressure(Continuation):
             if unsent and write is not None:
                 held.setdefault(mutex, {})[write.buffer] = None
             received = 0
-            if read is not None and read.buffer not in drained:  # no VC empties it
+            if read is not None and read.buffer not in drained:  # no VC sends its data
                 held.setdefault(mutex, {})[read.buffer] = None
                 received = read.buffer.held
-            # A VC that does not take its data is closed before the VC they were read from.
+            # A VC that does not take its data is closed before the VC from which the data was read.
             rank = unsent > 0, unsent or received
             if mutex not in worst or rank > worst[mutex][:2]:
                 worst[mutex] = *rank, vc

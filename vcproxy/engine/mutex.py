@@ -92,16 +92,16 @@ class Mutex:
                 if self.parked is None:
                     self.parked = []
         self.parked.append((engine, retry))
-        # The owner may have released it before the line above, and not seen the entry.
+        # The owner may have released the mutex before it could see the new entry.
         if self.try_acquire(engine):
             self.release(engine)
 
     def post_parked(self) -> None:
-        """Post what was parked. It must be called after each release of the lock."""
+        """Post the parked events. To be called after each release of the lock."""
         while self.parked:
             try:
                 engine, retry = self.parked.pop(0)
-            except IndexError:  # another thread that released it was faster
+            except IndexError:  # another thread has posted the last one
                 return
             engine.inbox.post(retry)
 

@@ -297,7 +297,7 @@ class NetVConnection(VCLifecycle):
             return None
         reader: Reader = vio.store  # type: ignore[assignment]
         fan = vio.fan
-        if vio.live and (fan is None or reader is not fan.place):  # level sinks: by the fan
+        if vio.live and (fan is None or reader is not fan.place):  # the fan writes to level sinks
             buffer = reader.buffer
             avail = buffer.written - reader.position
             if vio.nbytes is not None:
@@ -363,7 +363,7 @@ class NetVConnection(VCLifecycle):
         """Forget the VC: its descriptor is closed. The driver's last call for it."""
         self.port = None
         self.engine.remove(self)
-        # They refer to the VC, and a cycle would keep the buffers until a garbage collection.
+        # The VIOs refer to the VC: a cycle would keep the buffers until a garbage collection.
         self._moved = self.moved
         self.read_vio = self.write_vio = self.outgoing = None
 

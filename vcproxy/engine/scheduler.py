@@ -88,7 +88,7 @@ class Scheduler:
                     # The period starts now, not when the timer was due (Traffic Server's rule): so
                     # there is no burst of missed ticks after a delay.
                     action.when = self.now + action.period
-                    self.later(action)  # no sweep: the number of timers is unchanged
+                    self.later(action)  # the number of timers is unchanged: no sweep is needed
         return self.now
 
     def postpone(self, seconds: float) -> None:

@@ -277,7 +277,7 @@ class VConnection(Continuation, ABC):
             vio.end(Event.ERROR)
         elif not vio.reads and vio.nbytes != 0 and not vio.reader.avail:
             if vio.partner is not None:
-                return vio  # reads of the partner reenable it
+                return vio  # reads of the partner reenable this write
             vio.ready()
         self.reenable(vio.reads)
         return vio

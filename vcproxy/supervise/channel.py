@@ -72,13 +72,12 @@ class Channel:
         return messages
 
     def _receive(self, flags: int) -> tuple[Message, list[int]] | None:
-        receive = self._sock.recvmsg  # not socket.recv_fds: it ignores its flags
+        receive = self._sock.recvmsg  # socket.recv_fds ignores its argument `flags`
         flags |= socket.MSG_CMSG_CLOEXEC
         try:
             data, ancillary, _, _ = receive(LARGEST, _ROOM, flags)
-        except (
-            ConnectionResetError
-        ):  # once, before the messages of a peer that ended with unread ones
+        except ConnectionResetError:
+            # The peer has ended with unread messages. This is reported once; its messages follow.
             data, ancillary, _, _ = receive(LARGEST, _ROOM, flags)
         if not data:
             self.ended = True

@@ -39,7 +39,7 @@ def unpacked(descriptor: int) -> Configuration:
     Modules are then imported from where the master imports them. Raises ConfigError.
     """
     size = os.fstat(descriptor).st_size
-    fields = json.loads(os.pread(descriptor, size, 0))  # all workers share its position
+    fields = json.loads(os.pread(descriptor, size, 0))  # the workers share the file position
     sys.path[:] = fields["path"]
     sources = {name: base64.b64decode(source) for name, source in fields["sources"].items()}
     return load(Path(fields["file"]), Recorded(fields["text"], sources))

@@ -96,7 +96,7 @@ class MasterProcess:
         self._candidate: _Loaded | None = None
         bound = (address for entry in configuration.settings.listener for address in entry.bind)
         self._uses_stdio = any(address.scheme == "stdio" for address in bound)
-        self._replaced: Configuration | None = None  # by a reload that is not logged yet
+        self._replaced: Configuration | None = None  # in use before a reload that is not logged yet
         self._running: dict[int, _Worker] = {}
         self._master = Master(workers, configuration.settings.proxy.drain_timeout)
         self._inbox: deque[Callable[[], Sequence[do.Action]]] = deque()

@@ -79,7 +79,7 @@ class ConnectionPool(Continuation):
             if usable:
                 vc.hand_over(cont)
                 found = vc
-            else:  # the server has sent or ended something, or may close it at any moment
+            else:  # the server has sent data or an end, or may close soon
                 _close(vc)
         mutex.release(engine)
         return found

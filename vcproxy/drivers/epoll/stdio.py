@@ -89,7 +89,7 @@ class StdioPort(StreamPort):
 
     def _close(self, fd: int) -> None:
         if fd >= 0:
-            self._driver.unwatch(fd)  # other processes have copies of it
+            self._driver.unwatch(fd)  # a close is not enough: other processes have copies
             if fd in self._blocking:
                 os.set_blocking(fd, True)
             os.close(fd)

@@ -123,7 +123,7 @@ class Subscriber(NatsPort):
         """Wait until the engine has taken more than half of the queue."""
         while self._waiting >= QUEUE:
             self._room.clear()
-            self._stalled = True  # before the second check: the engine reads it last
+            self._stalled = True  # set before the second check, as the engine reads it last
             if self._waiting >= QUEUE:
                 await self._room.wait()
 

@@ -225,7 +225,7 @@ class SimDriver:
             self.trace_call("resolved", vc, *addresses)
             command.outgoing.resolved(addresses, error)
 
-        # Posted as from another thread: even if the VC was closed meanwhile.
+        # The result is posted as by another thread, even if the VC was closed meanwhile.
         post = partial(vc.soon, resolved)
         self._clock.after(self.network.span(self.network.faults.resolve_s), post)
 

@@ -282,7 +282,7 @@ class HttpProxy(Phases, Session):
             self.side.wire.close()
         else:
             self.side.wire.close_gracefully(linger=self._lingers)
-        # They refer to this machine, and a cycle would outlive the connection.
+        # Both refer to this machine, and a cycle would outlive the connection.
         if self.direct is not None:
             self.direct.close()
             self.direct = None

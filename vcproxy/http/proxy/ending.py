@@ -67,7 +67,7 @@ def failure_of(exchange: Exchange, error: Exception, party: Party) -> Failure:
     if isinstance(error, BadMessage):
         if party == "client":
             return invalid_request(error)
-        # It is only logged: it quotes the server.
+        # The text quotes the server: it is logged, and not sent to the client.
         exchange.log(f"invalid response to {exchange.tx!r}: {error}")
         return Failure(502, party, f"response violates {error.rfc}", "http_protocol_error")
     _log_filter(exchange, "at", error)

@@ -79,7 +79,7 @@ class RecordingLog:
             while (read := self._frame(file, offset, step())) is not None:
                 end = file.tell()
                 yield offset, end - offset, read
-                del read  # so that a large frame takes the memory of the one before
+                del read  # free its memory before the next frame is read
                 offset = end
 
     def steps(self) -> Iterator[tuple[int, Entry]]:

@@ -103,7 +103,7 @@ class ReplayDriver:
         content = cursor.data
         place = cursor.place
         if place == len(content):
-            del cursor, content  # so that a large frame takes the memory of this one
+            del cursor, content  # free their memory before the next frame is read
             if not self._next_frame():
                 return False
             cursor = self._cursor

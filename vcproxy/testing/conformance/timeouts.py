@@ -28,12 +28,12 @@ def an_inactivity_timeout_is_delivered_once(a: End, b: End) -> None:
 
 @LAWS.add
 def bytes_delay_the_inactivity_timeout(a: End, b: End) -> None:
-    """It counts from the last byte that moved."""
+    """The timeout counts from the last byte that moved."""
     idle_s: list[float] = []
     moved_at = b.engine.now
 
     def moved(_: VIO) -> None:
-        # Noted here: a byte may also move between the timeout and its delivery.
+        # The time is noted here, because a byte may also move between the timeout and its delivery.
         nonlocal moved_at
         moved_at = b.vc.moved_at
         b.drain()
@@ -51,7 +51,7 @@ def bytes_delay_the_inactivity_timeout(a: End, b: End) -> None:
 
 @LAWS.add
 def an_active_timeout_is_not_delayed_by_bytes(a: End, b: End) -> None:
-    """It counts from the time it was set."""
+    """The timeout counts from the time at which it was set."""
     b.read()
     b.do(lambda: b.vc.set_active_timeout(2 * end.MOMENT_S))
     while Event.ACTIVE_TIMEOUT not in b.events:
@@ -65,7 +65,8 @@ def timeouts_may_be_cancelled(a: End, b: End) -> None:
     """0 cancels a timeout."""
 
     def set_and_cancel() -> None:
-        # In one callback: between two, a slow machine may take longer than the timeouts.
+        # All in one callback: between two callbacks a slow machine may take longer than the
+        # timeouts.
         b.vc.set_inactivity_timeout(end.MOMENT_S)
         b.vc.set_active_timeout(end.MOMENT_S)
         b.vc.set_inactivity_timeout(0)
