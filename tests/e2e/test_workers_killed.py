@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import threading
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.e2e.conftest import Starter
-from tests.e2e.running import all_of, eventually, exactly
-from tests.e2e.several import is_replaced, replaced, served_by, two_workers, who, workers
+from tests.e2e.conftest import Starter, Tools
+from tests.e2e.running import PATIENCE_S, all_of, eventually, exactly, forward
+from tests.e2e.several import WORKERS, is_replaced, replaced, served_by, two_workers, who, workers
 
 
 def test_a_killed_worker_costs_only_its_own_connections(proxy: Starter, tmp_path: Path) -> None:
@@ -28,6 +30,17 @@ def test_a_killed_worker_costs_only_its_own_connections(proxy: Starter, tmp_path
         replaced(running, first)
         assert who(kept) == second
     assert workers(running)[1] == second
+
+
+def test_the_reason_is_known_even_if_the_master_was_started_with_sigchld_ignored(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    ignoring = ("sh", "-c", 'trap "" CHLD; exec "$@"', "sh")
+    running = proxy(two_workers(tmp_path), wrapper=ignoring)
+    first = workers(running)[0]
+    os.kill(first, signal.SIGKILL)
+    running.wait_for("worker 1 was killed by SIGKILL")
+    replaced(running, first)
 
 
 def test_queued_connections_are_served_by_the_replacement(proxy: Starter, tmp_path: Path) -> None:
@@ -99,3 +112,27 @@ def test_five_deaths_end_the_proxy_with_a_status(proxy: Starter, tmp_path: Path)
     assert running.wait() == 3
     assert kept != plugin.read_text()
     running.status = 0  # expected
+
+
+def test_http_requests_of_other_workers_are_served(proxy: Starter, tools: Tools) -> None:
+    """wrk opens a lost connection again: none is refused, and no answer is wrong or late."""
+    tools.require("wrk")
+    page = proxy('[[listener]]\nname = "page"\nbind = "tcp://127.0.0.1:0"\nplugin = "page"\n')
+    running = proxy(WORKERS + forward(page.uri("page")).replace('"forward"', '"http_proxy"'))
+    url = f"http://127.0.0.1:{running.port('in')}/"
+    load = subprocess.Popen(
+        ["wrk", "-t1", "-c32", "-d6s", "--timeout", "15s", url], stdout=subprocess.PIPE, text=True
+    )
+    for number in (0, 1):
+        victim = workers(running)[number]
+        os.kill(victim, signal.SIGKILL)
+        eventually(partial(is_replaced, running, victim), "the worker is replaced")
+    out, _ = load.communicate(timeout=PATIENCE_S)
+    found = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
+    connect, read, write, timeout = map(int, found.groups()) if found else (0, 0, 0, 0)
+    assert (connect, timeout) == (0, 0)
+    assert read + write <= 2 * 32, "at most each connection, for each kill"
+    assert "Non-2xx" not in out
+    answered = re.search(r"(\d+) requests in", out)
+    assert answered is not None
+    assert int(answered[1]) > 100

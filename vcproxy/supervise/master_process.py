@@ -110,6 +110,8 @@ class MasterProcess:
         """Serve until a signal or too many deaths of workers end the proxy. Blocks SIGNALS."""
         # A worker inherits this: signals stay pending for it until it has its own handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # Where it is ignored, which a process inherits, the kernel keeps no exit status.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         self._log_single({})
         self._perform(self._master.start())
@@ -163,7 +165,10 @@ class MasterProcess:
 
     def _ended(self, number: int, worker: _Worker) -> None:
         self._read(number, worker)  # the worker may have sent why it ends
-        how = _in_words(worker.process.wait())
+        status = worker.process.poll()
+        if status is None:
+            return  # an event of another process, whose descriptor had this number
+        how = _in_words(status)
         self._forget(worker.channel.fileno())
         self._forget(worker.pidfd)
         worker.channel.close()
@@ -285,7 +290,11 @@ class MasterProcess:
         try:
             configuration = load(file)
             change = self._sockets.prepare(configuration)
-            content = packed(configuration)
+            try:
+                content = packed(configuration)
+            except OSError:
+                self._sockets.drop(change)
+                raise
         except Exception as error:
             reason = str(error)
             if not isinstance(error, ConfigError | OSError):
