@@ -1,7 +1,7 @@
 """Run a module with its calls counted: `python counted.py SOCKET MODULE ARGUMENT...`.
 
-The calls of the main thread are not counted: it only imports modules and waits, and counting would
-make its start three times as slow.
+Counting starts when a thread creates an epoll object, for that thread: its imports, which counting
+would make three times as slow, are complete by then.
 
 A connection to SOCKET, a path, receives the counts so far as JSON: function -> calls, builtin
 functions by their names alone. This module imports nothing of this repository, because it also runs
@@ -10,6 +10,7 @@ other revisions.
 
 import json
 import runpy
+import select
 import socket
 import sys
 import threading
@@ -40,14 +41,20 @@ def answer(listener: socket.socket) -> None:
             client.sendall(json.dumps([named, builtins]).encode())
 
 
+def counting_epoll(*arguments: int) -> select.epoll:
+    """Create an epoll object, and count the calls of this thread from now on."""
+    sys.setprofile(count)
+    return create(*arguments)
+
+
 if __name__ == "__main__":
     _, place, module, *arguments = sys.argv
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen()
-    # calls of this thread are not counted
     threading.Thread(target=answer, args=(listener,), daemon=True).start()
     sys.argv = [module, *arguments]
     sys.path[0] = ""  # as `python -m` has it
-    threading.setprofile(count)
+    create = select.epoll
+    select.epoll = counting_epoll  # type: ignore[assignment, misc]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,8 +1,9 @@
 """What requests and connections cost in calls of Python functions.
 
 A figure above its ceiling is a regression, unless the calls are worth it; then the ceiling is
-raised. `python -m tests.bench.calls WORK` lists the functions that are called. CPython 3.11 counts
-most: later ones have inlined some calls.
+raised. One far below it is an improvement; then the ceiling is lowered.
+`python -m tests.bench.calls WORK` lists the functions that are called. CPython 3.11 counts most:
+later ones have inlined some calls.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ WORK = workloads()
     ("work", "peer", "ceiling"),
     [
         ("calls-trips", "vcproxy", 18),
-        ("calls-churn", "vcproxy", 362),
-        ("calls-http", "vcproxy-http", 168),
-        ("calls-http", "vcproxy-heads", 184),
-        ("calls-http-unlike", "vcproxy-http", 186),
-        ("calls-http-tls", "vcproxy-tls", 178),
-        ("calls-tls-full", "vcproxy-tls", 478),
-        ("calls-tls-resumed", "vcproxy-tls", 478),
+        ("calls-churn", "vcproxy", 365),
+        ("calls-http", "vcproxy-http", 31),
+        ("calls-http", "vcproxy-heads", 187),
+        ("calls-http-unlike", "vcproxy-http", 151),
+        ("calls-http-tls", "vcproxy-tls", 41),
+        ("calls-tls-full", "vcproxy-tls", 376),
+        ("calls-tls-resumed", "vcproxy-tls", 376),
     ],
 )
 def test_a_unit_of_work_takes_no_more_calls(work: str, peer: str, ceiling: int) -> None:
-    assert WORK[work].measure(PEERS[peer]).cost <= ceiling
+    assert 0.8 * ceiling < WORK[work].measure(PEERS[peer]).cost <= ceiling
