@@ -51,7 +51,7 @@ class Instructions:
                 for number in range(WARM):
                     unit(number)
                 settle(pid)
-                worker = tree(pid)[-1]  # nginx forks one
+                worker = tree(pid)[-1]  # the process that serves: nginx forks one
                 control(worker, "--instr=on")
                 for number in range(WARM, WARM + UNITS):
                     unit(number)
@@ -92,6 +92,7 @@ def workloads() -> dict[str, Instructions]:
         title = counted.title.replace("calls", "instructions")
         only: tuple[str, ...] = peers.get(kind, tls)
         if kind == "tls-resumed":
-            only = tuple(peer for peer in tls if peer != "before-tls")  # it resumes none
+            # this peer resumes no session
+            only = tuple(peer for peer in tls if peer != "before-tls")
         every[name] = Instructions(name, title, counted, only)
     return every

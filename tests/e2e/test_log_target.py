@@ -165,7 +165,8 @@ def test_a_broken_standard_error_delays_no_client(unread: Start) -> None:
 def test_a_closed_standard_error_is_not_reused_for_a_connection(
     proxy: Starter, tmp_path: Path
 ) -> None:
-    """Otherwise a connection would get its number, and the log would be sent to a client."""
+    """If a connection got the number of the closed descriptor, the log would be sent to a
+    client."""
     unix = tmp_path / "echo.sock"
     text = configuration().replace("tcp://127.0.0.1:0", f"unix:{unix}", 1)
     (tmp_path / "proxy.toml").write_text(text)

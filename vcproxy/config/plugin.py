@@ -29,17 +29,18 @@ class Plugin:
     connects: AddressesByOption = field(default_factory=dict)
     """Addresses in the options that the plugin connects to, in addition to its upstream."""
     needs_bind: bool | None = None
-    """True: its listener must have a `bind`; False: it must have none; None: both are allowed."""
+    """True: the plugin's listener must have a `bind`; False: it must have none; None: both are
+    allowed."""
     upstreams: Upstreams = field(default_factory=dict)
-    """The upstreams that its options name."""
+    """The upstreams that the plugin's options name."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Notes on its options for `vcproxy -t`, by the option."""
+    """Notes on the plugin's options for `vcproxy -t`, by the option."""
     code: Mapping[str, bytes] = field(default_factory=dict)
-    """Its source files and those of its filters. See PluginLoader."""
+    """The source files of the plugin and of its filters. See PluginLoader."""
     unused_methods: Mapping[str, str] = field(default_factory=dict)
     """Methods of the plugin or its filters that are never called with these options, and why."""
     filters: "tuple[Plugin, ...]" = ()
-    """The filters that its options name, in their order."""
+    """The filters that the plugin's options name, in that order."""
 
     def with_filters(self, filters: "tuple[Plugin, ...]") -> "Plugin":
         """Return a copy with these filters, and with the upstreams named in their options."""

@@ -59,7 +59,7 @@ class VCLifecycle(VConnection):
         self.port: Port | None = None
         """The driver's port; None until there is a connection."""
         self.listener: Listener | None = None
-        """The listener that accepted it; None for a connection to a server (see `outgoing`)."""
+        """The listener that accepted the VC; None for a connection to a server (see `outgoing`)."""
         self.outgoing: Outgoing | None = None
         """How the VC is or was connected; None for an accepted one."""
         self.peer = ""

@@ -44,7 +44,8 @@ class Listener:
     """The driver's TLS context for the tls:// addresses of the listener. It may be exchanged
     too."""
     tcp: TcpOptions = TCP
-    """Socket options of its connections. After a change call Host.renew: the driver needs it."""
+    """Socket options of accepted connections. After a change call Host.renew, which tells the
+    driver."""
     handshake_s: float = 10.0
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000

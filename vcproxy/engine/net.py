@@ -75,7 +75,7 @@ class NetVConnection(VCLifecycle):
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
         self.fan: Fan | None = None
-        """Between `begin_read` and its answer: the fan to whose sinks they may be written."""
+        """Between `begin_read` and its answer: the fan to whose sinks the data may be written."""
         self.full = False  # a read found no room: the consumer's progress must list the VC again
 
     @property

@@ -21,7 +21,8 @@ class Decoder(Protocol):
     """Splits one stream into messages. It never raises: see `fault`."""
 
     fault: FramingError | None
-    """Set when no more messages can be found, after those that `feed` has returned."""
+    """Why no more messages can be found; None: they can. Messages that `feed` has returned are
+    valid."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Decode the next piece of the stream; return the messages that it completes, in order."""

@@ -23,7 +23,7 @@ class FrameScanner:
         self._decoder = framing.decoder()
         self._rest = bytearray()
         self.fault: FramingError | None = None
-        """Set when no more frames can be found; those returned before are valid."""
+        """Why no more frames can be found; None: they can. Frames that were returned are valid."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Scan the next piece of the stream; return the frames that it completes, in order."""

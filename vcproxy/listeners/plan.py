@@ -30,9 +30,9 @@ class PlannedListener:
     entry: schema.ListenerTable
     plugin: Plugin
     tls: object
-    """The TLS context for its own tls:// addresses; None if it has none."""
+    """The TLS context for the listener's own tls:// addresses; None if it has none."""
     connect_tls: object
-    """The TLS context for tls:// addresses in its options; None if there are none."""
+    """The TLS context for tls:// addresses in the plugin's options; None if there are none."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class MirrorTarget(Machine):
         self._server = server
         self._tunnel = tunnel
         self.reply_receiver: ReplyReceiver | None = None
-        """Takes its replies, if they may be sent to the client."""
+        """Gets the replies of this mirror, if they may be sent to the client."""
         self._comparison = settings.comparison()
         self._logged_differences = 0
         self._replies_ended = False

@@ -27,7 +27,7 @@ class Signal:
     number: int
     """The operating system's number: 2 is INT, 15 is TERM."""
     pid: int = 0
-    """The process that sent it; 0: the kernel, as for a terminal, or unknown."""
+    """The process that sent the signal; 0: the kernel, as for a terminal, or unknown."""
 
 
 class Program(Continuation):

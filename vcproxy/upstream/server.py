@@ -63,7 +63,7 @@ class Server:
         self.suspect = ""
         """What failed before the ejection: "connections" or "requests"."""
         self.trial: NetVConnection | None = None
-        """The connection that tries it again, until the outcome is known."""
+        """The connection that tries the ejected server again, until the outcome is known."""
         self.refusals = 0
         """Connections in a row that could not be made."""
         self.failures = 0

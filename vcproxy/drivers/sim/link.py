@@ -51,7 +51,7 @@ class Stream(Protocol):
     spliceable: bool
     """Whether a bridge may move its bytes."""
     on_edge: Callable[[], None]
-    """Called once each time it becomes readable or writable, or breaks (edge-triggered)."""
+    """Called once each time this end becomes readable or writable, or breaks (edge-triggered)."""
     local: str
     peer: str
     secure: HandshakeResult | None

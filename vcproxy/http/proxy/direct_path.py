@@ -75,7 +75,8 @@ class DirectPath:
         self._reads.direct = self
 
     def close(self) -> None:
-        """End with the connection. It and its response refer to each other."""
+        """End the direct path, because the connection ends. It and its DirectResponse refer to each
+        other."""
         del self.response
 
     def accept(self, data: Block) -> bytes | None:

@@ -58,7 +58,7 @@ class CommandsEntry(NamedTuple):
     """`engine.take_commands()`. Recorded only if it returned commands."""
 
     digest: int
-    """CRC-32 of their texts, each followed by a newline. See `recorder.command_text`."""
+    """CRC-32 of the commands' texts, each followed by a newline. See `recorder.command_text`."""
     texts: tuple[str, ...] | None
     """Only in a log with full outputs."""
 
@@ -228,7 +228,7 @@ class ResolvedEntry(NamedTuple):
     target: str
     """The requested address."""
     requester: str
-    """The class that requested it; HEALTH_CHECK for a health check."""
+    """The class that requested the connection; HEALTH_CHECK for a health check."""
 
 
 class MovedEntry(NamedTuple):
