@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
-from tests.e2e.running import Server, all_of
+from tests.e2e.running import Running, Server, all_of
 from tests.e2e.web import GET, nginx, web
 
 
@@ -82,3 +84,64 @@ def test_an_untrusted_server_gets_no_request(
     assert "Proxy-Status: vcproxy; error=tls_certificate_error; " in data
     assert "unknown CA" not in data, "what servers are and say is not for clients"
     running.wait_for("certificate is refused: unknown CA")
+
+
+def conversation(running: Running, certificates: Certificates) -> list[bytes]:
+    """Return the responses to requests in records of any size, on one connection; no dates."""
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    small = b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    large = small.replace(b"small", b"large")
+    answers = []
+    with context.wrap_socket(running.connect("in"), server_hostname="localhost") as client:
+        file = client.makefile("rb")
+        for requests, pieces in (
+            (1, [small]),
+            (1, [small]),
+            (1, [small]),
+            (1, [small[:5], small[5:]]),
+            (1, [small[at : at + 1] for at in range(len(small))]),
+            (2, [small + small]),
+            (3, [small + small[:20], small[20:] + small]),
+            (1, [large]),
+            (1, [small]),
+            (2, [large + small]),
+            (1, [small]),
+        ):
+            for piece in pieces:
+                client.sendall(piece)
+            for _ in range(requests):
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += file.readline()
+                length = re.search(rb"Content-Length: (\d+)", head)
+                assert length is not None, head
+                body = file.read(int(length[1]))
+                answers.append(re.sub(rb"Date: .*?\r\n", b"", head) + body)
+    return answers
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["plain server", "server with TLS"])
+def test_the_direct_path_and_the_ordinary_one_answer_alike(
+    proxy: Starter, tools: Tools, certificates: Certificates, tmp_path: Path, secured: bool
+) -> None:
+    certificate, key = certificates.issue("localhost")
+    (tmp_path / "small").write_bytes(b"s" * 1024)
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 4096)
+    shows = f"ssl; ssl_certificate {certificate}; ssl_certificate_key {key}" if secured else ""
+    server = nginx(tools, tmp_path, f"root {tmp_path};", shows)
+    if secured:
+        server = server.replace("tcp://127.0.0.1", "tls://localhost")
+    config = web(
+        server,
+        bind="tls://127.0.0.1:0",
+        listener=terminating(certificates),
+        upstream=f'tls = {{ ca = "{certificates.ca}" }}' if secured else "",
+    )
+    direct, ordinary = (
+        conversation(proxy(config + f"\n[http]\ndirect = {enabled}\n"), certificates)
+        for enabled in ("true", "false")
+    )
+    assert direct == ordinary
+    assert len(direct) == 15
+    assert direct[-1].endswith(b"s" * 1024)
+    assert direct[10].endswith(bytes(range(256)) * 4096)
