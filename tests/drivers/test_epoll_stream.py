@@ -13,6 +13,8 @@ import pytest
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.stdio import StdioPort
+from vcproxy.drivers.epoll.stream import StreamPort
+from vcproxy.engine.blocks import Block
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
@@ -143,3 +145,73 @@ def test_the_end_of_output_does_not_make_reading_a_terminal_block(driven: Driven
     assert os.get_blocking(slave), "the blocking mode is restored"
     os.close(slave)
     os.close(master)
+
+
+class Passing:
+    """A direct path to another VC: it passes each read on, as upper-case letters."""
+
+    def __init__(self, engine: Engine, vc: NetVConnection, sink: NetVConnection) -> None:
+        assert vc.read_vio is not None
+        vc.read_vio.direct = self
+        self.vc = vc
+        self.sink = sink
+        self.counts: list[int] = []
+        self.reported: list[bool] = []
+        self._engine = engine
+
+    def accept(self, data: Block) -> bytes | None:
+        """See DirectPath."""
+        self.reported.append(self._engine.reported(self.sink))
+        if data == b"later":
+            self.vc.received(data)
+            return None
+        return bytes(data).upper()
+
+    def pushed(self, message: bytes, count: int) -> None:
+        """See DirectPath."""
+        self.counts.append(count)
+        self.vc.mutex.release(self._engine)
+
+
+def passing(driven: Driven) -> tuple[Passing, EventRecorder, socket.socket, socket.socket]:
+    """Return a direct path, the recorder of its VC's events, and the peers of both VCs."""
+    vc, peer = driven.connect()
+    sink, other = driven.connect()
+    engine = driven.driver.engine
+    recorder = EventRecorder(engine, vc.mutex)
+    with vc.mutex.hold(engine), sink.mutex.hold(engine):
+        vc.do_io_read(recorder, None, recorder.buffer)
+        sink.do_io_read(EventRecorder(engine, sink.mutex), None, engine.buffer())
+        path = Passing(engine, vc, sink)
+    driven.driver.turn(0.0)
+    return path, recorder, peer, other
+
+
+def test_a_direct_path_gets_what_is_read_in_place_of_an_event(driven: Driven) -> None:
+    path, recorder, peer, other = passing(driven)
+    peer.send(b"now")
+    assert driven.receive(other, 3) == b"NOW"
+    assert path.counts == [3]
+    assert recorder.events == []
+    peer.send(b"later")
+    driven.until(lambda: recorder.events)
+    assert recorder.events == [Event.READ_READY]
+
+
+def test_what_a_port_does_not_take_is_left_to_the_direct_path(driven: Driven) -> None:
+    path, _, peer, _ = passing(driven)
+    assert isinstance(path.sink.port, StreamPort)
+    path.sink.port.writable = False
+    peer.send(b"now")
+    driven.until(lambda: path.counts)
+    assert path.counts == [0]
+
+
+def test_a_driver_knows_of_which_vcs_it_has_events_in_a_turn(driven: Driven) -> None:
+    path, _, peer, other = passing(driven)
+    peer.send(b"a")
+    driven.until(lambda: path.reported == [False])
+    other.send(b"b")
+    peer.send(b"c")
+    driven.until(lambda: len(path.reported) == 2)
+    assert path.reported == [False, True]

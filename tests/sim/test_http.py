@@ -209,7 +209,10 @@ class Scenario:
         self.filters = random.choice(
             [(), (), (Buffering,), (Streaming,), (Waiting, Streaming), (Waiting, Buffering)]
         )
-        self.drivers = [self.sim.driver(f"engine {n}") for n in range(random.choice([1, 1, 2]))]
+        direct = random.random() < 0.7
+        self.drivers = [
+            self.sim.driver(f"engine {n}", direct=direct) for n in range(random.choice([1, 1, 2]))
+        ]
         servers = [Address("tcp", name, 1) for name in "ab"[: random.choice([1, 2])]]
         for address in servers:
             self.sim.server(address, self._serve)

@@ -36,9 +36,7 @@ def deliver(vc: NetVConnection, data: Block) -> None:
     direct = vc.read_vio.direct  # type: ignore[union-attr]
     sink = vc.direct_sink
     if direct is not None:
-        if (message := direct.accept(data)) is None:
-            vc.received(data)
-        else:
+        if (message := direct.accept(data)) is not None:
             port = direct.sink.port
             direct.pushed(message, 0 if port is None else port.push(message))
     elif sink is not None:

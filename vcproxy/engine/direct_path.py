@@ -24,7 +24,7 @@ class DirectPath(Protocol):
     def accept(self, data: Block) -> bytes | None:
         """Return a message to push to the port of `sink`; `pushed` must be called next.
 
-        None: the data is not accepted; `received` must be called with it.
+        None: the data took the ordinary path, by `received`; `begin_read` has its answer.
         """
 
     def pushed(self, message: bytes, count: int) -> None:

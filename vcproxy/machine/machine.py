@@ -163,6 +163,15 @@ class Machine(Continuation):
         if move is not None:
             self._move(move)
 
+    def remember(self, record: Record) -> None:
+        """Add an event to the history that was handled in place of the machine."""
+        latest = self._next
+        try:
+            self._ring[latest] = record
+        except IndexError:
+            latest = self._extend_ring(record)
+        self._next = latest + 1
+
     def receiving(self, key: Hashable, data: object) -> HistoryEntry | None:
         """Return the history entry of an event before it is received; None for an old timeout."""
         if isinstance(key, Event):

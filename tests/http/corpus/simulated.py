@@ -57,6 +57,8 @@ class SimulatedWorld:
 
     def __init__(self, proxy: ConfiguredProxy, server: Address) -> None:
         self.origin = Origin()
+        self.log = proxy.sim.log
+        """The time, level and text of each line of the proxy's log."""
         self._proxy = proxy
         proxy.sim.server(server, self._connected)
 
@@ -74,10 +76,15 @@ class SimulatedWorld:
 
 
 @contextmanager
-def simulated(directory: Path, plugin: str = "http_proxy") -> Iterator[SimulatedWorld]:
-    """A simulated proxy and its origin; the configuration is written to the folder."""
+def simulated(
+    directory: Path, plugin: str = "http_proxy", more: str = ""
+) -> Iterator[SimulatedWorld]:
+    """A simulated proxy and its origin; the configuration is written to the folder.
+
+    `more`: tables of the configuration besides those of the listener and its upstream.
+    """
     bind, server = "10.0.0.1:80", "10.0.0.2:80"
     file = directory / "corpus.toml"
-    file.write_text(CONFIGURATION.format(bind=bind, plugin=plugin, server=server))
+    file.write_text(more + CONFIGURATION.format(bind=bind, plugin=plugin, server=server))
     with ConfiguredProxy(load(file)) as proxy:
         yield SimulatedWorld(proxy, Address.parse(f"tcp://{server}"))

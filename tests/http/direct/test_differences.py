@@ -160,6 +160,7 @@ RESPONSES = {
     "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(b"abc"),
     "interim": b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK,
     "twice": OK + OK,
+    **{f"{size} bytes": OK[:size] for size in range(1, 6)},
     "half": OK[:30],
     "body half": OK[:-2],
     "bad": b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",

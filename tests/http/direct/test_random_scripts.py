@@ -31,6 +31,7 @@ from vcproxy.drivers.sim import seeds
 from vcproxy.upstream.settings import QueueSettings
 
 SEEDS = list(seeds(300))
+GOOD = answer(b"good", "Date: x")
 BATCHES = [SEEDS[n::10] for n in range(10) if SEEDS[n::10]]
 
 
@@ -44,12 +45,13 @@ def one(random: Random, client: int, connections: int) -> Step:
         send(random.choice(list(REQUESTS.values())), client),
         reply(random.choice(list(RESPONSES.values())), connection),
         reply(answer(b"%d" % number * number, f"ETag: {number}", "Date: x"), connection),
+        reply(GOOD[: random.randrange(len(GOOD))], connection),
         of_client(random.choice(["end", "reset", "stall", "resume"]), client),
         of_server(random.choice(["end", "reset"]), connection),
         elapse(random.choice([0.1, 1.0, 4.9, 61.0])),
         random.choice(list(IN_FLIGHT.values())),
     ]
-    return random.choices(steps, [40, 20, 4, 3, 4, 1, 1, 2, 1])[0]
+    return random.choices(steps, [40, 20, 4, 3, 4, 3, 1, 1, 2, 1])[0]
 
 
 def script(seed: int) -> tuple[list[Step], World]:

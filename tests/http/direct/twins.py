@@ -15,8 +15,10 @@ from typing import TypeAlias
 from tests.http.proxy.harness import PLAIN, Http
 from vcproxy.drivers.sim import Peer
 from vcproxy.drivers.sim.driver import TraceEntry
-from vcproxy.http.proxy.connection import HttpProxy
+from vcproxy.http.proxy.connection import NEXT_REQUEST, HttpProxy
 from vcproxy.http.proxy.options import Options
+from vcproxy.http.proxy.sent_request import SentRequest
+from vcproxy.machine.machine import REMEMBERED, HistoryEntry, Machine
 from vcproxy.upstream.balance import RoundRobin
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import EjectSettings, PoolSettings, UpstreamSettings
@@ -146,6 +148,14 @@ def state(this: Play) -> object:
     }
 
 
+def _of_connection(session: HttpProxy) -> list[HistoryEntry]:
+    """The end of the connection's history: what it received from outside. Its exchange has a
+    history of its own."""
+    own = (SentRequest, NEXT_REQUEST)
+    entries = [entry for entry in Machine.history(session) if entry.key not in own]
+    return entries[-REMEMBERED // 2 :]
+
+
 def _plain(value: object) -> object:
     """A value in which servers are named."""
     if isinstance(value, Server):
@@ -164,7 +174,8 @@ def _peer(peer: Peer) -> object:
 def _session(session: HttpProxy) -> object:
     in_flight = session.direct is not None and session.direct.response.server is not None
     return (
-        HttpProxy.SERVING if in_flight else session.state,
+        session.state,
+        [(entry.state, entry.key) for entry in _of_connection(session)],
         session.requests + in_flight,
         session.client.closed,
         None if session.state is HttpProxy.CLOSED else session.side.deadline.when_s,

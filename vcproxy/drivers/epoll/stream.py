@@ -168,9 +168,7 @@ class StreamPort:
         sink = vc.direct_sink  # deliver(), inlined for speed
         if direct is not None:
             message = direct.accept(data)
-            if message is None:
-                vc.received(data)
-            else:
+            if message is not None:
                 port = direct.sink.port
                 direct.pushed(message, 0 if port is None else port.push(message))
         elif sink is not None:

@@ -142,9 +142,7 @@ class SimPort:
         direct = vc.read_vio.direct  # type: ignore[union-attr]
         sink = vc.direct_sink
         if direct is not None:
-            if (message := direct.accept(block)) is None:
-                vc.received(block)
-            else:
+            if (message := direct.accept(block)) is not None:
                 port = direct.sink.port
                 count = 0 if port is None else port.push(message)
                 self._driver.trace_call("direct", direct.sink, count)

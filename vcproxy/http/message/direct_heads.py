@@ -81,8 +81,9 @@ class AnswerExtra(NamedTuple):
     """The keep-alive time that the server has announced, in seconds."""
 
 
-ORDINARY: Final = Answer(b"", -1, None)
-"""Stands for a response that takes the ordinary path. No body has the length -1."""
+ORDINARY: Final = Answer(b"", -1000, None)
+"""Stands for a response that takes the ordinary path: no body has its length, nor does any
+difference between the sizes of an incomplete response and its head."""
 
 
 class DirectHeads:

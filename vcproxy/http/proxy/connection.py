@@ -12,7 +12,8 @@ of requests. Tested in tests/http/proxy/test_keep_alive.py, test_clients.py and 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from vcproxy.config.positions import KeyPath
     from vcproxy.engine.net import NetVConnection
     from vcproxy.machine.machine import HistoryEntry
+    from vcproxy.machine.table import Record
     from vcproxy.sessions.service import Service
 
 NEXT_REQUEST = "NEXT_REQUEST"
@@ -68,6 +70,21 @@ class HttpProxy(Phases, Session):
     SERVING = State()
     CLOSED = State(final=True)
 
+    REQUEST_READ: ClassVar[Record] = (READING_HEAD, Event.READ_READY, "OS")
+    RESPONSE_READ: ClassVar[Record] = (SERVING, Event.READ_READY, "OS")
+    """The events of a request that takes the direct path, for the history."""
+
+    _altered: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # Phases are filters; any other method of this class may not be called on the direct path.
+        cls._altered = any(
+            getattr(cls, name) is not value
+            for name, value in vars(HttpProxy).items()
+            if isinstance(value, FunctionType) and not name.startswith("__")
+        )
+
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         client.set_inactivity_timeout(0)  # the listener's timeout is for tunnels only
@@ -84,7 +101,7 @@ class HttpProxy(Phases, Session):
         self._version = 11  # the version of HTTP in the last request
         self.direct: DirectPath | None = None
         """Passes requests on without an exchange; None: all requests take the ordinary path."""
-        if self.engine.direct and not self.side.chain.used:
+        if self.engine.direct and not (self.side.chain.used or self._altered):
             self.direct = DirectPath(self)
         self._lingers = False  # whether the client may still be sending as the connection is closed
 
@@ -103,11 +120,24 @@ class HttpProxy(Phases, Session):
         return unused
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """See Machine. Any event ends the direct path of a request that is in flight there."""
+        """See Machine. A request that is in flight on the direct path leaves it at any event.
+
+        Except at WRITE_READY, which an exchange ignores as well.
+        """
         direct = self.direct
         if direct is not None and direct.response.server is not None:
+            if key is Event.WRITE_READY:
+                self.remember((self.SERVING, key, "OS"))
+                return
             direct.response.leave()
         super().handle_event(key, data)
+
+    @property
+    def state(self) -> State:
+        """See Machine. A request that is in flight on the direct path is being served."""
+        direct = self.direct
+        served = direct is not None and direct.response.server is not None
+        return self.SERVING if served else self._state
 
     # -- the next request --------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ class DirectPath:
 
     __slots__ = (
         "_address", "_client", "_connection", "_deadline", "_engine", "_first_byte_s", "_host",
-        "_host_lines", "_limit", "_mutex", "_output", "_reads", "_ready", "_requests", "response",
-        "sink",
+        "_host_lines", "_limit", "_mutex", "_output", "_reads", "_ready", "_requests", "_service",
+        "response", "sink",
     )  # fmt: skip
 
     sink: NetVConnection
@@ -46,6 +46,7 @@ class DirectPath:
         self._connection = connection
         self._client = client
         self._engine = connection.engine
+        self._service = connection.service
         self._mutex = connection.mutex
         self._deadline = connection.side.deadline
         self._requests = connection.side.listener.direct_requests
@@ -85,31 +86,35 @@ class DirectPath:
         None: this request and all further ones take the ordinary path, until `arm` is called.
         """
         ready, self._ready = self._ready, False
-        output = self._output
-        if not ready or output.position != output.buffer.written or Trace.running:
-            return None
-        head = data if type(data) is bytes else bytes(data)
-        connection, requests = self._connection, self._requests
+        output, connection = self._output, self._connection
         try:
-            found = requests.known(head) or requests.find(head)
-            if found is None or connection.requests >= self._limit:
-                return None
-            start, host, upstream, key = found
-            if host != self._host:
-                self._host = host
-                self._host_lines = connection.side.context.fields.lines_of(host) + b"\r\n"
-            assert upstream is not None
-            server = upstream.take_at_once(connection, key or self._address)
+            if ready and output.position == output.buffer.written and not Trace.running:
+                head = data if type(data) is bytes else bytes(data)
+                requests = self._requests
+                found = requests.known(head) or requests.find(head)
+                if (
+                    found is not None
+                    and connection.requests < self._limit
+                    and not self._service.draining
+                ):
+                    start, host, upstream, key = found
+                    if host != self._host:
+                        self._host = host
+                        self._host_lines = connection.side.context.fields.lines_of(host) + b"\r\n"
+                    assert upstream is not None
+                    server = upstream.take_at_once(connection, key or self._address)
+                    if server is not None:
+                        response = self.response
+                        response.request = head
+                        response.upstream = upstream
+                        response.server = self.sink = server
+                        return start + self._host_lines
         except BaseException as mistake:
             self._engine.crashed(connection, as_error(mistake))
+            self._mutex.release(self._engine)
             return None
-        if server is None:
-            return None
-        response = self.response
-        response.request = head
-        response.upstream = upstream
-        response.server = self.sink = server
-        return start + self._host_lines
+        self._client.received(data)
+        return None
 
     def pushed(self, message: bytes, count: int) -> None:
         """Record what was sent, and wait for the response. See the engine's DirectPath."""

@@ -66,6 +66,7 @@ class DirectResponse:
         self._began_s = now
         self._server_idle_s = now - server.moved_at
         self._sent = count
+        self._connection.remember(self._connection.REQUEST_READ)
         reads.direct = self
         writes.ndone += count
         if count:
@@ -78,25 +79,30 @@ class DirectResponse:
 
         None: the response takes the ordinary path.
         """
-        data = data if type(data) is bytes else bytes(data)
-        heads, reads = self._listener.direct_heads, self.reads
+        server, reads = self.server, self.reads
+        assert server is not None
+        heads = self._listener.direct_heads
         try:
+            whole = data if type(data) is bytes else bytes(data)
             end = heads.last_size
-            answer = heads.answers(data[:end])
+            answer = heads.answers(whole[:end])
             if answer is None:
-                end = data.find(b"\r\n\r\n") + 4
-                head = data[:end]
+                end = whole.find(b"\r\n\r\n") + 4
+                head = whole[:end]
                 answer = heads.answers(head) or heads.answer(head)
                 heads.last_size = end
             head, length, extra = answer
-            self._size = size = len(data)
+            self._size = size = len(whole)
             if size - end == length and not (reads.pending or reads.over or self._service.draining):
                 if extra is not None:
                     head = self._complete(head, extra)
-                return head + data[end:]
+                return head + whole[end:]
             self.leave()
         except BaseException as mistake:
             self._engine.crashed(self._connection, as_error(mistake))
+            self._mutex.release(self._engine)
+            return None
+        server.received(data)
         return None
 
     def pushed(self, message: bytes, count: int) -> None:
@@ -111,6 +117,7 @@ class DirectResponse:
         reads.direct = None
         server.moved_at = now
         connection.requests += 1
+        connection.remember(connection.RESPONSE_READ)
         deadline, idle_s = self._deadline, self._idle_s
         if now + idle_s < deadline.fires_s:
             deadline.set(idle_s)
